@@ -1,0 +1,213 @@
+//! Readiness and waiting.
+//!
+//! A thread that blocks sleeps on the one futex word of its [`Waiter`]. Whoever makes a thing ready, or signals the thread,
+//! changes that word and wakes it. [`wait_until_ready`] is the only loop that blocks on readiness.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::platform::{FutexWake, Instant, host};
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+bitflags::bitflags! {
+    /// What a file is ready for. The bits are those of poll(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Events: u32 {
+        /// Data to read.
+        const IN = 0x001;
+        /// Urgent data.
+        const PRI = 0x002;
+        /// Room to write.
+        const OUT = 0x004;
+        /// Error; always reported.
+        const ERR = 0x008;
+        /// Hang-up; always reported.
+        const HUP = 0x010;
+        /// Not open; only poll reports it.
+        const NVAL = 0x020;
+        /// Normal data.
+        const RDNORM = 0x040;
+        /// Priority band data.
+        const RDBAND = 0x080;
+        /// Room for normal data.
+        const WRNORM = 0x100;
+        /// Room for priority data.
+        const WRBAND = 0x200;
+        /// Message available.
+        const MSG = 0x400;
+        /// Peer closed its writing half.
+        const RDHUP = 0x2000;
+    }
+}
+
+impl Events {
+    /// What is reported whether asked for or not.
+    pub const ALWAYS: Self = Self::ERR.union(Self::HUP);
+}
+
+/// Somebody who wants to know when a thing becomes ready: a waiting thread, or an epoll.
+pub trait Observer: Send + Sync {
+    /// Called with the queue's lock held: must not block, allocate, or take a lock that is held while queues are notified.
+    fn on_ready(&self, events: Events);
+}
+
+const INTERRUPTED: u32 = 1 << 31;
+
+/// The one word a thread sleeps on. The low bits count wake-ups; the top bit says that work (a signal) is pending.
+#[derive(Default)]
+pub struct Waiter {
+    word: AtomicU32,
+}
+
+impl Waiter {
+    /// A fresh waiter.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+    /// The state to hand to [`Waiter::sleep`]; take it *before* looking at the condition.
+    pub fn ticket(&self) -> u32 {
+        self.word.load(Ordering::Acquire)
+    }
+    /// Sleeps until woken after `ticket` was taken, interrupted, or past `deadline`.
+    pub fn sleep(&self, ticket: u32, deadline: Option<Instant>) -> Result<()> {
+        if ticket & INTERRUPTED != 0 {
+            return Err(Error::Interrupted);
+        }
+        loop {
+            let now = self.word.load(Ordering::Acquire);
+            if now & INTERRUPTED != 0 {
+                return Err(Error::Interrupted);
+            }
+            if now != ticket {
+                return Ok(());
+            }
+            if host().futex_wait(&self.word, ticket, deadline) == FutexWake::TimedOut {
+                return Err(Error::TimedOut);
+            }
+        }
+    }
+    /// Wakes the thread: its condition may hold now.
+    pub fn wake(&self) {
+        let _ = self
+            .word
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |w| Some((w & INTERRUPTED) | ((w + 1) & !INTERRUPTED)));
+        host().futex_wake(&self.word, 1);
+    }
+    /// Tells the thread that work is pending: the sleep it is in, or the next, ends with `Interrupted`.
+    pub fn interrupt(&self) {
+        if self.word.fetch_or(INTERRUPTED, Ordering::AcqRel) & INTERRUPTED == 0 {
+            host().futex_wake(&self.word, 1);
+        }
+    }
+    /// Whether work is pending.
+    #[inline]
+    pub fn interrupted(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & INTERRUPTED != 0
+    }
+    /// The owner looks at its pending work now. Call this *before* looking.
+    pub fn clear_interrupt(&self) {
+        self.word.fetch_and(!INTERRUPTED, Ordering::AcqRel);
+    }
+}
+
+impl Observer for Waiter {
+    fn on_ready(&self, _events: Events) {
+        self.wake();
+    }
+}
+
+/// Those who wait for one thing. Belongs to a file, a pipe end, a process.
+#[derive(Default)]
+pub struct WaitQueue {
+    count: AtomicU32,
+    entries: Mutex<Vec<Entry>>,
+}
+
+struct Entry {
+    observer: Weak<dyn Observer>,
+    interest: Events,
+}
+
+impl WaitQueue {
+    /// An empty queue.
+    pub const fn new() -> Self {
+        Self { count: AtomicU32::new(0), entries: Mutex::new(Vec::new()) }
+    }
+    /// Adds `observer` for `interest` (and errors and hang-ups, always).
+    pub fn add(&self, observer: &Arc<dyn Observer>, interest: Events) {
+        let mut entries = self.entries.lock();
+        entries.push(Entry { observer: Arc::downgrade(observer), interest: interest | Events::ALWAYS });
+        self.count.store(entries.len() as u32, Ordering::SeqCst);
+    }
+    /// Removes one entry of `observer`.
+    pub fn remove(&self, observer: &Arc<dyn Observer>) {
+        let target = Arc::as_ptr(observer).cast::<()>();
+        let mut entries = self.entries.lock();
+        if let Some(i) = entries.iter().position(|e| e.observer.as_ptr().cast::<()>() == target) {
+            entries.swap_remove(i);
+        }
+        self.count.store(entries.len() as u32, Ordering::SeqCst);
+    }
+    /// Tells everybody interested in `events`. Costs one load when nobody waits.
+    pub fn notify(&self, events: Events) {
+        core::sync::atomic::fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut entries = self.entries.lock();
+        entries.retain(|e| match e.observer.upgrade() {
+            Some(o) => {
+                if e.interest.intersects(events) {
+                    o.on_ready(events);
+                }
+                true
+            }
+            None => false,
+        });
+        self.count.store(entries.len() as u32, Ordering::SeqCst);
+    }
+}
+
+/// A thing that can be polled.
+pub trait Pollable {
+    /// What it is ready for right now.
+    fn ready(&self) -> Events;
+    /// Registers `observer` for changes towards `interest`. `false`: it never changes (always ready), nothing was registered.
+    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool;
+    /// Takes one registration back.
+    fn unobserve(&self, observer: &Arc<dyn Observer>);
+}
+
+/// The one blocking loop: tries `op`; while it says `WouldBlock`, sleeps until `file` is ready for `interest`.
+///
+/// Errors: those of `op`; `Interrupted` when work is pending for the thread; `TimedOut` past `deadline`.
+pub fn wait_until_ready<T>(
+    waiter: &Arc<Waiter>,
+    file: &dyn Pollable,
+    interest: Events,
+    deadline: Option<Instant>,
+    mut op: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    match op() {
+        Err(Error::WouldBlock) => {}
+        done => return done,
+    }
+    let observer: Arc<dyn Observer> = waiter.clone();
+    if !file.observe(&observer, interest) {
+        return Err(Error::WouldBlock);
+    }
+    let result = loop {
+        let ticket = waiter.ticket();
+        match op() {
+            Err(Error::WouldBlock) => {}
+            done => break done,
+        }
+        if let Err(e) = waiter.sleep(ticket, deadline) {
+            break Err(e);
+        }
+    };
+    file.unobserve(&observer);
+    result
+}

@@ -1,0 +1,1 @@
+//! Memory: the map of a guest's address space and the page arena.

@@ -1,0 +1,347 @@
+//! The South boundary: what a host must provide, as small traits.
+//!
+//! There is exactly one host in a program. It is bound at link time ([`register_host!`](crate::register_host)), so nothing
+//! here is a mutable static and no function carries a type parameter for it. Tests bind [`mock::MockHost`].
+//!
+//! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a panic.
+
+pub mod mock;
+
+use core::sync::atomic::AtomicU32;
+use core::time::Duration;
+
+use crate::Result;
+
+/// A point on the host's monotonic clock, in nanoseconds since an arbitrary start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Instant(pub u64);
+
+impl Instant {
+    /// This instant moved by `d`, saturating at the end of time.
+    #[must_use]
+    pub fn saturating_add(self, d: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    }
+    /// Time from now until `self`; zero when it has passed.
+    #[must_use]
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Which clock to read. Raw Linux clock numbers stay in the North.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClockId {
+    /// Wall clock since 1970.
+    Realtime,
+    /// Never set, counts from an arbitrary start.
+    Monotonic,
+    /// Monotonic without NTP slewing.
+    MonotonicRaw,
+    /// Monotonic including suspend.
+    Boottime,
+    /// TAI.
+    Tai,
+    /// Cheap, coarse wall clock.
+    RealtimeCoarse,
+    /// Cheap, coarse monotonic clock.
+    MonotonicCoarse,
+    /// CPU time of the calling host process.
+    ProcessCpu,
+    /// CPU time of the calling host thread.
+    ThreadCpu,
+}
+
+/// Clocks.
+pub trait Clock {
+    /// Reads `id`, as time since its epoch.
+    fn now(&self, id: ClockId) -> Duration;
+    /// Monotonic now, for deadlines.
+    fn instant(&self) -> Instant {
+        Instant(u64::try_from(self.now(ClockId::Monotonic).as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// How a futex wait ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FutexWake {
+    /// Woken, or the word did not hold the expected value: look again.
+    Look,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// The one primitive of blocking: words in shared memory that all processes of the sandbox see.
+pub trait Futex {
+    /// Sleeps while `*word == expected`, until woken or `deadline`. May wake spuriously.
+    fn futex_wait(&self, word: &AtomicU32, expected: u32, deadline: Option<Instant>) -> FutexWake;
+    /// Wakes up to `count` sleepers on `word`.
+    fn futex_wake(&self, word: &AtomicU32, count: u32);
+}
+
+/// Operations on a 32-bit word of guest memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtomicOp {
+    /// Read it.
+    Load,
+    /// Store the operand.
+    Swap(u32),
+    /// Add the operand (wrapping).
+    Add(u32),
+    /// Or the operand in.
+    Or(u32),
+    /// And with the operand.
+    And(u32),
+    /// Exclusive or.
+    Xor(u32),
+    /// Store `new` when it holds `expected`.
+    CompareExchange {
+        /// What it must hold.
+        expected: u32,
+        /// What is stored then.
+        new: u32,
+    },
+}
+
+/// Access to guest memory with fault recovery. Addresses are checked against the kernel's own ranges first, so a
+/// guest pointer into the kernel is a [`Fault`](crate::Error::Fault) like any other bad pointer.
+pub trait UserAccess {
+    /// Copies `len` bytes from guest address `src` to `dst`; returns how many were copied (short: a fault at that byte).
+    ///
+    /// # Safety
+    /// `dst` must be valid for writes of `len` bytes.
+    unsafe fn copy_from_user(&self, dst: *mut u8, src: usize, len: usize) -> usize;
+    /// Copies `len` bytes from `src` to guest address `dst`; returns how many were copied.
+    ///
+    /// # Safety
+    /// `src` must be valid for reads of `len` bytes.
+    unsafe fn copy_to_user(&self, dst: usize, src: *const u8, len: usize) -> usize;
+    /// Fills `len` bytes at guest address `dst` with zeros; returns how many were written.
+    fn zero_user(&self, dst: usize, len: usize) -> usize;
+    /// One atomic operation on an aligned guest word; returns the value before. `Err(Fault)` when not accessible.
+    fn user_atomic_u32(&self, addr: usize, op: AtomicOp) -> Result<u32>;
+    /// Whether `[addr, addr+len)` lies wholly in the part of the address space that guests may use.
+    fn is_user_range(&self, addr: usize, len: usize) -> bool;
+}
+
+bitflags::bitflags! {
+    /// Memory protection.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Prot: u8 {
+        /// Readable.
+        const READ = 1;
+        /// Writable.
+        const WRITE = 2;
+        /// Executable.
+        const EXEC = 4;
+    }
+}
+
+/// A descriptor of the host: a capability that the broker handed out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct HostFd(pub i32);
+
+/// What a mapping shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backing {
+    /// Private zero pages.
+    Anonymous,
+    /// A host file from `offset` (page aligned).
+    File {
+        /// The file.
+        fd: HostFd,
+        /// Byte offset of the first page.
+        offset: u64,
+    },
+    /// Pages of the arena from `offset` (page aligned).
+    Arena {
+        /// Byte offset in the arena.
+        offset: u64,
+    },
+}
+
+/// Advice that reaches the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Advice {
+    /// Drop private pages; they read as zeros (anonymous) or as the file again.
+    DontNeed,
+    /// May be dropped under pressure.
+    Free,
+    /// Populate readable / read ahead.
+    WillNeed,
+    /// Use huge pages.
+    HugePage,
+    /// Do not use huge pages.
+    NoHugePage,
+    /// Fault in, readable.
+    PopulateRead,
+    /// Fault in, writable.
+    PopulateWrite,
+    /// Any other Linux advice that only hints (NORMAL, RANDOM, SEQUENTIAL, COLD, PAGEOUT), by number.
+    Hint(i32),
+}
+
+/// The host's view of the calling process's guest memory. All addresses and lengths are page aligned by the caller and
+/// lie in the user range; the map of areas in [`crate::mm`] decides, this executes.
+pub trait AddressSpace {
+    /// The span of addresses where guests may map: `(lowest, end)`.
+    fn user_span(&self) -> (usize, usize);
+    /// Maps `len` bytes at exactly `addr`. With `replace`, what was there goes; without, an occupied page is
+    /// [`Exists`](crate::Error::Exists) (host mappings unknown to the guest's map, such as the vDSO, are found this way).
+    fn map(
+        &self,
+        addr: usize,
+        len: usize,
+        prot: Prot,
+        shared: bool,
+        backing: Backing,
+        replace: bool,
+        stack: bool,
+    ) -> Result<()>;
+    /// Unmaps.
+    fn unmap(&self, addr: usize, len: usize) -> Result<()>;
+    /// Changes protection.
+    fn protect(&self, addr: usize, len: usize, prot: Prot) -> Result<()>;
+    /// Moves or resizes a mapping; `new_addr` is where it must end up (equal to `addr`: in place).
+    fn remap(&self, addr: usize, old_len: usize, new_len: usize, new_addr: usize, keep_old: bool) -> Result<()>;
+    /// Gives advice.
+    fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()>;
+    /// Writes back a shared file mapping.
+    fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()>;
+}
+
+/// The page arena: one shared memory object mapped whole into every process of the sandbox.
+pub trait ArenaMemory {
+    /// Kernel address of arena byte 0, and the arena's size in bytes.
+    fn arena(&self) -> (*mut u8, usize);
+    /// Gives the pages back to the host; they read as zeros afterwards. Page aligned.
+    fn arena_release(&self, offset: u64, len: u64);
+}
+
+/// What the host knows of an open file (from fstat).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostStat {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Type and permission bits as in POSIX `st_mode`.
+    pub mode: u32,
+    /// Hard links.
+    pub nlink: u32,
+    /// Owner as the host sees it.
+    pub uid: u32,
+    /// Group as the host sees it.
+    pub gid: u32,
+    /// Device number of a device node.
+    pub rdev: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// 512-byte blocks.
+    pub blocks: u64,
+    /// Preferred I/O size.
+    pub blksize: u32,
+    /// Times as (seconds, nanoseconds).
+    pub atime: (i64, u32),
+    /// Last data change.
+    pub mtime: (i64, u32),
+    /// Last status change.
+    pub ctime: (i64, u32),
+}
+
+/// Direct use of descriptors the sandbox holds. Buffers are addresses (guest or kernel): the host checks guest ones
+/// itself and answers `Fault`. Calls marked *may block* return `Interrupted` when the thread is kicked.
+pub trait HostFiles {
+    /// read(2); may block.
+    ///
+    /// # Safety
+    /// `addr` is a checked user range, or kernel memory valid for writes of `len` bytes.
+    unsafe fn host_read(&self, fd: HostFd, addr: usize, len: usize) -> Result<usize>;
+    /// write(2); may block. Never raises SIGPIPE: a closed reader is `BrokenPipe`.
+    ///
+    /// # Safety
+    /// `addr` is a checked user range, or kernel memory valid for reads of `len` bytes.
+    unsafe fn host_write(&self, fd: HostFd, addr: usize, len: usize) -> Result<usize>;
+    /// pread(2).
+    ///
+    /// # Safety
+    /// As for [`HostFiles::host_read`].
+    unsafe fn host_pread(&self, fd: HostFd, addr: usize, len: usize, offset: u64) -> Result<usize>;
+    /// pwrite(2).
+    ///
+    /// # Safety
+    /// As for [`HostFiles::host_write`].
+    unsafe fn host_pwrite(&self, fd: HostFd, addr: usize, len: usize, offset: u64) -> Result<usize>;
+    /// fstat(2).
+    fn host_fstat(&self, fd: HostFd) -> Result<HostStat>;
+    /// ftruncate(2).
+    fn host_truncate(&self, fd: HostFd, len: u64) -> Result<()>;
+    /// fallocate(2) with a Linux mode.
+    fn host_fallocate(&self, fd: HostFd, mode: i32, offset: u64, len: u64) -> Result<()>;
+    /// fsync(2).
+    fn host_sync(&self, fd: HostFd) -> Result<()>;
+    /// lseek(2); `whence` is 0 set, 1 cur, 2 end, 3 data, 4 hole.
+    fn host_seek(&self, fd: HostFd, offset: i64, whence: i32) -> Result<u64>;
+    /// getdents64(2) into kernel memory; raw records.
+    fn host_getdents(&self, fd: HostFd, buf: &mut [u8]) -> Result<usize>;
+    /// close(2).
+    fn host_close(&self, fd: HostFd);
+    /// ioctl(2); only terminal requests pass the filter. `arg` is a number or an address as the request says.
+    ///
+    /// # Safety
+    /// `arg` must suit the request: a checked user range or kernel memory of the right size.
+    unsafe fn host_ioctl(&self, fd: HostFd, request: u32, arg: usize) -> Result<usize>;
+    /// poll(2) of one descriptor without waiting: returned poll bits (POLLIN 1, POLLOUT 4, ERR 8, HUP 16).
+    fn host_poll(&self, fd: HostFd, events: u16) -> Result<u16>;
+    /// Asks the supervisor to watch `fd` for `events` once: when it becomes ready, the guest kernel is told
+    /// with `token` in the supervisor. `Err(NotPermitted)`: this kind of file is always ready.
+    fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()>;
+}
+
+/// A directory tree of the host that was granted to the sandbox, by the number the broker gave it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct GrantId(pub u32);
+
+/// One request to the broker and its answer, both fixed-layout (see `litebox_broker::protocol`).
+/// Paths in a request are relative to the grant, without `..`, resolved beneath it, no magic links, last component not followed.
+pub trait Broker {
+    /// Sends `request`, waits for the answer into `reply`; returns its length and the descriptor that came with it.
+    fn broker_call(&self, request: &[u8], reply: &mut [u8]) -> Result<(usize, Option<HostFd>)>;
+}
+
+/// Entropy and diagnostics.
+pub trait System {
+    /// Fills `buf` with random bytes from the host.
+    fn random(&self, buf: &mut [u8]);
+    /// A line for the person who runs the sandbox (to litebox's stderr), never to the guest's stdout.
+    fn report(&self, line: &str);
+    /// Ends the whole sandbox with exit code 70 and this reason. Used for broken invariants only.
+    fn fatal(&self, reason: &str) -> !;
+    /// Lets another thread run.
+    fn yield_now(&self);
+}
+
+/// Everything a host is.
+pub trait Host: Clock + Futex + UserAccess + AddressSpace + ArenaMemory + HostFiles + Broker + System + Sync {}
+
+impl<T: Clock + Futex + UserAccess + AddressSpace + ArenaMemory + HostFiles + Broker + System + Sync> Host for T {}
+
+unsafe extern "Rust" {
+    static LITEBOX_HOST: &'static dyn Host;
+}
+
+/// The host of this program.
+#[inline]
+pub fn host() -> &'static dyn Host {
+    // SAFETY: the symbol is an immutable static defined once by `register_host!`; the linker refuses none or two.
+    unsafe { LITEBOX_HOST }
+}
+
+/// Binds the one host of a program: `litebox::register_host!(MyHost)` where `MyHost` is a unit-like constant expression.
+#[macro_export]
+macro_rules! register_host {
+    ($host:expr) => {
+        #[unsafe(no_mangle)]
+        static LITEBOX_HOST: &'static dyn $crate::platform::Host = &$host;
+    };
+}

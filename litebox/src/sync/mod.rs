@@ -1,0 +1,9 @@
+//! Locks that work between processes: the state is one futex word inside the lock, in the shared heap.
+//!
+//! The order in which locks may be taken is one tree, in `docs/locks.md`.
+
+mod mutex;
+mod rwlock;
+
+pub use mutex::{Mutex, MutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,0 +1,156 @@
+//! Many readers or one writer, on one futex word.
+//!
+//! The word holds the number of readers, or [`WRITER`]; [`SLEEPERS`] says that somebody sleeps on it. New readers enter
+//! past a sleeping writer: a reader may therefore take the same lock again without deadlock.
+
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::platform::host;
+
+const WRITER: u32 = 1 << 30;
+const SLEEPERS: u32 = 1 << 31;
+const STATE: u32 = !SLEEPERS;
+
+/// A readers-writer lock in shared memory.
+#[derive(Default)]
+pub struct RwLock<T: ?Sized> {
+    word: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: readers share `&T` (T: Sync), a writer has it alone (T: Send).
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
+// SAFETY: owning the lock is owning the value.
+unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
+
+impl<T> RwLock<T> {
+    /// A free lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self { word: AtomicU32::new(0), value: UnsafeCell::new(value) }
+    }
+}
+
+impl<T: ?Sized> RwLock<T> {
+    /// Takes it for reading.
+    #[inline]
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        loop {
+            let word = self.word.load(Ordering::Relaxed);
+            if word & STATE < WRITER {
+                if self.word.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    return RwLockReadGuard { lock: self };
+                }
+            } else {
+                self.sleep(word);
+            }
+        }
+    }
+
+    /// Takes it for writing.
+    #[inline]
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        loop {
+            let word = self.word.load(Ordering::Relaxed);
+            if word & STATE == 0 {
+                if self.word.compare_exchange_weak(word, word | WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    return RwLockWriteGuard { lock: self };
+                }
+            } else {
+                self.sleep(word);
+            }
+        }
+    }
+
+    #[cold]
+    fn sleep(&self, seen: u32) {
+        let marked = seen | SLEEPERS;
+        if seen == marked || self.word.compare_exchange(seen, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            host().futex_wait(&self.word, marked, None);
+        }
+    }
+
+    fn release(&self, amount: u32) {
+        let before = self.word.fetch_sub(amount, Ordering::Release);
+        if before & SLEEPERS != 0 && (before & STATE) == amount {
+            // Whoever still has to sleep sets the bit again.
+            self.word.fetch_and(!SLEEPERS, Ordering::Relaxed);
+            host().futex_wake(&self.word, u32::MAX >> 1);
+        }
+    }
+}
+
+/// Held for reading.
+pub struct RwLockReadGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+}
+
+/// Held for writing.
+pub struct RwLockWriteGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+}
+
+impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
+    fn drop(&mut self) {
+        self.lock.release(1);
+    }
+}
+
+impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
+    fn drop(&mut self) {
+        self.lock.release(WRITER);
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: no writer exists while a read guard does.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the write guard is alone.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the write guard is alone and borrowed mutably.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::RwLock;
+
+    #[test]
+    fn readers_and_writers_agree() {
+        let l = RwLock::new((0u32, 0u32));
+        std::thread::scope(|s| {
+            for _ in 0..2 {
+                s.spawn(|| {
+                    for _ in 0..5_000 {
+                        let mut w = l.write();
+                        w.0 += 1;
+                        w.1 += 1;
+                    }
+                });
+                s.spawn(|| {
+                    for _ in 0..5_000 {
+                        let r = l.read();
+                        assert_eq!(r.0, r.1);
+                    }
+                });
+            }
+        });
+        assert_eq!(*l.read(), (10_000, 10_000));
+    }
+}

@@ -1,0 +1,2 @@
+//! The Linux ABI as plain data.
+#![no_std]

@@ -1,0 +1,3 @@
+//! Linux as host.
+#![no_std]
+extern crate alloc;

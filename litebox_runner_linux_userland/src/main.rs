@@ -1,0 +1,2 @@
+//! The command `litebox`.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Linux system calls.
+#![no_std]
+extern crate alloc;

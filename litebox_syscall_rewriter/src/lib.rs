@@ -1,0 +1,3 @@
+//! Pure patching of proven `syscall` instructions (bytes in, patch out).
+#![forbid(unsafe_code)]
+#![no_std]
