@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use super::{
-    AddressSpace, Advice, ArenaMemory, AtomicOp, Backing, Broker, Clock, ClockId, Futex, FutexWake, HostFd, HostFiles,
-    HostStat, Instant, Prot, System, UserAccess,
+    AddressSpace, Advice, AlarmClock, ArenaMemory, AtomicOp, Backing, Broker, Clock, ClockId, Futex, FutexWake, HostFd,
+    HostFiles, HostStat, HostThread, Instant, Prot, System, ThreadSpec, Threads, UserAccess,
 };
 use crate::{Error, Result};
 
@@ -184,6 +184,45 @@ impl HostFiles for MockHost {
 impl Broker for MockHost {
     fn broker_call(&self, _: &[u8], _: &mut [u8]) -> Result<(usize, Option<HostFd>)> {
         Err(Error::Access)
+    }
+}
+
+impl Threads for MockHost {
+    fn spawn_thread(&self, _: &ThreadSpec<'_>) -> Result<()> {
+        Err(Error::WouldBlock)
+    }
+    #[expect(clippy::panic, reason = "a test host fails the test")]
+    fn exit_thread(&self) -> ! {
+        panic!("exit_thread")
+    }
+    #[expect(clippy::panic, reason = "a test host fails the test")]
+    fn exit_process(&self, wait_status: i32) -> ! {
+        panic!("exit_process({wait_status})")
+    }
+    fn kick(&self, _: &HostThread) {}
+    fn current_north(&self) -> *const () {
+        core::ptr::null()
+    }
+    fn fs_base(&self) -> u64 {
+        0
+    }
+    fn set_fs_base(&self, _: u64) {}
+    fn gs_base(&self) -> u64 {
+        0
+    }
+    fn set_gs_base(&self, _: u64) {}
+    fn set_alarm(&self, _: AlarmClock, _: Option<Duration>) {}
+    fn rseq(&self, _: usize, _: u32, _: i32, _: u32) -> Result<()> {
+        Err(Error::NotImplemented)
+    }
+    fn aux_vector(&self, _: &mut [(u64, u64)]) -> usize {
+        0
+    }
+    fn affinity(&self, out: &mut [u8]) -> usize {
+        out.iter_mut().take(1).map(|b| *b = 3).count()
+    }
+    fn cpu_usage(&self, _: bool) -> (Duration, Duration) {
+        (Duration::ZERO, Duration::ZERO)
     }
 }
 

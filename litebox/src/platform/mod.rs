@@ -6,6 +6,7 @@
 //! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a panic.
 
 pub mod mock;
+pub mod north;
 
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -309,6 +310,83 @@ pub trait Broker {
     fn broker_call(&self, request: &[u8], reply: &mut [u8]) -> Result<(usize, Option<HostFd>)>;
 }
 
+/// Which clock an alarm counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AlarmClock {
+    /// Time passes.
+    Monotonic,
+    /// CPU time of the calling process.
+    ProcessCpu,
+}
+
+/// The part of a guest thread that the host owns. Lives in the shared heap inside the North's thread object.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct HostThread {
+    /// Mode: 0 in the kernel, 1 in guest code, 2 in a blocking host call.
+    pub mode: AtomicU32,
+    /// Nonzero while the host thread exists; a futex word that the host clears at its very end.
+    pub alive: AtomicU32,
+    /// Host's handle for kicking it.
+    pub kick_handle: core::sync::atomic::AtomicI32,
+    /// Address of its kernel stack, so that it can be reused once `alive` is zero.
+    pub stack: core::sync::atomic::AtomicUsize,
+}
+
+/// What a new guest thread needs.
+pub struct ThreadSpec<'a> {
+    /// The North's thread object (a leaked reference); [`Threads::current_north`] gives it back on that thread.
+    pub north: *const (),
+    /// The host's part of that object. Must live as long as the thread.
+    pub host: &'a HostThread,
+    /// The word it sleeps on.
+    pub waiter: &'a crate::event::Waiter,
+    /// Its first registers.
+    pub regs: &'a north::Registers,
+    /// Floating-point state to start from (a copy of the parent's); `None`: the initial state.
+    pub fp: Option<&'a [u8]>,
+    /// FS base.
+    pub fs_base: u64,
+    /// GS base.
+    pub gs_base: u64,
+}
+
+/// Guest threads.
+pub trait Threads {
+    /// Starts a thread of the calling process in guest code.
+    fn spawn_thread(&self, spec: &ThreadSpec<'_>) -> Result<()>;
+    /// Ends the calling host thread. `alive` becomes zero and is woken when its stack is no longer in use.
+    fn exit_thread(&self) -> !;
+    /// Ends the calling host process at once. All other threads of it must be gone or out of the kernel's locks.
+    /// `wait_status` is what wait(2) would report for the guest.
+    fn exit_process(&self, wait_status: i32) -> !;
+    /// Makes a thread of the calling process that runs guest code (or a blocking host call) enter the kernel.
+    /// [`Waiter::interrupt`](crate::event::Waiter::interrupt) first.
+    fn kick(&self, thread: &HostThread);
+    /// The North's object of the calling thread; null outside guest threads.
+    fn current_north(&self) -> *const ();
+    /// Reads the guest's FS base.
+    fn fs_base(&self) -> u64;
+    /// Sets the guest's FS base; the caller checked that it is canonical and in the user range.
+    fn set_fs_base(&self, base: u64);
+    /// Reads the guest's GS base.
+    fn gs_base(&self) -> u64;
+    /// Sets the guest's GS base (takes effect when guest code continues).
+    fn set_gs_base(&self, base: u64);
+    /// Arms or disarms the calling process's one alarm of this clock: at `deadline` (time of that clock) a thread of the process is
+    /// interrupted as by [`Threads::kick`].
+    fn set_alarm(&self, clock: AlarmClock, deadline: Option<Duration>);
+    /// Registers (or with `unregister` unregisters) a restartable-sequences area of the calling thread with the host (rseq(2)).
+    fn rseq(&self, addr: usize, len: u32, flags: i32, signature: u32) -> Result<()>;
+    /// The part of the auxiliary vector that describes machine and host: `(key, value)` for AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ,
+    /// AT_SYSINFO_EHDR, AT_CLKTCK, AT_PAGESZ and the like; returns how many were written.
+    fn aux_vector(&self, out: &mut [(u64, u64)]) -> usize;
+    /// CPU affinity mask as the host grants it, little-endian bits; returns bytes written.
+    fn affinity(&self, out: &mut [u8]) -> usize;
+    /// CPU usage of the calling process, or of the calling thread: (user, system).
+    fn cpu_usage(&self, thread_only: bool) -> (Duration, Duration);
+}
+
 /// Entropy and diagnostics.
 pub trait System {
     /// Fills `buf` with random bytes from the host.
@@ -322,9 +400,15 @@ pub trait System {
 }
 
 /// Everything a host is.
-pub trait Host: Clock + Futex + UserAccess + AddressSpace + ArenaMemory + HostFiles + Broker + System + Sync {}
+pub trait Host:
+    Clock + Futex + UserAccess + AddressSpace + ArenaMemory + HostFiles + Broker + Threads + System + Sync
+{
+}
 
-impl<T: Clock + Futex + UserAccess + AddressSpace + ArenaMemory + HostFiles + Broker + System + Sync> Host for T {}
+impl<T: Clock + Futex + UserAccess + AddressSpace + ArenaMemory + HostFiles + Broker + Threads + System + Sync> Host
+    for T
+{
+}
 
 unsafe extern "Rust" {
     static LITEBOX_HOST: &'static dyn Host;

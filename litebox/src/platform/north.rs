@@ -1,0 +1,104 @@
+//! The North as the host sees it: where guest events (system calls, faults, kicks) go, and the guest's registers.
+//!
+//! Like the host, there is exactly one North in a program, bound at link time by [`register_north!`](crate::register_north).
+
+/// The general registers of a guest thread. The order is that of the x86-64 kernel's `struct sigcontext`, so that the image in a
+/// host signal frame can be used in place.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the processor's")]
+pub struct Registers {
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub rdx: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rsp: u64,
+    pub rip: u64,
+    pub eflags: u64,
+}
+
+/// The state of the guest thread that entered the kernel. Changes take effect when it continues.
+pub struct GuestFrame<'a> {
+    /// General registers. At a system call `rip` is behind the instruction, `rax` the number; the North stores the result in `rax`.
+    pub regs: &'a mut Registers,
+    /// The xsave area (Linux signal frame layout, `sw_reserved` filled in), when there is one. A guest signal frame copies it; a guest
+    /// sigreturn copies it back after checking.
+    pub fp: Option<&'a mut [u8]>,
+}
+
+/// A processor exception in guest code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What kind.
+    pub kind: FaultKind,
+    /// `si_code` as the host reported it.
+    pub code: i32,
+    /// `si_addr`.
+    pub addr: usize,
+    /// Page-fault error code (bit 1: write, bit 4: instruction fetch).
+    pub error: u64,
+    /// Processor trap number.
+    pub trap: u64,
+}
+
+/// Kind of a [`Fault`], by the signal a Unix would send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// SIGSEGV
+    Segv,
+    /// SIGBUS
+    Bus,
+    /// SIGFPE
+    Fpe,
+    /// SIGILL
+    Ill,
+    /// SIGTRAP
+    Trap,
+}
+
+/// What a host does with guest events. Every method runs on the kernel stack of the guest thread.
+pub trait North: Sync {
+    /// A system call. May not return (exit).
+    fn syscall(&self, frame: &mut GuestFrame<'_>);
+    /// A processor exception in guest code.
+    fn fault(&self, frame: &mut GuestFrame<'_>, fault: Fault);
+    /// Guest code was interrupted because work is pending for the thread (`Waiter::interrupted`).
+    fn kicked(&self, frame: &mut GuestFrame<'_>);
+    /// A page of guest memory could not be accessed, by the guest or by the kernel for it. `true`: it can be now, try again.
+    fn resolve_fault(&self, addr: usize, write: bool) -> bool;
+    /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
+    fn host_ready(&self, token: u64, events: u16);
+    /// In the supervisor: the person outside sent a signal (Linux number) to the sandbox.
+    fn outside_signal(&self, signal: i32);
+}
+
+unsafe extern "Rust" {
+    static LITEBOX_NORTH: &'static dyn North;
+}
+
+/// The North of this program.
+#[inline]
+pub fn north() -> &'static dyn North {
+    // SAFETY: the symbol is an immutable static defined once by `register_north!`; the linker refuses none or two.
+    unsafe { LITEBOX_NORTH }
+}
+
+/// Binds the one North of a program.
+#[macro_export]
+macro_rules! register_north {
+    ($north:expr) => {
+        #[unsafe(no_mangle)]
+        static LITEBOX_NORTH: &'static dyn $crate::platform::north::North = &$north;
+    };
+}
