@@ -1,3 +1,4 @@
-//! Linux system calls.
+//! The North of LiteBox: Linux.
 #![no_std]
+
 extern crate alloc;

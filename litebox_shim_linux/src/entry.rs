@@ -1,0 +1,72 @@
+//! Where guest events enter: system calls, exceptions, kicks; and the way back to the guest.
+
+use alloc::sync::Arc;
+use core::mem::ManuallyDrop;
+use core::sync::atomic::Ordering;
+
+use litebox::platform::host;
+use litebox::platform::north::{Fault, GuestFrame, North};
+
+use crate::task::{Task, Thread};
+
+/// Linux as the North of the sandbox.
+pub struct LinuxNorth;
+
+/// Runs `f` as the calling guest thread.
+fn with_task(frame: &mut GuestFrame<'_>, f: impl FnOnce(&mut Task<'_, '_>)) {
+    let object = host().current_north().cast::<Thread>();
+    // SAFETY: a guest thread's north pointer is one leaked reference of its `Arc<Thread>`, given back only when the thread exits; the
+    // handle made here is not dropped, so the count stays as it is.
+    let thread = ManuallyDrop::new(unsafe { Arc::from_raw(object) });
+    f(&mut Task { thread: &thread, frame });
+}
+
+impl North for LinuxNorth {
+    fn syscall(&self, frame: &mut GuestFrame<'_>) {
+        with_task(frame, |task| {
+            task.kernel().stats.guest_calls.fetch_add(1, Ordering::Relaxed);
+            task.do_syscall();
+            task.return_to_guest();
+        });
+    }
+
+    fn fault(&self, frame: &mut GuestFrame<'_>, fault: Fault) {
+        with_task(frame, |task| {
+            task.kernel().stats.faults.fetch_add(1, Ordering::Relaxed);
+            task.deliver_fault(fault);
+            task.return_to_guest();
+        });
+    }
+
+    fn kicked(&self, frame: &mut GuestFrame<'_>) {
+        with_task(frame, |task| task.return_to_guest());
+    }
+
+    fn resolve_fault(&self, addr: usize, write: bool) -> bool {
+        let object = host().current_north().cast::<Thread>();
+        // SAFETY: as in `with_task`; null outside guest threads.
+        let Some(thread) = (unsafe { object.as_ref() }) else { return false };
+        thread.process.mm.resolve_fault(addr, write)
+    }
+
+    fn host_ready(&self, token: u64, events: u16) {
+        crate::boot::host_ready(token, events);
+    }
+
+    fn outside_signal(&self, signal: i32) {
+        crate::boot::outside_signal(signal);
+    }
+}
+
+impl Task<'_, '_> {
+    /// The last thing before guest code continues: exits, stops and signals take effect here.
+    fn return_to_guest(&mut self) {
+        while self.waiter().interrupted() {
+            self.waiter().clear_interrupt();
+            if self.process().exiting() {
+                self.exit_thread();
+            }
+            self.run_pending_work();
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Resource limits.
+
+/// The limits of a process.
+#[derive(Default)]
+pub struct Limits {}

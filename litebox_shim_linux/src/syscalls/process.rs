@@ -1,0 +1,1 @@
+//! Processes and threads: clone, exit, ids, prctl, arch_prctl.

@@ -1,0 +1,98 @@
+//! The one kernel object of a sandbox. Everything hangs off it; there are no mutable statics.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use litebox::platform::{Instant, host};
+use litebox::sync::Mutex;
+
+use super::Process;
+
+/// What the runner decides before the first guest instruction.
+#[derive(Clone, Debug, Default)]
+pub struct KernelConfig {
+    /// `uname -n`.
+    pub hostname: String,
+    /// `--memory` in bytes; `None`: half of what the host has.
+    pub memory_limit: Option<u64>,
+    /// Print every call (`--strace`), to litebox's stderr or the given host descriptor.
+    pub strace: Option<i32>,
+    /// Print the figures at the end (`--stats`).
+    pub stats: bool,
+    /// Put the gadget's address into the auxiliary vector (tests of the boundary only).
+    pub test_hostile: bool,
+}
+
+/// Counters that `--stats` prints. Relaxed: they are figures, not decisions.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Guest system calls.
+    pub guest_calls: AtomicU64,
+    /// Processor exceptions of guest code.
+    pub faults: AtomicU64,
+}
+
+/// The kernel object.
+pub struct Kernel {
+    /// Decided at start.
+    pub config: KernelConfig,
+    /// Figures.
+    pub stats: Stats,
+    /// When the sandbox started, on the monotonic clock (uptime, process start times).
+    pub boot: Instant,
+    /// File systems and mounts.
+    pub vfs: litebox::fs::Vfs,
+    /// `uname -n`.
+    pub hostname: Mutex<Vec<u8>>,
+    /// The futex manager: who waits on which user word.
+    pub futexes: crate::syscalls::futex::FutexTable,
+    processes: Mutex<BTreeMap<i32, Weak<Process>>>,
+    next_id: AtomicI32,
+}
+
+impl Kernel {
+    /// A kernel with the given file systems and no process.
+    pub fn new(config: KernelConfig, vfs: litebox::fs::Vfs) -> Arc<Self> {
+        Arc::new(Self {
+            hostname: Mutex::new(config.hostname.as_bytes().to_vec()),
+            config,
+            stats: Stats::default(),
+            boot: host().instant(),
+            vfs,
+            futexes: crate::syscalls::futex::FutexTable::new(),
+            processes: Mutex::new(BTreeMap::new()),
+            next_id: AtomicI32::new(1),
+        })
+    }
+    /// A fresh process or thread id. Ids count up and start again at 300 after 4 million (pid_max).
+    pub fn allocate_id(&self) -> i32 {
+        const PID_MAX: i32 = 1 << 22;
+        loop {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            if id >= PID_MAX {
+                let _ = self.next_id.compare_exchange(id + 1, 300, Ordering::Relaxed, Ordering::Relaxed);
+            } else if !self.processes.lock().contains_key(&id) {
+                return id;
+            }
+        }
+    }
+    /// Makes a process findable by its id.
+    pub fn add_process(&self, process: &Arc<Process>) {
+        self.processes.lock().insert(process.pid, Arc::downgrade(process));
+    }
+    /// Forgets a process that was reaped.
+    pub fn remove_process(&self, pid: i32) {
+        self.processes.lock().remove(&pid);
+    }
+    /// The process with this id.
+    pub fn process(&self, pid: i32) -> Option<Arc<Process>> {
+        self.processes.lock().get(&pid).and_then(Weak::upgrade)
+    }
+    /// All processes, by ascending id.
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        self.processes.lock().values().filter_map(Weak::upgrade).collect()
+    }
+}

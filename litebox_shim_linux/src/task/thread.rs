@@ -1,0 +1,59 @@
+//! A thread of a guest process.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use litebox::event::Waiter;
+use litebox::platform::{HostThread, host};
+use litebox::sync::Mutex;
+
+use super::Process;
+
+/// A thread.
+pub struct Thread {
+    /// Thread id; equal to the pid for the first thread.
+    pub tid: i32,
+    /// Its process.
+    pub process: Arc<Process>,
+    /// What it sleeps on.
+    pub waiter: Arc<Waiter>,
+    /// The host's part.
+    pub host: HostThread,
+    /// Blocked and pending signals, alternate stack.
+    pub signals: crate::syscalls::signal::ThreadSignals,
+    /// Name (PR_SET_NAME), at most 15 bytes, zero-padded.
+    pub name: Mutex<[u8; 16]>,
+    /// set_tid_address(2): cleared and woken when the thread exits; 0: none.
+    pub clear_child_tid: AtomicUsize,
+    /// set_robust_list(2): head address; 0: none.
+    pub robust_list: AtomicUsize,
+    /// rseq(2): registered area; 0: none.
+    pub rseq_area: AtomicUsize,
+    /// It is on its way out; nothing more is delivered to it.
+    pub dead: AtomicBool,
+}
+
+impl Thread {
+    /// A thread of `process` that does not run yet.
+    pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16]) -> Arc<Self> {
+        Arc::new(Self {
+            tid,
+            process: process.clone(),
+            waiter: Waiter::new(),
+            host: HostThread::default(),
+            signals: crate::syscalls::signal::ThreadSignals::default(),
+            name: Mutex::new(name),
+            clear_child_tid: AtomicUsize::new(0),
+            robust_list: AtomicUsize::new(0),
+            rseq_area: AtomicUsize::new(0),
+            dead: AtomicBool::new(false),
+        })
+    }
+    /// Makes the thread look at its pending work soon, wherever it is: asleep in the kernel, in a blocking host call, or in guest code.
+    pub fn interrupt(&self) {
+        self.waiter.interrupt();
+        if self.host.mode.load(Ordering::SeqCst) != 0 {
+            host().kick(&self.host);
+        }
+    }
+}
