@@ -1,4 +1,26 @@
-//! The North of LiteBox: Linux.
+//! The North of LiteBox: Linux. System calls, tasks, signals, the loader.
 #![no_std]
 
 extern crate alloc;
+
+pub mod boot;
+mod entry;
+pub mod loader;
+pub mod syscalls;
+pub mod task;
+
+pub use entry::LinuxNorth;
+pub use task::{Kernel, KernelConfig, Process, Task, Thread};
+
+#[cfg(test)]
+litebox::register_host!(litebox::platform::mock::MockHost);
+#[cfg(test)]
+litebox::register_north!(LinuxNorth);
+
+impl Task<'_, '_> {
+    /// Serves the system call in the registers and stores its result there.
+    pub(crate) fn do_syscall(&mut self) {
+        const ENOSYS: u64 = 38;
+        self.frame.regs.rax = ENOSYS.wrapping_neg();
+    }
+}

@@ -1,1 +1,3 @@
-//! Memory: the map of a guest's address space and the page arena.
+//! Memory: the page arena, and the map of a guest's areas.
+
+pub mod arena;

@@ -1,0 +1,165 @@
+//! Open file descriptions: what `dup` and fork share.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::event::{Events, Observer, Pollable};
+use crate::io::{Dest, Source};
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+use super::{Access, File, Location};
+
+bitflags::bitflags! {
+    /// Status flags of an open file that fcntl(2) `F_SETFL` can change, and `O_PATH`. The numbers are x86 Linux's.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct StatusFlags: u32 {
+        /// Write at the end.
+        const APPEND = 0o2000;
+        /// Do not block.
+        const NONBLOCK = 0o4000;
+        /// Data integrity after each write.
+        const DSYNC = 0o10000;
+        /// Signal when ready.
+        const ASYNC = 0o20000;
+        /// Bypass caches (a hint here).
+        const DIRECT = 0o40000;
+        /// Large file; kept for F_GETFL.
+        const LARGEFILE = 0o100000;
+        /// A directory was asked for; kept for F_GETFL.
+        const DIRECTORY = 0o200000;
+        /// Links were not followed; kept for F_GETFL.
+        const NOFOLLOW = 0o400000;
+        /// Access times stay.
+        const NOATIME = 0o1000000;
+        /// File integrity after each write (with DSYNC).
+        const SYNC = 0o4000000;
+        /// A mere name: no reading, writing or ioctl.
+        const PATH = 0o10000000;
+        /// Made without a name.
+        const TMPFILE = 0o20000000;
+    }
+}
+
+/// An open file description.
+pub struct OpenFile {
+    /// The operations.
+    pub file: Arc<dyn File>,
+    /// Reading, writing, both, or neither (`O_PATH`).
+    pub access: Access,
+    /// Under which name it was opened; `None` for pipes and the like.
+    pub location: Option<Location>,
+    flags: AtomicU32,
+    offset: Mutex<u64>,
+    /// Identity for open-file-description locks and flock(2).
+    pub id: u64,
+}
+
+impl OpenFile {
+    /// A description at offset 0. `id` must be unique in the sandbox: take it from [`super::Vfs::next_open_id`].
+    pub fn new(
+        file: Arc<dyn File>,
+        access: Access,
+        flags: StatusFlags,
+        location: Option<Location>,
+        id: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self { file, access, location, flags: AtomicU32::new(flags.bits()), offset: Mutex::new(0), id })
+    }
+    /// Status flags now.
+    #[inline]
+    pub fn flags(&self) -> StatusFlags {
+        StatusFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+    /// Replaces the status flags.
+    pub fn set_flags(&self, flags: StatusFlags) -> Result<()> {
+        self.file.set_status(flags)?;
+        self.flags.store(flags.bits(), Ordering::Relaxed);
+        Ok(())
+    }
+    /// Whether blocking calls must not block.
+    #[inline]
+    pub fn nonblocking(&self) -> bool {
+        self.flags().contains(StatusFlags::NONBLOCK)
+    }
+    fn may_read(&self) -> Result<()> {
+        if self.access.contains(Access::READ) { Ok(()) } else { Err(Error::BadDescriptor) }
+    }
+    fn may_write(&self) -> Result<()> {
+        if self.access.contains(Access::WRITE) { Ok(()) } else { Err(Error::BadDescriptor) }
+    }
+    /// read(2): from the offset, which moves. `WouldBlock` even when blocking is allowed.
+    pub fn read(&self, dest: &mut Dest<'_>) -> Result<usize> {
+        self.may_read()?;
+        if self.file.is_stream() {
+            return self.file.read_at(dest, 0);
+        }
+        let mut offset = self.offset.lock();
+        let n = self.file.read_at(dest, *offset)?;
+        *offset += n as u64;
+        Ok(n)
+    }
+    /// write(2): at the offset, which moves, or at the end with `APPEND`.
+    pub fn write(&self, source: &mut Source<'_>) -> Result<usize> {
+        self.may_write()?;
+        if self.file.is_stream() {
+            return self.file.write_at(source, 0);
+        }
+        let mut offset = self.offset.lock();
+        let flags = self.flags();
+        let n = if flags.contains(StatusFlags::APPEND) {
+            let (n, end) = self.file.append(source)?;
+            *offset = end;
+            n
+        } else {
+            let n = self.file.write_at(source, *offset)?;
+            *offset += n as u64;
+            n
+        };
+        drop(offset);
+        self.sync_after_write(flags)?;
+        Ok(n)
+    }
+    /// pread(2).
+    pub fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        self.may_read()?;
+        if self.file.is_stream() {
+            return Err(Error::NotSeekable);
+        }
+        self.file.read_at(dest, offset)
+    }
+    /// pwrite(2). On Linux a file opened with `APPEND` is appended to whatever the offset.
+    pub fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        self.may_write()?;
+        if self.file.is_stream() {
+            return Err(Error::NotSeekable);
+        }
+        let flags = self.flags();
+        let n = if flags.contains(StatusFlags::APPEND) {
+            self.file.append(source)?.0
+        } else {
+            self.file.write_at(source, offset)?
+        };
+        self.sync_after_write(flags)?;
+        Ok(n)
+    }
+    fn sync_after_write(&self, flags: StatusFlags) -> Result<()> {
+        if flags.contains(StatusFlags::DSYNC) { self.file.sync(!flags.contains(StatusFlags::SYNC)) } else { Ok(()) }
+    }
+    /// The offset, locked: for lseek(2), getdents64(2), sendfile(2).
+    pub fn offset(&self) -> crate::sync::MutexGuard<'_, u64> {
+        self.offset.lock()
+    }
+}
+
+impl Pollable for OpenFile {
+    fn ready(&self) -> Events {
+        self.file.ready()
+    }
+    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
+        self.file.observe(observer, interest)
+    }
+    fn unobserve(&self, observer: &Arc<dyn Observer>) {
+        self.file.unobserve(observer);
+    }
+}
