@@ -5,6 +5,7 @@
 //!
 //! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a panic.
 
+pub mod broker_protocol;
 pub mod mock;
 pub mod north;
 

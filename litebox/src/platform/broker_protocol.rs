@@ -1,0 +1,387 @@
+//! The messages between the sandbox and the broker: fixed-layout, one request and one reply on a `SOCK_SEQPACKET` socket.
+//!
+//! A request is a [`Request`] followed by `path_len` bytes of path and `extra_len` bytes that the operation names. A reply is a
+//! [`Reply`] followed by what the operation says; at most one descriptor comes with it. All numbers are in machine byte order:
+//! both ends are the same executable on the same machine.
+//!
+//! Paths are relative to the root of a grant: components joined by single slashes, no `.` or `..`, no leading or trailing slash, no zero byte;
+//! the empty path is the root itself. No symbolic link is ever followed: the sandbox's kernel walks links itself.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::Error;
+use crate::platform::HostStat;
+
+/// Longest path in a request.
+pub const MAX_PATH: usize = 4096;
+/// Longest component of a path.
+pub const MAX_NAME: usize = 255;
+/// Longest value of an extended attribute.
+pub const MAX_XATTR: usize = 65_536;
+/// Longest request: header, path, and a second path or an attribute's name and value.
+pub const MAX_REQUEST: usize = size_of::<Request>() + MAX_PATH + MAX_NAME + 1 + MAX_XATTR;
+/// Longest reply.
+pub const MAX_REPLY: usize = size_of::<Reply>() + 65_536;
+/// Longest line of a [`Op::Report`].
+pub const MAX_REPORT: usize = 1024;
+/// Figures in a [`Op::Stats`].
+pub const STAT_FIGURES: usize = 16;
+
+/// What is asked for. `R:` what the reply carries besides its header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Op {
+    /// Looks up every component of the path; `value`: how many leading components are known (existing directories) and get no answer.
+    /// R: `count` [`Stat`]s, one for each component found (for the empty path: one, of the root). `stop` is 0, or why the
+    /// component after those was not found (an errno). The walk also ends at a symbolic link: `value` bytes of its target follow.
+    Walk = 1,
+    /// Opens a regular file; `flags`: [`OpenFlags`], `mode` for a new one. R: the [`Stat`] and the descriptor; `value` is 1
+    /// when the file was created.
+    Open = 2,
+    /// Entries of a directory from cookie `value` on (0: the first); `flags` 1: with a [`Stat`] each.
+    /// R: `count` records, each an [`Entry`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1
+    /// when there are no more.
+    List = 3,
+    /// Makes a directory with `mode`. R: its [`Stat`].
+    Mkdir = 4,
+    /// Removes a name that is not a directory.
+    Unlink = 5,
+    /// Removes an empty directory.
+    Rmdir = 6,
+    /// Renames to the path in `extra`; `flags`: 1 the new name must not exist, 2 exchange.
+    Rename = 7,
+    /// Gives the file the additional name in `extra`.
+    Link = 8,
+    /// Makes a symbolic link with the target in `extra`. R: its [`Stat`].
+    Symlink = 9,
+    /// Makes a node with `mode` (type and permissions): a regular file, fifo or socket, nothing else. R: its [`Stat`].
+    Mknod = 10,
+    /// Changes what `flags` ([`AttrFlags`]) names; the size is `value`. R: the [`Stat`] afterwards.
+    SetAttr = 11,
+    /// R: `value` bytes of the attribute whose name is in `extra`. Attributes are those of the `user.` namespace.
+    GetXattr = 12,
+    /// Sets an attribute; `extra`: name, zero byte, value; `flags`: 1 must not exist, 2 must exist.
+    SetXattr = 13,
+    /// R: `value` bytes: names, each ended by a zero byte.
+    ListXattr = 14,
+    /// Removes the attribute whose name is in `extra`.
+    RemoveXattr = 15,
+    /// R: a [`FsStat`].
+    StatFs = 16,
+    /// R: `count` [`GrantInfo`]s, in the order of grant numbers.
+    Grants = 17,
+    /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below [`MAX_SLOTS`]).
+    Register = 32,
+    /// The process in slot `value` ended.
+    Unregister = 33,
+    /// Sends the kick signal to the process in slot `value`.
+    Kick = 34,
+    /// The first guest process ended with the wait status `value`: the sandbox is to end. There is no reply.
+    Exit = 35,
+    /// The guest stopped (job control): the broker stops itself, and sends [`EventKind::Signal`] with SIGCONT when it goes on.
+    Stopped = 36,
+    /// A line for the person who runs the sandbox, in `extra`; control characters are dropped, too many lines too.
+    Report = 37,
+    /// [`STAT_FIGURES`] 64-bit figures in `extra`, kept for `--stats`.
+    Stats = 38,
+    /// The descriptor that comes along is the listener of the sandbox's seccomp filter.
+    Listener = 39,
+    /// The sandbox is broken: the reason is in `extra`. Ends with status 70. There is no reply.
+    Fatal = 40,
+}
+
+/// Number of process slots.
+pub const MAX_SLOTS: u64 = 32_768;
+
+impl Op {
+    /// From the number in a request.
+    pub const fn from_number(n: u32) -> Option<Self> {
+        Some(match n {
+            1 => Self::Walk,
+            2 => Self::Open,
+            3 => Self::List,
+            4 => Self::Mkdir,
+            5 => Self::Unlink,
+            6 => Self::Rmdir,
+            7 => Self::Rename,
+            8 => Self::Link,
+            9 => Self::Symlink,
+            10 => Self::Mknod,
+            11 => Self::SetAttr,
+            12 => Self::GetXattr,
+            13 => Self::SetXattr,
+            14 => Self::ListXattr,
+            15 => Self::RemoveXattr,
+            16 => Self::StatFs,
+            17 => Self::Grants,
+            32 => Self::Register,
+            33 => Self::Unregister,
+            34 => Self::Kick,
+            35 => Self::Exit,
+            36 => Self::Stopped,
+            37 => Self::Report,
+            38 => Self::Stats,
+            39 => Self::Listener,
+            40 => Self::Fatal,
+            _ => return None,
+        })
+    }
+}
+
+bitflags::bitflags! {
+    /// How [`Op::Open`] opens.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct OpenFlags: u32 {
+        /// For reading.
+        const READ = 1;
+        /// For writing.
+        const WRITE = 2;
+        /// Make it when it does not exist.
+        const CREATE = 4;
+        /// It must not exist.
+        const EXCLUSIVE = 8;
+        /// Set its size to zero.
+        const TRUNCATE = 16;
+        /// Every write goes to the end.
+        const APPEND = 32;
+    }
+
+    /// What [`Op::SetAttr`] changes.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct AttrFlags: u32 {
+        /// Permissions, from `mode`.
+        const MODE = 1;
+        /// Owner.
+        const UID = 2;
+        /// Group.
+        const GID = 4;
+        /// Size, from `value`.
+        const SIZE = 8;
+        /// Time of last access.
+        const ATIME = 16;
+        /// Time of last change.
+        const MTIME = 32;
+    }
+}
+
+/// Head of a request. Fields that an operation does not name are zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+#[expect(missing_docs, reason = "each operation says what its fields mean")]
+pub struct Request {
+    pub op: u32,
+    pub grant: u32,
+    pub flags: u32,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub path_len: u32,
+    pub extra_len: u32,
+    pub value: u64,
+    pub atime_sec: i64,
+    pub mtime_sec: i64,
+    pub atime_nsec: u32,
+    pub mtime_nsec: u32,
+}
+
+/// Head of a reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Reply {
+    /// 0, or why it failed: a Linux errno (see [`error_of`]).
+    pub error: i32,
+    /// See [`Op`].
+    pub count: u32,
+    /// See [`Op`].
+    pub value: u64,
+    /// See [`Op`].
+    pub stop: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Metadata of a file of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+#[expect(missing_docs, reason = "the names are those of stat(2)")]
+pub struct Stat {
+    pub dev: u64,
+    pub ino: u64,
+    pub rdev: u64,
+    pub size: u64,
+    pub blocks: u64,
+    pub atime_sec: i64,
+    pub mtime_sec: i64,
+    pub ctime_sec: i64,
+    pub mode: u32,
+    pub nlink: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub blksize: u32,
+    pub atime_nsec: u32,
+    pub mtime_nsec: u32,
+    pub ctime_nsec: u32,
+}
+
+impl Stat {
+    /// As the platform's own kind.
+    pub const fn to_host_stat(&self) -> HostStat {
+        HostStat {
+            dev: self.dev,
+            ino: self.ino,
+            mode: self.mode,
+            nlink: self.nlink,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: self.rdev,
+            size: self.size,
+            blocks: self.blocks,
+            blksize: self.blksize,
+            atime: (self.atime_sec, self.atime_nsec),
+            mtime: (self.mtime_sec, self.mtime_nsec),
+            ctime: (self.ctime_sec, self.ctime_nsec),
+        }
+    }
+}
+
+/// Head of a directory entry in a [`Op::List`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Entry {
+    /// Inode number.
+    pub ino: u64,
+    /// Cookie to continue behind this entry.
+    pub next: u64,
+    /// Type bits of `st_mode`, shifted down by 12 (`d_type`); 0 unknown.
+    pub kind: u8,
+    /// 1: a [`Stat`] follows.
+    pub has_stat: u8,
+    /// Length of the name.
+    pub name_len: u16,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Figures of a host file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+#[expect(missing_docs, reason = "the names are those of statfs(2)")]
+pub struct FsStat {
+    pub magic: u64,
+    pub block_size: u64,
+    pub blocks: u64,
+    pub free: u64,
+    pub available: u64,
+    pub files: u64,
+    pub files_free: u64,
+    pub name_max: u64,
+}
+
+/// What a grant allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct GrantInfo {
+    /// 0 read-only, 1 read and write, 2 read-only beneath a copy-on-write layer.
+    pub access: u32,
+    /// 1: nobody changes it while the sandbox runs.
+    pub image: u32,
+    /// The user the broker runs as: files of this user are the guest user's own.
+    pub uid: u32,
+    /// The group the broker runs as.
+    pub gid: u32,
+}
+
+/// What the broker tells the sandbox unasked, on the event socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EventKind {
+    /// The signal `value` was sent to `litebox`.
+    Signal = 1,
+}
+
+/// A message on the event socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Event {
+    /// An [`EventKind`].
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// What goes with it.
+    pub value: u64,
+}
+
+/// Descriptors that the supervisor starts with, besides 0, 1 and 2.
+pub mod start_fd {
+    /// Requests and replies.
+    pub const REQUESTS: i32 = 3;
+    /// Events of the broker.
+    pub const EVENTS: i32 = 4;
+    /// The configuration, a sealed memory file.
+    pub const CONFIG: i32 = 5;
+    /// The first of the additional ones.
+    pub const FIRST_EXTRA: i32 = 6;
+}
+
+/// The core's error for a Linux errno in a reply.
+pub const fn error_of(code: i32) -> Error {
+    match code {
+        1 => Error::NotPermitted,
+        2 => Error::NotFound,
+        3 => Error::NoProcess,
+        4 => Error::Interrupted,
+        5 => Error::Io,
+        6 => Error::NoSuchDevice,
+        7 => Error::TooBig,
+        9 => Error::BadDescriptor,
+        11 => Error::WouldBlock,
+        12 => Error::NoMemory,
+        13 => Error::Access,
+        14 => Error::Fault,
+        16 => Error::Busy,
+        17 => Error::Exists,
+        18 => Error::CrossDevice,
+        19 => Error::NoDevice,
+        20 => Error::NotDirectory,
+        21 => Error::IsDirectory,
+        22 => Error::Invalid,
+        23 => Error::TooManyFilesInSystem,
+        24 => Error::TooManyFiles,
+        26 => Error::TextBusy,
+        27 => Error::FileTooBig,
+        28 => Error::NoSpace,
+        29 => Error::NotSeekable,
+        30 => Error::ReadOnly,
+        31 => Error::TooManyLinks,
+        32 => Error::BrokenPipe,
+        34 => Error::Range,
+        36 => Error::NameTooLong,
+        38 => Error::NotImplemented,
+        39 => Error::NotEmpty,
+        40 => Error::Loop,
+        61 => Error::NoData,
+        75 => Error::Overflow,
+        95 => Error::NotSupported,
+        116 => Error::Stale,
+        122 => Error::Quota,
+        other => Error::Host(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Op, Reply, Request, Stat};
+
+    #[test]
+    fn layouts_have_no_padding_and_numbers_round_trip() {
+        assert_eq!(size_of::<Request>(), 64);
+        assert_eq!(size_of::<Reply>(), 24);
+        assert_eq!(size_of::<Stat>(), 96);
+        assert_eq!(size_of::<Entry>(), 24);
+        for n in 0..64 {
+            if let Some(op) = Op::from_number(n) {
+                assert_eq!(op as u32, n);
+            }
+        }
+    }
+}
