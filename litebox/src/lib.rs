@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod epoll;
 pub mod error;
 pub mod event;
 pub mod fs;

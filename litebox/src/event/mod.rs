@@ -178,6 +178,10 @@ pub trait Pollable {
     fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool;
     /// Takes one registration back.
     fn unobserve(&self, observer: &Arc<dyn Observer>);
+    /// When it may become ready by the passing of time alone; whoever sleeps on it wakes up then and asks again.
+    fn expire(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// The one blocking loop: tries `op`; while it says `WouldBlock`, sleeps until `file` is ready for `interest`.
@@ -204,8 +208,11 @@ pub fn wait_until_ready<T>(
             Err(Error::WouldBlock) => {}
             done => break done,
         }
-        if let Err(e) = waiter.sleep(ticket, deadline) {
-            break Err(e);
+        let timer = file.expire().filter(|t| deadline.is_none_or(|d| *t < d));
+        match waiter.sleep(ticket, timer.or(deadline)) {
+            Err(Error::TimedOut) if timer.is_some() => {}
+            Err(e) => break Err(e),
+            Ok(()) => {}
         }
     };
     file.unobserve(&observer);

@@ -6,11 +6,15 @@
 //! - The [`FdTable`] maps descriptors to open files. The [`FsContext`] is root, working directory and umask.
 //! - The [`Vfs`] walks paths over mounts with a dentry cache and checks permissions; file systems check none themselves.
 
+mod anon;
 mod fd_table;
+mod locks;
 mod open_file;
 mod vfs;
 
+pub use anon::{ANON_DEV, AnonInode};
 pub use fd_table::{FdEntry, FdTable};
+pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
 pub use open_file::{OpenFile, StatusFlags};
 pub use vfs::{FsContext, Vfs};
 
@@ -421,6 +425,15 @@ pub trait File: Any + Send + Sync {
     }
     /// Takes a registration back.
     fn unobserve(&self, _observer: &Arc<dyn Observer>) {}
+    /// Whether it may become ready by the passing of time alone (timers, and sets that may hold timers).
+    fn is_timed(&self) -> bool {
+        false
+    }
+    /// For timed files: accounts for the time that has passed, tells observers when that made it ready, and says when it will happen
+    /// next. Whoever sleeps on the file wakes up then and asks again.
+    fn expire(&self) -> Option<crate::platform::Instant> {
+        None
+    }
     /// The status flags (append, nonblocking...) are being set by fcntl(2) F_SETFL.
     fn set_status(&self, _flags: StatusFlags) -> Result<()> {
         Ok(())

@@ -1,7 +1,7 @@
 //! Open file descriptions: what `dup` and fork share.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use crate::event::{Events, Observer, Pollable};
 use crate::io::{Dest, Source};
@@ -53,6 +53,10 @@ pub struct OpenFile {
     offset: Mutex<u64>,
     /// Identity for open-file-description locks and flock(2).
     pub id: u64,
+    /// Locks that end with the last descriptor.
+    pub held_locks: Mutex<Option<super::HeldLocks>>,
+    /// fcntl(2) F_SETOWN: who is signalled; negative: a process group.
+    pub owner: AtomicI32,
 }
 
 impl OpenFile {
@@ -64,7 +68,16 @@ impl OpenFile {
         location: Option<Location>,
         id: u64,
     ) -> Arc<Self> {
-        Arc::new(Self { file, access, location, flags: AtomicU32::new(flags.bits()), offset: Mutex::new(0), id })
+        Arc::new(Self {
+            file,
+            access,
+            location,
+            flags: AtomicU32::new(flags.bits()),
+            offset: Mutex::new(0),
+            id,
+            held_locks: Mutex::new(None),
+            owner: AtomicI32::new(0),
+        })
     }
     /// Status flags now.
     #[inline]
@@ -161,5 +174,8 @@ impl Pollable for OpenFile {
     }
     fn unobserve(&self, observer: &Arc<dyn Observer>) {
         self.file.unobserve(observer);
+    }
+    fn expire(&self) -> Option<crate::platform::Instant> {
+        if self.file.is_timed() { self.file.expire() } else { None }
     }
 }

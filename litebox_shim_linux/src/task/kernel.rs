@@ -49,6 +49,10 @@ pub struct Kernel {
     pub hostname: Mutex<Vec<u8>>,
     /// The futex manager: who waits on which user word.
     pub futexes: crate::syscalls::futex::FutexTable,
+    /// Advisory locks on files.
+    pub file_locks: Arc<litebox::fs::LockTable>,
+    /// Held while an epoll is added to an epoll, so that two such calls cannot close a loop together.
+    pub epoll_topology: Mutex<()>,
     processes: Mutex<BTreeMap<i32, Weak<Process>>>,
     next_id: AtomicI32,
 }
@@ -63,6 +67,8 @@ impl Kernel {
             boot: host().instant(),
             vfs,
             futexes: crate::syscalls::futex::FutexTable::new(),
+            file_locks: Arc::default(),
+            epoll_topology: Mutex::new(()),
             processes: Mutex::new(BTreeMap::new()),
             next_id: AtomicI32::new(1),
         })

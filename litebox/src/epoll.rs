@@ -1,0 +1,357 @@
+//! Interest sets: the object behind epoll(7).
+//!
+//! Each registered file has an [`Item`] that observes it. When the file reports readiness, the item puts itself on the set's ready
+//! list (room for it was reserved when it was added) and the set tells those who wait for it. Waiting takes items off that list and
+//! asks each file again, so a stale entry costs a look and never a wrong event.
+//!
+//! Lock order: a file's wait queue, then the set's ready list; the ready list is never held while a file is asked.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::event::{Events, Observer, WaitQueue};
+use crate::fs::{AnonInode, File, Inode, OpenFile};
+use crate::platform::Instant;
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+bitflags::bitflags! {
+    /// How an item reports, with the numbers of epoll_ctl(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Mode: u32 {
+        /// Not to wake all sets that watch the same file.
+        const EXCLUSIVE = 1 << 28;
+        /// Keep the system awake; accepted, nothing to do.
+        const WAKEUP = 1 << 29;
+        /// Disabled after one report.
+        const ONESHOT = 1 << 30;
+        /// Report changes, not states.
+        const EDGE = 1 << 31;
+    }
+}
+
+/// What is asked for of one file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Interest {
+    /// Events of interest; errors and hang-ups always are.
+    pub events: Events,
+    /// How to report.
+    pub mode: Mode,
+    /// The caller's own word, returned with each report.
+    pub data: u64,
+}
+
+/// How deep sets may watch sets (Linux's EP_MAX_NESTS).
+const MAX_NESTS: u32 = 5;
+
+type Key = (i32, u64);
+
+/// One registered file.
+struct Item {
+    myself: Weak<Item>,
+    set: Weak<Shared>,
+    key: Key,
+    file: Weak<OpenFile>,
+    events: AtomicU32,
+    mode: AtomicU32,
+    data: AtomicU64,
+    /// It is on the ready list.
+    queued: AtomicBool,
+}
+
+struct Shared {
+    ready: Mutex<VecDeque<Arc<Item>>>,
+    queue: WaitQueue,
+}
+
+/// An interest set.
+pub struct EventSet {
+    shared: Arc<Shared>,
+    items: Mutex<BTreeMap<Key, Arc<Item>>>,
+    /// Registered files whose readiness may come by time alone.
+    timed: Mutex<Vec<Weak<OpenFile>>>,
+    inode: Arc<AnonInode>,
+}
+
+impl Item {
+    fn interest(&self) -> Interest {
+        Interest {
+            events: Events::from_bits_retain(self.events.load(Ordering::Acquire)),
+            mode: Mode::from_bits_retain(self.mode.load(Ordering::Acquire)),
+            data: self.data.load(Ordering::Acquire),
+        }
+    }
+    fn store(&self, interest: Interest) {
+        self.data.store(interest.data, Ordering::Release);
+        self.mode.store(interest.mode.bits(), Ordering::Release);
+        // Never empty: no events at all is how a one-shot item is disabled.
+        self.events.store((interest.events | Events::ALWAYS).bits(), Ordering::Release);
+    }
+    /// Puts the item on the ready list. Never allocates: room was reserved.
+    fn enqueue(&self) {
+        let (Some(set), Some(myself)) = (self.set.upgrade(), self.myself.upgrade()) else { return };
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            let mut ready = set.ready.lock();
+            if ready.len() < ready.capacity() {
+                ready.push_back(myself);
+            } else {
+                self.queued.store(false, Ordering::Release);
+            }
+        }
+    }
+    fn observer(self: &Arc<Self>) -> Arc<dyn Observer> {
+        self.clone()
+    }
+}
+
+impl Observer for Item {
+    fn on_ready(&self, events: Events) {
+        let wanted = Events::from_bits_retain(self.events.load(Ordering::Acquire));
+        if !events.intersects(wanted) {
+            return;
+        }
+        self.enqueue();
+        if let Some(set) = self.set.upgrade() {
+            set.queue.notify(Events::IN | Events::RDNORM);
+        }
+    }
+}
+
+impl EventSet {
+    /// An empty set.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            shared: Arc::new(Shared { ready: Mutex::new(VecDeque::new()), queue: WaitQueue::new() }),
+            items: Mutex::new(BTreeMap::new()),
+            timed: Mutex::new(Vec::new()),
+            inode: AnonInode::shared("eventpoll"),
+        })
+    }
+
+    /// Registers `file` under `fd`: `Exists`; `NotPermitted` for files that are always ready; `Loop`. Callers serialise additions of sets to
+    /// sets among each other.
+    pub fn add(&self, fd: i32, file: &Arc<OpenFile>, interest: Interest) -> Result<()> {
+        if let Some(other) = file.file.as_any().downcast_ref::<EventSet>() {
+            if interest.mode.contains(Mode::EXCLUSIVE) {
+                return Err(Error::Invalid);
+            }
+            if core::ptr::eq(other, self) {
+                return Err(Error::Invalid);
+            }
+            other.check_nesting(self, 1)?;
+        }
+        let key = (fd, file.id);
+        let item = Arc::new_cyclic(|myself: &Weak<Item>| Item {
+            myself: myself.clone(),
+            set: Arc::downgrade(&self.shared),
+            key,
+            file: Arc::downgrade(file),
+            events: AtomicU32::new(0),
+            mode: AtomicU32::new(0),
+            data: AtomicU64::new(0),
+            queued: AtomicBool::new(false),
+        });
+        item.store(interest);
+        {
+            let mut items = self.items.lock();
+            if items.contains_key(&key) {
+                return Err(Error::Exists);
+            }
+            items.retain(|_, i| i.file.strong_count() > 0);
+            self.shared.ready.lock().try_reserve(items.len() + 1).map_err(|_| Error::NoMemory)?;
+            items.insert(key, item.clone());
+        }
+        let observer = item.observer();
+        if !file.file.observe(&observer, Events::all()) {
+            self.items.lock().remove(&key);
+            return Err(Error::NotPermitted);
+        }
+        if file.file.is_timed() {
+            self.timed.lock().push(Arc::downgrade(file));
+        }
+        self.look(&item, file);
+        Ok(())
+    }
+
+    /// Changes what is asked for; `NotFound`.
+    pub fn modify(&self, fd: i32, file: &Arc<OpenFile>, interest: Interest) -> Result<()> {
+        let item = self.items.lock().get(&(fd, file.id)).cloned().ok_or(Error::NotFound)?;
+        if interest.mode.contains(Mode::EXCLUSIVE) || item.interest().mode.contains(Mode::EXCLUSIVE) {
+            return Err(Error::Invalid);
+        }
+        item.store(interest);
+        self.look(&item, file);
+        Ok(())
+    }
+
+    /// Forgets a file; `NotFound`.
+    pub fn remove(&self, fd: i32, file: &Arc<OpenFile>) -> Result<()> {
+        let item = self.items.lock().remove(&(fd, file.id)).ok_or(Error::NotFound)?;
+        item.events.store(0, Ordering::Release);
+        file.file.unobserve(&item.observer());
+        if item.queued.load(Ordering::Acquire) {
+            self.shared.ready.lock().retain(|i| !Arc::ptr_eq(i, &item));
+        }
+        Ok(())
+    }
+
+    /// Takes up to `max` reports: `report(events, data)`; `false` from it puts the item back and ends (the caller's memory was bad).
+    /// Returns how many were taken.
+    pub fn take(&self, max: usize, report: &mut dyn FnMut(Events, u64) -> bool) -> usize {
+        self.expire();
+        let mut left = self.shared.ready.lock().len();
+        let mut taken = 0;
+        let mut again = false;
+        while taken < max && left > 0 {
+            left -= 1;
+            let Some(item) = self.pop() else { break };
+            let Some(file) = item.file.upgrade() else {
+                self.items.lock().remove(&item.key);
+                continue;
+            };
+            let interest = item.interest();
+            let now = ready_of(&file, &interest);
+            if now.is_empty() {
+                continue;
+            }
+            if !report(now, interest.data) {
+                item.enqueue();
+                break;
+            }
+            taken += 1;
+            if interest.mode.contains(Mode::ONESHOT) {
+                item.events.store(0, Ordering::Release);
+            } else if !interest.mode.contains(Mode::EDGE) {
+                item.enqueue();
+                again = true;
+            }
+        }
+        if again {
+            // A second waiter may have seen the list without the items that went back.
+            self.shared.queue.notify(Events::IN | Events::RDNORM);
+        }
+        taken
+    }
+
+    /// How many files are registered.
+    pub fn len(&self) -> usize {
+        self.items.lock().len()
+    }
+    /// Whether no file is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Calls `f(fd, interest)` for each registered file, by ascending descriptor (for /proc).
+    pub fn for_each(&self, f: &mut dyn FnMut(i32, Interest)) {
+        for (key, item) in &*self.items.lock() {
+            f(key.0, item.interest());
+        }
+    }
+
+    fn pop(&self) -> Option<Arc<Item>> {
+        let item = self.shared.ready.lock().pop_front()?;
+        item.queued.store(false, Ordering::Release);
+        Some(item)
+    }
+    /// Queues an item whose file is ready already.
+    fn look(&self, item: &Arc<Item>, file: &Arc<OpenFile>) {
+        let interest = item.interest();
+        if !ready_of(file, &interest).is_empty() {
+            item.enqueue();
+            self.shared.queue.notify(Events::IN | Events::RDNORM);
+        }
+    }
+    fn items_now(&self) -> Vec<Arc<Item>> {
+        self.items.lock().values().cloned().collect()
+    }
+    /// Whether adding this set to `outer` would close a loop or nest too deep.
+    fn check_nesting(&self, outer: &EventSet, depth: u32) -> Result<()> {
+        if depth > MAX_NESTS {
+            return Err(Error::Loop);
+        }
+        for item in self.items_now() {
+            let Some(file) = item.file.upgrade() else { continue };
+            if let Some(inner) = file.file.as_any().downcast_ref::<EventSet>() {
+                if core::ptr::eq(inner, outer) {
+                    return Err(Error::Loop);
+                }
+                inner.check_nesting(outer, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+    /// Lets the files whose readiness is a matter of time report it; when the next one will.
+    fn expire(&self) -> Option<Instant> {
+        let timed: Vec<Arc<OpenFile>> = {
+            let mut timed = self.timed.lock();
+            timed.retain(|f| f.strong_count() > 0);
+            timed.iter().filter_map(Weak::upgrade).collect()
+        };
+        timed.iter().filter_map(|f| f.file.expire()).min()
+    }
+}
+
+fn ready_of(file: &OpenFile, interest: &Interest) -> Events {
+    if interest.events.is_empty() {
+        return Events::empty();
+    }
+    file.file.ready() & interest.events
+}
+
+impl File for EventSet {
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.inode.clone()
+    }
+    fn is_stream(&self) -> bool {
+        true
+    }
+    fn ready(&self) -> Events {
+        self.expire();
+        let mut left = self.shared.ready.lock().len();
+        let mut found = false;
+        // Entries whose file is no longer ready are dropped on the way.
+        while left > 0 && !found {
+            left -= 1;
+            let Some(item) = self.pop() else { break };
+            let Some(file) = item.file.upgrade() else { continue };
+            if !ready_of(&file, &item.interest()).is_empty() {
+                item.enqueue();
+                found = true;
+            }
+        }
+        if found { Events::IN | Events::RDNORM } else { Events::empty() }
+    }
+    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
+        self.shared.queue.add(observer, interest);
+        true
+    }
+    fn unobserve(&self, observer: &Arc<dyn Observer>) {
+        self.shared.queue.remove(observer);
+    }
+    fn is_timed(&self) -> bool {
+        true
+    }
+    fn expire(&self) -> Option<Instant> {
+        EventSet::expire(self)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+impl Drop for EventSet {
+    fn drop(&mut self) {
+        for item in self.items_now() {
+            item.events.store(0, Ordering::Release);
+            if let Some(file) = item.file.upgrade() {
+                file.file.unobserve(&item.observer());
+            }
+        }
+    }
+}

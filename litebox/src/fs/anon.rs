@@ -1,0 +1,79 @@
+//! The inode of files that have no name: epoll instances, eventfds, timers, sockets.
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use super::{FileType, Inode, InodeId, Metadata, StatFs, Time};
+use crate::{Error, Result};
+
+/// Device number that nameless inodes show.
+pub const ANON_DEV: u64 = 0xe;
+const ANON_MAGIC: u64 = 0x0904_1934;
+const SOCKFS_MAGIC: u64 = 0x534f_434b;
+
+/// An inode without a name. Its type decides what stat(2) says.
+#[derive(Debug)]
+pub struct AnonInode {
+    id: InodeId,
+    mode: u32,
+    born: Time,
+    label: &'static str,
+}
+
+impl AnonInode {
+    /// The inode all nameless files of one class share, as Linux's `anon_inode`. `label` is shown as `anon_inode:[label]`.
+    pub fn shared(label: &'static str) -> Arc<Self> {
+        Arc::new(Self { id: InodeId { dev: ANON_DEV, ino: 1 }, mode: 0o600, born: Time::now(), label })
+    }
+    /// The inode of one socket; `ino` is unique in the sandbox.
+    pub fn socket(ino: u64) -> Arc<Self> {
+        let mode = FileType::Socket.mode_bits() | 0o777;
+        Arc::new(Self { id: InodeId { dev: ANON_DEV - 5, ino }, mode, born: Time::now(), label: "socket" })
+    }
+    /// What it is: `eventpoll`, `eventfd`, `socket`...
+    pub fn label(&self) -> &'static str {
+        self.label
+    }
+    fn is_socket(&self) -> bool {
+        self.mode & 0o170_000 == FileType::Socket.mode_bits()
+    }
+}
+
+impl Inode for AnonInode {
+    fn id(&self) -> InodeId {
+        self.id
+    }
+    fn file_type(&self) -> FileType {
+        FileType::from_mode(self.mode).unwrap_or(FileType::Regular)
+    }
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(Metadata {
+            id: self.id,
+            mode: self.mode,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            size: 0,
+            blocks: 0,
+            blksize: 4096,
+            atime: self.born,
+            mtime: self.born,
+            ctime: self.born,
+            btime: None,
+        })
+    }
+    fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
+        Err(Error::NotDirectory)
+    }
+    fn stat_fs(&self) -> Result<StatFs> {
+        let magic = if self.is_socket() { SOCKFS_MAGIC } else { ANON_MAGIC };
+        Ok(StatFs { magic, block_size: 4096, name_max: 255, ..StatFs::default() })
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}

@@ -1,0 +1,328 @@
+//! Advisory file locks: record locks of processes and of open file descriptions (fcntl(2)), and whole-file locks (flock(2)).
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::InodeId;
+use crate::event::{Events, Observer, Pollable, WaitQueue};
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+/// Who holds a lock.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LockOwner {
+    /// A process, by pid.
+    Process(i32),
+    /// An open file description, by its id.
+    Description(u64),
+}
+
+/// Bytes `start..end`; `end` is `u64::MAX` for "to the end of the file, however long it grows".
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LockRange {
+    /// First byte.
+    pub start: u64,
+    /// Behind the last byte.
+    pub end: u64,
+}
+
+impl LockRange {
+    fn overlaps(&self, other: &Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
+/// One record lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Who holds it.
+    pub owner: LockOwner,
+    /// What it covers.
+    pub range: LockRange,
+    /// Exclusive.
+    pub write: bool,
+}
+
+#[derive(Default)]
+struct FileLocks {
+    records: Vec<Record>,
+    /// flock(2): description and whether exclusive.
+    whole: Vec<(u64, bool)>,
+}
+
+#[derive(Default)]
+struct Tables {
+    files: BTreeMap<InodeId, FileLocks>,
+    /// Who waits for whom, to find deadlocks between processes.
+    waiting: Vec<(LockOwner, LockOwner)>,
+}
+
+/// All locks of a sandbox.
+#[derive(Default)]
+pub struct LockTable {
+    tables: Mutex<Tables>,
+    queue: WaitQueue,
+}
+
+/// Records per file; beyond that ENOLCK, so that a guest cannot fill the heap with them.
+const MAX_RECORDS: usize = 16 * 1024;
+const ENOLCK: i32 = 37;
+
+impl FileLocks {
+    fn conflict(&self, owner: LockOwner, range: LockRange, write: bool) -> Option<Record> {
+        self.records.iter().find(|r| r.owner != owner && r.range.overlaps(&range) && (write || r.write)).copied()
+    }
+    /// Cuts `range` out of what `owner` holds.
+    fn cut(&mut self, owner: LockOwner, range: LockRange) -> bool {
+        let mut rest: Vec<Record> = Vec::new();
+        let before = self.records.len();
+        self.records.retain(|r| {
+            if r.owner != owner || !r.range.overlaps(&range) {
+                return true;
+            }
+            if r.range.start < range.start {
+                rest.push(Record { range: LockRange { start: r.range.start, end: range.start }, ..*r });
+            }
+            if r.range.end > range.end {
+                rest.push(Record { range: LockRange { start: range.end, end: r.range.end }, ..*r });
+            }
+            false
+        });
+        let changed = before != self.records.len();
+        self.records.append(&mut rest);
+        changed
+    }
+    /// Adds a record, merged with neighbours of the same kind.
+    fn put(&mut self, mut new: Record) {
+        self.records.retain(|r| {
+            let touches = r.range.start <= new.range.end && new.range.start <= r.range.end;
+            if r.owner == new.owner && r.write == new.write && touches {
+                new.range.start = new.range.start.min(r.range.start);
+                new.range.end = new.range.end.max(r.range.end);
+                return false;
+            }
+            true
+        });
+        self.records.push(new);
+    }
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.whole.is_empty()
+    }
+}
+
+impl Tables {
+    fn tidy(&mut self, id: InodeId) {
+        if self.files.get(&id).is_some_and(FileLocks::is_empty) {
+            self.files.remove(&id);
+        }
+    }
+    /// Whether `holder` waits, directly or through others, for `owner`.
+    fn would_deadlock(&self, owner: LockOwner, holder: LockOwner) -> bool {
+        let mut seen = Vec::new();
+        let mut ahead = alloc::vec![holder];
+        while let Some(who) = ahead.pop() {
+            if who == owner {
+                return true;
+            }
+            if seen.contains(&who) {
+                continue;
+            }
+            seen.push(who);
+            ahead.extend(self.waiting.iter().filter(|w| w.0 == who).map(|w| w.1));
+        }
+        false
+    }
+}
+
+impl LockTable {
+    /// The lock that stands in the way, if any (F_GETLK).
+    pub fn test(&self, id: InodeId, owner: LockOwner, range: LockRange, write: bool) -> Option<Record> {
+        self.tables.lock().files.get(&id)?.conflict(owner, range, write)
+    }
+    /// Takes a record lock or changes its kind: `WouldBlock` when another owner's stands in the way.
+    pub fn lock(&self, id: InodeId, owner: LockOwner, range: LockRange, write: bool) -> Result<()> {
+        let mut tables = self.tables.lock();
+        let file = tables.files.entry(id).or_default();
+        let outcome = if file.conflict(owner, range, write).is_some() {
+            Err(Error::WouldBlock)
+        } else if file.records.len() >= MAX_RECORDS {
+            Err(Error::Host(ENOLCK))
+        } else {
+            file.cut(owner, range);
+            file.put(Record { owner, range, write });
+            Ok(())
+        };
+        tables.tidy(id);
+        drop(tables);
+        if outcome.is_ok() && !write {
+            // An exclusive lock may have become a shared one.
+            self.queue.notify(Events::IN);
+        }
+        outcome
+    }
+    /// Before sleeping for a record lock of a process: notes who waits for whom; `Deadlock` when that closes a circle. Pair with
+    /// [`LockTable::stop_waiting`].
+    pub fn start_waiting(&self, id: InodeId, owner: LockOwner, range: LockRange, write: bool) -> Result<()> {
+        let mut tables = self.tables.lock();
+        tables.waiting.retain(|w| w.0 != owner);
+        let Some(other) = tables.files.get(&id).and_then(|f| f.conflict(owner, range, write)) else { return Ok(()) };
+        if tables.would_deadlock(owner, other.owner) {
+            return Err(Error::Deadlock);
+        }
+        tables.waiting.push((owner, other.owner));
+        Ok(())
+    }
+    /// The wait is over.
+    pub fn stop_waiting(&self, owner: LockOwner) {
+        self.tables.lock().waiting.retain(|w| w.0 != owner);
+    }
+    /// Gives record locks of `owner` in `range` back.
+    pub fn unlock(&self, id: InodeId, owner: LockOwner, range: LockRange) -> Result<()> {
+        let mut tables = self.tables.lock();
+        let Some(file) = tables.files.get_mut(&id) else { return Ok(()) };
+        if file.records.len() >= MAX_RECORDS {
+            return Err(Error::Host(ENOLCK));
+        }
+        let changed = file.cut(owner, range);
+        tables.tidy(id);
+        drop(tables);
+        if changed {
+            self.queue.notify(Events::IN);
+        }
+        Ok(())
+    }
+    /// A process closed a descriptor of the file: its record locks there end.
+    pub fn release(&self, id: InodeId, owner: LockOwner) {
+        let mut tables = self.tables.lock();
+        let Some(file) = tables.files.get_mut(&id) else { return };
+        let before = file.records.len();
+        file.records.retain(|r| r.owner != owner);
+        let changed = file.records.len() != before;
+        tables.tidy(id);
+        drop(tables);
+        if changed {
+            self.queue.notify(Events::IN);
+        }
+    }
+    /// A process ended: all its record locks end.
+    pub fn release_all(&self, owner: LockOwner) {
+        let mut tables = self.tables.lock();
+        tables.files.retain(|_, file| {
+            file.records.retain(|r| r.owner != owner);
+            !file.is_empty()
+        });
+        drop(tables);
+        self.queue.notify(Events::IN);
+    }
+    /// Whether nobody holds a record lock at all: closing a descriptor then has nothing to release.
+    pub fn no_records(&self) -> bool {
+        self.tables.lock().files.is_empty()
+    }
+    /// flock(2): `Some(exclusive)` takes or converts, `None` gives back. Converting gives the old lock up first, as Linux does.
+    pub fn flock(&self, id: InodeId, description: u64, kind: Option<bool>) -> Result<()> {
+        let mut tables = self.tables.lock();
+        let file = tables.files.entry(id).or_default();
+        let held = file.whole.iter().find(|w| w.0 == description).copied();
+        if kind.is_some() && held.map(|h| h.1) == kind {
+            return Ok(());
+        }
+        file.whole.retain(|w| w.0 != description);
+        let outcome = match kind {
+            None => Ok(()),
+            Some(exclusive) if file.whole.iter().any(|w| exclusive || w.1) => Err(Error::WouldBlock),
+            Some(exclusive) => {
+                file.whole.push((description, exclusive));
+                Ok(())
+            }
+        };
+        tables.tidy(id);
+        drop(tables);
+        if held.is_some() {
+            self.queue.notify(Events::IN);
+        }
+        outcome
+    }
+}
+
+impl Pollable for LockTable {
+    fn ready(&self) -> Events {
+        Events::IN
+    }
+    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
+        self.queue.add(observer, interest);
+        true
+    }
+    fn unobserve(&self, observer: &Arc<dyn Observer>) {
+        self.queue.remove(observer);
+    }
+}
+
+/// Kept by an open file description that took locks: gives them back when the description goes.
+pub struct HeldLocks {
+    /// Where they are.
+    pub table: Arc<LockTable>,
+    /// Of which file.
+    pub id: InodeId,
+    /// Of which description.
+    pub description: u64,
+}
+
+impl Drop for HeldLocks {
+    fn drop(&mut self) {
+        self.table.release(self.id, LockOwner::Description(self.description));
+        let _ = self.table.flock(self.id, self.description, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LockOwner, LockRange, LockTable};
+    use crate::Error;
+    use crate::fs::InodeId;
+
+    const ID: InodeId = InodeId { dev: 1, ino: 2 };
+    const A: LockOwner = LockOwner::Process(1);
+    const B: LockOwner = LockOwner::Process(2);
+
+    fn range(start: u64, end: u64) -> LockRange {
+        LockRange { start, end }
+    }
+
+    #[test]
+    fn records_split_merge_and_conflict() {
+        let table = LockTable::default();
+        assert_eq!(table.lock(ID, A, range(0, 100), true), Ok(()));
+        assert_eq!(table.lock(ID, B, range(50, 60), false), Err(Error::WouldBlock));
+        assert_eq!(table.unlock(ID, A, range(40, 70)), Ok(()));
+        assert_eq!(table.lock(ID, B, range(50, 60), true), Ok(()));
+        assert_eq!(table.test(ID, B, range(0, 10), false).map(|r| r.range), Some(range(0, 40)));
+        assert_eq!(table.test(ID, B, range(40, 70), true), None);
+        table.release(ID, B);
+        assert_eq!(table.lock(ID, A, range(40, 70), true), Ok(()));
+        assert_eq!(table.test(ID, B, range(0, 1), true).map(|r| r.range), Some(range(0, 100)));
+        table.release_all(A);
+        assert!(table.no_records());
+    }
+
+    #[test]
+    fn a_circle_of_waiters_is_a_deadlock() {
+        let table = LockTable::default();
+        assert_eq!(table.lock(ID, A, range(0, 1), true), Ok(()));
+        assert_eq!(table.lock(ID, B, range(1, 2), true), Ok(()));
+        assert_eq!(table.start_waiting(ID, A, range(1, 2), true), Ok(()));
+        assert_eq!(table.start_waiting(ID, B, range(0, 1), true), Err(Error::Deadlock));
+    }
+
+    #[test]
+    fn whole_file_locks() {
+        let table = LockTable::default();
+        assert_eq!(table.flock(ID, 1, Some(false)), Ok(()));
+        assert_eq!(table.flock(ID, 2, Some(false)), Ok(()));
+        assert_eq!(table.flock(ID, 2, Some(true)), Err(Error::WouldBlock));
+        assert_eq!(table.flock(ID, 1, None), Ok(()));
+        assert_eq!(table.flock(ID, 2, Some(true)), Ok(()));
+        assert_eq!(table.flock(ID, 2, None), Ok(()));
+        assert!(table.no_records());
+    }
+}
