@@ -12,8 +12,10 @@ pub mod event;
 pub mod fs;
 pub mod io;
 pub mod mm;
+pub mod net;
 pub mod platform;
 pub mod sync;
+pub mod timerfd;
 
 #[cfg(test)]
 register_host!(platform::mock::MockHost);

@@ -1,0 +1,3 @@
+//! Sockets that need no network.
+
+pub mod unix;
