@@ -1,4 +1,4 @@
-//! A host for tests: guest memory is plain memory of the test process, files and mappings do not exist.
+//! A host for tests: guest memory is memory of the test process, mapped for real; files do not exist.
 //!
 //! `litebox::register_host!(litebox::platform::mock::MockHost)` in a test crate binds it.
 
@@ -17,6 +17,7 @@ pub struct MockHost;
 static TICKS: AtomicU64 = AtomicU64::new(0);
 static SEED: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
 static ARENA: AtomicUsize = AtomicUsize::new(0);
+static ARENA_FD: AtomicU32 = AtomicU32::new(0);
 const ARENA_SIZE: usize = 64 << 20;
 
 impl Clock for MockHost {
@@ -44,25 +45,33 @@ impl UserAccess for MockHost {
         if !self.is_user_range(src, len) {
             return 0;
         }
-        // SAFETY: in tests a user address is an address of the test's own memory.
-        unsafe { core::ptr::copy(src as *const u8, dst, len) };
-        len
+        let (local, remote) = (libc::IoVec { base: dst.addr(), len }, libc::IoVec { base: src, len });
+        // SAFETY: the caller vouches for `dst`; the host checks `src` and stops at a bad page.
+        let n = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
+        usize::try_from(n).unwrap_or(0)
     }
     unsafe fn copy_to_user(&self, dst: usize, src: *const u8, len: usize) -> usize {
         if !self.is_user_range(dst, len) {
             return 0;
         }
-        // SAFETY: as above.
-        unsafe { core::ptr::copy(src, dst as *mut u8, len) };
-        len
+        let (local, remote) = (libc::IoVec { base: src.addr(), len }, libc::IoVec { base: dst, len });
+        // SAFETY: the caller vouches for `src`; the host checks `dst` and stops at a bad page.
+        let n = unsafe { libc::process_vm_writev(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
+        usize::try_from(n).unwrap_or(0)
     }
     fn zero_user(&self, dst: usize, len: usize) -> usize {
-        if !self.is_user_range(dst, len) {
-            return 0;
+        let zeros = [0u8; 4096];
+        let mut done = 0;
+        while done < len {
+            let n = (len - done).min(zeros.len());
+            // SAFETY: `zeros` has `n` bytes.
+            let copied = unsafe { self.copy_to_user(dst + done, zeros.as_ptr(), n) };
+            done += copied;
+            if copied < n {
+                break;
+            }
         }
-        // SAFETY: as above.
-        unsafe { core::ptr::write_bytes(dst as *mut u8, 0, len) };
-        len
+        done
     }
     fn user_atomic_u32(&self, addr: usize, op: AtomicOp) -> Result<u32> {
         if !self.is_user_range(addr, 4) || addr % 4 != 0 {
@@ -90,43 +99,163 @@ impl UserAccess for MockHost {
 
 impl AddressSpace for MockHost {
     fn user_span(&self) -> (usize, usize) {
-        (0x1_0000, 0x7000_0000_0000)
+        // Where neither the test program nor its libraries, heap or stacks are.
+        (0x10_0000_0000, 0x4000_0000_0000)
     }
-    fn map(&self, _: usize, _: usize, _: Prot, _: bool, _: Backing, _: bool, _: bool) -> Result<()> {
-        Ok(())
+    fn map(
+        &self,
+        addr: usize,
+        len: usize,
+        prot: Prot,
+        shared: bool,
+        backing: Backing,
+        replace: bool,
+        _: bool,
+    ) -> Result<()> {
+        let (fd, offset) = match backing {
+            Backing::Anonymous => (-1, 0),
+            Backing::File { fd, offset } => (fd.0, offset),
+            Backing::Arena { offset } => (self.arena_memory().1, offset),
+        };
+        let sharing = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+        let anonymous = if fd < 0 { libc::MAP_ANONYMOUS } else { 0 };
+        let fixed = if replace { libc::MAP_FIXED } else { libc::MAP_FIXED_NOREPLACE };
+        let flags = sharing | anonymous | fixed | libc::MAP_NORESERVE;
+        // SAFETY: `user_span` lies apart from everything the test program uses.
+        let got = unsafe { libc::mmap(addr, len, i32::from(prot.bits()), flags, fd, offset as i64) };
+        libc::check(if got == usize::MAX { -1 } else { 0 })
     }
-    fn unmap(&self, _: usize, _: usize) -> Result<()> {
-        Ok(())
+    fn unmap(&self, addr: usize, len: usize) -> Result<()> {
+        // SAFETY: as above.
+        libc::check(unsafe { libc::munmap(addr, len) })
     }
-    fn protect(&self, _: usize, _: usize, _: Prot) -> Result<()> {
-        Ok(())
+    fn protect(&self, addr: usize, len: usize, prot: Prot) -> Result<()> {
+        // SAFETY: as above.
+        libc::check(unsafe { libc::mprotect(addr, len, i32::from(prot.bits())) })
     }
-    fn remap(&self, _: usize, _: usize, _: usize, _: usize, _: bool) -> Result<()> {
-        Ok(())
+    fn remap(&self, addr: usize, old_len: usize, new_len: usize, new_addr: usize, keep_old: bool) -> Result<()> {
+        let flags = if addr == new_addr {
+            0
+        } else {
+            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | if keep_old { libc::MREMAP_DONTUNMAP } else { 0 }
+        };
+        // SAFETY: as above.
+        let got = unsafe { libc::mremap(addr, old_len, new_len, flags, new_addr) };
+        libc::check(if got == usize::MAX { -1 } else { 0 })
     }
-    fn advise(&self, _: usize, _: usize, _: Advice) -> Result<()> {
-        Ok(())
+    fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()> {
+        let advice = match advice {
+            Advice::DontNeed => 4,
+            Advice::Free => 8,
+            Advice::WillNeed => 3,
+            Advice::HugePage => 14,
+            Advice::NoHugePage => 15,
+            Advice::PopulateRead => 22,
+            Advice::PopulateWrite => 23,
+            Advice::Hint(n) => n,
+        };
+        // SAFETY: as above.
+        libc::check(unsafe { libc::madvise(addr, len, advice) })
     }
     fn sync(&self, _: usize, _: usize, _: bool) -> Result<()> {
         Ok(())
     }
 }
 
+/// The few calls of the C library that this host needs; the program that binds it has std, and so a C library.
+mod libc {
+    use crate::{Error, Result};
+
+    pub const MAP_SHARED: i32 = 1;
+    pub const MAP_PRIVATE: i32 = 2;
+    pub const MAP_FIXED: i32 = 0x10;
+    pub const MAP_ANONYMOUS: i32 = 0x20;
+    pub const MAP_NORESERVE: i32 = 0x4000;
+    pub const MAP_FIXED_NOREPLACE: i32 = 0x10_0000;
+    pub const MREMAP_MAYMOVE: i32 = 1;
+    pub const MREMAP_FIXED: i32 = 2;
+    pub const MREMAP_DONTUNMAP: i32 = 4;
+
+    /// `struct iovec`.
+    #[repr(C)]
+    pub struct IoVec {
+        pub base: usize,
+        pub len: usize,
+    }
+
+    unsafe extern "C" {
+        pub fn mmap(addr: usize, len: usize, prot: i32, flags: i32, fd: i32, offset: i64) -> usize;
+        pub fn munmap(addr: usize, len: usize) -> i32;
+        pub fn mprotect(addr: usize, len: usize, prot: i32) -> i32;
+        pub fn mremap(addr: usize, old_len: usize, new_len: usize, flags: i32, ...) -> usize;
+        pub fn madvise(addr: usize, len: usize, advice: i32) -> i32;
+        pub fn memfd_create(name: *const u8, flags: u32) -> i32;
+        pub fn ftruncate(fd: i32, len: i64) -> i32;
+        pub fn getpid() -> i32;
+        pub fn process_vm_readv(
+            pid: i32,
+            local: *const IoVec,
+            locals: usize,
+            remote: *const IoVec,
+            remotes: usize,
+            flags: usize,
+        ) -> isize;
+        pub fn process_vm_writev(
+            pid: i32,
+            local: *const IoVec,
+            locals: usize,
+            remote: *const IoVec,
+            remotes: usize,
+            flags: usize,
+        ) -> isize;
+        fn __errno_location() -> *const i32;
+    }
+
+    /// The errno of a call that returned -1.
+    pub fn check(outcome: i32) -> Result<()> {
+        if outcome == 0 {
+            return Ok(());
+        }
+        // SAFETY: the C library's pointer to the calling thread's errno.
+        Err(match unsafe { *__errno_location() } {
+            12 => Error::NoMemory,
+            13 => Error::Access,
+            14 => Error::Fault,
+            17 => Error::Exists,
+            22 => Error::Invalid,
+            other => Error::Host(other),
+        })
+    }
+}
+
+impl MockHost {
+    /// Address and descriptor of the arena.
+    fn arena_memory(&self) -> (usize, i32) {
+        loop {
+            match ARENA.load(Ordering::Acquire) {
+                0 => {
+                    if ARENA.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                        continue;
+                    }
+                    // SAFETY: a fresh memory object, mapped where the C library likes.
+                    let base = unsafe {
+                        let fd = libc::memfd_create(c"arena".as_ptr().cast(), 0);
+                        libc::ftruncate(fd, ARENA_SIZE as i64);
+                        ARENA_FD.store(fd as u32, Ordering::Release);
+                        libc::mmap(0, ARENA_SIZE, 3, libc::MAP_SHARED, fd, 0)
+                    };
+                    ARENA.store(base, Ordering::Release);
+                }
+                1 => core::hint::spin_loop(),
+                base => return (base, ARENA_FD.load(Ordering::Acquire) as i32),
+            }
+        }
+    }
+}
+
 impl ArenaMemory for MockHost {
     fn arena(&self) -> (*mut u8, usize) {
-        let mut base = ARENA.load(Ordering::Acquire);
-        if base == 0 {
-            let Ok(layout) = core::alloc::Layout::from_size_align(ARENA_SIZE, 4096) else {
-                return (core::ptr::null_mut(), 0);
-            };
-            // SAFETY: the layout has a size; the block is never freed.
-            let fresh = unsafe { alloc::alloc::alloc_zeroed(layout) } as usize;
-            base = match ARENA.compare_exchange(0, fresh, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => fresh,
-                Err(other) => other,
-            };
-        }
-        (base as *mut u8, ARENA_SIZE)
+        (self.arena_memory().0 as *mut u8, ARENA_SIZE)
     }
     fn arena_release(&self, offset: u64, len: u64) {
         let (base, size) = self.arena();

@@ -1,0 +1,265 @@
+//! mremap(2): areas that move, grow and shrink.
+
+use alloc::vec::Vec;
+
+use crate::platform::{Backing, Prot, host};
+use crate::{Error, Result};
+
+use super::area::{Area, AreaFlags, Object};
+use super::arena::Extent;
+use super::space::{Inner, Limits, Space, extents_of, map_on_host, populate_now};
+use super::{MAX_AREAS, PAGE, place};
+
+/// What to move where.
+#[derive(Clone, Copy, Debug)]
+pub struct RemapRequest {
+    /// Where it is, page aligned.
+    pub old: usize,
+    /// How much of it, whole pages. 0: another mapping of the same shared object is made.
+    pub old_len: usize,
+    /// How long it becomes, whole pages, not 0.
+    pub new_len: usize,
+    /// It may go elsewhere.
+    pub may_move: bool,
+    /// Where it must go, page aligned; what is there goes.
+    pub fixed: Option<usize>,
+    /// Where it should go, if it is free, when it is not `fixed`.
+    pub hint: usize,
+    /// The old range stays mapped, without its private pages.
+    pub keep_old: bool,
+}
+
+impl Space {
+    /// Moves or resizes; returns the new address.
+    pub fn remap(&self, request: &RemapRequest, limits: &Limits) -> Result<usize> {
+        // Files in the arena are asked where their pages are before the space is locked.
+        let extents = {
+            let before = self.area_at(request.old);
+            match before {
+                Some(area) if matches!(area.object, Object::Pages { .. }) => {
+                    let len = request.new_len.max(request.old_len);
+                    extents_of(&area.object, area.offset_of(request.old), len)?
+                }
+                _ => Vec::new(),
+            }
+        };
+        let mut dead = Vec::new();
+        let outcome = self.lock().remap(request, &extents, limits, &mut dead);
+        drop(dead);
+        let (addr, fill) = outcome?;
+        if let Some((start, len, prot)) = fill {
+            populate_now(start, len, prot);
+        }
+        Ok(addr)
+    }
+}
+
+/// What of a grown locked area must be faulted in.
+type Fill = Option<(usize, usize, Prot)>;
+
+impl Inner {
+    fn remap(
+        &mut self,
+        r: &RemapRequest,
+        extents: &[Extent],
+        limits: &Limits,
+        dead: &mut Vec<Area>,
+    ) -> Result<(usize, Fill)> {
+        let mut old_len = r.old_len;
+        if self.areas.find(r.old).is_none() {
+            return Err(Error::Fault);
+        }
+        let moving = r.fixed.is_some() || r.keep_old;
+        if let Some(new) = r.fixed {
+            let end = self.check_range(new, r.new_len)?;
+            if new < r.old.saturating_add(old_len) && r.old < end {
+                return Err(Error::Invalid);
+            }
+            if new < self.layout.lowest {
+                return Err(Error::NotPermitted);
+            }
+            if self.areas.count() + 4 > MAX_AREAS {
+                return Err(Error::NoMemory);
+            }
+            dead.extend(self.unmap(new, end)?);
+        }
+        if old_len > r.new_len || (old_len == r.new_len && !moving) {
+            // A shrinking range may span several areas; what is kept must start in one.
+            let cut = r.old + r.new_len;
+            let end = r.old.checked_add(old_len).ok_or(Error::Invalid)?;
+            if cut < end {
+                dead.extend(self.unmap(cut, end)?);
+            }
+            if !moving {
+                return Ok((r.old, None));
+            }
+            old_len = r.new_len;
+        }
+        let area = self.areas.find(r.old).cloned().ok_or(Error::Fault)?;
+        self.check_resize(&area, r, old_len, limits)?;
+        let grow = r.new_len - old_len.min(r.new_len);
+        if !moving {
+            let at_end = area.end - r.old == old_len && old_len > 0;
+            if at_end && self.grow_in_place(&area, grow, extents, r.old)? {
+                return Ok((r.old, fill(&area, area.end, grow)));
+            }
+            if !r.may_move {
+                return Err(Error::NoMemory);
+            }
+        }
+        let new = self.move_area(&area, r, old_len, extents, dead)?;
+        Ok((new, fill(&area, new + old_len, grow)))
+    }
+
+    fn check_resize(&self, area: &Area, r: &RemapRequest, old_len: usize, limits: &Limits) -> Result<()> {
+        if old_len == 0 && !area.shared() {
+            return Err(Error::Invalid);
+        }
+        if old_len > area.end - r.old {
+            return Err(Error::Fault);
+        }
+        if r.new_len == old_len {
+            return Ok(());
+        }
+        if area.offset_of(r.old).checked_add(r.new_len as u64).is_none() {
+            return Err(Error::Invalid);
+        }
+        let grow = r.new_len - old_len;
+        if area.flags.contains(AreaFlags::LOCKED) && (self.areas.locked + grow) as u64 > limits.locked {
+            return Err(Error::WouldBlock);
+        }
+        self.may_expand(grow, 0, area.is_data(), limits)
+    }
+
+    /// Grows `area` at its end if there is room.
+    fn grow_in_place(&mut self, area: &Area, grow: usize, extents: &[Extent], base: usize) -> Result<bool> {
+        if area.end.checked_add(grow).is_none_or(|end| end > self.layout.highest)
+            || !place::is_free(&self.areas, area.end, grow)
+        {
+            return Ok(false);
+        }
+        let mut more = area.clone();
+        more.offset = area.offset_of(area.end);
+        more.start = area.end;
+        more.end = area.end + grow;
+        let tail = tail_of(extents, area.offset_of(base), area.end - base);
+        if area.filled < area.end && !tail.is_empty() {
+            // The file grew meanwhile: the hole in the middle is left to the fault handler.
+            more.filled = more.start;
+            host().map(more.start, grow, Prot::empty(), false, Backing::Anonymous, false, true).map_err(occupied)?;
+            self.insert(more);
+            return Ok(true);
+        }
+        match map_on_host(&mut more, &tail, false) {
+            Ok(()) => {}
+            Err(Error::Exists) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.insert(more);
+        Ok(true)
+    }
+
+    fn move_area(
+        &mut self,
+        area: &Area,
+        r: &RemapRequest,
+        old_len: usize,
+        extents: &[Extent],
+        dead: &mut Vec<Area>,
+    ) -> Result<usize> {
+        if self.areas.count() + 3 > MAX_AREAS {
+            return Err(Error::NoMemory);
+        }
+        let mut moved = area.clone();
+        moved.offset = area.offset_of(r.old);
+        let target = match r.fixed {
+            Some(new) => new,
+            None => {
+                let below = None;
+                self.place(r.new_len, PAGE, r.hint, below, |addr| {
+                    host().map(addr, r.new_len, Prot::empty(), false, Backing::Anonymous, false, true)
+                })?
+            }
+        };
+        moved.start = target;
+        moved.end = target + r.new_len;
+        moved.filled = moved.end;
+        let done = match &area.object {
+            Object::Pages { .. } if area.shared() => map_on_host(&mut moved, extents, true),
+            Object::Pages { .. } => self.move_private_pages(&mut moved, area, r, old_len, extents),
+            _ if old_len == 0 => map_on_host(&mut moved, &[], true),
+            _ => host().remap(r.old, old_len, r.new_len, target, r.keep_old),
+        };
+        if let Err(error) = done {
+            if r.fixed.is_none() {
+                let _ = host().unmap(target, r.new_len);
+            }
+            return Err(error);
+        }
+        if !r.keep_old && old_len > 0 {
+            if matches!(area.object, Object::Pages { .. }) {
+                let _ = host().unmap(r.old, old_len);
+            }
+            self.search.freed(r.old + old_len);
+            dead.extend(self.areas.remove(r.old, r.old + old_len));
+        } else if r.keep_old {
+            self.areas.update(r.old, r.old + old_len, |a| a.flags.remove(AreaFlags::LOCKED | AreaFlags::LOCKONFAULT));
+        }
+        self.insert(moved);
+        Ok(target)
+    }
+
+    /// Private pages of a file in the arena move with the host mappings they are in, one for each run of pages.
+    fn move_private_pages(
+        &mut self,
+        moved: &mut Area,
+        area: &Area,
+        r: &RemapRequest,
+        old_len: usize,
+        extents: &[Extent],
+    ) -> Result<()> {
+        let target = moved.start;
+        let filled = area.filled.clamp(r.old, r.old + old_len) - r.old;
+        host().map(target, r.new_len, Prot::empty(), false, Backing::Anonymous, true, true)?;
+        moved.filled = target;
+        for extent in extents {
+            let at = (extent.offset - moved.offset) as usize;
+            let len = (extent.len as usize).min(r.new_len.saturating_sub(at));
+            if target + at != moved.filled || len == 0 {
+                break;
+            }
+            let keep = filled.saturating_sub(at).min(len);
+            if keep > 0 {
+                host().remap(r.old + at, keep, keep, target + at, r.keep_old)?;
+            }
+            if len > keep {
+                let backing = Backing::Arena { offset: extent.arena + keep as u64 };
+                host().map(target + at + keep, len - keep, moved.prot, false, backing, true, false)?;
+            }
+            moved.filled = target + at + len;
+        }
+        Ok(())
+    }
+}
+
+fn occupied(error: Error) -> Error {
+    if error == Error::Exists { Error::NoMemory } else { error }
+}
+
+/// The part of `extents` behind `skip` bytes from file offset `base`.
+fn tail_of(extents: &[Extent], base: u64, skip: usize) -> Vec<Extent> {
+    let from = base.saturating_add(skip as u64);
+    extents
+        .iter()
+        .filter(|e| e.offset + e.len > from)
+        .map(|e| {
+            let cut = from.saturating_sub(e.offset);
+            Extent { offset: e.offset + cut, arena: e.arena + cut, len: e.len - cut }
+        })
+        .collect()
+}
+
+fn fill(area: &Area, start: usize, grow: usize) -> Fill {
+    let wanted = area.flags.contains(AreaFlags::LOCKED) && !area.flags.contains(AreaFlags::LOCKONFAULT);
+    (wanted && grow > 0 && !area.prot.is_empty()).then_some((start, grow, area.prot))
+}

@@ -1,0 +1,284 @@
+//! The map against a model of single pages, with real memory below.
+
+extern crate std;
+
+use alloc::vec::Vec;
+
+use crate::Error;
+use crate::platform::{Prot, host};
+
+use super::{
+    Advise, AreaFlags, Layout, Limits, MAX_AREAS, MapRequest, PAGE, Placement, RemapRequest, STACK_GAP, Space,
+    area::Area,
+};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() >> 11) as usize % n
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Page {
+    prot: Prot,
+    value: u64,
+}
+
+const PAGES: usize = 48;
+
+fn space() -> Space {
+    Space::new(Layout::random(8 << 20))
+}
+
+fn fixed(addr: usize, pages: usize, prot: Prot) -> MapRequest {
+    MapRequest::anonymous(Placement::Fixed { addr, replace: true }, pages * PAGE, prot)
+}
+
+fn anywhere(pages: usize) -> MapRequest {
+    MapRequest::anonymous(Placement::Anywhere { hint: 0, below: None }, pages * PAGE, Prot::READ | Prot::WRITE)
+}
+
+fn read_word(addr: usize) -> Option<u64> {
+    let mut bytes = [0u8; 8];
+    // SAFETY: eight bytes of room.
+    let n = unsafe { host().copy_from_user(bytes.as_mut_ptr(), addr, 8) };
+    (n == 8).then(|| u64::from_le_bytes(bytes))
+}
+
+fn write_word(addr: usize, value: u64) -> bool {
+    // SAFETY: eight bytes are there.
+    unsafe { host().copy_to_user(addr, value.to_le_bytes().as_ptr(), 8) == 8 }
+}
+
+fn check_order(areas: &[Area]) {
+    for pair in areas.windows(2) {
+        assert!(pair[0].end <= pair[1].start, "areas overlap");
+        assert!(!pair[0].joins(&pair[1]), "neighbours that are alike are one area");
+    }
+}
+
+fn compare(space: &Space, base: usize, model: &[Option<Page>]) {
+    let areas = space.areas();
+    check_order(&areas);
+    let usage = space.usage();
+    assert_eq!(usage.total, areas.iter().map(Area::len).sum());
+    assert_eq!(usage.data, areas.iter().filter(|a| a.is_data()).map(Area::len).sum());
+    for (i, page) in model.iter().enumerate() {
+        let addr = base + i * PAGE;
+        let area = space.area_at(addr);
+        assert_eq!(area.map(|a| a.prot), page.map(|p| p.prot), "page {i}");
+        let readable = page.filter(|p| !p.prot.is_empty());
+        assert_eq!(read_word(addr), readable.map(|p| p.value), "content of page {i}");
+    }
+}
+
+fn random_prot(random: &mut Random) -> Prot {
+    [Prot::empty(), Prot::READ, Prot::READ | Prot::WRITE, Prot::READ | Prot::WRITE][random.below(4)]
+}
+
+#[test]
+fn agrees_with_a_model_of_pages() {
+    for seed in 1..40 {
+        let mut random = Random(seed * 0x9e37_79b9);
+        let space = space();
+        let base = space.layout().lowest + ((seed as usize) << 32);
+        let mut model: Vec<Option<Page>> = std::vec![None; PAGES];
+        for _ in 0..300 {
+            let first = random.below(PAGES);
+            let n = 1 + random.below((PAGES - first).min(12));
+            let (addr, len) = (base + first * PAGE, n * PAGE);
+            match random.below(7) {
+                0 | 1 => {
+                    let prot = random_prot(&mut random);
+                    assert_eq!(space.map(fixed(addr, n, prot), &Limits::NONE), Ok(addr));
+                    model[first..first + n].fill(Some(Page { prot, value: 0 }));
+                }
+                2 => {
+                    assert_eq!(space.unmap(addr, len), Ok(()));
+                    model[first..first + n].fill(None);
+                }
+                3 => {
+                    let prot = random_prot(&mut random);
+                    let outcome = space.protect(addr, len, prot, false, &Limits::NONE);
+                    let mapped = model[first..first + n].iter().take_while(|p| p.is_some()).count();
+                    assert_eq!(outcome, if mapped == n { Ok(()) } else { Err(Error::NoMemory) });
+                    model[first..first + mapped].iter_mut().flatten().for_each(|p| p.prot = prot);
+                }
+                4 => {
+                    let value = random.next();
+                    let writable = model[first].is_some_and(|p| p.prot.contains(Prot::WRITE));
+                    assert_eq!(write_word(addr, value), writable);
+                    if let Some(page) = model[first].as_mut().filter(|_| writable) {
+                        page.value = value;
+                    }
+                }
+                5 => {
+                    let target = random.below(PAGES);
+                    let new = 1 + random.below((PAGES - target).min(12));
+                    remap(&space, base, &mut model, (first, n), (target, new));
+                }
+                _ => {
+                    let anonymous = Advise::Host(crate::platform::Advice::DontNeed);
+                    let covered = model[first..first + n].iter().all(Option::is_some);
+                    let outcome = space.advise(addr, len, anonymous, |_| Ok(()));
+                    assert_eq!(outcome.is_ok(), covered);
+                    model[first..first + n].iter_mut().flatten().for_each(|p| p.value = 0);
+                }
+            }
+            compare(&space, base, &model);
+        }
+        space.reset(Layout::random(0));
+        assert_eq!(space.usage().areas, 0);
+        assert_eq!(read_word(base), None);
+    }
+}
+
+fn remap(space: &Space, base: usize, model: &mut [Option<Page>], old: (usize, usize), new: (usize, usize)) {
+    let request = RemapRequest {
+        old: base + old.0 * PAGE,
+        old_len: old.1 * PAGE,
+        new_len: new.1 * PAGE,
+        may_move: true,
+        fixed: Some(base + new.0 * PAGE),
+        hint: 0,
+        keep_old: false,
+    };
+    let overlap = new.0 < old.0 + old.1 && old.0 < new.0 + new.1;
+    let before: Vec<Option<Page>> = model[old.0..old.0 + old.1].to_vec();
+    match space.remap(&request, &Limits::NONE) {
+        Ok(addr) => {
+            assert!(!overlap);
+            assert_eq!(addr, base + new.0 * PAGE);
+            let keep = old.1.min(new.1);
+            assert!(before[..keep].iter().all(|p| p.map(|p| p.prot) == before[0].map(|p| p.prot)));
+            model[old.0..old.0 + old.1].fill(None);
+            for i in 0..new.1 {
+                let prot = before[0].map_or(Prot::empty(), |p| p.prot);
+                let value = before.get(i).copied().flatten().map_or(0, |p| p.value);
+                model[new.0 + i] = Some(Page { prot, value });
+            }
+        }
+        Err(error) => {
+            assert!(matches!(error, Error::Fault | Error::Invalid));
+            assert!(error == Error::Fault || overlap);
+            if error == Error::Fault && before[0].is_some() {
+                // What Linux, too, does before it finds out.
+                model[new.0..new.0 + new.1].fill(None);
+                if new.1 < old.1 {
+                    model[old.0 + new.1..old.0 + old.1].fill(None);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn chosen_places_are_free_and_high() {
+    let space = space();
+    let base = space.layout().mmap_base;
+    let a = space.map(anywhere(4), &Limits::NONE).unwrap();
+    let b = space.map(anywhere(4), &Limits::NONE).unwrap();
+    assert_eq!((a, b), (base - 4 * PAGE, base - 8 * PAGE));
+    // Neighbours alike become one area, and come apart again.
+    assert_eq!(space.usage().areas, 1);
+    space.unmap(a, PAGE).unwrap();
+    assert_eq!(space.usage().areas, 2);
+    // The hole is found again by what fits, passed over by what does not.
+    let c = space.map(anywhere(2), &Limits::NONE).unwrap();
+    assert_eq!(c, base - 10 * PAGE);
+    assert_eq!(space.map(anywhere(1), &Limits::NONE), Ok(a));
+    // A hint counts when there is room.
+    let mut hinted = anywhere(1);
+    hinted.placement = Placement::Anywhere { hint: base - 100 * PAGE, below: None };
+    assert_eq!(space.map(hinted, &Limits::NONE), Ok(base - 100 * PAGE));
+    let huge = space.map(anywhere(1024), &Limits::NONE).unwrap();
+    assert_eq!(huge % (2 << 20), 0);
+    space.reset(Layout::random(0));
+}
+
+#[test]
+fn foreign_mappings_of_the_host_are_left_alone() {
+    let space = space();
+    let base = space.layout().mmap_base;
+    let foreign = base - 3 * PAGE;
+    host().map(foreign, PAGE, Prot::READ, false, crate::platform::Backing::Anonymous, false, false).unwrap();
+    let a = space.map(anywhere(8), &Limits::NONE).unwrap();
+    assert!(a + 8 * PAGE <= foreign || a > foreign);
+    host().unmap(foreign, PAGE).unwrap();
+    space.reset(Layout::random(0));
+}
+
+#[test]
+fn limits_hold() {
+    let space = space();
+    let limits = Limits { address_space: 64 * PAGE as u64, ..Limits::NONE };
+    assert_eq!(space.map(anywhere(65), &limits), Err(Error::NoMemory));
+    space.map(anywhere(60), &limits).unwrap();
+    assert_eq!(space.map(anywhere(5), &limits), Err(Error::NoMemory));
+    let limits = Limits { data: 61 * PAGE as u64, ..Limits::NONE };
+    assert_eq!(space.map(anywhere(2), &limits), Err(Error::NoMemory));
+    let mut locked = anywhere(2);
+    locked.flags = AreaFlags::LOCKED;
+    assert_eq!(space.map(locked, &Limits { locked: PAGE as u64, ..Limits::NONE }), Err(Error::WouldBlock));
+    space.reset(Layout::random(0));
+}
+
+#[test]
+fn many_areas_end_at_the_limit() {
+    let space = space();
+    let addr = space.map(anywhere(2 * 20_000), &Limits::NONE).unwrap();
+    for i in 0..20_000 {
+        space.protect(addr + 2 * i * PAGE, PAGE, Prot::READ, false, &Limits::NONE).unwrap();
+    }
+    assert_eq!(space.usage().areas, 40_000);
+    assert!(space.usage().areas < MAX_AREAS);
+    for i in 0..20_000 {
+        space.protect(addr + 2 * i * PAGE, PAGE, Prot::READ | Prot::WRITE, false, &Limits::NONE).unwrap();
+    }
+    assert_eq!(space.usage().areas, 1);
+    space.reset(Layout::random(0));
+}
+
+#[test]
+fn the_heap_moves_and_stops_at_its_neighbour() {
+    let space = space();
+    let start = space.layout().lowest + (77 << 30);
+    space.set_brk_start(start + 100);
+    assert_eq!(space.brk(0, &Limits::NONE), start + 100);
+    assert_eq!(space.brk(start + 5 * PAGE, &Limits::NONE), start + 5 * PAGE);
+    assert!(write_word(start + 4 * PAGE, 7));
+    space.map(fixed(start + 8 * PAGE, 1, Prot::READ), &Limits::NONE).unwrap();
+    assert_eq!(space.brk(start + 8 * PAGE, &Limits::NONE), start + 5 * PAGE);
+    assert_eq!(space.brk(start + 7 * PAGE, &Limits::NONE), start + 7 * PAGE);
+    assert_eq!(space.brk(start + 200, &Limits::NONE), start + 200);
+    assert_eq!(read_word(start + 4 * PAGE), None);
+    space.reset(Layout::random(0));
+}
+
+#[test]
+fn stacks_grow_to_their_limit_and_keep_their_distance() {
+    let space = space();
+    let top = space.layout().lowest + (99 << 30);
+    let mut stack = fixed(top - 4 * PAGE, 4, Prot::READ | Prot::WRITE);
+    stack.flags = AreaFlags::GROWSDOWN | AreaFlags::STACK;
+    space.map(stack, &Limits::NONE).unwrap();
+    let limits = Limits { stack: 1024 * PAGE as u64, ..Limits::NONE };
+    assert!(!write_word(top - 6 * PAGE, 1));
+    assert!(space.resolve_fault(top - 6 * PAGE, true, &limits));
+    assert!(write_word(top - 6 * PAGE, 1));
+    assert_eq!(space.usage().areas, 1);
+    assert!(!space.resolve_fault(top - 1025 * PAGE, true, &limits));
+    // A neighbour closer than the gap stops it.
+    space.map(fixed(top - STACK_GAP - 20 * PAGE, 1, Prot::READ), &Limits::NONE).unwrap();
+    assert!(space.resolve_fault(top - 19 * PAGE, true, &limits));
+    assert!(!space.resolve_fault(top - 20 * PAGE, true, &limits));
+    space.reset(Layout::random(0));
+}
