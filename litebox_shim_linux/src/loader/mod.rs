@@ -1,9 +1,34 @@
 //! From a file to a running image.
+//!
+//! [`prepare`] does everything that can fail while the old image lives: it opens the program, follows `#!` lines, reads the headers of
+//! the program and its interpreter, and checks the argument vectors. [`load_into`] then replaces the address space; an error there
+//! ends the process, as on Linux.
 
+mod elf;
+mod image;
+mod script;
+mod stack;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
+
+pub use elf::{Elf, Segment};
+pub use image::load_into;
+pub use stack::Arguments;
+
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use litebox::fs::{File, OpenFile};
+use litebox::platform::host;
+use litebox::platform::north::Registers;
+use litebox::{Error, Result};
+
+/// How many times a `#!` line may lead to another script, as on Linux.
+const SCRIPT_DEPTH: usize = 5;
+
 /// What /proc shows of a process's image.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ImageInfo {
     /// argv, as the strings are in memory at the start: each with its zero.
     pub cmdline: Vec<u8>,
@@ -11,4 +36,104 @@ pub struct ImageInfo {
     pub environ: Vec<u8>,
     /// The auxiliary vector as pushed.
     pub auxv: Vec<u64>,
+    /// The executable (`/proc/self/exe`): for a script, its interpreter.
+    pub exe: Option<Arc<OpenFile>>,
+    /// Where the arguments lie in memory.
+    pub argument_range: (usize, usize),
+    /// Where the environment lies in memory.
+    pub environment_range: (usize, usize),
+    /// Stack pointer at the start.
+    pub stack_start: usize,
+    /// Last component of the path that was executed, at most 15 bytes (`comm`).
+    pub name: Vec<u8>,
+}
+
+/// Opens a file for execution. The caller knows the working directory and the credentials; the errors are open(2)'s, plus `Access` for
+/// what is no regular file or not executable, and `TextBusy`.
+pub type OpenProgram<'a> = &'a dyn Fn(&[u8]) -> Result<Arc<OpenFile>>;
+
+/// A program that is ready to be loaded.
+pub struct Prepared {
+    program: (Arc<OpenFile>, Elf),
+    interpreter: Option<(Arc<OpenFile>, Elf)>,
+    arguments: Arguments,
+}
+
+/// What the auxiliary vector says of the user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of getauxval(3)")]
+pub struct AuxIds {
+    pub uid: u32,
+    pub euid: u32,
+    pub gid: u32,
+    pub egid: u32,
+    /// Value for the boundary tests' own key (`KernelConfig::test_hostile`): `None` leaves the key away.
+    pub test_hostile: Option<u64>,
+}
+
+/// A loaded program.
+pub struct Loaded {
+    /// Registers to start with.
+    pub registers: Registers,
+    /// FS base to start with.
+    pub fs_base: u64,
+    /// What /proc shows of it.
+    pub image: ImageInfo,
+}
+
+/// Opens and checks a program and its arguments. `stack_limit` is RLIMIT_STACK in bytes.
+pub fn prepare(arguments: Arguments, stack_limit: u64, open: OpenProgram<'_>) -> Result<Prepared> {
+    let file = open(&arguments.path)?;
+    prepare_file(file, arguments, stack_limit, open)
+}
+
+/// As [`prepare`], for a program that is open already (execveat(2) with `AT_EMPTY_PATH`).
+pub fn prepare_file(
+    mut file: Arc<OpenFile>,
+    mut arguments: Arguments,
+    stack_limit: u64,
+    open: OpenProgram<'_>,
+) -> Result<Prepared> {
+    if arguments.argv.is_empty() {
+        // Programs rely on argv[0]; so does Linux since 5.18.
+        arguments.argv.push(Vec::new());
+    }
+    arguments.check(stack_limit)?;
+    let mut script = arguments.path.clone();
+    let mut depth = 0;
+    loop {
+        let mut head = [0u8; script::LINE_MAX];
+        let n = elf::read_up_to(&*file.file, &mut head, 0)?;
+        let Some(interpreter) = script::parse(head.get(..n).unwrap_or_default())? else { break };
+        depth += 1;
+        if depth > SCRIPT_DEPTH {
+            return Err(Error::Loop);
+        }
+        file = open(&interpreter.path)?;
+        let mut argv = Vec::with_capacity(arguments.argv.len() + 2);
+        argv.push(interpreter.path.clone());
+        argv.extend(interpreter.argument);
+        argv.push(core::mem::replace(&mut script, interpreter.path));
+        argv.extend(arguments.argv.drain(..).skip(1));
+        arguments.argv = argv;
+    }
+    arguments.check(stack_limit)?;
+    let span = host().user_span();
+    let elf = Elf::read(&*file.file, span)?;
+    let interpreter = match &elf.interpreter {
+        None => None,
+        Some(path) => Some(prepare_interpreter(path, span, open)?),
+    };
+    Ok(Prepared { program: (file, elf), interpreter, arguments })
+}
+
+fn prepare_interpreter(path: &[u8], span: (usize, usize), open: OpenProgram<'_>) -> Result<(Arc<OpenFile>, Elf)> {
+    let file = open(path)?;
+    let bad = |error| if error == Error::NotExecutable { Error::BadLibrary } else { error };
+    let elf = Elf::read(&*file.file, span).map_err(bad)?;
+    Ok((file, elf))
+}
+
+fn mapping_of(file: &dyn File) -> Result<litebox::fs::Mapping> {
+    file.mapping().map_err(|_| Error::NotExecutable)
 }

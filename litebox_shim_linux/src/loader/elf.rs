@@ -1,0 +1,225 @@
+//! ELF executables: a strict reader of what execve(2) looks at. It sees bytes a guest may have written: everything is checked.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use litebox::fs::File;
+use litebox::io::Dest;
+use litebox::mm::{PAGE, page_down, page_up};
+use litebox::platform::Prot;
+use litebox::{Error, Result};
+
+const HEADER: usize = 64;
+const PROGRAM_HEADER: usize = 56;
+/// Linux refuses program header tables longer than this.
+const TABLE_MAX: usize = 65536;
+const PATH_MAX: usize = 4096;
+
+const ET_EXEC: u16 = 2;
+const ET_DYN: u16 = 3;
+const EM_X86_64: u16 = 62;
+const PT_LOAD: u32 = 1;
+const PT_INTERP: u32 = 3;
+const PT_GNU_STACK: u32 = 0x6474_e551;
+
+/// A `PT_LOAD` segment. `vaddr` and `offset` agree modulo the page size and no sum overflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Address in the image.
+    pub vaddr: usize,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Bytes of it in the file.
+    pub file_size: usize,
+    /// Bytes of it in memory; at least as many.
+    pub mem_size: usize,
+    /// Protection.
+    pub prot: Prot,
+}
+
+impl Segment {
+    /// First page.
+    pub fn start(&self) -> usize {
+        page_down(self.vaddr)
+    }
+    /// Behind the last page.
+    pub fn end(&self) -> usize {
+        page_up(self.vaddr + self.mem_size).unwrap_or(usize::MAX)
+    }
+}
+
+/// What the loader needs of an executable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elf {
+    /// It may be placed anywhere.
+    pub relocatable: bool,
+    /// Entry point in the image.
+    pub entry: usize,
+    /// Segments as they stand in the file; at least one.
+    pub segments: Vec<Segment>,
+    /// Path of the interpreter, without the final zero.
+    pub interpreter: Option<Vec<u8>>,
+    /// The program asks for an executable stack.
+    pub exec_stack: bool,
+    /// Offset in the file of the program headers.
+    pub phoff: u64,
+    /// Their number.
+    pub phnum: usize,
+    /// Alignment that segments ask for: a power of two, at least a page.
+    pub align: usize,
+}
+
+fn bytes<const N: usize>(from: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0u8; N];
+    if let Some(source) = at.checked_add(N).and_then(|end| from.get(at..end)) {
+        out.copy_from_slice(source);
+    }
+    out
+}
+fn u16_at(from: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(bytes(from, at))
+}
+fn u32_at(from: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes(from, at))
+}
+fn u64_at(from: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes(from, at))
+}
+
+/// Reads until `buf` is full or the file ends.
+pub(super) fn read_up_to(file: &dyn File, buf: &mut [u8], offset: u64) -> Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        let at = offset.checked_add(done as u64).ok_or(Error::Invalid)?;
+        let n = file.read_at(&mut Dest::kernel(&mut buf[done..]), at)?;
+        if n == 0 {
+            break;
+        }
+        done += n;
+    }
+    Ok(done)
+}
+
+fn read_exact(file: &dyn File, buf: &mut [u8], offset: u64) -> Result<()> {
+    if read_up_to(file, buf, offset)? == buf.len() { Ok(()) } else { Err(Error::Io) }
+}
+
+impl Elf {
+    /// Reads the headers of `file`. `NotExecutable` when it is no executable for this machine. `span` is where guests may map.
+    pub fn read(file: &dyn File, span: (usize, usize)) -> Result<Self> {
+        let mut header = [0u8; HEADER];
+        if read_up_to(file, &mut header, 0)? < HEADER {
+            return Err(Error::NotExecutable);
+        }
+        let kind = u16_at(&header, 16);
+        let is_elf = header[..4] == *b"\x7fELF" && header[4] == 2 && header[5] == 1;
+        if !is_elf || !matches!(kind, ET_EXEC | ET_DYN) || u16_at(&header, 18) != EM_X86_64 {
+            return Err(Error::NotExecutable);
+        }
+        let phnum = usize::from(u16_at(&header, 56));
+        let table_size = phnum * PROGRAM_HEADER;
+        if usize::from(u16_at(&header, 54)) != PROGRAM_HEADER || table_size == 0 || table_size > TABLE_MAX {
+            return Err(Error::NotExecutable);
+        }
+        let phoff = u64_at(&header, 32);
+        let mut table = vec![0u8; table_size];
+        read_exact(file, &mut table, phoff).map_err(|_| Error::NotExecutable)?;
+
+        let relocatable = kind == ET_DYN;
+        let entry = u64_at(&header, 24) as usize;
+        let mut elf = Self {
+            relocatable,
+            entry,
+            segments: Vec::new(),
+            interpreter: None,
+            exec_stack: false,
+            phoff,
+            phnum,
+            align: PAGE,
+        };
+        for row in table.chunks_exact(PROGRAM_HEADER) {
+            elf.add_row(row, file, span)?;
+        }
+        elf.check_span(span)?;
+        Ok(elf)
+    }
+
+    fn add_row(&mut self, row: &[u8], file: &dyn File, span: (usize, usize)) -> Result<()> {
+        let flags = u32_at(row, 4);
+        match u32_at(row, 0) {
+            PT_LOAD => {
+                let align = u64_at(row, 48) as usize;
+                if align.is_power_of_two() && align <= 1 << 30 {
+                    self.align = self.align.max(align);
+                }
+                if let Some(segment) = Self::segment(row, flags, span)? {
+                    self.segments.push(segment);
+                }
+            }
+            PT_INTERP if self.interpreter.is_none() => {
+                self.interpreter = Some(Self::read_interpreter(row, file)?);
+            }
+            PT_GNU_STACK => self.exec_stack = flags & 1 != 0,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn segment(row: &[u8], flags: u32, span: (usize, usize)) -> Result<Option<Segment>> {
+        let (offset, vaddr) = (u64_at(row, 8), u64_at(row, 16) as usize);
+        let (file_size, mem_size) = (u64_at(row, 32) as usize, u64_at(row, 40) as usize);
+        let size_max = span.1 - span.0;
+        let in_memory = vaddr.checked_add(mem_size).is_some_and(|end| end <= span.1) && mem_size <= size_max;
+        let in_file = offset.checked_add(file_size as u64).is_some_and(|end| i64::try_from(end).is_ok());
+        if file_size > mem_size || !in_memory || !in_file || (vaddr as u64 ^ offset) % PAGE as u64 != 0 {
+            return Err(Error::NotExecutable);
+        }
+        if mem_size == 0 {
+            return Ok(None);
+        }
+        let mut prot = Prot::empty();
+        prot.set(Prot::READ, flags & 4 != 0);
+        prot.set(Prot::WRITE, flags & 2 != 0);
+        prot.set(Prot::EXEC, flags & 1 != 0);
+        Ok(Some(Segment { vaddr, offset, file_size, mem_size, prot }))
+    }
+
+    fn read_interpreter(row: &[u8], file: &dyn File) -> Result<Vec<u8>> {
+        let (offset, size) = (u64_at(row, 8), u64_at(row, 32) as usize);
+        if !(2..=PATH_MAX).contains(&size) {
+            return Err(Error::NotExecutable);
+        }
+        let mut path = vec![0u8; size];
+        read_exact(file, &mut path, offset)?;
+        if path.pop() != Some(0) {
+            return Err(Error::NotExecutable);
+        }
+        // Like a C string, it ends at the first zero.
+        let end = path.iter().position(|b| *b == 0).unwrap_or(path.len());
+        path.truncate(end);
+        Ok(path)
+    }
+
+    fn check_span(&self, span: (usize, usize)) -> Result<()> {
+        let (start, end) = self.extent().ok_or(Error::NotExecutable)?;
+        let fits = end - start <= (span.1 - span.0) / 2;
+        if !fits || (!self.relocatable && start < span.0) || end > span.1 {
+            return Err(Error::NotExecutable);
+        }
+        Ok(())
+    }
+
+    /// First page and end of the pages of all segments; `None` without segments.
+    pub fn extent(&self) -> Option<(usize, usize)> {
+        let start = self.segments.iter().map(Segment::start).min()?;
+        let end = self.segments.iter().map(Segment::end).max()?;
+        Some((start, end))
+    }
+
+    /// Address in the image of the program headers, when a segment holds them.
+    pub fn program_headers(&self) -> Option<usize> {
+        let holds = |s: &&Segment| self.phoff >= s.offset && self.phoff < s.offset + s.file_size as u64;
+        let segment = self.segments.iter().find(holds)?;
+        Some(segment.vaddr + (self.phoff - segment.offset) as usize)
+    }
+}
