@@ -10,7 +10,7 @@ const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
 /// Bases of an address space, random for each program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     /// Lowest address a guest may map.
     pub lowest: usize,
@@ -22,12 +22,6 @@ pub struct Layout {
     pub mmap_base: usize,
     /// Where a position-independent program with an interpreter goes.
     pub program_base: usize,
-}
-
-impl Default for Layout {
-    fn default() -> Self {
-        Self { lowest: 0, highest: 0, stack_top: 0, mmap_base: 0, program_base: 0 }
-    }
 }
 
 /// A random number below `bound` (a power of two), in whole pages.

@@ -33,14 +33,11 @@ impl Space {
     /// Moves or resizes; returns the new address.
     pub fn remap(&self, request: &RemapRequest, limits: &Limits) -> Result<usize> {
         // Files in the arena are asked where their pages are before the space is locked.
-        let extents = {
-            let before = self.area_at(request.old);
-            match before {
-                Some(area) if matches!(area.object, Object::Pages { .. }) => {
-                    let len = request.new_len.max(request.old_len);
-                    extents_of(&area.object, area.offset_of(request.old), len)?
-                }
-                _ => Vec::new(),
+        let extents = match self.area_at(request.old) {
+            None => Vec::new(),
+            Some(area) => {
+                let len = request.new_len.max(request.old_len);
+                extents_of(&area.object, area.offset_of(request.old), len)?
             }
         };
         let mut dead = Vec::new();
@@ -66,13 +63,10 @@ impl Inner {
         dead: &mut Vec<Area>,
     ) -> Result<(usize, Fill)> {
         let mut old_len = r.old_len;
-        if self.areas.find(r.old).is_none() {
-            return Err(Error::Fault);
-        }
         let moving = r.fixed.is_some() || r.keep_old;
         if let Some(new) = r.fixed {
             let end = self.check_range(new, r.new_len)?;
-            if new < r.old.saturating_add(old_len) && r.old < end {
+            if new < r.old.wrapping_add(old_len) && r.old < end {
                 return Err(Error::Invalid);
             }
             if new < self.layout.lowest {
@@ -81,7 +75,16 @@ impl Inner {
             if self.areas.count() + 4 > MAX_AREAS {
                 return Err(Error::NoMemory);
             }
-            dead.extend(self.unmap(new, end)?);
+        }
+        let area = self.areas.find(r.old).ok_or(Error::Fault)?;
+        if moving && old_len > area.end - r.old {
+            return Err(Error::Fault);
+        }
+        if old_len == 0 && !area.shared() {
+            return Err(Error::Invalid);
+        }
+        if let Some(new) = r.fixed {
+            dead.extend(self.unmap(new, new + r.new_len)?);
         }
         if old_len > r.new_len || (old_len == r.new_len && !moving) {
             // A shrinking range may span several areas; what is kept must start in one.
@@ -112,9 +115,6 @@ impl Inner {
     }
 
     fn check_resize(&self, area: &Area, r: &RemapRequest, old_len: usize, limits: &Limits) -> Result<()> {
-        if old_len == 0 && !area.shared() {
-            return Err(Error::Invalid);
-        }
         if old_len > area.end - r.old {
             return Err(Error::Fault);
         }
@@ -174,19 +174,16 @@ impl Inner {
         moved.offset = area.offset_of(r.old);
         let target = match r.fixed {
             Some(new) => new,
-            None => {
-                let below = None;
-                self.place(r.new_len, PAGE, r.hint, below, |addr| {
-                    host().map(addr, r.new_len, Prot::empty(), false, Backing::Anonymous, false, true)
-                })?
-            }
+            None => self.place(r.new_len, PAGE, r.hint, None, |addr| {
+                host().map(addr, r.new_len, Prot::empty(), false, Backing::Anonymous, false, true)
+            })?,
         };
         moved.start = target;
         moved.end = target + r.new_len;
         moved.filled = moved.end;
         let done = match &area.object {
             Object::Pages { .. } if area.shared() => map_on_host(&mut moved, extents, true),
-            Object::Pages { .. } => self.move_private_pages(&mut moved, area, r, old_len, extents),
+            Object::Pages { .. } => move_private_pages(&mut moved, area, r, old_len, extents),
             _ if old_len == 0 => map_on_host(&mut moved, &[], true),
             _ => host().remap(r.old, old_len, r.new_len, target, r.keep_old),
         };
@@ -208,38 +205,37 @@ impl Inner {
         self.insert(moved);
         Ok(target)
     }
+}
 
-    /// Private pages of a file in the arena move with the host mappings they are in, one for each run of pages.
-    fn move_private_pages(
-        &mut self,
-        moved: &mut Area,
-        area: &Area,
-        r: &RemapRequest,
-        old_len: usize,
-        extents: &[Extent],
-    ) -> Result<()> {
-        let target = moved.start;
-        let filled = area.filled.clamp(r.old, r.old + old_len) - r.old;
-        host().map(target, r.new_len, Prot::empty(), false, Backing::Anonymous, true, true)?;
-        moved.filled = target;
-        for extent in extents {
-            let at = (extent.offset - moved.offset) as usize;
-            let len = (extent.len as usize).min(r.new_len.saturating_sub(at));
-            if target + at != moved.filled || len == 0 {
-                break;
-            }
-            let keep = filled.saturating_sub(at).min(len);
-            if keep > 0 {
-                host().remap(r.old + at, keep, keep, target + at, r.keep_old)?;
-            }
-            if len > keep {
-                let backing = Backing::Arena { offset: extent.arena + keep as u64 };
-                host().map(target + at + keep, len - keep, moved.prot, false, backing, true, false)?;
-            }
-            moved.filled = target + at + len;
+/// Private pages of a file in the arena move with the host mappings they are in, one for each run of pages.
+fn move_private_pages(
+    moved: &mut Area,
+    area: &Area,
+    r: &RemapRequest,
+    old_len: usize,
+    extents: &[Extent],
+) -> Result<()> {
+    let target = moved.start;
+    let filled = area.filled.clamp(r.old, r.old + old_len) - r.old;
+    host().map(target, r.new_len, Prot::empty(), false, Backing::Anonymous, true, true)?;
+    moved.filled = target;
+    for extent in extents {
+        let at = (extent.offset - moved.offset) as usize;
+        let len = (extent.len as usize).min(r.new_len.saturating_sub(at));
+        if target + at != moved.filled || len == 0 {
+            break;
         }
-        Ok(())
+        let keep = filled.saturating_sub(at).min(len);
+        if keep > 0 {
+            host().remap(r.old + at, keep, keep, target + at, r.keep_old)?;
+        }
+        if len > keep {
+            let backing = Backing::Arena { offset: extent.arena + keep as u64 };
+            host().map(target + at + keep, len - keep, moved.prot, false, backing, true, false)?;
+        }
+        moved.filled = target + at + len;
     }
+    Ok(())
 }
 
 fn occupied(error: Error) -> Error {

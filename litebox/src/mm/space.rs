@@ -237,6 +237,7 @@ impl Space {
     }
 
     /// A copy for a forked child, whose host mappings are copies too.
+    #[must_use]
     pub fn fork(&self) -> Self {
         let inner = self.lock();
         let mut areas = AreaTree::default();
@@ -335,7 +336,14 @@ impl Space {
         let end = start.checked_add(len).ok_or(Error::Invalid)?;
         let touched: Vec<Area> = inner.areas.overlapping(start, end).map(|a| a.part(start, end)).collect();
         let covered = inner.areas.covered(start, end);
+        let populate = matches!(advise, Advise::Host(Advice::PopulateRead | Advice::PopulateWrite));
+        let mut at = start;
         for area in &touched {
+            if populate && area.start > at {
+                // This one alone stops at the first hole.
+                return Err(Error::NoMemory);
+            }
+            at = area.end;
             check(area)?;
             match advise {
                 Advise::Host(advice) => {
@@ -377,7 +385,7 @@ impl Space {
         if covered { Ok(()) } else { Err(Error::NoMemory) }
     }
 
-    /// Locks or unlocks `[start, start + len)`. `Ok(false)` has a hole.
+    /// Locks or unlocks `[start, start + len)`. A hole is `NoMemory`, after everything before it was changed.
     pub fn set_locked(&self, start: usize, len: usize, flags: AreaFlags, limits: &Limits) -> Result<()> {
         let fill = {
             let mut inner = self.lock();
@@ -416,12 +424,16 @@ impl Space {
                 Vec::new()
             }
         };
+        let mut outcome = Ok(());
         for area in fill {
-            if !area.prot.is_empty() && area.filled > area.start {
+            if area.prot.is_empty() {
+                // It stays locked, but its pages cannot be brought in.
+                outcome = Err(Error::NoMemory);
+            } else if area.filled > area.start {
                 populate_now(area.start, area.filled - area.start, area.prot);
             }
         }
-        Ok(())
+        outcome
     }
 
     /// mlockall(2), munlockall(2): flags for all areas there are (`None`: leave them) and for all to come.

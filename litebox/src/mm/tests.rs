@@ -169,11 +169,15 @@ fn remap(space: &Space, base: usize, model: &mut [Option<Page>], old: (usize, us
         Err(error) => {
             assert!(matches!(error, Error::Fault | Error::Invalid));
             assert!(error == Error::Fault || overlap);
-            if error == Error::Fault && before[0].is_some() {
-                // What Linux, too, does before it finds out.
-                model[new.0..new.0 + new.1].fill(None);
-                if new.1 < old.1 {
-                    model[old.0 + new.1..old.0 + old.1].fill(None);
+            // The host may keep apart what is one area here, and finds that out last.
+            for i in new.0..new.0 + new.1 {
+                if !overlap && space.area_at(base + i * PAGE).is_none() {
+                    model[i] = None;
+                }
+            }
+            for i in old.0 + new.1.min(old.1)..old.0 + old.1 {
+                if !overlap && space.area_at(base + i * PAGE).is_none() {
+                    model[i] = None;
                 }
             }
         }

@@ -115,7 +115,7 @@ impl AddressSpace for MockHost {
         let (fd, offset) = match backing {
             Backing::Anonymous => (-1, 0),
             Backing::File { fd, offset } => (fd.0, offset),
-            Backing::Arena { offset } => (self.arena_memory().1, offset),
+            Backing::Arena { offset } => (Self::arena_memory().1, offset),
         };
         let sharing = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
         let anonymous = if fd < 0 { libc::MAP_ANONYMOUS } else { 0 };
@@ -230,7 +230,7 @@ mod libc {
 
 impl MockHost {
     /// Address and descriptor of the arena.
-    fn arena_memory(&self) -> (usize, i32) {
+    fn arena_memory() -> (usize, i32) {
         loop {
             match ARENA.load(Ordering::Acquire) {
                 0 => {
@@ -255,7 +255,7 @@ impl MockHost {
 
 impl ArenaMemory for MockHost {
     fn arena(&self) -> (*mut u8, usize) {
-        (self.arena_memory().0 as *mut u8, ARENA_SIZE)
+        (Self::arena_memory().0 as *mut u8, ARENA_SIZE)
     }
     fn arena_release(&self, offset: u64, len: u64) {
         let (base, size) = self.arena();

@@ -1,6 +1,8 @@
 //! Memory management calls.
 
 mod advice;
+#[cfg(test)]
+mod tests;
 
 use alloc::sync::Arc;
 
@@ -9,7 +11,7 @@ use litebox::mm::{
     Area, AreaFlags, AreaName, FaultClass, Limits, MapRequest, MappedPages, Object, ObjectId, PAGE, Placement,
     RemapRequest, Space, arena::PagedFile, page_down, page_up,
 };
-use litebox::platform::Prot;
+use litebox::platform::{Prot, host};
 use litebox::sync::RwLock;
 use litebox::{Error, Result};
 
@@ -94,10 +96,6 @@ fn aligned(addr: u64) -> bool {
     addr % PAGE as u64 == 0
 }
 
-fn user_size(n: u64) -> Result<usize> {
-    usize::try_from(n).map_err(|_| Error::NoMemory)
-}
-
 impl MemoryMap {
     /// The map itself.
     pub fn space(&self) -> &Space {
@@ -111,7 +109,8 @@ impl MemoryMap {
     pub fn limits(&self) -> Limits {
         *self.limits.read()
     }
-    /// A copy for a forked child. The child calls [`Space::after_fork`] first of all.
+    /// A copy for a forked child, which calls [`Space::after_fork`] first of all.
+    #[must_use]
     pub fn fork(&self) -> Self {
         Self { space: self.space.fork(), limits: RwLock::new(self.limits()) }
     }
@@ -154,7 +153,8 @@ impl MemoryMap {
         if len == 0 {
             return Err(Error::Invalid);
         }
-        let len = page_up(user_size(len)?).ok_or(Error::NoMemory)?;
+        let highest = host().user_span().1;
+        let len = usize::try_from(len).ok().and_then(page_up).filter(|l| *l <= highest).ok_or(Error::NoMemory)?;
         let pages_offset = offset.checked_add(len as u64).filter(|end| i64::try_from(*end).is_ok());
         if file.is_some() && pages_offset.is_none() {
             return Err(Error::Overflow);
@@ -265,7 +265,8 @@ impl MemoryMap {
         }
         if grows == PROT_GROWSUP {
             // No area grows up on this machine.
-            return Err(Error::Invalid);
+            let there = self.space.area_at(addr as usize).is_some();
+            return Err(if there { Error::Invalid } else { Error::NoMemory });
         }
         self.space.protect(addr as usize, len, protection(prot), grows == PROT_GROWSDOWN, &self.limits())
     }
@@ -281,14 +282,17 @@ impl MemoryMap {
         let keep_old = flags & MREMAP_DONTUNMAP != 0;
         if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
             || ((fixed || keep_old) && !may_move)
-            || (keep_old && old_len != new_len)
             || !aligned(old)
         {
             return Err(Error::Invalid);
         }
-        let size = |n: u64| usize::try_from(n).ok().and_then(page_up).ok_or(Error::Invalid);
-        let (old_len, new_len) = (size(old_len)?, size(new_len)?);
-        if new_len == 0 || (fixed && !aligned(new)) {
+        // Sizes that wrap around are 0 to Linux.
+        let (old_len, new_len) = (page_up(old_len as usize).unwrap_or(0), page_up(new_len as usize).unwrap_or(0));
+        if new_len == 0
+            || new_len > host().user_span().1
+            || (keep_old && old_len != new_len)
+            || (fixed && !aligned(new))
+        {
             return Err(Error::Invalid);
         }
         let request = RemapRequest {
@@ -309,7 +313,8 @@ impl MemoryMap {
         if flags & !known != 0 || !aligned(addr) || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC {
             return Err(Error::Invalid);
         }
-        let len = usize::try_from(len).ok().and_then(page_up).ok_or(Error::NoMemory)?;
+        // What wraps around is nothing to Linux.
+        let len = page_up(len as usize).unwrap_or(0);
         if (addr as usize).checked_add(len).is_none() {
             return Err(Error::NoMemory);
         }
@@ -342,11 +347,13 @@ impl MemoryMap {
 
     fn lock_range(&self, addr: u64, len: u64, flags: AreaFlags, limits: &Limits) -> Result<()> {
         let start = page_down(addr as usize);
-        let end = addr.checked_add(len).and_then(|end| page_up(end as usize)).ok_or(Error::Invalid)?;
-        if len == 0 {
-            return Ok(());
+        // A length that wraps around is 0 to Linux.
+        let within = addr as usize - start;
+        let len = (len as usize).checked_add(within).and_then(page_up).unwrap_or(0);
+        if start.checked_add(len).is_none() {
+            return Err(Error::Invalid);
         }
-        self.space.set_locked(start, end - start, flags, limits)
+        if len == 0 { Ok(()) } else { self.space.set_locked(start, len, flags, limits) }
     }
 
     /// mlockall(2).

@@ -21,6 +21,7 @@ fn anonymous(area: &Area) -> Result<()> {
     if area.object.is_anonymous() { Ok(()) } else { Err(Error::Invalid) }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of the checks, which may refuse")]
 fn not_special(_: &Area) -> Result<()> {
     Ok(())
 }
@@ -42,7 +43,7 @@ impl MemoryMap {
             2 => (flags(AreaFlags::SEQUENTIAL, reading), not_special),
             3 => (Advise::Host(Advice::WillNeed), not_special),
             4 => (Advise::Host(Advice::DontNeed), locked),
-            8 => (Advise::Host(Advice::Free), anonymous),
+            8 => (Advise::Host(Advice::Free), |a| locked(a).and(anonymous(a))),
             9 => return self.remove_range(addr, len),
             10 => (flags(AreaFlags::DONTFORK, none), not_special),
             11 => (flags(none, AreaFlags::DONTFORK), not_special),
