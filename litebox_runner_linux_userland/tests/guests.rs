@@ -1,0 +1,111 @@
+//! One test per file of `tests/guests/*.c`: the same output and exit status in the sandbox as on the bare host.
+//!
+//! A guest prints facts that are the same on any Linux: names of errors, results; no pids, addresses or times. Lines at the
+//! top of the file steer its test:
+//! ```c
+//! //@ variants: static dynamic musl     (default: static)
+//! //@ flags: -pthread -lm               (of the compiler)
+//! //@ options: --tmpfs /scratch         (of litebox run)
+//! //@ args: one two
+//! //@ stdin: a line
+//! //@ timeout: 20                       (seconds)
+//! //@ tree                              (the working directory is writable and compared afterwards)
+//! //@ helper                            (another test runs it)
+//! ```
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::compile::{self, Variant};
+use common::{Case, skip};
+use libtest_mimic::{Failed, Trial};
+
+#[derive(Clone, Default)]
+struct Directives {
+    variants: Vec<Variant>,
+    flags: Vec<String>,
+    options: Vec<String>,
+    args: Vec<String>,
+    stdin: Option<String>,
+    timeout: Option<u64>,
+    tree: bool,
+    helper: bool,
+}
+
+impl Directives {
+    fn read(path: &Path) -> Result<Self, Failed> {
+        let mut found = Self::default();
+        for line in fs::read_to_string(path)?.lines().filter_map(|line| line.strip_prefix("//@ ")) {
+            let (key, value) = line.split_once(':').unwrap_or((line, ""));
+            let words = || value.split_whitespace().map(String::from);
+            match key.trim() {
+                "variants" => {
+                    let parse = |word: String| Variant::parse(&word).ok_or_else(|| format!("no variant {word}"));
+                    found.variants = words().map(parse).collect::<Result<_, _>>()?;
+                }
+                "flags" => found.flags = words().collect(),
+                "options" => found.options = words().collect(),
+                "args" => found.args = words().collect(),
+                "stdin" => found.stdin = Some(format!("{}\n", value.trim())),
+                "timeout" => found.timeout = Some(value.trim().parse()?),
+                "tree" => found.tree = true,
+                "helper" => found.helper = true,
+                other => return Err(format!("{}: unknown directive {other}", path.display()).into()),
+            }
+        }
+        if found.variants.is_empty() {
+            found.variants.push(Variant::Static);
+        }
+        Ok(found)
+    }
+}
+
+fn run(name: &str, file: &str, variant: Variant, directives: &Directives) -> common::Result {
+    if !compile::have(variant.compiler()) {
+        return skip(&format!("no {} on this machine", variant.compiler()));
+    }
+    let binary = compile::guest(file, variant, &directives.flags)?;
+    let mut case = Case::guest(name, &binary).args(&directives.args).options(&directives.options);
+    if let Some(text) = &directives.stdin {
+        case = case.stdin(text.as_bytes());
+    }
+    if directives.tree {
+        case = case.with_tree();
+    }
+    case.timeout(directives.timeout.unwrap_or(20)).compare()
+}
+
+fn collect() -> Result<Vec<Trial>, Failed> {
+    let mut trials = Vec::new();
+    for entry in fs::read_dir(compile::sources())? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|ending| ending != "c") {
+            continue;
+        }
+        let directives = Directives::read(&path)?;
+        if directives.helper {
+            continue;
+        }
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = file.trim_end_matches(".c").to_owned();
+        for &variant in &directives.variants {
+            let name = format!("guest_{stem}_{}", variant.name());
+            let (test_name, file, directives) = (name.clone(), file.clone(), directives.clone());
+            trials.push(Trial::test(name, move || run(&test_name, &file, variant, &directives)));
+        }
+    }
+    trials.sort_by(|a, b| a.name().cmp(b.name()));
+    Ok(trials)
+}
+
+fn main() {
+    match collect() {
+        Ok(trials) => common::run_trials(trials),
+        Err(error) => {
+            eprintln!("guests: {}", error.message().unwrap_or("failed"));
+            std::process::exit(101);
+        }
+    }
+}

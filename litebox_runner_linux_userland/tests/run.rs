@@ -1,0 +1,83 @@
+//! Hello worlds of every kind of executable.
+
+mod common;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use common::compile::{self, Variant};
+use common::{Case, Entry, Result, skip};
+
+fn hello(name: &str, variant: Variant) -> Result {
+    if !compile::have(variant.compiler()) {
+        return skip(&format!("no {} on this machine", variant.compiler()));
+    }
+    let binary = compile::guest("hello.c", variant, &[])?;
+    let case = Case::guest(name, &binary).args(["one", "two words", ""]);
+    case.expect_stdout("hello, 3 arguments\none\ntwo words\n\n").expect_status(7).compare()
+}
+
+fn test_static_exec_with_rewriter() -> Result {
+    hello("test_static_exec_with_rewriter", Variant::Static)
+}
+
+fn test_static_pie() -> Result {
+    hello("test_static_pie", Variant::StaticPie)
+}
+
+fn test_dynamic_pie() -> Result {
+    hello("test_dynamic_pie", Variant::Dynamic)
+}
+
+fn test_dynamic_exec() -> Result {
+    hello("test_dynamic_exec", Variant::DynamicExec)
+}
+
+fn test_static_musl() -> Result {
+    hello("test_static_musl", Variant::Musl)
+}
+
+fn script(dir: &Path, text: &str) -> io::Result<()> {
+    let path = dir.join("script");
+    fs::write(&path, text)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+}
+
+fn test_script() -> Result {
+    let case = Case::new("test_script", "/bin/sh").args(["./script", "a", "b"]);
+    case.prepare(|dir| script(dir, "echo \"$0 $# $1 $2\"\nexit 3\n")).expect_status(3).compare()
+}
+
+/// `env ./script` executes the script itself, so the kernel reads its first line.
+fn test_shebang() -> Result {
+    let case = Case::new("test_shebang", "/usr/bin/env").args(["./script", "a", "b"]);
+    case.prepare(|dir| script(dir, "#!/bin/sh -e\necho \"$0 $# $1 $2\"\nexit 4\n")).expect_status(4).compare()
+}
+
+fn test_shebang_one_argument() -> Result {
+    let case = Case::new("test_shebang_one_argument", "/usr/bin/env").args(["./script", "x"]);
+    case.prepare(|dir| script(dir, "#!/usr/bin/printf  [%s][%s]  \n")).compare()
+}
+
+fn test_shebang_missing_interpreter() -> Result {
+    let case = Case::new("test_shebang_missing_interpreter", "/usr/bin/env").args(["./script"]);
+    case.prepare(|dir| script(dir, "#!/no/such/interpreter\n")).with_stderr().expect_status(127).compare()
+}
+
+const TESTS: &[Entry] = &[
+    ("test_static_exec_with_rewriter", test_static_exec_with_rewriter),
+    ("test_static_pie", test_static_pie),
+    ("test_dynamic_pie", test_dynamic_pie),
+    ("test_dynamic_exec", test_dynamic_exec),
+    ("test_static_musl", test_static_musl),
+    ("test_script", test_script),
+    ("test_shebang", test_shebang),
+    ("test_shebang_one_argument", test_shebang_one_argument),
+    ("test_shebang_missing_interpreter", test_shebang_missing_interpreter),
+];
+
+fn main() {
+    common::run_table(TESTS);
+}
