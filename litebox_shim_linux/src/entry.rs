@@ -68,5 +68,11 @@ impl Task<'_, '_> {
             }
             self.run_pending_work();
         }
+        self.finish_call();
+        if self.waiter().interrupted() {
+            // The mask of before lets something through.
+            self.waiter().clear_interrupt();
+            self.run_pending_work();
+        }
     }
 }

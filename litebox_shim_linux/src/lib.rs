@@ -8,6 +8,7 @@ mod entry;
 pub mod loader;
 pub mod syscalls;
 pub mod task;
+mod user;
 
 pub use entry::LinuxNorth;
 pub use task::{Kernel, KernelConfig, Process, Task, Thread};

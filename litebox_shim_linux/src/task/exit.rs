@@ -15,6 +15,7 @@ impl Task<'_, '_> {
         if self.process().remove_thread(self.thread) == 0 {
             self.finish_process();
         }
+        self.process().rouse_for_pending();
         host().exit_thread()
     }
 

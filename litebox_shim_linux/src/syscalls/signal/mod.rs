@@ -1,23 +1,231 @@
-//! Signals.
+//! Signals: who has which pending, sending, and the room's files: sets and queues, delivery, frames, calls.
 
-use litebox::platform::north::Fault;
+mod calls;
+mod deliver;
+mod frame;
+pub mod set;
 
-use crate::Task;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-/// Signal state of a process.
+use litebox::sync::Mutex;
+use litebox::{Error, Result};
+
+pub use deliver::RestartPolicy;
+pub use set::{Pending, SigSet, SignalInfo};
+
+use crate::{Process, Thread};
+use set::{MAX_SIGNAL, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGURG, SIGWINCH};
+
+const SIG_DFL: u64 = 0;
+const SIG_IGN: u64 = 1;
+
+/// `struct sigaction` of the kernel.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Action {
+    /// Handler, or SIG_DFL (0), SIG_IGN (1).
+    pub handler: u64,
+    /// SA_ flags.
+    pub flags: u64,
+    /// SA_RESTORER's address.
+    pub restorer: u64,
+    /// Blocked while the handler runs.
+    pub mask: SigSet,
+}
+
+/// What a signal without handler does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum DefaultAction {
+    Ignore,
+    Stop,
+    Terminate,
+}
+
+fn default_action(signal: i32) -> DefaultAction {
+    match signal {
+        SIGCHLD | SIGCONT | SIGURG | SIGWINCH => DefaultAction::Ignore,
+        s if SigSet::STOPS.has(s) => DefaultAction::Stop,
+        _ => DefaultAction::Terminate,
+    }
+}
+
+struct Shared {
+    actions: [Action; MAX_SIGNAL as usize + 1],
+    pending: Pending,
+}
+
+/// Signal state of a process. Lock order: the process's before a thread's.
+pub struct ProcessSignals {
+    shared: Mutex<Shared>,
+    stopped: AtomicBool,
+}
+
+impl Default for ProcessSignals {
+    fn default() -> Self {
+        let shared = Shared { actions: [Action::default(); MAX_SIGNAL as usize + 1], pending: Pending::default() };
+        Self { shared: Mutex::new(shared), stopped: AtomicBool::new(false) }
+    }
+}
+
+/// An alternate stack (sigaltstack(2)).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct AltStack {
+    base: u64,
+    size: u64,
+    autodisarm: bool,
+}
+
 #[derive(Default)]
-pub struct ProcessSignals {}
+struct Own {
+    pending: Pending,
+    alt_stack: AltStack,
+    /// The mask to go back to once a handler's frame has recorded it, or none ran (sigsuspend(2), ppoll(2)).
+    saved_mask: Option<SigSet>,
+    /// The call of sigtimedwait(2) wants these although they are blocked.
+    awaited: SigSet,
+}
 
 /// Signal state of a thread.
 #[derive(Default)]
-pub struct ThreadSignals {}
+pub struct ThreadSignals {
+    blocked: AtomicU64,
+    own: Mutex<Own>,
+    /// How an interrupted call goes on: a `RestartPolicy` by number, 0: no call was interrupted.
+    restart: AtomicU8,
+    restart_number: AtomicU64,
+}
 
-impl Task<'_, '_> {
-    /// An exception of guest code becomes its signal.
-    pub(crate) fn deliver_fault(&mut self, fault: Fault) {
-        let _ = fault;
-        self.exit_group_with(11);
+impl ThreadSignals {
+    /// The blocked signals.
+    pub fn blocked(&self) -> SigSet {
+        SigSet(self.blocked.load(Ordering::SeqCst))
     }
-    /// Expired timers, signals: what an interrupted thread has to look at on its way to guest code.
-    pub(crate) fn run_pending_work(&mut self) {}
+    /// For a new thread: starts with its creator's mask, nothing pending, no alternate stack.
+    pub fn inherit(&self, parent: &Self) {
+        self.blocked.store(parent.blocked().0, Ordering::SeqCst);
+    }
+    fn wants(&self, signal: i32) -> bool {
+        !self.blocked().has(signal) || self.own.lock().awaited.has(signal)
+    }
+}
+
+impl Thread {
+    /// Sends a signal to this thread alone.
+    pub fn send_signal(self: &Arc<Self>, info: SignalInfo) -> Result<()> {
+        self.process.post(info, Some(self))
+    }
+}
+
+impl Process {
+    /// Sends a signal to the process: whichever thread does not block it takes it.
+    pub fn send_signal(&self, info: SignalInfo) -> Result<()> {
+        self.post(info, None)
+    }
+
+    /// The action for a signal.
+    pub(crate) fn signal_action(&self, signal: i32) -> Action {
+        let shared = self.signals.shared.lock();
+        usize::try_from(signal).ok().and_then(|i| shared.actions.get(i)).copied().unwrap_or_default()
+    }
+
+    /// execve(2): caught signals get their default action back, ignored ones stay ignored.
+    pub(crate) fn reset_signal_handlers(&self) {
+        for action in &mut self.signals.shared.lock().actions {
+            let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
+            *action = Action { handler, ..Action::default() };
+        }
+    }
+
+    fn post(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<()> {
+        let signal = info.signal;
+        let threads = self.threads();
+        let mut shared = self.signals.shared.lock();
+        let action = usize::try_from(signal).ok().and_then(|i| shared.actions.get(i)).copied().ok_or(Error::Invalid)?;
+        if signal == SIGKILL {
+            drop(shared);
+            self.resume();
+            self.begin_exit(SIGKILL);
+            return Ok(());
+        }
+        let against = if signal == SIGCONT {
+            SigSet::STOPS
+        } else if SigSet::STOPS.has(signal) {
+            SigSet::of(SIGCONT)
+        } else {
+            SigSet(0)
+        };
+        if against.0 != 0 {
+            shared.pending.discard(against);
+            for thread in &threads {
+                thread.signals.own.lock().pending.discard(against);
+            }
+        }
+        if signal == SIGCONT {
+            self.resume();
+        }
+        let ignored =
+            action.handler == SIG_IGN || action.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
+        let judge = target.or(threads.first());
+        if ignored && judge.is_none_or(|t| !t.signals.blocked().has(signal)) {
+            return Ok(());
+        }
+        let taker = match target {
+            Some(thread) => {
+                thread.signals.own.lock().pending.add(info)?;
+                thread.signals.wants(signal).then_some(thread)
+            }
+            None => {
+                shared.pending.add(info)?;
+                threads.iter().find(|t| t.signals.wants(signal))
+            }
+        };
+        drop(shared);
+        if let Some(thread) = taker {
+            thread.interrupt();
+        }
+        Ok(())
+    }
+
+    /// Ends a stop (SIGCONT, SIGKILL).
+    fn resume(&self) {
+        if self.signals.stopped.swap(false, Ordering::SeqCst) {
+            for thread in self.threads() {
+                thread.interrupt();
+            }
+        }
+    }
+
+    /// After a thread changed its mask or is leaving: others may have to take what is pending for the process.
+    pub(crate) fn rouse_for_pending(&self) {
+        let set = self.signals.shared.lock().pending.set();
+        if set.0 != 0 {
+            for thread in self.threads() {
+                if set.without(thread.signals.blocked()).0 != 0 {
+                    thread.interrupt();
+                }
+            }
+        }
+    }
+
+    /// Sets an action; pending signals that it ignores are dropped, as POSIX wants.
+    fn set_signal_action(&self, signal: i32, new: Action) {
+        let threads = self.threads();
+        let mut shared = self.signals.shared.lock();
+        if let Some(slot) = usize::try_from(signal).ok().and_then(|i| shared.actions.get_mut(i)) {
+            *slot = new;
+        }
+        let ignored =
+            new.handler == SIG_IGN || new.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
+        if ignored {
+            shared.pending.discard(SigSet::of(signal));
+            for thread in threads {
+                thread.signals.own.lock().pending.discard(SigSet::of(signal));
+            }
+        }
+    }
+}
+
+/// Whether `signal` may have an action set.
+fn catchable(signal: i32) -> bool {
+    (1..=MAX_SIGNAL).contains(&signal) && signal != SIGKILL && signal != SIGSTOP
 }

@@ -1,0 +1,296 @@
+//! The calls about signals.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use litebox::platform::host;
+use litebox::{Error, Result};
+
+use super::deliver::RestartPolicy;
+use super::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
+use super::{Action, AltStack, SigSet, SignalInfo, catchable};
+use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
+use crate::{Process, Task, Thread};
+
+const SIGSET_SIZE: u64 = 8;
+/// The SA_ flags Linux knows; others are dropped, as it does, so that programs can ask.
+const SA_KNOWN: u64 = 0xdc00_0807;
+const SIG_BLOCK: i32 = 0;
+const SIG_UNBLOCK: i32 = 1;
+const SIG_SETMASK: i32 = 2;
+
+fn read_set(addr: u64, size: u64) -> Result<SigSet> {
+    if size != SIGSET_SIZE {
+        return Err(Error::Invalid);
+    }
+    Ok(SigSet(read_u64(addr)?).without(SigSet::UNBLOCKABLE))
+}
+
+impl Task<'_, '_> {
+    /// rt_sigaction(2).
+    pub(crate) fn rt_sigaction(&mut self, signal: i32, new: u64, old: u64, size: u64) -> Result<usize> {
+        if size != SIGSET_SIZE {
+            return Err(Error::Invalid);
+        }
+        let action = match new {
+            0 => None,
+            addr => {
+                let raw: [u8; 32] = read_bytes(addr)?;
+                let field = |at| u64::from_le_bytes(word(&raw, at));
+                let mask = SigSet(field(24)).without(SigSet::UNBLOCKABLE);
+                Some(Action { handler: field(0), flags: field(8) & SA_KNOWN, restorer: field(16), mask })
+            }
+        };
+        if !(1..=MAX_SIGNAL).contains(&signal) || action.is_some() && !catchable(signal) {
+            return Err(Error::Invalid);
+        }
+        let before = self.process().signal_action(signal);
+        if let Some(action) = action {
+            self.process().set_signal_action(signal, action);
+        }
+        if old != 0 {
+            let mut raw = [0u8; 32];
+            for (slot, value) in
+                raw.chunks_exact_mut(8).zip([before.handler, before.flags, before.restorer, before.mask.0])
+            {
+                slot.copy_from_slice(&value.to_le_bytes());
+            }
+            write_bytes(old, &raw)?;
+        }
+        Ok(0)
+    }
+
+    /// rt_sigprocmask(2).
+    pub(crate) fn rt_sigprocmask(&mut self, how: i32, set: u64, old: u64, size: u64) -> Result<usize> {
+        if size != SIGSET_SIZE {
+            return Err(Error::Invalid);
+        }
+        let before = self.thread.signals.blocked();
+        if set != 0 {
+            let set = read_set(set, size)?;
+            let mask = match how {
+                SIG_BLOCK => before.union(set),
+                SIG_UNBLOCK => before.without(set),
+                SIG_SETMASK => set,
+                _ => return Err(Error::Invalid),
+            };
+            self.set_blocked(mask);
+        }
+        if old != 0 {
+            write_bytes(old, &before.0.to_le_bytes())?;
+        }
+        Ok(0)
+    }
+
+    /// rt_sigpending(2).
+    pub(crate) fn rt_sigpending(&mut self, set: u64, size: u64) -> Result<usize> {
+        if size > SIGSET_SIZE {
+            return Err(Error::Invalid);
+        }
+        let pending = self.pending_signals().0 & self.thread.signals.blocked().0;
+        let bytes = pending.to_le_bytes();
+        write_bytes(set, bytes.get(..size as usize).unwrap_or(&bytes))?;
+        Ok(0)
+    }
+
+    /// sigaltstack(2).
+    pub(crate) fn sigaltstack(&mut self, new: u64, old: u64) -> Result<usize> {
+        let sp = self.frame.regs.rsp;
+        let before = self.thread.signals.own.lock().alt_stack;
+        if new != 0 {
+            let stack = AltStack::from_bytes(&read_bytes(new)?, before, sp)?;
+            self.thread.signals.own.lock().alt_stack = stack;
+        }
+        if old != 0 {
+            write_bytes(old, &before.to_bytes(sp))?;
+        }
+        Ok(0)
+    }
+
+    /// Replaces the mask until a handler's frame was pushed for it or the call returns (ppoll(2), pselect(2), epoll_pwait(2)).
+    pub(crate) fn set_temporary_mask(&mut self, set: u64, size: u64) -> Result<()> {
+        let mask = read_set(set, size)?;
+        let before = self.thread.signals.blocked();
+        self.thread.signals.own.lock().saved_mask = Some(before);
+        self.set_blocked(mask);
+        Ok(())
+    }
+
+    /// The call ends without having been interrupted: the mask of before is back at once, so that what came in the last moment waits.
+    pub(crate) fn end_temporary_mask(&mut self) {
+        let saved = self.thread.signals.own.lock().saved_mask.take();
+        if let Some(mask) = saved {
+            self.set_blocked(mask);
+        }
+    }
+
+    /// rt_sigsuspend(2).
+    pub(crate) fn rt_sigsuspend(&mut self, set: u64, size: u64) -> Result<usize> {
+        self.set_temporary_mask(set, size)?;
+        self.pause()
+    }
+
+    /// pause(2): sleeps until a handler ran.
+    pub(crate) fn pause(&mut self) -> Result<usize> {
+        let number = self.frame.regs.rax;
+        loop {
+            let ticket = self.waiter().ticket();
+            if self.waiter().sleep(ticket, None).is_err() {
+                return Err(self.interrupted_call(RestartPolicy::NoHandler, number));
+            }
+        }
+    }
+
+    /// rt_sigtimedwait(2): takes a blocked signal; the result is its number.
+    pub(crate) fn rt_sigtimedwait(&mut self, set: u64, info: u64, timeout: u64, size: u64) -> Result<usize> {
+        let wanted = read_set(set, size)?;
+        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+        let deadline = limit.map(|d| host().instant().saturating_add(d));
+        let taken = self.await_signal(wanted, limit == Some(Duration::ZERO), deadline)?;
+        if info != 0 {
+            write_bytes(info, &taken.to_bytes())?;
+        }
+        usize::try_from(taken.signal).map_err(|_| Error::Invalid)
+    }
+
+    fn await_signal(
+        &mut self,
+        wanted: SigSet,
+        poll: bool,
+        deadline: Option<litebox::platform::Instant>,
+    ) -> Result<SignalInfo> {
+        self.thread.signals.own.lock().awaited = wanted;
+        let outcome = loop {
+            // An interruption meant for somebody who looks at pending work is put back below.
+            let was_interrupted = self.waiter().interrupted();
+            self.waiter().clear_interrupt();
+            let ticket = self.waiter().ticket();
+            if let Some(info) = self.take_signal(wanted) {
+                if was_interrupted {
+                    self.waiter().interrupt();
+                }
+                break Ok(info);
+            }
+            let deliverable = self.pending_signals().without(self.thread.signals.blocked());
+            if self.process().exiting() || deliverable.0 != 0 {
+                self.waiter().interrupt();
+                break Err(Error::Interrupted);
+            }
+            if poll {
+                break Err(Error::WouldBlock);
+            }
+            if self.waiter().sleep(ticket, deadline) == Err(Error::TimedOut) {
+                break Err(Error::WouldBlock);
+            }
+        };
+        self.thread.signals.own.lock().awaited = SigSet(0);
+        outcome
+    }
+
+    fn sent_info(&self, signal: i32, code: i32) -> SignalInfo {
+        SignalInfo::sent(signal, code, self.process().pid, self.process().creds().uid)
+    }
+
+    /// kill(2).
+    pub(crate) fn kill(&mut self, pid: i32, signal: i32) -> Result<usize> {
+        if !(0..=MAX_SIGNAL).contains(&signal) {
+            return Err(Error::Invalid);
+        }
+        let group = match pid {
+            0 => Some(self.process().group.load(core::sync::atomic::Ordering::Relaxed)),
+            i32::MIN => return Err(Error::NoProcess),
+            -1 | 1.. => None,
+            group => Some(-group),
+        };
+        let all = self.kernel().processes();
+        let own = self.process().pid;
+        let chosen = all.iter().filter(|p| match (pid, group) {
+            (_, Some(group)) => p.group.load(core::sync::atomic::Ordering::Relaxed) == group,
+            (-1, None) => p.pid != own && p.pid != 1,
+            _ => p.pid == pid,
+        });
+        let mut outcome = Err(Error::NoProcess);
+        for process in chosen {
+            let sent = self.send_to_process(process, self.sent_info(signal, SI_USER));
+            // One success is a success (kill(2)).
+            if outcome.is_err() {
+                outcome = sent;
+            }
+        }
+        outcome.map(|()| 0)
+    }
+
+    fn may_signal(&self, target: &Process) -> bool {
+        let (mine, theirs) = (self.process().creds(), target.creds());
+        target.pid == self.process().pid
+            || mine.euid == 0
+            || [mine.euid, mine.uid].iter().any(|id| *id == theirs.uid || *id == theirs.suid)
+    }
+
+    fn send_to_process(&self, target: &Arc<Process>, info: SignalInfo) -> Result<()> {
+        if !self.may_signal(target) {
+            return Err(Error::NotPermitted);
+        }
+        if info.signal == 0 { Ok(()) } else { target.send_signal(info) }
+    }
+
+    fn find_thread(&self, tgid: Option<i32>, tid: i32) -> Result<Arc<Thread>> {
+        let processes = match tgid {
+            Some(tgid) => self.kernel().process(tgid).into_iter().collect(),
+            None => self.kernel().processes(),
+        };
+        processes.iter().find_map(|p| p.thread(tid)).ok_or(Error::NoProcess)
+    }
+
+    fn send_to_thread(&self, tgid: Option<i32>, tid: i32, info: SignalInfo) -> Result<usize> {
+        let thread = self.find_thread(tgid, tid)?;
+        if !self.may_signal(&thread.process) {
+            return Err(Error::NotPermitted);
+        }
+        if info.signal != 0 {
+            thread.send_signal(info)?;
+        }
+        Ok(0)
+    }
+
+    /// tgkill(2).
+    pub(crate) fn tgkill(&mut self, tgid: i32, tid: i32, signal: i32) -> Result<usize> {
+        if tgid <= 0 || tid <= 0 || !(0..=MAX_SIGNAL).contains(&signal) {
+            return Err(Error::Invalid);
+        }
+        self.send_to_thread(Some(tgid), tid, self.sent_info(signal, SI_TKILL))
+    }
+
+    /// tkill(2).
+    pub(crate) fn tkill(&mut self, tid: i32, signal: i32) -> Result<usize> {
+        if tid <= 0 || !(0..=MAX_SIGNAL).contains(&signal) {
+            return Err(Error::Invalid);
+        }
+        self.send_to_thread(None, tid, self.sent_info(signal, SI_TKILL))
+    }
+
+    fn queued_info(&self, signal: i32, info: u64, pid: i32) -> Result<SignalInfo> {
+        let info = SignalInfo::from_bytes(signal, &read_bytes(info)?);
+        // Only to oneself may a program pretend to be the kernel or kill(2).
+        if (info.code >= 0 || info.code == SI_TKILL) && pid != self.process().pid {
+            return Err(Error::NotPermitted);
+        }
+        if (0..=MAX_SIGNAL).contains(&signal) { Ok(info) } else { Err(Error::Invalid) }
+    }
+
+    /// rt_sigqueueinfo(2).
+    pub(crate) fn rt_sigqueueinfo(&mut self, pid: i32, signal: i32, info: u64) -> Result<usize> {
+        let info = self.queued_info(signal, info, pid)?;
+        let target = self.kernel().process(pid).ok_or(Error::NoProcess)?;
+        self.send_to_process(&target, info).map(|()| 0)
+    }
+
+    /// rt_tgsigqueueinfo(2).
+    pub(crate) fn rt_tgsigqueueinfo(&mut self, tgid: i32, tid: i32, signal: i32, info: u64) -> Result<usize> {
+        if tgid <= 0 || tid <= 0 {
+            return Err(Error::Invalid);
+        }
+        let info = self.queued_info(signal, info, tgid)?;
+        self.send_to_thread(Some(tgid), tid, info)
+    }
+}

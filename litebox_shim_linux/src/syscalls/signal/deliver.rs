@@ -1,0 +1,209 @@
+//! Delivery: what an interrupted thread does on its way to guest code, faults, and the one place that decides on restarts.
+
+use core::sync::atomic::Ordering;
+
+use litebox::Error;
+use litebox::mm::FaultClass;
+use litebox::platform::north::{Fault, FaultKind};
+
+use super::set::{SI_KERNEL, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+use super::{Action, DefaultAction, SIG_DFL, SIG_IGN, SigSet, SignalInfo, default_action};
+use crate::Task;
+
+const SA_RESTART: u64 = 0x1000_0000;
+const SA_NODEFER: u64 = 0x4000_0000;
+const SA_RESETHAND: u64 = 0x8000_0000;
+const EINTR: u64 = 4;
+
+/// How a call that a signal interrupted goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum RestartPolicy {
+    /// Again, unless a handler without SA_RESTART ran: then EINTR (`ERESTARTSYS`).
+    Sys = 1,
+    /// Again, unless any handler ran (`ERESTARTNOHAND`).
+    NoHandler = 2,
+    /// Again in any case (`ERESTARTNOINTR`).
+    Always = 3,
+}
+
+/// What a fault was, for the frame: trap number, error code, address.
+#[derive(Clone, Copy, Default)]
+pub(super) struct TrapInfo {
+    pub number: u64,
+    pub error: u64,
+    pub cr2: u64,
+}
+
+impl Task<'_, '_> {
+    /// Notes that the running call (`number`) was interrupted; gives the error to return. Whether it is restarted is decided when the
+    /// pending signals have been looked at.
+    pub(crate) fn interrupted_call(&mut self, policy: RestartPolicy, number: u64) -> Error {
+        self.thread.signals.restart_number.store(number, Ordering::Relaxed);
+        self.thread.signals.restart.store(policy as u8, Ordering::Relaxed);
+        Error::Interrupted
+    }
+
+    /// Decides on the interrupted call. `action` is the handler that is about to run, if one is.
+    pub(super) fn decide_restart(&mut self, action: Option<&Action>) {
+        let policy = self.thread.signals.restart.load(Ordering::Relaxed);
+        if policy == 0 {
+            return;
+        }
+        self.thread.signals.restart.store(0, Ordering::Relaxed);
+        let again = match action {
+            None => true,
+            Some(a) if policy == RestartPolicy::Sys as u8 => a.flags & SA_RESTART != 0,
+            Some(_) => policy == RestartPolicy::Always as u8,
+        };
+        if again {
+            self.frame.regs.rip = self.frame.regs.rip.wrapping_sub(2);
+            self.frame.regs.rax = self.thread.signals.restart_number.load(Ordering::Relaxed);
+        } else {
+            self.frame.regs.rax = EINTR.wrapping_neg();
+        }
+    }
+
+    /// The last step before guest code: no handler took the interrupted call, and a temporary mask ends.
+    pub(crate) fn finish_call(&mut self) {
+        self.decide_restart(None);
+        let saved = self.thread.signals.own.lock().saved_mask.take();
+        if let Some(mask) = saved {
+            self.set_blocked(mask);
+        }
+    }
+
+    /// Changes the mask of the calling thread.
+    pub(super) fn set_blocked(&mut self, mask: SigSet) {
+        let mask = mask.without(SigSet::UNBLOCKABLE);
+        let old = self.thread.signals.blocked.swap(mask.0, Ordering::SeqCst);
+        if !old & mask.0 != 0 {
+            self.process().rouse_for_pending();
+        }
+        if old & !mask.0 != 0 && self.pending_signals().without(mask).0 != 0 {
+            self.waiter().interrupt();
+        }
+    }
+
+    /// What is pending for the thread and its process.
+    pub(super) fn pending_signals(&self) -> SigSet {
+        let shared = self.process().signals.shared.lock();
+        let own = self.thread.signals.own.lock();
+        shared.pending.set().union(own.pending.set())
+    }
+
+    /// Takes the next signal of `wanted`: the thread's own, then the process's.
+    pub(super) fn take_signal(&mut self, wanted: SigSet) -> Option<SignalInfo> {
+        let mut shared = self.process().signals.shared.lock();
+        let own = self.thread.signals.own.lock().pending.take(wanted);
+        own.or_else(|| shared.pending.take(wanted))
+    }
+
+    /// Signals, stops: what an interrupted thread has to look at on its way to guest code.
+    pub(crate) fn run_pending_work(&mut self) {
+        loop {
+            self.wait_while_stopped();
+            if self.process().exiting() {
+                self.exit_thread();
+            }
+            let wanted = SigSet(u64::MAX).without(self.thread.signals.blocked());
+            let Some(info) = self.take_signal(wanted) else { return };
+            self.deliver(info, TrapInfo::default());
+        }
+    }
+
+    fn wait_while_stopped(&mut self) {
+        while self.process().signals.stopped.load(Ordering::SeqCst) && !self.process().exiting() {
+            self.waiter().clear_interrupt();
+            let ticket = self.waiter().ticket();
+            if self.process().signals.stopped.load(Ordering::SeqCst) && !self.process().exiting() {
+                let _ = self.waiter().sleep(ticket, None);
+            }
+        }
+    }
+
+    fn deliver(&mut self, info: SignalInfo, trap: TrapInfo) {
+        let action = self.process().signal_action(info.signal);
+        match action.handler {
+            SIG_IGN => {}
+            SIG_DFL => match default_action(info.signal) {
+                DefaultAction::Ignore => {}
+                DefaultAction::Terminate => self.exit_group_with(info.signal),
+                DefaultAction::Stop => {
+                    self.process().signals.stopped.store(true, Ordering::SeqCst);
+                    for thread in self.process().threads() {
+                        if thread.tid != self.thread.tid {
+                            thread.interrupt();
+                        }
+                    }
+                }
+            },
+            _ => self.run_handler(&info, &action, trap),
+        }
+    }
+
+    fn run_handler(&mut self, info: &SignalInfo, action: &Action, trap: TrapInfo) {
+        self.decide_restart(Some(action));
+        let blocked = self.thread.signals.blocked();
+        let old = self.thread.signals.own.lock().saved_mask.take().unwrap_or(blocked);
+        if action.flags & SA_RESETHAND != 0 {
+            self.process().set_signal_action(info.signal, Action { handler: SIG_DFL, ..*action });
+        }
+        if self.push_frame(info, action, old, trap).is_err() {
+            // No room for the frame: SIGSEGV, and if that was the signal, the end.
+            if info.signal == SIGSEGV {
+                self.exit_group_with(SIGSEGV);
+            }
+            self.force(SignalInfo::kernel(SIGSEGV), TrapInfo::default());
+            return;
+        }
+        let mut mask = blocked.union(action.mask);
+        if action.flags & SA_NODEFER == 0 {
+            mask = mask.union(SigSet::of(info.signal));
+        }
+        self.set_blocked(mask);
+    }
+
+    /// Delivers a signal that cannot wait. Blocked or ignored, it ends the process.
+    pub(super) fn force(&mut self, info: SignalInfo, trap: TrapInfo) {
+        let handler = self.process().signal_action(info.signal).handler;
+        if handler == SIG_IGN || handler == SIG_DFL || self.thread.signals.blocked().has(info.signal) {
+            self.exit_group_with(info.signal);
+        }
+        self.deliver(info, trap);
+    }
+
+    /// An exception of guest code becomes its signal.
+    pub(crate) fn deliver_fault(&mut self, fault: Fault) {
+        const MAPERR: i32 = 1;
+        const ACCERR: i32 = 2;
+        const ADRERR: i32 = 2;
+        const PAGE_FAULT: u64 = 14;
+        let (signal, code) = match fault.kind {
+            FaultKind::Segv | FaultKind::Bus if fault.trap == PAGE_FAULT => {
+                let (write, fetch) = (fault.error & 2 != 0, fault.error & 16 != 0);
+                match self.process().mm.classify_fault(fault.addr, write, fetch) {
+                    FaultClass::Unmapped => (SIGSEGV, MAPERR),
+                    FaultClass::Protection => (SIGSEGV, ACCERR),
+                    FaultClass::PastEnd => (SIGBUS, ADRERR),
+                }
+            }
+            FaultKind::Segv => (SIGSEGV, fault.code),
+            FaultKind::Bus => (SIGBUS, fault.code),
+            FaultKind::Fpe => (SIGFPE, fault.code),
+            FaultKind::Ill => (SIGILL, fault.code),
+            FaultKind::Trap => (SIGTRAP, fault.code),
+        };
+        let cr2 = if fault.trap == PAGE_FAULT { fault.addr as u64 } else { 0 };
+        let addr = if code == SI_KERNEL { 0 } else { fault.addr as u64 };
+        let trap = TrapInfo { number: fault.trap, error: fault.error, cr2 };
+        self.force(SignalInfo::fault(signal, code, addr), trap);
+    }
+
+    /// Sends a signal of the kernel to the calling thread (SIGPIPE, SIGXFSZ).
+    pub(crate) fn send_self(&mut self, signal: i32) {
+        let (pid, uid) = (self.process().pid, self.process().creds().uid);
+        // Refused only for a full real-time queue, and these are standard signals.
+        let _ = self.thread.send_signal(SignalInfo::sent(signal, super::set::SI_USER, pid, uid));
+    }
+}

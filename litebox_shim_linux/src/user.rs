@@ -1,0 +1,56 @@
+//! Fixed-size values in guest memory. Every value is read once.
+
+use litebox::platform::host;
+use litebox::{Error, Result};
+
+/// Reads `N` bytes at a guest address.
+pub(crate) fn read_bytes<const N: usize>(addr: u64) -> Result<[u8; N]> {
+    let mut out = [0u8; N];
+    read_into(addr, &mut out)?;
+    Ok(out)
+}
+
+/// Fills `out` from a guest address.
+pub(crate) fn read_into(addr: u64, out: &mut [u8]) -> Result<()> {
+    let from = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    // SAFETY: `out` is valid for writes of its length.
+    let n = unsafe { host().copy_from_user(out.as_mut_ptr(), from, out.len()) };
+    if n == out.len() { Ok(()) } else { Err(Error::Fault) }
+}
+
+/// Writes `bytes` to a guest address.
+pub(crate) fn write_bytes(addr: u64, bytes: &[u8]) -> Result<()> {
+    let to = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    // SAFETY: `bytes` is valid for reads of its length.
+    let n = unsafe { host().copy_to_user(to, bytes.as_ptr(), bytes.len()) };
+    if n == bytes.len() { Ok(()) } else { Err(Error::Fault) }
+}
+
+/// Reads a 32-bit word.
+pub(crate) fn read_u32(addr: u64) -> Result<u32> {
+    read_bytes(addr).map(u32::from_le_bytes)
+}
+
+/// Reads a 64-bit word.
+pub(crate) fn read_u64(addr: u64) -> Result<u64> {
+    read_bytes(addr).map(u64::from_le_bytes)
+}
+
+/// Reads a `struct timespec`; out of range fields are `Invalid`.
+pub(crate) fn read_timespec(addr: u64) -> Result<core::time::Duration> {
+    let raw: [u8; 16] = read_bytes(addr)?;
+    let seconds = i64::from_le_bytes(word(&raw, 0));
+    let nanos = i64::from_le_bytes(word(&raw, 8));
+    let seconds = u64::try_from(seconds).map_err(|_| Error::Invalid)?;
+    let nanos = u32::try_from(nanos).ok().filter(|n| *n < 1_000_000_000).ok_or(Error::Invalid)?;
+    Ok(core::time::Duration::new(seconds, nanos))
+}
+
+/// The `N` bytes of `raw` at `at`; zeros where it is too short.
+pub(crate) fn word<const N: usize>(raw: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0u8; N];
+    if let Some(part) = raw.get(at..at + N) {
+        out.copy_from_slice(part);
+    }
+    out
+}
