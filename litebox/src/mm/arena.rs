@@ -1,13 +1,80 @@
 //! The page arena: file data of the memory and overlay file systems, and shared anonymous memory.
+//!
+//! [`Arena`] hands out runs of pages; a [`PagedFile`] is a growable object made of them. No lock is held while guest memory is
+//! touched: a fault there may ask the same file for its pages.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::io::{Dest, Source};
+use crate::platform::host;
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
-/// A growable object whose bytes lie in pages of the arena.
-#[derive(Debug)]
-pub struct PagedFile {}
+use super::PAGE;
+
+const PAGE64: u64 = PAGE as u64;
+/// How much one transfer looks up at once.
+const CHUNK: u64 = 16 << 20;
+
+fn down(n: u64) -> u64 {
+    n & !(PAGE64 - 1)
+}
+fn up(n: u64) -> u64 {
+    down(n.saturating_add(PAGE64 - 1))
+}
+
+/// Which pages of the arena are free.
+pub struct Arena {
+    /// Free runs: length by offset, never touching each other.
+    free: Mutex<BTreeMap<u64, u64>>,
+}
+
+impl Arena {
+    /// The arena of the host, all free. There must be only one.
+    pub fn new() -> Arc<Self> {
+        let size = down(host().arena().1 as u64);
+        Arc::new(Self { free: Mutex::new(BTreeMap::from([(0, size)])) })
+    }
+    /// Bytes that are free.
+    pub fn free_bytes(&self) -> u64 {
+        self.free.lock().values().sum()
+    }
+    /// Takes a run of `len` bytes (whole pages), or the longest there is when none is that long.
+    fn take(&self, len: u64) -> Result<(u64, u64)> {
+        let mut free = self.free.lock();
+        let fits = free.iter().find(|(_, have)| **have >= len);
+        let (offset, have) =
+            fits.or_else(|| free.iter().max_by_key(|(_, have)| **have)).map(|(o, h)| (*o, *h)).ok_or(Error::NoSpace)?;
+        let got = len.min(have);
+        if got == 0 {
+            return Err(Error::NoSpace);
+        }
+        free.remove(&offset);
+        if have > got {
+            free.insert(offset + got, have - got);
+        }
+        Ok((offset, got))
+    }
+    /// Gives a run back. Its pages become zeros.
+    fn give_back(&self, offset: u64, len: u64) {
+        host().arena_release(offset, len);
+        let (mut start, mut end) = (offset, offset + len);
+        let mut free = self.free.lock();
+        if let Some((before, have)) = free.range(..start).next_back().map(|(o, h)| (*o, *h)) {
+            if before + have == start {
+                free.remove(&before);
+                start = before;
+            }
+        }
+        if let Some(have) = free.remove(&end) {
+            end += have;
+        }
+        free.insert(start, end - start);
+    }
+}
 
 /// A run of pages of a [`PagedFile`] that lie together in the arena. All fields are multiples of the page size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,23 +87,314 @@ pub struct Extent {
     pub len: u64,
 }
 
+#[derive(Default)]
+struct Runs {
+    size: u64,
+    /// Pages there are, by offset in the file: (offset in the arena, length).
+    runs: BTreeMap<u64, (u64, u64)>,
+}
+
+/// A growable object whose bytes lie in pages of the arena.
+pub struct PagedFile {
+    arena: Arc<Arena>,
+    runs: Mutex<Runs>,
+    /// Mappings and transfers under way: while there is one, no page goes back to the arena.
+    holders: AtomicUsize,
+}
+
+impl core::fmt::Debug for PagedFile {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PagedFile").field("size", &self.size()).finish_non_exhaustive()
+    }
+}
+
+impl Runs {
+    /// The run that holds `at`: (start in the file, start in the arena, length).
+    fn find(&self, at: u64) -> Option<(u64, u64, u64)> {
+        let (start, (arena, len)) = self.runs.range(..=at).next_back()?;
+        (at < start + len).then_some((*start, *arena, *len))
+    }
+    fn insert(&mut self, offset: u64, arena: u64, len: u64) {
+        if let Some((start, (before, have))) = self.runs.range_mut(..offset).next_back() {
+            if *start + *have == offset && *before + *have == arena {
+                *have += len;
+                return;
+            }
+        }
+        self.runs.insert(offset, (arena, len));
+    }
+    /// Pages of `[offset, end)`; holes are filled when `arena` is given, left out otherwise.
+    fn extents(&mut self, offset: u64, end: u64, arena: Option<&Arena>) -> Result<Vec<Extent>> {
+        let mut out: Vec<Extent> = Vec::new();
+        let mut at = offset;
+        while at < end {
+            let Some((start, from, len)) = self.find(at) else {
+                let next = self.runs.range(at..).next().map_or(end, |(s, _)| (*s).min(end));
+                match arena {
+                    None => at = next,
+                    Some(arena) => {
+                        let (from, len) = arena.take(next - at)?;
+                        self.insert(at, from, len);
+                    }
+                }
+                continue;
+            };
+            let (from, len) = (from + (at - start), (start + len).min(end) - at);
+            match out.last_mut() {
+                Some(last) if last.offset + last.len == at && last.arena + last.len == from => last.len += len,
+                _ => out.push(Extent { offset: at, arena: from, len }),
+            }
+            at += len;
+        }
+        Ok(out)
+    }
+    /// Takes the whole pages of `[offset, end)` out.
+    fn cut(&mut self, offset: u64, end: u64) -> Vec<(u64, u64)> {
+        let extents = self.extents(offset, end, None).unwrap_or_default();
+        for extent in &extents {
+            let stop = extent.offset + extent.len;
+            let mut at = extent.offset;
+            while at < stop {
+                let Some((start, arena, len)) = self.find(at) else { break };
+                self.runs.remove(&start);
+                if start < at {
+                    self.runs.insert(start, (arena, at - start));
+                }
+                let behind = start + len;
+                if behind > stop {
+                    self.runs.insert(stop, (arena + (stop - start), behind - stop));
+                }
+                at = behind.min(stop);
+            }
+        }
+        extents.iter().map(|e| (e.arena, e.len)).collect()
+    }
+}
+
+/// Kernel address of an arena byte.
+fn address(offset: u64) -> *mut u8 {
+    host().arena().0.wrapping_add(offset as usize)
+}
+
+fn zero(offset: u64, len: u64) {
+    // SAFETY: the range belongs to a file of the arena, so it lies inside it.
+    unsafe { core::ptr::write_bytes(address(offset), 0, len as usize) };
+}
+
 impl PagedFile {
-    /// A fresh object of `size` bytes of zeros (shared anonymous memory).
-    pub fn with_size(_size: u64) -> Result<Arc<Self>> {
-        Err(Error::NoMemory)
+    /// An empty file.
+    pub fn new(arena: &Arc<Arena>) -> Arc<Self> {
+        let (arena, runs) = (arena.clone(), Mutex::new(Runs::default()));
+        Arc::new(Self { arena, runs, holders: AtomicUsize::new(0) })
+    }
+    /// A fresh object of `size` bytes of zeros (shared anonymous memory). Its pages come when they are asked for.
+    pub fn with_size(arena: &Arc<Arena>, size: u64) -> Result<Arc<Self>> {
+        let file = Self::new(arena);
+        file.set_size(size)?;
+        Ok(file)
     }
     /// Bytes in the file.
     pub fn size(&self) -> u64 {
-        0
+        self.runs.lock().size
+    }
+    /// Bytes of pages it has.
+    pub fn allocated(&self) -> u64 {
+        self.runs.lock().runs.values().map(|(_, len)| *len).sum()
     }
     /// The extents that hold `[offset, offset + len)`, ascending and without gaps, cut at the end of the file rounded up to pages: holes
     /// get their (zero) pages now. Fewer than asked for when the file ends before; an error when the arena is full.
-    pub fn extents(&self, _offset: u64, _len: u64) -> Result<Vec<Extent>> {
-        Err(Error::NoMemory)
+    pub fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
+        let mut runs = self.runs.lock();
+        let end = up(offset.saturating_add(len)).min(up(runs.size));
+        runs.extents(down(offset), end, Some(&self.arena)).map_err(|_| Error::NoMemory)
     }
     /// One more mapping shows these pages. While there is one, no page of the file goes back to the arena: what truncation or
     /// punching cuts off becomes zeros in place, and a file that grows again gets the same pages.
-    pub fn add_mapping(&self) {}
+    pub fn add_mapping(&self) {
+        self.holders.fetch_add(1, Ordering::AcqRel);
+    }
     /// A mapping is gone.
-    pub fn drop_mapping(&self) {}
+    pub fn drop_mapping(&self) {
+        if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let mut runs = self.runs.lock();
+            let behind = up(runs.size);
+            self.discard(&mut runs, behind, u64::MAX);
+        }
+    }
+    /// Empties the whole pages of `[offset, end)`: back to the arena, or zeros where somebody still shows them.
+    fn discard(&self, runs: &mut Runs, offset: u64, end: u64) {
+        if self.holders.load(Ordering::Acquire) > 0 {
+            for extent in runs.extents(offset, end, None).unwrap_or_default() {
+                zero(extent.arena, extent.len);
+            }
+        } else {
+            for (arena, len) in runs.cut(offset, end) {
+                self.arena.give_back(arena, len);
+            }
+        }
+    }
+    /// Makes `[from, to)`, part of one page, zeros.
+    fn zero_part(runs: &Runs, from: u64, to: u64) {
+        if let Some((start, arena, _)) = runs.find(from) {
+            zero(arena + (from - start), to - from);
+        }
+    }
+    /// Sets the size: cuts, or grows with zeros.
+    pub fn set_size(&self, size: u64) -> Result<()> {
+        if i64::try_from(size).is_err() {
+            return Err(Error::FileTooBig);
+        }
+        let mut runs = self.runs.lock();
+        if size < runs.size {
+            if size < up(size) {
+                Self::zero_part(&runs, size, up(size));
+            }
+            self.discard(&mut runs, up(size), u64::MAX);
+        }
+        runs.size = size;
+        Ok(())
+    }
+    /// Makes `[offset, offset + len)` read as zeros without pages; the size stays.
+    pub fn punch(&self, offset: u64, len: u64) {
+        let mut runs = self.runs.lock();
+        let end = offset.saturating_add(len).min(up(runs.size));
+        if offset >= end {
+            return;
+        }
+        let (first, last) = (up(offset), down(end));
+        if first > last {
+            return Self::zero_part(&runs, offset, end);
+        }
+        if offset < first {
+            Self::zero_part(&runs, offset, first);
+        }
+        if last < end {
+            Self::zero_part(&runs, last, end);
+        }
+        self.discard(&mut runs, first, last);
+    }
+    /// Reads from `offset`; 0 at the end.
+    pub fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        self.add_mapping();
+        let outcome = self.read_held(dest, offset);
+        self.drop_mapping();
+        outcome
+    }
+    fn read_held(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while dest.remaining() > 0 {
+            let at = offset.saturating_add(done as u64);
+            let (extents, end) = {
+                let mut runs = self.runs.lock();
+                let end = runs.size.min(at.saturating_add((dest.remaining() as u64).min(CHUNK)));
+                (runs.extents(down(at), up(end), None)?, end)
+            };
+            if at >= end {
+                break;
+            }
+            match Self::copy_out(dest, &extents, at, end) {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+                Ok(n) => {
+                    done += n;
+                    if (n as u64) < end - at {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(done)
+    }
+    fn copy_out(dest: &mut Dest<'_>, extents: &[Extent], from: u64, end: u64) -> Result<usize> {
+        let mut at = from;
+        let mut left = extents.iter();
+        let mut extent = left.next();
+        while at < end {
+            while extent.is_some_and(|e| e.offset + e.len <= at) {
+                extent = left.next();
+            }
+            let (wanted, moved) = match extent {
+                Some(e) if e.offset <= at => {
+                    let len = (e.offset + e.len).min(end) - at;
+                    // SAFETY: pages of this file, which do not go back to the arena while the transfer holds them.
+                    let bytes =
+                        unsafe { core::slice::from_raw_parts(address(e.arena + (at - e.offset)), len as usize) };
+                    (len, dest.put(bytes))
+                }
+                next => {
+                    let len = next.map_or(end, |e| e.offset.min(end)) - at;
+                    (len, dest.put_zeros(len as usize))
+                }
+            };
+            let n = match moved {
+                Err(error) if at == from => return Err(error),
+                Err(_) => break,
+                Ok(n) => n,
+            };
+            at += n as u64;
+            if (n as u64) < wanted {
+                break;
+            }
+        }
+        Ok((at - from) as usize)
+    }
+    /// Writes at `offset`, growing the file.
+    pub fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        if i64::try_from(offset.saturating_add(source.remaining() as u64)).is_err() {
+            return Err(Error::FileTooBig);
+        }
+        self.add_mapping();
+        let outcome = self.write_held(source, offset);
+        self.drop_mapping();
+        outcome
+    }
+    fn write_held(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while source.remaining() > 0 {
+            let at = offset + done as u64;
+            let end = at + (source.remaining() as u64).min(CHUNK);
+            let pages = self.runs.lock().extents(down(at), up(end), Some(&self.arena));
+            let moved = pages.and_then(|pages| Self::copy_in(source, &pages, at, end));
+            let n = match moved {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) | Ok(0) => break,
+                Ok(n) => n,
+            };
+            done += n;
+            let mut runs = self.runs.lock();
+            runs.size = runs.size.max(at + n as u64);
+            if (n as u64) < end - at {
+                break;
+            }
+        }
+        Ok(done)
+    }
+    fn copy_in(source: &mut Source<'_>, extents: &[Extent], from: u64, end: u64) -> Result<usize> {
+        let mut at = from;
+        for extent in extents {
+            let len = (extent.offset + extent.len).min(end).saturating_sub(at);
+            // SAFETY: as in `copy_out`; guests may see and change the bytes at the same time, which is theirs to order.
+            let bytes =
+                unsafe { core::slice::from_raw_parts_mut(address(extent.arena + (at - extent.offset)), len as usize) };
+            match source.take(bytes) {
+                Err(error) if at == from => return Err(error),
+                Err(_) => break,
+                Ok(n) => {
+                    at += n as u64;
+                    if (n as u64) < len {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok((at - from) as usize)
+    }
+}
+
+impl Drop for PagedFile {
+    fn drop(&mut self) {
+        for (arena, len) in self.runs.get_mut().runs.values() {
+            self.arena.give_back(*arena, *len);
+        }
+    }
 }

@@ -350,6 +350,10 @@ impl Space {
                     if area.filled > area.start {
                         host().advise(area.start, area.filled - area.start, advice)?;
                     }
+                    if populate && area.filled < area.end {
+                        // Behind the end of the file.
+                        return Err(Error::Fault);
+                    }
                 }
                 Advise::Flags { set, clear } => {
                     if inner.areas.count() + 2 > MAX_AREAS {
@@ -426,7 +430,7 @@ impl Space {
         };
         let mut outcome = Ok(());
         for area in fill {
-            if area.prot.is_empty() {
+            if area.prot.is_empty() || area.filled < area.end {
                 // It stays locked, but its pages cannot be brought in.
                 outcome = Err(Error::NoMemory);
             } else if area.filled > area.start {

@@ -2,14 +2,18 @@
 
 extern crate std;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::Error;
+use crate::io::{Dest, Source};
 use crate::platform::{Prot, host};
 
 use super::{
-    Advise, AreaFlags, Layout, Limits, MAX_AREAS, MapRequest, PAGE, Placement, RemapRequest, STACK_GAP, Space,
+    Advise, AreaFlags, FaultClass, Layout, Limits, MAX_AREAS, MapRequest, MappedPages, Object, PAGE, Placement,
+    RemapRequest, STACK_GAP, Space,
     area::Area,
+    arena::{Arena, PagedFile},
 };
 
 struct Random(u64);
@@ -170,13 +174,9 @@ fn remap(space: &Space, base: usize, model: &mut [Option<Page>], old: (usize, us
             assert!(matches!(error, Error::Fault | Error::Invalid));
             assert!(error == Error::Fault || overlap);
             // The host may keep apart what is one area here, and finds that out last.
-            for i in new.0..new.0 + new.1 {
-                if !overlap && space.area_at(base + i * PAGE).is_none() {
-                    model[i] = None;
-                }
-            }
-            for i in old.0 + new.1.min(old.1)..old.0 + old.1 {
-                if !overlap && space.area_at(base + i * PAGE).is_none() {
+            let cut = (old.0 + new.1.min(old.1)..old.0 + old.1).chain(new.0..new.0 + new.1);
+            for i in cut.filter(|_| !overlap) {
+                if space.area_at(base + i * PAGE).is_none() {
                     model[i] = None;
                 }
             }
@@ -284,5 +284,132 @@ fn stacks_grow_to_their_limit_and_keep_their_distance() {
     space.map(fixed(top - STACK_GAP - 20 * PAGE, 1, Prot::READ), &Limits::NONE).unwrap();
     assert!(space.resolve_fault(top - 19 * PAGE, true, &limits));
     assert!(!space.resolve_fault(top - 20 * PAGE, true, &limits));
+    space.reset(Layout::random(0));
+}
+
+fn pages_request(file: &Arc<PagedFile>, pages: usize, shared: bool) -> MapRequest {
+    let mut request = anywhere(pages);
+    request.object = Object::Pages { pages: MappedPages::new(file.clone()), file: None };
+    request.flags.set(AreaFlags::SHARED, shared);
+    request
+}
+
+#[test]
+fn files_of_the_arena_agree_with_plain_bytes() {
+    let arena = Arena::new();
+    let before = arena.free_bytes();
+    for seed in 1..30 {
+        let mut random = Random(seed * 0x77_7777);
+        let file = PagedFile::new(&arena);
+        let mut model: Vec<u8> = Vec::new();
+        for step in 0..200 {
+            let (offset, len) = (random.below(60_000), random.below(20_000));
+            match random.below(5) {
+                0 | 1 => {
+                    let bytes = std::vec![step as u8 + 1; len];
+                    assert_eq!(file.write_at(&mut Source::kernel(&bytes), offset as u64), Ok(len));
+                    if len > 0 {
+                        model.resize(model.len().max(offset + len), 0);
+                        model[offset..offset + len].copy_from_slice(&bytes);
+                    }
+                }
+                2 => {
+                    file.set_size(offset as u64).unwrap();
+                    model.resize(offset, 0);
+                }
+                3 => {
+                    file.punch(offset as u64, len as u64);
+                    let end = model.len().min(offset + len);
+                    if offset < end {
+                        model[offset..end].fill(0);
+                    }
+                }
+                _ => {
+                    let mut got = std::vec![0xaa; len];
+                    let n = file.read_at(&mut Dest::kernel(&mut got), offset as u64).unwrap();
+                    let expected = model.get(offset..).unwrap_or_default();
+                    assert_eq!(&got[..n], &expected[..expected.len().min(len)]);
+                }
+            }
+            assert_eq!(file.size(), model.len() as u64);
+        }
+    }
+    assert_eq!(arena.free_bytes(), before);
+    shared_mappings(&arena);
+    private_mappings(&arena);
+    assert_eq!(arena.free_bytes(), before);
+}
+
+fn shared_mappings(arena: &Arc<Arena>) {
+    let space = space();
+    let file = PagedFile::new(arena);
+    // Another file in between scatters the pages.
+    let other = PagedFile::new(arena);
+    for page in 0..4u64 {
+        file.write_at(&mut Source::kernel(&[page as u8 + 1; PAGE]), page * PAGE as u64).unwrap();
+        other.write_at(&mut Source::kernel(&[9; PAGE]), page * PAGE as u64).unwrap();
+    }
+    let addr = space.map(pages_request(&file, 6, true), &Limits::NONE).unwrap();
+    assert_eq!(read_word(addr + 3 * PAGE), Some(0x0404_0404_0404_0404));
+    assert!(write_word(addr + PAGE, 77));
+    let mut word = [0; 8];
+    file.read_at(&mut Dest::kernel(&mut word), PAGE as u64).unwrap();
+    assert_eq!(u64::from_le_bytes(word), 77);
+    // Behind the end of the file is nothing, until it grows.
+    assert_eq!(read_word(addr + 4 * PAGE), None);
+    assert!(!space.resolve_fault(addr + 4 * PAGE, false, &Limits::NONE));
+    assert_eq!(space.classify_fault(addr + 4 * PAGE, false, false), FaultClass::PastEnd);
+    file.write_at(&mut Source::kernel(&[5; 10]), 4 * PAGE as u64).unwrap();
+    assert!(space.resolve_fault(addr + 4 * PAGE, false, &Limits::NONE));
+    assert_eq!(read_word(addr + 4 * PAGE), Some(0x0505_0505_0505_0505));
+    assert!(!space.resolve_fault(addr + 5 * PAGE, false, &Limits::NONE));
+    // A protection change leaves what is not there alone; a move takes everything along.
+    space.protect(addr, 6 * PAGE, Prot::READ, false, &Limits::NONE).unwrap();
+    assert_eq!(read_word(addr + 5 * PAGE), None);
+    assert_eq!(space.usage().areas, 1);
+    let request = RemapRequest {
+        old: addr,
+        old_len: 6 * PAGE,
+        new_len: 9 * PAGE,
+        may_move: true,
+        fixed: Some(addr - 100 * PAGE),
+        hint: 0,
+        keep_old: false,
+    };
+    let moved = space.remap(&request, &Limits::NONE).unwrap();
+    assert_eq!((read_word(moved + PAGE), read_word(moved + 5 * PAGE)), (Some(77), None));
+    assert_eq!(read_word(addr), None);
+    // While it is mapped, a cut file keeps its pages, and the map can take them out of sight.
+    file.set_size(PAGE as u64).unwrap();
+    assert_eq!(read_word(moved + PAGE), Some(0));
+    space.cut_pages(Arc::as_ptr(&file).addr(), PAGE as u64);
+    assert_eq!((read_word(moved).is_some(), read_word(moved + PAGE)), (true, None));
+    space.reset(Layout::random(0));
+}
+
+fn private_mappings(arena: &Arc<Arena>) {
+    let space = space();
+    let file = PagedFile::new(arena);
+    let other = PagedFile::new(arena);
+    for page in 0..3u64 {
+        file.write_at(&mut Source::kernel(&[page as u8 + 1; PAGE]), page * PAGE as u64).unwrap();
+        other.write_at(&mut Source::kernel(&[9; 1]), page * PAGE as u64).unwrap();
+    }
+    let addr = space.map(pages_request(&file, 3, false), &Limits::NONE).unwrap();
+    assert!(write_word(addr + PAGE, 42));
+    let mut word = [0; 8];
+    file.read_at(&mut Dest::kernel(&mut word), PAGE as u64).unwrap();
+    assert_eq!(word, [2; 8]);
+    let request = RemapRequest {
+        old: addr,
+        old_len: 3 * PAGE,
+        new_len: 3 * PAGE,
+        may_move: true,
+        fixed: Some(addr - 50 * PAGE),
+        hint: 0,
+        keep_old: false,
+    };
+    let moved = space.remap(&request, &Limits::NONE).unwrap();
+    assert_eq!((read_word(moved + PAGE), read_word(moved + 2 * PAGE)), (Some(42), Some(0x0303_0303_0303_0303)));
     space.reset(Layout::random(0));
 }

@@ -9,7 +9,9 @@ use alloc::sync::Arc;
 use litebox::fs::{Access, Mapping, OpenFile};
 use litebox::mm::{
     Area, AreaFlags, AreaName, FaultClass, Limits, MapRequest, MappedPages, Object, ObjectId, PAGE, Placement,
-    RemapRequest, Space, arena::PagedFile, page_down, page_up,
+    RemapRequest, Space,
+    arena::{Arena, PagedFile},
+    page_down, page_up,
 };
 use litebox::platform::{Prot, host};
 use litebox::sync::RwLock;
@@ -70,13 +72,7 @@ const MLOCK_ONFAULT: u64 = 1;
 pub struct MemoryMap {
     space: Space,
     limits: RwLock<Limits>,
-}
-
-impl Default for MemoryMap {
-    fn default() -> Self {
-        let limits = Limits { stack: 8 << 20, ..Limits::NONE };
-        Self { space: Space::default(), limits: RwLock::new(limits) }
-    }
+    arena: Arc<Arena>,
 }
 
 /// What a mapping of `file` shows.
@@ -97,6 +93,11 @@ fn aligned(addr: u64) -> bool {
 }
 
 impl MemoryMap {
+    /// An empty address space, whose shared memory comes from `arena`.
+    pub fn new(arena: &Arc<Arena>) -> Self {
+        let limits = Limits { stack: 8 << 20, ..Limits::NONE };
+        Self { space: Space::default(), limits: RwLock::new(limits), arena: arena.clone() }
+    }
     /// The map itself.
     pub fn space(&self) -> &Space {
         &self.space
@@ -112,7 +113,7 @@ impl MemoryMap {
     /// A copy for a forked child, which calls [`Space::after_fork`] first of all.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self { space: self.space.fork(), limits: RwLock::new(self.limits()) }
+        Self { space: self.space.fork(), limits: RwLock::new(self.limits()), arena: self.arena.clone() }
     }
     /// All areas, ascending (/proc/self/maps).
     pub fn areas(&self) -> alloc::vec::Vec<Area> {
@@ -173,8 +174,8 @@ impl MemoryMap {
         }
         request.flags.set(AreaFlags::SHARED, kind != MAP_PRIVATE);
         match &file {
-            Some(file) => Self::file_request(&mut request, file, flags, offset)?,
-            None => Self::anonymous_request(&mut request, kind)?,
+            Some(file) => self.file_request(&mut request, file, flags, offset)?,
+            None => self.anonymous_request(&mut request, kind)?,
         }
         self.space.map(request, &self.limits())
     }
@@ -191,24 +192,26 @@ impl MemoryMap {
         Ok(Placement::Anywhere { hint: page_down(addr), below })
     }
 
-    fn anonymous_request(request: &mut MapRequest, kind: u64) -> Result<()> {
+    fn anonymous_request(&self, request: &mut MapRequest, kind: u64) -> Result<()> {
         match kind {
             MAP_PRIVATE => Ok(()),
             MAP_SHARED if request.flags.contains(AreaFlags::GROWSDOWN) => Err(Error::Invalid),
-            MAP_SHARED => Self::shared_memory(request),
+            MAP_SHARED => self.shared_memory(request),
             _ => Err(Error::Invalid),
         }
     }
 
-    fn shared_memory(request: &mut MapRequest) -> Result<()> {
+    fn shared_memory(&self, request: &mut MapRequest) -> Result<()> {
         request.flags.insert(AreaFlags::SHARED);
-        request.object =
-            Object::Pages { pages: MappedPages::new(PagedFile::with_size(request.len as u64)?), file: None };
+        request.object = Object::Pages {
+            pages: MappedPages::new(PagedFile::with_size(&self.arena, request.len as u64)?),
+            file: None,
+        };
         request.offset = 0;
         Ok(())
     }
 
-    fn file_request(request: &mut MapRequest, file: &Arc<OpenFile>, flags: u64, offset: u64) -> Result<()> {
+    fn file_request(&self, request: &mut MapRequest, file: &Arc<OpenFile>, flags: u64, offset: u64) -> Result<()> {
         let shared = match flags & MAP_TYPE {
             MAP_SHARED_VALIDATE if flags & !(MAP_KNOWN | MAP_SYNC) != 0 => return Err(Error::NotSupported),
             // Files whose pages survive a power cut by themselves do not exist here.
@@ -231,7 +234,7 @@ impl MemoryMap {
             request.max_prot.remove(Prot::WRITE);
         }
         if shared && matches!(mapping, Mapping::Anonymous) {
-            return Self::shared_memory(request);
+            return self.shared_memory(request);
         }
         request.object = object_of(file, mapping)?;
         request.offset = if request.object.is_anonymous() { 0 } else { offset };

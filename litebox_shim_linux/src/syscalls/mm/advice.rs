@@ -100,7 +100,8 @@ impl MemoryMap {
                 (Object::Anonymous, _) => return Err(Error::Invalid),
                 _ if !area.shared() || !area.max_prot.contains(Prot::WRITE) => return Err(Error::Access),
                 (_, Some(file)) => file.file.allocate(PUNCH_HOLE, area.offset_of(from), (to - from) as u64)?,
-                (_, None) => return Err(Error::NotSupported),
+                (Object::Pages { pages, .. }, None) => pages.file().punch(area.offset_of(from), (to - from) as u64),
+                (_, None) => return Err(Error::Invalid),
             }
         }
         if holes || at < end { Err(Error::NoMemory) } else { Ok(()) }

@@ -91,7 +91,9 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
     match random.below(8) {
         0 | 1 => {
             let flags = 0x20
-                | random.pick(&[0x12, 0x12, 0x12, 0x10_0002, 0x10_0012, 0x4012, 0x2_0012, 0x10, 0x13, 0x8012, 0x14]);
+                | random.pick(&[
+                    0x12, 0x12, 0x12, 0x10_0002, 0x10_0012, 0x4012, 0x2_0012, 0x10, 0x13, 0x8012, 0x14, 0x11, 0x11,
+                ]);
             let args = [addr, len, prot & 7, flags, u64::MAX, random.pick(&[0, 0, 0, 0, 100, 4096])];
             (9, args, |m, a| m.mmap(a[0], a[1], a[2], a[3], a[5], no_file), std::format!("mmap {args:x?}"))
         }
@@ -143,8 +145,9 @@ fn at(base: u64, number: i64, mut args: [u64; 6]) -> [u64; 6] {
 #[test]
 fn answers_are_those_of_linux() {
     let mut bad = Vec::new();
+    let arena = litebox::mm::arena::Arena::new();
     for seed in 1..1500u64 {
-        let map = MemoryMap::default();
+        let map = MemoryMap::new(&arena);
         map.set_limits(Limits::NONE);
         let mut random = Random(seed * 0x1234_5671);
         let low = host().user_span().0 as u64 + (1 << 40);
