@@ -1,0 +1,426 @@
+//! The command `litebox`: options, exit statuses, messages, streams, signals, bad input.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::compile::{self, Variant};
+use common::{Entry, Outcome, Result, fresh_dir, is_root, outcome, skip};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn run<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> std::io::Result<Outcome> {
+    let mut command = common::litebox();
+    command.args(args);
+    outcome::run(command, b"", LIMIT)
+}
+
+/// Fails unless `litebox ARGS` ends with `status` and prints exactly `stdout`.
+fn prints<S: AsRef<std::ffi::OsStr>>(args: &[S], status: i32, stdout: &str) -> Result {
+    let outcome = run(args)?;
+    if outcome.status == status && outcome.out() == stdout {
+        return Ok(());
+    }
+    Err(format!("expected status {status} and stdout {stdout:?}\n{outcome}").into())
+}
+
+/// Fails unless `litebox ARGS` ends with `status` and one clear line on stderr that mentions `word`.
+fn refuses<S: AsRef<std::ffi::OsStr>>(args: &[S], status: i32, word: &str) -> Result {
+    let outcome = run(args)?;
+    let text = outcome.err();
+    let clear = text.lines().any(|line| line.starts_with("litebox: ") && line.contains(word));
+    if outcome.status == status && outcome.stdout.is_empty() && clear && !text.contains("panicked") {
+        return Ok(());
+    }
+    Err(format!("expected status {status} and a line `litebox: ...{word}...`\n{outcome}").into())
+}
+
+fn volume(dir: &Path, rest: &str) -> String {
+    format!("{}:{rest}", dir.display())
+}
+
+fn exit_status_of_the_program() -> Result {
+    prints(&["run", "--", "/usr/bin/perl", "-e", "exit 42"], 42, "")
+}
+
+fn status_after_a_signal() -> Result {
+    prints(&["run", "--", "/usr/bin/perl", "-e", "kill 'TERM', $$; sleep 5"], 143, "")
+}
+
+fn program_found_in_path() -> Result {
+    prints(&["run", "echo", "found"], 0, "found\n")
+}
+
+fn missing_program() -> Result {
+    refuses(&["run", "--", "no-such-program"], 127, "no-such-program")?;
+    refuses(&["run", "--", "/no/such/program"], 127, "/no/such/program")
+}
+
+fn directory_as_program() -> Result {
+    refuses(&["run", "--", "/usr/bin"], 126, "/usr/bin")
+}
+
+fn not_executable() -> Result {
+    refuses(&["run", "--", "/etc/passwd"], 126, "/etc/passwd")
+}
+
+fn no_program() -> Result {
+    refuses(&["run"], 125, "")
+}
+
+fn bad_options() -> Result {
+    for (option, value) in [
+        ("--timeout", "soon"),
+        ("--memory", "12Q"),
+        ("--memory", "0"),
+        ("--user", "12x"),
+        ("--net", "wormhole"),
+        ("--interception-backend", "magic"),
+        ("--volume", "/tmp:relative"),
+        ("--volume", "/tmp:/x:sideways"),
+        ("--volume", "/no/such/volume:/x"),
+        ("--rootfs", "/no/such/rootfs"),
+        ("--workdir", "/no/such/directory"),
+        ("--no-such-option", "x"),
+    ] {
+        refuses(&["run", option, value, "--", "/usr/bin/true"], 125, "")
+            .map_err(|error| format!("{option} {value}: {}", error.message().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+fn volume_read_only() -> Result {
+    let dir = fresh_dir("volume_read_only")?;
+    fs::write(dir.join("file"), "content\n")?;
+    let mount = volume(&dir, "/v:ro");
+    prints(&["run", "-v", &mount, "--", "/usr/bin/cat", "/v/file"], 0, "content\n")?;
+    let outcome = run(&["run", "-v", &mount, "--", "/usr/bin/touch", "/v/new"])?;
+    if outcome.status == 0 || !outcome.err().contains("Read-only file system") || dir.join("new").exists() {
+        return Err(format!("a read-only volume was written\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn volume_read_write() -> Result {
+    let dir = fresh_dir("volume_read_write")?;
+    prints(&["run", "-v", &volume(&dir, "/v:rw"), "--", "/usr/bin/cp", "/etc/passwd", "/v/copy"], 0, "")?;
+    if fs::read(dir.join("copy"))? != fs::read("/etc/passwd")? {
+        return Err("what the program wrote is not on the host".into());
+    }
+    Ok(())
+}
+
+fn volume_copy_on_write() -> Result {
+    let dir = fresh_dir("volume_copy_on_write")?;
+    fs::write(dir.join("file"), "old\n")?;
+    let args = ["-i", "s/old/new/w /dev/stdout", "/v/file"];
+    let mount = volume(&dir, "/v:cow");
+    prints(&[["run", "-v", &mount, "--", "/usr/bin/sed"].as_slice(), &args].concat(), 0, "new\n")?;
+    if fs::read_to_string(dir.join("file"))? != "old\n" {
+        return Err("a copy-on-write volume changed on the host".into());
+    }
+    Ok(())
+}
+
+/// A volume shows what lies beneath it and nothing beside it, whatever its links say.
+fn volume_links_stay_inside() -> Result {
+    let dir = fresh_dir("volume_links")?;
+    fs::create_dir(dir.join("granted"))?;
+    fs::write(dir.join("secret"), "secret\n")?;
+    std::os::unix::fs::symlink(dir.join("secret"), dir.join("granted/absolute"))?;
+    std::os::unix::fs::symlink("../secret", dir.join("granted/relative"))?;
+    let mount = volume(&dir.join("granted"), "/v:rw");
+    for path in ["/v/absolute", "/v/relative", "/v/../secret"] {
+        prints(&["run", "-v", &mount, "--", "/usr/bin/cat", path], 1, "")?;
+    }
+    Ok(())
+}
+
+fn current_directory_is_copy_on_write() -> Result {
+    let dir = fresh_dir("current_directory")?;
+    let mut command = common::litebox();
+    command.args(["run", "--", "/usr/bin/perl", "-e", "open F, '>', 'x' or die; print F 'y'; close F; print -s 'x'"]);
+    command.current_dir(&dir);
+    let outcome = outcome::run(command, b"", LIMIT)?;
+    if outcome.status != 0 || outcome.out() != "1" || dir.join("x").exists() {
+        return Err(format!("the current directory\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn default_view_hides_home() -> Result {
+    let canary = std::env::var("HOME").map_or_else(|_| "/root".into(), |home| home);
+    let outcome = run(&["run", "--", "/usr/bin/ls", "-A", &canary])?;
+    if !outcome.stdout.is_empty() {
+        return Err(format!("the home directory {canary} is visible\n{outcome}").into());
+    }
+    prints(&["run", "--", "/usr/bin/ls", "-A", "/tmp"], 0, "")
+}
+
+fn tmpfs() -> Result {
+    prints(
+        &["run", "--tmpfs", "/scratch", "--", "/usr/bin/cp", "-v", "/etc/passwd", "/scratch/p"],
+        0,
+        "'/etc/passwd' -> '/scratch/p'\n",
+    )
+}
+
+fn rootfs() -> Result {
+    let dir = fresh_dir("rootfs")?;
+    let hello = compile::guest("hello.c", Variant::Static, &[])?;
+    fs::copy(hello, dir.join("hello"))?;
+    let root = dir.display().to_string();
+    prints(&["run", "--rootfs", &root, "--", "/hello", "x"], 7, "hello, 1 arguments\nx\n")?;
+    refuses(&["run", "--rootfs", &root, "--", "/usr/bin/true"], 127, "/usr/bin/true")
+}
+
+fn environment() -> Result {
+    let mut command = common::litebox();
+    command.env("SECRET", "leaks").env("PASSED", "on");
+    command.args(["run", "-e", "A=1", "-e", "PASSED", "--", "/usr/bin/env"]);
+    let outcome = outcome::run(command, b"", LIMIT)?;
+    let text = outcome.out();
+    let mut names: Vec<&str> = text.lines().filter_map(|line| line.split('=').next()).collect();
+    names.sort_unstable();
+    if names != ["A", "HOME", "LANG", "PASSED", "PATH", "TERM"] || !text.contains("PASSED=on\n") {
+        return Err(format!("the environment\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn workdir() -> Result {
+    prints(&["run", "-w", "/usr/bin", "--", "/usr/bin/pwd"], 0, "/usr/bin\n")
+}
+
+fn user() -> Result {
+    prints(&["run", "-u", "123:456", "--", "/usr/bin/perl", "-e", "print \"$< $> \", $(+0"], 0, "123 123 456")
+}
+
+fn hostname() -> Result {
+    prints(&["run", "--hostname", "somewhere", "--", "/usr/bin/uname", "-n"], 0, "somewhere\n")
+}
+
+fn timeout_reached() -> Result {
+    let begin = Instant::now();
+    let outcome = run(&["run", "--timeout", "300ms", "--", "/usr/bin/sleep", "25"])?;
+    if outcome.status != 124 || begin.elapsed() > Duration::from_secs(5) {
+        return Err(format!("expected status 124 at once\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn timeout_of_a_busy_program() -> Result {
+    prints(&["run", "--timeout", "300ms", "--", "/usr/bin/perl", "-e", "1 while 1"], 124, "")
+}
+
+fn memory_reached() -> Result {
+    let script = "my $x = 'a' x 1_000_000_000; print length $x";
+    let outcome = run(&["run", "--memory", "128M", "--", "/usr/bin/perl", "-e", script])?;
+    if !outcome.stdout.is_empty() || outcome.status == 0 || outcome.timed_out {
+        return Err(format!("--memory did not hold\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn strace() -> Result {
+    let outcome = run(&["run", "--strace", "--", "/usr/bin/echo", "x"])?;
+    let text = outcome.err();
+    if outcome.out() != "x\n" || !text.contains("write(1, ") || !text.contains("exit_group(0") {
+        return Err(format!("--strace\n{outcome}").into());
+    }
+    let dir = fresh_dir("strace")?;
+    let option = format!("--strace={}", dir.join("log").display());
+    let outcome = run(&["run", &option, "--", "/usr/bin/echo", "x"])?;
+    if !outcome.stderr.is_empty() || !fs::read_to_string(dir.join("log"))?.contains("write(1, ") {
+        return Err(format!("--strace=FILE\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn stats() -> Result {
+    let outcome = run(&["run", "--stats", "--", "/usr/bin/echo", "x"])?;
+    let text = outcome.err();
+    let missing =
+        ["guest calls", "host calls", "traps", "faults", "peak memory"].iter().any(|word| !text.contains(word));
+    if outcome.out() != "x\n" || missing {
+        return Err(format!("--stats\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn syscalls() -> Result {
+    for (option, word) in [("--json", "\"pread64\""), ("--markdown", "| pread64")] {
+        let outcome = run(&["syscalls", option])?;
+        if outcome.status != 0 || !outcome.out().to_lowercase().replace('`', "").contains(word) {
+            return Err(format!("syscalls {option}\n{outcome}").into());
+        }
+    }
+    Ok(())
+}
+
+fn signals_are_forwarded() -> Result {
+    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("WINCH", 28)] {
+        let script =
+            format!("$|=1; $SIG{{{name}}} = sub {{ print 'got {name}'; exit 5 }}; print \"ready\\n\"; sleep 20");
+        let mut child = common::litebox().args(["run", "--", "/usr/bin/perl", "-e", &script]).spawn()?;
+        let mut output = child.stdout.take().ok_or("no stdout")?;
+        let mut ready = [0; 6];
+        output.read_exact(&mut ready)?;
+        Command::new("kill").args([format!("-{number}"), child.id().to_string()]).status()?;
+        let (status, late) = outcome::wait(&mut child, LIMIT)?;
+        let mut rest = String::new();
+        output.read_to_string(&mut rest)?;
+        if late || outcome::status_code(status) != 5 || rest != format!("got {name}") {
+            return Err(format!("SIG{name}: {status}, {rest:?}").into());
+        }
+    }
+    Ok(())
+}
+
+fn signal_without_handler() -> Result {
+    let mut child =
+        common::litebox().args(["run", "--", "/usr/bin/perl", "-e", "$|=1; print 'r'; sleep 20"]).spawn()?;
+    let mut output = child.stdout.take().ok_or("no stdout")?;
+    output.read_exact(&mut [0])?;
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
+    let (status, late) = outcome::wait(&mut child, LIMIT)?;
+    if late || outcome::status_code(status) != 143 {
+        return Err(format!("SIGTERM: {status}").into());
+    }
+    Ok(())
+}
+
+/// `sh` closes the descriptor before it starts `litebox`.
+fn with_shell(script: &str) -> std::io::Result<Outcome> {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_litebox")]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    outcome::run(command, b"", LIMIT)
+}
+
+fn closed_stdin() -> Result {
+    let outcome = with_shell("exec \"$1\" run -- /usr/bin/cat <&-")?;
+    if outcome.status != 1 || !outcome.err().contains("Bad file descriptor") {
+        return Err(format!("closed stdin\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn closed_stdout() -> Result {
+    let outcome = with_shell("exec \"$1\" run -- /usr/bin/echo x >&-")?;
+    if outcome.status != 1 || !outcome.err().contains("Bad file descriptor") {
+        return Err(format!("closed stdout\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn inherited_descriptors_are_gone() -> Result {
+    let outcome = with_shell("exec \"$1\" run -- /usr/bin/ls /proc/self/fd 7</etc/passwd 9>/dev/null")?;
+    if outcome.out().lines().any(|line| line == "7" || line == "9") || outcome.status != 0 {
+        return Err(format!("descriptors of the caller\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn large_argument_list() -> Result {
+    let word = "x".repeat(100_000);
+    let mut args = vec!["run", "--", "/usr/bin/perl", "-e", "print length \"@ARGV\""];
+    args.extend([word.as_str(); 10]);
+    prints(&args, 0, "1000009")
+}
+
+fn stdin_passes_through() -> Result {
+    let mut child = common::litebox().args(["run", "--", "/usr/bin/cat"]).stdin(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().ok_or("no stdin")?;
+    let mut output = child.stdout.take().ok_or("no stdout")?;
+    for word in ["first", "again"] {
+        input.write_all(word.as_bytes())?;
+        let mut answer = [0; 5];
+        output.read_exact(&mut answer)?;
+        if answer != *word.as_bytes() {
+            return Err(format!("read {answer:?}").into());
+        }
+    }
+    drop(input);
+    let (status, _) = outcome::wait(&mut child, LIMIT)?;
+    if status.success() { Ok(()) } else { Err(format!("cat: {status}").into()) }
+}
+
+fn terminal_passes_through() -> Result {
+    if !compile::have("script") {
+        return skip("no script on this machine");
+    }
+    let line = format!(
+        "{} run -- /usr/bin/perl -e 'print -t STDIN ? 1 : 0, -t STDOUT ? 1 : 0'",
+        env!("CARGO_BIN_EXE_litebox")
+    );
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let outcome = outcome::run(command, b"", LIMIT)?;
+    if outcome.status != 0 || !outcome.out().contains("11") {
+        return Err(format!("on a terminal\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn as_ordinary_user() -> Result {
+    if !is_root() {
+        return skip("not root: every other test runs as an ordinary user");
+    }
+    // The build directory may lie where others cannot go.
+    let dir = Path::new("/var/tmp").join(format!("litebox-test-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    fs::copy(env!("CARGO_BIN_EXE_litebox"), dir.join("litebox"))?;
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"])
+        .arg(dir.join("litebox"));
+    command.args(["run", "--", "/usr/bin/cat", "/etc/hostname"]).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let outcome = outcome::run(command, b"", LIMIT);
+    fs::remove_dir_all(dir)?;
+    let outcome = outcome?;
+    if outcome.status != 0 || outcome.stdout != fs::read("/etc/hostname")? {
+        return Err(format!("as an ordinary user\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn full_disk() -> Result {
+    if !is_root() {
+        return skip("only root can make a full file system");
+    }
+    let dir = fresh_dir("full_disk")?;
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&dir).status()?;
+    if !mounted.success() {
+        return skip("mount is refused here");
+    }
+    let outcome = run(&["run", "-v", &volume(&dir, "/v:rw"), "--", "/usr/bin/cp", "/usr/bin/perl", "/v/copy"]);
+    Command::new("umount").arg(&dir).status()?;
+    let outcome = outcome?;
+    if outcome.status != 1 || !outcome.err().contains("No space left on device") {
+        return Err(format!("full disk\n{outcome}").into());
+    }
+    Ok(())
+}
+
+macro_rules! table {
+    ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
+}
+
+const TESTS: &[Entry] = table! {
+    exit_status_of_the_program status_after_a_signal program_found_in_path missing_program directory_as_program
+    not_executable no_program bad_options volume_read_only volume_read_write volume_copy_on_write
+    volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
+    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace stats syscalls
+    signals_are_forwarded signal_without_handler closed_stdin closed_stdout inherited_descriptors_are_gone
+    large_argument_list stdin_passes_through terminal_passes_through as_ordinary_user full_disk
+};
+
+fn main() {
+    common::run_table(TESTS);
+}
