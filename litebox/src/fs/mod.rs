@@ -16,7 +16,7 @@ pub use anon::{ANON_DEV, AnonInode};
 pub use fd_table::{FdEntry, FdTable};
 pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
 pub use open_file::{OpenFile, StatusFlags};
-pub use vfs::{FsContext, Vfs};
+pub use vfs::{Dentry, FsContext, Mount, Vfs};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -4,6 +4,8 @@ mod calls;
 mod deliver;
 mod frame;
 pub mod set;
+#[cfg(test)]
+mod tests;
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
