@@ -2,6 +2,7 @@
 
 mod clone;
 mod prctl;
+mod wait;
 
 use core::sync::atomic::Ordering;
 
