@@ -26,7 +26,7 @@ fn parse() -> Result<Options, Failure> {
         let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
         match option.as_str() {
             "--litebox" => {
-                options.litebox = std::fs::canonicalize(&value).map_err(|error| format!("{value}: {error}"))?
+                options.litebox = std::fs::canonicalize(&value).map_err(|error| format!("{value}: {error}"))?;
             }
             "--rounds" => options.rounds = value.parse::<usize>().map_err(|error| format!("--rounds: {error}"))?.max(1),
             "--json" => options.json = Some(value.into()),
@@ -45,7 +45,9 @@ fn run() -> Result<(), Failure> {
     let mut rows = Vec::new();
     for measure in [Bench::hello, Bench::sha256sum, Bench::python_loop, Bench::calls] {
         let found: Vec<Row> = measure(&bench)?;
-        found.iter().for_each(|row| println!("{row}"));
+        for row in &found {
+            println!("{row}");
+        }
         rows.extend(found);
     }
     if let Some(path) = options.json {

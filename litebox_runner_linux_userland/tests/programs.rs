@@ -30,7 +30,7 @@ fn tree(dir: &Path) -> io::Result<()> {
 }
 
 fn numbers(dir: &Path) -> io::Result<()> {
-    fs::write(dir.join("numbers"), (1..=2000).map(|n| format!("{n} {}\n", n * n)).collect::<String>())?;
+    fs::write(dir.join("numbers"), (1..=2000).map(|n| format!("{n} {}\n", n * n)).collect::<Vec<_>>().concat())?;
     fs::write(dir.join("data.json"), r#"{"list": [3, 1, 2], "nested": {"text": "h\u00e9llo", "no": null}}"#)
 }
 

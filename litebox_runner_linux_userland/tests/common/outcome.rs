@@ -114,40 +114,41 @@ pub fn wait(child: &mut Child, timeout: Duration) -> io::Result<(ExitStatus, boo
 
 /// Fails with a readable difference unless both halves did the same.
 pub fn compare(host: &Outcome, sandbox: &Outcome, with_stderr: bool) -> super::Result {
-    let mut report = String::new();
+    let mut report: Vec<String> = Vec::new();
     if sandbox.timed_out {
-        report += "the sandbox timed out\n";
+        report.push("the sandbox timed out\n".into());
     }
     if host.status != sandbox.status {
-        report += &format!("status: host {}, sandbox {}\n", host.status, sandbox.status);
+        report.push(format!("status: host {}, sandbox {}\n", host.status, sandbox.status));
     }
     if host.stdout != sandbox.stdout {
-        report += &format!("stdout differs:\n{}", difference(&host.out(), &sandbox.out()));
+        report.push(format!("stdout differs:\n{}", difference(&host.out(), &sandbox.out())));
     }
     if with_stderr && host.stderr != sandbox.stderr {
-        report += &format!("stderr differs:\n{}", difference(&host.err(), &sandbox.err()));
+        report.push(format!("stderr differs:\n{}", difference(&host.err(), &sandbox.err())));
     }
     if report.is_empty() {
         return Ok(());
     }
     if !with_stderr && !sandbox.stderr.is_empty() {
-        report += &format!("stderr in the sandbox:\n{}", shorten(&sandbox.err()));
+        report.push(format!("stderr in the sandbox:\n{}", shorten(&sandbox.err())));
     }
-    Err(report.into())
+    Err(report.concat().into())
 }
 
 /// The lines in which two texts differ, from the first difference on.
 fn difference(host: &str, sandbox: &str) -> String {
     let (ours, theirs): (Vec<&str>, Vec<&str>) = (sandbox.lines().collect(), host.lines().collect());
     let same = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
-    let mut report = format!("  from line {} on (host {}, sandbox {} lines)\n", same + 1, theirs.len(), ours.len());
+    let mut report =
+        vec![format!("  from line {} on (host {}, sandbox {} lines)\n", same + 1, theirs.len(), ours.len())];
     for line in theirs.iter().skip(same).take(SHOWN_LINES) {
-        report += &format!("  host    | {line}\n");
+        report.push(format!("  host    | {line}\n"));
     }
     for line in ours.iter().skip(same).take(SHOWN_LINES) {
-        report += &format!("  sandbox | {line}\n");
+        report.push(format!("  sandbox | {line}\n"));
     }
-    report
+    report.concat()
 }
 
 /// Fails unless two directories hold the same names, kinds, modes, links and contents.
@@ -159,7 +160,7 @@ pub fn compare_trees(host: &Path, sandbox: &Path) -> super::Result {
         return Ok(());
     }
     let text = |tree: &BTreeMap<String, String>| {
-        tree.iter().map(|(name, what)| format!("{name} {what}\n")).collect::<String>()
+        tree.iter().map(|(name, what)| format!("{name} {what}\n")).collect::<Vec<_>>().concat()
     };
     Err(format!("the directories differ:\n{}", difference(&text(&left), &text(&right))).into())
 }
