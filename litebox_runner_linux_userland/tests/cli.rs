@@ -153,7 +153,7 @@ fn current_directory_is_copy_on_write() -> Result {
 }
 
 fn default_view_hides_home() -> Result {
-    let canary = std::env::var("HOME").map_or_else(|_| "/root".into(), |home| home);
+    let canary = std::env::var("HOME").unwrap_or_else(|_| "/root".into());
     let outcome = run(&["run", "--", "/usr/bin/ls", "-A", &canary])?;
     if !outcome.stdout.is_empty() {
         return Err(format!("the home directory {canary} is visible\n{outcome}").into());
