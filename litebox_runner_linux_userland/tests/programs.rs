@@ -98,7 +98,7 @@ programs! {
     env: "/usr/bin/env" ["-i", "A=1", "/usr/bin/env"];
     sleep: "/usr/bin/sleep" ["0.2"];
     id_version: "/usr/bin/id" ["--version"];
-    java_version: "/usr/bin/java" ["-version"].timeout(120).expect_status(0);
+    java_version: "/usr/bin/java" ["-version"].with_stderr().timeout(120).expect_status(0);
     node_files: "/usr/bin/node" ["-e", NODE_FILES].with_tree().timeout(120);
     node_zlib: "/usr/bin/node" ["-e", "const z=require('zlib');const b=Buffer.alloc(1<<20,'abc');console.log(z.gunzipSync(z.gzipSync(b)).equals(b))"].timeout(120);
     node_workers: "/usr/bin/node" ["-e", NODE_WORKERS].timeout(120);
