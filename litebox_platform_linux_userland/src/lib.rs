@@ -1,3 +1,39 @@
-//! Linux as host.
+//! The South of LiteBox: Linux as host.
+//!
+//! Everything here runs inside the boundary, in the supervisor or in a guest process, under the seccomp [`filter`]. It touches no
+//! thread-local and no errno: host calls go through the gadget in [`call`], the only place whose `syscall` instructions Syscall
+//! User Dispatch lets through.
+//!
+//! - [`sandbox`]: the shared memory of all processes and how it is set up; [`heap`]: the allocator on it
+//! - [`filter`]: what the host kernel lets through; [`interception`]: how guest calls are caught
+//! - [`entry`]: from a host signal to the North and back; [`thread`], [`stack`]: guest threads and their kernel stacks
+//! - [`supervisor`]: the process that watches host descriptors and the guest; [`broker`]: the way to the trusted process
 #![no_std]
+
 extern crate alloc;
+
+mod broker;
+pub mod call;
+mod clock;
+mod entry;
+mod files;
+pub mod filter;
+pub mod heap;
+pub mod interception;
+mod memory_functions;
+mod sandbox;
+mod space;
+mod stack;
+mod supervisor;
+mod system;
+mod thread;
+mod user;
+
+pub use sandbox::{Settings, StartError, figures, start};
+pub use supervisor::{FirstProcess, supervise};
+pub use thread::enter_first;
+
+/// Linux as the host. All its methods are the traits of [`litebox::platform`].
+pub struct LinuxHost;
+
+litebox::register_host!(LinuxHost);

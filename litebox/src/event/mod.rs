@@ -106,6 +106,10 @@ impl Waiter {
     pub fn interrupted(&self) -> bool {
         self.word.load(Ordering::Relaxed) & INTERRUPTED != 0
     }
+    /// The word itself, for hosts that check it in assembly: its top bit says that work is pending.
+    pub fn word(&self) -> *const u32 {
+        self.word.as_ptr()
+    }
     /// The owner looks at its pending work now. Call this *before* looking.
     pub fn clear_interrupt(&self) {
         self.word.fetch_and(!INTERRUPTED, Ordering::AcqRel);

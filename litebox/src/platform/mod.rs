@@ -328,6 +328,8 @@ pub struct HostThread {
     pub mode: AtomicU32,
     /// Nonzero while the host thread exists; a futex word that the host clears at its very end.
     pub alive: AtomicU32,
+    /// Which host process of the sandbox it runs in.
+    pub process: AtomicU32,
     /// Host's handle for kicking it.
     pub kick_handle: core::sync::atomic::AtomicI32,
     /// Address of its kernel stack, so that it can be reused once `alive` is zero.

@@ -1,0 +1,124 @@
+//! The way to the trusted process: one request, one reply, at most one descriptor each way.
+
+use litebox::platform::broker_protocol::{Op, Reply, Request};
+use litebox::platform::{Broker, HostFd};
+use litebox::{Error, Result};
+use zerocopy::IntoBytes;
+
+use crate::LinuxHost;
+use crate::call::{host_call, nr};
+use crate::sandbox::sandbox;
+
+/// struct msghdr of the host.
+#[repr(C)]
+struct Message {
+    name: usize,
+    name_len: u64,
+    pieces: usize,
+    piece_count: usize,
+    control: usize,
+    control_len: usize,
+    flags: u64,
+}
+
+/// A control message with one descriptor (cmsg(3)), padded as the host aligns it.
+#[repr(C)]
+struct Rights {
+    len: usize,
+    level: i32,
+    kind: i32,
+    fd: i32,
+    pad: i32,
+}
+
+const SOL_SOCKET: i32 = 1;
+const SCM_RIGHTS: i32 = 1;
+const RIGHTS_LEN: usize = 20;
+const MSG_NOSIGNAL: usize = 0x4000;
+const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+
+/// Sends one message, with a descriptor if given.
+pub(crate) fn send(socket: i32, bytes: &[u8], fd: Option<HostFd>) -> Result<()> {
+    let piece = [bytes.as_ptr() as usize, bytes.len()];
+    let rights = Rights { len: RIGHTS_LEN, level: SOL_SOCKET, kind: SCM_RIGHTS, fd: fd.map_or(-1, |f| f.0), pad: 0 };
+    let message = Message {
+        name: 0,
+        name_len: 0,
+        pieces: piece.as_ptr() as usize,
+        piece_count: 1,
+        control: if fd.is_some() { (&raw const rights) as usize } else { 0 },
+        control_len: if fd.is_some() { size_of::<Rights>() } else { 0 },
+        flags: 0,
+    };
+    retry(|| {
+        // SAFETY: everything the message points to is alive and only read.
+        unsafe { host_call!(nr::SENDMSG, socket, &raw const message, MSG_NOSIGNAL) }
+    })
+    .map(drop)
+}
+
+/// Receives one message; returns its length and the descriptor that came along.
+pub(crate) fn receive(socket: i32, bytes: &mut [u8], flags: usize) -> Result<(usize, Option<HostFd>)> {
+    let piece = [bytes.as_mut_ptr() as usize, bytes.len()];
+    let mut rights = Rights { len: 0, level: 0, kind: 0, fd: -1, pad: 0 };
+    let mut message = Message {
+        name: 0,
+        name_len: 0,
+        pieces: piece.as_ptr() as usize,
+        piece_count: 1,
+        control: (&raw mut rights) as usize,
+        control_len: size_of::<Rights>(),
+        flags: 0,
+    };
+    let len = retry(|| {
+        // SAFETY: the host writes into the buffer and the control message, both alive.
+        unsafe { host_call!(nr::RECVMSG, socket, &raw mut message, MSG_CMSG_CLOEXEC | flags) }
+    })?;
+    // SAFETY: plain data the host may have written.
+    let got = unsafe { (&raw const rights).read_volatile() };
+    let fd = (got.len >= RIGHTS_LEN && got.level == SOL_SOCKET && got.kind == SCM_RIGHTS).then_some(HostFd(got.fd));
+    Ok((len, fd))
+}
+
+/// A kick must not cut a message in two: the call is made again.
+fn retry(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {
+    loop {
+        match call() {
+            Err(Error::Interrupted) => {}
+            other => return other,
+        }
+    }
+}
+
+/// A request without paths whose reply is only an error number.
+pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Result<()> {
+    const LONGEST: usize = 512;
+    let head = Request { op: op as u32, value, extra_len: extra.len() as u32, ..Request::default() };
+    let mut bytes = [0u8; LONGEST];
+    let (front, back) = bytes.split_at_mut(size_of::<Request>());
+    front.copy_from_slice(head.as_bytes());
+    back.get_mut(..extra.len()).ok_or(Error::TooBig)?.copy_from_slice(extra);
+    let socket = sandbox().settings.broker;
+    let _turn = sandbox().broker.lock();
+    send(socket, bytes.get(..size_of::<Request>() + extra.len()).ok_or(Error::TooBig)?, fd)?;
+    if matches!(op, Op::Exit | Op::Fatal) {
+        return Ok(());
+    }
+    let mut reply = Reply::default();
+    receive(socket, reply.as_mut_bytes(), 0)?;
+    if reply.error == 0 { Ok(()) } else { Err(crate::call::error_of(reply.error)) }
+}
+
+/// Has the broker kick a process of the sandbox.
+pub(crate) fn kick(process: u32) {
+    let _ = simple(Op::Kick, u64::from(process), &[], None);
+}
+
+impl Broker for LinuxHost {
+    fn broker_call(&self, request: &[u8], reply: &mut [u8]) -> Result<(usize, Option<HostFd>)> {
+        let socket = sandbox().settings.broker;
+        let _turn = sandbox().broker.lock();
+        send(socket, request, None)?;
+        receive(socket, reply, 0)
+    }
+}

@@ -1,0 +1,286 @@
+//! The boundary: which host calls the seccomp filter lets through, with which arguments.
+//!
+//! [`ALLOWED`] is the one list; the filter program is made from it, and a test compares it with the table in `docs/security.md`. What is not
+//! listed is never executed: the broker is notified, names the call and ends the sandbox; a host without notification kills.
+
+use alloc::vec::Vec;
+
+use litebox::platform::HostFd;
+use litebox::platform::broker_protocol::Op;
+
+use crate::call::{host_call, nr, place};
+use crate::interception::{Interception, sud_available};
+use crate::sandbox::StartError;
+
+/// A condition on one argument (its low 32 bits).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// Any arguments.
+    Any,
+    /// The argument is one of the values.
+    OneOf(usize, &'static [u32]),
+    /// None of the bits is set in the argument.
+    Without(usize, u32),
+}
+
+/// A host call that passes.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    /// Number on x86-64.
+    pub number: usize,
+    /// Name.
+    pub name: &'static str,
+    /// On which arguments.
+    pub rule: Rule,
+}
+
+const fn any(number: usize, name: &'static str) -> Allowed {
+    Allowed { number, name, rule: Rule::Any }
+}
+
+/// Namespaces (NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET), PTRACE and UNTRACED.
+const CLONE_REFUSED: u32 =
+    0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
+/// TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, FIONREAD. Never TIOCSTI.
+const TERMINAL_REQUESTS: &[u32] = &[0x5401, 0x5402, 0x5403, 0x5404, 0x5413, 0x541b];
+/// PR_SET_SYSCALL_USER_DISPATCH.
+const PRCTL_OPTIONS: &[u32] = &[59];
+
+/// Everything the host serves for the sandbox.
+pub const ALLOWED: &[Allowed] = &[
+    any(nr::READ, "read"),
+    any(nr::WRITE, "write"),
+    any(nr::CLOSE, "close"),
+    any(nr::FSTAT, "fstat"),
+    any(nr::POLL, "poll"),
+    any(nr::LSEEK, "lseek"),
+    any(nr::MMAP, "mmap"),
+    any(nr::MPROTECT, "mprotect"),
+    any(nr::MUNMAP, "munmap"),
+    any(nr::RT_SIGRETURN, "rt_sigreturn"),
+    Allowed { number: nr::IOCTL, name: "ioctl", rule: Rule::OneOf(1, TERMINAL_REQUESTS) },
+    any(nr::PREAD64, "pread64"),
+    any(nr::PWRITE64, "pwrite64"),
+    any(nr::SCHED_YIELD, "sched_yield"),
+    any(nr::MREMAP, "mremap"),
+    any(nr::MSYNC, "msync"),
+    any(nr::MADVISE, "madvise"),
+    any(nr::SENDMSG, "sendmsg"),
+    any(nr::RECVMSG, "recvmsg"),
+    Allowed { number: nr::CLONE, name: "clone", rule: Rule::Without(0, CLONE_REFUSED) },
+    any(nr::EXIT, "exit"),
+    any(nr::FSYNC, "fsync"),
+    any(nr::FTRUNCATE, "ftruncate"),
+    any(nr::GETRUSAGE, "getrusage"),
+    any(nr::SIGALTSTACK, "sigaltstack"),
+    Allowed { number: nr::PRCTL, name: "prctl", rule: Rule::OneOf(0, PRCTL_OPTIONS) },
+    any(nr::FUTEX, "futex"),
+    any(nr::SCHED_GETAFFINITY, "sched_getaffinity"),
+    any(nr::TIMER_CREATE, "timer_create"),
+    any(nr::TIMER_SETTIME, "timer_settime"),
+    any(nr::TIMER_DELETE, "timer_delete"),
+    any(nr::CLOCK_GETTIME, "clock_gettime"),
+    any(nr::EXIT_GROUP, "exit_group"),
+    any(nr::EPOLL_WAIT, "epoll_wait"),
+    any(nr::EPOLL_CTL, "epoll_ctl"),
+    any(nr::FALLOCATE, "fallocate"),
+    any(nr::GETRANDOM, "getrandom"),
+    any(nr::RSEQ, "rseq"),
+];
+
+/// One instruction of classic BPF.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Instruction {
+    code: u16,
+    if_true: u8,
+    if_false: u8,
+    value: u32,
+}
+
+const LOAD: u16 = 0x20;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_ABOVE_OR_EQUAL: u16 = 0x35;
+const JUMP_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+const RET_ALLOW: u32 = 0x7fff_0000;
+const RET_TRAP: u32 = 0x0003_0000;
+const RET_NOTIFY: u32 = 0x7fc0_0000;
+const RET_KILL: u32 = 0x8000_0000;
+const ARCH_X86_64: u32 = 0xc000_003e;
+
+/// Offsets in struct seccomp_data.
+const DATA_NUMBER: u32 = 0;
+const DATA_ARCH: u32 = 4;
+const DATA_IP_LOW: u32 = 8;
+const DATA_IP_HIGH: u32 = 12;
+const fn data_argument(index: usize) -> u32 {
+    16 + 8 * index as u32
+}
+
+const fn op(code: u16, value: u32) -> Instruction {
+    Instruction { code, if_true: 0, if_false: 0, value }
+}
+
+const fn jump(code: u16, value: u32, if_true: u8, if_false: u8) -> Instruction {
+    Instruction { code, if_true, if_false, value }
+}
+
+/// The filter program; `refuse` is what happens to everything else.
+pub fn program(refuse: u32) -> Vec<Instruction> {
+    let mut p = Vec::new();
+    p.push(op(LOAD, DATA_ARCH));
+    p.push(jump(JUMP_EQUAL, ARCH_X86_64, 1, 0));
+    p.push(op(RETURN, refuse));
+    for call in ALLOWED {
+        p.push(op(LOAD, DATA_NUMBER));
+        let body = rule_body(call.rule, refuse);
+        p.push(jump(JUMP_EQUAL, call.number as u32, 0, body.len() as u8));
+        p.extend(body);
+    }
+    p.push(op(RETURN, refuse));
+    p
+}
+
+fn rule_body(rule: Rule, refuse: u32) -> Vec<Instruction> {
+    let mut body = Vec::new();
+    match rule {
+        Rule::Any => {}
+        Rule::OneOf(argument, values) => {
+            body.push(op(LOAD, data_argument(argument)));
+            for (i, value) in values.iter().enumerate() {
+                // Over the remaining comparisons and the refusal.
+                body.push(jump(JUMP_EQUAL, *value, (values.len() - i) as u8, 0));
+            }
+            body.push(op(RETURN, refuse));
+        }
+        Rule::Without(argument, bits) => {
+            body.push(op(LOAD, data_argument(argument)));
+            body.push(jump(JUMP_ANY_BIT, bits, 0, 1));
+            body.push(op(RETURN, refuse));
+        }
+    }
+    body.push(op(RETURN, RET_ALLOW));
+    body
+}
+
+/// A second filter for hosts without Syscall User Dispatch: calls from outside `[start, end)` raise SIGSYS. It decides who serves a call, not
+/// whether it is harmless; the first filter does that.
+fn trap_program(start: usize, end: usize) -> [Instruction; 6] {
+    let high = (start >> 32) as u32;
+    [
+        op(LOAD, DATA_IP_HIGH),
+        jump(JUMP_EQUAL, high, 0, 3),
+        op(LOAD, DATA_IP_LOW),
+        jump(JUMP_ABOVE_OR_EQUAL, start as u32, 0, 1),
+        // The address a call reports is behind its `syscall`.
+        jump(JUMP_ABOVE_OR_EQUAL, end as u32 + 1, 0, 1),
+        op(RETURN, RET_TRAP),
+    ]
+}
+
+/// struct sock_fprog of the host.
+#[repr(C)]
+struct Program {
+    len: u16,
+    instructions: *const Instruction,
+}
+
+const SET_MODE_FILTER: usize = 1;
+const FLAG_NEW_LISTENER: usize = 1 << 3;
+
+fn load(instructions: &[Instruction], flags: usize) -> litebox::Result<usize> {
+    let program = Program { len: instructions.len() as u16, instructions: instructions.as_ptr() };
+    // SAFETY: the host copies the program.
+    unsafe { host_call!(nr::SECCOMP, SET_MODE_FILTER, flags, &raw const program) }
+}
+
+/// Installs the filter for this process and all it will clone. Afterwards nothing but [`ALLOWED`] is served, for ever.
+pub(crate) fn install(interception: Interception) -> Result<(), StartError> {
+    let error = |error| StartError { what: "installing the seccomp filter", error };
+    let by_seccomp = interception == Interception::Seccomp || (interception == Interception::Auto && !sud_available());
+    if by_seccomp {
+        let mut trap = trap_program(place::gadget_start(), place::gadget_end()).to_vec();
+        trap.push(op(RETURN, RET_ALLOW));
+        load(&trap, 0).map_err(error)?;
+        crate::sandbox::use_seccomp();
+    }
+    match load(&program(RET_NOTIFY), FLAG_NEW_LISTENER) {
+        Ok(listener) => {
+            let fd = HostFd(listener as i32);
+            crate::broker::simple(Op::Listener, 0, &[], Some(fd)).map_err(error)?;
+            // SAFETY: no pointers; the broker has its own now.
+            let _ = unsafe { host_call!(nr::CLOSE, listener) };
+            Ok(())
+        }
+        // Somebody outside listens already: the host kills, and cannot say which call it was.
+        Err(_) => load(&program(RET_KILL), 0).map(drop).map_err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        ALLOWED, Instruction, JUMP_ABOVE_OR_EQUAL, JUMP_ANY_BIT, JUMP_EQUAL, LOAD, RET_ALLOW, RETURN, program,
+    };
+
+    const REFUSED: u32 = 0x8000_0000;
+
+    /// Runs the program as the host would.
+    fn verdict(p: &[Instruction], arch: u32, number: u32, args: [u32; 6]) -> u32 {
+        let (mut at, mut a) = (0usize, 0u32);
+        loop {
+            let i = p[at];
+            at += 1;
+            let taken = match i.code {
+                LOAD => {
+                    a = match i.value {
+                        0 => number,
+                        4 => arch,
+                        v => args[(v as usize - 16) / 8],
+                    };
+                    continue;
+                }
+                RETURN => return i.value,
+                JUMP_EQUAL => a == i.value,
+                JUMP_ABOVE_OR_EQUAL => a >= i.value,
+                JUMP_ANY_BIT => a & i.value != 0,
+                other => panic!("unknown instruction {other:#x}"),
+            };
+            at += usize::from(if taken { i.if_true } else { i.if_false });
+        }
+    }
+
+    const X86_64: u32 = 0xc000_003e;
+    const I386: u32 = 0x4000_0003;
+
+    #[test]
+    fn at_most_forty_calls_pass_and_no_other() {
+        assert!(ALLOWED.len() <= 40);
+        let p = program(REFUSED);
+        for number in 0..700u32 {
+            let listed = ALLOWED.iter().any(|c| c.number as u32 == number);
+            // Arguments that satisfy every rule: a permitted prctl option, a permitted ioctl request, no clone flags.
+            let args = if number == 157 { [59, 0, 0, 0, 0, 0] } else { [0, 0x5401, 0, 0, 0, 0] };
+            assert_eq!(verdict(&p, X86_64, number, args) == RET_ALLOW, listed, "call {number}");
+            assert_eq!(verdict(&p, I386, number, args), REFUSED);
+            assert_eq!(verdict(&p, X86_64, number | 0x4000_0000, args), REFUSED);
+        }
+    }
+
+    #[test]
+    fn arguments_are_checked() {
+        let p = program(REFUSED);
+        let clone = |flags| verdict(&p, X86_64, 56, [flags, 0, 0, 0, 0, 0]);
+        assert_eq!(clone(0x11), RET_ALLOW);
+        for namespace in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] {
+            assert_eq!(clone(namespace), REFUSED);
+        }
+        let ioctl = |request| verdict(&p, X86_64, 16, [0, request, 0, 0, 0, 0]);
+        const TIOCSTI: u32 = 0x5412;
+        assert_eq!((ioctl(0x5401), ioctl(0x541b), ioctl(TIOCSTI), ioctl(0)), (RET_ALLOW, RET_ALLOW, REFUSED, REFUSED));
+        let prctl = |option| verdict(&p, X86_64, 157, [option, 0, 0, 0, 0, 0]);
+        assert_eq!((prctl(59), prctl(4), prctl(22)), (RET_ALLOW, REFUSED, REFUSED));
+    }
+}

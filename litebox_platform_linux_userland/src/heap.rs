@@ -1,0 +1,111 @@
+//! The allocator on the shared heap. The runner makes it the program's global allocator once the heap exists.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use litebox::platform::host;
+use talc::{ErrOnOom, Span, Talc, Talck};
+
+use crate::sandbox::{sandbox, try_sandbox};
+
+/// A lock for [`lock_api`] on one futex word: 0 free, 1 held, 2 held with sleepers.
+pub(crate) struct HeapLock(AtomicU32);
+
+// SAFETY: the word admits one holder at a time.
+unsafe impl lock_api::RawMutex for HeapLock {
+    #[expect(clippy::declare_interior_mutable_const, reason = "lock_api's way of making a lock")]
+    const INIT: Self = Self(AtomicU32::new(0));
+    type GuardMarker = lock_api::GuardSend;
+
+    fn lock(&self) {
+        if self.try_lock() {
+            return;
+        }
+        for _ in 0..100 {
+            if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+        while self.0.swap(2, Ordering::Acquire) != 0 {
+            host().futex_wait(&self.0, 2, None);
+        }
+    }
+
+    fn try_lock(&self) -> bool {
+        self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    unsafe fn unlock(&self) {
+        if self.0.swap(0, Ordering::Release) == 2 {
+            host().futex_wake(&self.0, 1);
+        }
+    }
+}
+
+/// The heap's state; lies in the heap itself.
+pub(crate) struct Heap(Talck<HeapLock, ErrOnOom>);
+
+impl Heap {
+    pub(crate) const fn new() -> Self {
+        Self(Talc::new(ErrOnOom).lock())
+    }
+    /// Gives it the memory `[start, end)`.
+    ///
+    /// # Safety
+    /// The memory is mapped, writable, and nobody else's.
+    pub(crate) unsafe fn claim(&self, start: usize, end: usize) {
+        // SAFETY: the caller's promise.
+        let _ = unsafe { self.0.lock().claim(Span::new(start as *mut u8, end as *mut u8)) };
+    }
+}
+
+/// Whether the shared heap exists, so that allocations belong on it.
+#[inline]
+pub fn active() -> bool {
+    try_sandbox().is_some()
+}
+
+/// Whether `pointer` is memory of the shared heap.
+#[inline]
+pub fn contains(pointer: *const u8) -> bool {
+    try_sandbox().is_some_and(|s| (s.layout.heap.0..s.layout.heap.1).contains(&(pointer as usize)))
+}
+
+/// The program's global allocator: `Early` until the shared heap exists (and for ever in the broker), then the heap.
+pub struct Allocator<Early>(pub Early);
+
+// SAFETY: every block goes back to the allocator it came from, told apart by its address; talc works under its lock.
+unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { if active() { sandbox().heap.0.alloc(layout) } else { self.0.alloc(layout) } }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe {
+            if contains(pointer) {
+                sandbox().heap.0.dealloc(pointer, layout);
+            } else if !active() {
+                self.0.dealloc(pointer, layout);
+            }
+            // What was allocated early and is freed late stays: its allocator may not run inside the boundary.
+        }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on; an early block moves to the heap.
+        unsafe {
+            if contains(pointer) {
+                return sandbox().heap.0.realloc(pointer, layout, new_size);
+            }
+            if !active() {
+                return self.0.realloc(pointer, layout, new_size);
+            }
+            let new = sandbox().heap.0.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            if !new.is_null() {
+                core::ptr::copy_nonoverlapping(pointer, new, layout.size().min(new_size));
+            }
+            new
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The shared memory of a sandbox: heap and page arena, mapped at the same address in all its processes.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+
+use litebox::platform::HostFd;
+use litebox::sync::Mutex;
+
+use crate::call::{check, host_call, nr};
+use crate::heap::Heap;
+use crate::interception::Interception;
+use crate::stack::{self, SlotList};
+
+/// Where guests may map, low end: vm.mmap_min_addr's usual value.
+const USER_START: usize = 0x1_0000;
+/// Where they may map, high end; the kernel's memory lies above.
+const USER_END: usize = 0x6f00_0000_0000;
+/// The kernel's memory begins at a random place in this span.
+const KERNEL_START: usize = 0x7000_0000_0000;
+const KERNEL_SPREAD: usize = 0x0800_0000_0000;
+/// Addresses for the heap. Sparse: only touched pages cost memory.
+const HEAP_LEN: usize = 16 << 30;
+
+/// What the runner asks for.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Size of the page arena in bytes: what files in memory and shared mappings may use.
+    pub arena_size: usize,
+    /// How guest calls are caught.
+    pub interception: Interception,
+    /// Descriptor of the request socket to the broker.
+    pub broker: i32,
+    /// Descriptor on which the broker sends events.
+    pub events: i32,
+}
+
+/// Why a sandbox could not be set up; one line for the person.
+#[derive(Debug)]
+pub struct StartError {
+    /// What was tried.
+    pub what: &'static str,
+    /// The host's answer.
+    pub error: litebox::Error,
+}
+
+/// Places in the address space, the same in all processes of a sandbox.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) user: (usize, usize),
+    pub(crate) vdso: (usize, usize),
+    pub(crate) heap: (usize, usize),
+    pub(crate) arena: (usize, usize),
+    pub(crate) stacks: (usize, usize),
+    pub(crate) image: (usize, usize),
+}
+
+/// Counters for `--stats`.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) traps: AtomicU64,
+    pub(crate) host_calls: AtomicU64,
+    pub(crate) faults: AtomicU64,
+    pub(crate) kicks: AtomicU64,
+}
+
+/// Figures of a sandbox so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    /// Guest calls that came by trap.
+    pub traps: u64,
+    /// Calls made to the host.
+    pub host_calls: u64,
+    /// Processor exceptions of guest code and of the kernel on its behalf.
+    pub faults: u64,
+    /// Interruptions of running guest code.
+    pub kicks: u64,
+}
+
+/// What all processes of a sandbox share; lies at the start of the heap.
+pub(crate) struct Sandbox {
+    pub(crate) layout: Layout,
+    pub(crate) settings: Settings,
+    pub(crate) heap: Heap,
+    pub(crate) arena_fd: HostFd,
+    pub(crate) epoll: HostFd,
+    pub(crate) slots: SlotList,
+    pub(crate) broker: Mutex<()>,
+    pub(crate) counters: Counters,
+    pub(crate) alarms: Mutex<BTreeMap<u32, crate::thread::Alarms>>,
+    pub(crate) clock: crate::clock::VdsoClock,
+    pub(crate) aux: Vec<(u64, u64)>,
+    /// FS base of the supervisor: kernel code that panics needs it.
+    pub(crate) supervisor_fs: u64,
+    /// Host thread id of the first guest process, written by the host when it is cloned.
+    pub(crate) first_tid: AtomicI32,
+    /// Guest calls are caught by seccomp, not by Syscall User Dispatch.
+    pub(crate) by_seccomp: AtomicBool,
+    /// wait(2) status of the guest, valid once `exit_announced`.
+    pub(crate) exit_status: AtomicI32,
+    pub(crate) exit_announced: AtomicBool,
+    /// A broken invariant was reported: everything ends with 70.
+    pub(crate) fatal: AtomicBool,
+}
+
+/// Written once, before the first thread beside the supervisor's exists.
+static SANDBOX: AtomicPtr<Sandbox> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The sandbox this process belongs to, once there is one.
+#[inline]
+pub(crate) fn try_sandbox() -> Option<&'static Sandbox> {
+    // SAFETY: null, or the object published by `start`, which is never freed.
+    unsafe { SANDBOX.load(Ordering::Relaxed).as_ref() }
+}
+
+/// The sandbox this process belongs to.
+#[inline]
+pub(crate) fn sandbox() -> &'static Sandbox {
+    // SAFETY: the kernel runs only after `start` published the object.
+    unsafe { &*SANDBOX.load(Ordering::Relaxed) }
+}
+
+/// Notes that the second filter catches guest calls.
+pub(crate) fn use_seccomp() {
+    sandbox().by_seccomp.store(true, Ordering::Release);
+}
+
+/// Figures so far.
+pub fn figures() -> Figures {
+    let c = &sandbox().counters;
+    let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    Figures { traps: get(&c.traps), host_calls: get(&c.host_calls), faults: get(&c.faults), kicks: get(&c.kicks) }
+}
+
+fn step<T>(what: &'static str, result: litebox::Result<T>) -> Result<T, StartError> {
+    result.map_err(|error| StartError { what, error })
+}
+
+/// Makes the calling process the supervisor of a new sandbox: maps the shared memory, installs signal handlers and the filter. From
+/// here on the allocator is the shared heap and the host serves only what the filter lists.
+pub fn start(settings: Settings) -> Result<(), StartError> {
+    let aux = crate::system::read_aux_vector();
+    if !has_fsgsbase(&aux) {
+        return Err(StartError {
+            what: "the processor and kernel must offer FSGSBASE",
+            error: litebox::Error::NotSupported,
+        });
+    }
+    let mut random = [0u8; 8];
+    // SAFETY: the buffer is valid.
+    step("getrandom", unsafe { host_call!(nr::GETRANDOM, random.as_mut_ptr(), random.len(), 0) })?;
+    let base = KERNEL_START + (usize::from_le_bytes(random) % KERNEL_SPREAD & !(stack::SLOT - 1));
+    let arena_len = settings.arena_size;
+    let heap = (base, base + HEAP_LEN);
+    let gap = 1 << 30;
+    let arena = (heap.1 + gap, heap.1 + gap + arena_len);
+    let stacks_start = (arena.1 + gap) & !(stack::SLOT - 1);
+    let stacks = (stacks_start, stacks_start + stack::region_len());
+
+    let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
+    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", arena_len))?;
+    step("mapping the kernel heap", map_shared(heap_fd, heap))?;
+    step("mapping the page arena", map_shared(arena_fd, arena))?;
+    // SAFETY: a fresh reservation at a place the kernel chose.
+    step("reserving kernel stacks", unsafe {
+        host_call!(nr::MMAP, stacks.0, stack::region_len(), 0, 0x10_4022, usize::MAX, 0)
+    })?;
+    // SAFETY: no pointers; the heap stays mapped.
+    unsafe {
+        let _ = host_call!(nr::CLOSE, heap_fd.0);
+    }
+    // SAFETY: no pointers.
+    let epoll = step("epoll_create1", unsafe { host_call!(nr::EPOLL_CREATE1, 0x8_0000) })?;
+
+    let layout = Layout {
+        user: (USER_START, USER_END),
+        vdso: crate::clock::vdso_span(&aux),
+        heap,
+        arena,
+        stacks,
+        image: crate::system::image_span(),
+    };
+    let interception = settings.interception;
+    let at = base as *mut Sandbox;
+    let heap_start = (base + size_of::<Sandbox>() + 4095) & !4095;
+    // SAFETY: the heap was just mapped and nobody else knows it; all fields that allocate are empty until the heap is published.
+    unsafe {
+        at.write(Sandbox {
+            clock: crate::clock::VdsoClock::find(&aux),
+            layout,
+            settings,
+            heap: Heap::new(),
+            arena_fd,
+            epoll: HostFd(epoll as i32),
+            slots: SlotList::default(),
+            broker: Mutex::new(()),
+            counters: Counters::default(),
+            alarms: Mutex::new(BTreeMap::new()),
+            aux: Vec::new(),
+            supervisor_fs: crate::thread::read_fs(),
+            first_tid: AtomicI32::new(0),
+            by_seccomp: AtomicBool::new(false),
+            exit_status: AtomicI32::new(0),
+            exit_announced: AtomicBool::new(false),
+            fatal: AtomicBool::new(false),
+        });
+        (*at).heap.claim(heap_start, heap.1);
+    }
+    SANDBOX.store(at, Ordering::Release);
+    // SAFETY: still the only thread; the list is made on the shared heap now.
+    unsafe { (*at).aux = aux.to_vec() };
+
+    crate::entry::install_handlers().map_err(|error| StartError { what: "installing signal handlers", error })?;
+    crate::interception::probe(interception)?;
+    crate::filter::install(interception)
+}
+
+fn has_fsgsbase(aux: &[(u64, u64)]) -> bool {
+    const AT_HWCAP2: u64 = 26;
+    const FSGSBASE: u64 = 1 << 1;
+    aux.iter().any(|&(key, value)| key == AT_HWCAP2 && value & FSGSBASE != 0)
+}
+
+fn shared_memory(name: &core::ffi::CStr, len: usize) -> litebox::Result<HostFd> {
+    const CLOEXEC_SEALABLE: usize = 3;
+    const F_ADD_SEALS: usize = 1033;
+    const SEAL_SHRINK_GROW: usize = 2 | 4;
+    const FCNTL: usize = 72;
+    // SAFETY: the name is a C string; the other calls have no pointers. All before the filter.
+    unsafe {
+        let fd = host_call!(nr::MEMFD_CREATE, name.as_ptr(), CLOEXEC_SEALABLE)?;
+        host_call!(nr::FTRUNCATE, fd, len)?;
+        host_call!(FCNTL, fd, F_ADD_SEALS, SEAL_SHRINK_GROW)?;
+        Ok(HostFd(fd as i32))
+    }
+}
+
+fn map_shared(fd: HostFd, span: (usize, usize)) -> litebox::Result<()> {
+    const READ_WRITE: usize = 3;
+    const SHARED_NORESERVE_FIXED_NOREPLACE: usize = 0x1 | 0x4000 | 0x10_0000;
+    // SAFETY: NOREPLACE: nothing that exists is touched.
+    let at = check(unsafe {
+        crate::call::raw(
+            nr::MMAP,
+            [span.0, span.1 - span.0, READ_WRITE, SHARED_NORESERVE_FIXED_NOREPLACE, fd.0 as usize, 0],
+        )
+    })?;
+    if at == span.0 { Ok(()) } else { Err(litebox::Error::Exists) }
+}

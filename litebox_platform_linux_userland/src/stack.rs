@@ -1,0 +1,156 @@
+//! Kernel stacks of guest threads.
+//!
+//! One region of addresses, reserved at start and the same in every process, is cut into aligned slots: guard page, stack, and at the top
+//! the [`ThreadBlock`]. Kernel code finds its block by masking the stack pointer. The memory is private: a fork copies it.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use litebox::event::Waiter;
+use litebox::platform::HostThread;
+use litebox::sync::Mutex;
+use litebox::{Error, Result};
+
+use crate::call::{host_call, nr};
+use crate::sandbox::sandbox;
+
+/// Size of a slot; slots are aligned to it.
+pub(crate) const SLOT: usize = 128 << 10;
+/// Most guest threads of a sandbox.
+pub(crate) const MAX_SLOTS: usize = 1 << 15;
+const GUARD: usize = 4096;
+
+/// What kernel code knows of the thread it runs for, at the top of its kernel stack.
+#[repr(C, align(64))]
+pub(crate) struct ThreadBlock {
+    /// Its own address: what `gs:0` reads in the kernel.
+    pub(crate) this: usize,
+    /// The North's thread object.
+    pub(crate) north: *const (),
+    /// The host's part of it, in the shared heap.
+    pub(crate) host: *const HostThread,
+    /// The word it sleeps on.
+    pub(crate) waiter: *const Waiter,
+    /// GS base of the guest.
+    pub(crate) guest_gs: u64,
+    /// Which process of the sandbox it belongs to.
+    pub(crate) process: u32,
+    /// Which slot this is.
+    pub(crate) slot: u32,
+    /// Nonzero until the host has taken the thread away.
+    pub(crate) alive: AtomicU32,
+    /// Its host thread id.
+    pub(crate) tid: AtomicI32,
+    /// A fault in kernel code was already tried again with the supervisor's FS.
+    pub(crate) fault_retried: bool,
+}
+
+/// The slots nobody uses.
+#[derive(Default)]
+pub(crate) struct Slots {
+    free: Vec<u32>,
+    /// Left by threads of the given process that may still be standing on them.
+    leaving: Vec<(u32, u32)>,
+    /// Slots from here on were never used.
+    fresh: u32,
+}
+
+/// Where the slots are.
+pub(crate) fn region_len() -> usize {
+    MAX_SLOTS * SLOT
+}
+
+fn slot_base(slot: u32) -> usize {
+    sandbox().layout.stacks.0 + slot as usize * SLOT
+}
+
+fn block_at(slot: u32) -> *mut ThreadBlock {
+    (slot_base(slot) + SLOT - size_of::<ThreadBlock>()) as *mut ThreadBlock
+}
+
+/// The block of the calling thread; `None` outside guest threads (the supervisor, start-up).
+#[inline]
+pub(crate) fn current() -> Option<&'static mut ThreadBlock> {
+    let rsp: usize;
+    // SAFETY: reads a register.
+    unsafe { core::arch::asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
+    at(rsp)
+}
+
+/// The block of the kernel stack that `rsp` points into.
+#[inline]
+pub(crate) fn at(rsp: usize) -> Option<&'static mut ThreadBlock> {
+    let (start, end) = crate::sandbox::try_sandbox()?.layout.stacks;
+    if !(start..end).contains(&rsp) {
+        return None;
+    }
+    let block = (rsp & !(SLOT - 1)) + SLOT - size_of::<ThreadBlock>();
+    // SAFETY: a slot that somebody stands on is committed and its block was initialised before the stack was used; only its own thread
+    // makes references to it.
+    Some(unsafe { &mut *(block as *mut ThreadBlock) })
+}
+
+/// The usable part of a slot's stack: (lowest address, length), block excluded.
+pub(crate) fn span(slot: u32) -> (usize, usize) {
+    let low = slot_base(slot) + GUARD;
+    (low, block_at(slot) as usize - low)
+}
+
+/// Takes a slot for a thread of `process` and clears its block.
+pub(crate) fn allocate(process: u32) -> Result<(u32, &'static mut ThreadBlock)> {
+    let (slot, fresh) = take(process)?;
+    if fresh {
+        let (low, _) = span(slot);
+        let len = slot_base(slot) + SLOT - low;
+        // SAFETY: the slot is ours alone; the region was reserved for this.
+        unsafe { host_call!(nr::MPROTECT, low, len, 3) }.map_err(|_| Error::WouldBlock)?;
+    }
+    let block = block_at(slot);
+    // SAFETY: the block lies in the slot taken above.
+    unsafe {
+        block.write(ThreadBlock {
+            this: block as usize,
+            north: core::ptr::null(),
+            host: core::ptr::null(),
+            waiter: core::ptr::null(),
+            guest_gs: 0,
+            process,
+            slot,
+            alive: AtomicU32::new(1),
+            tid: AtomicI32::new(0),
+            fault_retried: false,
+        });
+        Ok((slot, &mut *block))
+    }
+}
+
+fn take(process: u32) -> Result<(u32, bool)> {
+    let mut slots = sandbox().slots.lock();
+    // SAFETY: a leaving slot of the calling process is committed in it; its block's word is only changed by the host.
+    let gone = |slot: u32| unsafe { (*block_at(slot)).alive.load(Ordering::Acquire) == 0 };
+    if let Some(i) = slots.leaving.iter().position(|&(p, s)| p == process && gone(s)) {
+        return Ok((slots.leaving.swap_remove(i).1, false));
+    }
+    if let Some(slot) = slots.free.pop() {
+        return Ok((slot, false));
+    }
+    let slot = slots.fresh;
+    if slot as usize >= MAX_SLOTS {
+        return Err(Error::WouldBlock);
+    }
+    slots.fresh += 1;
+    Ok((slot, true))
+}
+
+/// Gives back a slot that no thread ever used.
+pub(crate) fn give_back(slot: u32) {
+    sandbox().slots.lock().free.push(slot);
+}
+
+/// The calling thread is about to leave its slot; it can be taken again once `alive` is zero.
+pub(crate) fn leave(block: &ThreadBlock) {
+    sandbox().slots.lock().leaving.push((block.process, block.slot));
+}
+
+/// The list of slots.
+pub(crate) type SlotList = Mutex<Slots>;

@@ -1,0 +1,124 @@
+//! The supervisor: the sandbox's own process that guest processes are cloned from. It watches host descriptors for them, hears the
+//! broker's events, and sees guest processes end.
+
+use core::sync::atomic::Ordering;
+
+use litebox::platform::broker_protocol::{Event, EventKind, Op};
+use litebox::platform::north::north;
+use litebox::platform::{HostFd, System};
+use litebox::{Error, Result};
+use zerocopy::IntoBytes;
+
+use crate::LinuxHost;
+use crate::broker;
+use crate::call::{self, host_call, nr};
+use crate::files::{EPOLL_CTL_ADD, EpollEvent};
+use crate::sandbox::sandbox;
+
+/// Tokens of the supervisor's own descriptors; watches of the North count up from zero.
+const TOKEN_FIRST_PROCESS: u64 = u64::MAX;
+const TOKEN_EVENTS: u64 = u64::MAX - 1;
+const EPOLLIN: u32 = 1;
+/// Exit status when the sandbox itself broke.
+const OUR_FAILURE: i32 = 70;
+const MSG_DONTWAIT: usize = 0x40;
+/// Slot of the first guest process in the broker's numbering.
+const FIRST_PROCESS: u64 = 1;
+
+/// What runs in the first guest process; it must end in [`crate::enter_first`] or an exit.
+pub trait FirstProcess {
+    /// Never returns.
+    fn run(&self) -> !;
+}
+
+/// Host thread id of a process just cloned: written by the host during the clone.
+pub(crate) fn own_tid() -> i32 {
+    sandbox().first_tid.load(Ordering::Acquire)
+}
+
+fn watch(fd: i32, token: u64) -> Result<()> {
+    let mut event = EpollEvent { events: EPOLLIN, token };
+    // SAFETY: the host reads one event.
+    unsafe { host_call!(nr::EPOLL_CTL, sandbox().epoll.0, EPOLL_CTL_ADD, fd, &raw mut event) }.map(drop)
+}
+
+/// Clones the first guest process, serves the sandbox until it has ended, and ends with it.
+pub fn supervise(first: &impl FirstProcess) -> ! {
+    let code = serve(first).unwrap_or(OUR_FAILURE);
+    loop {
+        // SAFETY: ends the process, by the gadget: libc's own way out would be caught as a guest's call.
+        let _ = unsafe { host_call!(nr::EXIT_GROUP, code) };
+    }
+}
+
+fn serve(first: &impl FirstProcess) -> Result<i32> {
+    // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
+    const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 17;
+    let mut pidfd = -1i32;
+    let tid = sandbox().first_tid.as_ptr() as usize;
+    // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the id.
+    let child = unsafe { call::clone(FLAGS, 0, (&raw mut pidfd) as usize, tid) }?;
+    if child == 0 {
+        first.run()
+    }
+    broker::simple(Op::Register, FIRST_PROCESS, &[], Some(HostFd(pidfd)))?;
+    watch(pidfd, TOKEN_FIRST_PROCESS)?;
+    watch(sandbox().settings.events, TOKEN_EVENTS)?;
+    loop {
+        if wait_once()? {
+            return finish();
+        }
+    }
+}
+
+/// One round of events; `true` when the first process has ended.
+fn wait_once() -> Result<bool> {
+    const BATCH: usize = 16;
+    let mut events = [EpollEvent::default(); BATCH];
+    // SAFETY: the host writes at most BATCH events.
+    let count = match unsafe { host_call!(nr::EPOLL_WAIT, sandbox().epoll.0, events.as_mut_ptr(), BATCH, usize::MAX) } {
+        Err(Error::Interrupted) => 0,
+        other => other?,
+    };
+    let mut ended = false;
+    for event in events.iter().take(count).copied() {
+        match event.token {
+            TOKEN_FIRST_PROCESS => ended = true,
+            TOKEN_EVENTS => hear_broker()?,
+            token => north().host_ready(token, (event.events & 0xffff) as u16),
+        }
+    }
+    Ok(ended)
+}
+
+fn hear_broker() -> Result<()> {
+    let mut event = Event::default();
+    match broker::receive(sandbox().settings.events, event.as_mut_bytes(), MSG_DONTWAIT) {
+        Ok((len, _)) if len == size_of::<Event>() => {
+            if event.kind == EventKind::Signal as u32 {
+                north().outside_signal(i32::try_from(event.value).unwrap_or(0));
+            }
+            Ok(())
+        }
+        Err(Error::WouldBlock) => Ok(()),
+        // The broker is gone; without it there is nothing left to serve.
+        _ => Err(Error::BrokenPipe),
+    }
+}
+
+/// The first guest process ended: tells the broker how.
+fn finish() -> Result<i32> {
+    let sandbox = sandbox();
+    if sandbox.fatal.load(Ordering::Acquire) {
+        broker::simple(Op::Fatal, 0, b"", None)?;
+        return Ok(OUR_FAILURE);
+    }
+    if !sandbox.exit_announced.load(Ordering::Acquire) {
+        LinuxHost.report("the guest's process ended without the kernel's doing");
+        broker::simple(Op::Fatal, 0, b"", None)?;
+        return Ok(OUR_FAILURE);
+    }
+    let status = sandbox.exit_status.load(Ordering::Acquire);
+    broker::simple(Op::Exit, status as u32 as u64, &[], None)?;
+    Ok(0)
+}

@@ -1,0 +1,108 @@
+//! Entropy, diagnostics, and what the host told this process at its start.
+
+use core::fmt::Write;
+
+use litebox::platform::System;
+
+use crate::LinuxHost;
+use crate::call::{host_call, nr};
+use crate::sandbox::try_sandbox;
+
+/// Keys of the auxiliary vector that describe machine and host: AT_PAGESZ, AT_HWCAP, AT_CLKTCK, AT_HWCAP2, AT_RSEQ_*, AT_HWCAP3/4,
+/// AT_SYSINFO_EHDR, AT_MINSIGSTKSZ (getauxval(3)).
+pub(crate) const AUX_FOR_GUESTS: [u64; 10] = [6, 16, 17, 26, 27, 28, 29, 30, 33, 51];
+
+/// A short list of auxiliary entries, made before there is a heap.
+pub(crate) struct AuxVector {
+    entries: [(u64, u64); AUX_FOR_GUESTS.len()],
+    len: usize,
+}
+
+impl core::ops::Deref for AuxVector {
+    type Target = [(u64, u64)];
+    fn deref(&self) -> &Self::Target {
+        self.entries.get(..self.len).unwrap_or_default()
+    }
+}
+
+unsafe extern "C" {
+    fn getauxval(key: u64) -> u64;
+    static __executable_start: u8;
+    static etext: u8;
+}
+
+/// What the host said at the start of this process.
+pub(crate) fn read_aux_vector() -> AuxVector {
+    let mut vector = AuxVector { entries: [(0, 0); AUX_FOR_GUESTS.len()], len: 0 };
+    for (slot, key) in vector.entries.iter_mut().zip(AUX_FOR_GUESTS) {
+        // SAFETY: reads libc's copy of the vector; called at start-up, before any guest code.
+        *slot = (key, unsafe { getauxval(key) });
+    }
+    vector.len = AUX_FOR_GUESTS.len();
+    vector
+}
+
+/// Addresses of this program's code.
+pub(crate) fn image_span() -> (usize, usize) {
+    ((&raw const __executable_start) as usize, (&raw const etext) as usize)
+}
+
+/// A line of text without a heap; what does not fit is cut.
+pub(crate) struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; 512], len: 0 }
+    }
+    pub(crate) fn as_str(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        for byte in s.bytes() {
+            let Some(slot) = self.bytes.get_mut(self.len) else { break };
+            *slot = byte;
+            self.len += 1;
+        }
+        Ok(())
+    }
+}
+
+impl System for LinuxHost {
+    fn random(&self, buf: &mut [u8]) {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|r| !r.is_empty()) {
+            // SAFETY: the host writes at most the rest's length.
+            done += unsafe { host_call!(nr::GETRANDOM, rest.as_mut_ptr(), rest.len(), 0) }.unwrap_or(0);
+        }
+    }
+
+    fn report(&self, line: &str) {
+        let mut text = Line::new();
+        let _ = writeln!(text, "litebox: {line}");
+        // SAFETY: a valid buffer.
+        let _ = unsafe { host_call!(nr::WRITE, 2, text.bytes.as_ptr(), text.len) };
+    }
+
+    fn fatal(&self, reason: &str) -> ! {
+        const OUR_FAILURE: usize = 70;
+        self.report(reason);
+        if let Some(sandbox) = try_sandbox() {
+            sandbox.fatal.store(true, core::sync::atomic::Ordering::Release);
+        }
+        loop {
+            // SAFETY: ends the process.
+            let _ = unsafe { host_call!(nr::EXIT_GROUP, OUR_FAILURE) };
+        }
+    }
+
+    fn yield_now(&self) {
+        // SAFETY: no arguments.
+        let _ = unsafe { host_call!(nr::SCHED_YIELD) };
+    }
+}

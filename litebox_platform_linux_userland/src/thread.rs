@@ -1,0 +1,332 @@
+//! Guest threads: how they start, end, and are interrupted.
+
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+
+use litebox::platform::north::Registers;
+use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads};
+use litebox::{Error, Result};
+
+use crate::LinuxHost;
+use crate::call::{self, host_call, nr};
+use crate::clock::Timespec;
+use crate::entry::{SIGKICK, UserContext};
+use crate::sandbox::sandbox;
+use crate::stack::{self, ThreadBlock};
+
+/// Room kept below a frame for the first function of the thread.
+const LAUNCH_ROOM: usize = 512;
+/// Code segment, stack segment of 64-bit user code, as the host's frames hold them.
+const USER_SEGMENTS: u64 = 0x33 | (0x2b << 48);
+/// UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS.
+const CONTEXT_FLAGS: u64 = 7;
+
+/// Reads the FS base.
+pub(crate) fn read_fs() -> u64 {
+    let base: u64;
+    // SAFETY: FSGSBASE was checked at start; reading changes nothing.
+    unsafe { core::arch::asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+    base
+}
+
+/// Sets the FS base: kernel code does not use FS.
+pub(crate) fn write_fs(base: u64) {
+    // SAFETY: kernel code touches nothing through FS; the base is canonical (checked by the North).
+    unsafe { core::arch::asm!("wrfsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
+}
+
+fn read_gs() -> u64 {
+    let base: u64;
+    // SAFETY: as for FS.
+    unsafe { core::arch::asm!("rdgsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+    base
+}
+
+fn write_gs(base: u64) {
+    // SAFETY: as for FS.
+    unsafe { core::arch::asm!("wrgsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
+}
+
+/// GS leads to the thread's block while the kernel runs, and while guest code runs that never set its own.
+pub(crate) fn enter_kernel_gs(block: &mut ThreadBlock) {
+    let gs = read_gs();
+    if gs != block.this as u64 {
+        block.guest_gs = gs;
+        write_gs(block.this as u64);
+    }
+}
+
+/// Gives the guest the GS base it set, if it set one.
+pub(crate) fn leave_kernel_gs(block: &ThreadBlock) {
+    if block.guest_gs != 0 {
+        write_gs(block.guest_gs);
+    }
+}
+
+/// A signal frame made by hand on a new kernel stack.
+struct Frame {
+    /// Address of its ucontext; the return address lies below.
+    context: usize,
+}
+
+impl Frame {
+    fn build(slot: u32, regs: &Registers, fp: Option<&[u8]>) -> Self {
+        let (low, len) = stack::span(slot);
+        let fp_len = fp.map_or(0, <[u8]>::len);
+        let fp_at = (low + len - fp_len) & !63;
+        let context = (fp_at - size_of::<UserContext>() - 64) & !15;
+        let frame = UserContext {
+            flags: CONTEXT_FLAGS,
+            link: 0,
+            stack: [low as u64, 0, len as u64],
+            regs: *regs,
+            segments: USER_SEGMENTS,
+            error: 0,
+            trap: 0,
+            old_mask: 0,
+            cr2: 0,
+            fpstate: if fp_len == 0 { 0 } else { fp_at as u64 },
+            reserved: [0; 8],
+            mask: 0,
+        };
+        // SAFETY: both areas lie in the slot's stack, which nobody uses yet; `fp_len` is at most a few pages (a frame's own area).
+        unsafe {
+            if let Some(fp) = fp {
+                core::ptr::copy_nonoverlapping(fp.as_ptr(), fp_at as *mut u8, fp_len);
+            }
+            (context as *mut UserContext).write(frame);
+        }
+        Self { context }
+    }
+
+    /// Puts the first function and its argument below the frame; returns the stack pointer to start with.
+    fn launch_pad(&self) -> usize {
+        let sp = (self.context - LAUNCH_ROOM) & !15;
+        // SAFETY: below the frame in the same unused stack.
+        unsafe {
+            (sp as *mut usize).write(thread_main as *const () as usize);
+            (sp as *mut usize).add(1).write(self.context);
+        }
+        sp
+    }
+}
+
+fn fill_block(block: &mut ThreadBlock, spec: &ThreadSpec<'_>) {
+    block.north = spec.north;
+    block.host = spec.host;
+    block.waiter = spec.waiter;
+    block.guest_gs = spec.gs_base;
+    spec.host.process.store(block.process, Ordering::Relaxed);
+    spec.host.alive.store(1, Ordering::Relaxed);
+}
+
+/// First code of a guest thread, on its kernel stack, whatever FS is. The FS base of the guest was put into `link` by whoever built the frame.
+extern "C" fn thread_main(context: *mut UserContext) -> ! {
+    let Some(block) = stack::current() else { fatal("a guest thread started off its stack") };
+    // SAFETY: the frame built for this thread.
+    let fs = unsafe { core::mem::take(&mut (*context).link) };
+    write_gs(block.this as u64);
+    write_fs(fs);
+    if block.alive.load(Ordering::Acquire) > 1 {
+        block.tid.store(block.alive.load(Ordering::Acquire) as i32, Ordering::Relaxed);
+    }
+    if set_alternate_stack(block.slot).is_err() || crate::interception::arm().is_err() {
+        fatal("the host refused a guest thread its signal stack or interception");
+    }
+    // SAFETY: set by `fill_block`.
+    let host = unsafe { &*block.host };
+    host.kick_handle.store(create_kick_timer(block.tid.load(Ordering::Relaxed)), Ordering::Release);
+    // SAFETY: the frame is complete, its return address is the word below the context.
+    unsafe { call::start_guest(context as usize, context as usize - 8) }
+}
+
+fn fatal(reason: &str) -> ! {
+    litebox::platform::System::fatal(&LinuxHost, reason)
+}
+
+fn set_alternate_stack(slot: u32) -> Result<()> {
+    let (low, len) = stack::span(slot);
+    let alt = [low, 0, len];
+    // SAFETY: the slot's stack is this thread's alone.
+    unsafe { host_call!(nr::SIGALTSTACK, alt.as_ptr(), 0) }.map(drop)
+}
+
+/// struct sigevent of the host.
+#[repr(C)]
+struct SigEvent {
+    value: u64,
+    signal: i32,
+    notify: i32,
+    tid: i32,
+    pad: [i32; 11],
+}
+
+const NOTIFY_SIGNAL: i32 = 0;
+const NOTIFY_THREAD: i32 = 4;
+const CLOCK_MONOTONIC: i32 = 1;
+const CLOCK_PROCESS_CPU: i32 = 2;
+
+fn create_timer(clock: i32, notify: i32, tid: i32) -> Result<i32> {
+    let event = SigEvent { value: 0, signal: SIGKICK, notify, tid, pad: [0; 11] };
+    let mut id = 0i32;
+    // SAFETY: the host reads the event and writes the id.
+    unsafe { host_call!(nr::TIMER_CREATE, clock, &raw const event, &raw mut id) }?;
+    Ok(id)
+}
+
+/// A timer that interrupts thread `tid`; the handle is its id + 1, or -1 when the host has no more timers: that thread is
+/// interrupted only at its next call.
+fn create_kick_timer(tid: i32) -> i32 {
+    create_timer(CLOCK_MONOTONIC, NOTIFY_THREAD, tid).map_or(-1, |id| id + 1)
+}
+
+/// Arms a timer; zero disarms.
+fn set_timer(id: i32, absolute: bool, at: Duration) -> Result<()> {
+    let setting = [Timespec::default(), Timespec::from_duration(at)];
+    // SAFETY: the host reads the setting.
+    unsafe { host_call!(nr::TIMER_SETTIME, id, usize::from(absolute), setting.as_ptr(), 0) }.map(drop)
+}
+
+/// Turns the calling host process, a fresh clone of the supervisor, into guest code: never returns.
+pub fn enter_first(spec: &ThreadSpec<'_>) -> ! {
+    const FIRST_PROCESS: u32 = 1;
+    let Ok((slot, block)) = stack::allocate(FIRST_PROCESS) else { fatal("no memory for the first kernel stack") };
+    fill_block(block, spec);
+    block.tid.store(crate::supervisor::own_tid(), Ordering::Relaxed);
+    let frame = Frame::build(slot, spec.regs, spec.fp);
+    // SAFETY: the frame just built.
+    unsafe { (*(frame.context as *mut UserContext)).link = spec.fs_base };
+    let sp = frame.launch_pad();
+    // SAFETY: `sp` holds the function and its argument; the old stack is not used again.
+    unsafe {
+        core::arch::asm!("mov rsp, {sp}", "xor ebp, ebp", "pop rax", "pop rdi", "call rax", "ud2", sp = in(reg) sp, options(noreturn))
+    }
+}
+
+impl Threads for LinuxHost {
+    fn spawn_thread(&self, spec: &ThreadSpec<'_>) -> Result<()> {
+        // VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, PARENT_SETTID, CHILD_CLEARTID, CHILD_SETTID
+        const FLAGS: usize = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000 | 0x10_0000 | 0x20_0000 | 0x100_0000;
+        let process = stack::current().map_or(0, |b| b.process);
+        let (slot, block) = stack::allocate(process)?;
+        fill_block(block, spec);
+        let frame = Frame::build(slot, spec.regs, spec.fp);
+        // SAFETY: the frame just built.
+        unsafe { (*(frame.context as *mut UserContext)).link = spec.fs_base };
+        let sp = frame.launch_pad();
+        let (parent_tid, child_tid) = (block.tid.as_ptr() as usize, block.alive.as_ptr() as usize);
+        // SAFETY: the stack is the new thread's own and holds its first function.
+        unsafe { call::clone(FLAGS, sp, parent_tid, child_tid) }.map(drop).map_err(|_| {
+            stack::give_back(slot);
+            Error::WouldBlock
+        })
+    }
+
+    fn exit_thread(&self) -> ! {
+        if let Some(block) = stack::current() {
+            // SAFETY: set by `fill_block`; the thread object lives until its last reference goes, after this.
+            let host = unsafe { &*block.host };
+            let handle = host.kick_handle.swap(0, Ordering::AcqRel);
+            if handle > 0 {
+                // SAFETY: no pointers.
+                let _ = unsafe { host_call!(nr::TIMER_DELETE, handle - 1) };
+            }
+            host.alive.store(0, Ordering::Release);
+            litebox::platform::Futex::futex_wake(&LinuxHost, &host.alive, u32::MAX >> 1);
+            stack::leave(block);
+        }
+        loop {
+            // SAFETY: ends the thread.
+            let _ = unsafe { host_call!(nr::EXIT, 0) };
+        }
+    }
+
+    fn exit_process(&self, wait_status: i32) -> ! {
+        let sandbox = sandbox();
+        sandbox.exit_status.store(wait_status, Ordering::Release);
+        sandbox.exit_announced.store(true, Ordering::Release);
+        loop {
+            // SAFETY: ends the process.
+            let _ = unsafe { host_call!(nr::EXIT_GROUP, 0) };
+        }
+    }
+
+    fn kick(&self, thread: &HostThread) {
+        let own = stack::current().map_or(0, |b| b.process);
+        let process = thread.process.load(Ordering::Relaxed);
+        if process != own {
+            crate::broker::kick(process);
+            return;
+        }
+        let handle = thread.kick_handle.load(Ordering::Acquire);
+        if handle > 0 {
+            let _ = set_timer(handle - 1, false, Duration::from_nanos(1));
+        }
+    }
+
+    fn current_north(&self) -> *const () {
+        stack::current().map_or(core::ptr::null(), |b| b.north)
+    }
+
+    fn fs_base(&self) -> u64 {
+        read_fs()
+    }
+    fn set_fs_base(&self, base: u64) {
+        write_fs(base);
+    }
+    fn gs_base(&self) -> u64 {
+        stack::current().map_or(0, |b| b.guest_gs)
+    }
+    fn set_gs_base(&self, base: u64) {
+        if let Some(block) = stack::current() {
+            block.guest_gs = base;
+        }
+    }
+
+    fn set_alarm(&self, clock: AlarmClock, deadline: Option<Duration>) {
+        let process = stack::current().map_or(0, |b| b.process);
+        let mut alarms = sandbox().alarms.lock();
+        let timers = alarms.entry(process).or_default();
+        let (slot, host_clock) = match clock {
+            AlarmClock::Monotonic => (&mut timers.0, CLOCK_MONOTONIC),
+            AlarmClock::ProcessCpu => (&mut timers.1, CLOCK_PROCESS_CPU),
+        };
+        let id = match *slot {
+            Some(id) => id,
+            None => match create_timer(host_clock, NOTIFY_SIGNAL, 0) {
+                Ok(id) => *slot.insert(id),
+                Err(_) => return,
+            },
+        };
+        let at = deadline.map_or(Duration::ZERO, |d| d.max(Duration::from_nanos(1)));
+        let _ = set_timer(id, true, at);
+    }
+
+    fn rseq(&self, addr: usize, len: u32, flags: i32, signature: u32) -> Result<()> {
+        // SAFETY: the host checks the guest's address and only ever writes that area.
+        unsafe { host_call!(nr::RSEQ, addr, len, flags, signature) }.map(drop)
+    }
+
+    fn aux_vector(&self, out: &mut [(u64, u64)]) -> usize {
+        let entries = sandbox().aux.iter().filter(|(key, _)| crate::system::AUX_FOR_GUESTS.contains(key));
+        out.iter_mut().zip(entries).map(|(to, from)| *to = *from).count()
+    }
+
+    fn affinity(&self, out: &mut [u8]) -> usize {
+        // SAFETY: the host writes at most the buffer's length.
+        unsafe { host_call!(nr::SCHED_GETAFFINITY, 0, out.len() & !7, out.as_mut_ptr()) }.unwrap_or(0)
+    }
+
+    fn cpu_usage(&self, thread_only: bool) -> (Duration, Duration) {
+        const RUSAGE_THREAD: usize = 1;
+        let mut usage = [0u64; 18];
+        let who = if thread_only { RUSAGE_THREAD } else { 0 };
+        // SAFETY: the host writes one struct rusage of 144 bytes.
+        let _ = unsafe { host_call!(nr::GETRUSAGE, who, usage.as_mut_ptr()) };
+        let time = |i: usize| Duration::from_secs(usage[i]) + Duration::from_micros(usage[i + 1]);
+        (time(0), time(2))
+    }
+}
+
+/// Timers of a process's alarms: (monotonic, CPU time), made when first used.
+pub(crate) type Alarms = (Option<i32>, Option<i32>);

@@ -1,0 +1,191 @@
+//! Guest memory with fault recovery.
+//!
+//! The instructions that touch guest memory lie in ranges that the fault handler knows ([`fault_exit`]); a fault there continues at
+//! the range's exit instead of ending the sandbox. In copies `rcx` counts the bytes left, so the exit knows how far it got.
+
+use core::arch::global_asm;
+
+use litebox::platform::{AtomicOp, UserAccess};
+use litebox::{Error, Result};
+
+use crate::LinuxHost;
+use crate::sandbox::sandbox;
+
+global_asm!(
+    ".section .text.litebox_user, \"ax\", @progbits",
+    // usize litebox_user_copy(dst, src, len): returns the bytes left.
+    ".globl litebox_user_copy",
+    ".type litebox_user_copy, @function",
+    "litebox_user_copy:",
+    "mov rcx, rdx",
+    "cmp rdx, 8",
+    "jne 3f",
+    ".globl litebox_user_word",
+    "litebox_user_word:",
+    "mov rax, [rsi]",
+    "mov [rdi], rax",
+    ".globl litebox_user_word_end",
+    "litebox_user_word_end:",
+    "xor eax, eax",
+    "ret",
+    ".globl litebox_user_copy_slow",
+    "litebox_user_copy_slow:",
+    "3:",
+    ".globl litebox_user_bytes",
+    "litebox_user_bytes:",
+    "rep movsb",
+    ".globl litebox_user_bytes_end",
+    "litebox_user_bytes_end:",
+    "mov rax, rcx",
+    "ret",
+    // usize litebox_user_zero(dst, len): returns the bytes left.
+    ".globl litebox_user_zero",
+    ".type litebox_user_zero, @function",
+    "litebox_user_zero:",
+    "mov rcx, rsi",
+    "xor eax, eax",
+    ".globl litebox_user_fill",
+    "litebox_user_fill:",
+    "rep stosb",
+    ".globl litebox_user_fill_end",
+    "litebox_user_fill_end:",
+    "mov rax, rcx",
+    "ret",
+    // u64 litebox_user_atomic(addr, kind, operand, expected): value before; all ones in rdx's place (high half) on a fault.
+    // kind: 0 load, 1 swap, 2 add, 3 compare-exchange
+    ".globl litebox_user_atomic",
+    ".type litebox_user_atomic, @function",
+    "litebox_user_atomic:",
+    "mov eax, ecx",
+    "cmp esi, 1",
+    "je 5f",
+    "cmp esi, 2",
+    "je 6f",
+    "cmp esi, 3",
+    "je 7f",
+    ".globl litebox_user_atomic_access",
+    "litebox_user_atomic_access:",
+    "mov eax, [rdi]",
+    "ret",
+    "5:",
+    "xchg [rdi], edx",
+    "mov eax, edx",
+    "ret",
+    "6:",
+    "lock xadd [rdi], edx",
+    "mov eax, edx",
+    "ret",
+    "7:",
+    "lock cmpxchg [rdi], edx",
+    "mov eax, eax",
+    "ret",
+    ".globl litebox_user_atomic_fault",
+    "litebox_user_atomic_fault:",
+    "mov rax, -1",
+    "ret",
+    ".text",
+);
+
+unsafe extern "C" {
+    fn litebox_user_copy(dst: usize, src: usize, len: usize) -> usize;
+    fn litebox_user_zero(dst: usize, len: usize) -> usize;
+    fn litebox_user_atomic(addr: usize, kind: u32, operand: u32, expected: u32) -> u64;
+    static litebox_user_word: u8;
+    static litebox_user_word_end: u8;
+    static litebox_user_copy_slow: u8;
+    static litebox_user_bytes: u8;
+    static litebox_user_bytes_end: u8;
+    static litebox_user_fill: u8;
+    static litebox_user_fill_end: u8;
+    static litebox_user_atomic_access: u8;
+    static litebox_user_atomic_fault: u8;
+}
+
+/// Where execution continues after a fault at `rip` of kernel code that was touching guest memory; `None`: it was not.
+pub(crate) fn fault_exit(rip: usize) -> Option<usize> {
+    let within = |start: *const u8, end: *const u8| (start as usize..end as usize).contains(&rip);
+    if within(&raw const litebox_user_word, &raw const litebox_user_word_end) {
+        // Byte by byte it will fault again, at the very byte.
+        return Some((&raw const litebox_user_copy_slow) as usize);
+    }
+    if within(&raw const litebox_user_bytes, &raw const litebox_user_bytes_end) {
+        return Some((&raw const litebox_user_bytes_end) as usize);
+    }
+    if within(&raw const litebox_user_fill, &raw const litebox_user_fill_end) {
+        return Some((&raw const litebox_user_fill_end) as usize);
+    }
+    if within(&raw const litebox_user_atomic_access, &raw const litebox_user_atomic_fault) {
+        return Some((&raw const litebox_user_atomic_fault) as usize);
+    }
+    None
+}
+
+fn in_user_space(addr: usize, len: usize) -> bool {
+    let layout = &sandbox().layout;
+    let Some(end) = addr.checked_add(len) else { return false };
+    let within = |span: (usize, usize)| addr >= span.0 && end <= span.1;
+    within(layout.user) || within(layout.vdso)
+}
+
+impl UserAccess for LinuxHost {
+    unsafe fn copy_from_user(&self, dst: *mut u8, src: usize, len: usize) -> usize {
+        if !in_user_space(src, len) {
+            return 0;
+        }
+        // SAFETY: `dst` is valid (the caller's promise); faults on the guest side are recovered.
+        len - unsafe { litebox_user_copy(dst as usize, src, len) }
+    }
+
+    unsafe fn copy_to_user(&self, dst: usize, src: *const u8, len: usize) -> usize {
+        if !in_user_space(dst, len) {
+            return 0;
+        }
+        // SAFETY: `src` is valid (the caller's promise); faults on the guest side are recovered.
+        len - unsafe { litebox_user_copy(dst, src as usize, len) }
+    }
+
+    fn zero_user(&self, dst: usize, len: usize) -> usize {
+        if !in_user_space(dst, len) {
+            return 0;
+        }
+        // SAFETY: only guest memory is written; faults are recovered.
+        len - unsafe { litebox_user_zero(dst, len) }
+    }
+
+    fn user_atomic_u32(&self, addr: usize, op: AtomicOp) -> Result<u32> {
+        if addr % 4 != 0 {
+            return Err(Error::Invalid);
+        }
+        if !in_user_space(addr, 4) {
+            return Err(Error::Fault);
+        }
+        let access = |kind: u32, operand: u32, expected: u32| -> Result<u32> {
+            // SAFETY: an aligned word of guest memory; faults are recovered.
+            let before = unsafe { litebox_user_atomic(addr, kind, operand, expected) };
+            u32::try_from(before).map_err(|_| Error::Fault)
+        };
+        let update = |f: &dyn Fn(u32) -> u32| -> Result<u32> {
+            let mut seen = access(0, 0, 0)?;
+            loop {
+                let before = access(3, f(seen), seen)?;
+                if before == seen {
+                    return Ok(before);
+                }
+                seen = before;
+            }
+        };
+        match op {
+            AtomicOp::Load => access(0, 0, 0),
+            AtomicOp::Swap(v) => access(1, v, 0),
+            AtomicOp::Add(v) => access(2, v, 0),
+            AtomicOp::CompareExchange { expected, new } => access(3, new, expected),
+            AtomicOp::Or(v) => update(&|w| w | v),
+            AtomicOp::And(v) => update(&|w| w & v),
+            AtomicOp::Xor(v) => update(&|w| w ^ v),
+        }
+    }
+
+    fn is_user_range(&self, addr: usize, len: usize) -> bool {
+        in_user_space(addr, len)
+    }
+}

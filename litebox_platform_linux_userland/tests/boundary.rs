@@ -1,0 +1,379 @@
+//! The whole way of a guest without a Linux around it: the broker starts this program again as a supervisor, which clones a guest process
+//! whose few instructions call the smallest possible North. What the host refuses must end the sandbox with one line.
+//!
+//! Each case runs as a process of its own (`boundary case NAME`), whose output and status are compared.
+
+use std::alloc::System;
+use std::arch::global_asm;
+use std::ffi::CString;
+use std::io::Read;
+use std::os::fd::FromRawFd;
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use litebox::event::Waiter;
+use litebox::platform::broker_protocol::start_fd;
+use litebox::platform::north::{Fault, GuestFrame, North, Registers};
+use litebox::platform::{Backing, HostFd, HostThread, Prot, ThreadSpec, host};
+use litebox_platform_linux_userland::heap::Allocator;
+use litebox_platform_linux_userland::interception::Interception;
+use litebox_platform_linux_userland::{FirstProcess, Settings, call, enter_first, start, supervise};
+
+#[global_allocator]
+static ALLOCATOR: Allocator<System> = Allocator(System);
+
+/// Where guest code and its stack lie.
+const CODE: usize = 0x40_0000;
+const CODE_LEN: usize = 0x1000;
+const STACK: usize = 0x50_0000;
+const STACK_LEN: usize = 0x1_0000;
+
+// Guest code, position-independent; r15 holds the gadget's address.
+global_asm!(
+    ".section .rodata.guest, \"a\", @progbits",
+    ".globl guest_hello",
+    "guest_hello:",
+    "mov eax, 1",
+    "mov edi, 1",
+    "lea rsi, [rip + 2f]",
+    "mov edx, 6",
+    "syscall",
+    "mov edi, eax",
+    "mov eax, 60",
+    "syscall",
+    "2: .ascii \"hello\\n\"",
+    // Every register a call preserves has a value; the exit status is the number of those that changed.
+    ".globl guest_registers",
+    "guest_registers:",
+    "mov rbx, 0x1111111111111111",
+    "mov rbp, 0x2222222222222222",
+    "mov r12, 0x3333333333333333",
+    "mov r13, 0x4444444444444444",
+    "movq xmm0, rbx",
+    "movq xmm15, rbp",
+    "mov [rsp - 8], rbx",
+    "mov [rsp - 128], r12",
+    "mov eax, 39",
+    "lea r14, [rip + 3f]",
+    "syscall",
+    "3:",
+    "xor edi, edi",
+    "cmp rcx, r14",
+    "setne dil",
+    "mov rdx, 0x1111111111111111",
+    "cmp rbx, rdx",
+    "setne al",
+    "movzx eax, al",
+    "add edi, eax",
+    "movq rsi, xmm0",
+    "cmp rsi, rdx",
+    "setne al",
+    "add edi, eax",
+    "cmp [rsp - 8], rdx",
+    "setne al",
+    "add edi, eax",
+    "mov rdx, 0x2222222222222222",
+    "cmp rbp, rdx",
+    "setne al",
+    "add edi, eax",
+    "movq rsi, xmm15",
+    "cmp rsi, rdx",
+    "setne al",
+    "add edi, eax",
+    "mov rdx, 0x3333333333333333",
+    "cmp [rsp - 128], rdx",
+    "setne al",
+    "add edi, eax",
+    "cmp r12, rdx",
+    "setne al",
+    "add edi, eax",
+    "mov eax, 60",
+    "syscall",
+    // Reads address 8.
+    ".globl guest_fault",
+    "guest_fault:",
+    "mov rax, [8]",
+    "ud2",
+    // A bad pointer: the call answers EFAULT (14), which is the exit status.
+    ".globl guest_bad_pointer",
+    "guest_bad_pointer:",
+    "mov eax, 1",
+    "mov edi, 1",
+    "mov esi, 64",
+    "mov edx, 6",
+    "syscall",
+    "neg eax",
+    "mov edi, eax",
+    "mov eax, 60",
+    "syscall",
+    // Runs for ever until the alarm the North set interrupts it.
+    ".globl guest_spin",
+    "guest_spin:",
+    "mov eax, 37",
+    "syscall",
+    "4: jmp 4b",
+    // Starts a thread (its entry is the next instruction with rbx = 1) that ends the process.
+    ".globl guest_thread",
+    "guest_thread:",
+    "xor ebx, ebx",
+    "mov eax, 56",
+    "syscall",
+    "test ebx, ebx",
+    "jnz 6f",
+    "5: mov eax, 24",
+    "syscall",
+    "jmp 5b",
+    "6: mov edi, 9",
+    "mov eax, 60",
+    "syscall",
+    // Behaves as if it had taken over the kernel: calls the host's socket, i386 entry, and mount through the gadget.
+    ".globl guest_socket",
+    "guest_socket:",
+    "mov eax, 41",
+    "mov edi, 2",
+    "mov esi, 1",
+    "xor edx, edx",
+    "call r15",
+    "ud2",
+    ".globl guest_tiocsti",
+    "guest_tiocsti:",
+    "mov eax, 16",
+    "mov edi, 0",
+    "mov esi, 0x5412",
+    "mov rdx, rsp",
+    "call r15",
+    "ud2",
+    ".globl guest_x32",
+    "guest_x32:",
+    "mov eax, 0x40000001",
+    "call r15",
+    "ud2",
+    ".globl guest_end",
+    "guest_end:",
+    ".text",
+);
+
+unsafe extern "C" {
+    static guest_hello: u8;
+    static guest_registers: u8;
+    static guest_fault: u8;
+    static guest_bad_pointer: u8;
+    static guest_spin: u8;
+    static guest_thread: u8;
+    static guest_socket: u8;
+    static guest_tiocsti: u8;
+    static guest_x32: u8;
+    static guest_end: u8;
+}
+
+/// A case: its guest code, and what it must print and return.
+struct Case {
+    name: &'static str,
+    code: *const u8,
+    output: &'static str,
+    error: &'static str,
+    status: i32,
+}
+
+fn cases() -> Vec<Case> {
+    let case = |name, code, output, error, status| Case { name, code, output, error, status };
+    vec![
+        case("hello", &raw const guest_hello, "hello\n", "", 6),
+        case("registers", &raw const guest_registers, "", "", 0),
+        case("fault", &raw const guest_fault, "", "", 128 + 11),
+        case("bad_pointer", &raw const guest_bad_pointer, "", "", 14),
+        case("spin", &raw const guest_spin, "", "", 128 + 14),
+        case("thread", &raw const guest_thread, "", "", 9),
+        case("socket", &raw const guest_socket, "", "litebox: refused host call socket (41, x86_64)", 159),
+        case("tiocsti", &raw const guest_tiocsti, "", "litebox: refused host call ioctl (16, x86_64)", 159),
+        case("x32", &raw const guest_x32, "", "litebox: refused host call write (1, x32)", 159),
+    ]
+}
+
+struct Thread {
+    host: HostThread,
+    waiter: Waiter,
+}
+
+/// write, getpid, exit; sched_yield, alarm and clone with meanings of their own.
+struct TinyNorth;
+
+litebox::register_north!(TinyNorth);
+
+static ALARMED: AtomicU32 = AtomicU32::new(0);
+
+fn new_thread() -> &'static Thread {
+    Box::leak(Box::new(Thread { host: HostThread::default(), waiter: Waiter::default() }))
+}
+
+impl North for TinyNorth {
+    fn syscall(&self, frame: &mut GuestFrame<'_>) {
+        let r = &mut *frame.regs;
+        let (a, b, c) = (r.rdi as usize, r.rsi as usize, r.rdx as usize);
+        r.rax = match r.rax {
+            1 => {
+                let mut bytes = vec![0u8; c];
+                // SAFETY: the buffer has `c` bytes.
+                if unsafe { host().copy_from_user(bytes.as_mut_ptr(), b, c) } < c {
+                    14u64.wrapping_neg()
+                } else {
+                    // SAFETY: the buffer is valid.
+                    unsafe { host().host_write(HostFd(a as i32), bytes.as_ptr() as usize, c) }.unwrap_or(0) as u64
+                }
+            }
+            24 => {
+                host().yield_now();
+                0
+            }
+            37 => {
+                ALARMED.store(1, Ordering::Relaxed);
+                let soon = host().now(litebox::platform::ClockId::Monotonic) + Duration::from_millis(20);
+                host().set_alarm(litebox::platform::AlarmClock::Monotonic, Some(soon));
+                0
+            }
+            39 => 1,
+            56 => {
+                let mut regs = *r;
+                regs.rbx = 1;
+                regs.rsp -= 4096;
+                let thread = new_thread();
+                let spec = ThreadSpec {
+                    north: core::ptr::from_ref(thread).cast(),
+                    host: &thread.host,
+                    waiter: &thread.waiter,
+                    regs: &regs,
+                    fp: frame.fp.as_deref(),
+                    fs_base: 0,
+                    gs_base: 0,
+                };
+                host().spawn_thread(&spec).map_or(11u64.wrapping_neg(), |()| 0)
+            }
+            60 => host().exit_process((a as i32 & 0xff) << 8),
+            _ => 38u64.wrapping_neg(),
+        };
+    }
+    fn fault(&self, _frame: &mut GuestFrame<'_>, fault: Fault) {
+        host().exit_process(if fault.addr == 8 { 11 } else { 4 })
+    }
+    fn kicked(&self, _frame: &mut GuestFrame<'_>) {
+        // SAFETY: the thread object that was given to the host.
+        let thread = unsafe { &*host().current_north().cast::<Thread>() };
+        thread.waiter.clear_interrupt();
+        if ALARMED.load(Ordering::Relaxed) == 1 {
+            host().exit_process(14);
+        }
+    }
+    fn resolve_fault(&self, _addr: usize, _write: bool) -> bool {
+        false
+    }
+    fn host_ready(&self, _token: u64, _events: u16) {}
+    fn outside_signal(&self, _signal: i32) {}
+}
+
+/// The guest process: maps the case's code and goes there.
+struct Guest(Case);
+
+impl FirstProcess for Guest {
+    fn run(&self) -> ! {
+        let rwx = Prot::READ | Prot::WRITE | Prot::EXEC;
+        let rw = Prot::READ | Prot::WRITE;
+        host().map(CODE, CODE_LEN, rwx, false, Backing::Anonymous, false, false).expect("code");
+        host().map(STACK, STACK_LEN, rw, false, Backing::Anonymous, false, false).expect("stack");
+        let len = (&raw const guest_end) as usize - self.0.code as usize;
+        // SAFETY: the code lies in this program up to `guest_end`.
+        assert_eq!(unsafe { host().copy_to_user(CODE, self.0.code, len.min(CODE_LEN)) }, len.min(CODE_LEN));
+        let regs = Registers {
+            rip: CODE as u64,
+            rsp: (STACK + STACK_LEN) as u64,
+            r15: call::gadget() as u64,
+            eflags: 0x202,
+            ..Registers::default()
+        };
+        let thread = new_thread();
+        enter_first(&ThreadSpec {
+            north: core::ptr::from_ref(thread).cast(),
+            host: &thread.host,
+            waiter: &thread.waiter,
+            regs: &regs,
+            fp: None,
+            fs_base: 0,
+            gs_base: 0,
+        })
+    }
+}
+
+fn supervisor() -> ! {
+    // SAFETY: the broker leaves the configuration there and nobody else uses it.
+    let mut config = unsafe { std::fs::File::from_raw_fd(start_fd::CONFIG) };
+    let mut text = String::new();
+    config.read_to_string(&mut text).expect("configuration");
+    drop(config);
+    let (name, interception) = text.split_once(' ').expect("configuration");
+    let case = cases().into_iter().find(|c| c.name == name).expect("a known case");
+    let interception = if interception == "seccomp" { Interception::Seccomp } else { Interception::Sud };
+    let settings =
+        Settings { arena_size: 64 << 20, interception, broker: start_fd::REQUESTS, events: start_fd::EVENTS };
+    if let Err(e) = start(settings) {
+        eprintln!("litebox: {}: {:?}", e.what, e.error);
+        std::process::exit(125);
+    }
+    supervise(&Guest(case))
+}
+
+fn run_case(name: &str, interception: &str, namespaces: bool) -> u8 {
+    let arguments = ["boundary", "--litebox-sandbox"].map(|a| CString::new(a).expect("no zero byte")).to_vec();
+    let mut launch = litebox_broker::Launch::new(arguments);
+    launch.config = format!("{name} {interception}").into_bytes();
+    launch.timeout = Some(Duration::from_secs(10));
+    launch.no_namespaces = !namespaces;
+    launch.kick_signal = 62;
+    litebox_broker::run(launch).status
+}
+
+fn check_all() -> bool {
+    let mut good = true;
+    let this = std::env::current_exe().expect("own path");
+    for case in cases() {
+        for interception in ["sud", "seccomp"] {
+            for namespaces in ["with", "without"] {
+                let output = Command::new(&this)
+                    .args(["case", case.name, interception, namespaces])
+                    .output()
+                    .expect("running a case");
+                let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+                let fine = out == case.output
+                    && output.status.code() == Some(case.status)
+                    && if case.error.is_empty() { err.is_empty() } else { err.starts_with(case.error) };
+                good &= fine;
+                let verdict = if fine { "ok" } else { "FAILED" };
+                println!("{} ({interception}, {namespaces} namespaces): {verdict}", case.name);
+                if !fine {
+                    println!(
+                        "  status {:?}, wanted {}\n  stdout {out:?}\n  stderr {err:?}",
+                        output.status, case.status
+                    );
+                }
+            }
+        }
+    }
+    good
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    match words.as_slice() {
+        ["--litebox-sandbox"] => supervisor(),
+        ["case", name, interception, namespaces] => ExitCode::from(run_case(name, interception, *namespaces == "with")),
+        // What cargo-nextest asks of a test program.
+        words if words.contains(&"--list") => {
+            if !words.contains(&"--ignored") {
+                println!("boundary: test");
+            }
+            ExitCode::SUCCESS
+        }
+        _ if check_all() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
