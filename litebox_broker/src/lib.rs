@@ -1,1 +1,22 @@
-//! The trusted process.
+//! The trusted process of a sandbox: it starts the sandbox, serves its requests, watches its limits and reports its end.
+//!
+//! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
+//! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
+//! - [`session`] serves requests: [`message`] takes them apart, [`beneath`] resolves paths, [`lookup`] reads, [`change`] writes.
+//! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it.
+
+pub mod beneath;
+pub mod change;
+pub mod confine;
+pub mod host_calls;
+pub mod launch;
+pub mod lookup;
+pub mod message;
+pub mod process;
+pub mod server;
+pub mod session;
+
+pub use litebox::platform::broker_protocol as protocol;
+
+pub use beneath::{Access, Grant};
+pub use launch::{Launch, Outcome, run};

@@ -1,0 +1,209 @@
+//! Grants, and how a path of the sandbox is resolved beneath one.
+//!
+//! Every component is checked before the host sees it: no `..`, no `.`, no empty one, no zero byte. The host then resolves
+//! the directory part with `RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS`, or, where it has no openat2(2), one
+//! component at a time with `O_NOFOLLOW`, which can leave a tree no more than the former. The last component is never followed: it
+//! is used as one name in its opened directory.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use litebox::platform::broker_protocol::{MAX_NAME, MAX_PATH, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+/// Result of an operation on the host.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// What a sandbox may do beneath a grant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Read.
+    ReadOnly,
+    /// Read and change.
+    ReadWrite,
+    /// Read; the sandbox keeps its changes to itself.
+    CopyOnWrite,
+}
+
+/// A directory tree, or one file, that the user gave to the sandbox.
+#[derive(Debug)]
+pub struct Grant {
+    root: OwnedFd,
+    file: Option<Vec<u8>>,
+    dev: u64,
+    /// What may be done.
+    pub access: Access,
+    /// Nobody changes the tree while the sandbox runs.
+    pub image: bool,
+}
+
+impl Grant {
+    /// The tree below the directory `root`.
+    pub fn directory(root: OwnedFd, access: Access, image: bool) -> Result<Self> {
+        let stat = rustix::fs::fstat(&root)?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
+            return Err(Errno::NOTDIR);
+        }
+        refuse_kernel_file_system(root.as_fd())?;
+        Ok(Self { root, file: None, dev: stat.st_dev, access, image })
+    }
+    /// The one file `name` in the directory `parent`: the empty path names it, and no other path exists.
+    pub fn file(parent: OwnedFd, name: &[u8], access: Access, image: bool) -> Result<Self> {
+        check_name(name)?;
+        let mut grant = Self::directory(parent, access, image)?;
+        grant.file = Some(name.to_vec());
+        Ok(grant)
+    }
+
+    /// The directory that `path` names, opened `O_PATH`.
+    pub fn open_directory(&self, path: &[u8]) -> Result<OwnedFd> {
+        if self.file.is_some() {
+            return Err(Errno::NOTDIR);
+        }
+        check_path(path)?;
+        self.directory_at(path)
+    }
+
+    fn directory_at(&self, path: &[u8]) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = if path.is_empty() { b".".as_slice() } else { path };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+        let opened = match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+            // No such call, or a filter around us that does not know it.
+            Err(Errno::NOSYS | Errno::PERM) => self.directory_by_steps(path, flags)?,
+            other => other?,
+        };
+        self.refuse_foreign(opened.as_fd())?;
+        Ok(opened)
+    }
+
+    fn directory_by_steps(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+        let mut here = rustix::fs::openat(&self.root, ".", flags, Mode::empty())?;
+        for name in path.split(|&b| b == b'/').filter(|n| *n != b".") {
+            here = rustix::fs::openat(&here, name, flags, Mode::empty())?;
+        }
+        Ok(here)
+    }
+
+    /// The directory that holds `path`, and its last component.
+    pub fn locate<'p>(&'p self, path: &'p [u8]) -> Result<(Dir<'p>, &'p [u8])> {
+        check_path(path)?;
+        match (&self.file, path.is_empty()) {
+            (Some(name), true) => return Ok((Dir::Root(self.root.as_fd()), name)),
+            (Some(_), false) => return Err(Errno::NOTDIR),
+            (None, true) => return Ok((Dir::Root(self.root.as_fd()), b".")),
+            (None, false) => {}
+        }
+        match path.iter().rposition(|&b| b == b'/') {
+            None => Ok((Dir::Root(self.root.as_fd()), path)),
+            Some(at) => Ok((Dir::Opened(self.directory_at(&path[..at])?), &path[at + 1..])),
+        }
+    }
+
+    /// As [`Grant::locate`], for an operation that changes a name: the grant must be writable, and its root has no name.
+    pub fn locate_for_change<'p>(&'p self, path: &'p [u8]) -> Result<(Dir<'p>, &'p [u8])> {
+        self.writable()?;
+        if path.is_empty() {
+            return Err(Errno::BUSY);
+        }
+        self.locate(path)
+    }
+
+    /// `EROFS` unless the sandbox may change the tree.
+    pub fn writable(&self) -> Result<()> {
+        if self.access == Access::ReadWrite { Ok(()) } else { Err(Errno::ROFS) }
+    }
+
+    /// Refuses what lies in /proc, /sys and the like when such a file system is mounted beneath the grant: its files are not
+    /// files of the user but switches of the kernel.
+    pub fn refuse_foreign(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        if rustix::fs::fstat(fd)?.st_dev == self.dev { Ok(()) } else { refuse_kernel_file_system(fd) }
+    }
+}
+
+/// An opened directory.
+pub enum Dir<'a> {
+    /// The root of the grant.
+    Root(BorrowedFd<'a>),
+    /// One below.
+    Opened(OwnedFd),
+}
+
+impl AsFd for Dir<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Root(fd) => *fd,
+            Self::Opened(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// Magic numbers of file systems through which the kernel is controlled (statfs(2)).
+const KERNEL_FILE_SYSTEMS: [u64; 11] = [
+    0x0000_9fa0, // proc
+    0x6265_6572, // sysfs
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x7363_6673, // securityfs
+    0xf97c_ff8c, // selinuxfs
+    0xcafe_4a11, // bpf
+    0x6265_6570, // configfs
+    0xde5e_81e4, // efivarfs
+];
+
+fn refuse_kernel_file_system(fd: BorrowedFd<'_>) -> Result<()> {
+    let magic = rustix::fs::fstatfs(fd)?.f_type as u64 & 0xffff_ffff;
+    if KERNEL_FILE_SYSTEMS.contains(&magic) { Err(Errno::ACCESS) } else { Ok(()) }
+}
+
+/// Refuses what is not one plain component.
+pub fn check_name(name: &[u8]) -> Result<()> {
+    if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+        return Err(Errno::INVAL);
+    }
+    if name.len() > MAX_NAME { Err(Errno::NAMETOOLONG) } else { Ok(()) }
+}
+
+/// Refuses what is not a path in the form of the protocol. The empty path is the root.
+pub fn check_path(path: &[u8]) -> Result<()> {
+    if path.len() > MAX_PATH {
+        return Err(Errno::NAMETOOLONG);
+    }
+    if path.is_empty() {
+        return Ok(());
+    }
+    path.split(|&b| b == b'/').try_for_each(check_name)
+}
+
+/// Metadata of `name` in `dir`, without following it.
+pub fn stat_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|s| wire_stat(&s))
+}
+
+/// Metadata of an open file.
+pub fn stat_of(fd: BorrowedFd<'_>) -> Result<Stat> {
+    rustix::fs::fstat(fd).map(|s| wire_stat(&s))
+}
+
+fn wire_stat(s: &rustix::fs::Stat) -> Stat {
+    Stat {
+        dev: s.st_dev,
+        ino: s.st_ino,
+        rdev: s.st_rdev,
+        size: s.st_size as u64,
+        blocks: s.st_blocks as u64,
+        atime_sec: s.st_atime,
+        mtime_sec: s.st_mtime,
+        ctime_sec: s.st_ctime,
+        mode: s.st_mode,
+        nlink: s.st_nlink as u32,
+        uid: s.st_uid,
+        gid: s.st_gid,
+        blksize: s.st_blksize as u32,
+        atime_nsec: s.st_atime_nsec as u32,
+        mtime_nsec: s.st_mtime_nsec as u32,
+        ctime_nsec: s.st_ctime_nsec as u32,
+    }
+}

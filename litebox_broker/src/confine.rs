@@ -1,0 +1,292 @@
+//! What is taken from the supervisor before its first instruction: descriptors, environment, capabilities, user, namespaces, files.
+//!
+//! Nothing here is the boundary (that is the seccomp filter, which the supervisor installs itself); each piece is a second wall that is put up
+//! where the host offers it, and left out silently where it does not.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use litebox::platform::broker_protocol::start_fd;
+use rustix::io::Errno;
+
+use crate::launch::{anybody_may_execute, copy_in_memory};
+use crate::server::Signals;
+
+/// What is started.
+pub struct Program<'a> {
+    /// Executable.
+    pub executable: OwnedFd,
+    /// Arguments, program name included.
+    pub arguments: &'a [CString],
+    /// Its descriptors from 3 on.
+    pub inherited: &'a [OwnedFd],
+    /// Gives the signal mask that the user had.
+    pub signals: &'a Signals,
+}
+
+/// How it is confined.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Confinement {
+    /// Memory limit of the sandbox in bytes.
+    pub memory: Option<u64>,
+    /// Use no namespaces.
+    pub no_namespaces: bool,
+}
+
+/// Nobody: a user that owns nothing.
+const NOBODY: libc::uid_t = 65_534;
+/// Where inherited descriptors are parked while they are put in order.
+const PARKING: RawFd = 512;
+
+/// All that the child needs, made before it exists: after the clone it may not allocate.
+struct Plan<'a> {
+    executable: RawFd,
+    argv: Vec<*const libc::c_char>,
+    envp: [*const libc::c_char; 2],
+    inherited: Vec<RawFd>,
+    mask: &'a libc::sigset_t,
+    change_user: bool,
+    data_limit: Option<u64>,
+}
+
+/// Keeps the C library from registering restartable sequences: the guest's threads register their own.
+const ENVIRONMENT: &CStr = c"GLIBC_TUNABLES=glibc.pthread.rseq=0";
+
+/// Starts the supervisor; returns its process id.
+pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<i32, Errno> {
+    let root = rustix::process::geteuid().is_root();
+    let mut executable = program.executable;
+    let mut change_user = root;
+    if root && !anybody_may_execute(&executable) {
+        match copy_in_memory(&executable) {
+            Ok(copy) => executable = copy,
+            Err(_) => change_user = false,
+        }
+    }
+    let plan = Plan {
+        executable: executable.as_raw_fd(),
+        argv: program.arguments.iter().map(|a| a.as_ptr()).chain([std::ptr::null()]).collect(),
+        envp: [ENVIRONMENT.as_ptr(), std::ptr::null()],
+        inherited: program.inherited.iter().map(AsRawFd::as_raw_fd).collect(),
+        mask: program.signals.mask_before(),
+        change_user,
+        // A backstop against a burst between two looks at the memory in use; the limit itself is on what is really used.
+        data_limit: how.memory.map(|m| m.saturating_mul(4).max(m.saturating_add(1 << 30))),
+    };
+    let mut last = Errno::IO;
+    for namespaces in namespace_choices(root, how.no_namespaces) {
+        // SAFETY: a clone without a new stack and without CLONE_VM is a fork; this process has one thread, and the child
+        // only makes system calls until it executes.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, i64::from(namespaces | libc::SIGCHLD), 0, 0, 0, 0) };
+        match pid {
+            0 => become_supervisor(&plan),
+            pid if pid > 0 => return Ok(pid as i32),
+            _ => last = std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error),
+        }
+    }
+    Err(last)
+}
+
+/// Sets of namespaces to try, best first. Root needs no user namespace: it changes its user instead.
+fn namespace_choices(root: bool, none: bool) -> Vec<i32> {
+    const INNER: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC;
+    match (none, root) {
+        (true, _) => vec![0],
+        (false, true) => vec![INNER, 0],
+        (false, false) => vec![libc::CLONE_NEWUSER | INNER, libc::CLONE_NEWUSER, 0],
+    }
+}
+
+/// The child: takes everything away and executes. Only system calls from here on.
+fn become_supervisor(plan: &Plan<'_>) -> ! {
+    if !place_descriptors(plan) {
+        give_up(b"litebox: cannot start the sandbox: descriptors\n");
+    }
+    // SAFETY: plain system calls on constants and on memory of `plan`.
+    unsafe {
+        libc::setsid();
+        libc::sigprocmask(libc::SIG_SETMASK, plan.mask, std::ptr::null_mut());
+        // Writing to a closed reader is an error code in there, never a signal.
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        set_limits(plan);
+        drop_privileges(plan);
+        restrict_files(PARKING_EXECUTABLE);
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+        // Did the broker die before that? Then nobody holds the other end of the socket.
+        let mut poll = libc::pollfd { fd: start_fd::REQUESTS, events: 0, revents: 0 };
+        libc::poll(&raw mut poll, 1, 0);
+        if poll.revents & libc::POLLHUP != 0 {
+            libc::_exit(70);
+        }
+        libc::syscall(
+            libc::SYS_execveat,
+            PARKING_EXECUTABLE,
+            c"".as_ptr(),
+            plan.argv.as_ptr(),
+            plan.envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    give_up(b"litebox: cannot start the sandbox: its executable cannot be executed\n")
+}
+
+fn give_up(why: &[u8]) -> ! {
+    // SAFETY: write(2) of a valid buffer.
+    unsafe {
+        libc::write(2, why.as_ptr().cast(), why.len());
+        libc::_exit(70)
+    }
+}
+
+/// The executable's descriptor in the child, closed by the execution.
+const PARKING_EXECUTABLE: RawFd = PARKING - 1;
+
+/// Puts the inherited descriptors at 3, 4, ... and closes everything else.
+fn place_descriptors(plan: &Plan<'_>) -> bool {
+    // SAFETY: plain system calls on descriptors.
+    unsafe {
+        // All out of the way first: a source may lie where another one is to go.
+        let mut parked = PARKING;
+        if libc::dup3(plan.executable, PARKING_EXECUTABLE, libc::O_CLOEXEC) < 0 {
+            return false;
+        }
+        for fd in &plan.inherited {
+            if libc::dup3(*fd, parked, libc::O_CLOEXEC) < 0 {
+                return false;
+            }
+            parked += 1;
+        }
+        let mut target = start_fd::REQUESTS;
+        for source in PARKING..parked {
+            if libc::dup2(source, target) < 0 {
+                return false;
+            }
+            target += 1;
+        }
+        close_from_to(target, PARKING_EXECUTABLE - 1);
+        close_from_to(PARKING, RawFd::MAX);
+    }
+    true
+}
+
+/// Closes descriptors `first..=last`.
+///
+/// # Safety
+/// Nothing in this process may use them any more.
+unsafe fn close_from_to(first: RawFd, last: RawFd) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, last, 0) == 0 {
+            return;
+        }
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        let end = i32::try_from(limit.rlim_max.min(1 << 20)).unwrap_or(1 << 20);
+        for fd in first..=last.min(end) {
+            libc::close(fd);
+        }
+    }
+}
+
+/// Resource limits.
+///
+/// # Safety
+/// For the child between clone and execution only.
+unsafe fn set_limits(plan: &Plan<'_>) {
+    // SAFETY: each call reads or writes one rlimit.
+    unsafe {
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        let mut files = none;
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
+            files.rlim_cur = files.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
+        }
+        if let Some(bytes) = plan.data_limit {
+            let data = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            libc::setrlimit(libc::RLIMIT_DATA, &raw const data);
+        }
+    }
+}
+
+/// No new privileges, another user, no capabilities.
+///
+/// # Safety
+/// For the child between clone and execution only.
+unsafe fn drop_privileges(plan: &Plan<'_>) {
+    #[repr(C)]
+    struct CapHeader {
+        version: u32,
+        pid: i32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    // SAFETY: plain system calls on constants and local memory.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        for capability in 0..64 {
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                break;
+            }
+        }
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        if plan.change_user {
+            libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
+            libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY);
+            libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY);
+        }
+        let header = CapHeader { version: VERSION_3, pid: 0 };
+        let nothing = [0u32; 6];
+        libc::syscall(libc::SYS_capset, &raw const header, nothing.as_ptr());
+    }
+}
+
+#[repr(C)]
+struct LandlockRuleset {
+    fs: u64,
+    net: u64,
+    scoped: u64,
+}
+
+#[repr(C, packed)]
+struct LandlockPathBeneath {
+    allowed: u64,
+    parent: i32,
+}
+
+/// A Landlock domain without any right but to execute the supervisor's own executable.
+///
+/// # Safety
+/// For the child between clone and execution only.
+unsafe fn restrict_files(executable: RawFd) {
+    const VERSION_FLAG: u32 = 1;
+    const RULE_PATH_BENEATH: u32 = 1;
+    const EXECUTE_AND_READ: u64 = 1 | 1 << 2;
+    // SAFETY: landlock calls read the structures given to them; a failure leaves us without this wall.
+    unsafe {
+        let abi = libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION_FLAG);
+        if abi < 1 {
+            return;
+        }
+        let fs = match abi {
+            1 => 0x1fff,
+            2 => 0x3fff,
+            3 | 4 => 0x7fff,
+            _ => 0xffff,
+        };
+        let rules = LandlockRuleset { fs, net: if abi >= 4 { 3 } else { 0 }, scoped: if abi >= 6 { 3 } else { 0 } };
+        let size = match abi {
+            1..=3 => 8,
+            4 | 5 => 16,
+            _ => size_of::<LandlockRuleset>(),
+        };
+        let ruleset = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rules, size, 0) as RawFd;
+        if ruleset < 0 {
+            return;
+        }
+        let own = LandlockPathBeneath { allowed: EXECUTE_AND_READ, parent: executable };
+        // Refused for a file in memory, which Landlock lets pass anyway.
+        libc::syscall(libc::SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &raw const own, 0);
+        libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0);
+        libc::close(ruleset);
+    }
+}

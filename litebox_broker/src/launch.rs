@@ -1,0 +1,152 @@
+//! Starting a sandbox and seeing it through to its end.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use litebox::platform::broker_protocol::STAT_FIGURES;
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use crate::beneath::Grant;
+use crate::confine::{Confinement, Program};
+use crate::server::{Limits, STATUS_BROKEN, Server, Signals, say};
+use crate::session::Session;
+use crate::{confine, process};
+
+/// What is to be started.
+pub struct Launch {
+    /// Arguments of the supervisor, program name included (`["litebox", "--litebox-sandbox"]`).
+    pub arguments: Vec<CString>,
+    /// What the supervisor finds in its configuration file; opaque here.
+    pub config: Vec<u8>,
+    /// What the sandbox may reach, numbered as it stands.
+    pub grants: Vec<Grant>,
+    /// Descriptors it holds from the start, from `start_fd::FIRST_EXTRA` on.
+    pub extra: Vec<OwnedFd>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// `--memory`.
+    pub memory: Option<u64>,
+    /// Do as if the host had no namespaces.
+    pub no_namespaces: bool,
+    /// The signal of `Op::Kick`.
+    pub kick_signal: i32,
+    /// The supervisor's executable; `None`: this one.
+    pub executable: Option<OwnedFd>,
+}
+
+impl Launch {
+    /// A launch with these arguments and nothing else.
+    pub fn new(arguments: Vec<CString>) -> Self {
+        Self {
+            arguments,
+            config: Vec::new(),
+            grants: Vec::new(),
+            extra: Vec::new(),
+            timeout: None,
+            memory: None,
+            no_namespaces: false,
+            kick_signal: libc::SIGURG,
+            executable: None,
+        }
+    }
+}
+
+/// How a sandbox ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Exit status for the shell.
+    pub status: u8,
+    /// What the sandbox reported with `Op::Stats`.
+    pub figures: Option<[u64; STAT_FIGURES]>,
+}
+
+/// Runs a sandbox to its end. Every failure is said in one line; nothing of the sandbox is left when this returns. To be called
+/// by a process without other threads.
+pub fn run(launch: Launch) -> Outcome {
+    match start_and_serve(launch) {
+        Ok(outcome) => outcome,
+        Err((what, e)) => {
+            say(&format!("cannot start the sandbox: {what}: {e}"));
+            Outcome { status: STATUS_BROKEN, figures: None }
+        }
+    }
+}
+
+type Failure = (&'static str, Errno);
+
+fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
+    // What the sandbox creates gets the mode it asks for: its own umask has been applied.
+    rustix::process::umask(Mode::empty());
+    // Orphans of the sandbox become our children, so that none is left behind.
+    let _ = rustix::process::set_child_subreaper(true.then(rustix::process::getpid));
+    let (requests, requests_inside) = socket_pair()?;
+    let (events, events_inside) = socket_pair()?;
+    let config = sealed_file(&launch.config).map_err(|e| ("configuration", e))?;
+    let executable = match launch.executable {
+        Some(fd) => fd,
+        None => own_executable().map_err(|e| ("own executable", e))?,
+    };
+    let signals = Signals::take().map_err(|e| ("signals", e))?;
+    let mut inherited = vec![requests_inside, events_inside, config];
+    inherited.extend(launch.extra);
+    let confinement = Confinement { memory: launch.memory, no_namespaces: launch.no_namespaces };
+    let program = Program { executable, arguments: &launch.arguments, inherited: &inherited, signals: &signals };
+    let supervisor = confine::spawn(program, &confinement).map_err(|e| ("clone", e))?;
+    drop(inherited);
+
+    let mut session = Session::new(launch.grants);
+    session.supervisor = supervisor;
+    session.kick_signal = launch.kick_signal;
+    let limits = Limits { timeout: launch.timeout, memory: launch.memory };
+    let mut server = Server::new(session, requests, events, limits);
+    let status = server.run(&signals);
+    process::kill_all(supervisor);
+    Ok(Outcome { status, figures: server.session.figures })
+}
+
+fn socket_pair() -> Result<(OwnedFd, OwnedFd), Failure> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|e| ("socketpair", e))
+}
+
+/// A memory file with these bytes that nobody can change any more, at offset 0.
+fn sealed_file(bytes: &[u8]) -> Result<OwnedFd, Errno> {
+    let file = rustix::fs::memfd_create("litebox-config", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|r| !r.is_empty()) {
+        written += rustix::io::pwrite(&file, rest, written as u64)?;
+    }
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
+    Ok(file)
+}
+
+fn own_executable() -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    match rustix::fs::open("/proc/self/exe", flags, Mode::empty()) {
+        Err(Errno::NOENT) => {
+            // No /proc: as we were called.
+            let path = rustix::param::linux_execfn();
+            rustix::fs::open(path, flags, Mode::empty())
+        }
+        other => other,
+    }
+}
+
+/// Whether everybody may execute `file`.
+pub fn anybody_may_execute(file: &OwnedFd) -> bool {
+    rustix::fs::fstat(file.as_fd()).is_ok_and(|s| s.st_mode & 0o001 != 0)
+}
+
+/// A copy of `file` in memory, executable for everybody.
+pub fn copy_in_memory(file: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let copy = rustix::fs::memfd_create("litebox", MemfdFlags::CLOEXEC)?;
+    rustix::fs::fchmod(&copy, Mode::from_raw_mode(0o555))?;
+    let mut offset = 0u64;
+    while rustix::fs::sendfile(&copy, file, Some(&mut offset), 1 << 30)? > 0 {}
+    // A memory file that is open for writing cannot be executed (ETXTBSY): open it again for reading.
+    let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}

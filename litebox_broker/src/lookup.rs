@@ -1,0 +1,267 @@
+//! Operations that change nothing: walking, opening, listing.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use litebox::platform::broker_protocol::{Entry, FsStat, MAX_NAME, MAX_REPLY, MAX_XATTR, OpenFlags, Reply, Stat};
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use zerocopy::IntoBytes;
+
+use crate::beneath::{Grant, Result, check_path, stat_at, stat_of};
+use crate::message::{Answer, Asked};
+
+/// `Op::Walk`.
+pub fn walk(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
+    check_path(asked.path)?;
+    if asked.path.is_empty() {
+        let (dir, name) = grant.locate(asked.path)?;
+        answer.push(stat_at(dir.as_fd(), name)?.as_bytes())?;
+        answer.head.count = 1;
+        return Ok(());
+    }
+    let skip = usize::try_from(asked.head.value).map_err(|_| Errno::INVAL)?;
+    let (known, rest) = split_components(asked.path, skip).ok_or(Errno::INVAL)?;
+    let mut dir = match grant.open_directory(known) {
+        Ok(dir) => dir,
+        Err(e) => {
+            answer.head.stop = e.raw_os_error() as u32;
+            return Ok(());
+        }
+    };
+    let mut names = rest.split(|&b| b == b'/').peekable();
+    while let Some(name) = names.next() {
+        match walk_step(grant, &mut dir, name, names.peek().is_some(), answer) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(e) => {
+                answer.head.stop = e.raw_os_error() as u32;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Answers for one component and, when more follow, goes into it. `false`: the walk ends here.
+fn walk_step(grant: &Grant, dir: &mut OwnedFd, name: &[u8], more: bool, answer: &mut Answer) -> Result<bool> {
+    let stat = stat_at(dir.as_fd(), name)?;
+    let kind = FileType::from_raw_mode(stat.mode);
+    if !answer.has_room(size_of::<Stat>() + MAX_LINK) {
+        return Ok(false);
+    }
+    answer.push(stat.as_bytes())?;
+    answer.head.count += 1;
+    if kind == FileType::Symlink {
+        let target = rustix::fs::readlinkat(&*dir, name, Vec::new())?;
+        answer.head.value = target.as_bytes().len() as u64;
+        answer.push(target.as_bytes())?;
+        return Ok(false);
+    }
+    if !more {
+        return Ok(true);
+    }
+    if kind != FileType::Directory {
+        return Err(Errno::NOTDIR);
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    *dir = rustix::fs::openat(&*dir, name, flags, Mode::empty())?;
+    grant.refuse_foreign(dir.as_fd())?;
+    Ok(true)
+}
+
+/// Longest target of a symbolic link.
+const MAX_LINK: usize = 4096;
+
+/// The first `n` components, and the others; `None` when none would be left over.
+fn split_components(path: &[u8], n: usize) -> Option<(&[u8], &[u8])> {
+    if n == 0 {
+        return Some((b"", path));
+    }
+    let (at, _) = path.iter().enumerate().filter(|&(_, b)| *b == b'/').nth(n - 1)?;
+    Some((&path[..at], &path[at + 1..]))
+}
+
+/// `Op::Open`.
+pub fn open(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<OwnedFd> {
+    let how = OpenFlags::from_bits(asked.head.flags).ok_or(Errno::INVAL)?;
+    let changes = how.intersects(OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::APPEND);
+    if changes {
+        grant.writable()?;
+    }
+    let (dir, name) = grant.locate(asked.path)?;
+    let dir = dir.as_fd();
+    let mut flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    flags |= match (how.contains(OpenFlags::READ), how.contains(OpenFlags::WRITE)) {
+        (true, true) => OFlags::RDWR,
+        (false, true) => OFlags::WRONLY,
+        (true, false) => OFlags::RDONLY,
+        (false, false) => return Err(Errno::INVAL),
+    };
+    flags.set(OFlags::TRUNC, how.contains(OpenFlags::TRUNCATE));
+    flags.set(OFlags::APPEND, how.contains(OpenFlags::APPEND));
+    let mut created = false;
+    let file = match existing(grant, dir, name, how, flags) {
+        Err(Errno::NOENT) if how.contains(OpenFlags::CREATE) => {
+            let fresh = flags | OFlags::CREATE | OFlags::EXCL;
+            match rustix::fs::openat(dir, name, fresh, Mode::from_raw_mode(asked.head.mode & 0o777)) {
+                // Somebody made it in between: take theirs.
+                Err(Errno::EXIST) if !how.contains(OpenFlags::EXCLUSIVE) => existing(grant, dir, name, how, flags)?,
+                other => {
+                    created = true;
+                    other?
+                }
+            }
+        }
+        other => other?,
+    };
+    answer.push(stat_of(file.as_fd())?.as_bytes())?;
+    answer.head.value = u64::from(created);
+    Ok(file)
+}
+
+/// Opens `name` if it is a regular file: directories, devices, sockets and fifos are refused before they are touched.
+fn existing(
+    grant: &Grant,
+    dir: std::os::fd::BorrowedFd<'_>,
+    name: &[u8],
+    how: OpenFlags,
+    flags: OFlags,
+) -> Result<OwnedFd> {
+    let regular = |mode: u32| match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(Errno::ISDIR),
+        FileType::Symlink => Err(Errno::LOOP),
+        FileType::Socket => Err(Errno::NXIO),
+        _ => Err(Errno::ACCESS),
+    };
+    let before = stat_at(dir, name)?;
+    if how.contains(OpenFlags::EXCLUSIVE | OpenFlags::CREATE) {
+        return Err(Errno::EXIST);
+    }
+    regular(before.mode)?;
+    let file = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    regular(stat_of(file.as_fd())?.mode)?;
+    grant.refuse_foreign(file.as_fd())?;
+    Ok(file)
+}
+
+/// `Op::List`.
+pub fn list(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
+    if asked.head.flags > 1 {
+        return Err(Errno::INVAL);
+    }
+    let with_stat = asked.head.flags == 1;
+    let path_fd = grant.open_directory(asked.path)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = rustix::fs::openat(&path_fd, ".", flags, Mode::empty())?;
+    if asked.head.value != 0 {
+        rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(asked.head.value))?;
+    }
+    let mut buf = [std::mem::MaybeUninit::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(&dir, &mut buf);
+    let largest = size_of::<Entry>() + size_of::<Stat>() + MAX_NAME + 1 + 7;
+    while answer.has_room(largest) {
+        let Some(entry) = entries.next() else {
+            answer.head.stop = 1;
+            return Ok(());
+        };
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." || name.len() > MAX_NAME {
+            continue;
+        }
+        let stat = if with_stat { stat_at(dir.as_fd(), name).ok() } else { None };
+        let kind = match (&stat, entry.file_type()) {
+            (Some(s), _) => s.mode >> 12,
+            (None, FileType::Unknown) => stat_at(dir.as_fd(), name).map_or(0, |s| s.mode >> 12),
+            (None, known) => known.as_raw_mode() >> 12,
+        };
+        let head = Entry {
+            ino: entry.ino(),
+            next: entry.next_entry_cookie(),
+            kind: (kind & 0xf) as u8,
+            has_stat: u8::from(stat.is_some()),
+            name_len: name.len() as u16,
+            reserved: 0,
+        };
+        answer.push(head.as_bytes())?;
+        if let Some(stat) = stat {
+            answer.push(stat.as_bytes())?;
+        }
+        answer.push(name)?;
+        answer.pad_to_8()?;
+        answer.head.count += 1;
+    }
+    Ok(())
+}
+
+/// `Op::StatFs`.
+pub fn stat_fs(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
+    let (dir, name) = grant.locate(asked.path)?;
+    let fd = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let s = rustix::fs::fstatfs(&fd)?;
+    let figures = FsStat {
+        magic: s.f_type as u64,
+        block_size: s.f_bsize as u64,
+        blocks: s.f_blocks,
+        free: s.f_bfree,
+        available: s.f_bavail,
+        files: s.f_files,
+        files_free: s.f_ffree,
+        name_max: s.f_namelen as u64,
+    };
+    answer.push(figures.as_bytes())
+}
+
+/// Opens a regular file or directory for its attributes.
+pub fn open_for_attributes(grant: &Grant, path: &[u8]) -> Result<OwnedFd> {
+    let (dir, name) = grant.locate(path)?;
+    match FileType::from_raw_mode(stat_at(dir.as_fd(), name)?.mode) {
+        FileType::RegularFile | FileType::Directory => {}
+        _ => return Err(Errno::PERM),
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    grant.refuse_foreign(fd.as_fd())?;
+    Ok(fd)
+}
+
+/// Attributes of the `user.` namespace only: the others (capabilities, security labels) are privileges of the host.
+pub fn check_attribute(name: &[u8]) -> Result<()> {
+    if name.len() > MAX_NAME {
+        return Err(Errno::RANGE);
+    }
+    if name.contains(&0) {
+        return Err(Errno::INVAL);
+    }
+    match name.strip_prefix(b"user.") {
+        Some(rest) if !rest.is_empty() => Ok(()),
+        _ => Err(Errno::OPNOTSUPP),
+    }
+}
+
+/// `Op::GetXattr`.
+pub fn get_xattr(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
+    check_attribute(asked.extra)?;
+    let fd = open_for_attributes(grant, asked.path)?;
+    let mut value = vec![0; MAX_XATTR];
+    let len = rustix::fs::fgetxattr(&fd, asked.extra, value.as_mut_slice())?;
+    answer.head.value = len as u64;
+    answer.push(value.get(..len).ok_or(Errno::IO)?)
+}
+
+/// `Op::ListXattr`.
+pub fn list_xattr(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
+    let fd = open_for_attributes(grant, asked.path)?;
+    let mut names = vec![0; MAX_XATTR];
+    let len = rustix::fs::flistxattr(&fd, names.as_mut_slice())?;
+    for name in names.get(..len).ok_or(Errno::IO)?.split_inclusive(|&b| b == 0) {
+        if name.starts_with(b"user.") && answer.has_room(name.len()) {
+            answer.push(name)?;
+            answer.head.value += name.len() as u64;
+        }
+    }
+    Ok(())
+}
+
+const _: () = assert!(MAX_REPLY >= size_of::<Reply>() + MAX_XATTR);

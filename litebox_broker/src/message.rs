@@ -1,0 +1,89 @@
+//! Taking requests apart and putting replies together. Nothing here trusts a length.
+
+use litebox::platform::broker_protocol::{MAX_PATH, MAX_REPLY, MAX_REQUEST, Op, Reply, Request};
+use rustix::io::Errno;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::beneath::Result;
+
+/// A request whose lengths have been checked.
+pub struct Asked<'a> {
+    /// What for.
+    pub op: Op,
+    /// The head.
+    pub head: Request,
+    /// The path, not yet checked.
+    pub path: &'a [u8],
+    /// The rest.
+    pub extra: &'a [u8],
+}
+
+impl<'a> Asked<'a> {
+    /// From the bytes of one message.
+    pub fn parse(message: &'a [u8]) -> Result<Self> {
+        if message.len() > MAX_REQUEST {
+            return Err(Errno::MSGSIZE);
+        }
+        let (head, rest) = Request::read_from_prefix(message).map_err(|_| Errno::INVAL)?;
+        let op = Op::from_number(head.op).ok_or(Errno::NOSYS)?;
+        let (path_len, extra_len) = (head.path_len as usize, head.extra_len as usize);
+        if path_len > MAX_PATH {
+            return Err(Errno::NAMETOOLONG);
+        }
+        if path_len.checked_add(extra_len) != Some(rest.len()) {
+            return Err(Errno::INVAL);
+        }
+        let (path, extra) = rest.split_at(path_len);
+        Ok(Self { op, head, path, extra })
+    }
+}
+
+/// A reply in the making.
+pub struct Answer {
+    /// The head, written in front at the end.
+    pub head: Reply,
+    bytes: Vec<u8>,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { head: Reply::default(), bytes: vec![0; size_of::<Reply>()] }
+    }
+}
+
+impl Answer {
+    /// Starts anew, keeping the buffer.
+    pub fn clear(&mut self) {
+        self.head = Reply::default();
+        self.bytes.truncate(size_of::<Reply>());
+    }
+    /// Whether `more` bytes fit.
+    pub fn has_room(&self, more: usize) -> bool {
+        self.bytes.len() + more <= MAX_REPLY
+    }
+    /// Adds bytes behind the head.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        if !self.has_room(bytes.len()) {
+            return Err(Errno::OVERFLOW);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+    /// Adds zeros up to a multiple of eight.
+    pub fn pad_to_8(&mut self) -> Result<()> {
+        let over = self.bytes.len() % 8;
+        if over == 0 { Ok(()) } else { self.push(&[0; 7][..8 - over]) }
+    }
+    /// The finished message; a failed operation carries nothing but its error.
+    pub fn finish(&mut self, result: Result<()>) -> &[u8] {
+        if let Err(e) = result {
+            self.clear();
+            self.head.error = e.raw_os_error();
+        }
+        let head = self.head;
+        if let Some(front) = self.bytes.get_mut(..size_of::<Reply>()) {
+            front.copy_from_slice(head.as_bytes());
+        }
+        &self.bytes
+    }
+}

@@ -1,0 +1,329 @@
+//! The loop of the broker: requests, signals, limits, refused host calls, until the sandbox ends.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use litebox::platform::broker_protocol::{Event, EventKind, MAX_REQUEST};
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
+use zerocopy::IntoBytes;
+
+use crate::session::{Session, Wish};
+use crate::{host_calls, process};
+
+/// Exit status when the time limit was reached.
+pub const STATUS_TIMEOUT: u8 = 124;
+/// Exit status when the memory limit was reached: that of SIGKILL.
+pub const STATUS_MEMORY: u8 = 137;
+/// Exit status when the sandbox made a refused host call: that of SIGSYS.
+pub const STATUS_REFUSED: u8 = 159;
+/// Exit status when the sandbox itself broke.
+pub const STATUS_BROKEN: u8 = 70;
+
+/// Signals that are passed on to the guest.
+const FORWARDED: [i32; 11] = [
+    libc::SIGINT,
+    libc::SIGTERM,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGWINCH,
+    libc::SIGTSTP,
+    libc::SIGCONT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGTTIN,
+    libc::SIGALRM,
+];
+
+/// How often memory is looked at.
+const MEMORY_TICK: Duration = Duration::from_millis(10);
+
+/// A line for the user.
+pub fn say(line: &str) {
+    use std::io::Write;
+    // One write, so that lines of several writers do not mix. Nothing can be done when stderr is gone.
+    let _ = std::io::stderr().write_all(format!("litebox: {line}\n").as_bytes());
+}
+
+/// Signals received through a descriptor instead of handlers.
+pub struct Signals {
+    fd: OwnedFd,
+    before: libc::sigset_t,
+}
+
+impl Signals {
+    /// Blocks the forwarded signals and SIGCHLD, and receives them from now on.
+    pub fn take() -> Result<Self, Errno> {
+        let mut set = MaybeUninit::uninit();
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: both sets are initialised by the calls that come first; signalfd returns a fresh descriptor.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in FORWARDED.into_iter().chain([libc::SIGCHLD]) {
+                libc::sigaddset(set.as_mut_ptr(), signal);
+            }
+            libc::sigemptyset(before.as_mut_ptr());
+            libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr());
+            let fd = libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            if fd < 0 {
+                return Err(Errno::MFILE);
+            }
+            Ok(Self { fd: OwnedFd::from_raw_fd(fd), before: before.assume_init() })
+        }
+    }
+    /// The mask as it was.
+    pub fn mask_before(&self) -> &libc::sigset_t {
+        &self.before
+    }
+    fn next(&self) -> Option<i32> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: `info` has room for `size` bytes; it is read only when all of them were written.
+        unsafe {
+            let n = libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
+            (n == size as isize).then(|| info.assume_init().ssi_signo as i32)
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // SAFETY: sets the mask that was there.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+    }
+}
+
+/// Limits of a sandbox.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Time until it is killed.
+    pub timeout: Option<Duration>,
+    /// Bytes of memory at which it is killed.
+    pub memory: Option<u64>,
+}
+
+/// A running sandbox and the ends of its sockets.
+pub struct Server {
+    /// What serves its requests.
+    pub session: Session,
+    /// Requests and replies.
+    pub requests: OwnedFd,
+    /// Events for the sandbox.
+    pub events: OwnedFd,
+    /// Limits.
+    pub limits: Limits,
+    buffer: Vec<u8>,
+}
+
+impl Server {
+    /// A server; `session.supervisor` is the process to watch.
+    pub fn new(session: Session, requests: OwnedFd, events: OwnedFd, limits: Limits) -> Self {
+        Self { session, requests, events, limits, buffer: vec![0; MAX_REQUEST + 1] }
+    }
+
+    /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
+    pub fn run(&mut self, signals: &Signals) -> u8 {
+        let deadline = self.limits.timeout.and_then(|t| Instant::now().checked_add(t));
+        let mut requests_open = true;
+        loop {
+            let ready = match self.wait(signals, requests_open, deadline) {
+                Ok(ready) => ready,
+                Err(status) => return status,
+            };
+            if ready.listener {
+                return self.report_refused();
+            }
+            if ready.requests {
+                match self.serve_waiting() {
+                    Ok(true) => {}
+                    Ok(false) => requests_open = false,
+                    Err(status) => return status,
+                }
+            }
+            if ready.signals {
+                while let Some(signal) = signals.next() {
+                    if signal != libc::SIGCHLD {
+                        self.send_event(signal);
+                    } else if let Some(status) = self.supervisor_ended() {
+                        return status;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for something to do; `Err`: a limit was reached.
+    fn wait(&self, signals: &Signals, requests_open: bool, deadline: Option<Instant>) -> Result<Ready, u8> {
+        let mut fds = vec![PollFd::new(&signals.fd, PollFlags::IN)];
+        if requests_open {
+            fds.push(PollFd::new(&self.requests, PollFlags::IN));
+        }
+        if let Some(listener) = &self.session.listener {
+            fds.push(PollFd::new(listener, PollFlags::IN));
+        }
+        let now = Instant::now();
+        let mut pause = deadline.map(|d| d.saturating_duration_since(now));
+        if pause == Some(Duration::ZERO) {
+            say("time limit reached: sandbox killed");
+            return Err(STATUS_TIMEOUT);
+        }
+        if let Some(limit) = self.limits.memory {
+            if process::memory_in_use(self.session.supervisor, limit) >= limit {
+                say(&format!("memory limit of {} MiB reached: sandbox killed", limit >> 20));
+                return Err(STATUS_MEMORY);
+            }
+            pause = Some(pause.map_or(MEMORY_TICK, |p| p.min(MEMORY_TICK)));
+        }
+        let pause = pause.and_then(|p| rustix::fs::Timespec::try_from(p).ok());
+        match rustix::event::poll(&mut fds, pause.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => {
+                say(&format!("poll: {e}"));
+                return Err(STATUS_BROKEN);
+            }
+        }
+        let bits: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        let at = |i: usize| bits.get(i).copied().unwrap_or(PollFlags::empty());
+        let listener = if self.session.listener.is_some() { at(fds.len() - 1) } else { PollFlags::empty() };
+        Ok(Ready {
+            signals: !at(0).is_empty(),
+            requests: requests_open && !at(1).is_empty(),
+            listener: listener.contains(PollFlags::IN),
+        })
+    }
+
+    /// Serves the requests that wait, at most a few hundred so that signals and limits are looked at too. `Ok(false)`: the other end is
+    /// closed. `Err`: the sandbox ends with this status.
+    fn serve_waiting(&mut self) -> Result<bool, u8> {
+        for _ in 0..256 {
+            let (len, came) = match receive(self.requests.as_fd(), &mut self.buffer) {
+                Ok((0, _)) => return Ok(false),
+                Ok(got) => got,
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
+                Err(_) => return Ok(false),
+            };
+            let message = self.buffer.get(..len).unwrap_or_default();
+            let (reply, passed, wish) = self.session.serve(message, came);
+            if let Some(reply) = reply {
+                // A sandbox that does not take its replies loses them: we wait for nobody.
+                let _ = send(self.requests.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
+            }
+            self.fulfil(wish)?;
+        }
+        Ok(true)
+    }
+
+    fn fulfil(&mut self, wish: Wish) -> Result<(), u8> {
+        match wish {
+            Wish::None => {}
+            Wish::Report(line) => say(&line),
+            Wish::Exit(wait_status) => return Err(exit_status(wait_status)),
+            Wish::Fatal(reason) => {
+                say(&format!("internal error: {reason}"));
+                return Err(STATUS_BROKEN);
+            }
+            Wish::Stop => {
+                // SAFETY: raise(3) and kill(2) touch no memory. We go on here when somebody sends SIGCONT.
+                unsafe {
+                    libc::kill(-self.session.supervisor, libc::SIGSTOP);
+                    libc::raise(libc::SIGSTOP);
+                    libc::kill(-self.session.supervisor, libc::SIGCONT);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send_event(&self, signal: i32) {
+        let event = Event { kind: EventKind::Signal as u32, reserved: 0, value: signal as u64 };
+        // A full queue means that the sandbox has hundreds of signals still to look at.
+        let _ = send(self.events.as_fd(), event.as_bytes(), None);
+    }
+
+    fn report_refused(&self) -> u8 {
+        let listener = self.session.listener.as_ref().map(|l| process::refused_call(l.as_fd()));
+        match listener {
+            Some(Ok(call)) => {
+                say(&format!("refused host call {}: sandbox killed", host_calls::describe(call.number, call.arch)));
+            }
+            _ => say("refused host call: sandbox killed"),
+        }
+        STATUS_REFUSED
+    }
+
+    /// Whether the supervisor is gone, and with which status the sandbox ends then.
+    fn supervisor_ended(&mut self) -> Option<u8> {
+        let mut status = 0;
+        // SAFETY: waitid-like peek: WNOWAIT is not given by waitpid, and the id is not used for signals after this.
+        let pid = unsafe { libc::waitpid(self.session.supervisor, &raw mut status, libc::WNOHANG) };
+        if pid != self.session.supervisor {
+            return None;
+        }
+        // What it still said is in the socket.
+        if let Err(last) = self.serve_waiting() {
+            return Some(last);
+        }
+        if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS {
+            say("refused host call (its number is not known here): sandbox killed");
+            return Some(STATUS_REFUSED);
+        }
+        if libc::WIFSIGNALED(status) {
+            say(&format!("the sandbox was killed by signal {}", libc::WTERMSIG(status)));
+        } else if libc::WEXITSTATUS(status) != STATUS_BROKEN.into() {
+            say(&format!("the sandbox ended unexpectedly with status {}", libc::WEXITSTATUS(status)));
+        }
+        Some(STATUS_BROKEN)
+    }
+}
+
+struct Ready {
+    signals: bool,
+    requests: bool,
+    listener: bool,
+}
+
+/// Exit status of a program with this wait status, as a shell shows it.
+pub fn exit_status(wait_status: i32) -> u8 {
+    if libc::WIFSIGNALED(wait_status) {
+        128u8.wrapping_add(libc::WTERMSIG(wait_status) as u8)
+    } else {
+        libc::WEXITSTATUS(wait_status) as u8
+    }
+}
+
+/// Receives one message and at most one descriptor. A message too long for `buffer` is cut: its lengths then do not fit.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
+    let mut came = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            // Every one is owned from here on; those too many are closed.
+            for fd in descriptors {
+                came.get_or_insert(fd);
+            }
+        }
+    }
+    let len = if got.flags.contains(ReturnFlags::TRUNC) { buffer.len() } else { got.bytes };
+    Ok((len, came))
+}
+
+/// Sends one message and at most one descriptor, without waiting.
+pub fn send(socket: BorrowedFd<'_>, message: &[u8], passed: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = passed.map(|fd| [fd]);
+    if let Some(descriptors) = &descriptors {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut control, flags).map(drop)
+}

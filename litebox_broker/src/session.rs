@@ -1,0 +1,195 @@
+//! One sandbox's requests: dispatch, and what they leave behind in the broker.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use litebox::platform::broker_protocol::{GrantInfo, MAX_REPORT, MAX_SLOTS, Op, STAT_FIGURES};
+use rustix::io::Errno;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::beneath::{Access, Grant, Result};
+use crate::message::{Answer, Asked};
+use crate::{change, lookup, process};
+
+/// What the sandbox wants of the one who serves it, besides a reply.
+#[derive(Debug, PartialEq, Eq, Clone)]
+pub enum Wish {
+    /// Nothing.
+    None,
+    /// End: the first guest process ended with this wait status.
+    Exit(i32),
+    /// End: the sandbox is broken.
+    Fatal(String),
+    /// The guest stopped by job control.
+    Stop,
+    /// A line for the user.
+    Report(String),
+}
+
+/// State of one sandbox's requests.
+pub struct Session {
+    grants: Vec<Grant>,
+    slots: BTreeMap<u64, OwnedFd>,
+    /// Host process id of the supervisor; 0 while there is none.
+    pub supervisor: i32,
+    /// Signal that makes a thread of the sandbox enter its kernel.
+    pub kick_signal: i32,
+    /// The listener of the sandbox's filter.
+    pub listener: Option<OwnedFd>,
+    /// What the sandbox reported for `--stats`.
+    pub figures: Option<[u64; STAT_FIGURES]>,
+    lines: LineLimit,
+    answer: Answer,
+}
+
+impl Session {
+    /// A session over `grants`, which are numbered as they stand.
+    pub fn new(grants: Vec<Grant>) -> Self {
+        Self {
+            grants,
+            slots: BTreeMap::new(),
+            supervisor: 0,
+            kick_signal: libc::SIGURG,
+            listener: None,
+            figures: None,
+            lines: LineLimit::new(),
+            answer: Answer::default(),
+        }
+    }
+
+    /// Descriptors of the registered processes.
+    pub fn processes(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.slots.values()
+    }
+
+    /// Serves one message. Returns the reply (`None`: there is none), a descriptor to go with it, and what else is to be done.
+    pub fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) -> (Option<&[u8]>, Option<OwnedFd>, Wish) {
+        self.answer.clear();
+        let mut wish = Wish::None;
+        let result = Asked::parse(message).and_then(|asked| self.perform(&asked, came, &mut wish));
+        if matches!(wish, Wish::Exit(_) | Wish::Fatal(_)) {
+            return (None, None, wish);
+        }
+        let (result, passed) = match result {
+            Ok(passed) => (Ok(()), passed),
+            Err(e) => (Err(e), None),
+        };
+        (Some(self.answer.finish(result)), passed, wish)
+    }
+
+    fn perform(&mut self, asked: &Asked<'_>, came: Option<OwnedFd>, wish: &mut Wish) -> Result<Option<OwnedFd>> {
+        let answer = &mut self.answer;
+        let grant = || self.grants.get(asked.head.grant as usize).ok_or(Errno::BADF);
+        match asked.op {
+            Op::Walk => lookup::walk(grant()?, asked, answer)?,
+            Op::Open => return lookup::open(grant()?, asked, answer).map(Some),
+            Op::List => lookup::list(grant()?, asked, answer)?,
+            Op::StatFs => lookup::stat_fs(grant()?, asked, answer)?,
+            Op::GetXattr => lookup::get_xattr(grant()?, asked, answer)?,
+            Op::ListXattr => lookup::list_xattr(grant()?, asked, answer)?,
+            Op::Mkdir => change::mkdir(grant()?, asked, answer)?,
+            Op::Unlink => change::remove(grant()?, asked, false)?,
+            Op::Rmdir => change::remove(grant()?, asked, true)?,
+            Op::Rename => change::rename(grant()?, asked)?,
+            Op::Link => change::link(grant()?, asked)?,
+            Op::Symlink => change::symlink(grant()?, asked, answer)?,
+            Op::Mknod => change::mknod(grant()?, asked, answer)?,
+            Op::SetAttr => change::set_attr(grant()?, asked, answer)?,
+            Op::SetXattr => change::set_xattr(grant()?, asked)?,
+            Op::RemoveXattr => change::remove_xattr(grant()?, asked)?,
+            Op::Grants => self.describe_grants()?,
+            Op::Register => self.register(asked.head.value, came.ok_or(Errno::BADF)?)?,
+            Op::Unregister => {
+                self.slots.remove(&asked.head.value).ok_or(Errno::SRCH)?;
+            }
+            Op::Kick => {
+                let process = self.slots.get(&asked.head.value).ok_or(Errno::SRCH)?;
+                process::send_signal(process.as_fd(), self.kick_signal)?;
+            }
+            Op::Exit => *wish = Wish::Exit(i32::try_from(asked.head.value).map_err(|_| Errno::INVAL)?),
+            Op::Fatal => *wish = Wish::Fatal(plain_text(asked.extra)),
+            Op::Stopped => *wish = Wish::Stop,
+            Op::Report => {
+                if asked.extra.len() > MAX_REPORT {
+                    return Err(Errno::MSGSIZE);
+                }
+                *wish = self.lines.admit().map_or(Wish::None, |note| Wish::Report(note + &plain_text(asked.extra)));
+            }
+            Op::Stats => {
+                self.figures = Some(<[u64; STAT_FIGURES]>::read_from_bytes(asked.extra).map_err(|_| Errno::INVAL)?)
+            }
+            Op::Listener => {
+                // Only the first one counts: the supervisor sends it before any guest runs.
+                if self.listener.is_some() {
+                    return Err(Errno::EXIST);
+                }
+                let listener = came.ok_or(Errno::BADF)?;
+                process::check_listener(listener.as_fd())?;
+                self.listener = Some(listener);
+            }
+        }
+        Ok(None)
+    }
+
+    fn describe_grants(&mut self) -> Result<()> {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        for grant in &self.grants {
+            let access = match grant.access {
+                Access::ReadOnly => 0,
+                Access::ReadWrite => 1,
+                Access::CopyOnWrite => 2,
+            };
+            let info = GrantInfo { access, image: u32::from(grant.image), uid, gid };
+            self.answer.push(info.as_bytes())?;
+            self.answer.head.count += 1;
+        }
+        Ok(())
+    }
+
+    fn register(&mut self, slot: u64, process: OwnedFd) -> Result<()> {
+        if slot >= MAX_SLOTS {
+            return Err(Errno::INVAL);
+        }
+        process::check_descends(process.as_fd(), self.supervisor)?;
+        self.slots.insert(slot, process);
+        Ok(())
+    }
+}
+
+/// Text fit for a terminal: control characters (and with them escape sequences) are gone, one line, at most [`MAX_REPORT`] bytes.
+fn plain_text(bytes: &[u8]) -> String {
+    let bytes = bytes.get(..MAX_REPORT).unwrap_or(bytes);
+    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()
+}
+
+/// Lets at most [`LineLimit::PER_SECOND`] lines a second through.
+struct LineLimit {
+    since: Instant,
+    lines: u32,
+    dropped: u32,
+}
+
+impl LineLimit {
+    const PER_SECOND: u32 = 200;
+
+    fn new() -> Self {
+        Self { since: Instant::now(), lines: 0, dropped: 0 }
+    }
+    /// `None`: drop the line. Else what to write in front of it.
+    fn admit(&mut self) -> Option<String> {
+        if self.since.elapsed() >= Duration::from_secs(1) {
+            self.since = Instant::now();
+            self.lines = 0;
+        }
+        if self.lines >= Self::PER_SECOND {
+            self.dropped = self.dropped.saturating_add(1);
+            return None;
+        }
+        self.lines += 1;
+        Some(match std::mem::take(&mut self.dropped) {
+            0 => String::new(),
+            n => format!("({n} lines dropped) "),
+        })
+    }
+}
