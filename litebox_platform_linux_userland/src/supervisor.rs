@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use litebox::platform::broker_protocol::{Event, EventKind, Op};
 use litebox::platform::north::north;
-use litebox::platform::{HostFd, System};
+use litebox::platform::{HostFd, HostFiles, System};
 use litebox::{Error, Result};
 use zerocopy::IntoBytes;
 
@@ -61,7 +61,13 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     if child == 0 {
         first.run()
     }
-    broker::simple(Op::Register, FIRST_PROCESS, &[], Some(HostFd(pidfd)))?;
+    if let Err(e) = broker::simple(Op::Register, FIRST_PROCESS, &[], Some(HostFd(pidfd))) {
+        // A short program may have ended before the broker looked at it.
+        let ended = LinuxHost.host_poll(HostFd(pidfd), EPOLLIN as u16)? != 0;
+        if !ended {
+            return Err(e);
+        }
+    }
     watch(pidfd, TOKEN_FIRST_PROCESS)?;
     watch(sandbox().settings.events, TOKEN_EVENTS)?;
     loop {
