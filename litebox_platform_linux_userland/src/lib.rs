@@ -31,7 +31,6 @@ mod user;
 
 pub use sandbox::{Settings, StartError, figures, start};
 pub use supervisor::{FirstProcess, supervise};
-pub use thread::enter_first;
 
 /// Linux as the host. All its methods are the traits of [`litebox::platform`].
 pub struct LinuxHost;

@@ -187,8 +187,8 @@ fn set_timer(id: i32, absolute: bool, at: Duration) -> Result<()> {
     unsafe { host_call!(nr::TIMER_SETTIME, id, usize::from(absolute), setting.as_ptr(), 0) }.map(drop)
 }
 
-/// Turns the calling host process, a fresh clone of the supervisor, into guest code: never returns.
-pub fn enter_first(spec: &ThreadSpec<'_>) -> ! {
+/// The first guest process is a fresh clone of the supervisor, still on a copy of its stack.
+fn enter_first(spec: &ThreadSpec<'_>) -> ! {
     const FIRST_PROCESS: u32 = 1;
     let Ok((slot, block)) = stack::allocate(FIRST_PROCESS) else { fatal("no memory for the first kernel stack") };
     fill_block(block, spec);
@@ -220,6 +220,10 @@ impl Threads for LinuxHost {
             stack::give_back(slot);
             Error::WouldBlock
         })
+    }
+
+    fn enter_first(&self, spec: &ThreadSpec<'_>) -> ! {
+        enter_first(spec)
     }
 
     fn exit_thread(&self) -> ! {

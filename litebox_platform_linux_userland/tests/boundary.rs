@@ -18,7 +18,7 @@ use litebox::platform::north::{Fault, GuestFrame, North, Registers};
 use litebox::platform::{Backing, HostFd, HostThread, Prot, ThreadSpec, host};
 use litebox_platform_linux_userland::heap::Allocator;
 use litebox_platform_linux_userland::interception::Interception;
-use litebox_platform_linux_userland::{FirstProcess, Settings, call, enter_first, start, supervise};
+use litebox_platform_linux_userland::{FirstProcess, Settings, call, start, supervise};
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator(System);
@@ -291,7 +291,7 @@ impl FirstProcess for Guest {
             ..Registers::default()
         };
         let thread = new_thread();
-        enter_first(&ThreadSpec {
+        host().enter_first(&ThreadSpec {
             north: core::ptr::from_ref(thread).cast(),
             host: &thread.host,
             waiter: &thread.waiter,

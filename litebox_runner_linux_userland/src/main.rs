@@ -1,2 +1,57 @@
-//! The command `litebox`.
-fn main() {}
+//! The command `litebox`: runs a Linux program in a sandbox.
+//!
+//! The same executable is all processes of a sandbox: started by a person it is the broker ([`run`]); started by the broker with
+//! [`SANDBOX_ARGUMENT`] it is the supervisor ([`sandbox`]), whose clones are the guest's processes.
+
+mod config;
+mod run;
+mod sandbox;
+
+use std::alloc::System;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use litebox_platform_linux_userland::heap::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator<System> = Allocator(System);
+
+litebox::register_north!(litebox_shim_linux::LinuxNorth);
+
+/// What the broker calls the supervisor with.
+const SANDBOX_ARGUMENT: &str = "--litebox-sandbox";
+/// Exit status for failures of litebox itself, as `docker run` has it.
+const STATUS_OURS: u8 = 125;
+
+/// Runs unmodified Linux programs in a sandbox whose boundary the host kernel enforces.
+#[derive(Parser)]
+#[command(name = "litebox", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a program in a new sandbox.
+    Run(run::Options),
+}
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|a| a == SANDBOX_ARGUMENT) {
+        sandbox::run();
+    }
+    match Cli::try_parse() {
+        Ok(Cli { command: Command::Run(options) }) => ExitCode::from(run::run(&options)),
+        Err(e) if e.use_stderr() => {
+            let text = e.to_string();
+            let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            eprintln!("litebox: {line} (see litebox --help)");
+            ExitCode::from(STATUS_OURS)
+        }
+        Err(e) => {
+            print!("{e}");
+            ExitCode::SUCCESS
+        }
+    }
+}

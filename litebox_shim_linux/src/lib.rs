@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod boot;
+mod dispatch;
 mod entry;
 pub mod loader;
 pub mod syscalls;
@@ -17,11 +18,3 @@ pub use task::{Kernel, KernelConfig, Process, Task, Thread};
 litebox::register_host!(litebox::platform::mock::MockHost);
 #[cfg(test)]
 litebox::register_north!(LinuxNorth);
-
-impl Task<'_, '_> {
-    /// Serves the system call in the registers and stores its result there.
-    pub(crate) fn do_syscall(&mut self) {
-        const ENOSYS: u64 = 38;
-        self.frame.regs.rax = ENOSYS.wrapping_neg();
-    }
-}

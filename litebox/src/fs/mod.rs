@@ -8,14 +8,17 @@
 
 mod anon;
 mod fd_table;
+pub mod host;
 mod locks;
 mod open_file;
+mod root;
 mod vfs;
 
 pub use anon::{ANON_DEV, AnonInode};
 pub use fd_table::{FdEntry, FdTable};
 pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
 pub use open_file::{OpenFile, StatusFlags};
+pub use root::EmptyRoot;
 pub use vfs::{Dentry, FsContext, Mount, Vfs};
 
 use alloc::sync::Arc;

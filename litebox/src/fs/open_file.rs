@@ -25,19 +25,19 @@ bitflags::bitflags! {
         /// Bypass caches (a hint here).
         const DIRECT = 0o40000;
         /// Large file; kept for F_GETFL.
-        const LARGEFILE = 0o100000;
+        const LARGEFILE = 0o100_000;
         /// A directory was asked for; kept for F_GETFL.
-        const DIRECTORY = 0o200000;
+        const DIRECTORY = 0o200_000;
         /// Links were not followed; kept for F_GETFL.
-        const NOFOLLOW = 0o400000;
+        const NOFOLLOW = 0o400_000;
         /// Access times stay.
-        const NOATIME = 0o1000000;
+        const NOATIME = 0o1_000_000;
         /// File integrity after each write (with DSYNC).
-        const SYNC = 0o4000000;
+        const SYNC = 0o4_000_000;
         /// A mere name: no reading, writing or ioctl.
-        const PATH = 0o10000000;
+        const PATH = 0o10_000_000;
         /// Made without a name.
-        const TMPFILE = 0o20000000;
+        const TMPFILE = 0o20_000_000;
     }
 }
 

@@ -321,6 +321,9 @@ impl Threads for MockHost {
         Err(Error::WouldBlock)
     }
     #[expect(clippy::panic, reason = "a test host fails the test")]
+    fn enter_first(&self, _spec: &ThreadSpec<'_>) -> ! {
+        panic!("the mock host runs no guest code")
+    }
     fn exit_thread(&self) -> ! {
         panic!("exit_thread")
     }

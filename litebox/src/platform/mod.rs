@@ -358,6 +358,8 @@ pub struct ThreadSpec<'a> {
 pub trait Threads {
     /// Starts a thread of the calling process in guest code.
     fn spawn_thread(&self, spec: &ThreadSpec<'_>) -> Result<()>;
+    /// Turns the calling host process, which runs no guest code yet, into the first thread of `spec`: never returns.
+    fn enter_first(&self, spec: &ThreadSpec<'_>) -> !;
     /// Ends the calling host thread. `alive` becomes zero and is woken when its stack is no longer in use.
     fn exit_thread(&self) -> !;
     /// Ends the calling host process at once. All other threads of it must be gone or out of the kernel's locks.

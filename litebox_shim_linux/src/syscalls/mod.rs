@@ -1,5 +1,6 @@
 //! System calls, one file per family. Every handler is a method of [`Task`](crate::Task) with the signature of its row in the table.
 
+pub mod file;
 pub mod futex;
 pub mod limits;
 pub mod mm;

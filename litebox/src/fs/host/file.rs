@@ -1,0 +1,152 @@
+//! An open file of the host, used directly through its descriptor.
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use crate::event::Events;
+use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, StatFs, Time};
+use crate::io::{Dest, Source};
+use crate::platform::{HostFd, HostStat, host};
+use crate::{Error, Result};
+
+/// A host file behind one descriptor. What the broker opened and has offsets (a regular file, a block device) is read and written at them.
+/// A stream (pipe, terminal, socket) blocks in the host, where a signal to the thread interrupts it. The standard streams are streams even
+/// when they lead to regular files: their offset is the one the person's other programs share.
+pub struct HostFile {
+    fd: HostFd,
+    /// Closed with the last reference; the standard streams stay open.
+    owned: bool,
+    inode: Arc<HostInode>,
+}
+
+/// The inode of a [`HostFile`]: what fstat(2) of the descriptor says.
+struct HostInode {
+    fd: HostFd,
+    id: InodeId,
+    file_type: FileType,
+}
+
+fn metadata_of(stat: &HostStat) -> Metadata {
+    let time = |(sec, nsec): (i64, u32)| Time { sec, nsec };
+    Metadata {
+        id: InodeId { dev: stat.dev, ino: stat.ino },
+        mode: stat.mode,
+        nlink: u64::from(stat.nlink),
+        uid: stat.uid,
+        gid: stat.gid,
+        rdev: stat.rdev,
+        size: stat.size,
+        blocks: stat.blocks,
+        blksize: stat.blksize,
+        atime: time(stat.atime),
+        mtime: time(stat.mtime),
+        ctime: time(stat.ctime),
+        btime: None,
+    }
+}
+
+impl HostFile {
+    /// The file behind `fd`; `owned`: it is closed when the file is no longer used. Errors: those of fstat(2).
+    pub fn new(fd: HostFd, owned: bool) -> Result<Arc<Self>> {
+        let stat = host().host_fstat(fd)?;
+        let file_type = FileType::from_mode(stat.mode).ok_or(Error::Invalid)?;
+        let id = InodeId { dev: stat.dev, ino: stat.ino };
+        Ok(Arc::new(Self { fd, owned, inode: Arc::new(HostInode { fd, id, file_type }) }))
+    }
+}
+
+impl Drop for HostFile {
+    fn drop(&mut self) {
+        if self.owned {
+            host().host_close(self.fd);
+        }
+    }
+}
+
+impl Inode for HostInode {
+    fn id(&self) -> InodeId {
+        self.id
+    }
+    fn file_type(&self) -> FileType {
+        self.file_type
+    }
+    fn metadata(&self) -> Result<Metadata> {
+        host().host_fstat(self.fd).map(|stat| metadata_of(&stat))
+    }
+    fn stat_fs(&self) -> Result<StatFs> {
+        Err(Error::NotImplemented)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+impl File for HostFile {
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.inode.clone()
+    }
+    fn is_stream(&self) -> bool {
+        !self.owned || !matches!(self.inode.file_type, FileType::Regular | FileType::BlockDevice)
+    }
+    fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while let Some(piece) = dest.piece()? {
+            // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
+            let n = unsafe {
+                if self.is_stream() {
+                    host().host_read(self.fd, piece.addr, piece.len)
+                } else {
+                    host().host_pread(self.fd, piece.addr, piece.len, offset.saturating_add(done as u64))
+                }
+            };
+            let Ok(n) = n else { return if done > 0 { Ok(done) } else { n } };
+            dest.advance(n);
+            done += n;
+            if n < piece.len {
+                break;
+            }
+        }
+        Ok(done)
+    }
+    fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while let Some(piece) = source.piece()? {
+            // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
+            let n = unsafe {
+                if self.is_stream() {
+                    host().host_write(self.fd, piece.addr, piece.len)
+                } else {
+                    host().host_pwrite(self.fd, piece.addr, piece.len, offset.saturating_add(done as u64))
+                }
+            };
+            let Ok(n) = n else { return if done > 0 { Ok(done) } else { n } };
+            source.advance(n);
+            done += n;
+            if n < piece.len {
+                break;
+            }
+        }
+        Ok(done)
+    }
+    fn mapping(&self) -> Result<Mapping> {
+        match self.inode.file_type {
+            FileType::Regular if self.owned => Ok(Mapping::Host(self.fd)),
+            _ => Err(Error::NoDevice),
+        }
+    }
+    fn ready(&self) -> Events {
+        let wanted = Events::IN | Events::OUT | Events::PRI;
+        host()
+            .host_poll(self.fd, wanted.bits() as u16)
+            .map_or(Events::ERR, |bits| Events::from_bits_truncate(bits.into()))
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
