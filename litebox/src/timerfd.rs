@@ -47,7 +47,7 @@ impl State {
             self.expired = self.expired.saturating_add(1);
             return true;
         }
-        let late = (now - next).as_nanos();
+        let late = now.saturating_sub(next).as_nanos();
         let periods = late / interval;
         self.expired = self.expired.saturating_add(u64::try_from(periods + 1).unwrap_or(u64::MAX));
         let until_next = u64::try_from(interval - late % interval).unwrap_or(u64::MAX);

@@ -188,7 +188,7 @@ mod tests {
     fn names_are_found() {
         assert_eq!(describe(59, AUDIT_ARCH_X86_64), "execve (59, x86_64)");
         assert_eq!(describe(11, AUDIT_ARCH_I386), "execve (11, i386)");
-        assert_eq!(describe(X32_BIT | 39, AUDIT_ARCH_X86_64), "getpid (39, x32)");
+        assert_eq!(describe(X32_BIT | 0x27, AUDIT_ARCH_X86_64), "getpid (39, x32)");
         assert_eq!(describe(-1, 7), "unknown (-1, unknown)");
     }
 }

@@ -157,7 +157,7 @@ pub fn list(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()>
     if asked.head.value != 0 {
         rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(asked.head.value))?;
     }
-    let mut buf = [std::mem::MaybeUninit::uninit(); 32 * 1024];
+    let mut buf = [std::mem::MaybeUninit::uninit(); 8 * 1024];
     let mut entries = RawDir::new(&dir, &mut buf);
     let largest = size_of::<Entry>() + size_of::<Stat>() + MAX_NAME + 1 + 7;
     while answer.has_room(largest) {

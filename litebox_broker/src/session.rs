@@ -117,7 +117,7 @@ impl Session {
                 *wish = self.lines.admit().map_or(Wish::None, |note| Wish::Report(note + &plain_text(asked.extra)));
             }
             Op::Stats => {
-                self.figures = Some(<[u64; STAT_FIGURES]>::read_from_bytes(asked.extra).map_err(|_| Errno::INVAL)?)
+                self.figures = Some(<[u64; STAT_FIGURES]>::read_from_bytes(asked.extra).map_err(|_| Errno::INVAL)?);
             }
             Op::Listener => {
                 // Only the first one counts: the supervisor sends it before any guest runs.

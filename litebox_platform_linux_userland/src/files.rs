@@ -54,9 +54,10 @@ const EPOLLONESHOT: u32 = 1 << 30;
 unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<usize> {
     // SAFETY: the caller's promise; the waiter of a guest thread lives as long as it.
     unsafe {
-        match stack::current() {
-            Some(block) => call::interruptible(nr, fd.0 as usize, addr, len, (*block.waiter).word()),
-            None => host_call!(nr, fd.0, addr, len),
+        if let Some(block) = stack::current() {
+            call::interruptible(nr, fd.0 as usize, addr, len, (*block.waiter).word())
+        } else {
+            host_call!(nr, fd.0, addr, len)
         }
     }
 }

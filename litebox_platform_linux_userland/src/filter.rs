@@ -221,6 +221,8 @@ pub(crate) fn install(interception: Interception) -> Result<(), StartError> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::{
         ALLOWED, Instruction, JUMP_ABOVE_OR_EQUAL, JUMP_ANY_BIT, JUMP_EQUAL, LOAD, RET_ALLOW, RETURN, program,
     };
@@ -267,6 +269,18 @@ mod tests {
             assert_eq!(verdict(&p, I386, number, args), REFUSED);
             assert_eq!(verdict(&p, X86_64, number | 0x4000_0000, args), REFUSED);
         }
+    }
+
+    #[test]
+    fn allowed_calls_are_documented() {
+        let page = include_str!("../../docs/security.md");
+        let cells = |line: &'static str| -> Option<(usize, &'static str)> {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            Some((cells.next()?.parse().ok()?, cells.next()?.trim_matches('`')))
+        };
+        let documented: Vec<_> = page.lines().filter_map(cells).collect();
+        let allowed: Vec<_> = ALLOWED.iter().map(|c| (c.number, c.name)).collect();
+        assert_eq!(documented, allowed);
     }
 
     #[test]

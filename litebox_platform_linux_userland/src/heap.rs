@@ -13,7 +13,6 @@ pub(crate) struct HeapLock(AtomicU32);
 
 // SAFETY: the word admits one holder at a time.
 unsafe impl lock_api::RawMutex for HeapLock {
-    #[expect(clippy::declare_interior_mutable_const, reason = "lock_api's way of making a lock")]
     const INIT: Self = Self(AtomicU32::new(0));
     type GuardMarker = lock_api::GuardSend;
 

@@ -149,7 +149,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     let mut random = [0u8; 8];
     // SAFETY: the buffer is valid.
     step("getrandom", unsafe { host_call!(nr::GETRANDOM, random.as_mut_ptr(), random.len(), 0) })?;
-    let base = KERNEL_START + (usize::from_le_bytes(random) % KERNEL_SPREAD & !(stack::SLOT - 1));
+    let base = KERNEL_START + ((usize::from_le_bytes(random) % KERNEL_SPREAD) & !(stack::SLOT - 1));
     let arena_len = settings.arena_size;
     let heap = (base, base + HEAP_LEN);
     let gap = 1 << 30;
@@ -210,6 +210,9 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     // SAFETY: still the only thread; the list is made on the shared heap now.
     unsafe { (*at).aux = aux.to_vec() };
 
+    const PR_SET_DUMPABLE: usize = 4;
+    // SAFETY: no pointers.
+    step("making the process non-dumpable", unsafe { host_call!(nr::PRCTL, PR_SET_DUMPABLE, 0) })?;
     crate::entry::install_handlers().map_err(|error| StartError { what: "installing signal handlers", error })?;
     crate::interception::probe(interception)?;
     crate::filter::install(interception)

@@ -53,7 +53,7 @@ pub fn supervise(first: &impl FirstProcess) -> ! {
 
 fn serve(first: &impl FirstProcess) -> Result<i32> {
     // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
-    const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 17;
+    const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
     let mut pidfd = -1i32;
     let tid = sandbox().first_tid.as_ptr() as usize;
     // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the id.
@@ -125,6 +125,6 @@ fn finish() -> Result<i32> {
         return Ok(OUR_FAILURE);
     }
     let status = sandbox.exit_status.load(Ordering::Acquire);
-    broker::simple(Op::Exit, status as u32 as u64, &[], None)?;
+    broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
     Ok(0)
 }

@@ -2,6 +2,7 @@
 //! whose few instructions call the smallest possible North. What the host refuses must end the sandbox with one line.
 //!
 //! Each case runs as a process of its own (`boundary case NAME`), whose output and status are compared.
+#![expect(clippy::expect_used, reason = "a test")]
 
 use std::alloc::System;
 use std::arch::global_asm;

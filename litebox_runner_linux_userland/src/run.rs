@@ -49,7 +49,7 @@ pub struct Options {
     #[arg(long, hide = true)]
     test_no_namespaces: bool,
     /// The program and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
 }
 
@@ -112,7 +112,7 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
 }
 
 fn find_program(program: &OsStr) -> Result<PathBuf, Refusal> {
-    let missing = || (format!("{}: no such program", program.display()), STATUS_NOT_FOUND);
+    let missing = || (format!("{}: no such program", program.to_string_lossy()), STATUS_NOT_FOUND);
     if program.as_bytes().contains(&b'/') {
         return Ok(PathBuf::from(program));
     }
@@ -146,7 +146,9 @@ fn environment(given: &[OsString]) -> Result<Vec<Vec<u8>>, Refusal> {
         let bytes = item.as_bytes();
         let equals = bytes.iter().position(|&b| b == b'=');
         let (key, value) = match equals.map(|at| bytes.split_at(at)) {
-            Some(([], _)) => return Err((format!("--env {}: no name before the =", item.display()), STATUS_OURS)),
+            Some(([], _)) => {
+                return Err((format!("--env {}: no name before the =", item.to_string_lossy()), STATUS_OURS));
+            }
             Some((key, value)) => (key.to_vec(), value.get(1..).unwrap_or_default().to_vec()),
             None => match std::env::var_os(item) {
                 Some(value) => (bytes.to_vec(), value.into_vec()),

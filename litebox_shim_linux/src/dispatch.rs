@@ -11,7 +11,6 @@ fn errno_of(error: Error) -> u64 {
         Error::NotFound => 2,
         Error::NoProcess => 3,
         Error::Interrupted => 4,
-        Error::Io => 5,
         Error::NoSuchDevice => 6,
         Error::TooBig => 7,
         Error::NotExecutable => 8,
@@ -51,6 +50,7 @@ fn errno_of(error: Error) -> u64 {
         Error::Stale => 116,
         Error::Quota => 122,
         Error::Host(n) => n,
+        // Io, and what a later core may add.
         _ => 5,
     };
     u64::from(errno.unsigned_abs())
@@ -72,6 +72,7 @@ impl Task<'_, '_> {
         };
     }
 
+    #[expect(clippy::many_single_char_names, reason = "the six argument registers")]
     /// One arm a call. An `int` argument is the low half of its register.
     fn dispatch(&mut self, number: u64, [a, b, c, d, e, f]: [u64; 6]) -> Result<usize> {
         let (ai, bi, ci) = (a as i32, b as i32, c as i32);

@@ -39,7 +39,9 @@ impl North for LinuxNorth {
     }
 
     fn kicked(&self, frame: &mut GuestFrame<'_>) {
-        with_task(frame, |task| task.return_to_guest());
+        with_task(frame, |task| {
+            task.return_to_guest();
+        });
     }
 
     fn resolve_fault(&self, addr: usize, write: bool) -> bool {

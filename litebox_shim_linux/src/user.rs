@@ -26,11 +26,6 @@ pub(crate) fn write_bytes(addr: u64, bytes: &[u8]) -> Result<()> {
     if n == bytes.len() { Ok(()) } else { Err(Error::Fault) }
 }
 
-/// Reads a 32-bit word.
-pub(crate) fn read_u32(addr: u64) -> Result<u32> {
-    read_bytes(addr).map(u32::from_le_bytes)
-}
-
 /// Reads a 64-bit word.
 pub(crate) fn read_u64(addr: u64) -> Result<u64> {
     read_bytes(addr).map(u64::from_le_bytes)

@@ -190,6 +190,7 @@ pub trait AddressSpace {
     fn user_span(&self) -> (usize, usize);
     /// Maps `len` bytes at exactly `addr`. With `replace`, what was there goes; without, an occupied page is
     /// [`Exists`](crate::Error::Exists) (host mappings unknown to the guest's map, such as the vDSO, are found this way).
+    #[expect(clippy::too_many_arguments, reason = "they are mmap(2)'s")]
     fn map(
         &self,
         addr: usize,

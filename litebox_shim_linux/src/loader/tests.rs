@@ -101,7 +101,7 @@ fn word(addr: u64) -> u64 {
 }
 
 fn string(addr: u64) -> Vec<u8> {
-    (0..).map(|i| (word(addr + i) & 0xff) as u8).take_while(|b| *b != 0).collect()
+    (0..1 << 20).map(|i| (word(addr + i) & 0xff) as u8).take_while(|b| *b != 0).collect()
 }
 
 #[test]

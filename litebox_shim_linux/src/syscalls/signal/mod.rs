@@ -131,6 +131,7 @@ impl Process {
     }
 
     /// execve(2): caught signals get their default action back, ignored ones stay ignored.
+    #[expect(dead_code, reason = "for execve")]
     pub(crate) fn reset_signal_handlers(&self) {
         for action in &mut self.signals.shared.lock().actions {
             let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
@@ -171,15 +172,12 @@ impl Process {
         if ignored && judge.is_none_or(|t| !t.signals.blocked().has(signal)) {
             return Ok(());
         }
-        let taker = match target {
-            Some(thread) => {
-                thread.signals.own.lock().pending.add(info)?;
-                thread.signals.wants(signal).then_some(thread)
-            }
-            None => {
-                shared.pending.add(info)?;
-                threads.iter().find(|t| t.signals.wants(signal))
-            }
+        let taker = if let Some(thread) = target {
+            thread.signals.own.lock().pending.add(info)?;
+            thread.signals.wants(signal).then_some(thread)
+        } else {
+            shared.pending.add(info)?;
+            threads.iter().find(|t| t.signals.wants(signal))
         };
         drop(shared);
         if let Some(thread) = taker {

@@ -34,7 +34,7 @@ fn thread() -> Arc<Thread> {
         files: FdTable::new(),
         fs: Arc::new(fs),
         credentials: Credentials::default(),
-        image: Default::default(),
+        image: crate::loader::ImageInfo::default(),
     });
     let thread = Thread::new(&process, 1, [0; 16]);
     assert!(process.add_thread(&thread));
