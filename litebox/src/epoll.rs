@@ -1,6 +1,6 @@
 //! Interest sets: the object behind epoll(7).
 //!
-//! Each registered file has an [`Item`] that observes it. When the file reports readiness, the item puts itself on the set's ready
+//! Each registered file has an `Item` that observes it. When the file reports readiness, the item puts itself on the set's ready
 //! list (room for it was reserved when it was added) and the set tells those who wait for it. Waiting takes items off that list and
 //! asks each file again, so a stale entry costs a look and never a wrong event.
 //!

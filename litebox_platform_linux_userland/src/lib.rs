@@ -4,10 +4,10 @@
 //! thread-local and no errno: host calls go through the gadget in [`call`], the only place whose `syscall` instructions Syscall
 //! User Dispatch lets through.
 //!
-//! - [`sandbox`]: the shared memory of all processes and how it is set up; [`heap`]: the allocator on it
+//! - `sandbox`: the shared memory of all processes and how it is set up; [`heap`]: the allocator on it
 //! - [`filter`]: what the host kernel lets through; [`interception`]: how guest calls are caught
-//! - [`entry`]: from a host signal to the North and back; [`thread`], [`stack`]: guest threads and their kernel stacks
-//! - [`supervisor`]: the process that watches host descriptors and the guest; [`broker`]: the way to the trusted process
+//! - `entry`: from a host signal to the North and back; `thread`, `stack`: guest threads and their kernel stacks
+//! - `supervisor`: the process that watches host descriptors and the guest; `broker`: the way to the trusted process
 #![no_std]
 
 extern crate alloc;

@@ -25,7 +25,7 @@ const MSG_DONTWAIT: usize = 0x40;
 /// Slot of the first guest process in the broker's numbering.
 const FIRST_PROCESS: u64 = 1;
 
-/// What runs in the first guest process; it must end in [`crate::enter_first`] or an exit.
+/// What runs in the first guest process; it must end in `Threads::enter_first` or an exit.
 pub trait FirstProcess {
     /// Never returns.
     fn run(&self) -> !;

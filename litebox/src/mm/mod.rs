@@ -1,6 +1,6 @@
 //! Memory: the page arena, and the map of a guest's areas.
 //!
-//! - [`Area`] is one stretch of a guest's address space with equal properties; [`areas::AreaTree`] keeps them in order.
+//! - [`Area`] is one stretch of a guest's address space with equal properties; `areas::AreaTree` keeps them in order.
 //! - [`Space`] is the address space of one guest process: it decides where mappings go and mirrors each change on the host.
 //!
 //! No user memory may be touched while the lock of a [`Space`] is held: a fault there asks the same space for help.

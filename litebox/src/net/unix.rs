@@ -1,6 +1,6 @@
 //! Connected pairs of local sockets: streams, datagrams, sequenced packets.
 //!
-//! A pair is two [`Channel`]s, one for each direction; each end reads one and writes the other.
+//! A pair is two `Channel`s, one for each direction; each end reads one and writes the other.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
