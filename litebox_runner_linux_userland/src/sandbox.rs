@@ -38,7 +38,10 @@ pub fn run() -> ! {
         uid: config.uid as u32,
         gid: config.gid as u32,
     };
-    supervise(&First { kernel: boot::kernel(KernelConfig::default()), program })
+    supervise(&First {
+        kernel: boot::kernel(KernelConfig { hostname: "litebox".into(), ..KernelConfig::default() }),
+        program,
+    })
 }
 
 fn refuse(line: &str) -> ! {

@@ -91,6 +91,13 @@ fn registers_survive_calls_and_signals() {
     }
 }
 
+#[test]
+fn threads_signals_clocks_and_errors() {
+    if let Some(program) = compile("system.c", "system", "gcc", &["-static", "-pthread"]) {
+        same_on_both(&program, &[], b"");
+    }
+}
+
 fn busybox(arguments: &[&str], input: &[u8]) {
     let program = Path::new(BUSYBOX);
     if program.exists() {

@@ -3,6 +3,7 @@
 use litebox::{Error, Result};
 
 use crate::Task;
+use crate::syscalls::system::Id;
 
 /// The Linux errno of a core error.
 fn errno_of(error: Error) -> u64 {
@@ -94,15 +95,22 @@ impl Task<'_, '_> {
             14 => self.rt_sigprocmask(ai, b, c, d),
             19 => self.readv(ai, b, c),
             20 => self.writev(ai, b, c),
+            24 => self.sched_yield(),
             25 => mm(self).mm.mremap(a, b, c, d, e),
             26 => mm(self).mm.msync(a, b, c).map(|()| 0),
             28 => mm(self).mm.madvise(a, b, ci).map(|()| 0),
             34 => self.pause(),
+            35 => self.nanosleep(a, b),
             39 => self.getpid(),
             56 => self.clone(a, b, c, d, e),
             60 => self.exit(ai),
             61 => self.wait4(ai, b, c as u32, d),
             62 => self.kill(ai, bi),
+            63 => self.uname(a),
+            102 => self.id(Id::Uid),
+            104 => self.id(Id::Gid),
+            107 => self.id(Id::Euid),
+            108 => self.id(Id::Egid),
             109 => self.setpgid(ai, bi),
             110 => self.getppid(),
             111 => self.getpgid(0),
@@ -124,12 +132,14 @@ impl Task<'_, '_> {
             200 => self.tkill(ai, bi),
             202 => self.futex(a, bi, c as u32, d, e, f as u32),
             218 => self.set_tid_address(a),
+            228 => self.clock_gettime(ai, b),
             231 => self.exit_group(ai),
             234 => self.tgkill(ai, bi, ci),
             247 => self.waitid(ai, bi, c, d as u32, e),
             273 => self.set_robust_list(a, b),
             274 => self.get_robust_list(ai, b, c),
             297 => self.rt_tgsigqueueinfo(ai, bi, ci, d),
+            318 => self.getrandom(a, b, c as u32),
             325 => mm(self).mm.mlock(a, b, c, privileged).map(|()| 0),
             334 => self.rseq(a, b as u32, ci, d as u32),
             435 => self.clone3(a, b),

@@ -6,3 +6,4 @@ pub mod limits;
 pub mod mm;
 pub mod process;
 pub mod signal;
+pub mod system;
