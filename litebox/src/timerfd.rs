@@ -27,6 +27,8 @@ struct State {
     setting: Setting,
     /// Expiries not yet read.
     expired: u64,
+    /// Observers were not yet told of the last one.
+    fresh: bool,
 }
 
 /// A timer.
@@ -38,21 +40,21 @@ pub struct TimerFile {
 }
 
 impl State {
-    /// Counts what expired until `now`. `true`: something did.
-    fn account(&mut self, now: Duration) -> bool {
-        let Some(next) = self.setting.next.filter(|n| *n <= now) else { return false };
+    /// Counts what expired until `now`.
+    fn account(&mut self, now: Duration) {
+        let Some(next) = self.setting.next.filter(|n| *n <= now) else { return };
+        self.fresh = true;
         let interval = self.setting.interval.as_nanos();
         if interval == 0 {
             self.setting.next = None;
             self.expired = self.expired.saturating_add(1);
-            return true;
+            return;
         }
         let late = now.saturating_sub(next).as_nanos();
         let periods = late / interval;
         self.expired = self.expired.saturating_add(u64::try_from(periods + 1).unwrap_or(u64::MAX));
         let until_next = u64::try_from(interval - late % interval).unwrap_or(u64::MAX);
         self.setting.next = Some(now.saturating_add(Duration::from_nanos(until_next)));
-        true
     }
 }
 
@@ -75,7 +77,7 @@ impl TimerFile {
         let before = self.get();
         let now = host().now(self.clock);
         let mut state = self.state.lock();
-        *state = State { setting, expired: 0 };
+        *state = State { setting, ..State::default() };
         state.account(now);
         drop(state);
         // Sleepers compute their wake-up time anew.
@@ -132,7 +134,8 @@ impl File for TimerFile {
         let now = host().now(self.clock);
         let instant = host().instant();
         let mut state = self.state.lock();
-        let fired = state.account(now);
+        state.account(now);
+        let fired = core::mem::take(&mut state.fresh);
         let next = state.setting.next;
         drop(state);
         if fired {
@@ -157,9 +160,10 @@ mod tests {
     #[test]
     fn periods_are_counted() {
         let setting = Setting { next: Some(Duration::from_secs(10)), interval: Duration::from_secs(3) };
-        let mut state = State { setting, expired: 0 };
-        assert!(!state.account(Duration::from_secs(9)));
-        assert!(state.account(Duration::from_secs(17)));
+        let mut state = State { setting, ..State::default() };
+        state.account(Duration::from_secs(9));
+        assert_eq!(state.expired, 0);
+        state.account(Duration::from_secs(17));
         assert_eq!(state.expired, 3);
         assert_eq!(state.setting.next, Some(Duration::from_secs(19)));
     }

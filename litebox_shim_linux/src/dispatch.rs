@@ -1,5 +1,7 @@
 //! From the number of a call to its handler, and from its result to `rax`.
 
+mod files;
+
 use litebox::{Error, Result};
 
 use crate::Task;
@@ -80,9 +82,6 @@ impl Task<'_, '_> {
         let privileged = self.process().creds().euid == 0;
         let mm = |task: &Self| task.process().clone();
         match number {
-            0 => self.read(ai, b, c),
-            1 => self.write(ai, b, c),
-            3 => self.close(ai),
             9 => {
                 let process = self.process().clone();
                 let fd = e as i32;
@@ -93,8 +92,6 @@ impl Task<'_, '_> {
             12 => Ok(mm(self).mm.brk(a)),
             13 => self.rt_sigaction(ai, b, c, d),
             14 => self.rt_sigprocmask(ai, b, c, d),
-            19 => self.readv(ai, b, c),
-            20 => self.writev(ai, b, c),
             24 => self.sched_yield(),
             25 => mm(self).mm.mremap(a, b, c, d, e),
             26 => mm(self).mm.msync(a, b, c).map(|()| 0),
@@ -143,7 +140,7 @@ impl Task<'_, '_> {
             325 => mm(self).mm.mlock(a, b, c, privileged).map(|()| 0),
             334 => self.rseq(a, b as u32, ci, d as u32),
             435 => self.clone3(a, b),
-            _ => Err(Error::NotImplemented),
+            _ => self.dispatch_files(number, [a, b, c, d, e, f]),
         }
     }
 }

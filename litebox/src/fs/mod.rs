@@ -202,6 +202,23 @@ bitflags::bitflags! {
         const WHITEOUT = 4;
     }
 
+    /// Seals of a memory file, with the numbers of fcntl(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Seals: u32 {
+        /// No more seals.
+        const SEAL = 1;
+        /// It does not shrink.
+        const SHRINK = 2;
+        /// It does not grow.
+        const GROW = 4;
+        /// No writing.
+        const WRITE = 8;
+        /// No writing but through mappings made before.
+        const FUTURE_WRITE = 16;
+        /// The executable bits stay.
+        const EXEC = 32;
+    }
+
     /// What an open file may be used for.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Access: u8 {
@@ -440,6 +457,22 @@ pub trait File: Any + Send + Sync {
     /// The status flags (append, nonblocking...) are being set by fcntl(2) F_SETFL.
     fn set_status(&self, _flags: StatusFlags) -> Result<()> {
         Ok(())
+    }
+    /// Bytes a pipe can hold (fcntl(2) F_GETPIPE_SZ).
+    fn pipe_size(&self) -> Result<usize> {
+        Err(Error::BadDescriptor)
+    }
+    /// Changes how many bytes a pipe can hold; returns the new size, which may be larger (F_SETPIPE_SZ).
+    fn set_pipe_size(&self, _size: usize) -> Result<usize> {
+        Err(Error::BadDescriptor)
+    }
+    /// What may no longer be done to a memory file (F_GET_SEALS).
+    fn seals(&self) -> Result<Seals> {
+        Err(Error::Invalid)
+    }
+    /// Seals a memory file further (F_ADD_SEALS).
+    fn add_seals(&self, _seals: Seals) -> Result<()> {
+        Err(Error::Invalid)
     }
     /// A descriptor for it is being closed (flush(2) in FUSE's terms); errors are reported by close(2).
     fn flush(&self) -> Result<()> {

@@ -1,118 +1,66 @@
-//! Files: reading and writing through descriptors.
+//! Files: the calls that take descriptors and paths, one room per meaning below this one.
+//!
+//! Here is what they share: from a descriptor to an open file, who may use it, and where bytes come from.
+
+mod descriptors;
+mod fcntl;
+mod io;
+mod locks;
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-use litebox::event::{Events, wait_until_ready};
-use litebox::fs::OpenFile;
-use litebox::io::{Dest, Source, Span};
+use litebox::fs::{FileType, OpenFile, StatusFlags};
 use litebox::{Error, Result};
 
+pub(crate) use io::Vectors;
+
 use crate::Task;
-use crate::syscalls::signal::RestartPolicy;
-use crate::user::read_bytes;
 
-/// The most one call moves (`MAX_RW_COUNT`).
-const MAX_COUNT: u64 = 0x7fff_f000;
-/// The most buffers of one call (`IOV_MAX`).
-const MAX_BUFFERS: u64 = 1024;
-const SIGPIPE: i32 = 13;
-const READ: u64 = 0;
-const WRITE: u64 = 1;
-const READV: u64 = 19;
-const WRITEV: u64 = 20;
-
-fn one_span(addr: u64, count: u64) -> Result<Span> {
-    let addr = usize::try_from(addr).map_err(|_| Error::Fault)?;
-    let len = usize::try_from(count.min(MAX_COUNT)).map_err(|_| Error::Invalid)?;
-    Ok(Span { addr, len })
-}
-
-/// Reads an array of `struct iovec`; `Invalid` for too many and for lengths beyond `ssize_t`.
-fn spans_at(addr: u64, count: u64) -> Result<Vec<Span>> {
-    if count > MAX_BUFFERS {
-        return Err(Error::Invalid);
-    }
-    let mut spans = Vec::new();
-    let mut left = MAX_COUNT;
-    for i in 0..count {
-        let raw: [u8; 16] = read_bytes(addr.checked_add(i * 16).ok_or(Error::Fault)?)?;
-        let base = u64::from_le_bytes(crate::user::word(&raw, 0));
-        let len = u64::from_le_bytes(crate::user::word(&raw, 8));
-        if i64::try_from(len).is_err() {
-            return Err(Error::Invalid);
-        }
-        let span = one_span(base, len.min(left))?;
-        left -= span.len as u64;
-        spans.push(span);
-    }
-    Ok(spans)
-}
+/// `dirfd` that stands for the working directory.
+pub(crate) const AT_FDCWD: i32 = -100;
+/// The most one read or write moves (Linux's MAX_RW_COUNT).
+pub(crate) const MAX_RW_COUNT: usize = 0x7fff_f000;
 
 impl Task<'_, '_> {
-    /// Waits until `op` succeeds, unless the file must not block.
-    fn blocking(
-        &mut self,
-        file: &Arc<OpenFile>,
-        interest: Events,
-        number: u64,
-        op: impl FnMut() -> Result<usize>,
-    ) -> Result<usize> {
-        let mut op = op;
-        let result = if file.nonblocking() {
-            op()
-        } else {
-            let waiter = self.waiter().clone();
-            wait_until_ready(&waiter, &**file, interest, None, op)
-        };
-        match result {
-            Err(Error::Interrupted) => Err(self.interrupted_call(RestartPolicy::Sys, number)),
-            Err(Error::BrokenPipe) => {
-                self.send_self(SIGPIPE);
-                Err(Error::BrokenPipe)
-            }
-            other => other,
+    /// The open file behind `fd`, for calls that use what it holds: not one opened with `O_PATH`.
+    #[inline]
+    pub(crate) fn file(&self, fd: i32) -> Result<Arc<OpenFile>> {
+        let file = self.process().files.get(fd)?;
+        if file.flags().contains(StatusFlags::PATH) {
+            return Err(Error::BadDescriptor);
         }
+        Ok(file)
     }
+    /// The open file behind `fd`, for calls that only need its name or identity.
+    #[inline]
+    pub(crate) fn file_or_path(&self, fd: i32) -> Result<Arc<OpenFile>> {
+        self.process().files.get(fd)
+    }
+    /// RLIMIT_NOFILE.
+    pub(crate) fn descriptor_limit(&self) -> u64 {
+        1024
+    }
+    /// RLIMIT_FSIZE; `u64::MAX` for none.
+    pub(crate) fn file_size_limit(&self) -> u64 {
+        u64::MAX
+    }
+    /// Puts an open file at the lowest free descriptor.
+    pub(crate) fn install(&self, file: Arc<OpenFile>, close_on_exec: bool) -> Result<usize> {
+        let fd = self.process().files.install(file, close_on_exec, self.descriptor_limit())?;
+        Ok(fd as usize)
+    }
+    /// A new open file description without a name.
+    pub(crate) fn nameless(
+        &self,
+        file: Arc<dyn litebox::fs::File>,
+        access: litebox::fs::Access,
+        flags: StatusFlags,
+    ) -> Arc<OpenFile> {
+        OpenFile::new(file, access, flags, None, self.kernel().vfs.next_open_id())
+    }
+}
 
-    fn read_spans(&mut self, fd: i32, spans: &[Span], number: u64) -> Result<usize> {
-        let file = self.process().files.get(fd)?;
-        self.blocking(&file.clone(), Events::IN, number, || file.read(&mut Dest::user_vec(spans)))
-    }
-
-    fn write_spans(&mut self, fd: i32, spans: &[Span], number: u64) -> Result<usize> {
-        let file = self.process().files.get(fd)?;
-        self.blocking(&file.clone(), Events::OUT, number, || file.write(&mut Source::user_vec(spans)))
-    }
-
-    /// read(2).
-    pub(crate) fn read(&mut self, fd: i32, buf: u64, count: u64) -> Result<usize> {
-        self.process().files.get(fd)?;
-        self.read_spans(fd, &[one_span(buf, count)?], READ)
-    }
-
-    /// write(2).
-    pub(crate) fn write(&mut self, fd: i32, buf: u64, count: u64) -> Result<usize> {
-        self.process().files.get(fd)?;
-        self.write_spans(fd, &[one_span(buf, count)?], WRITE)
-    }
-
-    /// readv(2).
-    pub(crate) fn readv(&mut self, fd: i32, vector: u64, count: u64) -> Result<usize> {
-        self.process().files.get(fd)?;
-        self.read_spans(fd, &spans_at(vector, count)?, READV)
-    }
-
-    /// writev(2).
-    pub(crate) fn writev(&mut self, fd: i32, vector: u64, count: u64) -> Result<usize> {
-        self.process().files.get(fd)?;
-        self.write_spans(fd, &spans_at(vector, count)?, WRITEV)
-    }
-
-    /// close(2).
-    pub(crate) fn close(&mut self, fd: i32) -> Result<usize> {
-        let file = self.process().files.remove(fd)?;
-        file.file.flush()?;
-        Ok(0)
-    }
+/// Whether it is a regular file.
+pub(crate) fn is_regular(file: &OpenFile) -> bool {
+    file.file.inode().file_type() == FileType::Regular
 }

@@ -1,9 +1,13 @@
 //! System calls, one file per family. Every handler is a method of [`Task`](crate::Task) with the signature of its row in the table.
 
+pub mod epoll;
 pub mod file;
 pub mod futex;
 pub mod limits;
 pub mod mm;
+pub mod poll;
 pub mod process;
 pub mod signal;
 pub mod system;
+pub mod timerfd;
+pub mod unix;

@@ -117,7 +117,6 @@ impl Task<'_, '_> {
     }
 
     /// The call ends without having been interrupted: the mask of before is back at once, so that what came in the last moment waits.
-    #[expect(dead_code, reason = "for ppoll and pselect")]
     pub(crate) fn end_temporary_mask(&mut self) {
         let saved = self.thread.signals.own.lock().saved_mask.take();
         if let Some(mask) = saved {

@@ -1,0 +1,170 @@
+//! epoll: sets of files to wait for.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use litebox::epoll::{EventSet, Interest, Mode};
+use litebox::event::{Events, wait_until_ready};
+use litebox::fs::{Access, OpenFile, StatusFlags};
+use litebox::platform::host;
+use litebox::{Error, Result};
+
+use super::signal::RestartPolicy;
+use crate::Task;
+use crate::user::{read_bytes, read_timespec, word, write_bytes};
+
+const EPOLL_CLOEXEC: i32 = 0o2_000_000;
+const EPOLL_CTL_ADD: i32 = 1;
+const EPOLL_CTL_DEL: i32 = 2;
+const EPOLL_CTL_MOD: i32 = 3;
+/// `struct epoll_event` is packed on x86-64.
+const EVENT_SIZE: usize = 12;
+/// The most events one call may ask for.
+const MAX_EVENTS: usize = i32::MAX as usize / EVENT_SIZE;
+/// What may go together with EPOLLEXCLUSIVE.
+const EXCLUSIVE_EVENTS: Events = Events::IN.union(Events::OUT).union(Events::ERR).union(Events::HUP);
+
+/// The set behind an open file.
+fn set_of(file: &OpenFile) -> Result<&EventSet> {
+    file.file.as_any().downcast_ref::<EventSet>().ok_or(Error::Invalid)
+}
+
+impl Task<'_, '_> {
+    /// epoll_create(2): the size is a hint, but must be positive.
+    pub(crate) fn epoll_create(&mut self, size: i32) -> Result<usize> {
+        if size <= 0 {
+            return Err(Error::Invalid);
+        }
+        self.epoll_create1(0)
+    }
+
+    /// epoll_create1(2)
+    pub(crate) fn epoll_create1(&mut self, flags: i32) -> Result<usize> {
+        if flags & !EPOLL_CLOEXEC != 0 {
+            return Err(Error::Invalid);
+        }
+        let file = self.nameless(EventSet::new(), Access::READ | Access::WRITE, StatusFlags::empty());
+        self.install(file, flags != 0)
+    }
+
+    /// epoll_ctl(2)
+    pub(crate) fn epoll_ctl(&mut self, epfd: i32, operation: i32, fd: i32, event: u64) -> Result<usize> {
+        let interest = if operation == EPOLL_CTL_DEL {
+            Interest { events: Events::empty(), mode: Mode::empty(), data: 0 }
+        } else {
+            let raw: [u8; EVENT_SIZE] = read_bytes(event)?;
+            let bits = u32::from_le_bytes(word(&raw, 0));
+            let mode = Mode::from_bits_truncate(bits);
+            let events = Events::from_bits_retain(bits & !Mode::all().bits());
+            Interest { events, mode, data: u64::from_le_bytes(word(&raw, 4)) }
+        };
+        let outer = self.file(epfd)?;
+        let target = self.file(fd)?;
+        if Arc::ptr_eq(&outer, &target) {
+            return Err(Error::Invalid);
+        }
+        let set = set_of(&outer)?;
+        if interest.mode.contains(Mode::EXCLUSIVE) {
+            let others = Mode::EXCLUSIVE | Mode::EDGE | Mode::WAKEUP;
+            if operation == EPOLL_CTL_MOD
+                || !others.contains(interest.mode)
+                || !EXCLUSIVE_EVENTS.contains(interest.events)
+            {
+                return Err(Error::Invalid);
+            }
+        }
+        match operation {
+            EPOLL_CTL_ADD => {
+                let nested = target.file.as_any().is::<EventSet>();
+                let _one_at_a_time = nested.then(|| self.kernel().epoll_topology.lock());
+                set.add(fd, &target, interest)?;
+            }
+            EPOLL_CTL_DEL => set.remove(fd, &target)?,
+            EPOLL_CTL_MOD => set.modify(fd, &target, interest)?,
+            _ => return Err(Error::Invalid),
+        }
+        Ok(0)
+    }
+
+    fn wait_for_events(&mut self, epfd: i32, events: u64, count: i32, limit: Option<Duration>) -> Result<usize> {
+        let max = usize::try_from(count).ok().filter(|n| (1..=MAX_EVENTS).contains(n)).ok_or(Error::Invalid)?;
+        if !host().is_user_range(usize::try_from(events).map_err(|_| Error::Fault)?, max * EVENT_SIZE) {
+            return Err(Error::Fault);
+        }
+        let file = self.file(epfd)?;
+        let set = set_of(&file)?;
+        let once = || {
+            let mut at = events;
+            let mut fault = false;
+            let taken = set.take(max, &mut |ready, data| {
+                let mut raw = [0u8; EVENT_SIZE];
+                let (head, tail) = raw.split_at_mut(4);
+                head.copy_from_slice(&ready.bits().to_le_bytes());
+                tail.copy_from_slice(&data.to_le_bytes());
+                fault = write_bytes(at, &raw).is_err();
+                at += EVENT_SIZE as u64;
+                !fault
+            });
+            match taken {
+                0 if fault => Err(Error::Fault),
+                0 => Err(Error::WouldBlock),
+                n => Ok(n),
+            }
+        };
+        let result = if limit == Some(Duration::ZERO) {
+            once()
+        } else {
+            let deadline = limit.map(|d| host().instant().saturating_add(d));
+            wait_until_ready(self.waiter(), &*file, Events::IN, deadline, once)
+        };
+        match result {
+            Err(Error::WouldBlock | Error::TimedOut) => Ok(0),
+            Err(Error::Interrupted) => {
+                let number = self.frame.regs.rax;
+                Err(self.interrupted_call(RestartPolicy::NoHandler, number))
+            }
+            other => other,
+        }
+    }
+
+    /// epoll_wait(2)
+    pub(crate) fn epoll_wait(&mut self, epfd: i32, events: u64, count: i32, timeout: i32) -> Result<usize> {
+        let limit = u64::try_from(timeout).ok().map(Duration::from_millis);
+        self.wait_for_events(epfd, events, count, limit)
+    }
+
+    /// epoll_pwait(2)
+    pub(crate) fn epoll_pwait(
+        &mut self,
+        epfd: i32,
+        events: u64,
+        count: i32,
+        timeout: i32,
+        mask: u64,
+        size: u64,
+    ) -> Result<usize> {
+        if mask != 0 {
+            self.set_temporary_mask(mask, size)?;
+        }
+        let result = self.epoll_wait(epfd, events, count, timeout);
+        self.unless_interrupted(result)
+    }
+
+    /// epoll_pwait2(2)
+    pub(crate) fn epoll_pwait2(
+        &mut self,
+        epfd: i32,
+        events: u64,
+        count: i32,
+        timeout: u64,
+        mask: u64,
+        size: u64,
+    ) -> Result<usize> {
+        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+        if mask != 0 {
+            self.set_temporary_mask(mask, size)?;
+        }
+        let result = self.wait_for_events(epfd, events, count, limit);
+        self.unless_interrupted(result)
+    }
+}

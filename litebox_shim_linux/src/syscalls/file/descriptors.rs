@@ -1,0 +1,90 @@
+//! Descriptors: close, dup and their kin.
+
+use alloc::sync::Arc;
+
+use litebox::fs::{LockOwner, OpenFile};
+use litebox::{Error, Result};
+
+use crate::Task;
+
+const O_CLOEXEC: i32 = 0o2_000_000;
+
+impl Task<'_, '_> {
+    /// What follows when a descriptor no longer refers to `file`: record locks of the process end, late errors are reported.
+    pub(crate) fn closed(&self, file: Arc<OpenFile>) -> Result<()> {
+        let locks = &self.kernel().file_locks;
+        if !locks.no_records() {
+            locks.release(file.file.inode().id(), LockOwner::Process(self.process().pid));
+        }
+        let flushed = file.file.flush();
+        drop(file);
+        flushed
+    }
+
+    /// close(2)
+    pub(crate) fn close(&mut self, fd: i32) -> Result<usize> {
+        let file = self.process().files.remove(fd)?;
+        self.closed(file)?;
+        Ok(0)
+    }
+
+    /// close_range(2)
+    pub(crate) fn close_range(&mut self, first: u32, last: u32, flags: u32) -> Result<usize> {
+        const UNSHARE: u32 = 2;
+        const CLOEXEC: u32 = 4;
+        if flags & !(UNSHARE | CLOEXEC) != 0 || first > last {
+            return Err(Error::Invalid);
+        }
+        if flags & UNSHARE != 0 && self.process().thread_count() > 1 {
+            // A thread with descriptors of its own does not exist here: better refused than done to all threads.
+            return Err(Error::NoMemory);
+        }
+        let files = &self.process().files;
+        if flags & CLOEXEC != 0 {
+            let in_range = |fd: &i32| u32::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
+            for fd in files.descriptors().into_iter().filter(in_range) {
+                // A descriptor that another thread closed meanwhile needs no mark.
+                let _ = files.set_close_on_exec(fd, true);
+            }
+            return Ok(0);
+        }
+        for file in files.remove_range(first, last) {
+            // Linux reports nothing here.
+            let _ = self.closed(file);
+        }
+        Ok(0)
+    }
+
+    /// dup(2)
+    pub(crate) fn dup(&mut self, fd: i32) -> Result<usize> {
+        let file = self.file_or_path(fd)?;
+        self.install(file, false)
+    }
+
+    /// dup2(2)
+    pub(crate) fn dup2(&mut self, old: i32, new: i32) -> Result<usize> {
+        if old == new {
+            self.file_or_path(old)?;
+            return Ok(new as usize);
+        }
+        self.duplicate_at(old, new, false)
+    }
+
+    /// dup3(2)
+    pub(crate) fn dup3(&mut self, old: i32, new: i32, flags: i32) -> Result<usize> {
+        if flags & !O_CLOEXEC != 0 || old == new {
+            return Err(Error::Invalid);
+        }
+        self.duplicate_at(old, new, flags & O_CLOEXEC != 0)
+    }
+
+    fn duplicate_at(&mut self, old: i32, new: i32, close_on_exec: bool) -> Result<usize> {
+        let file = self.file_or_path(old)?;
+        let files = &self.process().files;
+        if let Some(before) = files.install_at(new, file, close_on_exec, self.descriptor_limit())? {
+            // The errors of closing it silently are lost on Linux too.
+            let _ = self.closed(before);
+        }
+        Ok(new as usize)
+    }
+}

@@ -1,0 +1,210 @@
+//! fcntl: what can be asked of and changed in a descriptor or an open file.
+
+use core::sync::atomic::Ordering;
+
+use litebox::fs::StatusFlags;
+use litebox::{Error, Result};
+
+use crate::Task;
+use crate::user::{read_bytes, read_u64, word, write_bytes};
+
+const F_DUPFD: u32 = 0;
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+const F_GETFL: u32 = 3;
+const F_SETFL: u32 = 4;
+const F_GETLK: u32 = 5;
+const F_SETLK: u32 = 6;
+const F_SETLKW: u32 = 7;
+const F_SETOWN: u32 = 8;
+const F_GETOWN: u32 = 9;
+const F_SETSIG: u32 = 10;
+const F_GETSIG: u32 = 11;
+const F_SETOWN_EX: u32 = 15;
+const F_GETOWN_EX: u32 = 16;
+const F_OFD_GETLK: u32 = 36;
+const F_OFD_SETLK: u32 = 37;
+const F_OFD_SETLKW: u32 = 38;
+const F_SETLEASE: u32 = 1024;
+const F_GETLEASE: u32 = 1025;
+const F_DUPFD_QUERY: u32 = 1027;
+const F_DUPFD_CLOEXEC: u32 = 1030;
+const F_SETPIPE_SZ: u32 = 1031;
+const F_GETPIPE_SZ: u32 = 1032;
+const F_ADD_SEALS: u32 = 1033;
+const F_GET_SEALS: u32 = 1034;
+const F_GET_RW_HINT: u32 = 1035;
+const F_SET_RW_HINT: u32 = 1036;
+
+const FD_CLOEXEC: u64 = 1;
+const F_UNLCK: usize = 2;
+const O_LARGEFILE: u32 = 0o100_000;
+const ESRCH_KINDS: core::ops::RangeInclusive<i32> = 0..=2;
+
+/// What F_SETFL may change.
+const CHANGEABLE: StatusFlags = StatusFlags::APPEND
+    .union(StatusFlags::NONBLOCK)
+    .union(StatusFlags::ASYNC)
+    .union(StatusFlags::DIRECT)
+    .union(StatusFlags::NOATIME);
+
+impl Task<'_, '_> {
+    /// fcntl(2)
+    pub(crate) fn fcntl(&mut self, fd: i32, command: u32, arg: usize) -> Result<usize> {
+        match command {
+            F_DUPFD => self.duplicate_from(fd, arg, false),
+            F_DUPFD_CLOEXEC => self.duplicate_from(fd, arg, true),
+            F_GETFD => Ok(usize::from(self.process().files.entry(fd)?.close_on_exec)),
+            F_SETFD => {
+                self.process().files.set_close_on_exec(fd, arg as u64 & FD_CLOEXEC != 0)?;
+                Ok(0)
+            }
+            F_GETFL => self.status_flags(fd),
+            F_DUPFD_QUERY => self.same_description(fd, arg as i32),
+            F_SETFL => self.set_status_flags(fd, arg as u32),
+            F_GETLK | F_OFD_GETLK => self.test_record_lock(fd, arg, command == F_OFD_GETLK),
+            F_SETLK | F_OFD_SETLK => self.set_record_lock(fd, arg, command == F_OFD_SETLK, false),
+            F_SETLKW | F_OFD_SETLKW => self.set_record_lock(fd, arg, command == F_OFD_SETLKW, true),
+            F_SETOWN | F_GETOWN | F_SETOWN_EX | F_GETOWN_EX | F_SETSIG | F_GETSIG => {
+                self.signal_owner(fd, command, arg)
+            }
+            F_SETPIPE_SZ | F_GETPIPE_SZ => self.pipe_size(fd, command == F_SETPIPE_SZ, arg),
+            F_ADD_SEALS | F_GET_SEALS => self.seals(fd, command == F_ADD_SEALS, arg),
+            F_GETLEASE => {
+                self.file(fd)?;
+                Ok(F_UNLCK)
+            }
+            F_SETLEASE => {
+                self.file(fd)?;
+                // No leases: the answer of a file system that cannot have them.
+                if arg == F_UNLCK { Err(Error::WouldBlock) } else { Err(Error::Invalid) }
+            }
+            F_GET_RW_HINT | F_SET_RW_HINT => self.write_hint(fd, command == F_SET_RW_HINT, arg),
+            _ => {
+                self.file_or_path(fd)?;
+                Err(Error::Invalid)
+            }
+        }
+    }
+
+    fn duplicate_from(&mut self, fd: i32, from: usize, close_on_exec: bool) -> Result<usize> {
+        let file = self.file_or_path(fd)?;
+        let limit = self.descriptor_limit();
+        // The argument is an int; a negative one is beyond every limit.
+        let from = i32::try_from(from as u32).map_err(|_| Error::Invalid)?;
+        if from as u64 >= limit {
+            return Err(Error::Invalid);
+        }
+        Ok(self.process().files.install_from(from, file, close_on_exec, limit)? as usize)
+    }
+
+    fn same_description(&self, fd: i32, other: i32) -> Result<usize> {
+        let file = self.file_or_path(fd)?;
+        let other = self.file_or_path(other)?;
+        Ok(usize::from(file.id == other.id))
+    }
+
+    fn status_flags(&self, fd: i32) -> Result<usize> {
+        use litebox::fs::Access;
+        let file = self.file_or_path(fd)?;
+        let flags = file.flags();
+        if flags.contains(StatusFlags::PATH) {
+            return Ok(flags.bits() as usize);
+        }
+        let mode: u32 = match (file.access.contains(Access::READ), file.access.contains(Access::WRITE)) {
+            (true, true) => 2,
+            (false, true) => 1,
+            (true, false) => 0,
+            (false, false) => 3,
+        };
+        // Programs of 64 bits have every named file opened with O_LARGEFILE.
+        let large = if file.location.is_some() { O_LARGEFILE } else { 0 };
+        Ok((flags.bits() | mode | large) as usize)
+    }
+
+    fn set_status_flags(&self, fd: i32, new: u32) -> Result<usize> {
+        let file = self.file(fd)?;
+        let asked = StatusFlags::from_bits_retain(new) & CHANGEABLE;
+        if asked.contains(StatusFlags::NOATIME) && !file.flags().contains(StatusFlags::NOATIME) {
+            let creds = self.process().creds();
+            if creds.fsuid != 0 && file.file.metadata()?.uid != creds.fsuid {
+                return Err(Error::NotPermitted);
+            }
+        }
+        file.set_flags((file.flags() - CHANGEABLE) | asked)?;
+        Ok(0)
+    }
+
+    /// Who is told about a file that becomes ready (`O_ASYNC`).
+    fn signal_owner(&self, fd: i32, command: u32, arg: usize) -> Result<usize> {
+        const F_OWNER_PGRP: i32 = 2;
+        let file = self.file(fd)?;
+        match command {
+            F_SETOWN => {
+                let owner = arg as i32;
+                if owner == i32::MIN {
+                    return Err(Error::Invalid);
+                }
+                file.owner.store(owner, Ordering::Relaxed);
+                Ok(0)
+            }
+            F_GETOWN => Ok(file.owner.load(Ordering::Relaxed) as isize as usize),
+            F_SETOWN_EX => {
+                let raw: [u8; 8] = read_bytes(arg as u64)?;
+                let (kind, pid) = (i32::from_le_bytes(word(&raw, 0)), i32::from_le_bytes(word(&raw, 4)));
+                if !ESRCH_KINDS.contains(&kind) {
+                    return Err(Error::Invalid);
+                }
+                file.owner.store(if kind == F_OWNER_PGRP { pid.wrapping_neg() } else { pid }, Ordering::Relaxed);
+                Ok(0)
+            }
+            F_GETOWN_EX => {
+                let owner = file.owner.load(Ordering::Relaxed);
+                let (kind, pid) = if owner < 0 { (F_OWNER_PGRP, owner.wrapping_neg()) } else { (1, owner) };
+                let raw = u64::from(kind as u32) | u64::from(pid as u32) << 32;
+                write_bytes(arg as u64, &raw.to_le_bytes())?;
+                Ok(0)
+            }
+            F_SETSIG if arg > 64 => Err(Error::Invalid),
+            // Only the default, SIGIO, is known.
+            F_SETSIG if arg != 0 => Err(Error::Invalid),
+            _ => Ok(0),
+        }
+    }
+
+    /// F_SETPIPE_SZ, F_GETPIPE_SZ
+    fn pipe_size(&self, fd: i32, set: bool, size: usize) -> Result<usize> {
+        let file = self.file(fd)?;
+        if set {
+            // The argument is an unsigned int; a size of more than 2^31 is EINVAL.
+            let size = u32::try_from(size).ok().filter(|s| *s <= 1 << 31).ok_or(Error::Invalid)?;
+            return file.file.set_pipe_size(size as usize);
+        }
+        file.file.pipe_size()
+    }
+
+    /// F_ADD_SEALS, F_GET_SEALS
+    fn seals(&self, fd: i32, add: bool, arg: usize) -> Result<usize> {
+        let file = self.file(fd)?;
+        if add {
+            if !file.access.contains(litebox::fs::Access::WRITE) {
+                return Err(Error::NotPermitted);
+            }
+            let seals = litebox::fs::Seals::from_bits(arg as u32).ok_or(Error::Invalid)?;
+            file.file.add_seals(seals)?;
+            return Ok(0);
+        }
+        Ok(file.file.seals()?.bits() as usize)
+    }
+
+    /// Expected lifetime of what is written: accepted and forgotten, as by a device that makes no use of it.
+    fn write_hint(&self, fd: i32, set: bool, arg: usize) -> Result<usize> {
+        self.file(fd)?;
+        if set {
+            let hint = read_u64(arg as u64)?;
+            return if hint <= 5 { Ok(0) } else { Err(Error::Invalid) };
+        }
+        write_bytes(arg as u64, &[0; 8])?;
+        Ok(0)
+    }
+}

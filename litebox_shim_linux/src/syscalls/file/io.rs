@@ -1,0 +1,318 @@
+//! Moving bytes: read, write and their vectored, positioned forms; lseek.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use litebox::event::{Events, wait_until_ready};
+use litebox::fs::{Access, FileType, OpenFile};
+use litebox::io::{Dest, Source, Span};
+use litebox::{Error, Result};
+
+use super::MAX_RW_COUNT;
+use crate::Task;
+use crate::syscalls::signal::RestartPolicy;
+use crate::syscalls::signal::set::{SIGPIPE, SIGXFSZ};
+use crate::user::{read_bytes, word};
+
+/// The most buffers one vectored call takes.
+const IOV_MAX: usize = 1024;
+/// End of what x86-64 lets a program address.
+const TASK_SIZE: usize = 0x7fff_ffff_f000;
+/// No file is longer.
+pub(super) const MAX_FILE_SIZE: u64 = i64::MAX as u64;
+
+bitflags::bitflags! {
+    /// Flags of preadv2(2) and pwritev2(2).
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct RwFlags: i32 {
+        const HIPRI = 1;
+        const DSYNC = 2;
+        const SYNC = 4;
+        const NOWAIT = 8;
+        const APPEND = 16;
+        const NOAPPEND = 32;
+    }
+}
+
+/// Where in the file a transfer happens.
+#[derive(Clone, Copy)]
+enum Place {
+    /// At the file's offset, which moves.
+    Current,
+    At(u64),
+}
+
+/// How a transfer behaves.
+#[derive(Clone, Copy)]
+struct Manner {
+    place: Place,
+    flags: RwFlags,
+}
+
+impl Manner {
+    const PLAIN: Self = Self { place: Place::Current, flags: RwFlags::empty() };
+
+    fn at(offset: i64) -> Result<Self> {
+        let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
+        Ok(Self { place: Place::At(offset), flags: RwFlags::empty() })
+    }
+    fn with_flags(offset: i64, flags: i32) -> Result<Self> {
+        let place = if offset == -1 { Self::PLAIN } else { Self::at(offset)? };
+        let flags = RwFlags::from_bits(flags).ok_or(Error::NotSupported)?;
+        if flags.contains(RwFlags::APPEND | RwFlags::NOAPPEND) {
+            return Err(Error::Invalid);
+        }
+        Ok(Self { flags, ..place })
+    }
+}
+
+/// Buffers of a vectored call: few lie on the stack, many on the heap.
+pub(crate) struct Vectors {
+    few: [Span; 8],
+    many: Vec<Span>,
+    count: usize,
+}
+
+impl Vectors {
+    pub(crate) fn spans(&self) -> &[Span] {
+        if self.many.is_empty() { self.few.get(..self.count).unwrap_or(&[]) } else { &self.many }
+    }
+    /// Reads `count` buffers' descriptions at `iov`; EINVAL for too many or a negative length. Together they are cut to what one call moves.
+    pub(crate) fn read(iov: usize, count: usize) -> Result<Self> {
+        if count > IOV_MAX {
+            return Err(Error::Invalid);
+        }
+        let mut vectors = Self { few: [Span { addr: 0, len: 0 }; 8], many: Vec::new(), count };
+        if count > vectors.few.len() {
+            vectors.many.try_reserve_exact(count).map_err(|_| Error::NoMemory)?;
+        }
+        let mut room = MAX_RW_COUNT;
+        for i in 0..count {
+            let at = iov.checked_add(i * 16).ok_or(Error::Fault)?;
+            let raw: [u8; 16] = read_bytes(at as u64)?;
+            let (addr, len) = (usize::from_le_bytes(word(&raw, 0)), usize::from_le_bytes(word(&raw, 8)));
+            if isize::try_from(len).is_err() {
+                return Err(Error::Invalid);
+            }
+            check_range(addr, len)?;
+            let span = Span { addr, len: len.min(room) };
+            room -= span.len;
+            match vectors.few.get_mut(i) {
+                Some(slot) if vectors.many.capacity() == 0 => *slot = span,
+                _ => vectors.many.push(span),
+            }
+        }
+        Ok(vectors)
+    }
+}
+
+/// EFAULT for a buffer that leaves the program's half of the address space.
+fn check_range(addr: usize, len: usize) -> Result<()> {
+    match addr.checked_add(len) {
+        Some(end) if end <= TASK_SIZE => Ok(()),
+        _ => Err(Error::Fault),
+    }
+}
+
+impl Task<'_, '_> {
+    /// The error of a failed call that may be restarted: notes how, if it was interrupted.
+    pub(crate) fn restartable(&mut self, error: Error) -> Error {
+        if error == Error::Interrupted {
+            let number = self.frame.regs.rax;
+            return self.interrupted_call(RestartPolicy::Sys, number);
+        }
+        error
+    }
+    /// The error of a failed transfer.
+    fn transfer_error(&mut self, file: &OpenFile, error: Error) -> Error {
+        if error == Error::Invalid && file.file.inode().file_type() == FileType::Directory {
+            return Error::IsDirectory;
+        }
+        self.restartable(error)
+    }
+
+    /// Reads into `dest`, waiting if the file may block.
+    fn read_into(&mut self, file: &Arc<OpenFile>, dest: &mut Dest<'_>, manner: Manner) -> Result<usize> {
+        let wanted = dest.remaining();
+        let mut once = || match manner.place {
+            Place::Current => file.read(dest),
+            Place::At(offset) => file.read_at(dest, offset),
+        };
+        let patient = !file.nonblocking() && !manner.flags.contains(RwFlags::NOWAIT) && wanted > 0;
+        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::IN, None, once) } else { once() };
+        match result {
+            Ok(n) => Ok(n),
+            Err(Error::WouldBlock) if wanted == 0 => Ok(0),
+            Err(e) => match dest.moved() {
+                0 => Err(self.transfer_error(file, e)),
+                moved => Ok(moved),
+            },
+        }
+    }
+
+    /// Writes from `source`: all of it, unless the file may not block or something stops it.
+    pub(super) fn write_from(&mut self, file: &Arc<OpenFile>, source: &mut Source<'_>) -> Result<usize> {
+        self.write_in_manner(file, source, Manner::PLAIN)
+    }
+
+    fn write_in_manner(&mut self, file: &Arc<OpenFile>, source: &mut Source<'_>, manner: Manner) -> Result<usize> {
+        if !file.access.contains(Access::WRITE) {
+            return Err(Error::BadDescriptor);
+        }
+        let stream = file.file.is_stream();
+        if !stream {
+            self.limit_file_size(file, source, manner)?;
+        }
+        let wanted = source.remaining();
+        let patient = !file.nonblocking() && !manner.flags.contains(RwFlags::NOWAIT) && wanted > 0;
+        let mut once = || loop {
+            let n = match manner.place {
+                _ if manner.flags.contains(RwFlags::APPEND) && !stream => file.file.append(source)?.0,
+                Place::Current => file.write(source)?,
+                Place::At(offset) => file.write_at(source, offset)?,
+            };
+            // A blocking stream takes everything, piece by piece.
+            if !(stream && patient && n > 0 && source.remaining() > 0) {
+                return Ok(n);
+            }
+        };
+        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::OUT, None, once) } else { once() };
+        if matches!(result, Err(Error::BrokenPipe)) {
+            self.send_self(SIGPIPE);
+        }
+        let moved = match (result, source.moved()) {
+            (Ok(n), 0) => n,
+            (Ok(_), moved) | (Err(_), moved @ 1..) => moved,
+            (Err(Error::WouldBlock), 0) if wanted == 0 => 0,
+            (Err(e), 0) => return Err(self.transfer_error(file, e)),
+        };
+        if manner.flags.intersects(RwFlags::DSYNC | RwFlags::SYNC) && moved > 0 {
+            file.file.sync(!manner.flags.contains(RwFlags::SYNC))?;
+        }
+        Ok(moved)
+    }
+
+    /// RLIMIT_FSIZE and the longest possible file: cuts the transfer, or EFBIG (with SIGXFSZ for the limit).
+    fn limit_file_size(&mut self, file: &OpenFile, source: &mut Source<'_>, manner: Manner) -> Result<()> {
+        if source.remaining() == 0 {
+            return Ok(());
+        }
+        let limit = self.file_size_limit();
+        let at = match manner.place {
+            Place::At(offset) => offset,
+            // Without a limit the exact place of an ordinary write does not matter.
+            Place::Current if limit == u64::MAX => return Ok(()),
+            Place::Current if file.flags().contains(litebox::fs::StatusFlags::APPEND) => file.file.metadata()?.size,
+            Place::Current => *file.offset(),
+        };
+        if at >= limit && super::is_regular(file) {
+            self.send_self(SIGXFSZ);
+            return Err(Error::FileTooBig);
+        }
+        if at >= MAX_FILE_SIZE {
+            return Err(Error::FileTooBig);
+        }
+        if super::is_regular(file) {
+            source.limit(usize::try_from(limit.min(MAX_FILE_SIZE) - at).unwrap_or(usize::MAX));
+        }
+        Ok(())
+    }
+
+    /// read(2)
+    pub(crate) fn read(&mut self, fd: i32, buf: usize, count: usize) -> Result<usize> {
+        let file = self.file(fd)?;
+        check_range(buf, count)?;
+        self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), Manner::PLAIN)
+    }
+    /// write(2)
+    pub(crate) fn write(&mut self, fd: i32, buf: usize, count: usize) -> Result<usize> {
+        let file = self.file(fd)?;
+        check_range(buf, count)?;
+        self.write_in_manner(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), Manner::PLAIN)
+    }
+    /// pread64(2)
+    pub(crate) fn pread64(&mut self, fd: i32, buf: usize, count: usize, offset: i64) -> Result<usize> {
+        let manner = Manner::at(offset)?;
+        let file = self.file(fd)?;
+        check_range(buf, count)?;
+        self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), manner)
+    }
+    /// pwrite64(2)
+    pub(crate) fn pwrite64(&mut self, fd: i32, buf: usize, count: usize, offset: i64) -> Result<usize> {
+        let manner = Manner::at(offset)?;
+        let file = self.file(fd)?;
+        check_range(buf, count)?;
+        self.write_in_manner(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), manner)
+    }
+
+    fn read_vectors(&mut self, fd: i32, iov: usize, count: usize, manner: Manner) -> Result<usize> {
+        let file = self.file(fd)?;
+        if !file.access.contains(Access::READ) {
+            return Err(Error::BadDescriptor);
+        }
+        let vectors = Vectors::read(iov, count)?;
+        self.read_into(&file, &mut Dest::user_vec(vectors.spans()), manner)
+    }
+    fn write_vectors(&mut self, fd: i32, iov: usize, count: usize, manner: Manner) -> Result<usize> {
+        let file = self.file(fd)?;
+        if !file.access.contains(Access::WRITE) {
+            return Err(Error::BadDescriptor);
+        }
+        let vectors = Vectors::read(iov, count)?;
+        self.write_in_manner(&file, &mut Source::user_vec(vectors.spans()), manner)
+    }
+    /// readv(2)
+    pub(crate) fn readv(&mut self, fd: i32, iov: usize, count: usize) -> Result<usize> {
+        self.read_vectors(fd, iov, count, Manner::PLAIN)
+    }
+    /// writev(2)
+    pub(crate) fn writev(&mut self, fd: i32, iov: usize, count: usize) -> Result<usize> {
+        self.write_vectors(fd, iov, count, Manner::PLAIN)
+    }
+    /// preadv(2)
+    pub(crate) fn preadv(&mut self, fd: i32, iov: usize, count: usize, offset: i64) -> Result<usize> {
+        self.read_vectors(fd, iov, count, Manner::at(offset)?)
+    }
+    /// pwritev(2)
+    pub(crate) fn pwritev(&mut self, fd: i32, iov: usize, count: usize, offset: i64) -> Result<usize> {
+        self.write_vectors(fd, iov, count, Manner::at(offset)?)
+    }
+    /// preadv2(2)
+    pub(crate) fn preadv2(&mut self, fd: i32, iov: usize, count: usize, offset: i64, flags: i32) -> Result<usize> {
+        self.read_vectors(fd, iov, count, Manner::with_flags(offset, flags)?)
+    }
+    /// pwritev2(2)
+    pub(crate) fn pwritev2(&mut self, fd: i32, iov: usize, count: usize, offset: i64, flags: i32) -> Result<usize> {
+        self.write_vectors(fd, iov, count, Manner::with_flags(offset, flags)?)
+    }
+
+    /// lseek(2)
+    pub(crate) fn lseek(&mut self, fd: i32, offset: i64, whence: i32) -> Result<usize> {
+        const SEEK_SET: i32 = 0;
+        const SEEK_CUR: i32 = 1;
+        const SEEK_END: i32 = 2;
+        const SEEK_HOLE: i32 = 4;
+        let file = self.file(fd)?;
+        if !(SEEK_SET..=SEEK_HOLE).contains(&whence) {
+            return Err(Error::Invalid);
+        }
+        if file.file.is_stream() {
+            return Err(Error::NotSeekable);
+        }
+        let mut current = file.offset();
+        let size = || file.file.metadata().map(|m| m.size as i64);
+        let base = match whence {
+            SEEK_SET => 0,
+            SEEK_CUR => *current as i64,
+            SEEK_END => size()?,
+            _ => {
+                let from = u64::try_from(offset).map_err(|_| Error::NoSuchDevice)?;
+                *current = file.file.seek_data(from, whence == SEEK_HOLE)?;
+                return Ok(*current as usize);
+            }
+        };
+        let target = base.checked_add(offset).ok_or(Error::Overflow)?;
+        *current = u64::try_from(target).map_err(|_| Error::Invalid)?;
+        Ok(*current as usize)
+    }
+}

@@ -1,0 +1,187 @@
+//! Advisory locks: fcntl record locks, open-file-description locks, flock.
+
+use alloc::sync::Arc;
+
+use litebox::event::{Events, wait_until_ready};
+use litebox::fs::{Access, HeldLocks, LockOwner, LockRange, OpenFile, Record};
+use litebox::{Error, Result};
+
+use crate::Task;
+use crate::user::{read_bytes, word, write_bytes};
+
+const F_RDLCK: i16 = 0;
+const F_WRLCK: i16 = 1;
+const F_UNLCK: i16 = 2;
+
+/// `struct flock` of 64-bit Linux as words: type and whence share the first, pid is the low half of the last.
+type RawLock = [u64; 4];
+
+fn read_lock(addr: usize) -> Result<RawLock> {
+    let raw: [u8; 32] = read_bytes(addr as u64)?;
+    Ok([0, 8, 16, 24].map(|at| u64::from_le_bytes(word(&raw, at))))
+}
+
+fn write_lock(addr: usize, lock: &RawLock) -> Result<()> {
+    let mut raw = [0u8; 32];
+    for (slot, value) in raw.chunks_exact_mut(8).zip(lock) {
+        slot.copy_from_slice(&value.to_le_bytes());
+    }
+    write_bytes(addr as u64, &raw)
+}
+
+#[derive(Clone, Copy)]
+struct Asked {
+    kind: i16,
+    range: LockRange,
+    pid: i32,
+}
+
+fn start_of(raw: &RawLock, file: &OpenFile) -> Result<Asked> {
+    let [head, start, len, tail] = *raw;
+    let kind = head as i16;
+    let whence = (head >> 16) as i16;
+    let base = match whence {
+        0 => 0,
+        1 => *file.offset() as i64,
+        2 => file.file.metadata()?.size as i64,
+        _ => return Err(Error::Invalid),
+    };
+    let start = base.checked_add(start as i64).ok_or(Error::Overflow)?;
+    let len = len as i64;
+    // A negative length counts back from the start.
+    let (first, end) = match len {
+        0 => (start, None),
+        1.. => (start, Some(start.checked_add(len - 1).ok_or(Error::Overflow)?)),
+        _ => (start.checked_add(len).ok_or(Error::Invalid)?, Some(start - 1)),
+    };
+    let first = u64::try_from(first).map_err(|_| Error::Invalid)?;
+    let end = match end {
+        None => u64::MAX,
+        Some(last) if last == i64::MAX => u64::MAX,
+        Some(last) => u64::try_from(last).map_err(|_| Error::Invalid)? + 1,
+    };
+    Ok(Asked { kind, range: LockRange { start: first, end }, pid: tail as i32 })
+}
+
+impl Asked {
+    fn into_raw(record: Option<Record>, raw: &RawLock) -> RawLock {
+        let Some(record) = record else {
+            let mut same = *raw;
+            same[0] = (raw[0] & !0xffff) | F_UNLCK as u64;
+            return same;
+        };
+        let kind = if record.write { F_WRLCK } else { F_RDLCK };
+        let len = if record.range.end == u64::MAX { 0 } else { record.range.end - record.range.start };
+        let pid = match record.owner {
+            LockOwner::Process(pid) => pid,
+            LockOwner::Description(_) => -1,
+        };
+        [kind as u64, record.range.start, len, u64::from(pid as u32)]
+    }
+}
+
+impl Task<'_, '_> {
+    fn lock_owner(&self, file: &OpenFile, of_description: bool) -> LockOwner {
+        if of_description { LockOwner::Description(file.id) } else { LockOwner::Process(self.process().pid) }
+    }
+
+    /// F_GETLK, F_OFD_GETLK
+    pub(super) fn test_record_lock(&mut self, fd: i32, arg: usize, ofd: bool) -> Result<usize> {
+        let file = self.file(fd)?;
+        let raw = read_lock(arg)?;
+        let asked = start_of(&raw, &file)?;
+        if ofd && asked.pid != 0 {
+            return Err(Error::Invalid);
+        }
+        let write = match asked.kind {
+            F_RDLCK => false,
+            F_WRLCK => true,
+            _ => return Err(Error::Invalid),
+        };
+        let owner = self.lock_owner(&file, ofd);
+        let found = self.kernel().file_locks.test(file.file.inode().id(), owner, asked.range, write);
+        write_lock(arg, &Asked::into_raw(found, &raw))?;
+        Ok(0)
+    }
+
+    /// F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
+    pub(super) fn set_record_lock(&mut self, fd: i32, arg: usize, ofd: bool, wait: bool) -> Result<usize> {
+        let file = self.file(fd)?;
+        let raw = read_lock(arg)?;
+        let asked = start_of(&raw, &file)?;
+        if ofd && asked.pid != 0 {
+            return Err(Error::Invalid);
+        }
+        let owner = self.lock_owner(&file, ofd);
+        let id = file.file.inode().id();
+        let table = self.kernel().file_locks.clone();
+        let (needs, write) = match asked.kind {
+            F_UNLCK => {
+                table.unlock(id, owner, asked.range)?;
+                return Ok(0);
+            }
+            F_RDLCK => (Access::READ, false),
+            F_WRLCK => (Access::WRITE, true),
+            _ => return Err(Error::Invalid),
+        };
+        if !file.access.contains(needs) {
+            return Err(Error::BadDescriptor);
+        }
+        if ofd {
+            self.keep_with_description(&file);
+        }
+        let once = || {
+            if wait && !ofd {
+                table.start_waiting(id, owner, asked.range, write)?;
+            }
+            table.lock(id, owner, asked.range, write)
+        };
+        let result = if wait { wait_until_ready(self.waiter(), &*table, Events::IN, None, once) } else { once() };
+        if wait && !ofd {
+            table.stop_waiting(owner);
+        }
+        match result {
+            Ok(()) => Ok(0),
+            Err(e) => Err(self.restartable(e)),
+        }
+    }
+
+    /// Makes locks of the description end with it.
+    fn keep_with_description(&self, file: &Arc<OpenFile>) {
+        let mut held = file.held_locks.lock();
+        if held.is_none() {
+            let table = self.kernel().file_locks.clone();
+            *held = Some(HeldLocks { table, id: file.file.inode().id(), description: file.id });
+        }
+    }
+
+    /// flock(2)
+    pub(crate) fn flock(&mut self, fd: i32, operation: i32) -> Result<usize> {
+        const LOCK_SH: i32 = 1;
+        const LOCK_EX: i32 = 2;
+        const LOCK_NB: i32 = 4;
+        const LOCK_UN: i32 = 8;
+        let kind = match operation & !LOCK_NB {
+            LOCK_SH => Some(false),
+            LOCK_EX => Some(true),
+            LOCK_UN => None,
+            _ => return Err(Error::Invalid),
+        };
+        let file = self.file(fd)?;
+        let id = file.file.inode().id();
+        let table = self.kernel().file_locks.clone();
+        if kind.is_some() {
+            self.keep_with_description(&file);
+        }
+        let once = || table.flock(id, file.id, kind);
+        let result = if operation & LOCK_NB == 0 {
+            wait_until_ready(self.waiter(), &*table, Events::IN, None, once)
+        } else {
+            once()
+        };
+        match result {
+            Ok(()) => Ok(0),
+            Err(e) => Err(self.restartable(e)),
+        }
+    }
+}

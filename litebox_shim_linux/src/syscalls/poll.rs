@@ -1,0 +1,376 @@
+//! Waiting for several files: poll and select.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use litebox::event::{Events, Observer, Pollable, Waiter};
+use litebox::fs::{OpenFile, StatusFlags};
+use litebox::platform::{Instant, host};
+use litebox::{Error, Result};
+
+use super::signal::RestartPolicy;
+use crate::Task;
+use crate::user::{read_bytes, read_into, read_timespec, read_u64, word, write_bytes};
+
+/// What select(2) calls readable, writable, exceptional.
+const READABLE: Events = Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR);
+const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND).union(Events::ERR);
+const EXCEPTIONAL: Events = Events::PRI;
+
+/// What a place in a set of descriptors refers to.
+enum Target {
+    /// An open file.
+    File(Arc<OpenFile>),
+    /// No such descriptor.
+    Missing,
+    /// A negative descriptor: takes no part.
+    Skipped,
+}
+
+/// One descriptor and what is asked of it.
+struct Watch {
+    target: Target,
+    /// What ends the wait.
+    interest: Events,
+    found: Events,
+}
+
+impl Watch {
+    fn file(&self) -> Option<&Arc<OpenFile>> {
+        match &self.target {
+            Target::File(file) => Some(file),
+            Target::Missing | Target::Skipped => None,
+        }
+    }
+    fn now(&self) -> Events {
+        match &self.target {
+            Target::File(file) => file.ready() & self.interest,
+            Target::Missing => Events::NVAL,
+            Target::Skipped => Events::empty(),
+        }
+    }
+}
+
+/// Registrations of a waiter with files, taken back at the end.
+struct Registered<'a> {
+    observer: Arc<dyn Observer>,
+    watches: &'a [Watch],
+}
+
+impl<'a> Registered<'a> {
+    fn new(waiter: &Arc<Waiter>, watches: &'a [Watch]) -> Self {
+        let observer: Arc<dyn Observer> = waiter.clone();
+        for watch in watches {
+            if let Some(file) = watch.file() {
+                let _ = file.observe(&observer, watch.interest);
+            }
+        }
+        Self { observer, watches }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        for file in self.watches.iter().filter_map(Watch::file) {
+            file.unobserve(&self.observer);
+        }
+    }
+}
+
+fn any_ready(watches: &[Watch]) -> bool {
+    watches.iter().any(|w| !w.now().is_empty())
+}
+
+/// The earliest moment at which one of the files may become ready by time alone.
+fn next_timer(watches: &[Watch]) -> Option<Instant> {
+    watches.iter().filter_map(Watch::file).filter_map(|f| f.expire()).min()
+}
+
+/// Waits until one of `watches` is ready: `Ok` also when `deadline` passed. What each is ready for is in `found` then.
+fn wait(waiter: &Arc<Waiter>, watches: &mut [Watch], deadline: Option<Instant>, poll: bool) -> Result<()> {
+    let mut outcome = Ok(());
+    if !poll && !any_ready(watches) {
+        let _registered = Registered::new(waiter, watches);
+        outcome = loop {
+            let ticket = waiter.ticket();
+            if any_ready(watches) {
+                break Ok(());
+            }
+            let timer = next_timer(watches).filter(|t| deadline.is_none_or(|d| *t < d));
+            match waiter.sleep(ticket, timer.or(deadline)) {
+                Ok(()) => {}
+                Err(Error::TimedOut) if timer.is_some() => {}
+                Err(Error::TimedOut) => break Ok(()),
+                Err(e) => break Err(e),
+            }
+        };
+    }
+    let mut ready = false;
+    for watch in watches.iter_mut() {
+        watch.found = watch.now();
+        ready |= !watch.found.is_empty();
+    }
+    // What is ready counts more than a signal.
+    if ready { Ok(()) } else { outcome }
+}
+
+/// Where a time-out came from, so that what is left of it can be written back.
+#[derive(Clone, Copy)]
+enum TimeFormat {
+    Timespec,
+    Timeval,
+}
+
+/// How long a call waits.
+#[derive(Clone, Copy)]
+struct Patience {
+    deadline: Option<Instant>,
+    /// Not at all.
+    poll: bool,
+    /// Address and format of the guest's value.
+    origin: Option<(u64, TimeFormat)>,
+}
+
+impl Patience {
+    fn of(limit: Option<Duration>, origin: Option<(u64, TimeFormat)>) -> Self {
+        Self {
+            deadline: limit.map(|d| host().instant().saturating_add(d)),
+            poll: limit == Some(Duration::ZERO),
+            origin,
+        }
+    }
+    /// The time-out at a guest address; 0: none.
+    fn at(addr: u64, format: TimeFormat) -> Result<Self> {
+        if addr == 0 {
+            return Ok(Self::of(None, None));
+        }
+        let limit = match format {
+            TimeFormat::Timespec => read_timespec(addr)?,
+            TimeFormat::Timeval => read_timeval(addr)?,
+        };
+        Ok(Self::of(Some(limit), Some((addr, format))))
+    }
+    /// Linux writes the remaining time back, and does not mind when it cannot.
+    fn write_back(&self) {
+        let (Some((addr, format)), Some(deadline)) = (self.origin, self.deadline) else { return };
+        let left = if self.poll { Duration::ZERO } else { deadline.saturating_since(host().instant()) };
+        let fraction = match format {
+            TimeFormat::Timespec => left.subsec_nanos(),
+            TimeFormat::Timeval => left.subsec_micros(),
+        };
+        let mut raw = [0u8; 16];
+        let (seconds, rest) = raw.split_at_mut(8);
+        seconds.copy_from_slice(&left.as_secs().to_le_bytes());
+        rest.copy_from_slice(&u64::from(fraction).to_le_bytes());
+        let _ = write_bytes(addr, &raw);
+    }
+}
+
+/// select(2)'s time-out: microseconds beyond a second are seconds, negative ones an error.
+fn read_timeval(addr: u64) -> Result<Duration> {
+    let raw: [u8; 16] = read_bytes(addr)?;
+    let seconds = i64::from_le_bytes(word(&raw, 0));
+    let micros = i64::from_le_bytes(word(&raw, 8));
+    let seconds = seconds.saturating_add(micros.div_euclid(1_000_000));
+    let seconds = u64::try_from(seconds).map_err(|_| Error::Invalid)?;
+    if micros < 0 {
+        return Err(Error::Invalid);
+    }
+    let nanos = u32::try_from(micros.rem_euclid(1_000_000)).map_err(|_| Error::Invalid)? * 1000;
+    Ok(Duration::new(seconds, nanos))
+}
+
+impl Task<'_, '_> {
+    fn watch(&self, fd: i32, interest: Events) -> Watch {
+        let target = match self.process().files.get(fd) {
+            _ if fd < 0 => Target::Skipped,
+            Ok(file) if !file.flags().contains(StatusFlags::PATH) => Target::File(file),
+            _ => Target::Missing,
+        };
+        Watch { target, interest, found: Events::empty() }
+    }
+
+    fn wait_for(&mut self, watches: &mut [Watch], patience: Patience) -> Result<()> {
+        let result = wait(self.waiter(), watches, patience.deadline, patience.poll);
+        patience.write_back();
+        match result {
+            Err(Error::Interrupted) => {
+                let number = self.frame.regs.rax;
+                Err(self.interrupted_call(RestartPolicy::NoHandler, number))
+            }
+            other => {
+                self.end_temporary_mask();
+                other
+            }
+        }
+    }
+
+    /// The descriptors of a poll: `fd` and interest of each, read in pieces.
+    fn read_pollfds(&self, fds: u64, count: usize) -> Result<Vec<Watch>> {
+        const PIECE: usize = 64;
+        if count as u64 > self.descriptor_limit() {
+            return Err(Error::Invalid);
+        }
+        let mut watches = Vec::new();
+        let mut raw = [0u8; PIECE * 8];
+        let mut at = fds;
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(PIECE);
+            let piece = raw.get_mut(..now * 8).ok_or(Error::Invalid)?;
+            read_into(at, piece)?;
+            watches.try_reserve(now).map_err(|_| Error::NoMemory)?;
+            for entry in piece.chunks_exact(8) {
+                let fd = i32::from_le_bytes(word(entry, 0));
+                let events = u16::from_le_bytes(word(entry, 4));
+                let interest = Events::from_bits_retain(u32::from(events)) | Events::ALWAYS;
+                watches.push(self.watch(fd, interest));
+            }
+            at = at.checked_add(now as u64 * 8).ok_or(Error::Fault)?;
+            left -= now;
+        }
+        Ok(watches)
+    }
+
+    fn poll_with(&mut self, fds: u64, count: usize, patience: Patience) -> Result<usize> {
+        let mut watches = self.read_pollfds(fds, count)?;
+        self.wait_for(&mut watches, patience)?;
+        let mut ready = 0;
+        for (i, watch) in watches.iter().enumerate() {
+            ready += usize::from(!watch.found.is_empty());
+            write_bytes(fds + i as u64 * 8 + 6, &(watch.found.bits() as u16).to_le_bytes())?;
+        }
+        Ok(ready)
+    }
+
+    /// poll(2)
+    pub(crate) fn poll(&mut self, fds: u64, count: u32, timeout: i32) -> Result<usize> {
+        let limit = u64::try_from(timeout).ok().map(Duration::from_millis);
+        self.poll_with(fds, count as usize, Patience::of(limit, None))
+    }
+
+    /// ppoll(2)
+    pub(crate) fn ppoll(&mut self, fds: u64, count: u32, timeout: u64, mask: u64, size: u64) -> Result<usize> {
+        let patience = Patience::at(timeout, TimeFormat::Timespec)?;
+        if mask != 0 {
+            self.set_temporary_mask(mask, size)?;
+        }
+        let result = self.poll_with(fds, count as usize, patience);
+        self.unless_interrupted(result)
+    }
+
+    /// A call with a temporary mask that failed early puts the mask back at once.
+    pub(crate) fn unless_interrupted(&mut self, result: Result<usize>) -> Result<usize> {
+        if result != Err(Error::Interrupted) {
+            self.end_temporary_mask();
+        }
+        result
+    }
+
+    /// One of select's sets, `bits` long; address 0: empty.
+    fn read_set(addr: u64, bits: usize) -> Result<Vec<u64>> {
+        let words = bits.div_ceil(64);
+        let mut set = Vec::new();
+        set.try_reserve_exact(words).map_err(|_| Error::NoMemory)?;
+        for i in 0..words as u64 {
+            set.push(if addr == 0 { 0 } else { read_u64(addr.wrapping_add(i * 8))? });
+        }
+        Ok(set)
+    }
+
+    /// How many descriptors select looks at: Linux's table, which grows in powers of two.
+    fn select_width(&self, count: i32) -> Result<usize> {
+        let count = usize::try_from(count).map_err(|_| Error::Invalid)?;
+        let highest = self.process().files.descriptors().last().map_or(0, |fd| *fd as usize);
+        let table = if highest < 64 { 64 } else { (highest / 128 + 1).next_power_of_two() * 128 };
+        Ok(count.min(table))
+    }
+
+    fn select_with(&mut self, count: i32, sets: [u64; 3], patience: Patience) -> Result<usize> {
+        let width = self.select_width(count)?;
+        let wanted =
+            [Self::read_set(sets[0], width)?, Self::read_set(sets[1], width)?, Self::read_set(sets[2], width)?];
+        let kinds = [READABLE, WRITABLE, EXCEPTIONAL];
+        let has = |set: &[u64], fd: usize| set.get(fd / 64).is_some_and(|w| w >> (fd % 64) & 1 != 0);
+        let mut watches = Vec::new();
+        let mut fds = Vec::new();
+        for fd in 0..width {
+            let mut interest = Events::empty();
+            for (set, kind) in wanted.iter().zip(kinds) {
+                if has(set, fd) {
+                    interest |= kind;
+                }
+            }
+            if interest.is_empty() {
+                continue;
+            }
+            let watch = self.watch(fd as i32, interest);
+            if watch.file().is_none() {
+                return Err(Error::BadDescriptor);
+            }
+            watches.try_reserve(1).map_err(|_| Error::NoMemory)?;
+            fds.try_reserve(1).map_err(|_| Error::NoMemory)?;
+            watches.push(watch);
+            fds.push(fd);
+        }
+        self.wait_for(&mut watches, patience)?;
+        let mut ready = 0;
+        for ((addr, set), kind) in sets.into_iter().zip(&wanted).zip(kinds) {
+            if addr == 0 {
+                continue;
+            }
+            let mut result = alloc::vec![0u64; set.len()];
+            for (fd, watch) in fds.iter().zip(&watches) {
+                if has(set, *fd) && watch.found.intersects(kind) {
+                    ready += 1;
+                    if let Some(w) = result.get_mut(fd / 64) {
+                        *w |= 1 << (fd % 64);
+                    }
+                }
+            }
+            for (i, value) in result.iter().enumerate() {
+                write_bytes(addr.wrapping_add(i as u64 * 8), &value.to_le_bytes())?;
+            }
+        }
+        Ok(ready)
+    }
+
+    /// select(2)
+    pub(crate) fn select(
+        &mut self,
+        count: i32,
+        readable: u64,
+        writable: u64,
+        exceptional: u64,
+        timeout: u64,
+    ) -> Result<usize> {
+        let patience = Patience::at(timeout, TimeFormat::Timeval)?;
+        self.select_with(count, [readable, writable, exceptional], patience)
+    }
+
+    /// pselect6(2)
+    pub(crate) fn pselect6(
+        &mut self,
+        count: i32,
+        readable: u64,
+        writable: u64,
+        exceptional: u64,
+        timeout: u64,
+        mask: u64,
+    ) -> Result<usize> {
+        let (mask, size) = match mask {
+            0 => (0, 0),
+            addr => {
+                let raw: [u8; 16] = read_bytes(addr)?;
+                (u64::from_le_bytes(word(&raw, 0)), u64::from_le_bytes(word(&raw, 8)))
+            }
+        };
+        let patience = Patience::at(timeout, TimeFormat::Timespec)?;
+        if mask != 0 {
+            self.set_temporary_mask(mask, size)?;
+        }
+        let result = self.select_with(count, [readable, writable, exceptional], patience);
+        self.unless_interrupted(result)
+    }
+}
