@@ -16,6 +16,7 @@ pub(crate) use io::Vectors;
 
 use crate::Task;
 
+#[expect(dead_code, reason = "for the calls with paths")]
 /// `dirfd` that stands for the working directory.
 pub(crate) const AT_FDCWD: i32 = -100;
 /// The most one read or write moves (Linux's MAX_RW_COUNT).
@@ -37,10 +38,12 @@ impl Task<'_, '_> {
         self.process().files.get(fd)
     }
     /// RLIMIT_NOFILE.
+    #[expect(clippy::unused_self, reason = "limits are the process's")]
     pub(crate) fn descriptor_limit(&self) -> u64 {
         1024
     }
     /// RLIMIT_FSIZE; `u64::MAX` for none.
+    #[expect(clippy::unused_self, reason = "limits are the process's")]
     pub(crate) fn file_size_limit(&self) -> u64 {
         u64::MAX
     }

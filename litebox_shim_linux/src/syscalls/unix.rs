@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use litebox::event::{Events, wait_until_ready};
-use litebox::fs::{Access, FileType, OpenFile, StatusFlags};
+use litebox::fs::{Access, OpenFile, StatusFlags};
 use litebox::io::{Dest, Source};
 use litebox::net::unix::{CAPACITY, Kind, PeerCredentials, UnixSocket, pair};
 use litebox::{Error, Result};
@@ -282,10 +282,9 @@ impl Task<'_, '_> {
                 3 => kind_number(socket.kind()),
                 4 => socket.take_error(),
                 7 | 8 => CAPACITY as i32,
-                38 => 0,
                 39 => AF_UNIX,
-                // SO_REUSEADDR, SO_DONTROUTE, SO_BROADCAST, SO_KEEPALIVE, SO_PASSCRED, SO_ACCEPTCONN: off.
-                2 | 5 | 6 | 9 | 16 | 30 => 0,
+                // SO_PROTOCOL is 0; SO_REUSEADDR, SO_DONTROUTE, SO_BROADCAST, SO_KEEPALIVE, SO_PASSCRED, SO_ACCEPTCONN: off.
+                2 | 5 | 6 | 9 | 16 | 30 | 38 => 0,
                 _ => return Err(ENOPROTOOPT),
             };
             raw.iter_mut().zip(number.to_le_bytes()).for_each(|(slot, b)| *slot = b);
@@ -337,6 +336,7 @@ impl Task<'_, '_> {
         self.unnamed_address(fd, address, len)
     }
 
+    #[expect(clippy::unused_self, reason = "handlers of calls have one shape")]
     /// socket(2): nothing can be connected yet, so no family is offered.
     pub(crate) fn socket(&mut self, _family: i32, kind: i32, _protocol: i32) -> Result<usize> {
         if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
@@ -375,9 +375,4 @@ impl Task<'_, '_> {
         }
         self.refused(fd, Error::Invalid)
     }
-}
-
-/// Whether an open file is a socket.
-pub(crate) fn is_socket(file: &OpenFile) -> bool {
-    file.file.inode().file_type() == FileType::Socket
 }

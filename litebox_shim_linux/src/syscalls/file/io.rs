@@ -151,6 +151,7 @@ impl Task<'_, '_> {
     }
 
     /// Writes from `source`: all of it, unless the file may not block or something stops it.
+    #[expect(dead_code, reason = "for sendfile and its kin")]
     pub(super) fn write_from(&mut self, file: &Arc<OpenFile>, source: &mut Source<'_>) -> Result<usize> {
         self.write_in_manner(file, source, Manner::PLAIN)
     }
