@@ -7,6 +7,7 @@
 //! - The [`Vfs`] walks paths over mounts with a dentry cache and checks permissions; file systems check none themselves.
 
 mod anon;
+pub mod dev;
 mod fd_table;
 pub mod host;
 mod locks;
@@ -395,6 +396,10 @@ pub trait File: Any + Send + Sync {
     }
     /// Whether it has no offsets (pipe, terminal, eventfd): lseek and pread are `NotSeekable`.
     fn is_stream(&self) -> bool {
+        false
+    }
+    /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it, pread(2) works.
+    fn offset_stays(&self) -> bool {
         false
     }
     /// Reads from `offset`. 0 at the end.

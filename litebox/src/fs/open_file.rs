@@ -104,7 +104,7 @@ impl OpenFile {
     /// read(2): from the offset, which moves. `WouldBlock` even when blocking is allowed.
     pub fn read(&self, dest: &mut Dest<'_>) -> Result<usize> {
         self.may_read()?;
-        if self.file.is_stream() {
+        if self.file.is_stream() || self.file.offset_stays() {
             return self.file.read_at(dest, 0);
         }
         let mut offset = self.offset.lock();
@@ -115,7 +115,7 @@ impl OpenFile {
     /// write(2): at the offset, which moves, or at the end with `APPEND`.
     pub fn write(&self, source: &mut Source<'_>) -> Result<usize> {
         self.may_write()?;
-        if self.file.is_stream() {
+        if self.file.is_stream() || self.file.offset_stays() {
             return self.file.write_at(source, 0);
         }
         let mut offset = self.offset.lock();

@@ -300,6 +300,9 @@ impl Task<'_, '_> {
         if file.file.is_stream() {
             return Err(Error::NotSeekable);
         }
+        if file.file.offset_stays() {
+            return Ok(0);
+        }
         let mut current = file.offset();
         let size = || file.file.metadata().map(|m| m.size as i64);
         let base = match whence {

@@ -1,0 +1,73 @@
+//! `/dev/tty` and `/dev/console`: the terminal of the person outside, when a standard stream of the sandbox is one.
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use crate::event::{Events, Observer};
+use crate::fs::host::HostFile;
+use crate::fs::{File, Inode, StatusFlags};
+use crate::io::{Dest, Source};
+use crate::platform::{HostFd, host};
+use crate::{Error, Result};
+
+/// ioctl: the settings of a terminal. Answered by terminals only.
+const TCGETS: u32 = 0x5401;
+/// Room for `struct termios` of the host.
+const TERMIOS_SIZE: usize = 64;
+
+/// The terminal the sandbox was started on.
+pub(super) struct Terminal {
+    node: Arc<dyn Inode>,
+    stream: Arc<HostFile>,
+}
+
+impl Terminal {
+    /// `NoSuchDevice` when no standard stream is a terminal.
+    pub fn open(node: Arc<dyn Inode>) -> Result<Self> {
+        for number in 0..3 {
+            let mut settings = [0u8; TERMIOS_SIZE];
+            // SAFETY: the request writes `struct termios`, 36 bytes, into kernel memory with room for it.
+            let answer = unsafe { host().host_ioctl(HostFd(number), TCGETS, settings.as_mut_ptr() as usize) };
+            if answer.is_ok() {
+                return Ok(Self { node, stream: HostFile::new(HostFd(number), false)? });
+            }
+        }
+        Err(Error::NoSuchDevice)
+    }
+}
+
+impl File for Terminal {
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.node.clone()
+    }
+    fn is_stream(&self) -> bool {
+        true
+    }
+    fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        self.stream.read_at(dest, offset)
+    }
+    fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        self.stream.write_at(source, offset)
+    }
+    fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
+        self.stream.ioctl(request, arg)
+    }
+    fn ready(&self) -> Events {
+        self.stream.ready()
+    }
+    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
+        self.stream.observe(observer, interest)
+    }
+    fn unobserve(&self, observer: &Arc<dyn Observer>) {
+        self.stream.unobserve(observer);
+    }
+    fn set_status(&self, flags: StatusFlags) -> Result<()> {
+        self.stream.set_status(flags)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
