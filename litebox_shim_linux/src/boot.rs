@@ -5,10 +5,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
 
 use litebox::fs::host::HostFile;
-use litebox::fs::{
-    Access, Dentry, EmptyRoot, FdTable, File, FileSystem, FileType, FsContext, Location, Mount, OpenFile, StatusFlags,
-    Vfs,
-};
+use litebox::fs::{Access, EmptyRoot, FdTable, File, FileType, FsContext, MountFlags, OpenFile, StatusFlags, Vfs};
 use litebox::mm::arena::Arena;
 use litebox::platform::{HostFd, ThreadSpec, host};
 use litebox::sync::RwLock;
@@ -40,7 +37,7 @@ pub struct FirstProgram {
 
 /// The kernel object of a new sandbox; made in the supervisor.
 pub fn kernel(config: KernelConfig) -> Arc<Kernel> {
-    Kernel::new(config, Vfs::default())
+    Kernel::new(config, Vfs::new(Arc::new(EmptyRoot), MountFlags::RDONLY))
 }
 
 /// Loads the first program into the calling process, which becomes the guest's first; never returns when that succeeds.
@@ -79,7 +76,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         kernel: kernel.clone(),
         mm,
         files: standard_streams(kernel)?,
-        fs: Arc::new(root_context()),
+        fs: Arc::new(root_context(&kernel.vfs)),
         credentials,
         image: loaded.image,
     };
@@ -120,12 +117,9 @@ fn standard_streams(kernel: &Kernel) -> Result<Arc<FdTable>> {
     Ok(table)
 }
 
-/// An empty tree as root and working directory.
-fn root_context() -> FsContext {
-    let fs: Arc<dyn FileSystem> = Arc::new(EmptyRoot);
-    let mount = Arc::new(Mount { root: fs.root(), fs });
-    let dentry = Arc::new(Dentry { inode: mount.root.clone() });
-    let root = Location { mount, dentry };
+/// The root of the tree as root and working directory.
+fn root_context(vfs: &Vfs) -> FsContext {
+    let root = vfs.root();
     FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: AtomicU32::new(UMASK) }
 }
 

@@ -20,7 +20,10 @@ pub use fd_table::{FdEntry, FdTable};
 pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
 pub use open_file::{OpenFile, StatusFlags};
 pub use root::EmptyRoot;
-pub use vfs::{Dentry, FsContext, Mount, Vfs};
+pub use vfs::{
+    Dentry, FsContext, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX, PathFile, Reach, Vfs,
+    WalkFlags, owner_change, permissions_change, times_change,
+};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -315,6 +318,10 @@ pub trait Inode: Any + Send + Sync {
     /// Makes a child; `Exists` when the name is taken.
     fn create(&self, _name: &[u8], _node: NewNode<'_>, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Err(Error::ReadOnly)
+    }
+    /// Makes a regular file in the file system of this directory that has no name (`O_TMPFILE`); [`Inode::link`] may give it one.
+    fn create_unnamed(&self, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
+        Err(Error::NotSupported)
     }
     /// Gives `target` (of the same file system) another name here.
     fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result<()> {

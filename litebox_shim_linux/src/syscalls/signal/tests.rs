@@ -6,8 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
 
 use litebox::Error;
-use litebox::fs::AnonInode;
-use litebox::fs::{Dentry, FdTable, FileSystem, FsContext, Inode, Location, Mount, Vfs};
+use litebox::fs::{EmptyRoot, FdTable, FsContext, MountFlags, Vfs};
 use litebox::platform::north::{GuestFrame, Registers};
 use litebox::sync::RwLock;
 
@@ -20,12 +19,10 @@ const RESTORER: u64 = 0x0400_0000;
 const RESTART: u64 = 0x1000_0000;
 
 fn thread() -> Arc<Thread> {
-    let root: Arc<dyn Inode> = AnonInode::shared("test");
-    let mount = Arc::new(Mount { fs: Arc::new(NoFs), root: root.clone() });
-    let place = || Location { mount: mount.clone(), dentry: Arc::new(Dentry { inode: root.clone() }) };
-    let fs = FsContext { root: RwLock::new(place()), cwd: RwLock::new(place()), umask: AtomicU32::new(0) };
     let arena = litebox::mm::arena::Arena::new();
-    let kernel = Kernel::new(KernelConfig::default(), Vfs::default());
+    let kernel = Kernel::new(KernelConfig::default(), Vfs::new(Arc::new(EmptyRoot), MountFlags::empty()));
+    let root = kernel.vfs.root();
+    let fs = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: AtomicU32::new(0) };
     let process = Process::new(ProcessSpec {
         pid: 1,
         parent: 0,
@@ -39,17 +36,6 @@ fn thread() -> Arc<Thread> {
     let thread = Thread::new(&process, 1, [0; 16]);
     assert!(process.add_thread(&thread));
     thread
-}
-
-struct NoFs;
-
-impl FileSystem for NoFs {
-    fn root(&self) -> Arc<dyn Inode> {
-        AnonInode::shared("test")
-    }
-    fn type_name(&self) -> &'static str {
-        "none"
-    }
 }
 
 /// A guest stack and its registers; `fp` as the host hands it over.

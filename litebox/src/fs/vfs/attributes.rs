@@ -1,0 +1,107 @@
+//! Changing metadata: who may, and what else changes with it.
+
+use crate::fs::{FileType, SetAttr, Time};
+use crate::{Error, Result};
+
+use super::{Access, Creds, Location, Metadata, Vfs, permission};
+
+/// A new timestamp.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NewTime {
+    /// It stays (`UTIME_OMIT`).
+    Keep,
+    /// The present (`UTIME_NOW`).
+    Now,
+    /// This one.
+    At(Time),
+}
+
+impl NewTime {
+    fn value(self) -> Option<Time> {
+        match self {
+            Self::Keep => None,
+            Self::Now => Some(Time::now()),
+            Self::At(time) => Some(time),
+        }
+    }
+}
+
+/// What chmod(2) changes, after its checks.
+pub fn permissions_change(creds: &Creds<'_>, metadata: &Metadata, permissions: u32) -> Result<SetAttr> {
+    permission::check_owner(metadata, creds)?;
+    let permissions = permission::permissions_to_store(metadata, creds, permissions);
+    Ok(SetAttr { permissions: Some(permissions), ..SetAttr::default() })
+}
+
+/// What chown(2) changes, after its checks.
+pub fn owner_change(creds: &Creds<'_>, metadata: &Metadata, uid: Option<u32>, gid: Option<u32>) -> Result<SetAttr> {
+    if !creds.privileged() {
+        let keeps_user = uid.is_none_or(|uid| uid == metadata.uid);
+        let own_group = gid.is_none_or(|gid| gid == metadata.gid || creds.in_group(gid));
+        let changes = uid.is_some() || gid.is_some();
+        if !keeps_user || !own_group || (changes && creds.uid != metadata.uid) {
+            return Err(Error::NotPermitted);
+        }
+    }
+    let mut change = SetAttr { uid, gid, ..SetAttr::default() };
+    if metadata.file_type() != FileType::Directory {
+        let permissions = permission::without_set_id(metadata);
+        change.permissions = (permissions != metadata.permissions()).then_some(permissions);
+    }
+    Ok(change)
+}
+
+/// What utimensat(2) changes, after its checks; `None`: nothing.
+pub fn times_change(creds: &Creds<'_>, metadata: &Metadata, atime: NewTime, mtime: NewTime) -> Result<Option<SetAttr>> {
+    match (atime, mtime) {
+        (NewTime::Keep, NewTime::Keep) => return Ok(None),
+        // Whoever may write may touch.
+        (NewTime::Now, NewTime::Now) => {
+            if permission::check_owner(metadata, creds).is_err() {
+                permission::check(metadata, creds, Access::WRITE)?;
+            }
+        }
+        _ => permission::check_owner(metadata, creds)?,
+    }
+    Ok(Some(SetAttr { atime: atime.value(), mtime: mtime.value(), ..SetAttr::default() }))
+}
+
+impl Vfs {
+    /// chmod(2).
+    pub fn set_permissions(&self, creds: &Creds<'_>, at: &Location, permissions: u32) -> Result<()> {
+        permission::check_changeable(at)?;
+        if at.inode().file_type() == FileType::Symlink {
+            return Err(Error::NotSupported);
+        }
+        let change = permissions_change(creds, &at.metadata()?, permissions)?;
+        at.inode().set_attr(&change)
+    }
+    /// chown(2); `None` stays.
+    pub fn set_owner(&self, creds: &Creds<'_>, at: &Location, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        permission::check_changeable(at)?;
+        let change = owner_change(creds, &at.metadata()?, uid, gid)?;
+        at.inode().set_attr(&change)
+    }
+    /// utimensat(2).
+    pub fn set_times(&self, creds: &Creds<'_>, at: &Location, atime: NewTime, mtime: NewTime) -> Result<()> {
+        if (atime, mtime) == (NewTime::Keep, NewTime::Keep) {
+            return Ok(());
+        }
+        permission::check_changeable(at)?;
+        match times_change(creds, &at.metadata()?, atime, mtime)? {
+            Some(change) => at.inode().set_attr(&change),
+            None => Ok(()),
+        }
+    }
+    /// truncate(2).
+    pub fn truncate(&self, creds: &Creds<'_>, at: &Location, size: u64) -> Result<()> {
+        match at.inode().file_type() {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Error::IsDirectory),
+            _ => return Err(Error::Invalid),
+        }
+        permission::check_changeable(at)?;
+        permission::check(&at.metadata()?, creds, Access::WRITE)?;
+        at.inode().set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })
+    }
+}

@@ -1,0 +1,186 @@
+//! From a path to an open file: open(2).
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use crate::fs::{Access, File, FileType, Inode, NewAttr, NewNode, OpenFile, OpenHow, SetAttr, StatusFlags};
+use crate::{Error, Result};
+
+use super::walk::{Last, Slot, Walk};
+use super::{Location, MountFlags, Origin, Vfs, WalkFlags, permission};
+
+/// What open(2) is asked for.
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of open(2)")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OpenRequest {
+    /// Reading, writing or both.
+    pub access: Access,
+    /// Status flags of the open file; `PATH`, `DIRECTORY`, `NOATIME` and `TMPFILE` mean something here.
+    pub flags: StatusFlags,
+    /// Make it when it does not exist (`O_CREAT`).
+    pub create: bool,
+    /// It must not exist (`O_EXCL`).
+    pub exclusive: bool,
+    /// Cut it to nothing (`O_TRUNC`).
+    pub truncate: bool,
+    /// A symbolic link as last component is followed (no `O_NOFOLLOW`).
+    pub follow: bool,
+    /// Permissions of a new file, the umask not yet applied.
+    pub mode: u32,
+    /// Restrictions of openat2(2).
+    pub walk: WalkFlags,
+}
+
+/// An open file that is only a name (`O_PATH`).
+pub struct PathFile(Arc<dyn Inode>);
+
+impl PathFile {
+    /// The name of `inode`.
+    pub fn new(inode: Arc<dyn Inode>) -> Arc<Self> {
+        Arc::new(Self(inode))
+    }
+}
+
+impl File for PathFile {
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.0.clone()
+    }
+    fn set_attr(&self, _attr: &SetAttr) -> Result<()> {
+        Err(Error::BadDescriptor)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+impl Vfs {
+    /// Opens what `path` names. `WouldBlock`: a fifo whose other side is not open yet.
+    pub fn open(&self, from: &Origin<'_>, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
+        if how.flags.contains(StatusFlags::PATH) {
+            let mut flags = how.walk;
+            flags.set(WalkFlags::FOLLOW, how.follow);
+            flags.set(WalkFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
+            let at = self.walk(from, path, flags)?;
+            let file = PathFile::new(at.inode().clone());
+            return Ok(OpenFile::new(file, Access::empty(), how.flags, Some(at), self.next_open_id()));
+        }
+        if how.flags.contains(StatusFlags::TMPFILE) {
+            return self.open_temporary(from, path, how);
+        }
+        if !how.create {
+            let mut flags = how.walk;
+            flags.set(WalkFlags::FOLLOW, how.follow);
+            flags.set(WalkFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
+            let at = self.walk(from, path, flags)?;
+            return self.open_location(from, at, how, false);
+        }
+        self.open_or_create(from, path, how)
+    }
+
+    /// `O_CREAT`: what is there, or a new file in its place.
+    fn open_or_create(&self, from: &Origin<'_>, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
+        let (mut walk, mut slot) = Walk::new(self, from, how.walk).find_slot(path)?;
+        loop {
+            let Last::Name(name) = &slot.last else {
+                // `.`, `..`, `/` and magic links: something that is there.
+                let at = walk.look(&slot)?;
+                if how.exclusive {
+                    return Err(Error::Exists);
+                }
+                return if at.is_directory() {
+                    Err(Error::IsDirectory)
+                } else {
+                    self.open_location(from, at, how, false)
+                };
+            };
+            if slot.slashes {
+                return Err(Error::IsDirectory);
+            }
+            match walk.look(&slot) {
+                Ok(at) => {
+                    if how.exclusive {
+                        return Err(Error::Exists);
+                    }
+                    if at.inode().file_type() == FileType::Symlink {
+                        if !how.follow {
+                            return Err(Error::Loop);
+                        }
+                        slot = walk.follow_last(&slot, &at)?;
+                        continue;
+                    }
+                    return self.open_location(from, at, how, false);
+                }
+                Err(Error::NotFound) => match self.create_file(from, &slot, name, how) {
+                    Ok(at) => return self.open_location(from, at, how, true),
+                    // Somebody was faster: theirs it is.
+                    Err(Error::Exists) if !how.exclusive => {}
+                    Err(other) => return Err(other),
+                },
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    fn create_file(&self, from: &Origin<'_>, slot: &Slot, name: &[u8], how: &OpenRequest) -> Result<Location> {
+        permission::check_changeable(&slot.dir)?;
+        self.make_node(from, &slot.dir, name, NewNode::Regular, how.mode & !from.umask)
+    }
+
+    /// `O_TMPFILE`: a file without a name in the file system of a directory.
+    fn open_temporary(&self, from: &Origin<'_>, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
+        let dir = self.walk(from, path, how.walk | WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+        permission::check_changeable(&dir)?;
+        let metadata = dir.metadata()?;
+        permission::check_names(&metadata, &from.creds)?;
+        let (gid, permissions) =
+            permission::inherit(&metadata, &from.creds, FileType::Regular, how.mode & !from.umask & 0o7777);
+        let inode = dir.inode().create_unnamed(NewAttr { permissions, uid: from.creds.uid, gid })?;
+        let file = inode.clone().open(&OpenHow { access: how.access, truncate: false, nonblocking: true })?;
+        let at = Location { mount: dir.mount.clone(), dentry: dir.dentry.unnamed(inode) };
+        Ok(OpenFile::new(file, how.access, how.flags, Some(at), self.next_open_id()))
+    }
+
+    /// Opens what lies at `at`. `new`: it was just made, its permissions do not bind its maker.
+    pub fn open_location(
+        &self,
+        from: &Origin<'_>,
+        at: Location,
+        how: &OpenRequest,
+        new: bool,
+    ) -> Result<Arc<OpenFile>> {
+        let inode = at.inode();
+        let file_type = inode.file_type();
+        let writes = how.access.contains(Access::WRITE) || how.truncate;
+        match file_type {
+            FileType::Symlink => return Err(Error::Loop),
+            FileType::Directory if writes || how.create => return Err(Error::IsDirectory),
+            FileType::Socket => return Err(Error::NoSuchDevice),
+            FileType::CharDevice | FileType::BlockDevice if at.mount.forbids(MountFlags::NODEV) => {
+                return Err(Error::Access);
+            }
+            _ => {}
+        }
+        if !new {
+            let mut wanted = how.access;
+            wanted.set(Access::WRITE, writes);
+            let metadata = at.metadata()?;
+            permission::check(&metadata, &from.creds, wanted)?;
+            if writes {
+                permission::check_mount_writable(&at, file_type)?;
+            }
+            if how.flags.contains(StatusFlags::NOATIME) {
+                permission::check_owner(&metadata, &from.creds)?;
+            }
+        }
+        let open_how = OpenHow {
+            access: how.access,
+            truncate: how.truncate && file_type == FileType::Regular && !new,
+            nonblocking: how.flags.contains(StatusFlags::NONBLOCK),
+        };
+        let file = inode.clone().open(&open_how)?;
+        Ok(OpenFile::new(file, how.access, how.flags, Some(at), self.next_open_id()))
+    }
+}

@@ -1,0 +1,1 @@
+//! Paths, mounts and permissions over file systems in memory.

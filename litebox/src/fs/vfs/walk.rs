@@ -1,0 +1,236 @@
+//! From a path to a place: path_resolution(7), and the restrictions of openat2(2).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::{Error, Result};
+
+use super::{FileType, Location, MAX_LINKS, Origin, PATH_MAX, Vfs, WalkFlags, permission};
+
+/// The last component of a path, not looked up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Last {
+    /// An ordinary name.
+    Name(Vec<u8>),
+    /// The path ends in `.`, or is the root.
+    Here,
+    /// The path ends in `..`.
+    Up,
+    /// The path is `/`, or leads through a magic link: there is no name.
+    Root,
+}
+
+/// A place in a directory that a path names, whether there is something or not.
+pub(super) struct Slot {
+    /// The directory.
+    pub(super) dir: Location,
+    /// The name in it.
+    pub(super) last: Last,
+    /// The path has slashes behind the name: it means a directory.
+    pub(super) slashes: bool,
+}
+
+/// A walk under way.
+pub(super) struct Walk<'w, 'o> {
+    vfs: &'w Vfs,
+    origin: &'w Origin<'o>,
+    flags: WalkFlags,
+    here: Location,
+    links: u32,
+}
+
+/// Cuts the first component off; both parts without the slashes between them.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    let end = path.iter().position(|&b| b == b'/').unwrap_or(path.len());
+    let (first, rest) = path.split_at(end);
+    (first, without_leading(rest))
+}
+
+fn without_leading(path: &[u8]) -> &[u8] {
+    let start = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
+    path.get(start..).unwrap_or_default()
+}
+
+impl<'w, 'o> Walk<'w, 'o> {
+    pub(super) fn new(vfs: &'w Vfs, origin: &'w Origin<'o>, flags: WalkFlags) -> Self {
+        Self { vfs, origin, flags, here: origin.start.clone(), links: 0 }
+    }
+    fn root(&self) -> &Location {
+        if self.flags.intersects(WalkFlags::IN_ROOT) { &self.origin.start } else { &self.origin.root }
+    }
+    /// To where an absolute path starts.
+    fn go_to_root(&mut self) -> Result<()> {
+        if self.flags.contains(WalkFlags::BENEATH) {
+            return Err(Error::CrossDevice);
+        }
+        let root = self.root().clone();
+        self.check_same_mount(&root)?;
+        self.here = root;
+        Ok(())
+    }
+    fn check_same_mount(&self, next: &Location) -> Result<()> {
+        let crosses = !Arc::ptr_eq(&next.mount, &self.here.mount);
+        if crosses && self.flags.contains(WalkFlags::NO_XDEV) { Err(Error::CrossDevice) } else { Ok(()) }
+    }
+    fn go_up(&mut self) -> Result<()> {
+        let confined = self.flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT);
+        if confined && self.here.is(&self.origin.start) {
+            return if self.flags.contains(WalkFlags::BENEATH) { Err(Error::CrossDevice) } else { Ok(()) };
+        }
+        if self.here.is(self.root()) {
+            return Ok(());
+        }
+        let up = self.vfs.parent_of(&self.here);
+        let up = self.vfs.topmost(up);
+        self.check_same_mount(&up)?;
+        self.here = up;
+        Ok(())
+    }
+    /// The child of the present directory, with what is mounted over it.
+    pub(super) fn child(&self, name: &[u8]) -> Result<Location> {
+        let dentry = self.vfs.child(&self.here.dentry, name)?;
+        let below = Location { mount: self.here.mount.clone(), dentry };
+        if !below.dentry.mounted() {
+            return Ok(below);
+        }
+        let over = self.vfs.topmost(below);
+        self.check_same_mount(&over)?;
+        Ok(over)
+    }
+    /// Whether the present place is a directory the walker may pass.
+    fn check_passable(&self) -> Result<()> {
+        if !self.here.is_directory() {
+            return Err(Error::NotDirectory);
+        }
+        permission::check_search(&self.here, &self.origin.creds)
+    }
+    /// Walks `path` up to its last component, which is left in the slot.
+    pub(super) fn find_slot(mut self, path: &[u8]) -> Result<(Self, Slot)> {
+        if path.is_empty() {
+            return Err(Error::NotFound);
+        }
+        let slot = self.walk_on(path)?;
+        Ok((self, slot))
+    }
+    /// Goes on with `path` from the present place.
+    fn walk_on(&mut self, path: &[u8]) -> Result<Slot> {
+        if path.first() == Some(&b'/') {
+            self.go_to_root()?;
+        }
+        let mut owned: Vec<u8>;
+        let mut rest = without_leading(path);
+        loop {
+            if rest.is_empty() {
+                return Ok(Slot { dir: self.here.clone(), last: Last::Root, slashes: true });
+            }
+            let (name, behind) = split(rest);
+            self.check_passable()?;
+            if behind.is_empty() {
+                let slashes = rest.last() == Some(&b'/');
+                let last = match name {
+                    b"." => Last::Here,
+                    b".." => Last::Up,
+                    _ => Last::Name(name.to_vec()),
+                };
+                return Ok(Slot { dir: self.here.clone(), last, slashes });
+            }
+            match name {
+                b"." => {}
+                b".." => self.go_up()?,
+                _ => {
+                    let next = self.child(name)?;
+                    match next.inode().file_type() {
+                        FileType::Directory => self.here = next,
+                        FileType::Symlink => {
+                            if let Some(target) = self.follow(&next)? {
+                                let mut joined = target;
+                                if joined.len() + behind.len() + 1 > 2 * PATH_MAX {
+                                    return Err(Error::NameTooLong);
+                                }
+                                joined.push(b'/');
+                                joined.extend_from_slice(behind);
+                                if joined.first() == Some(&b'/') {
+                                    self.go_to_root()?;
+                                }
+                                owned = joined;
+                                rest = without_leading(&owned);
+                                continue;
+                            }
+                        }
+                        _ => return Err(Error::NotDirectory),
+                    }
+                }
+            }
+            rest = behind;
+        }
+    }
+    /// Follows a link in the present directory: its target is returned, or, for a magic link, gone to.
+    fn follow(&mut self, link: &Location) -> Result<Option<Vec<u8>>> {
+        self.links += 1;
+        if self.links > MAX_LINKS || self.flags.contains(WalkFlags::NO_SYMLINKS) {
+            return Err(Error::Loop);
+        }
+        if let Some(place) = link.inode().magic_link() {
+            if self.flags.intersects(WalkFlags::NO_MAGICLINKS) {
+                return Err(Error::Loop);
+            }
+            if self.flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT) {
+                return Err(Error::CrossDevice);
+            }
+            self.check_same_mount(&place)?;
+            self.here = place;
+            return Ok(None);
+        }
+        let target = link.inode().read_link()?;
+        if target.is_empty() {
+            return Err(Error::NotFound);
+        }
+        Ok(Some(target))
+    }
+    /// Follows the link that `slot` names; the slot that its target names, or where a magic link leads.
+    pub(super) fn follow_last(&mut self, slot: &Slot, link: &Location) -> Result<Slot> {
+        self.here = slot.dir.clone();
+        match self.follow(link)? {
+            Some(mut target) => {
+                if slot.slashes {
+                    target.push(b'/');
+                }
+                self.walk_on(&target)
+            }
+            None => Ok(Slot { dir: self.here.clone(), last: Last::Root, slashes: slot.slashes }),
+        }
+    }
+    /// What `slot` names, links not followed.
+    pub(super) fn look(&mut self, slot: &Slot) -> Result<Location> {
+        self.here = slot.dir.clone();
+        match &slot.last {
+            Last::Root => {}
+            Last::Here => self.here = self.vfs.topmost(self.here.clone()),
+            Last::Up => self.go_up()?,
+            Last::Name(name) => self.here = self.child(name)?,
+        }
+        Ok(self.here.clone())
+    }
+}
+
+impl Vfs {
+    /// Where `path` leads. The path has no zero byte and is shorter than [`PATH_MAX`].
+    pub fn walk(&self, from: &Origin<'_>, path: &[u8], flags: WalkFlags) -> Result<Location> {
+        if path.is_empty() && flags.contains(WalkFlags::EMPTY_OK) {
+            return Ok(from.start.clone());
+        }
+        let (mut walk, mut slot) = Walk::new(self, from, flags).find_slot(path)?;
+        loop {
+            let found = walk.look(&slot)?;
+            let is_link = found.inode().file_type() == FileType::Symlink && slot.last != Last::Root;
+            if is_link && (flags.contains(WalkFlags::FOLLOW) || slot.slashes) {
+                slot = walk.follow_last(&slot, &found)?;
+                continue;
+            }
+            if (slot.slashes || flags.contains(WalkFlags::DIRECTORY)) && !found.is_directory() {
+                return Err(Error::NotDirectory);
+            }
+            return Ok(found);
+        }
+    }
+}

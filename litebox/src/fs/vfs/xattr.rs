@@ -1,0 +1,105 @@
+//! Extended attributes: the namespaces of xattr(7) and who may use them.
+
+use alloc::vec::Vec;
+
+use crate::fs::FileType;
+use crate::{Error, Result};
+
+use super::{Access, Creds, Location, Vfs, permission};
+
+/// Longest name of an attribute.
+const NAME_MAX: usize = 255;
+/// Longest value.
+const SIZE_MAX: usize = 65_536;
+const STICKY: u32 = 0o1000;
+
+enum Namespace {
+    User,
+    Trusted,
+    Security,
+}
+
+fn namespace(name: &[u8]) -> Result<Namespace> {
+    if name.is_empty() || name.len() > NAME_MAX {
+        return Err(Error::Range);
+    }
+    let spaces: [(&[u8], Namespace); 3] =
+        [(b"user.", Namespace::User), (b"trusted.", Namespace::Trusted), (b"security.", Namespace::Security)];
+    for (prefix, space) in spaces {
+        if let Some(rest) = name.strip_prefix(prefix) {
+            return if rest.is_empty() { Err(Error::Invalid) } else { Ok(space) };
+        }
+    }
+    Err(Error::NotSupported)
+}
+
+/// Whether `creds` may read (or, with `write`, change) the attribute.
+fn check(creds: &Creds<'_>, at: &Location, name: &[u8], write: bool) -> Result<()> {
+    let denied = if write { Error::NotPermitted } else { Error::NoData };
+    if write {
+        permission::check_changeable(at)?;
+    }
+    match namespace(name)? {
+        Namespace::Trusted => {
+            if !creds.privileged() {
+                return Err(denied);
+            }
+        }
+        Namespace::Security => {
+            if write && !creds.privileged() {
+                return Err(denied);
+            }
+        }
+        Namespace::User => {
+            let metadata = at.metadata()?;
+            match metadata.file_type() {
+                FileType::Regular => {}
+                FileType::Directory => {
+                    if write && metadata.mode & STICKY != 0 {
+                        permission::check_owner(&metadata, creds)?;
+                    }
+                }
+                _ => return Err(denied),
+            }
+            permission::check(&metadata, creds, if write { Access::WRITE } else { Access::READ })?;
+        }
+    }
+    Ok(())
+}
+
+impl Vfs {
+    /// Value of an attribute.
+    pub fn get_xattr(&self, creds: &Creds<'_>, at: &Location, name: &[u8]) -> Result<Vec<u8>> {
+        check(creds, at, name, false)?;
+        at.inode().get_xattr(name)
+    }
+    /// Sets an attribute; `create`: it must not exist, `replace`: it must.
+    pub fn set_xattr(
+        &self,
+        creds: &Creds<'_>,
+        at: &Location,
+        name: &[u8],
+        value: &[u8],
+        (create, replace): (bool, bool),
+    ) -> Result<()> {
+        if value.len() > SIZE_MAX {
+            return Err(Error::TooBig);
+        }
+        check(creds, at, name, true)?;
+        at.inode().set_xattr(name, value, create, replace)
+    }
+    /// Names of attributes, each ended by a zero byte; `trusted.` ones only for the superuser.
+    pub fn list_xattr(&self, creds: &Creds<'_>, at: &Location) -> Result<Vec<u8>> {
+        let mut names = at.inode().list_xattr()?;
+        if !creds.privileged() {
+            let shown = |name: &&[u8]| !name.starts_with(b"trusted.");
+            names = names.split_inclusive(|&b| b == 0).filter(shown).flatten().copied().collect();
+        }
+        Ok(names)
+    }
+    /// Removes an attribute.
+    pub fn remove_xattr(&self, creds: &Creds<'_>, at: &Location, name: &[u8]) -> Result<()> {
+        check(creds, at, name, true)?;
+        at.inode().remove_xattr(name)
+    }
+}
