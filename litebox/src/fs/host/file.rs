@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use crate::event::Events;
-use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, StatFs, Time};
+use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, StatFs, Time};
 use crate::io::{Dest, Source};
 use crate::platform::{HostFd, HostStat, host};
 use crate::{Error, Result};
@@ -24,6 +24,8 @@ struct HostInode {
     fd: HostFd,
     id: InodeId,
     file_type: FileType,
+    /// The descriptor stays open as long as the sandbox lives.
+    stays: bool,
 }
 
 fn metadata_of(stat: &HostStat) -> Metadata {
@@ -51,7 +53,7 @@ impl HostFile {
         let stat = host().host_fstat(fd)?;
         let file_type = FileType::from_mode(stat.mode).ok_or(Error::Invalid)?;
         let id = InodeId { dev: stat.dev, ino: stat.ino };
-        Ok(Arc::new(Self { fd, owned, inode: Arc::new(HostInode { fd, id, file_type }) }))
+        Ok(Arc::new(Self { fd, owned, inode: Arc::new(HostInode { fd, id, file_type, stays: !owned }) }))
     }
 }
 
@@ -72,6 +74,16 @@ impl Inode for HostInode {
     }
     fn metadata(&self) -> Result<Metadata> {
         host().host_fstat(self.fd).map(|stat| metadata_of(&stat))
+    }
+    fn open(self: Arc<Self>, how: &OpenHow) -> Result<Arc<dyn File>> {
+        // Another way to a standard stream (/dev/stdin). The host opens nothing anew, so the offset is the stream's.
+        if !self.stays {
+            return Err(Error::NoSuchDevice);
+        }
+        if how.truncate && self.file_type == FileType::Regular {
+            host().host_truncate(self.fd, 0)?;
+        }
+        Ok(Arc::new(HostFile { fd: self.fd, owned: false, inode: self }))
     }
     fn stat_fs(&self) -> Result<StatFs> {
         Err(Error::NotImplemented)

@@ -46,6 +46,8 @@ pub struct Vfs {
     next_open_id: AtomicU64,
     next_mount_id: AtomicU32,
     root_mount: Arc<Mount>,
+    /// Where files without a name are, outside of the tree.
+    nameless_mount: Arc<Mount>,
     /// Every mount, the root first.
     mounts: RwLock<Vec<Arc<Mount>>>,
     /// Held while a name moves between directories, so that no two moves close a loop together.
@@ -127,6 +129,7 @@ impl Vfs {
             next_mount_id: AtomicU32::new(root.id + 1),
             mounts: RwLock::new(alloc::vec![root.clone()]),
             root_mount: root,
+            nameless_mount: Mount::root(Arc::new(super::EmptyRoot), MountFlags::empty()),
             renames: Mutex::new(()),
             kept: Mutex::new(VecDeque::new()),
         }
@@ -140,16 +143,12 @@ impl Vfs {
         if at.inode().file_type() != FileType::Symlink {
             return Err(Error::Invalid);
         }
-        if let Some(target) = at.inode().magic_link() {
-            // What a magic link shows is a path as seen from the root of the tree.
-            let root = self.root();
-            let (mut path, reach) = self.path_of(&target, &root)?;
-            if reach == Reach::Deleted {
-                path.extend_from_slice(b" (deleted)");
-            }
-            return Ok(path);
-        }
         at.inode().read_link()
+    }
+    /// The place of a file that has no name (a pipe, a socket, a standard stream): where magic links of /proc to it lead.
+    pub fn nameless(&self, inode: Arc<dyn Inode>) -> Location {
+        let mount = self.nameless_mount.clone();
+        Location { dentry: mount.root.unnamed(inode), mount }
     }
     /// The path of `at` as seen from `root` (getcwd(2), /proc).
     pub fn path_of(&self, at: &Location, root: &Location) -> Result<(Vec<u8>, Reach)> {

@@ -180,7 +180,13 @@ impl Vfs {
             truncate: how.truncate && file_type == FileType::Regular && !new,
             nonblocking: how.flags.contains(StatusFlags::NONBLOCK),
         };
-        let file = inode.clone().open(&open_how)?;
+        let file = match inode.clone().open(&open_how) {
+            // A node of a file system that knows nothing of devices.
+            Err(Error::NoSuchDevice) if file_type == FileType::CharDevice => {
+                crate::fs::dev::open_device(inode, at.metadata()?.rdev, &open_how)?
+            }
+            opened => opened?,
+        };
         Ok(OpenFile::new(file, how.access, how.flags, Some(at), self.next_open_id()))
     }
 }
