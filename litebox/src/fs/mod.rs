@@ -8,6 +8,7 @@
 
 mod anon;
 pub mod dev;
+mod directory;
 mod fd_table;
 pub mod host;
 mod locks;
@@ -16,6 +17,7 @@ mod root;
 mod vfs;
 
 pub use anon::{ANON_DEV, AnonInode};
+pub use directory::DirectoryFile;
 pub use fd_table::{FdEntry, FdTable};
 pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
 pub use open_file::{OpenFile, StatusFlags};

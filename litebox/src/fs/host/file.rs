@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use crate::event::Events;
-use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, StatFs, Time};
+use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, SetAttr, StatFs, Time};
 use crate::io::{Dest, Source};
 use crate::platform::{HostFd, HostStat, host};
 use crate::{Error, Result};
@@ -16,7 +16,10 @@ pub struct HostFile {
     fd: HostFd,
     /// Closed with the last reference; the standard streams stay open.
     owned: bool,
-    inode: Arc<HostInode>,
+    file_type: FileType,
+    inode: Arc<dyn Inode>,
+    /// What the inode says of itself is true for ever (an image): no need to ask the host.
+    unchanging: bool,
 }
 
 /// The inode of a [`HostFile`]: what fstat(2) of the descriptor says.
@@ -28,7 +31,7 @@ struct HostInode {
     stays: bool,
 }
 
-fn metadata_of(stat: &HostStat) -> Metadata {
+pub(super) fn metadata_of(stat: &HostStat) -> Metadata {
     let time = |(sec, nsec): (i64, u32)| Time { sec, nsec };
     Metadata {
         id: InodeId { dev: stat.dev, ino: stat.ino },
@@ -53,7 +56,12 @@ impl HostFile {
         let stat = host().host_fstat(fd)?;
         let file_type = FileType::from_mode(stat.mode).ok_or(Error::Invalid)?;
         let id = InodeId { dev: stat.dev, ino: stat.ino };
-        Ok(Arc::new(Self { fd, owned, inode: Arc::new(HostInode { fd, id, file_type, stays: !owned }) }))
+        let inode = Arc::new(HostInode { fd, id, file_type, stays: !owned });
+        Ok(Arc::new(Self { fd, owned, file_type, inode, unchanging: false }))
+    }
+    /// A regular file of a granted tree, open behind `fd`, which it owns.
+    pub(super) fn of_node(fd: HostFd, inode: Arc<dyn Inode>, unchanging: bool) -> Arc<Self> {
+        Arc::new(Self { fd, owned: true, file_type: FileType::Regular, inode, unchanging })
     }
 }
 
@@ -83,7 +91,7 @@ impl Inode for HostInode {
         if how.truncate && self.file_type == FileType::Regular {
             host().host_truncate(self.fd, 0)?;
         }
-        Ok(Arc::new(HostFile { fd: self.fd, owned: false, inode: self }))
+        Ok(Arc::new(HostFile { fd: self.fd, owned: false, file_type: self.file_type, inode: self, unchanging: false }))
     }
     fn stat_fs(&self) -> Result<StatFs> {
         Err(Error::NotImplemented)
@@ -100,8 +108,33 @@ impl File for HostFile {
     fn inode(&self) -> Arc<dyn Inode> {
         self.inode.clone()
     }
+    fn metadata(&self) -> Result<Metadata> {
+        if self.unchanging {
+            return self.inode.metadata();
+        }
+        // Of the open file, whatever became of its name.
+        let stat = host().host_fstat(self.fd)?;
+        Ok(Metadata { id: self.inode.id(), ..metadata_of(&stat) })
+    }
+    fn set_attr(&self, attr: &SetAttr) -> Result<()> {
+        let SetAttr { size: Some(size), .. } = *attr else { return self.inode.set_attr(attr) };
+        host().host_truncate(self.fd, size)?;
+        let rest = SetAttr { size: None, ..*attr };
+        if rest == SetAttr::default() { Ok(()) } else { self.inode.set_attr(&rest) }
+    }
+    fn seek_data(&self, offset: u64, hole: bool) -> Result<u64> {
+        // The host's offset of the descriptor is nobody's: all transfers name theirs.
+        let offset = i64::try_from(offset).map_err(|_| Error::NoSuchDevice)?;
+        host().host_seek(self.fd, offset, if hole { 4 } else { 3 })
+    }
+    fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
+        host().host_fallocate(self.fd, mode, offset, len)
+    }
+    fn sync(&self, _data_only: bool) -> Result<()> {
+        host().host_sync(self.fd)
+    }
     fn is_stream(&self) -> bool {
-        !self.owned || !matches!(self.inode.file_type, FileType::Regular | FileType::BlockDevice)
+        !self.owned || !matches!(self.file_type, FileType::Regular | FileType::BlockDevice)
     }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         let mut done = 0;
@@ -144,7 +177,7 @@ impl File for HostFile {
         Ok(done)
     }
     fn mapping(&self) -> Result<Mapping> {
-        match self.inode.file_type {
+        match self.file_type {
             FileType::Regular if self.owned => Ok(Mapping::Host(self.fd)),
             _ => Err(Error::NoDevice),
         }

@@ -1,5 +1,15 @@
-//! Files of the host that the sandbox holds a descriptor of: what the broker opened, and the standard streams.
+//! Files of the host that the sandbox holds a descriptor of, and trees of the host that it was granted.
+//!
+//! - `file`: an open file, read and written through its descriptor; the standard streams too.
+//! - `client`: the requests to the broker.
+//! - `tree`: the file system over a granted tree; `node`: its inodes; `listing`: what is known of whole directories.
 
+mod client;
 mod file;
+mod listing;
+mod node;
+mod tree;
 
 pub use file::HostFile;
+pub use node::HostNode;
+pub use tree::HostFs;

@@ -1,0 +1,249 @@
+//! Typed requests to the broker about one grant. Replies are not trusted to be well-formed: what does not fit is an I/O error.
+
+use alloc::vec::Vec;
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::fs::{DirEntry, FileType, StatFs};
+use crate::platform::broker_protocol::{
+    Entry, FsStat, GrantInfo, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat, error_of,
+};
+use crate::platform::{GrantId, HostFd, host};
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+/// The way to the broker for one grant.
+pub(super) struct Client {
+    grant: GrantId,
+    /// For requests and replies, when nobody uses them.
+    buffers: Mutex<Buffers>,
+}
+
+#[derive(Default)]
+struct Buffers {
+    request: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+/// What a walk found.
+pub(super) struct Walked {
+    /// One for each component found.
+    pub(super) stats: Vec<Stat>,
+    /// Target of the link at which the walk ended.
+    pub(super) target: Option<Vec<u8>>,
+    /// Why the component after those was not found.
+    pub(super) stop: Option<Error>,
+}
+
+/// A piece of a listing.
+pub(super) struct Listed {
+    /// Whether there are no more entries.
+    pub(super) end: bool,
+    /// Whether whoever got the entries wants more.
+    pub(super) wanted: bool,
+}
+
+struct Answered<'b> {
+    head: Reply,
+    body: &'b [u8],
+    fd: Option<HostFd>,
+}
+
+fn take<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(body: &mut &[u8]) -> Result<T> {
+    let (value, rest) = T::read_from_prefix(body).map_err(|_| Error::Io)?;
+    *body = rest;
+    Ok(value)
+}
+
+impl Client {
+    pub(super) fn new(grant: GrantId) -> Self {
+        Self { grant, buffers: Mutex::new(Buffers::default()) }
+    }
+
+    /// Sends a request and hands the reply to `read`. A descriptor that `read` does not take is closed.
+    fn ask<T>(
+        &self,
+        mut head: Request,
+        path: &[u8],
+        extra: &[u8],
+        read: impl FnOnce(&mut Answered<'_>) -> Result<T>,
+    ) -> Result<T> {
+        if path.len() > MAX_PATH {
+            return Err(Error::NameTooLong);
+        }
+        head.grant = self.grant.0;
+        head.path_len = u32::try_from(path.len()).map_err(|_| Error::NameTooLong)?;
+        head.extra_len = u32::try_from(extra.len()).map_err(|_| Error::TooBig)?;
+        // Taken out while in use: `read` may do anything, another request included.
+        let mut buffers = core::mem::take(&mut *self.buffers.lock());
+        let outcome = Self::exchange(&mut buffers, &head, path, extra, read);
+        *self.buffers.lock() = buffers;
+        outcome
+    }
+
+    fn exchange<T>(
+        Buffers { request, reply }: &mut Buffers,
+        head: &Request,
+        path: &[u8],
+        extra: &[u8],
+        read: impl FnOnce(&mut Answered<'_>) -> Result<T>,
+    ) -> Result<T> {
+        request.clear();
+        request.extend_from_slice(head.as_bytes());
+        request.extend_from_slice(path);
+        request.extend_from_slice(extra);
+        reply.resize(MAX_REPLY, 0);
+        let (len, fd) = host().broker_call(request, reply)?;
+        let mut body = reply.get(..len).ok_or(Error::Io)?;
+        let head: Reply = take(&mut body)?;
+        let mut answered = Answered { head, body, fd };
+        let outcome = if head.error == 0 { read(&mut answered) } else { Err(error_of(head.error)) };
+        if let Some(unused) = answered.fd.take() {
+            host().host_close(unused);
+        }
+        outcome
+    }
+
+    fn stat_of(&self, head: Request, path: &[u8], extra: &[u8]) -> Result<Stat> {
+        self.ask(head, path, extra, |a| take(&mut a.body))
+    }
+
+    fn nothing(&self, head: Request, path: &[u8], extra: &[u8]) -> Result<()> {
+        self.ask(head, path, extra, |_| Ok(()))
+    }
+
+    /// What is granted.
+    pub(super) fn info(&self) -> Result<GrantInfo> {
+        let index = usize::try_from(self.grant.0).map_err(|_| Error::Invalid)?;
+        self.ask(Request { op: Op::Grants as u32, ..Request::default() }, b"", b"", |a| {
+            let at = index.checked_mul(size_of::<GrantInfo>()).ok_or(Error::Io)?;
+            let mut rest = a.body.get(at..).ok_or(Error::NotFound)?;
+            take(&mut rest)
+        })
+    }
+
+    /// Looks up the components of `path` behind the first `known`.
+    pub(super) fn walk(&self, path: &[u8], known: usize) -> Result<Walked> {
+        let head = Request { op: Op::Walk as u32, value: known as u64, ..Request::default() };
+        self.ask(head, path, b"", |a| {
+            let mut stats = Vec::new();
+            for _ in 0..a.head.count {
+                stats.push(take::<Stat>(&mut a.body)?);
+            }
+            let is_link = stats.last().is_some_and(|s| FileType::from_mode(s.mode) == Some(FileType::Symlink));
+            let target = if is_link && a.head.stop == 0 {
+                let len = usize::try_from(a.head.value).map_err(|_| Error::Io)?;
+                Some(a.body.get(..len).ok_or(Error::Io)?.to_vec())
+            } else {
+                None
+            };
+            let stop = i32::try_from(a.head.stop).map_err(|_| Error::Io)?;
+            Ok(Walked { stats, target, stop: (stop != 0).then(|| error_of(stop)) })
+        })
+    }
+
+    /// Metadata of the file at `path`.
+    pub(super) fn stat(&self, path: &[u8]) -> Result<Stat> {
+        let known = path.split(|&b| b == b'/').count().saturating_sub(1);
+        let walked = self.walk(path, known)?;
+        match (walked.stats.first(), walked.stop) {
+            (Some(stat), _) => Ok(*stat),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::Io),
+        }
+    }
+
+    /// Opens a regular file.
+    pub(super) fn open(&self, path: &[u8], flags: OpenFlags, mode: u32) -> Result<(Stat, HostFd)> {
+        let head = Request { op: Op::Open as u32, flags: flags.bits(), mode, ..Request::default() };
+        self.ask(head, path, b"", |a| {
+            let stat = take(&mut a.body)?;
+            Ok((stat, a.fd.take().ok_or(Error::Io)?))
+        })
+    }
+
+    /// Entries of a directory from `cookie` on, with metadata if asked for, until `sink` says `false`.
+    pub(super) fn list(
+        &self,
+        path: &[u8],
+        cookie: u64,
+        with_stat: bool,
+        sink: &mut dyn FnMut(DirEntry<'_>, Option<Stat>) -> bool,
+    ) -> Result<Listed> {
+        let head = Request { op: Op::List as u32, value: cookie, flags: u32::from(with_stat), ..Request::default() };
+        self.ask(head, path, b"", |a| {
+            for _ in 0..a.head.count {
+                let before = a.body.len();
+                let entry: Entry = take(&mut a.body)?;
+                let stat = if entry.has_stat == 1 { Some(take::<Stat>(&mut a.body)?) } else { None };
+                let (name, rest) = a.body.split_at_checked(entry.name_len.into()).ok_or(Error::Io)?;
+                let used = before - rest.len();
+                a.body = rest.get(used.next_multiple_of(8) - used..).ok_or(Error::Io)?;
+                let file_type = FileType::from_mode(u32::from(entry.kind) << 12).unwrap_or(FileType::Regular);
+                if !sink(DirEntry { name, ino: entry.ino, file_type, next: entry.next }, stat) {
+                    return Ok(Listed { end: false, wanted: false });
+                }
+            }
+            Ok(Listed { end: a.head.stop == 1, wanted: true })
+        })
+    }
+
+    pub(super) fn mkdir(&self, path: &[u8], mode: u32) -> Result<Stat> {
+        self.stat_of(Request { op: Op::Mkdir as u32, mode, ..Request::default() }, path, b"")
+    }
+    pub(super) fn mknod(&self, path: &[u8], mode: u32) -> Result<Stat> {
+        self.stat_of(Request { op: Op::Mknod as u32, mode, ..Request::default() }, path, b"")
+    }
+    pub(super) fn symlink(&self, path: &[u8], target: &[u8]) -> Result<Stat> {
+        self.stat_of(Request { op: Op::Symlink as u32, ..Request::default() }, path, target)
+    }
+    pub(super) fn unlink(&self, path: &[u8]) -> Result<()> {
+        self.nothing(Request { op: Op::Unlink as u32, ..Request::default() }, path, b"")
+    }
+    pub(super) fn rmdir(&self, path: &[u8]) -> Result<()> {
+        self.nothing(Request { op: Op::Rmdir as u32, ..Request::default() }, path, b"")
+    }
+    pub(super) fn rename(&self, old: &[u8], new: &[u8], flags: u32) -> Result<()> {
+        self.nothing(Request { op: Op::Rename as u32, flags, ..Request::default() }, old, new)
+    }
+    pub(super) fn link(&self, old: &[u8], new: &[u8]) -> Result<()> {
+        self.nothing(Request { op: Op::Link as u32, ..Request::default() }, old, new)
+    }
+    /// `head` says what changes.
+    pub(super) fn set_attr(&self, path: &[u8], head: Request) -> Result<Stat> {
+        self.stat_of(Request { op: Op::SetAttr as u32, ..head }, path, b"")
+    }
+    pub(super) fn get_xattr(&self, path: &[u8], name: &[u8]) -> Result<Vec<u8>> {
+        self.bytes(Op::GetXattr, path, name)
+    }
+    pub(super) fn list_xattr(&self, path: &[u8]) -> Result<Vec<u8>> {
+        self.bytes(Op::ListXattr, path, b"")
+    }
+    fn bytes(&self, op: Op, path: &[u8], extra: &[u8]) -> Result<Vec<u8>> {
+        self.ask(Request { op: op as u32, ..Request::default() }, path, extra, |a| {
+            let len = usize::try_from(a.head.value).map_err(|_| Error::Io)?;
+            a.body.get(..len).map(<[u8]>::to_vec).ok_or(Error::Io)
+        })
+    }
+    pub(super) fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8], flags: u32) -> Result<()> {
+        let extra = [name, value].join(&0);
+        self.nothing(Request { op: Op::SetXattr as u32, flags, ..Request::default() }, path, &extra)
+    }
+    pub(super) fn remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {
+        self.nothing(Request { op: Op::RemoveXattr as u32, ..Request::default() }, path, name)
+    }
+    pub(super) fn stat_fs(&self, path: &[u8]) -> Result<StatFs> {
+        let s: FsStat =
+            self.ask(Request { op: Op::StatFs as u32, ..Request::default() }, path, b"", |a| take(&mut a.body))?;
+        Ok(StatFs {
+            magic: s.magic,
+            block_size: s.block_size,
+            blocks: s.blocks,
+            free: s.free,
+            available: s.available,
+            files: s.files,
+            files_free: s.files_free,
+            name_max: s.name_max,
+        })
+    }
+}

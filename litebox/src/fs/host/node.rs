@@ -1,0 +1,352 @@
+//! Inodes of a granted tree. A node knows its path beneath the grant; the broker resolves it anew for each request.
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+
+use crate::fs::{
+    Access, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow, RenameFlags,
+    SetAttr, StatFs,
+};
+use crate::platform::broker_protocol::{AttrFlags, MAX_PATH, OpenFlags, Request, Stat};
+use crate::sync::{Mutex, RwLock};
+use crate::{Error, Result};
+
+use super::file::{HostFile, metadata_of};
+use super::listing::{Listing, Told};
+use super::tree::HostFs;
+
+struct Place {
+    parent: Option<Arc<HostNode>>,
+    name: Box<[u8]>,
+}
+
+/// A file, directory or link of a granted tree.
+pub struct HostNode {
+    me: Weak<HostNode>,
+    fs: Arc<HostFs>,
+    id: InodeId,
+    file_type: FileType,
+    place: RwLock<Place>,
+    stat: RwLock<Stat>,
+    target: RwLock<Option<Vec<u8>>>,
+    listing: Mutex<Listing>,
+    /// The open file that all readers of an image's file share.
+    reader: Mutex<Weak<HostFile>>,
+}
+
+impl HostNode {
+    pub(super) fn new(
+        fs: Arc<HostFs>,
+        parent: Option<Arc<Self>>,
+        name: &[u8],
+        stat: Stat,
+        file_type: FileType,
+        target: Option<Vec<u8>>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            id: fs.id_of(&stat),
+            fs,
+            file_type,
+            place: RwLock::new(Place { parent, name: name.into() }),
+            stat: RwLock::new(stat),
+            target: RwLock::new(target),
+            listing: Mutex::new(Listing::default()),
+            reader: Mutex::new(Weak::new()),
+        })
+    }
+    /// A lookup led here: by this name it can be reached now.
+    pub(super) fn found_as(&self, parent: Option<&Arc<Self>>, name: &[u8], stat: Stat, target: Option<Vec<u8>>) {
+        *self.stat.write() = stat;
+        if target.is_some() {
+            *self.target.write() = target;
+        }
+        if let Some(parent) = parent {
+            self.move_to(parent.clone(), name);
+        }
+    }
+    fn move_to(&self, parent: Arc<Self>, name: &[u8]) {
+        let mut place = self.place.write();
+        let same = place.parent.as_ref().is_some_and(|p| Arc::ptr_eq(p, &parent)) && *place.name == *name;
+        if !same {
+            *place = Place { parent: Some(parent), name: name.into() };
+        }
+    }
+    /// Path beneath the grant.
+    fn path(&self) -> Result<Vec<u8>> {
+        self.path_with(b"")
+    }
+    /// Path of `name` in this directory.
+    fn path_with(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        let mut len = name.len();
+        let (mut parent, mut own) = self.parent_and_name();
+        while let Some(above) = parent {
+            len += own.len() + 1;
+            if len > MAX_PATH {
+                return Err(Error::NameTooLong);
+            }
+            names.push(own);
+            (parent, own) = above.parent_and_name();
+        }
+        let mut path = Vec::with_capacity(len);
+        for component in names.iter().rev().map(|n| &**n).chain([name]).filter(|n| !n.is_empty()) {
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(component);
+        }
+        Ok(path)
+    }
+    fn parent_and_name(&self) -> (Option<Arc<Self>>, Box<[u8]>) {
+        let place = self.place.read();
+        (place.parent.clone(), place.name.clone())
+    }
+    fn handle(&self) -> Result<Arc<Self>> {
+        self.me.upgrade().ok_or(Error::Io)
+    }
+    fn directory(&self) -> Result<()> {
+        if self.file_type == FileType::Directory { Ok(()) } else { Err(Error::NotDirectory) }
+    }
+    fn other<'n>(&self, node: &'n Arc<dyn Inode>) -> Result<&'n Self> {
+        let other = node.as_any().downcast_ref::<Self>().ok_or(Error::CrossDevice)?;
+        if Arc::ptr_eq(&other.fs, &self.fs) { Ok(other) } else { Err(Error::CrossDevice) }
+    }
+    fn look_up(&self, name: &[u8]) -> Result<Arc<Self>> {
+        let path = self.path_with(name)?;
+        if self.fs.image {
+            let told = self.listing.lock().tell(name, &self.fs.client, &self.path()?);
+            match told {
+                Told::Absent => return Err(Error::NotFound),
+                Told::Present(stat) if FileType::from_mode(stat.mode) != Some(FileType::Symlink) => {
+                    return self.fs.node(Some(&self.handle()?), name, stat, None);
+                }
+                Told::Present(_) | Told::Nothing => {}
+            }
+        }
+        let known = path.split(|&b| b == b'/').count() - 1;
+        let walked = self.fs.client.walk(&path, known)?;
+        match (walked.stats.first(), walked.stop) {
+            (Some(stat), _) => self.fs.node(Some(&self.handle()?), name, *stat, walked.target),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::Io),
+        }
+    }
+    fn open_regular(self: &Arc<Self>, how: OpenHow) -> Result<Arc<dyn File>> {
+        let writes = how.access.contains(Access::WRITE) || how.truncate;
+        if self.fs.image && !writes {
+            if let Some(open) = self.reader.lock().upgrade() {
+                return Ok(open);
+            }
+        }
+        let mut flags = OpenFlags::empty();
+        // A file that is only written may have to be read by us too (mapping it needs both): asked for first.
+        flags.set(OpenFlags::READ, how.access.contains(Access::READ) || !writes);
+        flags.set(OpenFlags::WRITE, writes);
+        flags.set(OpenFlags::TRUNCATE, how.truncate);
+        let (stat, fd) = self.fs.client.open(&self.path()?, flags, 0)?;
+        *self.stat.write() = stat;
+        let file = HostFile::of_node(fd, self.clone(), self.fs.image);
+        if self.fs.image {
+            *self.reader.lock() = Arc::downgrade(&file);
+            self.fs.keep_open(file.clone());
+        }
+        Ok(file)
+    }
+    fn create_node(&self, name: &[u8], node: NewNode<'_>, permissions: u32) -> Result<(Stat, Option<Vec<u8>>)> {
+        let path = self.path_with(name)?;
+        let client = &self.fs.client;
+        let mode = |file_type: FileType| file_type.mode_bits() | permissions;
+        match node {
+            NewNode::Regular => client.mknod(&path, mode(FileType::Regular)),
+            NewNode::Directory => client.mkdir(&path, permissions),
+            NewNode::Symlink(target) => return Ok((client.symlink(&path, target)?, Some(target.to_vec()))),
+            NewNode::Fifo => client.mknod(&path, mode(FileType::Fifo)),
+            NewNode::Socket => client.mknod(&path, mode(FileType::Socket)),
+            NewNode::CharDevice(_) | NewNode::BlockDevice(_) => Err(Error::NotPermitted),
+        }
+        .map(|stat| (stat, None))
+    }
+}
+
+impl Drop for HostNode {
+    fn drop(&mut self) {
+        let stat = *self.stat.read();
+        self.fs.node_dropped(&stat);
+    }
+}
+
+/// The request that changes what `attr` names.
+fn attr_request(attr: &SetAttr) -> Request {
+    let mut flags = AttrFlags::empty();
+    let mut head = Request::default();
+    if let Some(permissions) = attr.permissions {
+        flags |= AttrFlags::MODE;
+        head.mode = permissions;
+    }
+    if let Some(uid) = attr.uid {
+        flags |= AttrFlags::UID;
+        head.uid = uid;
+    }
+    if let Some(gid) = attr.gid {
+        flags |= AttrFlags::GID;
+        head.gid = gid;
+    }
+    if let Some(size) = attr.size {
+        flags |= AttrFlags::SIZE;
+        head.value = size;
+    }
+    if let Some(time) = attr.atime {
+        flags |= AttrFlags::ATIME;
+        (head.atime_sec, head.atime_nsec) = (time.sec, time.nsec);
+    }
+    if let Some(time) = attr.mtime {
+        flags |= AttrFlags::MTIME;
+        (head.mtime_sec, head.mtime_nsec) = (time.sec, time.nsec);
+    }
+    head.flags = flags.bits();
+    head
+}
+
+impl Inode for HostNode {
+    fn id(&self) -> InodeId {
+        self.id
+    }
+    fn file_type(&self) -> FileType {
+        self.file_type
+    }
+    fn metadata(&self) -> Result<Metadata> {
+        if !self.fs.image {
+            let stat = self.fs.client.stat(&self.path()?)?;
+            let mut kept = self.stat.write();
+            // Under this name there may be another file by now: that of before is gone.
+            if (stat.dev, stat.ino) != (kept.dev, kept.ino) {
+                return Err(Error::NotFound);
+            }
+            *kept = stat;
+        }
+        let stat = self.stat.read().to_host_stat();
+        Ok(Metadata { id: self.id, ..metadata_of(&stat) })
+    }
+    fn set_attr(&self, attr: &SetAttr) -> Result<()> {
+        if *attr == SetAttr::default() {
+            return Ok(());
+        }
+        let stat = self.fs.client.set_attr(&self.path()?, attr_request(attr))?;
+        *self.stat.write() = stat;
+        Ok(())
+    }
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        self.directory()?;
+        Ok(self.look_up(name)?)
+    }
+    fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
+        self.directory()?;
+        let (mut stat, target) = self.create_node(name, node, attr.permissions)?;
+        if (stat.uid, stat.gid) != (attr.uid, attr.gid) {
+            // Where the broker may not give files away, they stay its user's.
+            let owner = SetAttr { uid: Some(attr.uid), gid: Some(attr.gid), ..SetAttr::default() };
+            if let Ok(changed) = self.fs.client.set_attr(&self.path_with(name)?, attr_request(&owner)) {
+                stat = changed;
+            }
+        }
+        Ok(self.fs.node(Some(&self.handle()?), name, stat, target)?)
+    }
+    fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
+        let old = self.other(target)?.path()?;
+        self.fs.client.link(&old, &self.path_with(name)?)
+    }
+    fn unlink(&self, name: &[u8]) -> Result<()> {
+        self.fs.client.unlink(&self.path_with(name)?)
+    }
+    fn rmdir(&self, name: &[u8]) -> Result<()> {
+        self.fs.client.rmdir(&self.path_with(name)?)
+    }
+    fn rename(&self, name: &[u8], new_dir: &Arc<dyn Inode>, new_name: &[u8], flags: RenameFlags) -> Result<()> {
+        if flags.contains(RenameFlags::WHITEOUT) {
+            return Err(Error::Invalid);
+        }
+        let there = self.other(new_dir)?;
+        let moved = self.look_up(name)?;
+        let swapped = if flags.contains(RenameFlags::EXCHANGE) { Some(there.look_up(new_name)?) } else { None };
+        self.fs.client.rename(&self.path_with(name)?, &there.path_with(new_name)?, flags.bits())?;
+        moved.move_to(there.handle()?, new_name);
+        if let Some(swapped) = swapped {
+            swapped.move_to(self.handle()?, name);
+        }
+        Ok(())
+    }
+    fn read_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
+        self.directory()?;
+        let path = self.path()?;
+        let mut cookie = cookie;
+        loop {
+            let before = cookie;
+            let piece = self.fs.client.list(&path, cookie, false, &mut |entry, _| {
+                cookie = entry.next;
+                sink(entry)
+            })?;
+            if piece.end || !piece.wanted || cookie == before {
+                return Ok(());
+            }
+        }
+    }
+    fn read_link(&self) -> Result<Vec<u8>> {
+        if self.file_type != FileType::Symlink {
+            return Err(Error::Invalid);
+        }
+        let known = self.target.read().clone();
+        if let (Some(target), true) = (known, self.fs.image) {
+            return Ok(target);
+        }
+        let path = self.path()?;
+        let known = path.split(|&b| b == b'/').count() - 1;
+        let target = self.fs.client.walk(&path, known)?.target.ok_or(Error::Io)?;
+        *self.target.write() = Some(target.clone());
+        Ok(target)
+    }
+    fn open(self: Arc<Self>, how: &OpenHow) -> Result<Arc<dyn File>> {
+        match self.file_type {
+            FileType::Regular => self.open_regular(*how),
+            FileType::Directory => Ok(DirectoryFile::new(self)),
+            FileType::Symlink => Err(Error::Loop),
+            _ => Err(Error::NoSuchDevice),
+        }
+    }
+    fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        match self.file_type {
+            FileType::Regular | FileType::Directory => self.fs.client.get_xattr(&self.path()?, name),
+            _ => Err(Error::NoData),
+        }
+    }
+    fn set_xattr(&self, name: &[u8], value: &[u8], create: bool, replace: bool) -> Result<()> {
+        let flags = u32::from(create) | u32::from(replace) << 1;
+        self.fs.client.set_xattr(&self.path()?, name, value, flags)
+    }
+    fn list_xattr(&self) -> Result<Vec<u8>> {
+        match self.file_type {
+            FileType::Regular | FileType::Directory => self.fs.client.list_xattr(&self.path()?),
+            _ => Ok(Vec::new()),
+        }
+    }
+    fn remove_xattr(&self, name: &[u8]) -> Result<()> {
+        self.fs.client.remove_xattr(&self.path()?, name)
+    }
+    fn stat_fs(&self) -> Result<StatFs> {
+        self.fs.client.stat_fs(&self.path()?)
+    }
+    fn cacheable(&self) -> bool {
+        self.fs.image
+    }
+    fn immutable(&self) -> bool {
+        self.fs.image
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
