@@ -65,7 +65,7 @@ impl Task<'_, '_> {
     fn return_to_guest(&mut self) {
         while self.waiter().interrupted() {
             self.waiter().clear_interrupt();
-            if self.process().exiting() {
+            if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }
             self.run_pending_work();

@@ -134,6 +134,12 @@ fn prepare_interpreter(path: &[u8], span: (usize, usize), open: OpenProgram<'_>)
     Ok((file, elf))
 }
 
+/// Whether a file begins like a script.
+pub(crate) fn is_script(file: &dyn File) -> Result<bool> {
+    let mut head = [0u8; 2];
+    Ok(elf::read_up_to(file, &mut head, 0)? == head.len() && &head == b"#!")
+}
+
 fn mapping_of(file: &dyn File) -> Result<litebox::fs::Mapping> {
     file.mapping().map_err(|_| Error::NotExecutable)
 }

@@ -32,9 +32,14 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// How many bytes strings and vectors may take on a stack of at most `stack_limit` bytes.
+    pub(crate) fn room(stack_limit: u64) -> u64 {
+        (stack_limit / 4).clamp(TOTAL_MIN, TOTAL_MAX)
+    }
+
     /// Whether all fit on a stack of at most `stack_limit` bytes, by Linux's rules.
     pub fn check(&self, stack_limit: u64) -> Result<()> {
-        let allowed = (stack_limit / 4).clamp(TOTAL_MIN, TOTAL_MAX);
+        let allowed = Self::room(stack_limit);
         let mut total = (self.argv.len().max(1) as u64 + self.envp.len() as u64) * 8 + self.path.len() as u64 + 1;
         for string in self.argv.iter().chain(&self.envp) {
             if string.len() >= STRING_MAX {

@@ -2,6 +2,7 @@
 #![expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "handlers of calls have one shape")]
 
 mod clone;
+mod exec;
 mod prctl;
 mod wait;
 
@@ -42,13 +43,13 @@ impl Task<'_, '_> {
 
     /// gettid(2).
     pub(crate) fn gettid(&mut self) -> Result<usize> {
-        Ok(self.thread.tid as usize)
+        Ok(self.thread.tid() as usize)
     }
 
     /// set_tid_address(2).
     pub(crate) fn set_tid_address(&mut self, addr: u64) -> Result<usize> {
         self.thread.clear_child_tid.store(addr as usize, Ordering::Relaxed);
-        Ok(self.thread.tid as usize)
+        Ok(self.thread.tid() as usize)
     }
 
     /// arch_prctl(2). Shadow stacks and everything newer answer as a kernel without them.
@@ -120,6 +121,7 @@ impl Task<'_, '_> {
     pub(crate) fn rseq(&mut self, addr: u64, len: u32, flags: i32, signature: u32) -> Result<usize> {
         let at = usize::try_from(addr).map_err(|_| Error::Fault)?;
         host().rseq(at, len, flags, signature)?;
+        self.thread.rseq_terms.store(u64::from(len) << 32 | u64::from(signature), Ordering::Relaxed);
         // Bit 0 takes the registration back.
         self.thread.rseq_area.store(if flags & 1 != 0 { 0 } else { at }, Ordering::Relaxed);
         Ok(0)

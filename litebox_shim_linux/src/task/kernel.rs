@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
@@ -55,6 +55,7 @@ pub struct Kernel {
     pub epoll_topology: Mutex<()>,
     processes: Mutex<BTreeMap<i32, Weak<Process>>>,
     next_id: AtomicI32,
+    ids_wrapped: AtomicBool,
 }
 
 impl Kernel {
@@ -71,16 +72,28 @@ impl Kernel {
             epoll_topology: Mutex::new(()),
             processes: Mutex::new(BTreeMap::new()),
             next_id: AtomicI32::new(1),
+            ids_wrapped: AtomicBool::new(false),
         })
     }
-    /// A fresh process or thread id. Ids count up and start again at 300 after 4 million (pid_max).
+    /// A fresh process or thread id. Ids count up and start again at 300 after 4 million (pid_max); from then on those in use are passed over.
     pub fn allocate_id(&self) -> i32 {
         const PID_MAX: i32 = 1 << 22;
+        let in_use = |id: i32| {
+            self.processes().iter().any(|p| {
+                p.pid == id
+                    || p.group.load(Ordering::Relaxed) == id
+                    || p.session.load(Ordering::Relaxed) == id
+                    || p.thread(id).is_some()
+            })
+        };
         loop {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             if id >= PID_MAX {
-                let _ = self.next_id.compare_exchange(id + 1, 300, Ordering::Relaxed, Ordering::Relaxed);
-            } else if !self.processes.lock().contains_key(&id) {
+                self.ids_wrapped.store(true, Ordering::Relaxed);
+                let _ = self
+                    .next_id
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next > PID_MAX).then_some(300));
+            } else if !self.ids_wrapped.load(Ordering::Relaxed) || !in_use(id) {
                 return id;
             }
         }

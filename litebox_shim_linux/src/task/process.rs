@@ -55,6 +55,8 @@ pub struct Process {
     threads: Mutex<Vec<Weak<Thread>>>,
     live_threads: AtomicU32,
     exiting: AtomicBool,
+    /// Id of the thread that executes a program and sees all others leave; 0: none does.
+    executing: AtomicI32,
     exit_status: AtomicI32,
 }
 
@@ -90,6 +92,7 @@ impl Process {
             threads: Mutex::new(Vec::new()),
             live_threads: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
+            executing: AtomicI32::new(0),
             exit_status: AtomicI32::new(0),
             kernel: spec.kernel,
         });
@@ -103,7 +106,7 @@ impl Process {
     /// Adds a thread. `false` when the process is exiting: the thread must not start.
     pub fn add_thread(&self, thread: &Arc<Thread>) -> bool {
         let mut threads = self.threads.lock();
-        if self.exiting.load(Ordering::Acquire) {
+        if self.exiting.load(Ordering::Acquire) || self.executing.load(Ordering::Acquire) != 0 {
             return false;
         }
         threads.push(Arc::downgrade(thread));
@@ -113,8 +116,37 @@ impl Process {
     /// Takes a thread off. Returns how many are left.
     pub fn remove_thread(&self, thread: &Thread) -> u32 {
         let mut threads = self.threads.lock();
-        threads.retain(|t| t.upgrade().is_some_and(|t| t.tid != thread.tid));
-        self.live_threads.fetch_sub(1, Ordering::AcqRel) - 1
+        threads.retain(|t| t.strong_count() > 0 && !core::ptr::eq(t.as_ptr(), thread));
+        let left = self.live_threads.fetch_sub(1, Ordering::AcqRel) - 1;
+        drop(threads);
+        let executing = self.executing.load(Ordering::Acquire);
+        if executing != 0 {
+            if let Some(leader) = self.thread(executing) {
+                leader.waiter.wake();
+            }
+        }
+        left
+    }
+    /// A thread is about to execute a program: all others leave, none is added. `false`: another thread was faster, or the process is
+    /// ending.
+    pub(crate) fn begin_exec(&self, leader: &Thread) -> bool {
+        let threads = self.threads.lock();
+        if self.exiting() || self.executing.load(Ordering::Acquire) != 0 {
+            return false;
+        }
+        self.executing.store(leader.tid(), Ordering::Release);
+        drop(threads);
+        true
+    }
+    /// The program is there, or the process ends.
+    pub(crate) fn end_exec(&self) {
+        self.executing.store(0, Ordering::Release);
+    }
+    /// Whether `thread` has to exit: the process ends, or another thread executes a program.
+    #[inline]
+    pub(crate) fn must_leave(&self, thread: &Thread) -> bool {
+        let executing = self.executing.load(Ordering::Acquire);
+        self.exiting() || executing != 0 && executing != thread.tid()
     }
     /// Live threads, oldest first.
     pub fn threads(&self) -> Vec<Arc<Thread>> {
@@ -122,7 +154,7 @@ impl Process {
     }
     /// The live thread with this id.
     pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {
-        self.threads.lock().iter().filter_map(Weak::upgrade).find(|t| t.tid == tid)
+        self.threads.lock().iter().filter_map(Weak::upgrade).find(|t| t.tid() == tid)
     }
     /// Number of live threads.
     pub fn thread_count(&self) -> u32 {

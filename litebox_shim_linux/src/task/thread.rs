@@ -1,7 +1,7 @@
 //! A thread of a guest process.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use litebox::event::Waiter;
 use litebox::platform::{HostThread, host};
@@ -11,8 +11,7 @@ use super::Process;
 
 /// A thread.
 pub struct Thread {
-    /// Thread id; equal to the pid for the first thread.
-    pub tid: i32,
+    tid: AtomicI32,
     /// Its process.
     pub process: Arc<Process>,
     /// What it sleeps on.
@@ -29,6 +28,8 @@ pub struct Thread {
     pub robust_list: AtomicUsize,
     /// rseq(2): registered area; 0: none.
     pub rseq_area: AtomicUsize,
+    /// Length (high half) and signature it was registered with.
+    pub rseq_terms: AtomicU64,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
 }
@@ -37,7 +38,7 @@ impl Thread {
     /// A thread of `process` that does not run yet.
     pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16]) -> Arc<Self> {
         Arc::new(Self {
-            tid,
+            tid: AtomicI32::new(tid),
             process: process.clone(),
             waiter: Waiter::new(),
             host: HostThread::default(),
@@ -46,8 +47,18 @@ impl Thread {
             clear_child_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
             rseq_area: AtomicUsize::new(0),
+            rseq_terms: AtomicU64::new(0),
             dead: AtomicBool::new(false),
         })
+    }
+    /// Thread id; equal to the pid for the first thread.
+    #[inline]
+    pub fn tid(&self) -> i32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+    /// A thread that executes a program takes the id of its process.
+    pub(crate) fn become_first(&self) {
+        self.tid.store(self.process.pid, Ordering::Relaxed);
     }
     /// Makes the thread look at its pending work soon, wherever it is: asleep in the kernel, in a blocking host call, or in guest code.
     pub fn interrupt(&self) {

@@ -7,7 +7,7 @@ use crate::fs::{Access, File, FileType, Inode, NewAttr, NewNode, OpenFile, OpenH
 use crate::{Error, Result};
 
 use super::walk::{Last, Slot, Walk};
-use super::{Location, MountFlags, Origin, Vfs, WalkFlags, permission};
+use super::{Creds, Location, Metadata, MountFlags, Origin, Vfs, WalkFlags, permission};
 
 /// What open(2) is asked for.
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of open(2)")]
@@ -78,6 +78,35 @@ impl Vfs {
             return self.open_location(from, at, how, false);
         }
         self.open_or_create(from, path, how)
+    }
+
+    /// Opens a program that is to be executed: a regular file with the permission, not on a mount that forbids it. Reading it needs no
+    /// permission of its own.
+    pub fn open_program(&self, from: &Origin<'_>, path: &[u8], flags: WalkFlags) -> Result<Arc<OpenFile>> {
+        let at = self.walk(from, path, flags)?;
+        if at.inode().file_type() == FileType::Symlink {
+            return Err(Error::Loop);
+        }
+        self.open_program_at(&from.creds, at)
+    }
+
+    /// As [`Vfs::open_program`], for a place that was found already.
+    pub fn open_program_at(&self, creds: &Creds<'_>, at: Location) -> Result<Arc<OpenFile>> {
+        if at.mount.forbids(MountFlags::NOEXEC) {
+            return Err(Error::Access);
+        }
+        self.check_program(creds, &at.metadata()?)?;
+        let how = OpenHow { access: Access::READ, ..OpenHow::default() };
+        let file = at.inode().clone().open(&how)?;
+        Ok(OpenFile::new(file, Access::READ, StatusFlags::empty(), Some(at), self.next_open_id()))
+    }
+
+    /// Whether a file with this metadata may be executed; `Access` when not.
+    pub fn check_program(&self, creds: &Creds<'_>, metadata: &Metadata) -> Result<()> {
+        if metadata.file_type() != FileType::Regular {
+            return Err(Error::Access);
+        }
+        permission::check(metadata, creds, Access::EXEC)
     }
 
     /// `O_CREAT`: what is there, or a new file in its place.

@@ -224,7 +224,7 @@ impl Task<'_, '_> {
         let (key, at) = self.futex_key(addr, false)?;
         let mut value = host().user_atomic_u32(at, AtomicOp::Load)?;
         loop {
-            if value & TID_MASK != self.thread.tid as u32 {
+            if value & TID_MASK != self.thread.tid() as u32 {
                 // Unlocked, but died before it could wake anybody.
                 if pending && value & TID_MASK == 0 {
                     self.wake_both_kinds(&key, at);

@@ -96,7 +96,7 @@ impl Task<'_, '_> {
         if flags & CHILD_CLEARTID != 0 {
             thread.clear_child_tid.store(request.child_tid as usize, Ordering::Relaxed);
         }
-        let tid = thread.tid.to_le_bytes();
+        let tid = thread.tid().to_le_bytes();
         // As on Linux, a bad address for the child's word is not an error of the caller.
         if flags & CHILD_SETTID != 0 {
             let _ = write_bytes(request.child_tid, &tid);
@@ -108,7 +108,7 @@ impl Task<'_, '_> {
             return Err(Error::WouldBlock);
         }
         self.launch(&thread, request)?;
-        Ok(thread.tid as usize)
+        Ok(thread.tid() as usize)
     }
 
     fn launch(&mut self, thread: &Arc<Thread>, request: &Request) -> Result<()> {

@@ -172,7 +172,8 @@ impl Task<'_, '_> {
                 break Ok(info);
             }
             let deliverable = self.pending_signals().without(self.thread.signals.blocked());
-            if self.process().exiting() || deliverable.0 != 0 {
+            let stopped = self.process().signals.stopped.load(core::sync::atomic::Ordering::SeqCst);
+            if stopped || self.process().must_leave(self.thread) || deliverable.0 != 0 {
                 self.waiter().interrupt();
                 break Err(Error::Interrupted);
             }

@@ -1,5 +1,6 @@
 //! Delivery: what an interrupted thread does on its way to guest code, faults, and the one place that decides on restarts.
 
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use litebox::Error;
@@ -103,7 +104,7 @@ impl Task<'_, '_> {
     pub(crate) fn run_pending_work(&mut self) {
         loop {
             self.wait_while_stopped();
-            if self.process().exiting() {
+            if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }
             let wanted = SigSet(u64::MAX).without(self.thread.signals.blocked());
@@ -113,10 +114,10 @@ impl Task<'_, '_> {
     }
 
     fn wait_while_stopped(&mut self) {
-        while self.process().signals.stopped.load(Ordering::SeqCst) && !self.process().exiting() {
+        while self.process().signals.stopped.load(Ordering::SeqCst) && !self.process().must_leave(self.thread) {
             self.waiter().clear_interrupt();
             let ticket = self.waiter().ticket();
-            if self.process().signals.stopped.load(Ordering::SeqCst) && !self.process().exiting() {
+            if self.process().signals.stopped.load(Ordering::SeqCst) && !self.process().must_leave(self.thread) {
                 let _ = self.waiter().sleep(ticket, None);
             }
         }
@@ -132,7 +133,7 @@ impl Task<'_, '_> {
                 DefaultAction::Stop => {
                     self.process().signals.stopped.store(true, Ordering::SeqCst);
                     for thread in self.process().threads() {
-                        if thread.tid != self.thread.tid {
+                        if !Arc::ptr_eq(&thread, self.thread) {
                             thread.interrupt();
                         }
                     }

@@ -106,6 +106,11 @@ impl ThreadSignals {
     pub fn inherit(&self, parent: &Self) {
         self.blocked.store(parent.blocked().0, Ordering::SeqCst);
     }
+    /// execve(2): no alternate stack; what is blocked and pending stays.
+    pub(crate) fn reset_for_exec(&self) {
+        self.own.lock().alt_stack = AltStack::default();
+        self.restart.store(0, Ordering::Relaxed);
+    }
     fn wants(&self, signal: i32) -> bool {
         !self.blocked().has(signal) || self.own.lock().awaited.has(signal)
     }
@@ -131,7 +136,6 @@ impl Process {
     }
 
     /// execve(2): caught signals get their default action back, ignored ones stay ignored.
-    #[expect(dead_code, reason = "for execve")]
     pub(crate) fn reset_signal_handlers(&self) {
         for action in &mut self.signals.shared.lock().actions {
             let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };

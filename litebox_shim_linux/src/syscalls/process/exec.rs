@@ -1,0 +1,293 @@
+//! execve(2) and execveat(2): everything that can be refused is looked at first; then the other threads leave and the image is replaced.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+
+use litebox::fs::{Access, Creds, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
+use litebox::platform::host;
+use litebox::{Error, Result};
+
+use crate::Task;
+use crate::loader::{self, Arguments, AuxIds, Loaded, Prepared};
+use crate::syscalls::signal::set::SIGSEGV;
+use crate::user::read_u64;
+
+const AT_FDCWD: i32 = -100;
+const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
+const AT_EMPTY_PATH: i32 = 0x1000;
+/// Only look whether it could be executed (Linux 6.14).
+const AT_EXECVE_CHECK: i32 = 0x1_0000;
+/// Longest argument or environment string, with its zero (`MAX_ARG_STRLEN`).
+const STRING_MAX: usize = 128 << 10;
+/// Longest path, with its zero.
+const PATH_MAX: usize = 4096;
+const PAGE: usize = 4096;
+/// How often threads that have to leave are told again.
+const REMIND: Duration = Duration::from_millis(20);
+
+/// What a call wants executed, opened.
+struct Program {
+    file: Arc<OpenFile>,
+    /// What the program is told as its path (`AT_EXECFN`).
+    path: Vec<u8>,
+    /// That path leads nowhere once the descriptor is closed: a script cannot be read by its interpreter.
+    inaccessible: bool,
+}
+
+impl Task<'_, '_> {
+    /// execve(2).
+    pub(crate) fn execve(&mut self, path: u64, argv: u64, envp: u64) -> Result<usize> {
+        self.execveat(AT_FDCWD, path, argv, envp, 0)
+    }
+
+    /// execveat(2).
+    pub(crate) fn execveat(&mut self, dirfd: i32, path: u64, argv: u64, envp: u64, flags: i32) -> Result<usize> {
+        let prepared = self.prepare_program(dirfd, path, argv, envp, flags)?;
+        if flags & AT_EXECVE_CHECK != 0 {
+            return Ok(0);
+        }
+        self.remove_other_threads()?;
+        if self.replace_image(prepared).is_err() {
+            // The old program is gone and there is no new one.
+            self.exit_group_with(SIGSEGV);
+        }
+        Ok(0)
+    }
+
+    /// All that may fail while the old program lives.
+    fn prepare_program(&mut self, dirfd: i32, path: u64, argv: u64, envp: u64, flags: i32) -> Result<Prepared> {
+        let path = read_string(path, PATH_MAX, Error::NameTooLong)?;
+        if path.is_empty() && flags & AT_EMPTY_PATH == 0 {
+            return Err(Error::NotFound);
+        }
+        if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK) != 0 {
+            return Err(Error::Invalid);
+        }
+        let program = self.open_program(dirfd, path, flags)?;
+        let stack_limit = self.process().mm.limits().stack;
+        let budget = Arguments::room(stack_limit);
+        let argv = read_pointers(argv, budget)?;
+        let envp = read_pointers(envp, budget)?;
+        let mut left = budget.saturating_sub(8 * (argv.len() as u64 + envp.len() as u64));
+        let envp = read_strings(&envp, &mut left)?;
+        let argv = read_strings(&argv, &mut left)?;
+        if program.inaccessible && loader::is_script(&*program.file.file)? {
+            return Err(Error::NotFound);
+        }
+        let arguments = Arguments { argv, envp, path: program.path };
+        let open =
+            |path: &[u8]| self.walk_from_cwd(|from| self.kernel().vfs.open_program(from, path, WalkFlags::FOLLOW));
+        loader::prepare_file(program.file, arguments, stack_limit, &open)
+    }
+
+    fn walk_from_cwd<T>(&self, walk: impl FnOnce(&Origin<'_>) -> Result<T>) -> Result<T> {
+        let start = self.process().fs.cwd.read().clone();
+        self.walk_from(start, walk)
+    }
+
+    fn walk_from<T>(&self, start: Location, walk: impl FnOnce(&Origin<'_>) -> Result<T>) -> Result<T> {
+        let creds = self.process().creds();
+        let creds = Creds { uid: creds.fsuid, gid: creds.fsgid, groups: &creds.groups };
+        let root = self.process().fs.root.read().clone();
+        walk(&Origin { creds, root, start, umask: 0 })
+    }
+
+    fn open_program(&self, dirfd: i32, path: Vec<u8>, flags: i32) -> Result<Program> {
+        let vfs = &self.kernel().vfs;
+        let mut walk = WalkFlags::empty();
+        walk.set(WalkFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
+        if path.first() == Some(&b'/') || dirfd == AT_FDCWD && !path.is_empty() {
+            let file = self.walk_from_cwd(|from| vfs.open_program(from, &path, walk))?;
+            return Ok(Program { file, path, inaccessible: false });
+        }
+        if dirfd == AT_FDCWD {
+            // The working directory itself.
+            return Err(Error::Access);
+        }
+        let entry = self.process().files.entry(dirfd)?;
+        let name = alloc::format!("/dev/fd/{dirfd}").into_bytes();
+        if path.is_empty() {
+            let file = self.open_again(&entry.file)?;
+            return Ok(Program { file, path: name, inaccessible: entry.close_on_exec });
+        }
+        let start = entry.file.location.clone().ok_or(Error::NotDirectory)?;
+        let file = self.walk_from(start, |from| vfs.open_program(from, &path, walk))?;
+        let path = [name.as_slice(), b"/", &path].concat();
+        Ok(Program { file, path, inaccessible: entry.close_on_exec })
+    }
+
+    /// A program by its descriptor.
+    fn open_again(&self, file: &Arc<OpenFile>) -> Result<Arc<OpenFile>> {
+        let vfs = &self.kernel().vfs;
+        if let Some(at) = &file.location {
+            if at.inode().file_type() == FileType::Symlink {
+                return Err(Error::Loop);
+            }
+            return self.walk_from(at.clone(), |from| vfs.open_program_at(&from.creds, at.clone()));
+        }
+        let creds = self.process().creds();
+        let creds = Creds { uid: creds.fsuid, gid: creds.fsgid, groups: &creds.groups };
+        vfs.check_program(&creds, &file.file.metadata()?)?;
+        let opened = if file.access.contains(Access::READ) {
+            file.file.clone()
+        } else {
+            file.file.inode().open(&OpenHow { access: Access::READ, ..OpenHow::default() })?
+        };
+        Ok(OpenFile::new(opened, Access::READ, StatusFlags::empty(), None, vfs.next_open_id()))
+    }
+
+    /// Waits until the calling thread is the only one of its process, and makes it the first.
+    fn remove_other_threads(&mut self) -> Result<()> {
+        let process = self.process().clone();
+        if !process.begin_exec(self.thread) {
+            return Err(Error::WouldBlock);
+        }
+        loop {
+            self.waiter().clear_interrupt();
+            let ticket = self.waiter().ticket();
+            if process.exiting() || process.thread_count() <= 1 {
+                break;
+            }
+            for thread in process.threads() {
+                if !Arc::ptr_eq(&thread, self.thread) {
+                    thread.interrupt();
+                }
+            }
+            // A thread that is just being started hears of it the next time.
+            let _ = self.waiter().sleep(ticket, Some(host().instant().saturating_add(REMIND)));
+        }
+        // Whatever came meanwhile is looked at on the way out.
+        self.waiter().interrupt();
+        if process.exiting() {
+            process.end_exec();
+            return Err(Error::Interrupted);
+        }
+        self.thread.become_first();
+        process.end_exec();
+        Ok(())
+    }
+
+    /// The point of no return: an error ends the process.
+    fn replace_image(&mut self, prepared: Prepared) -> Result<()> {
+        let process = self.process().clone();
+        self.forget_user_words()?;
+        let creds = process.creds();
+        let ids = AuxIds { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, test_hostile: None };
+        let Loaded { registers, fs_base, image } =
+            loader::load_into(process.mm.space(), &process.mm.limits(), prepared, &ids)?;
+        for file in process.files.remove_close_on_exec() {
+            // Nobody hears of late errors.
+            let _ = self.closed(file);
+        }
+        process.reset_signal_handlers();
+        self.thread.signals.reset_for_exec();
+        let mut name = [0u8; 16];
+        for (to, from) in name.iter_mut().zip(image.name.iter().take(15)) {
+            *to = *from;
+        }
+        *self.thread.name.lock() = name;
+        let before = core::mem::replace(&mut *process.image.write(), Arc::new(image));
+        drop(before);
+        host().set_fs_base(fs_base);
+        host().set_gs_base(0);
+        *self.frame.regs = registers;
+        if let Some(state) = self.frame.fp.as_deref_mut() {
+            reset_fp(state);
+        }
+        Ok(())
+    }
+
+    /// Words of the old image that the kernel or the host would write to.
+    fn forget_user_words(&mut self) -> Result<()> {
+        self.release_robust_list();
+        self.thread.clear_child_tid.store(0, Ordering::Relaxed);
+        let rseq = self.thread.rseq_area.swap(0, Ordering::Relaxed);
+        if rseq != 0 {
+            const UNREGISTER: i32 = 1;
+            let terms = self.thread.rseq_terms.load(Ordering::Relaxed);
+            host().rseq(rseq, (terms >> 32) as u32, UNREGISTER, terms as u32)?;
+        }
+        Ok(())
+    }
+}
+
+/// The initial state of the floating-point and vector registers, in an xsave area of a signal frame.
+fn reset_fp(state: &mut [u8]) {
+    const CONTROL_WORD: u16 = 0x37f;
+    const MXCSR: u32 = 0x1f80;
+    /// From here on: the mask of MXCSR, which stays.
+    const MXCSR_MASK: usize = 28;
+    const REGISTERS: usize = 32;
+    /// What the host says of the area.
+    const RESERVED: usize = 464;
+    const HEADER: core::ops::Range<usize> = 512..520;
+    for range in [0..MXCSR_MASK, REGISTERS..RESERVED, HEADER] {
+        // The header's first word names the components that are not in their initial state: none.
+        if let Some(part) = state.get_mut(range) {
+            part.fill(0);
+        }
+    }
+    if let Some(part) = state.get_mut(0..2) {
+        part.copy_from_slice(&CONTROL_WORD.to_le_bytes());
+    }
+    if let Some(part) = state.get_mut(24..28) {
+        part.copy_from_slice(&MXCSR.to_le_bytes());
+    }
+}
+
+/// A string at a guest address, without its zero. With its zero longer than `most`: `too_long`.
+fn read_string(addr: u64, most: usize, too_long: Error) -> Result<Vec<u8>> {
+    let mut at = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    let mut string = Vec::new();
+    let mut piece = [0u8; PAGE];
+    loop {
+        // Never over a page's end: the next page may be none, and the string may end before it.
+        let len = (PAGE - at % PAGE).min(256.max(string.len())).min(PAGE);
+        // SAFETY: `len` is at most the piece's length.
+        let n = unsafe { host().copy_from_user(piece.as_mut_ptr(), at, len) };
+        let got = piece.get(..n).unwrap_or_default();
+        if let Some(end) = got.iter().position(|b| *b == 0) {
+            string.extend_from_slice(got.get(..end).unwrap_or_default());
+            return if string.len() < most { Ok(string) } else { Err(too_long) };
+        }
+        string.extend_from_slice(got);
+        if string.len() >= most {
+            return Err(too_long);
+        }
+        if n < len {
+            return Err(Error::Fault);
+        }
+        at = at.checked_add(n).ok_or(Error::Fault)?;
+    }
+}
+
+/// The pointers of a vector up to its null; none at all for a null vector. `room` bytes are all that may be there.
+fn read_pointers(addr: u64, room: u64) -> Result<Vec<u64>> {
+    let mut pointers = Vec::new();
+    if addr == 0 {
+        return Ok(pointers);
+    }
+    loop {
+        let pointer = read_u64(addr.checked_add(8 * pointers.len() as u64).ok_or(Error::Fault)?)?;
+        if pointer == 0 {
+            return Ok(pointers);
+        }
+        if 8 * pointers.len() as u64 >= room {
+            return Err(Error::TooBig);
+        }
+        pointers.push(pointer);
+    }
+}
+
+fn read_strings(pointers: &[u64], left: &mut u64) -> Result<Vec<Vec<u8>>> {
+    let mut strings = Vec::new();
+    strings.try_reserve_exact(pointers.len()).map_err(|_| Error::NoMemory)?;
+    for pointer in pointers {
+        let string = read_string(*pointer, STRING_MAX, Error::TooBig)?;
+        *left = left.checked_sub(string.len() as u64 + 1).ok_or(Error::TooBig)?;
+        strings.push(string);
+    }
+    Ok(strings)
+}
