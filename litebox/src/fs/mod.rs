@@ -7,12 +7,16 @@
 //! - The [`Vfs`] walks paths over mounts with a dentry cache and checks permissions; file systems check none themselves.
 
 mod anon;
+#[cfg(test)]
+mod compare;
 pub mod dev;
 mod directory;
 mod fd_table;
 pub mod host;
 mod locks;
+pub mod memory;
 mod open_file;
+pub mod overlay;
 mod root;
 mod vfs;
 

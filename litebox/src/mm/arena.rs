@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::io::{Dest, Source};
 use crate::platform::host;
@@ -37,6 +37,11 @@ impl Arena {
     pub fn new() -> Arc<Self> {
         let size = down(host().arena().1 as u64);
         Arc::new(Self { free: Mutex::new(BTreeMap::from([(0, size)])) })
+    }
+    /// A part of the host's arena, for tests that run side by side.
+    #[cfg(test)]
+    pub fn part(offset: u64, len: u64) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::new(BTreeMap::from([(offset, len)])) })
     }
     /// Bytes that are free.
     pub fn free_bytes(&self) -> u64 {
@@ -76,6 +81,66 @@ impl Arena {
     }
 }
 
+/// How many bytes of pages the files of one file system may have together.
+pub struct Budget {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Budget {
+    /// A budget of which nothing is used.
+    pub fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicU64::new(0) })
+    }
+    /// Bytes it allows.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+    /// Counts up to `len` more bytes (whole pages) as used; how many the budget allows.
+    fn charge(&self, len: u64) -> u64 {
+        let mut granted = 0;
+        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            granted = down(self.limit.saturating_sub(used)).min(len);
+            Some(used.saturating_add(granted))
+        });
+        granted
+    }
+    fn refund(&self, len: u64) {
+        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(used.saturating_sub(len)));
+    }
+}
+
+/// Where a file's pages come from.
+struct Supply {
+    arena: Arc<Arena>,
+    budget: Option<Arc<Budget>>,
+}
+
+impl Supply {
+    /// Takes a run of at most `len` bytes.
+    fn take(&self, len: u64) -> Result<(u64, u64)> {
+        let Some(budget) = &self.budget else { return self.arena.take(len) };
+        let granted = budget.charge(len);
+        if granted == 0 {
+            return Err(Error::NoSpace);
+        }
+        let taken = self.arena.take(granted);
+        let unused = granted - taken.as_ref().map_or(0, |(_, got)| *got);
+        budget.refund(unused);
+        taken
+    }
+    fn give_back(&self, offset: u64, len: u64) {
+        self.arena.give_back(offset, len);
+        if let Some(budget) = &self.budget {
+            budget.refund(len);
+        }
+    }
+}
+
 /// A run of pages of a [`PagedFile`] that lie together in the arena. All fields are multiples of the page size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Extent {
@@ -96,10 +161,12 @@ struct Runs {
 
 /// A growable object whose bytes lie in pages of the arena.
 pub struct PagedFile {
-    arena: Arc<Arena>,
+    supply: Supply,
     runs: Mutex<Runs>,
     /// Mappings and transfers under way: while there is one, no page goes back to the arena.
     holders: AtomicUsize,
+    /// Shared mappings that may be written through.
+    writable: AtomicUsize,
 }
 
 impl core::fmt::Debug for PagedFile {
@@ -123,17 +190,17 @@ impl Runs {
         }
         self.runs.insert(offset, (arena, len));
     }
-    /// Pages of `[offset, end)`; holes are filled when `arena` is given, left out otherwise.
-    fn extents(&mut self, offset: u64, end: u64, arena: Option<&Arena>) -> Result<Vec<Extent>> {
+    /// Pages of `[offset, end)`; holes are filled when `supply` is given, left out otherwise.
+    fn extents(&mut self, offset: u64, end: u64, supply: Option<&Supply>) -> Result<Vec<Extent>> {
         let mut out: Vec<Extent> = Vec::new();
         let mut at = offset;
         while at < end {
             let Some((start, from, len)) = self.find(at) else {
                 let next = self.runs.range(at..).next().map_or(end, |(s, _)| (*s).min(end));
-                match arena {
+                match supply {
                     None => at = next,
-                    Some(arena) => {
-                        let (from, len) = arena.take(next - at)?;
+                    Some(supply) => {
+                        let (from, len) = supply.take(next - at)?;
                         self.insert(at, from, len);
                     }
                 }
@@ -184,8 +251,13 @@ fn zero(offset: u64, len: u64) {
 impl PagedFile {
     /// An empty file.
     pub fn new(arena: &Arc<Arena>) -> Arc<Self> {
-        let (arena, runs) = (arena.clone(), Mutex::new(Runs::default()));
-        Arc::new(Self { arena, runs, holders: AtomicUsize::new(0) })
+        Self::with_budget(arena, None)
+    }
+    /// An empty file whose pages count against `budget`.
+    pub fn with_budget(arena: &Arc<Arena>, budget: Option<&Arc<Budget>>) -> Arc<Self> {
+        let supply = Supply { arena: arena.clone(), budget: budget.cloned() };
+        let runs = Mutex::new(Runs::default());
+        Arc::new(Self { supply, runs, holders: AtomicUsize::new(0), writable: AtomicUsize::new(0) })
     }
     /// A fresh object of `size` bytes of zeros (shared anonymous memory). Its pages come when they are asked for.
     pub fn with_size(arena: &Arc<Arena>, size: u64) -> Result<Arc<Self>> {
@@ -206,12 +278,24 @@ impl PagedFile {
     pub fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         let mut runs = self.runs.lock();
         let end = up(offset.saturating_add(len)).min(up(runs.size));
-        runs.extents(down(offset), end, Some(&self.arena)).map_err(|_| Error::NoMemory)
+        runs.extents(down(offset), end, Some(&self.supply)).map_err(|_| Error::NoMemory)
     }
     /// One more mapping shows these pages. While there is one, no page of the file goes back to the arena: what truncation or
     /// punching cuts off becomes zeros in place, and a file that grows again gets the same pages.
     pub fn add_mapping(&self) {
         self.holders.fetch_add(1, Ordering::AcqRel);
+    }
+    /// One more shared mapping through which it may be written (besides [`Self::add_mapping`]).
+    pub fn add_writable(&self) {
+        self.writable.fetch_add(1, Ordering::AcqRel);
+    }
+    /// Such a mapping is gone.
+    pub fn drop_writable(&self) {
+        self.writable.fetch_sub(1, Ordering::AcqRel);
+    }
+    /// Whether somebody may write through a shared mapping.
+    pub fn writably_mapped(&self) -> bool {
+        self.writable.load(Ordering::Acquire) > 0
     }
     /// A mapping is gone.
     pub fn drop_mapping(&self) {
@@ -229,7 +313,7 @@ impl PagedFile {
             }
         } else {
             for (arena, len) in runs.cut(offset, end) {
-                self.arena.give_back(arena, len);
+                self.supply.give_back(arena, len);
             }
         }
     }
@@ -272,6 +356,23 @@ impl PagedFile {
             Self::zero_part(&runs, last, end);
         }
         self.discard(&mut runs, first, last);
+    }
+    /// The first byte at or behind `offset` that has a page (`hole` false) or has none (`hole`: the end of the file at the latest).
+    /// `NoSuchDevice` when there is none before the end.
+    pub fn seek(&self, offset: u64, hole: bool) -> Result<u64> {
+        let runs = self.runs.lock();
+        if offset >= runs.size {
+            return Err(Error::NoSuchDevice);
+        }
+        if !hole {
+            let next = runs.find(offset).map(|_| offset).or_else(|| runs.runs.range(offset..).next().map(|(s, _)| *s));
+            return next.filter(|at| *at < runs.size).ok_or(Error::NoSuchDevice);
+        }
+        let mut at = offset;
+        while let Some((start, _, len)) = runs.find(at) {
+            at = start + len;
+        }
+        Ok(at.min(runs.size))
     }
     /// Reads from `offset`; 0 at the end.
     pub fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
@@ -352,8 +453,8 @@ impl PagedFile {
         let mut done = 0;
         while source.remaining() > 0 {
             let at = offset + done as u64;
-            let end = at + (source.remaining() as u64).min(CHUNK);
-            let pages = self.runs.lock().extents(down(at), up(end), Some(&self.arena));
+            let mut end = at + (source.remaining() as u64).min(CHUNK);
+            let pages = self.pages_to_write(at, &mut end);
             let moved = pages.and_then(|pages| Self::copy_in(source, &pages, at, end));
             let n = match moved {
                 Err(error) if done == 0 => return Err(error),
@@ -369,10 +470,27 @@ impl PagedFile {
         }
         Ok(done)
     }
+    /// The pages of `[at, end)`; when there is no room for all of them, `end` moves down to what there is.
+    fn pages_to_write(&self, at: u64, end: &mut u64) -> Result<Vec<Extent>> {
+        let mut runs = self.runs.lock();
+        runs.extents(down(at), up(*end), Some(&self.supply)).or_else(|error| {
+            let have = runs.extents(down(at), up(*end), None)?;
+            // What lies behind the first gap cannot be reached now.
+            let reach = have.iter().fold(down(at), |reach, e| if e.offset == reach { reach + e.len } else { reach });
+            if reach <= at {
+                return Err(error);
+            }
+            *end = reach.min(*end);
+            Ok(have)
+        })
+    }
     fn copy_in(source: &mut Source<'_>, extents: &[Extent], from: u64, end: u64) -> Result<usize> {
         let mut at = from;
         for extent in extents {
             let len = (extent.offset + extent.len).min(end).saturating_sub(at);
+            if len == 0 {
+                break;
+            }
             // SAFETY: as in `copy_out`; guests may see and change the bytes at the same time, which is theirs to order.
             let bytes =
                 unsafe { core::slice::from_raw_parts_mut(address(extent.arena + (at - extent.offset)), len as usize) };
@@ -394,7 +512,7 @@ impl PagedFile {
 impl Drop for PagedFile {
     fn drop(&mut self) {
         for (arena, len) in self.runs.get_mut().runs.values() {
-            self.arena.give_back(*arena, *len);
+            self.supply.give_back(*arena, *len);
         }
     }
 }

@@ -296,7 +296,7 @@ fn pages_request(file: &Arc<PagedFile>, pages: usize, shared: bool) -> MapReques
 
 #[test]
 fn files_of_the_arena_agree_with_plain_bytes() {
-    let arena = Arena::new();
+    let arena = Arena::part(0, 32 << 20);
     let before = arena.free_bytes();
     for seed in 1..30 {
         let mut random = Random(seed * 0x77_7777);

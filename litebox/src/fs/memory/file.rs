@@ -1,0 +1,299 @@
+//! Open files and their bytes.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::any::Any;
+
+use super::{Body, Node, PAGE};
+use crate::fs::{Access, File, Inode, Mapping, OpenHow, Seals, Time};
+use crate::io::{Dest, Source};
+use crate::mm::arena::PagedFile;
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+/// Where the bytes of a regular file are.
+pub(in crate::fs) enum Content {
+    /// Nothing was written yet.
+    Empty,
+    /// In the arena.
+    Pages(Arc<PagedFile>),
+    /// In the lower file.
+    Lower,
+}
+
+/// What a regular file has besides its attributes.
+pub(in crate::fs) struct FileBody {
+    /// Held by whoever writes or changes the size, also while guest memory is touched. Readers and page faults do not take it.
+    writing: Mutex<()>,
+    content: Mutex<Content>,
+    seals: Mutex<Seals>,
+    /// What a memory file is called; `None` for files that have, or had, a name in a directory.
+    name: Option<Box<[u8]>>,
+}
+
+impl FileBody {
+    pub fn new(content: Content, seals: Seals) -> Self {
+        Self { writing: Mutex::new(()), content: Mutex::new(content), seals: Mutex::new(seals), name: None }
+    }
+    /// A file that lies in no directory.
+    pub fn named(content: Content, seals: Seals, name: Box<[u8]>) -> Self {
+        Self { name: Some(name), ..Self::new(content, seals) }
+    }
+    pub fn name(&self) -> Option<&[u8]> {
+        self.name.as_deref()
+    }
+    /// A file of a file system: it cannot be sealed.
+    pub fn empty() -> Self {
+        Self::new(Content::Empty, Seals::SEAL)
+    }
+    /// The pages, when the bytes are in the arena.
+    pub fn pages(&self) -> Option<Arc<PagedFile>> {
+        match &*self.content.lock() {
+            Content::Pages(pages) => Some(pages.clone()),
+            _ => None,
+        }
+    }
+    fn is_lower(&self) -> bool {
+        matches!(&*self.content.lock(), Content::Lower)
+    }
+    pub fn seals(&self) -> Seals {
+        *self.seals.lock()
+    }
+    fn set_pages(&self, pages: &Arc<PagedFile>) {
+        let before = core::mem::replace(&mut *self.content.lock(), Content::Pages(pages.clone()));
+        drop(before);
+    }
+}
+
+impl Node {
+    /// The pages of a regular file, copied up when they still lie below: only the first `keep` bytes of them. The writer's lock is held.
+    fn own_pages(&self, body: &FileBody, keep: u64) -> Result<Arc<PagedFile>> {
+        if let Some(pages) = body.pages() {
+            return Ok(pages);
+        }
+        let pages = self.tree.pages();
+        if body.is_lower() {
+            self.own_attr()?;
+            self.copy_up(&pages, keep)?;
+        }
+        body.set_pages(&pages);
+        Ok(pages)
+    }
+    pub(super) fn truncate(&self, size: u64) -> Result<()> {
+        let body = self.regular()?;
+        if i64::try_from(size).is_err() {
+            return Err(Error::FileTooBig);
+        }
+        let _writing = body.writing.lock();
+        let pages = self.own_pages(body, size)?;
+        let (seals, old) = (body.seals(), pages.size());
+        if (size < old && seals.contains(Seals::SHRINK)) || (size > old && seals.contains(Seals::GROW)) {
+            return Err(Error::NotPermitted);
+        }
+        pages.set_size(size)?;
+        self.note_write()
+    }
+    fn note_write(&self) -> Result<()> {
+        self.change(|attr| {
+            attr.modified(Time::now());
+            Ok(())
+        })
+    }
+    /// Writes at `offset`, or at the end; returns the count and the offset behind it.
+    fn write(&self, source: &mut Source<'_>, offset: Option<u64>) -> Result<(usize, u64)> {
+        let body = self.regular()?;
+        let _writing = body.writing.lock();
+        if source.remaining() == 0 {
+            return Ok((0, offset.map_or_else(|| self.metadata().map(|m| m.size), Ok)?));
+        }
+        let pages = self.own_pages(body, u64::MAX)?;
+        let offset = offset.unwrap_or_else(|| pages.size());
+        Self::check_write_seals(body, &pages, source, offset)?;
+        let n = pages.write_at(source, offset)?;
+        if n > 0 {
+            self.note_write()?;
+        }
+        Ok((n, offset.saturating_add(n as u64)))
+    }
+    /// As Linux, which goes by pages: one that would grow a file sealed against it is not written at all.
+    fn check_write_seals(body: &FileBody, pages: &PagedFile, source: &mut Source<'_>, offset: u64) -> Result<()> {
+        let seals = body.seals();
+        if seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE) {
+            return Err(Error::NotPermitted);
+        }
+        let size = pages.size();
+        if seals.contains(Seals::GROW) && offset.saturating_add(source.remaining() as u64) > size {
+            let whole = (size & !(PAGE - 1)).saturating_sub(offset);
+            if whole == 0 {
+                return Err(Error::NotPermitted);
+            }
+            source.limit(usize::try_from(whole).unwrap_or(usize::MAX));
+        }
+        Ok(())
+    }
+    /// fallocate(2).
+    fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
+        const KEEP_SIZE: i32 = 1;
+        const PUNCH_HOLE: i32 = 2;
+        const ZERO_RANGE: i32 = 16;
+        let body = self.regular()?;
+        match mode & !KEEP_SIZE {
+            0 | ZERO_RANGE => {}
+            PUNCH_HOLE if mode & KEEP_SIZE != 0 => {}
+            _ => return Err(Error::NotSupported),
+        }
+        if len == 0 {
+            return Err(Error::Invalid);
+        }
+        let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok()).ok_or(Error::FileTooBig)?;
+        let _writing = body.writing.lock();
+        let pages = self.own_pages(body, u64::MAX)?;
+        let (seals, size) = (body.seals(), pages.size());
+        if mode & (PUNCH_HOLE | ZERO_RANGE) != 0 {
+            if seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE) {
+                return Err(Error::NotPermitted);
+            }
+            if mode & PUNCH_HOLE != 0 {
+                pages.punch(offset, len);
+                return self.note_write();
+            }
+        }
+        if end > size && seals.contains(Seals::GROW) {
+            return Err(Error::NotPermitted);
+        }
+        if mode & ZERO_RANGE != 0 {
+            pages.punch(offset, len);
+        }
+        if mode & KEEP_SIZE == 0 && end > size {
+            pages.set_size(end)?;
+        }
+        // A page for every byte, or none of the new ones.
+        if pages.extents(offset, len).is_err() {
+            if pages.size() > size {
+                pages.set_size(size)?;
+            }
+            return Err(Error::NoSpace);
+        }
+        self.note_write()
+    }
+    fn add_seals(&self, more: Seals) -> Result<()> {
+        let body = self.regular()?;
+        let _writing = body.writing.lock();
+        let pages = self.own_pages(body, u64::MAX)?;
+        let executable = self.metadata()?.mode & 0o111 != 0;
+        let mut seals = body.seals.lock();
+        if seals.contains(Seals::SEAL) {
+            return Err(Error::NotPermitted);
+        }
+        let mut more = more;
+        if more.contains(Seals::EXEC) && executable {
+            more |= Seals::SHRINK | Seals::GROW | Seals::WRITE | Seals::FUTURE_WRITE;
+        }
+        if more.contains(Seals::WRITE) && !seals.contains(Seals::WRITE) && pages.writably_mapped() {
+            return Err(Error::Busy);
+        }
+        *seals |= more;
+        Ok(())
+    }
+}
+
+/// A regular file of a [`Node`], opened.
+pub(in crate::fs) struct MemoryFile {
+    node: Arc<Node>,
+    access: Access,
+    /// The lower file, for as long as the bytes lie there; kept after that, because mappings may show it.
+    lower: Mutex<Option<Arc<dyn File>>>,
+}
+
+impl MemoryFile {
+    pub fn open(node: Arc<Node>, how: OpenHow) -> Result<Arc<Self>> {
+        let body = node.regular()?;
+        if how.truncate {
+            node.truncate(0)?;
+        }
+        let below = if body.is_lower() && how.access.intersects(Access::READ | Access::EXEC) {
+            Some(node.open_lower()?)
+        } else {
+            None
+        };
+        Ok(Arc::new(Self { node, access: how.access, lower: Mutex::new(below) }))
+    }
+    /// The lower file, for a file whose bytes lie there.
+    fn below(&self) -> Result<Arc<dyn File>> {
+        if let Some(file) = &*self.lower.lock() {
+            return Ok(file.clone());
+        }
+        let file = self.node.open_lower()?;
+        *self.lower.lock() = Some(file.clone());
+        Ok(file)
+    }
+    fn body(&self) -> Result<&FileBody> {
+        self.node.regular()
+    }
+}
+
+impl File for MemoryFile {
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.node.clone()
+    }
+    fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        let body = self.body()?;
+        let n = match body.pages() {
+            Some(pages) => pages.read_at(dest, offset)?,
+            None if body.is_lower() => return self.below()?.read_at(dest, offset),
+            // Written for the first time between the two looks, or still empty.
+            None => body.pages().map_or(Ok(0), |pages| pages.read_at(dest, offset))?,
+        };
+        self.node.note_access();
+        Ok(n)
+    }
+    fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        self.node.write(source, Some(offset)).map(|(n, _)| n)
+    }
+    fn append(&self, source: &mut Source<'_>) -> Result<(usize, u64)> {
+        self.node.write(source, None)
+    }
+    fn seek_data(&self, offset: u64, hole: bool) -> Result<u64> {
+        let body = self.body()?;
+        match body.pages() {
+            Some(pages) => pages.seek(offset, hole),
+            None if body.is_lower() => self.below()?.seek_data(offset, hole),
+            None => Err(Error::NoSuchDevice),
+        }
+    }
+    fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
+        self.node.allocate(mode, offset, len)
+    }
+    fn sync(&self, _data_only: bool) -> Result<()> {
+        Ok(())
+    }
+    fn mapping(&self) -> Result<Mapping> {
+        let body = self.body()?;
+        if body.is_lower() && !self.access.contains(Access::WRITE) {
+            let mapping = self.below()?.mapping()?;
+            if body.is_lower() {
+                return Ok(mapping);
+            }
+        }
+        // Who may write through the mapping gets pages of the arena.
+        let _writing = body.writing.lock();
+        self.node.own_pages(body, u64::MAX).map(Mapping::Arena)
+    }
+    fn seals(&self) -> Result<Seals> {
+        if self.node.tree.magic == super::TMPFS_MAGIC { Ok(self.body()?.seals()) } else { Err(Error::Invalid) }
+    }
+    fn add_seals(&self, seals: Seals) -> Result<()> {
+        if self.node.tree.magic == super::TMPFS_MAGIC { self.node.add_seals(seals) } else { Err(Error::Invalid) }
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// Whether an open file is one of memory, for those who look for its name.
+pub(super) fn regular_node(inode: &dyn Inode) -> Option<&Node> {
+    inode.as_any().downcast_ref::<Node>().filter(|node| matches!(node.body, Body::Regular(_)))
+}

@@ -1,0 +1,68 @@
+//! A copy-on-write view of a read-only tree: what is changed stays in memory, the rest is found below.
+//!
+//! Every inode of the view is a node of the memory file system (`fs/memory`) that may have a *lower* inode:
+//!
+//! - **Names.** A directory that nobody changed or listed looks names up below. Before the first change, and for a listing, it learns all names
+//!   of the lower directory; from then on its own entries are all there is. So nothing needs whiteouts or opaque marks, and renaming
+//!   moves a node together with what lies below it.
+//! - **Attributes** are the lower inode's until the first change of one of them; then they are copied, the bytes stay below.
+//! - **Bytes** are copied before the first write. Files opened earlier read the copy from then on. Mappings made of the lower file before
+//!   that keep showing the lower file.
+//!
+//! Inode numbers are the lower ones, so an inode stays the same inode when it is copied, and hard links below stay hard links. What was
+//! changed is kept by the table of origins, since a lower name leads to it; what was not is forgotten with its last user.
+
+mod lower;
+#[cfg(test)]
+mod tests;
+
+pub(super) use lower::Origin;
+
+use alloc::sync::Arc;
+
+use super::memory::{Node, Tree, dismantle};
+use super::{FileSystem, FileType, Inode};
+use crate::mm::arena::Arena;
+use crate::{Error, Result};
+
+const OVERLAY_MAGIC: u64 = 0x794c_7630;
+/// Inode numbers of what was made here start where no lower file system gets to.
+const FIRST_INO: u64 = 1 << 48;
+
+/// A copy-on-write file system.
+pub struct OverlayFs {
+    root: Arc<Node>,
+}
+
+impl OverlayFs {
+    /// A changeable view of `lower`. `dev` is the device number its files show.
+    pub fn new(dev: u64, lower: &Arc<dyn FileSystem>, arena: &Arc<Arena>) -> Result<Arc<Self>> {
+        let below = lower.root();
+        if below.file_type() != FileType::Directory {
+            return Err(Error::NotDirectory);
+        }
+        let tree = Tree::new(dev, OVERLAY_MAGIC, arena, None, FIRST_INO);
+        Ok(Arc::new(Self { root: tree.adopt(below, None) }))
+    }
+}
+
+impl FileSystem for OverlayFs {
+    fn root(&self) -> Arc<dyn Inode> {
+        self.root.clone()
+    }
+    fn type_name(&self) -> &'static str {
+        "overlay"
+    }
+}
+
+impl Drop for OverlayFs {
+    fn drop(&mut self) {
+        let changed = core::mem::take(&mut *self.root.tree.origins.lock());
+        for origin in changed.into_values() {
+            if let Origin::Changed(node) = origin {
+                dismantle(node);
+            }
+        }
+        dismantle(self.root.clone());
+    }
+}
