@@ -7,7 +7,7 @@ pub mod boot;
 mod dispatch;
 mod entry;
 pub mod loader;
-mod outside;
+pub mod proc;
 pub mod syscalls;
 pub mod task;
 mod user;

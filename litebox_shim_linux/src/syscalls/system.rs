@@ -19,6 +19,10 @@ const MAX_COUNT: u64 = 0x7fff_f000;
 /// Length of a field of `struct utsname`.
 const NAME_LEN: usize = 65;
 const CLOCK_REALTIME: i32 = 0;
+/// `uname -r`: the Linux whose behaviour programs get.
+pub(crate) const RELEASE: &str = "6.1.0";
+/// `uname -v`.
+pub(crate) const VERSION: &str = "#1 SMP LiteBox";
 
 fn clock_of(id: i32) -> Result<ClockId> {
     Ok(match id {
@@ -70,7 +74,7 @@ impl Task<'_, '_> {
     /// uname(2).
     pub(crate) fn uname(&mut self, buf: u64) -> Result<usize> {
         let host_name = self.kernel().hostname.lock().clone();
-        let fields: [&[u8]; 6] = [b"Linux", &host_name, b"6.1.0", b"#1 SMP LiteBox", b"x86_64", b"(none)"];
+        let fields: [&[u8]; 6] = [b"Linux", &host_name, RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", b"(none)"];
         let mut raw = Vec::with_capacity(NAME_LEN * fields.len());
         for field in fields {
             let start = raw.len();

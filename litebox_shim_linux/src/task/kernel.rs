@@ -43,6 +43,8 @@ pub struct Kernel {
     pub stats: Stats,
     /// When the sandbox started, on the monotonic clock (uptime, process start times).
     pub boot: Instant,
+    /// Random, another in each sandbox (/proc/sys/kernel/random/boot_id).
+    pub boot_id: [u8; 16],
     /// File systems and mounts.
     pub vfs: litebox::fs::Vfs,
     /// `uname -n`.
@@ -53,8 +55,6 @@ pub struct Kernel {
     pub file_locks: Arc<litebox::fs::LockTable>,
     /// Held while an epoll is added to an epoll, so that two such calls cannot close a loop together.
     pub epoll_topology: Mutex<()>,
-    /// Signals from outside that the first process has not been sent yet.
-    pub(crate) outside_signals: AtomicU64,
     processes: Mutex<BTreeMap<i32, Weak<Process>>>,
     next_id: AtomicI32,
     ids_wrapped: AtomicBool,
@@ -63,7 +63,10 @@ pub struct Kernel {
 impl Kernel {
     /// A kernel with the given file systems and no process.
     pub fn new(config: KernelConfig, vfs: litebox::fs::Vfs) -> Arc<Self> {
+        let mut boot_id = [0u8; 16];
+        host().random(&mut boot_id);
         Arc::new(Self {
+            boot_id,
             hostname: Mutex::new(config.hostname.as_bytes().to_vec()),
             config,
             stats: Stats::default(),
@@ -72,7 +75,6 @@ impl Kernel {
             futexes: crate::syscalls::futex::FutexTable::new(),
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
-            outside_signals: AtomicU64::new(0),
             processes: Mutex::new(BTreeMap::new()),
             next_id: AtomicI32::new(1),
             ids_wrapped: AtomicBool::new(false),

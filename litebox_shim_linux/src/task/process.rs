@@ -52,6 +52,8 @@ pub struct Process {
     pub limits: crate::syscalls::limits::Limits,
     /// The program's image as the loader left it: argv, environment, exe (for /proc).
     pub image: RwLock<Arc<crate::loader::ImageInfo>>,
+    /// How gladly it would be killed for memory (/proc/PID/oom_score_adj).
+    pub oom_score_adj: AtomicI32,
     threads: Mutex<Vec<Weak<Thread>>>,
     live_threads: AtomicU32,
     exiting: AtomicBool,
@@ -89,6 +91,7 @@ impl Process {
             signals: crate::syscalls::signal::ProcessSignals::default(),
             limits: crate::syscalls::limits::Limits::default(),
             image: RwLock::new(Arc::new(spec.image)),
+            oom_score_adj: AtomicI32::new(0),
             threads: Mutex::new(Vec::new()),
             live_threads: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
@@ -147,16 +150,6 @@ impl Process {
     pub(crate) fn must_leave(&self, thread: &Thread) -> bool {
         let executing = self.executing.load(Ordering::Acquire);
         self.exiting() || executing != 0 && executing != thread.tid()
-    }
-    /// A kick of the whole process reaches any of its threads, here `taker`: those that work is pending for hear of it from there.
-    pub(crate) fn pass_kick_on(&self, taker: &Thread) {
-        if self.thread_count() > 1 {
-            for thread in self.threads() {
-                if !core::ptr::eq(&raw const *thread, taker) {
-                    thread.kick_if_interrupted();
-                }
-            }
-        }
     }
     /// Live threads, oldest first.
     pub fn threads(&self) -> Vec<Arc<Thread>> {

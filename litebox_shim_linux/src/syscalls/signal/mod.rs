@@ -123,7 +123,44 @@ impl Thread {
     }
 }
 
+/// Which signals are in which state, for /proc.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct SignalSets {
+    /// Pending for the thread or the process.
+    pub pending: u64,
+    /// Pending for the thread alone.
+    pub own_pending: u64,
+    /// Blocked by the thread.
+    pub blocked: u64,
+    /// Ignored by the process.
+    pub ignored: u64,
+    /// With a handler.
+    pub caught: u64,
+}
+
 impl Process {
+    /// The states of all signals, as one thread sees them.
+    pub(crate) fn signal_sets(&self, thread: Option<&Thread>) -> SignalSets {
+        let shared = self.signals.shared.lock();
+        let mut sets = SignalSets { pending: shared.pending.set().0, ..SignalSets::default() };
+        for (signal, action) in (0i32..).zip(&shared.actions) {
+            match action.handler {
+                SIG_DFL => {}
+                SIG_IGN => sets.ignored |= SigSet::of(signal).0,
+                _ => sets.caught |= SigSet::of(signal).0,
+            }
+        }
+        if let Some(thread) = thread {
+            sets.own_pending = thread.signals.own.lock().pending.set().0;
+            sets.blocked = thread.signals.blocked().0;
+            sets.pending |= sets.own_pending;
+        }
+        sets
+    }
+    /// Whether a signal has stopped it.
+    pub(crate) fn stopped(&self) -> bool {
+        self.signals.stopped.load(Ordering::Relaxed)
+    }
     /// Sends a signal to the process: whichever thread does not block it takes it.
     pub fn send_signal(&self, info: SignalInfo) -> Result<()> {
         self.post(info, None)

@@ -1,0 +1,252 @@
+//! /proc/PID/maps, smaps and smaps_rollup.
+
+use alloc::vec::Vec;
+
+use litebox::fs::dev::major_minor;
+use litebox::mm::{Area, AreaFlags, AreaName, Object};
+use litebox::platform::Prot;
+
+use super::process::ProcessView;
+use super::reader_root;
+use super::tree::{Text, put};
+use super::{descriptors, mounts};
+
+/// Column at which the name of an area starts.
+const NAME_COLUMN: usize = 73;
+const AT_SYSINFO_EHDR: u64 = 33;
+/// Size of the host's code page for clocks, which guests use.
+const VDSO_SIZE: usize = 0x2000;
+const DELETED: &[u8] = b" (deleted)";
+/// Device of shared memory without a file.
+const SHARED_DEV: u64 = 1;
+
+/// One line's contents.
+struct Line {
+    start: usize,
+    end: usize,
+    prot: Prot,
+    shared: bool,
+    offset: u64,
+    dev: u64,
+    ino: u64,
+    name: Vec<u8>,
+}
+
+fn bracketed(kind: &str, name: &[u8]) -> Vec<u8> {
+    let mut text = alloc::format!("[{kind}:").into_bytes();
+    text.extend_from_slice(name);
+    text.push(b']');
+    text
+}
+
+fn line_of(view: &ProcessView, area: &Area, root: &litebox::fs::Location) -> Line {
+    let mut line = Line {
+        start: area.start,
+        end: area.end,
+        prot: area.prot,
+        shared: area.shared(),
+        offset: if area.object.is_anonymous() { 0 } else { area.offset },
+        dev: 0,
+        ino: 0,
+        name: Vec::new(),
+    };
+    if let Some(file) = area.object.file() {
+        let id = file.file.inode().id();
+        (line.dev, line.ino) = (id.dev, id.ino);
+        line.name = match &file.location {
+            Some(location) => descriptors::path_text(&view.kernel, location, root),
+            None => alloc::format!("/file:[{}]", id.ino).into_bytes(),
+        };
+    } else if matches!(area.object, Object::Pages { .. }) {
+        line.dev = SHARED_DEV;
+        line.ino = 1;
+        line.name = b"/dev/zero (deleted)".to_vec();
+    }
+    match &area.name {
+        AreaName::Heap => line.name = b"[heap]".to_vec(),
+        AreaName::Stack => line.name = b"[stack]".to_vec(),
+        AreaName::Given(name) if area.object.is_anonymous() => line.name = bracketed("anon", name),
+        AreaName::Given(name) if area.object.file().is_none() => line.name = bracketed("anon_shmem", name),
+        _ => {}
+    }
+    line
+}
+
+fn write_line(line: &Line, out: &mut Text) {
+    let from = out.len();
+    let bit = |flag: Prot, letter: char| if line.prot.contains(flag) { letter } else { '-' };
+    let (major, minor) = major_minor(line.dev);
+    put!(
+        out,
+        "{:08x}-{:08x} {}{}{}{} {:08x} {major:02x}:{minor:02x} {} ",
+        line.start,
+        line.end,
+        bit(Prot::READ, 'r'),
+        bit(Prot::WRITE, 'w'),
+        bit(Prot::EXEC, 'x'),
+        if line.shared { 's' } else { 'p' },
+        line.offset,
+        line.ino
+    );
+    if !line.name.is_empty() {
+        out.pad_to(from, NAME_COLUMN);
+        let (name, deleted) = line.name.strip_suffix(DELETED).map_or((&*line.name, &b""[..]), |n| (n, DELETED));
+        mounts::put_escaped(out, name, b"\n");
+        out.put(deleted);
+    }
+    out.put(b"\n");
+}
+
+/// Where the code that the host gives guests for clocks lies; it is no area of the guest's map.
+fn vdso(view: &ProcessView) -> Option<Line> {
+    let image = view.process.image.read().clone();
+    let at = image.auxv.chunks_exact(2).find(|pair| pair.first() == Some(&AT_SYSINFO_EHDR))?;
+    let start = usize::try_from(*at.get(1)?).ok()?;
+    let end = start.checked_add(VDSO_SIZE)?;
+    let prot = Prot::READ | Prot::EXEC;
+    Some(Line { start, end, prot, shared: false, offset: 0, dev: 0, ino: 0, name: b"[vdso]".to_vec() })
+}
+
+/// Every area with its line, by ascending address.
+fn for_each(view: &ProcessView, mut each: impl FnMut(Option<&Area>, &Line)) {
+    let root = reader_root(&view.kernel);
+    let mut vdso = vdso(view);
+    for area in &view.process.mm.areas() {
+        if let Some(code) = vdso.take_if(|code| code.start < area.start) {
+            each(None, &code);
+        }
+        each(Some(area), &line_of(view, area, &root));
+    }
+    if let Some(code) = vdso {
+        each(None, &code);
+    }
+}
+
+pub(super) fn maps(view: &ProcessView, out: &mut Text) {
+    for_each(view, |_, line| write_line(line, out));
+}
+
+/// Sizes of an area in KiB, as far as the sandbox knows them: what may be in memory counts as if it were.
+#[derive(Default)]
+struct Sizes {
+    resident: usize,
+    anonymous: usize,
+    clean: usize,
+    dirty: usize,
+    shared: usize,
+    locked: usize,
+}
+
+impl Sizes {
+    fn of(area: Option<&Area>, line: &Line) -> Self {
+        let size = (line.end - line.start) >> 10;
+        let Some(area) = area else { return Self { resident: size, clean: size, ..Self::default() } };
+        if area.prot.is_empty() {
+            return Self::default();
+        }
+        let locked = if area.flags.contains(AreaFlags::LOCKED) { size } else { 0 };
+        let sizes = Self { resident: size, locked, ..Self::default() };
+        if area.shared() {
+            Self { shared: size, ..sizes }
+        } else if area.object.is_anonymous() {
+            Self { anonymous: size, dirty: size, ..sizes }
+        } else {
+            Self { clean: size, ..sizes }
+        }
+    }
+    fn add(&mut self, other: &Self) {
+        self.resident += other.resident;
+        self.anonymous += other.anonymous;
+        self.clean += other.clean;
+        self.dirty += other.dirty;
+        self.shared += other.shared;
+        self.locked += other.locked;
+    }
+    fn put(&self, out: &mut Text, full: bool) {
+        let mut field = |name: &str, kib: usize| put!(out, "{:<15} {kib:>8} kB\n", alloc::format!("{name}:"));
+        field("Rss", self.resident);
+        field("Pss", self.resident);
+        field("Pss_Dirty", self.dirty);
+        if !full {
+            field("Pss_Anon", self.anonymous);
+            field("Pss_File", self.clean);
+            field("Pss_Shmem", self.shared);
+        }
+        field("Shared_Clean", 0);
+        field("Shared_Dirty", self.shared);
+        field("Private_Clean", self.clean);
+        field("Private_Dirty", self.dirty);
+        field("Referenced", self.resident);
+        field("Anonymous", self.anonymous);
+        for name in [
+            "KSM",
+            "LazyFree",
+            "AnonHugePages",
+            "ShmemPmdMapped",
+            "FilePmdMapped",
+            "Shared_Hugetlb",
+            "Private_Hugetlb",
+            "Swap",
+            "SwapPss",
+        ] {
+            field(name, 0);
+        }
+        field("Locked", self.locked);
+    }
+}
+
+fn vm_flags(area: Option<&Area>, line: &Line) -> Vec<&'static str> {
+    let flags = area.map_or(AreaFlags::empty(), |a| a.flags);
+    let max = area.map_or(Prot::all(), |a| a.max_prot);
+    let all = [
+        (line.prot.contains(Prot::READ), "rd"),
+        (line.prot.contains(Prot::WRITE), "wr"),
+        (line.prot.contains(Prot::EXEC), "ex"),
+        (line.shared, "sh"),
+        (max.contains(Prot::READ), "mr"),
+        (max.contains(Prot::WRITE), "mw"),
+        (true, "me"),
+        (line.shared, "ms"),
+        (flags.contains(AreaFlags::GROWSDOWN), "gd"),
+        (flags.contains(AreaFlags::LOCKED), "lo"),
+        (flags.contains(AreaFlags::SEQUENTIAL), "sr"),
+        (flags.contains(AreaFlags::RANDOM), "rr"),
+        (flags.contains(AreaFlags::DONTFORK), "dc"),
+        (area.is_none(), "de"),
+        (area.is_some_and(Area::is_data), "ac"),
+        (flags.contains(AreaFlags::NORESERVE), "nr"),
+        (flags.contains(AreaFlags::WIPEONFORK), "wf"),
+        (flags.contains(AreaFlags::DONTDUMP), "dd"),
+        (flags.contains(AreaFlags::HUGEPAGE), "hg"),
+        (flags.contains(AreaFlags::NOHUGEPAGE), "nh"),
+    ];
+    all.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect()
+}
+
+pub(super) fn smaps(view: &ProcessView, out: &mut Text) {
+    for_each(view, |area, line| {
+        write_line(line, out);
+        for (name, kib) in [("Size", (line.end - line.start) >> 10), ("KernelPageSize", 4), ("MMUPageSize", 4)] {
+            put!(out, "{:<15} {kib:>8} kB\n", alloc::format!("{name}:"));
+        }
+        Sizes::of(area, line).put(out, true);
+        put!(out, "THPeligible:           0\nVmFlags: ");
+        for flag in vm_flags(area, line) {
+            put!(out, "{flag} ");
+        }
+        out.put(b"\n");
+    });
+}
+
+pub(super) fn smaps_rollup(view: &ProcessView, out: &mut Text) {
+    let mut sum = Sizes::default();
+    let mut span: Option<(usize, usize)> = None;
+    for_each(view, |area, line| {
+        sum.add(&Sizes::of(area, line));
+        span = Some((span.map_or(line.start, |s| s.0), line.end));
+    });
+    let (start, end) = span.unwrap_or_default();
+    let name = b"[rollup]".to_vec();
+    write_line(&Line { start, end, prot: Prot::empty(), shared: false, offset: 0, dev: 0, ino: 0, name }, out);
+    sum.put(out, false);
+}

@@ -1,0 +1,204 @@
+//! /proc/sys: settings of the kernel. They are what this kernel does; none can be changed.
+
+use alloc::sync::Arc;
+
+use litebox::platform::host;
+use litebox::{Error, Result};
+
+use crate::Kernel;
+use crate::syscalls::system::{RELEASE, VERSION};
+
+use super::Global;
+use super::tree::{Entry, Text, put};
+
+fn refuse(_: &Arc<Kernel>, _: &[u8]) -> Result<()> {
+    Err(Error::NotPermitted)
+}
+
+/// A setting with a value that never changes; those that the superuser may write elsewhere look as there and refuse.
+macro_rules! value {
+    ($name:literal, $value:expr) => {
+        Entry::setting(
+            $name,
+            0o644,
+            |_: &Arc<Kernel>, out: &mut Text| {
+                put!(out, "{}\n", $value);
+            },
+            refuse,
+        )
+    };
+    (fixed $name:literal, $value:expr) => {
+        Entry::text($name, |_: &Arc<Kernel>, out: &mut Text| {
+            put!(out, "{}\n", $value);
+        })
+    };
+}
+
+fn put_uuid(out: &mut Text, mut bytes: [u8; 16]) {
+    // Version 4, variant 1: random.
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    for (i, byte) in bytes.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            out.put(b"-");
+        }
+        put!(out, "{byte:02x}");
+    }
+    out.put(b"\n");
+}
+
+fn uuid(_: &Arc<Kernel>, out: &mut Text) {
+    let mut bytes = [0u8; 16];
+    host().random(&mut bytes);
+    put_uuid(out, bytes);
+}
+
+fn boot_id(kernel: &Arc<Kernel>, out: &mut Text) {
+    put_uuid(out, kernel.boot_id);
+}
+
+fn hostname(kernel: &Arc<Kernel>, out: &mut Text) {
+    out.put(&kernel.hostname.lock());
+    out.put(b"\n");
+}
+
+pub(super) const SETTINGS: &[Entry<Global>] = &[
+    Entry::directory("fs", FS),
+    Entry::directory("kernel", KERNEL),
+    Entry::directory("net", NET),
+    Entry::directory("vm", VM),
+];
+
+const KERNEL: &[Entry<Global>] = &[
+    value!(fixed "cap_last_cap", 40),
+    value!("core_pattern", "core"),
+    value!("core_uses_pid", 0),
+    value!("dmesg_restrict", 1),
+    value!("domainname", "(none)"),
+    Entry::setting("hostname", 0o644, hostname, refuse),
+    value!("kptr_restrict", 1),
+    value!("msgmax", 8192),
+    value!("msgmnb", 16384),
+    value!("msgmni", 32000),
+    value!(fixed "ngroups_max", 65536),
+    value!(fixed "osrelease", RELEASE),
+    value!(fixed "ostype", "Linux"),
+    value!("overflowgid", 65534),
+    value!("overflowuid", 65534),
+    value!("perf_event_paranoid", 3),
+    value!("pid_max", 1 << 22),
+    value!("printk", "4\t4\t1\t7"),
+    Entry::directory("pty", &[value!("max", 4096), value!(fixed "nr", 0), value!("reserve", 1024)]),
+    Entry::directory(
+        "random",
+        &[
+            Entry::text("boot_id", boot_id),
+            value!(fixed "entropy_avail", 256),
+            value!(fixed "poolsize", 256),
+            value!("urandom_min_reseed_secs", 60),
+            Entry::text("uuid", uuid),
+            value!("write_wakeup_threshold", 256),
+        ],
+    ),
+    value!("randomize_va_space", 2),
+    value!("sched_rr_timeslice_ms", 100),
+    value!("sched_rt_period_us", 1_000_000),
+    value!("sched_rt_runtime_us", 950_000),
+    Entry::directory(
+        "seccomp",
+        &[value!(fixed "actions_avail", "kill_process kill_thread trap errno user_notif trace log allow")],
+    ),
+    value!("sem", "32000\t1024000000\t500\t32000"),
+    value!("shmall", 18_446_744_073_692_774_399_u64),
+    value!("shmmax", 18_446_744_073_692_774_399_u64),
+    value!("shmmni", 4096),
+    value!("tainted", 0),
+    value!("threads-max", 65536),
+    value!("unprivileged_bpf_disabled", 2),
+    value!(fixed "version", VERSION),
+    Entry::directory("yama", &[value!("ptrace_scope", 1)]),
+];
+
+const VM: &[Entry<Global>] = &[
+    value!("dirty_background_ratio", 10),
+    value!("dirty_ratio", 20),
+    value!("legacy_va_layout", 0),
+    value!("max_map_count", litebox::mm::MAX_AREAS),
+    value!("mmap_min_addr", 65536),
+    value!("nr_hugepages", 0),
+    value!("nr_overcommit_hugepages", 0),
+    value!("oom_kill_allocating_task", 0),
+    value!("overcommit_kbytes", 0),
+    value!("overcommit_memory", 0),
+    value!("overcommit_ratio", 50),
+    value!("panic_on_oom", 0),
+    value!("swappiness", 60),
+];
+
+const FS: &[Entry<Global>] = &[
+    value!("aio-max-nr", 65536),
+    value!(fixed "aio-nr", 0),
+    Entry::directory("epoll", &[value!("max_user_watches", 1_048_576)]),
+    value!("file-max", 1_048_576),
+    value!(fixed "file-nr", "0\t0\t1048576"),
+    Entry::directory(
+        "inotify",
+        &[value!("max_queued_events", 16384), value!("max_user_instances", 128), value!("max_user_watches", 65536)],
+    ),
+    value!("lease-break-time", 45),
+    value!("leases-enable", 1),
+    Entry::directory(
+        "mqueue",
+        &[
+            value!("msg_default", 10),
+            value!("msg_max", 10),
+            value!("msgsize_default", 8192),
+            value!("msgsize_max", 8192),
+            value!("queues_max", 256),
+        ],
+    ),
+    value!("nr_open", 1_048_576),
+    value!("overflowgid", 65534),
+    value!("overflowuid", 65534),
+    value!("pipe-max-size", 1_048_576),
+    value!("pipe-user-pages-hard", 0),
+    value!("pipe-user-pages-soft", 16384),
+    value!("protected_fifos", 0),
+    value!("protected_hardlinks", 0),
+    value!("protected_regular", 0),
+    value!("protected_symlinks", 0),
+    value!("suid_dumpable", 0),
+];
+
+const NET: &[Entry<Global>] = &[
+    Entry::directory(
+        "core",
+        &[
+            value!("netdev_max_backlog", 1000),
+            value!("optmem_max", 131_072),
+            value!("rmem_default", 212_992),
+            value!("rmem_max", 4_194_304),
+            value!("somaxconn", 4096),
+            value!("wmem_default", 212_992),
+            value!("wmem_max", 4_194_304),
+        ],
+    ),
+    Entry::directory(
+        "ipv4",
+        &[
+            value!("ip_forward", 0),
+            value!("ip_local_port_range", "32768\t60999"),
+            value!("ip_unprivileged_port_start", 1024),
+            value!("ping_group_range", "1\t0"),
+            value!("tcp_congestion_control", "cubic"),
+            value!("tcp_fin_timeout", 60),
+            value!("tcp_keepalive_intvl", 75),
+            value!("tcp_keepalive_probes", 9),
+            value!("tcp_keepalive_time", 7200),
+            value!("tcp_rmem", "4096\t131072\t33554432"),
+            value!("tcp_syncookies", 1),
+            value!("tcp_wmem", "4096\t16384\t4194304"),
+        ],
+    ),
+    Entry::directory("unix", &[value!("max_dgram_qlen", 10)]),
+];

@@ -1,0 +1,291 @@
+//! /proc/PID/stat, statm, status, limits, io, schedstat.
+
+use core::sync::atomic::Ordering;
+
+use litebox::fs::FsContext;
+use litebox::mm::{PAGE, Usage};
+use litebox::platform::host;
+
+use super::process::{ProcessView, name_of};
+use super::tree::{Text, put};
+use super::{current_thread, is_own, machine};
+
+/// Clock ticks of a second, as programs count them (AT_CLKTCK).
+const TICKS: u64 = 100;
+/// PF_RANDOMIZE: addresses are random.
+const RANDOMIZED: u32 = 0x40_0000;
+const SIGCHLD: i32 = 17;
+/// `/proc/PID/status` counts descriptors in steps.
+const FD_STEP: usize = 64;
+
+/// What a process does, as a letter and in words.
+fn state(view: &ProcessView) -> (char, &'static str) {
+    let Some(thread) = &view.thread else { return ('Z', "zombie") };
+    if current_thread().is_some_and(|t| t.tid() == thread.tid()) {
+        return ('R', "running");
+    }
+    if view.process.stopped() {
+        return ('T', "stopped");
+    }
+    if thread.host.mode.load(Ordering::Relaxed) == 1 { ('R', "running") } else { ('S', "sleeping") }
+}
+
+/// Bytes that may be in memory: what is mapped accessibly is at most as much.
+pub(super) fn resident(view: &ProcessView, usage: &Usage) -> usize {
+    let inaccessible: usize =
+        view.process.mm.areas().iter().filter(|a| a.prot.is_empty()).map(litebox::mm::Area::len).sum();
+    usage.total.saturating_sub(inaccessible)
+}
+
+/// CPU time in ticks: (user, system). Known of the asking process alone.
+fn cpu_ticks(view: &ProcessView) -> (u64, u64) {
+    if !is_own(&view.process) {
+        return (0, 0);
+    }
+    let (user, system) = host().cpu_usage(view.alone);
+    let ticks = |time: core::time::Duration| u64::try_from(time.as_millis()).unwrap_or(0) / (1000 / TICKS);
+    (ticks(user), ticks(system))
+}
+
+pub(super) fn stat(view: &ProcessView, out: &mut Text) {
+    let process = &view.process;
+    let usage = process.mm.space().usage();
+    let sets = process.signal_sets(view.thread.as_deref());
+    let image = process.image.read().clone();
+    let (user, system) = cpu_ticks(view);
+    let started = machine::since_boot(&view.kernel, process.started);
+    let id = view.thread.as_ref().map_or(process.pid, |t| t.tid());
+    let threads = process.thread_count().max(1);
+    put!(out, "{id} (");
+    out.put(&name_of(view));
+    put!(
+        out,
+        ") {} {} {} {} 0 -1 {RANDOMIZED} 0 0 0 0 {user} {system} 0 0 20 0 {threads} 0 {} {} {} {} ",
+        state(view).0,
+        process.parent.load(Ordering::Relaxed),
+        process.group.load(Ordering::Relaxed),
+        process.session.load(Ordering::Relaxed),
+        started.as_millis() as u64 / (1000 / TICKS),
+        usage.total,
+        resident(view, &usage) / PAGE,
+        u64::MAX,
+    );
+    let ranges = Ranges::of(view);
+    put!(
+        out,
+        "{} {} {} 0 0 {} {} {} {} 0 0 0 {SIGCHLD} 0 0 0 0 0 0 {} {} {} {} {} {} {} 0\n",
+        ranges.code.0,
+        ranges.code.1,
+        image.stack_start,
+        sets.pending & 0x7fff_ffff,
+        sets.blocked & 0x7fff_ffff,
+        sets.ignored & 0x7fff_ffff,
+        sets.caught & 0x7fff_ffff,
+        ranges.data.0,
+        ranges.data.1,
+        process.mm.space().brk_range().0,
+        image.argument_range.0,
+        image.argument_range.1,
+        image.environment_range.0,
+        image.environment_range.1,
+    );
+}
+
+/// Where the program's code and data lie.
+#[derive(Default)]
+struct Ranges {
+    code: (usize, usize),
+    data: (usize, usize),
+}
+
+impl Ranges {
+    fn of(view: &ProcessView) -> Self {
+        let mut ranges = Self::default();
+        let Some(program) = view.process.image.read().exe.clone() else { return ranges };
+        for area in view.process.mm.areas() {
+            if !area.object.file().is_some_and(|f| alloc::sync::Arc::ptr_eq(f, &program)) {
+                continue;
+            }
+            let range = if area.prot.contains(litebox::platform::Prot::EXEC) {
+                &mut ranges.code
+            } else if area.prot.contains(litebox::platform::Prot::WRITE) {
+                &mut ranges.data
+            } else {
+                continue;
+            };
+            *range = (if range.0 == 0 { area.start } else { range.0 }, area.end);
+        }
+        ranges
+    }
+    fn code_size(&self) -> usize {
+        self.code.1 - self.code.0
+    }
+}
+
+pub(super) fn statm(view: &ProcessView, out: &mut Text) {
+    let usage = view.process.mm.space().usage();
+    let code = Ranges::of(view).code_size();
+    put!(
+        out,
+        "{} {} {} {} 0 {} 0\n",
+        usage.total / PAGE,
+        resident(view, &usage) / PAGE,
+        usage.exec / PAGE,
+        code / PAGE,
+        (usage.data + usage.stack) / PAGE
+    );
+}
+
+fn put_name(out: &mut Text, name: &[u8]) {
+    for byte in name {
+        match byte {
+            b'\n' => out.put(b"\\n"),
+            b'\\' => out.put(b"\\\\"),
+            other => out.put(&[*other]),
+        }
+    }
+}
+
+fn put_identity(view: &ProcessView, out: &mut Text) {
+    let process = &view.process;
+    let creds = process.creds();
+    let pid = process.pid;
+    let tid = view.thread.as_ref().map_or(pid, |t| t.tid());
+    let (letter, word) = state(view);
+    let umask = |fs: &FsContext| fs.umask.load(Ordering::Relaxed);
+    put!(out, "Name:\t");
+    put_name(out, &name_of(view));
+    put!(out, "\nUmask:\t{:04o}\nState:\t{letter} ({word})\n", umask(&process.fs));
+    put!(out, "Tgid:\t{pid}\nNgid:\t0\nPid:\t{tid}\nPPid:\t{}\n", process.parent.load(Ordering::Relaxed));
+    put!(out, "TracerPid:\t0\n");
+    put!(out, "Uid:\t{}\t{}\t{}\t{}\n", creds.uid, creds.euid, creds.suid, creds.fsuid);
+    put!(out, "Gid:\t{}\t{}\t{}\t{}\n", creds.gid, creds.egid, creds.sgid, creds.fsgid);
+    let highest = process.files.descriptors().last().map_or(0, |fd| usize::try_from(*fd).unwrap_or(0) + 1);
+    put!(out, "FDSize:\t{}\nGroups:\t", highest.next_multiple_of(FD_STEP).max(FD_STEP).next_power_of_two());
+    for group in &creds.groups {
+        put!(out, "{group} ");
+    }
+    if creds.groups.is_empty() {
+        put!(out, " ");
+    }
+    let (group, session) = (process.group.load(Ordering::Relaxed), process.session.load(Ordering::Relaxed));
+    put!(out, "\nNStgid:\t{pid}\nNSpid:\t{tid}\nNSpgid:\t{group}\nNSsid:\t{session}\nKthread:\t0\n");
+}
+
+fn put_memory(view: &ProcessView, out: &mut Text) {
+    let usage = view.process.mm.space().usage();
+    let code = Ranges::of(view).code_size();
+    let resident = resident(view, &usage);
+    for (name, bytes) in [
+        ("VmPeak", usage.peak.max(usage.total)),
+        ("VmSize", usage.total),
+        ("VmLck", usage.locked),
+        ("VmPin", 0),
+        ("VmHWM", resident),
+        ("VmRSS", resident),
+        ("RssAnon", (usage.data + usage.stack).min(resident)),
+        ("RssFile", resident.saturating_sub(usage.data + usage.stack)),
+        ("RssShmem", 0),
+        ("VmData", usage.data),
+        ("VmStk", usage.stack),
+        ("VmExe", code),
+        ("VmLib", usage.exec.saturating_sub(code)),
+        ("VmPTE", (usage.total / 512).next_multiple_of(PAGE)),
+        ("VmSwap", 0),
+        ("HugetlbPages", 0),
+    ] {
+        put!(out, "{name}:\t{:>8} kB\n", bytes >> 10);
+    }
+    put!(out, "CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff\n");
+}
+
+pub(super) fn status(view: &ProcessView, out: &mut Text) {
+    put_identity(view, out);
+    if view.thread.is_some() {
+        put_memory(view, out);
+    }
+    let sets = view.process.signal_sets(view.thread.as_deref());
+    put!(out, "Threads:\t{}\nSigQ:\t0/{}\n", view.process.thread_count().max(1), machine::MOST_PROCESSES);
+    for (name, set) in [
+        ("SigPnd", sets.own_pending),
+        ("ShdPnd", sets.pending & !sets.own_pending),
+        ("SigBlk", sets.blocked),
+        ("SigIgn", sets.ignored),
+        ("SigCgt", sets.caught),
+        // No capability reaches anything here.
+        ("CapInh", 0),
+        ("CapPrm", 0),
+        ("CapEff", 0),
+        ("CapBnd", 0),
+        ("CapAmb", 0),
+    ] {
+        put!(out, "{name}:\t{set:016x}\n");
+    }
+    put!(out, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+    let processors = machine::Processors::get();
+    put!(out, "Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\n", processors.mask(), processors.list());
+    put!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
+}
+
+pub(super) fn limits(view: &ProcessView, out: &mut Text) {
+    put!(out, "{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for (number, (name, unit)) in (0u32..).zip(NAMES) {
+        let (soft, hard) = limit(view, number);
+        let text = |value: u64| if value == u64::MAX { "unlimited".into() } else { alloc::format!("{value}") };
+        put!(out, "{name:<25} {:<20} {:<20} ", text(soft), text(hard));
+        if unit.is_empty() {
+            put!(out, "\n");
+        } else {
+            put!(out, "{unit:<10}\n");
+        }
+    }
+}
+
+/// Soft and hard limit of a resource.
+fn limit(_view: &ProcessView, number: u32) -> (u64, u64) {
+    const NONE: u64 = u64::MAX;
+    match number {
+        3 => (8 << 20, NONE),
+        4 => (0, NONE),
+        6 | 11 => (u64::from(machine::MOST_PROCESSES), u64::from(machine::MOST_PROCESSES)),
+        7 => (1024, 1024),
+        8 => (8 << 20, 8 << 20),
+        12 => (819_200, 819_200),
+        13 | 14 => (0, 0),
+        _ => (NONE, NONE),
+    }
+}
+
+/// The limits in the order of their numbers, as Linux calls them there.
+const NAMES: [(&str, &str); 16] = [
+    ("Max cpu time", "seconds"),
+    ("Max file size", "bytes"),
+    ("Max data size", "bytes"),
+    ("Max stack size", "bytes"),
+    ("Max core file size", "bytes"),
+    ("Max resident set", "bytes"),
+    ("Max processes", "processes"),
+    ("Max open files", "files"),
+    ("Max locked memory", "bytes"),
+    ("Max address space", "bytes"),
+    ("Max file locks", "locks"),
+    ("Max pending signals", "signals"),
+    ("Max msgqueue size", "bytes"),
+    ("Max nice priority", ""),
+    ("Max realtime priority", ""),
+    ("Max realtime timeout", "us"),
+];
+
+pub(super) fn io(_: &ProcessView, out: &mut Text) {
+    put!(out, "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
+}
+
+pub(super) fn schedstat(view: &ProcessView, out: &mut Text) {
+    let spent = if is_own(&view.process) {
+        let (user, system) = host().cpu_usage(view.alone);
+        (user + system).as_nanos()
+    } else {
+        0
+    };
+    put!(out, "{spent} 0 1\n");
+}

@@ -1,0 +1,396 @@
+//! Trees made of tables: directories whose entries are listed in statics, files whose text a function makes when they are read.
+//!
+//! A [`Subject`] says what a tree is about (the kernel, a process, a descriptor); its view is what the functions of the table look at.
+//! A file's text is made at the first read and again at each read from offset 0, so that one pass over it sees one moment.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+use litebox::fs::{
+    Access, DirEntry, File, FileType, Inode, InodeId, Location, Metadata, OpenHow, SetAttr, StatFs, Time,
+};
+use litebox::io::{Dest, Source};
+use litebox::sync::Mutex;
+use litebox::{Error, Result};
+
+/// The longest text of one file; what is behind it is cut off.
+const MOST_TEXT: usize = 32 << 20;
+/// The longest write that a setting looks at.
+const MOST_WRITTEN: usize = 4096;
+/// Where the numbers of made entries start; below it are those of the table.
+const FIRST_MADE: u64 = 0x100;
+
+/// The text of a file while it is made.
+#[derive(Default)]
+pub(crate) struct Text(Vec<u8>);
+
+impl Text {
+    /// Adds bytes that need not be UTF-8.
+    pub fn put(&mut self, bytes: &[u8]) {
+        if self.0.len() + bytes.len() <= MOST_TEXT && self.0.try_reserve(bytes.len()).is_ok() {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+    /// Adds spaces until the line that starts at `from` has `width` bytes.
+    pub fn pad_to(&mut self, from: usize, width: usize) {
+        while self.0.len() < from + width {
+            self.put(b" ");
+        }
+    }
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl core::fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        self.put(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Adds formatted text to a [`Text`], which never fails.
+macro_rules! put {
+    ($text:expr, $($arg:tt)*) => {{
+        let _ = core::fmt::Write::write_fmt($text, format_args!($($arg)*));
+    }};
+}
+pub(crate) use put;
+
+/// What a tree is about.
+pub(crate) trait Subject: Clone + Send + Sync + 'static {
+    /// What its functions look at.
+    type View;
+    /// The view now; `NoProcess` when the process is gone.
+    fn view(&self) -> Result<Self::View>;
+    /// Device number of the file system.
+    fn dev(&self) -> u64;
+    /// Magic number of the file system.
+    fn magic(&self) -> u64;
+    /// Owner and group of the files.
+    fn owner(&self) -> (u32, u32) {
+        (0, 0)
+    }
+    /// Permission bits of an entry, where they are not the table's.
+    fn permissions(&self, entry: &Entry<Self>) -> u32 {
+        entry.permissions
+    }
+    /// Size of a link as stat(2) shows it.
+    fn link_size(&self) -> u64 {
+        0
+    }
+    /// Whether what was looked up may be kept.
+    fn cacheable(&self) -> bool {
+        true
+    }
+}
+
+/// Where a magic link leads, and what readlink(2) says of it.
+pub(crate) struct Target {
+    pub location: Option<Location>,
+    pub text: Vec<u8>,
+}
+
+#[expect(clippy::type_complexity, reason = "signatures of functions")]
+/// Names of a directory that no table lists: processes, descriptors.
+pub(crate) struct Made<S: Subject> {
+    /// The child called so; `ino` is its number.
+    pub lookup: fn(&S, name: &[u8], ino: u64) -> Result<Arc<dyn Inode>>,
+    /// Reports children by ascending key, from the given one on.
+    pub list: fn(&S, from: u64, sink: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()>,
+    /// Their type.
+    pub file_type: FileType,
+}
+
+/// What an entry is.
+#[expect(clippy::type_complexity, reason = "signatures of functions")]
+pub(crate) enum Kind<S: Subject> {
+    /// A file with text.
+    Text(fn(&S::View, &mut Text)),
+    /// A file with text that can be written.
+    Setting(fn(&S::View, &mut Text), fn(&S::View, &[u8]) -> Result<()>),
+    /// A symbolic link.
+    Link(fn(&S::View) -> Result<Vec<u8>>),
+    /// A link that leads where its text need not.
+    Magic(fn(&S::View) -> Result<Target>),
+    /// A directory.
+    Directory(&'static [Entry<S>], Option<Made<S>>),
+    /// A file with operations of its own.
+    Special(fn(&S, Arc<dyn Inode>) -> Result<Arc<dyn File>>),
+}
+
+/// One name of a table.
+pub(crate) struct Entry<S: Subject> {
+    pub name: &'static str,
+    pub permissions: u32,
+    pub kind: Kind<S>,
+}
+
+impl<S: Subject> Entry<S> {
+    /// A file that all may read.
+    pub const fn text(name: &'static str, make: fn(&S::View, &mut Text)) -> Self {
+        Self { name, permissions: 0o444, kind: Kind::Text(make) }
+    }
+    /// A file with permissions.
+    pub const fn file(name: &'static str, permissions: u32, make: fn(&S::View, &mut Text)) -> Self {
+        Self { name, permissions, kind: Kind::Text(make) }
+    }
+    /// A file that its owner may write.
+    pub const fn setting(
+        name: &'static str,
+        permissions: u32,
+        make: fn(&S::View, &mut Text),
+        set: fn(&S::View, &[u8]) -> Result<()>,
+    ) -> Self {
+        Self { name, permissions, kind: Kind::Setting(make, set) }
+    }
+    /// A directory with the entries of a table.
+    pub const fn directory(name: &'static str, entries: &'static [Self]) -> Self {
+        Self { name, permissions: 0o555, kind: Kind::Directory(entries, None) }
+    }
+    /// A symbolic link.
+    pub const fn link(name: &'static str, target: fn(&S::View) -> Result<Vec<u8>>) -> Self {
+        Self { name, permissions: 0o777, kind: Kind::Link(target) }
+    }
+    /// A magic link.
+    pub const fn magic(name: &'static str, target: fn(&S::View) -> Result<Target>) -> Self {
+        Self { name, permissions: 0o777, kind: Kind::Magic(target) }
+    }
+    fn file_type(&self) -> FileType {
+        match self.kind {
+            Kind::Directory(..) => FileType::Directory,
+            Kind::Link(_) | Kind::Magic(_) => FileType::Symlink,
+            _ => FileType::Regular,
+        }
+    }
+}
+
+/// Number of the inode called `name` in the directory number `parent`: the same for the same path, in all likelihood no other's.
+pub(crate) fn ino_of(parent: u64, name: &[u8]) -> u64 {
+    // FNV-1a, folded to 48 bits.
+    let mut hash = 0xcbf2_9ce4_8422_2325 ^ parent;
+    for byte in name {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    (hash ^ (hash >> 48)) & 0xffff_ffff_ffff | 2
+}
+
+/// An inode of a tree.
+pub(crate) struct Node<S: Subject> {
+    subject: S,
+    entry: &'static Entry<S>,
+    ino: u64,
+    born: Time,
+}
+
+impl<S: Subject> Node<S> {
+    /// The inode of `entry` for `subject`.
+    pub fn new(subject: S, entry: &'static Entry<S>, ino: u64) -> Arc<Self> {
+        Arc::new(Self { subject, entry, ino, born: Time::now() })
+    }
+    fn links(&self) -> u64 {
+        match &self.entry.kind {
+            Kind::Directory(entries, _) => {
+                2 + entries.iter().filter(|e| e.file_type() == FileType::Directory).count() as u64
+            }
+            _ => 1,
+        }
+    }
+}
+
+impl<S: Subject> Inode for Node<S> {
+    fn id(&self) -> InodeId {
+        InodeId { dev: self.subject.dev(), ino: self.ino }
+    }
+    fn file_type(&self) -> FileType {
+        self.entry.file_type()
+    }
+    fn metadata(&self) -> Result<Metadata> {
+        let (uid, gid) = self.subject.owner();
+        let file_type = self.file_type();
+        Ok(Metadata {
+            id: self.id(),
+            mode: file_type.mode_bits() | self.subject.permissions(self.entry),
+            nlink: self.links(),
+            uid,
+            gid,
+            rdev: 0,
+            size: if file_type == FileType::Symlink { self.subject.link_size() } else { 0 },
+            blocks: 0,
+            blksize: 1024,
+            atime: self.born,
+            mtime: self.born,
+            ctime: self.born,
+            btime: None,
+        })
+    }
+    fn set_attr(&self, attr: &SetAttr) -> Result<()> {
+        // Truncation by opening with O_TRUNC and new times change nothing; modes and owners are not anybody's to change.
+        if attr.permissions.is_some() || attr.uid.is_some() || attr.gid.is_some() {
+            return Err(Error::NotPermitted);
+        }
+        Ok(())
+    }
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let Kind::Directory(entries, made) = &self.entry.kind else { return Err(Error::NotDirectory) };
+        let ino = ino_of(self.ino, name);
+        if let Some(entry) = entries.iter().find(|e| e.name.as_bytes() == name) {
+            self.subject.view().map_err(|_| Error::NotFound)?;
+            return Ok(Node::new(self.subject.clone(), entry, ino));
+        }
+        match made {
+            Some(made) => (made.lookup)(&self.subject, name, ino),
+            None => Err(Error::NotFound),
+        }
+    }
+    fn create(
+        &self,
+        _name: &[u8],
+        _node: litebox::fs::NewNode<'_>,
+        _attr: litebox::fs::NewAttr,
+    ) -> Result<Arc<dyn Inode>> {
+        // proc(5): nothing can be made there; Linux says so with ENOENT.
+        Err(Error::NotFound)
+    }
+    fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result<()> {
+        Err(Error::NotPermitted)
+    }
+    fn unlink(&self, _name: &[u8]) -> Result<()> {
+        Err(Error::NotPermitted)
+    }
+    fn rmdir(&self, _name: &[u8]) -> Result<()> {
+        Err(Error::NotPermitted)
+    }
+    fn rename(
+        &self,
+        _name: &[u8],
+        _new_dir: &Arc<dyn Inode>,
+        _new_name: &[u8],
+        _flags: litebox::fs::RenameFlags,
+    ) -> Result<()> {
+        Err(Error::NotPermitted)
+    }
+    fn read_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
+        let Kind::Directory(entries, made) = &self.entry.kind else { return Err(Error::NotDirectory) };
+        self.subject.view().map_err(|_| Error::NotFound)?;
+        for (number, entry) in (0u64..).zip(entries.iter()).skip(usize::try_from(cookie).unwrap_or(usize::MAX)) {
+            let name = entry.name.as_bytes();
+            let ino = ino_of(self.ino, name);
+            if !sink(DirEntry { name, ino, file_type: entry.file_type(), next: number + 1 }) {
+                return Ok(());
+            }
+        }
+        let Some(made) = made else { return Ok(()) };
+        (made.list)(&self.subject, cookie.saturating_sub(FIRST_MADE), &mut |key, name| {
+            let next = key.saturating_add(FIRST_MADE + 1);
+            sink(DirEntry { name, ino: ino_of(self.ino, name), file_type: made.file_type, next })
+        })
+    }
+    fn read_link(&self) -> Result<Vec<u8>> {
+        match &self.entry.kind {
+            Kind::Link(target) => target(&self.subject.view().map_err(|_| Error::NotFound)?),
+            Kind::Magic(target) => target(&self.subject.view().map_err(|_| Error::NotFound)?).map(|t| t.text),
+            _ => Err(Error::Invalid),
+        }
+    }
+    fn magic_link(&self) -> Option<Location> {
+        let Kind::Magic(target) = &self.entry.kind else { return None };
+        let view = self.subject.view().ok()?;
+        target(&view).ok()?.location
+    }
+    fn open(self: Arc<Self>, how: &OpenHow) -> Result<Arc<dyn File>> {
+        match &self.entry.kind {
+            Kind::Text(_) | Kind::Directory(..) => {
+                if how.access.contains(Access::WRITE) && self.file_type() == FileType::Regular {
+                    // The permission bits of no such file allow it; the superuser gets as far as here.
+                    return Err(Error::NotPermitted);
+                }
+                self.subject.view()?;
+                Ok(Arc::new(Open { node: self, text: Mutex::new(None) }))
+            }
+            Kind::Setting(..) => {
+                self.subject.view()?;
+                Ok(Arc::new(Open { node: self, text: Mutex::new(None) }))
+            }
+            Kind::Special(open) => open(&self.subject, self.clone()),
+            Kind::Link(_) | Kind::Magic(_) => Err(Error::Loop),
+        }
+    }
+    fn stat_fs(&self) -> Result<StatFs> {
+        Ok(StatFs { magic: self.subject.magic(), block_size: 4096, name_max: 255, ..StatFs::default() })
+    }
+    fn cacheable(&self) -> bool {
+        self.subject.cacheable() && !matches!(self.entry.kind, Kind::Directory(_, Some(_)) | Kind::Link(_))
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// An open file or directory of a tree.
+struct Open<S: Subject> {
+    node: Arc<Node<S>>,
+    text: Mutex<Option<Arc<Vec<u8>>>>,
+}
+
+impl<S: Subject> Open<S> {
+    fn make(&self) -> Result<Arc<Vec<u8>>> {
+        let (Kind::Text(make) | Kind::Setting(make, _)) = &self.node.entry.kind else {
+            return Err(Error::IsDirectory);
+        };
+        let mut text = Text::default();
+        make(&self.node.subject.view()?, &mut text);
+        Ok(Arc::new(text.0))
+    }
+    /// What a read at `offset` is served from: made anew at the start.
+    fn text_at(&self, offset: u64) -> Result<Arc<Vec<u8>>> {
+        if offset > 0 {
+            if let Some(text) = &*self.text.lock() {
+                return Ok(text.clone());
+            }
+        }
+        let text = self.make()?;
+        *self.text.lock() = Some(text.clone());
+        Ok(text)
+    }
+}
+
+impl<S: Subject> File for Open<S> {
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.node.clone()
+    }
+    fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        let text = self.text_at(offset)?;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        dest.put(text.get(from..).unwrap_or_default())
+    }
+    fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
+        let Kind::Setting(_, set) = &self.node.entry.kind else { return Err(Error::Invalid) };
+        if source.remaining() > MOST_WRITTEN {
+            return Err(Error::Invalid);
+        }
+        let mut bytes = [0u8; MOST_WRITTEN];
+        let wanted = source.remaining();
+        let n = source.take(&mut bytes)?;
+        if n < wanted {
+            return Err(Error::Fault);
+        }
+        set(&self.node.subject.view()?, bytes.get(..n).unwrap_or_default())?;
+        Ok(n)
+    }
+    fn append(&self, source: &mut Source<'_>) -> Result<(usize, u64)> {
+        let n = self.write_at(source, 0)?;
+        Ok((n, n as u64))
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
