@@ -305,6 +305,10 @@ impl Theirs {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         Self { dir, slots: Default::default() }
     }
+    /// Closes the open files.
+    pub fn close_all(&mut self) {
+        self.slots = Default::default();
+    }
     fn path(&self, index: usize) -> PathBuf {
         self.dir.path().join(PATHS[index])
     }

@@ -1,1 +1,197 @@
+//! The overlay over a prepared tree, against the same tree on the host.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may end anyhow")]
+
+extern crate std;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::OverlayFs;
+use crate::Error;
+use crate::fs::compare::{Op, Ours, Side, Theirs, any_op, arena, attr, compare};
+use crate::fs::memory::MemoryFs;
+use crate::fs::{Access, File, FileSystem, Inode, Mapping, NewNode, OpenHow, RenameFlags, SetAttr};
+use crate::io::{Dest, Source};
+
+const READ: OpenHow = OpenHow { access: Access::READ, truncate: false, nonblocking: false };
+const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
+
+fn lower() -> Arc<dyn FileSystem> {
+    MemoryFs::new(3, &arena(), None, attr(0o755))
+}
+
+fn over(lower: &Arc<dyn FileSystem>) -> Arc<OverlayFs> {
+    OverlayFs::new(4, lower, &arena()).unwrap()
+}
+
+fn put(dir: &Arc<dyn Inode>, name: &[u8], bytes: &[u8]) -> Arc<dyn Inode> {
+    let inode = dir.create(name, NewNode::Regular, attr(0o644)).unwrap();
+    write(&inode.clone().open(&BOTH).unwrap(), bytes, 0).unwrap();
+    inode
+}
+
+fn write(file: &Arc<dyn File>, bytes: &[u8], offset: u64) -> crate::Result<usize> {
+    file.write_at(&mut Source::kernel(bytes), offset)
+}
+
+fn read(file: &Arc<dyn File>) -> Vec<u8> {
+    let mut bytes = alloc::vec![0; 1 << 20];
+    let n = file.read_at(&mut Dest::kernel(&mut bytes), 0).unwrap();
+    bytes.truncate(n);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn behaves_as_the_host(
+        before in prop::collection::vec(any_op(), 1..60),
+        after in prop::collection::vec(any_op(), 1..60),
+    ) {
+        let below = lower();
+        let mut theirs = Theirs::new();
+        compare(&mut Ours::new(below.root()), &mut theirs, &before);
+        theirs.close_all();
+        let untouched = Ours::new(below.root()).snapshot();
+        let fs = over(&below);
+        compare(&mut Ours::new(fs.root()), &mut theirs, &after);
+        drop(fs);
+        prop_assert_eq!(untouched, Ours::new(below.root()).snapshot());
+    }
+}
+
+#[test]
+fn an_inode_stays_the_same_when_it_is_copied() {
+    let below = lower();
+    let inode = put(&below.root(), b"f", b"hello");
+    below.root().link(b"g", &inode).unwrap();
+    let fs = over(&below);
+    let root = fs.root();
+    let before = root.lookup(b"f").unwrap().metadata().unwrap();
+    assert_eq!((before.id.dev, before.nlink), (4, 2));
+    let file = root.lookup(b"g").unwrap().open(&BOTH).unwrap();
+    write(&file, b"J", 0).unwrap();
+    drop(file);
+    let after = root.lookup(b"f").unwrap();
+    assert_eq!(after.id(), before.id);
+    assert_eq!(read(&after.open(&READ).unwrap()), b"Jello");
+    assert_eq!(read(&inode.open(&READ).unwrap()), b"hello");
+}
+
+#[test]
+fn files_opened_for_reading_see_later_writes() {
+    let below = lower();
+    put(&below.root(), b"f", b"hello");
+    let fs = over(&below);
+    let inode = fs.root().lookup(b"f").unwrap();
+    let reader = inode.clone().open(&READ).unwrap();
+    assert_eq!(read(&reader), b"hello");
+    let writer = inode.open(&BOTH).unwrap();
+    write(&writer, b", world", 5).unwrap();
+    assert_eq!(read(&reader), b"hello, world");
+    writer.set_attr(&SetAttr { size: Some(4), ..SetAttr::default() }).unwrap();
+    assert_eq!(read(&reader), b"hell");
+}
+
+#[test]
+fn attributes_change_without_the_bytes() {
+    let below = lower();
+    let inode = put(&below.root(), b"f", b"hello");
+    inode.set_xattr(b"user.below", b"1", false, false).unwrap();
+    let fs = over(&below);
+    let file = fs.root().lookup(b"f").unwrap();
+    file.set_attr(&SetAttr { permissions: Some(0o600), uid: Some(5), ..SetAttr::default() }).unwrap();
+    file.set_xattr(b"user.above", b"2", false, false).unwrap();
+    drop(file);
+    let file = fs.root().lookup(b"f").unwrap();
+    let meta = file.metadata().unwrap();
+    assert_eq!((meta.permissions(), meta.uid, meta.size), (0o600, 5, 5));
+    assert_eq!(file.list_xattr().unwrap(), b"user.above\0user.below\0");
+    assert_eq!(inode.list_xattr().unwrap(), b"user.below\0");
+    // What only reads is shown the lower file itself.
+    let Ok(Mapping::Arena(pages)) = inode.clone().open(&READ).unwrap().mapping() else { panic!() };
+    let Ok(Mapping::Arena(shown)) = file.clone().open(&READ).unwrap().mapping() else { panic!() };
+    assert!(Arc::ptr_eq(&pages, &shown));
+    let Ok(Mapping::Arena(copied)) = file.open(&BOTH).unwrap().mapping() else { panic!() };
+    assert!(!Arc::ptr_eq(&pages, &copied));
+    assert_eq!(copied.size(), 5);
+}
+
+#[test]
+fn a_large_file_is_copied_whole_and_its_holes_stay_holes() {
+    let below = lower();
+    let bytes: Vec<u8> = (0..3_000_000usize).map(|i| (i / 4096 % 251) as u8).collect();
+    let inode = put(&below.root(), b"f", &bytes);
+    inode.set_attr(&SetAttr { size: Some(5_000_000), ..SetAttr::default() }).unwrap();
+    let fs = over(&below);
+    let file = fs.root().lookup(b"f").unwrap().open(&BOTH).unwrap();
+    write(&file, b"end", 4_999_999).unwrap();
+    let meta = file.metadata().unwrap();
+    assert_eq!(meta.size, 5_000_002);
+    assert!(meta.blocks * 512 < 3_010_000);
+    let mut copy = alloc::vec![0; 5_000_002];
+    assert_eq!(file.read_at(&mut Dest::kernel(&mut copy), 0), Ok(5_000_002));
+    assert_eq!(&copy[..3_000_000], &bytes[..]);
+    assert!(copy[3_000_000..4_999_999].iter().all(|b| *b == 0));
+    assert_eq!(&copy[4_999_999..], b"end");
+}
+
+#[test]
+fn directories_from_below_move_with_all_they_hold() {
+    let below = lower();
+    let dir = below.root().create(b"d", NewNode::Directory, attr(0o755)).unwrap();
+    let sub = dir.create(b"s", NewNode::Directory, attr(0o755)).unwrap();
+    put(&sub, b"f", b"deep");
+    let fs = over(&below);
+    let root = fs.root();
+    let target = root.create(b"new", NewNode::Directory, attr(0o755)).unwrap();
+    root.rename(b"d", &target, b"moved", RenameFlags::empty()).unwrap();
+    assert_eq!(root.lookup(b"d").map(drop), Err(Error::NotFound));
+    let moved = target.lookup(b"moved").unwrap();
+    assert_eq!(read(&moved.lookup(b"s").unwrap().lookup(b"f").unwrap().open(&READ).unwrap()), b"deep");
+    let inside = moved.lookup(b"s").unwrap();
+    assert_eq!(target.rename(b"moved", &inside, b"x", RenameFlags::empty()), Err(Error::Invalid));
+    // The old name is free; what is made there has nothing of the old.
+    let again = root.create(b"d", NewNode::Directory, attr(0o755)).unwrap();
+    again.read_dir(0, &mut |_| panic!()).unwrap();
+    assert_eq!(root.rmdir(b"new"), Err(Error::NotEmpty));
+}
+
+#[test]
+fn what_was_not_changed_is_forgotten() {
+    let below = lower();
+    let kept = put(&below.root(), b"kept", b"1");
+    for i in 0..100 {
+        put(&below.root(), std::format!("f{i}").as_bytes(), b"1");
+    }
+    let fs = over(&below);
+    let root = fs.root();
+    root.read_dir(0, &mut |entry| {
+        let _ = root.lookup(entry.name).unwrap().metadata();
+        true
+    })
+    .unwrap();
+    root.lookup(b"kept").unwrap().set_attr(&SetAttr { uid: Some(1), ..SetAttr::default() }).unwrap();
+    let origins = || fs.root.tree.origins.lock().keys().copied().collect::<Vec<_>>();
+    assert_eq!(origins(), [below.root().id(), kept.id()]);
+    root.unlink(b"kept").unwrap();
+    assert_eq!(origins(), [below.root().id()]);
+}
+
+#[test]
+fn a_rename_keeps_what_is_open() {
+    let ops = [Op::Create(0, 0o644), Op::Open(0, 0, true), Op::Write(0, 0, 100, 1), Op::Create(1, 0o600)];
+    let below = lower();
+    Ours::new(below.root()).apply(&ops[0]).unwrap();
+    let fs = over(&below);
+    let mut ours = Ours::new(fs.root());
+    for op in ops.iter().skip(1) {
+        ours.apply(op).unwrap();
+    }
+    ours.apply(&Op::Rename(1, 0, 0)).unwrap();
+    assert_eq!(ours.apply(&Op::Read(0, 99, 5)), Ok(alloc::vec![1 + 99 / 7]));
+}
