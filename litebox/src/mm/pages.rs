@@ -8,36 +8,49 @@ use crate::Result;
 use super::arena::{Extent, PagedFile};
 
 /// A counted hold on a [`PagedFile`]: while one exists, none of its pages goes back to the arena.
-pub struct MappedPages(Arc<PagedFile>);
+pub struct MappedPages {
+    file: Arc<PagedFile>,
+    /// Shared, and may be written through: the file cannot be sealed against writing meanwhile.
+    writable: bool,
+}
 
 impl MappedPages {
     /// Takes hold.
     pub fn new(pages: Arc<PagedFile>) -> Self {
         pages.add_mapping();
-        Self(pages)
+        Self { file: pages, writable: false }
+    }
+    /// Takes hold for a shared mapping through which the file may be written.
+    pub fn writable(pages: Arc<PagedFile>) -> Self {
+        pages.add_writable();
+        pages.add_mapping();
+        Self { file: pages, writable: true }
     }
     /// A number that no other living object has.
     pub fn identity(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
+        Arc::as_ptr(&self.file).addr()
     }
     /// The file.
     pub fn file(&self) -> &PagedFile {
-        &self.0
+        &self.file
     }
     /// Where `[offset, offset + len)` lies in the arena, as far as the file goes.
     pub(super) fn extents(&self, offset: u64, len: usize) -> Result<Vec<Extent>> {
-        self.0.extents(offset, len as u64)
+        self.file.extents(offset, len as u64)
     }
 }
 
 impl Clone for MappedPages {
     fn clone(&self) -> Self {
-        Self::new(self.0.clone())
+        if self.writable { Self::writable(self.file.clone()) } else { Self::new(self.file.clone()) }
     }
 }
 
 impl Drop for MappedPages {
     fn drop(&mut self) {
-        self.0.drop_mapping();
+        if self.writable {
+            self.file.drop_writable();
+        }
+        self.file.drop_mapping();
     }
 }

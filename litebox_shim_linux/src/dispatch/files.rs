@@ -53,6 +53,7 @@ impl Task<'_, '_> {
             292 => self.dup3(ai, bi, ci),
             295 => self.preadv(ai, b as usize, c as usize, d as i64),
             296 => self.pwritev(ai, b as usize, c as usize, d as i64),
+            319 => self.memfd_create(a, b as u32),
             327 => self.preadv2(ai, b as usize, c as usize, d as i64, f as i32),
             328 => self.pwritev2(ai, b as usize, c as usize, d as i64, f as i32),
             436 => self.close_range(a as u32, b as u32, c as u32),

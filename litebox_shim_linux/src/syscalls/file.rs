@@ -6,6 +6,7 @@ mod descriptors;
 mod fcntl;
 mod io;
 mod locks;
+mod memfd;
 
 use alloc::sync::Arc;
 

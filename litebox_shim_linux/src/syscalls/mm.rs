@@ -6,7 +6,7 @@ mod tests;
 
 use alloc::sync::Arc;
 
-use litebox::fs::{Access, Mapping, OpenFile};
+use litebox::fs::{Access, Mapping, OpenFile, Seals};
 use litebox::mm::{
     Area, AreaFlags, AreaName, FaultClass, Limits, MapRequest, MappedPages, Object, ObjectId, PAGE, Placement,
     RemapRequest, Space,
@@ -97,6 +97,10 @@ impl MemoryMap {
     pub fn new(arena: &Arc<Arena>) -> Self {
         let limits = Limits { stack: 8 << 20, ..Limits::NONE };
         Self { space: Space::default(), limits: RwLock::new(limits), arena: arena.clone() }
+    }
+    /// Where shared memory comes from.
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
     }
     /// The map itself.
     pub fn space(&self) -> &Space {
@@ -211,6 +215,21 @@ impl MemoryMap {
         Ok(())
     }
 
+    /// A shared mapping of a file in the arena, which may be sealed against writing.
+    fn shared_pages(request: &mut MapRequest, file: &Arc<OpenFile>, pages: Arc<PagedFile>) -> Result<Object> {
+        // Held as writable before the seals are looked at: whoever seals meanwhile sees one or the other.
+        let held = MappedPages::writable(pages.clone());
+        if file.file.seals().is_ok_and(|seals| seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE)) {
+            if request.prot.contains(Prot::WRITE) {
+                return Err(Error::NotPermitted);
+            }
+            request.max_prot.remove(Prot::WRITE);
+        }
+        let may_write = request.max_prot.contains(Prot::WRITE);
+        let pages = if may_write { held } else { MappedPages::new(pages) };
+        Ok(Object::Pages { pages, file: Some(file.clone()) })
+    }
+
     fn file_request(&self, request: &mut MapRequest, file: &Arc<OpenFile>, flags: u64, offset: u64) -> Result<()> {
         let shared = match flags & MAP_TYPE {
             MAP_SHARED_VALIDATE if flags & !(MAP_KNOWN | MAP_SYNC) != 0 => return Err(Error::NotSupported),
@@ -236,7 +255,10 @@ impl MemoryMap {
         if shared && matches!(mapping, Mapping::Anonymous) {
             return self.shared_memory(request);
         }
-        request.object = object_of(file, mapping)?;
+        request.object = match mapping {
+            Mapping::Arena(pages) if shared => Self::shared_pages(request, file, pages)?,
+            mapping => object_of(file, mapping)?,
+        };
         request.offset = if request.object.is_anonymous() { 0 } else { offset };
         Ok(())
     }

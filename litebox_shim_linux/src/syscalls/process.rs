@@ -2,7 +2,7 @@
 #![expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "handlers of calls have one shape")]
 
 mod clone;
-mod exec;
+pub(crate) mod exec;
 mod prctl;
 mod wait;
 

@@ -11,7 +11,7 @@ use crate::fs::{Access, File, Inode, NewAttr, OpenHow, Seals};
 use crate::mm::arena::Arena;
 
 /// Device number of memory files (Linux's internal tmpfs).
-const MEMFD_DEV: u64 = 0x1;
+const MEMFD_DEV: u64 = 0x5;
 
 /// What a memory file is made of.
 #[derive(Clone, Copy, Debug)]

@@ -238,7 +238,7 @@ fn reset_fp(state: &mut [u8]) {
 }
 
 /// A string at a guest address, without its zero. With its zero longer than `most`: `too_long`.
-fn read_string(addr: u64, most: usize, too_long: Error) -> Result<Vec<u8>> {
+pub(crate) fn read_string(addr: u64, most: usize, too_long: Error) -> Result<Vec<u8>> {
     let mut at = usize::try_from(addr).map_err(|_| Error::Fault)?;
     let mut string = Vec::new();
     let mut piece = [0u8; PAGE];

@@ -1,0 +1,56 @@
+//! Memory files: files that lie in no directory.
+
+use litebox::fs::memory::{MemoryFileSpec, memory_file};
+use litebox::fs::{Access, NewAttr, Seals, StatusFlags};
+use litebox::{Error, Result};
+
+use crate::Task;
+use crate::syscalls::process::exec::read_string;
+
+/// The longest name, with its zero: what is left of a file name behind `memfd:`.
+const LONGEST_NAME: usize = 250;
+
+bitflags::bitflags! {
+    /// Flags of memfd_create(2).
+    #[derive(Clone, Copy)]
+    struct MemfdFlags: u32 {
+        const CLOEXEC = 1;
+        const ALLOW_SEALING = 2;
+        const HUGETLB = 4;
+        const NOEXEC_SEAL = 8;
+        const EXEC = 16;
+        /// Base-2 logarithm of the page size, with `HUGETLB`.
+        const HUGE_SIZE = 0x3f << 26;
+    }
+}
+
+impl Task<'_, '_> {
+    /// memfd_create(2)
+    pub(crate) fn memfd_create(&mut self, name: u64, flags: u32) -> Result<usize> {
+        let flags = MemfdFlags::from_bits(flags).ok_or(Error::Invalid)?;
+        if flags.intersects(MemfdFlags::HUGE_SIZE) && !flags.contains(MemfdFlags::HUGETLB) {
+            return Err(Error::Invalid);
+        }
+        if flags.contains(MemfdFlags::EXEC | MemfdFlags::NOEXEC_SEAL) {
+            return Err(Error::Invalid);
+        }
+        let name = read_string(name, LONGEST_NAME, Error::Invalid)?;
+        if flags.contains(MemfdFlags::HUGETLB) {
+            // Pages come in no other size here.
+            return Err(Error::NoDevice);
+        }
+        let (mut permissions, mut seals) = (0o777, Seals::SEAL);
+        if flags.contains(MemfdFlags::NOEXEC_SEAL) {
+            (permissions, seals) = (0o666, Seals::EXEC);
+        } else if flags.contains(MemfdFlags::ALLOW_SEALING) {
+            seals = Seals::empty();
+        }
+        let process = self.process().clone();
+        let creds = process.creds();
+        let attr = NewAttr { permissions, uid: creds.fsuid, gid: creds.fsgid };
+        let spec = MemoryFileSpec { name: &name, ino: self.kernel().vfs.next_open_id(), attr, seals };
+        let file = memory_file(process.mm.arena(), &spec)?;
+        let file = self.nameless(file, Access::READ | Access::WRITE, StatusFlags::LARGEFILE);
+        self.install(file, flags.contains(MemfdFlags::CLOEXEC))
+    }
+}
