@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::fs::dev::major_minor;
+use litebox::fs::memory::memory_file_name;
 use litebox::fs::{Access, AnonInode, FdEntry, FileType, Inode, Location, OpenFile, Reach};
 use litebox::{Error, Result};
 
@@ -124,8 +125,11 @@ pub(super) fn path_text(kernel: &Kernel, location: &Location, root: &Location) -
 }
 
 /// What a file without a name is called.
-fn nameless_text(inode: &dyn Inode) -> Vec<u8> {
+pub(super) fn nameless_text(inode: &dyn Inode) -> Vec<u8> {
     let ino = inode.id().ino;
+    if let Some(name) = memory_file_name(inode) {
+        return [b"/", &*name, b" (deleted)"].concat();
+    }
     if let Some(anonymous) = inode.as_any().downcast_ref::<AnonInode>() {
         return match anonymous.label() {
             "socket" => alloc::format!("socket:[{ino}]"),

@@ -55,7 +55,7 @@ fn line_of(view: &ProcessView, area: &Area, root: &litebox::fs::Location) -> Lin
         (line.dev, line.ino) = (id.dev, id.ino);
         line.name = match &file.location {
             Some(location) => descriptors::path_text(&view.kernel, location, root),
-            None => alloc::format!("/file:[{}]", id.ino).into_bytes(),
+            None => descriptors::nameless_text(&*file.file.inode()),
         };
     } else if matches!(area.object, Object::Pages { .. }) {
         line.dev = SHARED_DEV;

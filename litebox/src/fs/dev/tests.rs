@@ -75,3 +75,16 @@ fn nothing_is_behind_other_numbers() {
     assert_eq!(open(1, 1).err(), Some(Error::NoSuchDevice));
     assert_eq!(open(5, 0).err(), Some(Error::NoSuchDevice));
 }
+
+#[test]
+fn dev_is_a_memory_file_system_with_nodes() {
+    let arena = crate::mm::arena::Arena::new();
+    let attr = crate::fs::NewAttr { permissions: 0o755, uid: 0, gid: 0 };
+    let root = crate::fs::FileSystem::root(&*crate::fs::memory::MemoryFs::new(9, &arena, None, attr));
+    super::populate(&root).unwrap();
+    let null = root.lookup(b"null").unwrap().metadata().unwrap();
+    assert_eq!((null.mode, null.rdev, null.nlink), (0o020_666, device_number(1, 3), 1));
+    assert_eq!(root.lookup(b"stdin").unwrap().read_link().unwrap(), b"/proc/self/fd/0");
+    assert_eq!(root.lookup(b"shm").unwrap().metadata().unwrap().mode, 0o041_777);
+    assert_eq!(root.lookup(b"sda").err(), Some(Error::NotFound));
+}
