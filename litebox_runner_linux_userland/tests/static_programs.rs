@@ -92,6 +92,13 @@ fn registers_survive_calls_and_signals() {
 }
 
 #[test]
+fn futexes_of_all_kinds() {
+    if let Some(program) = compile("futexes.c", "futexes", "gcc", &["-static", "-pthread", "-D_GNU_SOURCE"]) {
+        same_on_both(&program, &[], b"");
+    }
+}
+
+#[test]
 fn threads_signals_clocks_and_errors() {
     if let Some(program) = compile("system.c", "system", "gcc", &["-static", "-pthread"]) {
         same_on_both(&program, &[], b"");

@@ -130,6 +130,7 @@ impl Task<'_, '_> {
             200 => self.tkill(ai, bi),
             202 => self.futex(a, bi, c as u32, d, e, f as u32),
             218 => self.set_tid_address(a),
+            219 => self.restart_syscall(),
             228 => self.clock_gettime(ai, b),
             231 => self.exit_group(ai),
             234 => self.tgkill(ai, bi, ci),
@@ -141,6 +142,10 @@ impl Task<'_, '_> {
             322 => self.execveat(ai, b, c, d, e as i32),
             325 => mm(self).mm.mlock(a, b, c, privileged).map(|()| 0),
             334 => self.rseq(a, b as u32, ci, d as u32),
+            449 => self.futex_waitv(a, b as u32, c as u32, d, e as i32),
+            454 => self.futex2_wake(a, b, ci, d as u32),
+            455 => self.futex2_wait(a, b, c, d as u32, e, f as i32),
+            456 => self.futex2_requeue(a, b as u32, ci, d as i32),
             435 => self.clone3(a, b),
             _ => self.dispatch_files(number, [a, b, c, d, e, f]),
         }

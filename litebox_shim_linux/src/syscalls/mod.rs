@@ -7,6 +7,7 @@ pub mod limits;
 pub mod mm;
 pub mod poll;
 pub mod process;
+pub(crate) mod restart;
 pub mod signal;
 pub mod system;
 pub mod timerfd;

@@ -9,6 +9,7 @@ use litebox::fs::{OpenFile, StatusFlags};
 use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
 
+use super::restart::RestartBlock;
 use super::signal::RestartPolicy;
 use crate::Task;
 use crate::user::{read_bytes, read_into, read_timespec, read_u64, word, write_bytes};
@@ -247,7 +248,20 @@ impl Task<'_, '_> {
     /// poll(2)
     pub(crate) fn poll(&mut self, fds: u64, count: u32, timeout: i32) -> Result<usize> {
         let limit = u64::try_from(timeout).ok().map(Duration::from_millis);
-        self.poll_with(fds, count as usize, Patience::of(limit, None))
+        match limit {
+            Some(limit) if !limit.is_zero() => self.poll_until(fds, count, host().instant().saturating_add(limit)),
+            _ => self.poll_with(fds, count as usize, Patience::of(limit, None)),
+        }
+    }
+
+    /// poll(2), until a moment.
+    pub(crate) fn poll_until(&mut self, fds: u64, count: u32, deadline: Instant) -> Result<usize> {
+        let patience = Patience { deadline: Some(deadline), ..Patience::of(None, None) };
+        let result = self.poll_with(fds, count as usize, patience);
+        if result == Err(Error::Interrupted) {
+            return Err(self.interrupted_with(RestartBlock::Poll { fds, count, deadline }));
+        }
+        result
     }
 
     /// ppoll(2)

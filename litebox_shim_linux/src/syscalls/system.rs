@@ -7,6 +7,7 @@ use litebox::platform::{ClockId, host};
 use litebox::{Error, Result};
 
 use crate::Task;
+use crate::syscalls::restart::RestartBlock;
 use crate::user::{read_timespec, write_bytes};
 
 /// Most bytes of randomness that pass through the kernel at a time.
@@ -95,7 +96,11 @@ impl Task<'_, '_> {
     /// nanosleep(2). Interrupted by a handler, it writes what is left and fails.
     pub(crate) fn nanosleep(&mut self, request: u64, left: u64) -> Result<usize> {
         let length = read_timespec(request)?;
-        let deadline = host().instant().saturating_add(length);
+        self.sleep_until(host().instant().saturating_add(length), left)
+    }
+
+    /// Sleeps; on an interruption the time that is left goes to `left`, unless that is 0.
+    pub(crate) fn sleep_until(&mut self, deadline: litebox::platform::Instant, left: u64) -> Result<usize> {
         loop {
             let ticket = self.waiter().ticket();
             match self.waiter().sleep(ticket, Some(deadline)) {
@@ -105,7 +110,7 @@ impl Task<'_, '_> {
                         let rest = deadline.saturating_since(host().instant());
                         write_bytes(left, &timespec_bytes(rest))?;
                     }
-                    return Err(Error::Interrupted);
+                    return Err(self.interrupted_with(RestartBlock::Sleep { deadline, left }));
                 }
                 _ => {}
             }

@@ -30,6 +30,8 @@ pub struct Thread {
     pub rseq_area: AtomicUsize,
     /// Length (high half) and signature it was registered with.
     pub rseq_terms: AtomicU64,
+    /// How a call that was interrupted goes on (restart_syscall(2)).
+    pub(crate) restart_block: Mutex<Option<crate::syscalls::restart::RestartBlock>>,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
 }
@@ -48,6 +50,7 @@ impl Thread {
             robust_list: AtomicUsize::new(0),
             rseq_area: AtomicUsize::new(0),
             rseq_terms: AtomicU64::new(0),
+            restart_block: Mutex::new(None),
             dead: AtomicBool::new(false),
         })
     }

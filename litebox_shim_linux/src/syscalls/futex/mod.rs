@@ -1,8 +1,12 @@
-//! Futexes: futex(2) without priority inheritance, robust lists, the word of set_tid_address(2).
+//! Futexes: futex(2), robust lists, the word of set_tid_address(2).
 
+mod lock_calls;
+mod locks;
 mod table;
+mod waitv;
 
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use litebox::platform::{AtomicOp, ClockId, Instant, host};
 use litebox::{Error, Result};
@@ -10,6 +14,7 @@ use litebox::{Error, Result};
 pub use table::{FutexTable, Key, WaitSpec};
 
 use crate::Task;
+use crate::syscalls::restart::RestartBlock;
 use crate::syscalls::signal::RestartPolicy;
 use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
 
@@ -20,8 +25,14 @@ const WAKE: i32 = 1;
 const REQUEUE: i32 = 3;
 const CMP_REQUEUE: i32 = 4;
 const WAKE_OP: i32 = 5;
+const LOCK_PI: i32 = 6;
+const UNLOCK_PI: i32 = 7;
+const TRYLOCK_PI: i32 = 8;
 const WAIT_BITSET: i32 = 9;
 const WAKE_BITSET: i32 = 10;
+const WAIT_REQUEUE_PI: i32 = 11;
+const CMP_REQUEUE_PI: i32 = 12;
+const LOCK_PI2: i32 = 13;
 
 const OWNER_DIED: u32 = 0x4000_0000;
 const WAITERS: u32 = 0x8000_0000;
@@ -48,7 +59,7 @@ impl Task<'_, '_> {
     pub(crate) fn futex(&mut self, addr: u64, op: i32, val: u32, timeout: u64, addr2: u64, val3: u32) -> Result<usize> {
         let command = op & !(PRIVATE | CLOCK_REALTIME);
         let (private, realtime) = (op & PRIVATE != 0, op & CLOCK_REALTIME != 0);
-        if realtime && !matches!(command, WAIT | WAIT_BITSET | 11 | 13) {
+        if realtime && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2) {
             return Err(Error::NotImplemented);
         }
         match command {
@@ -58,6 +69,12 @@ impl Task<'_, '_> {
             WAKE_BITSET => self.futex_wake(addr, private, val, val3),
             REQUEUE => self.futex_requeue(addr, private, val, timeout as u32, addr2, None),
             CMP_REQUEUE => self.futex_requeue(addr, private, val, timeout as u32, addr2, Some(val3)),
+            LOCK_PI => self.futex_lock(addr, private, timeout, true, true),
+            LOCK_PI2 => self.futex_lock(addr, private, timeout, realtime, true),
+            TRYLOCK_PI => self.futex_lock(addr, private, 0, false, false),
+            UNLOCK_PI => self.futex_unlock(addr, private),
+            WAIT_REQUEUE_PI => self.futex_wait_requeue(addr, private, val, u32::MAX, timeout, realtime, addr2),
+            CMP_REQUEUE_PI => self.futex_requeue_to_lock(addr, private, val, timeout as u32, addr2, val3),
             WAKE_OP => self.futex_wake_op(addr, private, val, timeout as u32, addr2, val3),
             _ => Err(Error::NotImplemented),
         }
@@ -72,27 +89,37 @@ impl Task<'_, '_> {
         realtime: bool,
         bitset: Option<u32>,
     ) -> Result<usize> {
-        let number = self.frame.regs.rax;
         let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
         // WAIT counts from now, WAIT_BITSET names the moment.
         let deadline = limit.map(|limit| match bitset {
             None => host().instant().saturating_add(limit),
-            Some(_) if realtime => host().instant().saturating_add(limit.saturating_sub(host().now(ClockId::Realtime))),
-            Some(_) => Instant(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
+            Some(_) => absolute(limit, realtime),
         });
         let bitset = bitset.unwrap_or(u32::MAX);
         if bitset == 0 {
             return Err(Error::Invalid);
         }
-        let (key, addr) = self.futex_key(addr, private)?;
+        self.futex_wait_until(addr, private, expected, bitset, deadline)
+    }
+
+    /// Sleeps on a word until woken, at most until `deadline`.
+    pub(crate) fn futex_wait_until(
+        &mut self,
+        user: u64,
+        private: bool,
+        expected: u32,
+        bitset: u32,
+        deadline: Option<Instant>,
+    ) -> Result<usize> {
+        let number = self.frame.regs.rax;
+        let (key, addr) = self.futex_key(user, private)?;
         let kernel = self.kernel().clone();
-        match kernel.futexes.wait(self.waiter(), &[WaitSpec { key, addr, expected, bitset }], deadline) {
-            // A relative limit would start again: only a call without handler goes on.
-            Err(Error::Interrupted) => {
-                let policy = if limit.is_some() { RestartPolicy::NoHandler } else { RestartPolicy::Sys };
-                Err(self.interrupted_call(policy, number))
+        match (kernel.futexes.wait(self.waiter(), &[WaitSpec { key, addr, expected, bitset }], deadline), deadline) {
+            (Err(Error::Interrupted), None) => Err(self.interrupted_call(RestartPolicy::Sys, number)),
+            (Err(Error::Interrupted), Some(deadline)) => {
+                Err(self.interrupted_with(RestartBlock::Futex { addr: user, private, expected, bitset, deadline }))
             }
-            other => other.map(|_| 0),
+            (other, _) => other.map(|_| 0),
         }
     }
 
@@ -102,7 +129,7 @@ impl Task<'_, '_> {
         }
         let (key, _) = self.futex_key(addr, private)?;
         // Linux wakes one when asked for none.
-        Ok(self.kernel().futexes.wake(&key, at_least_one(count), bitset))
+        self.kernel().futexes.wake(&key, at_least_one(count), bitset)
     }
 
     fn futex_requeue(
@@ -146,23 +173,21 @@ impl Task<'_, '_> {
             _ => return Err(Error::NotImplemented),
         };
         let compared = (op << 20) as i32 >> 20;
-        let comparison = op >> 24 & 15;
-        if comparison > 5 {
-            return Err(Error::NotImplemented);
-        }
         let old = host().user_atomic_u32(at, change)? as i32;
-        let holds = match comparison {
+        // As on Linux, the word has changed by the time an unknown comparison is refused.
+        let holds = match op >> 24 & 15 {
             0 => old == compared,
             1 => old != compared,
             2 => old < compared,
             3 => old <= compared,
             4 => old > compared,
-            _ => old >= compared,
+            5 => old >= compared,
+            _ => return Err(Error::NotImplemented),
         };
         let futexes = &self.kernel().futexes;
-        let mut woken = futexes.wake(&first, at_least_one(count), u32::MAX);
+        let mut woken = futexes.wake(&first, at_least_one(count), u32::MAX)?;
         if holds {
-            woken += futexes.wake(&second, at_least_one(count2), u32::MAX);
+            woken += futexes.wake(&second, at_least_one(count2), u32::MAX)?;
         }
         Ok(woken)
     }
@@ -209,24 +234,24 @@ impl Task<'_, '_> {
                 break;
             }
             let next = read_u64(entry & !1);
-            if entry != pending {
-                self.futex_owner_died((entry & !1).wrapping_add(offset), false)?;
+            if entry & !1 != pending & !1 {
+                self.futex_owner_died((entry & !1).wrapping_add(offset), entry & 1 != 0, false)?;
             }
             entry = next?;
         }
         if pending & !1 != 0 {
-            self.futex_owner_died((pending & !1).wrapping_add(offset), true)?;
+            self.futex_owner_died((pending & !1).wrapping_add(offset), pending & 1 != 0, true)?;
         }
         Ok(())
     }
 
-    fn futex_owner_died(&mut self, addr: u64, pending: bool) -> Result<()> {
+    fn futex_owner_died(&mut self, addr: u64, lock: bool, pending: bool) -> Result<()> {
         let (key, at) = self.futex_key(addr, false)?;
         let mut value = host().user_atomic_u32(at, AtomicOp::Load)?;
         loop {
             if value & TID_MASK != self.thread.tid() as u32 {
                 // Unlocked, but died before it could wake anybody.
-                if pending && value & TID_MASK == 0 {
+                if pending && !lock && value == 0 {
                     self.wake_both_kinds(&key, at);
                 }
                 return Ok(());
@@ -238,7 +263,8 @@ impl Task<'_, '_> {
             }
             value = seen;
         }
-        if value & WAITERS != 0 {
+        // Those who wait for a lock of the kernel's were given it before.
+        if value & WAITERS != 0 && !lock {
             self.wake_both_kinds(&key, at);
         }
         Ok(())
@@ -247,8 +273,9 @@ impl Task<'_, '_> {
     /// Wakes one sleeper, whether it called the word private or not: keys of private memory are the same, those of shared objects differ.
     fn wake_both_kinds(&self, key: &Key, at: usize) {
         let futexes = &self.kernel().futexes;
-        if futexes.wake(key, 1, u32::MAX) == 0 {
-            futexes.wake(&Key::Private(self.process().pid, at), 1, u32::MAX);
+        if futexes.wake(key, 1, u32::MAX) == Ok(0) {
+            // Who waits for the word as a lock is not concerned.
+            let _ = futexes.wake(&Key::Private(self.process().pid, at), 1, u32::MAX);
         }
     }
 
@@ -264,6 +291,14 @@ impl Task<'_, '_> {
             }
         }
     }
+}
+
+/// The moment that an absolute time of a clock means.
+fn absolute(time: Duration, realtime: bool) -> Instant {
+    if realtime {
+        return host().instant().saturating_add(time.saturating_sub(host().now(ClockId::Realtime)));
+    }
+    Instant(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Linux wakes one sleeper when asked for none.

@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, BuildHasherDefault};
+use core::hash::{BuildHasher, Hasher};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 
 use litebox::event::Waiter;
@@ -27,24 +27,55 @@ pub enum Key {
 }
 
 /// One sleeper on one word.
-struct Sleeper {
-    waiter: Arc<Waiter>,
+pub(super) struct Sleeper {
+    pub(super) waiter: Arc<Waiter>,
     bitset: u32,
-    woken: AtomicBool,
+    pub(super) woken: AtomicBool,
     /// Its bucket; requeueing moves it, under the locks of both.
     bucket: AtomicUsize,
 }
 
+/// What a sleeper waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mode {
+    /// A wake-up.
+    Plain,
+    /// The lock that the word is; it is given to this thread.
+    Lock(Candidate),
+    /// To be moved to the lock that the other word is.
+    Requeue(Candidate, Key),
+}
+
+/// Who a lock may be given to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Candidate {
+    /// Thread id.
+    pub(super) tid: u32,
+    /// Its process, which sees the lock at `addr`.
+    pub(super) pid: i32,
+    pub(super) addr: usize,
+}
+
+/// One place in the queue of a bucket.
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) mode: Mode,
+    pub(super) sleeper: Arc<Sleeper>,
+}
+
 #[derive(Default)]
-struct Bucket {
+pub(super) struct Bucket {
     /// Sleepers and those about to be.
-    count: AtomicU32,
-    sleepers: Mutex<Vec<(Key, Arc<Sleeper>)>>,
+    pub(super) count: AtomicU32,
+    pub(super) sleepers: Mutex<Vec<Entry>>,
 }
 
 /// The futex manager.
 pub struct FutexTable {
-    buckets: Box<[Bucket]>,
+    pub(super) buckets: Box<[Bucket]>,
+    /// How many sleepers wait for locks.
+    pub(super) lock_waiters: AtomicU32,
+    hash: Seeded,
 }
 
 impl Default for FutexTable {
@@ -69,17 +100,45 @@ pub struct WaitSpec {
 impl FutexTable {
     /// An empty table.
     pub fn new() -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| Bucket::default()).collect() }
+        let mut seed = [0u8; 8];
+        host().random(&mut seed);
+        Self {
+            buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(),
+            lock_waiters: AtomicU32::new(0),
+            hash: Seeded(u64::from_le_bytes(seed)),
+        }
     }
 
-    fn index(key: &Key) -> usize {
-        // A guest that aims at one bucket slows down only itself.
-        BuildHasherDefault::<fnv::Hasher>::default().hash_one(key) as usize % BUCKETS
+    pub(super) fn index(&self, key: &Key) -> usize {
+        self.hash.hash_one(key) as usize % BUCKETS
     }
 
-    fn enqueue(&self, waiter: &Arc<Waiter>, spec: &WaitSpec) -> Result<Arc<Sleeper>> {
-        let index = Self::index(&spec.key);
-        let bucket = &self.buckets[index];
+    /// The bucket of a key.
+    pub(super) fn bucket(&self, key: &Key) -> &Bucket {
+        &self.buckets[self.index(key)]
+    }
+
+    /// Puts a new sleeper at the end of a bucket, whose lock the caller holds and whose count it has raised.
+    pub(super) fn push(
+        &self,
+        sleepers: &mut Vec<Entry>,
+        waiter: &Arc<Waiter>,
+        key: Key,
+        bitset: u32,
+        mode: Mode,
+    ) -> Arc<Sleeper> {
+        let sleeper = Arc::new(Sleeper {
+            waiter: waiter.clone(),
+            bitset,
+            woken: AtomicBool::new(false),
+            bucket: AtomicUsize::new(self.index(&key)),
+        });
+        sleepers.push(Entry { key, mode, sleeper: sleeper.clone() });
+        sleeper
+    }
+
+    pub(super) fn enqueue(&self, waiter: &Arc<Waiter>, spec: &WaitSpec, mode: Mode) -> Result<Arc<Sleeper>> {
+        let bucket = self.bucket(&spec.key);
         let mut sleepers = bucket.sleepers.lock();
         bucket.count.fetch_add(1, Ordering::SeqCst);
         let value = host().user_atomic_u32(spec.addr, AtomicOp::Load);
@@ -92,18 +151,11 @@ impl FutexTable {
             bucket.count.fetch_sub(1, Ordering::SeqCst);
             return Err(error);
         }
-        let sleeper = Arc::new(Sleeper {
-            waiter: waiter.clone(),
-            bitset: spec.bitset,
-            woken: AtomicBool::new(false),
-            bucket: AtomicUsize::new(index),
-        });
-        sleepers.push((spec.key, sleeper.clone()));
-        Ok(sleeper)
+        Ok(self.push(&mut sleepers, waiter, spec.key, spec.bitset, mode))
     }
 
-    /// Takes a sleeper out wherever it is by now. `true`: it was woken before that.
-    fn dequeue(&self, sleeper: &Arc<Sleeper>) -> bool {
+    /// Takes a sleeper out wherever it is by now; the result is what it waited for in the end. `None`: it was woken before that.
+    pub(super) fn dequeue(&self, sleeper: &Arc<Sleeper>) -> Option<Mode> {
         loop {
             let index = sleeper.bucket.load(Ordering::Acquire);
             let bucket = &self.buckets[index];
@@ -111,11 +163,15 @@ impl FutexTable {
             if sleeper.bucket.load(Ordering::Acquire) != index {
                 continue;
             }
-            if let Some(at) = sleepers.iter().position(|(_, s)| Arc::ptr_eq(s, sleeper)) {
-                sleepers.remove(at);
+            if let Some(at) = sleepers.iter().position(|e| Arc::ptr_eq(&e.sleeper, sleeper)) {
+                let mode = sleepers.remove(at).mode;
                 bucket.count.fetch_sub(1, Ordering::SeqCst);
+                if matches!(mode, Mode::Lock(_)) {
+                    self.lock_waiters.fetch_sub(1, Ordering::SeqCst);
+                }
+                return Some(mode);
             }
-            return sleeper.woken.load(Ordering::Acquire);
+            return None;
         }
     }
 
@@ -125,7 +181,7 @@ impl FutexTable {
         let mut sleepers = Vec::with_capacity(specs.len());
         let mut outcome = Ok(());
         for spec in specs {
-            match self.enqueue(waiter, spec) {
+            match self.enqueue(waiter, spec, Mode::Plain) {
                 Ok(sleeper) => sleepers.push(sleeper),
                 Err(e) => {
                     outcome = Err(e);
@@ -133,16 +189,12 @@ impl FutexTable {
                 }
             }
         }
-        while outcome.is_ok() {
-            let ticket = waiter.ticket();
-            if sleepers.iter().any(|s| s.woken.load(Ordering::Acquire)) {
-                break;
-            }
-            outcome = waiter.sleep(ticket, deadline);
+        if outcome.is_ok() {
+            outcome = Self::sleep(waiter, &sleepers, deadline);
         }
         let mut woken = None;
         for (i, sleeper) in sleepers.iter().enumerate() {
-            if self.dequeue(sleeper) && woken.is_none() {
+            if self.dequeue(sleeper).is_none() && woken.is_none() {
                 woken = Some(i);
             }
         }
@@ -152,30 +204,48 @@ impl FutexTable {
         }
     }
 
-    /// Wakes up to `count` sleepers whose bitset meets `bitset`, longest first.
-    pub fn wake(&self, key: &Key, count: u32, bitset: u32) -> usize {
-        let bucket = &self.buckets[Self::index(key)];
+    /// Sleeps until one of the sleepers is woken.
+    pub(super) fn sleep(waiter: &Arc<Waiter>, sleepers: &[Arc<Sleeper>], deadline: Option<Instant>) -> Result<()> {
+        loop {
+            let ticket = waiter.ticket();
+            if sleepers.iter().any(|s| s.woken.load(Ordering::Acquire)) {
+                return Ok(());
+            }
+            waiter.sleep(ticket, deadline)?;
+        }
+    }
+
+    /// Wakes up to `count` sleepers whose bitset meets `bitset`, longest first. `Invalid`: one of them waits for a lock.
+    pub fn wake(&self, key: &Key, count: u32, bitset: u32) -> Result<usize> {
+        let bucket = self.bucket(key);
         fence(Ordering::SeqCst);
         if bucket.count.load(Ordering::SeqCst) == 0 {
-            return 0;
+            return Ok(0);
         }
         let mut sleepers = bucket.sleepers.lock();
         Self::wake_in(bucket, &mut sleepers, key, count, bitset)
     }
 
-    fn wake_in(bucket: &Bucket, sleepers: &mut Vec<(Key, Arc<Sleeper>)>, key: &Key, count: u32, bitset: u32) -> usize {
+    fn wake_in(bucket: &Bucket, sleepers: &mut Vec<Entry>, key: &Key, count: u32, bitset: u32) -> Result<usize> {
         let mut woken = 0;
-        sleepers.retain(|(k, sleeper)| {
-            if woken == count || k != key || sleeper.bitset & bitset == 0 {
+        let mut outcome = Ok(());
+        sleepers.retain(|entry| {
+            if woken == count || outcome.is_err() || entry.key != *key {
+                return true;
+            }
+            if entry.mode != Mode::Plain {
+                outcome = Err(Error::Invalid);
+                return true;
+            }
+            if entry.sleeper.bitset & bitset == 0 {
                 return true;
             }
             woken += 1;
             bucket.count.fetch_sub(1, Ordering::SeqCst);
-            sleeper.woken.store(true, Ordering::Release);
-            sleeper.waiter.wake();
+            entry.sleeper.finish();
             false
         });
-        woken as usize
+        outcome.map(|()| woken as usize)
     }
 
     /// Wakes `wake` sleepers of `from` and moves up to `moved` others to `to`; the result is (woken, moved). With `compare`
@@ -188,7 +258,7 @@ impl FutexTable {
         moved: u32,
         compare: Option<(usize, u32)>,
     ) -> Result<(usize, usize)> {
-        let (source, target) = (Self::index(from), Self::index(to));
+        let (source, target) = (self.index(from), self.index(to));
         let first = &self.buckets[source.min(target)];
         let mut low = first.sleepers.lock();
         let mut high = (source != target).then(|| self.buckets[source.max(target)].sleepers.lock());
@@ -202,22 +272,25 @@ impl FutexTable {
             (Some(high), false) => (&mut **high, Some(&mut *low)),
             (None, _) => (&mut *low, None),
         };
-        let woken = Self::wake_in(&self.buckets[source], here, from, wake, u32::MAX);
+        let woken = Self::wake_in(&self.buckets[source], here, from, wake, u32::MAX)?;
         let mut count = 0;
         let mut at = 0;
         while count < moved {
-            let Some((key, sleeper)) = here.get_mut(at) else { break };
-            if key != from {
+            let Some(entry) = here.get_mut(at) else { break };
+            if entry.key != *from {
                 at += 1;
                 continue;
             }
+            if entry.mode != Mode::Plain {
+                return Err(Error::Invalid);
+            }
             count += 1;
-            *key = *to;
+            entry.key = *to;
             let Some(there) = there.as_mut() else {
                 at += 1;
                 continue;
             };
-            sleeper.bucket.store(target, Ordering::Release);
+            entry.sleeper.bucket.store(target, Ordering::Release);
             self.buckets[target].count.fetch_add(1, Ordering::SeqCst);
             self.buckets[source].count.fetch_sub(1, Ordering::SeqCst);
             there.push(here.remove(at));
@@ -229,25 +302,50 @@ impl FutexTable {
     }
 }
 
-mod fnv {
-    /// FNV-1a: short keys, no state.
-    pub struct Hasher(u64);
+impl Sleeper {
+    /// It has what it waited for; the caller takes it out of its bucket.
+    pub(super) fn finish(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.waiter.wake();
+    }
+    /// It was moved to the bucket with this number.
+    pub(super) fn moved_to(&self, bucket: usize) {
+        self.bucket.store(bucket, Ordering::Release);
+    }
+}
 
-    impl Default for Hasher {
-        fn default() -> Self {
-            Self(0xcbf2_9ce4_8422_2325)
+/// A hash that differs from sandbox to sandbox, so that no program knows which words share a bucket.
+struct Seeded(u64);
+
+struct Mixer(u64);
+
+impl BuildHasher for Seeded {
+    type Hasher = Mixer;
+    fn build_hasher(&self) -> Mixer {
+        Mixer(self.0)
+    }
+}
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 29
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0u8; 8];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            self.write_u64(u64::from_le_bytes(word));
         }
     }
-
-    impl core::hash::Hasher for Hasher {
-        fn finish(&self) -> u64 {
-            self.0 ^ self.0 >> 32
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-            }
-        }
+    fn write_u64(&mut self, word: u64) {
+        // The steps of splitmix64, once a word.
+        let mut z = (self.0 ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.0 = z ^ z >> 31;
+    }
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
     }
 }
 
@@ -281,16 +379,16 @@ mod tests {
             for _ in 0..4 {
                 s.spawn(|| assert_eq!(table.wait(&Waiter::new(), &[spec(&a, 0, u32::MAX)], None), Ok(0)));
             }
-            let index = FutexTable::index(&ka);
+            let index = table.index(&ka);
             while table.buckets[index].count.load(Ordering::SeqCst) < 4 {
                 std::thread::yield_now();
             }
             let addr = a.as_ptr() as usize;
             assert_eq!(table.requeue(&ka, &kb, 1, 9, Some((addr, 7))), Err(Error::WouldBlock));
             assert_eq!(table.requeue(&ka, &kb, 1, 9, Some((addr, 0))), Ok((1, 3)));
-            assert_eq!(table.wake(&ka, 9, u32::MAX), 0);
-            assert_eq!(table.wake(&kb, 2, u32::MAX), 2);
-            assert_eq!(table.wake(&kb, 9, u32::MAX), 1);
+            assert_eq!(table.wake(&ka, 9, u32::MAX), Ok(0));
+            assert_eq!(table.wake(&kb, 2, u32::MAX), Ok(2));
+            assert_eq!(table.wake(&kb, 9, u32::MAX), Ok(1));
         });
         assert!(table.buckets.iter().all(|b| b.count.load(Ordering::SeqCst) == 0));
     }
@@ -309,7 +407,7 @@ mod tests {
                             let _ = table.wait(&waiter, &[spec(word, 1 - me, 1)], None);
                         }
                         word.store(1 - me, Ordering::SeqCst);
-                        table.wake(&key, 1, 1);
+                        assert!(table.wake(&key, 1, 1).is_ok());
                     }
                 });
             }

@@ -183,6 +183,7 @@ impl Task<'_, '_> {
         }
         process.reset_signal_handlers();
         self.thread.signals.reset_for_exec();
+        *self.thread.restart_block.lock() = None;
         let mut name = [0u8; 16];
         for (to, from) in name.iter_mut().zip(image.name.iter().take(15)) {
             *to = *from;
@@ -201,6 +202,7 @@ impl Task<'_, '_> {
 
     /// Words of the old image that the kernel or the host would write to.
     fn forget_user_words(&mut self) -> Result<()> {
+        self.give_locks();
         self.release_robust_list();
         self.thread.clear_child_tid.store(0, Ordering::Relaxed);
         let rseq = self.thread.rseq_area.swap(0, Ordering::Relaxed);

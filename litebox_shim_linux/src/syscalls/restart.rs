@@ -1,0 +1,65 @@
+//! restart_syscall(2): calls with a time limit that go on after an interruption without handler, until the moment they first meant.
+
+use litebox::platform::Instant;
+use litebox::{Error, Result};
+
+use crate::Task;
+use crate::syscalls::signal::RestartPolicy;
+
+/// How an interrupted call goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RestartBlock {
+    /// futex(2), `FUTEX_WAIT` and `FUTEX_WAIT_BITSET`.
+    Futex {
+        /// The word.
+        addr: u64,
+        /// It is a private one.
+        private: bool,
+        /// What it must hold.
+        expected: u32,
+        /// Which wake-ups count.
+        bitset: u32,
+        /// Until when.
+        deadline: Instant,
+    },
+    /// nanosleep(2); what is left goes to `left`, unless that is 0.
+    Sleep {
+        /// Until when.
+        deadline: Instant,
+        /// A `struct timespec`.
+        left: u64,
+    },
+    /// poll(2).
+    Poll {
+        /// The array.
+        fds: u64,
+        /// Its length.
+        count: u32,
+        /// Until when.
+        deadline: Instant,
+    },
+}
+
+/// Number of restart_syscall(2).
+const RESTART_SYSCALL: u64 = 219;
+
+impl Task<'_, '_> {
+    /// Notes that the running call was interrupted and goes on by `block` unless a handler runs; gives the error to return.
+    pub(crate) fn interrupted_with(&mut self, block: RestartBlock) -> Error {
+        *self.thread.restart_block.lock() = Some(block);
+        self.interrupted_call(RestartPolicy::NoHandler, RESTART_SYSCALL)
+    }
+
+    /// restart_syscall(2)
+    pub(crate) fn restart_syscall(&mut self) -> Result<usize> {
+        let block = self.thread.restart_block.lock().take();
+        match block {
+            None => Err(Error::Interrupted),
+            Some(RestartBlock::Futex { addr, private, expected, bitset, deadline }) => {
+                self.futex_wait_until(addr, private, expected, bitset, Some(deadline))
+            }
+            Some(RestartBlock::Sleep { deadline, left }) => self.sleep_until(deadline, left),
+            Some(RestartBlock::Poll { fds, count, deadline }) => self.poll_until(fds, count, deadline),
+        }
+    }
+}
