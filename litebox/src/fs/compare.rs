@@ -24,7 +24,7 @@ use crate::mm::arena::Arena;
 /// The part of the arena that the tests of file systems share.
 pub fn arena() -> Arc<Arena> {
     static ARENA: OnceLock<Arc<Arena>> = OnceLock::new();
-    ARENA.get_or_init(|| Arena::part(32 << 20, 32 << 20)).clone()
+    ARENA.get_or_init(|| Arena::part(32 << 20, 28 << 20)).clone()
 }
 
 /// Attributes of the test's own user.

@@ -7,7 +7,7 @@
 //!
 //! A node may have a *lower* inode (`fs/overlay`): what was not changed here is found there. A tmpfs has none.
 //!
-//! Locks, outermost first: [`Tree::names`], then the entries of one directory; the writer's lock of a file, then its content; the
+//! Locks, outermost first: `Tree::names`, then the entries of one directory; the writer's lock of a file, then its content; the
 //! attributes of one node; the overlay's table of origins. No two directories' entries are locked at once.
 
 mod directory;
@@ -47,7 +47,9 @@ const MOST_EXTRA: u64 = 64 << 20;
 pub(super) struct Tree {
     pub(super) dev: u64,
     pub(super) magic: u64,
-    arena: Arc<Arena>,
+    /// Device number of the lower root.
+    pub(super) lower_dev: u64,
+    pub(super) arena: Arc<Arena>,
     budget: Option<Arc<Budget>>,
     /// Held for writing while names change, for reading while they are looked up.
     pub(super) names: RwLock<()>,
@@ -59,10 +61,11 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(dev: u64, magic: u64, arena: &Arc<Arena>, limit: Option<u64>, first_ino: u64) -> Arc<Self> {
-        Arc::new(Self {
+    pub(super) fn new(dev: u64, magic: u64, arena: &Arc<Arena>, limit: Option<u64>, first_ino: u64) -> Self {
+        Self {
             dev,
             magic,
+            lower_dev: 0,
             arena: arena.clone(),
             budget: limit.map(Budget::new),
             names: RwLock::new(()),
@@ -70,7 +73,7 @@ impl Tree {
             name_count: AtomicU64::new(0),
             extra: AtomicU64::new(0),
             origins: Mutex::new(BTreeMap::new()),
-        })
+        }
     }
     pub(super) fn fresh_ino(&self) -> u64 {
         self.next_ino.fetch_add(1, Ordering::Relaxed)
@@ -126,7 +129,7 @@ impl MemoryFs {
     /// An empty one. `dev` is the device number its files show, `limit` how many bytes of file data it takes at most (`None`: what the
     /// arena has), `root` the attributes of its root directory.
     pub fn new(dev: u64, arena: &Arc<Arena>, limit: Option<u64>, root: NewAttr) -> Arc<Self> {
-        let tree = Tree::new(dev, TMPFS_MAGIC, arena, limit, 1);
+        let tree = Arc::new(Tree::new(dev, TMPFS_MAGIC, arena, limit, 1));
         let attr = Attr::new(root, 2, 0);
         Arc::new(Self { root: Node::new(&tree, Body::Directory(Mutex::new(Entries::empty())), attr) })
     }

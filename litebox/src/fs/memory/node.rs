@@ -302,6 +302,9 @@ impl Inode for Node {
     fn stat_fs(&self) -> Result<StatFs> {
         Ok(self.tree.stat_fs())
     }
+    fn cacheable(&self) -> bool {
+        self.lower.as_ref().is_none_or(|lower| lower.cacheable())
+    }
     fn as_any(&self) -> &dyn Any {
         self
     }

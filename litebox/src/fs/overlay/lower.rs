@@ -5,7 +5,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use crate::fs::memory::{Attr, Body, Content, Entries, FifoSlot, FileBody, Node, Tree};
-use crate::fs::{Access, File, FileType, Inode, NewAttr, OpenHow, Seals};
+use crate::fs::{Access, File, FileType, Inode, InodeId, NewAttr, OpenHow, Seals};
 use crate::io::{Dest, Source};
 use crate::mm::arena::PagedFile;
 use crate::sync::Mutex;
@@ -34,6 +34,14 @@ impl Origin {
 }
 
 impl Tree {
+    /// The number of a lower inode here: its own, unless it lies on another device than the root (another file system was mounted below).
+    fn ino_of(&self, id: InodeId) -> u64 {
+        if id.dev == self.lower_dev {
+            return id.ino;
+        }
+        let mixed = (id.dev ^ self.lower_dev).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        1 << 62 | (mixed >> 50 & 0x3fff) << 48 | (id.ino & 0xffff_ffff_ffff)
+    }
     /// The node of a lower inode: always the same for the same one. `parent` is where a directory was found.
     pub(super) fn adopt(self: &Arc<Self>, lower: Arc<dyn Inode>, parent: Option<Arc<Node>>) -> Arc<Node> {
         let (id, kind) = (lower.id(), lower.file_type());
@@ -48,7 +56,7 @@ impl Tree {
             FileType::Fifo => Body::Fifo(FifoSlot::default()),
             other => Body::Other(other),
         };
-        let fresh = Node::build(self, id.ino, body, None, Some(lower));
+        let fresh = Node::build(self, self.ino_of(id), body, None, Some(lower));
         if kind == FileType::Directory {
             *fresh.parent.lock() = parent;
         }
@@ -151,9 +159,14 @@ impl Node {
     }
     /// Copies the first `keep` bytes of the lower file.
     pub(in crate::fs) fn copy_up(&self, pages: &PagedFile, keep: u64) -> Result<()> {
-        let size = self.below()?.metadata()?.size.min(keep);
+        let meta = self.below()?.metadata()?;
+        let size = meta.size.min(keep);
         if size == 0 {
             return Ok(());
+        }
+        // What surely does not fit is not begun: the room is everybody's.
+        if size.min(meta.blocks.saturating_mul(512)) > self.tree.arena.free_bytes() {
+            return Err(Error::NoSpace);
         }
         let file = self.open_lower()?;
         let mut buffer = Vec::new();

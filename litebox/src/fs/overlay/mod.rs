@@ -21,9 +21,8 @@ pub(super) use lower::Origin;
 use alloc::sync::Arc;
 
 use super::memory::{Node, Tree, dismantle};
-use super::{FileSystem, FileType, Inode};
+use super::{FileSystem, Inode};
 use crate::mm::arena::Arena;
-use crate::{Error, Result};
 
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
 /// Inode numbers of what was made here start where no lower file system gets to.
@@ -32,17 +31,17 @@ const FIRST_INO: u64 = 1 << 48;
 /// A copy-on-write file system.
 pub struct OverlayFs {
     root: Arc<Node>,
+    /// Lives as long as its view.
+    _lower: Arc<dyn FileSystem>,
 }
 
 impl OverlayFs {
-    /// A changeable view of `lower`. `dev` is the device number its files show.
-    pub fn new(dev: u64, lower: &Arc<dyn FileSystem>, arena: &Arc<Arena>) -> Result<Arc<Self>> {
+    /// A changeable view of `lower`, which may be a directory or a single file. `dev` is the device number its files show.
+    pub fn new(dev: u64, lower: Arc<dyn FileSystem>, arena: &Arc<Arena>) -> Arc<Self> {
         let below = lower.root();
-        if below.file_type() != FileType::Directory {
-            return Err(Error::NotDirectory);
-        }
-        let tree = Tree::new(dev, OVERLAY_MAGIC, arena, None, FIRST_INO);
-        Ok(Arc::new(Self { root: tree.adopt(below, None) }))
+        let mut tree = Tree::new(dev, OVERLAY_MAGIC, arena, None, FIRST_INO);
+        tree.lower_dev = below.id().dev;
+        Arc::new(Self { root: Arc::new(tree).adopt(below, None), _lower: lower })
     }
 }
 

@@ -13,8 +13,9 @@ use super::OverlayFs;
 use crate::Error;
 use crate::fs::compare::{Op, Ours, Side, Theirs, any_op, arena, attr, compare};
 use crate::fs::memory::MemoryFs;
-use crate::fs::{Access, File, FileSystem, Inode, Mapping, NewNode, OpenHow, RenameFlags, SetAttr};
+use crate::fs::{Access, File, FileSystem, FileType, Inode, Mapping, NewNode, OpenHow, RenameFlags, SetAttr};
 use crate::io::{Dest, Source};
+use crate::mm::arena::Arena;
 
 const READ: OpenHow = OpenHow { access: Access::READ, truncate: false, nonblocking: false };
 const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
@@ -24,7 +25,7 @@ fn lower() -> Arc<dyn FileSystem> {
 }
 
 fn over(lower: &Arc<dyn FileSystem>) -> Arc<OverlayFs> {
-    OverlayFs::new(4, lower, &arena()).unwrap()
+    OverlayFs::new(4, lower.clone(), &arena())
 }
 
 fn put(dir: &Arc<dyn Inode>, name: &[u8], bytes: &[u8]) -> Arc<dyn Inode> {
@@ -194,4 +195,98 @@ fn a_rename_keeps_what_is_open() {
     }
     ours.apply(&Op::Rename(1, 0, 0)).unwrap();
     assert_eq!(ours.apply(&Op::Read(0, 99, 5)), Ok(alloc::vec![1 + 99 / 7]));
+}
+
+#[test]
+fn many_threads_change_names_at_once() {
+    let below = lower();
+    for dir in [b"a", b"b"] {
+        let dir = below.root().create(dir, NewNode::Directory, attr(0o755)).unwrap();
+        dir.create(b"a", NewNode::Directory, attr(0o755)).unwrap();
+        put(&dir, b"b", b"1");
+    }
+    let fs = over(&below);
+    std::thread::scope(|s| {
+        for seed in 1..5u64 {
+            let fs = &fs;
+            s.spawn(move || {
+                let mut ours = Ours::new(fs.root());
+                let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                for _ in 0..4000 {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    let (p, q, kind) = (random as usize % 12, (random >> 8) as usize % 12, (random >> 16) % 9);
+                    // What comes of it depends on the others.
+                    let _ = ours.apply(&match kind {
+                        0 => Op::Mkdir(p, 0o755),
+                        1 => Op::Create(p, 0o644),
+                        2 => Op::Unlink(p),
+                        3 => Op::Rmdir(p),
+                        4 => Op::Link(p, q),
+                        5 => Op::List(p),
+                        6 => Op::Open(0, p, true),
+                        7 => Op::Write(0, random % 9000, 100, 1),
+                        _ => Op::Rename(p, q, random as u32 >> 20 & 2),
+                    });
+                }
+            });
+        }
+    });
+    check_links(&fs.root());
+}
+
+/// The link count of every directory is that of its directories and its two own names.
+fn check_links(dir: &Arc<dyn Inode>) {
+    let mut directories = 0;
+    let mut names = Vec::new();
+    dir.read_dir(0, &mut |entry| {
+        names.push(entry.name.to_vec());
+        true
+    })
+    .unwrap();
+    for name in names {
+        let child = dir.lookup(&name).unwrap();
+        if child.file_type() == FileType::Directory {
+            directories += 1;
+            check_links(&child);
+        }
+    }
+    assert_eq!(dir.metadata().unwrap().nlink, directories + 2);
+}
+
+#[test]
+fn a_single_file_can_be_overlaid() {
+    struct Single(Arc<dyn Inode>);
+    impl FileSystem for Single {
+        fn root(&self) -> Arc<dyn Inode> {
+            self.0.clone()
+        }
+        fn type_name(&self) -> &'static str {
+            "single"
+        }
+    }
+    let below = lower();
+    let inode = put(&below.root(), b"f", b"hello");
+    let single: Arc<dyn FileSystem> = Arc::new(Single(inode.clone()));
+    let fs = over(&single);
+    write(&fs.root().open(&BOTH).unwrap(), b"J", 0).unwrap();
+    assert_eq!(read(&fs.root().open(&READ).unwrap()), b"Jello");
+    assert_eq!(read(&inode.open(&READ).unwrap()), b"hello");
+}
+
+#[test]
+fn a_file_too_large_to_copy_stays_as_it_is() {
+    let below = lower();
+    let inode = put(&below.root(), b"f", &alloc::vec![1; 2 << 20]);
+    let fs = OverlayFs::new(4, below.clone(), &Arena::part(60 << 20, 1 << 20));
+    let file = fs.root().lookup(b"f").unwrap().open(&BOTH).unwrap();
+    assert_eq!(write(&file, b"x", 0), Err(Error::NoSpace));
+    let mut bytes = [0; 4];
+    assert_eq!(file.read_at(&mut Dest::kernel(&mut bytes), 0), Ok(4));
+    assert_eq!(bytes, [1; 4]);
+    file.set_attr(&SetAttr { size: Some(8), ..SetAttr::default() }).unwrap();
+    assert_eq!(write(&file, b"x", 0), Ok(1));
+    assert_eq!(read(&file).len(), 8);
+    assert_eq!(inode.metadata().unwrap().size, 2 << 20);
 }
