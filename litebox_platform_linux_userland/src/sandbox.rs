@@ -94,6 +94,8 @@ pub(crate) struct Sandbox {
     pub(crate) supervisor_fs: u64,
     /// Host thread id of the first guest process, written by the host when it is cloned.
     pub(crate) first_tid: AtomicI32,
+    /// The North's kernel object.
+    pub(crate) kernel: AtomicPtr<()>,
     /// Guest calls are caught by seccomp, not by Syscall User Dispatch.
     pub(crate) by_seccomp: AtomicBool,
     /// wait(2) status of the guest, valid once `exit_announced`.
@@ -199,6 +201,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             aux: Vec::new(),
             supervisor_fs: crate::thread::read_fs(),
             first_tid: AtomicI32::new(0),
+            kernel: AtomicPtr::new(core::ptr::null_mut()),
             by_seccomp: AtomicBool::new(false),
             exit_status: AtomicI32::new(0),
             exit_announced: AtomicBool::new(false),

@@ -1,6 +1,7 @@
 //! Entropy, diagnostics, and what the host told this process at its start.
 
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 
 use litebox::platform::System;
 
@@ -104,5 +105,17 @@ impl System for LinuxHost {
     fn yield_now(&self) {
         // SAFETY: no arguments.
         let _ = unsafe { host_call!(nr::SCHED_YIELD) };
+    }
+    fn keep_kernel(&self, kernel: *const ()) {
+        crate::sandbox::sandbox().kernel.store(kernel.cast_mut(), Ordering::Release);
+    }
+
+    fn kept_kernel(&self) -> *const () {
+        try_sandbox().map_or(core::ptr::null(), |s| s.kernel.load(Ordering::Acquire))
+    }
+
+    fn announce_stop(&self) {
+        // Without a broker there is nobody who could wait for it.
+        let _ = crate::broker::simple(litebox::platform::broker_protocol::Op::Stopped, 0, &[], None);
     }
 }

@@ -37,7 +37,9 @@ pub struct FirstProgram {
 
 /// The kernel object of a new sandbox; made in the supervisor.
 pub fn kernel(config: KernelConfig) -> Arc<Kernel> {
-    Kernel::new(config, Vfs::new(Arc::new(EmptyRoot), MountFlags::RDONLY))
+    let kernel = Kernel::new(config, Vfs::new(Arc::new(EmptyRoot), MountFlags::RDONLY));
+    crate::outside::keep(&kernel);
+    kernel
 }
 
 /// Loads the first program into the calling process, which becomes the guest's first; never returns when that succeeds.
@@ -83,6 +85,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     let process = Process::new(spec);
     let thread = Thread::new(&process, pid, name);
     process.add_thread(&thread);
+    crate::outside::take_signals(kernel);
     let thread = leaked(thread);
     host().enter_first(&ThreadSpec {
         north: core::ptr::from_ref(thread).cast(),
@@ -125,6 +128,3 @@ fn root_context(vfs: &Vfs) -> FsContext {
 
 /// A watched host descriptor became ready.
 pub(crate) fn host_ready(_token: u64, _events: u16) {}
-
-/// The person outside sent a signal.
-pub(crate) fn outside_signal(_signal: i32) {}

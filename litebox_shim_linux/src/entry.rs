@@ -56,7 +56,7 @@ impl North for LinuxNorth {
     }
 
     fn outside_signal(&self, signal: i32) {
-        crate::boot::outside_signal(signal);
+        crate::outside::signal(signal);
     }
 }
 
@@ -69,6 +69,7 @@ impl Task<'_, '_> {
                 self.exit_thread();
             }
             self.run_pending_work();
+            self.process().pass_kick_on(self.thread);
         }
         self.finish_call();
         if self.waiter().interrupted() {

@@ -7,7 +7,11 @@ pub mod boot;
 mod dispatch;
 mod entry;
 pub mod loader;
+<<<<<<< ours
 pub mod proc;
+=======
+mod outside;
+>>>>>>> theirs
 pub mod syscalls;
 pub mod task;
 mod user;

@@ -373,4 +373,9 @@ impl System for MockHost {
     fn yield_now(&self) {
         core::hint::spin_loop();
     }
+    fn keep_kernel(&self, _kernel: *const ()) {}
+    fn kept_kernel(&self) -> *const () {
+        core::ptr::null()
+    }
+    fn announce_stop(&self) {}
 }

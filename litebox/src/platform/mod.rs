@@ -403,6 +403,12 @@ pub trait System {
     fn fatal(&self, reason: &str) -> !;
     /// Lets another thread run.
     fn yield_now(&self);
+    /// Keeps the North's kernel object, which every process of the sandbox can then find.
+    fn keep_kernel(&self, kernel: *const ());
+    /// The kernel object; null before one was kept.
+    fn kept_kernel(&self) -> *const ();
+    /// The guest stopped (job control): tells the person's shell. Returns when the person has it go on.
+    fn announce_stop(&self);
 }
 
 /// Everything a host is.

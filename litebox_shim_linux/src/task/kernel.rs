@@ -55,6 +55,8 @@ pub struct Kernel {
     pub file_locks: Arc<litebox::fs::LockTable>,
     /// Held while an epoll is added to an epoll, so that two such calls cannot close a loop together.
     pub epoll_topology: Mutex<()>,
+    /// Signals from outside that the first process has not been sent yet.
+    pub(crate) outside_signals: AtomicU64,
     processes: Mutex<BTreeMap<i32, Weak<Process>>>,
     next_id: AtomicI32,
     ids_wrapped: AtomicBool,
@@ -75,6 +77,7 @@ impl Kernel {
             futexes: crate::syscalls::futex::FutexTable::new(),
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
+            outside_signals: AtomicU64::new(0),
             processes: Mutex::new(BTreeMap::new()),
             next_id: AtomicI32::new(1),
             ids_wrapped: AtomicBool::new(false),

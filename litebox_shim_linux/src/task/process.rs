@@ -151,6 +151,16 @@ impl Process {
         let executing = self.executing.load(Ordering::Acquire);
         self.exiting() || executing != 0 && executing != thread.tid()
     }
+    /// A kick of the whole process reaches any of its threads, here `taker`: those that work is pending for hear of it from there.
+    pub(crate) fn pass_kick_on(&self, taker: &Thread) {
+        if self.thread_count() > 1 {
+            for thread in self.threads() {
+                if !core::ptr::eq(&raw const *thread, taker) {
+                    thread.kick_if_interrupted();
+                }
+            }
+        }
+    }
     /// Live threads, oldest first.
     pub fn threads(&self) -> Vec<Arc<Thread>> {
         self.threads.lock().iter().filter_map(Weak::upgrade).collect()

@@ -63,9 +63,19 @@ impl Thread {
     pub(crate) fn become_first(&self) {
         self.tid.store(self.process.pid, Ordering::Relaxed);
     }
+    /// As [`Thread::kick`], when work is pending for it.
+    pub(crate) fn kick_if_interrupted(&self) {
+        if self.waiter.interrupted() {
+            self.kick();
+        }
+    }
     /// Makes the thread look at its pending work soon, wherever it is: asleep in the kernel, in a blocking host call, or in guest code.
     pub fn interrupt(&self) {
         self.waiter.interrupt();
+        self.kick();
+    }
+    /// Makes the thread enter the kernel if it is in guest code or in a blocking host call.
+    fn kick(&self) {
         if self.host.mode.load(Ordering::SeqCst) != 0 {
             host().kick(&self.host);
         }

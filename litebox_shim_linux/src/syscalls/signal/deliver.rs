@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use litebox::Error;
 use litebox::mm::FaultClass;
+use litebox::platform::host;
 use litebox::platform::north::{Fault, FaultKind};
 
 use super::set::{SI_KERNEL, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
@@ -131,11 +132,15 @@ impl Task<'_, '_> {
                 DefaultAction::Ignore => {}
                 DefaultAction::Terminate => self.exit_group_with(info.signal),
                 DefaultAction::Stop => {
-                    self.process().signals.stopped.store(true, Ordering::SeqCst);
+                    let already = self.process().signals.stopped.swap(true, Ordering::SeqCst);
                     for thread in self.process().threads() {
                         if !Arc::ptr_eq(&thread, self.thread) {
                             thread.interrupt();
                         }
+                    }
+                    if !already && self.process().parent.load(Ordering::Relaxed) == 0 {
+                        // Its parent is the person's shell.
+                        host().announce_stop();
                     }
                 }
             },

@@ -1,0 +1,60 @@
+//! What the supervisor hears from outside of the sandbox: signals for the guest.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use litebox::platform::host;
+
+use crate::Kernel;
+use crate::syscalls::signal::set::{MAX_SIGNAL, SI_USER, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH};
+use crate::syscalls::signal::{SigSet, SignalInfo};
+
+const FIRST_PID: i32 = 1;
+/// What a terminal sends to all processes of the foreground group.
+const FROM_TERMINAL: SigSet = SigSet::of(SIGINT)
+    .union(SigSet::of(SIGQUIT))
+    .union(SigSet::of(SIGTSTP))
+    .union(SigSet::of(SIGWINCH))
+    .union(SigSet::of(SIGHUP));
+
+/// Makes the kernel object findable for the supervisor; from then on it lives as long as the sandbox.
+pub(crate) fn keep(kernel: &Arc<Kernel>) {
+    host().keep_kernel(Arc::into_raw(kernel.clone()).cast());
+}
+
+/// The kernel object of the sandbox, once there is one.
+pub(crate) fn kernel() -> Option<&'static Kernel> {
+    // SAFETY: null, or the reference that `keep` never gives back.
+    unsafe { host().kept_kernel().cast::<Kernel>().as_ref() }
+}
+
+/// The person outside sent a signal.
+pub(crate) fn signal(signal: i32) {
+    if !(1..=MAX_SIGNAL).contains(&signal) {
+        return;
+    }
+    if let Some(kernel) = kernel() {
+        let bit = SigSet::of(signal).0;
+        kernel.outside_signals.fetch_or(bit, Ordering::SeqCst);
+        take_signals(kernel);
+    }
+}
+
+/// Sends what came from outside to the first process; called again when that process can take it.
+pub(crate) fn take_signals(kernel: &Kernel) {
+    let Some(first) = kernel.process(FIRST_PID).filter(|p| p.thread_count() > 0) else { return };
+    let mut waiting = SigSet(kernel.outside_signals.swap(0, Ordering::SeqCst));
+    while let Some(signal) = waiting.first() {
+        waiting = waiting.without(SigSet::of(signal));
+        // As from a process that cannot be seen from here.
+        let info = SignalInfo::sent(signal, SI_USER, 0, 0);
+        let group = first.group.load(Ordering::Relaxed);
+        for process in kernel.processes() {
+            let grouped = FROM_TERMINAL.has(signal) && process.group.load(Ordering::Relaxed) == group;
+            if process.pid == FIRST_PID || grouped {
+                // Refused only for a full real-time queue; then it is lost, as on Linux.
+                let _ = process.send_signal(info);
+            }
+        }
+    }
+}
