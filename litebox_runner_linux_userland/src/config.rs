@@ -1,9 +1,10 @@
 //! What the broker tells the supervisor: fixed numbers, then strings with their lengths.
 
 use litebox_platform_linux_userland::interception::Interception;
+use litebox_shim_linux::boot::{MountSpec, Source, View};
 
 /// Everything the supervisor needs to know.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Config {
     /// Bytes that files in memory and shared mappings may take.
     pub arena_size: u64,
@@ -13,12 +14,24 @@ pub struct Config {
     pub uid: u64,
     /// Its group.
     pub gid: u64,
-    /// Path of the program as it was asked for.
+    /// `--memory`; 0: no limit.
+    pub memory: u64,
+    /// The boundary's tests want the address of the gadget.
+    pub test_hostile: u64,
+    /// `F_GETFL` of descriptors 0, 1 and 2, plus one; 0: closed.
+    pub streams: [u64; 3],
+    /// The program as it was asked for.
     pub path: Vec<u8>,
+    /// `uname -n`.
+    pub hostname: Vec<u8>,
     /// Its arguments.
     pub argv: Vec<Vec<u8>>,
     /// Its environment, `K=V`.
     pub envp: Vec<Vec<u8>>,
+    /// Where programs are looked for.
+    pub search: Vec<Vec<u8>>,
+    /// What it sees.
+    pub view: View,
 }
 
 /// The number of an interception backend in the configuration.
@@ -39,58 +52,146 @@ pub fn interception_of(number: u64) -> Interception {
     }
 }
 
+/// Kind and number of a source.
+fn source_numbers(source: Source) -> [u64; 2] {
+    match source {
+        Source::Grant(n) => [0, n.into()],
+        Source::CopyOnWrite(n) => [1, n.into()],
+        Source::Memory(permissions) => [2, permissions.into()],
+        Source::Dev => [3, 0],
+        Source::Proc => [4, 0],
+        Source::Sys => [5, 0],
+    }
+}
+
+fn source_of([kind, number]: [u64; 2]) -> Option<Source> {
+    let number = u32::try_from(number).ok()?;
+    Some(match kind {
+        0 => Source::Grant(number),
+        1 => Source::CopyOnWrite(number),
+        2 => Source::Memory(number),
+        3 => Source::Dev,
+        4 => Source::Proc,
+        5 => Source::Sys,
+        _ => return None,
+    })
+}
+
+/// Numbers and strings, one after the other.
+#[derive(Default)]
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn number(&mut self, n: u64) {
+        self.0.extend_from_slice(&n.to_le_bytes());
+    }
+    fn numbers(&mut self, list: &[u64]) {
+        for n in list {
+            self.number(*n);
+        }
+    }
+    fn string(&mut self, s: &[u8]) {
+        self.number(s.len() as u64);
+        self.0.extend_from_slice(s);
+    }
+    fn list<T>(&mut self, list: &[T], mut one: impl FnMut(&mut Self, &T)) {
+        self.number(list.len() as u64);
+        for item in list {
+            one(self, item);
+        }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn number(&mut self) -> Option<u64> {
+        let (head, tail) = self.0.split_first_chunk::<8>()?;
+        self.0 = tail;
+        Some(u64::from_le_bytes(*head))
+    }
+    fn number32(&mut self) -> Option<u32> {
+        self.number().and_then(|n| u32::try_from(n).ok())
+    }
+    fn string(&mut self) -> Option<Vec<u8>> {
+        let len = usize::try_from(self.number()?).ok()?;
+        let (head, tail) = self.0.split_at_checked(len)?;
+        self.0 = tail;
+        Some(head.to_vec())
+    }
+    fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = self.number()?;
+        (0..count).map(|_| one(self)).collect()
+    }
+    fn source(&mut self) -> Option<Source> {
+        source_of([self.number()?, self.number()?])
+    }
+}
+
 impl Config {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let number = |out: &mut Vec<u8>, n: u64| out.extend_from_slice(&n.to_le_bytes());
-        for n in [self.arena_size, self.interception, self.uid, self.gid] {
-            number(&mut out, n);
+        let mut out = Writer::default();
+        out.numbers(&[self.arena_size, self.interception, self.uid, self.gid, self.memory, self.test_hostile]);
+        out.numbers(&self.streams);
+        out.string(&self.path);
+        out.string(&self.hostname);
+        for list in [&self.argv, &self.envp, &self.search] {
+            out.list(list, |out, s| out.string(s));
         }
-        let strings = |out: &mut Vec<u8>, list: &[Vec<u8>]| {
-            number(out, list.len() as u64);
-            for s in list {
-                number(out, s.len() as u64);
-                out.extend_from_slice(s);
-            }
-        };
-        strings(&mut out, std::slice::from_ref(&self.path));
-        strings(&mut out, &self.argv);
-        strings(&mut out, &self.envp);
-        out
+        let view = &self.view;
+        out.numbers(&source_numbers(view.root));
+        out.list(&view.links, |out, (name, target)| {
+            out.string(name);
+            out.string(target);
+        });
+        out.list(&view.directories, |out, (path, permissions)| {
+            out.string(path);
+            out.number((*permissions).into());
+        });
+        out.list(&view.mounts, |out, spec| {
+            out.string(&spec.at);
+            out.numbers(&source_numbers(spec.source));
+            out.number(spec.read_only.into());
+        });
+        out.string(&view.workdir);
+        out.numbers(&[view.owner.0.into(), view.owner.1.into()]);
+        out.0
     }
 
     /// From bytes; `None` when they are no configuration.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes;
-        let [arena_size, interception, uid, gid] = [(); 4].map(|()| number(&mut rest));
-        let path = strings(&mut rest)?.pop()?;
-        let argv = strings(&mut rest)?;
-        let envp = strings(&mut rest)?;
-        Some(Self { arena_size: arena_size?, interception: interception?, uid: uid?, gid: gid?, path, argv, envp })
+        let mut r = Reader(bytes);
+        Some(Self {
+            arena_size: r.number()?,
+            interception: r.number()?,
+            uid: r.number()?,
+            gid: r.number()?,
+            memory: r.number()?,
+            test_hostile: r.number()?,
+            streams: [r.number()?, r.number()?, r.number()?],
+            path: r.string()?,
+            hostname: r.string()?,
+            argv: r.list(Reader::string)?,
+            envp: r.list(Reader::string)?,
+            search: r.list(Reader::string)?,
+            view: View {
+                root: r.source()?,
+                links: r.list(|r| Some((r.string()?, r.string()?)))?,
+                directories: r.list(|r| Some((r.string()?, r.number32()?)))?,
+                mounts: r
+                    .list(|r| Some(MountSpec { at: r.string()?, source: r.source()?, read_only: r.number()? == 1 }))?,
+                workdir: r.string()?,
+                owner: (r.number32()?, r.number32()?),
+            },
+        })
     }
-}
-
-fn number(rest: &mut &[u8]) -> Option<u64> {
-    let (head, tail) = rest.split_first_chunk::<8>()?;
-    *rest = tail;
-    Some(u64::from_le_bytes(*head))
-}
-
-fn strings(rest: &mut &[u8]) -> Option<Vec<Vec<u8>>> {
-    let count = number(rest)?;
-    let mut list = Vec::new();
-    for _ in 0..count {
-        let len = usize::try_from(number(rest)?).ok()?;
-        let (head, tail) = rest.split_at_checked(len)?;
-        list.push(head.to_vec());
-        *rest = tail;
-    }
-    Some(list)
 }
 
 #[cfg(test)]
 mod tests {
+    use litebox_shim_linux::boot::{MountSpec, Source, View};
+
     use super::Config;
 
     #[test]
@@ -100,14 +201,27 @@ mod tests {
             interception: 2,
             uid: 1000,
             gid: 100,
+            memory: 1 << 27,
+            test_hostile: 0,
+            streams: [1, 0, 0o2002],
             path: b"/bin/true".to_vec(),
+            hostname: b"box".to_vec(),
             argv: vec![b"true".to_vec(), Vec::new()],
             envp: vec![b"A=b".to_vec()],
+            search: vec![b"/bin".to_vec()],
+            view: View {
+                root: Source::CopyOnWrite(3),
+                links: vec![(b"/bin".to_vec(), b"usr/bin".to_vec())],
+                directories: vec![(b"/home".to_vec(), 0o755)],
+                mounts: vec![MountSpec { at: b"/tmp".to_vec(), source: Source::Memory(0o1777), read_only: true }],
+                workdir: b"/".to_vec(),
+                owner: (7, 8),
+            },
         };
         let bytes = config.encode();
-        assert_eq!(Config::decode(&bytes), Some(config));
         for len in 0..bytes.len() {
             assert_eq!(Config::decode(&bytes[..len]), None);
         }
+        assert_eq!(Config::decode(&bytes), Some(config));
     }
 }

@@ -6,6 +6,8 @@
 mod config;
 mod run;
 mod sandbox;
+mod streams;
+mod view;
 
 use std::alloc::System;
 use std::process::ExitCode;

@@ -1,10 +1,8 @@
 //! `litebox run`: the broker's side.
 
-use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
+use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -12,10 +10,9 @@ use litebox_broker::Launch;
 use litebox_platform_linux_userland::interception::Interception;
 
 use crate::config::{Config, interception_number};
-use crate::{SANDBOX_ARGUMENT, STATUS_OURS};
+use crate::view::{self, Wanted};
+use crate::{SANDBOX_ARGUMENT, STATUS_OURS, streams};
 
-const STATUS_NOT_EXECUTABLE: u8 = 126;
-const STATUS_NOT_FOUND: u8 = 127;
 /// Bytes that files in memory may take; only what is used costs memory.
 const ARENA_SIZE: u64 = 4 << 30;
 /// The signal by which threads are made to look at their pending work.
@@ -33,24 +30,92 @@ enum Backend {
     Seccomp,
 }
 
+/// How far the sandbox reaches.
+#[derive(Clone, Copy, ValueEnum)]
+enum Net {
+    /// Nowhere: not even the host's loopback.
+    None,
+}
+
 /// Options of `litebox run`.
 #[derive(Args)]
 pub struct Options {
+    /// Give the sandbox a directory or file of the host: read-only, to be changed (the default), or copy-on-write.
+    #[arg(short, long, value_name = "SRC[:DST][:ro|rw|cow]")]
+    volume: Vec<OsString>,
+    /// Mount an empty file system in memory.
+    #[arg(long, value_name = "DST")]
+    tmpfs: Vec<PathBuf>,
+    /// Show nothing of the host but this directory, copy-on-write, as /.
+    #[arg(long, value_name = "DIR")]
+    rootfs: Option<PathBuf>,
     /// Set an environment variable; without a value, pass on the caller's.
     #[arg(short, long, value_name = "K[=V]")]
     env: Vec<OsString>,
+    /// Start in this directory of the sandbox.
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// Run as this user and group, by number.
+    #[arg(short, long, value_name = "UID[:GID]", value_parser = parse_user)]
+    user: Option<(u32, Option<u32>)>,
+    /// What `uname -n` says.
+    #[arg(long, value_name = "NAME", default_value = "litebox", value_parser = parse_hostname)]
+    hostname: String,
     /// End the sandbox after this time: 300ms, 5s, 2m, 1h; a plain number is seconds.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
+    /// End the sandbox when it uses more memory: 512M, 2G; a plain number is bytes.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+    /// The network it sees.
+    #[arg(long, value_name = "NET", value_enum, default_value = "none")]
+    net: Net,
     /// How the guest's system calls are caught.
     #[arg(long, value_name = "WAY", value_enum, default_value = "auto")]
     interception_backend: Backend,
     /// Do as if the host had no namespaces.
     #[arg(long, hide = true)]
     test_no_namespaces: bool,
+    /// Tell the guest where the host-call gadget is.
+    #[arg(long, hide = true)]
+    test_hostile: bool,
     /// The program and its arguments.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
+}
+
+fn parse_user(text: &str) -> Result<(u32, Option<u32>), String> {
+    let number = |t: &str| t.parse::<u32>().ok().filter(|n| *n != u32::MAX);
+    let (uid, gid) = match text.split_once(':') {
+        Some((uid, gid)) => (number(uid), Some(number(gid))),
+        None => (number(text), None),
+    };
+    match (uid, gid) {
+        (Some(uid), None) => Ok((uid, None)),
+        (Some(uid), Some(Some(gid))) => Ok((uid, Some(gid))),
+        _ => Err("not numbers such as 1000 or 1000:1000".into()),
+    }
+}
+
+fn parse_hostname(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 64 { Err("must have 1 to 64 bytes".into()) } else { Ok(text.into()) }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || "not a size such as 512M or 2G".to_string();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim_end_matches(['B', 'b']).trim_end_matches('i') {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        "t" | "T" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let bytes = number.checked_mul(1 << shift).ok_or_else(wrong)?;
+    if bytes < 16 << 20 { Err("less than 16M is too little to start anything".into()) } else { Ok(bytes) }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -82,63 +147,63 @@ pub fn run(options: &Options) -> u8 {
 }
 
 fn launch(options: &Options) -> Result<Launch, Refusal> {
+    let ours = |line: String| (line, STATUS_OURS);
     let [program, ..] = options.command.as_slice() else {
         return Err(("no program given".into(), STATUS_OURS));
     };
-    let path = find_program(program)?;
-    let file = open_program(&path)?;
-    let interception = match options.interception_backend {
-        Backend::Auto => Interception::Auto,
-        Backend::Sud => Interception::Sud,
-        Backend::Seccomp => Interception::Seccomp,
+    let (uid, gid) = match options.user {
+        Some((uid, gid)) => (uid, gid.unwrap_or(uid)),
+        None => (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
     };
+    let Net::None = options.net;
+    let volumes = options.volume.iter().map(|v| view::parse_volume(v)).collect::<Result<_, _>>().map_err(ours)?;
+    let tmpfs =
+        options.tmpfs.iter().map(|t| view::destination("--tmpfs", t)).collect::<Result<_, _>>().map_err(ours)?;
+    let wanted =
+        Wanted { volumes, tmpfs, rootfs: options.rootfs.clone(), workdir: options.workdir.clone(), owner: (uid, gid) };
+    let (view, grants) = view::make(&wanted).map_err(ours)?;
+    let envp = environment(&options.env)?;
     let config = Config {
         arena_size: ARENA_SIZE,
-        interception: interception_number(interception),
-        uid: u64::from(rustix::process::geteuid().as_raw()),
-        gid: u64::from(rustix::process::getegid().as_raw()),
-        path: path.into_os_string().into_vec(),
+        interception: interception_number(match options.interception_backend {
+            Backend::Auto => Interception::Auto,
+            Backend::Sud => Interception::Sud,
+            Backend::Seccomp => Interception::Seccomp,
+        }),
+        uid: uid.into(),
+        gid: gid.into(),
+        memory: options.memory.unwrap_or(0),
+        test_hostile: options.test_hostile.into(),
+        streams: streams::flags(),
+        path: program.as_bytes().to_vec(),
+        hostname: options.hostname.as_bytes().to_vec(),
         argv: options.command.iter().map(|a| a.as_bytes().to_vec()).collect(),
-        envp: environment(&options.env)?,
+        search: search_path(&envp),
+        envp,
+        view,
     };
     let arguments = ["litebox", SANDBOX_ARGUMENT].map(|a| CString::new(a).unwrap_or_default()).to_vec();
     let mut launch = Launch::new(arguments);
     launch.config = config.encode();
-    launch.extra = vec![file.into()];
+    launch.grants = grants;
     launch.timeout = options.timeout;
+    launch.memory = options.memory;
     launch.no_namespaces = options.test_no_namespaces;
     launch.kick_signal = KICK_SIGNAL;
     Ok(launch)
 }
 
-fn find_program(program: &OsStr) -> Result<PathBuf, Refusal> {
-    let missing = || (format!("{}: no such program", program.to_string_lossy()), STATUS_NOT_FOUND);
-    if program.as_bytes().contains(&b'/') {
-        return Ok(PathBuf::from(program));
-    }
-    std::env::split_paths(SEARCH_PATH).map(|dir| dir.join(program)).find(|p| p.is_file()).ok_or_else(missing)
-}
-
-fn open_program(path: &Path) -> Result<File, Refusal> {
-    let shown = path.display();
-    let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::PermissionDenied => (format!("{shown}: permission denied"), STATUS_NOT_EXECUTABLE),
-        _ => (format!("{shown}: no such program"), STATUS_NOT_FOUND),
-    })?;
-    if meta.is_dir() {
-        return Err((format!("{shown}: is a directory"), STATUS_NOT_EXECUTABLE));
-    }
-    if !meta.is_file() || meta.permissions().mode() & 0o111 == 0 {
-        return Err((format!("{shown}: not executable"), STATUS_NOT_EXECUTABLE));
-    }
-    File::open(path).map_err(|e| (format!("{shown}: {e}"), STATUS_NOT_EXECUTABLE))
+/// Where programs are looked for: PATH as the guest has it.
+fn search_path(envp: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let path = envp.iter().find_map(|item| item.strip_prefix(b"PATH=")).unwrap_or(SEARCH_PATH.as_bytes());
+    path.split(|&b| b == b':').map(|dir| if dir.is_empty() { b".".to_vec() } else { dir.to_vec() }).collect()
 }
 
 /// The guest's environment: PATH, HOME, TERM, LANG, and what the person names.
 fn environment(given: &[OsString]) -> Result<Vec<Vec<u8>>, Refusal> {
     let mut all: Vec<(Vec<u8>, Vec<u8>)> = vec![
         (b"PATH".to_vec(), SEARCH_PATH.into()),
-        (b"HOME".to_vec(), b"/".to_vec()),
+        (b"HOME".to_vec(), view::HOME.into()),
         (b"TERM".to_vec(), std::env::var_os("TERM").unwrap_or_else(|| "dumb".into()).into_vec()),
         (b"LANG".to_vec(), std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into()).into_vec()),
     ];

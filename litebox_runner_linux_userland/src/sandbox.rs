@@ -7,7 +7,7 @@ use std::sync::Arc;
 use litebox::Error;
 use litebox::platform::broker_protocol::start_fd;
 use litebox::platform::host;
-use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
+use litebox_platform_linux_userland::{FirstProcess, Settings, call, start, supervise};
 use litebox_shim_linux::boot::{self, FirstProgram};
 use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig};
@@ -33,17 +33,45 @@ pub fn run() -> ! {
     }
     // Everything the kernel keeps is made from here on, on the shared heap.
     let program = FirstProgram {
-        file: start_fd::FIRST_EXTRA,
         arguments: Arguments { argv: config.argv.clone(), envp: config.envp.clone(), path: config.path.clone() },
+        search: config.search.clone(),
         uid: config.uid as u32,
         gid: config.gid as u32,
+        streams: config.streams.map(|flags| flags.checked_sub(1).map(|flags| flags as u32)),
+        workdir: config.view.workdir.clone(),
     };
-    supervise(&First {
-        kernel: boot::kernel(KernelConfig { hostname: "litebox".into(), ..KernelConfig::default() }),
-        program,
-    })
+    let kernel_config = KernelConfig {
+        hostname: String::from_utf8_lossy(&config.hostname).into_owned(),
+        memory_limit: (config.memory != 0).then_some(config.memory),
+        test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
+        ..KernelConfig::default()
+    };
+    let kernel = match boot::kernel(kernel_config, &config.view) {
+        Ok(kernel) => kernel,
+        Err((what, path, error)) => supervise(&Refused(format!("{what} {path}: {}", text_of(error)))),
+    };
+    if let Err(error) = boot::check_workdir(&kernel, &program.workdir) {
+        let shown = String::from_utf8_lossy(&program.workdir);
+        supervise(&Refused(format!("--workdir {shown}: {}", text_of(error))));
+    }
+    supervise(&First { kernel, program })
 }
 
+/// An error in words.
+fn text_of(error: Error) -> &'static str {
+    match error {
+        Error::NotFound => "no such file or directory",
+        Error::NotDirectory => "not a directory",
+        Error::Access | Error::NotPermitted => "permission denied",
+        Error::ReadOnly => "the file system is read-only",
+        Error::NameTooLong => "the path is too long",
+        Error::Loop => "too many symbolic links",
+        Error::NoMemory | Error::NoSpace => "not enough memory",
+        _ => "the host refuses it",
+    }
+}
+
+/// Says why, and ends the sandbox as `docker run` ends when it cannot start.
 fn refuse(line: &str) -> ! {
     eprintln!("litebox: {line}");
     std::process::exit(i32::from(STATUS_OURS))
@@ -57,6 +85,16 @@ fn read_config() -> Option<Config> {
     Config::decode(&bytes)
 }
 
+/// What cannot be started: its only process says why.
+struct Refused(String);
+
+impl FirstProcess for Refused {
+    fn run(&self) -> ! {
+        host().report(&self.0);
+        host().exit_process(i32::from(STATUS_OURS) << 8)
+    }
+}
+
 struct First {
     kernel: Arc<Kernel>,
     program: FirstProgram,
@@ -67,12 +105,13 @@ impl FirstProcess for First {
         let Err(error) = boot::run_first(&self.kernel, &self.program);
         let name = String::from_utf8_lossy(&self.program.arguments.path);
         let (why, status) = match error {
-            Error::NotFound => ("its interpreter is not in the sandbox", STATUS_NOT_FOUND),
+            Error::NotFound | Error::NotDirectory => ("no such program", STATUS_NOT_FOUND),
+            Error::Access | Error::NotPermitted => ("not an executable file", STATUS_NOT_EXECUTABLE),
             Error::TooBig => ("the arguments and environment are too long", STATUS_NOT_EXECUTABLE),
             Error::NoMemory => ("not enough memory", STATUS_NOT_EXECUTABLE),
             Error::NotExecutable => ("the file is no program for this machine", STATUS_NOT_EXECUTABLE),
             Error::BadLibrary => ("its interpreter is no program for this machine", STATUS_NOT_EXECUTABLE),
-            _ => ("it cannot be loaded", STATUS_NOT_EXECUTABLE),
+            other => (text_of(other), STATUS_NOT_EXECUTABLE),
         };
         host().report(&format!("cannot run {name}: {why}"));
         host().exit_process(status << 8)

@@ -7,11 +7,8 @@ pub mod boot;
 mod dispatch;
 mod entry;
 pub mod loader;
-<<<<<<< ours
-pub mod proc;
-=======
 mod outside;
->>>>>>> theirs
+pub mod proc;
 pub mod syscalls;
 pub mod task;
 mod user;

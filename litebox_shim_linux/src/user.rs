@@ -1,7 +1,11 @@
 //! Fixed-size values in guest memory. Every value is read once.
 
+use alloc::vec::Vec;
+
 use litebox::platform::host;
 use litebox::{Error, Result};
+
+const PAGE: usize = 4096;
 
 /// Reads `N` bytes at a guest address.
 pub(crate) fn read_bytes<const N: usize>(addr: u64) -> Result<[u8; N]> {
@@ -48,4 +52,30 @@ pub(crate) fn word<const N: usize>(raw: &[u8], at: usize) -> [u8; N] {
         out.copy_from_slice(part);
     }
     out
+}
+
+/// A string at a guest address, without its zero. With its zero longer than `most`: `too_long`.
+pub(crate) fn read_string(addr: u64, most: usize, too_long: Error) -> Result<Vec<u8>> {
+    let mut at = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    let mut string = Vec::new();
+    let mut piece = [0u8; PAGE];
+    loop {
+        // Never over a page's end: the next page may be none, and the string may end before it.
+        let len = (PAGE - at % PAGE).min(256.max(string.len())).min(PAGE);
+        // SAFETY: `len` is at most the piece's length.
+        let n = unsafe { host().copy_from_user(piece.as_mut_ptr(), at, len) };
+        let got = piece.get(..n).unwrap_or_default();
+        if let Some(end) = got.iter().position(|b| *b == 0) {
+            string.extend_from_slice(got.get(..end).unwrap_or_default());
+            return if string.len() < most { Ok(string) } else { Err(too_long) };
+        }
+        string.extend_from_slice(got);
+        if string.len() >= most {
+            return Err(too_long);
+        }
+        if n < len {
+            return Err(Error::Fault);
+        }
+        at = at.checked_add(n).ok_or(Error::Fault)?;
+    }
 }

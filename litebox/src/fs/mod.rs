@@ -28,7 +28,7 @@ pub use open_file::{OpenFile, StatusFlags};
 pub use root::EmptyRoot;
 pub use vfs::{
     Dentry, FsContext, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX, PathFile, Reach, Vfs,
-    WalkFlags, owner_change, permissions_change, times_change,
+    WalkFlags, check_permission, owner_change, permissions_change, times_change,
 };
 
 use alloc::sync::Arc;

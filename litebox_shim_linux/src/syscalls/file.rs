@@ -2,11 +2,20 @@
 //!
 //! Here is what they share: from a descriptor to an open file, who may use it, and where bytes come from.
 
+mod attributes;
 mod descriptors;
+mod directory;
 mod fcntl;
 mod io;
+mod ioctl;
 mod locks;
 mod memfd;
+mod names;
+mod open;
+mod place;
+mod stat;
+mod sync;
+mod xattr;
 
 use alloc::sync::Arc;
 
@@ -17,7 +26,6 @@ pub(crate) use io::Vectors;
 
 use crate::Task;
 
-#[expect(dead_code, reason = "for the calls with paths")]
 /// `dirfd` that stands for the working directory.
 pub(crate) const AT_FDCWD: i32 = -100;
 /// The most one read or write moves (Linux's MAX_RW_COUNT).

@@ -22,8 +22,8 @@ pub struct KernelConfig {
     pub strace: Option<i32>,
     /// Print the figures at the end (`--stats`).
     pub stats: bool,
-    /// Put the gadget's address into the auxiliary vector (tests of the boundary only).
-    pub test_hostile: bool,
+    /// What the auxiliary vector says under the key of the boundary's tests: the address of the host-call gadget. `None` but in those tests.
+    pub test_hostile: Option<u64>,
 }
 
 /// Counters that `--stats` prints. Relaxed: they are figures, not decisions.
@@ -45,6 +45,8 @@ pub struct Kernel {
     pub boot: Instant,
     /// Random, another in each sandbox (/proc/sys/kernel/random/boot_id).
     pub boot_id: [u8; 16],
+    /// Pages of files in memory and of shared mappings.
+    pub arena: Arc<litebox::mm::arena::Arena>,
     /// File systems and mounts.
     pub vfs: litebox::fs::Vfs,
     /// `uname -n`.
@@ -64,7 +66,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// A kernel with the given file systems and no process.
-    pub fn new(config: KernelConfig, vfs: litebox::fs::Vfs) -> Arc<Self> {
+    pub fn new(config: KernelConfig, arena: Arc<litebox::mm::arena::Arena>, vfs: litebox::fs::Vfs) -> Arc<Self> {
         let mut boot_id = [0u8; 16];
         host().random(&mut boot_id);
         Arc::new(Self {
@@ -73,6 +75,7 @@ impl Kernel {
             config,
             stats: Stats::default(),
             boot: host().instant(),
+            arena,
             vfs,
             futexes: crate::syscalls::futex::FutexTable::new(),
             file_locks: Arc::default(),

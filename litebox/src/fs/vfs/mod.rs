@@ -31,6 +31,7 @@ pub use attributes::{NewTime, owner_change, permissions_change, times_change};
 pub use dentry::Dentry;
 pub use mount::{Mount, MountFlags};
 pub use open::{OpenRequest, PathFile};
+pub use permission::check as check_permission;
 
 use super::{Access, Creds, DirEntry, FileSystem, FileType, Inode, Location, Metadata};
 

@@ -11,7 +11,7 @@ const GROUP_EXEC: u32 = 0o010;
 const ANY_EXEC: u32 = 0o111;
 
 /// Whether `creds` may use an inode in this way; `Access` when not.
-pub(super) fn check(metadata: &Metadata, creds: &Creds<'_>, access: Access) -> Result<()> {
+pub fn check(metadata: &Metadata, creds: &Creds<'_>, access: Access) -> Result<()> {
     let wanted = u32::from(access.bits());
     if creds.privileged() {
         // Executing a file needs at least one x bit even then.

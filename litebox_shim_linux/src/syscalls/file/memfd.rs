@@ -5,7 +5,7 @@ use litebox::fs::{Access, NewAttr, Seals, StatusFlags};
 use litebox::{Error, Result};
 
 use crate::Task;
-use crate::syscalls::process::exec::read_string;
+use crate::user::read_string;
 
 /// The longest name, with its zero: what is left of a file name behind `memfd:`.
 const LONGEST_NAME: usize = 250;

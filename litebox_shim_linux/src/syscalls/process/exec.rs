@@ -12,7 +12,7 @@ use litebox::{Error, Result};
 use crate::Task;
 use crate::loader::{self, Arguments, AuxIds, Loaded, Prepared};
 use crate::syscalls::signal::set::SIGSEGV;
-use crate::user::read_u64;
+use crate::user::{read_string, read_u64};
 
 const AT_FDCWD: i32 = -100;
 const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
@@ -23,7 +23,6 @@ const AT_EXECVE_CHECK: i32 = 0x1_0000;
 const STRING_MAX: usize = 128 << 10;
 /// Longest path, with its zero.
 const PATH_MAX: usize = 4096;
-const PAGE: usize = 4096;
 /// How often threads that have to leave are told again.
 const REMIND: Duration = Duration::from_millis(20);
 
@@ -236,32 +235,6 @@ fn reset_fp(state: &mut [u8]) {
     }
     if let Some(part) = state.get_mut(24..28) {
         part.copy_from_slice(&MXCSR.to_le_bytes());
-    }
-}
-
-/// A string at a guest address, without its zero. With its zero longer than `most`: `too_long`.
-pub(crate) fn read_string(addr: u64, most: usize, too_long: Error) -> Result<Vec<u8>> {
-    let mut at = usize::try_from(addr).map_err(|_| Error::Fault)?;
-    let mut string = Vec::new();
-    let mut piece = [0u8; PAGE];
-    loop {
-        // Never over a page's end: the next page may be none, and the string may end before it.
-        let len = (PAGE - at % PAGE).min(256.max(string.len())).min(PAGE);
-        // SAFETY: `len` is at most the piece's length.
-        let n = unsafe { host().copy_from_user(piece.as_mut_ptr(), at, len) };
-        let got = piece.get(..n).unwrap_or_default();
-        if let Some(end) = got.iter().position(|b| *b == 0) {
-            string.extend_from_slice(got.get(..end).unwrap_or_default());
-            return if string.len() < most { Ok(string) } else { Err(too_long) };
-        }
-        string.extend_from_slice(got);
-        if string.len() >= most {
-            return Err(too_long);
-        }
-        if n < len {
-            return Err(Error::Fault);
-        }
-        at = at.checked_add(n).ok_or(Error::Fault)?;
     }
 }
 

@@ -1,0 +1,196 @@
+//! The kernel object of a new sandbox, its first process, and what the supervisor is told.
+
+mod view;
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicU32;
+
+use litebox::fs::host::HostFile;
+use litebox::fs::{
+    Access, Creds, FdTable, File, FileSystem, FsContext, Location, MountFlags, OpenFile, Origin, StatusFlags, Vfs,
+    WalkFlags,
+};
+use litebox::mm::arena::Arena;
+use litebox::platform::{HostFd, ThreadSpec, host};
+use litebox::sync::RwLock;
+use litebox::{Error, Result};
+
+use crate::loader::{self, Arguments};
+use crate::proc::ProcFs;
+use crate::proc::sys::SysFs;
+use crate::syscalls::mm::MemoryMap;
+use crate::task::{Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
+
+pub use view::{Failure, MountSpec, Source, View};
+
+/// RLIMIT_STACK of the first process, in bytes.
+const STACK_LIMIT: u64 = 8 << 20;
+/// RLIMIT_NOFILE of the first process.
+const MOST_DESCRIPTORS: u64 = 1024;
+/// umask of the first process.
+const UMASK: u32 = 0o022;
+
+/// What the first process runs.
+#[derive(Clone, Debug, Default)]
+pub struct FirstProgram {
+    /// Its arguments and environment; a path without a slash is looked for in `search`.
+    pub arguments: Arguments,
+    /// Directories where programs are looked for.
+    pub search: Vec<Vec<u8>>,
+    /// Who it runs as.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// How the host opened descriptors 0, 1 and 2 (`F_GETFL`); `None`: it is closed.
+    pub streams: [Option<u32>; 3],
+    /// Where it starts.
+    pub workdir: Vec<u8>,
+}
+
+/// The kernel object of a new sandbox, with everything mounted; made in the supervisor.
+pub fn kernel(config: KernelConfig, view: &View) -> Result<Arc<Kernel>, Failure> {
+    let arena = Arena::new();
+    let mut maker = view::Maker::new(&arena);
+    let root = maker.make(view.root).map_err(|e| ("cannot mount at", "/".into(), e))?;
+    let kernel = Kernel::new(config, arena.clone(), Vfs::new(root, MountFlags::RELATIME));
+    let vfs = &kernel.vfs;
+    view::furnish(vfs, &View { directories: Vec::new(), ..view.clone() })?;
+    for spec in &view.mounts {
+        let fs: Arc<dyn FileSystem> = match spec.source {
+            Source::Proc => ProcFs::new(Arc::downgrade(&kernel), maker.dev()),
+            Source::Sys => SysFs::new(Arc::downgrade(&kernel), maker.dev()),
+            other => maker.make(other).map_err(|e| ("cannot mount at", String::from_utf8_lossy(&spec.at).into(), e))?,
+        };
+        view::mount(vfs, spec, fs)?;
+    }
+    view::furnish(vfs, view)?;
+    crate::outside::keep(&kernel);
+    Ok(kernel)
+}
+
+/// Loads the first program into the calling process, which becomes the guest's first; never returns when that succeeds.
+pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::convert::Infallible> {
+    let context = context(kernel, first)?;
+    let groups = Vec::new();
+    let from = Origin {
+        creds: Creds { uid: first.uid, gid: first.gid, groups: &groups },
+        root: context.root.read().clone(),
+        start: context.cwd.read().clone(),
+        umask: UMASK,
+    };
+    let mut arguments = first.arguments.clone();
+    arguments.path = find_program(&kernel.vfs, &from, &arguments.path, &first.search)?;
+    let open = |path: &[u8]| kernel.vfs.open_program(&from, path, WalkFlags::FOLLOW);
+    let prepared = loader::prepare(arguments, STACK_LIMIT, &open)?;
+    let mm = MemoryMap::new(&kernel.arena);
+    let ids = loader::AuxIds {
+        uid: first.uid,
+        euid: first.uid,
+        gid: first.gid,
+        egid: first.gid,
+        test_hostile: kernel.config.test_hostile,
+    };
+    let loaded = loader::load_into(mm.space(), &mm.limits(), prepared, &ids)?;
+    let pid = kernel.allocate_id();
+    let credentials = Credentials {
+        uid: first.uid,
+        euid: first.uid,
+        suid: first.uid,
+        fsuid: first.uid,
+        gid: first.gid,
+        egid: first.gid,
+        sgid: first.gid,
+        fsgid: first.gid,
+        groups: Vec::new(),
+    };
+    let mut name = [0u8; 16];
+    for (to, from) in name.iter_mut().zip(loaded.image.name.iter().take(15)) {
+        *to = *from;
+    }
+    let spec = ProcessSpec {
+        pid,
+        parent: 0,
+        kernel: kernel.clone(),
+        mm,
+        files: standard_streams(kernel, first)?,
+        fs: Arc::new(context),
+        credentials,
+        image: loaded.image,
+    };
+    let process = Process::new(spec);
+    let thread = Thread::new(&process, pid, name);
+    process.add_thread(&thread);
+    crate::outside::take_signals(kernel);
+    let thread = leaked(thread);
+    host().enter_first(&ThreadSpec {
+        north: core::ptr::from_ref(thread).cast(),
+        host: &thread.host,
+        waiter: &thread.waiter,
+        regs: &loaded.registers,
+        fp: None,
+        fs_base: loaded.fs_base,
+        gs_base: 0,
+    })
+}
+
+/// The host holds one reference of a thread until it exits.
+fn leaked(thread: Arc<Thread>) -> &'static Thread {
+    // SAFETY: the reference count never reaches zero: `into_raw` keeps one.
+    unsafe { &*Arc::into_raw(thread) }
+}
+
+/// Descriptors 0, 1 and 2, as far as the person left them open.
+fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable>> {
+    const KEPT: StatusFlags = StatusFlags::APPEND.union(StatusFlags::NONBLOCK).union(StatusFlags::LARGEFILE);
+    let table = FdTable::new();
+    for (fd, flags) in (0..).zip(first.streams) {
+        let Some(flags) = flags else { continue };
+        let access = match flags & 3 {
+            0 => Access::READ,
+            1 => Access::WRITE,
+            _ => Access::READ | Access::WRITE,
+        };
+        let file: Arc<dyn File> = HostFile::new(HostFd(fd), false)?;
+        let status = StatusFlags::from_bits_truncate(flags) & KEPT;
+        let open = OpenFile::new(file, access, status, None, kernel.vfs.next_open_id());
+        table.install_at(fd, open, false, MOST_DESCRIPTORS)?;
+    }
+    Ok(table)
+}
+
+/// Root, working directory and umask of the first process.
+fn context(kernel: &Kernel, first: &FirstProgram) -> Result<FsContext> {
+    let root = kernel.vfs.root();
+    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root.clone(), umask: 0 };
+    let cwd: Location = kernel.vfs.walk(&from, &first.workdir, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+    Ok(FsContext { root: RwLock::new(root), cwd: RwLock::new(cwd), umask: AtomicU32::new(UMASK) })
+}
+
+/// Whether the working directory is there, to be known before anything starts.
+pub fn check_workdir(kernel: &Kernel, workdir: &[u8]) -> Result<()> {
+    let root = kernel.vfs.root();
+    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
+    kernel.vfs.walk(&from, workdir, WalkFlags::FOLLOW | WalkFlags::DIRECTORY).map(drop)
+}
+
+/// The path of a program: itself when it has a slash, else the first of that name that can be executed.
+fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]) -> Result<Vec<u8>> {
+    if program.contains(&b'/') {
+        return Ok(program.to_vec());
+    }
+    let mut why = Error::NotFound;
+    for dir in search {
+        let path = [dir.as_slice(), program].join(&b'/');
+        match vfs.open_program(from, &path, WalkFlags::FOLLOW) {
+            Ok(_) => return Ok(path),
+            Err(Error::NotFound | Error::NotDirectory) => {}
+            Err(other) => why = other,
+        }
+    }
+    Err(why)
+}
+
+/// A watched host descriptor became ready.
+pub(crate) fn host_ready(_token: u64, _events: u16) {}

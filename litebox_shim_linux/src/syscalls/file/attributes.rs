@@ -1,0 +1,298 @@
+//! Changing metadata: permissions, owners, times, sizes; and asking what one may do.
+
+use litebox::fs::{
+    Access, Creds, FileType, Location, Metadata, NewTime, OpenFile, SetAttr, Time, Vfs, owner_change,
+    permissions_change, times_change,
+};
+use litebox::{Error, Result};
+
+use super::AT_FDCWD;
+use super::io::MAX_FILE_SIZE;
+use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Target, creds_of};
+use crate::Task;
+use crate::syscalls::signal::set::SIGXFSZ;
+use crate::user::{read_bytes, word};
+
+const AT_EACCESS: i32 = 0x200;
+const UTIME_NOW: i64 = 0x3fff_ffff;
+const UTIME_OMIT: i64 = 0x3fff_fffe;
+const F_OK: u32 = 0;
+const MODE_BITS: u32 = 7;
+
+impl Target {
+    /// Applies a change: to the place by `at_place`, to a file without one by what `of` makes of its metadata.
+    fn change(
+        &self,
+        at_place: impl FnOnce(&Location) -> Result<()>,
+        of: impl FnOnce(&Metadata) -> Result<Option<SetAttr>>,
+    ) -> Result<usize> {
+        match self {
+            Self::Place(at) => at_place(at)?,
+            Self::Nameless(file) => {
+                if let Some(change) = of(&file.file.metadata()?)? {
+                    file.file.set_attr(&change)?;
+                }
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// -1 keeps.
+fn id_of(raw: u32) -> Option<u32> {
+    (raw != u32::MAX).then_some(raw)
+}
+
+/// A `struct timespec` of utimensat(2).
+fn new_time(raw: &[u8], at: usize) -> Result<NewTime> {
+    let (sec, nsec) = (i64::from_le_bytes(word(raw, at)), i64::from_le_bytes(word(raw, at + 8)));
+    Ok(match nsec {
+        UTIME_NOW => NewTime::Now,
+        UTIME_OMIT => NewTime::Keep,
+        0..=999_999_999 => NewTime::At(Time { sec, nsec: nsec as u32 }),
+        _ => return Err(Error::Invalid),
+    })
+}
+
+/// A `struct timeval` of utimes(2).
+fn time_of_timeval(raw: &[u8], at: usize) -> Result<NewTime> {
+    let (sec, usec) = (i64::from_le_bytes(word(raw, at)), i64::from_le_bytes(word(raw, at + 8)));
+    let usec = u32::try_from(usec).ok().filter(|u| *u < 1_000_000).ok_or(Error::Invalid)?;
+    Ok(NewTime::At(Time { sec, nsec: usec * 1000 }))
+}
+
+impl Task<'_, '_> {
+    fn with_creds<T>(&self, call: impl FnOnce(&Vfs, &Creds<'_>) -> Result<T>) -> Result<T> {
+        let credentials = self.process().creds();
+        call(&self.kernel().vfs, &creds_of(&credentials))
+    }
+
+    fn chmod_target(&self, target: &Target, mode: u32) -> Result<usize> {
+        self.with_creds(|vfs, creds| {
+            target.change(
+                |at| vfs.set_permissions(creds, at, mode & 0o7777),
+                |metadata| permissions_change(creds, metadata, mode & 0o7777).map(Some),
+            )
+        })
+    }
+    /// chmod(2)
+    pub(crate) fn chmod(&mut self, path: u64, mode: u32) -> Result<usize> {
+        self.fchmodat2(AT_FDCWD, path, mode, 0)
+    }
+    /// fchmod(2)
+    pub(crate) fn fchmod(&mut self, fd: i32, mode: u32) -> Result<usize> {
+        let target = Target::of(self.file(fd)?);
+        self.chmod_target(&target, mode)
+    }
+    /// fchmodat(2)
+    pub(crate) fn fchmodat(&mut self, dirfd: i32, path: u64, mode: u32) -> Result<usize> {
+        self.fchmodat2(dirfd, path, mode, 0)
+    }
+    /// fchmodat2(2)
+    pub(crate) fn fchmodat2(&mut self, dirfd: i32, path: u64, mode: u32, flags: i32) -> Result<usize> {
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Error::Invalid);
+        }
+        let target = self.target(dirfd, path, flags)?;
+        self.chmod_target(&target, mode)
+    }
+
+    fn chown_target(&self, target: &Target, uid: u32, gid: u32) -> Result<usize> {
+        let (uid, gid) = (id_of(uid), id_of(gid));
+        self.with_creds(|vfs, creds| {
+            target.change(
+                |at| vfs.set_owner(creds, at, uid, gid),
+                |metadata| owner_change(creds, metadata, uid, gid).map(Some),
+            )
+        })
+    }
+    /// chown(2)
+    pub(crate) fn chown(&mut self, path: u64, uid: u32, gid: u32) -> Result<usize> {
+        self.fchownat(AT_FDCWD, path, uid, gid, 0)
+    }
+    /// lchown(2)
+    pub(crate) fn lchown(&mut self, path: u64, uid: u32, gid: u32) -> Result<usize> {
+        self.fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW)
+    }
+    /// fchown(2)
+    pub(crate) fn fchown(&mut self, fd: i32, uid: u32, gid: u32) -> Result<usize> {
+        let target = Target::of(self.file(fd)?);
+        self.chown_target(&target, uid, gid)
+    }
+    /// fchownat(2)
+    pub(crate) fn fchownat(&mut self, dirfd: i32, path: u64, uid: u32, gid: u32, flags: i32) -> Result<usize> {
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Error::Invalid);
+        }
+        let target = self.target(dirfd, path, flags)?;
+        self.chown_target(&target, uid, gid)
+    }
+
+    fn set_times_of(&self, target: &Target, atime: NewTime, mtime: NewTime) -> Result<usize> {
+        self.with_creds(|vfs, creds| {
+            target.change(
+                |at| vfs.set_times(creds, at, atime, mtime),
+                |metadata| times_change(creds, metadata, atime, mtime),
+            )
+        })
+    }
+    /// utimensat(2); a null path means the descriptor itself.
+    pub(crate) fn utimensat(&mut self, dirfd: i32, path: u64, times: u64, flags: i32) -> Result<usize> {
+        let (atime, mtime) = if times == 0 {
+            (NewTime::Now, NewTime::Now)
+        } else {
+            let raw: [u8; 32] = read_bytes(times)?;
+            (new_time(&raw, 0)?, new_time(&raw, 16)?)
+        };
+        if (atime, mtime) == (NewTime::Keep, NewTime::Keep) {
+            return Ok(0);
+        }
+        if path == 0 && dirfd != AT_FDCWD {
+            if flags != 0 {
+                return Err(Error::Invalid);
+            }
+            let target = Target::of(self.file(dirfd)?);
+            return self.set_times_of(&target, atime, mtime);
+        }
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Error::Invalid);
+        }
+        let target = self.target(dirfd, path, flags)?;
+        self.set_times_of(&target, atime, mtime)
+    }
+    /// utimes(2)
+    pub(crate) fn utimes(&mut self, path: u64, times: u64) -> Result<usize> {
+        self.futimesat(AT_FDCWD, path, times)
+    }
+    /// futimesat(2)
+    pub(crate) fn futimesat(&mut self, dirfd: i32, path: u64, times: u64) -> Result<usize> {
+        let (atime, mtime) = if times == 0 {
+            (NewTime::Now, NewTime::Now)
+        } else {
+            let raw: [u8; 32] = read_bytes(times)?;
+            (time_of_timeval(&raw, 0)?, time_of_timeval(&raw, 16)?)
+        };
+        let target = if path == 0 { Target::of(self.file(dirfd)?) } else { self.target(dirfd, path, 0)? };
+        self.set_times_of(&target, atime, mtime)
+    }
+    /// utime(2)
+    pub(crate) fn utime(&mut self, path: u64, times: u64) -> Result<usize> {
+        let (atime, mtime) = if times == 0 {
+            (NewTime::Now, NewTime::Now)
+        } else {
+            let raw: [u8; 16] = read_bytes(times)?;
+            let at = |offset| NewTime::At(Time { sec: i64::from_le_bytes(word(&raw, offset)), nsec: 0 });
+            (at(0), at(8))
+        };
+        let target = self.target(AT_FDCWD, path, 0)?;
+        self.set_times_of(&target, atime, mtime)
+    }
+
+    /// A length that a file may have: RLIMIT_FSIZE raises SIGXFSZ.
+    fn check_length(&mut self, length: i64) -> Result<u64> {
+        let length = u64::try_from(length).map_err(|_| Error::Invalid)?;
+        if length > self.file_size_limit() {
+            self.send_self(SIGXFSZ);
+            return Err(Error::FileTooBig);
+        }
+        if length > MAX_FILE_SIZE { Err(Error::FileTooBig) } else { Ok(length) }
+    }
+    /// truncate(2)
+    pub(crate) fn truncate(&mut self, path: u64, length: i64) -> Result<usize> {
+        if length < 0 {
+            return Err(Error::Invalid);
+        }
+        let Target::Place(at) = self.target(AT_FDCWD, path, 0)? else { return Err(Error::Invalid) };
+        match at.inode().file_type() {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Error::IsDirectory),
+            _ => return Err(Error::Invalid),
+        }
+        let size = self.check_length(length)?;
+        self.with_creds(|vfs, creds| vfs.truncate(creds, &at, size))?;
+        Ok(0)
+    }
+    /// ftruncate(2)
+    pub(crate) fn ftruncate(&mut self, fd: i32, length: i64) -> Result<usize> {
+        if length < 0 {
+            return Err(Error::Invalid);
+        }
+        let file = self.file(fd)?;
+        if !regular_for_writing(&file) {
+            return Err(Error::Invalid);
+        }
+        let size = self.check_length(length)?;
+        file.file.set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
+        Ok(0)
+    }
+    /// fallocate(2)
+    pub(crate) fn fallocate(&mut self, fd: i32, mode: i32, offset: i64, len: i64) -> Result<usize> {
+        const KNOWN: i32 = 0x7f;
+        let file = self.file(fd)?;
+        let (Ok(offset), Ok(len)) = (u64::try_from(offset), u64::try_from(len)) else { return Err(Error::Invalid) };
+        if len == 0 {
+            return Err(Error::Invalid);
+        }
+        if mode & !KNOWN != 0 {
+            return Err(Error::NotSupported);
+        }
+        if !file.access.contains(Access::WRITE) {
+            return Err(Error::BadDescriptor);
+        }
+        match file.file.inode().file_type() {
+            FileType::Regular => {}
+            FileType::Fifo => return Err(Error::NotSeekable),
+            FileType::Directory => return Err(Error::IsDirectory),
+            _ => return Err(Error::NoDevice),
+        }
+        let end = offset.checked_add(len).filter(|end| *end <= MAX_FILE_SIZE).ok_or(Error::FileTooBig)?;
+        const KEEP_SIZE: i32 = 1;
+        if mode & KEEP_SIZE == 0 && end > self.file_size_limit() {
+            self.send_self(SIGXFSZ);
+            return Err(Error::FileTooBig);
+        }
+        file.file.allocate(mode, offset, len)?;
+        Ok(0)
+    }
+
+    /// access(2)
+    pub(crate) fn access(&mut self, path: u64, mode: u32) -> Result<usize> {
+        self.faccessat2(AT_FDCWD, path, mode, 0)
+    }
+    /// faccessat(2), the system call: no flags.
+    pub(crate) fn faccessat(&mut self, dirfd: i32, path: u64, mode: u32) -> Result<usize> {
+        self.faccessat2(dirfd, path, mode, 0)
+    }
+    /// faccessat2(2): with the real ids unless `AT_EACCESS`.
+    pub(crate) fn faccessat2(&mut self, dirfd: i32, path: u64, mode: u32, flags: i32) -> Result<usize> {
+        if mode & !MODE_BITS != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Error::Invalid);
+        }
+        let target = self.target(dirfd, path, flags)?;
+        if mode == F_OK {
+            return Ok(0);
+        }
+        let credentials = self.process().creds();
+        let creds = if flags & AT_EACCESS != 0 {
+            creds_of(&credentials)
+        } else {
+            Creds { uid: credentials.uid, gid: credentials.gid, groups: &credentials.groups }
+        };
+        let access = Access::from_bits_truncate(mode as u8);
+        match &target {
+            Target::Place(at) => {
+                let noexec = at.mount.forbids(litebox::fs::MountFlags::NOEXEC);
+                if access.contains(Access::EXEC) && noexec && at.inode().file_type() == FileType::Regular {
+                    return Err(Error::Access);
+                }
+                self.kernel().vfs.check_access(&creds, at, access)?;
+            }
+            Target::Nameless(file) => litebox::fs::check_permission(&file.file.metadata()?, &creds, access)?,
+        }
+        Ok(0)
+    }
+}
+
+fn regular_for_writing(file: &OpenFile) -> bool {
+    file.access.contains(Access::WRITE) && super::is_regular(file)
+}

@@ -1,0 +1,164 @@
+//! Directories: entries, the working directory and the root, making and removing.
+
+use litebox::fs::{Access, Location, NewNode, Reach, WalkFlags};
+use litebox::{Error, Result};
+
+use super::AT_FDCWD;
+use super::place::{creds_of, read_path};
+use super::stat::is_directory;
+use crate::Task;
+use crate::user::write_bytes;
+
+/// Most bytes of entries that one call gives.
+const MOST_BYTES: usize = 1 << 16;
+
+/// How entries are laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// `struct linux_dirent`: the type is the last byte.
+    Old,
+    /// `struct linux_dirent64`: the type stands before the name.
+    New,
+}
+
+/// Bytes before the name in both layouts, without the type.
+const HEAD: usize = 18;
+
+impl Layout {
+    fn record(self, entry: &litebox::fs::DirEntry<'_>, out: &mut alloc::vec::Vec<u8>) -> usize {
+        let len = (HEAD + 1 + entry.name.len() + 1).next_multiple_of(8);
+        let start = out.len();
+        out.extend_from_slice(&entry.ino.to_le_bytes());
+        out.extend_from_slice(&entry.next.to_le_bytes());
+        out.extend_from_slice(&(len as u16).to_le_bytes());
+        if self == Self::New {
+            out.push(entry.file_type.dirent_type());
+        }
+        out.extend_from_slice(entry.name);
+        out.resize(start + len, 0);
+        if self == Self::Old {
+            if let Some(last) = out.last_mut() {
+                *last = entry.file_type.dirent_type();
+            }
+        }
+        len
+    }
+    fn len(entry: &litebox::fs::DirEntry<'_>) -> usize {
+        (HEAD + 1 + entry.name.len() + 1).next_multiple_of(8)
+    }
+}
+
+impl Task<'_, '_> {
+    /// getdents(2)
+    pub(crate) fn getdents(&mut self, fd: i32, buf: u64, count: u32) -> Result<usize> {
+        self.entries(fd, buf, count, Layout::Old)
+    }
+    /// getdents64(2)
+    pub(crate) fn getdents64(&mut self, fd: i32, buf: u64, count: u32) -> Result<usize> {
+        self.entries(fd, buf, count, Layout::New)
+    }
+    fn entries(&mut self, fd: i32, buf: u64, count: u32, layout: Layout) -> Result<usize> {
+        let file = self.file(fd)?;
+        is_directory(file.file.inode().file_type())?;
+        let at = file.location.clone().ok_or(Error::NotDirectory)?;
+        let room = (count as usize).min(MOST_BYTES);
+        let mut out = alloc::vec::Vec::new();
+        let mut too_small = false;
+        let mut offset = file.offset();
+        let mut next = *offset;
+        self.kernel().vfs.read_dir(&at, *offset, &mut |entry| {
+            if out.len() + Layout::len(&entry) > room {
+                too_small = out.is_empty();
+                return false;
+            }
+            layout.record(&entry, &mut out);
+            next = entry.next;
+            true
+        })?;
+        if too_small {
+            return Err(Error::Invalid);
+        }
+        write_bytes(buf, &out)?;
+        *offset = next;
+        Ok(out.len())
+    }
+
+    fn enter(&self, at: &Location) -> Result<()> {
+        is_directory(at.inode().file_type())?;
+        let credentials = self.process().creds();
+        self.kernel().vfs.check_access(&creds_of(&credentials), at, Access::EXEC)
+    }
+    /// chdir(2)
+    pub(crate) fn chdir(&mut self, path: u64) -> Result<usize> {
+        let path = read_path(path)?;
+        let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+        self.enter(&at)?;
+        *self.process().fs.cwd.write() = at;
+        Ok(0)
+    }
+    /// fchdir(2)
+    pub(crate) fn fchdir(&mut self, fd: i32) -> Result<usize> {
+        let at = self.file_or_path(fd)?.location.clone().ok_or(Error::NotDirectory)?;
+        self.enter(&at)?;
+        *self.process().fs.cwd.write() = at;
+        Ok(0)
+    }
+    /// chroot(2)
+    pub(crate) fn chroot(&mut self, path: u64) -> Result<usize> {
+        let path = read_path(path)?;
+        let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+        self.enter(&at)?;
+        if self.process().creds().euid != 0 {
+            return Err(Error::NotPermitted);
+        }
+        *self.process().fs.root.write() = at;
+        Ok(0)
+    }
+    /// getcwd(2): the length with the zero.
+    pub(crate) fn getcwd(&mut self, buf: u64, size: usize) -> Result<usize> {
+        let fs = &self.process().fs;
+        let (cwd, root) = (fs.cwd.read().clone(), fs.root.read().clone());
+        let (mut path, reach) = self.kernel().vfs.path_of(&cwd, &root)?;
+        match reach {
+            Reach::Normal => {}
+            Reach::Deleted => return Err(Error::NotFound),
+            Reach::Unreachable => path.splice(..0, b"(unreachable)".iter().copied()).for_each(drop),
+        }
+        path.push(0);
+        if path.len() > 4096 {
+            return Err(Error::NameTooLong);
+        }
+        if path.len() > size {
+            return Err(Error::Range);
+        }
+        write_bytes(buf, &path)?;
+        Ok(path.len())
+    }
+
+    /// mkdir(2)
+    pub(crate) fn mkdir(&mut self, path: u64, mode: u32) -> Result<usize> {
+        self.mkdirat(AT_FDCWD, path, mode)
+    }
+    /// mkdirat(2)
+    pub(crate) fn mkdirat(&mut self, dirfd: i32, path: u64, mode: u32) -> Result<usize> {
+        let path = read_path(path)?;
+        let permissions = mode & 0o1777;
+        self.with_origin(dirfd, &path, |vfs, from| vfs.make(from, &path, NewNode::Directory, permissions))?;
+        Ok(0)
+    }
+    /// rmdir(2)
+    pub(crate) fn rmdir(&mut self, path: u64) -> Result<usize> {
+        self.remove_directory(AT_FDCWD, path)
+    }
+    pub(super) fn remove_directory(&mut self, dirfd: i32, path: u64) -> Result<usize> {
+        let path = read_path(path)?;
+        self.with_origin(dirfd, &path, |vfs, from| vfs.rmdir(from, &path))?;
+        Ok(0)
+    }
+    #[expect(clippy::unnecessary_wraps, reason = "handlers of calls have one shape")]
+    /// umask(2)
+    pub(crate) fn umask(&mut self, mask: u32) -> Result<usize> {
+        let umask = &self.process().fs.umask;
+        Ok(umask.swap(mask & 0o777, core::sync::atomic::Ordering::Relaxed) as usize)
+    }
+}

@@ -1,0 +1,54 @@
+//! ioctl(2): what every descriptor understands; the rest is the file's own matter.
+
+use litebox::fs::{FileType, StatusFlags};
+use litebox::{Error, Result};
+
+use crate::Task;
+use crate::user::{read_bytes, write_bytes};
+
+const FIONCLEX: u32 = 0x5450;
+const FIOCLEX: u32 = 0x5451;
+const FIONBIO: u32 = 0x5421;
+const FIOASYNC: u32 = 0x5452;
+const FIONREAD: u32 = 0x541b;
+const FIGETBSZ: u32 = 2;
+const FIOQSIZE: u32 = 0x5460;
+
+impl Task<'_, '_> {
+    /// ioctl(2)
+    pub(crate) fn ioctl(&mut self, fd: i32, request: u32, arg: u64) -> Result<usize> {
+        let file = self.file(fd)?;
+        let file_type = file.file.inode().file_type();
+        match request {
+            FIOCLEX | FIONCLEX => {
+                self.process().files.set_close_on_exec(fd, request == FIOCLEX)?;
+                Ok(0)
+            }
+            FIONBIO | FIOASYNC => {
+                let on = i32::from_le_bytes(read_bytes(arg)?) != 0;
+                let mut flags = file.flags();
+                flags.set(if request == FIONBIO { StatusFlags::NONBLOCK } else { StatusFlags::ASYNC }, on);
+                file.set_flags(flags)?;
+                Ok(0)
+            }
+            FIONREAD if file_type == FileType::Regular => {
+                let size = file.file.metadata()?.size;
+                let left = size.saturating_sub(*file.offset());
+                write_bytes(arg, &(left as u32).to_le_bytes())?;
+                Ok(0)
+            }
+            FIGETBSZ if matches!(file_type, FileType::Regular | FileType::Directory) => {
+                write_bytes(arg, &file.file.metadata()?.blksize.to_le_bytes())?;
+                Ok(0)
+            }
+            FIOQSIZE if matches!(file_type, FileType::Regular | FileType::Directory | FileType::Symlink) => {
+                write_bytes(arg, &file.file.metadata()?.size.to_le_bytes())?;
+                Ok(0)
+            }
+            _ => {
+                let arg = usize::try_from(arg).map_err(|_| Error::Fault)?;
+                file.file.ioctl(request, arg)
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Names: linking, removing, renaming, symbolic links, nodes.
+
+use litebox::fs::{FileType, NewNode, RenameFlags, WalkFlags};
+use litebox::{Error, Result};
+
+use super::AT_FDCWD;
+use super::place::{AT_EMPTY_PATH, Target, read_path};
+use crate::Task;
+use crate::user::write_bytes;
+
+const AT_REMOVEDIR: i32 = 0x200;
+const AT_SYMLINK_FOLLOW: i32 = 0x400;
+
+impl Task<'_, '_> {
+    /// unlink(2)
+    pub(crate) fn unlink(&mut self, path: u64) -> Result<usize> {
+        self.unlinkat(AT_FDCWD, path, 0)
+    }
+    /// unlinkat(2)
+    pub(crate) fn unlinkat(&mut self, dirfd: i32, path: u64, flags: i32) -> Result<usize> {
+        if flags & !AT_REMOVEDIR != 0 {
+            return Err(Error::Invalid);
+        }
+        if flags & AT_REMOVEDIR != 0 {
+            return self.remove_directory(dirfd, path);
+        }
+        let path = read_path(path)?;
+        self.with_origin(dirfd, &path, |vfs, from| vfs.unlink(from, &path))?;
+        Ok(0)
+    }
+
+    /// rename(2)
+    pub(crate) fn rename(&mut self, old: u64, new: u64) -> Result<usize> {
+        self.renameat2(AT_FDCWD, old, AT_FDCWD, new, 0)
+    }
+    /// renameat(2)
+    pub(crate) fn renameat(&mut self, old_dir: i32, old: u64, new_dir: i32, new: u64) -> Result<usize> {
+        self.renameat2(old_dir, old, new_dir, new, 0)
+    }
+    /// renameat2(2)
+    pub(crate) fn renameat2(&mut self, old_dir: i32, old: u64, new_dir: i32, new: u64, flags: u32) -> Result<usize> {
+        let flags = RenameFlags::from_bits(flags).ok_or(Error::Invalid)?;
+        if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(RenameFlags::NOREPLACE | RenameFlags::WHITEOUT) {
+            return Err(Error::Invalid);
+        }
+        if flags.contains(RenameFlags::WHITEOUT) {
+            // A whiteout is a device node, which nobody here may make.
+            return Err(Error::NotPermitted);
+        }
+        let (old, new) = (read_path(old)?, read_path(new)?);
+        self.with_origin(old_dir, &old, |vfs, old_from| {
+            self.with_origin(new_dir, &new, |_, new_from| vfs.rename(old_from, &old, new_from, &new, flags))
+        })?;
+        Ok(0)
+    }
+
+    /// link(2)
+    pub(crate) fn link(&mut self, old: u64, new: u64) -> Result<usize> {
+        self.linkat(AT_FDCWD, old, AT_FDCWD, new, 0)
+    }
+    /// linkat(2)
+    pub(crate) fn linkat(&mut self, old_dir: i32, old: u64, new_dir: i32, new: u64, flags: i32) -> Result<usize> {
+        if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Error::Invalid);
+        }
+        let old = read_path(old)?;
+        let target = if old.is_empty() && flags & AT_EMPTY_PATH != 0 {
+            if old_dir == AT_FDCWD {
+                self.process().fs.cwd.read().clone()
+            } else {
+                let Target::Place(at) = Target::of(self.file_or_path(old_dir)?) else {
+                    return Err(Error::CrossDevice);
+                };
+                at
+            }
+        } else {
+            let mut walk = WalkFlags::empty();
+            walk.set(WalkFlags::FOLLOW, flags & AT_SYMLINK_FOLLOW != 0);
+            self.walk(old_dir, &old, walk)?
+        };
+        let new = read_path(new)?;
+        self.with_origin(new_dir, &new, |vfs, from| vfs.link(from, &target, &new))?;
+        Ok(0)
+    }
+
+    /// symlink(2)
+    pub(crate) fn symlink(&mut self, target: u64, path: u64) -> Result<usize> {
+        self.symlinkat(target, AT_FDCWD, path)
+    }
+    /// symlinkat(2)
+    pub(crate) fn symlinkat(&mut self, target: u64, dirfd: i32, path: u64) -> Result<usize> {
+        let (target, path) = (read_path(target)?, read_path(path)?);
+        if target.is_empty() {
+            return Err(Error::NotFound);
+        }
+        self.with_origin(dirfd, &path, |vfs, from| vfs.make(from, &path, NewNode::Symlink(&target), 0o777))?;
+        Ok(0)
+    }
+
+    /// readlink(2)
+    pub(crate) fn readlink(&mut self, path: u64, buf: u64, size: i32) -> Result<usize> {
+        self.readlinkat(AT_FDCWD, path, buf, size)
+    }
+    /// readlinkat(2): no zero is written; the empty path names the descriptor's own link.
+    pub(crate) fn readlinkat(&mut self, dirfd: i32, path: u64, buf: u64, size: i32) -> Result<usize> {
+        let size = usize::try_from(size).ok().filter(|s| *s > 0).ok_or(Error::Invalid)?;
+        let path = read_path(path)?;
+        let at = if path.is_empty() && dirfd != AT_FDCWD {
+            let at = self.file_or_path(dirfd)?.location.clone().ok_or(Error::NotFound)?;
+            if at.inode().file_type() != FileType::Symlink {
+                return Err(Error::NotFound);
+            }
+            at
+        } else {
+            self.walk(dirfd, &path, WalkFlags::empty())?
+        };
+        let target = self.kernel().vfs.read_link(&at)?;
+        let shown = target.get(..target.len().min(size)).unwrap_or_default();
+        write_bytes(buf, shown)?;
+        Ok(shown.len())
+    }
+
+    /// mknod(2)
+    pub(crate) fn mknod(&mut self, path: u64, mode: u32, dev: u32) -> Result<usize> {
+        self.mknodat(AT_FDCWD, path, mode, dev)
+    }
+    /// mknodat(2)
+    pub(crate) fn mknodat(&mut self, dirfd: i32, path: u64, mode: u32, dev: u32) -> Result<usize> {
+        let node = match FileType::from_mode(mode) {
+            None if mode & 0o170_000 == 0 => NewNode::Regular,
+            Some(FileType::Regular) => NewNode::Regular,
+            Some(FileType::Fifo) => NewNode::Fifo,
+            Some(FileType::Socket) => NewNode::Socket,
+            Some(FileType::CharDevice) => NewNode::CharDevice(dev.into()),
+            Some(FileType::BlockDevice) => NewNode::BlockDevice(dev.into()),
+            Some(FileType::Directory) => return Err(Error::NotPermitted),
+            _ => return Err(Error::Invalid),
+        };
+        let path = read_path(path)?;
+        self.with_origin(dirfd, &path, |vfs, from| vfs.make(from, &path, node, mode & 0o7777))?;
+        Ok(0)
+    }
+}

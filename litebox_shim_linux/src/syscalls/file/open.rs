@@ -1,0 +1,160 @@
+//! Opening files: open, openat, openat2, creat.
+
+use litebox::fs::{Access, OpenRequest, StatusFlags, WalkFlags};
+use litebox::{Error, Result};
+
+use super::AT_FDCWD;
+use super::place::read_path;
+use crate::Task;
+use crate::user::{read_into, word};
+
+const O_ACCMODE: u64 = 3;
+const O_CREAT: u64 = 0o100;
+const O_EXCL: u64 = 0o200;
+const O_NOCTTY: u64 = 0o400;
+const O_TRUNC: u64 = 0o1000;
+const O_DIRECTORY: u64 = 0o200_000;
+const O_NOFOLLOW: u64 = 0o400_000;
+const O_CLOEXEC: u64 = 0o2_000_000;
+const O_PATH: u64 = 0o10_000_000;
+/// The bit of `O_TMPFILE` that is not `O_DIRECTORY`.
+const TMPFILE_BIT: u64 = 0o20_000_000;
+const PERMISSIONS: u64 = 0o7777;
+
+/// Flags of open(2) that are kept in the open file.
+const STATUS: StatusFlags = StatusFlags::APPEND
+    .union(StatusFlags::NONBLOCK)
+    .union(StatusFlags::DSYNC)
+    .union(StatusFlags::SYNC)
+    .union(StatusFlags::ASYNC)
+    .union(StatusFlags::DIRECT)
+    .union(StatusFlags::LARGEFILE)
+    .union(StatusFlags::DIRECTORY)
+    .union(StatusFlags::NOFOLLOW)
+    .union(StatusFlags::NOATIME);
+
+/// Every flag openat2(2) knows.
+const KNOWN: u64 =
+    O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC | O_PATH | TMPFILE_BIT | STATUS.bits() as u64;
+
+const RESOLVE: [(u64, WalkFlags); 5] = [
+    (1, WalkFlags::NO_XDEV),
+    (2, WalkFlags::NO_MAGICLINKS),
+    (4, WalkFlags::NO_SYMLINKS),
+    (8, WalkFlags::BENEATH),
+    (16, WalkFlags::IN_ROOT),
+];
+const RESOLVE_CACHED: u64 = 32;
+
+/// Size of the first `struct open_how`.
+const OPEN_HOW_SIZE: usize = 24;
+
+/// What `flags` and `mode` ask for, checked as Linux checks them.
+fn request(flags: u64, mode: u64, walk: WalkFlags) -> Result<OpenRequest> {
+    if flags & O_PATH != 0 {
+        // Everything else is ignored.
+        let mut status = StatusFlags::PATH;
+        status.set(StatusFlags::DIRECTORY, flags & O_DIRECTORY != 0);
+        status.set(StatusFlags::NOFOLLOW, flags & O_NOFOLLOW != 0);
+        return Ok(OpenRequest { flags: status, follow: flags & O_NOFOLLOW == 0, walk, ..OpenRequest::default() });
+    }
+    let access = match flags & O_ACCMODE {
+        0 => Access::READ,
+        1 => Access::WRITE,
+        2 => Access::READ | Access::WRITE,
+        // For ioctl alone: opening asks for both permissions, and neither reading nor writing is possible.
+        _ => Access::empty(),
+    };
+    let mut status = StatusFlags::from_bits_truncate(flags as u32) & STATUS;
+    let temporary = flags & TMPFILE_BIT != 0;
+    if temporary {
+        if flags & O_DIRECTORY == 0 || !access.contains(Access::WRITE) || flags & O_CREAT != 0 {
+            return Err(Error::Invalid);
+        }
+        status.remove(StatusFlags::DIRECTORY);
+        status |= StatusFlags::TMPFILE;
+    } else if flags & (O_DIRECTORY | O_CREAT) == O_DIRECTORY | O_CREAT {
+        return Err(Error::Invalid);
+    }
+    Ok(OpenRequest {
+        access,
+        flags: status,
+        create: flags & O_CREAT != 0,
+        exclusive: flags & O_CREAT != 0 && flags & O_EXCL != 0,
+        truncate: flags & O_TRUNC != 0,
+        follow: flags & O_NOFOLLOW == 0,
+        mode: if flags & O_CREAT != 0 || temporary { (mode & PERMISSIONS) as u32 } else { 0 },
+        walk,
+    })
+}
+
+impl Task<'_, '_> {
+    /// open(2)
+    pub(crate) fn open(&mut self, path: u64, flags: i32, mode: u32) -> Result<usize> {
+        self.openat(AT_FDCWD, path, flags, mode)
+    }
+
+    /// creat(2)
+    pub(crate) fn creat(&mut self, path: u64, mode: u32) -> Result<usize> {
+        self.openat(AT_FDCWD, path, (O_CREAT | O_TRUNC | 1) as i32, mode)
+    }
+
+    /// openat(2): flags that are not known are ignored.
+    pub(crate) fn openat(&mut self, dirfd: i32, path: u64, flags: i32, mode: u32) -> Result<usize> {
+        let flags = u64::from(flags as u32) & KNOWN;
+        let how = request(flags, mode.into(), WalkFlags::empty())?;
+        self.open_as(dirfd, path, &how, flags & O_CLOEXEC != 0)
+    }
+
+    /// openat2(2)
+    pub(crate) fn openat2(&mut self, dirfd: i32, path: u64, how: u64, size: usize) -> Result<usize> {
+        if size < OPEN_HOW_SIZE {
+            return Err(Error::Invalid);
+        }
+        if size > 4096 {
+            return Err(Error::TooBig);
+        }
+        let mut raw = alloc::vec![0u8; size];
+        read_into(how, &mut raw)?;
+        if raw.iter().skip(OPEN_HOW_SIZE).any(|b| *b != 0) {
+            return Err(Error::TooBig);
+        }
+        let field = |at| u64::from_le_bytes(word(&raw, at));
+        let (flags, mode, resolve) = (field(0), field(8), field(16));
+        if flags & !KNOWN != 0 || mode & !PERMISSIONS != 0 {
+            return Err(Error::Invalid);
+        }
+        let creates = flags & (O_CREAT | TMPFILE_BIT) != 0;
+        if mode != 0 && !creates {
+            return Err(Error::Invalid);
+        }
+        if flags & O_PATH != 0 && flags & !(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) != 0 {
+            return Err(Error::Invalid);
+        }
+        let mut walk = WalkFlags::empty();
+        let mut left = resolve;
+        for (bit, flag) in RESOLVE {
+            walk.set(flag, resolve & bit != 0);
+            left &= !bit;
+        }
+        if left & RESOLVE_CACHED != 0 {
+            // What would have to be asked for is not told apart: never possible without it.
+            return Err(if flags & (O_TRUNC | O_CREAT | TMPFILE_BIT) != 0 {
+                Error::Invalid
+            } else {
+                Error::WouldBlock
+            });
+        }
+        if left != 0 || walk.contains(WalkFlags::BENEATH | WalkFlags::IN_ROOT) {
+            return Err(Error::Invalid);
+        }
+        let how = request(flags, mode, walk)?;
+        self.open_as(dirfd, path, &how, flags & O_CLOEXEC != 0)
+    }
+
+    fn open_as(&mut self, dirfd: i32, path: u64, how: &OpenRequest, close_on_exec: bool) -> Result<usize> {
+        let path = read_path(path)?;
+        let file = self.with_origin(dirfd, &path, |vfs, from| vfs.open(from, &path, how))?;
+        self.install(file, close_on_exec)
+    }
+}

@@ -1,0 +1,93 @@
+//! From the path arguments of a call to a place: strings, directory descriptors, who walks.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use litebox::fs::{Creds, FileType, Location, OpenFile, Origin, WalkFlags};
+use litebox::{Error, Result};
+
+use super::AT_FDCWD;
+use crate::Task;
+use crate::task::Credentials;
+use crate::user::read_string;
+
+/// Longest path, with its zero.
+const PATH_MAX: usize = 4096;
+
+pub(super) const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
+pub(super) const AT_EMPTY_PATH: i32 = 0x1000;
+
+/// Credentials for file access, as the tree asks for them.
+pub(crate) fn creds_of(credentials: &Credentials) -> Creds<'_> {
+    Creds { uid: credentials.fsuid, gid: credentials.fsgid, groups: &credentials.groups }
+}
+
+/// Reads a path: without its zero, `NameTooLong` from 4096 bytes on.
+pub(super) fn read_path(addr: u64) -> Result<Vec<u8>> {
+    read_string(addr, PATH_MAX, Error::NameTooLong)
+}
+
+/// What a call about a file is about: a place in the tree, or an open file that has none (a pipe, a socket).
+pub(super) enum Target {
+    Place(Location),
+    Nameless(Arc<OpenFile>),
+}
+
+impl Target {
+    pub(super) fn of(file: Arc<OpenFile>) -> Self {
+        match &file.location {
+            Some(at) => Self::Place(at.clone()),
+            None => Self::Nameless(file),
+        }
+    }
+}
+
+impl Task<'_, '_> {
+    /// Where a walk of `path` starts, and who walks.
+    pub(super) fn origin<'c>(&self, creds: Creds<'c>, dirfd: i32, path: &[u8]) -> Result<Origin<'c>> {
+        let fs = &self.process().fs;
+        let start = if path.first() == Some(&b'/') || dirfd == AT_FDCWD {
+            fs.cwd.read().clone()
+        } else {
+            let file = self.file_or_path(dirfd)?;
+            let start = file.location.clone().ok_or(Error::NotDirectory)?;
+            if !path.is_empty() && start.inode().file_type() != FileType::Directory {
+                return Err(Error::NotDirectory);
+            }
+            start
+        };
+        let umask = fs.umask.load(core::sync::atomic::Ordering::Relaxed);
+        let root = fs.root.read().clone();
+        Ok(Origin { creds, root, start, umask })
+    }
+
+    /// Runs `call` with the walk's origin for `path`.
+    pub(super) fn with_origin<T>(
+        &self,
+        dirfd: i32,
+        path: &[u8],
+        call: impl FnOnce(&litebox::fs::Vfs, &Origin<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let credentials = self.process().creds();
+        let from = self.origin(creds_of(&credentials), dirfd, path)?;
+        call(&self.kernel().vfs, &from)
+    }
+
+    /// Where `path` leads from `dirfd`.
+    pub(super) fn walk(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Result<Location> {
+        self.with_origin(dirfd, path, |vfs, from| vfs.walk(from, path, flags))
+    }
+
+    /// What the path at `path` and the `AT_` flags name; with `AT_EMPTY_PATH` and an empty (or null) path, the descriptor itself.
+    pub(super) fn target(&self, dirfd: i32, path: u64, flags: i32) -> Result<Target> {
+        let empty_allowed = flags & AT_EMPTY_PATH != 0;
+        let path = if path == 0 && empty_allowed { Vec::new() } else { read_path(path)? };
+        if path.is_empty() && empty_allowed && dirfd != AT_FDCWD {
+            return Ok(Target::of(self.file_or_path(dirfd)?));
+        }
+        let mut walk = WalkFlags::empty();
+        walk.set(WalkFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
+        walk.set(WalkFlags::EMPTY_OK, empty_allowed);
+        self.walk(dirfd, &path, walk).map(Target::Place)
+    }
+}

@@ -1,0 +1,200 @@
+//! Metadata: the stat family, statx, statfs.
+
+use litebox::fs::{FileType, InodeId, Metadata, StatFs};
+use litebox::{Error, Result};
+
+use super::AT_FDCWD;
+use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Target};
+use crate::Task;
+use crate::user::write_bytes;
+
+const AT_NO_AUTOMOUNT: i32 = 0x800;
+/// How statx(2) should keep up with a server: no matter here, but both at once are an error.
+const AT_STATX_SYNC_TYPE: i32 = 0x6000;
+const STATX_BASIC_STATS: u32 = 0x7ff;
+const STATX_BTIME: u32 = 0x800;
+const STATX_MNT_ID: u32 = 0x1000;
+const STATX_RESERVED: u32 = 0x8000_0000;
+const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+const STATX_SIZE: usize = 256;
+const STAT_SIZE: usize = 144;
+const STATFS_SIZE: usize = 120;
+
+/// Puts little-endian fields at their offsets.
+struct Fields<const N: usize>([u8; N]);
+
+impl<const N: usize> Fields<N> {
+    fn put<const L: usize>(&mut self, at: usize, bytes: [u8; L]) {
+        if let Some(slot) = self.0.get_mut(at..at + L) {
+            slot.copy_from_slice(&bytes);
+        }
+    }
+    fn put64(&mut self, at: usize, n: u64) {
+        self.put(at, n.to_le_bytes());
+    }
+    fn put32(&mut self, at: usize, n: u32) {
+        self.put(at, n.to_le_bytes());
+    }
+    fn put16(&mut self, at: usize, n: u16) {
+        self.put(at, n.to_le_bytes());
+    }
+}
+
+/// `struct stat` of x86-64.
+fn stat_bytes(m: &Metadata) -> [u8; STAT_SIZE] {
+    let mut f = Fields([0; STAT_SIZE]);
+    f.put64(0, m.id.dev);
+    f.put64(8, m.id.ino);
+    f.put64(16, m.nlink);
+    f.put32(24, m.mode);
+    f.put32(28, m.uid);
+    f.put32(32, m.gid);
+    f.put64(40, m.rdev);
+    f.put64(48, m.size);
+    f.put64(56, m.blksize.into());
+    f.put64(64, m.blocks);
+    for (at, time) in [(72, m.atime), (88, m.mtime), (104, m.ctime)] {
+        f.put64(at, time.sec as u64);
+        f.put64(at + 8, time.nsec.into());
+    }
+    f.0
+}
+
+/// `struct statx`.
+fn statx_bytes(m: &Metadata, mount: Option<(u32, bool)>) -> [u8; STATX_SIZE] {
+    let mut f = Fields([0; STATX_SIZE]);
+    let mut mask = STATX_BASIC_STATS;
+    f.put32(4, m.blksize);
+    f.put32(16, u32::try_from(m.nlink).unwrap_or(u32::MAX));
+    f.put32(20, m.uid);
+    f.put32(24, m.gid);
+    f.put16(28, m.mode as u16);
+    f.put64(32, m.id.ino);
+    f.put64(40, m.size);
+    f.put64(48, m.blocks);
+    let times = [(64, Some(m.atime)), (80, m.btime), (96, Some(m.ctime)), (112, Some(m.mtime))];
+    for (at, time) in times {
+        let Some(time) = time else { continue };
+        f.put64(at, time.sec as u64);
+        f.put32(at + 8, time.nsec);
+    }
+    if m.btime.is_some() {
+        mask |= STATX_BTIME;
+    }
+    for (at, dev) in [(128, m.rdev), (136, m.id.dev)] {
+        let (major, minor) = litebox::fs::dev::major_minor(dev);
+        f.put32(at, major);
+        f.put32(at + 4, minor);
+    }
+    f.put64(56, STATX_ATTR_MOUNT_ROOT);
+    if let Some((id, is_root)) = mount {
+        mask |= STATX_MNT_ID;
+        f.put64(144, id.into());
+        if is_root {
+            f.put64(8, STATX_ATTR_MOUNT_ROOT);
+        }
+    }
+    f.put32(0, mask);
+    f.0
+}
+
+/// `struct statfs`.
+fn statfs_bytes(s: &StatFs, id: InodeId, flags: u64) -> [u8; STATFS_SIZE] {
+    let mut f = Fields([0; STATFS_SIZE]);
+    let words = [s.magic, s.block_size, s.blocks, s.free, s.available, s.files, s.files_free, id.dev, s.name_max];
+    for (at, n) in (0..).step_by(8).zip(words) {
+        f.put64(at, n);
+    }
+    f.put64(72, s.block_size);
+    // ST_VALID: the flags mean something.
+    f.put64(80, flags | 0x20);
+    f.0
+}
+
+impl Target {
+    /// Metadata of what it is; of an open file through it, so that nothing is looked up again.
+    fn metadata(&self) -> Result<Metadata> {
+        match self {
+            Self::Place(at) => at.metadata(),
+            Self::Nameless(file) => file.file.metadata(),
+        }
+    }
+}
+
+impl Task<'_, '_> {
+    /// stat(2)
+    pub(crate) fn stat(&mut self, path: u64, buf: u64) -> Result<usize> {
+        self.newfstatat(AT_FDCWD, path, buf, 0)
+    }
+    /// lstat(2)
+    pub(crate) fn lstat(&mut self, path: u64, buf: u64) -> Result<usize> {
+        self.newfstatat(AT_FDCWD, path, buf, AT_SYMLINK_NOFOLLOW)
+    }
+    /// fstat(2)
+    pub(crate) fn fstat(&mut self, fd: i32, buf: u64) -> Result<usize> {
+        let metadata = self.file_or_path(fd)?.file.metadata()?;
+        write_bytes(buf, &stat_bytes(&metadata))?;
+        Ok(0)
+    }
+    fn metadata_at(&self, dirfd: i32, path: u64, flags: i32) -> Result<Metadata> {
+        // The open file knows its metadata even when its name is gone.
+        if flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && (path == 0 || crate::user::read_bytes::<1>(path)? == [0]) {
+            return self.file_or_path(dirfd)?.file.metadata();
+        }
+        self.target(dirfd, path, flags)?.metadata()
+    }
+    /// newfstatat(2)
+    pub(crate) fn newfstatat(&mut self, dirfd: i32, path: u64, buf: u64, flags: i32) -> Result<usize> {
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
+            return Err(Error::Invalid);
+        }
+        let metadata = self.metadata_at(dirfd, path, flags)?;
+        write_bytes(buf, &stat_bytes(&metadata))?;
+        Ok(0)
+    }
+    /// statx(2)
+    pub(crate) fn statx(&mut self, dirfd: i32, path: u64, flags: i32, mask: u32, buf: u64) -> Result<usize> {
+        let known = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+        if mask & STATX_RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE || flags & !known != 0 {
+            return Err(Error::Invalid);
+        }
+        let target = self.target(dirfd, path, flags)?;
+        let mount = match &target {
+            Target::Place(at) => Some((at.mount.id, alloc::sync::Arc::ptr_eq(&at.dentry, &at.mount.root))),
+            Target::Nameless(_) => None,
+        };
+        let is_descriptor = flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && crate::user::read_bytes::<1>(path) == Ok([0]);
+        let metadata = if is_descriptor { self.file_or_path(dirfd)?.file.metadata()? } else { target.metadata()? };
+        write_bytes(buf, &statx_bytes(&metadata, mount))?;
+        Ok(0)
+    }
+
+    /// statfs(2)
+    pub(crate) fn statfs(&mut self, path: u64, buf: u64) -> Result<usize> {
+        let target = self.target(AT_FDCWD, path, 0)?;
+        Self::write_statfs(&target, buf)
+    }
+    /// fstatfs(2)
+    pub(crate) fn fstatfs(&mut self, fd: i32, buf: u64) -> Result<usize> {
+        let target = Target::of(self.file_or_path(fd)?);
+        Self::write_statfs(&target, buf)
+    }
+    fn write_statfs(target: &Target, buf: u64) -> Result<usize> {
+        let (inode, flags) = match target {
+            Target::Place(at) => (at.inode().clone(), at.mount.flags.bits()),
+            Target::Nameless(file) => (file.file.inode(), 0),
+        };
+        // ST_RELATIME and its kin have the numbers of mount(2), but for this one.
+        const MS_RELATIME: u32 = 1 << 21;
+        const ST_RELATIME: u64 = 4096;
+        let relatime = if flags & MS_RELATIME != 0 { ST_RELATIME } else { 0 };
+        let stat = inode.stat_fs()?;
+        write_bytes(buf, &statfs_bytes(&stat, inode.id(), u64::from(flags & !MS_RELATIME) | relatime))?;
+        Ok(0)
+    }
+}
+
+/// Whether it is a directory, for the calls that need one.
+pub(super) fn is_directory(file_type: FileType) -> Result<()> {
+    if file_type == FileType::Directory { Ok(()) } else { Err(Error::NotDirectory) }
+}
