@@ -33,6 +33,10 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
+    /// The value, when the lock is owned exclusively anyway.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
     /// Takes it for reading.
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {

@@ -173,6 +173,11 @@ impl HostNode {
 
 impl Drop for HostNode {
     fn drop(&mut self) {
+        // The directories above go one after the other, not by recursion: the chain can be longer than the kernel's stack.
+        let mut above = self.place.get_mut().parent.take();
+        while let Some(mut last) = above.and_then(Arc::into_inner) {
+            above = last.place.get_mut().parent.take();
+        }
         let stat = *self.stat.read();
         self.fs.node_dropped(&stat);
     }

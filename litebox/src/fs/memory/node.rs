@@ -315,6 +315,11 @@ impl Inode for Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        // The directories above go one after the other, not by recursion: the chain can be longer than the kernel's stack.
+        let mut above = self.parent.get_mut().take();
+        while let Some(mut last) = above.and_then(Arc::into_inner) {
+            above = last.parent.get_mut().take();
+        }
         self.forget_origin();
         let xattrs = self.attr.get_mut().as_ref().map_or(0, super::xattr::bytes_of);
         let target = match &self.body {

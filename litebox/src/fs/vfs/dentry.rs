@@ -192,6 +192,16 @@ impl Dentry {
     }
 }
 
+impl Drop for Dentry {
+    /// The directories above that end with it go one after the other, not by recursion: the chain can be longer than the kernel's stack.
+    fn drop(&mut self) {
+        let mut above = self.place.get_mut().parent.take();
+        while let Some(mut last) = above.and_then(Arc::into_inner) {
+            above = last.place.get_mut().parent.take();
+        }
+    }
+}
+
 impl Vfs {
     /// The child `name` of a directory: `NotFound`, `NameTooLong`, or what the file system says. The name is a normal one.
     pub(super) fn child(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>> {
