@@ -16,6 +16,7 @@ pub mod net;
 pub mod platform;
 pub mod sync;
 pub mod timerfd;
+pub mod tty;
 
 #[cfg(test)]
 register_host!(platform::mock::MockHost);

@@ -1,0 +1,393 @@
+//! The line discipline: echo, editing of lines, signals of characters, newline conversion. termios(3), N_TTY of Linux.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::TerminalSignal;
+
+// c_iflag
+const ISTRIP: u32 = 0o40;
+const INLCR: u32 = 0o100;
+const IGNCR: u32 = 0o200;
+const ICRNL: u32 = 0o400;
+const IXON: u32 = 0o2000;
+const IXANY: u32 = 0o4000;
+const IUTF8: u32 = 0o40000;
+// c_oflag
+const OPOST: u32 = 1;
+const ONLCR: u32 = 4;
+const OCRNL: u32 = 0o10;
+// c_lflag
+const ISIG: u32 = 1;
+pub(super) const ICANON: u32 = 2;
+const ECHO: u32 = 0o10;
+const ECHOE: u32 = 0o20;
+const ECHOK: u32 = 0o40;
+const ECHONL: u32 = 0o100;
+const NOFLSH: u32 = 0o200;
+const ECHOCTL: u32 = 0o1000;
+const ECHOKE: u32 = 0o4000;
+const IEXTEN: u32 = 0o100_000;
+// c_cc
+const VINTR: usize = 0;
+const VQUIT: usize = 1;
+const VERASE: usize = 2;
+const VKILL: usize = 3;
+const VEOF: usize = 4;
+pub(super) const VTIME: usize = 5;
+pub(super) const VMIN: usize = 6;
+const VSTART: usize = 8;
+const VSTOP: usize = 9;
+const VSUSP: usize = 10;
+const VEOL: usize = 11;
+const VREPRINT: usize = 12;
+const VWERASE: usize = 14;
+const VLNEXT: usize = 15;
+const VEOL2: usize = 16;
+
+/// Bytes of `struct termios` of the kernel.
+pub(super) const TERMIOS_SIZE: usize = 36;
+const CONTROLS: usize = 19;
+/// The longest line and the most unread input, as on Linux.
+const MOST_INPUT: usize = 4095;
+/// The most unread output.
+const MOST_OUTPUT: usize = 64 << 10;
+
+/// Settings of a terminal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Settings {
+    pub input: u32,
+    pub output: u32,
+    pub control: u32,
+    pub local: u32,
+    pub discipline: u8,
+    pub characters: [u8; CONTROLS],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut characters = [0u8; CONTROLS];
+        for (to, from) in
+            characters.iter_mut().zip(*b"\x03\x1c\x7f\x15\x04\x00\x01\x00\x11\x13\x1a\x00\x12\x0f\x17\x16\x00")
+        {
+            *to = from;
+        }
+        let local = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN;
+        // 38400 baud, 8 bits, receiver on.
+        Self { input: ICRNL | IXON, output: OPOST | ONLCR, control: 0o277, local, discipline: 0, characters }
+    }
+}
+
+impl Settings {
+    /// As `struct termios`.
+    pub fn to_bytes(self) -> [u8; TERMIOS_SIZE] {
+        let mut raw = [0u8; TERMIOS_SIZE];
+        let words = [self.input, self.output, self.control, self.local];
+        for (to, from) in raw.chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&from.to_le_bytes());
+        }
+        raw[16] = self.discipline;
+        raw[17..].copy_from_slice(&self.characters);
+        raw
+    }
+    /// From `struct termios`.
+    pub fn from_bytes(raw: &[u8; TERMIOS_SIZE]) -> Self {
+        let word = |at: usize| u32::from_le_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
+        let mut characters = [0u8; CONTROLS];
+        characters.copy_from_slice(&raw[17..]);
+        let discipline = raw[16];
+        Self { input: word(0), output: word(4), control: word(8), local: word(12), discipline, characters }
+    }
+    fn on(&self, local: u32) -> bool {
+        self.local & local == local
+    }
+    pub fn canonical(&self) -> bool {
+        self.on(ICANON)
+    }
+    /// Whether `byte` is the special character at `place`; zero disables one.
+    fn is(&self, byte: u8, place: usize) -> bool {
+        byte != 0 && self.characters.get(place) == Some(&byte)
+    }
+}
+
+/// Bytes between a master and its slave, both ways.
+#[derive(Default)]
+pub(super) struct Line {
+    pub settings: Settings,
+    /// What the slave can read.
+    input: VecDeque<u8>,
+    /// Canonical: how long the lines at the front of `input` are. An empty one is an end of file.
+    lines: VecDeque<usize>,
+    /// Canonical: the line being edited.
+    edited: Vec<u8>,
+    /// What the master can read.
+    output: VecDeque<u8>,
+    /// The next character is taken as it is.
+    literal: bool,
+    /// Output is stopped (Ctrl-S).
+    pub stopped: bool,
+}
+
+impl Line {
+    /// Whether the master may write.
+    pub fn takes_input(&self) -> bool {
+        self.settings.canonical() || self.input.len() < MOST_INPUT
+    }
+    /// Whether the slave may write.
+    pub fn takes_output(&self) -> bool {
+        !self.stopped && self.output.len() < MOST_OUTPUT
+    }
+    /// Bytes that wait for the master.
+    pub fn output_len(&self) -> usize {
+        self.output.len()
+    }
+    /// Bytes that the slave could read now (FIONREAD).
+    pub fn input_len(&self) -> usize {
+        if self.settings.canonical() { self.lines.iter().sum() } else { self.input.len() }
+    }
+    /// Whether a whole line, or an end of file, waits for the slave.
+    pub fn has_line(&self) -> bool {
+        !self.lines.is_empty()
+    }
+    /// Changes the settings. What was typed stays readable.
+    pub fn set(&mut self, settings: Settings) {
+        let before = self.settings.canonical();
+        self.settings = settings;
+        match (before, settings.canonical()) {
+            (true, false) => {
+                self.input.extend(self.edited.drain(..));
+                self.lines.clear();
+            }
+            (false, true) if !self.input.is_empty() => self.lines.push_back(self.input.len()),
+            _ => {}
+        }
+        if settings.input & IXON == 0 {
+            self.stopped = false;
+        }
+    }
+    /// Drops unread input.
+    pub fn flush_input(&mut self) {
+        self.input.clear();
+        self.lines.clear();
+        self.edited.clear();
+    }
+    /// Drops unread output.
+    pub fn flush_output(&mut self) {
+        self.output.clear();
+    }
+
+    /// One byte typed at the master's side. A signal it means is returned.
+    pub fn type_byte(&mut self, byte: u8) -> Option<TerminalSignal> {
+        let s = self.settings;
+        let mut byte = if s.input & ISTRIP != 0 { byte & 0x7f } else { byte };
+        if core::mem::take(&mut self.literal) {
+            self.keep(byte);
+            return None;
+        }
+        if s.input & IXON != 0 {
+            if s.is(byte, VSTOP) {
+                self.stopped = true;
+                return None;
+            }
+            let starts = s.is(byte, VSTART);
+            if starts || (self.stopped && s.input & IXANY != 0) {
+                self.stopped = false;
+                if starts {
+                    return None;
+                }
+            }
+        }
+        if s.on(ISIG) {
+            if let Some(signal) = self.signal_of(byte) {
+                return Some(signal);
+            }
+        }
+        match byte {
+            b'\r' if s.input & IGNCR != 0 => return None,
+            b'\r' if s.input & ICRNL != 0 => byte = b'\n',
+            b'\n' if s.input & INLCR != 0 => byte = b'\r',
+            _ => {}
+        }
+        if s.canonical() {
+            self.edit(byte)
+        } else {
+            self.keep(byte)
+        }
+        None
+    }
+
+    fn signal_of(&mut self, byte: u8) -> Option<TerminalSignal> {
+        let s = self.settings;
+        let signals =
+            [(VINTR, TerminalSignal::Interrupt), (VQUIT, TerminalSignal::Quit), (VSUSP, TerminalSignal::Suspend)];
+        let signal = signals.iter().find(|(place, _)| s.is(byte, *place)).map(|(_, signal)| *signal)?;
+        self.stopped = false;
+        if !s.on(NOFLSH) {
+            self.flush_input();
+            self.flush_output();
+        }
+        self.echo(byte);
+        Some(signal)
+    }
+
+    /// Keeps a byte as input.
+    fn keep(&mut self, byte: u8) {
+        if self.settings.canonical() {
+            if self.edited.len() + self.input.len() >= MOST_INPUT {
+                return;
+            }
+            self.echo(byte);
+            self.edited.push(byte);
+        } else if self.input.len() < MOST_INPUT {
+            self.echo(byte);
+            self.input.push_back(byte);
+        }
+    }
+
+    /// The edited line is complete.
+    fn commit(&mut self) {
+        self.lines.push_back(self.edited.len());
+        self.input.extend(self.edited.drain(..));
+    }
+
+    fn edit(&mut self, byte: u8) {
+        let s = self.settings;
+        let extended = s.on(IEXTEN);
+        if s.is(byte, VERASE) {
+            self.erase_last();
+        } else if s.is(byte, VKILL) {
+            self.kill_line(byte);
+        } else if extended && s.is(byte, VWERASE) {
+            while self.edited.last().is_some_and(|b| !is_word(*b)) {
+                self.erase_last();
+            }
+            while self.edited.last().is_some_and(|b| is_word(*b)) {
+                self.erase_last();
+            }
+        } else if extended && s.is(byte, VREPRINT) {
+            self.echo(byte);
+            self.put_output(b'\n');
+            for at in 0..self.edited.len() {
+                self.echo(self.edited.get(at).copied().unwrap_or(0));
+            }
+        } else if extended && s.is(byte, VLNEXT) {
+            self.literal = true;
+            if s.on(ECHO | ECHOCTL) {
+                self.output.extend(b"^\x08");
+            }
+        } else if s.is(byte, VEOF) {
+            self.commit();
+        } else if byte == b'\n' || s.is(byte, VEOL) || (extended && s.is(byte, VEOL2)) {
+            if byte == b'\n' && s.local & (ECHO | ECHONL) != 0 {
+                self.put_output(byte);
+            } else {
+                self.echo(byte);
+            }
+            // Always room for the end of a line.
+            self.edited.push(byte);
+            self.commit();
+        } else {
+            self.keep(byte);
+        }
+    }
+
+    /// Takes the last character of the edited line away.
+    fn erase_last(&mut self) {
+        let Some(mut gone) = self.edited.pop() else { return };
+        if self.settings.input & IUTF8 != 0 {
+            while gone & 0xc0 == 0x80 {
+                match self.edited.pop() {
+                    Some(before) => gone = before,
+                    None => break,
+                }
+            }
+        }
+        if self.settings.on(ECHO) {
+            if self.settings.on(ECHOE) {
+                let width = if self.settings.on(ECHOCTL) && is_shown_as_two(gone) { 2 } else { 1 };
+                for _ in 0..width {
+                    self.output.extend(b"\x08 \x08");
+                }
+            } else {
+                let erase = self.settings.characters[VERASE];
+                self.echo(erase);
+            }
+        }
+    }
+
+    fn kill_line(&mut self, byte: u8) {
+        if self.settings.on(ECHOKE | ECHOE) {
+            while !self.edited.is_empty() {
+                self.erase_last();
+            }
+            return;
+        }
+        self.edited.clear();
+        self.echo(byte);
+        if self.settings.on(ECHO | ECHOK) {
+            self.put_output(b'\n');
+        }
+    }
+
+    fn echo(&mut self, byte: u8) {
+        if !self.settings.on(ECHO) || self.output.len() >= MOST_OUTPUT {
+            return;
+        }
+        if self.settings.on(ECHOCTL) && is_shown_as_two(byte) {
+            self.output.extend([b'^', byte ^ 0x40]);
+        } else {
+            self.put_output(byte);
+        }
+    }
+
+    /// One byte of output, converted.
+    pub fn put_output(&mut self, byte: u8) {
+        let output = self.settings.output;
+        if output & OPOST == 0 {
+            return self.output.push_back(byte);
+        }
+        match byte {
+            b'\n' if output & ONLCR != 0 => self.output.extend(b"\r\n"),
+            b'\r' if output & OCRNL != 0 => self.output.push_back(b'\n'),
+            other => self.output.push_back(other),
+        }
+    }
+
+    /// What the master reads: at most `most` bytes, without taking them.
+    pub fn peek_output(&self, most: usize) -> Vec<u8> {
+        self.output.iter().take(most).copied().collect()
+    }
+    /// Takes what was read away.
+    pub fn take_output(&mut self, count: usize) {
+        self.output.drain(..count.min(self.output.len()));
+    }
+    /// What the slave reads now: at most `most` bytes, in canonical mode at most a line.
+    pub fn peek_input(&self, most: usize) -> Vec<u8> {
+        let end = if self.settings.canonical() { self.lines.front().copied().unwrap_or(0) } else { self.input.len() };
+        self.input.iter().take(most.min(end)).copied().collect()
+    }
+    /// Takes what was read away; an end of file goes with it.
+    pub fn take_input(&mut self, count: usize) {
+        let count = count.min(self.input.len());
+        self.input.drain(..count);
+        if self.settings.canonical() {
+            match self.lines.front_mut() {
+                Some(line) if *line > count => *line -= count,
+                Some(_) => {
+                    self.lines.pop_front();
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// Part of a word for Ctrl-W.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+/// Shown as `^X`.
+fn is_shown_as_two(byte: u8) -> bool {
+    (byte < 0x20 && byte != b'\t' && byte != b'\n') || byte == 0x7f
+}

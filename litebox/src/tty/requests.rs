@@ -1,0 +1,220 @@
+//! ioctl requests of terminals: ioctl_tty(2).
+
+use crate::io::{Dest, Source};
+use crate::{Error, Result};
+
+use super::TerminalSignal;
+use super::line::{Settings, TERMIOS_SIZE};
+use super::pty::{Caller, Pair};
+
+const TCGETS: u32 = 0x5401;
+const TCSETS: u32 = 0x5402;
+const TCSETSW: u32 = 0x5403;
+const TCSETSF: u32 = 0x5404;
+const TCSBRK: u32 = 0x5409;
+const TCXONC: u32 = 0x540a;
+const TCFLSH: u32 = 0x540b;
+const TIOCSCTTY: u32 = 0x540e;
+const TIOCGPGRP: u32 = 0x540f;
+const TIOCSPGRP: u32 = 0x5410;
+const TIOCOUTQ: u32 = 0x5411;
+const TIOCSTI: u32 = 0x5412;
+const TIOCGWINSZ: u32 = 0x5413;
+const TIOCSWINSZ: u32 = 0x5414;
+const FIONREAD: u32 = 0x541b;
+const TIOCNOTTY: u32 = 0x5422;
+const TIOCGETD: u32 = 0x5424;
+const TCSBRKP: u32 = 0x5425;
+const TIOCGSID: u32 = 0x5429;
+const TCGETS2: u32 = 0x802c_542a;
+const TCSETS2: u32 = 0x402c_542b;
+const TCSETSW2: u32 = 0x402c_542c;
+const TCSETSF2: u32 = 0x402c_542d;
+const TIOCGPTN: u32 = 0x8004_5430;
+const TIOCSPTLCK: u32 = 0x4004_5431;
+const TIOCGPTLCK: u32 = 0x8004_5439;
+/// Bytes of the two speeds at the end of `struct termios2`.
+const SPEEDS: usize = 8;
+/// 38400 baud, both ways.
+const SPEED: u32 = 38400;
+
+fn write(addr: usize, bytes: &[u8]) -> Result<usize> {
+    if Dest::user(addr, bytes.len()).put(bytes)? == bytes.len() { Ok(0) } else { Err(Error::Fault) }
+}
+
+fn read<const N: usize>(addr: usize) -> Result<[u8; N]> {
+    let mut bytes = [0u8; N];
+    if Source::user(addr, N).take(&mut bytes)? == N { Ok(bytes) } else { Err(Error::Fault) }
+}
+
+fn write_int(addr: usize, value: usize) -> Result<usize> {
+    write(addr, &i32::try_from(value).unwrap_or(i32::MAX).to_le_bytes())
+}
+
+fn read_int(addr: usize) -> Result<i32> {
+    read(addr).map(i32::from_le_bytes)
+}
+
+impl Pair {
+    /// A request at the master or the slave.
+    pub(super) fn request(&self, request: u32, arg: usize, master: bool) -> Result<usize> {
+        match request {
+            TCGETS => write(arg, &self.settings()),
+            TCGETS2 => {
+                let mut raw = [0u8; TERMIOS_SIZE + SPEEDS];
+                raw[..TERMIOS_SIZE].copy_from_slice(&self.settings());
+                raw[TERMIOS_SIZE..TERMIOS_SIZE + 4].copy_from_slice(&SPEED.to_le_bytes());
+                raw[TERMIOS_SIZE + 4..].copy_from_slice(&SPEED.to_le_bytes());
+                write(arg, &raw)
+            }
+            TCSETS | TCSETSW | TCSETS2 | TCSETSW2 => self.set_settings(arg, false),
+            TCSETSF | TCSETSF2 => self.set_settings(arg, true),
+            TCFLSH => self.flush(arg, master),
+            TCXONC => self.flow(arg),
+            TCSBRK | TCSBRKP => Ok(0),
+            TIOCGWINSZ => {
+                let window = self.state.lock().window;
+                write(arg, &window)
+            }
+            TIOCSWINSZ => self.set_window(read(arg)?),
+            FIONREAD => {
+                let line = &self.state.lock().line;
+                let count = if master { line.output_len() } else { line.input_len() };
+                write_int(arg, count)
+            }
+            TIOCOUTQ => {
+                let count = if master { 0 } else { self.state.lock().line.output_len() };
+                write_int(arg, count)
+            }
+            TIOCGETD => write_int(arg, 0),
+            // Input that nobody typed: refused, as Linux does by default since 6.2.
+            TIOCSTI => Err(Error::Io),
+            TIOCGPTN if master => write_int(arg, self.number as usize),
+            TIOCSPTLCK if master => {
+                self.state.lock().locked = read_int(arg)? != 0;
+                Ok(0)
+            }
+            TIOCGPTLCK if master => {
+                let locked = self.state.lock().locked;
+                write_int(arg, usize::from(locked))
+            }
+            TIOCSCTTY | TIOCNOTTY | TIOCGPGRP | TIOCSPGRP | TIOCGSID => self.control(request, arg, master),
+            _ => Err(Error::NotTerminal),
+        }
+    }
+
+    fn settings(&self) -> [u8; TERMIOS_SIZE] {
+        self.state.lock().line.settings.to_bytes()
+    }
+
+    fn set_settings(&self, arg: usize, flush: bool) -> Result<usize> {
+        let settings = Settings::from_bytes(&read(arg)?);
+        {
+            let mut state = self.state.lock();
+            if flush {
+                state.line.flush_input();
+            }
+            state.line.set(settings);
+        }
+        self.changed();
+        Ok(0)
+    }
+
+    /// tcflush(3): input, output, both, as the caller's side sees them.
+    fn flush(&self, which: usize, master: bool) -> Result<usize> {
+        if which > 2 {
+            return Err(Error::Invalid);
+        }
+        {
+            let mut state = self.state.lock();
+            let (incoming, outgoing) = (which != 1, which != 0);
+            let (input, output) = if master { (outgoing, incoming) } else { (incoming, outgoing) };
+            if input {
+                state.line.flush_input();
+            }
+            if output {
+                state.line.flush_output();
+            }
+        }
+        self.changed();
+        Ok(0)
+    }
+
+    /// tcflow(3).
+    fn flow(&self, action: usize) -> Result<usize> {
+        match action {
+            0 => self.state.lock().line.stopped = true,
+            1 => {
+                self.state.lock().line.stopped = false;
+                self.changed();
+            }
+            2 | 3 => {}
+            _ => return Err(Error::Invalid),
+        }
+        Ok(0)
+    }
+
+    fn set_window(&self, window: [u8; 8]) -> Result<usize> {
+        let before = core::mem::replace(&mut self.state.lock().window, window);
+        if before != window {
+            self.signal(TerminalSignal::WindowChange);
+        }
+        Ok(0)
+    }
+
+    /// The requests about sessions and groups.
+    fn control(&self, request: u32, arg: usize, master: bool) -> Result<usize> {
+        let terminals = self.terminals.upgrade().ok_or(Error::NotTerminal)?;
+        let jobs = terminals.jobs().ok_or(Error::NotTerminal)?;
+        let caller = jobs.caller().ok_or(Error::NotTerminal)?;
+        if request == TIOCSCTTY {
+            return self.become_controlling(&caller, master);
+        }
+        let (session, foreground) = {
+            let state = self.state.lock();
+            (state.session, state.foreground)
+        };
+        if session != Some(caller.session) && !(master && matches!(request, TIOCGPGRP | TIOCGSID)) {
+            return Err(Error::NotTerminal);
+        }
+        match request {
+            TIOCNOTTY => {
+                if caller.pid == caller.session {
+                    self.state.lock().session = None;
+                    jobs.signal_group(foreground, TerminalSignal::HangUp);
+                    jobs.signal_group(foreground, TerminalSignal::Continue);
+                }
+                Ok(0)
+            }
+            TIOCGPGRP => write(arg, &foreground.to_le_bytes()),
+            TIOCSPGRP => {
+                let group = read_int(arg)?;
+                if group < 0 {
+                    return Err(Error::Invalid);
+                }
+                if !jobs.has_group(caller.session, group) {
+                    return Err(Error::NotPermitted);
+                }
+                self.state.lock().foreground = group;
+                Ok(0)
+            }
+            _ => write(arg, &session.ok_or(Error::NotTerminal)?.to_le_bytes()),
+        }
+    }
+
+    fn become_controlling(&self, caller: &Caller, master: bool) -> Result<usize> {
+        let mut state = self.state.lock();
+        if master || caller.pid != caller.session {
+            return Err(Error::NotPermitted);
+        }
+        match state.session {
+            Some(session) if session == caller.session => {}
+            Some(_) => return Err(Error::NotPermitted),
+            None => {
+                state.session = Some(caller.session);
+                state.foreground = caller.group;
+            }
+        }
+        Ok(0)
+    }
+}
