@@ -209,9 +209,9 @@ impl Line {
             _ => {}
         }
         if s.canonical() {
-            self.edit(byte)
+            self.edit(byte);
         } else {
-            self.keep(byte)
+            self.keep(byte);
         }
         None
     }

@@ -3,7 +3,7 @@
 //! - `line`: what the line discipline makes of input and output; pure, without files.
 //! - `pty`: masters and slaves as files, and [`Terminals`], which knows them all and whose session each controls.
 //! - `requests`: their ioctl requests.
-//! - [`PtsFs`]: /dev/pts.
+//! - `directory`: /dev/pts.
 
 mod directory;
 mod line;

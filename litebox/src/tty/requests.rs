@@ -76,7 +76,10 @@ impl Pair {
                 let window = self.state.lock().window;
                 write(arg, &window)
             }
-            TIOCSWINSZ => self.set_window(read(arg)?),
+            TIOCSWINSZ => {
+                self.set_window(read(arg)?);
+                Ok(0)
+            }
             FIONREAD => {
                 let line = &self.state.lock().line;
                 let count = if master { line.output_len() } else { line.input_len() };
@@ -154,12 +157,11 @@ impl Pair {
         Ok(0)
     }
 
-    fn set_window(&self, window: [u8; 8]) -> Result<usize> {
+    fn set_window(&self, window: [u8; 8]) {
         let before = core::mem::replace(&mut self.state.lock().window, window);
         if before != window {
             self.signal(TerminalSignal::WindowChange);
         }
-        Ok(0)
     }
 
     /// The requests about sessions and groups.

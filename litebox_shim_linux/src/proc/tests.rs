@@ -193,7 +193,7 @@ fn descriptors_are_links_with_their_rights() {
     let null = litebox::fs::dev::open_device(
         &(AnonInode::shared("eventpoll") as Arc<dyn Inode>),
         litebox::fs::dev::device_number(1, 3),
-        &READ,
+        &kernel.vfs.terminals,
     )
     .unwrap();
     let file = OpenFile::new(null, Access::READ, StatusFlags::NONBLOCK, None, 1);

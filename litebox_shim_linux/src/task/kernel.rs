@@ -69,7 +69,7 @@ impl Kernel {
     pub fn new(config: KernelConfig, arena: Arc<litebox::mm::arena::Arena>, vfs: litebox::fs::Vfs) -> Arc<Self> {
         let mut boot_id = [0u8; 16];
         host().random(&mut boot_id);
-        Arc::new(Self {
+        let kernel = Arc::new(Self {
             boot_id,
             hostname: Mutex::new(config.hostname.as_bytes().to_vec()),
             config,
@@ -84,7 +84,10 @@ impl Kernel {
             processes: Mutex::new(BTreeMap::new()),
             next_id: AtomicI32::new(1),
             ids_wrapped: AtomicBool::new(false),
-        })
+        });
+        let jobs: Weak<Self> = Arc::downgrade(&kernel);
+        kernel.vfs.terminals.set_jobs(jobs);
+        kernel
     }
     /// A fresh process or thread id. Ids count up and start again at 300 after 4 million (pid_max); from then on those in use are passed over.
     pub fn allocate_id(&self) -> i32 {

@@ -1,6 +1,7 @@
 //! Who runs: the kernel object, processes, threads, and the context of one call.
 
 mod exit;
+mod jobs;
 mod kernel;
 mod process;
 mod thread;

@@ -12,7 +12,8 @@ mod tests;
 
 use alloc::sync::Arc;
 
-use super::{File, Inode, NewAttr, NewNode, OpenHow};
+use super::{File, Inode, NewAttr, NewNode};
+use crate::tty::Terminals;
 use crate::{Error, Result};
 
 /// The device number of `st_rdev` for a major and a minor number, as Linux packs it.
@@ -34,10 +35,11 @@ const FULL: u64 = device_number(1, 7);
 const RANDOM: u64 = device_number(1, 8);
 const URANDOM: u64 = device_number(1, 9);
 const TTY: u64 = device_number(5, 0);
+const PTMX: u64 = device_number(5, 2);
 const CONSOLE: u64 = device_number(5, 1);
 
 /// Character devices of /dev: name, permissions, number.
-const DEVICES: [(&[u8], u32, u64); 7] = [
+const DEVICES: [(&[u8], u32, u64); 8] = [
     (b"null", 0o666, NULL),
     (b"zero", 0o666, ZERO),
     (b"full", 0o666, FULL),
@@ -45,16 +47,16 @@ const DEVICES: [(&[u8], u32, u64); 7] = [
     (b"urandom", 0o666, URANDOM),
     (b"tty", 0o666, TTY),
     (b"console", 0o600, CONSOLE),
+    (b"ptmx", 0o666, PTMX),
 ];
 
 /// Symbolic links of /dev: name and target.
-const LINKS: [(&[u8], &[u8]); 6] = [
+const LINKS: [(&[u8], &[u8]); 5] = [
     (b"fd", b"/proc/self/fd"),
     (b"stdin", b"/proc/self/fd/0"),
     (b"stdout", b"/proc/self/fd/1"),
     (b"stderr", b"/proc/self/fd/2"),
     (b"core", b"/proc/kcore"),
-    (b"ptmx", b"pts/ptmx"),
 ];
 
 /// Directories of /dev, where other file systems are mounted: name and permissions.
@@ -76,14 +78,18 @@ pub fn populate(root: &Arc<dyn Inode>) -> Result<()> {
 }
 
 /// Opens the character device with the number `rdev`. `node` is the inode that names it, in whatever file system; `NoSuchDevice` when there
-/// is nothing behind the number.
-pub fn open_device(node: &Arc<dyn Inode>, rdev: u64, _how: &OpenHow) -> Result<Arc<dyn File>> {
+/// is nothing behind the number. `terminals` are the pseudo-terminals of the sandbox.
+pub fn open_device(node: &Arc<dyn Inode>, rdev: u64, terminals: &Arc<Terminals>) -> Result<Arc<dyn File>> {
+    if let (TTY, Some(terminal)) = (rdev, terminals.open_controlling(node)) {
+        return Ok(terminal);
+    }
     let node = node.clone();
     Ok(match rdev {
         NULL => Arc::new(null::Null { node }),
         ZERO => Arc::new(null::Zero { node, full: false }),
         FULL => Arc::new(null::Zero { node, full: true }),
         RANDOM | URANDOM => Arc::new(random::Random { node }),
+        PTMX => return terminals.open_master(node),
         TTY | CONSOLE => Arc::new(terminal::Terminal::open(node)?),
         _ => return Err(Error::NoSuchDevice),
     })

@@ -3,12 +3,12 @@ use alloc::vec;
 
 use super::{device_number, major_minor, open_device};
 use crate::Error;
-use crate::fs::{Access, AnonInode, File, Inode, Mapping, OpenFile, OpenHow, StatusFlags};
+use crate::fs::{Access, AnonInode, File, Inode, Mapping, OpenFile, StatusFlags};
 use crate::io::{Dest, Source};
 
 fn open(major: u32, minor: u32) -> crate::Result<Arc<dyn File>> {
     let node: Arc<dyn Inode> = AnonInode::shared("device");
-    open_device(&node, device_number(major, minor), &OpenHow::default())
+    open_device(&node, device_number(major, minor), &Arc::default())
 }
 
 #[test]

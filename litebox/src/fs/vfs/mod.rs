@@ -44,6 +44,8 @@ const MAX_LINKS: u32 = 40;
 
 /// All mounts and cached names of a sandbox.
 pub struct Vfs {
+    /// The pseudo-terminals that device nodes lead to.
+    pub terminals: Arc<crate::tty::Terminals>,
     next_open_id: AtomicU64,
     next_mount_id: AtomicU32,
     root_mount: Arc<Mount>,
@@ -126,6 +128,7 @@ impl Vfs {
     pub fn new(fs: Arc<dyn FileSystem>, flags: MountFlags) -> Self {
         let root = Mount::root(fs, flags);
         Self {
+            terminals: Arc::default(),
             next_open_id: AtomicU64::new(1),
             next_mount_id: AtomicU32::new(root.id + 1),
             mounts: RwLock::new(alloc::vec![root.clone()]),
