@@ -23,7 +23,7 @@ const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), trunc
 
 fn kernel() -> Arc<Kernel> {
     let config = KernelConfig { hostname: "box".into(), memory_limit: Some(1 << 30), ..KernelConfig::default() };
-    Kernel::new(config, Vfs::new(Arc::new(EmptyRoot), MountFlags::empty()))
+    Kernel::new(config, Arena::new(), Vfs::new(Arc::new(EmptyRoot), MountFlags::empty()))
 }
 
 /// A process without threads, as a zombie is.
