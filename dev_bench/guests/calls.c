@@ -1,21 +1,37 @@
-// Times system calls from within; prints `name nanoseconds` per line.
+// Times one call: `calls NAME` prints the nanoseconds of one turn, the median of nine batches.
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-static char buffer[65536];
-static int zero, null, file, pipes[2], word;
-static const char *path = "bench-file";
+#define CHECK(call) ({ long r_ = (long)(call); if (r_ < 0) { perror(#call); exit(1); } r_; })
+#define BATCHES 9
+#define BATCH_NS 8e6
+
+extern char **environ;
+
+static char buffer[1 << 20];
+static int zero, null, file, dir, epoll_fd, pipes[2], back[2];
+static struct pollfd polled[8];
+static struct stat meta;
+static char hello[PATH_MAX];
 
 static double now(void) {
     struct timespec at;
@@ -23,72 +39,274 @@ static double now(void) {
     return at.tv_sec * 1e9 + at.tv_nsec;
 }
 
-#define CHECK(call) do { if ((long)(call) < 0) { perror(#call); exit(1); } } while (0)
-#define BENCH(name, count, call) do { \
-    for (int i = 0; i < (count) / 10 + 1; i++) CHECK(call); \
-    double begin = now(); \
-    for (int i = 0; i < (count); i++) CHECK(call); \
-    printf("%s %.1f\n", name, (now() - begin) / (count)); \
-} while (0)
-
-static void *nothing(void *arg) { return arg; }
-
-static int thread_create(void) {
-    pthread_t thread;
-    return -(pthread_create(&thread, 0, nothing, 0) || pthread_join(thread, 0));
+static void open_devices(void) {
+    zero = CHECK(open("/dev/zero", O_RDONLY));
+    null = CHECK(open("/dev/null", O_WRONLY));
 }
-
-static int open_close(void) {
-    int fd = open(path, O_RDONLY);
-    return fd < 0 ? fd : close(fd);
+static void make_file(void) {
+    file = CHECK(open("bench-file", O_RDWR | O_CREAT, 0600));
+    memset(buffer, 'x', sizeof buffer);
+    CHECK(write(file, buffer, sizeof buffer));
 }
-
-static int read_dir(void) {
-    static int dir = -1;
-    if (dir < 0)
-        dir = open(".", O_RDONLY | O_DIRECTORY);
-    return lseek(dir, 0, SEEK_SET) < 0 ? -1 : syscall(SYS_getdents64, dir, buffer, sizeof buffer);
+static void make_path(void) {
+    CHECK(mkdir("a", 0700));
+    CHECK(mkdir("a/b", 0700));
+    CHECK(close(CHECK(open("a/b/c", O_CREAT | O_RDWR, 0600))));
 }
-
-static int pipe_turn(void) { return write(pipes[1], buffer, 1) < 0 ? -1 : read(pipes[0], buffer, 1); }
-
-static int map_touch(void) {
-    char *at = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
-        return -1;
-    *at = 1;
-    return munmap(at, 4096);
+static void make_directory(void) {
+    CHECK(mkdir("many", 0700));
+    for (int i = 0; i < 1000; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "many/entry-%d", i);
+        CHECK(close(CHECK(open(name, O_CREAT | O_RDWR, 0600))));
+    }
+    dir = CHECK(open("many", O_RDONLY | O_DIRECTORY));
 }
-
-static void handler(int number) { (void)number; }
-
-int main(void) {
-    struct stat meta;
-    struct timespec at;
-    zero = open("/dev/zero", O_RDONLY);
-    null = open("/dev/null", O_WRONLY);
-    file = open(path, O_RDWR | O_CREAT, 0600);
-    CHECK(zero | null | file);
+static void make_pipe(void) { CHECK(pipe(pipes)); }
+static void make_pipes(void) {
     CHECK(pipe(pipes));
-    CHECK(ftruncate(file, 65536));
-    struct pollfd polled[4] = {{zero, POLLIN, 0}, {null, POLLOUT, 0}, {file, POLLIN, 0}, {pipes[0], POLLIN, 0}};
-    signal(SIGUSR1, handler);
-    BENCH("getpid", 200000, syscall(SYS_getpid));
-    BENCH("clock_gettime", 500000, clock_gettime(CLOCK_MONOTONIC, &at));
-    BENCH("read_1_zero", 100000, read(zero, buffer, 1));
-    BENCH("write_1_null", 100000, write(null, buffer, 1));
-    BENCH("pread_4k", 100000, pread(file, buffer, 4096, 0));
-    BENCH("pwrite_4k", 100000, pwrite(file, buffer, 4096, 0));
-    BENCH("fstat", 100000, fstat(file, &meta));
-    BENCH("stat", 100000, stat(path, &meta));
-    BENCH("open_close", 50000, open_close());
-    BENCH("getdents", 20000, read_dir());
-    BENCH("pipe_write_read", 50000, pipe_turn());
-    BENCH("poll_4", 100000, poll(polled, 4, 0));
-    BENCH("mmap_touch_munmap", 20000, map_touch());
-    BENCH("raise_handler", 20000, raise(SIGUSR1));
-    BENCH("futex_wake", 100000, syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0));
-    BENCH("thread_create_join", 2000, thread_create());
-    unlink(path);
-    return 0;
+    CHECK(pipe(back));
+}
+static void make_polled(void) {
+    open_devices();
+    make_file();
+    for (int i = 0; i < 8; i++)
+        polled[i] = (struct pollfd){i % 2 ? null : file, i % 2 ? POLLOUT : POLLIN, 0};
+}
+static void make_epoll(void) {
+    make_pipe();
+    CHECK(write(pipes[1], "x", 1));
+    epoll_fd = CHECK(epoll_create1(0));
+    struct epoll_event event = {.events = EPOLLIN};
+    CHECK(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, pipes[0], &event));
+}
+static void on_signal(int number) { (void)number; }
+static void make_handler(void) { signal(SIGUSR1, on_signal); }
+static void touch_64m(void) {
+    char *at = mmap(0, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (long i = 0; i < 64 << 20; i += 4096)
+        at[i] = 1;
+}
+static void find_hello(void) {
+    CHECK(readlink("/proc/self/exe", hello, sizeof hello - 32));
+    strcpy(strrchr(hello, '/'), "/hello-static");
+    // What it prints is not ours.
+    CHECK(dup2(CHECK(open("/dev/null", O_WRONLY)), 9));
+}
+
+static void turn_getpid(void) { CHECK(syscall(SYS_getpid)); }
+static void turn_getuid(void) { CHECK(syscall(SYS_getuid)); }
+static void turn_umask(void) { CHECK(umask(022)); }
+static void turn_clock(void) {
+    struct timespec at;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &at));
+}
+static void turn_read(void) { CHECK(read(zero, buffer, 1)); }
+static void turn_write(void) { CHECK(write(null, buffer, 1)); }
+static void turn_pread_4k(void) { CHECK(pread(file, buffer, 4096, 0)); }
+static void turn_pread_64k(void) { CHECK(pread(file, buffer, 65536, 0)); }
+static void turn_pwrite_4k(void) { CHECK(pwrite(file, buffer, 4096, 0)); }
+static void turn_fstat(void) { CHECK(fstat(file, &meta)); }
+static void turn_stat(void) { CHECK(stat("a/b/c", &meta)); }
+static void turn_open(void) { CHECK(close(CHECK(open("a/b/c", O_RDONLY)))); }
+static void turn_getdents(void) {
+    CHECK(lseek(dir, 0, SEEK_SET));
+    while (CHECK(syscall(SYS_getdents64, dir, buffer, 32768)) > 0)
+        ;
+}
+static void turn_pipe(void) {
+    CHECK(write(pipes[1], buffer, 1));
+    CHECK(read(pipes[0], buffer, 1));
+}
+static void turn_poll(void) { CHECK(poll(polled, 8, 0)); }
+static void turn_epoll(void) {
+    struct epoll_event event;
+    CHECK(epoll_wait(epoll_fd, &event, 1, 0));
+}
+static void turn_map(void) {
+    char *at = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at == MAP_FAILED ? -1 : 0);
+    CHECK(munmap(at, 4096));
+}
+static void touch_map(int fd) {
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE;
+    char *at = mmap(0, 1 << 20, PROT_READ | PROT_WRITE, flags, fd, 0);
+    CHECK(at == MAP_FAILED ? -1 : 0);
+    for (int i = 0; i < 1 << 20; i += 4096)
+        at[i] = 1;
+    CHECK(munmap(at, 1 << 20));
+}
+static void turn_touch(void) { touch_map(-1); }
+static void turn_touch_file(void) { touch_map(file); }
+static void turn_signal(void) { CHECK(raise(SIGUSR1)); }
+static int idle_word;
+static void turn_wake(void) { CHECK(syscall(SYS_futex, &idle_word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0)); }
+static void *nothing(void *arg) { return arg; }
+static void turn_thread(void) {
+    pthread_t thread;
+    CHECK(-pthread_create(&thread, 0, nothing, 0));
+    CHECK(-pthread_join(thread, 0));
+}
+static void turn_yield(void) { CHECK(sched_yield()); }
+static void turn_sleep(void) {
+    struct timespec none = {0, 0};
+    CHECK(nanosleep(&none, 0));
+}
+
+// The other side of a ping-pong answers until it is told to stop.
+static atomic_int ball;
+static void wait_while(int seen) {
+    while (atomic_load(&ball) == seen)
+        syscall(SYS_futex, &ball, FUTEX_WAIT_PRIVATE, seen, 0, 0, 0);
+}
+static void give(int next) {
+    atomic_store(&ball, next);
+    CHECK(syscall(SYS_futex, &ball, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0));
+}
+static void *answer_futex(void *arg) {
+    for (;;) {
+        wait_while(0);
+        give(0);
+    }
+    return arg;
+}
+static void start_futex(void) {
+    pthread_t thread;
+    CHECK(-pthread_create(&thread, 0, answer_futex, 0));
+}
+static void turn_pingpong_futex(void) {
+    give(1);
+    wait_while(1);
+}
+static void *answer_pipe(void *arg) {
+    char byte;
+    while (read(pipes[0], &byte, 1) == 1)
+        CHECK(write(back[1], &byte, 1));
+    return arg;
+}
+static void start_pipe_thread(void) {
+    pthread_t thread;
+    make_pipes();
+    CHECK(-pthread_create(&thread, 0, answer_pipe, 0));
+}
+static void turn_pingpong_pipe(void) {
+    CHECK(write(pipes[1], buffer, 1));
+    CHECK(read(back[0], buffer, 1));
+}
+static void start_pipe_process(void) {
+    make_pipes();
+    if (CHECK(fork()) == 0) {
+        close(pipes[1]);
+        answer_pipe(0);
+        _exit(0);
+    }
+}
+static void reap(pid_t child) {
+    int status;
+    CHECK(waitpid(child, &status, 0));
+    if (status != 0) {
+        fprintf(stderr, "a child ended with %#x\n", status);
+        exit(1);
+    }
+}
+static void turn_fork(void) {
+    pid_t child = CHECK(fork());
+    if (child == 0)
+        _exit(0);
+    reap(child);
+}
+static void turn_spawn(void) {
+    char *args[] = {"true", 0};
+    pid_t child;
+    CHECK(-posix_spawn(&child, "/bin/true", 0, 0, args, environ));
+    reap(child);
+}
+static void turn_vfork(void) {
+    char *args[] = {hello, 0};
+    pid_t child = vfork();
+    if (child == 0) {
+        dup2(9, 1);
+        execve(hello, args, environ);
+        _exit(127);
+    }
+    CHECK(child);
+    reap(child);
+}
+
+static const struct {
+    const char *name;
+    void (*prepare)(void);
+    void (*turn)(void);
+} all[] = {
+    {"getpid", 0, turn_getpid},
+    {"getuid", 0, turn_getuid},
+    {"umask", 0, turn_umask},
+    {"clock_gettime", 0, turn_clock},
+    {"read_1_zero", open_devices, turn_read},
+    {"write_1_null", open_devices, turn_write},
+    {"pread_4k", make_file, turn_pread_4k},
+    {"pread_64k", make_file, turn_pread_64k},
+    {"pwrite_4k", make_file, turn_pwrite_4k},
+    {"fstat", make_file, turn_fstat},
+    {"stat", make_path, turn_stat},
+    {"open_close", make_path, turn_open},
+    {"getdents_1000", make_directory, turn_getdents},
+    {"pipe_write_read", make_pipe, turn_pipe},
+    {"poll_8", make_polled, turn_poll},
+    {"epoll_wait_ready", make_epoll, turn_epoll},
+    {"mmap_munmap_4k", 0, turn_map},
+    {"mmap_touch_1m", 0, turn_touch},
+    {"mmap_file_touch_1m", make_file, turn_touch_file},
+    {"signal_self", make_handler, turn_signal},
+    {"futex_wake", 0, turn_wake},
+    {"pingpong_futex", start_futex, turn_pingpong_futex},
+    {"pingpong_pipe", start_pipe_thread, turn_pingpong_pipe},
+    {"thread_create_join", 0, turn_thread},
+    {"sched_yield", 0, turn_yield},
+    {"nanosleep_0", 0, turn_sleep},
+    {"fork_wait", 0, turn_fork},
+    {"fork_wait_64m", touch_64m, turn_fork},
+    {"posix_spawn_true", 0, turn_spawn},
+    {"vfork_exec_static", find_hello, turn_vfork},
+    {"pingpong_processes", start_pipe_process, turn_pingpong_pipe},
+};
+
+static double batch(void (*turn)(void), long count) {
+    double begin = now();
+    for (long i = 0; i < count; i++)
+        turn();
+    return now() - begin;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Works in a directory of its own, so that every run starts from nothing.
+static void enter_directory(void) {
+    char name[] = "calls-XXXXXX";
+    CHECK(mkdtemp(name) ? 0 : -1);
+    CHECK(chdir(name));
+}
+
+int main(int argc, char **argv) {
+    for (size_t i = 0; argc == 2 && i < sizeof all / sizeof all[0]; i++) {
+        if (strcmp(all[i].name, argv[1]))
+            continue;
+        double times[BATCHES];
+        long count = 1;
+        enter_directory();
+        if (all[i].prepare)
+            all[i].prepare();
+        while (batch(all[i].turn, count) < BATCH_NS)
+            count *= 2;
+        for (int b = 0; b < BATCHES; b++)
+            times[b] = batch(all[i].turn, count) / count;
+        qsort(times, BATCHES, sizeof times[0], ascending);
+        printf("%.2f\n", times[BATCHES / 2]);
+        return 0;
+    }
+    fprintf(stderr, "usage: calls NAME\n");
+    return 2;
 }

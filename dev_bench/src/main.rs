@@ -1,64 +1,122 @@
-//! Side-by-side measurements against the bare host: `dev_bench [--litebox PATH] [--rounds N] [--json FILE]`.
+//! Side-by-side measurements against the bare host, and whatever other sandboxes are installed.
 //!
-//! Rounds alternate between the bare host and the sandbox, so that a change of the machine's mood hits both; what is
-//! reported is the median of the rounds.
+//! `dev_bench` measures every benchmark of [`suite`] alternately on all sides, so that a change of the machine's mood hits them
+//! alike; what is reported are medians of the rounds and their ratios to the bare host. `dev_bench scale` prints how the price of a
+//! call grows with threads, open files, mapped areas and the size of a directory.
 
+mod chart;
+mod compare;
 mod measure;
 mod report;
+mod scale;
+mod side;
+mod suite;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use measure::{Bench, Failure};
-use report::Row;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-struct Options {
-    litebox: PathBuf,
-    rounds: usize,
+use measure::Bench;
+use report::Report;
+
+/// Why there are no figures.
+type Failure = Box<dyn std::error::Error>;
+
+/// How the guest benchmarks are linked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Link {
+    /// As programs of a distribution are.
+    Dynamic,
+    /// One file.
+    Static,
+    /// Each benchmark twice.
+    Both,
+}
+
+/// Measures the sandbox against the bare host.
+#[derive(Parser)]
+#[command(name = "dev_bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    common: Common,
+    /// Only benchmarks whose name contains one of these.
+    #[arg(long, value_name = "PART", value_delimiter = ',', global = true)]
+    only: Vec<String>,
+    /// How the small guest programs are linked.
+    #[arg(long, value_enum, default_value = "dynamic")]
+    link: Link,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the table as Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Draw the ratios.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Say what moved since these figures, and fail when a ratio grew by more than the threshold.
+    #[arg(long, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
+    /// By which factor a ratio may grow.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.25)]
+    threshold: f64,
 }
 
-fn parse() -> Result<Options, Failure> {
-    let beside = std::env::current_exe()?.with_file_name("litebox");
-    let mut options = Options { litebox: beside, rounds: 7, json: None };
-    let mut args = std::env::args().skip(1);
-    while let Some(option) = args.next() {
-        let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
-        match option.as_str() {
-            "--litebox" => {
-                options.litebox = std::fs::canonicalize(&value).map_err(|error| format!("{value}: {error}"))?;
-            }
-            "--rounds" => options.rounds = value.parse::<usize>().map_err(|error| format!("--rounds: {error}"))?.max(1),
-            "--json" => options.json = Some(value.into()),
-            _ => return Err(format!("unknown option {option}").into()),
-        }
-    }
-    if !options.litebox.exists() {
-        return Err(format!("no {}: build it with `cargo build --release`", options.litebox.display()).into());
-    }
-    Ok(options)
+#[derive(Subcommand)]
+enum Command {
+    /// How the price of a call grows.
+    Scale,
 }
 
-fn run() -> Result<(), Failure> {
-    let options = parse()?;
-    let bench = Bench::prepare(options.litebox, options.rounds)?;
-    let mut rows = Vec::new();
-    for measure in [Bench::hello, Bench::sha256sum, Bench::python_loop, Bench::calls] {
-        let found: Vec<Row> = measure(&bench)?;
-        for row in &found {
-            println!("{row}");
-        }
-        rows.extend(found);
+#[derive(Args)]
+struct Common {
+    /// The sandbox; without it, the one built beside this program.
+    #[arg(long, value_name = "PATH", global = true)]
+    litebox: Option<PathBuf>,
+    /// Rounds of each benchmark; one more warms up.
+    #[arg(long, value_name = "N", default_value_t = 5, global = true)]
+    rounds: usize,
+}
+
+fn litebox(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let path = match given {
+        Some(path) => path,
+        None => std::env::current_exe()?.with_file_name("litebox"),
+    };
+    std::fs::canonicalize(&path)
+        .map_err(|error| format!("{}: {error}; build it with `cargo build --release`", path.display()).into())
+}
+
+fn run() -> Result<bool, Failure> {
+    let cli = Cli::parse();
+    let bench = Bench::prepare(litebox(cli.common.litebox)?, cli.common.rounds.max(1))?;
+    if let Some(Command::Scale) = cli.command {
+        scale::print(&bench, &cli.only);
+        return Ok(true);
     }
-    if let Some(path) = options.json {
-        std::fs::write(path, report::json(&rows))?;
+    let report = Report::measure(&bench, &cli.only, cli.link);
+    if let Some(path) = &cli.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
     }
-    Ok(())
+    if let Some(path) = &cli.markdown {
+        std::fs::write(path, report.markdown())?;
+    }
+    if let Some(path) = &cli.svg {
+        chart::draw(&report, path)?;
+    }
+    match &cli.compare {
+        Some(old) => compare::print(&serde_json::from_str(&std::fs::read_to_string(old)?)?, &report, cli.threshold),
+        None => Ok(true),
+    }
 }
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             eprintln!("dev_bench: {failure}");
             ExitCode::FAILURE

@@ -1,39 +1,35 @@
-//! What is measured, and how.
+//! Prepares programs and data, and runs commands on a side.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::report::Row;
+use crate::Failure;
+use crate::side::{self, Places, Side};
+use crate::suite::{Benchmark, Kind, Place};
 
-/// Why there are no figures.
-pub type Failure = Box<dyn std::error::Error>;
-
-/// The programs and where they run.
+/// The programs, the data, and where they are.
 pub struct Bench {
     litebox: PathBuf,
-    rounds: usize,
-    dir: PathBuf,
+    /// Rounds of each benchmark.
+    pub rounds: usize,
+    places: Places,
 }
 
-/// One run: seconds, and what it printed.
-struct Run {
-    seconds: f64,
-    stdout: String,
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    values.get(values.len() / 2).copied()
 }
 
-fn compile(dir: &Path, name: &str) -> Result<(), Failure> {
+fn compile(programs: &Path, name: &str, flags: &[&str], output: &str) -> Result<(), Failure> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(name).with_extension("c");
     let mut command = Command::new("gcc");
-    command.args(["-O2", "-static", "-pthread", "-D_GNU_SOURCE", "-o"]).arg(dir.join(name)).arg(source);
-    if command.status()?.success() { Ok(()) } else { Err(format!("{name} does not compile").into()) }
+    command.args(["-O2", "-pthread", "-D_GNU_SOURCE", "-o"]).arg(programs.join(output)).arg(source).args(flags);
+    if command.status()?.success() { Ok(()) } else { Err(format!("{name}.c does not compile").into()) }
 }
 
 /// KiB of a process and its descendants; what they share counts once (proportional set size).
@@ -50,93 +46,131 @@ fn tree_memory(top: u32) -> Result<f64, Failure> {
     Ok(total)
 }
 
+/// A C file of a thousand lines.
+fn thousand_lines() -> String {
+    let mut text = String::from("#include <stdio.h>\n");
+    for i in 0..142 {
+        let _ = write!(
+            text,
+            "static int f{i}(int a, int b) {{\n    int sum = 0;\n    for (int i = a; i < b; i++)\n        \
+             sum += i * {i};\n    return sum;\n}}\nint g{i}(int a) {{ return f{i}(a, a + {i}); }}\n"
+        );
+    }
+    text
+}
+
+fn inserts() -> String {
+    let mut text = String::from("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value REAL);\n");
+    for batch in 0..50 {
+        text.push_str("BEGIN;\n");
+        for row in 0..1000 {
+            let id = batch * 1000 + row;
+            let _ = writeln!(text, "INSERT INTO t VALUES({id}, 'name {id}', {row}.5);");
+        }
+        text.push_str("COMMIT;\n");
+    }
+    text
+}
+
+fn repository(at: &Path) -> Result<(), Failure> {
+    for dir in 0..100 {
+        let dir = at.join(format!("dir{dir}"));
+        fs::create_dir_all(&dir)?;
+        for file in 0..100 {
+            fs::write(dir.join(format!("file{file}")), format!("{file}\n"))?;
+        }
+    }
+    let git = |args: &[&str]| -> Result<(), Failure> {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(at).args(["-c", "user.name=bench", "-c", "user.email=bench@localhost"]).args(args);
+        if command.stdout(Stdio::null()).status()?.success() { Ok(()) } else { Err("git failed".into()) }
+    };
+    git(&["init", "-q"])?;
+    git(&["add", "."])?;
+    git(&["commit", "-q", "-m", "all"])
+}
+
 impl Bench {
     /// Compiles the guests and makes the data.
     pub fn prepare(litebox: PathBuf, rounds: usize) -> Result<Self, Failure> {
-        let dir = std::env::temp_dir().join(format!("litebox-bench-{}", std::process::id()));
-        fs::create_dir_all(&dir)?;
-        let bench = Self { litebox, rounds, dir };
-        compile(&bench.dir, "hello")?;
-        compile(&bench.dir, "calls")?;
-        fs::write(bench.dir.join("large"), vec![0x5a; 256 << 20])?;
+        let name = format!("litebox-bench-{}", std::process::id());
+        let disk = Path::new("/var/tmp").join(&name);
+        let memory = Path::new("/dev/shm").join(&name);
+        let places = Places { programs: disk.with_extension("programs"), disk, memory };
+        let bench = Self { litebox, rounds, places };
+        let places = &bench.places;
+        for dir in [&places.programs, &places.disk, &places.memory] {
+            fs::create_dir_all(dir)?;
+        }
+        for name in ["hello", "calls", "scale"] {
+            compile(&places.programs, name, &[], name)?;
+            compile(&places.programs, name, &["-static"], &format!("{name}-static"))?;
+        }
         Ok(bench)
     }
 
-    fn timed(&self, mut command: Command) -> Result<Run, Failure> {
-        command.current_dir(&self.dir).stdin(Stdio::null()).stderr(Stdio::inherit());
+    /// Makes what a benchmark reads, when it is not there yet.
+    pub fn provide(&self, benchmark: &Benchmark) -> Result<(), Failure> {
+        let disk = &self.places.disk;
+        let once = |name: &str, make: &dyn Fn(&Path) -> Result<(), Failure>| -> Result<(), Failure> {
+            let path = disk.join(name);
+            if path.exists() { Ok(()) } else { make(&path) }
+        };
+        match benchmark.name {
+            "sha256sum_256m" => once("large", &|path| Ok(fs::write(path, vec![0x5a; 256 << 20])?)),
+            "gcc_1000_lines" => once("lines.c", &|path| Ok(fs::write(path, thousand_lines())?)),
+            "sqlite_50k_inserts" => once("inserts.sql", &|path| Ok(fs::write(path, inserts())?)),
+            "git_status_10k_files" => once("repository", &repository),
+            _ => Ok(()),
+        }
+    }
+
+    fn words(&self, args: &[&str]) -> Vec<String> {
+        let word = |word: &&str| match word.strip_prefix('@') {
+            Some(program) => self.places.programs.join(program).display().to_string(),
+            None => (*word).to_string(),
+        };
+        args.iter().map(word).collect()
+    }
+
+    fn command(&self, side: Side, place: Place, args: &[&str]) -> Command {
+        let cwd = if place == Place::Memory { &self.places.memory } else { &self.places.disk };
+        side::command(side, &self.litebox, &self.places, cwd, &self.words(args))
+    }
+
+    /// Runs a command to its end: milliseconds of wall time, and what it printed.
+    pub fn run(&self, side: Side, place: Place, args: &[&str]) -> Result<(f64, String), Failure> {
+        let mut command = self.command(side, place, args);
+        command.stdin(Stdio::null());
         let begin = Instant::now();
         let output = command.output()?;
-        let seconds = begin.elapsed().as_secs_f64();
-        if !output.status.success() || output.stdout.is_empty() {
-            return Err(format!("{command:?}: {}, {} bytes of output", output.status, output.stdout.len()).into());
+        let milliseconds = begin.elapsed().as_secs_f64() * 1e3;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            let line = why.lines().next().unwrap_or_default();
+            return Err(format!("{} on {}: {}: {line}", args.join(" "), side.name(), output.status).into());
         }
-        Ok(Run { seconds, stdout: String::from_utf8_lossy(&output.stdout).into_owned() })
+        Ok((milliseconds, String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 
-    fn on_host(&self, args: &[&str]) -> Result<Run, Failure> {
-        let (program, rest) = args.split_first().ok_or("no program")?;
-        let mut command = Command::new(program);
-        command.args(rest);
-        self.timed(command)
-    }
-
-    fn in_sandbox(&self, args: &[&str]) -> Result<Run, Failure> {
-        let mut command = Command::new(&self.litebox);
-        command.args(["run", "-v"]).arg(format!("{}:/bench:cow", self.dir.display()));
-        command.args(["-w", "/bench", "--"]).args(args);
-        self.timed(command)
-    }
-
-    /// Alternating rounds; the first of each side warms the caches and is left out.
-    fn both(&self, rounds: usize, args: &[&str]) -> Result<(Vec<Run>, Vec<Run>), Failure> {
-        let (mut host, mut sandbox) = (Vec::new(), Vec::new());
-        for round in 0..=rounds {
-            let pair = (self.on_host(args)?, self.in_sandbox(args)?);
-            if round > 0 {
-                host.push(pair.0);
-                sandbox.push(pair.1);
+    /// One figure of a benchmark on a side.
+    pub fn figure(&self, benchmark: &Benchmark, side: Side, linked_statically: bool) -> Result<f64, Failure> {
+        let printed = |text: String| text.trim().parse::<f64>().map_err(|_| format!("no figure but {text:?}").into());
+        let _ = fs::remove_file(self.places.disk.join("new.db"));
+        match benchmark.kind {
+            Kind::Call => {
+                let program = if linked_statically { "@calls-static" } else { "@calls" };
+                printed(self.run(side, benchmark.place, &[program, benchmark.name])?.1)
             }
+            Kind::Whole(args) => Ok(self.run(side, benchmark.place, args)?.0),
+            Kind::Printed(args) => printed(self.run(side, benchmark.place, args)?.1),
+            Kind::Resident => self.resident(side),
         }
-        Ok((host, sandbox))
     }
 
-    /// Start and end of a static program, and the memory it takes.
-    pub fn hello(&self) -> Result<Vec<Row>, Failure> {
-        let (host, sandbox) = self.both(self.rounds * 10, &["./hello"])?;
-        let time = |runs: &[Run]| median(runs.iter().map(|run| run.seconds * 1e3).collect());
-        let (host_time, sandbox_time) = (time(&host), time(&sandbox));
-        let (host_memory, sandbox_memory) = self.resident()?;
-        Ok(vec![
-            Row {
-                name: "hello".into(),
-                unit: "ms",
-                host: host_time,
-                sandbox: sandbox_time,
-                promise: Some(("at most 3 ms more", sandbox_time - host_time <= 3.0)),
-            },
-            Row {
-                name: "hello_resident".into(),
-                unit: "MiB",
-                host: host_memory,
-                sandbox: sandbox_memory,
-                promise: Some(("at most 8 MiB more", sandbox_memory - host_memory <= 8.0)),
-            },
-        ])
-    }
-
-    /// MiB of memory of a program that waits, with all processes of its sandbox.
-    fn resident(&self) -> Result<(f64, f64), Failure> {
-        let mut command = Command::new(&self.litebox);
-        command.args(["run", "-v"]).arg(format!("{}:/bench:cow", self.dir.display())).args(["-w", "/bench", "--"]);
-        command.args(["./hello", "wait"]);
-        let mut host = Command::new("./hello");
-        host.arg("wait");
-        Ok((self.resident_of(host)?, self.resident_of(command)?))
-    }
-
-    fn resident_of(&self, mut command: Command) -> Result<f64, Failure> {
-        command.current_dir(&self.dir).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
+    fn resident(&self, side: Side) -> Result<f64, Failure> {
+        let mut command = self.command(side, Place::Memory, &["@hello", "wait"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let output = child.stdout.take().ok_or("no stdout")?;
         BufReader::new(output).read_line(&mut line)?;
@@ -146,52 +180,12 @@ impl Bench {
         child.wait()?;
         if line.starts_with("hello") { Ok(memory? / 1024.0) } else { Err("hello did not start".into()) }
     }
-
-    fn compute(&self, name: &str, args: &[&str]) -> Result<Vec<Row>, Failure> {
-        let (host, sandbox) = self.both(self.rounds, args)?;
-        let time = |runs: &[Run]| median(runs.iter().map(|run| run.seconds * 1e3).collect());
-        let (host, sandbox) = (time(&host), time(&sandbox));
-        let promise = Some(("within 2 %", sandbox <= host * 1.02));
-        Ok(vec![Row { name: name.into(), unit: "ms", host, sandbox, promise }])
-    }
-
-    /// Hashing 256 MB.
-    pub fn sha256sum(&self) -> Result<Vec<Row>, Failure> {
-        self.compute("sha256sum_256mb", &["/usr/bin/sha256sum", "large"])
-    }
-
-    /// A loop of an interpreter.
-    pub fn python_loop(&self) -> Result<Vec<Row>, Failure> {
-        self.compute(
-            "python_loop",
-            &["/usr/bin/python3", "-c", "s = 0\nfor i in range(20_000_000): s += i * i\nprint(s)"],
-        )
-    }
-
-    /// System calls one by one, timed by the program itself.
-    pub fn calls(&self) -> Result<Vec<Row>, Failure> {
-        let (host, sandbox) = self.both(self.rounds, &["./calls"])?;
-        let figure = |run: &Run, name: &str| {
-            let line = run.stdout.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.and_then(|word| word.parse::<f64>().ok())
-        };
-        let all = |runs: &[Run], name: &str| median(runs.iter().filter_map(|run| figure(run, name)).collect());
-        let names = host.first().map(|run| run.stdout.clone()).unwrap_or_default();
-        let names = names.lines().filter_map(|line| line.split(' ').next());
-        Ok(names
-            .map(|name| Row {
-                name: name.into(),
-                unit: "ns",
-                host: all(&host, name),
-                sandbox: all(&sandbox, name),
-                promise: None,
-            })
-            .collect())
-    }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.dir));
+        for dir in [&self.places.programs, &self.places.disk, &self.places.memory] {
+            drop(fs::remove_dir_all(dir));
+        }
     }
 }

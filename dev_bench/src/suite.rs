@@ -1,0 +1,126 @@
+//! What is measured, and what was promised.
+
+use Goal::{Over, Ratio};
+use Kind::{Call, Printed, Resident, Whole};
+
+/// How a benchmark gets its figure.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// `calls NAME` times a loop of calls and prints nanoseconds of one.
+    Call,
+    /// The wall time of a whole command, in milliseconds. `@` before a word: one of our guest programs.
+    Whole(&'static [&'static str]),
+    /// A command that prints the milliseconds it measured itself.
+    Printed(&'static [&'static str]),
+    /// MiB that a waiting hello world takes, with all processes of its sandbox.
+    Resident,
+}
+
+/// What was promised of a benchmark.
+#[derive(Clone, Copy)]
+pub enum Goal {
+    /// At most this many times the bare host's figure.
+    Ratio(f64),
+    /// At most this much above the bare host's figure, in the benchmark's unit.
+    Over(f64),
+}
+
+/// Where a benchmark's working directory lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In memory.
+    Memory,
+    /// On a disk of the host; copy-on-write in the sandbox.
+    Disk,
+}
+
+/// One benchmark.
+pub struct Benchmark {
+    /// Its name.
+    pub name: &'static str,
+    /// How it is measured.
+    pub kind: Kind,
+    /// Where.
+    pub place: Place,
+    /// What was promised.
+    pub goal: Goal,
+}
+
+impl Benchmark {
+    /// The unit of its figures.
+    pub fn unit(&self) -> &'static str {
+        match self.kind {
+            Call => "ns",
+            Whole(_) | Printed(_) => "ms",
+            Resident => "MiB",
+        }
+    }
+}
+
+const fn call(name: &'static str, goal: f64) -> Benchmark {
+    Benchmark { name, kind: Call, place: Place::Memory, goal: Ratio(goal) }
+}
+const fn whole(name: &'static str, goal: Goal, args: &'static [&'static str]) -> Benchmark {
+    Benchmark { name, kind: Whole(args), place: Place::Memory, goal }
+}
+const fn on_disk(name: &'static str, goal: f64, kind: Kind) -> Benchmark {
+    Benchmark { name, kind, place: Place::Disk, goal: Ratio(goal) }
+}
+
+/// Finds everything twice and prints the milliseconds of the second time.
+const FIND: &str = "find /usr/lib >/dev/null; b=$EPOCHREALTIME; find /usr/lib >/dev/null; e=$EPOCHREALTIME; \
+                    echo $(( (${e/./} - ${b/./}) / 1000 )).$(( (${e/./} - ${b/./}) % 1000 / 100 ))";
+const COMMANDS: &str = "for i in {1..100}; do /bin/true; done";
+
+/// All benchmarks, in the order of the report.
+pub const ALL: &[Benchmark] = &[
+    call("getpid", 0.12),
+    call("getuid", 0.12),
+    call("umask", 0.12),
+    call("clock_gettime", 1.05),
+    call("read_1_zero", 0.2),
+    call("write_1_null", 0.2),
+    call("pread_4k", 0.4),
+    call("pread_64k", 0.8),
+    call("pwrite_4k", 0.4),
+    call("fstat", 0.15),
+    call("stat", 0.3),
+    call("open_close", 0.3),
+    call("getdents_1000", 0.5),
+    call("pipe_write_read", 0.3),
+    call("poll_8", 0.3),
+    call("epoll_wait_ready", 0.3),
+    call("mmap_munmap_4k", 1.2),
+    call("mmap_touch_1m", 1.1),
+    call("mmap_file_touch_1m", 1.1),
+    call("signal_self", 0.4),
+    call("futex_wake", 0.25),
+    call("pingpong_futex", 1.1),
+    call("pingpong_pipe", 1.1),
+    call("thread_create_join", 1.2),
+    call("sched_yield", 1.1),
+    call("nanosleep_0", 1.1),
+    call("fork_wait", 1.15),
+    call("fork_wait_64m", 1.05),
+    call("posix_spawn_true", 0.9),
+    call("vfork_exec_static", 0.7),
+    call("pingpong_processes", 1.0),
+    whole("hello_static", Over(1.5), &["@hello-static"]),
+    Benchmark { name: "hello_resident", kind: Resident, place: Place::Memory, goal: Over(8.0) },
+    whole("python_pass", Ratio(1.15), &["/usr/bin/python3", "-c", "pass"]),
+    whole("bash_100_commands", Ratio(0.9), &["/bin/bash", "-c", COMMANDS]),
+    on_disk("find_usr_lib", 0.7, Printed(&["/bin/bash", "-c", FIND])),
+    on_disk(
+        "sqlite_50k_inserts",
+        0.7,
+        Whole(&["/usr/bin/sqlite3", "-init", "inserts.sql", "-batch", "new.db", ".exit"]),
+    ),
+    on_disk("gcc_1000_lines", 1.05, Whole(&["/usr/bin/gcc", "-O1", "-c", "lines.c", "-o", "lines.o"])),
+    on_disk("git_status_10k_files", 0.9, Whole(&["/usr/bin/git", "-C", "repository", "status", "--short"])),
+    on_disk("sha256sum_256m", 1.01, Whole(&["/usr/bin/sha256sum", "large"])),
+    whole(
+        "python_loop",
+        Ratio(1.01),
+        &["/usr/bin/python3", "-c", "s = 0\nfor i in range(20_000_000): s += i * i\nprint(s)"],
+    ),
+];
