@@ -147,7 +147,7 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     thread::enter_kernel_gs(block);
     let fp = fp_of(context);
     let (error, trap) = (context.error, context.trap);
-    let mut frame = GuestFrame { regs: &mut context.regs, fp };
+    let mut frame = GuestFrame::new(&mut context.regs, fp);
     match signal {
         SIGSYS => guest_call(info, &mut frame),
         SIGKICK => {
@@ -212,7 +212,7 @@ pub(crate) extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
     host_part(block).mode.store(MODE_KERNEL, Ordering::Relaxed);
     thread::enter_kernel_gs(block);
     let fp = fp_of(context);
-    let mut frame = GuestFrame { regs: &mut context.regs, fp };
+    let mut frame = GuestFrame::new(&mut context.regs, fp);
     settle(block, &mut frame)
 }
 

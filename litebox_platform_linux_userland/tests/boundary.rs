@@ -260,7 +260,7 @@ impl North for TinyNorth {
                     host: &thread.host,
                     waiter: &thread.waiter,
                     regs: &regs,
-                    fp: frame.fp.as_deref(),
+                    fp: None,
                     fs_base: 0,
                     gs_base: 0,
                 };

@@ -32,9 +32,44 @@ pub struct Registers {
 pub struct GuestFrame<'a> {
     /// General registers. At a system call `rip` is behind the instruction, `rax` the number; the North stores the result in `rax`.
     pub regs: &'a mut Registers,
+    vectors: Vectors<'a>,
+}
+
+/// Where the floating-point and vector state of the guest is.
+enum Vectors<'a> {
+    /// Nowhere: a host without it (tests).
+    None,
+    /// In memory.
+    Saved(&'a mut [u8]),
+    /// Still in the processor; the function saves the calling thread's.
+    Live(fn() -> &'static mut [u8]),
+}
+
+impl<'a> GuestFrame<'a> {
+    /// A frame whose floating-point state, if any, is in memory already.
+    pub fn new(regs: &'a mut Registers, saved: Option<&'a mut [u8]>) -> Self {
+        Self { regs, vectors: saved.map_or(Vectors::None, Vectors::Saved) }
+    }
+    /// A frame whose floating-point state is saved by `save` once somebody asks for it.
+    pub fn live(regs: &'a mut Registers, save: fn() -> &'static mut [u8]) -> Self {
+        Self { regs, vectors: Vectors::Live(save) }
+    }
     /// The xsave area (Linux signal frame layout, `sw_reserved` filled in), when there is one. A guest signal frame copies it; a guest
-    /// sigreturn copies it back after checking.
-    pub fp: Option<&'a mut [u8]>,
+    /// sigreturn copies it back after checking. Whoever gives the guest other registers than the result of its call asks for it, too:
+    /// that is how the host knows that all of them have to be loaded.
+    pub fn fp(&mut self) -> Option<&mut [u8]> {
+        if let Vectors::Live(save) = self.vectors {
+            self.vectors = Vectors::Saved(save());
+        }
+        match &mut self.vectors {
+            Vectors::Saved(area) => Some(area),
+            _ => None,
+        }
+    }
+    /// Whether the floating-point state is in memory.
+    pub fn fp_saved(&self) -> bool {
+        matches!(self.vectors, Vectors::Saved(_))
+    }
 }
 
 /// A processor exception in guest code.

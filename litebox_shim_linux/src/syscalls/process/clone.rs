@@ -125,7 +125,7 @@ impl Task<'_, '_> {
             host: &thread.host,
             waiter: &thread.waiter,
             regs: &regs,
-            fp: self.frame.fp.as_deref(),
+            fp: self.frame.fp().map(|fp| &*fp),
             fs_base,
             gs_base: host().gs_base(),
         };

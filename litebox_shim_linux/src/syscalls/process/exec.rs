@@ -193,7 +193,7 @@ impl Task<'_, '_> {
         host().set_fs_base(fs_base);
         host().set_gs_base(0);
         *self.frame.regs = registers;
-        if let Some(state) = self.frame.fp.as_deref_mut() {
+        if let Some(state) = self.frame.fp() {
             reset_fp(state);
         }
         Ok(())

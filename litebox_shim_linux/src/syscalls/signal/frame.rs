@@ -93,7 +93,7 @@ impl Task<'_, '_> {
         let on_alt = alt.holds(sp);
         let enter_alt = action.flags & SA_ONSTACK != 0 && alt.size != 0 && !on_alt;
         let mut top = if enter_alt { alt.base.wrapping_add(alt.size) } else { sp.wrapping_sub(RED_ZONE) };
-        let fp_len = self.frame.fp.as_ref().map_or(0, |fp| fp.len());
+        let fp_len = self.frame.fp().map_or(0, |fp| fp.len());
         let mut fpstate = 0;
         if fp_len != 0 {
             top = top.wrapping_sub(fp_len as u64) & !63;
@@ -103,7 +103,7 @@ impl Task<'_, '_> {
         if (on_alt || enter_alt) && (at < alt.base || at - alt.base >= alt.size) {
             return Err(Error::Fault);
         }
-        let xsave = self.frame.fp.as_deref().is_some_and(|fp| u32::from_le_bytes(word(fp, SW_RESERVED)) == MAGIC1);
+        let xsave = self.frame.fp().is_some_and(|fp| u32::from_le_bytes(word(fp, SW_RESERVED)) == MAGIC1);
         let mut raw = [0u8; FRAME];
         let mut put = |offset: usize, value: u64| raw[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
         put(0, action.restorer);
@@ -123,14 +123,14 @@ impl Task<'_, '_> {
         put(UC_MASK, old.0);
         raw[UC_STACK..UC_STACK + 24].copy_from_slice(&alt.to_bytes(sp));
         raw[INFO..].copy_from_slice(&info.to_bytes());
-        if let Some(fp) = self.frame.fp.as_deref() {
+        if let Some(fp) = self.frame.fp() {
             write_bytes(fpstate, fp)?;
         }
         write_bytes(at, &raw)?;
         if alt.autodisarm {
             self.thread.signals.own.lock().alt_stack = AltStack::default();
         }
-        if let Some(fp) = self.frame.fp.as_deref_mut() {
+        if let Some(fp) = self.frame.fp() {
             initial_fp(fp);
         }
         let regs = &mut *self.frame.regs;
@@ -183,7 +183,7 @@ impl Task<'_, '_> {
     }
 
     fn restore_fp(&mut self, addr: u64) -> Result<()> {
-        let Some(fp) = self.frame.fp.as_deref_mut() else { return Ok(()) };
+        let Some(fp) = self.frame.fp() else { return Ok(()) };
         if fp.len() < FX_SIZE {
             return Err(Error::Fault);
         }
