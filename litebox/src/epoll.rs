@@ -308,6 +308,9 @@ impl File for EventSet {
     fn is_stream(&self) -> bool {
         true
     }
+    fn offset_stays(&self) -> bool {
+        true
+    }
     fn ready(&self) -> Events {
         self.expire();
         let mut left = self.shared.ready.lock().len();

@@ -21,6 +21,7 @@ enum Space {
     Kernel,
 }
 
+#[derive(Clone)]
 struct Cursor<'a> {
     space: Space,
     one: [Span; 1],
@@ -156,6 +157,16 @@ impl<'a> Dest<'a> {
         Ok(done)
     }
 
+    /// Copies all of `bytes`, which must fit. `Fault`: not even in part; nothing counts as moved.
+    pub fn put_whole(&mut self, bytes: &[u8]) -> Result<()> {
+        let before = self.0.clone();
+        if matches!(self.put(bytes), Ok(n) if n == bytes.len()) {
+            return Ok(());
+        }
+        self.0 = before;
+        Err(Error::Fault)
+    }
+
     /// Fills up to `len` bytes with zeros; same result as [`Dest::put`].
     pub fn put_zeros(&mut self, len: usize) -> Result<usize> {
         let mut done = 0;
@@ -229,6 +240,21 @@ impl<'a> Source<'a> {
             }
         }
         Ok(done)
+    }
+
+    /// Fills `bytes`, of which there must be as many. `Fault`: not even in part; nothing counts as moved.
+    pub fn take_whole(&mut self, bytes: &mut [u8]) -> Result<()> {
+        let before = self.0.clone();
+        if matches!(self.take(bytes), Ok(n) if n == bytes.len()) {
+            return Ok(());
+        }
+        self.0 = before;
+        Err(Error::Fault)
+    }
+
+    /// As [`Source::take_whole`], but the bytes stay; [`Source::advance`] takes them afterwards.
+    pub fn peek_whole(&self, bytes: &mut [u8]) -> Result<()> {
+        Source(self.0.clone()).take_whole(bytes)
     }
 }
 

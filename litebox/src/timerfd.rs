@@ -100,6 +100,9 @@ impl File for TimerFile {
     fn is_stream(&self) -> bool {
         true
     }
+    fn offset_stays(&self) -> bool {
+        true
+    }
     fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
         if dest.remaining() < 8 {
             return Err(Error::Invalid);

@@ -54,8 +54,11 @@ pub trait Observer: Send + Sync {
 }
 
 const INTERRUPTED: u32 = 1 << 31;
+const ASLEEP: u32 = 1 << 30;
+const COUNT: u32 = ASLEEP - 1;
 
-/// The one word a thread sleeps on. The low bits count wake-ups; the top bit says that work (a signal) is pending.
+/// The one word a thread sleeps on. The low bits count wake-ups; the top bit says that work (a signal) is pending; the bit below it
+/// that the thread sleeps, so that only the first of several wake-ups costs a host call.
 #[derive(Default)]
 pub struct Waiter {
     word: AtomicU32,
@@ -75,29 +78,36 @@ impl Waiter {
         if ticket & INTERRUPTED != 0 {
             return Err(Error::Interrupted);
         }
-        loop {
-            let now = self.word.load(Ordering::Acquire);
-            if now & INTERRUPTED != 0 {
-                return Err(Error::Interrupted);
-            }
-            if now != ticket {
-                return Ok(());
-            }
-            if host().futex_wait(&self.word, ticket, deadline) == FutexWake::TimedOut {
-                return Err(Error::TimedOut);
+        let asleep = ticket | ASLEEP;
+        let mut now = match self.word.compare_exchange(ticket, asleep, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => asleep,
+            Err(changed) => changed,
+        };
+        while now == asleep {
+            let outcome = host().futex_wait(&self.word, asleep, deadline);
+            if outcome == FutexWake::TimedOut {
+                match self.word.compare_exchange(asleep, ticket, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => return Err(Error::TimedOut),
+                    Err(changed) => now = changed,
+                }
+            } else {
+                now = self.word.load(Ordering::Acquire);
             }
         }
+        if now & INTERRUPTED != 0 { Err(Error::Interrupted) } else { Ok(()) }
     }
     /// Wakes the thread: its condition may hold now.
     pub fn wake(&self) {
-        let _ = self
-            .word
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |w| Some((w & INTERRUPTED) | ((w + 1) & !INTERRUPTED)));
-        host().futex_wake(&self.word, 1);
+        self.change(|w| (w & INTERRUPTED) | (w.wrapping_add(1) & COUNT));
     }
     /// Tells the thread that work is pending: the sleep it is in, or the next, ends with `Interrupted`.
     pub fn interrupt(&self) {
-        if self.word.fetch_or(INTERRUPTED, Ordering::AcqRel) & INTERRUPTED == 0 {
+        self.change(|w| (w | INTERRUPTED) & !ASLEEP);
+    }
+    /// Changes the word; whoever ends a sleep by that wakes the thread.
+    fn change(&self, new: impl Fn(u32) -> u32) {
+        let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |w| Some(new(w)));
+        if before.is_ok_and(|w| w & ASLEEP != 0) {
             host().futex_wake(&self.word, 1);
         }
     }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::any::Any;
 
-use super::{FileType, Inode, InodeId, Metadata, StatFs, Time};
+use super::{FileType, Inode, InodeId, Metadata, SetAttr, StatFs, Time};
 use crate::{Error, Result};
 
 /// Device number that nameless inodes show.
@@ -62,6 +62,9 @@ impl Inode for AnonInode {
             ctime: self.born,
             btime: None,
         })
+    }
+    fn set_attr(&self, attr: &SetAttr) -> Result<()> {
+        Err(if attr.size.is_some() { Error::Invalid } else { Error::NotSupported })
     }
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
         Err(Error::NotDirectory)

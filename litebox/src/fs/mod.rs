@@ -411,7 +411,12 @@ pub trait File: Any + Send + Sync {
     fn is_stream(&self) -> bool {
         false
     }
-    /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it, pread(2) works.
+    /// Whether a blocking write goes on until everything is written.
+    fn takes_everything(&self) -> bool {
+        self.is_stream()
+    }
+    /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it. pread(2) works unless it is a
+    /// stream too (eventfd, timers).
     fn offset_stays(&self) -> bool {
         false
     }

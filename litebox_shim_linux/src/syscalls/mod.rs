@@ -1,10 +1,12 @@
 //! System calls, one file per family. Every handler is a method of [`Task`](crate::Task) with the signature of its row in the table.
 
 pub mod epoll;
+pub mod eventfd;
 pub mod file;
 pub mod futex;
 pub mod limits;
 pub mod mm;
+pub mod pipe;
 pub mod poll;
 pub mod process;
 pub(crate) mod restart;

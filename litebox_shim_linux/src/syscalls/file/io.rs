@@ -173,7 +173,7 @@ impl Task<'_, '_> {
                 Place::At(offset) => file.write_at(source, offset)?,
             };
             // A blocking stream takes everything, piece by piece.
-            if !(stream && patient && n > 0 && source.remaining() > 0) {
+            if !(file.file.takes_everything() && patient && n > 0 && source.remaining() > 0) {
                 return Ok(n);
             }
         };
@@ -297,11 +297,11 @@ impl Task<'_, '_> {
         if !(SEEK_SET..=SEEK_HOLE).contains(&whence) {
             return Err(Error::Invalid);
         }
-        if file.file.is_stream() {
-            return Err(Error::NotSeekable);
-        }
         if file.file.offset_stays() {
             return Ok(0);
+        }
+        if file.file.is_stream() {
+            return Err(Error::NotSeekable);
         }
         let mut current = file.offset();
         let size = || file.file.metadata().map(|m| m.size as i64);

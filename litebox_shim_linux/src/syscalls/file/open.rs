@@ -155,6 +155,7 @@ impl Task<'_, '_> {
     fn open_as(&mut self, dirfd: i32, path: u64, how: &OpenRequest, close_on_exec: bool) -> Result<usize> {
         let path = read_path(path)?;
         let file = self.with_origin(dirfd, &path, |vfs, from| vfs.open(from, &path, how))?;
+        self.await_partner(&file)?;
         self.install(file, close_on_exec)
     }
 }

@@ -1,0 +1,211 @@
+//! The bytes in a pipe: a ring of pages, filled and emptied as Linux does it.
+//!
+//! What a pipe can hold is counted in pages and not in bytes: a short write goes into the last page while there is room for all of
+//! it, and takes a page of its own otherwise. So a write of at most one page goes in whole or not at all.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::io::{Dest, Source};
+use crate::mm::PAGE;
+use crate::{Error, Result};
+
+/// Empty pages that are kept for the next writes.
+const MOST_SPARE: usize = 4;
+
+/// Bytes of one page.
+type Page = Box<[u8]>;
+
+/// A page with the bytes of it that were not read yet.
+pub(super) struct Slot {
+    page: Page,
+    start: usize,
+    len: usize,
+    /// A message of its own: nothing is added, and what one read leaves of it is lost.
+    packet: bool,
+}
+
+impl Slot {
+    fn bytes(&self) -> &[u8] {
+        self.page.get(self.start..self.start + self.len).unwrap_or_default()
+    }
+}
+
+/// A ring of pages.
+pub(super) struct Ring {
+    slots: VecDeque<Slot>,
+    limit: usize,
+    spare: Vec<Page>,
+}
+
+impl Ring {
+    /// An empty ring of at most `limit` pages.
+    pub fn new(limit: usize) -> Self {
+        Self { slots: VecDeque::new(), limit, spare: Vec::new() }
+    }
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+    pub fn is_full(&self) -> bool {
+        self.slots.len() >= self.limit
+    }
+    /// Pages it can hold.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.slots.iter().map(|slot| slot.len).sum()
+    }
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.limit);
+    }
+    /// Changes how many pages it can hold; `Busy` when there are more in it.
+    pub fn resize(&mut self, limit: usize) -> Result<()> {
+        if limit < self.slots.len() {
+            return Err(Error::Busy);
+        }
+        self.limit = limit;
+        Ok(())
+    }
+
+    /// A page to fill. Its bytes are whatever they were.
+    fn page(&mut self) -> Result<Page> {
+        if let Some(page) = self.spare.pop() {
+            return Ok(page);
+        }
+        self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
+        let mut page = Vec::new();
+        page.try_reserve_exact(PAGE).map_err(|_| Error::NoMemory)?;
+        page.resize(PAGE, 0);
+        Ok(page.into_boxed_slice())
+    }
+    fn keep(&mut self, page: Page) {
+        if self.spare.len() < MOST_SPARE && self.spare.try_reserve(1).is_ok() {
+            self.spare.push(page);
+        }
+    }
+    fn push(&mut self, slot: Slot) -> Result<()> {
+        self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
+        self.slots.push_back(slot);
+        Ok(())
+    }
+
+    /// Moves bytes into `dest`, at most one packet. 0: there is nothing, or no room in `dest`. A page that cannot be copied as a whole stays.
+    pub fn read(&mut self, dest: &mut Dest<'_>) -> Result<usize> {
+        let mut done = 0;
+        while dest.remaining() > 0 {
+            let Some(slot) = self.slots.front_mut() else { break };
+            let n = slot.len.min(dest.remaining());
+            let moved = slot.bytes().get(..n).map_or(Ok(()), |bytes| dest.put_whole(bytes));
+            match moved {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+                Ok(()) => {}
+            }
+            done += n;
+            slot.start += n;
+            slot.len -= n;
+            let packet = slot.packet;
+            if packet || slot.len == 0 {
+                if let Some(slot) = self.slots.pop_front() {
+                    self.keep(slot.page);
+                }
+            }
+            if packet {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Takes bytes from `source` as long as there is room. `WouldBlock`: there is none; `Fault` when nothing could be taken.
+    pub fn write(&mut self, source: &mut Source<'_>, packet: bool) -> Result<usize> {
+        let mut done = 0;
+        if !packet {
+            done = self.extend_last(source)?;
+        }
+        while source.remaining() > 0 {
+            if self.is_full() {
+                return if done > 0 { Ok(done) } else { Err(Error::WouldBlock) };
+            }
+            match self.add_page(source, packet) {
+                Ok(n) => done += n,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// The part of a write that makes no full page goes behind the last bytes, if all of it fits there.
+    fn extend_last(&mut self, source: &mut Source<'_>) -> Result<usize> {
+        let n = source.remaining() % PAGE;
+        let Some(last) = self.slots.back_mut().filter(|last| n > 0 && !last.packet) else { return Ok(0) };
+        let end = last.start + last.len;
+        let Some(room) = last.page.get_mut(end..end + n) else { return Ok(0) };
+        source.take_whole(room)?;
+        last.len += n;
+        Ok(n)
+    }
+
+    fn add_page(&mut self, source: &mut Source<'_>, packet: bool) -> Result<usize> {
+        let n = source.remaining().min(PAGE);
+        let mut page = self.page()?;
+        let taken = page.get_mut(..n).map_or(Err(Error::Fault), |room| source.take_whole(room));
+        if let Err(error) = taken {
+            self.keep(page);
+            return Err(error);
+        }
+        self.push(Slot { page, start: 0, len: n, packet })?;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ring;
+    use crate::Error;
+    use crate::io::{Dest, Source};
+    use crate::mm::PAGE;
+
+    fn write(ring: &mut Ring, bytes: &[u8], packet: bool) -> crate::Result<usize> {
+        ring.write(&mut Source::kernel(bytes), packet)
+    }
+    fn read(ring: &mut Ring, most: usize) -> alloc::vec::Vec<u8> {
+        let mut out = alloc::vec![0; most];
+        let n = ring.read(&mut Dest::kernel(&mut out)).unwrap_or(0);
+        out.truncate(n);
+        out
+    }
+
+    #[test]
+    fn short_writes_share_pages_and_long_ones_do_not() {
+        let mut ring = Ring::new(2);
+        for _ in 0..2 * PAGE {
+            assert_eq!(write(&mut ring, b"x", false), Ok(1));
+        }
+        assert_eq!(write(&mut ring, b"x", false), Err(Error::WouldBlock));
+        assert_eq!(read(&mut ring, 2 * PAGE).len(), 2 * PAGE);
+        let long = [1u8; PAGE - 1];
+        assert_eq!(write(&mut ring, &long, false), Ok(PAGE - 1));
+        assert_eq!(write(&mut ring, &long, false), Ok(PAGE - 1));
+        assert_eq!(write(&mut ring, &long, false), Err(Error::WouldBlock));
+        assert_eq!(write(&mut ring, b"x", false), Ok(1));
+        assert_eq!(ring.len(), 2 * PAGE - 1);
+        assert_eq!(ring.resize(1), Err(Error::Busy));
+    }
+
+    #[test]
+    fn a_packet_is_read_alone_and_cut() {
+        let mut ring = Ring::new(4);
+        assert_eq!(write(&mut ring, b"hello", true), Ok(5));
+        assert_eq!(write(&mut ring, b"bytes", false), Ok(5));
+        assert_eq!(write(&mut ring, b" follow", false), Ok(7));
+        assert_eq!(read(&mut ring, 3), b"hel");
+        assert_eq!(read(&mut ring, 100), b"bytes follow");
+        assert!(ring.is_empty());
+    }
+}
