@@ -21,10 +21,17 @@ impl Timespec {
     pub(crate) fn from_duration(d: Duration) -> Self {
         Self { sec: i64::try_from(d.as_secs()).unwrap_or(i64::MAX), nsec: i64::from(d.subsec_nanos()) }
     }
+
+    pub(crate) fn duration(self) -> Duration {
+        Duration::new(u64::try_from(self.sec).unwrap_or(0), u32::try_from(self.nsec).unwrap_or(0))
+    }
 }
 
-/// `clock_gettime` of the host's vDSO.
-pub(crate) struct VdsoClock(Option<unsafe extern "C" fn(i32, *mut Timespec) -> i32>);
+/// A function of the vDSO that answers about a clock.
+type ClockFunction = unsafe extern "C" fn(i32, *mut Timespec) -> i32;
+
+/// `clock_gettime` and `clock_getres` of the host's vDSO.
+pub(crate) struct VdsoClock(Option<ClockFunction>, Option<ClockFunction>);
 
 const AT_SYSINFO_EHDR: u64 = 33;
 
@@ -41,14 +48,12 @@ pub(crate) fn vdso_span(aux: &[(u64, u64)]) -> (usize, usize) {
 impl VdsoClock {
     /// Looks the function up in the vDSO's symbol table (vdso(7)).
     pub(crate) fn find(aux: &[(u64, u64)]) -> Self {
-        let Some(base) = vdso_base(aux) else { return Self(None) };
-        // SAFETY: the host's vDSO is a well-formed ELF image mapped at `base`.
-        let address = unsafe { find_symbol(base, b"__vdso_clock_gettime") };
-        // SAFETY: the symbol is a function of this type (vdso(7)).
-        Self(
-            address
-                .map(|a| unsafe { core::mem::transmute::<usize, unsafe extern "C" fn(i32, *mut Timespec) -> i32>(a) }),
-        )
+        let Some(base) = vdso_base(aux) else { return Self(None, None) };
+        let function = |name| {
+            // SAFETY: the host's vDSO is a well-formed ELF image mapped at `base`; both functions have this type (vdso(7)).
+            unsafe { find_symbol(base, name).map(|at| core::mem::transmute::<usize, ClockFunction>(at)) }
+        };
+        Self(function(b"__vdso_clock_gettime"), function(b"__vdso_clock_getres"))
     }
 }
 
@@ -154,7 +159,19 @@ impl Clock for LinuxHost {
             // SAFETY: the host writes one timespec.
             let _ = unsafe { host_call!(nr::CLOCK_GETTIME, clock, &raw mut time) };
         }
-        Duration::new(u64::try_from(time.sec).unwrap_or(0), u32::try_from(time.nsec).unwrap_or(0))
+        time.duration()
+    }
+
+    fn resolution(&self, id: ClockId) -> Duration {
+        let mut step = Timespec { sec: 0, nsec: 1 };
+        if let Some(function) = try_sandbox().and_then(|s| s.clock.1) {
+            // All others count in nanoseconds, and for some the function would make a call of its own.
+            if matches!(id, ClockId::RealtimeCoarse | ClockId::MonotonicCoarse) {
+                // SAFETY: the vDSO's function writes one timespec.
+                unsafe { function(host_clock(id), &raw mut step) };
+            }
+        }
+        step.duration()
     }
 }
 

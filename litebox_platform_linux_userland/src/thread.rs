@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use litebox::platform::north::Registers;
-use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads};
+use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads, Usage};
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
@@ -135,6 +135,7 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
     }
     // SAFETY: set by `fill_block`.
     let host = unsafe { &*block.host };
+    host.tid.store(block.tid.load(Ordering::Relaxed), Ordering::Release);
     host.kick_handle.store(create_kick_timer(block.tid.load(Ordering::Relaxed)), Ordering::Release);
     // SAFETY: the frame is complete, its return address is the word below the context.
     unsafe { call::start_guest(context as usize, context as usize - 8) }
@@ -180,9 +181,12 @@ fn create_kick_timer(tid: i32) -> i32 {
     create_timer(CLOCK_MONOTONIC, NOTIFY_THREAD, tid).map_or(-1, |id| id + 1)
 }
 
-/// Arms a timer; zero disarms.
-fn set_timer(id: i32, absolute: bool, at: Duration) -> Result<()> {
-    let setting = [Timespec::default(), Timespec::from_duration(at)];
+/// How often an alarm that nobody took repeats itself.
+const ALARM_REPEAT: Duration = Duration::from_millis(10);
+
+/// Arms a timer; zero disarms. After the first time it fires every `again`, unless that is zero.
+fn set_timer(id: i32, absolute: bool, at: Duration, again: Duration) -> Result<()> {
+    let setting = [Timespec::from_duration(again), Timespec::from_duration(at)];
     // SAFETY: the host reads the setting.
     unsafe { host_call!(nr::TIMER_SETTIME, id, usize::from(absolute), setting.as_ptr(), 0) }.map(drop)
 }
@@ -264,7 +268,7 @@ impl Threads for LinuxHost {
         }
         let handle = thread.kick_handle.load(Ordering::Acquire);
         if handle > 0 {
-            let _ = set_timer(handle - 1, false, Duration::from_nanos(1));
+            let _ = set_timer(handle - 1, false, Duration::from_nanos(1), Duration::ZERO);
         }
     }
 
@@ -303,7 +307,7 @@ impl Threads for LinuxHost {
             },
         };
         let at = deadline.map_or(Duration::ZERO, |d| d.max(Duration::from_nanos(1)));
-        let _ = set_timer(id, true, at);
+        let _ = set_timer(id, true, at, ALARM_REPEAT);
     }
 
     fn rseq(&self, addr: usize, len: u32, flags: i32, signature: u32) -> Result<()> {
@@ -321,14 +325,41 @@ impl Threads for LinuxHost {
         unsafe { host_call!(nr::SCHED_GETAFFINITY, 0, out.len() & !7, out.as_mut_ptr()) }.unwrap_or(0)
     }
 
-    fn cpu_usage(&self, thread_only: bool) -> (Duration, Duration) {
+    fn usage(&self, thread_only: bool) -> Usage {
         const RUSAGE_THREAD: usize = 1;
         let mut usage = [0u64; 18];
         let who = if thread_only { RUSAGE_THREAD } else { 0 };
         // SAFETY: the host writes one struct rusage of 144 bytes.
         let _ = unsafe { host_call!(nr::GETRUSAGE, who, usage.as_mut_ptr()) };
         let time = |i: usize| Duration::from_secs(usage[i]) + Duration::from_micros(usage[i + 1]);
-        (time(0), time(2))
+        Usage {
+            user: time(0),
+            system: time(2),
+            max_resident: usage[4],
+            minor_faults: usage[8],
+            major_faults: usage[9],
+            blocks_in: usage[11],
+            blocks_out: usage[12],
+            voluntary_switches: usage[16],
+            involuntary_switches: usage[17],
+        }
+    }
+
+    fn thread_cpu(&self, thread: &HostThread) -> Option<Duration> {
+        /// The clock of a thread's whole CPU time, behind the complement of its id.
+        const THREAD_SCHEDULED: i32 = 6;
+        let tid = thread.tid.load(Ordering::Relaxed);
+        if thread.alive.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        if tid == 0 {
+            // It has not run yet.
+            return Some(Duration::ZERO);
+        }
+        let mut time = Timespec::default();
+        // SAFETY: the host writes one timespec.
+        unsafe { host_call!(nr::CLOCK_GETTIME, (!tid << 3) | THREAD_SCHEDULED, &raw mut time) }.ok()?;
+        Some(time.duration())
     }
 }
 

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::{
     AddressSpace, Advice, AlarmClock, ArenaMemory, AtomicOp, Backing, Broker, Clock, ClockId, Futex, FutexWake, HostFd,
-    HostFiles, HostStat, HostThread, Instant, Prot, System, ThreadSpec, Threads, UserAccess,
+    HostFiles, HostStat, HostThread, Instant, Prot, System, ThreadSpec, Threads, Usage, UserAccess,
 };
 use crate::{Error, Result};
 
@@ -353,8 +353,11 @@ impl Threads for MockHost {
     fn affinity(&self, out: &mut [u8]) -> usize {
         out.iter_mut().take(1).map(|b| *b = 3).count()
     }
-    fn cpu_usage(&self, _: bool) -> (Duration, Duration) {
-        (Duration::ZERO, Duration::ZERO)
+    fn usage(&self, _: bool) -> Usage {
+        Usage::default()
+    }
+    fn thread_cpu(&self, _: &HostThread) -> Option<Duration> {
+        None
     }
 }
 

@@ -58,6 +58,10 @@ pub enum ClockId {
 pub trait Clock {
     /// Reads `id`, as time since its epoch.
     fn now(&self, id: ClockId) -> Duration;
+    /// How finely `id` counts.
+    fn resolution(&self, _id: ClockId) -> Duration {
+        Duration::from_nanos(1)
+    }
     /// Monotonic now, for deadlines.
     fn instant(&self) -> Instant {
         Instant(u64::try_from(self.now(ClockId::Monotonic).as_nanos()).unwrap_or(u64::MAX))
@@ -333,8 +337,33 @@ pub struct HostThread {
     pub process: AtomicU32,
     /// Host's handle for kicking it.
     pub kick_handle: core::sync::atomic::AtomicI32,
+    /// The host's id of the thread, for its clock; 0 before it started.
+    pub tid: core::sync::atomic::AtomicI32,
     /// Address of its kernel stack, so that it can be reused once `alive` is zero.
     pub stack: core::sync::atomic::AtomicUsize,
+}
+
+/// What a process or thread has used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// CPU time in user mode.
+    pub user: Duration,
+    /// CPU time in the host's kernel.
+    pub system: Duration,
+    /// The most memory that was resident, in KiB.
+    pub max_resident: u64,
+    /// Page faults served from memory.
+    pub minor_faults: u64,
+    /// Page faults that read from a device.
+    pub major_faults: u64,
+    /// Blocks read.
+    pub blocks_in: u64,
+    /// Blocks written.
+    pub blocks_out: u64,
+    /// Times it waited.
+    pub voluntary_switches: u64,
+    /// Times it had to make room.
+    pub involuntary_switches: u64,
 }
 
 /// What a new guest thread needs.
@@ -379,8 +408,8 @@ pub trait Threads {
     fn gs_base(&self) -> u64;
     /// Sets the guest's GS base (takes effect when guest code continues).
     fn set_gs_base(&self, base: u64);
-    /// Arms or disarms the calling process's one alarm of this clock: at `deadline` (time of that clock) a thread of the process is
-    /// interrupted as by [`Threads::kick`].
+    /// Arms or disarms the calling process's one alarm of this clock: from `deadline` (time of that clock) on, a thread of the process is
+    /// interrupted as by [`Threads::kick`], again and again until the alarm is set anew: the thread may have been leaving.
     fn set_alarm(&self, clock: AlarmClock, deadline: Option<Duration>);
     /// Registers (or with `unregister` unregisters) a restartable-sequences area of the calling thread with the host (rseq(2)).
     fn rseq(&self, addr: usize, len: u32, flags: i32, signature: u32) -> Result<()>;
@@ -389,8 +418,10 @@ pub trait Threads {
     fn aux_vector(&self, out: &mut [(u64, u64)]) -> usize;
     /// CPU affinity mask as the host grants it, little-endian bits; returns bytes written.
     fn affinity(&self, out: &mut [u8]) -> usize;
-    /// CPU usage of the calling process, or of the calling thread: (user, system).
-    fn cpu_usage(&self, thread_only: bool) -> (Duration, Duration);
+    /// What the calling process, or the calling thread, has used.
+    fn usage(&self, thread_only: bool) -> Usage;
+    /// CPU time of another thread of the calling process; `None` when it is not one or has gone.
+    fn thread_cpu(&self, thread: &HostThread) -> Option<Duration>;
 }
 
 /// Entropy and diagnostics.

@@ -17,8 +17,6 @@ use super::tree::{Entry, Text, put};
 
 /// Bytes of an affinity mask.
 const MASK_BYTES: usize = 128;
-/// How many processes and pending signals there may be.
-pub(super) const MOST_PROCESSES: u32 = 32_768;
 const KIB: u64 = 1024;
 
 /// Time from the start of the sandbox to `at`.
@@ -168,7 +166,8 @@ pub(super) fn version(_: &Arc<Kernel>, out: &mut Text) {
 pub(super) fn stat(kernel: &Arc<Kernel>, out: &mut Text) {
     let processors = Processors::get();
     let up = since_boot(kernel, host().instant());
-    let (user, system) = host().cpu_usage(false);
+    let used = host().usage(false);
+    let (user, system) = (used.user, used.system);
     let ticks = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(0) / 10;
     let (user, system) = (ticks(user), ticks(system));
     let count = processors.count() as u64;

@@ -6,6 +6,8 @@ use litebox::fs::FsContext;
 use litebox::mm::{PAGE, Usage};
 use litebox::platform::host;
 
+use crate::syscalls::limits::Limit;
+
 use super::process::{ProcessView, name_of};
 use super::tree::{Text, put};
 use super::{current_thread, is_own, machine};
@@ -42,9 +44,9 @@ fn cpu_ticks(view: &ProcessView) -> (u64, u64) {
     if !is_own(&view.process) {
         return (0, 0);
     }
-    let (user, system) = host().cpu_usage(view.alone);
+    let used = host().usage(view.alone);
     let ticks = |time: core::time::Duration| u64::try_from(time.as_millis()).unwrap_or(0) / (1000 / TICKS);
-    (ticks(user), ticks(system))
+    (ticks(used.user), ticks(used.system))
 }
 
 pub(super) fn stat(view: &ProcessView, out: &mut Text) {
@@ -205,7 +207,7 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
         put_memory(view, out);
     }
     let sets = view.process.signal_sets(view.thread.as_deref());
-    put!(out, "Threads:\t{}\nSigQ:\t0/{}\n", view.process.thread_count().max(1), machine::MOST_PROCESSES);
+    put!(out, "Threads:\t{}\nSigQ:\t0/{}\n", view.process.thread_count().max(1), view.process.pending_limit());
     for (name, set) in [
         ("SigPnd", sets.own_pending),
         ("ShdPnd", sets.pending & !sets.own_pending),
@@ -229,8 +231,8 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
 
 pub(super) fn limits(view: &ProcessView, out: &mut Text) {
     put!(out, "{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
-    for (number, (name, unit)) in (0u32..).zip(NAMES) {
-        let (soft, hard) = limit(view, number);
+    for (number, (name, unit)) in NAMES.into_iter().enumerate() {
+        let Some(Limit { soft, hard }) = view.process.limits.get(number) else { continue };
         let text = |value: u64| if value == u64::MAX { "unlimited".into() } else { alloc::format!("{value}") };
         put!(out, "{name:<25} {:<20} {:<20} ", text(soft), text(hard));
         if unit.is_empty() {
@@ -238,21 +240,6 @@ pub(super) fn limits(view: &ProcessView, out: &mut Text) {
         } else {
             put!(out, "{unit:<10}\n");
         }
-    }
-}
-
-/// Soft and hard limit of a resource.
-fn limit(_view: &ProcessView, number: u32) -> (u64, u64) {
-    const NONE: u64 = u64::MAX;
-    match number {
-        3 => (8 << 20, NONE),
-        4 => (0, NONE),
-        6 | 11 => (u64::from(machine::MOST_PROCESSES), u64::from(machine::MOST_PROCESSES)),
-        7 => (1024, 1024),
-        8 => (8 << 20, 8 << 20),
-        12 => (819_200, 819_200),
-        13 | 14 => (0, 0),
-        _ => (NONE, NONE),
     }
 }
 
@@ -282,8 +269,8 @@ pub(super) fn io(_: &ProcessView, out: &mut Text) {
 
 pub(super) fn schedstat(view: &ProcessView, out: &mut Text) {
     let spent = if is_own(&view.process) {
-        let (user, system) = host().cpu_usage(view.alone);
-        (user + system).as_nanos()
+        let used = host().usage(view.alone);
+        (used.user + used.system).as_nanos()
     } else {
         0
     };

@@ -25,6 +25,7 @@ use litebox::{Error, Result};
 pub(crate) use io::Vectors;
 
 use crate::Task;
+use crate::syscalls::limits::Resource;
 
 /// `dirfd` that stands for the working directory.
 pub(crate) const AT_FDCWD: i32 = -100;
@@ -47,14 +48,12 @@ impl Task<'_, '_> {
         self.process().files.get(fd)
     }
     /// RLIMIT_NOFILE.
-    #[expect(clippy::unused_self, reason = "limits are the process's")]
     pub(crate) fn descriptor_limit(&self) -> u64 {
-        1024
+        self.process().limits.soft(Resource::Descriptors)
     }
     /// RLIMIT_FSIZE; `u64::MAX` for none.
-    #[expect(clippy::unused_self, reason = "limits are the process's")]
     pub(crate) fn file_size_limit(&self) -> u64 {
-        u64::MAX
+        self.process().limits.soft(Resource::FileSize)
     }
     /// Puts an open file at the lowest free descriptor.
     pub(crate) fn install(&self, file: Arc<OpenFile>, close_on_exec: bool) -> Result<usize> {

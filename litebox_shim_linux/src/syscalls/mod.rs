@@ -12,5 +12,6 @@ pub mod process;
 pub(crate) mod restart;
 pub mod signal;
 pub mod system;
+pub mod time;
 pub mod timerfd;
 pub mod unix;

@@ -1,5 +1,7 @@
 //! restart_syscall(2): calls with a time limit that go on after an interruption without handler, until the moment they first meant.
 
+use core::time::Duration;
+
 use litebox::platform::Instant;
 use litebox::{Error, Result};
 
@@ -22,10 +24,12 @@ pub(crate) enum RestartBlock {
         /// Until when.
         deadline: Instant,
     },
-    /// nanosleep(2); what is left goes to `left`, unless that is 0.
+    /// nanosleep(2) and relative clock_nanosleep(2); what is left goes to `left`, unless that is 0.
     Sleep {
-        /// Until when.
-        deadline: Instant,
+        /// By which clock.
+        clock: i32,
+        /// What it shows at the end.
+        until: Duration,
         /// A `struct timespec`.
         left: u64,
     },
@@ -58,7 +62,7 @@ impl Task<'_, '_> {
             Some(RestartBlock::Futex { addr, private, expected, bitset, deadline }) => {
                 self.futex_wait_until(addr, private, expected, bitset, Some(deadline))
             }
-            Some(RestartBlock::Sleep { deadline, left }) => self.sleep_until(deadline, left),
+            Some(RestartBlock::Sleep { clock, until, left }) => self.sleep_until(clock, until, left),
             Some(RestartBlock::Poll { fds, count, deadline }) => self.poll_until(fds, count, deadline),
         }
     }

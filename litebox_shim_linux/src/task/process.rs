@@ -48,6 +48,10 @@ pub struct Process {
     pub credentials: RwLock<Arc<Credentials>>,
     /// Signal actions, signals pending for the whole process, timers.
     pub signals: crate::syscalls::signal::ProcessSignals,
+    /// Timers that end in signals.
+    pub timers: crate::syscalls::time::Timers,
+    /// What its children that were waited for have used.
+    pub(crate) children_usage: Mutex<litebox::platform::Usage>,
     /// Resource limits.
     pub limits: crate::syscalls::limits::Limits,
     /// The program's image as the loader left it: argv, environment, exe (for /proc).
@@ -89,6 +93,8 @@ impl Process {
             fs: spec.fs,
             credentials: RwLock::new(Arc::new(spec.credentials)),
             signals: crate::syscalls::signal::ProcessSignals::default(),
+            timers: crate::syscalls::time::Timers::default(),
+            children_usage: Mutex::default(),
             limits: crate::syscalls::limits::Limits::default(),
             image: RwLock::new(Arc::new(spec.image)),
             oom_score_adj: AtomicI32::new(0),
@@ -99,6 +105,7 @@ impl Process {
             exit_status: AtomicI32::new(0),
             kernel: spec.kernel,
         });
+        process.mm.set_limits(process.limits.of_memory());
         process.kernel.add_process(&process);
         process
     }

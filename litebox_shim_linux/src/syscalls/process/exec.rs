@@ -180,6 +180,7 @@ impl Task<'_, '_> {
             // Nobody hears of late errors.
             let _ = self.closed(file);
         }
+        process.timers.reset_for_exec();
         process.reset_signal_handlers();
         self.thread.signals.reset_for_exec();
         *self.thread.restart_block.lock() = None;

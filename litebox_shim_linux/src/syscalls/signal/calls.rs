@@ -165,6 +165,7 @@ impl Task<'_, '_> {
             let was_interrupted = self.waiter().interrupted();
             self.waiter().clear_interrupt();
             let ticket = self.waiter().ticket();
+            self.process().timers.run_due(self.process());
             if let Some(info) = self.take_signal(wanted) {
                 if was_interrupted {
                     self.waiter().interrupt();

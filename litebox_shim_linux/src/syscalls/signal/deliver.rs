@@ -96,9 +96,17 @@ impl Task<'_, '_> {
 
     /// Takes the next signal of `wanted`: the thread's own, then the process's.
     pub(super) fn take_signal(&mut self, wanted: SigSet) -> Option<SignalInfo> {
-        let mut shared = self.process().signals.shared.lock();
-        let own = self.thread.signals.own.lock().pending.take(wanted);
-        own.or_else(|| shared.pending.take(wanted))
+        loop {
+            let taken = {
+                let mut shared = self.process().signals.shared.lock();
+                let own = self.thread.signals.own.lock().pending.take(wanted);
+                own.or_else(|| shared.pending.take(wanted))
+            };
+            // A timer that was set anew or deleted takes its signal back.
+            if let Some(info) = self.process().timers.taken(taken?) {
+                return Some(info);
+            }
+        }
     }
 
     /// Signals, stops: what an interrupted thread has to look at on its way to guest code.
@@ -108,6 +116,7 @@ impl Task<'_, '_> {
             if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }
+            self.process().timers.run_due(self.process());
             let wanted = SigSet(u64::MAX).without(self.thread.signals.blocked());
             let Some(info) = self.take_signal(wanted) else { return };
             self.deliver(info, TrapInfo::default());

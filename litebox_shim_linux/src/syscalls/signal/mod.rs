@@ -119,7 +119,7 @@ impl ThreadSignals {
 impl Thread {
     /// Sends a signal to this thread alone.
     pub fn send_signal(self: &Arc<Self>, info: SignalInfo) -> Result<()> {
-        self.process.post(info, Some(self))
+        self.process.post(info, Some(self)).map(drop)
     }
 }
 
@@ -163,7 +163,7 @@ impl Process {
     }
     /// Sends a signal to the process: whichever thread does not block it takes it.
     pub fn send_signal(&self, info: SignalInfo) -> Result<()> {
-        self.post(info, None)
+        self.post(info, None).map(drop)
     }
 
     /// The action for a signal.
@@ -180,7 +180,8 @@ impl Process {
         }
     }
 
-    fn post(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<()> {
+    /// Sends a signal to the process or one of its threads. `false`: it was ignored.
+    pub(crate) fn post(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<bool> {
         let signal = info.signal;
         let threads = self.threads();
         let mut shared = self.signals.shared.lock();
@@ -189,7 +190,7 @@ impl Process {
             drop(shared);
             self.resume();
             self.begin_exit(SIGKILL);
-            return Ok(());
+            return Ok(true);
         }
         let against = if signal == SIGCONT {
             SigSet::STOPS
@@ -211,7 +212,7 @@ impl Process {
             action.handler == SIG_IGN || action.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
         let judge = target.or(threads.first());
         if ignored && judge.is_none_or(|t| !t.signals.blocked().has(signal)) {
-            return Ok(());
+            return Ok(false);
         }
         let taker = if let Some(thread) = target {
             thread.signals.own.lock().pending.add(info)?;
@@ -224,7 +225,7 @@ impl Process {
         if let Some(thread) = taker {
             thread.interrupt();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Ends a stop (SIGCONT, SIGKILL).

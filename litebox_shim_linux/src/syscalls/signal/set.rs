@@ -49,6 +49,8 @@ signals!(
 pub const SI_USER: i32 = 0;
 /// `si_code` of the kernel's own signals.
 pub const SI_KERNEL: i32 = 0x80;
+/// `si_code` of timer_create(2).
+pub const SI_TIMER: i32 = -2;
 /// `si_code` of tkill(2) and tgkill(2).
 pub const SI_TKILL: i32 = -6;
 
@@ -107,6 +109,8 @@ pub struct SignalInfo {
     pub code: i32,
     /// The rest.
     pub fields: [u8; 112],
+    /// Marks the signal of a timer, for the timer to know it again; 0: of none. Guests do not see it.
+    pub(crate) timer: u32,
 }
 
 impl SignalInfo {
@@ -115,20 +119,31 @@ impl SignalInfo {
 
     /// A signal of the kernel without details.
     pub const fn kernel(signal: i32) -> Self {
-        Self { signal, errno: 0, code: SI_KERNEL, fields: [0; 112] }
+        Self { signal, errno: 0, code: SI_KERNEL, fields: [0; 112], timer: 0 }
     }
     /// A signal sent by a process: kill(2) or tgkill(2), by `code`.
     pub fn sent(signal: i32, code: i32, pid: i32, uid: u32) -> Self {
-        let mut info = Self { signal, errno: 0, code, fields: [0; 112] };
+        let mut info = Self { signal, errno: 0, code, fields: [0; 112], timer: 0 };
         info.fields[..4].copy_from_slice(&pid.to_le_bytes());
         info.fields[4..8].copy_from_slice(&uid.to_le_bytes());
         info
     }
     /// The signal of a fault at `addr`.
     pub fn fault(signal: i32, code: i32, addr: u64) -> Self {
-        let mut info = Self { signal, errno: 0, code, fields: [0; 112] };
+        let mut info = Self { signal, errno: 0, code, fields: [0; 112], timer: 0 };
         info.fields[..8].copy_from_slice(&addr.to_le_bytes());
         info
+    }
+    /// The signal of the timer `id`, with the value that was given for it.
+    pub(crate) fn of_timer(signal: i32, id: i32, value: u64, mark: u32) -> Self {
+        let mut info = Self { signal, errno: 0, code: SI_TIMER, fields: [0; 112], timer: mark };
+        info.fields[..4].copy_from_slice(&id.to_le_bytes());
+        info.fields[8..16].copy_from_slice(&value.to_le_bytes());
+        info
+    }
+    /// How often the timer expired since its last signal, not counting this one.
+    pub(crate) fn set_overrun(&mut self, overrun: i32) {
+        self.fields[4..8].copy_from_slice(&overrun.to_le_bytes());
     }
     /// The image a guest sees.
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
@@ -144,7 +159,7 @@ impl SignalInfo {
         let mut fields = [0u8; 112];
         fields.copy_from_slice(&raw[16..]);
         let errno = i32::from_le_bytes(crate::user::word(raw, 4));
-        Self { signal, errno, code: i32::from_le_bytes(crate::user::word(raw, 8)), fields }
+        Self { signal, errno, code: i32::from_le_bytes(crate::user::word(raw, 8)), fields, timer: 0 }
     }
 }
 
@@ -163,10 +178,11 @@ impl Pending {
     /// Adds one. A standard signal that is pending already is dropped, real-time ones queue up; a full queue loses the details of
     /// kill(2) and refuses (`WouldBlock`, EAGAIN) what sigqueue(3) sends.
     pub fn add(&mut self, info: SignalInfo) -> Result<()> {
-        if info.signal < FIRST_REALTIME && self.set.has(info.signal) {
+        if info.timer == 0 && info.signal < FIRST_REALTIME && self.set.has(info.signal) {
             return Ok(());
         }
-        if info.signal >= FIRST_REALTIME && self.queue.len() >= QUEUE_LIMIT {
+        // The place of a timer's signal was taken when the timer was made.
+        if info.timer == 0 && info.signal >= FIRST_REALTIME && self.queue.len() >= QUEUE_LIMIT {
             if info.code != SI_USER && info.code < 0 {
                 return Err(Error::WouldBlock);
             }

@@ -1,0 +1,262 @@
+//! Clocks by their numbers: reading them, and the refusals of whoever wants to set them.
+#![expect(clippy::unused_self, reason = "handlers of calls have one shape")]
+
+use alloc::sync::{Arc, Weak};
+use core::time::Duration;
+
+use litebox::platform::{ClockId, host};
+use litebox::{Error, Result};
+
+use super::{timespec_bytes, timeval_bytes};
+use crate::user::{read_bytes, read_timespec, word, write_bytes};
+use crate::{Task, Thread};
+
+/// What a CPU-time clock counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cpu {
+    /// User and system time.
+    Prof,
+    /// User time.
+    Virtual,
+    /// All of it, finely.
+    Scheduled,
+}
+
+/// A clock, by what stands behind its number.
+#[derive(Clone)]
+pub(crate) enum Base {
+    /// Time passes.
+    Wall(ClockId),
+    /// CPU time of the calling process.
+    Process(Cpu),
+    /// CPU time of one of its threads.
+    Thread(Cpu, Weak<Thread>),
+}
+
+/// CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM: of a machine without the clock that would wake it.
+const ALARM_CLOCKS: [i32; 2] = [8, 9];
+
+impl Base {
+    /// What it shows; `None` when its thread has gone.
+    pub fn now(&self) -> Option<Duration> {
+        Some(match self {
+            Self::Wall(id) => host().now(*id),
+            Self::Process(Cpu::Scheduled) => host().now(ClockId::ProcessCpu),
+            Self::Process(Cpu::Virtual) => host().usage(false).user,
+            Self::Process(Cpu::Prof) => {
+                let used = host().usage(false);
+                used.user + used.system
+            }
+            Self::Thread(kind, thread) => {
+                let thread = thread.upgrade()?;
+                let own =
+                    crate::proc::current_thread().is_some_and(|t| core::ptr::eq(&raw const *t, Arc::as_ptr(&thread)));
+                match kind {
+                    Cpu::Scheduled if own => host().now(ClockId::ThreadCpu),
+                    Cpu::Virtual if own => host().usage(true).user,
+                    Cpu::Prof if own => {
+                        let used = host().usage(true);
+                        used.user + used.system
+                    }
+                    // Of another thread, the host tells only the sum.
+                    _ => host().thread_cpu(&thread.host)?,
+                }
+            }
+        })
+    }
+    /// Whether it counts time that passes.
+    pub fn is_wall(&self) -> bool {
+        matches!(self, Self::Wall(_))
+    }
+    /// Whether somebody can sleep and set timers by it, `NotSupported` when not.
+    pub fn check_timed(&self) -> Result<()> {
+        match self {
+            Self::Wall(ClockId::MonotonicRaw | ClockId::RealtimeCoarse | ClockId::MonotonicCoarse) => {
+                Err(Error::NotSupported)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The clocks that have a number of their own.
+fn fixed(id: i32) -> Result<ClockId> {
+    Ok(match id {
+        0 => ClockId::Realtime,
+        1 => ClockId::Monotonic,
+        2 => ClockId::ProcessCpu,
+        3 => ClockId::ThreadCpu,
+        4 => ClockId::MonotonicRaw,
+        5 => ClockId::RealtimeCoarse,
+        6 => ClockId::MonotonicCoarse,
+        7 => ClockId::Boottime,
+        11 => ClockId::Tai,
+        _ => return Err(Error::Invalid),
+    })
+}
+
+impl Task<'_, '_> {
+    /// The clock with this number. Negative numbers name the CPU time of a process or thread (clock_getcpuclockid(3)).
+    pub(crate) fn clock_base(&self, id: i32) -> Result<Base> {
+        const PER_THREAD: i32 = 4;
+        if id >= 0 {
+            return Ok(match fixed(id)? {
+                ClockId::ProcessCpu => Base::Process(Cpu::Scheduled),
+                ClockId::ThreadCpu => Base::Thread(Cpu::Scheduled, Arc::downgrade(self.thread)),
+                wall => Base::Wall(wall),
+            });
+        }
+        let kind = match id & 3 {
+            0 => Cpu::Prof,
+            1 => Cpu::Virtual,
+            2 => Cpu::Scheduled,
+            // The clock of a device, by its descriptor: there is none.
+            _ => return Err(Error::Invalid),
+        };
+        let target = !(id >> 3);
+        if id & PER_THREAD != 0 {
+            let thread = match target {
+                0 => Some(self.thread.clone()),
+                tid => self.process().thread(tid),
+            };
+            return thread.map(|t| Base::Thread(kind, Arc::downgrade(&t))).ok_or(Error::Invalid);
+        }
+        // The CPU time of other processes stays with their hosts.
+        if target == 0 || target == self.process().pid { Ok(Base::Process(kind)) } else { Err(Error::Invalid) }
+    }
+
+    /// clock_gettime(2), for programs that do not ask the vDSO.
+    pub(crate) fn clock_gettime(&mut self, clock: i32, out: u64) -> Result<usize> {
+        let now = self.clock_base(clock)?.now().ok_or(Error::Invalid)?;
+        write_bytes(out, &timespec_bytes(now)).map(|()| 0)
+    }
+
+    /// clock_getres(2).
+    pub(crate) fn clock_getres(&mut self, clock: i32, out: u64) -> Result<usize> {
+        let step = match self.clock_base(clock)? {
+            Base::Wall(id) => host().resolution(id),
+            Base::Process(Cpu::Scheduled) | Base::Thread(Cpu::Scheduled, _) => Duration::from_nanos(1),
+            // They count in ticks, as the coarse clocks do.
+            Base::Process(_) | Base::Thread(..) => host().resolution(ClockId::MonotonicCoarse),
+        };
+        if out != 0 {
+            write_bytes(out, &timespec_bytes(step))?;
+        }
+        Ok(0)
+    }
+
+    /// clock_settime(2): nobody here may.
+    pub(crate) fn clock_settime(&mut self, clock: i32, time: u64) -> Result<usize> {
+        if clock > 0 {
+            // All others are never set.
+            return Err(Error::Invalid);
+        }
+        let raw: [u8; 16] = read_bytes(time)?;
+        if clock < 0 {
+            self.clock_base(clock)?;
+            return Err(Error::NotPermitted);
+        }
+        let (seconds, nanos) = (i64::from_le_bytes(word(&raw, 0)), i64::from_le_bytes(word(&raw, 8)));
+        if seconds < 0 || !(0..1_000_000_000).contains(&nanos) {
+            return Err(Error::Invalid);
+        }
+        Err(Error::NotPermitted)
+    }
+
+    /// gettimeofday(2), for programs that do not ask the vDSO.
+    pub(crate) fn gettimeofday(&mut self, time: u64, zone: u64) -> Result<usize> {
+        if time != 0 {
+            write_bytes(time, &timeval_bytes(host().now(ClockId::Realtime)))?;
+        }
+        if zone != 0 {
+            write_bytes(zone, &[0; 8])?;
+        }
+        Ok(0)
+    }
+
+    /// settimeofday(2): nobody here may.
+    pub(crate) fn settimeofday(&mut self, time: u64, zone: u64) -> Result<usize> {
+        if time != 0 {
+            super::read_timeval(time)?;
+        }
+        if zone != 0 {
+            read_bytes::<8>(zone)?;
+        }
+        Err(Error::NotPermitted)
+    }
+
+    /// time(2), for programs that do not ask the vDSO.
+    pub(crate) fn time(&mut self, out: u64) -> Result<usize> {
+        let now = host().now(ClockId::Realtime).as_secs();
+        if out != 0 {
+            write_bytes(out, &now.to_le_bytes())?;
+        }
+        usize::try_from(now).map_err(|_| Error::Overflow)
+    }
+
+    /// Refuses whoever names an alarm clock: waking the machine needs a privilege nobody has here.
+    pub(crate) fn refuse_alarm_clock(clock: i32) -> Result<()> {
+        if ALARM_CLOCKS.contains(&clock) { Err(Error::NotSupported) } else { Ok(()) }
+    }
+
+    /// A time-out for a sleep or timer on `clock`.
+    pub(crate) fn timed_base(&self, clock: i32) -> Result<Base> {
+        Self::refuse_alarm_clock(clock)?;
+        let base = self.clock_base(clock)?;
+        base.check_timed()?;
+        Ok(base)
+    }
+
+    /// adjtimex(2): reading is for everybody, setting for nobody here.
+    pub(crate) fn adjtimex(&mut self, buf: u64) -> Result<usize> {
+        self.clock_adjtime(0, buf)
+    }
+
+    /// clock_adjtime(2).
+    pub(crate) fn clock_adjtime(&mut self, clock: i32, buf: u64) -> Result<usize> {
+        const SIZE: usize = 208;
+        const TIME_ERROR: usize = 5;
+        /// STA_UNSYNC: nobody disciplines this clock.
+        const UNSYNCHRONIZED: i32 = 0x40;
+        const OFFSET_SS_READ: u32 = 0xa001;
+        fixed(clock)?;
+        if clock != 0 {
+            return Err(Error::NotSupported);
+        }
+        let mut raw: [u8; SIZE] = read_bytes(buf)?;
+        let modes = u32::from_le_bytes(word(&raw, 0));
+        if modes != 0 && modes != OFFSET_SS_READ {
+            return Err(Error::NotPermitted);
+        }
+        let now = host().now(ClockId::Realtime);
+        let mut put = |at: usize, value: i64| {
+            if let Some(slot) = raw.get_mut(at..at + 8) {
+                slot.copy_from_slice(&value.to_le_bytes());
+            }
+        };
+        // offset, freq, maxerror, esterror, status, constant, precision, tolerance, time, tick; the rest is of a pulse nobody sends.
+        put(8, 0);
+        put(16, 0);
+        put(24, 16_000_000);
+        put(32, 16_000_000);
+        put(40, i64::from(UNSYNCHRONIZED));
+        put(48, 2);
+        put(56, 1);
+        put(64, 32_768_000);
+        put(72, i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        put(80, i64::from(now.subsec_micros()));
+        put(88, 10_000);
+        for at in (96..160).step_by(8) {
+            put(at, 0);
+        }
+        write_bytes(buf, &raw)?;
+        Ok(TIME_ERROR)
+    }
+}
+
+/// Reads a `struct itimerspec`: interval, then value.
+pub(super) fn read_itimerspec(addr: u64) -> Result<(Duration, Duration)> {
+    let interval = read_timespec(addr)?;
+    let value = read_timespec(addr.checked_add(16).ok_or(Error::Fault)?)?;
+    Ok((interval, value))
+}

@@ -1,0 +1,149 @@
+//! Timers of timer_create(2).
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use litebox::{Error, Result};
+
+use super::clock::read_itimerspec;
+use super::setting::Setting;
+use super::timers::{Notify, State, Timer, room_for_timer};
+use super::timespec_bytes;
+use crate::Task;
+use crate::syscalls::signal::set::{MAX_SIGNAL, SIGALRM};
+use crate::user::{read_bytes, word, write_bytes};
+
+const TIMER_ABSTIME: i32 = 1;
+const SIGEV_SIGNAL: i32 = 0;
+const SIGEV_NONE: i32 = 1;
+const SIGEV_THREAD: i32 = 2;
+const SIGEV_THREAD_ID: i32 = 4;
+
+fn write_itimerspec(addr: u64, interval: Duration, left: Duration) -> Result<()> {
+    let mut raw = [0u8; 32];
+    let (first, second) = raw.split_at_mut(16);
+    first.copy_from_slice(&timespec_bytes(interval));
+    second.copy_from_slice(&timespec_bytes(left));
+    write_bytes(addr, &raw)
+}
+
+impl Timer {
+    /// Interval and time left, as timer_gettime(2) reports them.
+    fn reported(&self) -> (Duration, Duration) {
+        let now = self.base.now().unwrap_or_default();
+        let left = match self.setting.left(now) {
+            Some(left) => left,
+            // Expired, and its signal not sent yet: not zero, which would mean disarmed.
+            None if self.setting.next.is_some() && !matches!(self.notify, Notify::Nobody) => Duration::from_nanos(1),
+            None => Duration::ZERO,
+        };
+        (self.setting.interval, left)
+    }
+}
+
+impl State {
+    fn free_id(&mut self) -> i32 {
+        loop {
+            let id = self.next_id;
+            self.next_id = if id == i32::MAX { 0 } else { id + 1 };
+            if !self.timers.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+}
+
+impl Task<'_, '_> {
+    /// timer_create(2).
+    pub(crate) fn timer_create(&mut self, clock: i32, event: u64, id_out: u64) -> Result<usize> {
+        let base = self.timed_base(clock)?;
+        let event: Option<[u8; 64]> = if event == 0 { None } else { Some(read_bytes(event)?) };
+        if !room_for_timer(self.process()) {
+            return Err(Error::WouldBlock);
+        }
+        let notify = match &event {
+            // The value is the id, which is not known yet.
+            None => Notify::Process { signal: SIGALRM, value: 0 },
+            Some(raw) => self.notify(raw)?,
+        };
+        let timers = &self.process().timers;
+        let id = timers.change(|state| {
+            let id = state.free_id();
+            let notify = match notify {
+                Notify::Process { signal, .. } if event.is_none() => Notify::Process { signal, value: id as u64 },
+                other => other,
+            };
+            state.timers.insert(id, Timer { base, notify, setting: Setting::default(), overrun: 0, waiting: 0 });
+            id
+        });
+        if let Err(error) = write_bytes(id_out, &id.to_le_bytes()) {
+            timers.change(|state| state.timers.remove(&id));
+            return Err(error);
+        }
+        Ok(0)
+    }
+
+    fn notify(&self, event: &[u8; 64]) -> Result<Notify> {
+        let value = u64::from_le_bytes(word(event, 0));
+        let field = |at| i32::from_le_bytes(word(event, at));
+        let (signal, how, tid) = (field(8), field(12), field(16));
+        let sane = (1..=MAX_SIGNAL).contains(&signal);
+        match how {
+            SIGEV_NONE => Ok(Notify::Nobody),
+            SIGEV_SIGNAL | SIGEV_THREAD if sane => Ok(Notify::Process { signal, value }),
+            SIGEV_THREAD_ID => {
+                let thread = self.process().thread(tid).filter(|_| sane).ok_or(Error::Invalid)?;
+                Ok(Notify::Thread { signal, value, thread: Arc::downgrade(&thread) })
+            }
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    fn with_timer<T>(&self, id: i32, with: impl FnOnce(&mut Timer) -> T) -> Result<T> {
+        self.process().timers.change(|state| state.timers.get_mut(&id).map(with)).ok_or(Error::Invalid)
+    }
+
+    /// timer_settime(2).
+    pub(crate) fn timer_settime(&mut self, id: i32, flags: i32, new: u64, old: u64) -> Result<usize> {
+        if new == 0 {
+            return Err(Error::Invalid);
+        }
+        let (interval, value) = read_itimerspec(new)?;
+        let (was_interval, was_left) = self.with_timer(id, |timer| {
+            let before = timer.reported();
+            let now = timer.base.now().unwrap_or_default();
+            let next = match value {
+                Duration::ZERO => None,
+                at if flags & TIMER_ABSTIME != 0 => Some(at),
+                after => Some(now.saturating_add(after)),
+            };
+            timer.setting = Setting { next, interval: if next.is_some() { interval } else { Duration::ZERO } };
+            timer.waiting = 0;
+            timer.overrun = 0;
+            before
+        })?;
+        // A moment that has passed already is due at once.
+        self.process().timers.run_due(self.process());
+        if old != 0 {
+            write_itimerspec(old, was_interval, was_left)?;
+        }
+        Ok(0)
+    }
+
+    /// timer_gettime(2).
+    pub(crate) fn timer_gettime(&mut self, id: i32, current: u64) -> Result<usize> {
+        let (interval, left) = self.with_timer(id, |timer| timer.reported())?;
+        write_itimerspec(current, interval, left).map(|()| 0)
+    }
+
+    /// timer_getoverrun(2).
+    pub(crate) fn timer_getoverrun(&mut self, id: i32) -> Result<usize> {
+        let overrun = self.with_timer(id, |timer| timer.overrun)?;
+        usize::try_from(overrun).map_err(|_| Error::Overflow)
+    }
+
+    /// timer_delete(2).
+    pub(crate) fn timer_delete(&mut self, id: i32) -> Result<usize> {
+        self.process().timers.change(|state| state.timers.remove(&id)).map(|_| 0).ok_or(Error::Invalid)
+    }
+}
