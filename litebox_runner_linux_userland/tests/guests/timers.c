@@ -62,10 +62,11 @@ static void alarms(void) {
     CHECK(hits == 1 && last.si_code == SI_KERNEL && last.si_signo == SIGALRM);
     SHOW(alarm(0));
     struct itimerval every = {{0, 5000}, {0, 5000}}, old, none = {{0, 0}, {0, 0}};
+    double start = now(CLOCK_MONOTONIC);
     SHOW(setitimer(ITIMER_REAL, &every, NULL));
     hits = 0;
     spin(0.1);
-    CHECK(hits >= 5 && hits <= 21);
+    CHECK(hits >= 5 && hits <= (now(CLOCK_MONOTONIC) - start) / 0.005);
     SHOW(getitimer(ITIMER_REAL, &old));
     CHECK(old.it_interval.tv_usec == 5000 && old.it_value.tv_usec > 0 && old.it_value.tv_usec <= 5000);
     SHOW(setitimer(ITIMER_REAL, &none, &old));
@@ -171,13 +172,14 @@ static void posix(void) {
     timer_create(CLOCK_MONOTONIC, &event, &timer);
     sigprocmask(SIG_BLOCK, &blocked, NULL);
     struct itimerspec often = {{0, 1000000}, {0, 1000000}}, stop = {{0, 0}, {0, 0}};
+    double start = now(CLOCK_MONOTONIC);
     timer_settime(timer, 0, &often, NULL);
     spin(0.0505);
     siginfo_t info;
     struct timespec zero = {0, 0};
     CHECK(sigtimedwait(&blocked, &info, &zero) == SIGRTMIN + 1);
     timer_settime(timer, 0, &stop, &old);
-    CHECK(info.si_overrun >= 45 && info.si_overrun <= 60);
+    CHECK(info.si_overrun >= 45 && info.si_overrun <= (now(CLOCK_MONOTONIC) - start) / 0.001);
     CHECK(old.it_interval.tv_nsec == 1000000 && old.it_value.tv_nsec <= 1000000);
     SHOW(sigtimedwait(&blocked, &info, &zero));
     SHOW(timer_getoverrun(timer));
@@ -413,7 +415,7 @@ static void files(void) {
     CHECK(n >= 1);
     spin(0.05);
     SHOW(read(fd, &n, 8));
-    CHECK(n >= 4 && n <= 6);
+    CHECK(n >= 4);
     SHOW(timerfd_gettime(fd, &now));
     CHECK(now.it_interval.tv_nsec == 10000000);
     SHOW(read(fd, &n, 4));
