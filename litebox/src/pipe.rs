@@ -5,6 +5,7 @@
 //! [`PipeEnd::meets_partner`] says when somebody came.
 
 mod ring;
+mod transfer;
 
 use alloc::sync::Arc;
 use core::any::Any;
@@ -17,6 +18,8 @@ use crate::mm::PAGE;
 use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
+
+pub use transfer::Pages;
 
 use ring::Ring;
 
@@ -181,7 +184,7 @@ impl File for PipeEnd {
         if state.readers == 0 {
             return Err(Error::BrokenPipe);
         }
-        let n = state.ring.write(source, self.packets.load(Ordering::Relaxed))?;
+        let n = state.ring.write(source, self.makes_packets())?;
         drop(state);
         self.pipe.readable.notify(READABLE);
         Ok(n)

@@ -15,21 +15,49 @@ use crate::{Error, Result};
 const MOST_SPARE: usize = 4;
 
 /// Bytes of one page.
-type Page = Box<[u8]>;
+pub(super) type Page = Box<[u8]>;
+
+/// A page of zeros.
+pub(super) fn new_page() -> Result<Page> {
+    let mut page = Vec::new();
+    page.try_reserve_exact(PAGE).map_err(|_| Error::NoMemory)?;
+    page.resize(PAGE, 0);
+    Ok(page.into_boxed_slice())
+}
+
+/// How a page came to be here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// By a write: the next one may add to it.
+    Bytes,
+    /// By splice(2) and its kin: nothing is added.
+    Foreign,
+    /// A message of its own: nothing is added, and what one read leaves of it is lost.
+    Packet,
+}
 
 /// A page with the bytes of it that were not read yet.
 pub(super) struct Slot {
-    page: Page,
-    start: usize,
-    len: usize,
-    /// A message of its own: nothing is added, and what one read leaves of it is lost.
-    packet: bool,
+    pub page: Page,
+    pub start: usize,
+    pub len: usize,
+    pub kind: Kind,
 }
 
 impl Slot {
-    fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         self.page.get(self.start..self.start + self.len).unwrap_or_default()
     }
+}
+
+/// A copy of the first `n` bytes of a page.
+fn part(slot: &Slot, n: usize) -> Result<Slot> {
+    let mut page = new_page()?;
+    for (to, from) in page.iter_mut().zip(slot.bytes().iter().take(n)) {
+        *to = *from;
+    }
+    let kind = if slot.kind == Kind::Packet { Kind::Packet } else { Kind::Foreign };
+    Ok(Slot { page, start: 0, len: n, kind })
 }
 
 /// A ring of pages.
@@ -58,6 +86,56 @@ impl Ring {
     pub fn len(&self) -> usize {
         self.slots.iter().map(|slot| slot.len).sum()
     }
+    /// Pages that still fit.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.slots.len())
+    }
+    /// Adds pages, whether or not they fit.
+    pub fn append(&mut self, mut pages: VecDeque<Slot>) -> Result<()> {
+        self.slots.try_reserve(pages.len()).map_err(|_| Error::NoMemory)?;
+        self.slots.append(&mut pages);
+        Ok(())
+    }
+    /// Puts pages before all others.
+    pub fn prepend(&mut self, mut pages: VecDeque<Slot>) -> Result<()> {
+        pages.try_reserve(self.slots.len()).map_err(|_| Error::NoMemory)?;
+        pages.append(&mut self.slots);
+        self.slots = pages;
+        Ok(())
+    }
+    /// Takes the first `len` bytes out, in at most `count` pages. A page that is wanted in part is copied.
+    pub fn detach(&mut self, len: usize, count: usize) -> Result<VecDeque<Slot>> {
+        let mut out = VecDeque::new();
+        let mut left = len;
+        out.try_reserve(self.slots.len().min(count)).map_err(|_| Error::NoMemory)?;
+        while out.len() < count && left > 0 {
+            let Some(first) = self.slots.front_mut() else { break };
+            if first.len > left {
+                out.push_back(part(first, left)?);
+                first.start += left;
+                first.len -= left;
+                break;
+            }
+            left -= first.len;
+            out.extend(self.slots.pop_front());
+        }
+        Ok(out)
+    }
+    /// Copies of the first `len` bytes, in at most `count` pages.
+    pub fn copy(&self, len: usize, count: usize) -> Result<VecDeque<Slot>> {
+        let mut out = VecDeque::new();
+        let mut left = len;
+        out.try_reserve(self.slots.len().min(count)).map_err(|_| Error::NoMemory)?;
+        for slot in self.slots.iter().take(count) {
+            if left == 0 {
+                break;
+            }
+            let copy = part(slot, slot.len.min(left))?;
+            left -= copy.len;
+            out.push_back(copy);
+        }
+        Ok(out)
+    }
     /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::new(self.limit);
@@ -76,11 +154,7 @@ impl Ring {
         if let Some(page) = self.spare.pop() {
             return Ok(page);
         }
-        self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
-        let mut page = Vec::new();
-        page.try_reserve_exact(PAGE).map_err(|_| Error::NoMemory)?;
-        page.resize(PAGE, 0);
-        Ok(page.into_boxed_slice())
+        new_page()
     }
     fn keep(&mut self, page: Page) {
         if self.spare.len() < MOST_SPARE && self.spare.try_reserve(1).is_ok() {
@@ -108,7 +182,7 @@ impl Ring {
             done += n;
             slot.start += n;
             slot.len -= n;
-            let packet = slot.packet;
+            let packet = slot.kind == Kind::Packet;
             if packet || slot.len == 0 {
                 if let Some(slot) = self.slots.pop_front() {
                     self.keep(slot.page);
@@ -143,7 +217,7 @@ impl Ring {
     /// The part of a write that makes no full page goes behind the last bytes, if all of it fits there.
     fn extend_last(&mut self, source: &mut Source<'_>) -> Result<usize> {
         let n = source.remaining() % PAGE;
-        let Some(last) = self.slots.back_mut().filter(|last| n > 0 && !last.packet) else { return Ok(0) };
+        let Some(last) = self.slots.back_mut().filter(|last| n > 0 && last.kind == Kind::Bytes) else { return Ok(0) };
         let end = last.start + last.len;
         let Some(room) = last.page.get_mut(end..end + n) else { return Ok(0) };
         source.take_whole(room)?;
@@ -159,7 +233,8 @@ impl Ring {
             self.keep(page);
             return Err(error);
         }
-        self.push(Slot { page, start: 0, len: n, packet })?;
+        let kind = if packet { Kind::Packet } else { Kind::Bytes };
+        self.push(Slot { page, start: 0, len: n, kind })?;
         Ok(n)
     }
 }

@@ -3,6 +3,7 @@
 //! Here is what they share: from a descriptor to an open file, who may use it, and where bytes come from.
 
 mod attributes;
+mod copy;
 mod descriptors;
 mod directory;
 mod fcntl;
@@ -13,6 +14,7 @@ mod memfd;
 mod names;
 mod open;
 mod place;
+mod splice;
 mod stat;
 mod sync;
 mod xattr;

@@ -44,14 +44,17 @@ enum Place {
 
 /// How a transfer behaves.
 #[derive(Clone, Copy)]
-struct Manner {
+pub(super) struct Manner {
     place: Place,
     flags: RwFlags,
 }
 
 impl Manner {
-    const PLAIN: Self = Self { place: Place::Current, flags: RwFlags::empty() };
+    pub(super) const PLAIN: Self = Self { place: Place::Current, flags: RwFlags::empty() };
 
+    pub(super) fn at_offset(offset: u64) -> Self {
+        Self { place: Place::At(offset), flags: RwFlags::empty() }
+    }
     fn at(offset: i64) -> Result<Self> {
         let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
         Ok(Self { place: Place::At(offset), flags: RwFlags::empty() })
@@ -151,12 +154,12 @@ impl Task<'_, '_> {
     }
 
     /// Writes from `source`: all of it, unless the file may not block or something stops it.
-    #[expect(dead_code, reason = "for sendfile and its kin")]
-    pub(super) fn write_from(&mut self, file: &Arc<OpenFile>, source: &mut Source<'_>) -> Result<usize> {
-        self.write_in_manner(file, source, Manner::PLAIN)
-    }
-
-    fn write_in_manner(&mut self, file: &Arc<OpenFile>, source: &mut Source<'_>, manner: Manner) -> Result<usize> {
+    pub(super) fn write_in_manner(
+        &mut self,
+        file: &Arc<OpenFile>,
+        source: &mut Source<'_>,
+        manner: Manner,
+    ) -> Result<usize> {
         if !file.access.contains(Access::WRITE) {
             return Err(Error::BadDescriptor);
         }
