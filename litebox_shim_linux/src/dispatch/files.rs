@@ -126,6 +126,8 @@ impl Task<'_, '_> {
             284 => self.eventfd(a as u32),
             290 => self.eventfd2(a as u32, bi),
             293 => self.pipe2(a, bi),
+            282 => self.signalfd(ai, b, c),
+            289 => self.signalfd4(ai, b, c, di),
             283 => self.timerfd_create(ai, bi),
             286 => self.timerfd_settime(ai, bi, c, d),
             287 => self.timerfd_gettime(ai, b),

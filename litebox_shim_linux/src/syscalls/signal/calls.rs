@@ -19,7 +19,7 @@ const SIG_BLOCK: i32 = 0;
 const SIG_UNBLOCK: i32 = 1;
 const SIG_SETMASK: i32 = 2;
 
-fn read_set(addr: u64, size: u64) -> Result<SigSet> {
+pub(super) fn read_set(addr: u64, size: u64) -> Result<SigSet> {
     if size != SIGSET_SIZE {
         return Err(Error::Invalid);
     }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod deliver;
+pub(crate) mod file;
 mod frame;
 pub mod set;
 #[cfg(test)]
@@ -60,12 +61,13 @@ struct Shared {
 pub struct ProcessSignals {
     shared: Mutex<Shared>,
     stopped: AtomicBool,
+    files: file::SignalFiles,
 }
 
 impl Default for ProcessSignals {
     fn default() -> Self {
         let shared = Shared { actions: [Action::default(); MAX_SIGNAL as usize + 1], pending: Pending::default() };
-        Self { shared: Mutex::new(shared), stopped: AtomicBool::new(false) }
+        Self { shared: Mutex::new(shared), stopped: AtomicBool::new(false), files: file::SignalFiles::default() }
     }
 }
 
@@ -222,6 +224,7 @@ impl Process {
             threads.iter().find(|t| t.signals.wants(signal))
         };
         drop(shared);
+        self.tell_signal_files(signal);
         if let Some(thread) = taker {
             thread.interrupt();
         }
