@@ -1,17 +1,24 @@
 //! The North of LiteBox: Linux. System calls, tasks, signals, the loader.
+//!
+//! A system call enters in [`entry`], is served by [`Task::do_syscall`] below, and its handler is the method of [`Task`] with the call's
+//! name, in the file of its family under [`syscalls`]. Which calls there are is said by `litebox_common_linux::syscall_table!`.
 #![no_std]
 
 extern crate alloc;
 
 pub mod boot;
-mod dispatch;
 mod entry;
+mod errno;
 pub mod loader;
 mod outside;
 pub mod proc;
 pub mod syscalls;
 pub mod task;
 mod user;
+
+use litebox::{Error, Result};
+use litebox_common_linux::prelude::*;
+use litebox_common_linux::{Call, Errno, call, syscall_table};
 
 pub use entry::LinuxNorth;
 pub use task::{Kernel, KernelConfig, Process, Task, Thread};
@@ -20,3 +27,68 @@ pub use task::{Kernel, KernelConfig, Process, Task, Thread};
 litebox::register_host!(litebox::platform::mock::MockHost);
 #[cfg(test)]
 litebox::register_north!(LinuxNorth);
+
+/// What is done for a row of the table: its handler is called with typed arguments, or there is none.
+macro_rules! serve {
+    (Full $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
+        serve!(handler $task $registers $name $arguments)
+    };
+    (Partial $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
+        serve!(handler $task $registers $name $arguments)
+    };
+    (Refused $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
+        Err(not_served($number))
+    };
+    (Missing $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
+        Err(not_served($number))
+    };
+    (handler $task:ident $registers:ident $name:ident ($($argument:ident: $type:ty),*)) => {{
+        // Out of line: what one handler keeps on the stack is not kept for all.
+        #[inline(never)]
+        fn $name(task: &mut Task<'_, '_>, $($argument: $type),*) -> Result<usize> {
+            task.$name($($argument.pass()),*)
+        }
+        $(let $argument = <$type as Argument>::take(&mut $registers);)*
+        $name($task, $($argument),*)
+    }};
+}
+
+/// The rows that have a number on x86-64 become the arms of one match.
+macro_rules! dispatch {
+    (($task:ident $number:ident $registers:ident) $($family:ident $title:literal { $(
+        $support:ident $(($errno:ident))? $name:ident [$(x86_64 $x86_64:literal)? $(,)? $(x86 $x86:literal)?]
+        $arguments:tt $($note:literal)?
+    )* })*) => {
+        match $number {
+            $($($($x86_64 => serve!($support $task $number $registers $name $arguments),)?)*)*
+            _ => Err(not_served($number)),
+        }
+    };
+}
+
+impl Task<'_, '_> {
+    /// Serves the system call in the registers and stores its result there.
+    pub(crate) fn do_syscall(&mut self) {
+        let r = &self.frame.regs;
+        // Linux looks at the low half of the number.
+        let number = r.rax as u32;
+        let registers = Registers::new(Arch::X86_64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]);
+        self.frame.regs.rax = match serve(self, number, registers) {
+            Ok(value) => value as u64,
+            Err(error) => errno::errno_of(error).in_register(),
+        };
+    }
+}
+
+/// Calls the handler. One jump through a table; nothing is kept, copied or allocated.
+#[inline]
+fn serve(task: &mut Task<'_, '_>, number: u32, mut registers: Registers) -> Result<usize> {
+    syscall_table!(dispatch, task number registers)
+}
+
+/// What a call without handler answers.
+#[cold]
+fn not_served(number: u32) -> Error {
+    let refusal = call(Arch::X86_64, number).and_then(Call::refusal);
+    Error::Host(refusal.unwrap_or(Errno::ENOSYS).0)
+}

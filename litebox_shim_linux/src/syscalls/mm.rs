@@ -1,6 +1,7 @@
 //! Memory management calls.
 
 mod advice;
+mod calls;
 #[cfg(test)]
 mod tests;
 

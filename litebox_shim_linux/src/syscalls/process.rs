@@ -71,7 +71,12 @@ impl Task<'_, '_> {
         if pid == 0 { Ok(self.process().clone()) } else { self.kernel().process(pid).ok_or(Error::NoProcess) }
     }
 
-    /// getpgid(2); getpgrp(2) is this with 0.
+    /// getpgrp(2)
+    pub(crate) fn getpgrp(&mut self) -> Result<usize> {
+        self.getpgid(0)
+    }
+
+    /// getpgid(2)
     pub(crate) fn getpgid(&mut self, pid: i32) -> Result<usize> {
         Ok(self.process_with(pid)?.group.load(Ordering::Relaxed) as usize)
     }

@@ -67,24 +67,23 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
-    /// getuid(2), geteuid(2), getgid(2), getegid(2).
-    pub(crate) fn id(&mut self, which: Id) -> Result<usize> {
-        let creds = self.process().creds();
-        let id = match which {
-            Id::Uid => creds.uid,
-            Id::Euid => creds.euid,
-            Id::Gid => creds.gid,
-            Id::Egid => creds.egid,
-        };
-        usize::try_from(id).map_err(|_| Error::Overflow)
+    /// getuid(2)
+    pub(crate) fn getuid(&mut self) -> Result<usize> {
+        Ok(self.process().creds().uid as usize)
     }
-}
 
-/// One of a process's four plain ids.
-#[derive(Clone, Copy)]
-pub(crate) enum Id {
-    Uid,
-    Euid,
-    Gid,
-    Egid,
+    /// geteuid(2)
+    pub(crate) fn geteuid(&mut self) -> Result<usize> {
+        Ok(self.process().creds().euid as usize)
+    }
+
+    /// getgid(2)
+    pub(crate) fn getgid(&mut self) -> Result<usize> {
+        Ok(self.process().creds().gid as usize)
+    }
+
+    /// getegid(2)
+    pub(crate) fn getegid(&mut self) -> Result<usize> {
+        Ok(self.process().creds().egid as usize)
+    }
 }

@@ -63,12 +63,12 @@ impl Task<'_, '_> {
             return Err(Error::NotImplemented);
         }
         match command {
-            WAIT => self.futex_wait(addr, private, val, timeout, realtime, None),
-            WAIT_BITSET => self.futex_wait(addr, private, val, timeout, realtime, Some(val3)),
-            WAKE => self.futex_wake(addr, private, val, u32::MAX),
-            WAKE_BITSET => self.futex_wake(addr, private, val, val3),
-            REQUEUE => self.futex_requeue(addr, private, val, timeout as u32, addr2, None),
-            CMP_REQUEUE => self.futex_requeue(addr, private, val, timeout as u32, addr2, Some(val3)),
+            WAIT => self.wait_on_word(addr, private, val, timeout, realtime, None),
+            WAIT_BITSET => self.wait_on_word(addr, private, val, timeout, realtime, Some(val3)),
+            WAKE => self.wake_word(addr, private, val, u32::MAX),
+            WAKE_BITSET => self.wake_word(addr, private, val, val3),
+            REQUEUE => self.requeue_word(addr, private, val, timeout as u32, addr2, None),
+            CMP_REQUEUE => self.requeue_word(addr, private, val, timeout as u32, addr2, Some(val3)),
             LOCK_PI => self.futex_lock(addr, private, timeout, true, true),
             LOCK_PI2 => self.futex_lock(addr, private, timeout, realtime, true),
             TRYLOCK_PI => self.futex_lock(addr, private, 0, false, false),
@@ -80,7 +80,7 @@ impl Task<'_, '_> {
         }
     }
 
-    fn futex_wait(
+    fn wait_on_word(
         &mut self,
         addr: u64,
         private: bool,
@@ -123,7 +123,7 @@ impl Task<'_, '_> {
         }
     }
 
-    fn futex_wake(&mut self, addr: u64, private: bool, count: u32, bitset: u32) -> Result<usize> {
+    fn wake_word(&mut self, addr: u64, private: bool, count: u32, bitset: u32) -> Result<usize> {
         if bitset == 0 {
             return Err(Error::Invalid);
         }
@@ -132,7 +132,7 @@ impl Task<'_, '_> {
         self.kernel().futexes.wake(&key, at_least_one(count), bitset)
     }
 
-    fn futex_requeue(
+    fn requeue_word(
         &mut self,
         addr: u64,
         private: bool,

@@ -102,7 +102,7 @@ impl Task<'_, '_> {
     }
 
     /// futex_wake(2)
-    pub(crate) fn futex2_wake(&mut self, addr: u64, mask: u64, count: i32, flags: u32) -> Result<usize> {
+    pub(crate) fn futex_wake(&mut self, addr: u64, mask: u64, count: i32, flags: u32) -> Result<usize> {
         let private = private(flags)?;
         let mask = value(mask)?;
         if mask == 0 {
@@ -116,7 +116,7 @@ impl Task<'_, '_> {
     }
 
     /// futex_wait(2)
-    pub(crate) fn futex2_wait(
+    pub(crate) fn futex_wait(
         &mut self,
         addr: u64,
         expected: u64,
@@ -137,7 +137,7 @@ impl Task<'_, '_> {
     }
 
     /// futex_requeue(2): `words` are the word to wake and the word to move to.
-    pub(crate) fn futex2_requeue(&mut self, words: u64, flags: u32, wake: i32, moved: i32) -> Result<usize> {
+    pub(crate) fn futex_requeue(&mut self, words: u64, flags: u32, wake: i32, moved: i32) -> Result<usize> {
         if flags != 0 || words == 0 {
             return Err(Error::Invalid);
         }

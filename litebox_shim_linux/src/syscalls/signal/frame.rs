@@ -145,13 +145,16 @@ impl Task<'_, '_> {
     }
 
     /// rt_sigreturn(2): back to where the frame says. A bad frame is SIGSEGV.
-    pub(crate) fn rt_sigreturn(&mut self) {
+    #[expect(clippy::unnecessary_wraps, reason = "handlers of calls have one shape")]
+    pub(crate) fn rt_sigreturn(&mut self) -> Result<usize> {
         self.thread.signals.restart.store(0, Ordering::Relaxed);
         // The handler's own calls may have left one that is not meant for what it interrupted.
         *self.thread.restart_block.lock() = None;
         if self.restore_frame().is_err() {
             self.force(SignalInfo::kernel(SIGSEGV), TrapInfo::default());
         }
+        // It has no result of its own: the register stays as it is now.
+        Ok(self.frame.regs.rax as usize)
     }
 
     fn restore_frame(&mut self) -> Result<()> {

@@ -1,0 +1,364 @@
+//! Types of arguments: how each is taken from the registers, how it is printed, and what plain number it is to a handler.
+//!
+//! `i32` and `u32` are the low half of a register, `usize` and `isize` a whole one (C's `long`); a [`Word64`] is 64 bits on every
+//! architecture: on 32-bit x86 it takes two registers.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::show::Shown;
+
+/// An architecture whose programs make calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arch {
+    /// 64-bit programs.
+    X86_64,
+    /// 32-bit programs (i386).
+    X86,
+}
+
+/// The argument registers of a call, taken one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers {
+    values: [u64; 6],
+    next: usize,
+    arch: Arch,
+}
+
+impl Registers {
+    /// The registers in the order of the arguments. Of a 32-bit program, only the low halves count.
+    #[inline]
+    pub const fn new(arch: Arch, values: [u64; 6]) -> Self {
+        Self { values, next: 0, arch }
+    }
+    /// Whose registers they are.
+    #[inline]
+    pub const fn arch(&self) -> Arch {
+        self.arch
+    }
+    /// The next register; zero when there is none left.
+    #[inline]
+    pub fn take(&mut self) -> u64 {
+        let value = self.values.get(self.next).copied().unwrap_or(0);
+        self.next += 1;
+        match self.arch {
+            Arch::X86_64 => value,
+            Arch::X86 => value & 0xffff_ffff,
+        }
+    }
+    /// Two registers, low half first.
+    #[inline]
+    fn take_two(&mut self) -> (u64, u64) {
+        (self.take(), self.take())
+    }
+}
+
+/// A type that arguments of calls have.
+pub trait Argument: Copy + fmt::Debug {
+    /// Takes it from the registers.
+    fn take(registers: &mut Registers) -> Self;
+    /// How it is printed.
+    fn shown(self) -> Shown;
+}
+
+/// Hands an argument to a handler as the number the handler takes: the same bits. Handlers that take the typed argument get it as it is.
+pub trait Pass<T> {
+    /// As `T`.
+    fn pass(self) -> T;
+}
+
+impl<T> Pass<T> for T {
+    #[inline]
+    fn pass(self) -> T {
+        self
+    }
+}
+
+/// `From => To, To...;`: numbers of the same width, or unsigned ones that grow.
+macro_rules! passes {
+    ($($from:ty => $($to:ty),+;)*) => {
+        $($(impl Pass<$to> for $from {
+            #[inline]
+            fn pass(self) -> $to {
+                self as $to
+            }
+        })+)*
+    };
+}
+passes! {
+    i32 => u32;
+    u32 => i32, u64, usize;
+    usize => u64, i64;
+    isize => i64, u64, usize;
+}
+
+/// `TYPE TAKEN SHOWN;`: the register is first seen as the second type; printed, it is the third.
+macro_rules! numbers {
+    ($($type:ident $taken:ident $shown:expr;)*) => {
+        $(impl Argument for $type {
+            #[inline]
+            fn take(registers: &mut Registers) -> Self {
+                registers.take() as $taken as Self
+            }
+            fn shown(self) -> Shown {
+                $shown(self)
+            }
+        })*
+    };
+}
+numbers! {
+    i32 i32 |value| Shown::Signed(i64::from(value));
+    u32 u32 |value| Shown::Unsigned(u64::from(value));
+    usize u64 |value| Shown::Unsigned(value as u64);
+}
+
+impl Argument for isize {
+    #[inline]
+    fn take(registers: &mut Registers) -> Self {
+        match registers.arch {
+            Arch::X86_64 => registers.take() as Self,
+            // A 32-bit program's `long` has its sign in bit 31.
+            Arch::X86 => registers.take() as i32 as Self,
+        }
+    }
+    fn shown(self) -> Shown {
+        Shown::Signed(self as i64)
+    }
+}
+
+/// A type around one number, that handlers may also take as the plain number.
+macro_rules! wrappers {
+    ($($(#[$doc:meta])* $name:ident($inner:ident) => $($to:ident),*; $shown:expr;)*) => {
+        $($(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub struct $name(pub $inner);
+
+        impl Argument for $name {
+            #[inline]
+            fn take(registers: &mut Registers) -> Self {
+                Self(<$inner as Argument>::take(registers))
+            }
+            fn shown(self) -> Shown {
+                $shown(self.0)
+            }
+        }
+        $(impl Pass<$to> for $name {
+            #[inline]
+            fn pass(self) -> $to {
+                self.0 as $to
+            }
+        })*)*
+    };
+}
+wrappers! {
+    /// A descriptor.
+    RawFd(i32) => i32; |fd| Shown::Signed(i64::from(fd));
+    /// A directory's descriptor that a path starts from, or `AT_FDCWD`.
+    DirFd(i32) => i32; Shown::DirFd;
+    /// Permission bits, printed in octal.
+    Mode(u32) => u32; Shown::Octal;
+    /// An address of the guest that no structure is read from or written to: where something is mapped.
+    Address(usize) => usize, u64; |at| Shown::Address(at as u64);
+    /// The address of a string that ends with a zero: a path or a name.
+    UserStr(usize) => usize, u64; |at| Shown::Text(at as u64);
+}
+
+/// 64 bits on every architecture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Word64(pub i64);
+
+impl Argument for Word64 {
+    #[inline]
+    fn take(registers: &mut Registers) -> Self {
+        Self(match registers.arch {
+            Arch::X86_64 => registers.take() as i64,
+            Arch::X86 => {
+                let (low, high) = registers.take_two();
+                (low | high << 32) as i64
+            }
+        })
+    }
+    fn shown(self) -> Shown {
+        Shown::Signed(self.0)
+    }
+}
+
+/// 64 bits in two registers on every architecture; on x86-64 the second one counts for nothing (preadv(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WordPair(pub i64);
+
+impl Argument for WordPair {
+    #[inline]
+    fn take(registers: &mut Registers) -> Self {
+        let (low, high) = registers.take_two();
+        Self(match registers.arch {
+            Arch::X86_64 => low as i64,
+            Arch::X86 => (low | high << 32) as i64,
+        })
+    }
+    fn shown(self) -> Shown {
+        Shown::Signed(self.0)
+    }
+}
+
+macro_rules! wide_words {
+    ($($name:ident)*) => {
+        $(impl Pass<i64> for $name {
+            #[inline]
+            fn pass(self) -> i64 {
+                self.0
+            }
+        }
+        impl Pass<u64> for $name {
+            #[inline]
+            fn pass(self) -> u64 {
+                self.0 as u64
+            }
+        })*
+    };
+}
+wide_words!(Word64 WordPair);
+
+/// The address of a `T` (or of several) that the kernel reads.
+pub struct UserRef<T> {
+    address: usize,
+    points_to: PhantomData<*const T>,
+}
+
+/// The address of a `T` (or of several) that the kernel writes, and may read before.
+pub struct UserMut<T> {
+    address: usize,
+    points_to: PhantomData<*mut T>,
+}
+
+macro_rules! pointers {
+    ($($name:ident $shown:expr;)*) => {
+        $(impl<T> $name<T> {
+            /// The address as the guest gave it; nothing is known about it.
+            #[inline]
+            pub const fn address(self) -> usize {
+                self.address
+            }
+        }
+        impl<T> Clone for $name<T> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+        impl<T> Copy for $name<T> {}
+        impl<T> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:#x}", self.address)
+            }
+        }
+        impl<T: Pointee> Argument for $name<T> {
+            #[inline]
+            fn take(registers: &mut Registers) -> Self {
+                Self { address: registers.take() as usize, points_to: PhantomData }
+            }
+            fn shown(self) -> Shown {
+                $shown(self.address as u64, T::FORM)
+            }
+        }
+        impl<T> Pass<usize> for $name<T> {
+            #[inline]
+            fn pass(self) -> usize {
+                self.address
+            }
+        }
+        impl<T> Pass<u64> for $name<T> {
+            #[inline]
+            fn pass(self) -> u64 {
+                self.address as u64
+            }
+        })*
+    };
+}
+pointers! {
+    UserRef Shown::Given;
+    UserMut Shown::Filled;
+}
+
+/// How what lies at an address is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// Not at all: the address is.
+    Opaque,
+    /// Bytes, as many as the next argument says.
+    Bytes,
+    /// A 32-bit number.
+    Int,
+    /// Two descriptors.
+    Pair,
+    /// Seconds and nanoseconds.
+    Timespec,
+    /// Seconds and microseconds.
+    Timeval,
+    /// A set of signals.
+    Signals,
+}
+
+/// What an address may lead to.
+pub trait Pointee {
+    /// How it is printed.
+    const FORM: Form = Form::Opaque;
+}
+
+impl Pointee for () {}
+impl Pointee for u8 {
+    const FORM: Form = Form::Bytes;
+}
+impl Pointee for i32 {
+    const FORM: Form = Form::Int;
+}
+impl Pointee for u32 {
+    const FORM: Form = Form::Int;
+}
+impl Pointee for u64 {}
+impl Pointee for usize {}
+impl Pointee for isize {}
+impl Pointee for UserStr {}
+
+/// Names of the kernel's structures. What lies in them is the business of the handlers that read them.
+macro_rules! structures {
+    ($($name:ident $form:ident $text:literal)*) => {
+        $(#[doc = concat!("`", $text, "`")]
+        #[derive(Clone, Copy, Debug)]
+        pub enum $name {}
+        impl Pointee for $name {
+            const FORM: Form = Form::$form;
+        })*
+    };
+}
+structures! {
+    CapData Opaque "struct __user_cap_data_struct"
+    CapHeader Opaque "struct __user_cap_header_struct"
+    CloneArgs Opaque "struct clone_args"
+    Dirent Opaque "struct linux_dirent64"
+    EpollEvent Opaque "struct epoll_event"
+    FdPair Pair "int[2]"
+    FdSet Opaque "fd_set"
+    IoVec Opaque "struct iovec"
+    Itimerspec Opaque "struct itimerspec"
+    Itimerval Opaque "struct itimerval"
+    MsgHdr Opaque "struct msghdr"
+    OpenHow Opaque "struct open_how"
+    PollFd Opaque "struct pollfd"
+    Rlimit Opaque "struct rlimit"
+    Rusage Opaque "struct rusage"
+    SchedAttr Opaque "struct sched_attr"
+    SigAction Opaque "struct sigaction"
+    SigInfo Opaque "siginfo_t"
+    SigSet Signals "sigset_t"
+    SigStack Opaque "stack_t"
+    SockAddr Opaque "struct sockaddr"
+    Stat Opaque "struct stat"
+    StatFs Opaque "struct statfs"
+    Statx Opaque "struct statx"
+    SysInfo Opaque "struct sysinfo"
+    Timespec Timespec "struct timespec"
+    Timeval Timeval "struct timeval"
+    UserDesc Opaque "struct user_desc"
+    Utimbuf Opaque "struct utimbuf"
+    UtsName Opaque "struct utsname"
+}
