@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use litebox::platform::host;
 use litebox::{Error, Result};
+use smallvec::SmallVec;
 
 const PAGE: usize = 4096;
 
@@ -54,24 +55,44 @@ pub(crate) fn word<const N: usize>(raw: &[u8], at: usize) -> [u8; N] {
     out
 }
 
+/// A path or another short string: on the stack when it is as short as most are.
+pub(crate) type ShortString = SmallVec<[u8; 128]>;
+
 /// A string at a guest address, without its zero. With its zero longer than `most`: `too_long`.
 pub(crate) fn read_string(addr: u64, most: usize, too_long: Error) -> Result<Vec<u8>> {
-    let mut at = usize::try_from(addr).map_err(|_| Error::Fault)?;
     let mut string = Vec::new();
-    let mut piece = [0u8; PAGE];
+    read_string_pieces(addr, most, too_long, |piece| string.extend_from_slice(piece))?;
+    Ok(string)
+}
+
+/// As [`read_string`], for strings that are short as a rule.
+pub(crate) fn read_short_string(addr: u64, most: usize, too_long: Error) -> Result<ShortString> {
+    let mut string = ShortString::new();
+    read_string_pieces(addr, most, too_long, |piece| string.extend_from_slice(piece))?;
+    Ok(string)
+}
+
+/// Gives `take` the bytes of a string one piece after the other.
+fn read_string_pieces(addr: u64, most: usize, too_long: Error, mut take: impl FnMut(&[u8])) -> Result<()> {
+    const PIECE: usize = 128;
+    let mut at = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    let mut total = 0;
+    let mut piece = [0u8; PIECE];
     loop {
         // Never over a page's end: the next page may be none, and the string may end before it.
-        let len = (PAGE - at % PAGE).min(256.max(string.len())).min(PAGE);
+        let len = (PAGE - at % PAGE).min(PIECE);
         // SAFETY: `len` is at most the piece's length.
         let n = unsafe { host().copy_from_user(piece.as_mut_ptr(), at, len) };
         let got = piece.get(..n).unwrap_or_default();
-        if let Some(end) = got.iter().position(|b| *b == 0) {
-            string.extend_from_slice(got.get(..end).unwrap_or_default());
-            return if string.len() < most { Ok(string) } else { Err(too_long) };
-        }
-        string.extend_from_slice(got);
-        if string.len() >= most {
+        let end = got.iter().position(|byte| *byte == 0);
+        let part = got.get(..end.unwrap_or(n)).unwrap_or_default();
+        total += part.len();
+        if total >= most {
             return Err(too_long);
+        }
+        take(part);
+        if end.is_some() {
+            return Ok(());
         }
         if n < len {
             return Err(Error::Fault);

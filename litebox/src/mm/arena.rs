@@ -8,6 +8,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use smallvec::SmallVec;
+
 use crate::io::{Dest, Source};
 use crate::platform::host;
 use crate::sync::Mutex;
@@ -152,11 +154,16 @@ pub struct Extent {
     pub len: u64,
 }
 
+/// Extents of a range; most ranges lie in one or two.
+pub type Extents = SmallVec<[Extent; 2]>;
+
 #[derive(Default)]
 struct Runs {
     size: u64,
+    /// Bytes of all runs together.
+    allocated: u64,
     /// Pages there are, by offset in the file: (offset in the arena, length).
-    runs: BTreeMap<u64, (u64, u64)>,
+    by_offset: BTreeMap<u64, (u64, u64)>,
 }
 
 /// A growable object whose bytes lie in pages of the arena.
@@ -178,25 +185,26 @@ impl core::fmt::Debug for PagedFile {
 impl Runs {
     /// The run that holds `at`: (start in the file, start in the arena, length).
     fn find(&self, at: u64) -> Option<(u64, u64, u64)> {
-        let (start, (arena, len)) = self.runs.range(..=at).next_back()?;
+        let (start, (arena, len)) = self.by_offset.range(..=at).next_back()?;
         (at < start + len).then_some((*start, *arena, *len))
     }
     fn insert(&mut self, offset: u64, arena: u64, len: u64) {
-        if let Some((start, (before, have))) = self.runs.range_mut(..offset).next_back() {
+        self.allocated += len;
+        if let Some((start, (before, have))) = self.by_offset.range_mut(..offset).next_back() {
             if *start + *have == offset && *before + *have == arena {
                 *have += len;
                 return;
             }
         }
-        self.runs.insert(offset, (arena, len));
+        self.by_offset.insert(offset, (arena, len));
     }
     /// Pages of `[offset, end)`; holes are filled when `supply` is given, left out otherwise.
-    fn extents(&mut self, offset: u64, end: u64, supply: Option<&Supply>) -> Result<Vec<Extent>> {
-        let mut out: Vec<Extent> = Vec::new();
+    fn extents(&mut self, offset: u64, end: u64, supply: Option<&Supply>) -> Result<Extents> {
+        let mut out = Extents::new();
         let mut at = offset;
         while at < end {
             let Some((start, from, len)) = self.find(at) else {
-                let next = self.runs.range(at..).next().map_or(end, |(s, _)| (*s).min(end));
+                let next = self.by_offset.range(at..).next().map_or(end, |(s, _)| (*s).min(end));
                 match supply {
                     None => at = next,
                     Some(supply) => {
@@ -223,17 +231,18 @@ impl Runs {
             let mut at = extent.offset;
             while at < stop {
                 let Some((start, arena, len)) = self.find(at) else { break };
-                self.runs.remove(&start);
+                self.by_offset.remove(&start);
                 if start < at {
-                    self.runs.insert(start, (arena, at - start));
+                    self.by_offset.insert(start, (arena, at - start));
                 }
                 let behind = start + len;
                 if behind > stop {
-                    self.runs.insert(stop, (arena + (stop - start), behind - stop));
+                    self.by_offset.insert(stop, (arena + (stop - start), behind - stop));
                 }
                 at = behind.min(stop);
             }
         }
+        self.allocated -= extents.iter().map(|e| e.len).sum::<u64>();
         extents.iter().map(|e| (e.arena, e.len)).collect()
     }
 }
@@ -269,13 +278,14 @@ impl PagedFile {
     pub fn size(&self) -> u64 {
         self.runs.lock().size
     }
-    /// Bytes of pages it has.
-    pub fn allocated(&self) -> u64 {
-        self.runs.lock().runs.values().map(|(_, len)| *len).sum()
+    /// Bytes in the file, and bytes of pages it has.
+    pub fn figures(&self) -> (u64, u64) {
+        let runs = self.runs.lock();
+        (runs.size, runs.allocated)
     }
     /// The extents that hold `[offset, offset + len)`, ascending and without gaps, cut at the end of the file rounded up to pages: holes
     /// get their (zero) pages now. Fewer than asked for when the file ends before; an error when the arena is full.
-    pub fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
+    pub fn extents(&self, offset: u64, len: u64) -> Result<Extents> {
         let mut runs = self.runs.lock();
         let end = up(offset.saturating_add(len)).min(up(runs.size));
         runs.extents(down(offset), end, Some(&self.supply)).map_err(|_| Error::NoMemory)
@@ -365,7 +375,8 @@ impl PagedFile {
             return Err(Error::NoSuchDevice);
         }
         if !hole {
-            let next = runs.find(offset).map(|_| offset).or_else(|| runs.runs.range(offset..).next().map(|(s, _)| *s));
+            let next =
+                runs.find(offset).map(|_| offset).or_else(|| runs.by_offset.range(offset..).next().map(|(s, _)| *s));
             return next.filter(|at| *at < runs.size).ok_or(Error::NoSuchDevice);
         }
         let mut at = offset;
@@ -471,7 +482,7 @@ impl PagedFile {
         Ok(done)
     }
     /// The pages of `[at, end)`; when there is no room for all of them, `end` moves down to what there is.
-    fn pages_to_write(&self, at: u64, end: &mut u64) -> Result<Vec<Extent>> {
+    fn pages_to_write(&self, at: u64, end: &mut u64) -> Result<Extents> {
         let mut runs = self.runs.lock();
         runs.extents(down(at), up(*end), Some(&self.supply)).or_else(|error| {
             let have = runs.extents(down(at), up(*end), None)?;
@@ -511,7 +522,7 @@ impl PagedFile {
 
 impl Drop for PagedFile {
     fn drop(&mut self) {
-        for (arena, len) in self.runs.get_mut().runs.values() {
+        for (arena, len) in self.runs.get_mut().by_offset.values() {
             self.supply.give_back(*arena, *len);
         }
     }

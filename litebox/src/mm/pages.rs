@@ -1,11 +1,10 @@
 //! A mapping's hold on a file in the arena.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use crate::Result;
 
-use super::arena::{Extent, PagedFile};
+use super::arena::{Extents, PagedFile};
 
 /// A counted hold on a [`PagedFile`]: while one exists, none of its pages goes back to the arena.
 pub struct MappedPages {
@@ -35,7 +34,7 @@ impl MappedPages {
         &self.file
     }
     /// Where `[offset, offset + len)` lies in the arena, as far as the file goes.
-    pub(super) fn extents(&self, offset: u64, len: usize) -> Result<Vec<Extent>> {
+    pub(super) fn extents(&self, offset: u64, len: usize) -> Result<Extents> {
         self.file.extents(offset, len as u64)
     }
 }

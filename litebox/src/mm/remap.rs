@@ -6,7 +6,7 @@ use crate::platform::{Backing, Prot, host};
 use crate::{Error, Result};
 
 use super::area::{Area, AreaFlags, Object};
-use super::arena::Extent;
+use super::arena::{Extent, Extents};
 use super::space::{Inner, Limits, Space, extents_of, map_on_host, populate_now};
 use super::{MAX_AREAS, PAGE, place};
 
@@ -34,7 +34,7 @@ impl Space {
     pub fn remap(&self, request: &RemapRequest, limits: &Limits) -> Result<usize> {
         // Files in the arena are asked where their pages are before the space is locked.
         let extents = match self.area_at(request.old) {
-            None => Vec::new(),
+            None => Extents::new(),
             Some(area) => {
                 let len = request.new_len.max(request.old_len);
                 extents_of(&area.object, area.offset_of(request.old), len)?

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 use super::area::{Area, AreaFlags, AreaName, Object, ObjectId};
 use super::areas::AreaTree;
-use super::arena::Extent;
+use super::arena::{Extent, Extents};
 use super::fault::Recent;
 use super::place::{self, Layout, Search};
 use super::{MAX_AREAS, PAGE, page_up};
@@ -154,10 +154,10 @@ impl Default for Space {
 }
 
 /// Where the pages of `area` lie in the arena; empty for other objects. Asked before the space is locked.
-pub(super) fn extents_of(object: &Object, offset: u64, len: usize) -> Result<Vec<Extent>> {
+pub(super) fn extents_of(object: &Object, offset: u64, len: usize) -> Result<Extents> {
     match object {
         Object::Pages { pages, .. } => pages.extents(offset, len),
-        _ => Ok(Vec::new()),
+        _ => Ok(Extents::new()),
     }
 }
 

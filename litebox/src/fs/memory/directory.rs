@@ -6,6 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
+use smallvec::SmallVec;
+
 use super::file::FileBody;
 use super::{Attr, Body, Node};
 use crate::fs::{DirEntry, FileType, NewAttr, NewNode, Time};
@@ -15,7 +17,7 @@ use crate::{Error, Result};
 /// What a directory's size grows by with each name (`.` and `..` count), as on Linux.
 const NAME_SIZE: u64 = 20;
 /// How many entries one look at a directory collects.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
 
 /// Where a name leads.
 #[derive(Clone)]
@@ -28,16 +30,19 @@ pub(in crate::fs) enum Target {
     },
 }
 
+/// A name as it is listed: cookie, name, inode number, type.
+type Listed = (u64, Arc<[u8]>, u64, FileType);
+
 struct Entry {
-    /// Its place in the listing. A name keeps it as long as it exists.
-    cookie: u64,
+    name: Arc<[u8]>,
     target: Target,
 }
 
 /// The names of a directory.
 pub(in crate::fs) struct Entries {
-    names: BTreeMap<Arc<[u8]>, Entry>,
-    order: BTreeMap<u64, Arc<[u8]>>,
+    /// Where each name stands in the listing: it keeps that place as long as it exists.
+    names: BTreeMap<Arc<[u8]>, u64>,
+    order: BTreeMap<u64, Entry>,
     last_cookie: u64,
     /// Whether `names` is all there is. While it is not, the lower directory's names count.
     complete: bool,
@@ -70,35 +75,34 @@ impl Entries {
         }
     }
     fn get(&self, name: &[u8]) -> Option<&Target> {
-        self.names.get(name).map(|entry| &entry.target)
+        self.order.get(self.names.get(name)?).map(|entry| &entry.target)
     }
     /// Leads `name` to `target`; returns where it led before.
     fn put(&mut self, name: &[u8], target: Target) -> Option<Target> {
-        if let Some(entry) = self.names.get_mut(name) {
+        if let Some(entry) = self.names.get(name).and_then(|cookie| self.order.get_mut(cookie)) {
             return Some(core::mem::replace(&mut entry.target, target));
         }
         let name: Arc<[u8]> = Arc::from(name);
         self.last_cookie += 1;
-        self.order.insert(self.last_cookie, name.clone());
-        self.names.insert(name, Entry { cookie: self.last_cookie, target });
+        self.names.insert(name.clone(), self.last_cookie);
+        self.order.insert(self.last_cookie, Entry { name, target });
         None
     }
     fn take(&mut self, name: &[u8]) -> Option<Target> {
-        let entry = self.names.remove(name)?;
-        self.order.remove(&entry.cookie);
-        Some(entry.target)
+        let cookie = self.names.remove(name)?;
+        self.order.remove(&cookie).map(|entry| entry.target)
     }
     /// Up to [`BATCH`] entries behind `cookie`.
-    fn batch(&self, cookie: u64) -> Vec<(u64, Arc<[u8]>, u64, FileType)> {
+    fn batch(&self, cookie: u64) -> SmallVec<[Listed; BATCH]> {
         let behind = self.order.range((Bound::Excluded(cookie), Bound::Unbounded));
-        let describe = |(cookie, name): (&u64, &Arc<[u8]>)| {
-            let (ino, file_type) = match self.get(name)? {
+        let describe = |(cookie, entry): (&u64, &Entry)| {
+            let (ino, file_type) = match &entry.target {
                 Target::Node(node) => (node.ino, node.kind()),
                 Target::Lower { ino, file_type } => (*ino, *file_type),
             };
-            Some((*cookie, name.clone(), ino, file_type))
+            (*cookie, entry.name.clone(), ino, file_type)
         };
-        behind.take(BATCH).filter_map(describe).collect()
+        behind.take(BATCH).map(describe).collect()
     }
 }
 
@@ -298,8 +302,12 @@ pub(in crate::fs) fn dismantle(root: Arc<Node>) {
     let mut left = alloc::vec![root];
     while let Some(node) = left.pop() {
         let Body::Directory(entries) = &node.body else { continue };
-        let names = core::mem::take(&mut entries.lock().names);
-        for entry in names.into_values() {
+        let order = {
+            let mut entries = entries.lock();
+            entries.names.clear();
+            core::mem::take(&mut entries.order)
+        };
+        for entry in order.into_values() {
             if let Target::Node(child) = entry.target {
                 let parent = child.parent.lock().take();
                 left.push(child);

@@ -53,6 +53,13 @@ impl FileBody {
             _ => None,
         }
     }
+    /// Size and bytes of pages, when the bytes are in the arena.
+    pub fn figures(&self) -> Option<(u64, u64)> {
+        match &*self.content.lock() {
+            Content::Pages(pages) => Some(pages.figures()),
+            _ => None,
+        }
+    }
     fn is_lower(&self) -> bool {
         matches!(&*self.content.lock(), Content::Lower)
     }

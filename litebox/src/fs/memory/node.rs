@@ -165,8 +165,8 @@ impl Node {
     }
     fn size_and_pages(&self) -> Result<(u64, u64)> {
         Ok(match &self.body {
-            Body::Regular(body) => match body.pages() {
-                Some(pages) => (pages.size(), pages.allocated()),
+            Body::Regular(body) => match body.figures() {
+                Some(figures) => figures,
                 None => match &self.lower {
                     Some(lower) => lower.metadata().map(|m| (m.size, m.blocks.saturating_mul(512)))?,
                     None => (0, 0),

@@ -144,6 +144,15 @@ impl Dentry {
             Some(Child::InUse(_)) | None => Known::Unknown,
         }
     }
+    /// Runs `look` on what is known of `name`: the dentry, or `None` for a name that is absent. `None` when nothing is known. The
+    /// directory's children stay locked for reading meanwhile.
+    pub(super) fn with_known<T>(&self, name: &[u8], look: impl FnOnce(Option<&Arc<Self>>) -> T) -> Option<T> {
+        match self.children.read().known.get(name)? {
+            Child::Kept(dentry) => Some(look(Some(dentry))),
+            Child::Absent => Some(look(None)),
+            Child::InUse(_) => None,
+        }
+    }
     fn in_use(&self, name: &[u8]) -> Option<Arc<Self>> {
         match self.children.read().known.get(name) {
             Some(Child::InUse(weak)) => weak.upgrade(),

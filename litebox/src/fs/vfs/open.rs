@@ -75,7 +75,7 @@ impl Vfs {
             flags.set(WalkFlags::FOLLOW, how.follow);
             flags.set(WalkFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
             let at = self.walk(from, path, flags)?;
-            return self.open_location(from, at, how, false);
+            return self.open_location(&from.creds, at, how, false);
         }
         self.open_or_create(from, path, how)
     }
@@ -122,7 +122,7 @@ impl Vfs {
                 return if at.is_directory() {
                     Err(Error::IsDirectory)
                 } else {
-                    self.open_location(from, at, how, false)
+                    self.open_location(&from.creds, at, how, false)
                 };
             };
             if slot.slashes {
@@ -140,10 +140,10 @@ impl Vfs {
                         slot = walk.follow_last(&slot, &at)?;
                         continue;
                     }
-                    return self.open_location(from, at, how, false);
+                    return self.open_location(&from.creds, at, how, false);
                 }
                 Err(Error::NotFound) => match self.create_file(from, &slot, name, how) {
-                    Ok(at) => return self.open_location(from, at, how, true),
+                    Ok(at) => return self.open_location(&from.creds, at, how, true),
                     // Somebody was faster: theirs it is.
                     Err(Error::Exists) if !how.exclusive => {}
                     Err(other) => return Err(other),
@@ -175,7 +175,7 @@ impl Vfs {
     /// Opens what lies at `at`. `new`: it was just made, its permissions do not bind its maker.
     pub fn open_location(
         &self,
-        from: &Origin<'_>,
+        creds: &Creds<'_>,
         at: Location,
         how: &OpenRequest,
         new: bool,
@@ -196,12 +196,12 @@ impl Vfs {
             let mut wanted = how.access;
             wanted.set(Access::WRITE, writes);
             let metadata = at.metadata()?;
-            permission::check(&metadata, &from.creds, wanted)?;
+            permission::check(&metadata, creds, wanted)?;
             if writes {
                 permission::check_mount_writable(&at, file_type)?;
             }
             if how.flags.contains(StatusFlags::NOATIME) {
-                permission::check_owner(&metadata, &from.creds)?;
+                permission::check_owner(&metadata, creds)?;
             }
         }
         let open_how = OpenHow {

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use crate::{Error, Result};
 
-use super::{FileType, Location, MAX_LINKS, Origin, PATH_MAX, Vfs, WalkFlags, permission};
+use super::{
+    Access, Creds, Dentry, FileType, Location, MAX_LINKS, Mount, Origin, PATH_MAX, Vfs, WalkFlags, permission,
+};
 
 /// The last component of a path, not looked up.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -211,6 +213,71 @@ impl<'w, 'o> Walk<'w, 'o> {
         }
         Ok(self.here.clone())
     }
+}
+
+/// Longest path, in components, that [`Vfs::walk_known`] takes on.
+const QUICK: usize = 24;
+
+impl Vfs {
+    /// Where `path` leads from the directory `start`, when every name on the way is known and none is a link, `.` or `..`: no
+    /// reference is taken of what is only passed through, and nothing is allocated. `None`: [`Vfs::walk`] has to find out.
+    pub fn walk_known(
+        &self,
+        start: &Location,
+        creds: &Creds<'_>,
+        path: &[u8],
+        flags: WalkFlags,
+    ) -> Option<Result<Location>> {
+        if !(WalkFlags::FOLLOW | WalkFlags::DIRECTORY).contains(flags) || path.last() == Some(&b'/') {
+            return None;
+        }
+        let rest = without_leading(path);
+        if rest.is_empty() {
+            return None;
+        }
+        self.descend(&start.mount, &start.dentry, creds, rest, flags, QUICK)
+    }
+
+    /// The names of each directory stay locked for reading while those below are looked at.
+    fn descend(
+        &self,
+        mount: &Arc<Mount>,
+        dir: &Dentry,
+        creds: &Creds<'_>,
+        path: &[u8],
+        flags: WalkFlags,
+        depth: usize,
+    ) -> Option<Result<Location>> {
+        let (name, behind) = split(path);
+        if depth == 0 || matches!(name, b"." | b"..") || !dir.is_directory() || dir.removed() {
+            return None;
+        }
+        if !creds.privileged() {
+            permission::check(&dir.inode().metadata().ok()?, creds, Access::EXEC).ok()?;
+        }
+        dir.with_known(name, |known| match known {
+            None => Some(Err(Error::NotFound)),
+            Some(next) if next.mounted() => {
+                let over = self.topmost(Location { mount: mount.clone(), dentry: next.clone() });
+                if behind.is_empty() {
+                    return arrived(&over.mount, &over.dentry, flags);
+                }
+                self.descend(&over.mount, &over.dentry, creds, behind, flags, depth - 1)
+            }
+            Some(next) if behind.is_empty() => arrived(mount, next, flags),
+            Some(next) => self.descend(mount, next, creds, behind, flags, depth - 1),
+        })?
+    }
+}
+
+/// The end of a quick walk, unless the last name is a link to be followed or no directory where one is wanted.
+fn arrived(mount: &Arc<Mount>, dentry: &Arc<Dentry>, flags: WalkFlags) -> Option<Result<Location>> {
+    let file_type = dentry.inode().file_type();
+    let goes_on = file_type == FileType::Symlink && flags.contains(WalkFlags::FOLLOW);
+    if goes_on || file_type != FileType::Directory && flags.contains(WalkFlags::DIRECTORY) {
+        return None;
+    }
+    Some(Ok(Location { mount: mount.clone(), dentry: dentry.clone() }))
 }
 
 impl Vfs {

@@ -1,6 +1,8 @@
 //! Opening files: open, openat, openat2, creat.
 
-use litebox::fs::{Access, OpenRequest, StatusFlags, WalkFlags};
+use alloc::sync::Arc;
+
+use litebox::fs::{Access, OpenFile, OpenRequest, StatusFlags, WalkFlags};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
@@ -154,8 +156,23 @@ impl Task<'_, '_> {
 
     fn open_as(&mut self, dirfd: i32, path: u64, how: &OpenRequest, close_on_exec: bool) -> Result<usize> {
         let path = read_path(path)?;
+        if let Some(opened) = self.open_known(dirfd, &path, how) {
+            return self.install(opened?, close_on_exec);
+        }
         let file = self.with_origin(dirfd, &path, |vfs, from| vfs.open(from, &path, how))?;
         self.await_partner(&file)?;
         self.install(file, close_on_exec)
+    }
+
+    /// Opens what is there already, when the way to it is known.
+    fn open_known(&self, dirfd: i32, path: &[u8], how: &OpenRequest) -> Option<Result<Arc<OpenFile>>> {
+        if how.create || how.flags.intersects(StatusFlags::PATH | StatusFlags::TMPFILE) {
+            return None;
+        }
+        let mut walk = how.walk;
+        walk.set(WalkFlags::FOLLOW, how.follow);
+        walk.set(WalkFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
+        let vfs = &self.kernel().vfs;
+        self.with_known(dirfd, path, walk, |creds, at| vfs.open_location(creds, at, how, false))
     }
 }

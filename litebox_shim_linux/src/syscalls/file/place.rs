@@ -1,7 +1,6 @@
 //! From the path arguments of a call to a place: strings, directory descriptors, who walks.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use litebox::fs::{Creds, FileType, Location, OpenFile, Origin, WalkFlags};
 use litebox::{Error, Result};
@@ -9,7 +8,7 @@ use litebox::{Error, Result};
 use super::AT_FDCWD;
 use crate::Task;
 use crate::task::Credentials;
-use crate::user::read_string;
+use crate::user::{ShortString, read_short_string};
 
 /// Longest path, with its zero.
 const PATH_MAX: usize = 4096;
@@ -23,8 +22,8 @@ pub(crate) fn creds_of(credentials: &Credentials) -> Creds<'_> {
 }
 
 /// Reads a path: without its zero, `NameTooLong` from 4096 bytes on.
-pub(super) fn read_path(addr: u64) -> Result<Vec<u8>> {
-    read_string(addr, PATH_MAX, Error::NameTooLong)
+pub(super) fn read_path(addr: u64) -> Result<ShortString> {
+    read_short_string(addr, PATH_MAX, Error::NameTooLong)
 }
 
 /// What a call about a file is about: a place in the tree, or an open file that has none (a pipe, a socket).
@@ -73,15 +72,37 @@ impl Task<'_, '_> {
         call(&self.kernel().vfs, &from)
     }
 
+    /// Where `path` leads, when that is known without asking any file system ([`litebox::fs::Vfs::walk_known`]), and what `then` makes of it.
+    pub(super) fn with_known<T>(
+        &self,
+        dirfd: i32,
+        path: &[u8],
+        flags: WalkFlags,
+        then: impl FnOnce(&Creds<'_>, Location) -> Result<T>,
+    ) -> Option<Result<T>> {
+        let (fs, credentials) = (&self.process().fs, self.process().creds());
+        let creds = creds_of(&credentials);
+        let vfs = &self.kernel().vfs;
+        let found = match path.first()? {
+            b'/' => vfs.walk_known(&fs.root.read(), &creds, path, flags)?,
+            _ if dirfd == AT_FDCWD => vfs.walk_known(&fs.cwd.read(), &creds, path, flags)?,
+            _ => vfs.walk_known(self.file_or_path(dirfd).ok()?.location.as_ref()?, &creds, path, flags)?,
+        };
+        Some(found.and_then(|at| then(&creds, at)))
+    }
+
     /// Where `path` leads from `dirfd`.
     pub(super) fn walk(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Result<Location> {
+        if let Some(found) = self.with_known(dirfd, path, flags, |_, at| Ok(at)) {
+            return found;
+        }
         self.with_origin(dirfd, path, |vfs, from| vfs.walk(from, path, flags))
     }
 
     /// What the path at `path` and the `AT_` flags name; with `AT_EMPTY_PATH` and an empty (or null) path, the descriptor itself.
     pub(super) fn target(&self, dirfd: i32, path: u64, flags: i32) -> Result<Target> {
         let empty_allowed = flags & AT_EMPTY_PATH != 0;
-        let path = if path == 0 && empty_allowed { Vec::new() } else { read_path(path)? };
+        let path = if path == 0 && empty_allowed { ShortString::new() } else { read_path(path)? };
         if path.is_empty() && empty_allowed && dirfd != AT_FDCWD {
             return Ok(Target::of(self.file_or_path(dirfd)?));
         }
