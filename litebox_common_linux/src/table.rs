@@ -83,22 +83,22 @@ process "Processes and threads" {
 
 schedule "Scheduling" {
     Full     sched_yield             [x86_64 24, x86 158]   ()
-    Missing  sched_getaffinity       [x86_64 204, x86 242]  (pid: i32, size: usize, mask: UserMut<u64>)
-    Missing  sched_setaffinity       [x86_64 203, x86 241]  (pid: i32, size: usize, mask: UserRef<u64>)
-    Missing  sched_getscheduler      [x86_64 145, x86 157]  (pid: i32)
-    Missing  sched_setscheduler      [x86_64 144, x86 156]  (pid: i32, policy: i32, parameter: UserRef<i32>)
-    Missing  sched_getparam          [x86_64 143, x86 155]  (pid: i32, parameter: UserMut<i32>)
-    Missing  sched_setparam          [x86_64 142, x86 154]  (pid: i32, parameter: UserRef<i32>)
-    Missing  sched_getattr           [x86_64 315, x86 352]  (pid: i32, attributes: UserMut<SchedAttr>, size: u32, flags: u32)
-    Missing  sched_setattr           [x86_64 314, x86 351]  (pid: i32, attributes: UserRef<SchedAttr>, flags: u32)
-    Missing  sched_get_priority_max  [x86_64 146, x86 159]  (policy: i32)
-    Missing  sched_get_priority_min  [x86_64 147, x86 160]  (policy: i32)
-    Missing  sched_rr_get_interval   [x86_64 148, x86 161]  (pid: i32, interval: UserMut<Timespec>)
-    Missing  getpriority             [x86_64 140, x86 96]   (which: i32, who: i32)
-    Missing  setpriority             [x86_64 141, x86 97]   (which: i32, who: i32, nice: i32)
-    Missing  ioprio_get              [x86_64 252, x86 290]  (which: i32, who: i32)
-    Missing  ioprio_set              [x86_64 251, x86 289]  (which: i32, who: i32, priority: i32)
-    Missing  getcpu                  [x86_64 309, x86 318]  (cpu: UserMut<u32>, node: UserMut<u32>, cache: UserMut<()>)
+    Full     sched_getaffinity       [x86_64 204, x86 242]  (pid: i32, size: usize, mask: UserMut<u64>)
+    Partial  sched_setaffinity       [x86_64 203, x86 241]  (pid: i32, size: usize, mask: UserRef<u64>)  "kept and told; the host decides where threads run"
+    Full     sched_getscheduler      [x86_64 145, x86 157]  (pid: i32)
+    Partial  sched_setscheduler      [x86_64 144, x86 156]  (pid: i32, policy: i32, parameter: UserRef<i32>)  "policies without real time; kept and told, the host schedules"
+    Full     sched_getparam          [x86_64 143, x86 155]  (pid: i32, parameter: UserMut<i32>)
+    Partial  sched_setparam          [x86_64 142, x86 154]  (pid: i32, parameter: UserRef<i32>)  "as sched_setscheduler"
+    Full     sched_getattr           [x86_64 315, x86 352]  (pid: i32, attributes: UserMut<SchedAttr>, size: u32, flags: u32)
+    Partial  sched_setattr           [x86_64 314, x86 351]  (pid: i32, attributes: UserRef<SchedAttr>, flags: u32)  "as sched_setscheduler"
+    Full     sched_get_priority_max  [x86_64 146, x86 159]  (policy: i32)
+    Full     sched_get_priority_min  [x86_64 147, x86 160]  (policy: i32)
+    Full     sched_rr_get_interval   [x86_64 148, x86 161]  (pid: i32, interval: UserMut<Timespec>)
+    Full     getpriority             [x86_64 140, x86 96]   (which: i32, who: i32)
+    Partial  setpriority             [x86_64 141, x86 97]   (which: i32, who: i32, nice: i32)  "kept and told; the host schedules"
+    Full     ioprio_get              [x86_64 252, x86 290]  (which: i32, who: i32)
+    Partial  ioprio_set              [x86_64 251, x86 289]  (which: i32, who: i32, priority: i32)  "kept and told"
+    Full     getcpu                  [x86_64 309, x86 318]  (cpu: UserMut<u32>, node: UserMut<u32>, cache: UserMut<()>)
     Missing  membarrier              [x86_64 324, x86 375]  (command: i32, flags: u32, cpu: i32)
 }
 
@@ -378,7 +378,7 @@ ipc "Interprocess communication" {
 
 system "Limits and system information" {
     Full     uname          [x86_64 63, x86 122]   (buf: UserMut<UtsName>)
-    Missing  sysinfo        [x86_64 99, x86 116]   (buf: UserMut<SysInfo>)
+    Partial  sysinfo        [x86_64 99, x86 116]   (buf: UserMut<SysInfo>)  "no load average"
     Full     getrandom      [x86_64 318, x86 355]  (buf: UserMut<u8>, count: usize, flags: RandomFlags)
     Full     getrlimit      [x86_64 97, x86 76]    (resource: Resource, limit: UserMut<Rlimit>)
     Full     setrlimit      [x86_64 160, x86 75]   (resource: Resource, limit: UserRef<Rlimit>)

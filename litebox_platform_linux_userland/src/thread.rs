@@ -345,6 +345,23 @@ impl Threads for LinuxHost {
         }
     }
 
+    fn current_cpu(&self) -> (u32, u32) {
+        // What the vDSO's getcpu does: the limit of this segment holds the node above 12 bits of the processor's number.
+        const NODE_SEGMENT: u32 = 0x7b;
+        let limit: u32;
+        // SAFETY: `lsl` only reads a descriptor; a segment that is not there leaves the register as it was.
+        unsafe {
+            core::arch::asm!(
+                "xor {0:e}, {0:e}",
+                "lsl {0:e}, {1:e}",
+                out(reg) limit,
+                in(reg) NODE_SEGMENT,
+                options(nomem, nostack)
+            );
+        }
+        (limit & 0xfff, limit >> 12)
+    }
+
     fn thread_cpu(&self, thread: &HostThread) -> Option<Duration> {
         /// The clock of a thread's whole CPU time, behind the complement of its id.
         const THREAD_SCHEDULED: i32 = 6;

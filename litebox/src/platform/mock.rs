@@ -356,6 +356,9 @@ impl Threads for MockHost {
     fn usage(&self, _: bool) -> Usage {
         Usage::default()
     }
+    fn current_cpu(&self) -> (u32, u32) {
+        (0, 0)
+    }
     fn thread_cpu(&self, _: &HostThread) -> Option<Duration> {
         None
     }

@@ -420,6 +420,8 @@ pub trait Threads {
     fn affinity(&self, out: &mut [u8]) -> usize;
     /// What the calling process, or the calling thread, has used.
     fn usage(&self, thread_only: bool) -> Usage;
+    /// The processor that the caller runs on, and its node.
+    fn current_cpu(&self) -> (u32, u32);
     /// CPU time of another thread of the calling process; `None` when it is not one or has gone.
     fn thread_cpu(&self, thread: &HostThread) -> Option<Duration>;
 }

@@ -79,12 +79,12 @@ impl Processors {
 }
 
 /// Bytes of memory the sandbox may use.
-pub(super) fn memory_total(kernel: &Kernel) -> u64 {
+pub(crate) fn memory_total(kernel: &Kernel) -> u64 {
     kernel.config.memory_limit.unwrap_or(host().arena().1 as u64)
 }
 
 /// Bytes of memory that guests' mappings may take at most now.
-pub(super) fn memory_used(kernel: &Kernel) -> u64 {
+pub(crate) fn memory_used(kernel: &Kernel) -> u64 {
     let data = |p: &Arc<crate::Process>| {
         let usage = p.mm.space().usage();
         (usage.data + usage.stack) as u64

@@ -7,7 +7,7 @@
 //! Nothing of the host appears but what a program can measure anyway: the processor and how many of them it may use.
 
 mod descriptors;
-mod machine;
+pub(crate) mod machine;
 mod maps;
 mod mounts;
 mod net;

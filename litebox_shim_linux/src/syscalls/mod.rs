@@ -10,6 +10,7 @@ pub mod pipe;
 pub mod poll;
 pub mod process;
 pub(crate) mod restart;
+pub mod scheduling;
 pub mod signal;
 pub mod system;
 pub mod time;

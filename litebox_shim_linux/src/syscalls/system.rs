@@ -7,6 +7,7 @@ use litebox::platform::host;
 use litebox::{Error, Result};
 
 use crate::Task;
+use crate::proc::machine;
 use crate::user::write_bytes;
 
 /// Most bytes of randomness that pass through the kernel at a time.
@@ -18,6 +19,8 @@ const GRND_RANDOM_AND_INSECURE: u32 = 2 | 4;
 const MAX_COUNT: u64 = 0x7fff_f000;
 /// Length of a field of `struct utsname`.
 const NAME_LEN: usize = 65;
+/// Length of `struct sysinfo`.
+const SYSINFO_LEN: usize = 112;
 /// `uname -r`: the Linux whose behaviour programs get.
 pub(crate) const RELEASE: &str = "6.1.0";
 /// `uname -v`.
@@ -58,6 +61,29 @@ impl Task<'_, '_> {
             raw.resize(start + NAME_LEN, 0);
         }
         write_bytes(buf, &raw)?;
+        Ok(0)
+    }
+
+    /// sysinfo(2). There is no load average: nobody counts who waits for a processor.
+    pub(crate) fn sysinfo(&mut self, out: u64) -> Result<usize> {
+        let kernel = self.kernel();
+        let uptime = host().instant().saturating_since(kernel.boot).as_secs();
+        let total = machine::memory_total(kernel);
+        let free = total.saturating_sub(machine::memory_used(kernel));
+        let threads: u32 = kernel.processes().iter().map(|p| p.thread_count()).sum();
+        let mut raw = [0u8; SYSINFO_LEN];
+        let mut put = |at: usize, bytes: &[u8]| {
+            if let Some(slot) = raw.get_mut(at..at + bytes.len()) {
+                slot.copy_from_slice(bytes);
+            }
+        };
+        put(0, &uptime.to_le_bytes());
+        put(32, &total.to_le_bytes());
+        put(40, &free.to_le_bytes());
+        put(80, &u16::try_from(threads).unwrap_or(u16::MAX).to_le_bytes());
+        // The unit that all of these are counted in.
+        put(104, &1u32.to_le_bytes());
+        write_bytes(out, &raw)?;
         Ok(0)
     }
 

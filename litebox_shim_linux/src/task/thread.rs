@@ -20,6 +20,8 @@ pub struct Thread {
     pub host: HostThread,
     /// Blocked and pending signals, alternate stack.
     pub signals: crate::syscalls::signal::ThreadSignals,
+    /// How it asked to be scheduled.
+    pub scheduling: crate::syscalls::scheduling::Scheduling,
     /// Name (PR_SET_NAME), at most 15 bytes, zero-padded.
     pub name: Mutex<[u8; 16]>,
     /// set_tid_address(2): cleared and woken when the thread exits; 0: none.
@@ -45,6 +47,7 @@ impl Thread {
             waiter: Waiter::new(),
             host: HostThread::default(),
             signals: crate::syscalls::signal::ThreadSignals::default(),
+            scheduling: crate::syscalls::scheduling::Scheduling::default(),
             name: Mutex::new(name),
             clear_child_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),

@@ -93,6 +93,7 @@ impl Task<'_, '_> {
         let name = *self.thread.name.lock();
         let thread = Thread::new(self.process(), self.kernel().allocate_id(), name);
         thread.signals.inherit(&self.thread.signals);
+        thread.scheduling.inherit(&self.thread.scheduling);
         if flags & CHILD_CLEARTID != 0 {
             thread.clear_child_tid.store(request.child_tid as usize, Ordering::Relaxed);
         }
