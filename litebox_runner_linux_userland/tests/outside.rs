@@ -27,7 +27,12 @@ impl Running {
     fn start(arguments: &[&str]) -> Option<Self> {
         let program = guest()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
-        command.args(["run", "--timeout", "30s", "--"]).arg(program).args(arguments).stdin(Stdio::null());
+        let dir = env!("CARGO_TARGET_TMPDIR");
+        command
+            .args(["run", "-w", "/", "-v", &format!("{dir}:{dir}:ro"), "--timeout", "30s", "--"])
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("starting litebox");
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut running = Self { child, lines };

@@ -1,5 +1,5 @@
-//! Programs that need no file systems: linked statically, working on their arguments and the standard streams. Each runs on the bare host
-//! and in the sandbox, with the same output and status. Messages and statuses of `litebox run` itself are checked here, too.
+//! Static programs, working on their arguments and the standard streams. Each runs on the bare host and in the sandbox, caught in both
+//! ways, with the same output and status. Messages and statuses of `litebox run` itself are checked here, too.
 #![expect(clippy::expect_used, reason = "tests")]
 
 use std::ffi::OsStr;
@@ -10,15 +10,22 @@ use std::process::{Command, Output, Stdio};
 
 const BUSYBOX: &str = "/bin/busybox";
 
+/// The directory of the compiled guests, granted at the same place in the sandbox.
+const GUESTS: &str = env!("CARGO_TARGET_TMPDIR");
+
 fn litebox(options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
-    command.arg("run").args(["--timeout", "20s"]).args(options).arg("--");
+    command.args(["run", "-w", "/", "-v"]).arg(guests()).args(["--timeout", "20s"]).args(options).arg("--");
     command
+}
+
+fn guests() -> String {
+    format!("{GUESTS}:{GUESTS}:ro")
 }
 
 /// Compiles a guest of `tests/guests`; `None` (with the reason printed) when the machine lacks the compiler.
 fn compile(source: &str, name: &str, compiler: &str, flags: &[&str]) -> Option<PathBuf> {
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("static-{name}"));
+    let out = Path::new(GUESTS).join(format!("static-{name}"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests").join(source);
     if let Ok(status) = Command::new(compiler).args(flags).arg("-o").arg(&out).arg(source).status() {
         assert!(status.success(), "{compiler} failed");
@@ -177,7 +184,9 @@ fn what_cannot_run_is_said_in_one_line() {
 #[test]
 fn the_time_limit_ends_everything() {
     let Some(program) = compile("spin.c", "spin", "gcc", &["-static"]) else { return };
-    let (status, line) = refusal(&["--timeout".as_ref(), "300ms".as_ref(), "--".as_ref(), program.as_os_str()]);
+    let guests = guests();
+    let options = ["-v", &guests, "--timeout", "300ms", "--"].map(OsStr::new);
+    let (status, line) = refusal(&[&options[..], &[program.as_os_str()]].concat());
     assert_eq!(status, Some(124), "{line}");
 }
 
@@ -193,5 +202,5 @@ fn the_environment_is_what_was_given() {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    assert_eq!(lines, ["GIVEN=1", "HOME=/", "LANG=C", path, "TERM=dumb"]);
+    assert_eq!(lines, ["GIVEN=1", "HOME=/home/user", "LANG=C", path, "TERM=dumb"]);
 }
