@@ -102,7 +102,7 @@ impl Task<'_, '_> {
             self.thread.signals.own.lock().alt_stack = stack;
         }
         if old != 0 {
-            write_bytes(old, &before.to_bytes(sp))?;
+            write_bytes(old, &before.to_bytes(Some(sp)))?;
         }
         Ok(0)
     }

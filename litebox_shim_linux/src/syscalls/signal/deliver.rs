@@ -119,7 +119,7 @@ impl Task<'_, '_> {
             self.process().timers.run_due(self.process());
             let wanted = SigSet(u64::MAX).without(self.thread.signals.blocked());
             let Some(info) = self.take_signal(wanted) else { return };
-            self.deliver(info, TrapInfo::default());
+            self.deliver(info);
         }
     }
 
@@ -133,7 +133,7 @@ impl Task<'_, '_> {
         }
     }
 
-    fn deliver(&mut self, info: SignalInfo, trap: TrapInfo) {
+    fn deliver(&mut self, info: SignalInfo) {
         let action = self.process().signal_action(info.signal);
         match action.handler {
             SIG_IGN => {}
@@ -153,23 +153,23 @@ impl Task<'_, '_> {
                     }
                 }
             },
-            _ => self.run_handler(&info, &action, trap),
+            _ => self.run_handler(&info, &action),
         }
     }
 
-    fn run_handler(&mut self, info: &SignalInfo, action: &Action, trap: TrapInfo) {
+    fn run_handler(&mut self, info: &SignalInfo, action: &Action) {
         self.decide_restart(Some(action));
         let blocked = self.thread.signals.blocked();
         let old = self.thread.signals.own.lock().saved_mask.take().unwrap_or(blocked);
         if action.flags & SA_RESETHAND != 0 {
             self.process().set_signal_action(info.signal, Action { handler: SIG_DFL, ..*action });
         }
-        if self.push_frame(info, action, old, trap).is_err() {
+        if self.push_frame(info, action, old).is_err() {
             // No room for the frame: SIGSEGV, and if that was the signal, the end.
             if info.signal == SIGSEGV {
                 self.exit_group_with(SIGSEGV);
             }
-            self.force(SignalInfo::kernel(SIGSEGV), TrapInfo::default());
+            self.force(SignalInfo::kernel(SIGSEGV));
             return;
         }
         let mut mask = blocked.union(action.mask);
@@ -180,12 +180,12 @@ impl Task<'_, '_> {
     }
 
     /// Delivers a signal that cannot wait. Blocked or ignored, it ends the process.
-    pub(super) fn force(&mut self, info: SignalInfo, trap: TrapInfo) {
+    pub(super) fn force(&mut self, info: SignalInfo) {
         let handler = self.process().signal_action(info.signal).handler;
         if handler == SIG_IGN || handler == SIG_DFL || self.thread.signals.blocked().has(info.signal) {
             self.exit_group_with(info.signal);
         }
-        self.deliver(info, trap);
+        self.deliver(info);
     }
 
     /// An exception of guest code becomes its signal.
@@ -209,10 +209,16 @@ impl Task<'_, '_> {
             FaultKind::Ill => (SIGILL, fault.code),
             FaultKind::Trap => (SIGTRAP, fault.code),
         };
-        let cr2 = if fault.trap == PAGE_FAULT { fault.addr as u64 } else { 0 };
         let addr = if code == SI_KERNEL { 0 } else { fault.addr as u64 };
-        let trap = TrapInfo { number: fault.trap, error: fault.error, cr2 };
-        self.force(SignalInfo::fault(signal, code, addr), trap);
+        {
+            let last = &mut self.thread.signals.own.lock().last_trap;
+            last.number = fault.trap;
+            last.error = fault.error;
+            if fault.trap == PAGE_FAULT {
+                last.cr2 = fault.addr as u64;
+            }
+        }
+        self.force(SignalInfo::fault(signal, code, addr));
     }
 
     /// Sends a signal of the kernel to the calling thread (SIGPIPE, SIGXFSZ).

@@ -5,7 +5,6 @@ use core::sync::atomic::Ordering;
 use litebox::platform::host;
 use litebox::{Error, Result};
 
-use super::deliver::TrapInfo;
 use super::set::SIGSEGV;
 use super::{Action, AltStack, SigSet, SignalInfo};
 use crate::Task;
@@ -52,9 +51,10 @@ impl AltStack {
     fn holds(&self, sp: u64) -> bool {
         !self.autodisarm && self.size != 0 && sp > self.base && sp - self.base <= self.size
     }
-    pub(super) fn to_bytes(self, sp: u64) -> [u8; 24] {
+    /// As sigaltstack(2) reports it to a thread with this stack pointer; a frame holds it without saying whether it is in use.
+    pub(super) fn to_bytes(self, sp: Option<u64>) -> [u8; 24] {
         let mut raw = [0u8; 24];
-        let mut flags = if self.size == 0 { SS_DISABLE } else { u32::from(self.holds(sp)) };
+        let mut flags = if self.size == 0 { SS_DISABLE } else { u32::from(sp.is_some_and(|sp| self.holds(sp))) };
         if self.autodisarm {
             flags |= SS_AUTODISARM;
         }
@@ -83,8 +83,11 @@ impl AltStack {
 
 impl Task<'_, '_> {
     /// Builds the frame of a handler on the guest's stack and makes the thread continue in the handler.
-    pub(super) fn push_frame(&mut self, info: &SignalInfo, action: &Action, old: SigSet, trap: TrapInfo) -> Result<()> {
-        let alt = self.thread.signals.own.lock().alt_stack;
+    pub(super) fn push_frame(&mut self, info: &SignalInfo, action: &Action, old: SigSet) -> Result<()> {
+        let (alt, trap) = {
+            let own = self.thread.signals.own.lock();
+            (own.alt_stack, own.last_trap)
+        };
         let sp = self.frame.regs.rsp;
         // x86-64 without SA_RESTORER has nowhere to return to: Linux refuses.
         if action.flags & SA_RESTORER == 0 {
@@ -121,7 +124,7 @@ impl Task<'_, '_> {
             put(MC_ERR + i * 8, value);
         }
         put(UC_MASK, old.0);
-        raw[UC_STACK..UC_STACK + 24].copy_from_slice(&alt.to_bytes(sp));
+        raw[UC_STACK..UC_STACK + 24].copy_from_slice(&alt.to_bytes(None));
         raw[INFO..].copy_from_slice(&info.to_bytes());
         if let Some(fp) = self.frame.fp() {
             write_bytes(fpstate, fp)?;
@@ -151,7 +154,7 @@ impl Task<'_, '_> {
         // The handler's own calls may have left one that is not meant for what it interrupted.
         *self.thread.restart_block.lock() = None;
         if self.restore_frame().is_err() {
-            self.force(SignalInfo::kernel(SIGSEGV), TrapInfo::default());
+            self.force(SignalInfo::kernel(SIGSEGV));
         }
         // It has no result of its own: the register stays as it is now.
         Ok(self.frame.regs.rax as usize)

@@ -82,6 +82,8 @@ struct AltStack {
 #[derive(Default)]
 struct Own {
     pending: Pending,
+    /// The last exception of its code; frames of later signals still tell of it.
+    last_trap: deliver::TrapInfo,
     alt_stack: AltStack,
     /// The mask to go back to once a handler's frame has recorded it, or none ran (sigsuspend(2), ppoll(2)).
     saved_mask: Option<SigSet>,
@@ -186,6 +188,7 @@ impl Process {
     pub(crate) fn post(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<bool> {
         let signal = info.signal;
         let threads = self.threads();
+        let timers = if info.is_privileged() { 0 } else { self.timers.count() };
         let mut shared = self.signals.shared.lock();
         let action = usize::try_from(signal).ok().and_then(|i| shared.actions.get(i)).copied().ok_or(Error::Invalid)?;
         if signal == SIGKILL {
@@ -216,11 +219,17 @@ impl Process {
         if ignored && judge.is_none_or(|t| !t.signals.blocked().has(signal)) {
             return Ok(false);
         }
+        // Linux counts all signals of a user; this counts those of the process.
+        let queued = || {
+            let own = threads.iter().map(|t| t.signals.own.lock().pending.queued());
+            (shared.pending.queued() + timers + own.sum::<usize>()) as u64
+        };
+        let room = info.is_privileged() || queued() < self.pending_limit();
         let taker = if let Some(thread) = target {
-            thread.signals.own.lock().pending.add(info)?;
+            thread.signals.own.lock().pending.add(info, room)?;
             thread.signals.wants(signal).then_some(thread)
         } else {
-            shared.pending.add(info)?;
+            shared.pending.add(info, room)?;
             threads.iter().find(|t| t.signals.wants(signal))
         };
         drop(shared);

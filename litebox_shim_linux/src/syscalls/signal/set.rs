@@ -8,8 +8,6 @@ use litebox::{Error, Result};
 pub const MAX_SIGNAL: i32 = 64;
 /// First real-time signal, as the kernel counts.
 pub const FIRST_REALTIME: i32 = 32;
-/// Signals queued at most for one thread or process (RLIMIT_SIGPENDING bounds Linux's).
-pub const QUEUE_LIMIT: usize = 4096;
 
 macro_rules! signals {
     ($($name:ident = $number:literal),* $(,)?) => { $(#[doc = concat!("signal(7): ", stringify!($name))] pub const $name: i32 = $number;)* };
@@ -154,6 +152,10 @@ impl SignalInfo {
         raw[16..].copy_from_slice(&self.fields);
         raw
     }
+    /// Whether it keeps its details however many signals are queued: a timer's, and standard signals of the kernel or of kill(2).
+    pub(crate) fn is_privileged(&self) -> bool {
+        self.timer != 0 || self.signal < FIRST_REALTIME && self.code >= 0
+    }
     /// From a guest's image; the number is the caller's, as rt_sigqueueinfo(2) says.
     pub fn from_bytes(signal: i32, raw: &[u8; Self::SIZE]) -> Self {
         let mut fields = [0u8; 112];
@@ -175,19 +177,20 @@ impl Pending {
     pub fn set(&self) -> SigSet {
         self.set
     }
-    /// Adds one. A standard signal that is pending already is dropped, real-time ones queue up; a full queue loses the details of
-    /// kill(2) and refuses (`WouldBlock`, EAGAIN) what sigqueue(3) sends.
-    pub fn add(&mut self, info: SignalInfo) -> Result<()> {
+    /// How many wait with their details; the places of timers' signals were counted when the timers were made.
+    pub fn queued(&self) -> usize {
+        self.queue.iter().filter(|info| info.timer == 0).count()
+    }
+    /// Adds one. A standard signal that is pending already is dropped, real-time ones queue up. Without `room` in RLIMIT_SIGPENDING a
+    /// signal loses its details, and real-time ones that kill(2) did not send are refused (`WouldBlock`, EAGAIN).
+    pub fn add(&mut self, info: SignalInfo, room: bool) -> Result<()> {
         if info.timer == 0 && info.signal < FIRST_REALTIME && self.set.has(info.signal) {
             return Ok(());
         }
-        // The place of a timer's signal was taken when the timer was made.
-        if info.timer == 0 && info.signal >= FIRST_REALTIME && self.queue.len() >= QUEUE_LIMIT {
-            if info.code != SI_USER && info.code < 0 {
-                return Err(Error::WouldBlock);
-            }
-        } else {
+        if room {
             self.queue.push_back(info);
+        } else if info.signal >= FIRST_REALTIME && info.code != SI_USER {
+            return Err(Error::WouldBlock);
         }
         self.set = self.set.union(SigSet::of(info.signal));
         Ok(())
@@ -220,7 +223,7 @@ mod tests {
     fn realtime_signals_queue_in_order_and_standard_ones_coalesce() {
         let mut p = Pending::default();
         for (signal, pid) in [(40, 1), (SIGUSR1, 2), (40, 3), (SIGUSR1, 4), (35, 5), (SIGSEGV, 6)] {
-            assert_eq!(p.add(SignalInfo::sent(signal, SI_USER, pid, 0)), Ok(()));
+            assert_eq!(p.add(SignalInfo::sent(signal, SI_USER, pid, 0), true), Ok(()));
         }
         let all = SigSet(u64::MAX);
         let taken: alloc::vec::Vec<_> = core::iter::from_fn(|| p.take(all)).map(|i| (i.signal, i.fields[0])).collect();
@@ -231,11 +234,10 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_sigqueue_and_keeps_kill() {
         let mut p = Pending::default();
-        for _ in 0..QUEUE_LIMIT {
-            assert_eq!(p.add(SignalInfo::sent(40, -1, 1, 0)), Ok(()));
-        }
-        assert_eq!(p.add(SignalInfo::sent(41, -1, 1, 0)), Err(Error::WouldBlock));
-        assert_eq!(p.add(SignalInfo::sent(41, SI_USER, 1, 0)), Ok(()));
+        assert_eq!(p.add(SignalInfo::sent(40, -1, 1, 0), true), Ok(()));
+        assert_eq!(p.add(SignalInfo::sent(41, -1, 1, 0), false), Err(Error::WouldBlock));
+        assert_eq!(p.add(SignalInfo::sent(41, SI_USER, 1, 0), false), Ok(()));
+        assert_eq!(p.queued(), 1);
         assert_eq!(p.take(SigSet::of(41)).map(|i| i.signal), Some(41));
         assert_eq!(p.take(SigSet::of(41)), None);
     }
