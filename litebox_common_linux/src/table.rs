@@ -153,7 +153,7 @@ file "Files" {
     Full             dup                [x86_64 32, x86 41]    (fd: RawFd)
     Full             dup2               [x86_64 33, x86 63]    (old: RawFd, new: RawFd)
     Full             dup3               [x86_64 292, x86 330]  (old: RawFd, new: RawFd, flags: OpenFlags)
-    Partial          fcntl              [x86_64 72, x86 55]    (fd: RawFd, command: FcntlCommand, argument: usize)  "no leases, no directory notification, no pipe sizes yet: EINVAL"
+    Partial          fcntl              [x86_64 72, x86 55]    (fd: RawFd, command: FcntlCommand, argument: usize)  "no leases, no directory notification: EINVAL"
     Partial          ioctl              [x86_64 16, x86 54]    (fd: RawFd, request: IoctlRequest, argument: usize)  "terminals, FIONREAD, FIONBIO, FIOCLEX and FIONCLEX; the rest is ENOTTY"
     Full             flock              [x86_64 73, x86 143]   (fd: RawFd, operation: LockOperation)
     Full             fsync              [x86_64 74, x86 118]   (fd: RawFd)
@@ -250,10 +250,10 @@ path "Names, directories and attributes" {
     Missing              removexattrat      [x86_64 466, x86 466]  (dirfd: DirFd, path: UserStr, flags: AtFlags, name: UserStr)
     Missing              file_getattr       [x86_64 468, x86 468]  (dirfd: DirFd, path: UserStr, attributes: UserMut<()>, size: usize, flags: AtFlags)
     Missing              file_setattr       [x86_64 469, x86 469]  (dirfd: DirFd, path: UserStr, attributes: UserRef<()>, size: usize, flags: AtFlags)
-    Missing              inotify_init       [x86_64 253, x86 291]  ()
-    Missing              inotify_init1      [x86_64 294, x86 332]  (flags: OpenFlags)
-    Missing              inotify_add_watch  [x86_64 254, x86 292]  (fd: RawFd, path: UserStr, mask: u32)
-    Missing              inotify_rm_watch   [x86_64 255, x86 293]  (fd: RawFd, watch: i32)
+    Full                 inotify_init       [x86_64 253, x86 291]  ()
+    Full                 inotify_init1      [x86_64 294, x86 332]  (flags: OpenFlags)
+    Full                 inotify_add_watch  [x86_64 254, x86 292]  (fd: RawFd, path: UserStr, mask: u32)
+    Full                 inotify_rm_watch   [x86_64 255, x86 293]  (fd: RawFd, watch: i32)
     Refused(EPERM)       fanotify_init      [x86_64 300, x86 338]  (flags: u32, event_flags: u32)  "needs CAP_SYS_ADMIN, which no guest has"
     Refused(EPERM)       fanotify_mark      [x86_64 301, x86 339]  (fd: RawFd, flags: u32, mask: Word64, dirfd: DirFd, path: UserStr)  "needs CAP_SYS_ADMIN, which no guest has"
     Refused(EOPNOTSUPP)  name_to_handle_at  [x86_64 303, x86 341]  (dirfd: DirFd, path: UserStr, handle: UserMut<()>, mount: UserMut<i32>, flags: AtFlags)  "no file system of the sandbox has handles"

@@ -15,6 +15,7 @@ mod fd_table;
 pub mod host;
 mod locks;
 pub mod memory;
+mod notify;
 mod open_file;
 pub mod overlay;
 mod root;
@@ -24,6 +25,7 @@ pub use anon::{ANON_DEV, AnonInode};
 pub use directory::DirectoryFile;
 pub use fd_table::{FdEntry, FdTable};
 pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
+pub use notify::{Inotify, MOST_EVENTS, MOST_INSTANCES, MOST_WATCHES, WatchMask, Watches};
 pub use open_file::{OpenFile, StatusFlags};
 pub use root::EmptyRoot;
 pub use vfs::{

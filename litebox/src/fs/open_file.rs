@@ -8,7 +8,7 @@ use crate::io::{Dest, Source};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-use super::{Access, File, Location};
+use super::{Access, File, Location, WatchMask};
 
 bitflags::bitflags! {
     /// Status flags of an open file that fcntl(2) `F_SETFL` can change, and `O_PATH`. The numbers are x86 Linux's.
@@ -95,6 +95,19 @@ impl OpenFile {
     pub fn nonblocking(&self) -> bool {
         self.flags().contains(StatusFlags::NONBLOCK)
     }
+    /// Something happened to the file: whoever watches it hears of it.
+    #[inline]
+    pub fn tell(&self, what: WatchMask) {
+        if let Some(at) = &self.location {
+            at.tell(what);
+        }
+    }
+    #[inline]
+    fn tell_moved(&self, n: usize, what: WatchMask) {
+        if n > 0 {
+            self.tell(what);
+        }
+    }
     fn may_read(&self) -> Result<()> {
         if self.access.contains(Access::READ) { Ok(()) } else { Err(Error::BadDescriptor) }
     }
@@ -105,18 +118,24 @@ impl OpenFile {
     pub fn read(&self, dest: &mut Dest<'_>) -> Result<usize> {
         self.may_read()?;
         if self.file.is_stream() || self.file.offset_stays() {
-            return self.file.read_at(dest, 0);
+            let n = self.file.read_at(dest, 0)?;
+            self.tell_moved(n, WatchMask::ACCESS);
+            return Ok(n);
         }
         let mut offset = self.offset.lock();
         let n = self.file.read_at(dest, *offset)?;
         *offset += n as u64;
+        drop(offset);
+        self.tell_moved(n, WatchMask::ACCESS);
         Ok(n)
     }
     /// write(2): at the offset, which moves, or at the end with `APPEND`.
     pub fn write(&self, source: &mut Source<'_>) -> Result<usize> {
         self.may_write()?;
         if self.file.is_stream() || self.file.offset_stays() {
-            return self.file.write_at(source, 0);
+            let n = self.file.write_at(source, 0)?;
+            self.tell_moved(n, WatchMask::MODIFY);
+            return Ok(n);
         }
         let mut offset = self.offset.lock();
         let flags = self.flags();
@@ -130,6 +149,7 @@ impl OpenFile {
             n
         };
         drop(offset);
+        self.tell_moved(n, WatchMask::MODIFY);
         self.sync_after_write(flags)?;
         Ok(n)
     }
@@ -139,7 +159,9 @@ impl OpenFile {
         if self.file.is_stream() {
             return Err(Error::NotSeekable);
         }
-        self.file.read_at(dest, offset)
+        let n = self.file.read_at(dest, offset)?;
+        self.tell_moved(n, WatchMask::ACCESS);
+        Ok(n)
     }
     /// pwrite(2). On Linux a file opened with `APPEND` is appended to whatever the offset.
     pub fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
@@ -153,6 +175,7 @@ impl OpenFile {
         } else {
             self.file.write_at(source, offset)?
         };
+        self.tell_moved(n, WatchMask::MODIFY);
         self.sync_after_write(flags)?;
         Ok(n)
     }
@@ -162,6 +185,15 @@ impl OpenFile {
     /// The offset, locked: for lseek(2), getdents64(2), sendfile(2).
     pub fn offset(&self) -> crate::sync::MutexGuard<'_, u64> {
         self.offset.lock()
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let Some(at) = self.location.as_ref().filter(|_| !self.flags().contains(StatusFlags::PATH)) else { return };
+        let writes = self.access.contains(Access::WRITE);
+        at.tell(if writes { WatchMask::CLOSE_WRITE } else { WatchMask::CLOSE_NOWRITE });
+        at.tell_if_gone(&at.dentry);
     }
 }
 

@@ -25,6 +25,7 @@ use litebox::fs::{FileType, OpenFile, StatusFlags};
 use litebox::{Error, Result};
 
 pub(crate) use io::Vectors;
+pub(crate) use place::{creds_of, read_path};
 
 use crate::Task;
 use crate::syscalls::limits::Resource;

@@ -4,6 +4,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod file;
 pub mod futex;
+pub mod inotify;
 pub mod limits;
 pub mod mm;
 pub mod pipe;

@@ -3,7 +3,7 @@
 use crate::fs::{FileType, SetAttr, Time};
 use crate::{Error, Result};
 
-use super::{Access, Creds, Location, Metadata, Vfs, permission};
+use super::{Access, Creds, Location, Metadata, Vfs, WatchMask, permission};
 
 /// A new timestamp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,13 +74,17 @@ impl Vfs {
             return Err(Error::NotSupported);
         }
         let change = permissions_change(creds, &at.metadata()?, permissions)?;
-        at.inode().set_attr(&change)
+        at.inode().set_attr(&change)?;
+        at.tell(WatchMask::ATTRIB);
+        Ok(())
     }
     /// chown(2); `None` stays.
     pub fn set_owner(&self, creds: &Creds<'_>, at: &Location, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         permission::check_changeable(at)?;
         let change = owner_change(creds, &at.metadata()?, uid, gid)?;
-        at.inode().set_attr(&change)
+        at.inode().set_attr(&change)?;
+        at.tell(WatchMask::ATTRIB);
+        Ok(())
     }
     /// utimensat(2).
     pub fn set_times(&self, creds: &Creds<'_>, at: &Location, atime: NewTime, mtime: NewTime) -> Result<()> {
@@ -89,7 +93,15 @@ impl Vfs {
         }
         permission::check_changeable(at)?;
         match times_change(creds, &at.metadata()?, atime, mtime)? {
-            Some(change) => at.inode().set_attr(&change),
+            Some(change) => {
+                at.inode().set_attr(&change)?;
+                at.tell(match (change.atime, change.mtime) {
+                    (Some(_), None) => WatchMask::ACCESS,
+                    (None, Some(_)) => WatchMask::MODIFY,
+                    _ => WatchMask::ATTRIB,
+                });
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -102,6 +114,8 @@ impl Vfs {
         }
         permission::check_changeable(at)?;
         permission::check(&at.metadata()?, creds, Access::WRITE)?;
-        at.inode().set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })
+        at.inode().set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
+        at.tell(WatchMask::MODIFY);
+        Ok(())
     }
 }

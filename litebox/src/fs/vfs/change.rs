@@ -7,7 +7,7 @@ use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
 use super::walk::{Last, Slot, Walk};
-use super::{Dentry, Location, NAME_MAX, Origin, Vfs, WalkFlags, permission};
+use super::{Dentry, Location, NAME_MAX, Origin, Vfs, WalkFlags, WatchMask, permission};
 
 /// The type of what a node will be.
 fn type_of(node: NewNode<'_>) -> FileType {
@@ -71,6 +71,7 @@ impl Vfs {
         let inode = dir.inode().create(name, node, NewAttr { permissions, uid: from.creds.uid, gid })?;
         let dentry = self.name_made(&dir.dentry, name, inode);
         drop(names);
+        dir.tell_name(WatchMask::CREATE, name, &**dentry.inode());
         Ok(Location { mount: dir.mount.clone(), dentry })
     }
 
@@ -129,6 +130,8 @@ impl Vfs {
         }
         dir.inode().link(name, target.inode())?;
         self.name_made(&dir.dentry, name, target.inode().clone());
+        dir.tell_self(WatchMask::ATTRIB, &**target.inode());
+        dir.tell_name(WatchMask::CREATE, name, &**target.inode());
         Ok(())
     }
 
@@ -162,6 +165,9 @@ impl Vfs {
         dir.inode().unlink(name)?;
         dir.dentry.name_removed(name, &victim);
         drop(names);
+        dir.tell_self(WatchMask::ATTRIB, &**victim.inode());
+        dir.tell_name(WatchMask::DELETE, name, &**victim.inode());
+        dir.tell_if_gone(&victim);
         Ok(())
     }
 
@@ -190,6 +196,8 @@ impl Vfs {
         dir.dentry.name_removed(name, &victim);
         drop(inside);
         drop(names);
+        dir.tell_name(WatchMask::DELETE, name, &**victim.inode());
+        dir.tell_if_gone(&victim);
         Ok(())
     }
 
@@ -246,7 +254,8 @@ impl Renaming<'_, '_> {
             }
         }
         old_dir.inode().rename(old, new_dir.inode(), new, self.flags)?;
-        self.update(old, new, &moved, there);
+        self.update(old, new, &moved, there.as_ref());
+        self.tell(old, new, &moved, there);
         Ok(())
     }
 
@@ -311,20 +320,38 @@ impl Renaming<'_, '_> {
     }
 
     /// The names known to the tree follow.
-    fn update(&self, old: &[u8], new: &[u8], moved: &Arc<Dentry>, there: Option<Arc<Dentry>>) {
+    fn update(&self, old: &[u8], new: &[u8], moved: &Arc<Dentry>, there: Option<&Arc<Dentry>>) {
         let (old_dir, new_dir) = (&self.source.dir.dentry, &self.target.dir.dentry);
         match there {
             Some(there) if self.flags.contains(RenameFlags::EXCHANGE) => {
                 new_dir.place_at(new, moved);
-                old_dir.place_at(old, &there);
+                old_dir.place_at(old, there);
             }
             there => {
                 if let Some(there) = there {
-                    new_dir.name_removed(new, &there);
+                    new_dir.name_removed(new, there);
                 }
                 old_dir.name_left(old);
                 new_dir.place_at(new, moved);
             }
+        }
+    }
+
+    /// Those who watch hear of it.
+    fn tell(&self, old: &[u8], new: &[u8], moved: &Arc<Dentry>, there: Option<Arc<Dentry>>) {
+        let (old_dir, new_dir) = (&self.source.dir, &self.target.dir);
+        old_dir.tell_move(old, new_dir, new, &**moved.inode());
+        let exchange = self.flags.contains(RenameFlags::EXCHANGE);
+        if let Some(there) = there.as_ref().filter(|_| !exchange) {
+            old_dir.tell_self(WatchMask::ATTRIB, &**there.inode());
+        }
+        old_dir.tell_self(WatchMask::MOVE_SELF, &**moved.inode());
+        if let Some(there) = there {
+            if exchange {
+                new_dir.tell_move(new, old_dir, old, &**there.inode());
+                new_dir.tell_self(WatchMask::MOVE_SELF, &**there.inode());
+            }
+            new_dir.tell_if_gone(&there);
         }
     }
 }

@@ -33,7 +33,7 @@ pub use mount::{Mount, MountFlags};
 pub use open::{OpenRequest, PathFile};
 pub use permission::check as check_permission;
 
-use super::{Access, Creds, DirEntry, FileSystem, FileType, Inode, Location, Metadata};
+use super::{Access, Creds, DirEntry, FileSystem, FileType, Inode, Location, Metadata, WatchMask, Watches};
 
 /// Longest path, its ending zero included (PATH_MAX).
 pub const PATH_MAX: usize = 4096;
@@ -46,6 +46,8 @@ const MAX_LINKS: u32 = 40;
 pub struct Vfs {
     /// The pseudo-terminals that device nodes lead to.
     pub terminals: Arc<crate::tty::Terminals>,
+    /// Who watches files (inotify).
+    pub watches: Arc<Watches>,
     next_open_id: AtomicU64,
     next_mount_id: AtomicU32,
     root_mount: Arc<Mount>,
@@ -126,14 +128,16 @@ impl Location {
 impl Vfs {
     /// A tree whose root is that of `fs`.
     pub fn new(fs: Arc<dyn FileSystem>, flags: MountFlags) -> Self {
-        let root = Mount::root(fs, flags);
+        let watches = Arc::<Watches>::default();
+        let root = Mount::root(fs, flags, &watches);
         Self {
             terminals: Arc::default(),
             next_open_id: AtomicU64::new(1),
             next_mount_id: AtomicU32::new(root.id + 1),
             mounts: RwLock::new(alloc::vec![root.clone()]),
             root_mount: root,
-            nameless_mount: Mount::root(Arc::new(super::EmptyRoot), MountFlags::empty()),
+            nameless_mount: Mount::root(Arc::new(super::EmptyRoot), MountFlags::empty(), &watches),
+            watches,
             renames: Mutex::new(()),
             kept: Mutex::new(VecDeque::new()),
         }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::{Error, Result};
 
-use super::{Dentry, FileSystem, Location, Vfs};
+use super::{Dentry, FileSystem, Location, Vfs, Watches};
 
 bitflags::bitflags! {
     /// What a mount forbids, with the numbers of mount(2).
@@ -40,12 +40,14 @@ pub struct Mount {
     pub source: Vec<u8>,
     /// Where it is mounted; `None` for the root of the tree.
     at: Option<Location>,
+    /// Who watches files; the same for all mounts.
+    pub(in crate::fs) watches: Arc<Watches>,
 }
 
 impl Mount {
-    pub(super) fn root(fs: Arc<dyn FileSystem>, flags: MountFlags) -> Arc<Self> {
+    pub(super) fn root(fs: Arc<dyn FileSystem>, flags: MountFlags, watches: &Arc<Watches>) -> Arc<Self> {
         let (root, source) = (Dentry::root(fs.root()), fs.type_name().as_bytes().to_vec());
-        Arc::new(Self { id: 1, fs, root, flags, source, at: None })
+        Arc::new(Self { id: 1, fs, root, flags, source, at: None, watches: watches.clone() })
     }
     /// Where it is mounted; `None` for the root of the tree.
     pub fn at(&self) -> Option<Location> {
@@ -82,7 +84,8 @@ impl Vfs {
             return Err(Error::NotDirectory);
         }
         let id = self.next_mount_id.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-        let mount = Arc::new(Mount { id, fs, root, flags, source: source.to_vec(), at: Some(at.clone()) });
+        let (source, watches) = (source.to_vec(), self.watches.clone());
+        let mount = Arc::new(Mount { id, fs, root, flags, source, at: Some(at.clone()), watches });
         let mut mounts = self.mounts.write();
         mounts.push(mount.clone());
         at.dentry.set_mounted();

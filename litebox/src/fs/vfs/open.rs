@@ -7,7 +7,7 @@ use crate::fs::{Access, File, FileType, Inode, NewAttr, NewNode, OpenFile, OpenH
 use crate::{Error, Result};
 
 use super::walk::{Last, Slot, Walk};
-use super::{Creds, Location, Metadata, MountFlags, Origin, Vfs, WalkFlags, permission};
+use super::{Creds, Location, Metadata, MountFlags, Origin, Vfs, WalkFlags, WatchMask, permission};
 
 /// What open(2) is asked for.
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of open(2)")]
@@ -98,6 +98,7 @@ impl Vfs {
         self.check_program(creds, &at.metadata()?)?;
         let how = OpenHow { access: Access::READ, ..OpenHow::default() };
         let file = at.inode().clone().open(&how)?;
+        at.tell(WatchMask::OPEN);
         Ok(OpenFile::new(file, Access::READ, StatusFlags::empty(), Some(at), self.next_open_id()))
     }
 
@@ -216,6 +217,10 @@ impl Vfs {
             }
             opened => opened?,
         };
+        at.tell(WatchMask::OPEN);
+        if open_how.truncate {
+            at.tell(WatchMask::MODIFY);
+        }
         Ok(OpenFile::new(file, how.access, how.flags, Some(at), self.next_open_id()))
     }
 }

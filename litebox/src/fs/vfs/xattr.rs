@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::fs::FileType;
 use crate::{Error, Result};
 
-use super::{Access, Creds, Location, Vfs, permission};
+use super::{Access, Creds, Location, Vfs, WatchMask, permission};
 
 /// Longest name of an attribute.
 const NAME_MAX: usize = 255;
@@ -86,7 +86,9 @@ impl Vfs {
             return Err(Error::TooBig);
         }
         check(creds, at, name, true)?;
-        at.inode().set_xattr(name, value, create, replace)
+        at.inode().set_xattr(name, value, create, replace)?;
+        at.tell(WatchMask::ATTRIB);
+        Ok(())
     }
     /// Names of attributes, each ended by a zero byte; `trusted.` ones only for the superuser.
     pub fn list_xattr(&self, creds: &Creds<'_>, at: &Location) -> Result<Vec<u8>> {
@@ -100,6 +102,8 @@ impl Vfs {
     /// Removes an attribute.
     pub fn remove_xattr(&self, creds: &Creds<'_>, at: &Location, name: &[u8]) -> Result<()> {
         check(creds, at, name, true)?;
-        at.inode().remove_xattr(name)
+        at.inode().remove_xattr(name)?;
+        at.tell(WatchMask::ATTRIB);
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Changing metadata: permissions, owners, times, sizes; and asking what one may do.
 
 use litebox::fs::{
-    Access, Creds, FileType, Location, Metadata, NewTime, OpenFile, SetAttr, Time, Vfs, owner_change,
+    Access, Creds, FileType, Location, Metadata, NewTime, OpenFile, SetAttr, Time, Vfs, WatchMask, owner_change,
     permissions_change, times_change,
 };
 use litebox::{Error, Result};
@@ -223,6 +223,7 @@ impl Task<'_, '_> {
         }
         let size = self.check_length(length)?;
         file.file.set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
+        file.tell(WatchMask::MODIFY);
         Ok(0)
     }
     /// fallocate(2)
@@ -252,6 +253,7 @@ impl Task<'_, '_> {
             return Err(Error::FileTooBig);
         }
         file.file.allocate(mode, offset, len)?;
+        file.tell(WatchMask::MODIFY);
         Ok(0)
     }
 

@@ -1,6 +1,6 @@
 //! Directories: entries, the working directory and the root, making and removing.
 
-use litebox::fs::{Access, Location, NewNode, Reach, WalkFlags};
+use litebox::fs::{Access, Location, NewNode, Reach, WalkFlags, WatchMask};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
@@ -80,6 +80,8 @@ impl Task<'_, '_> {
         }
         write_bytes(buf, &out)?;
         *offset = next;
+        drop(offset);
+        file.tell(WatchMask::ACCESS);
         Ok(out.len())
     }
 

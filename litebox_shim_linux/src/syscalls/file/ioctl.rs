@@ -31,7 +31,7 @@ impl Task<'_, '_> {
                 file.set_flags(flags)?;
                 Ok(0)
             }
-            FIONREAD if file_type == FileType::Regular => {
+            FIONREAD if file_type == FileType::Regular && !file.file.is_stream() => {
                 let size = file.file.metadata()?.size;
                 let left = size.saturating_sub(*file.offset());
                 write_bytes(arg, &(left as u32).to_le_bytes())?;

@@ -22,7 +22,7 @@ pub(crate) fn creds_of(credentials: &Credentials) -> Creds<'_> {
 }
 
 /// Reads a path: without its zero, `NameTooLong` from 4096 bytes on.
-pub(super) fn read_path(addr: u64) -> Result<ShortString> {
+pub(crate) fn read_path(addr: u64) -> Result<ShortString> {
     read_short_string(addr, PATH_MAX, Error::NameTooLong)
 }
 
@@ -43,7 +43,7 @@ impl Target {
 
 impl Task<'_, '_> {
     /// Where a walk of `path` starts, and who walks.
-    pub(super) fn origin<'c>(&self, creds: Creds<'c>, dirfd: i32, path: &[u8]) -> Result<Origin<'c>> {
+    pub(crate) fn origin<'c>(&self, creds: Creds<'c>, dirfd: i32, path: &[u8]) -> Result<Origin<'c>> {
         let fs = &self.process().fs;
         let start = if path.first() == Some(&b'/') || dirfd == AT_FDCWD {
             fs.cwd.read().clone()
@@ -61,7 +61,7 @@ impl Task<'_, '_> {
     }
 
     /// Runs `call` with the walk's origin for `path`.
-    pub(super) fn with_origin<T>(
+    pub(crate) fn with_origin<T>(
         &self,
         dirfd: i32,
         path: &[u8],
@@ -92,7 +92,7 @@ impl Task<'_, '_> {
     }
 
     /// Where `path` leads from `dirfd`.
-    pub(super) fn walk(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Result<Location> {
+    pub(crate) fn walk(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Result<Location> {
         if let Some(found) = self.with_known(dirfd, path, flags, |_, at| Ok(at)) {
             return found;
         }

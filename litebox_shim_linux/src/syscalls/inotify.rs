@@ -1,0 +1,57 @@
+//! Watching files and directories.
+
+use litebox::fs::{Access, Inotify, StatusFlags, WalkFlags, WatchMask};
+use litebox::{Error, Result};
+
+use super::file::{AT_FDCWD, creds_of, read_path};
+use crate::Task;
+
+const IN_NONBLOCK: i32 = 0o4000;
+const IN_CLOEXEC: i32 = 0o2_000_000;
+
+impl Task<'_, '_> {
+    /// inotify_init(2)
+    pub(crate) fn inotify_init(&mut self) -> Result<usize> {
+        self.inotify_init1(0)
+    }
+
+    /// inotify_init1(2)
+    pub(crate) fn inotify_init1(&mut self, flags: i32) -> Result<usize> {
+        if flags & !(IN_NONBLOCK | IN_CLOEXEC) != 0 {
+            return Err(Error::Invalid);
+        }
+        let mut status = StatusFlags::empty();
+        status.set(StatusFlags::NONBLOCK, flags & IN_NONBLOCK != 0);
+        let file = Inotify::new(&self.kernel().vfs.watches)?;
+        let file = self.nameless(file, Access::READ, status);
+        self.install(file, flags & IN_CLOEXEC != 0)
+    }
+
+    /// inotify_add_watch(2)
+    pub(crate) fn inotify_add_watch(&mut self, fd: i32, path: u64, mask: u32) -> Result<usize> {
+        let mask = WatchMask::from_bits_truncate(mask);
+        if mask.is_empty() {
+            return Err(Error::Invalid);
+        }
+        let file = self.file(fd)?;
+        if mask.contains(WatchMask::MASK_ADD | WatchMask::MASK_CREATE) {
+            return Err(Error::Invalid);
+        }
+        let inotify = file.file.as_any().downcast_ref::<Inotify>().ok_or(Error::Invalid)?;
+        let mut walk = WalkFlags::empty();
+        walk.set(WalkFlags::FOLLOW, !mask.contains(WatchMask::DONT_FOLLOW));
+        walk.set(WalkFlags::DIRECTORY, mask.contains(WatchMask::ONLYDIR));
+        let at = self.walk(AT_FDCWD, &read_path(path)?, walk)?;
+        let credentials = self.process().creds();
+        litebox::fs::check_permission(&at.metadata()?, &creds_of(&credentials), Access::READ)?;
+        Ok(inotify.watch(&**at.inode(), mask)? as usize)
+    }
+
+    /// inotify_rm_watch(2)
+    pub(crate) fn inotify_rm_watch(&mut self, fd: i32, watch: i32) -> Result<usize> {
+        let file = self.file(fd)?;
+        let inotify = file.file.as_any().downcast_ref::<Inotify>().ok_or(Error::Invalid)?;
+        inotify.unwatch(watch)?;
+        Ok(0)
+    }
+}
