@@ -1,5 +1,7 @@
 //! The allocator on the shared heap. The runner makes it the program's global allocator once the heap exists.
 
+mod cache;
+
 use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,6 +9,7 @@ use litebox::platform::host;
 use talc::{ErrOnOom, Span, Talc, Talck};
 
 use crate::sandbox::{sandbox, try_sandbox};
+use cache::Cache;
 
 /// A lock for [`lock_api`] on one futex word: 0 free, 1 held, 2 held with sleepers.
 pub(crate) struct HeapLock(AtomicU32);
@@ -43,11 +46,14 @@ unsafe impl lock_api::RawMutex for HeapLock {
 }
 
 /// The heap's state; lies in the heap itself.
-pub(crate) struct Heap(Talck<HeapLock, ErrOnOom>);
+pub(crate) struct Heap {
+    all: Talck<HeapLock, ErrOnOom>,
+    small: Cache,
+}
 
 impl Heap {
     pub(crate) const fn new() -> Self {
-        Self(Talc::new(ErrOnOom).lock())
+        Self { all: Talc::new(ErrOnOom).lock(), small: Cache::new() }
     }
     /// Gives it the memory `[start, end)`.
     ///
@@ -55,7 +61,55 @@ impl Heap {
     /// The memory is mapped, writable, and nobody else's.
     pub(crate) unsafe fn claim(&self, start: usize, end: usize) {
         // SAFETY: the caller's promise.
-        let _ = unsafe { self.0.lock().claim(Span::new(start as *mut u8, end as *mut u8)) };
+        let _ = unsafe { self.all.lock().claim(Span::new(start as *mut u8, end as *mut u8)) };
+    }
+
+    /// # Safety
+    /// As for [`GlobalAlloc::alloc`].
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on; a class's layout holds the one asked for.
+        unsafe {
+            match cache::class_of(&layout) {
+                Some(class) => self.small.take(class).unwrap_or_else(|| self.all.alloc(cache::layout_of(class))),
+                None => self.all.alloc(layout),
+            }
+        }
+    }
+    /// # Safety
+    /// As for [`GlobalAlloc::dealloc`].
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on; blocks of a class were made with its layout.
+        unsafe {
+            match cache::class_of(&layout) {
+                Some(class) => {
+                    if !self.small.keep(class, pointer) {
+                        self.all.dealloc(pointer, cache::layout_of(class));
+                    }
+                }
+                None => self.all.dealloc(pointer, layout),
+            }
+        }
+    }
+    /// # Safety
+    /// As for [`GlobalAlloc::realloc`].
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise: `new_size` fits the alignment.
+        unsafe {
+            let new = Layout::from_size_align_unchecked(new_size, layout.align());
+            match (cache::class_of(&layout), cache::class_of(&new)) {
+                (None, None) => return self.all.realloc(pointer, layout, new_size),
+                (Some(old), Some(new)) if old == new => return pointer,
+                _ => {}
+            }
+            let moved = self.alloc(new);
+            if !moved.is_null() {
+                core::ptr::copy_nonoverlapping(pointer, moved, layout.size().min(new_size));
+                self.dealloc(pointer, layout);
+            }
+            moved
+        }
     }
 }
 
@@ -78,13 +132,13 @@ pub struct Allocator<Early>(pub Early);
 unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise, passed on.
-        unsafe { if active() { sandbox().heap.0.alloc(layout) } else { self.0.alloc(layout) } }
+        unsafe { if active() { sandbox().heap.alloc(layout) } else { self.0.alloc(layout) } }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise, passed on.
         unsafe {
             if contains(pointer) {
-                sandbox().heap.0.dealloc(pointer, layout);
+                sandbox().heap.dealloc(pointer, layout);
             } else if !active() {
                 self.0.dealloc(pointer, layout);
             }
@@ -95,12 +149,12 @@ unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
         // SAFETY: the caller's promise, passed on; an early block moves to the heap.
         unsafe {
             if contains(pointer) {
-                return sandbox().heap.0.realloc(pointer, layout, new_size);
+                return sandbox().heap.realloc(pointer, layout, new_size);
             }
             if !active() {
                 return self.0.realloc(pointer, layout, new_size);
             }
-            let new = sandbox().heap.0.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            let new = sandbox().heap.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
             if !new.is_null() {
                 core::ptr::copy_nonoverlapping(pointer, new, layout.size().min(new_size));
             }
