@@ -23,16 +23,16 @@ macro_rules! syscall_table {
     ($callback:ident $(, $($context:tt)*)?) => { $callback! { ($($($context)*)?)
 
 process "Processes and threads" {
-    Partial          clone              [x86_64 56]            (flags: CloneFlags, stack: Address, parent_tid: UserMut<i32>, child_tid: UserMut<i32>, tls: usize)  "CLONE_INTO_CGROUP and namespaces are refused"
-    Partial          clone3             [x86_64 435, x86 435]  (arguments: UserMut<CloneArgs>, size: usize)  "CLONE_INTO_CGROUP and namespaces are refused"
-    Missing          fork               [x86_64 57, x86 2]     ()
-    Missing          vfork              [x86_64 58, x86 190]   ()
+    Partial          clone              [x86_64 56]            (flags: CloneFlags, stack: Address, parent_tid: UserMut<i32>, child_tid: UserMut<i32>, tls: usize)  "namespaces are refused with EPERM, as to those without the right; threads share descriptors and places"
+    Partial          clone3             [x86_64 435, x86 435]  (arguments: UserMut<CloneArgs>, size: usize)  "namespaces are refused with EPERM, as to those without the right; threads share descriptors and places"
+    Full             fork               [x86_64 57, x86 2]     ()
+    Full             vfork              [x86_64 58, x86 190]   ()
     Full             execve             [x86_64 59, x86 11]    (path: UserStr, argv: UserRef<UserStr>, envp: UserRef<UserStr>)
     Full             execveat           [x86_64 322, x86 358]  (dirfd: DirFd, path: UserStr, argv: UserRef<UserStr>, envp: UserRef<UserStr>, flags: AtFlags)
     Full             exit               [x86_64 60, x86 1]     (status: i32)
     Full             exit_group         [x86_64 231, x86 252]  (status: i32)
-    Partial          wait4              [x86_64 61, x86 114]   (pid: i32, status: UserMut<i32>, options: WaitOptions, usage: UserMut<Rusage>)  "there are no children to wait for yet: ECHILD"
-    Partial          waitid             [x86_64 247, x86 284]  (kind: WaitKind, id: i32, info: UserMut<SigInfo>, options: WaitOptions, usage: UserMut<Rusage>)  "there are no children to wait for yet: ECHILD"
+    Full             wait4              [x86_64 61, x86 114]   (pid: i32, status: UserMut<i32>, options: WaitOptions, usage: UserMut<Rusage>)
+    Full             waitid             [x86_64 247, x86 284]  (kind: WaitKind, id: i32, info: UserMut<SigInfo>, options: WaitOptions, usage: UserMut<Rusage>)
     Full             getpid             [x86_64 39, x86 20]    ()
     Full             getppid            [x86_64 110, x86 64]   ()
     Full             gettid             [x86_64 186, x86 224]  ()
@@ -65,9 +65,9 @@ process "Processes and threads" {
     Refused(ENOSYS)  set_thread_area    [x86_64 205, x86 243]  (descriptor: UserMut<UserDesc>)  "as x86-64 Linux answers: arch_prctl sets FS"
     Refused(ENOSYS)  get_thread_area    [x86_64 211, x86 244]  (descriptor: UserMut<UserDesc>)  "as x86-64 Linux answers: arch_prctl reads FS"
     Refused(ENOSYS)  modify_ldt         [x86_64 154, x86 123]  (function: i32, pointer: UserMut<u8>, size: usize)  "segments of the guest's own would let it choose what the kernel's segments mean"
-    Missing          pidfd_open         [x86_64 434, x86 434]  (pid: i32, flags: u32)
-    Missing          pidfd_send_signal  [x86_64 424, x86 424]  (pidfd: RawFd, signal: Signal, info: UserRef<SigInfo>, flags: u32)
-    Missing          pidfd_getfd        [x86_64 438, x86 438]  (pidfd: RawFd, target: RawFd, flags: u32)
+    Full             pidfd_open         [x86_64 434, x86 434]  (pid: i32, flags: u32)
+    Full             pidfd_send_signal  [x86_64 424, x86 424]  (pidfd: RawFd, signal: Signal, info: UserRef<SigInfo>, flags: u32)
+    Full             pidfd_getfd        [x86_64 438, x86 438]  (pidfd: RawFd, target: RawFd, flags: u32)
     Missing          process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
     Missing          process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
     Missing          process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)

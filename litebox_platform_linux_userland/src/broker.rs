@@ -109,11 +109,6 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
     if reply.error == 0 { Ok(()) } else { Err(crate::call::error_of(reply.error)) }
 }
 
-/// Has the broker kick a process of the sandbox.
-pub(crate) fn kick(process: u32) {
-    let _ = simple(Op::Kick, u64::from(process), &[], None);
-}
-
 impl Broker for LinuxHost {
     fn broker_call(&self, request: &[u8], reply: &mut [u8]) -> Result<(usize, Option<HostFd>)> {
         let socket = sandbox().settings.broker;

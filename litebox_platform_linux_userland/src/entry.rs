@@ -127,7 +127,7 @@ pub(crate) extern "C" fn on_signal(signal: i32, info: *const (), context: *mut U
     let (info, context) = unsafe { (&*info.cast::<SigInfo>(), &mut *context) };
     let rip = context.regs.rip as usize;
     let block = stack::current();
-    let guest = block.as_ref().is_some_and(|b| host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST);
+    let guest = block.as_ref().is_some_and(|b| !b.leaving && host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST);
     match block {
         Some(block) if guest && !in_kernel_image(rip) => from_guest(signal, info, context, block),
         block => {
@@ -237,6 +237,13 @@ fn from_kernel(signal: i32, info: &SigInfo, context: &mut UserContext, block: Op
 
 fn kicked_in_kernel(context: &mut UserContext, block: Option<&mut ThreadBlock>) {
     let Some(block) = block else { return };
+    if block.leaving {
+        // Its objects may be gone. A kick of the whole process is meant for the threads that stay.
+        if let Some(home) = block.home() {
+            crate::process::forward_kick(home);
+        }
+        return;
+    }
     waiter_of(block).interrupt();
     let rip = context.regs.rip as usize;
     if (place::call_window_start()..place::call_window_end()).contains(&rip) {

@@ -43,8 +43,8 @@ const CLONE_REFUSED: u32 =
     0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
 /// TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, FIONREAD. Never TIOCSTI.
 const TERMINAL_REQUESTS: &[u32] = &[0x5401, 0x5402, 0x5403, 0x5404, 0x5413, 0x541b];
-/// PR_SET_SYSCALL_USER_DISPATCH.
-const PRCTL_OPTIONS: &[u32] = &[59];
+/// PR_SET_SYSCALL_USER_DISPATCH, PR_SET_PDEATHSIG.
+const PRCTL_OPTIONS: &[u32] = &[59, 1];
 
 /// Everything the host serves for the sandbox.
 pub const ALLOWED: &[Allowed] = &[
@@ -295,6 +295,6 @@ mod tests {
         const TIOCSTI: u32 = 0x5412;
         assert_eq!((ioctl(0x5401), ioctl(0x541b), ioctl(TIOCSTI), ioctl(0)), (RET_ALLOW, RET_ALLOW, REFUSED, REFUSED));
         let prctl = |option| verdict(&p, X86_64, 157, [option, 0, 0, 0, 0, 0]);
-        assert_eq!((prctl(59), prctl(4), prctl(22)), (RET_ALLOW, REFUSED, REFUSED));
+        assert_eq!((prctl(59), prctl(1), prctl(4), prctl(22)), (RET_ALLOW, RET_ALLOW, REFUSED, REFUSED));
     }
 }

@@ -7,7 +7,8 @@
 //! - `sandbox`: the shared memory of all processes and how it is set up; [`heap`]: the allocator on it
 //! - [`filter`]: what the host kernel lets through; [`interception`]: how guest calls are caught
 //! - `entry`: from a host signal to the North and back; `thread`, `stack`: guest threads and their kernel stacks
-//! - `supervisor`: the process that watches host descriptors and the guest; `broker`: the way to the trusted process
+//! - `process`: the host processes of the sandbox; `supervisor`: the one that watches host descriptors and the others' end
+//! - `broker`: the way to the trusted process
 #![no_std]
 
 extern crate alloc;
@@ -21,6 +22,7 @@ pub mod filter;
 pub mod heap;
 pub mod interception;
 mod memory_functions;
+mod process;
 mod sandbox;
 mod space;
 mod stack;

@@ -10,7 +10,8 @@ use litebox::sync::Mutex;
 use crate::call::{check, host_call, nr};
 use crate::heap::Heap;
 use crate::interception::Interception;
-use crate::stack::{self, SlotList};
+use crate::process::ProcessTable;
+use crate::stack;
 
 /// Where guests may map, low end: vm.mmap_min_addr's usual value.
 const USER_START: usize = 0x1_0000;
@@ -84,7 +85,7 @@ pub(crate) struct Sandbox {
     pub(crate) heap: Heap,
     pub(crate) arena_fd: HostFd,
     pub(crate) epoll: HostFd,
-    pub(crate) slots: SlotList,
+    pub(crate) processes: ProcessTable,
     pub(crate) broker: Mutex<()>,
     pub(crate) counters: Counters,
     pub(crate) alarms: Mutex<BTreeMap<u32, crate::thread::Alarms>>,
@@ -194,7 +195,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             heap: Heap::new(),
             arena_fd,
             epoll: HostFd(epoll as i32),
-            slots: SlotList::default(),
+            processes: ProcessTable::default(),
             broker: Mutex::new(()),
             counters: Counters::default(),
             alarms: Mutex::new(BTreeMap::new()),

@@ -1,22 +1,23 @@
 //! Kernel stacks of guest threads.
 //!
 //! One region of addresses, reserved at start and the same in every process, is cut into aligned slots: guard page, stack, and at the top
-//! the [`ThreadBlock`]. Kernel code finds its block by masking the stack pointer. The memory is private: a fork copies it.
+//! the [`ThreadBlock`]. Kernel code finds its block by masking the stack pointer. The memory is private: a fork copies it, and every
+//! process has its own list of slots, so that the same slot is another stack in another process.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use litebox::event::Waiter;
 use litebox::platform::HostThread;
-use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
 use crate::call::{host_call, nr};
+use crate::process::HostProcess;
 use crate::sandbox::sandbox;
 
 /// Size of a slot; slots are aligned to it.
 pub(crate) const SLOT: usize = 128 << 10;
-/// Most guest threads of a sandbox.
+/// Most threads of a process.
 pub(crate) const MAX_SLOTS: usize = 1 << 15;
 const GUARD: usize = 4096;
 
@@ -35,6 +36,11 @@ pub(crate) struct ThreadBlock {
     pub(crate) guest_gs: u64,
     /// Which process of the sandbox it belongs to.
     pub(crate) process: u32,
+    home: *const HostProcess,
+    /// It is the first thread of a process that was just cloned.
+    pub(crate) founds: bool,
+    /// Past all use of the kernel's memory: only the end of the host thread is left.
+    pub(crate) leaving: bool,
     /// Which slot this is.
     pub(crate) slot: u32,
     /// Nonzero until the host has taken the thread away.
@@ -45,14 +51,30 @@ pub(crate) struct ThreadBlock {
     pub(crate) fault_retried: bool,
 }
 
-/// The slots nobody uses.
+impl ThreadBlock {
+    /// Its process.
+    pub(crate) fn home(&self) -> Option<&'static HostProcess> {
+        // SAFETY: null, or an entry of the table of processes, which lives until the supervisor has seen the process end.
+        unsafe { self.home.as_ref() }
+    }
+    /// Says which process it belongs to.
+    pub(crate) fn set_home(&mut self, home: &HostProcess) {
+        self.home = home;
+        self.process = home.number;
+    }
+}
+
+/// The slots of one process that nobody uses.
 #[derive(Default)]
 pub(crate) struct Slots {
+    /// Committed and free.
     free: Vec<u32>,
-    /// Left by threads of the given process that may still be standing on them.
-    leaving: Vec<(u32, u32)>,
-    /// Slots from here on were never used.
+    /// Left by threads that may still be standing on them.
+    leaving: Vec<u32>,
+    /// Slots from here on were never used by this process. It may have copies of its parent's in them.
     fresh: u32,
+    /// The one that the first thread of a cloned process starts on.
+    pub(crate) inherited: Option<u32>,
 }
 
 /// Where the slots are.
@@ -96,9 +118,9 @@ pub(crate) fn span(slot: u32) -> (usize, usize) {
     (low, block_at(slot) as usize - low)
 }
 
-/// Takes a slot for a thread of `process` and clears its block.
-pub(crate) fn allocate(process: u32) -> Result<(u32, &'static mut ThreadBlock)> {
-    let (slot, fresh) = take(process)?;
+/// Takes a slot for a thread of `home`, the calling process, and clears its block.
+pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBlock)> {
+    let (slot, fresh) = take(home)?;
     if fresh {
         let (low, _) = span(slot);
         let len = slot_base(slot) + SLOT - low;
@@ -114,7 +136,10 @@ pub(crate) fn allocate(process: u32) -> Result<(u32, &'static mut ThreadBlock)> 
             host: core::ptr::null(),
             waiter: core::ptr::null(),
             guest_gs: 0,
-            process,
+            process: home.number,
+            home,
+            founds: false,
+            leaving: false,
             slot,
             alive: AtomicU32::new(1),
             tid: AtomicI32::new(0),
@@ -124,15 +149,18 @@ pub(crate) fn allocate(process: u32) -> Result<(u32, &'static mut ThreadBlock)> 
     }
 }
 
-fn take(process: u32) -> Result<(u32, bool)> {
-    let mut slots = sandbox().slots.lock();
-    // SAFETY: a leaving slot of the calling process is committed in it; its block's word is only changed by the host.
+fn take(home: &HostProcess) -> Result<(u32, bool)> {
+    let mut slots = home.slots.lock();
+    // SAFETY: a leaving slot is committed; its block's word is only changed by the host.
     let gone = |slot: u32| unsafe { (*block_at(slot)).alive.load(Ordering::Acquire) == 0 };
-    if let Some(i) = slots.leaving.iter().position(|&(p, s)| p == process && gone(s)) {
-        return Ok((slots.leaving.swap_remove(i).1, false));
+    if let Some(i) = slots.leaving.iter().position(|&s| gone(s)) {
+        return Ok((slots.leaving.swap_remove(i), false));
     }
     if let Some(slot) = slots.free.pop() {
         return Ok((slot, false));
+    }
+    if slots.inherited == Some(slots.fresh) {
+        slots.fresh += 1;
     }
     let slot = slots.fresh;
     if slot as usize >= MAX_SLOTS {
@@ -142,15 +170,14 @@ fn take(process: u32) -> Result<(u32, bool)> {
     Ok((slot, true))
 }
 
-/// Gives back a slot that no thread ever used.
-pub(crate) fn give_back(slot: u32) {
-    sandbox().slots.lock().free.push(slot);
+/// Gives back a slot that no thread of the calling process ever used.
+pub(crate) fn give_back(home: &HostProcess, slot: u32) {
+    home.slots.lock().free.push(slot);
 }
 
 /// The calling thread is about to leave its slot; it can be taken again once `alive` is zero.
 pub(crate) fn leave(block: &ThreadBlock) {
-    sandbox().slots.lock().leaving.push((block.process, block.slot));
+    if let Some(home) = block.home() {
+        home.slots.lock().leaving.push(block.slot);
+    }
 }
-
-/// The list of slots.
-pub(crate) type SlotList = Mutex<Slots>;

@@ -3,9 +3,9 @@
 
 use core::sync::atomic::Ordering;
 
+use litebox::platform::System;
 use litebox::platform::broker_protocol::{Event, EventKind, Op};
 use litebox::platform::north::north;
-use litebox::platform::{HostFd, HostFiles, System};
 use litebox::{Error, Result};
 use zerocopy::IntoBytes;
 
@@ -13,17 +13,17 @@ use crate::LinuxHost;
 use crate::broker;
 use crate::call::{self, host_call, nr};
 use crate::files::{EPOLL_CTL_ADD, EpollEvent};
+use crate::process;
 use crate::sandbox::sandbox;
 
 /// Tokens of the supervisor's own descriptors; watches of the North count up from zero.
-const TOKEN_FIRST_PROCESS: u64 = u64::MAX;
-const TOKEN_EVENTS: u64 = u64::MAX - 1;
+const TOKEN_EVENTS: u64 = u64::MAX;
+/// With the number of a guest process.
+pub(crate) const TOKEN_PROCESS: u64 = 1 << 62;
 const EPOLLIN: u32 = 1;
 /// Exit status when the sandbox itself broke.
 const OUR_FAILURE: i32 = 70;
 const MSG_DONTWAIT: usize = 0x40;
-/// Slot of the first guest process in the broker's numbering.
-const FIRST_PROCESS: u64 = 1;
 
 /// What runs in the first guest process; it must end in `Threads::enter_first` or an exit.
 pub trait FirstProcess {
@@ -36,7 +36,8 @@ pub(crate) fn own_tid() -> i32 {
     sandbox().first_tid.load(Ordering::Acquire)
 }
 
-fn watch(fd: i32, token: u64) -> Result<()> {
+/// Has the supervisor hear of events on `fd`.
+pub(crate) fn watch(fd: i32, token: u64) -> Result<()> {
     let mut event = EpollEvent { events: EPOLLIN, token };
     // SAFETY: the host reads one event.
     unsafe { host_call!(nr::EPOLL_CTL, sandbox().epoll.0, EPOLL_CTL_ADD, fd, &raw mut event) }.map(drop)
@@ -54,31 +55,25 @@ pub fn supervise(first: &impl FirstProcess) -> ! {
 fn serve(first: &impl FirstProcess) -> Result<i32> {
     // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
     const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
-    let mut pidfd = -1i32;
+    let process = process::register()?;
     let tid = sandbox().first_tid.as_ptr() as usize;
     // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the id.
-    let child = unsafe { call::clone(FLAGS, 0, (&raw mut pidfd) as usize, tid) }?;
+    let child = unsafe { call::clone(FLAGS, 0, process.pidfd.as_ptr() as usize, tid) }?;
     if child == 0 {
         first.run()
     }
-    if let Err(e) = broker::simple(Op::Register, FIRST_PROCESS, &[], Some(HostFd(pidfd))) {
-        // A short program may have ended before the broker looked at it.
-        let ended = LinuxHost.host_poll(HostFd(pidfd), EPOLLIN as u16)? != 0;
-        if !ended {
-            return Err(e);
-        }
-    }
-    watch(pidfd, TOKEN_FIRST_PROCESS)?;
+    watch(process.pidfd.load(Ordering::Acquire), TOKEN_PROCESS | u64::from(process.number))?;
+    drop(process);
     watch(sandbox().settings.events, TOKEN_EVENTS)?;
     loop {
-        if wait_once()? {
-            return finish();
+        if let Some(code) = wait_once()? {
+            return Ok(code);
         }
     }
 }
 
-/// One round of events; `true` when the first process has ended.
-fn wait_once() -> Result<bool> {
+/// One round of events; the exit code when the sandbox has ended.
+fn wait_once() -> Result<Option<i32>> {
     const BATCH: usize = 16;
     let mut events = [EpollEvent::default(); BATCH];
     // SAFETY: the host writes at most BATCH events.
@@ -86,15 +81,19 @@ fn wait_once() -> Result<bool> {
         Err(Error::Interrupted) => 0,
         other => other?,
     };
-    let mut ended = false;
     for event in events.iter().take(count).copied() {
-        match event.token {
-            TOKEN_FIRST_PROCESS => ended = true,
+        let (token, ready) = (event.token, event.events);
+        match token {
             TOKEN_EVENTS => hear_broker()?,
-            token => north().host_ready(token, (event.events & 0xffff) as u16),
+            _ if token & TOKEN_PROCESS != 0 => {
+                if let Some(code) = process_ended((token & !TOKEN_PROCESS) as u32)? {
+                    return Ok(Some(code));
+                }
+            }
+            _ => north().host_ready(token, (ready & 0xffff) as u16),
         }
     }
-    Ok(ended)
+    Ok(None)
 }
 
 fn hear_broker() -> Result<()> {
@@ -112,19 +111,22 @@ fn hear_broker() -> Result<()> {
     }
 }
 
-/// The first guest process ended: tells the broker how.
-fn finish() -> Result<i32> {
+/// A guest process ended. When the sandbox ends with it, tells the broker how.
+fn process_ended(number: u32) -> Result<Option<i32>> {
     let sandbox = sandbox();
     if sandbox.fatal.load(Ordering::Acquire) {
         broker::simple(Op::Fatal, 0, b"", None)?;
-        return Ok(OUR_FAILURE);
+        return Ok(Some(OUR_FAILURE));
     }
-    if !sandbox.exit_announced.load(Ordering::Acquire) {
-        LinuxHost.report("the guest's process ended without the kernel's doing");
-        broker::simple(Op::Fatal, 0, b"", None)?;
-        return Ok(OUR_FAILURE);
+    if sandbox.exit_announced.load(Ordering::Acquire) {
+        let status = sandbox.exit_status.load(Ordering::Acquire);
+        broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
+        return Ok(Some(0));
     }
-    let status = sandbox.exit_status.load(Ordering::Acquire);
-    broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
-    Ok(0)
+    if process::ended(number) {
+        return Ok(None);
+    }
+    LinuxHost.report("a process of the guest ended without the kernel's doing");
+    broker::simple(Op::Fatal, 0, b"", None)?;
+    Ok(Some(OUR_FAILURE))
 }

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-use litebox::platform::north::Registers;
+use litebox::platform::north::{Registers, north};
 use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads, Usage};
 use litebox::{Error, Result};
 
@@ -130,6 +130,10 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
     if block.alive.load(Ordering::Acquire) > 1 {
         block.tid.store(block.alive.load(Ordering::Acquire) as i32, Ordering::Relaxed);
     }
+    if block.founds && crate::process::tie_to_supervisor().is_err() {
+        // Nobody is left to report to.
+        crate::process::exit(None);
+    }
     if set_alternate_stack(block.slot).is_err() || crate::interception::arm().is_err() {
         fatal("the host refused a guest thread its signal stack or interception");
     }
@@ -181,6 +185,16 @@ fn create_kick_timer(tid: i32) -> i32 {
     create_timer(CLOCK_MONOTONIC, NOTIFY_THREAD, tid).map_or(-1, |id| id + 1)
 }
 
+/// A timer that interrupts any thread of the calling process.
+pub(crate) fn create_process_timer() -> Result<i32> {
+    create_timer(CLOCK_MONOTONIC, NOTIFY_SIGNAL, 0)
+}
+
+/// Has a timer interrupt now.
+pub(crate) fn fire(id: i32) {
+    let _ = set_timer(id, false, Duration::from_nanos(1), Duration::ZERO);
+}
+
 /// How often an alarm that nobody took repeats itself.
 const ALARM_REPEAT: Duration = Duration::from_millis(10);
 
@@ -191,39 +205,64 @@ fn set_timer(id: i32, absolute: bool, at: Duration, again: Duration) -> Result<(
     unsafe { host_call!(nr::TIMER_SETTIME, id, usize::from(absolute), setting.as_ptr(), 0) }.map(drop)
 }
 
-/// The first guest process is a fresh clone of the supervisor, still on a copy of its stack.
-fn enter_first(spec: &ThreadSpec<'_>) -> ! {
-    const FIRST_PROCESS: u32 = 1;
-    let Ok((slot, block)) = stack::allocate(FIRST_PROCESS) else { fatal("no memory for the first kernel stack") };
+/// Makes the stack of a new thread; returns the stack pointer to start with.
+pub(crate) fn prepare(slot: u32, block: &mut ThreadBlock, spec: &ThreadSpec<'_>) -> usize {
     fill_block(block, spec);
-    block.tid.store(crate::supervisor::own_tid(), Ordering::Relaxed);
     let frame = Frame::build(slot, spec.regs, spec.fp);
     // SAFETY: the frame just built.
     unsafe { (*(frame.context as *mut UserContext)).link = spec.fs_base };
-    let sp = frame.launch_pad();
+    frame.launch_pad()
+}
+
+/// The first guest process is a fresh clone of the supervisor, still on a copy of its stack.
+fn enter_first(spec: &ThreadSpec<'_>) -> ! {
+    let Some(process) = crate::process::find(crate::process::FIRST) else { fatal("the first process is not known") };
+    let Ok((slot, block)) = stack::allocate(&process) else { fatal("no memory for the first kernel stack") };
+    block.founds = true;
+    block.tid.store(crate::supervisor::own_tid(), Ordering::Relaxed);
+    let sp = prepare(slot, block, spec);
+    drop(process);
     // SAFETY: `sp` holds the function and its argument; the old stack is not used again.
     unsafe {
         core::arch::asm!("mov rsp, {sp}", "xor ebp, ebp", "pop rax", "pop rdi", "call rax", "ud2", sp = in(reg) sp, options(noreturn))
     }
 }
 
+/// The calling thread gives up its timer and the North's object. Kicks that still hit it go to other threads.
+fn retire(block: &mut ThreadBlock) {
+    // SAFETY: set by `fill_block`; the thread object lives until it is given back below.
+    let host = unsafe { &*block.host };
+    let handle = host.kick_handle.swap(0, Ordering::AcqRel);
+    if handle > 0 {
+        // SAFETY: no pointers.
+        let _ = unsafe { host_call!(nr::TIMER_DELETE, handle - 1) };
+    }
+    host.alive.store(0, Ordering::Release);
+    litebox::platform::Futex::futex_wake(&LinuxHost, &host.alive, u32::MAX >> 1);
+    block.leaving = true;
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    north().release(block.north);
+}
+
 impl Threads for LinuxHost {
     fn spawn_thread(&self, spec: &ThreadSpec<'_>) -> Result<()> {
         // VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, PARENT_SETTID, CHILD_CLEARTID, CHILD_SETTID
         const FLAGS: usize = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000 | 0x10_0000 | 0x20_0000 | 0x100_0000;
-        let process = stack::current().map_or(0, |b| b.process);
-        let (slot, block) = stack::allocate(process)?;
-        fill_block(block, spec);
-        let frame = Frame::build(slot, spec.regs, spec.fp);
-        // SAFETY: the frame just built.
-        unsafe { (*(frame.context as *mut UserContext)).link = spec.fs_base };
-        let sp = frame.launch_pad();
+        let Some(home) = stack::current().and_then(|b| b.home()) else { return Err(Error::WouldBlock) };
+        let (slot, block) = stack::allocate(home)?;
+        let sp = prepare(slot, block, spec);
         let (parent_tid, child_tid) = (block.tid.as_ptr() as usize, block.alive.as_ptr() as usize);
+        home.live.fetch_add(1, Ordering::AcqRel);
         // SAFETY: the stack is the new thread's own and holds its first function.
         unsafe { call::clone(FLAGS, sp, parent_tid, child_tid) }.map(drop).map_err(|_| {
-            stack::give_back(slot);
+            home.live.fetch_sub(1, Ordering::AcqRel);
+            stack::give_back(home, slot);
             Error::WouldBlock
         })
+    }
+
+    fn spawn_process(&self, spec: &ThreadSpec<'_>) -> Result<()> {
+        crate::process::spawn(spec)
     }
 
     fn enter_first(&self, spec: &ThreadSpec<'_>) -> ! {
@@ -232,16 +271,14 @@ impl Threads for LinuxHost {
 
     fn exit_thread(&self) -> ! {
         if let Some(block) = stack::current() {
-            // SAFETY: set by `fill_block`; the thread object lives until its last reference goes, after this.
-            let host = unsafe { &*block.host };
-            let handle = host.kick_handle.swap(0, Ordering::AcqRel);
-            if handle > 0 {
-                // SAFETY: no pointers.
-                let _ = unsafe { host_call!(nr::TIMER_DELETE, handle - 1) };
-            }
-            host.alive.store(0, Ordering::Release);
-            litebox::platform::Futex::futex_wake(&LinuxHost, &host.alive, u32::MAX >> 1);
+            let home = block.home();
+            retire(block);
             stack::leave(block);
+            if let Some(home) = home {
+                // From here on the process may end under this thread.
+                home.live.fetch_sub(1, Ordering::AcqRel);
+                litebox::platform::Futex::futex_wake(&LinuxHost, &home.live, 1);
+            }
         }
         loop {
             // SAFETY: ends the thread.
@@ -249,21 +286,26 @@ impl Threads for LinuxHost {
         }
     }
 
-    fn exit_process(&self, wait_status: i32) -> ! {
+    fn exit_process(&self) -> ! {
+        let home = stack::current().and_then(|block| {
+            retire(block);
+            block.home()
+        });
+        crate::process::exit(home)
+    }
+
+    fn end_sandbox(&self, wait_status: i32) -> ! {
         let sandbox = sandbox();
         sandbox.exit_status.store(wait_status, Ordering::Release);
         sandbox.exit_announced.store(true, Ordering::Release);
-        loop {
-            // SAFETY: ends the process.
-            let _ = unsafe { host_call!(nr::EXIT_GROUP, 0) };
-        }
+        crate::process::exit(None)
     }
 
     fn kick(&self, thread: &HostThread) {
         let own = stack::current().map_or(0, |b| b.process);
         let process = thread.process.load(Ordering::Relaxed);
         if process != own {
-            crate::broker::kick(process);
+            crate::process::kick(process);
             return;
         }
         let handle = thread.kick_handle.load(Ordering::Acquire);

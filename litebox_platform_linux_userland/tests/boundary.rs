@@ -266,19 +266,19 @@ impl North for TinyNorth {
                 };
                 host().spawn_thread(&spec).map_or(11u64.wrapping_neg(), |()| 0)
             }
-            60 => host().exit_process((a as i32 & 0xff) << 8),
+            60 => host().end_sandbox((a as i32 & 0xff) << 8),
             _ => 38u64.wrapping_neg(),
         };
     }
     fn fault(&self, _frame: &mut GuestFrame<'_>, fault: Fault) {
-        host().exit_process(if fault.addr == 8 { 11 } else { 4 })
+        host().end_sandbox(if fault.addr == 8 { 11 } else { 4 })
     }
     fn kicked(&self, _frame: &mut GuestFrame<'_>) {
         // SAFETY: the thread object that was given to the host.
         let thread = unsafe { &*host().current_north().cast::<Thread>() };
         thread.waiter.clear_interrupt();
         if ALARMED.load(Ordering::Relaxed) == 1 {
-            host().exit_process(14);
+            host().end_sandbox(14);
         }
     }
     fn resolve_fault(&self, _addr: usize, _write: bool) -> bool {

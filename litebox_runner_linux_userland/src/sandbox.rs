@@ -91,7 +91,7 @@ struct Refused(String);
 impl FirstProcess for Refused {
     fn run(&self) -> ! {
         host().report(&self.0);
-        host().exit_process(i32::from(STATUS_OURS) << 8)
+        host().end_sandbox(i32::from(STATUS_OURS) << 8)
     }
 }
 
@@ -114,6 +114,6 @@ impl FirstProcess for First {
             other => (text_of(other), STATUS_NOT_EXECUTABLE),
         };
         host().report(&format!("cannot run {name}: {why}"));
-        host().exit_process(status << 8)
+        host().end_sandbox(status << 8)
     }
 }

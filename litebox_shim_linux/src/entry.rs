@@ -7,7 +7,8 @@ use core::sync::atomic::Ordering;
 use litebox::platform::host;
 use litebox::platform::north::{Fault, GuestFrame, North};
 
-use crate::task::{Task, Thread};
+use crate::task::{Newborn, Task, Thread};
+use crate::user::write_bytes;
 
 /// Linux as the North of the sandbox.
 pub struct LinuxNorth;
@@ -44,6 +45,12 @@ impl North for LinuxNorth {
         });
     }
 
+    fn release(&self, north: *const ()) {
+        // SAFETY: the leaked reference of a thread that never uses it again.
+        let thread = unsafe { Arc::from_raw(north.cast::<Thread>()) };
+        thread.process.pass_kick_on(&thread);
+    }
+
     fn resolve_fault(&self, addr: usize, write: bool) -> bool {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `with_task`; null outside guest threads.
@@ -61,6 +68,24 @@ impl North for LinuxNorth {
 }
 
 impl Task<'_, '_> {
+    /// What a new process does before its first instruction.
+    fn begin_life(&mut self) {
+        let newborn = self.thread.newborn.lock().take();
+        match newborn {
+            None => {}
+            Some(Newborn::Child { copied, set_tid }) => {
+                if copied {
+                    self.process().mm.space().after_fork();
+                }
+                if set_tid != 0 {
+                    // As on Linux, a bad address is not an error.
+                    let _ = write_bytes(set_tid, &self.thread.tid().to_le_bytes());
+                }
+            }
+            Some(Newborn::Program(prepared)) => self.begin_program(*prepared),
+        }
+    }
+
     /// The last thing before guest code continues: exits, stops and signals take effect here.
     fn return_to_guest(&mut self) {
         while self.waiter().interrupted() {
@@ -68,6 +93,7 @@ impl Task<'_, '_> {
             if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }
+            self.begin_life();
             self.run_pending_work();
             self.process().pass_kick_on(self.thread);
         }

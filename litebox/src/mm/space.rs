@@ -236,20 +236,24 @@ impl Space {
         drop(dead);
     }
 
-    /// A copy for a forked child, whose host mappings are copies too.
-    #[must_use]
-    pub fn fork(&self) -> Self {
+    /// Makes `child`, which nobody uses yet, a copy of this map and has `start` copy the host's mappings: nobody changes either meanwhile.
+    pub fn fork<R>(&self, child: &Self, start: impl FnOnce() -> R) -> R {
         let inner = self.lock();
-        let mut areas = AreaTree::default();
-        for area in inner.areas.iter() {
-            let mut area = area.clone();
-            area.flags.remove(AreaFlags::LOCKED | AreaFlags::LOCKONFAULT);
-            areas.insert(area);
+        let mut areas = inner.areas.clone();
+        if areas.locked > 0 {
+            areas.update(0, usize::MAX, |a| a.flags.remove(AreaFlags::LOCKED | AreaFlags::LOCKONFAULT));
         }
         let peak = areas.total;
         let (layout, search, brk) = (inner.layout, inner.search, inner.brk);
         let future = AreaFlags::empty();
-        Self { inner: Mutex::new(Inner { areas, layout, search, recent: Recent::default(), brk, future, peak }) }
+        *child.lock() = Inner { areas, layout, search, recent: Recent::default(), brk, future, peak };
+        start()
+    }
+
+    /// Forgets all areas of a process that ends: the host takes the mappings away with it.
+    pub fn forget_all(&self) {
+        let dead = self.lock().areas.clear();
+        drop(dead);
     }
 
     /// In the forked child: areas that children do not get go, those that they get empty are emptied.

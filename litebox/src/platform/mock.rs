@@ -327,9 +327,16 @@ impl Threads for MockHost {
     fn exit_thread(&self) -> ! {
         panic!("exit_thread")
     }
+    fn spawn_process(&self, _: &ThreadSpec<'_>) -> Result<()> {
+        Err(Error::WouldBlock)
+    }
     #[expect(clippy::panic, reason = "a test host fails the test")]
-    fn exit_process(&self, wait_status: i32) -> ! {
-        panic!("exit_process({wait_status})")
+    fn exit_process(&self) -> ! {
+        panic!("exit_process")
+    }
+    #[expect(clippy::panic, reason = "a test host fails the test")]
+    fn end_sandbox(&self, wait_status: i32) -> ! {
+        panic!("end_sandbox({wait_status})")
     }
     fn kick(&self, _: &HostThread) {}
     fn current_north(&self) -> *const () {

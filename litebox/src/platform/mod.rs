@@ -366,6 +366,24 @@ pub struct Usage {
     pub involuntary_switches: u64,
 }
 
+impl Usage {
+    /// What both have used together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            user: self.user + other.user,
+            system: self.system + other.system,
+            max_resident: self.max_resident.max(other.max_resident),
+            minor_faults: self.minor_faults + other.minor_faults,
+            major_faults: self.major_faults + other.major_faults,
+            blocks_in: self.blocks_in + other.blocks_in,
+            blocks_out: self.blocks_out + other.blocks_out,
+            voluntary_switches: self.voluntary_switches + other.voluntary_switches,
+            involuntary_switches: self.involuntary_switches + other.involuntary_switches,
+        }
+    }
+}
+
 /// What a new guest thread needs.
 pub struct ThreadSpec<'a> {
     /// The North's thread object (a leaked reference); [`Threads::current_north`] gives it back on that thread.
@@ -388,13 +406,17 @@ pub struct ThreadSpec<'a> {
 pub trait Threads {
     /// Starts a thread of the calling process in guest code.
     fn spawn_thread(&self, spec: &ThreadSpec<'_>) -> Result<()>;
+    /// Starts a process: a copy of the calling one with one thread, which is that of `spec`. Guest memory and kernel stacks are copied, the
+    /// kernel's memory and all descriptors shared. To be called where nobody else changes the caller's address space.
+    fn spawn_process(&self, spec: &ThreadSpec<'_>) -> Result<()>;
     /// Turns the calling host process, which runs no guest code yet, into the first thread of `spec`: never returns.
     fn enter_first(&self, spec: &ThreadSpec<'_>) -> !;
     /// Ends the calling host thread. `alive` becomes zero and is woken when its stack is no longer in use.
     fn exit_thread(&self) -> !;
-    /// Ends the calling host process at once. All other threads of it must be gone or out of the kernel's locks.
-    /// `wait_status` is what wait(2) would report for the guest.
-    fn exit_process(&self, wait_status: i32) -> !;
+    /// Ends the calling host process once its other threads, which are all on their way out, are out of the kernel's locks.
+    fn exit_process(&self) -> !;
+    /// Ends the calling host process at once and the sandbox with it. `wait_status` is what wait(2) would report for the guest.
+    fn end_sandbox(&self, wait_status: i32) -> !;
     /// Makes a thread of the calling process that runs guest code (or a blocking host call) enter the kernel.
     /// [`Waiter::interrupt`](crate::event::Waiter::interrupt) first.
     fn kick(&self, thread: &HostThread);

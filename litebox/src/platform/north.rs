@@ -112,6 +112,9 @@ pub trait North: Sync {
     fn kicked(&self, frame: &mut GuestFrame<'_>);
     /// A page of guest memory could not be accessed, by the guest or by the kernel for it. `true`: it can be now, try again.
     fn resolve_fault(&self, addr: usize, write: bool) -> bool;
+    /// A thread is about to end for good: the host gives its object ([`ThreadSpec::north`](super::ThreadSpec)) back. Work of its process that a
+    /// kick told it of has to be passed on here.
+    fn release(&self, _north: *const ()) {}
     /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
     fn host_ready(&self, token: u64, events: u16);
     /// In the supervisor: the person outside sent a signal (Linux number) to the sandbox.

@@ -115,10 +115,14 @@ impl MemoryMap {
     pub fn limits(&self) -> Limits {
         *self.limits.read()
     }
-    /// A copy for a forked child, which calls [`Space::after_fork`] first of all.
+    /// Another address space with the same limits, empty.
     #[must_use]
-    pub fn fork(&self) -> Self {
-        Self { space: self.space.fork(), limits: RwLock::new(self.limits()), arena: self.arena.clone() }
+    pub fn sibling(&self) -> Self {
+        Self { space: Space::default(), limits: RwLock::new(self.limits()), arena: self.arena.clone() }
+    }
+    /// A number that no other address space has at the same time.
+    pub(crate) fn identity(&self) -> usize {
+        core::ptr::from_ref(self).addr()
     }
     /// All areas, ascending (/proc/self/maps).
     pub fn areas(&self) -> alloc::vec::Vec<Area> {

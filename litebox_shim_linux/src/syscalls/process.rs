@@ -3,6 +3,9 @@
 
 mod clone;
 pub(crate) mod exec;
+mod fork;
+mod groups;
+mod pidfd;
 mod prctl;
 mod wait;
 
@@ -65,61 +68,6 @@ impl Task<'_, '_> {
             _ => return Err(Error::Invalid),
         }
         Ok(0)
-    }
-
-    fn process_with(&self, pid: i32) -> Result<alloc::sync::Arc<crate::Process>> {
-        if pid == 0 { Ok(self.process().clone()) } else { self.kernel().process(pid).ok_or(Error::NoProcess) }
-    }
-
-    /// getpgrp(2)
-    pub(crate) fn getpgrp(&mut self) -> Result<usize> {
-        self.getpgid(0)
-    }
-
-    /// getpgid(2)
-    pub(crate) fn getpgid(&mut self, pid: i32) -> Result<usize> {
-        Ok(self.process_with(pid)?.group.load(Ordering::Relaxed) as usize)
-    }
-
-    /// getsid(2).
-    pub(crate) fn getsid(&mut self, pid: i32) -> Result<usize> {
-        Ok(self.process_with(pid)?.session.load(Ordering::Relaxed) as usize)
-    }
-
-    /// setpgid(2).
-    pub(crate) fn setpgid(&mut self, pid: i32, group: i32) -> Result<usize> {
-        if group < 0 {
-            return Err(Error::Invalid);
-        }
-        let target = self.process_with(pid)?;
-        let own = self.process().pid;
-        if target.pid != own && target.parent.load(Ordering::Relaxed) != own {
-            return Err(Error::NoProcess);
-        }
-        let session = target.session.load(Ordering::Relaxed);
-        if session == target.pid || session != self.process().session.load(Ordering::Relaxed) {
-            return Err(Error::NotPermitted);
-        }
-        let group = if group == 0 { target.pid } else { group };
-        let member = |p: &alloc::sync::Arc<crate::Process>| {
-            p.group.load(Ordering::Relaxed) == group && p.session.load(Ordering::Relaxed) == session
-        };
-        if group != target.pid && !self.kernel().processes().iter().any(member) {
-            return Err(Error::NotPermitted);
-        }
-        target.group.store(group, Ordering::Relaxed);
-        Ok(0)
-    }
-
-    /// setsid(2).
-    pub(crate) fn setsid(&mut self) -> Result<usize> {
-        let own = self.process().pid;
-        if self.kernel().processes().iter().any(|p| p.group.load(Ordering::Relaxed) == own) {
-            return Err(Error::NotPermitted);
-        }
-        self.process().session.store(own, Ordering::Relaxed);
-        self.process().group.store(own, Ordering::Relaxed);
-        Ok(own as usize)
     }
 
     /// rseq(2).

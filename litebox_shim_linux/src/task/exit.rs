@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 use litebox::platform::host;
 
 use super::Task;
+use super::family::FIRST_PID;
 
 impl Task<'_, '_> {
     /// Ends the calling thread; with the last one, the process ends with the status set before.
@@ -13,9 +14,12 @@ impl Task<'_, '_> {
         self.give_locks();
         self.release_robust_list();
         self.clear_child_tid();
+        self.end_vfork();
+        let tid = self.thread.tid();
         if self.process().remove_thread(self.thread) == 0 {
             self.finish_process();
         }
+        self.kernel().parent_thread_ended(self.process(), tid);
         self.process().rouse_for_pending();
         host().exit_thread()
     }
@@ -29,9 +33,31 @@ impl Task<'_, '_> {
     /// The last thread of the process is leaving.
     fn finish_process(&mut self) -> ! {
         let process = self.process();
-        let status = process.exit_status();
-        process.files.close_all();
-        self.kernel().remove_process(process.pid);
-        host().exit_process(status)
+        process.begin_exit(process.exit_status());
+        if process.pid == FIRST_PID {
+            self.kernel().process_ended(process);
+            host().end_sandbox(process.exit_status());
+        }
+        self.close_everything();
+        let last_user = process.mm.leave();
+        if last_user {
+            process.mm.space().forget_all();
+        }
+        *process.usage.lock() = host().usage(false);
+        self.kernel().parent_thread_ended(process, self.thread.tid());
+        self.kernel().process_ended(process);
+        if last_user { host().exit_process() } else { host().exit_thread() }
+    }
+
+    /// Closes all descriptors, unless another process uses them too.
+    fn close_everything(&self) {
+        let process = self.process();
+        process.fs.leave();
+        if process.files.leave() {
+            for file in process.files.remove_range(0, u32::MAX) {
+                // Nobody hears of late errors.
+                let _ = self.closed(file);
+            }
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! The one kernel object of a sandbox. Everything hangs off it; there are no mutable statics.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -10,6 +9,7 @@ use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
 
 use super::Process;
+use super::family::Family;
 
 /// What the runner decides before the first guest instruction.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +59,8 @@ pub struct Kernel {
     pub epoll_topology: Mutex<()>,
     /// Signals from outside that the first process has not been sent yet.
     pub(crate) outside_signals: AtomicU64,
-    processes: Mutex<BTreeMap<i32, Weak<Process>>>,
+    /// The processes.
+    pub(crate) family: Mutex<Family>,
     next_id: AtomicI32,
     ids_wrapped: AtomicBool,
 }
@@ -81,7 +82,7 @@ impl Kernel {
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),
-            processes: Mutex::new(BTreeMap::new()),
+            family: Mutex::default(),
             next_id: AtomicI32::new(1),
             ids_wrapped: AtomicBool::new(false),
         });
@@ -89,17 +90,22 @@ impl Kernel {
         kernel.vfs.terminals.set_jobs(jobs);
         kernel
     }
+    fn id_in_use(&self, id: i32) -> bool {
+        self.processes().iter().any(|p| {
+            p.pid == id
+                || p.group.load(Ordering::Relaxed) == id
+                || p.session.load(Ordering::Relaxed) == id
+                || p.thread(id).is_some()
+        })
+    }
+    /// Whether this very id is free for a new process; ids given out from now on are looked at before.
+    pub(crate) fn claim_id(&self, id: i32) -> bool {
+        self.ids_wrapped.store(true, Ordering::Relaxed);
+        !self.id_in_use(id)
+    }
     /// A fresh process or thread id. Ids count up and start again at 300 after 4 million (pid_max); from then on those in use are passed over.
     pub fn allocate_id(&self) -> i32 {
         const PID_MAX: i32 = 1 << 22;
-        let in_use = |id: i32| {
-            self.processes().iter().any(|p| {
-                p.pid == id
-                    || p.group.load(Ordering::Relaxed) == id
-                    || p.session.load(Ordering::Relaxed) == id
-                    || p.thread(id).is_some()
-            })
-        };
         loop {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             if id >= PID_MAX {
@@ -107,25 +113,26 @@ impl Kernel {
                 let _ = self
                     .next_id
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next > PID_MAX).then_some(300));
-            } else if !self.ids_wrapped.load(Ordering::Relaxed) || !in_use(id) {
+            } else if !self.ids_wrapped.load(Ordering::Relaxed) || !self.id_in_use(id) {
                 return id;
             }
         }
     }
-    /// Makes a process findable by its id.
+    /// Makes a process findable by its id, as a child of its parent.
     pub fn add_process(&self, process: &Arc<Process>) {
-        self.processes.lock().insert(process.pid, Arc::downgrade(process));
+        self.family.lock().add(process);
     }
-    /// Forgets a process that was reaped.
+    /// Forgets a process that never started.
     pub fn remove_process(&self, pid: i32) {
-        self.processes.lock().remove(&pid);
+        let process = self.family.lock().remove(pid);
+        drop(process);
     }
     /// The process with this id.
     pub fn process(&self, pid: i32) -> Option<Arc<Process>> {
-        self.processes.lock().get(&pid).and_then(Weak::upgrade)
+        self.family.lock().process(pid).cloned()
     }
     /// All processes, by ascending id.
     pub fn processes(&self) -> Vec<Arc<Process>> {
-        self.processes.lock().values().filter_map(Weak::upgrade).collect()
+        self.family.lock().processes().cloned().collect()
     }
 }

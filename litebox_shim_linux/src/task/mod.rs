@@ -1,14 +1,19 @@
 //! Who runs: the kernel object, processes, threads, and the context of one call.
 
 mod exit;
+pub(crate) mod family;
 mod jobs;
 mod kernel;
+mod part;
 mod process;
 mod thread;
 
 pub use kernel::{Kernel, KernelConfig};
+pub use part::{Part, Shared};
+pub(crate) use process::Relation;
 pub use process::{Credentials, Process, ProcessSpec};
 pub use thread::Thread;
+pub(crate) use thread::{Newborn, VforkWait};
 
 use alloc::sync::Arc;
 

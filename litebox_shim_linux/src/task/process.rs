@@ -4,10 +4,15 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
+use litebox::event::WaitQueue;
+use litebox::fs::{FdTable, FsContext};
 use litebox::platform::{Instant, host};
 use litebox::sync::{Mutex, RwLock};
 
-use super::{Kernel, Thread};
+use super::{Kernel, Part, Shared, Thread};
+use crate::syscalls::mm::MemoryMap;
+use crate::syscalls::signal::SignalInfo;
+use crate::syscalls::signal::set::SIGCHLD;
 
 /// User and group ids, as credentials(7).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,14 +41,36 @@ pub struct Process {
     pub group: AtomicI32,
     /// Session.
     pub session: AtomicI32,
+    /// Thread of the parent that made it.
+    pub(crate) parent_thread: AtomicI32,
+    /// What the parent is sent at its end; 0: nothing.
+    pub(crate) exit_signal: AtomicI32,
+    /// What it is sent at the end of its parent's thread (PR_SET_PDEATHSIG); 0: nothing.
+    pub(crate) death_signal: AtomicI32,
+    /// Orphaned descendants become its children (PR_SET_CHILD_SUBREAPER).
+    pub(crate) subreaper: AtomicBool,
+    /// It has executed a program since it was made.
+    pub(crate) executed: AtomicBool,
+    /// The signal that stopped it, until its parent has waited for that; 0: none.
+    pub(crate) stop_report: AtomicI32,
+    /// It goes on after a stop, and is to tell its parent.
+    pub(crate) resumed: AtomicBool,
+    /// It goes on after a stop, and its parent has not waited for that.
+    pub(crate) go_report: AtomicBool,
+    /// Those who wait for something of its children.
+    pub(crate) child_events: WaitQueue,
+    /// Those who wait for its end.
+    pub(crate) end_events: WaitQueue,
+    /// What it has used, once it has ended.
+    pub(crate) usage: Mutex<litebox::platform::Usage>,
     /// When it started.
     pub started: Instant,
     /// Address space.
-    pub mm: crate::syscalls::mm::MemoryMap,
+    pub mm: Part<MemoryMap>,
     /// Open descriptors.
-    pub files: Arc<litebox::fs::FdTable>,
+    pub files: Part<Arc<FdTable>>,
     /// Root, working directory, umask.
-    pub fs: Arc<litebox::fs::FsContext>,
+    pub fs: Part<Arc<FsContext>>,
     /// Who it is.
     pub credentials: RwLock<Arc<Credentials>>,
     /// Signal actions, signals pending for the whole process, timers.
@@ -64,6 +91,18 @@ pub struct Process {
     /// Id of the thread that executes a program and sees all others leave; 0: none does.
     executing: AtomicI32,
     exit_status: AtomicI32,
+    ended: AtomicBool,
+}
+
+/// What a new process shares with the one that makes it, and what it is to it.
+pub(crate) struct Relation {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
+    pub(crate) parent_thread: i32,
+    pub(crate) exit_signal: i32,
+    pub(crate) mm: Arc<Shared<MemoryMap>>,
+    pub(crate) files: Arc<Shared<Arc<FdTable>>>,
+    pub(crate) fs: Arc<Shared<Arc<FsContext>>>,
 }
 
 /// What a new process starts from.
@@ -72,9 +111,9 @@ pub struct ProcessSpec {
     pub pid: i32,
     pub parent: i32,
     pub kernel: Arc<Kernel>,
-    pub mm: crate::syscalls::mm::MemoryMap,
-    pub files: Arc<litebox::fs::FdTable>,
-    pub fs: Arc<litebox::fs::FsContext>,
+    pub mm: MemoryMap,
+    pub files: Arc<FdTable>,
+    pub fs: Arc<FsContext>,
     pub credentials: Credentials,
     pub image: crate::loader::ImageInfo,
 }
@@ -82,32 +121,96 @@ pub struct ProcessSpec {
 impl Process {
     /// A process without threads.
     pub fn new(spec: ProcessSpec) -> Arc<Self> {
-        let process = Arc::new(Self {
+        let relation = Relation {
             pid: spec.pid,
-            parent: AtomicI32::new(spec.parent),
-            group: AtomicI32::new(spec.pid),
-            session: AtomicI32::new(spec.pid),
+            parent: spec.parent,
+            parent_thread: spec.parent,
+            exit_signal: SIGCHLD,
+            mm: Shared::new(spec.mm),
+            files: Shared::new(spec.files),
+            fs: Shared::new(spec.fs),
+        };
+        let process = Arc::new(Self::with(relation, spec.kernel, Arc::new(spec.credentials), Arc::new(spec.image)));
+        process.mm.set_limits(process.limits.of_memory());
+        process.kernel.add_process(&process);
+        process
+    }
+    fn with(
+        relation: Relation,
+        kernel: Arc<Kernel>,
+        credentials: Arc<Credentials>,
+        image: Arc<crate::loader::ImageInfo>,
+    ) -> Self {
+        Self {
+            pid: relation.pid,
+            parent: AtomicI32::new(relation.parent),
+            parent_thread: AtomicI32::new(relation.parent_thread),
+            exit_signal: AtomicI32::new(relation.exit_signal),
+            death_signal: AtomicI32::new(0),
+            subreaper: AtomicBool::new(false),
+            executed: AtomicBool::new(false),
+            stop_report: AtomicI32::new(0),
+            resumed: AtomicBool::new(false),
+            go_report: AtomicBool::new(false),
+            child_events: WaitQueue::new(),
+            end_events: WaitQueue::new(),
+            usage: Mutex::default(),
+            group: AtomicI32::new(relation.pid),
+            session: AtomicI32::new(relation.pid),
             started: host().instant(),
-            mm: spec.mm,
-            files: spec.files,
-            fs: spec.fs,
-            credentials: RwLock::new(Arc::new(spec.credentials)),
+            mm: Part::new(relation.mm),
+            files: Part::new(relation.files),
+            fs: Part::new(relation.fs),
+            credentials: RwLock::new(credentials),
             signals: crate::syscalls::signal::ProcessSignals::default(),
             timers: crate::syscalls::time::Timers::default(),
             children_usage: Mutex::default(),
             limits: crate::syscalls::limits::Limits::default(),
-            image: RwLock::new(Arc::new(spec.image)),
+            image: RwLock::new(image),
             oom_score_adj: AtomicI32::new(0),
             threads: Mutex::new(Vec::new()),
             live_threads: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
             executing: AtomicI32::new(0),
             exit_status: AtomicI32::new(0),
-            kernel: spec.kernel,
-        });
-        process.mm.set_limits(process.limits.of_memory());
-        process.kernel.add_process(&process);
-        process
+            ended: AtomicBool::new(false),
+            kernel,
+        }
+    }
+    /// A process without threads that is like this one but for what `relation` says. Nobody can find it yet.
+    pub(crate) fn copy(&self, relation: Relation) -> Arc<Self> {
+        let mut child = Self::with(relation, self.kernel.clone(), self.creds(), self.image.read().clone());
+        child.limits = self.limits.copy();
+        for (to, from) in
+            [(&child.group, &self.group), (&child.session, &self.session), (&child.oom_score_adj, &self.oom_score_adj)]
+        {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        child.signals.copy_actions(&self.signals);
+        Arc::new(child)
+    }
+    /// Whether it ended and was not waited for yet.
+    #[inline]
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+    /// It ended; under the lock of the family.
+    pub(super) fn set_ended(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+    /// What its parent is told: `code` is one of [`cld`](super::family::cld).
+    pub(crate) fn child_info(&self, code: i32, status: i32) -> SignalInfo {
+        let usage = *self.usage.lock();
+        SignalInfo::child(SIGCHLD, code, self.pid, self.creds().uid, status, (usage.user, usage.system))
+    }
+    /// What its parent is told of its end.
+    pub(crate) fn end_info(&self) -> SignalInfo {
+        let status = self.exit_status();
+        let (code, status) = match status & 0x7f {
+            0 => (super::family::cld::EXITED, (status >> 8) & 0xff),
+            signal => (super::family::cld::KILLED, signal),
+        };
+        self.child_info(code, status)
     }
     /// The credentials now.
     pub fn creds(&self) -> Arc<Credentials> {
@@ -122,6 +225,14 @@ impl Process {
         threads.push(Arc::downgrade(thread));
         self.live_threads.fetch_add(1, Ordering::AcqRel);
         true
+    }
+    /// A thread goes on as another one, with the same id.
+    pub(crate) fn replace_thread(&self, old: &Thread, new: &Arc<Thread>) {
+        for thread in self.threads.lock().iter_mut() {
+            if core::ptr::eq(thread.as_ptr(), old) {
+                *thread = Arc::downgrade(new);
+            }
+        }
     }
     /// Takes a thread off. Returns how many are left.
     pub fn remove_thread(&self, thread: &Thread) -> u32 {

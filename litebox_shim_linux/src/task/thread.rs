@@ -1,5 +1,6 @@
 //! A thread of a guest process.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
@@ -8,6 +9,7 @@ use litebox::platform::{HostThread, host};
 use litebox::sync::Mutex;
 
 use super::Process;
+use crate::loader::Prepared;
 
 /// A thread.
 pub struct Thread {
@@ -34,8 +36,47 @@ pub struct Thread {
     pub rseq_terms: AtomicU64,
     /// How a call that was interrupted goes on (restart_syscall(2)).
     pub(crate) restart_block: Mutex<Option<crate::syscalls::restart::RestartBlock>>,
+    /// What it does before its first guest instruction.
+    pub(crate) newborn: Mutex<Option<Newborn>>,
+    /// The thread of another process that waits until this one executes a program or ends (vfork(2)).
+    pub(crate) vfork_parent: Mutex<Option<Arc<VforkWait>>>,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
+}
+
+/// What the first thread of a new process does before guest code.
+pub(crate) enum Newborn {
+    /// It goes on as its parent.
+    Child {
+        /// Its memory is a copy: areas that children do not get go.
+        copied: bool,
+        /// Where it writes its id (`CLONE_CHILD_SETTID`); 0: nowhere.
+        set_tid: u64,
+    },
+    /// It executes a program.
+    Program(Box<Prepared>),
+}
+
+/// A parent that waits for its vfork child.
+pub(crate) struct VforkWait {
+    done: AtomicBool,
+    waiter: Arc<Waiter>,
+}
+
+impl VforkWait {
+    /// The thread of `waiter` is going to wait.
+    pub(crate) fn new(waiter: &Arc<Waiter>) -> Arc<Self> {
+        Arc::new(Self { done: AtomicBool::new(false), waiter: waiter.clone() })
+    }
+    /// The child no longer uses the parent's memory.
+    pub(crate) fn end(&self) {
+        self.done.store(true, Ordering::Release);
+        self.waiter.wake();
+    }
+    /// Whether it does not.
+    pub(crate) fn ended(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
 }
 
 impl Thread {
@@ -54,6 +95,8 @@ impl Thread {
             rseq_area: AtomicUsize::new(0),
             rseq_terms: AtomicU64::new(0),
             restart_block: Mutex::new(None),
+            newborn: Mutex::new(None),
+            vfork_parent: Mutex::new(None),
             dead: AtomicBool::new(false),
         })
     }

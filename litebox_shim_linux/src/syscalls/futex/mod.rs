@@ -51,7 +51,7 @@ impl Task<'_, '_> {
             return Err(Error::Fault);
         }
         let shared = if private { None } else { self.process().mm.futex_key(addr) };
-        let own = Key::Private(self.process().pid, addr);
+        let own = Key::Private(self.process().mm.identity(), addr);
         Ok((shared.map_or(own, |(object, offset)| Key::Shared(object, offset)), addr))
     }
 
@@ -275,14 +275,15 @@ impl Task<'_, '_> {
         let futexes = &self.kernel().futexes;
         if futexes.wake(key, 1, u32::MAX) == Ok(0) {
             // Who waits for the word as a lock is not concerned.
-            let _ = futexes.wake(&Key::Private(self.process().pid, at), 1, u32::MAX);
+            let _ = futexes.wake(&Key::Private(self.process().mm.identity(), at), 1, u32::MAX);
         }
     }
 
     /// The thread exits: clears and wakes its set_tid_address(2) word.
     pub(crate) fn clear_child_tid(&mut self) {
         let addr = self.thread.clear_child_tid.swap(0, Ordering::Relaxed) as u64;
-        if addr == 0 || self.process().exiting() && self.process().thread_count() <= 1 {
+        if addr == 0 || self.process().thread_count() <= 1 && !self.process().mm.is_shared() {
+            // Nobody is left who could see it.
             return;
         }
         if write_bytes(addr, &0u32.to_le_bytes()).is_ok() {

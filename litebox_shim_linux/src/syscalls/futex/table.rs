@@ -20,8 +20,8 @@ const BUCKETS: usize = 256;
 /// What makes two words the same futex.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Key {
-    /// A process's own word, by address.
-    Private(i32, usize),
+    /// A word of private memory: which address space, which address.
+    Private(usize, usize),
     /// A word of a shared object, by offset.
     Shared(ObjectId, u64),
 }

@@ -1,4 +1,4 @@
-//! Threads by clone(2) and clone3(2). Requests for a process of its own are not served yet (ENOSYS).
+//! clone(2), clone3(2), fork(2), vfork(2): what is asked for, checked; then threads. Processes are made in [`fork`](super::fork).
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -6,120 +6,210 @@ use core::sync::atomic::Ordering;
 use litebox::platform::{ThreadSpec, host};
 use litebox::{Error, Result};
 
-use crate::user::{read_into, word, write_bytes};
+use crate::user::{read_bytes, read_into, word, write_bytes};
 use crate::{Task, Thread};
 
-const VM: u64 = 0x100;
-const FS: u64 = 0x200;
-const FILES: u64 = 0x400;
-const SIGHAND: u64 = 0x800;
-const PIDFD: u64 = 0x1000;
-const THREAD: u64 = 0x1_0000;
-const NEWNS: u64 = 0x2_0000;
-const SYSVSEM: u64 = 0x4_0000;
-const SETTLS: u64 = 0x8_0000;
-const PARENT_SETTID: u64 = 0x10_0000;
-const CHILD_CLEARTID: u64 = 0x20_0000;
-const DETACHED: u64 = 0x40_0000;
-const CHILD_SETTID: u64 = 0x100_0000;
-/// What a thread may ask for.
-const THREAD_FLAGS: u64 =
-    VM | FS | FILES | SIGHAND | THREAD | SYSVSEM | SETTLS | PARENT_SETTID | CHILD_CLEARTID | DETACHED | CHILD_SETTID;
+bitflags::bitflags! {
+    /// What the new task shares and which words are written, as clone(2) has it.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(super) struct Flags: u64 {
+        const NEWTIME = 0x80;
+        const VM = 0x100;
+        const FS = 0x200;
+        const FILES = 0x400;
+        const SIGHAND = 0x800;
+        const PIDFD = 0x1000;
+        const PTRACE = 0x2000;
+        const VFORK = 0x4000;
+        const PARENT = 0x8000;
+        const THREAD = 0x1_0000;
+        const NEWNS = 0x2_0000;
+        const SYSVSEM = 0x4_0000;
+        const SETTLS = 0x8_0000;
+        const PARENT_SETTID = 0x10_0000;
+        const CHILD_CLEARTID = 0x20_0000;
+        const DETACHED = 0x40_0000;
+        const UNTRACED = 0x80_0000;
+        const CHILD_SETTID = 0x100_0000;
+        const NEWCGROUP = 0x200_0000;
+        const NEWUTS = 0x400_0000;
+        const NEWIPC = 0x800_0000;
+        const NEWUSER = 0x1000_0000;
+        const NEWPID = 0x2000_0000;
+        const NEWNET = 0x4000_0000;
+        const IO = 0x8000_0000;
+        const CLEAR_SIGHAND = 0x1_0000_0000;
+        const INTO_CGROUP = 0x2_0000_0000;
+        /// Anything that makes a namespace.
+        const NEW = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000;
+    }
+}
+
 const EXIT_SIGNAL: u64 = 0xff;
+const MAX_SIGNAL: u64 = 64;
 /// Threads of one process at most.
 const MAX_THREADS: u32 = 4096;
+/// Sizes of `struct clone_args`: the first, and with all fields known here.
 const ARGS_MIN: usize = 64;
 const ARGS_KNOWN: usize = 88;
 const PAGE: usize = 4096;
+/// Nested namespaces at most.
+const MAX_LEVELS: u64 = 32;
+/// Ids are below this.
+const PID_MAX: i32 = 1 << 22;
 
-struct Request {
-    flags: u64,
-    stack: u64,
-    parent_tid: u64,
-    child_tid: u64,
-    tls: u64,
+/// What is asked for.
+pub(super) struct Request {
+    pub(super) flags: Flags,
+    pub(super) exit_signal: i32,
+    /// Its stack pointer; 0: the caller's.
+    pub(super) stack: u64,
+    pub(super) pidfd: u64,
+    pub(super) parent_tid: u64,
+    pub(super) child_tid: u64,
+    pub(super) tls: u64,
+    /// The id it wants.
+    pub(super) id: Option<i32>,
+}
+
+impl Request {
+    /// FS base of the new thread.
+    pub(super) fn fs_base(&self) -> u64 {
+        if self.flags.contains(Flags::SETTLS) { self.tls } else { host().fs_base() }
+    }
 }
 
 impl Task<'_, '_> {
+    /// fork(2).
+    pub(crate) fn fork(&mut self) -> Result<usize> {
+        self.clone(17, 0, 0, 0, 0)
+    }
+
+    /// vfork(2).
+    pub(crate) fn vfork(&mut self) -> Result<usize> {
+        self.clone((Flags::VM | Flags::VFORK).bits() | 17, 0, 0, 0, 0)
+    }
+
     /// clone(2).
     pub(crate) fn clone(&mut self, flags: u64, stack: u64, parent: u64, child: u64, tls: u64) -> Result<usize> {
-        let flags = flags & 0xffff_ffff & !EXIT_SIGNAL;
-        self.start_thread(&Request { flags, stack, parent_tid: parent, child_tid: child, tls })
+        let request = Request {
+            flags: Flags::from_bits_retain(flags & 0xffff_ffff & !EXIT_SIGNAL),
+            exit_signal: (flags & EXIT_SIGNAL) as i32,
+            stack,
+            pidfd: parent,
+            parent_tid: parent,
+            child_tid: child,
+            tls,
+            id: None,
+        };
+        self.perform_clone(&request)
     }
 
     /// clone3(2).
     pub(crate) fn clone3(&mut self, args: u64, size: u64) -> Result<usize> {
-        let size = usize::try_from(size).ok().filter(|s| *s <= PAGE).ok_or(Error::TooBig)?;
-        if size < ARGS_MIN {
+        let request = read_request(args, size)?;
+        let flags = request.flags;
+        if flags.intersects(Flags::DETACHED)
+            || flags.bits() & EXIT_SIGNAL & !Flags::NEWTIME.bits() != 0
+            || flags.bits() >> 34 != 0
+            || flags.contains(Flags::SIGHAND | Flags::CLEAR_SIGHAND)
+            || flags.intersects(Flags::THREAD | Flags::PARENT) && request.exit_signal != 0
+        {
             return Err(Error::Invalid);
         }
-        let mut raw = [0u8; PAGE];
-        let raw = &mut raw[..size];
-        read_into(args, raw)?;
-        if raw.iter().skip(ARGS_KNOWN).any(|b| *b != 0) {
-            return Err(Error::TooBig);
+        if flags.contains(Flags::INTO_CGROUP) {
+            // No descriptor can be one of a control group's directory that may be written.
+            return Err(Error::BadDescriptor);
         }
-        let field = |i: usize| u64::from_le_bytes(word(raw, i * 8));
-        let (flags, exit_signal, stack, stack_size) = (field(0), field(4), field(5), field(6));
-        if (stack == 0) != (stack_size == 0) || flags & (EXIT_SIGNAL | DETACHED) != 0 || exit_signal > 64 {
+        self.perform_clone(&request)
+    }
+
+    fn perform_clone(&mut self, request: &Request) -> Result<usize> {
+        let flags = request.flags;
+        let has = |wanted| flags.contains(wanted);
+        if has(Flags::PIDFD | Flags::PARENT_SETTID) && request.pidfd == request.parent_tid
+            || has(Flags::NEWNS | Flags::FS)
+            || has(Flags::NEWUSER | Flags::FS)
+            || has(Flags::THREAD) && !has(Flags::SIGHAND)
+            || has(Flags::SIGHAND) && !has(Flags::VM)
+            || has(Flags::THREAD) && flags.intersects(Flags::NEWUSER | Flags::NEWPID | Flags::PIDFD)
+            || has(Flags::VM) && has(Flags::NEWTIME)
+            || has(Flags::PARENT) && self.process().pid == 1
+            || has(Flags::PIDFD | Flags::DETACHED)
+        {
             return Err(Error::Invalid);
         }
-        if flags & THREAD != 0 && exit_signal != 0 || field(8) != 0 || field(9) != 0 {
-            return Err(Error::Invalid);
+        if flags.intersects(Flags::NEW) {
+            // Namespaces are for those with the right to make them; nobody in here has it.
+            return Err(Error::NotPermitted);
         }
-        let stack = stack.wrapping_add(stack_size);
-        self.start_thread(&Request { flags, stack, parent_tid: field(3), child_tid: field(2), tls: field(7) })
+        if has(Flags::SETTLS) && request.tls >= 1 << 47 {
+            return Err(Error::NotPermitted);
+        }
+        if has(Flags::THREAD) { self.start_thread(request) } else { self.start_process(request) }
     }
 
     fn start_thread(&mut self, request: &Request) -> Result<usize> {
         let flags = request.flags;
-        if flags & THREAD != 0 && flags & SIGHAND == 0
-            || flags & SIGHAND != 0 && flags & VM == 0
-            || flags & (FS | NEWNS) == FS | NEWNS
-            || flags & PIDFD != 0 && flags & DETACHED != 0
-        {
-            return Err(Error::Invalid);
-        }
-        // Processes of their own, half-shared ones, pidfds and namespaces.
-        if flags & THREAD == 0 || flags & (FS | FILES) != FS | FILES || flags & !THREAD_FLAGS != 0 {
+        if !flags.contains(Flags::FS | Flags::FILES) || flags.contains(Flags::VFORK) {
+            // Threads with descriptors or places of their own, or that their creator waits for.
             return Err(Error::NotImplemented);
         }
         if self.process().thread_count() >= MAX_THREADS {
             return Err(Error::WouldBlock);
         }
-        if flags & SETTLS != 0 && request.tls >= 1 << 47 {
-            return Err(Error::NotPermitted);
-        }
-        let name = *self.thread.name.lock();
-        let thread = Thread::new(self.process(), self.kernel().allocate_id(), name);
+        let id = self.id_for(request)?;
+        let thread = Thread::new(self.process(), id, *self.thread.name.lock());
         thread.signals.inherit(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
-        if flags & CHILD_CLEARTID != 0 {
+        if flags.contains(Flags::CHILD_CLEARTID) {
             thread.clear_child_tid.store(request.child_tid as usize, Ordering::Relaxed);
         }
         let tid = thread.tid().to_le_bytes();
         // As on Linux, a bad address for the child's word is not an error of the caller.
-        if flags & CHILD_SETTID != 0 {
+        if flags.contains(Flags::CHILD_SETTID) {
             let _ = write_bytes(request.child_tid, &tid);
         }
-        if flags & PARENT_SETTID != 0 {
+        if flags.contains(Flags::PARENT_SETTID) {
             let _ = write_bytes(request.parent_tid, &tid);
         }
         if !self.process().add_thread(&thread) {
             return Err(Error::WouldBlock);
         }
-        self.launch(&thread, request)?;
+        let started = self.launch(&thread, request.stack, request.fs_base(), |spec| host().spawn_thread(spec));
+        if started.is_err() {
+            self.process().remove_thread(&thread);
+            return Err(Error::WouldBlock);
+        }
         Ok(thread.tid() as usize)
     }
 
-    fn launch(&mut self, thread: &Arc<Thread>, request: &Request) -> Result<()> {
+    /// The id asked for, or a fresh one.
+    pub(super) fn id_for(&self, request: &Request) -> Result<i32> {
+        let Some(id) = request.id else { return Ok(self.kernel().allocate_id()) };
+        if !(1..PID_MAX).contains(&id) {
+            return Err(Error::Invalid);
+        }
+        if self.process().creds().euid != 0 {
+            return Err(Error::NotPermitted);
+        }
+        if self.kernel().claim_id(id) { Ok(id) } else { Err(Error::Exists) }
+    }
+
+    /// Has the host start `thread`, which goes on with the caller's registers, but for its stack pointer if one is given.
+    pub(super) fn launch(
+        &mut self,
+        thread: &Arc<Thread>,
+        stack: u64,
+        fs_base: u64,
+        start: impl FnOnce(&ThreadSpec<'_>) -> Result<()>,
+    ) -> Result<()> {
         let mut regs = *self.frame.regs;
         regs.rax = 0;
-        if request.stack != 0 {
-            regs.rsp = request.stack;
+        if stack != 0 {
+            regs.rsp = stack;
         }
-        let fs_base = if request.flags & SETTLS != 0 { request.tls } else { host().fs_base() };
-        // The host gives this reference back through `current_north` for as long as the thread lives.
+        // The host gives this reference back when the thread ends.
         let north = Arc::into_raw(thread.clone());
         let spec = ThreadSpec {
             north: north.cast(),
@@ -130,13 +220,50 @@ impl Task<'_, '_> {
             fs_base,
             gs_base: host().gs_base(),
         };
-        let started = host().spawn_thread(&spec);
+        let started = start(&spec);
         if started.is_err() {
             // SAFETY: the reference leaked above; no thread was started that could use it.
             drop(unsafe { Arc::from_raw(north) });
-            self.process().remove_thread(thread);
-            return Err(Error::WouldBlock);
         }
-        Ok(())
+        started
     }
+}
+
+/// Reads a `struct clone_args`.
+fn read_request(args: u64, size: u64) -> Result<Request> {
+    let size = usize::try_from(size).ok().filter(|s| *s <= PAGE).ok_or(Error::TooBig)?;
+    if size < ARGS_MIN {
+        return Err(Error::Invalid);
+    }
+    let mut raw = [0u8; PAGE];
+    let raw = raw.get_mut(..size).unwrap_or_default();
+    read_into(args, raw)?;
+    if raw.iter().skip(ARGS_KNOWN).any(|b| *b != 0) {
+        return Err(Error::TooBig);
+    }
+    let field = |i: usize| u64::from_le_bytes(word(raw, i * 8));
+    let (exit_signal, stack, stack_size) = (field(4), field(5), field(6));
+    let (ids, levels, cgroup) = (field(8), field(9), field(10));
+    let flags = Flags::from_bits_retain(field(0));
+    if levels > MAX_LEVELS || (ids == 0) != (levels == 0) || exit_signal > MAX_SIGNAL {
+        return Err(Error::Invalid);
+    }
+    if flags.contains(Flags::INTO_CGROUP) && (i32::try_from(cgroup).is_err() || size < ARGS_KNOWN) {
+        return Err(Error::Invalid);
+    }
+    let id = if levels == 0 { None } else { Some(i32::from_le_bytes(read_bytes(ids)?)) };
+    let end = stack.checked_add(stack_size).ok_or(Error::Invalid)?;
+    if (stack == 0) != (stack_size == 0) || levels > 1 || end > 1 << 47 {
+        return Err(Error::Invalid);
+    }
+    Ok(Request {
+        flags,
+        exit_signal: exit_signal as i32,
+        stack: end,
+        pidfd: field(1),
+        parent_tid: field(3),
+        child_tid: field(2),
+        tls: field(7),
+        id,
+    })
 }

@@ -1,18 +1,20 @@
 //! execve(2) and execveat(2): everything that can be refused is looked at first; then the other threads leave and the image is replaced.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-use litebox::fs::{Access, Creds, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
+use litebox::fs::{Access, Creds, FdTable, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
-use crate::Task;
 use crate::loader::{self, Arguments, AuxIds, Loaded, Prepared};
-use crate::syscalls::signal::set::SIGSEGV;
+use crate::syscalls::signal::set::{SIGCHLD, SIGSEGV};
+use crate::task::{Newborn, Shared};
 use crate::user::{read_string, read_u64};
+use crate::{Task, Thread};
 
 const AT_FDCWD: i32 = -100;
 const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
@@ -48,11 +50,70 @@ impl Task<'_, '_> {
             return Ok(0);
         }
         self.remove_other_threads()?;
+        self.stop_sharing();
+        if self.process().mm.is_shared() {
+            self.move_out(prepared)?;
+            self.end_vfork();
+            host().exit_thread();
+        }
+        self.begin_image(prepared);
+        self.end_vfork();
+        Ok(0)
+    }
+
+    /// Descriptors and places that other processes use too become the caller's own.
+    fn stop_sharing(&self) {
+        let process = self.process();
+        if process.files.is_shared() {
+            let own = Shared::new(FdTable::duplicate(&process.files));
+            if let Some(unused) = process.files.replace(own) {
+                // The others that used it have ended meanwhile.
+                drop(unused.remove_range(0, u32::MAX));
+            }
+        }
+        if process.fs.is_shared() {
+            let own = Shared::new(super::fork::copy_of(&process.fs));
+            drop(process.fs.replace(own));
+        }
+    }
+
+    /// The calling process uses memory of another one: it goes on in a process of its own on the host, where a new thread takes over with
+    /// its id and an empty address space. The calling thread is done then.
+    fn move_out(&mut self, prepared: Prepared) -> Result<()> {
+        let process = self.process().clone();
+        self.forget_user_words()?;
+        let thread = Thread::new(&process, self.thread.tid(), *self.thread.name.lock());
+        thread.signals.take_over(&self.thread.signals);
+        thread.scheduling.inherit(&self.thread.scheduling);
+        *thread.newborn.lock() = Some(Newborn::Program(Box::new(prepared)));
+        thread.waiter.interrupt();
+        let before = process.mm.shared().ok_or(Error::NoProcess)?;
+        process.mm.replace(Shared::new(before.sibling()));
+        process.replace_thread(self.thread, &thread);
+        let started = self.launch(&thread, 0, host().fs_base(), |spec| host().spawn_process(spec));
+        if started.is_err() {
+            process.replace_thread(&thread, self.thread);
+            self.thread.signals.take_over(&thread.signals);
+            process.mm.replace(before);
+            return Err(Error::WouldBlock);
+        }
+        Ok(())
+    }
+
+    /// In the process that a program moved to: what the host copied goes, the program comes.
+    pub(crate) fn begin_program(&mut self, prepared: Prepared) {
+        let (start, end) = host().user_span();
+        if host().unmap(start, end - start).is_err() {
+            self.exit_group_with(SIGSEGV);
+        }
+        self.begin_image(prepared);
+    }
+
+    fn begin_image(&mut self, prepared: Prepared) {
         if self.replace_image(prepared).is_err() {
             // The old program is gone and there is no new one.
             self.exit_group_with(SIGSEGV);
         }
-        Ok(0)
     }
 
     /// All that may fail while the old program lives.
@@ -181,6 +242,8 @@ impl Task<'_, '_> {
             let _ = self.closed(file);
         }
         process.timers.reset_for_exec();
+        process.executed.store(true, Ordering::Relaxed);
+        process.exit_signal.store(SIGCHLD, Ordering::Relaxed);
         process.reset_signal_handlers();
         self.thread.signals.reset_for_exec();
         *self.thread.restart_block.lock() = None;

@@ -1,35 +1,267 @@
-//! wait4(2) and waitid(2). There are no child processes yet: what remains are the errors of the arguments, and ECHILD.
+//! wait4(2) and waitid(2).
 
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use litebox::event::{Events, Observer};
+use litebox::fs::StatusFlags;
+use litebox::platform::Usage;
 use litebox::{Error, Result};
 
-use crate::Task;
+use crate::syscalls::signal::RestartPolicy;
+use crate::syscalls::signal::set::{SIGCHLD, SIGCONT};
+use crate::syscalls::time::rusage_bytes;
+use crate::task::family::{Family, cld};
+use crate::user::write_bytes;
+use crate::{Process, Task};
 
 const NO_CHILD: Error = Error::Host(10);
-const WAIT4_OPTIONS: u32 = 0xe000_000b;
-const WAITID_OPTIONS: u32 = 0xe100_000f;
-/// What waitid(2) must be asked for at least one of: exits, stops, continuations.
-const WAITID_EVENTS: u32 = 14;
+
+bitflags::bitflags! {
+    /// Options of wait4(2) and waitid(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct Options: u32 {
+        const NOHANG = 1;
+        /// Children that stopped (`WUNTRACED`, `WSTOPPED`).
+        const STOPPED = 2;
+        const EXITED = 4;
+        const CONTINUED = 8;
+        /// The child can be waited for again.
+        const NOWAIT = 0x0100_0000;
+        /// Only children of the calling thread.
+        const NOTHREAD = 0x2000_0000;
+        /// All children, whatever signal they end with.
+        const ALL = 0x4000_0000;
+        /// Only those that do not end with SIGCHLD.
+        const CLONE = 0x8000_0000;
+        const WAIT4 = 1 | 2 | 8 | 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
+        const EVENTS = 2 | 4 | 8;
+    }
+}
+
+/// Which children.
+enum Whom {
+    Any,
+    Pid(i32),
+    Group(i32),
+    Process(Arc<Process>),
+}
+
+/// What became of a child.
+struct Event {
+    pid: i32,
+    uid: u32,
+    code: i32,
+    status: i32,
+    wait_status: i32,
+    usage: Usage,
+}
+
+/// What a look at the children found.
+enum Look {
+    Event(Event, Option<Arc<Process>>),
+    /// There are some, but nothing has happened.
+    Nothing,
+    NoChild,
+}
 
 impl Task<'_, '_> {
     /// wait4(2).
-    pub(crate) fn wait4(&mut self, pid: i32, _status: u64, options: u32, _usage: u64) -> Result<usize> {
-        if options & !WAIT4_OPTIONS != 0 {
+    pub(crate) fn wait4(&mut self, pid: i32, status: u64, options: u32, usage: u64) -> Result<usize> {
+        let options = Options::from_bits_retain(options);
+        if !Options::WAIT4.contains(options) {
             return Err(Error::Invalid);
         }
-        Err(if pid == i32::MIN { Error::NoProcess } else { NO_CHILD })
+        let whom = match pid {
+            i32::MIN => return Err(Error::NoProcess),
+            -1 => Whom::Any,
+            0 => Whom::Group(self.process().group.load(Ordering::Relaxed)),
+            group if group < 0 => Whom::Group(-group),
+            pid => Whom::Pid(pid),
+        };
+        let Some(event) = self.wait_for_child(&whom, options | Options::EXITED)? else { return Ok(0) };
+        if status != 0 {
+            write_bytes(status, &event.wait_status.to_le_bytes())?;
+        }
+        if usage != 0 {
+            write_bytes(usage, &rusage_bytes(&event.usage))?;
+        }
+        Ok(event.pid as usize)
     }
 
     /// waitid(2).
-    pub(crate) fn waitid(&mut self, kind: i32, id: i32, _info: u64, options: u32, _usage: u64) -> Result<usize> {
-        if options & !WAITID_OPTIONS != 0 || options & WAITID_EVENTS == 0 {
+    pub(crate) fn waitid(&mut self, kind: i32, id: i32, info: u64, options: u32, usage: u64) -> Result<usize> {
+        let outcome = self.waitid_event(kind, id, options);
+        if let (Ok(Some(event)), true) = (&outcome, usage != 0) {
+            write_bytes(usage, &rusage_bytes(&event.usage))?;
+        }
+        if info != 0 && !matches!(outcome, Err(Error::Interrupted)) {
+            // As on Linux, also when nothing was found.
+            let event = outcome.as_ref().ok().and_then(Option::as_ref);
+            let signal = if event.is_some() { SIGCHLD } else { 0 };
+            let head = [signal, 0, event.map_or(0, |e| e.code)];
+            let body = [
+                event.map_or(0, |e| e.pid),
+                event.map_or(0, |e| i32::from_ne_bytes(e.uid.to_ne_bytes())),
+                event.map_or(0, |e| e.status),
+            ];
+            write_bytes(info, &words(head))?;
+            write_bytes(info.wrapping_add(16), &words(body))?;
+        }
+        outcome.map(|_| 0)
+    }
+
+    fn waitid_event(&mut self, kind: i32, id: i32, options: u32) -> Result<Option<Event>> {
+        const P_ALL: i32 = 0;
+        const P_PID: i32 = 1;
+        const P_PGID: i32 = 2;
+        const P_PIDFD: i32 = 3;
+        let mut options = Options::from_bits_retain(options);
+        let known = Options::WAIT4 | Options::EXITED | Options::NOWAIT;
+        if !known.contains(options) || !options.intersects(Options::EVENTS) {
             return Err(Error::Invalid);
         }
-        Err(match kind {
-            0 => NO_CHILD,
-            1 if id > 0 => NO_CHILD,
-            2 if id >= 0 => NO_CHILD,
-            3 if id >= 0 => Error::BadDescriptor,
-            _ => Error::Invalid,
-        })
+        let mut patient = true;
+        let whom = match kind {
+            P_ALL => Whom::Any,
+            P_PID if id > 0 => Whom::Pid(id),
+            P_PGID if id > 0 => Whom::Group(id),
+            P_PGID if id == 0 => Whom::Group(self.process().group.load(Ordering::Relaxed)),
+            P_PIDFD if id >= 0 => {
+                let (process, status) = self.process_of(id)?;
+                if status.contains(StatusFlags::NONBLOCK) {
+                    patient = options.contains(Options::NOHANG);
+                    options |= Options::NOHANG;
+                }
+                Whom::Process(process)
+            }
+            _ => return Err(Error::Invalid),
+        };
+        match self.wait_for_child(&whom, options)? {
+            None if !patient => Err(Error::WouldBlock),
+            found => Ok(found),
+        }
     }
+
+    /// Waits until something wanted has happened to a child; `None`: nothing has, and the caller does not want to wait.
+    fn wait_for_child(&mut self, whom: &Whom, options: Options) -> Result<Option<Event>> {
+        let number = self.frame.regs.rax;
+        let process = self.process().clone();
+        let observer: Arc<dyn Observer> = self.waiter().clone();
+        let mut observed = false;
+        let outcome = loop {
+            let ticket = self.waiter().ticket();
+            match self.look_at_children(whom, options) {
+                Look::Event(event, reaped) => {
+                    drop(reaped);
+                    break Ok(Some(event));
+                }
+                Look::NoChild => break Err(NO_CHILD),
+                Look::Nothing if options.contains(Options::NOHANG) => break Ok(None),
+                Look::Nothing => {}
+            }
+            if !observed {
+                // Only who has to wait is told; then one more look.
+                process.child_events.add(&observer, Events::IN);
+                observed = true;
+                continue;
+            }
+            if self.waiter().sleep(ticket, None).is_err() {
+                break Err(self.interrupted_call(RestartPolicy::Sys, number));
+            }
+        };
+        if observed {
+            process.child_events.remove(&observer);
+        }
+        outcome
+    }
+
+    fn look_at_children(&self, whom: &Whom, options: Options) -> Look {
+        let own = self.process();
+        let mut family = self.kernel().family.lock();
+        let mut found = Look::NoChild;
+        let mut zombie = None;
+        for child in family.children(own.pid).filter(|child| self.is_meant(child, whom, options)) {
+            if child.ended() {
+                if options.contains(Options::EXITED) {
+                    zombie = Some((child.pid, ended(child)));
+                    break;
+                }
+            } else if let Some(event) = stopped_or_gone_on(child, options) {
+                return Look::Event(event, None);
+            } else {
+                found = Look::Nothing;
+            }
+        }
+        let Some((pid, event)) = zombie else { return found };
+        let reaped = if options.contains(Options::NOWAIT) { None } else { reap(&mut family, own, pid) };
+        Look::Event(event, reaped)
+    }
+
+    fn is_meant(&self, child: &Arc<Process>, whom: &Whom, options: Options) -> bool {
+        let named = match whom {
+            Whom::Any => true,
+            Whom::Pid(pid) => child.pid == *pid,
+            Whom::Group(group) => child.group.load(Ordering::Relaxed) == *group,
+            Whom::Process(process) => Arc::ptr_eq(child, process),
+        };
+        let other_signal = child.exit_signal.load(Ordering::Relaxed) != SIGCHLD;
+        named
+            && (options.contains(Options::ALL) || other_signal == options.contains(Options::CLONE))
+            && (!options.contains(Options::NOTHREAD)
+                || child.parent_thread.load(Ordering::Relaxed) == self.thread.tid())
+    }
+}
+
+fn ended(child: &Process) -> Event {
+    let status = child.exit_status();
+    let (code, short) = match status & 0x7f {
+        0 => (cld::EXITED, (status >> 8) & 0xff),
+        signal => (cld::KILLED, signal),
+    };
+    let usage = child.usage.lock().plus(child.children_usage());
+    Event { pid: child.pid, uid: child.creds().uid, code, status: short, wait_status: status, usage }
+}
+
+/// Takes an ended child out; its parent has what it used.
+fn reap(family: &mut Family, parent: &Process, pid: i32) -> Option<Arc<Process>> {
+    let child = family.remove(pid)?;
+    let spent = child.usage.lock().plus(child.children_usage());
+    let mut sum = parent.children_usage.lock();
+    *sum = sum.plus(spent);
+    drop(sum);
+    Some(child)
+}
+
+fn stopped_or_gone_on(child: &Process, options: Options) -> Option<Event> {
+    const STOPPED: i32 = 0x7f;
+    const CONTINUED: i32 = 0xffff;
+    let keep = options.contains(Options::NOWAIT);
+    let event = |code, status, wait_status| {
+        let usage = child.children_usage();
+        Some(Event { pid: child.pid, uid: child.creds().uid, code, status, wait_status, usage })
+    };
+    if options.contains(Options::STOPPED) {
+        let signal =
+            if keep { child.stop_report.load(Ordering::Acquire) } else { child.stop_report.swap(0, Ordering::AcqRel) };
+        if signal != 0 {
+            return event(cld::STOPPED, signal, signal << 8 | STOPPED);
+        }
+    }
+    if options.contains(Options::CONTINUED) {
+        let goes_on =
+            if keep { child.go_report.load(Ordering::Acquire) } else { child.go_report.swap(false, Ordering::AcqRel) };
+        if goes_on {
+            return event(cld::CONTINUED, SIGCONT, CONTINUED);
+        }
+    }
+    None
+}
+
+fn words(values: [i32; 3]) -> [u8; 12] {
+    let mut raw = [0u8; 12];
+    for (slot, value) in raw.chunks_exact_mut(4).zip(values) {
+        slot.copy_from_slice(&value.to_le_bytes());
+    }
+    raw
 }

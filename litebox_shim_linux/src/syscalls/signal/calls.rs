@@ -229,7 +229,7 @@ impl Task<'_, '_> {
             || [mine.euid, mine.uid].iter().any(|id| *id == theirs.uid || *id == theirs.suid)
     }
 
-    fn send_to_process(&self, target: &Arc<Process>, info: SignalInfo) -> Result<()> {
+    pub(crate) fn send_to_process(&self, target: &Arc<Process>, info: SignalInfo) -> Result<()> {
         if !self.may_signal(target) {
             return Err(Error::NotPermitted);
         }

@@ -8,9 +8,10 @@ use litebox::mm::FaultClass;
 use litebox::platform::host;
 use litebox::platform::north::{Fault, FaultKind};
 
-use super::set::{SI_KERNEL, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+use super::set::{SI_KERNEL, SIGBUS, SIGCONT, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use super::{Action, DefaultAction, SIG_DFL, SIG_IGN, SigSet, SignalInfo, default_action};
 use crate::Task;
+use crate::task::family::cld;
 
 const SA_RESTART: u64 = 0x1000_0000;
 const SA_NODEFER: u64 = 0x4000_0000;
@@ -94,6 +95,11 @@ impl Task<'_, '_> {
         shared.pending.set().union(own.pending.set())
     }
 
+    /// Whether a signal is pending that is not blocked.
+    pub(crate) fn deliverable(&self) -> bool {
+        self.pending_signals().without(self.thread.signals.blocked()).0 != 0
+    }
+
     /// Takes the next signal of `wanted`: the thread's own, then the process's.
     pub(super) fn take_signal(&mut self, wanted: SigSet) -> Option<SignalInfo> {
         loop {
@@ -113,6 +119,7 @@ impl Task<'_, '_> {
     pub(crate) fn run_pending_work(&mut self) {
         loop {
             self.wait_while_stopped();
+            self.announce_going_on();
             if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }
@@ -147,14 +154,33 @@ impl Task<'_, '_> {
                             thread.interrupt();
                         }
                     }
-                    if !already && self.process().parent.load(Ordering::Relaxed) == 0 {
-                        // Its parent is the person's shell.
-                        host().announce_stop();
+                    if !already {
+                        self.announce_stop(info.signal);
                     }
                 }
             },
             _ => self.run_handler(&info, &action),
         }
+    }
+
+    fn announce_going_on(&self) {
+        let process = self.process();
+        if process.resumed.load(Ordering::Acquire) && process.resumed.swap(false, Ordering::AcqRel) {
+            process.go_report.store(true, Ordering::Release);
+            self.kernel().announce_stop_or_go(process, cld::CONTINUED, SIGCONT);
+        }
+    }
+
+    fn announce_stop(&self, signal: i32) {
+        let process = self.process();
+        if process.parent.load(Ordering::Relaxed) == 0 {
+            // Its parent is the person's shell.
+            host().announce_stop();
+            return;
+        }
+        process.go_report.store(false, Ordering::Release);
+        process.stop_report.store(signal, Ordering::Release);
+        self.kernel().announce_stop_or_go(process, cld::STOPPED, signal);
     }
 
     fn run_handler(&mut self, info: &SignalInfo, action: &Action) {

@@ -71,6 +71,38 @@ impl Default for ProcessSignals {
     }
 }
 
+const SA_NOCLDSTOP: u64 = 1;
+const SA_NOCLDWAIT: u64 = 2;
+
+impl ProcessSignals {
+    /// For a new process: the same actions, nothing pending.
+    pub(crate) fn copy_actions(&self, parent: &Self) {
+        let actions = parent.shared.lock().actions;
+        self.shared.lock().actions = actions;
+    }
+    /// For a new process: the default action for every signal that has a handler.
+    pub(crate) fn clear_handlers(&self) {
+        for action in &mut self.shared.lock().actions {
+            if action.handler != SIG_IGN {
+                *action = Action::default();
+            }
+        }
+    }
+}
+
+impl Process {
+    /// Whether it ignores SIGCHLD, and whether it does not want to wait for children that end.
+    pub(crate) fn ignores_children(&self) -> (bool, bool) {
+        let action = self.signal_action(SIGCHLD);
+        (action.handler == SIG_IGN, action.flags & SA_NOCLDWAIT != 0)
+    }
+    /// Whether it is sent SIGCHLD when children stop and go on.
+    pub(crate) fn wants_stops(&self) -> bool {
+        let action = self.signal_action(SIGCHLD);
+        action.handler != SIG_IGN && action.flags & SA_NOCLDSTOP == 0
+    }
+}
+
 /// An alternate stack (sigaltstack(2)).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 struct AltStack {
@@ -109,6 +141,17 @@ impl ThreadSignals {
     /// For a new thread: starts with its creator's mask, nothing pending, no alternate stack.
     pub fn inherit(&self, parent: &Self) {
         self.blocked.store(parent.blocked().0, Ordering::SeqCst);
+    }
+    /// For the first thread of a new process: also its creator's alternate stack, unless it shares memory with it.
+    pub(crate) fn inherit_stack(&self, parent: &Self) {
+        let stack = parent.own.lock().alt_stack;
+        self.own.lock().alt_stack = stack;
+    }
+    /// Goes on with another thread's mask and what is pending for it.
+    pub(crate) fn take_over(&self, other: &Self) {
+        self.inherit(other);
+        let pending = core::mem::take(&mut other.own.lock().pending);
+        self.own.lock().pending = pending;
     }
     /// execve(2): no alternate stack; what is blocked and pending stays.
     pub(crate) fn reset_for_exec(&self) {
@@ -210,8 +253,9 @@ impl Process {
                 thread.signals.own.lock().pending.discard(against);
             }
         }
-        if signal == SIGCONT {
-            self.resume();
+        if signal == SIGCONT && self.resume() {
+            self.stop_report.store(0, Ordering::Release);
+            self.resumed.store(true, Ordering::Release);
         }
         let ignored =
             action.handler == SIG_IGN || action.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
@@ -241,12 +285,14 @@ impl Process {
     }
 
     /// Ends a stop (SIGCONT, SIGKILL).
-    fn resume(&self) {
-        if self.signals.stopped.swap(false, Ordering::SeqCst) {
+    fn resume(&self) -> bool {
+        let was_stopped = self.signals.stopped.swap(false, Ordering::SeqCst);
+        if was_stopped {
             for thread in self.threads() {
                 thread.interrupt();
             }
         }
+        was_stopped
     }
 
     /// After a thread changed its mask or is leaving: others may have to take what is pending for the process.

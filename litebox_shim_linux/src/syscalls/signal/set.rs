@@ -1,6 +1,7 @@
 //! Sets of signals, what is known of one signal, and queues of pending ones.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use litebox::{Error, Result};
 
@@ -124,6 +125,22 @@ impl SignalInfo {
         let mut info = Self { signal, errno: 0, code, fields: [0; 112], timer: 0 };
         info.fields[..4].copy_from_slice(&pid.to_le_bytes());
         info.fields[4..8].copy_from_slice(&uid.to_le_bytes());
+        info
+    }
+    /// What a parent is told of its child: SIGCHLD's fields.
+    pub fn child(
+        signal: i32,
+        code: i32,
+        pid: i32,
+        uid: u32,
+        status: i32,
+        (user, system): (Duration, Duration),
+    ) -> Self {
+        let mut info = Self::sent(signal, code, pid, uid);
+        let ticks = |time: Duration| u64::try_from(time.as_millis() / 10).unwrap_or(0);
+        info.fields[8..12].copy_from_slice(&status.to_le_bytes());
+        info.fields[16..24].copy_from_slice(&ticks(user).to_le_bytes());
+        info.fields[24..32].copy_from_slice(&ticks(system).to_le_bytes());
         info
     }
     /// The signal of a fault at `addr`.

@@ -11,6 +11,7 @@ mod usage;
 pub use timers::Timers;
 
 pub(crate) use clock::Base;
+pub(crate) use usage::rusage_bytes;
 
 use core::time::Duration;
 

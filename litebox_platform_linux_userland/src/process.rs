@@ -1,0 +1,181 @@
+//! Host processes of the sandbox: which there are, how they start and end, and how one makes another look at its pending work.
+//!
+//! A process is a clone of another one: it shares the kernel's memory and all descriptors, and has copies of guest memory and of
+//! the kernel stacks. All are children of the supervisor, which hears of their end by their pidfds.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+
+use litebox::platform::broker_protocol::{MAX_SLOTS, Op};
+use litebox::platform::{Futex, HostFd, System, ThreadSpec};
+use litebox::sync::Mutex;
+use litebox::{Error, Result};
+
+use crate::LinuxHost;
+use crate::broker;
+use crate::call::{self, host_call, nr};
+use crate::sandbox::sandbox;
+use crate::stack::{self, Slots};
+
+/// Number of the first guest process.
+pub(crate) const FIRST: u32 = 1;
+
+/// What is shared about one host process; in the shared heap, until the supervisor has seen its end.
+pub(crate) struct HostProcess {
+    /// Its number in the sandbox and its slot at the broker; given out anew once it has gone.
+    pub(crate) number: u32,
+    /// Descriptor that stands for it; written by the host when the process is cloned.
+    pub(crate) pidfd: AtomicI32,
+    /// Threads that may still use what the kernel shares: the process may end when it is the last.
+    pub(crate) live: AtomicU32,
+    /// It was told to end by the kernel.
+    ended: AtomicBool,
+    /// The broker has its pidfd. Changed under the table's lock.
+    registered: AtomicBool,
+    /// Its kernel stacks.
+    pub(crate) slots: Mutex<Slots>,
+    /// A timer that kicks whichever thread: 0 none yet, else its id + 1.
+    forwarder: AtomicI32,
+}
+
+/// The processes by number.
+pub(crate) type ProcessTable = Mutex<BTreeMap<u32, Arc<HostProcess>>>;
+
+/// A new entry in the table of processes; `WouldBlock` when it is full.
+pub(crate) fn register() -> Result<Arc<HostProcess>> {
+    let mut table = sandbox().processes.lock();
+    let mut number = FIRST;
+    for &used in table.keys() {
+        if used != number {
+            break;
+        }
+        number += 1;
+    }
+    if u64::from(number) >= MAX_SLOTS {
+        return Err(Error::WouldBlock);
+    }
+    let process = Arc::new(HostProcess {
+        number,
+        pidfd: AtomicI32::new(-1),
+        live: AtomicU32::new(1),
+        ended: AtomicBool::new(false),
+        registered: AtomicBool::new(false),
+        slots: Mutex::default(),
+        forwarder: AtomicI32::new(0),
+    });
+    table.insert(number, process.clone());
+    Ok(process)
+}
+
+/// Takes an entry out; the process is gone or never was.
+fn forget(number: u32) -> Option<Arc<HostProcess>> {
+    sandbox().alarms.lock().remove(&number);
+    sandbox().processes.lock().remove(&number)
+}
+
+/// The process with this number.
+pub(crate) fn find(number: u32) -> Option<Arc<HostProcess>> {
+    sandbox().processes.lock().get(&number).cloned()
+}
+
+/// Starts a copy of the calling process, whose one thread is `spec`'s.
+pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
+    // FILES, PIDFD, PARENT, CHILD_CLEARTID, CHILD_SETTID. The signal at its end is that of the caller: SIGCHLD to the supervisor.
+    const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
+    let Some(own) = stack::current().and_then(|b| b.home()) else { return Err(Error::WouldBlock) };
+    let process = register()?;
+    let result = stack::allocate(own).and_then(|(slot, block)| {
+        // The child's stack is made here, in memory that it gets a copy of.
+        block.set_home(&process);
+        block.founds = true;
+        process.slots.lock().inherited = Some(slot);
+        let sp = crate::thread::prepare(slot, block, spec);
+        let pidfd = process.pidfd.as_ptr() as usize;
+        let tid = block.alive.as_ptr() as usize;
+        // SAFETY: without CLONE_VM the child has its own copy of the stack, which holds its first function; the host writes the pidfd into
+        // the shared heap and the id into the child's copy.
+        let started = unsafe { call::clone(FLAGS, sp, pidfd, tid) };
+        stack::give_back(own, slot);
+        started
+    });
+    if result.is_err() {
+        forget(process.number);
+        return Err(Error::WouldBlock);
+    }
+    let token = crate::supervisor::TOKEN_PROCESS | u64::from(process.number);
+    if crate::supervisor::watch(process.pidfd.load(Ordering::Acquire), token).is_err() {
+        LinuxHost.fatal("the host cannot watch a new process");
+    }
+    Ok(())
+}
+
+/// First thing in a new process: it ends with the supervisor, and at once when the broker is gone already.
+pub(crate) fn tie_to_supervisor() -> Result<()> {
+    const PR_SET_PDEATHSIG: usize = 1;
+    const SIGKILL: usize = 9;
+    const POLLHUP: u16 = 0x10;
+    // SAFETY: no pointers.
+    unsafe { host_call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL) }?;
+    let broker = HostFd(sandbox().settings.broker);
+    let ready = litebox::platform::HostFiles::host_poll(&LinuxHost, broker, 0)?;
+    if ready & POLLHUP != 0 { Err(Error::BrokenPipe) } else { Ok(()) }
+}
+
+/// Ends the calling process once its other threads have left the kernel.
+pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
+    if let Some(home) = home {
+        loop {
+            let live = home.live.load(Ordering::Acquire);
+            if live <= 1 {
+                break;
+            }
+            LinuxHost.futex_wait(&home.live, live, None);
+        }
+        home.ended.store(true, Ordering::Release);
+    }
+    loop {
+        // SAFETY: ends the process.
+        let _ = unsafe { host_call!(nr::EXIT_GROUP, 0) };
+    }
+}
+
+/// The supervisor saw a process end. `false`: not by the kernel's doing.
+pub(crate) fn ended(number: u32) -> bool {
+    let Some(process) = forget(number) else { return true };
+    if process.registered.load(Ordering::Acquire) {
+        // Refused only when the broker has forgotten it already.
+        let _ = broker::simple(Op::Unregister, u64::from(number), &[], None);
+    }
+    let fd = process.pidfd.load(Ordering::Acquire);
+    // SAFETY: no pointers; whoever looks at the descriptor does so under the table's lock, where the process is no longer.
+    let _ = unsafe { host_call!(nr::CLOSE, fd) };
+    process.ended.load(Ordering::Acquire)
+}
+
+/// Makes some thread of another process enter the kernel.
+pub(crate) fn kick(number: u32) {
+    let table = sandbox().processes.lock();
+    let Some(process) = table.get(&number) else { return };
+    if !process.registered.load(Ordering::Acquire) {
+        let fd = HostFd(process.pidfd.load(Ordering::Acquire));
+        if broker::simple(Op::Register, u64::from(number), &[], Some(fd)).is_err() {
+            // It has ended.
+            return;
+        }
+        process.registered.store(true, Ordering::Release);
+    }
+    drop(table);
+    let _ = broker::simple(Op::Kick, u64::from(number), &[], None);
+}
+
+/// A kick of the whole process hit a thread that is past looking at work: another one is to take it.
+pub(crate) fn forward_kick(home: &HostProcess) {
+    let mut timer = home.forwarder.load(Ordering::Acquire);
+    if timer == 0 {
+        let Ok(id) = crate::thread::create_process_timer() else { return };
+        timer = id + 1;
+        home.forwarder.store(timer, Ordering::Release);
+    }
+    crate::thread::fire(timer - 1);
+}

@@ -1,0 +1,158 @@
+//! Processes: made by clone(2) as copies of their parent, or sharing parts with it.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use litebox::fs::{FdTable, FsContext};
+use litebox::platform::{ThreadSpec, host};
+use litebox::sync::RwLock;
+use litebox::{Error, Result};
+
+use super::clone::{Flags, Request};
+use crate::syscalls::signal::RestartPolicy;
+use crate::task::{Newborn, Relation, Shared, VforkWait};
+use crate::user::write_bytes;
+use crate::{Process, Task, Thread};
+
+/// Processes of a sandbox at most.
+const MAX_PROCESSES: usize = 2048;
+
+impl Task<'_, '_> {
+    /// A process that does what the caller does, from the return of this call on.
+    pub(super) fn start_process(&mut self, request: &Request) -> Result<usize> {
+        let flags = request.flags;
+        if self.kernel().family.lock().count() >= MAX_PROCESSES {
+            return Err(Error::WouldBlock);
+        }
+        let child = self.process().copy(self.relation(request)?);
+        if flags.contains(Flags::CLEAR_SIGHAND) {
+            child.signals.clear_handlers();
+        }
+        let thread = self.first_thread(&child, request);
+        let vfork = flags.contains(Flags::VFORK).then(|| VforkWait::new(self.waiter()));
+        (*thread.vfork_parent.lock()).clone_from(&vfork);
+        let pidfd = self.pidfd_for(&child, request)?;
+        if flags.contains(Flags::PARENT_SETTID) {
+            let _ = write_bytes(request.parent_tid, &child.pid.to_le_bytes());
+        }
+        let started = self.add_child(&child).and_then(|()| self.launch_process(&child, &thread, request));
+        if let Err(error) = started {
+            if let Some(fd) = pidfd {
+                let _ = self.process().files.remove(fd);
+            }
+            return Err(error);
+        }
+        if let Some(vfork) = vfork {
+            self.wait_for_vfork(&vfork);
+        }
+        Ok(child.pid as usize)
+    }
+
+    /// What the child shares with the caller.
+    fn relation(&self, request: &Request) -> Result<Relation> {
+        let (own, flags) = (self.process(), request.flags);
+        let lost = Error::NoProcess;
+        let mm = if flags.contains(Flags::VM) { own.mm.shared().ok_or(lost)? } else { Shared::new(own.mm.sibling()) };
+        let files = if flags.contains(Flags::FILES) {
+            own.files.shared().ok_or(lost)?
+        } else {
+            Shared::new(FdTable::duplicate(&own.files))
+        };
+        let fs = if flags.contains(Flags::FS) { own.fs.shared().ok_or(lost)? } else { Shared::new(copy_of(&own.fs)) };
+        let (parent, parent_thread, exit_signal) = if flags.contains(Flags::PARENT) {
+            let get = |of: &core::sync::atomic::AtomicI32| of.load(Ordering::Relaxed);
+            (get(&own.parent), get(&own.parent_thread), get(&own.exit_signal))
+        } else {
+            (own.pid, self.thread.tid(), request.exit_signal)
+        };
+        Ok(Relation { pid: self.id_for(request)?, parent, parent_thread, exit_signal, mm, files, fs })
+    }
+
+    fn first_thread(&self, child: &Arc<Process>, request: &Request) -> Arc<Thread> {
+        let flags = request.flags;
+        let thread = Thread::new(child, child.pid, *self.thread.name.lock());
+        thread.signals.inherit(&self.thread.signals);
+        thread.scheduling.inherit(&self.thread.scheduling);
+        if !flags.contains(Flags::VM) || flags.contains(Flags::VFORK) {
+            thread.signals.inherit_stack(&self.thread.signals);
+        }
+        if flags.contains(Flags::CHILD_CLEARTID) {
+            thread.clear_child_tid.store(request.child_tid as usize, Ordering::Relaxed);
+        }
+        let copied = !flags.contains(Flags::VM);
+        if copied {
+            // The host copies the registration.
+            thread.rseq_area.store(self.thread.rseq_area.load(Ordering::Relaxed), Ordering::Relaxed);
+            thread.rseq_terms.store(self.thread.rseq_terms.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let set_tid = if flags.contains(Flags::CHILD_SETTID) { request.child_tid } else { 0 };
+        *thread.newborn.lock() = Some(Newborn::Child { copied, set_tid });
+        thread.waiter.interrupt();
+        thread
+    }
+
+    /// Makes the child findable. A signal that came before has to be handled first: had it been for the whole group, the child would
+    /// miss it.
+    fn add_child(&mut self, child: &Arc<Process>) -> Result<()> {
+        let family = self.kernel().clone();
+        let mut family = family.family.lock();
+        if self.process().exiting() || self.deliverable() {
+            drop(family);
+            let number = self.frame.regs.rax;
+            return Err(self.interrupted_call(RestartPolicy::Always, number));
+        }
+        family.add(child);
+        Ok(())
+    }
+
+    fn launch_process(&mut self, child: &Arc<Process>, thread: &Arc<Thread>, request: &Request) -> Result<()> {
+        child.add_thread(thread);
+        let own = self.process().clone();
+        let fs_base = request.fs_base();
+        let started = if request.flags.contains(Flags::VM) {
+            self.launch(thread, request.stack, fs_base, |spec| host().spawn_thread(spec))
+        } else {
+            let copy = |spec: &ThreadSpec<'_>| own.mm.space().fork(child.mm.space(), || host().spawn_process(spec));
+            self.launch(thread, request.stack, fs_base, copy)
+        };
+        if started.is_err() {
+            child.remove_thread(thread);
+            self.kernel().remove_process(child.pid);
+            return Err(Error::WouldBlock);
+        }
+        Ok(())
+    }
+
+    /// Sleeps until the child executes a program or ends. Only the end of the caller's process is a reason to go on earlier.
+    fn wait_for_vfork(&mut self, vfork: &VforkWait) {
+        let mut interrupted = false;
+        loop {
+            interrupted |= self.waiter().interrupted();
+            self.waiter().clear_interrupt();
+            let ticket = self.waiter().ticket();
+            if vfork.ended() || self.process().must_leave(self.thread) {
+                break;
+            }
+            let _ = self.waiter().sleep(ticket, None);
+        }
+        if interrupted {
+            self.waiter().interrupt();
+        }
+    }
+
+    /// The calling thread no longer uses memory of the parent that waits for this.
+    pub(crate) fn end_vfork(&self) {
+        if let Some(vfork) = self.thread.vfork_parent.lock().take() {
+            vfork.end();
+        }
+    }
+}
+
+/// The same places and mask, apart from then on.
+pub(super) fn copy_of(fs: &FsContext) -> Arc<FsContext> {
+    Arc::new(FsContext {
+        root: RwLock::new(fs.root.read().clone()),
+        cwd: RwLock::new(fs.cwd.read().clone()),
+        umask: AtomicU32::new(fs.umask.load(Ordering::Relaxed)),
+    })
+}

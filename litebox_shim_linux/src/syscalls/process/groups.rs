@@ -1,0 +1,70 @@
+//! Process groups and sessions.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use litebox::{Error, Result};
+
+use crate::{Process, Task};
+
+impl Task<'_, '_> {
+    fn process_with(&self, pid: i32) -> Result<Arc<Process>> {
+        if pid == 0 { Ok(self.process().clone()) } else { self.kernel().process(pid).ok_or(Error::NoProcess) }
+    }
+
+    /// getpgrp(2).
+    pub(crate) fn getpgrp(&mut self) -> Result<usize> {
+        self.getpgid(0)
+    }
+
+    /// getpgid(2).
+    pub(crate) fn getpgid(&mut self, pid: i32) -> Result<usize> {
+        Ok(self.process_with(pid)?.group.load(Ordering::Relaxed) as usize)
+    }
+
+    /// getsid(2).
+    pub(crate) fn getsid(&mut self, pid: i32) -> Result<usize> {
+        Ok(self.process_with(pid)?.session.load(Ordering::Relaxed) as usize)
+    }
+
+    /// setpgid(2).
+    pub(crate) fn setpgid(&mut self, pid: i32, group: i32) -> Result<usize> {
+        if group < 0 {
+            return Err(Error::Invalid);
+        }
+        let own = self.process();
+        let pid = if pid == 0 { own.pid } else { pid };
+        let group = if group == 0 { pid } else { group };
+        let family = self.kernel().family.lock();
+        let target = family.process(pid).ok_or(Error::NoProcess)?;
+        let session = target.session.load(Ordering::Relaxed);
+        if target.parent.load(Ordering::Relaxed) == own.pid {
+            if session != own.session.load(Ordering::Relaxed) {
+                return Err(Error::NotPermitted);
+            }
+            if target.executed.load(Ordering::Relaxed) {
+                return Err(Error::Access);
+            }
+        } else if target.pid != own.pid {
+            return Err(Error::NoProcess);
+        }
+        if session == target.pid || group != pid && !family.has_group(session, group) {
+            return Err(Error::NotPermitted);
+        }
+        target.group.store(group, Ordering::Relaxed);
+        Ok(0)
+    }
+
+    /// setsid(2).
+    pub(crate) fn setsid(&mut self) -> Result<usize> {
+        let process = self.process();
+        let own = process.pid;
+        let family = self.kernel().family.lock();
+        if family.processes().any(|p| p.group.load(Ordering::Relaxed) == own) {
+            return Err(Error::NotPermitted);
+        }
+        process.session.store(own, Ordering::Relaxed);
+        process.group.store(own, Ordering::Relaxed);
+        Ok(own as usize)
+    }
+}

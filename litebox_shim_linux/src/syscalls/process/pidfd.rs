@@ -1,0 +1,143 @@
+//! Descriptors that stand for processes.
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use litebox::event::{Events, Observer};
+use litebox::fs::{Access, AnonInode, File, Inode, StatusFlags};
+use litebox::{Error, Result};
+
+use super::clone::{Flags, Request};
+use crate::syscalls::signal::SignalInfo;
+use crate::syscalls::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
+use crate::user::{read_bytes, write_bytes};
+use crate::{Process, Task};
+
+const PIDFD_NONBLOCK: u32 = 0o4000;
+
+/// A process as a file: readable once it has ended.
+pub(crate) struct PidFile {
+    pub(crate) process: Arc<Process>,
+    inode: Arc<AnonInode>,
+}
+
+impl File for PidFile {
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.inode.clone()
+    }
+    fn is_stream(&self) -> bool {
+        true
+    }
+    fn ready(&self) -> Events {
+        if self.process.ended() { Events::IN | Events::RDNORM } else { Events::empty() }
+    }
+    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
+        self.process.end_events.add(observer, interest);
+        true
+    }
+    fn unobserve(&self, observer: &Arc<dyn Observer>) {
+        self.process.end_events.remove(observer);
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+impl Task<'_, '_> {
+    fn install_pidfd(&self, process: &Arc<Process>, status: StatusFlags) -> Result<usize> {
+        let file = Arc::new(PidFile { process: process.clone(), inode: AnonInode::shared("[pidfd]") });
+        self.install(self.nameless(file, Access::READ | Access::WRITE, status), true)
+    }
+
+    /// The descriptor that clone(2) was asked for, written where it was asked for.
+    pub(super) fn pidfd_for(&self, child: &Arc<Process>, request: &Request) -> Result<Option<i32>> {
+        if !request.flags.contains(Flags::PIDFD) {
+            return Ok(None);
+        }
+        let fd = self.install_pidfd(child, StatusFlags::empty())? as i32;
+        if let Err(error) = write_bytes(request.pidfd, &fd.to_le_bytes()) {
+            let _ = self.process().files.remove(fd);
+            return Err(error);
+        }
+        Ok(Some(fd))
+    }
+
+    /// The process behind a pidfd.
+    pub(super) fn process_of(&self, fd: i32) -> Result<(Arc<Process>, StatusFlags)> {
+        let file = self.file(fd)?;
+        let of = file.file.as_any().downcast_ref::<PidFile>().ok_or(Error::BadDescriptor)?;
+        Ok((of.process.clone(), file.flags()))
+    }
+
+    /// pidfd_open(2).
+    pub(crate) fn pidfd_open(&mut self, pid: i32, flags: u32) -> Result<usize> {
+        if flags & !PIDFD_NONBLOCK != 0 || pid <= 0 {
+            return Err(Error::Invalid);
+        }
+        let Some(process) = self.kernel().process(pid) else {
+            let is_thread = self.kernel().processes().iter().any(|p| p.thread(pid).is_some());
+            return Err(if is_thread { Error::Invalid } else { Error::NoProcess });
+        };
+        let status = if flags & PIDFD_NONBLOCK != 0 { StatusFlags::NONBLOCK } else { StatusFlags::empty() };
+        self.install_pidfd(&process, status)
+    }
+
+    /// pidfd_send_signal(2).
+    pub(crate) fn pidfd_send_signal(&mut self, fd: i32, signal: i32, info: u64, flags: u32) -> Result<usize> {
+        if flags != 0 {
+            return Err(Error::Invalid);
+        }
+        let (target, _) = self.process_of(fd)?;
+        let own = target.pid == self.process().pid;
+        let info = if info == 0 {
+            SignalInfo::sent(signal, SI_USER, self.process().pid, self.process().creds().uid)
+        } else {
+            let raw = read_bytes(info)?;
+            let given = SignalInfo::from_bytes(signal, &raw);
+            if i32::from_le_bytes(crate::user::word(&raw, 0)) != signal {
+                return Err(Error::Invalid);
+            }
+            // Only to oneself may a program pretend to be the kernel or kill(2).
+            if !own && (given.code >= 0 || given.code == SI_TKILL) {
+                return Err(Error::NotPermitted);
+            }
+            given
+        };
+        if !(0..=MAX_SIGNAL).contains(&signal) {
+            return Err(Error::Invalid);
+        }
+        if self.kernel().process(target.pid).is_none_or(|p| !Arc::ptr_eq(&p, &target)) {
+            return Err(Error::NoProcess);
+        }
+        self.send_to_process(&target, info).map(|()| 0)
+    }
+
+    /// pidfd_getfd(2).
+    pub(crate) fn pidfd_getfd(&mut self, fd: i32, wanted: i32, flags: u32) -> Result<usize> {
+        if flags != 0 {
+            return Err(Error::Invalid);
+        }
+        let (target, _) = self.process_of(fd)?;
+        if target.ended() {
+            return Err(Error::NoProcess);
+        }
+        if !self.may_inspect(&target) {
+            return Err(Error::NotPermitted);
+        }
+        let file = target.files.get(wanted)?;
+        self.install(file, true)
+    }
+
+    /// Whether ptrace(2) would let the caller look into `target`.
+    pub(super) fn may_inspect(&self, target: &Process) -> bool {
+        let (mine, theirs) = (self.process().creds(), target.creds());
+        let all = |id: u32, of: [u32; 3]| of.iter().all(|x| *x == id);
+        target.pid == self.process().pid
+            || mine.euid == 0
+            || all(mine.uid, [theirs.uid, theirs.euid, theirs.suid])
+                && all(mine.gid, [theirs.gid, theirs.egid, theirs.sgid])
+    }
+}

@@ -1,0 +1,239 @@
+//! The tree of processes: who is whose child, what becomes of children whose parent ends, and what a parent is told.
+//!
+//! One lock guards the table and all changes of parents, groups, sessions and of the state "ended, not waited for". A signal to the
+//! parent is sent under it, so that whoever has waited for a child finds its SIGCHLD there already.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use litebox::event::Events;
+
+use super::{Kernel, Process};
+use crate::syscalls::signal::SignalInfo;
+use crate::syscalls::signal::set::{SIGCHLD, SIGCONT, SIGHUP};
+
+/// The process that orphans go to when no ancestor asked for them.
+pub(crate) const FIRST_PID: i32 = 1;
+
+/// `si_code` of SIGCHLD: why the parent hears of its child.
+pub(crate) mod cld {
+    /// It exited.
+    pub(crate) const EXITED: i32 = 1;
+    /// A signal ended it.
+    pub(crate) const KILLED: i32 = 2;
+    /// A signal stopped it.
+    pub(crate) const STOPPED: i32 = 5;
+    /// It goes on.
+    pub(crate) const CONTINUED: i32 = 6;
+}
+
+/// A process and its children, oldest first.
+pub(crate) struct Member {
+    pub(crate) process: Arc<Process>,
+    pub(crate) children: Vec<i32>,
+}
+
+/// All processes that were not waited for yet, by id.
+#[derive(Default)]
+pub(crate) struct Family {
+    members: BTreeMap<i32, Member>,
+}
+
+impl Family {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.members.len()
+    }
+    /// The process with this id.
+    pub(crate) fn process(&self, pid: i32) -> Option<&Arc<Process>> {
+        self.members.get(&pid).map(|m| &m.process)
+    }
+    /// All, by ascending id.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Arc<Process>> {
+        self.members.values().map(|m| &m.process)
+    }
+    /// The children of a process, oldest first.
+    pub(crate) fn children(&self, pid: i32) -> impl Iterator<Item = &Arc<Process>> {
+        let children = self.members.get(&pid).map(|m| m.children.as_slice()).unwrap_or_default();
+        children.iter().filter_map(|child| self.process(*child))
+    }
+    /// Adds a process as the youngest child of its parent.
+    pub(crate) fn add(&mut self, process: &Arc<Process>) {
+        if let Some(parent) = self.members.get_mut(&process.parent.load(Ordering::Relaxed)) {
+            parent.children.push(process.pid);
+        }
+        self.members.insert(process.pid, Member { process: process.clone(), children: Vec::new() });
+    }
+    /// Takes a process out that was waited for, or that never started. Its last reference may be the result: drop it without the lock.
+    pub(crate) fn remove(&mut self, pid: i32) -> Option<Arc<Process>> {
+        let process = self.members.remove(&pid)?.process;
+        if let Some(parent) = self.members.get_mut(&process.parent.load(Ordering::Relaxed)) {
+            parent.children.retain(|child| *child != pid);
+        }
+        Some(process)
+    }
+    /// Whether a process group has a member in this session.
+    pub(crate) fn has_group(&self, session: i32, group: i32) -> bool {
+        self.processes()
+            .any(|p| p.group.load(Ordering::Relaxed) == group && p.session.load(Ordering::Relaxed) == session)
+    }
+
+    /// Who gets the children of `process`.
+    fn reaper_of(&self, process: &Process) -> Option<Arc<Process>> {
+        let mut at = process.parent.load(Ordering::Relaxed);
+        while let Some(ancestor) = self.process(at) {
+            if ancestor.subreaper.load(Ordering::Relaxed) && ancestor.thread_count() > 0 && !ancestor.exiting() {
+                return Some(ancestor.clone());
+            }
+            at = ancestor.parent.load(Ordering::Relaxed);
+        }
+        self.process(FIRST_PID).filter(|first| first.pid != process.pid).cloned()
+    }
+
+    /// Whether no member of a group (but for `without`) has a parent outside of it that is in its session: nobody is left who would
+    /// continue it when it stops. The group of the first process has the person's shell.
+    fn is_orphaned(&self, group: i32, without: Option<i32>) -> bool {
+        !self.processes().any(|p| {
+            let parent = p.parent.load(Ordering::Relaxed);
+            let outside = |parent: &Arc<Process>| {
+                parent.pid != FIRST_PID
+                    && parent.group.load(Ordering::Relaxed) != group
+                    && parent.session.load(Ordering::Relaxed) == p.session.load(Ordering::Relaxed)
+            };
+            p.group.load(Ordering::Relaxed) == group
+                && Some(p.pid) != without
+                && !p.ended()
+                && (p.pid == FIRST_PID || self.process(parent).is_some_and(outside))
+        })
+    }
+
+    fn has_stopped(&self, group: i32) -> bool {
+        self.processes().any(|p| p.group.load(Ordering::Relaxed) == group && p.stopped() && !p.ended())
+    }
+
+    /// The end of `process` may have orphaned its group or those of its children: stopped members are hung up on and go on.
+    fn release_orphaned_groups(&self, process: &Process) {
+        let own = (process.group.load(Ordering::Relaxed), process.session.load(Ordering::Relaxed));
+        let parent = self.process(process.parent.load(Ordering::Relaxed));
+        let held_own = parent
+            .is_some_and(|p| p.group.load(Ordering::Relaxed) != own.0 && p.session.load(Ordering::Relaxed) == own.1);
+        let mut groups: Vec<i32> = self
+            .children(process.pid)
+            .filter(|c| c.session.load(Ordering::Relaxed) == own.1 && c.group.load(Ordering::Relaxed) != own.0)
+            .map(|c| c.group.load(Ordering::Relaxed))
+            .collect();
+        if held_own {
+            groups.push(own.0);
+        }
+        groups.sort_unstable();
+        groups.dedup();
+        for group in groups {
+            let without = if group == own.0 { Some(process.pid) } else { None };
+            let orphaned = group == own.0 && self.is_orphaned(group, without)
+                || group != own.0 && self.orphaned_by_end_of(group, process.pid);
+            if orphaned && self.has_stopped(group) {
+                for member in self.processes().filter(|p| p.group.load(Ordering::Relaxed) == group) {
+                    // The kernel's own signals are never refused for a full queue.
+                    let _ = member.send_signal(SignalInfo::kernel(SIGHUP));
+                    let _ = member.send_signal(SignalInfo::kernel(SIGCONT));
+                }
+            }
+        }
+    }
+
+    /// As [`Family::is_orphaned`], when process `parent` no longer counts as one.
+    fn orphaned_by_end_of(&self, group: i32, parent: i32) -> bool {
+        !self.processes().any(|p| {
+            let its = p.parent.load(Ordering::Relaxed);
+            let outside = |q: &Arc<Process>| {
+                q.pid != FIRST_PID
+                    && q.pid != parent
+                    && q.group.load(Ordering::Relaxed) != group
+                    && q.session.load(Ordering::Relaxed) == p.session.load(Ordering::Relaxed)
+            };
+            p.group.load(Ordering::Relaxed) == group
+                && !p.ended()
+                && (p.pid == FIRST_PID || self.process(its).is_some_and(outside))
+        })
+    }
+
+    /// Tells the parent that `child` ended. `true`: it does not want to wait for it, the child is to be taken out.
+    fn announce_end(&self, child: &Arc<Process>) -> bool {
+        let Some(parent) = self.process(child.parent.load(Ordering::Relaxed)) else { return true };
+        let signal = child.exit_signal.load(Ordering::Relaxed);
+        let (ignores, forgets) = parent.ignores_children();
+        let unwanted = signal == SIGCHLD && (ignores || forgets);
+        if signal != 0 && !(signal == SIGCHLD && ignores) {
+            let mut info = child.end_info();
+            info.signal = signal;
+            let _ = parent.send_signal(info);
+        }
+        parent.child_events.notify(Events::IN);
+        unwanted
+    }
+}
+
+impl Kernel {
+    /// The last thread of `process` is leaving. Its children get another parent, its own parent is told.
+    pub(crate) fn process_ended(&self, process: &Arc<Process>) {
+        let mut gone = Vec::new();
+        let mut family = self.family.lock();
+        family.release_orphaned_groups(process);
+        let reaper = family.reaper_of(process);
+        let children =
+            family.members.get_mut(&process.pid).map(|m| core::mem::take(&mut m.children)).unwrap_or_default();
+        for pid in children {
+            let Some(child) = family.process(pid).cloned() else { continue };
+            let Some(reaper) = &reaper else { continue };
+            child.parent.store(reaper.pid, Ordering::Relaxed);
+            child.parent_thread.store(reaper.pid, Ordering::Relaxed);
+            child.exit_signal.store(SIGCHLD, Ordering::Relaxed);
+            if let Some(member) = family.members.get_mut(&reaper.pid) {
+                member.children.push(pid);
+            }
+            if child.ended() && family.announce_end(&child) {
+                gone.extend(family.remove(pid));
+            }
+        }
+        process.set_ended();
+        if family.announce_end(process) {
+            gone.extend(family.remove(process.pid));
+        }
+        drop(family);
+        process.end_events.notify(Events::IN);
+        drop(gone);
+    }
+
+    /// A thread ends that has children: others of its process are their parent from now on. Those that asked for it get their signal.
+    pub(crate) fn parent_thread_ended(&self, process: &Process, tid: i32) {
+        let family = self.family.lock();
+        let heir = process.threads().first().map_or(process.pid, |t| t.tid());
+        for child in family.children(process.pid) {
+            if child.parent_thread.load(Ordering::Relaxed) == tid {
+                let signal = child.death_signal.load(Ordering::Relaxed);
+                if signal != 0 && !child.ended() {
+                    let creds = process.creds();
+                    let _ = child.send_signal(SignalInfo::sent(
+                        signal,
+                        crate::syscalls::signal::set::SI_USER,
+                        process.pid,
+                        creds.uid,
+                    ));
+                }
+                child.parent_thread.store(heir, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A signal stopped `child`, or it goes on: its parent is told.
+    pub(crate) fn announce_stop_or_go(&self, child: &Process, code: i32, status: i32) {
+        let family = self.family.lock();
+        let Some(parent) = family.process(child.parent.load(Ordering::Relaxed)) else { return };
+        if parent.wants_stops() {
+            let _ = parent.send_signal(child.child_info(code, status));
+        }
+        parent.child_events.notify(Events::IN);
+    }
+}
