@@ -46,6 +46,7 @@ bitflags::bitflags! {
 }
 
 const EXIT_SIGNAL: u64 = 0xff;
+const SIGCHLD: u64 = 0x11;
 const MAX_SIGNAL: u64 = 64;
 /// Threads of one process at most.
 const MAX_THREADS: u32 = 4096;
@@ -82,12 +83,12 @@ impl Request {
 impl Task<'_, '_> {
     /// fork(2).
     pub(crate) fn fork(&mut self) -> Result<usize> {
-        self.clone(17, 0, 0, 0, 0)
+        self.clone(SIGCHLD, 0, 0, 0, 0)
     }
 
     /// vfork(2).
     pub(crate) fn vfork(&mut self) -> Result<usize> {
-        self.clone((Flags::VM | Flags::VFORK).bits() | 17, 0, 0, 0, 0)
+        self.clone((Flags::VM | Flags::VFORK).bits() | SIGCHLD, 0, 0, 0, 0)
     }
 
     /// clone(2).
