@@ -38,6 +38,43 @@ fn every_call_of_linux_has_a_row() {
     }
 }
 
+/// The calls that the project's specification names, with those that only 32-bit programs make.
+#[test]
+fn specified_calls_have_rows() {
+    const SPECIFIED: &str = "
+        exit exit_group clone clone3 execve getpid getppid gettid getuid geteuid getgid getegid set_tid_address set_robust_list
+        get_robust_list set_thread_area prctl arch_prctl kill tkill tgkill
+        mmap munmap mprotect mremap brk madvise
+        open openat creat read write pread64 pwrite64 readv writev lseek close dup dup2 dup3 fcntl fcntl64 ioctl stat lstat fstat
+        newfstatat fstatat64 access readlink readlinkat mkdir unlink unlinkat ftruncate getcwd getdents64 pipe pipe2 umask
+        socket socketpair bind listen accept accept4 connect sendto sendmsg recvfrom setsockopt getsockopt getsockname getpeername
+        socketcall
+        poll ppoll ppoll_time64 select _newselect pselect6 pselect6_time64 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
+        eventfd eventfd2
+        rt_sigprocmask rt_sigaction rt_sigreturn sigreturn sigaltstack
+        clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep clock_nanosleep_time64 nanosleep gettimeofday time
+        futex futex_time64
+        getrlimit ugetrlimit setrlimit prlimit64 sysinfo uname getrandom capget sched_getaffinity sched_yield
+        statx io_uring_setup rseq statfs alarm setitimer";
+    for name in SPECIFIED.split_whitespace() {
+        assert!(CALLS.iter().any(|row| row.name == name), "{name} has no row");
+    }
+    let only_32_bit =
+        |name: &str| CALLS.iter().any(|row| row.name == name && row.x86_64.is_none() && row.x86.is_some());
+    for name in [
+        "fcntl64",
+        "fstatat64",
+        "socketcall",
+        "_newselect",
+        "sigreturn",
+        "ugetrlimit",
+        "futex_time64",
+        "clock_gettime64",
+    ] {
+        assert!(only_32_bit(name), "{name} is a call of 32-bit programs");
+    }
+}
+
 #[test]
 fn who_refuses_says_why() {
     for row in CALLS {

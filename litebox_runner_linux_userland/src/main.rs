@@ -7,9 +7,11 @@ mod config;
 mod run;
 mod sandbox;
 mod streams;
+mod syscalls;
 mod view;
 
 use std::alloc::System;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +39,8 @@ struct Cli {
 enum Command {
     /// Run a program in a new sandbox.
     Run(run::Options),
+    /// List the system calls: which are served, which are not and why.
+    Syscalls(syscalls::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(options) }) => ExitCode::from(run::run(&options)),
+        Ok(Cli { command: Command::Syscalls(options) }) => print_all(&syscalls::list(&options)),
         Err(e) if e.use_stderr() => {
             let text = e.to_string();
             let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
@@ -54,6 +59,18 @@ fn main() -> ExitCode {
         Err(e) => {
             print!("{e}");
             ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Prints `text`; a reader that goes away early is no failure.
+fn print_all(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("litebox: cannot write: {e}");
+            ExitCode::from(STATUS_OURS)
         }
     }
 }

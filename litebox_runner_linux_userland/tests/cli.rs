@@ -263,6 +263,15 @@ fn syscalls() -> Result {
     Ok(())
 }
 
+fn syscalls_page_is_fresh() -> Result {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/syscalls.md");
+    let outcome = run(&["syscalls", "--markdown"])?;
+    if fs::read_to_string(page)? != outcome.out() {
+        return Err("docs/syscalls.md is stale: cargo run -- syscalls --markdown > docs/syscalls.md".into());
+    }
+    Ok(())
+}
+
 fn signals_are_forwarded() -> Result {
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("WINCH", 28)] {
         let script =
@@ -420,7 +429,7 @@ const TESTS: &[Entry] = table! {
     not_executable no_program bad_options volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
     workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace stats syscalls
-    signals_are_forwarded signal_without_handler closed_stdin closed_stdout inherited_descriptors_are_gone
+    syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout inherited_descriptors_are_gone
     large_argument_list stdin_passes_through terminal_passes_through as_ordinary_user full_disk
 };
 

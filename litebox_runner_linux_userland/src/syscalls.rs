@@ -1,0 +1,119 @@
+//! `litebox syscalls`: the table of system calls, for people and for programs.
+
+use std::fmt::Write;
+
+use clap::Args;
+use litebox_common_linux::{CALLS, Call, Support};
+use serde_json::{Value, json};
+
+/// Options of `litebox syscalls`.
+#[derive(Args)]
+pub struct Options {
+    /// As JSON.
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// As the page docs/syscalls.md.
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// The list as text.
+pub fn list(options: &Options) -> String {
+    if options.json {
+        json_list()
+    } else if options.markdown {
+        markdown()
+    } else {
+        plain()
+    }
+}
+
+fn level(call: &Call) -> &'static str {
+    match call.support {
+        Support::Full => "full",
+        Support::Partial => "partial",
+        Support::Refused(_) => "refused",
+        Support::Missing => "missing",
+    }
+}
+
+/// The level, and with what a call that is not served fails.
+fn level_and_errno(call: &Call) -> String {
+    call.refusal().map_or_else(|| level(call).into(), |errno| format!("{}: {errno}", level(call)))
+}
+
+/// How many calls of x86-64 have which level: full, partial, refused, missing.
+fn counts() -> [usize; 4] {
+    let count = |name: &str| CALLS.iter().filter(|call| call.x86_64.is_some() && level(call) == name).count();
+    ["full", "partial", "refused", "missing"].map(count)
+}
+
+fn number(number: Option<u32>) -> String {
+    number.map_or_else(String::new, |n| n.to_string())
+}
+
+fn plain() -> String {
+    let mut out = String::new();
+    for call in CALLS {
+        let numbers = (number(call.x86_64), number(call.x86));
+        let _ = writeln!(
+            out,
+            "{:<28} {:>5} {:>5}  {:<18} {}",
+            call.name,
+            numbers.0,
+            numbers.1,
+            level_and_errno(call),
+            call.note
+        );
+    }
+    let [full, partial, refused, missing] = counts();
+    let _ = writeln!(out, "x86-64: {full} full, {partial} partial, {refused} refused, {missing} missing");
+    out
+}
+
+fn json_list() -> String {
+    let one = |call: &Call| {
+        json!({
+            "name": call.name,
+            "family": call.family,
+            "support": level(call),
+            "errno": call.refusal().and_then(|errno| errno.name()),
+            "x86_64": call.x86_64,
+            "x86": call.x86,
+            "arguments": call.arguments,
+            "note": call.note,
+        })
+    };
+    format!("{:#}\n", Value::from_iter(CALLS.iter().map(one)))
+}
+
+fn markdown() -> String {
+    let [full, partial, refused, missing] = counts();
+    let mut out = format!(
+        "# System calls\n\n\
+         Generated from the table in `litebox_common_linux/src/table.rs` by `litebox syscalls --markdown`; a test fails when this page is stale.\n\
+         How to add a call: [writing-syscalls.md](writing-syscalls.md).\n\n\
+         Of the {} calls that 64-bit Linux has, {full} are served in full and {partial} in part (the note says what is not as on Linux); \
+         {refused} are refused for good (the note says why), and {missing} are missing. The last two fail with the errno that stands beside \
+         them, and `--strace` marks them. A number without a row fails with ENOSYS. The numbers under x86 are those of 32-bit programs, which \
+         do not run yet.\n",
+        full + partial + refused + missing
+    );
+    let mut family = "";
+    for call in CALLS {
+        if call.family != family {
+            family = call.family;
+            let _ = write!(out, "\n## {family}\n\n| call | x86-64 | x86 | support | note |\n|---|---|---|---|---|\n");
+        }
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {} | {} | {} |",
+            call.name,
+            number(call.x86_64),
+            number(call.x86),
+            level_and_errno(call),
+            call.note
+        );
+    }
+    out
+}
