@@ -22,5 +22,7 @@ pub mod tty;
 
 #[cfg(test)]
 register_host!(platform::mock::MockHost);
+#[cfg(test)]
+register_north!(platform::mock::MockNorth);
 
 pub use error::{Error, Result};

@@ -222,13 +222,13 @@ wide_words!(Word64 WordPair);
 /// The address of a `T` (or of several) that the kernel reads.
 pub struct UserRef<T> {
     address: usize,
-    points_to: PhantomData<*const T>,
+    points_to: PhantomData<fn() -> T>,
 }
 
 /// The address of a `T` (or of several) that the kernel writes, and may read before.
 pub struct UserMut<T> {
     address: usize,
-    points_to: PhantomData<*mut T>,
+    points_to: PhantomData<fn(T)>,
 }
 
 macro_rules! pointers {

@@ -28,8 +28,8 @@ pub struct Call {
     pub x86_64: Option<u32>,
     /// Its number for 32-bit programs.
     pub x86: Option<u32>,
-    /// Its arguments with their types, in parentheses, as the table has them.
-    pub arguments: &'static str,
+    /// Names and types of its arguments.
+    pub arguments: &'static [(&'static str, &'static str)],
     /// What a person should know.
     pub note: &'static str,
 }
@@ -69,7 +69,7 @@ const fn or_empty(given: &[&'static str]) -> &'static str {
 macro_rules! list {
     (() $($family:ident $title:literal { $(
         $support:ident $(($errno:ident))? $name:ident [$(x86_64 $x86_64:literal)? $(,)? $(x86 $x86:literal)?]
-        $arguments:tt $($note:literal)?
+        ($($argument:ident: $type:ty),*) $($note:literal)?
     )* })*) => {
         &[$($(Call {
             name: stringify!($name),
@@ -77,7 +77,7 @@ macro_rules! list {
             support: Support::$support $((Errno::$errno))?,
             x86_64: at_most_one(&[$($x86_64)?]),
             x86: at_most_one(&[$($x86)?]),
-            arguments: stringify!($arguments),
+            arguments: &[$((stringify!($argument), stringify!($type))),*],
             note: or_empty(&[$($note)?]),
         },)*)*]
     };

@@ -242,6 +242,7 @@ pub fn gadget() -> usize {
 /// The call must not break the memory of this program: pointers must be valid for what the call does with them.
 #[inline]
 pub(crate) unsafe fn raw(nr: usize, args: [usize; 6]) -> isize {
+    crate::counters::count_host_call();
     // SAFETY: the caller vouches for the arguments; the gadget itself follows the C convention.
     unsafe { litebox_host_call(nr, args[0], args[1], args[2], args[3], args[4], args[5]) }
 }
@@ -251,6 +252,7 @@ pub(crate) unsafe fn raw(nr: usize, args: [usize; 6]) -> isize {
 /// # Safety
 /// As for [`raw`]; `word` must be readable.
 pub(crate) unsafe fn interruptible(nr: usize, a: usize, b: usize, c: usize, word: *const u32) -> Result<usize> {
+    crate::counters::count_host_call();
     // SAFETY: the caller vouches.
     check(unsafe { litebox_host_call_interruptible(nr, a, b, c, word) })
 }
@@ -260,6 +262,7 @@ pub(crate) unsafe fn interruptible(nr: usize, a: usize, b: usize, c: usize, word
 /// # Safety
 /// `stack` is zero (fork) or points at a function and its argument at the top of memory that nobody else uses.
 pub(crate) unsafe fn clone(flags: usize, stack: usize, parent_tid: usize, child_tid: usize) -> Result<usize> {
+    crate::counters::count_host_call();
     // SAFETY: the caller vouches.
     check(unsafe { litebox_clone(flags, stack, parent_tid, child_tid, 0) })
 }

@@ -166,6 +166,8 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
 fn guest_call(info: &SigInfo, frame: &mut GuestFrame<'_>) {
     const ENOSYS: u64 = 38;
     sandbox().counters.traps.fetch_add(1, Ordering::Relaxed);
+    // The way back is a host call too.
+    crate::counters::count_host_call();
     if (info.call >> 32) as u32 == ARCH_X86_64 {
         north().syscall(frame);
     } else {

@@ -45,6 +45,8 @@ pub(crate) struct EpollEvent {
 
 pub(crate) const EPOLL_CTL_ADD: usize = 1;
 const EPOLL_CTL_MOD: usize = 3;
+const POLLIN: u16 = 1;
+const POLLOUT: u16 = 4;
 const EPOLLONESHOT: u32 = 1 << 30;
 
 /// A call that may sleep: interruptible on a guest thread.
@@ -55,7 +57,11 @@ unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<us
     // SAFETY: the caller's promise; the waiter of a guest thread lives as long as it.
     unsafe {
         if let Some(block) = stack::current() {
-            call::interruptible(nr, fd.0 as usize, addr, len, (*block.waiter).word())
+            let waiter = &*block.waiter;
+            if waiter.announces() && LinuxHost.host_poll(fd, if nr == nr::READ { POLLIN } else { POLLOUT }) == Ok(0) {
+                waiter.announce();
+            }
+            call::interruptible(nr, fd.0 as usize, addr, len, waiter.word())
         } else {
             host_call!(nr, fd.0, addr, len)
         }

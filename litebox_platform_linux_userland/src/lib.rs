@@ -16,6 +16,7 @@ extern crate alloc;
 mod broker;
 pub mod call;
 mod clock;
+mod counters;
 mod entry;
 mod files;
 pub mod filter;
@@ -31,7 +32,7 @@ mod system;
 mod thread;
 mod user;
 
-pub use sandbox::{Settings, StartError, figures, start};
+pub use sandbox::{Settings, StartError, start};
 pub use supervisor::{FirstProcess, supervise};
 
 /// Linux as the host. All its methods are the traits of [`litebox::platform`].

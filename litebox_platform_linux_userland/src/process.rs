@@ -124,6 +124,7 @@ pub(crate) fn tie_to_supervisor() -> Result<()> {
 
 /// Ends the calling process once its other threads have left the kernel.
 pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
+    crate::counters::note_peak_memory();
     if let Some(home) = home {
         loop {
             let live = home.live.load(Ordering::Acquire);

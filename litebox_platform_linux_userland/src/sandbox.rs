@@ -2,12 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 use litebox::platform::HostFd;
 use litebox::sync::Mutex;
 
 use crate::call::{check, host_call, nr};
+use crate::counters::Counters;
 use crate::heap::Heap;
 use crate::interception::Interception;
 use crate::process::ProcessTable;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub broker: i32,
     /// Descriptor on which the broker sends events.
     pub events: i32,
+    /// The broker wants the figures at the end.
+    pub stats: bool,
 }
 
 /// Why a sandbox could not be set up; one line for the person.
@@ -54,28 +57,6 @@ pub(crate) struct Layout {
     pub(crate) arena: (usize, usize),
     pub(crate) stacks: (usize, usize),
     pub(crate) image: (usize, usize),
-}
-
-/// Counters for `--stats`.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) traps: AtomicU64,
-    pub(crate) host_calls: AtomicU64,
-    pub(crate) faults: AtomicU64,
-    pub(crate) kicks: AtomicU64,
-}
-
-/// Figures of a sandbox so far.
-#[derive(Debug, Clone, Copy)]
-pub struct Figures {
-    /// Guest calls that came by trap.
-    pub traps: u64,
-    /// Calls made to the host.
-    pub host_calls: u64,
-    /// Processor exceptions of guest code and of the kernel on its behalf.
-    pub faults: u64,
-    /// Interruptions of running guest code.
-    pub kicks: u64,
 }
 
 /// What all processes of a sandbox share; lies at the start of the heap.
@@ -126,13 +107,6 @@ pub(crate) fn sandbox() -> &'static Sandbox {
 /// Notes that the second filter catches guest calls.
 pub(crate) fn use_seccomp() {
     sandbox().by_seccomp.store(true, Ordering::Release);
-}
-
-/// Figures so far.
-pub fn figures() -> Figures {
-    let c = &sandbox().counters;
-    let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
-    Figures { traps: get(&c.traps), host_calls: get(&c.host_calls), faults: get(&c.faults), kicks: get(&c.kicks) }
 }
 
 fn step<T>(what: &'static str, result: litebox::Result<T>) -> Result<T, StartError> {

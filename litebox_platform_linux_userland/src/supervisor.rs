@@ -119,6 +119,9 @@ fn process_ended(number: u32) -> Result<Option<i32>> {
         return Ok(Some(OUR_FAILURE));
     }
     if sandbox.exit_announced.load(Ordering::Acquire) {
+        if sandbox.settings.stats {
+            broker::simple(Op::Stats, 0, crate::counters::figures().as_bytes(), None)?;
+        }
         let status = sandbox.exit_status.load(Ordering::Acquire);
         broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
         return Ok(Some(0));

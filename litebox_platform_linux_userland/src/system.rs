@@ -3,7 +3,8 @@
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 
-use litebox::platform::System;
+use litebox::Error;
+use litebox::platform::{HostFd, System};
 
 use crate::LinuxHost;
 use crate::call::{host_call, nr};
@@ -88,6 +89,19 @@ impl System for LinuxHost {
         let _ = writeln!(text, "litebox: {line}");
         // SAFETY: a valid buffer.
         let _ = unsafe { host_call!(nr::WRITE, 2, text.bytes.as_ptr(), text.len) };
+    }
+
+    fn write_trace(&self, fd: HostFd, text: &[u8]) {
+        let mut done = 0;
+        while let Some(rest) = text.get(done..).filter(|r| !r.is_empty()) {
+            // SAFETY: a valid buffer.
+            match unsafe { host_call!(nr::WRITE, fd.0, rest.as_ptr(), rest.len()) } {
+                Ok(n) => done += n,
+                // A kick; it is noted and waits.
+                Err(Error::Interrupted) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn fatal(&self, reason: &str) -> ! {

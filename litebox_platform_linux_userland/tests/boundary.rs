@@ -338,8 +338,13 @@ fn supervisor() -> ! {
         None => cases().into_iter().find(|c| c.name == name).expect("a known case").code,
     };
     let interception = if interception == "seccomp" { Interception::Seccomp } else { Interception::Sud };
-    let settings =
-        Settings { arena_size: 64 << 20, interception, broker: start_fd::REQUESTS, events: start_fd::EVENTS };
+    let settings = Settings {
+        arena_size: 64 << 20,
+        interception,
+        broker: start_fd::REQUESTS,
+        events: start_fd::EVENTS,
+        stats: false,
+    };
     if let Err(e) = start(settings) {
         eprintln!("litebox: {}: {:?}", e.what, e.error);
         std::process::exit(125);

@@ -16,6 +16,10 @@ pub struct Config {
     pub gid: u64,
     /// `--memory`; 0: no limit.
     pub memory: u64,
+    /// Descriptor that calls are printed to (`--strace`), plus one; 0: none.
+    pub strace: u64,
+    /// The figures are wanted at the end (`--stats`).
+    pub stats: u64,
     /// The boundary's tests want the address of the gadget.
     pub test_hostile: u64,
     /// `F_GETFL` of descriptors 0, 1 and 2, plus one; 0: closed.
@@ -133,6 +137,7 @@ impl Config {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         out.numbers(&[self.arena_size, self.interception, self.uid, self.gid, self.memory, self.test_hostile]);
+        out.numbers(&[self.strace, self.stats]);
         out.numbers(&self.streams);
         out.string(&self.path);
         out.string(&self.hostname);
@@ -169,6 +174,8 @@ impl Config {
             gid: r.number()?,
             memory: r.number()?,
             test_hostile: r.number()?,
+            strace: r.number()?,
+            stats: r.number()?,
             streams: [r.number()?, r.number()?, r.number()?],
             path: r.string()?,
             hostname: r.string()?,
@@ -203,6 +210,8 @@ mod tests {
             gid: 100,
             memory: 1 << 27,
             test_hostile: 0,
+            strace: 7,
+            stats: 1,
             streams: [1, 0, 0o2002],
             path: b"/bin/true".to_vec(),
             hostname: b"box".to_vec(),

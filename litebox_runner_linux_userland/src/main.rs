@@ -6,6 +6,7 @@
 mod config;
 mod run;
 mod sandbox;
+mod stats;
 mod streams;
 mod syscalls;
 mod view;

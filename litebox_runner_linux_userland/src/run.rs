@@ -1,22 +1,26 @@
 //! `litebox run`: the broker's side.
 
 use std::ffi::{CString, OsString};
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use litebox::platform::broker_protocol::start_fd;
 use litebox_broker::Launch;
 use litebox_platform_linux_userland::interception::Interception;
 
 use crate::config::{Config, interception_number};
 use crate::view::{self, Wanted};
-use crate::{SANDBOX_ARGUMENT, STATUS_OURS, streams};
+use crate::{SANDBOX_ARGUMENT, STATUS_OURS, stats, streams};
 
 /// Bytes that files in memory may take; only what is used costs memory.
 const ARENA_SIZE: u64 = 4 << 30;
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
+const STDERR: i32 = 2;
 /// Where programs are looked for, and the guest's PATH.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -70,6 +74,12 @@ pub struct Options {
     /// The network it sees.
     #[arg(long, value_name = "NET", value_enum, default_value = "none")]
     net: Net,
+    /// Print each call of the program, as strace(1) does, to stderr or to a file.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    strace: Option<PathBuf>,
+    /// Print at the end how many calls, traps and faults there were, and how much memory was used.
+    #[arg(long)]
+    stats: bool,
     /// How the guest's system calls are caught.
     #[arg(long, value_name = "WAY", value_enum, default_value = "auto")]
     interception_backend: Backend,
@@ -138,7 +148,13 @@ type Refusal = (String, u8);
 /// Runs the sandbox to its end; returns the exit status.
 pub fn run(options: &Options) -> u8 {
     match launch(options) {
-        Ok(launch) => litebox_broker::run(launch).status,
+        Ok(launch) => {
+            let outcome = litebox_broker::run(launch);
+            if options.stats {
+                eprint!("{}", stats::report(outcome.figures.as_ref()));
+            }
+            outcome.status
+        }
         Err((line, status)) => {
             eprintln!("litebox: {line}");
             status
@@ -163,6 +179,8 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         Wanted { volumes, tmpfs, rootfs: options.rootfs.clone(), workdir: options.workdir.clone(), owner: (uid, gid) };
     let (view, grants) = view::make(&wanted).map_err(ours)?;
     let envp = environment(&options.env)?;
+    let mut extra = Vec::new();
+    let strace = options.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose().map_err(ours)?;
     let config = Config {
         arena_size: ARENA_SIZE,
         interception: interception_number(match options.interception_backend {
@@ -173,6 +191,8 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         uid: uid.into(),
         gid: gid.into(),
         memory: options.memory.unwrap_or(0),
+        strace: strace.map_or(0, |fd| fd as u64 + 1),
+        stats: options.stats.into(),
         test_hostile: options.test_hostile.into(),
         streams: streams::flags(),
         path: program.as_bytes().to_vec(),
@@ -186,11 +206,22 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     let mut launch = Launch::new(arguments);
     launch.config = config.encode();
     launch.grants = grants;
+    launch.extra = extra;
     launch.timeout = options.timeout;
     launch.memory = options.memory;
     launch.no_namespaces = options.test_no_namespaces;
     launch.kick_signal = KICK_SIGNAL;
     Ok(launch)
+}
+
+/// The descriptor that calls are printed to: stderr (`-`), or a file that the sandbox is given.
+fn open_trace(file: &Path, extra: &mut Vec<OwnedFd>) -> Result<i32, String> {
+    if file == Path::new("-") {
+        return Ok(STDERR);
+    }
+    let opened = OpenOptions::new().create(true).write(true).truncate(true).open(file);
+    extra.push(opened.map_err(|e| format!("--strace={}: {e}", file.display()))?.into());
+    i32::try_from(extra.len() - 1).map(|n| start_fd::FIRST_EXTRA + n).map_err(|e| e.to_string())
 }
 
 /// Where programs are looked for: PATH as the guest has it.

@@ -27,6 +27,7 @@ pub fn run() -> ! {
         interception: interception_of(config.interception),
         broker: start_fd::REQUESTS,
         events: start_fd::EVENTS,
+        stats: config.stats == 1,
     };
     if let Err(e) = start(settings) {
         refuse(&format!("the host refuses a sandbox what it needs: {} ({:?})", e.what, e.error));
@@ -43,6 +44,7 @@ pub fn run() -> ! {
     let kernel_config = KernelConfig {
         hostname: String::from_utf8_lossy(&config.hostname).into_owned(),
         memory_limit: (config.memory != 0).then_some(config.memory),
+        strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
         ..KernelConfig::default()
     };

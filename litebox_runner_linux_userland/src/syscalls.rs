@@ -80,7 +80,7 @@ fn json_list() -> String {
             "errno": call.refusal().and_then(|errno| errno.name()),
             "x86_64": call.x86_64,
             "x86": call.x86,
-            "arguments": call.arguments,
+            "arguments": call.arguments.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect::<Vec<_>>(),
             "note": call.note,
         })
     };
@@ -107,8 +107,9 @@ fn markdown() -> String {
         }
         let _ = writeln!(
             out,
-            "| `{}` | {} | {} | {} | {} |",
+            "| `{}({})` | {} | {} | {} | {} |",
             call.name,
+            call.arguments.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
             number(call.x86_64),
             number(call.x86),
             level_and_errno(call),

@@ -242,6 +242,36 @@ fn strace() -> Result {
     Ok(())
 }
 
+/// What is not served fails with the errno of its row and is marked; a number without a row fails with ENOSYS.
+fn unsupported_calls() -> Result {
+    let script = "sub c { $! = 0; syscall(@_, 0, 0, 0); print $! + 0, ' ' } c(425); c(321); c(9999); c(-1);
+        for (471 .. 1200) { $! = 0; syscall($_, 0, 0, 0); print \"number $_: $!\" if $! != 38 }";
+    let outcome = run(&["run", "--strace", "--", "/usr/bin/perl", "-e", script])?;
+    let text = outcome.err();
+    let marked = [
+        "io_uring_setup(0, NULL) = -1 ENOSYS (unsupported)",
+        "bpf(0, NULL, 0) = -1 EPERM (unsupported)",
+        "syscall(9999, ...) = -1 ENOSYS (unsupported)",
+    ];
+    if outcome.out() != "38 1 38 38 " || !marked.iter().all(|line| text.contains(line)) {
+        return Err(format!("calls that are not served\n{outcome}").into());
+    }
+    Ok(())
+}
+
+/// A call that sleeps is shown before it ends, and what is killed in it as well.
+fn strace_shows_who_sleeps() -> Result {
+    let script = "select(undef, undef, undef, 0.05); sleep 20";
+    let outcome = run(&["run", "--timeout", "1s", "--strace", "--", "/usr/bin/perl", "-e", script])?;
+    let text = outcome.err();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("[1 1] ")).collect();
+    let resumed = lines.iter().any(|line| line.contains("<... resumed> ") && line.ends_with(" = 0"));
+    if outcome.status != 124 || !resumed || !lines.last().is_some_and(|line| line.ends_with("<unfinished ...>")) {
+        return Err(format!("--strace of sleeping calls\n{outcome}").into());
+    }
+    Ok(())
+}
+
 fn stats() -> Result {
     let outcome = run(&["run", "--stats", "--", "/usr/bin/echo", "x"])?;
     let text = outcome.err();
@@ -428,7 +458,7 @@ const TESTS: &[Entry] = table! {
     exit_status_of_the_program status_after_a_signal program_found_in_path missing_program directory_as_program
     not_executable no_program bad_options volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
-    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace stats syscalls
+    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace unsupported_calls strace_shows_who_sleeps stats syscalls
     syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout inherited_descriptors_are_gone
     large_argument_list stdin_passes_through terminal_passes_through as_ordinary_user full_disk
 };

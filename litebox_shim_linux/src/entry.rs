@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
 
+use litebox::platform::broker_protocol::STAT_FIGURES;
 use litebox::platform::host;
 use litebox::platform::north::{Fault, GuestFrame, North};
 
@@ -25,7 +26,7 @@ fn with_task(frame: &mut GuestFrame<'_>, f: impl FnOnce(&mut Task<'_, '_>)) {
 impl North for LinuxNorth {
     fn syscall(&self, frame: &mut GuestFrame<'_>) {
         with_task(frame, |task| {
-            task.kernel().stats.guest_calls.fetch_add(1, Ordering::Relaxed);
+            task.thread.count_call();
             task.do_syscall();
             task.return_to_guest();
         });
@@ -56,6 +57,20 @@ impl North for LinuxNorth {
         // SAFETY: as in `with_task`; null outside guest threads.
         let Some(thread) = (unsafe { object.as_ref() }) else { return false };
         thread.process.mm.resolve_fault(addr, write)
+    }
+
+    fn sleeping(&self) {
+        let object = host().current_north().cast::<Thread>();
+        // SAFETY: as in `resolve_fault`.
+        if let Some(thread) = unsafe { object.as_ref() } {
+            thread.trace_sleep();
+        }
+    }
+
+    fn figures(&self, figures: &mut [u64; STAT_FIGURES]) {
+        if let Some(kernel) = crate::outside::kernel() {
+            kernel.figures(figures);
+        }
     }
 
     fn host_ready(&self, token: u64, events: u16) {

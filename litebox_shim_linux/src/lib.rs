@@ -14,6 +14,7 @@ mod outside;
 pub mod proc;
 pub mod syscalls;
 pub mod task;
+mod trace;
 mod user;
 
 use litebox::{Error, Result};
@@ -73,7 +74,15 @@ impl Task<'_, '_> {
         // Linux looks at the low half of the number.
         let number = r.rax as u32;
         let registers = Registers::new(Arch::X86_64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]);
-        self.frame.regs.rax = match serve(self, number, registers) {
+        let traced = self.kernel().config.strace.is_some();
+        if traced {
+            self.trace_begin(number, registers);
+        }
+        let result = serve(self, number, registers);
+        if traced {
+            self.trace_end(&result);
+        }
+        self.frame.regs.rax = match result {
             Ok(value) => value as u64,
             Err(error) => errno::errno_of(error).in_register(),
         };
@@ -81,7 +90,8 @@ impl Task<'_, '_> {
 }
 
 /// Calls the handler. One jump through a table; nothing is kept, copied or allocated.
-#[inline]
+#[expect(clippy::inline_always, reason = "the arguments stay in registers")]
+#[inline(always)]
 fn serve(task: &mut Task<'_, '_>, number: u32, mut registers: Registers) -> Result<usize> {
     syscall_table!(dispatch, task number registers)
 }

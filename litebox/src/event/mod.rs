@@ -5,7 +5,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::platform::{FutexWake, Instant, host};
 use crate::sync::Mutex;
@@ -62,6 +62,7 @@ const COUNT: u32 = ASLEEP - 1;
 #[derive(Default)]
 pub struct Waiter {
     word: AtomicU32,
+    announce: AtomicBool,
 }
 
 impl Waiter {
@@ -73,10 +74,28 @@ impl Waiter {
     pub fn ticket(&self) -> u32 {
         self.word.load(Ordering::Acquire)
     }
+    /// Has the North told ([`North::sleeping`](crate::platform::north::North::sleeping)) before the thread's next sleep, or not.
+    pub fn announce_sleep(&self, wanted: bool) {
+        self.announce.store(wanted, Ordering::Relaxed);
+    }
+    /// Whether the North wants to be told.
+    #[inline]
+    pub fn announces(&self) -> bool {
+        self.announce.load(Ordering::Relaxed)
+    }
+    /// Tells the North, once.
+    #[cold]
+    pub fn announce(&self) {
+        self.announce_sleep(false);
+        crate::platform::north::north().sleeping();
+    }
     /// Sleeps until woken after `ticket` was taken, interrupted, or past `deadline`.
     pub fn sleep(&self, ticket: u32, deadline: Option<Instant>) -> Result<()> {
         if ticket & INTERRUPTED != 0 {
             return Err(Error::Interrupted);
+        }
+        if self.announces() && self.ticket() == ticket {
+            self.announce();
         }
         let asleep = ticket | ASLEEP;
         let mut now = match self.word.compare_exchange(ticket, asleep, Ordering::AcqRel, Ordering::Acquire) {

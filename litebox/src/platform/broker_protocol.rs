@@ -27,6 +27,20 @@ pub const MAX_REPORT: usize = 1024;
 /// Figures in a [`Op::Stats`].
 pub const STAT_FIGURES: usize = 16;
 
+/// Which figure is where in a [`Op::Stats`].
+#[expect(missing_docs, reason = "what `--stats` prints beside them")]
+pub mod figure {
+    pub const GUEST_CALLS: usize = 0;
+    pub const HOST_CALLS: usize = 1;
+    pub const TRAPS: usize = 2;
+    pub const FAULTS: usize = 3;
+    pub const KICKS: usize = 4;
+    /// Of the largest process, in bytes.
+    pub const PEAK_MEMORY: usize = 5;
+    pub const PATCHED_SITES: usize = 6;
+    pub const REFUSED_SITES: usize = 7;
+}
+
 /// What is asked for. `R:` what the reply carries besides its header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]

@@ -5,6 +5,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
+use super::north::{Fault, GuestFrame, North};
 use super::{
     AddressSpace, Advice, AlarmClock, ArenaMemory, AtomicOp, Backing, Broker, Clock, ClockId, Futex, FutexWake, HostFd,
     HostFiles, HostStat, HostThread, Instant, Prot, System, ThreadSpec, Threads, Usage, UserAccess,
@@ -13,6 +14,20 @@ use crate::{Error, Result};
 
 /// See the [module](self).
 pub struct MockHost;
+
+/// A North for tests of the core: there is no guest.
+pub struct MockNorth;
+
+impl North for MockNorth {
+    fn syscall(&self, _frame: &mut GuestFrame<'_>) {}
+    fn fault(&self, _frame: &mut GuestFrame<'_>, _fault: Fault) {}
+    fn kicked(&self, _frame: &mut GuestFrame<'_>) {}
+    fn resolve_fault(&self, _addr: usize, _write: bool) -> bool {
+        false
+    }
+    fn host_ready(&self, _token: u64, _events: u16) {}
+    fn outside_signal(&self, _signal: i32) {}
+}
 
 static TICKS: AtomicU64 = AtomicU64::new(0);
 static SEED: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
@@ -380,6 +395,7 @@ impl System for MockHost {
     }
     fn report(&self, _: &str) {}
     #[expect(clippy::panic, reason = "a test host fails the test")]
+    fn write_trace(&self, _fd: HostFd, _text: &[u8]) {}
     fn fatal(&self, reason: &str) -> ! {
         panic!("{reason}")
     }

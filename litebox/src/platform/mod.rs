@@ -454,6 +454,8 @@ pub trait System {
     fn random(&self, buf: &mut [u8]);
     /// A line for the person who runs the sandbox (to litebox's stderr), never to the guest's stdout.
     fn report(&self, line: &str);
+    /// Writes all of `text` to a descriptor that the person gave for it, whatever is pending for the thread. Errors are not reported: nobody reads.
+    fn write_trace(&self, fd: HostFd, text: &[u8]);
     /// Ends the whole sandbox with exit code 70 and this reason. Used for broken invariants only.
     fn fatal(&self, reason: &str) -> !;
     /// Lets another thread run.

@@ -115,6 +115,10 @@ pub trait North: Sync {
     /// A thread is about to end for good: the host gives its object ([`ThreadSpec::north`](super::ThreadSpec)) back. Work of its process that a
     /// kick told it of has to be passed on here.
     fn release(&self, _north: *const ()) {}
+    /// The calling thread is about to sleep in a call, and asked for this ([`Waiter::announce_sleep`](crate::event::Waiter::announce_sleep)).
+    fn sleeping(&self) {}
+    /// In the supervisor, at the end: fills in what the North counted (`broker_protocol::figure`).
+    fn figures(&self, _figures: &mut [u64; crate::platform::broker_protocol::STAT_FIGURES]) {}
     /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
     fn host_ready(&self, token: u64, events: u16);
     /// In the supervisor: the person outside sent a signal (Linux number) to the sandbox.

@@ -11,6 +11,7 @@ impl Task<'_, '_> {
     /// Ends the calling thread; with the last one, the process ends with the status set before.
     pub fn exit_thread(&mut self) -> ! {
         self.thread.dead.store(true, Ordering::Release);
+        self.kernel().stats.add_calls(self.thread);
         self.give_locks();
         self.release_robust_list();
         self.clear_child_tid();

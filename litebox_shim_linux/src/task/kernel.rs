@@ -5,11 +5,12 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
+use litebox::platform::broker_protocol::{STAT_FIGURES, figure};
 use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
 
-use super::Process;
 use super::family::Family;
+use super::{Process, Thread};
 
 /// What the runner decides before the first guest instruction.
 #[derive(Clone, Debug, Default)]
@@ -18,10 +19,8 @@ pub struct KernelConfig {
     pub hostname: String,
     /// `--memory` in bytes; `None`: half of what the host has.
     pub memory_limit: Option<u64>,
-    /// Print every call (`--strace`), to litebox's stderr or the given host descriptor.
+    /// Print every call to this host descriptor (`--strace`).
     pub strace: Option<i32>,
-    /// Print the figures at the end (`--stats`).
-    pub stats: bool,
     /// What the auxiliary vector says under the key of the boundary's tests: the address of the host-call gadget. `None` but in those tests.
     pub test_hostile: Option<u64>,
 }
@@ -29,10 +28,17 @@ pub struct KernelConfig {
 /// Counters that `--stats` prints. Relaxed: they are figures, not decisions.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Guest system calls.
+    /// System calls of guest threads that have ended; those that live count for themselves.
     pub guest_calls: AtomicU64,
     /// Processor exceptions of guest code.
     pub faults: AtomicU64,
+}
+
+impl Stats {
+    /// Takes over what `thread` has counted.
+    pub(crate) fn add_calls(&self, thread: &Thread) {
+        self.guest_calls.fetch_add(thread.calls.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 /// The kernel object.
@@ -126,6 +132,17 @@ impl Kernel {
     pub fn remove_process(&self, pid: i32) {
         let process = self.family.lock().remove(pid);
         drop(process);
+    }
+    /// Fills in what the kernel counted.
+    pub(crate) fn figures(&self, figures: &mut [u64; STAT_FIGURES]) {
+        let living = self
+            .processes()
+            .iter()
+            .flat_map(|process| process.threads())
+            .map(|t| t.calls.load(Ordering::Relaxed))
+            .sum::<u64>();
+        figures[figure::GUEST_CALLS] = self.stats.guest_calls.load(Ordering::Relaxed) + living;
+        figures[figure::FAULTS] = self.stats.faults.load(Ordering::Relaxed);
     }
     /// The process with this id.
     pub fn process(&self, pid: i32) -> Option<Arc<Process>> {

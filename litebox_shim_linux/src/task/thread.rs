@@ -40,6 +40,10 @@ pub struct Thread {
     pub(crate) newborn: Mutex<Option<Newborn>>,
     /// The thread of another process that waits until this one executes a program or ends (vfork(2)).
     pub(crate) vfork_parent: Mutex<Option<Arc<VforkWait>>>,
+    /// The call it is in, while calls are printed.
+    pub(crate) tracing: crate::trace::Tracing,
+    /// Calls it has made and not yet reported to [`Stats`](super::kernel::Stats).
+    pub(crate) calls: AtomicU64,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
 }
@@ -97,6 +101,8 @@ impl Thread {
             restart_block: Mutex::new(None),
             newborn: Mutex::new(None),
             vfork_parent: Mutex::new(None),
+            tracing: crate::trace::Tracing::default(),
+            calls: AtomicU64::new(0),
             dead: AtomicBool::new(false),
         })
     }
@@ -108,6 +114,11 @@ impl Thread {
     /// A thread that executes a program takes the id of its process.
     pub(crate) fn become_first(&self) {
         self.tid.store(self.process.pid, Ordering::Relaxed);
+    }
+    /// Counts a call. Only the thread itself counts, so this needs no atomic addition.
+    #[inline]
+    pub(crate) fn count_call(&self) {
+        self.calls.store(self.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
     /// As [`Thread::kick`], when work is pending for it.
     pub(crate) fn kick_if_interrupted(&self) {

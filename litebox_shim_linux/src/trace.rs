@@ -1,0 +1,116 @@
+//! `--strace`: each call of the guest as a line for the person outside, in the manner of strace(1).
+//!
+//! A line is written when the call has ended, so that it shows what the kernel filled in, and in one piece, so that threads do not mix theirs. A
+//! call that goes to sleep is shown at once as `<unfinished ...>`, and one that never returns with the result `?`.
+
+use alloc::string::String;
+use core::fmt::Write;
+
+use litebox::Result;
+use litebox::platform::{HostFd, host};
+use litebox::sync::Mutex;
+use litebox_common_linux::show::{self, GuestMemory, Moment};
+use litebox_common_linux::{Arch, Registers, Support, SyscallRequest, call};
+
+use crate::errno::errno_of;
+use crate::{Task, Thread};
+
+/// The call that a thread is in, while `--strace` is on.
+#[derive(Default)]
+pub(crate) struct Tracing(Mutex<Option<Traced>>);
+
+struct Traced {
+    number: u32,
+    request: Option<SyscallRequest>,
+    /// The call as it looked when it began.
+    begun: String,
+    /// It was shown already.
+    shown: bool,
+}
+
+struct Guest;
+
+impl GuestMemory for Guest {
+    fn read(&self, address: u64, into: &mut [u8]) -> usize {
+        let Ok(from) = usize::try_from(address) else { return 0 };
+        // SAFETY: `into` is valid for writes of its length.
+        unsafe { host().copy_from_user(into.as_mut_ptr(), from, into.len()) }
+    }
+}
+
+impl Thread {
+    /// Writes one line about this thread.
+    fn trace_line(&self, text: &str) {
+        let Some(fd) = self.process.kernel.config.strace else { return };
+        let mut line = String::with_capacity(text.len() + 32);
+        // Writing to a string does not fail.
+        let _ = writeln!(line, "[{} {}] {text}", self.process.pid, self.tid());
+        host().write_trace(HostFd(fd), line.as_bytes());
+    }
+
+    /// The thread goes to sleep in its call.
+    pub(crate) fn trace_sleep(&self) {
+        let begun = self.tracing.0.lock().as_mut().filter(|call| !call.shown).map(|call| {
+            call.shown = true;
+            core::mem::take(&mut call.begun)
+        });
+        if let Some(mut begun) = begun {
+            begun.push_str(" <unfinished ...>");
+            self.trace_line(&begun);
+        }
+    }
+}
+
+impl Task<'_, '_> {
+    /// A call begins.
+    #[cold]
+    pub(crate) fn trace_begin(&mut self, number: u32, registers: Registers) {
+        let request = SyscallRequest::parse(number, registers);
+        let mut begun = String::new();
+        let _ = match &request {
+            Some(request) => show::call(&mut begun, request, &Guest, Moment::Before),
+            None => write!(begun, "syscall({number}, ...)"),
+        };
+        let endless = matches!(
+            request,
+            Some(SyscallRequest::exit { .. } | SyscallRequest::exit_group { .. } | SyscallRequest::rt_sigreturn {})
+        );
+        if endless {
+            begun.push_str(" = ?");
+            self.thread.trace_line(&begun);
+        }
+        *self.thread.tracing.0.lock() = Some(Traced { number, request, begun, shown: endless });
+        self.waiter().announce_sleep(true);
+    }
+
+    /// It ended.
+    #[cold]
+    pub(crate) fn trace_end(&mut self, result: &Result<usize>) {
+        self.waiter().announce_sleep(false);
+        let Some(traced) = self.thread.tracing.0.lock().take() else { return };
+        let result = result.map_err(errno_of);
+        let mut line = String::new();
+        let replaced = matches!(traced.request, Some(SyscallRequest::execve { .. } | SyscallRequest::execveat { .. }));
+        let _ = match &traced.request {
+            Some(SyscallRequest::rt_sigreturn {}) => return,
+            // What the arguments led to is gone with the old program.
+            Some(_) if replaced && !traced.shown => line.write_str(&traced.begun),
+            Some(request) => {
+                if traced.shown {
+                    line.push_str("<... resumed> ");
+                }
+                show::call(&mut line, request, &Guest, Moment::After(result))
+            }
+            None => line.write_str(&traced.begun),
+        };
+        let _ = show::result(&mut line, result);
+        if !is_served(traced.number) {
+            line.push_str(" (unsupported)");
+        }
+        self.thread.trace_line(&line);
+    }
+}
+
+fn is_served(number: u32) -> bool {
+    call(Arch::X86_64, number).is_some_and(|row| matches!(row.support, Support::Full | Support::Partial))
+}
