@@ -85,6 +85,7 @@ fn one(out: &mut dyn Write, argument: Shown, len: u64, memory: &dyn GuestMemory,
     match argument {
         Shown::Signed(value) => write!(out, "{value}"),
         Shown::Unsigned(value) => write!(out, "{value}"),
+        Shown::Octal(0) => out.write_str("0"),
         Shown::Octal(bits) => write!(out, "0{bits:02o}"),
         Shown::DirFd(AT_FDCWD) => out.write_str("AT_FDCWD"),
         Shown::DirFd(fd) => write!(out, "{fd}"),

@@ -39,7 +39,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a program in a new sandbox.
-    Run(run::Options),
+    Run(Box<run::Options>),
     /// List the system calls: which are served, which are not and why.
     Syscalls(syscalls::Options),
 }

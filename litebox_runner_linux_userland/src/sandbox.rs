@@ -46,7 +46,6 @@ pub fn run() -> ! {
         memory_limit: (config.memory != 0).then_some(config.memory),
         strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
-        ..KernelConfig::default()
     };
     let kernel = match boot::kernel(kernel_config, &config.view) {
         Ok(kernel) => kernel,

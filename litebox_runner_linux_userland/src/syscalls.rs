@@ -77,14 +77,14 @@ fn json_list() -> String {
             "name": call.name,
             "family": call.family,
             "support": level(call),
-            "errno": call.refusal().and_then(|errno| errno.name()),
+            "errno": call.refusal().and_then(litebox_common_linux::Errno::name),
             "x86_64": call.x86_64,
             "x86": call.x86,
             "arguments": call.arguments.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect::<Vec<_>>(),
             "note": call.note,
         })
     };
-    format!("{:#}\n", Value::from_iter(CALLS.iter().map(one)))
+    format!("{:#}\n", CALLS.iter().map(one).collect::<Value>())
 }
 
 fn markdown() -> String {

@@ -394,8 +394,8 @@ impl System for MockHost {
         }
     }
     fn report(&self, _: &str) {}
-    #[expect(clippy::panic, reason = "a test host fails the test")]
     fn write_trace(&self, _fd: HostFd, _text: &[u8]) {}
+    #[expect(clippy::panic, reason = "a test host fails the test")]
     fn fatal(&self, reason: &str) -> ! {
         panic!("{reason}")
     }
