@@ -169,27 +169,29 @@ impl Task<'_, '_> {
         }
         let wanted = source.remaining();
         let patient = !file.nonblocking() && !manner.flags.contains(RwFlags::NOWAIT) && wanted > 0;
+        // What a call took that then failed was not written: the file may have refused it as a whole.
+        let mut moved = 0;
         let mut once = || loop {
             let n = match manner.place {
                 _ if manner.flags.contains(RwFlags::APPEND) && !stream => file.file.append(source)?.0,
                 Place::Current => file.write(source)?,
                 Place::At(offset) => file.write_at(source, offset)?,
             };
+            moved += n;
             // A blocking stream takes everything, piece by piece.
             if !(file.file.takes_everything() && patient && n > 0 && source.remaining() > 0) {
-                return Ok(n);
+                return Ok(());
             }
         };
         let result = if patient { wait_until_ready(self.waiter(), &**file, Events::OUT, None, once) } else { once() };
         if matches!(result, Err(Error::BrokenPipe)) {
             self.send_self(SIGPIPE);
         }
-        let moved = match (result, source.moved()) {
-            (Ok(n), 0) => n,
-            (Ok(_), moved) | (Err(_), moved @ 1..) => moved,
-            (Err(Error::WouldBlock), 0) if wanted == 0 => 0,
-            (Err(e), 0) => return Err(self.transfer_error(file, e)),
-        };
+        match result {
+            Err(Error::WouldBlock) if wanted == 0 => {}
+            Err(error) if moved == 0 => return Err(self.transfer_error(file, error)),
+            _ => {}
+        }
         if manner.flags.intersects(RwFlags::DSYNC | RwFlags::SYNC) && moved > 0 {
             file.file.sync(!manner.flags.contains(RwFlags::SYNC))?;
         }
