@@ -207,7 +207,18 @@ fn hostname() -> Result {
 
 fn timeout_reached() -> Result {
     let begin = Instant::now();
-    let outcome = run(&["run", "--timeout", "300ms", "--", "/usr/bin/sleep", "25"])?;
+    // A copy of its own, so that its processes can be told from those of other tests.
+    let program = fresh_dir("timeout_reached")?.join("litebox");
+    fs::copy(env!("CARGO_BIN_EXE_litebox"), &program)?;
+    let mut command = Command::new(&program);
+    command.args(["run", "--timeout", "300ms", "--", "/usr/bin/sleep", "25"]).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let outcome = outcome::run(command, b"", LIMIT)?;
+    let runs_it = |entry: &fs::DirEntry| fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program);
+    let left = fs::read_dir("/proc")?.filter_map(std::result::Result::ok).filter(runs_it).count();
+    if left != 0 {
+        return Err(format!("{left} processes are left\n{outcome}").into());
+    }
     if outcome.status != 124 || begin.elapsed() > Duration::from_secs(5) {
         return Err(format!("expected status 124 at once\n{outcome}").into());
     }

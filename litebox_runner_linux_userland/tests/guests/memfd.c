@@ -62,7 +62,7 @@ int main(void) {
     SHOW(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
     SHOW(fcntl(fd, F_GET_SEALS));
     SHOW(lseek(fd, 0, SEEK_DATA));
-    SHOW(lseek(fd, 0, SEEK_HOLE));
+    SHOW(lseek(fd, 0, SEEK_HOLE) >= 8192); // what was written; more may be there
     SHOW(lseek(fd, 0, SEEK_END));
     SHOW(lseek(fd, 20000, SEEK_DATA));
     close(fd);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -74,14 +75,14 @@ static void *in_thread(void *unused) {
     return 0;
 }
 
-static void links(char *own) {
+static void links(void) {
     char path[64], link[4096], real[4096];
     long n = readlink("/proc/self", link, sizeof link);
     link[n] = 0;
     printf("self %d\n", atoi(link) == getpid());
     n = readlink("/proc/self/exe", link, sizeof link);
     link[n] = 0;
-    printf("exe %d\n", realpath(own, real) && !strcmp(real, link));
+    printf("exe %d\n", realpath((char *)getauxval(AT_EXECFN), real) && !strcmp(real, link));
     int fd = open("/proc/self/exe", O_RDONLY);
     char magic[4];
     n = read(fd, magic, 4);
@@ -270,7 +271,7 @@ int main(int argc, char **argv) {
         if (lstat(paths[i], &st)) printf("%s: %s\n", paths[i], e(-1));
         else printf("%s: %o\n", paths[i], st.st_mode);
     }
-    links(argv[0]);
+    links();
     formats();
     errors();
     prctl(PR_SET_NAME, "main");

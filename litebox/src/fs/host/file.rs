@@ -9,6 +9,17 @@ use crate::io::{Dest, Source};
 use crate::platform::{HostFd, HostStat, host};
 use crate::{Error, Result};
 
+/// ioctl_tty(2).
+const TCGETS: u32 = 0x5401;
+const TCSETS: u32 = 0x5402;
+const TCSETSW: u32 = 0x5403;
+const TCSETSF: u32 = 0x5404;
+const TIOCGWINSZ: u32 = 0x5413;
+const FIONREAD: u32 = 0x541b;
+/// `struct termios` and `struct winsize` of the host.
+const TERMIOS_SIZE: usize = 36;
+const WINSIZE_SIZE: usize = 8;
+
 /// A host file behind one descriptor. What the broker opened and has offsets (a regular file, a block device) is read and written at them.
 /// A stream (pipe, terminal, socket) blocks in the host, where a signal to the thread interrupts it. The standard streams are streams even
 /// when they lead to regular files: their offset is the one the person's other programs share.
@@ -175,6 +186,20 @@ impl File for HostFile {
             }
         }
         Ok(done)
+    }
+    /// The requests that the boundary lets through. Input that nobody typed (TIOCSTI) is refused as Linux refuses it by default since 6.2.
+    fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
+        let len = match (self.file_type, request) {
+            (FileType::CharDevice, TCGETS | TCSETS | TCSETSW | TCSETSF) => TERMIOS_SIZE,
+            (FileType::CharDevice, TIOCGWINSZ) => WINSIZE_SIZE,
+            (FileType::CharDevice | FileType::Fifo | FileType::Socket, FIONREAD) => size_of::<i32>(),
+            _ => return Err(Error::NotTerminal),
+        };
+        if !host().is_user_range(arg, len) {
+            return Err(Error::Fault);
+        }
+        // SAFETY: the request reads or writes `len` bytes there, which is guest memory.
+        unsafe { host().host_ioctl(self.fd, request, arg) }
     }
     fn mapping(&self) -> Result<Mapping> {
         match self.file_type {

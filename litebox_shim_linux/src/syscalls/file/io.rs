@@ -90,6 +90,8 @@ impl Vectors {
             vectors.many.try_reserve_exact(count).map_err(|_| Error::NoMemory)?;
         }
         let mut room = MAX_RW_COUNT;
+        // Linux looks at all lengths before it looks at any address.
+        let mut ranges = Ok(());
         for i in 0..count {
             let at = iov.checked_add(i * 16).ok_or(Error::Fault)?;
             let raw: [u8; 16] = read_bytes(at as u64)?;
@@ -97,7 +99,7 @@ impl Vectors {
             if isize::try_from(len).is_err() {
                 return Err(Error::Invalid);
             }
-            check_range(addr, len)?;
+            ranges = ranges.and(check_range(addr, len));
             let span = Span { addr, len: len.min(room) };
             room -= span.len;
             match vectors.few.get_mut(i) {
@@ -105,7 +107,7 @@ impl Vectors {
                 _ => vectors.many.push(span),
             }
         }
-        Ok(vectors)
+        ranges.map(|()| vectors)
     }
 }
 

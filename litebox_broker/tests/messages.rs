@@ -1,0 +1,224 @@
+//! Whatever a sandbox sends, the broker answers with a well-formed message, hands out nothing but files of its grants, and changes nothing
+//! but what lies in a writable one.
+#![expect(clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use litebox_broker::protocol::{MAX_NAME, MAX_PATH, MAX_REPLY, Op, Reply, Request};
+use litebox_broker::session::{Session, Wish};
+use litebox_broker::{Access, Grant};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rustix::fs::{Mode, OFlags};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Numbers of the grants of a [`Scene`]; those behind do not exist.
+const READ_ONLY: usize = 0;
+const READ_WRITE: usize = 1;
+const COPY_ON_WRITE: usize = 2;
+const SINGLE_FILE: usize = 3;
+
+/// Granted trees, and what lies beside them.
+struct Scene {
+    top: tempfile::TempDir,
+    session: Session,
+}
+
+/// All that can be told of the files beneath `dir`.
+fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (u32, u64, Vec<u8>)> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let meta = fs::symlink_metadata(&path).expect("metadata");
+            let content = if meta.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
+            if meta.is_dir() {
+                open.push(path.clone());
+            }
+            found.insert(path, (meta.mode(), meta.nlink(), content));
+        }
+    }
+    found
+}
+
+fn open_directory(path: &Path) -> OwnedFd {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).expect("a directory")
+}
+
+impl Scene {
+    fn set() -> Self {
+        let top = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| top.path().join(name);
+        for name in ["ro", "rw", "cow", "outside"] {
+            fs::create_dir_all(at(name).join("dir/deep")).expect("a directory");
+            fs::write(at(name).join("file"), name).expect("a file");
+            fs::write(at(name).join("dir/other"), "other").expect("a file");
+            std::os::unix::fs::symlink("../outside", at(name).join("out")).expect("a link");
+            std::os::unix::fs::symlink("/etc/passwd", at(name).join("passwd")).expect("a link");
+            std::os::unix::fs::symlink("file", at(name).join("soft")).expect("a link");
+        }
+        let directory =
+            |name: &str, access| Grant::directory(open_directory(&at(name)), access, false).expect("a grant");
+        let grants = vec![
+            directory("ro", Access::ReadOnly),
+            directory("rw", Access::ReadWrite),
+            directory("cow", Access::CopyOnWrite),
+            Grant::file(open_directory(&at("outside")), b"file", Access::ReadOnly, false).expect("a grant"),
+        ];
+        let session = Session::new(grants);
+        Self { top, session }
+    }
+
+    /// Serves one message and checks the answer.
+    fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) {
+        let top = self.top.path().to_path_buf();
+        let head = Request::read_from_prefix(message).map(|(head, _)| head).unwrap_or_default();
+        let (reply, passed, wish) = self.session.serve(message, came);
+        let Some(reply) = reply else {
+            assert!(matches!(wish, Wish::Exit(_) | Wish::Fatal(_)), "no reply");
+            return;
+        };
+        if let Wish::Report(line) = &wish {
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+        }
+        assert!(reply.len() <= MAX_REPLY, "a reply of {} bytes", reply.len());
+        let (answer, _) = Reply::read_from_prefix(reply).expect("a head");
+        assert!((0..4096).contains(&answer.error), "error {}", answer.error);
+        let Some(passed) = passed else { return };
+        assert_eq!((head.op, answer.error), (Op::Open as u32, 0), "a descriptor with that answer");
+        let path = fs::read_link(format!("/proc/self/fd/{}", passed.as_raw_fd())).expect("a path");
+        let grant = head.grant as usize;
+        let beneath = ["ro", "rw", "cow", "outside/file"].get(grant).map(|name| top.join(name)).expect("a grant");
+        assert!(path.starts_with(&beneath), "{} handed out for grant {grant}", path.display());
+        let flags = rustix::fs::fcntl_getfl(&passed).expect("flags");
+        let writable = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
+        assert!(!writable || grant == READ_WRITE, "{} handed out for writing", path.display());
+    }
+}
+
+/// Paths as they should be, and as they should not.
+fn path() -> impl Strategy<Value = Vec<u8>> {
+    let known: Vec<&[u8]> = vec![
+        b"",
+        b"file",
+        b"dir",
+        b"dir/other",
+        b"dir/deep",
+        b"new",
+        b"dir/new",
+        b"soft",
+        b"out",
+        b"out/file",
+        b"passwd",
+        b"..",
+        b"../outside/file",
+        b"dir/../../outside/file",
+        b"/etc/passwd",
+        b"./file",
+        b"dir//other",
+        b"dir/",
+        b"a\0b",
+        b".",
+        b"dir/.",
+        b"file/x",
+        b"out/../file",
+    ];
+    prop_oneof![
+        8 => proptest::sample::select(known).prop_map(<[u8]>::to_vec),
+        1 => vec(any::<u8>(), 0..40),
+        1 => (1..3usize).prop_map(|n| vec![b'n'; MAX_NAME + n - 1]),
+        1 => Just(b"d/".repeat(MAX_PATH / 2 + 1)),
+    ]
+}
+
+/// A message whose head fits its tail, mostly.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let op = prop_oneof![9 => 1..=17u32, 2 => 32..=40u32, 1 => any::<u32>()];
+    let number = prop_oneof![3 => 0..4u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
+    let head = (op, 0..6u32, prop_oneof![3 => 0..64u32, 1 => any::<u32>()], any::<u32>(), number);
+    let times = (any::<i64>(), any::<u32>());
+    (head, times, path(), path(), prop_oneof![9 => Just(0u32), 1 => any::<u32>()]).prop_map(
+        |((op, grant, flags, mode, value), (seconds, nanos), path, extra, wrong)| {
+            let head = Request {
+                op,
+                grant,
+                flags,
+                mode,
+                uid: mode,
+                gid: flags,
+                path_len: (path.len() as u32) ^ wrong,
+                extra_len: extra.len() as u32,
+                value,
+                atime_sec: seconds,
+                mtime_sec: seconds,
+                atime_nsec: nanos,
+                mtime_nsec: nanos,
+            };
+            [head.as_bytes(), &path, &extra].concat()
+        },
+    )
+}
+
+fn unlink_limits() -> ProptestConfig {
+    ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(unlink_limits())]
+
+    #[test]
+    fn messages_reach_nothing_else(messages in vec((message(), any::<bool>()), 1..150)) {
+        let mut scene = Scene::set();
+        let others = |scene: &Scene| ["ro", "cow", "outside"].map(|name| snapshot(&scene.top.path().join(name)));
+        let before = others(&scene);
+        for (message, with_descriptor) in &messages {
+            let came = with_descriptor.then(|| OwnedFd::from(fs::File::open("/dev/null").expect("a device")));
+            scene.serve(message, came);
+        }
+        prop_assert_eq!(before, others(&scene));
+        // What is in nobody's way still works.
+        let head = Request { op: Op::Walk as u32, grant: READ_ONLY as u32, path_len: 4, ..Request::default() };
+        scene.serve(&[head.as_bytes(), b"file"].concat(), None);
+    }
+
+    #[test]
+    fn noise_is_refused(messages in vec(vec(any::<u8>(), 0..300), 1..100)) {
+        let mut scene = Scene::set();
+        for message in &messages {
+            scene.serve(message, None);
+        }
+    }
+
+    #[test]
+    fn cut_and_changed_messages_are_refused(whole in message(), cut in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut scene = Scene::set();
+        let mut message = whole.clone();
+        *message.get_mut(at.index(whole.len())).expect("a byte") = byte;
+        scene.serve(&message, None);
+        message.truncate(cut.index(whole.len()));
+        scene.serve(&message, None);
+    }
+}
+
+#[test]
+fn each_grant_is_what_it_was_given_as() {
+    let mut scene = Scene::set();
+    for (grant, write) in [(READ_ONLY, 0), (READ_WRITE, 2), (COPY_ON_WRITE, 0), (SINGLE_FILE, 0)] {
+        let path: &[u8] = if grant == SINGLE_FILE { b"" } else { b"file" };
+        let head = Request {
+            op: Op::Open as u32,
+            grant: grant as u32,
+            flags: 1 | write,
+            path_len: path.len() as u32,
+            ..Request::default()
+        };
+        let (reply, passed, _) = scene.session.serve(&[head.as_bytes(), path].concat(), None);
+        let (answer, _) = Reply::read_from_prefix(reply.expect("a reply")).expect("a head");
+        assert_eq!((answer.error, passed.is_some()), (0, true), "grant {grant}");
+    }
+}

@@ -1,0 +1,235 @@
+//! Where people run it: containers, old kernels, filters already in force, few descriptors, no /proc, unreadable or read-only directories.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::compile::{self, Variant};
+use common::{Entry, Outcome, Result, is_root, outcome, skip};
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// A program that makes threads, reads files and waits.
+const PROGRAM: &[&str] = &[
+    "/usr/bin/python3",
+    "-c",
+    "import threading, os, time\nt = threading.Thread(target=time.sleep, args=(0.01,))\nt.start(); t.join()\nprint(len(os.listdir('/usr/bin')) > 10)",
+];
+
+fn plain(command: &mut Command) {
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+}
+
+/// Runs `litebox run WORDS` in the surroundings that `around.c` makes.
+fn around(mode: &str, words: &[&str]) -> std::result::Result<Outcome, libtest_mimic::Failed> {
+    let helper = compile::guest("around.c", Variant::Static, &[])?;
+    let mut command = Command::new(helper);
+    command.arg(mode).arg(env!("CARGO_BIN_EXE_litebox")).arg("run").args(words);
+    plain(&mut command);
+    Ok(outcome::run(command, b"", LIMIT)?)
+}
+
+fn works_in(mode: &str, options: &[&str]) -> Result {
+    let outcome = around(mode, &[options, &["--"], PROGRAM].concat())?;
+    if outcome.status == 90 {
+        return skip(&format!("this machine cannot make the surroundings: {}", outcome.err()));
+    }
+    if outcome.status != 0 || outcome.out() != "True\n" || !outcome.stderr.is_empty() {
+        return Err(format!("{mode}\n{outcome}").into());
+    }
+    Ok(())
+}
+
+fn inside_a_container() -> Result {
+    works_in("container", &[])
+}
+
+fn on_an_old_kernel() -> Result {
+    works_in("old", &[])
+}
+
+fn an_old_kernel_says_what_it_lacks() -> Result {
+    let outcome = around("old", &["--interception-backend", "sud", "--", "/usr/bin/true"])?;
+    if outcome.status != 125 || !outcome.err().starts_with("litebox: ") || outcome.err().lines().count() != 1 {
+        return Err(format!("{outcome}").into());
+    }
+    Ok(())
+}
+
+fn with_few_descriptors() -> Result {
+    works_in("nofile", &[])
+}
+
+fn with_strict_limits() -> Result {
+    works_in("strict", &[])
+}
+
+fn where_somebody_listens_already() -> Result {
+    works_in("listener", &[])
+}
+
+/// Where the broker cannot listen, the host kills: the call's number is not known, that it was refused is.
+fn refused_where_somebody_listens() -> Result {
+    let guest = compile::guest("hostile.c", Variant::Static, &[])?;
+    let dir = guest.parent().unwrap_or(Path::new("/")).display().to_string();
+    let volume = format!("{dir}:/guests:ro");
+    let outcome = around("listener", &["--test-hostile", "-v", &volume, "--", "/guests/hostile", "64", "59"])?;
+    if outcome.status != 159 || !outcome.err().starts_with("litebox: refused host call") {
+        return Err(format!("{outcome}").into());
+    }
+    Ok(())
+}
+
+fn without_proc() -> Result {
+    if !is_root() {
+        return skip("only root can take /proc away");
+    }
+    let script =
+        format!("umount -l /proc 2>/dev/null || exit 90; exec {} run -- \"$@\"", env!("CARGO_BIN_EXE_litebox"));
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script, "sh"]).args(PROGRAM);
+    plain(&mut command);
+    let outcome = outcome::run(command, b"", LIMIT)?;
+    if outcome.status == 90 || outcome.err().contains("unshare") {
+        return skip(&format!("/proc cannot be taken away: {}", outcome.err()));
+    }
+    if outcome.status != 0 || outcome.out() != "True\n" {
+        return Err(format!("{outcome}").into());
+    }
+    Ok(())
+}
+
+/// `litebox` as a user without any rights, working in `dir`.
+fn as_nobody(scene: &Path, dir: &Path, words: &[&str]) -> std::io::Result<Outcome> {
+    let copy = scene.join("litebox");
+    fs::copy(env!("CARGO_BIN_EXE_litebox"), &copy)?;
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"]).arg(copy);
+        command
+    } else {
+        Command::new(copy)
+    };
+    command.arg("run").args(words);
+    plain(&mut command);
+    command.current_dir(dir);
+    outcome::run(command, b"", LIMIT)
+}
+
+/// A directory where everybody can go.
+fn public_dir(name: &str) -> std::io::Result<std::path::PathBuf> {
+    let dir = Path::new("/var/tmp").join(format!("litebox-{name}-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
+    Ok(dir)
+}
+
+fn unreadable_rootfs() -> Result {
+    let scene = public_dir("rootfs")?;
+    let root = scene.join("root");
+    fs::create_dir(&root)?;
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o000))?;
+    let root = root.display().to_string();
+    let outcome = as_nobody(&scene, Path::new("/"), &["--rootfs", &root, "--", "/bin/true"]);
+    fs::remove_dir_all(&scene)?;
+    let outcome = outcome?;
+    // Its directory can be named and not entered: the program is not found there, and the line says why.
+    let clear = outcome.err().starts_with("litebox: ") && outcome.err().lines().count() == 1;
+    if ![125, 126, 127].contains(&outcome.status) || !clear {
+        return Err(format!("{outcome}").into());
+    }
+    Ok(())
+}
+
+fn read_only_current_directory() -> Result {
+    let scene = public_dir("read-only")?;
+    let dir = scene.join("dir");
+    fs::create_dir(&dir)?;
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o555))?;
+    let outcome = as_nobody(&scene, &dir, &["--", "/usr/bin/perl", "-e", "print -d '.' ? 'dir' : 'none'"]);
+    fs::remove_dir_all(&scene)?;
+    let outcome = outcome?;
+    if outcome.status != 0 || outcome.out() != "dir" {
+        return Err(format!("{outcome}").into());
+    }
+    Ok(())
+}
+
+/// What tells one machine from another does not get in.
+fn the_host_does_not_leak() -> Result {
+    let script = "import os, socket\nprint(socket.gethostname(), os.getpid() < 100, os.getppid(), os.uname().nodename)\n\
+        print([p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (os.getpid(), 1)])";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+    command.args(["run", "--", "/usr/bin/python3", "-c", script]);
+    plain(&mut command);
+    let outcome = outcome::run(command, b"", LIMIT)?;
+    if outcome.out() != "litebox True 0 litebox\n[]\n" {
+        return Err(format!("{outcome}").into());
+    }
+    Ok(())
+}
+
+/// The program ends although another of its threads sits in read(stdin).
+fn exit_while_a_thread_reads() -> Result {
+    let script = "import threading, os, sys, time\nthreading.Thread(target=lambda: os.read(0, 1), daemon=True).start()\n\
+        time.sleep(0.1); print('done', flush=True); os._exit(3)";
+    let begin = Instant::now();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+    command.args(["run", "--", "/usr/bin/python3", "-c", script]);
+    plain(&mut command);
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    let input = child.stdin.take();
+    let (status, late) = outcome::wait(&mut child, LIMIT)?;
+    drop(input);
+    if late || outcome::status_code(status) != 3 || begin.elapsed() > Duration::from_secs(10) {
+        return Err(format!("{status}").into());
+    }
+    Ok(())
+}
+
+fn poll_of_stdin() -> Result {
+    let script = "import select, os\np = select.poll(); p.register(0, select.POLLIN)\nprint(p.poll(100), flush=True)\n\
+        print(p.poll(10000), os.read(0, 5), flush=True)\nprint(p.poll(10000)[0][1] & select.POLLHUP, os.read(0, 5))";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+    command.args(["run", "--", "/usr/bin/python3", "-c", script]);
+    plain(&mut command);
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    let (mut input, mut output) = (child.stdin.take().ok_or("no stdin")?, child.stdout.take().ok_or("no stdout")?);
+    let mut first = [0; 3];
+    output.read_exact(&mut first)?;
+    input.write_all(b"hello")?;
+    let mut second = [0; 21];
+    output.read_exact(&mut second)?;
+    drop(input);
+    let (status, late) = outcome::wait(&mut child, LIMIT)?;
+    let mut rest = String::new();
+    output.read_to_string(&mut rest)?;
+    if late || !status.success() || first != *b"[]\n" || second != *b"[(0, 1)] b'hello'\n16 " || rest != "b''\n" {
+        return Err(format!("{status} {:?} {rest:?}", String::from_utf8_lossy(&second)).into());
+    }
+    Ok(())
+}
+
+const TESTS: &[Entry] = &[
+    ("inside_a_container", inside_a_container),
+    ("on_an_old_kernel", on_an_old_kernel),
+    ("an_old_kernel_says_what_it_lacks", an_old_kernel_says_what_it_lacks),
+    ("with_few_descriptors", with_few_descriptors),
+    ("with_strict_limits", with_strict_limits),
+    ("where_somebody_listens_already", where_somebody_listens_already),
+    ("refused_where_somebody_listens", refused_where_somebody_listens),
+    ("without_proc", without_proc),
+    ("unreadable_rootfs", unreadable_rootfs),
+    ("read_only_current_directory", read_only_current_directory),
+    ("the_host_does_not_leak", the_host_does_not_leak),
+    ("exit_while_a_thread_reads", exit_while_a_thread_reads),
+    ("poll_of_stdin", poll_of_stdin),
+];
+
+fn main() {
+    common::run_table(TESTS);
+}
