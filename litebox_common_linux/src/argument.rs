@@ -2,6 +2,7 @@
 //!
 //! `i32` and `u32` are the low half of a register, `usize` and `isize` a whole one (C's `long`); a [`Word64`] is 64 bits on every
 //! architecture: on 32-bit x86 it takes two registers.
+#![expect(clippy::inline_always, reason = "arguments stay in registers: the dispatch is one jump")]
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -27,17 +28,17 @@ pub struct Registers {
 
 impl Registers {
     /// The registers in the order of the arguments. Of a 32-bit program, only the low halves count.
-    #[inline]
+    #[inline(always)]
     pub const fn new(arch: Arch, values: [u64; 6]) -> Self {
         Self { values, next: 0, arch }
     }
     /// Whose registers they are.
-    #[inline]
+    #[inline(always)]
     pub const fn arch(&self) -> Arch {
         self.arch
     }
     /// The next register; zero when there is none left.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self) -> u64 {
         let value = self.values.get(self.next).copied().unwrap_or(0);
         self.next += 1;
@@ -47,7 +48,7 @@ impl Registers {
         }
     }
     /// Two registers, low half first.
-    #[inline]
+    #[inline(always)]
     fn take_two(&mut self) -> (u64, u64) {
         (self.take(), self.take())
     }
@@ -68,7 +69,7 @@ pub trait Pass<T> {
 }
 
 impl<T> Pass<T> for T {
-    #[inline]
+    #[inline(always)]
     fn pass(self) -> T {
         self
     }
@@ -78,7 +79,7 @@ impl<T> Pass<T> for T {
 macro_rules! passes {
     ($($from:ty => $($to:ty),+;)*) => {
         $($(impl Pass<$to> for $from {
-            #[inline]
+            #[inline(always)]
             fn pass(self) -> $to {
                 self as $to
             }
@@ -96,7 +97,7 @@ passes! {
 macro_rules! numbers {
     ($($type:ident $taken:ident $shown:expr;)*) => {
         $(impl Argument for $type {
-            #[inline]
+            #[inline(always)]
             fn take(registers: &mut Registers) -> Self {
                 registers.take() as $taken as Self
             }
@@ -113,7 +114,7 @@ numbers! {
 }
 
 impl Argument for isize {
-    #[inline]
+    #[inline(always)]
     fn take(registers: &mut Registers) -> Self {
         match registers.arch {
             Arch::X86_64 => registers.take() as Self,
@@ -134,7 +135,7 @@ macro_rules! wrappers {
         pub struct $name(pub $inner);
 
         impl Argument for $name {
-            #[inline]
+            #[inline(always)]
             fn take(registers: &mut Registers) -> Self {
                 Self(<$inner as Argument>::take(registers))
             }
@@ -143,7 +144,7 @@ macro_rules! wrappers {
             }
         }
         $(impl Pass<$to> for $name {
-            #[inline]
+            #[inline(always)]
             fn pass(self) -> $to {
                 self.0 as $to
             }
@@ -168,7 +169,7 @@ wrappers! {
 pub struct Word64(pub i64);
 
 impl Argument for Word64 {
-    #[inline]
+    #[inline(always)]
     fn take(registers: &mut Registers) -> Self {
         Self(match registers.arch {
             Arch::X86_64 => registers.take() as i64,
@@ -188,7 +189,7 @@ impl Argument for Word64 {
 pub struct WordPair(pub i64);
 
 impl Argument for WordPair {
-    #[inline]
+    #[inline(always)]
     fn take(registers: &mut Registers) -> Self {
         let (low, high) = registers.take_two();
         Self(match registers.arch {
@@ -204,13 +205,13 @@ impl Argument for WordPair {
 macro_rules! wide_words {
     ($($name:ident)*) => {
         $(impl Pass<i64> for $name {
-            #[inline]
+            #[inline(always)]
             fn pass(self) -> i64 {
                 self.0
             }
         }
         impl Pass<u64> for $name {
-            #[inline]
+            #[inline(always)]
             fn pass(self) -> u64 {
                 self.0 as u64
             }
@@ -235,7 +236,7 @@ macro_rules! pointers {
     ($($name:ident $shown:expr;)*) => {
         $(impl<T> $name<T> {
             /// The address as the guest gave it; nothing is known about it.
-            #[inline]
+            #[inline(always)]
             pub const fn address(self) -> usize {
                 self.address
             }
@@ -252,7 +253,7 @@ macro_rules! pointers {
             }
         }
         impl<T: Pointee> Argument for $name<T> {
-            #[inline]
+            #[inline(always)]
             fn take(registers: &mut Registers) -> Self {
                 Self { address: registers.take() as usize, points_to: PhantomData }
             }
@@ -261,13 +262,13 @@ macro_rules! pointers {
             }
         }
         impl<T> Pass<usize> for $name<T> {
-            #[inline]
+            #[inline(always)]
             fn pass(self) -> usize {
                 self.address
             }
         }
         impl<T> Pass<u64> for $name<T> {
-            #[inline]
+            #[inline(always)]
             fn pass(self) -> u64 {
                 self.address as u64
             }

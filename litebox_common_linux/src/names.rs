@@ -1,4 +1,5 @@
 //! Arguments whose values have names: flags and choices, as the manual pages spell them.
+#![expect(clippy::inline_always, reason = "arguments stay in registers: the dispatch is one jump")]
 
 use crate::argument::{Argument, Pass, Registers};
 use crate::show::Shown;
@@ -25,7 +26,7 @@ macro_rules! named {
         pub struct $name(pub $inner);
 
         impl Argument for $name {
-            #[inline]
+            #[inline(always)]
             fn take(registers: &mut Registers) -> Self {
                 Self(<$inner as Argument>::take(registers))
             }
@@ -39,13 +40,13 @@ macro_rules! named {
             }
         }
         impl Pass<$inner> for $name {
-            #[inline]
+            #[inline(always)]
             fn pass(self) -> $inner {
                 self.0
             }
         }
         impl Pass<$twin> for $name {
-            #[inline]
+            #[inline(always)]
             fn pass(self) -> $twin {
                 self.0 as $twin
             }

@@ -255,7 +255,8 @@ fn strace() -> Result {
 
 /// What is not served fails with the errno of its row and is marked; a number without a row fails with ENOSYS.
 fn unsupported_calls() -> Result {
-    let script = "sub c { my $n = shift; $! = 0; syscall($n, 0, 0, 0); print $! + 0, ' ' } c(425); c(321); c(9999); c(-1);
+    let script =
+        "sub c { my $n = shift; $! = 0; syscall($n, 0, 0, 0); print $! + 0, ' ' } c(425); c(321); c(9999); c(-1);
         for (471 .. 1200) { $! = 0; syscall($_, 0, 0, 0); print \"number $_: $!\" if $! != 38 }";
     let outcome = run(&["run", "--strace", "--", "/usr/bin/perl", "-e", script])?;
     let text = outcome.err();

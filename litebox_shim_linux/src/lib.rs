@@ -68,18 +68,27 @@ macro_rules! dispatch {
 }
 
 impl Task<'_, '_> {
+    /// Number of the call in the registers. Linux looks at the low half.
+    #[inline]
+    pub(crate) fn call_number(&self) -> u32 {
+        self.frame.regs.rax as u32
+    }
+
+    /// Its arguments.
+    #[inline]
+    pub(crate) fn call_registers(&self) -> Registers {
+        let r = &self.frame.regs;
+        Registers::new(Arch::X86_64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9])
+    }
+
     /// Serves the system call in the registers and stores its result there.
     pub(crate) fn do_syscall(&mut self) {
-        let r = &self.frame.regs;
-        // Linux looks at the low half of the number.
-        let number = r.rax as u32;
-        let registers = Registers::new(Arch::X86_64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]);
-        let traced = self.kernel().config.strace.is_some();
-        if traced {
-            self.trace_begin(number, registers);
+        let number = self.call_number();
+        if self.kernel().config.strace.is_some() {
+            self.trace_begin();
         }
-        let result = serve(self, number, registers);
-        if traced {
+        let result = serve(self, number, self.call_registers());
+        if self.kernel().config.strace.is_some() {
             self.trace_end(&result);
         }
         self.frame.regs.rax = match result {

@@ -10,7 +10,7 @@ use litebox::Result;
 use litebox::platform::{HostFd, host};
 use litebox::sync::Mutex;
 use litebox_common_linux::show::{self, GuestMemory, Moment};
-use litebox_common_linux::{Arch, Registers, Support, SyscallRequest, call};
+use litebox_common_linux::{Arch, Support, SyscallRequest, call};
 
 use crate::errno::errno_of;
 use crate::{Task, Thread};
@@ -64,8 +64,9 @@ impl Thread {
 impl Task<'_, '_> {
     /// A call begins.
     #[cold]
-    pub(crate) fn trace_begin(&mut self, number: u32, registers: Registers) {
-        let request = SyscallRequest::parse(number, registers);
+    pub(crate) fn trace_begin(&mut self) {
+        let number = self.call_number();
+        let request = SyscallRequest::parse(number, self.call_registers());
         let mut begun = String::new();
         let _ = match &request {
             Some(request) => show::call(&mut begun, request, &Guest, Moment::Before),
