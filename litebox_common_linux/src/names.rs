@@ -1,5 +1,4 @@
 //! Arguments whose values have names: flags and choices, as the manual pages spell them.
-#![expect(clippy::inline_always, reason = "arguments stay in registers: the dispatch is one jump")]
 
 use crate::argument::{Argument, Pass, Registers};
 use crate::show::Shown;

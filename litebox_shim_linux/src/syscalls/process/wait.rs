@@ -148,7 +148,7 @@ impl Task<'_, '_> {
         let number = self.frame.regs.rax;
         let process = self.process().clone();
         let observer: Arc<dyn Observer> = self.waiter().clone();
-        let mut observed = false;
+        let (mut observed, mut interrupted) = (false, false);
         let outcome = loop {
             let ticket = self.waiter().ticket();
             match self.look_at_children(whom, options) {
@@ -158,6 +158,7 @@ impl Task<'_, '_> {
                 }
                 Look::NoChild => break Err(NO_CHILD),
                 Look::Nothing if options.contains(Options::NOHANG) => break Ok(None),
+                Look::Nothing if interrupted => break Err(self.interrupted_call(RestartPolicy::Sys, number)),
                 Look::Nothing => {}
             }
             if !observed {
@@ -166,9 +167,8 @@ impl Task<'_, '_> {
                 observed = true;
                 continue;
             }
-            if self.waiter().sleep(ticket, None).is_err() {
-                break Err(self.interrupted_call(RestartPolicy::Sys, number));
-            }
+            // The SIGCHLD of a child does not hide the child: whoever is interrupted looks once more.
+            interrupted = self.waiter().sleep(ticket, None).is_err();
         };
         if observed {
             process.child_events.remove(&observer);
