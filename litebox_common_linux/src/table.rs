@@ -264,24 +264,24 @@ path "Names, directories and attributes" {
 }
 
 network "Networking" {
-    Partial  socket       [x86_64 41, x86 359]   (family: SocketFamily, kind: SocketKind, protocol: i32)  "no sockets of their own yet: EAFNOSUPPORT"
-    Partial  socketpair   [x86_64 53, x86 360]   (family: SocketFamily, kind: SocketKind, protocol: i32, fds: UserMut<FdPair>)  "AF_UNIX"
-    Partial  bind         [x86_64 49, x86 361]   (fd: RawFd, address: UserRef<SockAddr>, len: u32)  "socket pairs only"
-    Partial  listen       [x86_64 50, x86 363]   (fd: RawFd, backlog: i32)  "socket pairs only"
-    Partial  accept       [x86_64 43]            (fd: RawFd, address: UserMut<SockAddr>, len: UserMut<u32>)  "socket pairs only"
-    Partial  accept4      [x86_64 288, x86 364]  (fd: RawFd, address: UserMut<SockAddr>, len: UserMut<u32>, flags: SocketKind)  "socket pairs only"
-    Partial  connect      [x86_64 42, x86 362]   (fd: RawFd, address: UserRef<SockAddr>, len: u32)  "socket pairs only"
-    Partial  sendto       [x86_64 44, x86 369]   (fd: RawFd, buf: UserRef<u8>, count: usize, flags: MessageFlags, address: UserRef<SockAddr>, len: u32)  "socket pairs only"
-    Partial  sendmsg      [x86_64 46, x86 370]   (fd: RawFd, message: UserRef<MsgHdr>, flags: MessageFlags)  "socket pairs only"
-    Missing  sendmmsg     [x86_64 307, x86 345]  (fd: RawFd, messages: UserMut<MsgHdr>, count: u32, flags: MessageFlags)
-    Partial  recvfrom     [x86_64 45, x86 371]   (fd: RawFd, buf: UserMut<u8>, count: usize, flags: MessageFlags, address: UserMut<SockAddr>, len: UserMut<u32>)  "socket pairs only"
-    Partial  recvmsg      [x86_64 47, x86 372]   (fd: RawFd, message: UserMut<MsgHdr>, flags: MessageFlags)  "socket pairs only"
-    Missing  recvmmsg     [x86_64 299, x86 337]  (fd: RawFd, messages: UserMut<MsgHdr>, count: u32, flags: MessageFlags, timeout: UserMut<Timespec>)
-    Partial  shutdown     [x86_64 48, x86 373]   (fd: RawFd, how: ShutdownHow)  "socket pairs only"
-    Partial  setsockopt   [x86_64 54, x86 366]   (fd: RawFd, level: SocketLevel, option: i32, value: UserRef<u8>, len: u32)  "options of AF_UNIX sockets"
-    Partial  getsockopt   [x86_64 55, x86 365]   (fd: RawFd, level: SocketLevel, option: i32, value: UserMut<u8>, len: UserMut<u32>)  "options of AF_UNIX sockets"
-    Partial  getsockname  [x86_64 51, x86 367]   (fd: RawFd, address: UserMut<SockAddr>, len: UserMut<u32>)  "socket pairs only"
-    Partial  getpeername  [x86_64 52, x86 368]   (fd: RawFd, address: UserMut<SockAddr>, len: UserMut<u32>)  "socket pairs only"
+    Partial  socket       [x86_64 41, x86 359]   (family: SocketFamily, kind: SocketKind, protocol: i32)  "AF_UNIX; every other family is EAFNOSUPPORT"
+    Partial  socketpair   [x86_64 53, x86 360]   (family: SocketFamily, kind: SocketKind, protocol: i32, fds: UserMut<FdPair>)  "AF_UNIX; every other family is EAFNOSUPPORT"
+    Full     bind         [x86_64 49, x86 361]   (fd: RawFd, address: UserRef<SockAddr>, len: u32)
+    Full     listen       [x86_64 50, x86 363]   (fd: RawFd, backlog: i32)
+    Full     accept       [x86_64 43]            (fd: RawFd, address: UserMut<SockAddr>, len: UserMut<u32>)
+    Full     accept4      [x86_64 288, x86 364]  (fd: RawFd, address: UserMut<SockAddr>, len: UserMut<u32>, flags: SocketKind)
+    Full     connect      [x86_64 42, x86 362]   (fd: RawFd, address: UserRef<SockAddr>, len: u32)
+    Full     sendto       [x86_64 44, x86 369]   (fd: RawFd, buf: UserRef<u8>, count: usize, flags: MessageFlags, address: UserRef<SockAddr>, len: u32)
+    Full     sendmsg      [x86_64 46, x86 370]   (fd: RawFd, message: UserRef<MsgHdr>, flags: MessageFlags)
+    Full     sendmmsg     [x86_64 307, x86 345]  (fd: RawFd, messages: UserMut<MsgHdr>, count: u32, flags: MessageFlags)
+    Full     recvfrom     [x86_64 45, x86 371]   (fd: RawFd, buf: UserMut<u8>, count: usize, flags: MessageFlags, address: UserMut<SockAddr>, len: UserMut<u32>)
+    Full     recvmsg      [x86_64 47, x86 372]   (fd: RawFd, message: UserMut<MsgHdr>, flags: MessageFlags)
+    Full     recvmmsg     [x86_64 299, x86 337]  (fd: RawFd, messages: UserMut<MsgHdr>, count: u32, flags: MessageFlags, timeout: UserMut<Timespec>)
+    Full     shutdown     [x86_64 48, x86 373]   (fd: RawFd, how: ShutdownHow)
+    Full     setsockopt   [x86_64 54, x86 366]   (fd: RawFd, level: SocketLevel, option: i32, value: UserRef<u8>, len: u32)
+    Full     getsockopt   [x86_64 55, x86 365]   (fd: RawFd, level: SocketLevel, option: i32, value: UserMut<u8>, len: UserMut<u32>)
+    Full     getsockname  [x86_64 51, x86 367]   (fd: RawFd, address: UserMut<SockAddr>, len: UserMut<u32>)
+    Full     getpeername  [x86_64 52, x86 368]   (fd: RawFd, address: UserMut<SockAddr>, len: UserMut<u32>)
 }
 
 ready "Waiting for many files; event files" {

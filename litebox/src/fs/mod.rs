@@ -417,6 +417,10 @@ pub trait File: Any + Send + Sync {
     fn takes_everything(&self) -> bool {
         self.is_stream()
     }
+    /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever.
+    fn patience(&self, _writing: bool) -> Option<core::time::Duration> {
+        None
+    }
     /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it. pread(2) works unless it is a
     /// stream too (eventfd, timers).
     fn offset_stays(&self) -> bool {

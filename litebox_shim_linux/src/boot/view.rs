@@ -118,7 +118,7 @@ fn make_directories(vfs: &Vfs, path: &[u8], permissions: u32) -> Result<()> {
         let part = path.get(..end).unwrap_or_default();
         let last = end == path.len();
         match vfs.make(&from, part, NewNode::Directory, if last { permissions } else { 0o755 }) {
-            Ok(()) | Err(Error::Exists) => {}
+            Ok(_) | Err(Error::Exists) => {}
             // It may be there although nothing can be made beside it.
             Err(error) => {
                 vfs.walk(&from, part, WalkFlags::FOLLOW | WalkFlags::DIRECTORY).map_err(|_| error)?;
@@ -137,7 +137,7 @@ fn make_mount_point(vfs: &Vfs, path: &[u8], fs: &Arc<dyn FileSystem>) -> Result<
     let parent = path.iter().rposition(|&b| b == b'/').and_then(|at| path.get(..at)).unwrap_or_default();
     make_directories(vfs, parent, 0o755)?;
     match vfs.make(&from, path, NewNode::Regular, 0o644) {
-        Ok(()) | Err(Error::Exists) => Ok(()),
+        Ok(_) | Err(Error::Exists) => Ok(()),
         Err(error) => vfs.walk(&from, path, WalkFlags::FOLLOW).map(drop).map_err(|_| error),
     }
 }
@@ -169,7 +169,7 @@ pub(super) fn furnish(vfs: &Vfs, view: &View) -> Result<(), Failure> {
     let from = superuser(vfs);
     for (name, target) in &view.links {
         match vfs.make(&from, name, NewNode::Symlink(target), 0o777) {
-            Ok(()) | Err(Error::Exists) => {}
+            Ok(_) | Err(Error::Exists) => {}
             Err(error) => return Err(("cannot make the link", shown(name), error)),
         }
     }

@@ -7,6 +7,7 @@ pub mod futex;
 pub mod inotify;
 pub mod limits;
 pub mod mm;
+pub mod net;
 pub mod pipe;
 pub mod poll;
 pub mod process;

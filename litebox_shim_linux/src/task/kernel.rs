@@ -59,6 +59,8 @@ pub struct Kernel {
     pub hostname: Mutex<Vec<u8>>,
     /// The futex manager: who waits on which user word.
     pub futexes: crate::syscalls::futex::FutexTable,
+    /// Local sockets and their names.
+    pub local_sockets: Arc<litebox::net::unix::Domain>,
     /// Advisory locks on files.
     pub file_locks: Arc<litebox::fs::LockTable>,
     /// Held while an epoll is added to an epoll, so that two such calls cannot close a loop together.
@@ -85,6 +87,7 @@ impl Kernel {
             arena,
             vfs,
             futexes: crate::syscalls::futex::FutexTable::new(),
+            local_sockets: Arc::default(),
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),

@@ -76,7 +76,7 @@ impl Vfs {
     }
 
     /// mkdir(2), mknod(2), symlink(2): makes what `path` names.
-    pub fn make(&self, from: &Origin<'_>, path: &[u8], node: NewNode<'_>, permissions: u32) -> Result<()> {
+    pub fn make(&self, from: &Origin<'_>, path: &[u8], node: NewNode<'_>, permissions: u32) -> Result<Location> {
         let slot = self.new_slot(from, path)?;
         let Last::Name(name) = &slot.last else { return Err(Error::Exists) };
         if slot.slashes && !matches!(node, NewNode::Directory) {
@@ -99,7 +99,7 @@ impl Vfs {
                 };
             }
         }
-        self.make_node(from, &slot.dir, name, node, permissions).map(drop)
+        self.make_node(from, &slot.dir, name, node, permissions)
     }
 
     /// link(2): gives what lies at `target` the name `path` too.

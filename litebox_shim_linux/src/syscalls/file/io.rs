@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FileType, OpenFile};
 use litebox::io::{Dest, Source, Span};
+use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
 
 use super::MAX_RW_COUNT;
@@ -133,7 +134,20 @@ impl Task<'_, '_> {
         if error == Error::Invalid && file.file.inode().file_type() == FileType::Directory {
             return Error::IsDirectory;
         }
-        self.restartable(error)
+        self.gave_up(file, error, false)
+    }
+    /// Until when a read or write of the file waits.
+    #[expect(clippy::unused_self, reason = "the thread that waits")]
+    pub(crate) fn time_limit(&self, file: &OpenFile, writing: bool) -> Option<Instant> {
+        file.file.patience(writing).map(|limit| host().instant().saturating_add(limit))
+    }
+    /// The error of a call that waited for the file: out of patience is EAGAIN, and who had a limit does not start anew.
+    pub(crate) fn gave_up(&mut self, file: &OpenFile, error: Error, writing: bool) -> Error {
+        match error {
+            Error::TimedOut => Error::WouldBlock,
+            Error::Interrupted if file.file.patience(writing).is_some() => error,
+            _ => self.restartable(error),
+        }
     }
 
     /// Reads into `dest`, waiting if the file may block.
@@ -144,7 +158,8 @@ impl Task<'_, '_> {
             Place::At(offset) => file.read_at(dest, offset),
         };
         let patient = !file.nonblocking() && !manner.flags.contains(RwFlags::NOWAIT) && wanted > 0;
-        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::IN, None, once) } else { once() };
+        let limit = self.time_limit(file, false);
+        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::IN, limit, once) } else { once() };
         match result {
             Ok(n) => Ok(n),
             Err(Error::WouldBlock) if wanted == 0 => Ok(0),
@@ -185,7 +200,8 @@ impl Task<'_, '_> {
                 return Ok(());
             }
         };
-        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::OUT, None, once) } else { once() };
+        let limit = self.time_limit(file, true);
+        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::OUT, limit, once) } else { once() };
         if matches!(result, Err(Error::BrokenPipe)) {
             self.send_self(SIGPIPE);
         }

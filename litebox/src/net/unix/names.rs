@@ -1,0 +1,75 @@
+//! Names of local sockets: paths, which are inodes, and abstract names.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use super::Core;
+use super::rights::InFlight;
+use crate::fs::InodeId;
+use crate::platform::host;
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+const EADDRINUSE: i32 = 98;
+const ECONNREFUSED: i32 = 111;
+/// How often a free name is looked for.
+const MOST_TRIES: u32 = 4096;
+
+/// What a socket is called, as getsockname(2) shows it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Address {
+    /// The path it was bound to, without its zero. Which file that is, its inode says.
+    Path(Vec<u8>),
+    /// A name of no file.
+    Abstract(Vec<u8>),
+}
+
+/// How a socket is found.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Name {
+    /// By the inode its path leads to.
+    Inode(InodeId),
+    /// By its abstract name.
+    Abstract(Vec<u8>),
+}
+
+/// All local sockets of a sandbox.
+#[derive(Default)]
+pub struct Domain {
+    names: Mutex<BTreeMap<Name, Weak<Core>>>,
+    /// Held while a socket is connected, so that no two connect each other.
+    pub(super) connecting: Mutex<()>,
+    /// Descriptors that lie in messages.
+    pub(super) in_flight: InFlight,
+}
+
+impl Domain {
+    /// The socket of this name; ECONNREFUSED when nobody has it (any more).
+    pub(super) fn find(&self, name: &Name) -> Result<Arc<Core>> {
+        self.names.lock().get(name).and_then(Weak::upgrade).ok_or(Error::Host(ECONNREFUSED))
+    }
+    pub(super) fn take_name(&self, name: Name, socket: &Arc<Core>) -> Result<()> {
+        let mut names = self.names.lock();
+        if names.get(&name).is_some_and(|there| there.strong_count() > 0) {
+            return Err(Error::Host(EADDRINUSE));
+        }
+        names.insert(name, Arc::downgrade(socket));
+        Ok(())
+    }
+    /// Gives a socket an abstract name that nobody has: five hexadecimal digits.
+    pub(super) fn take_free_name(&self, socket: &Arc<Core>) -> Result<Vec<u8>> {
+        for _ in 0..MOST_TRIES {
+            let mut raw = [0u8; 4];
+            host().random(&mut raw);
+            let name = alloc::format!("{:05x}", u32::from_ne_bytes(raw) & 0xf_ffff).into_bytes();
+            if self.take_name(Name::Abstract(name.clone()), socket).is_ok() {
+                return Ok(name);
+            }
+        }
+        Err(Error::NoSpace)
+    }
+    pub(super) fn give_name_back(&self, name: &Name) {
+        self.names.lock().remove(name);
+    }
+}

@@ -1,0 +1,312 @@
+//! Sending and receiving.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::inbox::{Envelope, MESSAGE_COST};
+use super::names::{Address, Name};
+use super::rights::Rights;
+use super::{Core, Credentials, Kind, READABLE, Shut, UnixSocket};
+use crate::fs::OpenFile;
+use crate::io::{Dest, Source};
+use crate::{Error, Result};
+
+const EMSGSIZE: Error = Error::Host(90);
+const ENOTCONN: Error = Error::Host(107);
+/// EPIPE that sends no signal: of sockets that are no streams.
+const SILENT_EPIPE: Error = Error::Host(32);
+
+/// What comes with the bytes of a message.
+pub struct Outgoing<'a> {
+    /// Who sends.
+    pub credentials: Credentials,
+    /// Files that go along. Taken when the first bytes are sent.
+    pub rights: Rights,
+    /// Where it goes, if not to the peer.
+    pub to: Option<&'a Name>,
+}
+
+/// What [`UnixSocket::receive`] got.
+#[derive(Default)]
+pub struct Received {
+    /// Bytes copied.
+    pub copied: usize,
+    /// Length of the message (for streams: the same).
+    pub full: usize,
+    /// The sender's name.
+    pub from: Option<Arc<Address>>,
+    /// Who sent it.
+    pub credentials: Option<Credentials>,
+    /// Files that came along.
+    pub rights: Rights,
+}
+
+impl UnixSocket {
+    /// Sends: what fits of a stream, or one whole message.
+    ///
+    /// Errors: `WouldBlock`; `BrokenPipe` on a stream that ended; those of sendmsg(2).
+    pub fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
+        match self.core.kind {
+            Kind::Stream => self.send_bytes(source, outgoing),
+            Kind::SeqPacket => {
+                let peer = self.core.link.lock().peer.clone().ok_or(ENOTCONN)?;
+                self.send_message(source, outgoing, &peer)
+            }
+            Kind::Datagram => {
+                let target = match outgoing.to {
+                    Some(name) => self.core.domain.find(name)?,
+                    None => self.core.destination()?,
+                };
+                if target.kind != Kind::Datagram {
+                    return Err(Error::Host(91));
+                }
+                if !target.accepts_from(&self.core) {
+                    return Err(Error::NotPermitted);
+                }
+                self.send_message(source, outgoing, &target)
+            }
+        }
+    }
+
+    fn send_bytes(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
+        let core = &self.core;
+        let (peer, from) = {
+            let link = core.link.lock();
+            (link.peer.clone().ok_or(ENOTCONN)?, link.address.clone())
+        };
+        if core.is_shut(Shut::WRITE) {
+            return Err(Error::BrokenPipe);
+        }
+        if source.remaining() == 0 {
+            return Ok(0);
+        }
+        let room = core.outbox.room();
+        if room == 0 {
+            return Err(Error::WouldBlock);
+        }
+        self.with_envelope(outgoing, from, |envelope| {
+            let mut inbox = peer.inbox.lock();
+            if peer.is_shut(Shut::READ) {
+                return Err(Error::BrokenPipe);
+            }
+            let n = inbox.add_bytes(source, room, envelope)?;
+            drop(inbox);
+            peer.outbox.queue.notify(READABLE);
+            Ok(n)
+        })
+    }
+
+    fn send_message(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>, peer: &Arc<Core>) -> Result<usize> {
+        let core = &self.core;
+        let n = source.remaining();
+        if core.is_shut(Shut::WRITE) {
+            return Err(SILENT_EPIPE);
+        }
+        let limit = core.outbox.limit.load(core::sync::atomic::Ordering::Relaxed);
+        if n + MESSAGE_COST > limit {
+            return Err(EMSGSIZE);
+        }
+        self.check_error()?;
+        if n + MESSAGE_COST > core.outbox.room() {
+            return Err(Error::WouldBlock);
+        }
+        let from = core.link.lock().address.clone();
+        let friends = peer.link.lock().peer.as_ref().is_some_and(|other| Arc::ptr_eq(other, core));
+        self.with_envelope(outgoing, from, |envelope| {
+            let mut inbox = peer.inbox.lock();
+            if peer.is_shut(Shut::READ) {
+                return Err(SILENT_EPIPE);
+            }
+            if !friends && inbox.is_full(&core.outbox) {
+                return Err(Error::WouldBlock);
+            }
+            inbox.add_message(source, n, envelope)?;
+            drop(inbox);
+            peer.outbox.queue.notify(READABLE);
+            Ok(n)
+        })
+    }
+
+    /// Has `send` put a message into a queue. The files that go along count as under way before they are: whoever looks for garbage
+    /// meanwhile finds them in no queue, and so alive.
+    fn with_envelope(
+        &self,
+        outgoing: &mut Outgoing<'_>,
+        from: Option<Arc<Address>>,
+        send: impl FnOnce(&mut Envelope<'_>) -> Result<usize>,
+    ) -> Result<usize> {
+        let (core, credentials) = (&self.core, outgoing.credentials);
+        let rights = core::mem::take(&mut outgoing.rights);
+        let in_flight = &core.domain.in_flight;
+        if !rights.is_empty() {
+            in_flight.sent(&rights);
+        }
+        let mut envelope = Envelope { sender: &core.outbox, credentials, from, rights };
+        let sent = send(&mut envelope);
+        if !envelope.rights.is_empty() {
+            in_flight.taken(&envelope.rights);
+            outgoing.rights = envelope.rights;
+        }
+        sent
+    }
+
+    /// How many files lie in messages of the whole sandbox. Garbage among them is found first when there are more than `most`.
+    pub fn files_in_flight(&self, most: usize) -> usize {
+        let in_flight = &self.core.domain.in_flight;
+        if in_flight.count() > most {
+            in_flight.collect();
+        }
+        in_flight.count()
+    }
+
+    /// Receives; with `peek`, what was received stays. `WouldBlock` when there is nothing; nothing when nothing will come.
+    pub fn receive(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
+        match self.core.kind {
+            Kind::Stream => self.receive_bytes(dest, peek),
+            _ => self.receive_message(dest, peek),
+        }
+    }
+
+    /// What a receiver finds in an empty queue.
+    fn nothing_there(&self) -> Result<Received> {
+        self.check_error()?;
+        if self.core.is_shut(Shut::READ) { Ok(Received::default()) } else { Err(Error::WouldBlock) }
+    }
+
+    fn receive_message(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
+        if self.core.kind == Kind::SeqPacket && !self.core.link.lock().connected {
+            return Err(ENOTCONN);
+        }
+        let mut inbox = self.core.inbox.lock();
+        let Some(first) = inbox.messages.front() else {
+            drop(inbox);
+            return self.nothing_there();
+        };
+        let bytes = first.bytes();
+        let (full, copied) = (bytes.len(), bytes.len().min(dest.remaining()));
+        dest.put_whole(bytes.get(..copied).unwrap_or_default())?;
+        let mut got = Received {
+            copied,
+            full,
+            from: first.from.clone(),
+            credentials: Some(first.credentials),
+            rights: if peek { first.rights.clone() } else { Rights::new() },
+        };
+        let mut stalled = Vec::new();
+        if !peek {
+            if let Some(message) = inbox.pop() {
+                got.rights = message.rights;
+            }
+            stalled = inbox.take_stalled();
+        }
+        drop(inbox);
+        for sender in stalled {
+            sender.queue.notify(super::WRITABLE);
+        }
+        self.arrived(&got.rights, peek);
+        Ok(got)
+    }
+
+    fn receive_bytes(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
+        if !self.core.link.lock().connected {
+            return Err(Error::Invalid);
+        }
+        let mut inbox = self.core.inbox.lock();
+        if inbox.messages.is_empty() {
+            drop(inbox);
+            return self.nothing_there();
+        }
+        let mut got = Received::default();
+        // Looking leaves everything where it is: the next piece has another index then.
+        let mut index = 0;
+        while dest.remaining() > 0 {
+            let Some(piece) = inbox.messages.get_mut(index) else { break };
+            let strangers = got.credentials.is_some_and(|before| before != piece.credentials);
+            if strangers && self.passes_credentials() {
+                break;
+            }
+            let n = piece.bytes().len().min(dest.remaining());
+            match dest.put_whole(piece.bytes().get(..n).unwrap_or_default()) {
+                Err(error) if got.copied == 0 => return Err(error),
+                Err(_) => break,
+                Ok(()) => {}
+            }
+            got.copied += n;
+            got.credentials = Some(piece.credentials);
+            got.from = piece.from.clone();
+            let rights = if peek { piece.rights.clone() } else { core::mem::take(&mut piece.rights) };
+            if peek {
+                index += 1;
+            } else {
+                inbox.consume(n);
+            }
+            if !rights.is_empty() {
+                got.rights = rights;
+                break;
+            }
+        }
+        drop(inbox);
+        got.full = got.copied;
+        self.arrived(&got.rights, peek);
+        Ok(got)
+    }
+
+    /// The files are the receiver's now.
+    fn arrived(&self, rights: &[Arc<OpenFile>], peek: bool) {
+        if !peek && !rights.is_empty() {
+            self.core.domain.in_flight.taken(rights);
+        }
+    }
+
+    /// Bytes that can be read now (of the first message, for messages); EINVAL on a listening socket.
+    pub fn readable(&self) -> Result<usize> {
+        if self.is_listening() {
+            return Err(Error::Invalid);
+        }
+        let inbox = self.core.inbox.lock();
+        if self.core.kind == Kind::Stream {
+            return Ok(inbox.len());
+        }
+        Ok(inbox.messages.front().map_or(0, |first| first.bytes().len()))
+    }
+}
+
+impl Core {
+    /// Empties the queue; the files that lay in it.
+    pub(super) fn discard(&self) -> Rights {
+        let mut files = Rights::new();
+        let mut inbox = self.inbox.lock();
+        while let Some(message) = inbox.pop() {
+            files.extend(message.rights);
+        }
+        files
+    }
+    /// Takes the files out of the queue.
+    pub(super) fn take_rights(&self) -> Rights {
+        let mut files = Rights::new();
+        for core in self.queues() {
+            for message in &mut core.inbox.lock().messages {
+                files.append(&mut message.rights);
+            }
+        }
+        files.append(&mut self.inbox.lock().messages.iter_mut().flat_map(|m| core::mem::take(&mut m.rights)).collect());
+        files
+    }
+    /// Which files lie in the queue, by address.
+    pub(super) fn right_keys(&self) -> Vec<usize> {
+        let keys = |core: &Self| -> Vec<usize> {
+            let inbox = core.inbox.lock();
+            inbox.messages.iter().flat_map(|m| m.rights.iter().map(|file| Arc::as_ptr(file) as usize)).collect()
+        };
+        let mut all = keys(self);
+        for core in self.queues() {
+            all.extend(keys(&core));
+        }
+        all
+    }
+    /// Connections that wait to be accepted here: their queues can be read through this socket alone.
+    fn queues(&self) -> Vec<Arc<Self>> {
+        let link = self.link.lock();
+        link.backlog.as_ref().map_or_else(Vec::new, |backlog| backlog.waiting.iter().cloned().collect())
+    }
+}

@@ -1,0 +1,245 @@
+//! Sockets: making, naming, connecting them. `message`: what goes over them; `options`: how they behave. There are local ones only;
+//! what is peculiar to those is in [`super::unix`].
+
+mod message;
+mod options;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use litebox::event::{Events, wait_until_ready};
+use litebox::fs::{Access, OpenFile, StatusFlags};
+use litebox::net::unix::{Kind, Shut, UnixSocket, pair};
+use litebox::{Error, Result};
+
+use super::unix::{AF_UNIX, AF_UNSPEC, address_bytes, parse};
+use crate::Task;
+use crate::user::{read_bytes, read_into, word, write_bytes};
+
+const SOCK_TYPE_MASK: i32 = 0xf;
+const SOCK_NONBLOCK: i32 = 0o4000;
+const SOCK_CLOEXEC: i32 = 0o2_000_000;
+/// Types of sockets there are numbers for.
+const SOCK_MAX: i32 = 11;
+/// Size of `struct sockaddr_storage`.
+const LONGEST_ADDRESS: u32 = 128;
+
+const ENOTSOCK: Error = Error::Host(88);
+const EMSGSIZE: Error = Error::Host(90);
+const ENOPROTOOPT: Error = Error::Host(92);
+const EPROTONOSUPPORT: Error = Error::Host(93);
+const ESOCKTNOSUPPORT: Error = Error::Host(94);
+const EAFNOSUPPORT: Error = Error::Host(97);
+pub(super) const EADDRINUSE: Error = Error::Host(98);
+pub(super) const ENOBUFS: Error = Error::Host(105);
+const EISCONN: Error = Error::Host(106);
+pub(super) const ETOOMANYREFS: Error = Error::Host(109);
+pub(super) const ECONNREFUSED: Error = Error::Host(111);
+
+/// The socket behind an open file.
+fn socket_of(file: &OpenFile) -> Result<&UnixSocket> {
+    file.file.as_any().downcast_ref::<UnixSocket>().ok_or(ENOTSOCK)
+}
+
+/// How a socket is made: its kind, its status flags, whether execve(2) closes it.
+struct Manner {
+    kind: Kind,
+    status: StatusFlags,
+    close_on_exec: bool,
+}
+
+fn status_of(flags: i32) -> StatusFlags {
+    if flags & SOCK_NONBLOCK != 0 { StatusFlags::NONBLOCK } else { StatusFlags::empty() }
+}
+
+impl Manner {
+    fn of(family: i32, kind: i32, protocol: i32) -> Result<Self> {
+        if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
+            return Err(Error::Invalid);
+        }
+        let number = kind & SOCK_TYPE_MASK;
+        if number >= SOCK_MAX {
+            return Err(Error::Invalid);
+        }
+        // No network: as on a Linux that was built without one.
+        if family != i32::from(AF_UNIX) {
+            return Err(EAFNOSUPPORT);
+        }
+        if protocol != 0 && protocol != i32::from(AF_UNIX) {
+            return Err(EPROTONOSUPPORT);
+        }
+        let of = match number {
+            1 => Kind::Stream,
+            // SOCK_RAW becomes SOCK_DGRAM in this family.
+            2 | 3 => Kind::Datagram,
+            5 => Kind::SeqPacket,
+            _ => return Err(ESOCKTNOSUPPORT),
+        };
+        Ok(Self { kind: of, status: status_of(kind), close_on_exec: kind & SOCK_CLOEXEC != 0 })
+    }
+}
+
+/// Reads the address at `at`: as many bytes as it is said to have.
+fn read_address(at: u64, len: u32) -> Result<Vec<u8>> {
+    if len > LONGEST_ADDRESS {
+        return Err(Error::Invalid);
+    }
+    let mut raw = alloc::vec![0u8; len as usize];
+    read_into(at, &mut raw)?;
+    Ok(raw)
+}
+
+/// Writes an address where the caller has room for `*len` bytes, and its full length to `len`.
+fn write_address(raw: &[u8], at: u64, len: u64) -> Result<()> {
+    let room = i32::from_le_bytes(read_bytes(len)?);
+    let room = usize::try_from(room).map_err(|_| Error::Invalid)?;
+    write_bytes(at, raw.get(..room.min(raw.len())).unwrap_or_default())?;
+    write_bytes(len, &(raw.len() as u32).to_le_bytes())
+}
+
+impl Task<'_, '_> {
+    /// An open file of a socket.
+    fn open_socket(&self, socket: Arc<UnixSocket>, status: StatusFlags) -> Arc<OpenFile> {
+        socket.used_by(self.socket_credentials());
+        self.nameless(socket, Access::READ | Access::WRITE, status)
+    }
+
+    /// socket(2)
+    pub(crate) fn socket(&mut self, family: i32, kind: i32, protocol: i32) -> Result<usize> {
+        let manner = Manner::of(family, kind, protocol)?;
+        let kernel = self.kernel();
+        let socket = UnixSocket::new(&kernel.local_sockets, manner.kind, kernel.vfs.next_open_id());
+        let file = self.open_socket(socket, manner.status);
+        self.install(file, manner.close_on_exec)
+    }
+
+    /// socketpair(2)
+    pub(crate) fn socketpair(&mut self, family: i32, kind: i32, protocol: i32, fds: u64) -> Result<usize> {
+        let manner = Manner::of(family, kind, protocol)?;
+        let kernel = self.kernel();
+        let inodes = (kernel.vfs.next_open_id(), kernel.vfs.next_open_id());
+        let (a, b) = pair(&kernel.local_sockets, manner.kind, inodes, self.socket_credentials());
+        let (a, b) = (self.open_socket(a, manner.status), self.open_socket(b, manner.status));
+        self.install_two(a, b, manner.close_on_exec, fds)
+    }
+
+    /// Puts two open files at the lowest descriptors and writes their numbers to `fds`; on failure none is left.
+    pub(crate) fn install_two(
+        &mut self,
+        a: Arc<OpenFile>,
+        b: Arc<OpenFile>,
+        close_on_exec: bool,
+        fds: u64,
+    ) -> Result<usize> {
+        let first = self.install(a, close_on_exec)?;
+        let second = self.install(b, close_on_exec);
+        let written = second.and_then(|second| {
+            let both = (first as u64) | (second as u64) << 32;
+            write_bytes(fds, &both.to_le_bytes()).map(|()| 0)
+        });
+        if written.is_err() {
+            let files = &self.process().files;
+            drop(files.remove(first as i32));
+            if let Ok(second) = second {
+                drop(files.remove(second as i32));
+            }
+        }
+        written
+    }
+
+    /// bind(2)
+    pub(crate) fn bind(&mut self, fd: i32, address: u64, len: u32) -> Result<usize> {
+        let file = self.file(fd)?;
+        let socket = socket_of(&file)?;
+        let given = parse(&read_address(address, len)?)?;
+        self.bind_to(socket, given)?;
+        Ok(0)
+    }
+
+    /// listen(2)
+    pub(crate) fn listen(&mut self, fd: i32, backlog: i32) -> Result<usize> {
+        let file = self.file(fd)?;
+        socket_of(&file)?.listen(backlog, self.socket_credentials())?;
+        Ok(0)
+    }
+
+    /// accept(2)
+    pub(crate) fn accept(&mut self, fd: i32, address: u64, len: u64) -> Result<usize> {
+        self.accept4(fd, address, len, 0)
+    }
+
+    /// accept4(2)
+    pub(crate) fn accept4(&mut self, fd: i32, address: u64, len: u64, flags: i32) -> Result<usize> {
+        if flags & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
+            return Err(Error::Invalid);
+        }
+        let file = self.file(fd)?;
+        let listener = socket_of(&file)?;
+        let ino = self.kernel().vfs.next_open_id();
+        let once = || listener.accept(ino);
+        let accepted = if file.nonblocking() {
+            once()
+        } else {
+            wait_until_ready(self.waiter(), &*file, Events::IN, self.time_limit(&file, false), once)
+        };
+        let socket = match accepted {
+            Ok(socket) => socket,
+            Err(error) => return Err(self.gave_up(&file, error, false)),
+        };
+        if address != 0 {
+            let peer = socket.peer_address().ok().flatten();
+            write_address(&address_bytes(peer.as_deref()), address, len)?;
+        }
+        let file = self.open_socket(socket, status_of(flags));
+        self.install(file, flags & SOCK_CLOEXEC != 0)
+    }
+
+    /// connect(2)
+    pub(crate) fn connect(&mut self, fd: i32, address: u64, len: u32) -> Result<usize> {
+        let file = self.file(fd)?;
+        let socket = socket_of(&file)?;
+        let raw = read_address(address, len)?;
+        let forgets = raw.len() >= 2 && u16::from_le_bytes(word(&raw, 0)) == AF_UNSPEC;
+        if forgets && socket.kind() == Kind::Datagram {
+            return socket.disconnect().map(|()| 0);
+        }
+        let name = self.find_address(parse(&raw)?)?;
+        let owner = self.socket_credentials();
+        let once = || socket.connect(&name, owner);
+        let connected = if file.nonblocking() {
+            once()
+        } else {
+            wait_until_ready(self.waiter(), &*file, Events::OUT, self.time_limit(&file, true), once)
+        };
+        connected.map(|()| 0).map_err(|error| self.gave_up(&file, error, true))
+    }
+
+    /// shutdown(2)
+    pub(crate) fn shutdown(&mut self, fd: i32, how: i32) -> Result<usize> {
+        let file = self.file(fd)?;
+        let socket = socket_of(&file)?;
+        socket.shutdown(match how {
+            0 => Shut::READ,
+            1 => Shut::WRITE,
+            2 => Shut::all(),
+            _ => return Err(Error::Invalid),
+        });
+        Ok(0)
+    }
+
+    /// getsockname(2)
+    pub(crate) fn getsockname(&mut self, fd: i32, address: u64, len: u64) -> Result<usize> {
+        let file = self.file(fd)?;
+        let own = socket_of(&file)?.address();
+        write_address(&address_bytes(own.as_deref()), address, len)?;
+        Ok(0)
+    }
+
+    /// getpeername(2)
+    pub(crate) fn getpeername(&mut self, fd: i32, address: u64, len: u64) -> Result<usize> {
+        let file = self.file(fd)?;
+        let peer = socket_of(&file)?.peer_address()?;
+        write_address(&address_bytes(peer.as_deref()), address, len)?;
+        Ok(0)
+    }
+}
