@@ -12,7 +12,6 @@ use crate::{Error, Result};
 
 const ECONNREFUSED: Error = Error::Host(111);
 const ECONNRESET: i32 = 104;
-const EDESTADDRREQ: Error = Error::Host(89);
 const EISCONN: Error = Error::Host(106);
 const ENOTCONN: Error = Error::Host(107);
 const EPROTOTYPE: Error = Error::Host(91);
@@ -139,7 +138,8 @@ impl UnixSocket {
             if !target.accepts_from(core) {
                 return Err(Error::NotPermitted);
             }
-            return self.set_peer(Some(target));
+            self.set_peer(Some(&target));
+            return Ok(());
         }
         target.admits(core)?;
         let mut link = core.link.lock();
@@ -172,12 +172,16 @@ impl UnixSocket {
 
     /// A datagram socket goes back to sending to anybody (connect(2) with AF_UNSPEC).
     pub fn disconnect(&self) -> Result<()> {
-        if self.core.kind == Kind::Datagram { self.set_peer(None) } else { Err(Error::Invalid) }
+        if self.core.kind != Kind::Datagram {
+            return Err(Error::Invalid);
+        }
+        self.set_peer(None);
+        Ok(())
     }
-    fn set_peer(&self, peer: Option<Arc<Core>>) -> Result<()> {
+    fn set_peer(&self, peer: Option<&Arc<Core>>) {
         let core = &self.core;
-        let before = core::mem::replace(&mut core.link.lock().peer, peer.clone());
-        let same = |other: &Arc<Core>| peer.as_ref().is_some_and(|peer| Arc::ptr_eq(peer, other));
+        let before = core::mem::replace(&mut core.link.lock().peer, peer.cloned());
+        let same = |other: &Arc<Core>| peer.is_some_and(|peer| Arc::ptr_eq(peer, other));
         if let Some(before) = before.filter(|before| !same(before)) {
             // What the peer of before sent is lost, and it hears of that.
             let mutual = before.link.lock().peer.as_ref().is_some_and(|other| Arc::ptr_eq(other, core));
@@ -188,7 +192,6 @@ impl UnixSocket {
             core.domain.in_flight.bury(core.discard());
         }
         core.outbox.queue.notify(ALL);
-        Ok(())
     }
 
     /// shutdown(2).
@@ -277,11 +280,9 @@ impl Core {
     }
 
     /// The peer of a datagram socket, for a message without an address.
-    pub(super) fn destination(self: &Arc<Self>) -> Result<Arc<Self>> {
+    pub(super) fn destination(&self) -> Result<Arc<Self>> {
         let mut link = self.link.lock();
-        let Some(peer) = link.peer.clone() else {
-            return Err(if self.kind == Kind::Datagram { ENOTCONN } else { EDESTADDRREQ });
-        };
+        let peer = link.peer.clone().ok_or(ENOTCONN)?;
         if peer.dead.load(Ordering::Acquire) {
             link.peer = None;
             return Err(ECONNREFUSED);

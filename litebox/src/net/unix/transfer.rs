@@ -50,9 +50,14 @@ impl UnixSocket {
             Kind::Stream => self.send_bytes(source, outgoing),
             Kind::SeqPacket => {
                 let peer = self.core.link.lock().peer.clone().ok_or(ENOTCONN)?;
+                self.check_message(source.remaining())?;
                 self.send_message(source, outgoing, &peer)
             }
             Kind::Datagram => {
+                if outgoing.to.is_none() && self.core.link.lock().peer.is_none() {
+                    return Err(ENOTCONN);
+                }
+                self.check_message(source.remaining())?;
                 let target = match outgoing.to {
                     Some(name) => self.core.domain.find(name)?,
                     None => self.core.destination()?,
@@ -96,20 +101,22 @@ impl UnixSocket {
         })
     }
 
-    fn send_message(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>, peer: &Arc<Core>) -> Result<usize> {
-        let core = &self.core;
-        let n = source.remaining();
-        if core.is_shut(Shut::WRITE) {
-            return Err(SILENT_EPIPE);
-        }
-        let limit = core.outbox.limit.load(core::sync::atomic::Ordering::Relaxed);
-        if n + MESSAGE_COST > limit {
+    /// Whether a message of `n` bytes can be sent now, wherever it goes.
+    fn check_message(&self, n: usize) -> Result<()> {
+        let outbox = &self.core.outbox;
+        if n + MESSAGE_COST > outbox.limit.load(core::sync::atomic::Ordering::Relaxed) {
             return Err(EMSGSIZE);
         }
         self.check_error()?;
-        if n + MESSAGE_COST > core.outbox.room() {
-            return Err(Error::WouldBlock);
+        if self.core.is_shut(Shut::WRITE) {
+            return Err(SILENT_EPIPE);
         }
+        if n + MESSAGE_COST > outbox.room() { Err(Error::WouldBlock) } else { Ok(()) }
+    }
+
+    fn send_message(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>, peer: &Arc<Core>) -> Result<usize> {
+        let core = &self.core;
+        let n = source.remaining();
         let from = core.link.lock().address.clone();
         let friends = peer.link.lock().peer.as_ref().is_some_and(|other| Arc::ptr_eq(other, core));
         self.with_envelope(outgoing, from, |envelope| {
@@ -233,7 +240,7 @@ impl UnixSocket {
             }
             got.copied += n;
             got.credentials = Some(piece.credentials);
-            got.from = piece.from.clone();
+            got.from.clone_from(&piece.from);
             let rights = if peek { piece.rights.clone() } else { core::mem::take(&mut piece.rights) };
             if peek {
                 index += 1;
