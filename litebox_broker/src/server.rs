@@ -25,6 +25,10 @@ pub const STATUS_MEMORY: u8 = 137;
 pub const STATUS_REFUSED: u8 = 159;
 /// Exit status when the sandbox itself broke.
 pub const STATUS_BROKEN: u8 = 70;
+/// Exit status when no sandbox can be made here.
+pub const STATUS_OURS: u8 = 125;
+/// How long a sandbox that has closed its socket may take to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Signals that are passed on to the guest.
 const FORWARDED: [i32; 11] = [
@@ -131,8 +135,14 @@ impl Server {
     pub fn run(&mut self, signals: &Signals) -> u8 {
         let deadline = self.limits.timeout.and_then(|t| Instant::now().checked_add(t));
         let mut requests_open = true;
+        let mut last_moment: Option<Instant> = None;
         loop {
-            let ready = match self.wait(signals, requests_open, deadline) {
+            if last_moment.is_some_and(|moment| Instant::now() >= moment) {
+                say("the sandbox has closed its socket: killed");
+                return STATUS_BROKEN;
+            }
+            let next = [deadline, last_moment].into_iter().flatten().min();
+            let ready = match self.wait(signals, requests_open, deadline, next) {
                 Ok(ready) => ready,
                 Err(status) => return status,
             };
@@ -142,7 +152,10 @@ impl Server {
             if ready.requests {
                 match self.serve_waiting() {
                     Ok(true) => {}
-                    Ok(false) => requests_open = false,
+                    Ok(false) => {
+                        requests_open = false;
+                        last_moment = Instant::now().checked_add(GRACE);
+                    }
                     Err(status) => return status,
                 }
             }
@@ -158,8 +171,14 @@ impl Server {
         }
     }
 
-    /// Waits for something to do; `Err`: a limit was reached.
-    fn wait(&self, signals: &Signals, requests_open: bool, deadline: Option<Instant>) -> Result<Ready, u8> {
+    /// Waits for something to do, or for `next`; `Err`: a limit was reached.
+    fn wait(
+        &self,
+        signals: &Signals,
+        requests_open: bool,
+        deadline: Option<Instant>,
+        next: Option<Instant>,
+    ) -> Result<Ready, u8> {
         let mut fds = vec![PollFd::new(&signals.fd, PollFlags::IN)];
         if requests_open {
             fds.push(PollFd::new(&self.requests, PollFlags::IN));
@@ -168,8 +187,8 @@ impl Server {
             fds.push(PollFd::new(listener, PollFlags::IN));
         }
         let now = Instant::now();
-        let mut pause = deadline.map(|d| d.saturating_duration_since(now));
-        if pause == Some(Duration::ZERO) {
+        let mut pause = next.map(|d| d.saturating_duration_since(now));
+        if deadline.is_some_and(|d| d <= now) {
             say("time limit reached: sandbox killed");
             return Err(STATUS_TIMEOUT);
         }
@@ -272,6 +291,11 @@ impl Server {
         if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS {
             say("refused host call (its number is not known here): sandbox killed");
             return Some(STATUS_REFUSED);
+        }
+        // The host offers too little, which the supervisor has said itself: no filter was in force yet, and no guest ran.
+        if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == STATUS_OURS.into() && self.session.listener.is_none()
+        {
+            return Some(STATUS_OURS);
         }
         if libc::WIFSIGNALED(status) {
             say(&format!("the sandbox was killed by signal {}", libc::WTERMSIG(status)));

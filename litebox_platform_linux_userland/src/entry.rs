@@ -31,6 +31,8 @@ const SIGSYS: i32 = 31;
 pub(crate) const MODE_GUEST: u32 = 1;
 /// In the kernel.
 pub(crate) const MODE_KERNEL: u32 = 0;
+/// Value in a host call that may block, which a kick interrupts.
+pub(crate) const MODE_BLOCKED: u32 = 2;
 
 /// The host's `struct ucontext` (x86-64).
 #[repr(C)]

@@ -1,10 +1,13 @@
 //! Descriptors of the host that the sandbox holds, and watching them.
 
+use core::sync::atomic::Ordering;
+
 use litebox::platform::{HostFd, HostFiles, HostStat};
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
 use crate::call::{self, host_call, nr};
+use crate::entry::{MODE_BLOCKED, MODE_KERNEL};
 use crate::sandbox::sandbox;
 use crate::stack;
 
@@ -44,10 +47,10 @@ pub(crate) struct EpollEvent {
 }
 
 pub(crate) const EPOLL_CTL_ADD: usize = 1;
-const EPOLL_CTL_MOD: usize = 3;
+const EPOLL_CTL_DEL: usize = 2;
 const POLLIN: u16 = 1;
 const POLLOUT: u16 = 4;
-const EPOLLONESHOT: u32 = 1 << 30;
+const EPOLLET: u32 = 1 << 31;
 
 /// A call that may sleep: interruptible on a guest thread.
 ///
@@ -61,7 +64,12 @@ unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<us
             if waiter.announces() && LinuxHost.host_poll(fd, if nr == nr::READ { POLLIN } else { POLLOUT }) == Ok(0) {
                 waiter.announce();
             }
-            call::interruptible(nr, fd.0 as usize, addr, len, waiter.word())
+            // A kick before the call has marked the waiter, which the call looks at; one after this line finds the thread.
+            let host = &*block.host;
+            host.mode.store(MODE_BLOCKED, Ordering::SeqCst);
+            let result = call::interruptible(nr, fd.0 as usize, addr, len, waiter.word());
+            host.mode.store(MODE_KERNEL, Ordering::Relaxed);
+            result
         } else {
             host_call!(nr, fd.0, addr, len)
         }
@@ -142,14 +150,9 @@ impl HostFiles for LinuxHost {
         Ok(one.returned)
     }
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()> {
-        let mut event = EpollEvent { events: u32::from(events) | EPOLLONESHOT, token };
-        let epoll = sandbox().epoll.0;
+        let mut event = EpollEvent { events: u32::from(events) | EPOLLET, token };
+        let operation = if events == 0 { EPOLL_CTL_DEL } else { EPOLL_CTL_ADD };
         // SAFETY: the host reads one event.
-        match unsafe { host_call!(nr::EPOLL_CTL, epoll, EPOLL_CTL_ADD, fd.0, &raw mut event) } {
-            // SAFETY: as above.
-            Err(Error::Exists) => unsafe { host_call!(nr::EPOLL_CTL, epoll, EPOLL_CTL_MOD, fd.0, &raw mut event) },
-            other => other,
-        }
-        .map(drop)
+        unsafe { host_call!(nr::EPOLL_CTL, sandbox().epoll.0, operation, fd.0, &raw mut event) }.map(drop)
     }
 }

@@ -183,6 +183,10 @@ impl WaitQueue {
         }
         self.count.store(entries.len() as u32, Ordering::SeqCst);
     }
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::SeqCst) == 0
+    }
     /// Tells everybody interested in `events`. Costs one load when nobody waits.
     pub fn notify(&self, events: Events) {
         core::sync::atomic::fence(Ordering::SeqCst);

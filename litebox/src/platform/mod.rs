@@ -300,8 +300,8 @@ pub trait HostFiles {
     unsafe fn host_ioctl(&self, fd: HostFd, request: u32, arg: usize) -> Result<usize>;
     /// poll(2) of one descriptor without waiting: returned poll bits (POLLIN 1, POLLOUT 4, ERR 8, HUP 16).
     fn host_poll(&self, fd: HostFd, events: u16) -> Result<u16>;
-    /// Asks the supervisor to watch `fd` for `events` once: when it becomes ready, the guest kernel is told
-    /// with `token` in the supervisor. `Err(NotPermitted)`: this kind of file is always ready.
+    /// Asks the supervisor to watch `fd` for `events`: whenever it becomes ready anew, the guest kernel is told with `token` in the
+    /// supervisor. No events: not any more. `Err(NotPermitted)`: this kind of file is always ready.
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()>;
 }
 

@@ -7,6 +7,7 @@ use core::any::Any;
 use core::time::Duration;
 
 use crate::event::{Events, Observer, WaitQueue};
+use crate::fs::host::Streams;
 use crate::fs::{File, Inode};
 use crate::io::{Dest, Source};
 use crate::platform::{Instant, host};
@@ -51,6 +52,8 @@ pub trait Jobs: Send + Sync {
 pub struct Terminals {
     pairs: Mutex<BTreeMap<u32, Weak<Pair>>>,
     jobs: Mutex<Option<Weak<dyn Jobs>>>,
+    /// The standard streams, one of which may be the terminal outside.
+    pub streams: Arc<Streams>,
 }
 
 impl Terminals {

@@ -3,7 +3,7 @@
 //   container  a container's filter: no namespaces, clone3 and newer calls unknown
 //   listener   somebody outside listens for notifications already
 //   old        no Syscall User Dispatch, no Landlock, no openat2
-//   nofile     at most 64 descriptors, for ever
+//   nofile     at most 1024 descriptors, for ever
 //   strict     no new privileges, a small stack, no core files
 #include <errno.h>
 #include <linux/audit.h>
@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
         };
         load(filter, sizeof filter / sizeof *filter, 0);
     } else if (!strcmp(argv[1], "nofile")) {
-        struct rlimit limit = {64, 64};
+        struct rlimit limit = {1024, 1024};
         setrlimit(RLIMIT_NOFILE, &limit);
     } else if (!strcmp(argv[1], "strict")) {
         struct rlimit stack = {512 << 10, 512 << 10}, none = {0, 0};

@@ -152,7 +152,7 @@ fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable
             1 => Access::WRITE,
             _ => Access::READ | Access::WRITE,
         };
-        let file: Arc<dyn File> = HostFile::new(HostFd(fd), false)?;
+        let file: Arc<dyn File> = HostFile::stream(HostFd(fd), &kernel.vfs.terminals.streams)?;
         let status = StatusFlags::from_bits_truncate(flags) & KEPT;
         let open = OpenFile::new(file, access, status, None, kernel.vfs.next_open_id());
         table.install_at(fd, open, false, MOST_DESCRIPTORS)?;
@@ -193,4 +193,8 @@ fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]
 }
 
 /// A watched host descriptor became ready.
-pub(crate) fn host_ready(_token: u64, _events: u16) {}
+pub(crate) fn host_ready(token: u64, events: u16) {
+    if let Some(kernel) = crate::outside::kernel() {
+        kernel.vfs.terminals.streams.changed(token, events);
+    }
+}

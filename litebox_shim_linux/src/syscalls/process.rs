@@ -70,6 +70,17 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
+    /// The host no longer writes to the thread's restartable-sequences area, which is about to go.
+    pub(crate) fn forget_rseq(&mut self) -> Result<()> {
+        const UNREGISTER: i32 = 1;
+        let area = self.thread.rseq_area.swap(0, Ordering::Relaxed);
+        if area == 0 {
+            return Ok(());
+        }
+        let terms = self.thread.rseq_terms.load(Ordering::Relaxed);
+        host().rseq(area, (terms >> 32) as u32, UNREGISTER, terms as u32)
+    }
+
     /// rseq(2).
     pub(crate) fn rseq(&mut self, addr: u64, len: u32, flags: i32, signature: u32) -> Result<usize> {
         let at = usize::try_from(addr).map_err(|_| Error::Fault)?;

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use crate::event::{Events, Observer};
-use crate::fs::host::HostFile;
+use crate::fs::host::{HostFile, Streams};
 use crate::fs::{File, Inode, StatusFlags};
 use crate::io::{Dest, Source};
 use crate::platform::{HostFd, host};
@@ -23,13 +23,13 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// `NoSuchDevice` when no standard stream is a terminal.
-    pub fn open(node: Arc<dyn Inode>) -> Result<Self> {
+    pub fn open(node: Arc<dyn Inode>, streams: &Arc<Streams>) -> Result<Self> {
         for number in 0..3 {
             let mut settings = [0u8; TERMIOS_SIZE];
             // SAFETY: the request writes `struct termios`, 36 bytes, into kernel memory with room for it.
             let answer = unsafe { host().host_ioctl(HostFd(number), TCGETS, settings.as_mut_ptr() as usize) };
             if answer.is_ok() {
-                return Ok(Self { node, stream: HostFile::new(HostFd(number), false)? });
+                return Ok(Self { node, stream: HostFile::stream(HostFd(number), streams)? });
             }
         }
         Err(Error::NoSuchDevice)

@@ -3,7 +3,8 @@
 use alloc::sync::Arc;
 use core::any::Any;
 
-use crate::event::Events;
+use super::Streams;
+use crate::event::{Events, Observer};
 use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, SetAttr, StatFs, Time};
 use crate::io::{Dest, Source};
 use crate::platform::{HostFd, HostStat, host};
@@ -25,21 +26,20 @@ const WINSIZE_SIZE: usize = 8;
 /// when they lead to regular files: their offset is the one the person's other programs share.
 pub struct HostFile {
     fd: HostFd,
-    /// Closed with the last reference; the standard streams stay open.
-    owned: bool,
+    /// Who waits for the standard streams, of which it is one; `None`: it is none, and is closed with the last reference.
+    streams: Option<Arc<Streams>>,
     file_type: FileType,
     inode: Arc<dyn Inode>,
     /// What the inode says of itself is true for ever (an image): no need to ask the host.
     unchanging: bool,
 }
 
-/// The inode of a [`HostFile`]: what fstat(2) of the descriptor says.
+/// The inode of a standard stream, which stays open as long as the sandbox lives: what fstat(2) of the descriptor says.
 struct HostInode {
     fd: HostFd,
     id: InodeId,
     file_type: FileType,
-    /// The descriptor stays open as long as the sandbox lives.
-    stays: bool,
+    streams: Arc<Streams>,
 }
 
 pub(super) fn metadata_of(stat: &HostStat) -> Metadata {
@@ -62,23 +62,23 @@ pub(super) fn metadata_of(stat: &HostStat) -> Metadata {
 }
 
 impl HostFile {
-    /// The file behind `fd`; `owned`: it is closed when the file is no longer used. Errors: those of fstat(2).
-    pub fn new(fd: HostFd, owned: bool) -> Result<Arc<Self>> {
+    /// The standard stream `fd`, which stays open. Errors: those of fstat(2).
+    pub fn stream(fd: HostFd, streams: &Arc<Streams>) -> Result<Arc<Self>> {
         let stat = host().host_fstat(fd)?;
         let file_type = FileType::from_mode(stat.mode).ok_or(Error::Invalid)?;
         let id = InodeId { dev: stat.dev, ino: stat.ino };
-        let inode = Arc::new(HostInode { fd, id, file_type, stays: !owned });
-        Ok(Arc::new(Self { fd, owned, file_type, inode, unchanging: false }))
+        let inode = Arc::new(HostInode { fd, id, file_type, streams: streams.clone() });
+        Ok(Arc::new(Self { fd, streams: Some(streams.clone()), file_type, inode, unchanging: false }))
     }
     /// A regular file of a granted tree, open behind `fd`, which it owns.
     pub(super) fn of_node(fd: HostFd, inode: Arc<dyn Inode>, unchanging: bool) -> Arc<Self> {
-        Arc::new(Self { fd, owned: true, file_type: FileType::Regular, inode, unchanging })
+        Arc::new(Self { fd, streams: None, file_type: FileType::Regular, inode, unchanging })
     }
 }
 
 impl Drop for HostFile {
     fn drop(&mut self) {
-        if self.owned {
+        if self.streams.is_none() {
             host().host_close(self.fd);
         }
     }
@@ -96,13 +96,11 @@ impl Inode for HostInode {
     }
     fn open(self: Arc<Self>, how: &OpenHow) -> Result<Arc<dyn File>> {
         // Another way to a standard stream (/dev/stdin). The host opens nothing anew, so the offset is the stream's.
-        if !self.stays {
-            return Err(Error::NoSuchDevice);
-        }
         if how.truncate && self.file_type == FileType::Regular {
             host().host_truncate(self.fd, 0)?;
         }
-        Ok(Arc::new(HostFile { fd: self.fd, owned: false, file_type: self.file_type, inode: self, unchanging: false }))
+        let streams = Some(self.streams.clone());
+        Ok(Arc::new(HostFile { fd: self.fd, streams, file_type: self.file_type, inode: self, unchanging: false }))
     }
     fn stat_fs(&self) -> Result<StatFs> {
         Err(Error::NotImplemented)
@@ -145,7 +143,7 @@ impl File for HostFile {
         host().host_sync(self.fd)
     }
     fn is_stream(&self) -> bool {
-        !self.owned || !matches!(self.file_type, FileType::Regular | FileType::BlockDevice)
+        self.streams.is_some() || !matches!(self.file_type, FileType::Regular | FileType::BlockDevice)
     }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         let mut done = 0;
@@ -203,7 +201,7 @@ impl File for HostFile {
     }
     fn mapping(&self) -> Result<Mapping> {
         match self.file_type {
-            FileType::Regular if self.owned => Ok(Mapping::Host(self.fd)),
+            FileType::Regular if self.streams.is_none() => Ok(Mapping::Host(self.fd)),
             _ => Err(Error::NoDevice),
         }
     }
@@ -212,6 +210,14 @@ impl File for HostFile {
         host()
             .host_poll(self.fd, wanted.bits() as u16)
             .map_or(Events::ERR, |bits| Events::from_bits_truncate(bits.into()))
+    }
+    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
+        self.streams.as_ref().is_some_and(|streams| streams.observe(self.fd, observer, interest))
+    }
+    fn unobserve(&self, observer: &Arc<dyn Observer>) {
+        if let Some(streams) = &self.streams {
+            streams.unobserve(self.fd, observer);
+        }
     }
     fn as_any(&self) -> &dyn Any {
         self

@@ -1,6 +1,7 @@
 //! Files of the host that the sandbox holds a descriptor of, and trees of the host that it was granted.
 //!
 //! - `file`: an open file, read and written through its descriptor; the standard streams too.
+//! - `streams`: who waits for the standard streams.
 //! - `client`: the requests to the broker.
 //! - `tree`: the file system over a granted tree; `node`: its inodes; `listing`: what is known of whole directories.
 
@@ -8,8 +9,10 @@ mod client;
 mod file;
 mod listing;
 mod node;
+mod streams;
 mod tree;
 
 pub use file::HostFile;
 pub use node::HostNode;
+pub use streams::Streams;
 pub use tree::HostFs;

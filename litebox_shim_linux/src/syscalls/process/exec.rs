@@ -268,13 +268,7 @@ impl Task<'_, '_> {
         self.give_locks();
         self.release_robust_list();
         self.thread.clear_child_tid.store(0, Ordering::Relaxed);
-        let rseq = self.thread.rseq_area.swap(0, Ordering::Relaxed);
-        if rseq != 0 {
-            const UNREGISTER: i32 = 1;
-            let terms = self.thread.rseq_terms.load(Ordering::Relaxed);
-            host().rseq(rseq, (terms >> 32) as u32, UNREGISTER, terms as u32)?;
-        }
-        Ok(())
+        self.forget_rseq()
     }
 }
 
