@@ -1,6 +1,6 @@
 //! Clocks by the host's vDSO, and futexes.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 use core::time::Duration;
 
 use litebox::platform::{Clock, ClockId, Futex, FutexWake, Instant};
@@ -8,6 +8,7 @@ use litebox::platform::{Clock, ClockId, Futex, FutexWake, Instant};
 use crate::LinuxHost;
 use crate::call::{host_call, nr, raw};
 use crate::sandbox::try_sandbox;
+use crate::stack;
 
 /// struct timespec of the host.
 #[repr(C)]
@@ -145,6 +146,17 @@ fn host_clock(id: ClockId) -> i32 {
     }
 }
 
+/// Calls the vDSO. Its code is not the program's, so a host signal that hits it could be taken for one of guest code.
+fn in_vdso<T>(call: impl FnOnce() -> T) -> T {
+    let Some(block) = stack::current() else { return call() };
+    block.fast.in_vdso = true;
+    compiler_fence(Ordering::SeqCst);
+    let result = call();
+    compiler_fence(Ordering::SeqCst);
+    block.fast.in_vdso = false;
+    result
+}
+
 impl Clock for LinuxHost {
     fn now(&self, id: ClockId) -> Duration {
         let mut time = Timespec::default();
@@ -153,7 +165,7 @@ impl Clock for LinuxHost {
         let answered = match (by_vdso, id) {
             (_, ClockId::ProcessCpu | ClockId::ThreadCpu) | (None, _) => false,
             // SAFETY: the vDSO's function writes one timespec.
-            (Some(function), _) => unsafe { function(clock, &raw mut time) == 0 },
+            (Some(function), _) => in_vdso(|| unsafe { function(clock, &raw mut time) == 0 }),
         };
         if !answered {
             // SAFETY: the host writes one timespec.
@@ -189,9 +201,10 @@ impl Futex for LinuxHost {
         let time = deadline.map(|d| Timespec::from_duration(Duration::from_nanos(d.0)));
         let time_at = time.as_ref().map_or(0, |t| core::ptr::from_ref(t) as usize);
         // SAFETY: the word outlives the call; the host only reads it and the time.
-        let result = unsafe {
+        let wait = || unsafe {
             raw(nr::FUTEX, [word.as_ptr() as usize, FUTEX_WAIT_BITSET, expected as usize, time_at, 0, ANY_BIT])
         };
+        let result = crate::entry::asleep(wait);
         if result == ETIMEDOUT { FutexWake::TimedOut } else { FutexWake::Look }
     }
 

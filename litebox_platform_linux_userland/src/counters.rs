@@ -64,6 +64,11 @@ pub(crate) fn figures() -> [u64; STAT_FIGURES] {
     figures[figure::FAULTS] = counters.faults.load(Ordering::Relaxed);
     figures[figure::KICKS] = counters.kicks.load(Ordering::Relaxed);
     figures[figure::PEAK_MEMORY] = counters.peak_memory.load(Ordering::Relaxed);
-    // figure::PATCHED_SITES and REFUSED_SITES belong here once call sites are patched.
+    let sites = &sandbox().patch_counts;
+    figures[figure::PATCHED_SITES] = sites.patched();
+    for (figure, (_, count)) in figures.iter_mut().skip(figure::REFUSED_BY_REASON).zip(sites.refused()) {
+        *figure = count;
+    }
+    figures[figure::REFUSED_SITES] = sites.refused().map(|(_, count)| count).sum();
     figures
 }

@@ -12,6 +12,8 @@ use litebox::platform::{HostThread, System};
 
 use crate::LinuxHost;
 use crate::call::{host_call, nr, place};
+use crate::fast;
+use crate::patch::{self, Event, Look};
 use crate::sandbox::sandbox;
 use crate::stack::{self, ThreadBlock};
 use crate::thread;
@@ -26,6 +28,12 @@ const SIGSEGV: i32 = 11;
 const SIGPIPE: i32 = 13;
 const SIGCHLD: i32 = 17;
 const SIGSYS: i32 = 31;
+const ENOSYS: u64 = 38;
+/// Processor trap number of a page fault, and the bit of its error code that says that an instruction was to be fetched.
+const PAGE_FAULT: u64 = 14;
+const FETCH: u64 = 16;
+/// `si_code` of a single step.
+const TRAP_TRACE: i32 = 2;
 
 /// Value of [`HostThread::mode`] while guest code runs.
 pub(crate) const MODE_GUEST: u32 = 1;
@@ -129,9 +137,13 @@ pub(crate) extern "C" fn on_signal(signal: i32, info: *const (), context: *mut U
     let (info, context) = unsafe { (&*info.cast::<SigInfo>(), &mut *context) };
     let rip = context.regs.rip as usize;
     let block = stack::current();
-    let guest = block.as_ref().is_some_and(|b| !b.leaving && host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST);
+    // During a call by the fast entry the mode says "guest" as well; but then the program's own code runs, or the vDSO's for it.
+    let in_guest =
+        |b: &ThreadBlock| !b.leaving && !b.fast.in_vdso && host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST;
+    let guest = block.as_deref().is_some_and(in_guest);
+    let probe = signal == SIGSEGV && fast::is_probe(rip);
     match block {
-        Some(block) if guest && !in_kernel_image(rip) => from_guest(signal, info, context, block),
+        Some(block) if guest && (!in_kernel_image(rip) || probe) => from_guest(signal, info, context, block),
         block => {
             from_kernel(signal, info, context, block);
             core::ptr::null()
@@ -149,9 +161,31 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     thread::enter_kernel_gs(block);
     let fp = fp_of(context);
     let (error, trap) = (context.error, context.trap);
+    let event = match signal {
+        SIGSYS => Event::Call,
+        SIGSEGV if fast::leave_probe(&mut context.regs) => Event::Call,
+        SIGSEGV if trap == PAGE_FAULT && error & FETCH != 0 => Event::Fetch,
+        SIGILL => Event::Invalid,
+        SIGTRAP if info.code == TRAP_TRACE => Event::Step,
+        _ => Event::Other,
+    };
+    let look = patch::look(event, &mut context.regs, block);
+    if event == Event::Call {
+        patch::trapped(&context.regs, fp.as_deref(), block);
+    }
     let mut frame = GuestFrame::new(&mut context.regs, fp);
     match signal {
-        SIGSYS => guest_call(info, &mut frame),
+        _ if look == Look::GoOn => {}
+        SIGSYS if (info.call >> 32) as u32 != ARCH_X86_64 => {
+            // int $0x80 from 64-bit code: no 32-bit calls yet.
+            frame.regs.rax = ENOSYS.wrapping_neg();
+        }
+        _ if event == Event::Call || look == Look::Call => {
+            sandbox().counters.traps.fetch_add(1, Ordering::Relaxed);
+            // The way back is a host call too.
+            crate::counters::count_host_call();
+            north().syscall(&mut frame);
+        }
         SIGKICK => {
             sandbox().counters.kicks.fetch_add(1, Ordering::Relaxed);
             waiter_of(block).interrupt();
@@ -165,17 +199,16 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     settle(block, &mut frame)
 }
 
-fn guest_call(info: &SigInfo, frame: &mut GuestFrame<'_>) {
-    const ENOSYS: u64 = 38;
-    sandbox().counters.traps.fetch_add(1, Ordering::Relaxed);
-    // The way back is a host call too.
-    crate::counters::count_host_call();
-    if (info.call >> 32) as u32 == ARCH_X86_64 {
-        north().syscall(frame);
-    } else {
-        // int $0x80 from 64-bit code: no 32-bit calls yet.
-        frame.regs.rax = ENOSYS.wrapping_neg();
-    }
+/// Runs `wait`, in which the calling thread sleeps on a word that whoever interrupts it changes: there is no need to kick it.
+pub(crate) fn asleep<T>(wait: impl FnOnce() -> T) -> T {
+    let block = stack::current().filter(|b| !b.leaving && !b.host.is_null());
+    let Some(host) = block.map(|b| host_part(b)).filter(|h| h.mode.load(Ordering::Relaxed) == MODE_GUEST) else {
+        return wait();
+    };
+    host.mode.store(MODE_KERNEL, Ordering::Relaxed);
+    let result = wait();
+    host.mode.store(MODE_GUEST, Ordering::SeqCst);
+    result
 }
 
 fn fault_kind(signal: i32) -> FaultKind {
@@ -204,6 +237,7 @@ fn settle(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> *const u32 {
         host.mode.store(MODE_KERNEL, Ordering::Relaxed);
         north().kicked(frame);
     }
+    patch::go_on(frame.regs, block);
     thread::leave_kernel_gs(block);
     waiter.word()
 }
@@ -215,6 +249,7 @@ pub(crate) extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
     let Some(block) = stack::current() else { LinuxHost.fatal("guest code entered outside a guest thread") };
     host_part(block).mode.store(MODE_KERNEL, Ordering::Relaxed);
     thread::enter_kernel_gs(block);
+    patch::look(Event::Other, &mut context.regs, block);
     let fp = fp_of(context);
     let mut frame = GuestFrame::new(&mut context.regs, fp);
     settle(block, &mut frame)
@@ -254,6 +289,8 @@ fn kicked_in_kernel(context: &mut UserContext, block: Option<&mut ThreadBlock>) 
         context.regs.rip = place::call_interrupted() as u64;
     } else if (place::exit_window_start()..place::exit_window_end()).contains(&rip) {
         context.regs.rip = place::exit_window_start() as u64;
+    } else if let Some(start) = fast::window_start(rip) {
+        context.regs.rip = start as u64;
     }
 }
 

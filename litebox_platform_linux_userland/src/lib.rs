@@ -7,6 +7,7 @@
 //! - `sandbox`: the shared memory of all processes and how it is set up; [`heap`]: the allocator on it
 //! - [`filter`]: what the host kernel lets through; [`interception`]: how guest calls are caught
 //! - `entry`: from a host signal to the North and back; `thread`, `stack`: guest threads and their kernel stacks
+//! - `patch`: call sites that trapped once lead to trampolines; `fast`: from there into the kernel without the host
 //! - `process`: the host processes of the sandbox; `supervisor`: the one that watches host descriptors and the others' end
 //! - `broker`: the way to the trusted process
 #![no_std]
@@ -18,11 +19,13 @@ pub mod call;
 mod clock;
 mod counters;
 mod entry;
+mod fast;
 mod files;
 pub mod filter;
 pub mod heap;
 pub mod interception;
 mod memory_functions;
+mod patch;
 mod process;
 mod sandbox;
 mod space;
@@ -32,7 +35,7 @@ mod system;
 mod thread;
 mod user;
 
-pub use sandbox::{Settings, StartError, start};
+pub use sandbox::{Patching, Settings, StartError, start};
 pub use supervisor::{FirstProcess, supervise};
 
 /// Linux as the host. All its methods are the traits of [`litebox::platform`].

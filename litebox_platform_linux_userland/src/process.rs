@@ -35,6 +35,8 @@ pub(crate) struct HostProcess {
     registered: AtomicBool,
     /// Its kernel stacks.
     pub(crate) slots: Mutex<Slots>,
+    /// What was patched in its code.
+    pub(crate) patches: crate::patch::Patches,
     /// A timer that kicks whichever thread: 0 none yet, else its id + 1.
     forwarder: AtomicI32,
 }
@@ -62,6 +64,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
         ended: AtomicBool::new(false),
         registered: AtomicBool::new(false),
         slots: Mutex::default(),
+        patches: crate::patch::Patches::default(),
         forwarder: AtomicI32::new(0),
     });
     table.insert(number, process.clone());
@@ -85,6 +88,8 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
     let Some(own) = stack::current().and_then(|b| b.home()) else { return Err(Error::WouldBlock) };
     let process = register()?;
+    // Nothing is patched between the copy of the list and that of the memory.
+    let copied = own.patches.fork_into(&process.patches);
     let result = stack::allocate(own).and_then(|(slot, block)| {
         // The child's stack is made here, in memory that it gets a copy of.
         block.set_home(&process);
@@ -99,6 +104,7 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
         stack::give_back(own, slot);
         started
     });
+    drop(copied);
     if result.is_err() {
         forget(process.number);
         return Err(Error::WouldBlock);

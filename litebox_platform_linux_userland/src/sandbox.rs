@@ -31,12 +31,25 @@ pub struct Settings {
     pub arena_size: usize,
     /// How guest calls are caught.
     pub interception: Interception,
+    /// Whether sites that trapped are patched.
+    pub patching: Patching,
     /// Descriptor of the request socket to the broker.
     pub broker: i32,
     /// Descriptor on which the broker sends events.
     pub events: i32,
     /// The broker wants the figures at the end.
     pub stats: bool,
+}
+
+/// Whether call sites that trapped are patched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patching {
+    /// If the processor can do it.
+    Auto,
+    /// Yes, or the sandbox does not start.
+    On,
+    /// No: every call traps.
+    Off,
 }
 
 /// Why a sandbox could not be set up; one line for the person.
@@ -80,11 +93,27 @@ pub(crate) struct Sandbox {
     pub(crate) kernel: AtomicPtr<()>,
     /// Guest calls are caught by seccomp, not by Syscall User Dispatch.
     pub(crate) by_seccomp: AtomicBool,
+    /// Whether sites are patched.
+    pub(crate) patching: bool,
+    /// What is known of sites in files.
+    pub(crate) learned: Mutex<crate::patch::Learned>,
+    /// Figures of patching.
+    pub(crate) patch_counts: crate::patch::Counts,
+    /// What the host's signal frames look like.
+    pub(crate) frame_layout: crate::fast::FrameLayout,
     /// wait(2) status of the guest, valid once `exit_announced`.
     pub(crate) exit_status: AtomicI32,
     pub(crate) exit_announced: AtomicBool,
     /// A broken invariant was reported: everything ends with 70.
     pub(crate) fatal: AtomicBool,
+}
+
+impl Sandbox {
+    /// Whether sites that trapped are patched.
+    #[inline]
+    pub(crate) fn patching(&self) -> bool {
+        self.patching
+    }
 }
 
 /// Written once, before the first thread beside the supervisor's exists.
@@ -158,6 +187,10 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
         image: crate::system::image_span(),
     };
     let interception = settings.interception;
+    let patching = settings.patching != Patching::Off && crate::fast::available();
+    if settings.patching == Patching::On && !patching {
+        return Err(StartError { what: "patching needs xsave and lahf", error: litebox::Error::NotSupported });
+    }
     let at = base as *mut Sandbox;
     let heap_start = (base + size_of::<Sandbox>() + 4095) & !4095;
     // SAFETY: the heap was just mapped and nobody else knows it; all fields that allocate are empty until the heap is published.
@@ -178,6 +211,10 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             first_tid: AtomicI32::new(0),
             kernel: AtomicPtr::new(core::ptr::null_mut()),
             by_seccomp: AtomicBool::new(false),
+            patching,
+            learned: Mutex::new(crate::patch::Learned::default()),
+            patch_counts: crate::patch::Counts::default(),
+            frame_layout: crate::fast::FrameLayout::default(),
             exit_status: AtomicI32::new(0),
             exit_announced: AtomicBool::new(false),
             fatal: AtomicBool::new(false),

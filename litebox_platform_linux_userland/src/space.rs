@@ -5,6 +5,7 @@ use litebox::{Error, Result};
 
 use crate::LinuxHost;
 use crate::call::{host_call, nr};
+use crate::patch::{Change, before_change};
 use crate::sandbox::sandbox;
 
 const MAP_SHARED: usize = 0x1;
@@ -47,6 +48,9 @@ impl AddressSpace for LinuxHost {
         _stack: bool,
     ) -> Result<()> {
         check_span(addr, len)?;
+        if replace {
+            before_change(addr, len, Change::Replaced);
+        }
         let sharing = if shared { MAP_SHARED } else { MAP_PRIVATE };
         let place = if replace { MAP_FIXED } else { MAP_FIXED_NOREPLACE };
         let (kind, fd, offset) = match backing {
@@ -68,12 +72,16 @@ impl AddressSpace for LinuxHost {
 
     fn unmap(&self, addr: usize, len: usize) -> Result<()> {
         check_span(addr, len)?;
+        before_change(addr, len, Change::Gone);
         // SAFETY: guest memory.
         unsafe { host_call!(nr::MUNMAP, addr, len) }.map(drop)
     }
 
     fn protect(&self, addr: usize, len: usize, prot: Prot) -> Result<()> {
         check_span(addr, len)?;
+        if prot.contains(Prot::WRITE) {
+            before_change(addr, len, Change::Kept);
+        }
         // SAFETY: guest memory.
         unsafe { host_call!(nr::MPROTECT, addr, len, protection(prot)) }.map(drop)
     }
@@ -81,6 +89,10 @@ impl AddressSpace for LinuxHost {
     fn remap(&self, addr: usize, old_len: usize, new_len: usize, new_addr: usize, keep_old: bool) -> Result<()> {
         check_span(addr, old_len)?;
         check_span(new_addr, new_len)?;
+        before_change(addr, old_len, Change::Kept);
+        if addr != new_addr {
+            before_change(new_addr, new_len, Change::Replaced);
+        }
         let moving = if addr == new_addr { 0 } else { MREMAP_MAYMOVE | MREMAP_FIXED };
         let flags = if keep_old { MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP } else { moving };
         // SAFETY: guest memory on both sides.
@@ -89,6 +101,9 @@ impl AddressSpace for LinuxHost {
 
     fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()> {
         check_span(addr, len)?;
+        if matches!(advice, Advice::DontNeed | Advice::Free) {
+            before_change(addr, len, Change::Dropped);
+        }
         let number = match advice {
             Advice::WillNeed => 3,
             Advice::DontNeed => 4,

@@ -26,6 +26,8 @@ const GUARD: usize = 4096;
 pub(crate) struct ThreadBlock {
     /// Its own address: what `gs:0` reads in the kernel.
     pub(crate) this: usize,
+    /// What the fast entry keeps.
+    pub(crate) fast: crate::fast::State,
     /// The North's thread object.
     pub(crate) north: *const (),
     /// The host's part of it, in the shared heap.
@@ -112,10 +114,10 @@ pub(crate) fn at(rsp: usize) -> Option<&'static mut ThreadBlock> {
     Some(unsafe { &mut *(block as *mut ThreadBlock) })
 }
 
-/// The usable part of a slot's stack: (lowest address, length), block excluded.
+/// The usable part of a slot's stack: (lowest address, length), without the block and the frame of the fast entry below it.
 pub(crate) fn span(slot: u32) -> (usize, usize) {
     let low = slot_base(slot) + GUARD;
-    (low, block_at(slot) as usize - low)
+    (low, block_at(slot) as usize - crate::fast::FRAME_ROOM - low)
 }
 
 /// Takes a slot for a thread of `home`, the calling process, and clears its block.
@@ -132,6 +134,7 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
     unsafe {
         block.write(ThreadBlock {
             this: block as usize,
+            fast: crate::fast::State::new(),
             north: core::ptr::null(),
             host: core::ptr::null(),
             waiter: core::ptr::null(),
@@ -145,6 +148,7 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             tid: AtomicI32::new(0),
             fault_retried: false,
         });
+        crate::fast::prepare(&mut *block);
         Ok((slot, &mut *block))
     }
 }

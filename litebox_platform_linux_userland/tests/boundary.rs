@@ -20,7 +20,7 @@ use litebox::platform::{Backing, HostFd, HostThread, Prot, ThreadSpec, host};
 use litebox_platform_linux_userland::filter::ALLOWED;
 use litebox_platform_linux_userland::heap::Allocator;
 use litebox_platform_linux_userland::interception::Interception;
-use litebox_platform_linux_userland::{FirstProcess, Settings, call, start, supervise};
+use litebox_platform_linux_userland::{FirstProcess, Patching, Settings, call, start, supervise};
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator(System);
@@ -341,6 +341,7 @@ fn supervisor() -> ! {
     let settings = Settings {
         arena_size: 64 << 20,
         interception,
+        patching: Patching::Auto,
         broker: start_fd::REQUESTS,
         events: start_fd::EVENTS,
         stats: false,

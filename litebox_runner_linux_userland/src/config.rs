@@ -1,5 +1,6 @@
 //! What the broker tells the supervisor: fixed numbers, then strings with their lengths.
 
+use litebox_platform_linux_userland::Patching;
 use litebox_platform_linux_userland::interception::Interception;
 use litebox_shim_linux::boot::{MountSpec, Source, View};
 
@@ -10,6 +11,8 @@ pub struct Config {
     pub arena_size: u64,
     /// How guest calls are caught.
     pub interception: u64,
+    /// Whether sites are patched.
+    pub patching: u64,
     /// User of the first program.
     pub uid: u64,
     /// Its group.
@@ -53,6 +56,24 @@ pub fn interception_of(number: u64) -> Interception {
         1 => Interception::Sud,
         2 => Interception::Seccomp,
         _ => Interception::Auto,
+    }
+}
+
+/// The number of a decision on patching in the configuration.
+pub fn patching_number(patching: Patching) -> u64 {
+    match patching {
+        Patching::Auto => 0,
+        Patching::On => 1,
+        Patching::Off => 2,
+    }
+}
+
+/// And back.
+pub fn patching_of(number: u64) -> Patching {
+    match number {
+        1 => Patching::On,
+        2 => Patching::Off,
+        _ => Patching::Auto,
     }
 }
 
@@ -136,7 +157,15 @@ impl Config {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        out.numbers(&[self.arena_size, self.interception, self.uid, self.gid, self.memory, self.test_hostile]);
+        out.numbers(&[
+            self.arena_size,
+            self.interception,
+            self.patching,
+            self.uid,
+            self.gid,
+            self.memory,
+            self.test_hostile,
+        ]);
         out.numbers(&[self.strace, self.stats]);
         out.numbers(&self.streams);
         out.string(&self.path);
@@ -170,6 +199,7 @@ impl Config {
         Some(Self {
             arena_size: r.number()?,
             interception: r.number()?,
+            patching: r.number()?,
             uid: r.number()?,
             gid: r.number()?,
             memory: r.number()?,
@@ -206,6 +236,7 @@ mod tests {
         let config = Config {
             arena_size: 1 << 30,
             interception: 2,
+            patching: 1,
             uid: 1000,
             gid: 100,
             memory: 1 << 27,

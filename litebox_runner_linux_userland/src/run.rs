@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use litebox::platform::broker_protocol::start_fd;
 use litebox_broker::Launch;
+use litebox_platform_linux_userland::Patching;
 use litebox_platform_linux_userland::interception::Interception;
 
-use crate::config::{Config, interception_number};
+use crate::config::{Config, interception_number, patching_number};
 use crate::view::{self, Wanted};
 use crate::{SANDBOX_ARGUMENT, STATUS_OURS, stats, streams};
 
@@ -26,12 +27,30 @@ const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Backend {
-    /// What the host offers.
+    /// The rewriter if the processor can do it, else traps.
     Auto,
-    /// Syscall User Dispatch.
+    /// Calls trap once; then their sites lead straight into the kernel.
+    Rewriter,
+    /// Every call traps: by Syscall User Dispatch, or by seccomp where the host has none.
+    Trap,
+    /// Every call traps by Syscall User Dispatch.
+    #[value(hide = true)]
     Sud,
-    /// A seccomp filter that traps.
+    /// Every call traps by seccomp.
+    #[value(hide = true)]
     Seccomp,
+}
+
+impl Backend {
+    fn parts(self) -> (Interception, Patching) {
+        match self {
+            Self::Auto => (Interception::Auto, Patching::Auto),
+            Self::Rewriter => (Interception::Auto, Patching::On),
+            Self::Trap => (Interception::Auto, Patching::Off),
+            Self::Sud => (Interception::Sud, Patching::Off),
+            Self::Seccomp => (Interception::Seccomp, Patching::Off),
+        }
+    }
 }
 
 /// How far the sandbox reaches.
@@ -181,13 +200,11 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     let envp = environment(&options.env)?;
     let mut extra = Vec::new();
     let strace = options.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose().map_err(ours)?;
+    let (interception, patching) = options.interception_backend.parts();
     let config = Config {
         arena_size: ARENA_SIZE,
-        interception: interception_number(match options.interception_backend {
-            Backend::Auto => Interception::Auto,
-            Backend::Sud => Interception::Sud,
-            Backend::Seccomp => Interception::Seccomp,
-        }),
+        interception: interception_number(interception),
+        patching: patching_number(patching),
         uid: uid.into(),
         gid: gid.into(),
         memory: options.memory.unwrap_or(0),

@@ -13,7 +13,7 @@ use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig};
 
 use crate::STATUS_OURS;
-use crate::config::{Config, interception_of};
+use crate::config::{Config, interception_of, patching_of};
 
 /// Exit statuses of `docker run` for a program that cannot be executed, and for one that is not there.
 const STATUS_NOT_EXECUTABLE: i32 = 126;
@@ -25,6 +25,7 @@ pub fn run() -> ! {
     let settings = Settings {
         arena_size: usize::try_from(config.arena_size).unwrap_or(usize::MAX >> 16),
         interception: interception_of(config.interception),
+        patching: patching_of(config.patching),
         broker: start_fd::REQUESTS,
         events: start_fd::EVENTS,
         stats: config.stats == 1,

@@ -1,3 +1,51 @@
-//! Pure patching of proven `syscall` instructions (bytes in, patch out).
+//! Pure patching of proven `syscall` instructions: bytes in, patch out. No I/O, no memory of anything.
+//!
+//! A trap proves that an address holds a `syscall` instruction that is executed. [`analyse`] decides from the bytes around it how the next
+//! execution can go to a trampoline instead:
+//!
+//! - **before**: the instruction right before loads the number (`mov $nr,%eax`, `mov $nr,%rax`). Its first five bytes become the jump; the `syscall`
+//!   stays, so code that jumps straight to it traps as before. Bytes before a proven address may be read in several ways; it is taken for that
+//!   instruction when the trap came with that number and decoding from many places before agrees on its start.
+//! - **after**: the jump overwrites the `syscall` and whole instructions behind it, which decode exactly. They are relocated into the trampoline.
+//!   The trampoline's address is chosen so that every overwritten instruction boundary reads as an invalid opcode: code that jumps
+//!   there raises an exception, and the map from boundaries to copies says where it goes on.
+//!
+//! A [`Plan`] says where its trampoline may lie ([`Plan::windows`], [`Plan::stretches`]); [`Plan::assemble`] makes the [`Patch`] for a place.
 #![forbid(unsafe_code)]
 #![no_std]
+
+extern crate alloc;
+
+mod analysis;
+mod placement;
+mod trampoline;
+
+pub use analysis::{Kind, Plan, Site, analyse};
+pub use placement::INVALID_OPCODES;
+pub use trampoline::{Header, Patch};
+
+/// Bytes of a `jmp rel32`.
+pub const JUMP_LEN: usize = 5;
+/// Bytes of a `syscall`.
+pub const SYSCALL_LEN: usize = 2;
+/// How many bytes before a site [`analyse`] likes to see.
+pub const BYTES_BEFORE: usize = 96;
+/// How many bytes from a site on it likes to see.
+pub const BYTES_AFTER: usize = 32;
+
+/// Why a site is not patched.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Refusal {
+    /// There is no `syscall` at the address.
+    NotSyscall,
+    /// The code ends before the jump would.
+    CutOff,
+    /// An instruction behind the site does not decode.
+    Undecodable,
+    /// An instruction behind the site depends on where it lies: a call, an interrupt, another system call.
+    Unmovable,
+    /// Code ends inside the jump, and what follows may be something else.
+    EndsEarly,
+    /// What an instruction refers to is too far from the trampoline.
+    TooFar,
+}

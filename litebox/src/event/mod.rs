@@ -58,8 +58,9 @@ const ASLEEP: u32 = 1 << 30;
 const COUNT: u32 = ASLEEP - 1;
 
 /// The one word a thread sleeps on. The low bits count wake-ups; the top bit says that work (a signal) is pending; the bit below it
-/// that the thread sleeps, so that only the first of several wake-ups costs a host call.
+/// that the thread sleeps, so that only the first of several wake-ups costs a host call. It comes first: hosts look at it in assembly.
 #[derive(Default)]
+#[repr(C)]
 pub struct Waiter {
     word: AtomicU32,
     announce: AtomicBool,

@@ -480,6 +480,11 @@ impl Space {
         self.lock().areas.find(addr).cloned()
     }
 
+    /// Has `look` look at the area at `addr` while nothing can change.
+    pub fn with_area<T>(&self, addr: usize, look: impl FnOnce(&Area) -> T) -> Option<T> {
+        self.lock().areas.find(addr).map(look)
+    }
+
     /// All areas, ascending.
     pub fn areas(&self) -> Vec<Area> {
         self.lock().areas.iter().cloned().collect()

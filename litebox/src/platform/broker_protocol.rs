@@ -39,6 +39,19 @@ pub mod figure {
     pub const PEAK_MEMORY: usize = 5;
     pub const PATCHED_SITES: usize = 6;
     pub const REFUSED_SITES: usize = 7;
+    /// From here on: one figure for each of [`REFUSALS`].
+    pub const REFUSED_BY_REASON: usize = 8;
+    /// Why the sites of system calls that are not patched are not.
+    pub const REFUSALS: [&str; 8] = [
+        "what follows is no code",
+        "the code ends",
+        "what follows cannot be moved",
+        "no room in reach",
+        "writable code",
+        "shared code",
+        "code that changes",
+        "refused by the host",
+    ];
 }
 
 /// What is asked for. `R:` what the reply carries besides its header.

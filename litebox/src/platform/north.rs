@@ -2,6 +2,8 @@
 //!
 //! Like the host, there is exactly one North in a program, bound at link time by [`register_north!`](crate::register_north).
 
+use super::Prot;
+
 /// The general registers of a guest thread. The order is that of the x86-64 kernel's `struct sigcontext`, so that the image in a
 /// host signal frame can be used in place.
 #[repr(C)]
@@ -102,6 +104,24 @@ pub enum FaultKind {
     Trap,
 }
 
+/// Which file code comes from, for as long as the sandbox lives or until the file ends: kind, then numbers of that kind.
+pub type FileKey = [u64; 3];
+
+/// A stretch of guest code, as the map of the address space has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    /// Its first byte.
+    pub start: usize,
+    /// Behind its last.
+    pub end: usize,
+    /// Its protection.
+    pub prot: Prot,
+    /// Writes to it reach others.
+    pub shared: bool,
+    /// The file it shows, and from where in it.
+    pub file: Option<(FileKey, u64)>,
+}
+
 /// What a host does with guest events. Every method runs on the kernel stack of the guest thread.
 pub trait North: Sync {
     /// A system call. May not return (exit).
@@ -119,6 +139,9 @@ pub trait North: Sync {
     fn sleeping(&self) {}
     /// In the supervisor, at the end: fills in what the North counted (`broker_protocol::figure`).
     fn figures(&self, _figures: &mut [u64; crate::platform::broker_protocol::STAT_FIGURES]) {}
+    /// A call with this number was made by an instruction at `addr`: has `look` look at the code there while its mapping cannot change. Not called
+    /// back where there is no such code, or none that may be changed.
+    fn with_code(&self, _addr: usize, _number: u64, _look: &mut dyn FnMut(&Code)) {}
     /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
     fn host_ready(&self, token: u64, events: u16);
     /// In the supervisor: the person outside sent a signal (Linux number) to the sandbox.

@@ -14,6 +14,7 @@ use litebox::mm::{
     arena::{Arena, PagedFile},
     page_down, page_up,
 };
+use litebox::platform::north::Code;
 use litebox::platform::{Prot, host};
 use litebox::sync::RwLock;
 use litebox::{Error, Result};
@@ -132,6 +133,24 @@ impl MemoryMap {
     pub fn resolve_fault(&self, addr: usize, write: bool) -> bool {
         let limits = self.limits();
         self.space.resolve_fault(addr, write, &limits)
+    }
+    /// Has `look` look at the code at `addr` while its mapping cannot change.
+    pub(crate) fn with_code(&self, addr: usize, look: &mut dyn FnMut(&Code)) {
+        const INODE: u64 = 1;
+        const PAGES: u64 = 2;
+        self.space.with_area(addr, |area| {
+            let file = area.object.id().map(|id| match id {
+                ObjectId::Inode(id) => [INODE, id.dev, id.ino],
+                ObjectId::Pages(identity) => [PAGES, identity as u64, 0],
+            });
+            look(&Code {
+                start: area.start,
+                end: area.filled,
+                prot: area.prot,
+                shared: area.shared(),
+                file: file.map(|key| (key, area.offset)),
+            });
+        });
     }
     /// What a fault that was not resolved means: which signal and code the guest gets.
     pub fn classify_fault(&self, addr: usize, write: bool, fetch: bool) -> FaultClass {

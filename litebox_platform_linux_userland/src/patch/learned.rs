@@ -1,0 +1,51 @@
+//! What the sandbox knows of sites in files: a site that trapped in one process is patched in the others when they first trap in that file.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use litebox::platform::north::FileKey;
+
+/// Bytes before a site that are compared.
+pub(super) const BEFORE: usize = 8;
+/// The bytes around a site by which it is recognised: a file may have changed.
+pub(super) type Context = [u8; 24];
+/// Sites that are remembered.
+const MOST: usize = 1 << 15;
+
+/// A site of a file, as one mapping of it shows it.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// From the start of the mapping.
+    pub(super) distance: u64,
+    /// With which number it trapped.
+    pub(super) number: u64,
+    /// The bytes around it.
+    pub(super) context: Context,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(crate) struct Learned {
+    files: BTreeMap<FileKey, BTreeMap<u64, (u64, Context)>>,
+    count: usize,
+}
+
+impl Learned {
+    /// The sites in `len` bytes of `file` from `offset` on.
+    pub(super) fn of(&self, file: FileKey, offset: u64, len: usize) -> Vec<Known> {
+        let Some(sites) = self.files.get(&file) else { return Vec::new() };
+        let known = |(at, (number, context)): (&u64, &(u64, Context))| Known {
+            distance: at - offset,
+            number: *number,
+            context: *context,
+        };
+        sites.range(offset..offset.saturating_add(len as u64)).map(known).collect()
+    }
+
+    /// A site trapped.
+    pub(super) fn add(&mut self, file: FileKey, at: u64, number: u64, context: Context) {
+        if self.count < MOST && self.files.entry(file).or_default().insert(at, (number, context)).is_none() {
+            self.count += 1;
+        }
+    }
+}

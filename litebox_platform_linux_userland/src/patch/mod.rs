@@ -1,0 +1,551 @@
+//! Patching of the guest's system call sites.
+//!
+//! The first trap of a site proves that its `syscall` is an instruction; the site is patched then, and all sites learned before from
+//! the same file with it. Each process has its own patches ([`Patches`]); what was learned is shared by all.
+//!
+//! Code is written while it can not be executed: its pages are made writable and not executable, written, and made executable again. That is never
+//! both at once, no other thread can be between two bytes of a change, and the host's interrupts for the first change
+//! of protection make every other processor forget what it had decoded. A thread that wanted to execute there meanwhile faults, waits for the
+//! lock of the process's patches and tries again.
+//!
+//! Threads of the guest may be anywhere: about to execute an overwritten instruction (its boundary is an invalid opcode now; they go on at
+//! the copy), inside a trampoline (whatever looks at their registers is told the address in their own code), or in the kernel with a way
+//! back into one. So trampolines of code that stays mapped stay, too.
+
+mod learned;
+mod region;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use litebox::platform::broker_protocol::figure;
+use litebox::platform::north::{Code, Registers, north};
+use litebox::platform::{Prot, UserAccess};
+use litebox::sync::Mutex;
+use litebox_syscall_rewriter::{BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, Patch, Plan, Refusal, SYSCALL_LEN, Site, analyse};
+
+use crate::LinuxHost;
+use crate::call::{host_call, nr};
+use crate::sandbox::sandbox;
+use crate::stack::ThreadBlock;
+
+pub(crate) use learned::Learned;
+use region::{REGION_LEN, Region};
+
+const PAGE: usize = 4096;
+/// A site whose code was made writable this often after it was patched is not patched again.
+const MOST_REPATCHES: u32 = 8;
+/// Sites of a process that are remembered as refused.
+const MOST_REFUSED: usize = 1 << 16;
+
+/// Why a site keeps trapping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// The bytes do not allow it.
+    Bytes(Refusal),
+    /// Its memory is writable.
+    Writable,
+    /// Its memory is shared.
+    Shared,
+    /// No place for a trampoline.
+    NoRoom,
+    /// It was overwritten again and again.
+    Rewritten,
+    /// The host refused.
+    Host,
+}
+
+impl Why {
+    /// Its place among [`figure::REFUSALS`].
+    fn place(self) -> usize {
+        match self {
+            Self::Bytes(Refusal::NotSyscall | Refusal::Undecodable) => 0,
+            Self::Bytes(Refusal::CutOff | Refusal::EndsEarly) => 1,
+            Self::Bytes(Refusal::Unmovable) => 2,
+            Self::Bytes(Refusal::TooFar) | Self::NoRoom => 3,
+            Self::Writable => 4,
+            Self::Shared => 5,
+            Self::Rewritten => 6,
+            Self::Host => 7,
+        }
+    }
+}
+
+/// Figures of patching.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    patched: AtomicU64,
+    refused: [AtomicU64; figure::REFUSALS.len()],
+}
+
+impl Counts {
+    /// Sites patched so far, in all processes.
+    pub(crate) fn patched(&self) -> u64 {
+        self.patched.load(Ordering::Relaxed)
+    }
+    /// Sites that keep trapping, by reason.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        figure::REFUSALS.into_iter().zip(&self.refused).map(|(text, count)| (text, count.load(Ordering::Relaxed)))
+    }
+    fn refuse(&self, why: Why) {
+        if let Some(count) = self.refused.get(why.place()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The patches of one process.
+#[derive(Default)]
+pub(crate) struct Patches {
+    state: Mutex<State>,
+}
+
+/// Those of the process that a thread belongs to; `None` when nothing is patched at all.
+fn of(block: &ThreadBlock) -> Option<&'static Patches> {
+    if sandbox().patching() { block.home().map(|home| &home.patches) } else { None }
+}
+
+#[derive(Default, Clone)]
+struct State {
+    /// Patches in force, by the address of the jump.
+    active: BTreeMap<u64, Arc<Patch>>,
+    /// Patches that were taken out; threads may still be in their trampolines.
+    dormant: BTreeMap<u64, Arc<Patch>>,
+    /// All of them, by the address of the trampoline.
+    trampolines: BTreeMap<u64, Arc<Patch>>,
+    regions: Vec<Region>,
+    /// Sites that keep trapping.
+    refused: BTreeSet<u64>,
+    /// How often a site's patch was taken out because its code became writable.
+    rewritten: BTreeMap<u64, u32>,
+    /// Counts the changes of code.
+    generation: u64,
+}
+
+/// What has to be done about a host signal of guest code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// It is the guest's.
+    Guest,
+    /// It was ours: the registers say where to go on.
+    GoOn,
+    /// The thread was about to make a system call: to be served.
+    Call,
+}
+
+/// A processor exception or call of guest code, as far as patching has to do with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Event {
+    /// A `syscall` trapped.
+    Call,
+    /// An invalid opcode.
+    Invalid,
+    /// An instruction could not be fetched.
+    Fetch,
+    /// A single step.
+    Step,
+    /// Anything else.
+    Other,
+}
+
+/// The guest's code was interrupted. Afterwards the registers name an address in its own code.
+pub(crate) fn look(event: Event, regs: &mut Registers, block: &mut ThreadBlock) -> Look {
+    let Some(patches) = of(block) else { return Look::Guest };
+    let state = patches.state.lock();
+    let rip = regs.rip;
+    if event == Event::Invalid {
+        if let Some(copy) = state.copy_of(rip) {
+            regs.rip = copy;
+            return Look::GoOn;
+        }
+    }
+    if event == Event::Fetch && state.generation > 0 {
+        // Perhaps the code was just being changed; it is not any more.
+        let now = (rip as usize, state.generation);
+        if core::mem::replace(&mut block.fast.retried, now) != now {
+            return Look::GoOn;
+        }
+    }
+    let Some(patch) = state.trampoline_at(rip) else { return Look::Guest };
+    if event == Event::Step && rip == patch.trampoline {
+        return step_in(patch, regs);
+    }
+    if let Some(original) = patch.original_of(rip) {
+        regs.rip = original;
+        regs.rcx = if event == Event::Call { original } else { regs.rcx };
+    }
+    Look::Guest
+}
+
+/// A guest that steps through its own code made the jump to a trampoline; it expects to have executed the instruction there.
+fn step_in(patch: &Patch, regs: &mut Registers) -> Look {
+    regs.rip = patch.syscall;
+    if patch.jump == patch.syscall {
+        regs.rip += SYSCALL_LEN as u64;
+        return Look::Call;
+    }
+    // The load of the number.
+    if let Some(number) = patch.original.last_chunk::<4>().map(|b| i32::from_le_bytes(*b)) {
+        let extended = i64::from(number) as u64;
+        regs.rax = if patch.original.len() == JUMP_LEN { u64::from(number as u32) } else { extended };
+    }
+    Look::Guest
+}
+
+/// Guest code is about to go on at `regs.rip`: in the trampoline, if the instruction there was moved.
+pub(crate) fn go_on(regs: &mut Registers, block: &ThreadBlock) {
+    if let Some(copy) = of(block).and_then(|patches| patches.state.lock().copy_of(regs.rip)) {
+        regs.rip = copy;
+    }
+}
+
+/// The `syscall` before `rip` trapped: patches it, and with it what was learned of the same file.
+pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) {
+    let Some(patches) = of(block).filter(|_| sandbox().frame_layout.learn(fp)) else { return };
+    let (address, number) = (regs.rip.wrapping_sub(SYSCALL_LEN as u64), regs.rax);
+    {
+        let state = patches.state.lock();
+        if state.refused.contains(&address) || state.is_patched(address) {
+            return;
+        }
+    }
+    north().with_code(address as usize, number, &mut |code| patches.patch(code, address, number));
+}
+
+impl State {
+    fn copy_of(&self, rip: u64) -> Option<u64> {
+        let nearest = rip.checked_sub(JUMP_LEN as u64 - 1)?;
+        self.active.range(nearest..rip).find_map(|(_, patch)| patch.copy_of(rip))
+    }
+
+    fn trampoline_at(&self, rip: u64) -> Option<&Arc<Patch>> {
+        self.trampolines.range(..=rip).next_back().map(|(_, patch)| patch).filter(|p| p.original_of(rip).is_some())
+    }
+
+    /// Whether the `syscall` at `address` has a patch. One with the jump before it is still there, and traps when it is jumped to.
+    fn is_patched(&self, address: u64) -> bool {
+        let from = address.saturating_sub(16);
+        self.active.range(from..=address).any(|(_, patch)| patch.syscall == address)
+    }
+
+    fn overlaps(&self, start: u64, end: u64) -> bool {
+        // No patch overwrites more than the instructions that five bytes reach into.
+        let from = start.saturating_sub(32);
+        self.active.range(from..end).any(|(jump, patch)| jump + patch.original.len() as u64 > start)
+    }
+
+    fn refuse(&mut self, address: u64, why: Why) {
+        if self.refused.len() < MOST_REFUSED && self.refused.insert(address) {
+            sandbox().patch_counts.refuse(why);
+        }
+    }
+}
+
+/// What became of one site.
+enum Outcome {
+    Planned(Arc<Patch>),
+    /// It is patched already, or the bytes are those of somebody's patch.
+    Nothing,
+    Refused(Why),
+}
+
+impl Patches {
+    /// A copy for a process that is about to be cloned. Nothing is patched until the guard is dropped.
+    pub(crate) fn fork_into(&self, child: &Self) -> impl Drop + use<'_> {
+        let state = self.state.lock();
+        *child.state.lock() = state.clone();
+        state
+    }
+
+    /// Patches a site and those learned of the same file.
+    fn patch(&self, code: &Code, address: u64, number: u64) {
+        let mut state = self.state.lock();
+        if code.prot.contains(Prot::WRITE) || code.shared {
+            state.refuse(address, if code.shared { Why::Shared } else { Why::Writable });
+            return;
+        }
+        if !code.prot.contains(Prot::EXEC) {
+            return;
+        }
+        let mut patches = Vec::new();
+        let learned = code.file.map(|(file, offset)| sandbox().learned.lock().of(file, offset, code.end - code.start));
+        let others =
+            learned.into_iter().flatten().map(|site| (code.start as u64 + site.distance, site.number, Some(site)));
+        for (address, number, site) in core::iter::once((address, number, None)).chain(others) {
+            if state.refused.contains(&address) || state.is_patched(address) {
+                continue;
+            }
+            let around = Around::read(code, address);
+            if site.is_some_and(|site| site.context != around.context()) {
+                continue;
+            }
+            match plan(&mut state, &around, number, &patches) {
+                Outcome::Planned(patch) => {
+                    if let (None, Some((file, offset))) = (site, code.file) {
+                        let at = offset + (address - code.start as u64);
+                        sandbox().learned.lock().add(file, at, number, around.context());
+                    }
+                    patches.push(patch);
+                }
+                Outcome::Nothing => {}
+                Outcome::Refused(why) => state.refuse(address, why),
+            }
+        }
+        install(&mut state, code, &patches);
+    }
+}
+
+/// The bytes around a site.
+struct Around {
+    bytes: [u8; BYTES_BEFORE + BYTES_AFTER],
+    start: u64,
+    len: usize,
+    syscall: u64,
+}
+
+impl Around {
+    fn read(code: &Code, syscall: u64) -> Self {
+        let start = (syscall as usize).saturating_sub(BYTES_BEFORE).max(code.start);
+        let end = (syscall as usize + BYTES_AFTER).min(code.end);
+        let mut bytes = [0; BYTES_BEFORE + BYTES_AFTER];
+        let wanted = end.saturating_sub(start).min(bytes.len());
+        // SAFETY: the buffer has room; faults are recovered.
+        let len = unsafe { LinuxHost.copy_from_user(bytes.as_mut_ptr(), start, wanted) };
+        Self { bytes, start: start as u64, len, syscall }
+    }
+    fn site(&self, number: u64) -> Site<'_> {
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        Site { bytes, start: self.start, syscall: self.syscall, number }
+    }
+    /// The bytes by which a site is recognised: those before and behind it that a patch may overwrite.
+    fn context(&self) -> learned::Context {
+        let mut context = learned::Context::default();
+        let from = (self.syscall - self.start) as usize;
+        let bytes = from.checked_sub(learned::BEFORE).and_then(|at| self.bytes.get(at..at + context.len()));
+        if let Some(bytes) = bytes {
+            context.copy_from_slice(bytes);
+        }
+        context
+    }
+}
+
+fn plan(state: &mut State, around: &Around, number: u64, planned: &[Arc<Patch>]) -> Outcome {
+    let plan = match analyse(&around.site(number)) {
+        Ok(plan) => plan,
+        Err(refusal) => return Outcome::Refused(Why::Bytes(refusal)),
+    };
+    let (start, end) = (plan.jump(), plan.jump() + plan.original().len() as u64);
+    let taken = |patch: &Arc<Patch>| patch.jump < end && start < patch.jump + patch.original.len() as u64;
+    if state.overlaps(start, end) || planned.iter().any(taken) {
+        return Outcome::Nothing;
+    }
+    if state.rewritten.get(&start).is_some_and(|times| *times >= MOST_REPATCHES) {
+        return Outcome::Refused(Why::Rewritten);
+    }
+    if let Some(before) = state.dormant.get(&start) {
+        if before.original == plan.original() && before.syscall == around.syscall {
+            return Outcome::Planned(before.clone());
+        }
+    }
+    let Some((region, address)) = find_place(state, &plan) else { return Outcome::Refused(Why::NoRoom) };
+    match plan.assemble(address, crate::fast::entry()) {
+        Ok(patch) => {
+            if let Some(region) = state.regions.get_mut(region) {
+                region.take(&patch);
+            }
+            Outcome::Planned(Arc::new(patch))
+        }
+        Err(refusal) => Outcome::Refused(Why::Bytes(refusal)),
+    }
+}
+
+/// Room for a trampoline, in a region there is or in a new one: which region, and the address.
+fn find_place(state: &mut State, plan: &Plan) -> Option<(usize, u64)> {
+    let room = state.regions.iter().enumerate().find_map(|(i, region)| Some((i, region.place(plan)?)));
+    if room.is_some() {
+        return room;
+    }
+    let region = Region::map(plan, state.regions.len())?;
+    let address = region.place(plan);
+    state.regions.push(region);
+    Some((state.regions.len() - 1, address?))
+}
+
+/// Writes trampolines, then the jumps to them.
+fn install(state: &mut State, code: &Code, patches: &[Arc<Patch>]) {
+    if patches.is_empty() {
+        return;
+    }
+    state.generation += 1;
+    let mut written = Vec::with_capacity(patches.len());
+    for patch in patches {
+        let there = state.dormant.contains_key(&patch.jump) && state.trampolines.contains_key(&patch.trampoline);
+        if there || write_trampoline(state, patch) {
+            state.trampolines.insert(patch.trampoline, patch.clone());
+            written.push(patch);
+        } else {
+            release(state, patch);
+            state.refuse(patch.syscall, Why::Host);
+        }
+    }
+    let first = written.iter().map(|p| p.jump).min().unwrap_or(0) as usize;
+    let last = written.iter().map(|p| p.jump).max().unwrap_or(0) as usize + JUMP_LEN;
+    let done = while_writable(first, last, code.prot, || {
+        for patch in &written {
+            if write(patch.jump, &patch.jump_bytes) {
+                state.dormant.remove(&patch.jump);
+                state.active.insert(patch.jump, (*patch).clone());
+                sandbox().patch_counts.patched.fetch_add(1, Ordering::Relaxed);
+            } else {
+                state.refuse(patch.syscall, Why::Host);
+            }
+        }
+    });
+    if !done {
+        for patch in written {
+            state.refuse(patch.syscall, Why::Host);
+        }
+    }
+}
+
+fn write_trampoline(state: &State, patch: &Patch) -> bool {
+    let Some(region) = state.regions.iter().find(|r| r.contains(patch.trampoline)) else { return false };
+    let start = region.base as usize;
+    let done = &mut false;
+    while_writable(start, start + REGION_LEN, Prot::READ | Prot::EXEC, || {
+        *done = write(patch.trampoline, &patch.trampoline_bytes);
+    }) && *done
+}
+
+fn write(address: u64, bytes: &[u8]) -> bool {
+    // SAFETY: the bytes are valid; faults are recovered.
+    unsafe { LinuxHost.copy_to_user(address as usize, bytes.as_ptr(), bytes.len()) == bytes.len() }
+}
+
+/// Makes the pages of `[start, end)` writable and not executable while `change` runs; afterwards they have `prot` again. `false`: the host
+/// refused, nothing was done.
+fn while_writable(start: usize, end: usize, prot: Prot, change: impl FnOnce()) -> bool {
+    let from = start & !(PAGE - 1);
+    let len = ((end + PAGE - 1) & !(PAGE - 1)) - from;
+    let protect = |prot: Prot| {
+        // SAFETY: guest code or trampolines, whose protection is changed under the locks of the address space and of its patches.
+        unsafe { host_call!(nr::MPROTECT, from, len, prot.bits()) }
+    };
+    if protect(Prot::READ | Prot::WRITE).is_err() {
+        return false;
+    }
+    change();
+    if protect(prot).is_err() {
+        use litebox::platform::System;
+        LinuxHost.fatal("the host does not make guest code executable again");
+    }
+    true
+}
+
+/// What happens to guest memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// It goes, with what it holds.
+    Gone,
+    /// Something else is mapped there, the kernel's regions included.
+    Replaced,
+    /// It becomes writable, or moves: the guest's own bytes must be there.
+    Kept,
+    /// Private pages are dropped; the file's show again.
+    Dropped,
+}
+
+/// Guest memory is about to change: patches in it are forgotten.
+pub(crate) fn before_change(start: usize, len: usize, change: Change) {
+    let Some(patches) = crate::stack::current().and_then(|block| of(block)) else { return };
+    let mut state = patches.state.lock();
+    let (start, end) = (start as u64, start.saturating_add(len) as u64);
+    if change == Change::Replaced {
+        give_up_regions(&mut state, start, end);
+    }
+    if state.refused.range(start..end).next().is_some() {
+        state.refused.retain(|site| !(start..end).contains(site));
+    }
+    // A jump that reaches into the range is touched by it.
+    let from = start.saturating_sub(JUMP_LEN as u64 - 1);
+    let touched = |map: &BTreeMap<u64, Arc<Patch>>| map.range(from..end).map(|(_, p)| p.clone()).collect::<Vec<_>>();
+    for patch in touched(&state.active) {
+        take_out(&mut state, &patch, change);
+    }
+    if matches!(change, Change::Gone | Change::Replaced) {
+        for patch in touched(&state.dormant) {
+            state.dormant.remove(&patch.jump);
+            drop_trampoline(&mut state, &patch);
+        }
+        if state.rewritten.range(from..end).next().is_some() {
+            state.rewritten.retain(|jump, _| !(from..end).contains(jump));
+        }
+    }
+}
+
+fn take_out(state: &mut State, patch: &Arc<Patch>, change: Change) {
+    state.active.remove(&patch.jump);
+    match change {
+        Change::Gone | Change::Replaced => {
+            drop_trampoline(state, patch);
+            return;
+        }
+        Change::Kept => {
+            state.generation += 1;
+            restore(patch);
+            *state.rewritten.entry(patch.jump).or_default() += 1;
+        }
+        Change::Dropped => {}
+    }
+    state.dormant.insert(patch.jump, patch.clone());
+}
+
+/// Puts the guest's bytes back. The caller changes the protection to what the guest wants; until then the code can be executed as before.
+fn restore(patch: &Patch) {
+    let bytes = patch.original.get(..JUMP_LEN).unwrap_or_default();
+    let start = patch.jump as usize;
+    while_writable(start, start + JUMP_LEN, Prot::READ | Prot::EXEC, || {
+        write(patch.jump, bytes);
+    });
+}
+
+fn drop_trampoline(state: &mut State, patch: &Patch) {
+    state.trampolines.remove(&patch.trampoline);
+    release(state, patch);
+}
+
+fn release(state: &mut State, patch: &Patch) {
+    for region in state.regions.iter_mut().filter(|r| r.contains(patch.trampoline)) {
+        region.release(patch);
+    }
+    state.regions.retain(|region| {
+        let used = region.used();
+        if !used {
+            region.unmap();
+        }
+        used
+    });
+}
+
+/// The guest maps over regions of trampolines: their patches go first.
+fn give_up_regions(state: &mut State, start: u64, end: u64) {
+    let hit: Vec<u64> =
+        state.regions.iter().filter(|r| r.base < end && start < r.base + REGION_LEN as u64).map(|r| r.base).collect();
+    for base in hit {
+        let inside = |patch: &Patch| (base..base + REGION_LEN as u64).contains(&patch.trampoline);
+        let patches: Vec<_> = state.active.values().filter(|p| inside(p)).cloned().collect();
+        for patch in patches {
+            take_out(state, &patch, Change::Kept);
+        }
+        state.dormant.retain(|_, patch| !inside(patch));
+        state.trampolines.retain(|_, patch| !inside(patch));
+        state.regions.retain(|region| {
+            if region.base == base {
+                region.unmap();
+            }
+            region.base != base
+        });
+    }
+}

@@ -1,0 +1,204 @@
+//! What the bytes around a site allow.
+
+use alloc::vec::Vec;
+
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Register};
+
+use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
+
+/// A `syscall` that trapped, and the bytes around it.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// Executable bytes around it.
+    pub bytes: &'a [u8],
+    /// Address of the first of them.
+    pub start: u64,
+    /// Address of the `syscall`.
+    pub syscall: u64,
+    /// `rax` when it trapped.
+    pub number: u64,
+}
+
+/// Which instructions make room for the jump.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The load of the number before the `syscall`.
+    Before,
+    /// The `syscall` and instructions behind it.
+    After,
+}
+
+/// How a site can be patched.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) kind: Kind,
+    pub(crate) syscall: u64,
+    /// Where the jump goes.
+    pub(crate) jump: u64,
+    /// The instructions that the jump overwrites, as they are.
+    pub(crate) original: Vec<u8>,
+    /// The instructions that go into the trampoline, behind the call.
+    pub(crate) moved: Vec<Instruction>,
+    /// Code goes on behind them.
+    pub(crate) falls_through: bool,
+}
+
+impl Plan {
+    /// Which instructions make room.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+    /// Where the jump goes.
+    pub fn jump(&self) -> u64 {
+        self.jump
+    }
+    /// The bytes of the instructions it overwrites, from there on. Longer than the jump when the last one is not overwritten whole.
+    pub fn original(&self) -> &[u8] {
+        &self.original
+    }
+    /// Offsets from the jump of the instruction boundaries inside it.
+    pub(crate) fn inner_boundaries(&self) -> impl Iterator<Item = usize> + '_ {
+        let first = if self.kind == Kind::After { SYSCALL_LEN } else { JUMP_LEN };
+        let rest = self.moved.iter().map(|i| (i.ip() - self.jump) as usize);
+        core::iter::once(first).chain(rest).filter(|at| *at < JUMP_LEN)
+    }
+}
+
+impl Site<'_> {
+    fn slice(&self, from: u64, len: usize) -> Option<&[u8]> {
+        let at = usize::try_from(from.checked_sub(self.start)?).ok()?;
+        self.bytes.get(at..at.checked_add(len)?)
+    }
+    fn tail(&self, from: u64) -> &[u8] {
+        let at = from.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.bytes.get(at..)).unwrap_or_default()
+    }
+}
+
+/// How `site` can be patched, or why not.
+pub fn analyse(site: &Site<'_>) -> Result<Plan, Refusal> {
+    if site.slice(site.syscall, SYSCALL_LEN) != Some(&[0x0f, 0x05]) {
+        return Err(Refusal::NotSyscall);
+    }
+    match number_before(site) {
+        Some(original) => Ok(Plan {
+            kind: Kind::Before,
+            syscall: site.syscall,
+            jump: site.syscall - original.len() as u64,
+            original,
+            moved: Vec::new(),
+            falls_through: true,
+        }),
+        None => instructions_after(site),
+    }
+}
+
+/// The instruction before the site, if it is the load of the number.
+fn number_before(site: &Site<'_>) -> Option<Vec<u8>> {
+    let long = site.syscall.checked_sub(7).and_then(|at| site.slice(at, 7));
+    let short = site.syscall.checked_sub(5).and_then(|at| site.slice(at, 5));
+    let immediate = |bytes: &[u8]| bytes.last_chunk::<4>().map(|b| i32::from_le_bytes(*b));
+    let candidates = [
+        // mov $nr,%rax: the number is sign-extended.
+        long.filter(|b| b.starts_with(&[0x48, 0xc7, 0xc0]))
+            .filter(|b| immediate(b).is_some_and(|n| i64::from(n) as u64 == site.number)),
+        // mov $nr,%eax: it is zero-extended.
+        short
+            .filter(|b| b.starts_with(&[0xb8]))
+            .filter(|b| immediate(b).is_some_and(|n| u64::from(n as u32) == site.number)),
+    ];
+    let found = candidates.into_iter().flatten().find(|b| starts_instruction(site, site.syscall - b.len() as u64))?;
+    Some(found.to_vec())
+}
+
+/// Whether code before `address` decodes to an instruction that starts there. Decoding from a wrong place falls into step with
+/// the true instructions soon, so most of many starting points agree on the truth.
+fn starts_instruction(site: &Site<'_>, address: u64) -> bool {
+    const FARTHEST: u64 = 80;
+    const NEAREST: u64 = 16;
+    let available = address.saturating_sub(site.start);
+    let nearest = if available > 2 * NEAREST { NEAREST } else { 1 };
+    let (mut votes, mut agreeing) = (0u32, 0u32);
+    for distance in nearest..=available.min(FARTHEST) {
+        let start = address - distance;
+        let mut decoder = Decoder::with_ip(64, site.tail(start), start, DecoderOptions::NONE);
+        let mut instruction = Instruction::default();
+        while decoder.ip() < address && decoder.can_decode() {
+            decoder.decode_out(&mut instruction);
+            if instruction.is_invalid() {
+                break;
+            }
+        }
+        if instruction.is_invalid() {
+            continue;
+        }
+        votes += 1;
+        agreeing += u32::from(decoder.ip() == address);
+    }
+    // Nothing before it: code begins here.
+    agreeing * 3 >= votes * 2
+}
+
+fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
+    let mut at = site.syscall + SYSCALL_LEN as u64;
+    let end = site.syscall + JUMP_LEN as u64;
+    let mut moved = Vec::new();
+    let mut ended = false;
+    while at < end {
+        let bytes = site.tail(at);
+        if bytes.is_empty() {
+            return Err(Refusal::CutOff);
+        }
+        let instruction = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE).decode();
+        if instruction.is_invalid() {
+            // No instruction is longer than 15 bytes.
+            return Err(if bytes.len() < 15 { Refusal::CutOff } else { Refusal::Undecodable });
+        }
+        if ended && !is_padding(&instruction) {
+            return Err(Refusal::EndsEarly);
+        }
+        match flow(&instruction) {
+            Flow::On => {}
+            Flow::Away => ended = true,
+            Flow::Stays if ended => {}
+            Flow::Stays => return Err(Refusal::Unmovable),
+        }
+        at = instruction.next_ip();
+        moved.push(instruction);
+    }
+    let len = (at - site.syscall) as usize;
+    let original = site.slice(site.syscall, len).ok_or(Refusal::CutOff)?.to_vec();
+    let (kind, syscall) = (Kind::After, site.syscall);
+    Ok(Plan { kind, syscall, jump: syscall, original, moved, falls_through: !ended })
+}
+
+/// Where control goes from an instruction, and whether the instruction may be moved.
+enum Flow {
+    /// To the next, or as well.
+    On,
+    /// Never to the next.
+    Away,
+    /// It may not be moved.
+    Stays,
+}
+
+fn flow(instruction: &Instruction) -> Flow {
+    match instruction.flow_control() {
+        // Its length says how far RIP is; nothing else of an ordinary instruction depends on its place.
+        FlowControl::Next if !matches!(instruction.code(), Code::Hlt) => Flow::On,
+        FlowControl::ConditionalBranch if instruction.is_jcc_short_or_near() => Flow::On,
+        FlowControl::UnconditionalBranch if instruction.is_jmp_short_or_near() => Flow::Away,
+        FlowControl::IndirectBranch if instruction.is_jmp_near_indirect() => Flow::Away,
+        FlowControl::Return if matches!(instruction.code(), Code::Retnq | Code::Retnq_imm16) => Flow::Away,
+        _ => Flow::Stays,
+    }
+}
+
+/// What compilers put between functions.
+fn is_padding(instruction: &Instruction) -> bool {
+    let nop = matches!(
+        instruction.code(),
+        Code::Nopw | Code::Nopd | Code::Nopq | Code::Nop_rm16 | Code::Nop_rm32 | Code::Nop_rm64 | Code::Int3
+    );
+    nop && instruction.memory_base() != Register::RIP
+}

@@ -1,0 +1,84 @@
+//! Where a trampoline may lie: in reach of the jump, and so that overwritten instruction boundaries read as invalid opcodes.
+
+use core::ops::RangeInclusive;
+
+use crate::analysis::Plan;
+use crate::{JUMP_LEN, Refusal};
+
+/// First bytes that are no instruction in 64-bit mode, on any processor: `#UD` at their own address. Bytes that became prefixes of newer
+/// instructions (62, c4, c5, d5) are not among them.
+pub const INVALID_OPCODES: [u8; 19] =
+    [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4, 0xd6, 0xea];
+
+/// Distances stay this far below 2 GiB, so that what a trampoline refers to is in reach, too.
+const REACH: i64 = (1 << 31) - (1 << 24);
+/// Addresses of one value of the upper half of the jump's distance.
+const STRETCH: i64 = 1 << 16;
+/// Addresses of one value of all its bytes but the lowest.
+const WINDOW: i64 = 1 << 8;
+
+impl Plan {
+    fn origin(&self) -> i64 {
+        (self.jump + JUMP_LEN as u64) as i64
+    }
+
+    /// Which bytes of the distance must be invalid opcodes: its lowest byte is the first. Byte `n` of the distance is byte `n + 1` of the jump.
+    fn constrained(&self) -> [bool; 4] {
+        let mut bytes = [false; 4];
+        for at in self.inner_boundaries() {
+            if let Some(byte) = at.checked_sub(1).and_then(|n| bytes.get_mut(n)) {
+                *byte = true;
+            }
+        }
+        bytes
+    }
+
+    fn suits(&self, distance: i64, from: usize) -> bool {
+        let bytes = (distance as i32).to_le_bytes();
+        let wanted = self.constrained();
+        distance.abs() <= REACH
+            && bytes.iter().zip(wanted).skip(from).all(|(byte, wanted)| !wanted || INVALID_OPCODES.contains(byte))
+    }
+
+    /// Whether the trampoline may lie at `address`.
+    pub fn allows(&self, address: u64) -> bool {
+        self.suits((address as i64).wrapping_sub(self.origin()), 0)
+    }
+
+    /// The ranges of addresses in `[low, high]` where the trampoline may begin, ascending.
+    pub fn windows(&self, low: u64, high: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
+        let clip = |address: u64| (address as i64).saturating_sub(self.origin()).clamp(-REACH, REACH);
+        let (low, high) = (clip(low), clip(high));
+        let free = self.constrained() == [false; 4];
+        let whole = (free && low <= high).then_some((low, high));
+        let blocks = low.div_euclid(WINDOW)..=high.div_euclid(WINDOW);
+        let pieces = (!free).then_some(blocks).into_iter().flatten().filter_map(move |block| {
+            let start = block * WINDOW;
+            let (from, to) = (start.max(low), (start + WINDOW - 1).min(high));
+            (from <= to && self.suits(from, 1)).then_some((from, to))
+        });
+        let address = |distance: i64| self.origin().wrapping_add(distance) as u64;
+        whole.into_iter().chain(pieces).map(move |(from, to)| address(from)..=address(to))
+    }
+
+    /// Stretches of 64 KiB in which [`Plan::windows`] finds something, the nearest first, those below before those above; none nearer than
+    /// `keep` bytes.
+    pub fn stretches(&self, keep: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
+        let nearest = i64::try_from(keep).unwrap_or(REACH).div_euclid(STRETCH) + 1;
+        let farthest = REACH / STRETCH - 1;
+        let distances = (nearest..=farthest).flat_map(|n| [-n * STRETCH, n * STRETCH]);
+        distances.filter(|distance| self.suits(*distance, 2)).filter_map(|distance| {
+            let start = self.origin().checked_add(distance).filter(|start| *start > 0)?;
+            Some(start as u64..=(start + STRETCH - 1) as u64)
+        })
+    }
+
+    /// The jump to a trampoline at `address`.
+    pub(crate) fn jump_to(&self, address: u64) -> Result<[u8; JUMP_LEN], Refusal> {
+        if !self.allows(address) {
+            return Err(Refusal::TooFar);
+        }
+        let [a, b, c, d] = ((address as i64).wrapping_sub(self.origin()) as i32).to_le_bytes();
+        Ok([0xe9, a, b, c, d])
+    }
+}

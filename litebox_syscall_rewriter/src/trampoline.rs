@@ -1,0 +1,138 @@
+//! The bytes of a patch.
+//!
+//! A trampoline: `[load of the number] lea HEADER(%rip),%r11; jmp *ENTRY(%rip)`, the [`Header`], and behind it a `syscall` of its own for threads that the
+//! entry does not know, then the moved instructions and the way back. The entry stub finds all it needs through `r11`, which the
+//! guest's `syscall` would have overwritten anyway.
+
+use alloc::vec::Vec;
+
+use iced_x86::Encoder;
+
+use crate::analysis::{Kind, Plan};
+use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
+
+/// The words of a trampoline that the entry stub reads, in their order.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// Address of the entry stub.
+    pub entry: u64,
+    /// What the guest finds in `rcx`: the address behind its `syscall`.
+    pub next: u64,
+    /// Where it continues: the same, or the moved instructions.
+    pub resume: u64,
+}
+
+/// What is written where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Patch {
+    /// Address of the jump.
+    pub jump: u64,
+    /// The jump.
+    pub jump_bytes: [u8; JUMP_LEN],
+    /// What is there now; longer than the jump when the last instruction is not overwritten whole.
+    pub original: Vec<u8>,
+    /// Address of the trampoline.
+    pub trampoline: u64,
+    /// The trampoline.
+    pub trampoline_bytes: Vec<u8>,
+    /// Address of the `syscall` that was patched.
+    pub syscall: u64,
+    /// Address of the trampoline's own `syscall`.
+    pub fallback: u64,
+    /// Where a call continues in the trampoline or behind the site.
+    pub resume: u64,
+    /// Address of every moved instruction, of its copy, and at last of what follows them and of the way back there.
+    pub moved: Vec<(u64, u64)>,
+}
+
+impl Patch {
+    /// Where execution goes on that was at `address`, a boundary of the overwritten instructions that the jump does not keep.
+    pub fn copy_of(&self, address: u64) -> Option<u64> {
+        let inside = self.jump < address && address < self.jump + JUMP_LEN as u64;
+        self.moved.iter().find(|(original, _)| inside && *original == address).map(|(_, copy)| *copy)
+    }
+
+    /// What address of the guest's own code stands for `address` inside the trampoline.
+    pub fn original_of(&self, address: u64) -> Option<u64> {
+        let end = self.trampoline + self.trampoline_bytes.len() as u64;
+        if !(self.trampoline..end).contains(&address) {
+            return None;
+        }
+        if address == self.trampoline {
+            return Some(self.jump);
+        }
+        if address <= self.fallback {
+            return Some(self.syscall);
+        }
+        self.moved.iter().find(|(_, copy)| *copy == address).map(|(original, _)| *original)
+    }
+}
+
+impl Plan {
+    /// The most bytes its trampoline can need.
+    pub fn room(&self) -> usize {
+        const FIXED: usize = 7 + 7 + 6 + 7 + size_of::<Header>() + SYSCALL_LEN + JUMP_LEN;
+        FIXED + self.moved.len() * 16
+    }
+
+    /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`.
+    pub fn assemble(&self, address: u64, entry: u64) -> Result<Patch, Refusal> {
+        let jump_bytes = self.jump_to(address)?;
+        let mut code = Vec::with_capacity(self.room());
+        if self.kind == Kind::Before {
+            code.extend_from_slice(&self.original);
+        }
+        let header = (code.len() + 13).next_multiple_of(8);
+        let from_lea = (header - code.len() - 7) as u32;
+        code.extend_from_slice(&[0x4c, 0x8d, 0x1d]);
+        code.extend_from_slice(&from_lea.to_le_bytes());
+        code.extend_from_slice(&[0xff, 0x25]);
+        code.extend_from_slice(&(from_lea - 6).to_le_bytes());
+        code.resize(header, 0xcc);
+        let next = self.syscall + SYSCALL_LEN as u64;
+        let fallback = address + (header + size_of::<Header>()) as u64;
+        let behind = fallback + SYSCALL_LEN as u64;
+        let resume = if self.kind == Kind::Before { next } else { behind };
+        for word in [entry, next, resume] {
+            code.extend_from_slice(&word.to_le_bytes());
+        }
+        code.extend_from_slice(&[0x0f, 0x05]);
+        let mut moved = Vec::with_capacity(self.moved.len() + 1);
+        let mut at = behind;
+        for instruction in &self.moved {
+            moved.push((instruction.ip(), at));
+            let mut copy = *instruction;
+            copy.as_near_branch();
+            let bytes = if instruction.is_ip_rel_memory_operand() || copy.near_branch_target() != 0 {
+                let mut encoder = Encoder::new(64);
+                encoder.encode(&copy, at).map_err(|_| Refusal::TooFar)?;
+                encoder.take_buffer()
+            } else {
+                let from = (instruction.ip() - self.jump) as usize;
+                self.original.get(from..from + instruction.len()).ok_or(Refusal::CutOff)?.to_vec()
+            };
+            at += bytes.len() as u64;
+            code.extend_from_slice(&bytes);
+        }
+        let follows = self.moved.last().map_or(next, iced_x86::Instruction::next_ip);
+        if self.falls_through {
+            moved.push((follows, at));
+            let distance = (follows as i64).wrapping_sub(at as i64 + JUMP_LEN as i64);
+            let distance = i32::try_from(distance).map_err(|_| Refusal::TooFar)?;
+            code.push(0xe9);
+            code.extend_from_slice(&distance.to_le_bytes());
+        }
+        Ok(Patch {
+            jump: self.jump,
+            jump_bytes,
+            original: self.original.clone(),
+            trampoline: address,
+            trampoline_bytes: code,
+            syscall: self.syscall,
+            fallback,
+            resume,
+            moved,
+        })
+    }
+}
