@@ -43,6 +43,8 @@ static struct timespec after(clockid_t clock, long ms) {
 
 static void *taker(void *how) {
     long r = futex(&lock, FUTEX_LOCK_PI, 0, 0, 0, 0);
+    // Whoever unlocked prints first.
+    nap(15);
     printf("taker %s: %s, owner me %d, died %d\n", (char *)how, name(r), (lock & FUTEX_TID_MASK) == self(), !!(lock & FUTEX_OWNER_DIED));
     if (!strcmp(how, "dies")) return 0;
     r = futex(&lock, FUTEX_UNLOCK_PI, 0, 0, 0, 0);
