@@ -81,6 +81,17 @@ pub fn result(out: &mut dyn Write, result: Result<usize, Errno>) -> fmt::Result 
     }
 }
 
+/// Prints an argument that leads nowhere into memory.
+pub fn argument(out: &mut dyn Write, argument: Shown) -> fmt::Result {
+    struct Nothing;
+    impl GuestMemory for Nothing {
+        fn read(&self, _address: u64, _into: &mut [u8]) -> usize {
+            0
+        }
+    }
+    one(out, argument, 0, &Nothing, Moment::Before)
+}
+
 fn one(out: &mut dyn Write, argument: Shown, len: u64, memory: &dyn GuestMemory, moment: Moment) -> fmt::Result {
     match argument {
         Shown::Signed(value) => write!(out, "{value}"),

@@ -4,15 +4,17 @@
 //! call that goes to sleep is shown at once as `<unfinished ...>`, and one that never returns with the result `?`.
 
 use alloc::string::String;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use litebox::Result;
 use litebox::platform::{HostFd, host};
 use litebox::sync::Mutex;
+use litebox_common_linux::argument::Argument;
 use litebox_common_linux::show::{self, GuestMemory, Moment};
-use litebox_common_linux::{Arch, Support, SyscallRequest, call};
+use litebox_common_linux::{Arch, Support, SyscallRequest, call, names};
 
 use crate::errno::errno_of;
+use crate::syscalls::signal::{Action, DefaultAction, SIG_DFL, SIG_IGN, SignalInfo, default_action};
 use crate::{Task, Thread};
 
 /// The call that a thread is in, while `--strace` is on.
@@ -84,6 +86,20 @@ impl Task<'_, '_> {
         self.waiter().announce_sleep(true);
     }
 
+    /// A signal is delivered.
+    #[cold]
+    pub(crate) fn trace_signal(&self, info: &SignalInfo, action: &Action) {
+        let name = Name(info.signal);
+        let mut line = String::new();
+        let _ = match (action.handler, default_action(info.signal)) {
+            (SIG_DFL, DefaultAction::Terminate) => write!(line, "+++ killed by {name} +++"),
+            (SIG_DFL, DefaultAction::Stop) => write!(line, "--- stopped by {name} ---"),
+            (SIG_DFL, DefaultAction::Ignore) | (SIG_IGN, _) => write!(line, "--- {name} ignored ---"),
+            _ => write!(line, "--- {name} {{si_code={}}} ---", info.code),
+        };
+        self.thread.trace_line(&line);
+    }
+
     /// It ended.
     #[cold]
     pub(crate) fn trace_end(&mut self, result: &Result<usize>) {
@@ -109,6 +125,15 @@ impl Task<'_, '_> {
             line.push_str(" (unsupported)");
         }
         self.thread.trace_line(&line);
+    }
+}
+
+/// A signal by its name.
+struct Name(i32);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show::argument(f, names::Signal(self.0).shown())
     }
 }
 

@@ -20,8 +20,8 @@ pub use set::{Pending, SigSet, SignalInfo};
 use crate::{Process, Thread};
 use set::{MAX_SIGNAL, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGURG, SIGWINCH};
 
-const SIG_DFL: u64 = 0;
-const SIG_IGN: u64 = 1;
+pub(crate) const SIG_DFL: u64 = 0;
+pub(crate) const SIG_IGN: u64 = 1;
 
 /// `struct sigaction` of the kernel.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -38,13 +38,13 @@ pub struct Action {
 
 /// What a signal without handler does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum DefaultAction {
+pub(crate) enum DefaultAction {
     Ignore,
     Stop,
     Terminate,
 }
 
-fn default_action(signal: i32) -> DefaultAction {
+pub(crate) fn default_action(signal: i32) -> DefaultAction {
     match signal {
         SIGCHLD | SIGCONT | SIGURG | SIGWINCH => DefaultAction::Ignore,
         s if SigSet::STOPS.has(s) => DefaultAction::Stop,
