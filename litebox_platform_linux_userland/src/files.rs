@@ -7,7 +7,7 @@ use litebox::{Error, Result};
 
 use crate::LinuxHost;
 use crate::call::{self, host_call, nr};
-use crate::entry::{MODE_BLOCKED, MODE_KERNEL};
+use crate::entry::MODE_BLOCKED;
 use crate::sandbox::sandbox;
 use crate::stack;
 
@@ -66,9 +66,10 @@ unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<us
             }
             // A kick before the call has marked the waiter, which the call looks at; one after this line finds the thread.
             let host = &*block.host;
-            host.mode.store(MODE_BLOCKED, Ordering::SeqCst);
+            let before = host.mode.swap(MODE_BLOCKED, Ordering::SeqCst);
             let result = call::interruptible(nr, fd.0 as usize, addr, len, waiter.word());
-            host.mode.store(MODE_KERNEL, Ordering::Relaxed);
+            // A call that came by the fast entry goes on in guest mode.
+            host.mode.store(before, Ordering::SeqCst);
             result
         } else {
             host_call!(nr, fd.0, addr, len)
