@@ -3,6 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use smallvec::SmallVec;
 
 use super::InodeId;
 use crate::event::{Events, Observer, Pollable, WaitQueue};
@@ -46,6 +49,7 @@ pub struct Record {
 
 #[derive(Default)]
 struct FileLocks {
+    /// By their starts: the first in the way is the one to be told of.
     records: Vec<Record>,
     /// flock(2): description and whether exclusive.
     whole: Vec<(u64, bool)>,
@@ -62,6 +66,8 @@ struct Tables {
 #[derive(Default)]
 pub struct LockTable {
     tables: Mutex<Tables>,
+    /// Whether there is any lock, for those who need no more than that.
+    any: AtomicBool,
     queue: WaitQueue,
 }
 
@@ -75,7 +81,7 @@ impl FileLocks {
     }
     /// Cuts `range` out of what `owner` holds.
     fn cut(&mut self, owner: LockOwner, range: LockRange) -> bool {
-        let mut rest: Vec<Record> = Vec::new();
+        let mut rest: SmallVec<[Record; 2]> = SmallVec::new();
         let before = self.records.len();
         self.records.retain(|r| {
             if r.owner != owner || !r.range.overlaps(&range) {
@@ -90,7 +96,10 @@ impl FileLocks {
             false
         });
         let changed = before != self.records.len();
-        self.records.append(&mut rest);
+        for piece in rest {
+            let behind = self.records.partition_point(|r| r.range.start < piece.range.start);
+            self.records.insert(behind, piece);
+        }
         changed
     }
     /// Adds a record, merged with neighbours of the same kind.
@@ -104,7 +113,8 @@ impl FileLocks {
             }
             true
         });
-        self.records.push(new);
+        let behind = self.records.partition_point(|r| r.range.start < new.range.start);
+        self.records.insert(behind, new);
     }
     fn is_empty(&self) -> bool {
         self.records.is_empty() && self.whole.is_empty()
@@ -112,11 +122,6 @@ impl FileLocks {
 }
 
 impl Tables {
-    fn tidy(&mut self, id: InodeId) {
-        if self.files.get(&id).is_some_and(FileLocks::is_empty) {
-            self.files.remove(&id);
-        }
-    }
     /// Whether `holder` waits, directly or through others, for `owner`.
     fn would_deadlock(&self, owner: LockOwner, holder: LockOwner) -> bool {
         let mut seen = Vec::new();
@@ -136,6 +141,13 @@ impl Tables {
 }
 
 impl LockTable {
+    /// After a change of a file's locks.
+    fn tidy(&self, tables: &mut Tables, id: InodeId) {
+        if tables.files.get(&id).is_some_and(FileLocks::is_empty) {
+            tables.files.remove(&id);
+        }
+        self.any.store(!tables.files.is_empty(), Ordering::Release);
+    }
     /// The lock that stands in the way, if any (F_GETLK).
     pub fn test(&self, id: InodeId, owner: LockOwner, range: LockRange, write: bool) -> Option<Record> {
         self.tables.lock().files.get(&id)?.conflict(owner, range, write)
@@ -153,7 +165,7 @@ impl LockTable {
             file.put(Record { owner, range, write });
             Ok(())
         };
-        tables.tidy(id);
+        self.tidy(&mut tables, id);
         drop(tables);
         if outcome.is_ok() && !write {
             // An exclusive lock may have become a shared one.
@@ -185,7 +197,7 @@ impl LockTable {
             return Err(Error::Host(ENOLCK));
         }
         let changed = file.cut(owner, range);
-        tables.tidy(id);
+        self.tidy(&mut tables, id);
         drop(tables);
         if changed {
             self.queue.notify(Events::IN);
@@ -199,7 +211,7 @@ impl LockTable {
         let before = file.records.len();
         file.records.retain(|r| r.owner != owner);
         let changed = file.records.len() != before;
-        tables.tidy(id);
+        self.tidy(&mut tables, id);
         drop(tables);
         if changed {
             self.queue.notify(Events::IN);
@@ -212,12 +224,13 @@ impl LockTable {
             file.records.retain(|r| r.owner != owner);
             !file.is_empty()
         });
+        self.any.store(!tables.files.is_empty(), Ordering::Release);
         drop(tables);
         self.queue.notify(Events::IN);
     }
-    /// Whether nobody holds a record lock at all: closing a descriptor then has nothing to release.
+    /// Whether nobody holds any lock: closing a descriptor then has nothing to release.
     pub fn no_records(&self) -> bool {
-        self.tables.lock().files.is_empty()
+        !self.any.load(Ordering::Acquire)
     }
     /// flock(2): `Some(exclusive)` takes or converts, `None` gives back. Converting gives the old lock up first, as Linux does.
     pub fn flock(&self, id: InodeId, description: u64, kind: Option<bool>) -> Result<()> {
@@ -236,7 +249,7 @@ impl LockTable {
                 Ok(())
             }
         };
-        tables.tidy(id);
+        self.tidy(&mut tables, id);
         drop(tables);
         if held.is_some() {
             self.queue.notify(Events::IN);
