@@ -156,10 +156,10 @@ impl Task<'_, '_> {
 
     fn open_as(&mut self, dirfd: i32, path: u64, how: &OpenRequest, close_on_exec: bool) -> Result<usize> {
         let path = read_path(path)?;
-        if let Some(opened) = self.open_known(dirfd, &path, how) {
-            return self.install(opened?, close_on_exec);
-        }
-        let file = self.with_origin(dirfd, &path, |vfs, from| vfs.open(from, &path, how))?;
+        let file = match self.open_known(dirfd, &path, how) {
+            Some(opened) => opened?,
+            None => self.with_origin(dirfd, &path, |vfs, from| vfs.open(from, &path, how))?,
+        };
         self.await_partner(&file)?;
         self.install(file, close_on_exec)
     }
