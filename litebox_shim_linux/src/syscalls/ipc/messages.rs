@@ -86,7 +86,7 @@ impl State {
         }
     }
     fn has_room(&self, len: usize) -> bool {
-        self.bytes + len as u64 <= self.most_bytes && 1 + self.messages.len() as u64 <= self.most_bytes
+        self.bytes + len as u64 <= self.most_bytes && (self.messages.len() as u64) < self.most_bytes
     }
 }
 
@@ -175,8 +175,7 @@ impl Task<'_, '_> {
         let wanted = match kind {
             _ if copies => Wanted::Copy(usize::try_from(kind).unwrap_or(usize::MAX)),
             0 => Wanted::Any,
-            i64::MIN => Wanted::Lowest(i64::MAX),
-            ..0 => Wanted::Lowest(-kind),
+            ..0 => Wanted::Lowest(kind.checked_neg().unwrap_or(i64::MAX)),
             _ if flags & MSG_EXCEPT != 0 => Wanted::Not(kind),
             _ => Wanted::Kind(kind),
         };
