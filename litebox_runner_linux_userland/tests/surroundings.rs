@@ -202,13 +202,13 @@ fn poll_of_stdin() -> Result {
     let mut first = [0; 3];
     output.read_exact(&mut first)?;
     input.write_all(b"hello")?;
-    let mut second = [0; 21];
+    let mut second = [0; 18];
     output.read_exact(&mut second)?;
     drop(input);
     let (status, late) = outcome::wait(&mut child, LIMIT)?;
     let mut rest = String::new();
     output.read_to_string(&mut rest)?;
-    if late || !status.success() || first != *b"[]\n" || second != *b"[(0, 1)] b'hello'\n16 " || rest != "b''\n" {
+    if late || !status.success() || first != *b"[]\n" || second != *b"[(0, 1)] b'hello'\n" || rest != "16 b''\n" {
         return Err(format!("{status} {:?} {rest:?}", String::from_utf8_lossy(&second)).into());
     }
     Ok(())
