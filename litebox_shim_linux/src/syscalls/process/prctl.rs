@@ -1,15 +1,22 @@
 //! prctl(2): what one process without privileges can ask for and be told honestly.
 
+use core::sync::atomic::Ordering;
+
 use litebox::{Error, Result};
 
 use crate::Task;
+use crate::syscalls::signal::set::MAX_SIGNAL;
 use crate::user::{read_bytes, write_bytes};
 
+const PR_SET_PDEATHSIG: i32 = 1;
+const PR_GET_PDEATHSIG: i32 = 2;
 const PR_GET_DUMPABLE: i32 = 3;
 const PR_SET_NAME: i32 = 15;
 const PR_GET_NAME: i32 = 16;
 const PR_GET_SECCOMP: i32 = 21;
 const PR_CAPBSET_READ: i32 = 23;
+const PR_SET_CHILD_SUBREAPER: i32 = 36;
+const PR_GET_CHILD_SUBREAPER: i32 = 37;
 const PR_SET_VMA: i32 = 0x5356_4d41;
 const PR_SET_VMA_ANON_NAME: u64 = 0;
 const LAST_CAPABILITY: u64 = 40;
@@ -31,6 +38,22 @@ impl Task<'_, '_> {
             PR_GET_NAME => {
                 let name = *self.thread.name.lock();
                 write_bytes(a2, &name).map(|()| 0)
+            }
+            PR_SET_PDEATHSIG => {
+                let signal = i32::try_from(a2).ok().filter(|s| (0..=MAX_SIGNAL).contains(s)).ok_or(Error::Invalid)?;
+                self.process().death_signal.store(signal, Ordering::Relaxed);
+                Ok(0)
+            }
+            PR_GET_PDEATHSIG => {
+                write_bytes(a2, &self.process().death_signal.load(Ordering::Relaxed).to_le_bytes()).map(|()| 0)
+            }
+            PR_SET_CHILD_SUBREAPER => {
+                self.process().subreaper.store(a2 != 0, Ordering::Relaxed);
+                Ok(0)
+            }
+            PR_GET_CHILD_SUBREAPER => {
+                let is = i32::from(self.process().subreaper.load(Ordering::Relaxed));
+                write_bytes(a2, &is.to_le_bytes()).map(|()| 0)
             }
             PR_GET_DUMPABLE => Ok(1),
             PR_GET_SECCOMP => Ok(0),
