@@ -99,11 +99,13 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
     front.copy_from_slice(head.as_bytes());
     back.get_mut(..extra.len()).ok_or(Error::TooBig)?.copy_from_slice(extra);
     let socket = sandbox().settings.broker;
-    let _turn = sandbox().broker.lock();
-    send(socket, bytes.get(..size_of::<Request>() + extra.len()).ok_or(Error::TooBig)?, fd)?;
+    let message = bytes.get(..size_of::<Request>() + extra.len()).ok_or(Error::TooBig)?;
     if matches!(op, Op::Exit | Op::Fatal) {
-        return Ok(());
+        // No answer comes, so no turn is needed: a process that died may have been holding it.
+        return send(socket, message, fd);
     }
+    let _turn = sandbox().broker.lock();
+    send(socket, message, fd)?;
     let mut reply = Reply::default();
     receive(socket, reply.as_mut_bytes(), 0)?;
     if reply.error == 0 { Ok(()) } else { Err(crate::call::error_of(reply.error)) }

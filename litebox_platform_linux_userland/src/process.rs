@@ -124,7 +124,12 @@ pub(crate) fn tie_to_supervisor() -> Result<()> {
     // SAFETY: no pointers.
     unsafe { host_call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL) }?;
     let broker = HostFd(sandbox().settings.broker);
-    let ready = litebox::platform::HostFiles::host_poll(&LinuxHost, broker, 0)?;
+    let ready = loop {
+        match litebox::platform::HostFiles::host_poll(&LinuxHost, broker, 0) {
+            Err(Error::Interrupted) => {}
+            other => break other?,
+        }
+    };
     if ready & POLLHUP != 0 { Err(Error::BrokenPipe) } else { Ok(()) }
 }
 

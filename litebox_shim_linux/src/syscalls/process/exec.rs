@@ -52,9 +52,10 @@ impl Task<'_, '_> {
         self.remove_other_threads()?;
         self.stop_sharing();
         if self.process().mm.is_shared() {
-            self.move_out(prepared)?;
+            let last_user = self.move_out(prepared)?;
             self.end_vfork();
-            host().exit_thread();
+            // The others may have ended while this one still used their memory.
+            if last_user { host().exit_process() } else { host().exit_thread() }
         }
         self.begin_image(prepared);
         self.end_vfork();
@@ -78,8 +79,8 @@ impl Task<'_, '_> {
     }
 
     /// The calling process uses memory of another one: it goes on in a process of its own on the host, where a new thread takes over with
-    /// its id and an empty address space. The calling thread is done then.
-    fn move_out(&mut self, prepared: Prepared) -> Result<()> {
+    /// its id and an empty address space. The calling thread is done then; `true`: so is its process on the host.
+    fn move_out(&mut self, prepared: Prepared) -> Result<bool> {
         let process = self.process().clone();
         self.forget_user_words()?;
         let thread = Thread::new(&process, self.thread.tid(), *self.thread.name.lock());
@@ -88,7 +89,7 @@ impl Task<'_, '_> {
         *thread.newborn.lock() = Some(Newborn::Program(Box::new(prepared)));
         thread.waiter.interrupt();
         let before = process.mm.shared().ok_or(Error::NoProcess)?;
-        process.mm.replace(Shared::new(before.sibling()));
+        let left = process.mm.replace(Shared::new(before.sibling()));
         process.replace_thread(self.thread, &thread);
         let started = self.launch(&thread, 0, host().fs_base(), |spec| host().spawn_process(spec));
         if started.is_err() {
@@ -97,7 +98,7 @@ impl Task<'_, '_> {
             process.mm.replace(before);
             return Err(Error::WouldBlock);
         }
-        Ok(())
+        Ok(left.inspect(|unused| unused.space().forget_all()).is_some())
     }
 
     /// In the process that a program moved to: what the host copied goes, the program comes.
