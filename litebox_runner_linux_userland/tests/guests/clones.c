@@ -66,11 +66,14 @@ static void clones(void)
     void *top = stack + sizeof stack;
     word = 0;
     pid_t p = clone(set_word, top, SIGCHLD, (void *)3);
-    printf("copy: %d word %d\n", status_of(p), word);
+    int got = status_of(p);
+    printf("copy: %d word %d\n", got, word);
     p = clone(set_word, top, CLONE_VM | SIGCHLD, (void *)3);
-    printf("shared memory: %d word %d\n", status_of(p), word);
+    got = status_of(p);
+    printf("shared memory: %d word %d\n", got, word);
     p = clone(set_word, top, CLONE_VM | CLONE_VFORK | SIGCHLD, (void *)4);
-    printf("vfork: word %d %d\n", word, status_of(p));
+    got = word;
+    printf("vfork: word %d %d\n", got, status_of(p));
     dup2(1, 50);
     p = clone(close_three, top, SIGCHLD, 0);
     status_of(p);

@@ -158,7 +158,8 @@ static void wait_variants(void)
     // The oldest first.
     pid_t a = child(1), b = child(2);
     usleep(50000);
-    printf("order %d %d\n", wait(&st) == a, wait(&st) == b);
+    int first = wait(&st) == a, second = wait(&st) == b;
+    printf("order %d %d\n", first, second);
     // Killed.
     p = fork();
     if (p == 0) for (;;) pause();
