@@ -75,7 +75,7 @@ fn sources(dir: &Path) -> io::Result<()> {
     for part in 1..=6 {
         fs::write(dir.join(format!("part{part}.c")), format!("int part{part}(void) {{ return {part}; }}\n"))?;
     }
-    let declared: String = (1..=6).map(|n| format!("int part{n}(void);\n")).collect();
+    let declared = (1..=6).map(|n| format!("int part{n}(void);\n")).collect::<Vec<_>>().concat();
     let sum = (1..=6).map(|n| format!("part{n}()")).collect::<Vec<_>>().join(" + ");
     let main = format!("#include <stdio.h>\n{declared}int main(void) {{ printf(\"sum %d\\n\", {sum}); return 0; }}\n");
     fs::write(dir.join("main.c"), main)?;
