@@ -356,24 +356,24 @@ sync "Synchronisation" {
 }
 
 ipc "Interprocess communication" {
-    Missing  shmget           [x86_64 29, x86 395]   (key: i32, size: usize, flags: i32)
-    Missing  shmat            [x86_64 30, x86 397]   (id: i32, address: Address, flags: i32)
-    Missing  shmdt            [x86_64 67, x86 398]   (address: Address)
-    Missing  shmctl           [x86_64 31, x86 396]   (id: i32, command: i32, buf: UserMut<()>)
-    Missing  semget           [x86_64 64, x86 393]   (key: i32, count: i32, flags: i32)
-    Missing  semop            [x86_64 65]            (id: i32, operations: UserRef<()>, count: usize)
-    Missing  semtimedop       [x86_64 220]           (id: i32, operations: UserRef<()>, count: usize, timeout: UserRef<Timespec>)
-    Missing  semctl           [x86_64 66, x86 394]   (id: i32, index: i32, command: i32, argument: usize)
-    Missing  msgget           [x86_64 68, x86 399]   (key: i32, flags: i32)
-    Missing  msgsnd           [x86_64 69, x86 400]   (id: i32, message: UserRef<()>, size: usize, flags: i32)
-    Missing  msgrcv           [x86_64 70, x86 401]   (id: i32, message: UserMut<()>, size: usize, kind: isize, flags: i32)
-    Missing  msgctl           [x86_64 71, x86 402]   (id: i32, command: i32, buf: UserMut<()>)
-    Missing  mq_open          [x86_64 240, x86 277]  (name: UserStr, flags: OpenFlags, mode: Mode, attributes: UserRef<()>)
-    Missing  mq_unlink        [x86_64 241, x86 278]  (name: UserStr)
-    Missing  mq_timedsend     [x86_64 242, x86 279]  (queue: RawFd, message: UserRef<u8>, len: usize, priority: u32, timeout: UserRef<Timespec>)
-    Missing  mq_timedreceive  [x86_64 243, x86 280]  (queue: RawFd, message: UserMut<u8>, len: usize, priority: UserMut<u32>, timeout: UserRef<Timespec>)
-    Missing  mq_notify        [x86_64 244, x86 281]  (queue: RawFd, event: UserRef<()>)
-    Missing  mq_getsetattr    [x86_64 245, x86 282]  (queue: RawFd, new: UserRef<()>, old: UserMut<()>)
+    Full     shmget           [x86_64 29, x86 395]   (key: i32, size: usize, flags: i32)
+    Full     shmat            [x86_64 30, x86 397]   (id: i32, address: Address, flags: i32)
+    Full     shmdt            [x86_64 67, x86 398]   (address: Address)
+    Partial  shmctl           [x86_64 31, x86 396]   (id: i32, command: i32, buf: UserMut<()>)  "the last process and the time of detaching are those of shmdt"
+    Full     semget           [x86_64 64, x86 393]   (key: i32, count: i32, flags: i32)
+    Full     semop            [x86_64 65]            (id: i32, operations: UserRef<()>, count: usize)
+    Full     semtimedop       [x86_64 220]           (id: i32, operations: UserRef<()>, count: usize, timeout: UserRef<Timespec>)
+    Full     semctl           [x86_64 66, x86 394]   (id: i32, index: i32, command: i32, argument: usize)
+    Full     msgget           [x86_64 68, x86 399]   (key: i32, flags: i32)
+    Full     msgsnd           [x86_64 69, x86 400]   (id: i32, message: UserRef<()>, size: usize, flags: i32)
+    Full     msgrcv           [x86_64 70, x86 401]   (id: i32, message: UserMut<()>, size: usize, kind: isize, flags: i32)
+    Full     msgctl           [x86_64 71, x86 402]   (id: i32, command: i32, buf: UserMut<()>)
+    Full     mq_open          [x86_64 240, x86 277]  (name: UserStr, flags: OpenFlags, mode: Mode, attributes: UserRef<()>)
+    Full     mq_unlink        [x86_64 241, x86 278]  (name: UserStr)
+    Full     mq_timedsend     [x86_64 242, x86 279]  (queue: RawFd, message: UserRef<u8>, len: usize, priority: u32, timeout: UserRef<Timespec>)
+    Full     mq_timedreceive  [x86_64 243, x86 280]  (queue: RawFd, message: UserMut<u8>, len: usize, priority: UserMut<u32>, timeout: UserRef<Timespec>)
+    Partial  mq_notify        [x86_64 244, x86 281]  (queue: RawFd, event: UserRef<()>)  "by signal; SIGEV_THREAD needs netlink, which there is none of"
+    Full     mq_getsetattr    [x86_64 245, x86 282]  (queue: RawFd, new: UserRef<()>, old: UserMut<()>)
 }
 
 system "Limits and system information" {

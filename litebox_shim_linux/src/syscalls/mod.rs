@@ -5,6 +5,7 @@ pub mod eventfd;
 pub mod file;
 pub mod futex;
 pub mod inotify;
+pub mod ipc;
 pub mod limits;
 pub mod mm;
 pub mod net;

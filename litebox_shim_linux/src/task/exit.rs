@@ -42,6 +42,7 @@ impl Task<'_, '_> {
             host().end_sandbox(process.exit_status());
         }
         self.close_everything();
+        self.kernel().system_v.process_ended(process.pid);
         let last_user = process.mm.leave();
         if last_user {
             process.mm.space().forget_all();

@@ -61,6 +61,10 @@ pub struct Kernel {
     pub futexes: crate::syscalls::futex::FutexTable,
     /// Local sockets and their names.
     pub local_sockets: Arc<litebox::net::unix::Domain>,
+    /// System V shared memory, semaphores and message queues.
+    pub(crate) system_v: crate::syscalls::ipc::SystemV,
+    /// POSIX message queues.
+    pub(crate) message_queues: crate::syscalls::ipc::MessageQueues,
     /// Advisory locks on files.
     pub file_locks: Arc<litebox::fs::LockTable>,
     /// Held while an epoll is added to an epoll, so that two such calls cannot close a loop together.
@@ -88,6 +92,8 @@ impl Kernel {
             vfs,
             futexes: crate::syscalls::futex::FutexTable::new(),
             local_sockets: Arc::default(),
+            system_v: crate::syscalls::ipc::SystemV::default(),
+            message_queues: crate::syscalls::ipc::MessageQueues::default(),
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),

@@ -16,7 +16,7 @@ const MEMFD_DEV: u64 = 0x5;
 /// What a memory file is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryFileSpec<'a> {
-    /// What it is called, for /proc.
+    /// What it is called, for /proc: `memfd:NAME`, `SYSV00000000`.
     pub name: &'a [u8],
     /// Inode number, unique among memory files.
     pub ino: u64,
@@ -35,8 +35,7 @@ pub fn memory_file(arena: &Arc<Arena>, spec: &MemoryFileSpec<'_>) -> Result<Arc<
     Ok(MemoryFile::open(node, how)?)
 }
 
-/// What /proc shows for a memory file: `memfd:NAME`. `None` for any other inode.
+/// What /proc shows for a memory file. `None` for any other inode.
 pub fn memory_file_name(inode: &dyn Inode) -> Option<Vec<u8>> {
-    let name = regular_node(inode)?.regular().ok()?.name()?;
-    Some([b"memfd:", name].concat())
+    Some(regular_node(inode)?.regular().ok()?.name()?.to_vec())
 }

@@ -236,7 +236,7 @@ fn attributes_are_kept() {
 
 #[test]
 fn seals_hold() {
-    let spec = MemoryFileSpec { name: b"x", ino: 9, attr: attr(0o777), seals: Seals::empty() };
+    let spec = MemoryFileSpec { name: b"memfd:x", ino: 9, attr: attr(0o777), seals: Seals::empty() };
     let file = memory_file(&arena(), &spec).unwrap();
     assert_eq!(memory_file_name(&*file.inode()).unwrap(), b"memfd:x");
     write(&file, &[1; 5000], 0).unwrap();

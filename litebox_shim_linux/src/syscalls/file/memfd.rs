@@ -48,7 +48,8 @@ impl Task<'_, '_> {
         let process = self.process().clone();
         let creds = process.creds();
         let attr = NewAttr { permissions, uid: creds.fsuid, gid: creds.fsgid };
-        let spec = MemoryFileSpec { name: &name, ino: self.kernel().vfs.next_open_id(), attr, seals };
+        let spec =
+            MemoryFileSpec { name: &[b"memfd:", &*name].concat(), ino: self.kernel().vfs.next_open_id(), attr, seals };
         let file = memory_file(process.mm.arena(), &spec)?;
         let file = self.nameless(file, Access::READ | Access::WRITE, StatusFlags::LARGEFILE);
         self.install(file, flags.contains(MemfdFlags::CLOEXEC))
