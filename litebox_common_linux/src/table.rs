@@ -45,20 +45,20 @@ process "Processes and threads" {
     Full             geteuid            [x86_64 107, x86 49]   ()
     Full             getgid             [x86_64 104, x86 47]   ()
     Full             getegid            [x86_64 108, x86 50]   ()
-    Missing          setuid             [x86_64 105]           (uid: u32)
-    Missing          setgid             [x86_64 106]           (gid: u32)
-    Missing          setreuid           [x86_64 113]           (uid: u32, euid: u32)
-    Missing          setregid           [x86_64 114]           (gid: u32, egid: u32)
-    Missing          setresuid          [x86_64 117]           (uid: u32, euid: u32, suid: u32)
-    Missing          setresgid          [x86_64 119]           (gid: u32, egid: u32, sgid: u32)
-    Missing          getresuid          [x86_64 118]           (uid: UserMut<u32>, euid: UserMut<u32>, suid: UserMut<u32>)
-    Missing          getresgid          [x86_64 120]           (gid: UserMut<u32>, egid: UserMut<u32>, sgid: UserMut<u32>)
-    Missing          setfsuid           [x86_64 122]           (uid: u32)
-    Missing          setfsgid           [x86_64 123]           (gid: u32)
-    Missing          getgroups          [x86_64 115]           (size: i32, list: UserMut<u32>)
-    Missing          setgroups          [x86_64 116]           (size: usize, list: UserRef<u32>)
-    Missing          capget             [x86_64 125, x86 184]  (header: UserMut<CapHeader>, data: UserMut<CapData>)
-    Missing          capset             [x86_64 126, x86 185]  (header: UserMut<CapHeader>, data: UserRef<CapData>)
+    Full             setuid             [x86_64 105]           (uid: u32)
+    Full             setgid             [x86_64 106]           (gid: u32)
+    Full             setreuid           [x86_64 113]           (uid: u32, euid: u32)
+    Full             setregid           [x86_64 114]           (gid: u32, egid: u32)
+    Full             setresuid          [x86_64 117]           (uid: u32, euid: u32, suid: u32)
+    Full             setresgid          [x86_64 119]           (gid: u32, egid: u32, sgid: u32)
+    Full             getresuid          [x86_64 118]           (uid: UserMut<u32>, euid: UserMut<u32>, suid: UserMut<u32>)
+    Full             getresgid          [x86_64 120]           (gid: UserMut<u32>, egid: UserMut<u32>, sgid: UserMut<u32>)
+    Full             setfsuid           [x86_64 122]           (uid: u32)
+    Full             setfsgid           [x86_64 123]           (gid: u32)
+    Full             getgroups          [x86_64 115]           (size: i32, list: UserMut<u32>)
+    Full             setgroups          [x86_64 116]           (size: usize, list: UserRef<u32>)
+    Full             capget             [x86_64 125, x86 184]  (header: UserMut<CapHeader>, data: UserMut<CapData>)
+    Full             capset             [x86_64 126, x86 185]  (header: UserMut<CapHeader>, data: UserRef<CapData>)
     Full             set_tid_address    [x86_64 218, x86 258]  (address: UserMut<i32>)
     Partial          prctl              [x86_64 157, x86 172]  (option: PrctlOption, arg2: usize, arg3: usize, arg4: usize, arg5: usize)  "what concerns one process; the rest is EINVAL, as on a kernel without it"
     Partial          arch_prctl         [x86_64 158, x86 384]  (code: ArchPrctlCode, address: usize)  "FS and GS base; the rest is EINVAL, as on a kernel without shadow stacks"
@@ -68,15 +68,15 @@ process "Processes and threads" {
     Full             pidfd_open         [x86_64 434, x86 434]  (pid: i32, flags: u32)
     Full             pidfd_send_signal  [x86_64 424, x86 424]  (pidfd: RawFd, signal: Signal, info: UserRef<SigInfo>, flags: u32)
     Full             pidfd_getfd        [x86_64 438, x86 438]  (pidfd: RawFd, target: RawFd, flags: u32)
-    Missing          process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
-    Missing          process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
+    Partial          process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)  "of the calling process; others are EPERM"
+    Partial          process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)  "of the calling process; others are EPERM"
     Missing          process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)
     Missing          process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
     Missing          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)
     Refused(EPERM)   ptrace             [x86_64 101, x86 26]   (request: isize, pid: i32, address: usize, data: usize)  "no guest traces another; the answer is that of a host with Yama mode 3"
     Refused(EPERM)   unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "no namespaces inside a sandbox"
     Refused(EPERM)   setns              [x86_64 308, x86 346]  (fd: RawFd, kind: i32)  "no namespaces inside a sandbox"
-    Missing          personality        [x86_64 135, x86 136]  (persona: u32)
+    Partial          personality        [x86_64 135, x86 136]  (persona: u32)  "kept and told"
     Full             rseq               [x86_64 334, x86 386]  (area: UserMut<u8>, len: u32, flags: i32, signature: u32)
     Refused(ENOSYS)  seccomp            [x86_64 317, x86 354]  (operation: u32, flags: u32, arguments: UserRef<()>)  "the host's filter is already stricter than any a guest could ask for"
 }
@@ -384,9 +384,9 @@ system "Limits and system information" {
     Full     setrlimit      [x86_64 160, x86 75]   (resource: Resource, limit: UserRef<Rlimit>)
     Full     prlimit64      [x86_64 302, x86 340]  (pid: i32, resource: Resource, new: UserRef<Rlimit>, old: UserMut<Rlimit>)
     Full     getrusage      [x86_64 98, x86 77]    (who: i32, usage: UserMut<Rusage>)
-    Missing  sethostname    [x86_64 170, x86 74]   (name: UserRef<u8>, len: usize)
-    Missing  setdomainname  [x86_64 171, x86 121]  (name: UserRef<u8>, len: usize)
-    Missing  syslog         [x86_64 103, x86 103]  (kind: i32, buf: UserMut<u8>, len: i32)
+    Refused(EPERM) sethostname    [x86_64 170, x86 74]   (name: UserRef<u8>, len: usize)  "needs CAP_SYS_ADMIN"
+    Refused(EPERM) setdomainname  [x86_64 171, x86 121]  (name: UserRef<u8>, len: usize)  "needs CAP_SYS_ADMIN"
+    Refused(EPERM) syslog         [x86_64 103, x86 103]  (kind: i32, buf: UserMut<u8>, len: i32)  "needs CAP_SYSLOG"
 }
 
 admin "Administration: never in a sandbox" {

@@ -266,15 +266,17 @@ pub struct Creds<'a> {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: &'a [u32],
+    /// Permission bits do not apply (`CAP_DAC_OVERRIDE`, `CAP_FOWNER`).
+    pub privileged: bool,
 }
 
 impl Creds<'_> {
     /// The superuser of the sandbox, whom permissions do not stop (`CAP_DAC_OVERRIDE`, `CAP_FOWNER`).
-    pub const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[] };
+    pub const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], privileged: true };
 
     /// Whether permission bits do not apply.
     pub fn privileged(&self) -> bool {
-        self.uid == 0
+        self.privileged
     }
     /// Whether `gid` is one of the groups.
     pub fn in_group(&self, gid: u32) -> bool {

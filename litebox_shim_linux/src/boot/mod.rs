@@ -73,9 +73,9 @@ pub fn kernel(config: KernelConfig, view: &View) -> Result<Arc<Kernel>, Failure>
 /// Loads the first program into the calling process, which becomes the guest's first; never returns when that succeeds.
 pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::convert::Infallible> {
     let context = context(kernel, first)?;
-    let groups = Vec::new();
+    let credentials = Credentials::first(first.uid, first.gid);
     let from = Origin {
-        creds: Creds { uid: first.uid, gid: first.gid, groups: &groups },
+        creds: credentials.for_files(),
         root: context.root.read().clone(),
         start: context.cwd.read().clone(),
         umask: UMASK,
@@ -94,17 +94,6 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     };
     let loaded = loader::load_into(mm.space(), &mm.limits(), prepared, &ids)?;
     let pid = kernel.allocate_id();
-    let credentials = Credentials {
-        uid: first.uid,
-        euid: first.uid,
-        suid: first.uid,
-        fsuid: first.uid,
-        gid: first.gid,
-        egid: first.gid,
-        sgid: first.gid,
-        fsgid: first.gid,
-        groups: Vec::new(),
-    };
     let mut name = [0u8; 16];
     for (to, from) in name.iter_mut().zip(loaded.image.name.iter().take(15)) {
         *to = *from;
@@ -116,7 +105,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         mm,
         files: standard_streams(kernel, first)?,
         fs: Arc::new(context),
-        credentials,
+        credentials: credentials.clone(),
         image: loaded.image,
     };
     let process = Process::new(spec);

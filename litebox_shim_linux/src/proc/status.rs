@@ -150,7 +150,7 @@ fn put_name(out: &mut Text, name: &[u8]) {
 
 fn put_identity(view: &ProcessView, out: &mut Text) {
     let process = &view.process;
-    let creds = process.creds();
+    let creds = view.thread.as_ref().map_or_else(|| process.creds(), |t| t.creds());
     let pid = process.pid;
     let tid = view.thread.as_ref().map_or(pid, |t| t.tid());
     let (letter, word) = state(view);
@@ -207,6 +207,7 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
         put_memory(view, out);
     }
     let sets = view.process.signal_sets(view.thread.as_deref());
+    let held = view.thread.as_ref().map_or_else(|| view.process.creds(), |t| t.creds()).capabilities;
     put!(out, "Threads:\t{}\nSigQ:\t0/{}\n", view.process.thread_count().max(1), view.process.pending_limit());
     for (name, set) in [
         ("SigPnd", sets.own_pending),
@@ -214,16 +215,16 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
         ("SigBlk", sets.blocked),
         ("SigIgn", sets.ignored),
         ("SigCgt", sets.caught),
-        // No capability reaches anything here.
-        ("CapInh", 0),
-        ("CapPrm", 0),
-        ("CapEff", 0),
-        ("CapBnd", 0),
-        ("CapAmb", 0),
+        ("CapInh", held.inheritable),
+        ("CapPrm", held.permitted),
+        ("CapEff", held.effective),
+        ("CapBnd", held.bounding),
+        ("CapAmb", held.ambient),
     ] {
         put!(out, "{name}:\t{set:016x}\n");
     }
-    put!(out, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+    let no_new = view.thread.as_ref().is_some_and(|t| t.no_new_privileges.load(Ordering::Relaxed));
+    put!(out, "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n", u8::from(no_new));
     let processors = machine::Processors::get();
     put!(out, "Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\n", processors.mask(), processors.list());
     put!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");

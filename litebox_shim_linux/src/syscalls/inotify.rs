@@ -42,7 +42,7 @@ impl Task<'_, '_> {
         walk.set(WalkFlags::FOLLOW, !mask.contains(WatchMask::DONT_FOLLOW));
         walk.set(WalkFlags::DIRECTORY, mask.contains(WatchMask::ONLYDIR));
         let at = self.walk(AT_FDCWD, &read_path(path)?, walk)?;
-        let credentials = self.process().creds();
+        let credentials = self.creds();
         litebox::fs::check_permission(&at.metadata()?, &creds_of(&credentials), Access::READ)?;
         Ok(inotify.watch(&**at.inode(), mask)? as usize)
     }

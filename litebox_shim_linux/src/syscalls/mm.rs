@@ -1,5 +1,6 @@
 //! Memory management calls.
 
+mod across;
 mod advice;
 mod calls;
 #[cfg(test)]

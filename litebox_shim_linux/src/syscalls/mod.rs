@@ -1,9 +1,11 @@
 //! System calls, one file per family. Every handler is a method of [`Task`](crate::Task) with the signature of its row in the table.
 
+pub mod capabilities;
 pub mod epoll;
 pub mod eventfd;
 pub mod file;
 pub mod futex;
+pub mod identity;
 pub mod inotify;
 pub mod ipc;
 pub mod limits;

@@ -30,7 +30,7 @@ impl Task<'_, '_> {
         if flags & O_NOTIFICATION_PIPE != 0 {
             return Err(ENOPKG);
         }
-        let creds = self.process().creds();
+        let creds = self.creds();
         let (reader, writer) = Pipe::pair(self.kernel().vfs.next_open_id(), (creds.fsuid, creds.fsgid))?;
         let mut status = StatusFlags::empty();
         status.set(StatusFlags::NONBLOCK, flags & O_NONBLOCK != 0);

@@ -6,7 +6,7 @@ pub(crate) mod exec;
 mod fork;
 mod groups;
 mod pidfd;
-mod prctl;
+pub(crate) mod prctl;
 mod wait;
 
 use core::sync::atomic::Ordering;

@@ -12,6 +12,7 @@ use litebox::platform::host;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
+use crate::task::Capability;
 use crate::syscalls::limits::Resource;
 use crate::user::{read_bytes, read_into, word, write_bytes};
 use crate::{Task, Thread};
@@ -106,9 +107,9 @@ impl Task<'_, '_> {
 
     /// Whether the caller may change how `thread` is scheduled.
     fn may_schedule(&self, thread: &Thread) -> Result<()> {
-        let (own, other) = (self.process().creds(), thread.process.creds());
+        let (own, other) = (self.creds(), thread.process.creds());
         let same = own.euid == other.uid || own.euid == other.euid;
-        if own.euid == 0 || same { Ok(()) } else { Err(Error::NotPermitted) }
+        if own.can(Capability::SysNice) || same { Ok(()) } else { Err(Error::NotPermitted) }
     }
 
     /// sched_getaffinity(2).
@@ -333,7 +334,7 @@ impl Task<'_, '_> {
     fn set_nice(&self, thread: &Thread, nice: i32, refused: Error) -> Result<()> {
         self.may_schedule(thread)?;
         let lowest = 20 - i64::try_from(self.process().limits.soft(Resource::Nice)).unwrap_or(40).min(40);
-        let allowed = nice >= thread.scheduling.nice() || i64::from(nice) >= lowest || self.process().creds().euid == 0;
+        let allowed = nice >= thread.scheduling.nice() || i64::from(nice) >= lowest || self.creds().can(Capability::SysNice);
         if !allowed {
             return Err(refused);
         }
@@ -354,7 +355,7 @@ impl Task<'_, '_> {
         let (class, level) = (priority >> IO_CLASS_SHIFT, priority & 7);
         match class {
             0 if level != 0 => return Err(Error::Invalid),
-            IO_REALTIME if self.process().creds().euid != 0 => return Err(Error::NotPermitted),
+            IO_REALTIME if !self.creds().can(Capability::SysNice) => return Err(Error::NotPermitted),
             0..=IO_IDLE if priority & ((1 << IO_CLASS_SHIFT) - 1) < IO_LEVELS => {}
             _ => return Err(Error::Invalid),
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "handlers of calls have one shape")]
 
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use litebox::platform::host;
 use litebox::{Error, Result};
@@ -87,6 +88,15 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
+    /// personality(2): kept and told; addresses stay random, and no other system is imitated.
+    pub(crate) fn personality(&mut self, persona: u32) -> Result<usize> {
+        const ASK: u32 = u32::MAX;
+        let own = &self.process().persona;
+        let before =
+            if persona == ASK { own.load(Ordering::Relaxed) } else { own.swap(persona, Ordering::Relaxed) };
+        Ok(before as usize)
+    }
+
     /// sched_yield(2).
     pub(crate) fn sched_yield(&mut self) -> Result<usize> {
         host().yield_now();
@@ -95,21 +105,21 @@ impl Task<'_, '_> {
 
     /// getuid(2)
     pub(crate) fn getuid(&mut self) -> Result<usize> {
-        Ok(self.process().creds().uid as usize)
+        Ok(self.creds().uid as usize)
     }
 
     /// geteuid(2)
     pub(crate) fn geteuid(&mut self) -> Result<usize> {
-        Ok(self.process().creds().euid as usize)
+        Ok(self.creds().euid as usize)
     }
 
     /// getgid(2)
     pub(crate) fn getgid(&mut self) -> Result<usize> {
-        Ok(self.process().creds().gid as usize)
+        Ok(self.creds().gid as usize)
     }
 
     /// getegid(2)
     pub(crate) fn getegid(&mut self) -> Result<usize> {
-        Ok(self.process().creds().egid as usize)
+        Ok(self.creds().egid as usize)
     }
 }

@@ -115,7 +115,7 @@ impl Control {
 impl Task<'_, '_> {
     /// Who calls, as the other end of a socket sees it.
     pub(super) fn socket_credentials(&self) -> Credentials {
-        let creds = self.process().creds();
+        let creds = self.creds();
         Credentials { pid: self.process().pid, uid: creds.euid, gid: creds.egid }
     }
 
@@ -126,7 +126,7 @@ impl Task<'_, '_> {
             Given::Abstract(name) => Ok(Name::Abstract(name)),
             Given::Path(path) => {
                 let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW)?;
-                let credentials = self.process().creds();
+                let credentials = self.creds();
                 litebox::fs::check_permission(&at.metadata()?, &creds_of(&credentials), Access::WRITE)?;
                 if at.inode().file_type() != FileType::Socket {
                     return Err(ECONNREFUSED);
@@ -203,7 +203,7 @@ impl Task<'_, '_> {
         }
         let pid = i32::from_le_bytes(word(data, 0));
         let (uid, gid) = (u32::from_le_bytes(word(data, 4)), u32::from_le_bytes(word(data, 8)));
-        let own = self.process().creds();
+        let own = self.creds();
         let honest = pid == self.process().pid
             && [own.uid, own.euid, own.suid].contains(&uid)
             && [own.gid, own.egid, own.sgid].contains(&gid);

@@ -1,5 +1,6 @@
 //! Who runs: the kernel object, processes, threads, and the context of one call.
 
+pub(crate) mod credentials;
 mod exit;
 pub(crate) mod family;
 mod jobs;
@@ -8,10 +9,11 @@ mod part;
 mod process;
 mod thread;
 
+pub use credentials::{Capability, Credentials};
 pub use kernel::{Kernel, KernelConfig};
 pub use part::{Part, Shared};
 pub(crate) use process::Relation;
-pub use process::{Credentials, Process, ProcessSpec};
+pub use process::{Process, ProcessSpec};
 pub use thread::Thread;
 pub(crate) use thread::{Newborn, VforkWait};
 
@@ -33,6 +35,26 @@ impl Task<'_, '_> {
     #[inline]
     pub fn process(&self) -> &Arc<Process> {
         &self.thread.process
+    }
+    /// Who the calling thread is.
+    #[inline]
+    pub fn creds(&self) -> Arc<Credentials> {
+        self.thread.creds()
+    }
+    /// The calling thread is somebody else from now on.
+    pub(crate) fn set_creds(&self, new: Credentials) {
+        use core::sync::atomic::Ordering;
+        let process = self.process();
+        if new.differs_for_dumps(&self.creds()) {
+            process.dumpable.store(false, Ordering::Relaxed);
+            process.death_signal.store(0, Ordering::Relaxed);
+        }
+        let new = Arc::new(new);
+        // The process is who its first thread is.
+        if self.thread.tid() == process.pid {
+            *process.credentials.write() = new.clone();
+        }
+        *self.thread.credentials.write() = new;
     }
     /// The kernel object.
     #[inline]

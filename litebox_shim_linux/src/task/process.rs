@@ -9,25 +9,10 @@ use litebox::fs::{FdTable, FsContext};
 use litebox::platform::{Instant, host};
 use litebox::sync::{Mutex, RwLock};
 
-use super::{Kernel, Part, Shared, Thread};
+use super::{Credentials, Kernel, Part, Shared, Thread};
 use crate::syscalls::mm::MemoryMap;
 use crate::syscalls::signal::SignalInfo;
 use crate::syscalls::signal::set::SIGCHLD;
-
-/// User and group ids, as credentials(7).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of credentials(7)")]
-pub struct Credentials {
-    pub uid: u32,
-    pub euid: u32,
-    pub suid: u32,
-    pub fsuid: u32,
-    pub gid: u32,
-    pub egid: u32,
-    pub sgid: u32,
-    pub fsgid: u32,
-    pub groups: Vec<u32>,
-}
 
 /// A process.
 pub struct Process {
@@ -49,6 +34,12 @@ pub struct Process {
     pub(crate) death_signal: AtomicI32,
     /// Orphaned descendants become its children (PR_SET_CHILD_SUBREAPER).
     pub(crate) subreaper: AtomicBool,
+    /// Others of its user may look into it (PR_SET_DUMPABLE).
+    pub(crate) dumpable: AtomicBool,
+    /// It wants no huge pages (PR_SET_THP_DISABLE).
+    pub(crate) no_huge_pages: AtomicBool,
+    /// personality(2).
+    pub(crate) persona: AtomicU32,
     /// It has executed a program since it was made.
     pub(crate) executed: AtomicBool,
     /// The signal that stopped it, until its parent has waited for that; 0: none.
@@ -71,7 +62,7 @@ pub struct Process {
     pub files: Part<Arc<FdTable>>,
     /// Root, working directory, umask.
     pub fs: Part<Arc<FsContext>>,
-    /// Who it is.
+    /// Who its first thread is.
     pub credentials: RwLock<Arc<Credentials>>,
     /// Signal actions, signals pending for the whole process, timers.
     pub signals: crate::syscalls::signal::ProcessSignals,
@@ -148,6 +139,9 @@ impl Process {
             exit_signal: AtomicI32::new(relation.exit_signal),
             death_signal: AtomicI32::new(0),
             subreaper: AtomicBool::new(false),
+            dumpable: AtomicBool::new(true),
+            no_huge_pages: AtomicBool::new(false),
+            persona: AtomicU32::new(0),
             executed: AtomicBool::new(false),
             stop_report: AtomicI32::new(0),
             resumed: AtomicBool::new(false),
@@ -186,6 +180,10 @@ impl Process {
         {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        for (to, from) in [(&child.dumpable, &self.dumpable), (&child.no_huge_pages, &self.no_huge_pages)] {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        child.persona.store(self.persona.load(Ordering::Relaxed), Ordering::Relaxed);
         child.signals.copy_actions(&self.signals);
         Arc::new(child)
     }

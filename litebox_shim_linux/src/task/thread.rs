@@ -6,10 +6,11 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering
 
 use litebox::event::Waiter;
 use litebox::platform::{HostThread, host};
-use litebox::sync::Mutex;
+use litebox::sync::{Mutex, RwLock};
 
-use super::Process;
+use super::{Credentials, Process};
 use crate::loader::Prepared;
+use crate::syscalls::process::prctl::TIMER_SLACK;
 
 /// A thread.
 pub struct Thread {
@@ -24,6 +25,12 @@ pub struct Thread {
     pub signals: crate::syscalls::signal::ThreadSignals,
     /// How it asked to be scheduled.
     pub scheduling: crate::syscalls::scheduling::Scheduling,
+    /// Who it is.
+    pub(crate) credentials: RwLock<Arc<Credentials>>,
+    /// Executing a program gives it no privileges (PR_SET_NO_NEW_PRIVS).
+    pub(crate) no_new_privileges: AtomicBool,
+    /// How late it may be woken, in nanoseconds (PR_SET_TIMERSLACK); kept and told.
+    pub(crate) timer_slack: AtomicU64,
     /// Name (PR_SET_NAME), at most 15 bytes, zero-padded.
     pub name: Mutex<[u8; 16]>,
     /// set_tid_address(2): cleared and woken when the thread exits; 0: none.
@@ -93,6 +100,9 @@ impl Thread {
             host: HostThread::default(),
             signals: crate::syscalls::signal::ThreadSignals::default(),
             scheduling: crate::syscalls::scheduling::Scheduling::default(),
+            credentials: RwLock::new(process.creds()),
+            no_new_privileges: AtomicBool::new(false),
+            timer_slack: AtomicU64::new(TIMER_SLACK),
             name: Mutex::new(name),
             clear_child_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
@@ -110,6 +120,21 @@ impl Thread {
     #[inline]
     pub fn tid(&self) -> i32 {
         self.tid.load(Ordering::Relaxed)
+    }
+    /// Who it is.
+    pub fn creds(&self) -> Arc<Credentials> {
+        self.credentials.read().clone()
+    }
+    /// It starts as who its creator is.
+    pub(crate) fn inherit_identity(&self, creator: &Self) {
+        let creds = creator.creds();
+        if self.tid() == self.process.pid {
+            *self.process.credentials.write() = creds.clone();
+        }
+        *self.credentials.write() = creds;
+        let get = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        self.no_new_privileges.store(get(&creator.no_new_privileges), Ordering::Relaxed);
+        self.timer_slack.store(creator.timer_slack.load(Ordering::Relaxed), Ordering::Relaxed);
     }
     /// A thread that executes a program takes the id of its process.
     pub(crate) fn become_first(&self) {

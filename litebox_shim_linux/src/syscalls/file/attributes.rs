@@ -63,7 +63,7 @@ fn time_of_timeval(raw: &[u8], at: usize) -> Result<NewTime> {
 
 impl Task<'_, '_> {
     fn with_creds<T>(&self, call: impl FnOnce(&Vfs, &Creds<'_>) -> Result<T>) -> Result<T> {
-        let credentials = self.process().creds();
+        let credentials = self.creds();
         call(&self.kernel().vfs, &creds_of(&credentials))
     }
 
@@ -274,11 +274,11 @@ impl Task<'_, '_> {
         if mode == F_OK {
             return Ok(0);
         }
-        let credentials = self.process().creds();
+        let credentials = self.creds();
         let creds = if flags & AT_EACCESS != 0 {
             creds_of(&credentials)
         } else {
-            Creds { uid: credentials.uid, gid: credentials.gid, groups: &credentials.groups }
+            credentials.for_access()
         };
         let access = Access::from_bits_truncate(mode as u8);
         match &target {

@@ -7,6 +7,7 @@ use super::AT_FDCWD;
 use super::place::{creds_of, read_path};
 use super::stat::is_directory;
 use crate::Task;
+use crate::task::Capability;
 use crate::user::write_bytes;
 
 /// Most bytes of entries that one call gives.
@@ -87,7 +88,7 @@ impl Task<'_, '_> {
 
     fn enter(&self, at: &Location) -> Result<()> {
         is_directory(at.inode().file_type())?;
-        let credentials = self.process().creds();
+        let credentials = self.creds();
         self.kernel().vfs.check_access(&creds_of(&credentials), at, Access::EXEC)
     }
     /// chdir(2)
@@ -110,7 +111,7 @@ impl Task<'_, '_> {
         let path = read_path(path)?;
         let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
         self.enter(&at)?;
-        if self.process().creds().euid != 0 {
+        if !self.creds().can(Capability::SysChroot) {
             return Err(Error::NotPermitted);
         }
         *self.process().fs.root.write() = at;

@@ -126,7 +126,7 @@ impl Task<'_, '_> {
         let file = self.file(fd)?;
         let asked = StatusFlags::from_bits_retain(new) & CHANGEABLE;
         if asked.contains(StatusFlags::NOATIME) && !file.flags().contains(StatusFlags::NOATIME) {
-            let creds = self.process().creds();
+            let creds = self.creds();
             if creds.fsuid != 0 && file.file.metadata()?.uid != creds.fsuid {
                 return Err(Error::NotPermitted);
             }

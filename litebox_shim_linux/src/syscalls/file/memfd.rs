@@ -46,7 +46,7 @@ impl Task<'_, '_> {
             seals = Seals::empty();
         }
         let process = self.process().clone();
-        let creds = process.creds();
+        let creds = self.creds();
         let attr = NewAttr { permissions, uid: creds.fsuid, gid: creds.fsgid };
         let spec =
             MemoryFileSpec { name: &[b"memfd:", &*name].concat(), ino: self.kernel().vfs.next_open_id(), attr, seals };

@@ -18,7 +18,7 @@ pub(super) const AT_EMPTY_PATH: i32 = 0x1000;
 
 /// Credentials for file access, as the tree asks for them.
 pub(crate) fn creds_of(credentials: &Credentials) -> Creds<'_> {
-    Creds { uid: credentials.fsuid, gid: credentials.fsgid, groups: &credentials.groups }
+    credentials.for_files()
 }
 
 /// Reads a path: without its zero, `NameTooLong` from 4096 bytes on.
@@ -67,7 +67,7 @@ impl Task<'_, '_> {
         path: &[u8],
         call: impl FnOnce(&litebox::fs::Vfs, &Origin<'_>) -> Result<T>,
     ) -> Result<T> {
-        let credentials = self.process().creds();
+        let credentials = self.creds();
         let from = self.origin(creds_of(&credentials), dirfd, path)?;
         call(&self.kernel().vfs, &from)
     }
@@ -80,7 +80,7 @@ impl Task<'_, '_> {
         flags: WalkFlags,
         then: impl FnOnce(&Creds<'_>, Location) -> Result<T>,
     ) -> Option<Result<T>> {
-        let (fs, credentials) = (&self.process().fs, self.process().creds());
+        let (fs, credentials) = (&self.process().fs, self.creds());
         let creds = creds_of(&credentials);
         let vfs = &self.kernel().vfs;
         let found = match path.first()? {

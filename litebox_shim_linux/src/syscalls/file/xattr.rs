@@ -55,7 +55,7 @@ impl Task<'_, '_> {
         call: impl FnOnce(&Vfs, &Creds<'_>, &litebox::fs::Location) -> Result<T>,
     ) -> Result<T> {
         let Target::Place(at) = self.attribute_target(which)? else { return Err(Error::NotSupported) };
-        let credentials = self.process().creds();
+        let credentials = self.creds();
         call(&self.kernel().vfs, &creds_of(&credentials), &at)
     }
     fn set_attribute(&self, which: Which, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {

@@ -5,10 +5,11 @@ use litebox::{Error, Result};
 use litebox_common_linux::prelude::*;
 
 use crate::Task;
+use crate::task::Capability;
 
 impl Task<'_, '_> {
     fn is_privileged(&self) -> bool {
-        self.process().creds().euid == 0
+        self.creds().can(Capability::IpcLock)
     }
 
     /// mmap(2)

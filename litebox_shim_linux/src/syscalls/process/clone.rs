@@ -161,6 +161,7 @@ impl Task<'_, '_> {
         }
         let id = self.id_for(request)?;
         let thread = Thread::new(self.process(), id, *self.thread.name.lock());
+        thread.inherit_identity(self.thread);
         thread.signals.inherit(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
         if flags.contains(Flags::CHILD_CLEARTID) {
@@ -191,7 +192,7 @@ impl Task<'_, '_> {
         if !(1..PID_MAX).contains(&id) {
             return Err(Error::Invalid);
         }
-        if self.process().creds().euid != 0 {
+        if self.creds().euid != 0 {
             return Err(Error::NotPermitted);
         }
         if self.kernel().claim_id(id) { Ok(id) } else { Err(Error::Exists) }

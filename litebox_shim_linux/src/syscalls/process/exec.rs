@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-use litebox::fs::{Access, Creds, FdTable, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
+use litebox::fs::{Access, FdTable, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
@@ -84,6 +84,7 @@ impl Task<'_, '_> {
         let process = self.process().clone();
         self.forget_user_words()?;
         let thread = Thread::new(&process, self.thread.tid(), *self.thread.name.lock());
+        thread.inherit_identity(self.thread);
         thread.signals.take_over(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
         *thread.newborn.lock() = Some(Newborn::Program(Box::new(prepared)));
@@ -149,8 +150,8 @@ impl Task<'_, '_> {
     }
 
     fn walk_from<T>(&self, start: Location, walk: impl FnOnce(&Origin<'_>) -> Result<T>) -> Result<T> {
-        let creds = self.process().creds();
-        let creds = Creds { uid: creds.fsuid, gid: creds.fsgid, groups: &creds.groups };
+        let creds = self.creds();
+        let creds = creds.for_files();
         let root = self.process().fs.root.read().clone();
         walk(&Origin { creds, root, start, umask: 0 })
     }
@@ -188,8 +189,8 @@ impl Task<'_, '_> {
             }
             return self.walk_from(at.clone(), |from| vfs.open_program_at(&from.creds, at.clone()));
         }
-        let creds = self.process().creds();
-        let creds = Creds { uid: creds.fsuid, gid: creds.fsgid, groups: &creds.groups };
+        let creds = self.creds();
+        let creds = creds.for_files();
         vfs.check_program(&creds, &file.file.metadata()?)?;
         let opened = if file.access.contains(Access::READ) {
             file.file.clone()
@@ -234,7 +235,7 @@ impl Task<'_, '_> {
     fn replace_image(&mut self, prepared: Prepared) -> Result<()> {
         let process = self.process().clone();
         self.forget_user_words()?;
-        let creds = process.creds();
+        let creds = self.creds();
         let ids = AuxIds { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, test_hostile: None };
         let Loaded { registers, fs_base, image } =
             loader::load_into(process.mm.space(), &process.mm.limits(), prepared, &ids)?;
@@ -245,6 +246,11 @@ impl Task<'_, '_> {
         process.timers.reset_for_exec();
         process.executed.store(true, Ordering::Relaxed);
         process.exit_signal.store(SIGCHLD, Ordering::Relaxed);
+        let mut followed = (*creds).clone();
+        followed.follow_exec();
+        self.set_creds(followed);
+        let itself = creds.euid == creds.uid && creds.egid == creds.gid;
+        process.dumpable.store(itself, Ordering::Relaxed);
         process.reset_signal_handlers();
         self.thread.signals.reset_for_exec();
         *self.thread.restart_block.lock() = None;

@@ -71,6 +71,7 @@ impl Task<'_, '_> {
     fn first_thread(&self, child: &Arc<Process>, request: &Request) -> Arc<Thread> {
         let flags = request.flags;
         let thread = Thread::new(child, child.pid, *self.thread.name.lock());
+        thread.inherit_identity(self.thread);
         thread.signals.inherit(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
         if !flags.contains(Flags::VM) || flags.contains(Flags::VFORK) {

@@ -93,7 +93,7 @@ impl Task<'_, '_> {
         let (target, _) = self.process_of(fd)?;
         let own = target.pid == self.process().pid;
         let info = if info == 0 {
-            SignalInfo::sent(signal, SI_USER, self.process().pid, self.process().creds().uid)
+            SignalInfo::sent(signal, SI_USER, self.process().pid, self.creds().uid)
         } else {
             let raw = read_bytes(info)?;
             let given = SignalInfo::from_bytes(signal, &raw);
@@ -133,7 +133,7 @@ impl Task<'_, '_> {
 
     /// Whether ptrace(2) would let the caller look into `target`.
     pub(super) fn may_inspect(&self, target: &Process) -> bool {
-        let (mine, theirs) = (self.process().creds(), target.creds());
+        let (mine, theirs) = (self.creds(), target.creds());
         let all = |id: u32, of: [u32; 3]| of.iter().all(|x| *x == id);
         target.pid == self.process().pid
             || mine.euid == 0

@@ -1,4 +1,4 @@
-//! prctl(2): what one process without privileges can ask for and be told honestly.
+//! prctl(2): what a process can ask for and be told honestly.
 
 use core::sync::atomic::Ordering;
 
@@ -11,66 +11,147 @@ use crate::user::{read_bytes, write_bytes};
 const PR_SET_PDEATHSIG: i32 = 1;
 const PR_GET_PDEATHSIG: i32 = 2;
 const PR_GET_DUMPABLE: i32 = 3;
+const PR_SET_DUMPABLE: i32 = 4;
+const PR_GET_KEEPCAPS: i32 = 7;
+const PR_SET_KEEPCAPS: i32 = 8;
+const PR_GET_TIMING: i32 = 13;
+const PR_SET_TIMING: i32 = 14;
 const PR_SET_NAME: i32 = 15;
 const PR_GET_NAME: i32 = 16;
 const PR_GET_SECCOMP: i32 = 21;
 const PR_CAPBSET_READ: i32 = 23;
+const PR_CAPBSET_DROP: i32 = 24;
+const PR_GET_TSC: i32 = 25;
+const PR_SET_TSC: i32 = 26;
+const PR_GET_SECUREBITS: i32 = 27;
+const PR_SET_SECUREBITS: i32 = 28;
+const PR_SET_TIMERSLACK: i32 = 29;
+const PR_GET_TIMERSLACK: i32 = 30;
+const PR_SET_MM: i32 = 35;
 const PR_SET_CHILD_SUBREAPER: i32 = 36;
 const PR_GET_CHILD_SUBREAPER: i32 = 37;
+const PR_SET_NO_NEW_PRIVS: i32 = 38;
+const PR_GET_NO_NEW_PRIVS: i32 = 39;
+const PR_GET_TID_ADDRESS: i32 = 40;
+const PR_SET_THP_DISABLE: i32 = 41;
+const PR_GET_THP_DISABLE: i32 = 42;
+const PR_CAP_AMBIENT: i32 = 47;
+const PR_SET_IO_FLUSHER: i32 = 57;
+const PR_GET_IO_FLUSHER: i32 = 58;
 const PR_SET_VMA: i32 = 0x5356_4d41;
 const PR_SET_VMA_ANON_NAME: u64 = 0;
-const LAST_CAPABILITY: u64 = 40;
 const ANON_NAME_MAX: usize = 80;
+/// `PR_TSC_ENABLE`
+const TSC_ENABLED: i32 = 1;
+/// How late a thread is woken at first, in nanoseconds.
+pub(crate) const TIMER_SLACK: u64 = 50_000;
 
 impl Task<'_, '_> {
     /// prctl(2).
     pub(crate) fn prctl(&mut self, option: i32, a2: u64, a3: u64, a4: u64, a5: u64) -> Result<usize> {
+        let no_more = |arguments: &[u64]| if arguments.iter().all(|a| *a == 0) { Ok(()) } else { Err(Error::Invalid) };
         match option {
-            PR_SET_NAME => {
-                let name = read_text::<15>(a2)?;
-                let mut own = [0u8; 16];
-                for (to, from) in own.iter_mut().zip(name.iter().take_while(|b| **b != 0)) {
-                    *to = *from;
-                }
-                *self.thread.name.lock() = own;
-                Ok(0)
-            }
+            PR_SET_NAME => self.set_thread_name(a2),
             PR_GET_NAME => {
                 let name = *self.thread.name.lock();
                 write_bytes(a2, &name).map(|()| 0)
             }
+            PR_GET_SECCOMP | PR_GET_TIMING => Ok(0),
+            PR_SET_TIMING if a2 == 0 => Ok(0),
+            PR_CAPBSET_READ => self.bounding_has(a2),
+            PR_CAPBSET_DROP => self.drop_bounding(a2),
+            PR_CAP_AMBIENT => self.ambient(a2, a3, [a4, a5]),
+            PR_GET_SECUREBITS => Ok(self.creds().securebits as usize),
+            PR_SET_SECUREBITS => self.set_securebits(a2),
+            PR_GET_KEEPCAPS => Ok(self.keeps_capabilities()),
+            PR_SET_KEEPCAPS => self.set_keep_capabilities(a2),
+            PR_GET_TSC => write_bytes(a2, &TSC_ENABLED.to_le_bytes()).map(|()| 0),
+            PR_SET_TSC if a2 == TSC_ENABLED as u64 => Ok(0),
+            PR_SET_TIMERSLACK => {
+                let slack = if a2 == 0 || a2 > i64::MAX as u64 { TIMER_SLACK } else { a2 };
+                self.thread.timer_slack.store(slack, Ordering::Relaxed);
+                Ok(0)
+            }
+            PR_GET_TIMERSLACK => Ok(self.thread.timer_slack.load(Ordering::Relaxed) as usize),
+            PR_SET_NO_NEW_PRIVS => {
+                no_more(&[a2 ^ 1, a3, a4, a5])?;
+                self.thread.no_new_privileges.store(true, Ordering::Relaxed);
+                Ok(0)
+            }
+            PR_GET_NO_NEW_PRIVS => {
+                no_more(&[a2, a3, a4, a5])?;
+                Ok(usize::from(self.thread.no_new_privileges.load(Ordering::Relaxed)))
+            }
+            PR_GET_TID_ADDRESS => {
+                let address = self.thread.clear_child_tid.load(Ordering::Relaxed) as u64;
+                write_bytes(a2, &address.to_le_bytes()).map(|()| 0)
+            }
+            // They need CAP_SYS_RESOURCE.
+            PR_SET_IO_FLUSHER | PR_GET_IO_FLUSHER | PR_SET_MM => Err(Error::NotPermitted),
+            PR_SET_VMA if a2 == PR_SET_VMA_ANON_NAME => self.name_memory(a3, a4, a5),
+            _ => self.prctl_of_process(option, a2, [a3, a4, a5]),
+        }
+    }
+
+    /// What concerns the whole process.
+    fn prctl_of_process(&mut self, option: i32, a2: u64, rest: [u64; 3]) -> Result<usize> {
+        let process = self.process();
+        match option {
             PR_SET_PDEATHSIG => {
                 let signal = i32::try_from(a2).ok().filter(|s| (0..=MAX_SIGNAL).contains(s)).ok_or(Error::Invalid)?;
-                self.process().death_signal.store(signal, Ordering::Relaxed);
+                process.death_signal.store(signal, Ordering::Relaxed);
                 Ok(0)
             }
             PR_GET_PDEATHSIG => {
-                write_bytes(a2, &self.process().death_signal.load(Ordering::Relaxed).to_le_bytes()).map(|()| 0)
+                let signal = process.death_signal.load(Ordering::Relaxed);
+                write_bytes(a2, &signal.to_le_bytes()).map(|()| 0)
+            }
+            PR_GET_DUMPABLE => Ok(usize::from(process.dumpable.load(Ordering::Relaxed))),
+            PR_SET_DUMPABLE if a2 <= 1 => {
+                process.dumpable.store(a2 == 1, Ordering::Relaxed);
+                Ok(0)
             }
             PR_SET_CHILD_SUBREAPER => {
-                self.process().subreaper.store(a2 != 0, Ordering::Relaxed);
+                process.subreaper.store(a2 != 0, Ordering::Relaxed);
                 Ok(0)
             }
             PR_GET_CHILD_SUBREAPER => {
-                let is = i32::from(self.process().subreaper.load(Ordering::Relaxed));
-                write_bytes(a2, &is.to_le_bytes()).map(|()| 0)
+                let value = i32::from(process.subreaper.load(Ordering::Relaxed));
+                write_bytes(a2, &value.to_le_bytes()).map(|()| 0)
             }
-            PR_GET_DUMPABLE => Ok(1),
-            PR_GET_SECCOMP => Ok(0),
-            PR_CAPBSET_READ if a2 <= LAST_CAPABILITY => Ok(0),
-            PR_SET_VMA if a2 == PR_SET_VMA_ANON_NAME => {
-                let text = if a5 == 0 { None } else { Some(read_text::<ANON_NAME_MAX>(a5)?) };
-                let name = match &text {
-                    None => None,
-                    Some(t) => {
-                        let end = t.iter().position(|b| *b == 0).ok_or(Error::Invalid)?;
-                        Some(t.get(..end).unwrap_or_default())
-                    }
-                };
-                self.process().mm.set_anonymous_name(a3, a4, name).map(|()| 0)
+            // Huge pages are the host's business; the wish is kept and told.
+            PR_SET_THP_DISABLE if rest == [0; 3] => {
+                process.no_huge_pages.store(a2 != 0, Ordering::Relaxed);
+                Ok(0)
             }
+            PR_GET_THP_DISABLE if a2 == 0 && rest == [0; 3] => {
+                Ok(usize::from(process.no_huge_pages.load(Ordering::Relaxed)))
+            }
+            // Among them PR_SET_SECCOMP and PR_SET_SYSCALL_USER_DISPATCH: as a kernel without them.
             _ => Err(Error::Invalid),
         }
+    }
+
+    fn set_thread_name(&mut self, addr: u64) -> Result<usize> {
+        let name = read_text::<15>(addr)?;
+        let mut own = [0u8; 16];
+        for (to, from) in own.iter_mut().zip(name.iter().take_while(|b| **b != 0)) {
+            *to = *from;
+        }
+        *self.thread.name.lock() = own;
+        Ok(0)
+    }
+
+    fn name_memory(&mut self, addr: u64, len: u64, name: u64) -> Result<usize> {
+        let text = if name == 0 { None } else { Some(read_text::<ANON_NAME_MAX>(name)?) };
+        let name = match &text {
+            None => None,
+            Some(t) => {
+                let end = t.iter().position(|b| *b == 0).ok_or(Error::Invalid)?;
+                Some(t.get(..end).unwrap_or_default())
+            }
+        };
+        self.process().mm.set_anonymous_name(addr, len, name).map(|()| 0)
     }
 }
 

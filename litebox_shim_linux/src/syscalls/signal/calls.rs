@@ -10,6 +10,7 @@ use super::deliver::RestartPolicy;
 use super::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
 use super::{Action, AltStack, SigSet, SignalInfo, catchable};
 use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
+use crate::task::Capability;
 use crate::{Process, Task, Thread};
 
 const SIGSET_SIZE: u64 = 8;
@@ -190,7 +191,7 @@ impl Task<'_, '_> {
     }
 
     fn sent_info(&self, signal: i32, code: i32) -> SignalInfo {
-        SignalInfo::sent(signal, code, self.process().pid, self.process().creds().uid)
+        SignalInfo::sent(signal, code, self.process().pid, self.creds().uid)
     }
 
     /// kill(2).
@@ -223,9 +224,9 @@ impl Task<'_, '_> {
     }
 
     fn may_signal(&self, target: &Process) -> bool {
-        let (mine, theirs) = (self.process().creds(), target.creds());
+        let (mine, theirs) = (self.creds(), target.creds());
         target.pid == self.process().pid
-            || mine.euid == 0
+            || mine.can(Capability::Kill)
             || [mine.euid, mine.uid].iter().any(|id| *id == theirs.uid || *id == theirs.suid)
     }
 

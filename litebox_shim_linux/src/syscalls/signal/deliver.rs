@@ -252,7 +252,7 @@ impl Task<'_, '_> {
 
     /// Sends a signal of the kernel to the calling thread (SIGPIPE, SIGXFSZ).
     pub(crate) fn send_self(&mut self, signal: i32) {
-        let (pid, uid) = (self.process().pid, self.process().creds().uid);
+        let (pid, uid) = (self.process().pid, self.creds().uid);
         // Refused only for a full real-time queue, and these are standard signals.
         let _ = self.thread.send_signal(SignalInfo::sent(signal, super::set::SI_USER, pid, uid));
     }
