@@ -143,6 +143,7 @@ impl Task<'_, '_> {
     }
 
     /// setfsuid(2): tells the one before, whether or not it could be changed.
+    #[expect(clippy::unnecessary_wraps, reason = "handlers of calls have one shape")]
     pub(crate) fn setfsuid(&mut self, uid: u32) -> Result<usize> {
         let before = self.creds();
         let allowed = [before.uid, before.euid, before.suid, before.fsuid].contains(&uid);
@@ -156,6 +157,7 @@ impl Task<'_, '_> {
     }
 
     /// setfsgid(2).
+    #[expect(clippy::unnecessary_wraps, reason = "handlers of calls have one shape")]
     pub(crate) fn setfsgid(&mut self, gid: u32) -> Result<usize> {
         let before = self.creds();
         let allowed = [before.gid, before.egid, before.sgid, before.fsgid].contains(&gid);

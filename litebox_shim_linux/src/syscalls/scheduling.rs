@@ -12,8 +12,8 @@ use litebox::platform::host;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
-use crate::task::Capability;
 use crate::syscalls::limits::Resource;
+use crate::task::Capability;
 use crate::user::{read_bytes, read_into, word, write_bytes};
 use crate::{Task, Thread};
 
@@ -334,7 +334,8 @@ impl Task<'_, '_> {
     fn set_nice(&self, thread: &Thread, nice: i32, refused: Error) -> Result<()> {
         self.may_schedule(thread)?;
         let lowest = 20 - i64::try_from(self.process().limits.soft(Resource::Nice)).unwrap_or(40).min(40);
-        let allowed = nice >= thread.scheduling.nice() || i64::from(nice) >= lowest || self.creds().can(Capability::SysNice);
+        let allowed =
+            nice >= thread.scheduling.nice() || i64::from(nice) >= lowest || self.creds().can(Capability::SysNice);
         if !allowed {
             return Err(refused);
         }

@@ -92,8 +92,7 @@ impl Task<'_, '_> {
     pub(crate) fn personality(&mut self, persona: u32) -> Result<usize> {
         const ASK: u32 = u32::MAX;
         let own = &self.process().persona;
-        let before =
-            if persona == ASK { own.load(Ordering::Relaxed) } else { own.swap(persona, Ordering::Relaxed) };
+        let before = if persona == ASK { own.load(Ordering::Relaxed) } else { own.swap(persona, Ordering::Relaxed) };
         Ok(before as usize)
     }
 

@@ -275,11 +275,7 @@ impl Task<'_, '_> {
             return Ok(0);
         }
         let credentials = self.creds();
-        let creds = if flags & AT_EACCESS != 0 {
-            creds_of(&credentials)
-        } else {
-            credentials.for_access()
-        };
+        let creds = if flags & AT_EACCESS != 0 { creds_of(&credentials) } else { credentials.for_access() };
         let access = Access::from_bits_truncate(mode as u8);
         match &target {
             Target::Place(at) => {

@@ -9,8 +9,8 @@ use litebox::{Error, Result};
 use super::deliver::RestartPolicy;
 use super::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
 use super::{Action, AltStack, SigSet, SignalInfo, catchable};
-use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
 use crate::task::Capability;
+use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
 use crate::{Process, Task, Thread};
 
 const SIGSET_SIZE: u64 = 8;
