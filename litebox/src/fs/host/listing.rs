@@ -1,16 +1,18 @@
-//! What is known of whole directories of a tree that nobody changes: after some lookups in one directory it is listed once, with the
-//! metadata of everything in it, and later lookups (those of absent names too) cost no request.
+//! What is known of whole directories of a tree that nobody changes: after some lookups in one directory its names are listed once, and later
+//! lookups of absent names cost no request; when much of it is looked up, it is listed with the metadata of everything in it, and none does.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::platform::broker_protocol::Stat;
 use crate::{Error, Result};
 
 use super::client::Client;
 
-/// Lookups in a directory before it is listed.
+/// Lookups in a directory before its names are listed: most lookups of programs that search are of names that are absent.
 const PATIENCE: u32 = 6;
+/// Of how many names one has to be looked up, then, before the metadata of all is fetched: reading it costs the broker a call each.
+const SHARE: usize = 12;
 /// Largest directory that is kept whole.
 const MOST_ENTRIES: usize = 8192;
 
@@ -21,9 +23,11 @@ pub(super) enum Listing {
     #[default]
     Unknown,
     Asked(u32),
-    /// Every name in it.
+    /// The names in it, and how many lookups of them there were since.
+    Names(BTreeSet<Box<[u8]>>, usize),
+    /// Every name in it, with its metadata.
     Whole(BTreeMap<Box<[u8]>, Stat>),
-    /// Too large to be kept.
+    /// Too large to be kept, or not to be listed.
     TooLarge,
 }
 
@@ -37,50 +41,65 @@ pub(super) enum Told {
 impl Listing {
     /// What is known of `name`, listing the directory at `path` when its time has come.
     pub(super) fn tell(&mut self, name: &[u8], client: &Client, path: &[u8]) -> Told {
-        let asked = match self {
-            Self::Whole(entries) => {
-                return entries.get(name).map_or(Told::Absent, |stat| Told::Present(*stat));
-            }
+        match self {
+            Self::Whole(entries) => return entries.get(name).map_or(Told::Absent, |stat| Told::Present(*stat)),
             Self::TooLarge => return Told::Nothing,
-            Self::Unknown => 1,
-            Self::Asked(n) => *n + 1,
-        };
-        if asked <= PATIENCE {
-            *self = Self::Asked(asked);
-            return Told::Nothing;
+            Self::Unknown => *self = Self::Asked(1),
+            Self::Asked(asked) if *asked < PATIENCE => *asked += 1,
+            Self::Asked(_) => {
+                *self = names(client, path).map_or(Self::TooLarge, |names| Self::Names(names, 0));
+                return self.tell(name, client, path);
+            }
+            Self::Names(names, _) if !names.contains(name) => return Told::Absent,
+            Self::Names(names, asked) if *asked * SHARE < names.len() => *asked += 1,
+            Self::Names(..) => {
+                *self = whole(client, path).map_or(Self::TooLarge, Self::Whole);
+                return self.tell(name, client, path);
+            }
         }
-        let Ok(entries) = whole(client, path) else {
-            // Unreadable directories can still be searched.
-            *self = Self::TooLarge;
-            return Told::Nothing;
-        };
-        *self = Self::Whole(entries);
-        self.tell(name, client, path)
+        Told::Nothing
     }
+}
+
+fn names(client: &Client, path: &[u8]) -> Result<BTreeSet<Box<[u8]>>> {
+    let mut names = BTreeSet::new();
+    list(client, path, false, &mut |name, _| {
+        names.insert(name.into());
+        names.len() <= MOST_ENTRIES
+    })?;
+    Ok(names)
 }
 
 fn whole(client: &Client, path: &[u8]) -> Result<BTreeMap<Box<[u8]>, Stat>> {
     let mut entries = BTreeMap::new();
+    list(client, path, true, &mut |name, stat| {
+        let Some(stat) = stat else { return false };
+        entries.insert(name.into(), stat);
+        entries.len() <= MOST_ENTRIES
+    })?;
+    Ok(entries)
+}
+
+/// Gives `take` every entry of the directory at `path`; an error, too, when it does not want them all.
+fn list(
+    client: &Client,
+    path: &[u8],
+    with_stat: bool,
+    take: &mut dyn FnMut(&[u8], Option<Stat>) -> bool,
+) -> Result<()> {
     let mut cookie = 0;
     loop {
-        let mut complete = true;
         let mut seen = false;
-        let piece = client.list(path, cookie, true, &mut |entry, stat| {
+        let piece = client.list(path, cookie, with_stat, &mut |entry, stat| {
             seen = true;
             cookie = entry.next;
-            match stat {
-                Some(stat) => {
-                    entries.insert(entry.name.into(), stat);
-                }
-                None => complete = false,
-            }
-            complete && entries.len() <= MOST_ENTRIES
+            take(entry.name, stat)
         })?;
         if !piece.wanted || (!seen && !piece.end) {
             return Err(Error::TooBig);
         }
         if piece.end {
-            return Ok(entries);
+            return Ok(());
         }
     }
 }
