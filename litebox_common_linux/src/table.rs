@@ -115,7 +115,7 @@ memory "Memory" {
     Full             munlock                  [x86_64 150, x86 151]  (address: Address, len: usize)
     Full             mlockall                 [x86_64 151, x86 152]  (flags: usize)
     Full             munlockall               [x86_64 152, x86 153]  ()
-    Full             mincore                  [x86_64 27, x86 218]   (address: Address, len: usize, residency: UserMut<u8>)
+    Partial          mincore                  [x86_64 27, x86 218]   (address: Address, len: usize, residency: UserMut<u8>)  "every mapped page counts as resident"
     Refused(ENOSYS)  remap_file_pages         [x86_64 216, x86 257]  (address: Address, len: usize, protection: Protection, page: usize, flags: MapFlags)  "deprecated: mmap does it"
     Refused(ENOSYS)  pkey_mprotect            [x86_64 329, x86 380]  (address: Address, len: usize, protection: Protection, key: i32)  "no protection keys"
     Refused(ENOSYS)  pkey_alloc               [x86_64 330, x86 381]  (flags: usize, rights: usize)  "no protection keys"
