@@ -74,12 +74,12 @@ impl North for LinuxNorth {
     }
 
     fn with_code(&self, addr: usize, number: u64, look: &mut dyn FnMut(&Code)) {
-        // The restorer of signal handlers is known by its bytes (unwinders); a process makes the others once.
-        const LEFT_ALONE: [u64; 4] = [15, 59, 60, 231];
+        // Unwinders know the restorer of signal handlers by its bytes.
+        const RT_SIGRETURN: u64 = 15;
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `with_task`; null outside guest threads.
         let Some(thread) = (unsafe { object.as_ref() }) else { return };
-        if !LEFT_ALONE.contains(&number) {
+        if number != RT_SIGRETURN {
             thread.process.mm.with_code(addr, look);
         }
     }

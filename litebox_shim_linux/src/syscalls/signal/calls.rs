@@ -112,14 +112,14 @@ impl Task<'_, '_> {
     pub(crate) fn set_temporary_mask(&mut self, set: u64, size: u64) -> Result<()> {
         let mask = read_set(set, size)?;
         let before = self.thread.signals.blocked();
-        self.thread.signals.own.lock().saved_mask = Some(before);
+        self.thread.signals.save_mask(before);
         self.set_blocked(mask);
         Ok(())
     }
 
     /// The call ends without having been interrupted: the mask of before is back at once, so that what came in the last moment waits.
     pub(crate) fn end_temporary_mask(&mut self) {
-        let saved = self.thread.signals.own.lock().saved_mask.take();
+        let saved = self.thread.signals.take_saved_mask();
         if let Some(mask) = saved {
             self.set_blocked(mask);
         }

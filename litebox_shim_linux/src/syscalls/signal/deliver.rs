@@ -70,7 +70,7 @@ impl Task<'_, '_> {
     /// The last step before guest code: no handler took the interrupted call, and a temporary mask ends.
     pub(crate) fn finish_call(&mut self) {
         self.decide_restart(None);
-        let saved = self.thread.signals.own.lock().saved_mask.take();
+        let saved = self.thread.signals.take_saved_mask();
         if let Some(mask) = saved {
             self.set_blocked(mask);
         }
@@ -189,7 +189,7 @@ impl Task<'_, '_> {
     fn run_handler(&mut self, info: &SignalInfo, action: &Action) {
         self.decide_restart(Some(action));
         let blocked = self.thread.signals.blocked();
-        let old = self.thread.signals.own.lock().saved_mask.take().unwrap_or(blocked);
+        let old = self.thread.signals.take_saved_mask().unwrap_or(blocked);
         if action.flags & SA_RESETHAND != 0 {
             self.process().set_signal_action(info.signal, Action { handler: SIG_DFL, ..*action });
         }

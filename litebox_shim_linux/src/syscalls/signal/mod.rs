@@ -117,8 +117,6 @@ struct Own {
     /// The last exception of its code; frames of later signals still tell of it.
     last_trap: deliver::TrapInfo,
     alt_stack: AltStack,
-    /// The mask to go back to once a handler's frame has recorded it, or none ran (sigsuspend(2), ppoll(2)).
-    saved_mask: Option<SigSet>,
     /// The call of sigtimedwait(2) wants these although they are blocked.
     awaited: SigSet,
 }
@@ -131,9 +129,27 @@ pub struct ThreadSignals {
     /// How an interrupted call goes on: a `RestartPolicy` by number, 0: no call was interrupted.
     restart: AtomicU8,
     restart_number: AtomicU64,
+    /// The mask of before, while a call has another one in force. Only the thread itself looks at it, on the way out of every call: so it
+    /// is not behind the lock.
+    saved_mask: AtomicU64,
+    has_saved_mask: AtomicBool,
 }
 
 impl ThreadSignals {
+    /// Takes the mask of before the temporary one, if there is one.
+    #[inline]
+    fn take_saved_mask(&self) -> Option<SigSet> {
+        if !self.has_saved_mask.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.has_saved_mask.store(false, Ordering::Relaxed);
+        Some(SigSet(self.saved_mask.load(Ordering::Relaxed)))
+    }
+    /// A temporary mask comes into force; this was the one before.
+    fn save_mask(&self, before: SigSet) {
+        self.saved_mask.store(before.0, Ordering::Relaxed);
+        self.has_saved_mask.store(true, Ordering::Relaxed);
+    }
     /// The blocked signals.
     pub fn blocked(&self) -> SigSet {
         SigSet(self.blocked.load(Ordering::SeqCst))

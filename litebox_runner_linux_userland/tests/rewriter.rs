@@ -1,0 +1,78 @@
+//! Call sites that trapped once do not trap again: what `--stats` says about it.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::compile::{self, Variant};
+use common::{Entry, Outcome, Result, outcome};
+
+/// The figures that `--stats` prints, by name.
+fn figures(outcome: &Outcome) -> BTreeMap<String, u64> {
+    let line = |line: &str| {
+        let line = line.strip_prefix("litebox: ")?;
+        let digits = line.find(|c: char| c.is_ascii_digit())?;
+        let (name, rest) = line.split_at(digits);
+        let number = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some((name.trim().to_owned(), number.parse().ok()?))
+    };
+    outcome.err().lines().filter_map(line).collect()
+}
+
+fn run(options: &[&str], command: &[&str]) -> std::result::Result<(Outcome, BTreeMap<String, u64>), String> {
+    let mut litebox = common::litebox();
+    litebox.args(["run", "--stats"]).args(options).arg("--").args(command);
+    let outcome = outcome::run(litebox, b"", Duration::from_secs(60)).map_err(|error| error.to_string())?;
+    if outcome.status != 0 {
+        return Err(format!("{command:?}\n{outcome}"));
+    }
+    let figures = figures(&outcome);
+    Ok((outcome, figures))
+}
+
+fn figure(figures: &BTreeMap<String, u64>, name: &str) -> u64 {
+    figures.get(name).copied().unwrap_or(u64::MAX)
+}
+
+/// Fewer than 3 % of the calls of a large program trap.
+fn few_calls_trap() -> Result {
+    let python = "/usr/bin/python3 -c 'import json,sqlite3' && /usr/bin/python3 -c 'import json,sqlite3'";
+    let (outcome, figures) = run(&[], &["/bin/sh", "-c", python])?;
+    let (calls, traps) = (figure(&figures, "guest calls"), figure(&figures, "traps"));
+    if calls == u64::MAX || traps == 0 || traps * 100 >= calls * 3 {
+        return Err(format!("{traps} of {calls} calls trapped\n{outcome}").into());
+    }
+    Ok(())
+}
+
+/// Every call traps where that is asked for.
+fn all_calls_trap() -> Result {
+    let (outcome, figures) = run(&["--interception-backend", "trap"], &["/bin/true"])?;
+    let (calls, traps) = (figure(&figures, "guest calls"), figure(&figures, "traps"));
+    if calls != traps || figure(&figures, "patched sites") != 0 {
+        return Err(format!("{traps} of {calls} calls trapped\n{outcome}").into());
+    }
+    Ok(())
+}
+
+/// The sites of all shapes are patched, but for those that cannot be.
+fn sites_are_patched() -> Result {
+    let binary = compile::guest("sites.c", Variant::Static, &["-pthread".into()])?;
+    let volume = format!("{}:/sites:ro", binary.display());
+    let (outcome, figures) = run(&["--interception-backend", "rewriter", "-v", &volume], &["/sites"])?;
+    if figure(&figures, "patched sites") < 50
+        || figure(&figures, "refused sites") == 0
+        || outcome.out().contains("WRONG")
+    {
+        return Err(outcome.to_string().into());
+    }
+    Ok(())
+}
+
+const TESTS: &[Entry] =
+    &[("few_calls_trap", few_calls_trap), ("all_calls_trap", all_calls_trap), ("sites_are_patched", sites_are_patched)];
+
+fn main() {
+    common::run_table(TESTS);
+}
