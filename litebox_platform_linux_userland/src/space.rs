@@ -1,5 +1,6 @@
 //! Guest memory and the page arena by host mappings.
 
+use litebox::platform::north::Code;
 use litebox::platform::{AddressSpace, Advice, ArenaMemory, Backing, Prot};
 use litebox::{Error, Result};
 
@@ -124,6 +125,10 @@ impl AddressSpace for LinuxHost {
         check_span(addr, len)?;
         // SAFETY: guest memory.
         unsafe { host_call!(nr::MSYNC, addr, len, if wait { MS_SYNC } else { MS_ASYNC }) }.map(drop)
+    }
+
+    fn code_mapped(&self, code: &Code) {
+        crate::patch::mapped(code);
     }
 }
 

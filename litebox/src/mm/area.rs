@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::fs::{InodeId, OpenFile};
+use crate::platform::north::Code;
 use crate::platform::{Backing, HostFd, Prot};
 
 use super::pages::MappedPages;
@@ -166,6 +167,22 @@ impl Area {
     /// Whether it counts as data (RLIMIT_DATA): private, writable, no stack.
     pub fn is_data(&self) -> bool {
         self.prot.contains(Prot::WRITE) && !self.flags.intersects(AreaFlags::SHARED | AreaFlags::GROWSDOWN)
+    }
+    /// It as the host sees code.
+    pub fn code(&self) -> Code {
+        const INODE: u64 = 1;
+        const PAGES: u64 = 2;
+        let file = self.object.id().map(|id| match id {
+            ObjectId::Inode(id) => [INODE, id.dev, id.ino],
+            ObjectId::Pages(identity) => [PAGES, identity as u64, 0],
+        });
+        Code {
+            start: self.start,
+            end: self.filled,
+            prot: self.prot,
+            shared: self.shared(),
+            file: file.map(|key| (key, self.offset)),
+        }
     }
     /// What the host maps for a piece starting at `addr`; `None` when it is made of several (arena pages).
     pub(super) fn host_backing(&self, addr: usize) -> Option<Backing> {

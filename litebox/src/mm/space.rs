@@ -652,6 +652,9 @@ impl Inner {
             }
         }
         let start = area.start;
+        if prot.contains(Prot::EXEC) && !anonymous {
+            host().code_mapped(&area.code());
+        }
         self.insert(area);
         Ok((start, locked && !flags.contains(AreaFlags::LOCKONFAULT)))
     }

@@ -215,6 +215,8 @@ pub trait AddressSpace {
     fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()>;
     /// Writes back a shared file mapping.
     fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()>;
+    /// Executable pages of a file were mapped.
+    fn code_mapped(&self, _code: &north::Code) {}
 }
 
 /// The page arena: one shared memory object mapped whole into every process of the sandbox.

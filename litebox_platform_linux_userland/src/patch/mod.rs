@@ -211,7 +211,14 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
             return;
         }
     }
-    north().with_code(address as usize, number, &mut |code| patches.patch(code, address, number));
+    north().with_code(address as usize, number, &mut |code| patches.patch(code, Some((address, number))));
+}
+
+/// Code of a file was mapped: what was learned of it is patched at once.
+pub(crate) fn mapped(code: &Code) {
+    if let Some(patches) = crate::stack::current().and_then(|block| of(block)) {
+        patches.patch(code, None);
+    }
 }
 
 impl State {
@@ -259,11 +266,13 @@ impl Patches {
         state
     }
 
-    /// Patches a site and those learned of the same file.
-    fn patch(&self, code: &Code, address: u64, number: u64) {
+    /// Patches the site that trapped, if one did, and those learned of the same file.
+    fn patch(&self, code: &Code, trapped: Option<(u64, u64)>) {
         let mut state = self.state.lock();
         if code.prot.contains(Prot::WRITE) || code.shared {
-            state.refuse(address, if code.shared { Why::Shared } else { Why::Writable });
+            if let Some((address, _)) = trapped {
+                state.refuse(address, if code.shared { Why::Shared } else { Why::Writable });
+            }
             return;
         }
         if !code.prot.contains(Prot::EXEC) {
@@ -273,7 +282,8 @@ impl Patches {
         let learned = code.file.map(|(file, offset)| sandbox().learned.lock().of(file, offset, code.end - code.start));
         let others =
             learned.into_iter().flatten().map(|site| (code.start as u64 + site.distance, site.number, Some(site)));
-        for (address, number, site) in core::iter::once((address, number, None)).chain(others) {
+        let trapped = trapped.map(|(address, number)| (address, number, None));
+        for (address, number, site) in trapped.into_iter().chain(others) {
             if state.refused.contains(&address) || state.is_patched(address) {
                 continue;
             }

@@ -137,21 +137,7 @@ impl MemoryMap {
     }
     /// Has `look` look at the code at `addr` while its mapping cannot change.
     pub(crate) fn with_code(&self, addr: usize, look: &mut dyn FnMut(&Code)) {
-        const INODE: u64 = 1;
-        const PAGES: u64 = 2;
-        self.space.with_area(addr, |area| {
-            let file = area.object.id().map(|id| match id {
-                ObjectId::Inode(id) => [INODE, id.dev, id.ino],
-                ObjectId::Pages(identity) => [PAGES, identity as u64, 0],
-            });
-            look(&Code {
-                start: area.start,
-                end: area.filled,
-                prot: area.prot,
-                shared: area.shared(),
-                file: file.map(|key| (key, area.offset)),
-            });
-        });
+        self.space.with_area(addr, |area| look(&area.code()));
     }
     /// What a fault that was not resolved means: which signal and code the guest gets.
     pub fn classify_fault(&self, addr: usize, write: bool, fetch: bool) -> FaultClass {
