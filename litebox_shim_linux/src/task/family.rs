@@ -63,6 +63,7 @@ impl Family {
     pub(crate) fn add(&mut self, process: &Arc<Process>) {
         if let Some(parent) = self.members.get_mut(&process.parent.load(Ordering::Relaxed)) {
             parent.children.push(process.pid);
+            parent.process.had_children.store(true, Ordering::Release);
         }
         self.members.insert(process.pid, Member { process: process.clone(), children: Vec::new() });
     }
@@ -192,6 +193,7 @@ impl Kernel {
             child.exit_signal.store(SIGCHLD, Ordering::Relaxed);
             if let Some(member) = family.members.get_mut(&reaper.pid) {
                 member.children.push(pid);
+                member.process.had_children.store(true, Ordering::Release);
             }
             if child.ended() && family.announce_end(&child) {
                 gone.extend(family.remove(pid));
@@ -208,6 +210,9 @@ impl Kernel {
 
     /// A thread ends that has children: others of its process are their parent from now on. Those that asked for it get their signal.
     pub(crate) fn parent_thread_ended(&self, process: &Process, tid: i32) {
+        if !process.had_children.load(Ordering::Acquire) {
+            return;
+        }
         let family = self.family.lock();
         let heir = process.threads().first().map_or(process.pid, |t| t.tid());
         for child in family.children(process.pid) {

@@ -40,6 +40,8 @@ pub struct Process {
     pub(crate) no_huge_pages: AtomicBool,
     /// personality(2).
     pub(crate) persona: AtomicU32,
+    /// It has had children: most processes never do, and end without a look for them.
+    pub(crate) had_children: AtomicBool,
     /// It has executed a program since it was made.
     pub(crate) executed: AtomicBool,
     /// The signal that stopped it, until its parent has waited for that; 0: none.
@@ -142,6 +144,7 @@ impl Process {
             dumpable: AtomicBool::new(true),
             no_huge_pages: AtomicBool::new(false),
             persona: AtomicU32::new(0),
+            had_children: AtomicBool::new(false),
             executed: AtomicBool::new(false),
             stop_report: AtomicI32::new(0),
             resumed: AtomicBool::new(false),
