@@ -158,7 +158,9 @@ impl Thread {
     }
     /// Makes the thread enter the kernel if it is in guest code or in a blocking host call.
     fn kick(&self) {
-        if self.host.mode.load(Ordering::SeqCst) != 0 {
+        // The calling thread is in the kernel, and looks on its way out.
+        let own = core::ptr::eq(host().current_north().cast(), self);
+        if !own && self.host.mode.load(Ordering::SeqCst) != 0 {
             host().kick(&self.host);
         }
     }

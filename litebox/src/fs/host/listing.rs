@@ -3,7 +3,10 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
+use crate::fs::FileType;
 use crate::platform::broker_protocol::Stat;
 use crate::{Error, Result};
 
@@ -78,6 +81,43 @@ fn whole(client: &Client, path: &[u8]) -> Result<BTreeMap<Box<[u8]>, Stat>> {
         entries.len() <= MOST_ENTRIES
     })?;
     Ok(entries)
+}
+
+/// One entry of a directory, in the order of the host.
+pub(super) struct Listed {
+    pub(super) name: Box<[u8]>,
+    pub(super) ino: u64,
+    pub(super) file_type: FileType,
+}
+
+/// What is known of a directory's entries in their order.
+pub(super) enum InOrder {
+    /// Nobody listed it yet.
+    Unknown,
+    /// All of them.
+    Known(Arc<[Listed]>),
+    /// There are too many to be kept.
+    TooLarge,
+}
+
+/// All entries of the directory at `path` in order.
+pub(super) fn in_order(client: &Client, path: &[u8]) -> Result<InOrder> {
+    let mut entries = Vec::new();
+    let mut cookie = 0;
+    loop {
+        let before = cookie;
+        let piece = client.list(path, cookie, false, &mut |entry, _| {
+            cookie = entry.next;
+            entries.push(Listed { name: entry.name.into(), ino: entry.ino, file_type: entry.file_type });
+            entries.len() <= MOST_ENTRIES
+        })?;
+        if !piece.wanted {
+            return Ok(InOrder::TooLarge);
+        }
+        if piece.end || cookie == before {
+            return Ok(InOrder::Known(entries.into()));
+        }
+    }
 }
 
 /// Gives `take` every entry of the directory at `path`; an error, too, when it does not want them all.

@@ -14,7 +14,7 @@ use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
 
 use super::file::{HostFile, metadata_of};
-use super::listing::{Listing, Told};
+use super::listing::{self, InOrder, Listed, Listing, Told};
 use super::tree::HostFs;
 
 struct Place {
@@ -32,6 +32,8 @@ pub struct HostNode {
     stat: RwLock<Stat>,
     target: RwLock<Option<Vec<u8>>>,
     listing: Mutex<Listing>,
+    /// The entries of an image's directory as they are listed.
+    in_order: Mutex<InOrder>,
     /// The open file that all readers of an image's file share.
     reader: Mutex<Weak<HostFile>>,
 }
@@ -54,6 +56,7 @@ impl HostNode {
             stat: RwLock::new(stat),
             target: RwLock::new(target),
             listing: Mutex::new(Listing::default()),
+            in_order: Mutex::new(InOrder::Unknown),
             reader: Mutex::new(Weak::new()),
         })
     }
@@ -133,6 +136,17 @@ impl HostNode {
             (None, Some(error)) => Err(error),
             (None, None) => Err(Error::Io),
         }
+    }
+    /// All entries of an image's directory, asked for once; `None` when they are not kept.
+    fn entries_in_order(&self, path: &[u8]) -> Result<Option<Arc<[Listed]>>> {
+        if !self.fs.image {
+            return Ok(None);
+        }
+        let mut kept = self.in_order.lock();
+        if let InOrder::Unknown = *kept {
+            *kept = listing::in_order(&self.fs.client, path)?;
+        }
+        Ok(if let InOrder::Known(entries) = &*kept { Some(entries.clone()) } else { None })
     }
     fn open_regular(self: &Arc<Self>, how: OpenHow) -> Result<Arc<dyn File>> {
         let writes = how.access.contains(Access::WRITE) || how.truncate;
@@ -286,6 +300,16 @@ impl Inode for HostNode {
     fn read_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         self.directory()?;
         let path = self.path()?;
+        if let Some(entries) = self.entries_in_order(&path)? {
+            // Cookies count the entries.
+            for (next, entry) in (1..).zip(entries.iter()).skip(usize::try_from(cookie).unwrap_or(usize::MAX)) {
+                let Listed { name, ino, file_type } = entry;
+                if !sink(DirEntry { name, ino: *ino, file_type: *file_type, next }) {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let mut cookie = cookie;
         loop {
             let before = cookie;
