@@ -274,13 +274,28 @@ fn from_kernel(signal: i32, info: &SigInfo, context: &mut UserContext, block: Op
     }
 }
 
+/// A kick of the whole process hit a thread that is leaving, whose objects may be gone: it is meant for the threads that stay. The host prefers
+/// the first thread, and would give it the forwarded kick again and again, each on top of the one before: so it blocks them from here on.
+fn forward_from_leaving(context: &mut UserContext, block: &ThreadBlock) {
+    context.mask |= 1 << (SIGKICK - 1);
+    let Some(home) = block.home() else { return };
+    // Who comes in between, on the same stack, leaves it to the one below, whose kicks are blocked then.
+    if block.kicks_owed.fetch_add(1, Ordering::SeqCst) > 0 {
+        return;
+    }
+    loop {
+        let owed = block.kicks_owed.load(Ordering::SeqCst);
+        crate::process::forward_kick(home);
+        if block.kicks_owed.fetch_sub(owed, Ordering::SeqCst) == owed {
+            return;
+        }
+    }
+}
+
 fn kicked_in_kernel(context: &mut UserContext, block: Option<&mut ThreadBlock>) {
     let Some(block) = block else { return };
     if block.leaving {
-        // Its objects may be gone. A kick of the whole process is meant for the threads that stay.
-        if let Some(home) = block.home() {
-            crate::process::forward_kick(home);
-        }
+        forward_from_leaving(context, block);
         return;
     }
     waiter_of(block).interrupt();

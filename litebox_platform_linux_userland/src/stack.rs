@@ -43,6 +43,8 @@ pub(crate) struct ThreadBlock {
     pub(crate) founds: bool,
     /// Past all use of the kernel's memory: only the end of the host thread is left.
     pub(crate) leaving: bool,
+    /// Kicks that came while it was leaving, to be forwarded.
+    pub(crate) kicks_owed: AtomicU32,
     /// Which slot this is.
     pub(crate) slot: u32,
     /// Nonzero until the host has taken the thread away.
@@ -143,6 +145,7 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             home,
             founds: false,
             leaving: false,
+            kicks_owed: AtomicU32::new(0),
             slot,
             alive: AtomicU32::new(1),
             tid: AtomicI32::new(0),
