@@ -1,6 +1,6 @@
 //! The North of LiteBox: Linux. System calls, tasks, signals, the loader.
 //!
-//! A system call enters in [`entry`], is served by [`Task::do_syscall`] below, and its handler is the method of [`Task`] with the call's
+//! A system call enters in `entry`, is served by `Task::do_syscall` below, and its handler is the method of [`Task`] with the call's
 //! name, in the file of its family under [`syscalls`]. Which calls there are is said by `litebox_common_linux::syscall_table!`.
 #![no_std]
 
