@@ -68,6 +68,8 @@ pub(crate) struct Layout {
     pub(crate) vdso: (usize, usize),
     pub(crate) heap: (usize, usize),
     pub(crate) arena: (usize, usize),
+    /// Behind the arena, in the same memory object: pages of trampolines.
+    pub(crate) trampolines: (usize, usize),
     pub(crate) stacks: (usize, usize),
     pub(crate) image: (usize, usize),
 }
@@ -97,6 +99,8 @@ pub(crate) struct Sandbox {
     pub(crate) patching: bool,
     /// What is known of sites in files.
     pub(crate) learned: Mutex<crate::patch::Learned>,
+    /// Which regions of trampolines are in use.
+    pub(crate) trampolines: crate::patch::Pool,
     /// Figures of patching.
     pub(crate) patch_counts: crate::patch::Counts,
     /// What the host's signal frames look like.
@@ -160,13 +164,14 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     let heap = (base, base + HEAP_LEN);
     let gap = 1 << 30;
     let arena = (heap.1 + gap, heap.1 + gap + arena_len);
-    let stacks_start = (arena.1 + gap) & !(stack::SLOT - 1);
+    let trampolines = (arena.1, arena.1 + crate::patch::POOL_LEN);
+    let stacks_start = (trampolines.1 + gap) & !(stack::SLOT - 1);
     let stacks = (stacks_start, stacks_start + stack::region_len());
 
     let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
-    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", arena_len))?;
+    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", trampolines.1 - arena.0))?;
     step("mapping the kernel heap", map_shared(heap_fd, heap))?;
-    step("mapping the page arena", map_shared(arena_fd, arena))?;
+    step("mapping the page arena", map_shared(arena_fd, (arena.0, trampolines.1)))?;
     // SAFETY: a fresh reservation at a place the kernel chose.
     step("reserving kernel stacks", unsafe {
         host_call!(nr::MMAP, stacks.0, stack::region_len(), 0, 0x10_4022, usize::MAX, 0)
@@ -183,6 +188,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
         vdso: crate::clock::vdso_span(&aux),
         heap,
         arena,
+        trampolines,
         stacks,
         image: crate::system::image_span(),
     };
@@ -213,6 +219,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             by_seccomp: AtomicBool::new(false),
             patching,
             learned: Mutex::new(crate::patch::Learned::default()),
+            trampolines: crate::patch::Pool::new(),
             patch_counts: crate::patch::Counts::default(),
             frame_layout: crate::fast::FrameLayout::default(),
             exit_status: AtomicI32::new(0),

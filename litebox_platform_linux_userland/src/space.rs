@@ -127,6 +127,10 @@ impl AddressSpace for LinuxHost {
         unsafe { host_call!(nr::MSYNC, addr, len, if wait { MS_SYNC } else { MS_ASYNC }) }.map(drop)
     }
 
+    fn code_gone(&self) {
+        crate::patch::before_end();
+    }
+
     fn code_mapped(&self, code: &Code) {
         crate::patch::mapped(code);
     }

@@ -223,6 +223,7 @@ impl Space {
     pub fn reset(&self, layout: Layout) {
         let dead = {
             let mut inner = self.lock();
+            host().code_gone();
             unmap_runs(&inner.areas, 0, usize::MAX);
             let dead = inner.areas.clear();
             inner.layout = layout;

@@ -215,6 +215,8 @@ pub trait AddressSpace {
     fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()>;
     /// Writes back a shared file mapping.
     fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()>;
+    /// All areas of the calling process are about to be unmapped.
+    fn code_gone(&self) {}
     /// Executable pages of a file were mapped.
     fn code_mapped(&self, _code: &north::Code) {}
 }

@@ -32,6 +32,7 @@ use crate::sandbox::sandbox;
 use crate::stack::ThreadBlock;
 
 pub(crate) use learned::Learned;
+pub(crate) use region::{POOL_LEN, Pool};
 use region::{REGION_LEN, Region};
 
 const PAGE: usize = 4096;
@@ -96,10 +97,10 @@ impl Counts {
     }
 }
 
-/// The patches of one process.
+/// The patches of one process. A process that was forked shares the list until one of both changes it.
 #[derive(Default)]
 pub(crate) struct Patches {
-    state: Mutex<State>,
+    state: Mutex<Arc<State>>,
 }
 
 /// Those of the process that a thread belongs to; `None` when nothing is patched at all.
@@ -259,11 +260,19 @@ enum Outcome {
 }
 
 impl Patches {
-    /// A copy for a process that is about to be cloned. Nothing is patched until the guard is dropped.
+    /// The same patches for a process that is about to be cloned. Nothing is patched until the guard is dropped.
     pub(crate) fn fork_into(&self, child: &Self) -> impl Drop + use<'_> {
         let state = self.state.lock();
         *child.state.lock() = state.clone();
         state
+    }
+
+    /// All code of the process goes: so do its patches and trampolines.
+    fn forget_all(&self) {
+        let state = core::mem::take(&mut *self.state.lock());
+        for region in &state.regions {
+            region.unmap();
+        }
     }
 
     /// Patches the site that trapped, if one did, and those learned of the same file.
@@ -271,17 +280,22 @@ impl Patches {
         let mut state = self.state.lock();
         if code.prot.contains(Prot::WRITE) || code.shared {
             if let Some((address, _)) = trapped {
-                state.refuse(address, if code.shared { Why::Shared } else { Why::Writable });
+                let why = if code.shared { Why::Shared } else { Why::Writable };
+                Arc::make_mut(&mut state).refuse(address, why);
             }
             return;
         }
         if !code.prot.contains(Prot::EXEC) {
             return;
         }
-        let mut patches = Vec::new();
         let learned = code.file.map(|(file, offset)| sandbox().learned.lock().of(file, offset, code.end - code.start));
-        let others =
-            learned.into_iter().flatten().map(|site| (code.start as u64 + site.distance, site.number, Some(site)));
+        let learned = learned.unwrap_or_default();
+        if trapped.is_none() && learned.is_empty() {
+            return;
+        }
+        let state = Arc::make_mut(&mut state);
+        let mut patches = Vec::new();
+        let others = learned.into_iter().map(|site| (code.start as u64 + site.distance, site.number, Some(site)));
         let trapped = trapped.map(|(address, number)| (address, number, None));
         for (address, number, site) in trapped.into_iter().chain(others) {
             if state.refused.contains(&address) || state.is_patched(address) {
@@ -291,7 +305,7 @@ impl Patches {
             if site.is_some_and(|site| site.context != around.context()) {
                 continue;
             }
-            match plan(&mut state, &around, number, &patches) {
+            match plan(state, &around, number, &patches) {
                 Outcome::Planned(patch) => {
                     if let (None, Some((file, offset))) = (site, code.file) {
                         let at = offset + (address - code.start as u64);
@@ -303,7 +317,7 @@ impl Patches {
                 Outcome::Refused(why) => state.refuse(address, why),
             }
         }
-        install(&mut state, code, &patches);
+        install(state, code, &patches, trapped.is_none());
     }
 }
 
@@ -360,53 +374,47 @@ fn plan(state: &mut State, around: &Around, number: u64, planned: &[Arc<Patch>])
         }
     }
     let Some((region, address)) = find_place(state, &plan) else { return Outcome::Refused(Why::NoRoom) };
+    let Some(region) = state.regions.get_mut(region) else { return Outcome::Refused(Why::NoRoom) };
     match plan.assemble(address, crate::fast::entry()) {
         Ok(patch) => {
-            if let Some(region) = state.regions.get_mut(region) {
-                region.take(&patch);
-            }
+            region.write(&plan, &patch);
             Outcome::Planned(Arc::new(patch))
         }
-        Err(refusal) => Outcome::Refused(Why::Bytes(refusal)),
+        Err(refusal) => {
+            region.cancel(&plan, address);
+            Outcome::Refused(Why::Bytes(refusal))
+        }
     }
 }
 
-/// Room for a trampoline, in a region there is or in a new one: which region, and the address.
+/// Takes room for a trampoline, in a region there is or in a new one: which region, and the address.
 fn find_place(state: &mut State, plan: &Plan) -> Option<(usize, u64)> {
-    let room = state.regions.iter().enumerate().find_map(|(i, region)| Some((i, region.place(plan)?)));
+    let room = state.regions.iter().enumerate().find_map(|(i, region)| Some((i, region.reserve(plan)?)));
     if room.is_some() {
         return room;
     }
     let region = Region::map(plan, state.regions.len())?;
-    let address = region.place(plan);
+    let address = region.reserve(plan);
     state.regions.push(region);
     Some((state.regions.len() - 1, address?))
 }
 
-/// Writes trampolines, then the jumps to them.
-fn install(state: &mut State, code: &Code, patches: &[Arc<Patch>]) {
-    if patches.is_empty() {
+/// Writes the jumps to trampolines that are there. `fresh`: nobody can have executed anything of the mapping yet.
+fn install(state: &mut State, code: &Code, patches: &[Arc<Patch>], fresh: bool) {
+    let (Some(first), Some(last)) = (patches.iter().map(|p| p.jump).min(), patches.iter().map(|p| p.jump).max()) else {
         return;
-    }
+    };
     state.generation += 1;
-    let mut written = Vec::with_capacity(patches.len());
     for patch in patches {
-        let there = state.dormant.contains_key(&patch.jump) && state.trampolines.contains_key(&patch.trampoline);
-        if there || write_trampoline(state, patch) {
-            state.trampolines.insert(patch.trampoline, patch.clone());
-            written.push(patch);
-        } else {
-            release(state, patch);
-            state.refuse(patch.syscall, Why::Host);
-        }
+        state.trampolines.insert(patch.trampoline, patch.clone());
     }
-    let first = written.iter().map(|p| p.jump).min().unwrap_or(0) as usize;
-    let last = written.iter().map(|p| p.jump).max().unwrap_or(0) as usize + JUMP_LEN;
-    let done = while_writable(first, last, code.prot, || {
-        for patch in &written {
+    // A whole mapping changes its protection without being split.
+    let span = if fresh { (code.start, code.end) } else { (first as usize, last as usize + JUMP_LEN) };
+    let done = while_writable(span.0, span.1, code.prot, || {
+        for patch in patches {
             if write(patch.jump, &patch.jump_bytes) {
                 state.dormant.remove(&patch.jump);
-                state.active.insert(patch.jump, (*patch).clone());
+                state.active.insert(patch.jump, patch.clone());
                 sandbox().patch_counts.patched.fetch_add(1, Ordering::Relaxed);
             } else {
                 state.refuse(patch.syscall, Why::Host);
@@ -414,19 +422,10 @@ fn install(state: &mut State, code: &Code, patches: &[Arc<Patch>]) {
         }
     });
     if !done {
-        for patch in written {
+        for patch in patches {
             state.refuse(patch.syscall, Why::Host);
         }
     }
-}
-
-fn write_trampoline(state: &State, patch: &Patch) -> bool {
-    let Some(region) = state.regions.iter().find(|r| r.contains(patch.trampoline)) else { return false };
-    let start = region.base as usize;
-    let done = &mut false;
-    while_writable(start, start + REGION_LEN, Prot::READ | Prot::EXEC, || {
-        *done = write(patch.trampoline, &patch.trampoline_bytes);
-    }) && *done
 }
 
 fn write(address: u64, bytes: &[u8]) -> bool {
@@ -472,25 +471,53 @@ pub(crate) fn before_change(start: usize, len: usize, change: Change) {
     let Some(patches) = crate::stack::current().and_then(|block| of(block)) else { return };
     let mut state = patches.state.lock();
     let (start, end) = (start as u64, start.saturating_add(len) as u64);
-    if change == Change::Replaced {
-        give_up_regions(&mut state, start, end);
+    if state.touches(start, end) {
+        Arc::make_mut(&mut state).before_change(start, end, change);
     }
-    if state.refused.range(start..end).next().is_some() {
-        state.refused.retain(|site| !(start..end).contains(site));
+}
+
+/// All guest memory of the process goes.
+pub(crate) fn before_end() {
+    if let Some(patches) = crate::stack::current().and_then(|block| of(block)) {
+        patches.forget_all();
     }
-    // A jump that reaches into the range is touched by it.
-    let from = start.saturating_sub(JUMP_LEN as u64 - 1);
-    let touched = |map: &BTreeMap<u64, Arc<Patch>>| map.range(from..end).map(|(_, p)| p.clone()).collect::<Vec<_>>();
-    for patch in touched(&state.active) {
-        take_out(&mut state, &patch, change);
+}
+
+/// The first jump that can reach into a range starting at `start`.
+fn first_jump(start: u64) -> u64 {
+    start.saturating_sub(JUMP_LEN as u64 - 1)
+}
+
+fn within(map: &BTreeMap<u64, Arc<Patch>>, start: u64, end: u64) -> Vec<Arc<Patch>> {
+    map.range(first_jump(start)..end).map(|(_, p)| p.clone()).collect()
+}
+
+impl State {
+    /// Whether a change of the range concerns anything that is known.
+    fn touches(&self, start: u64, end: u64) -> bool {
+        let jumps = first_jump(start)..end;
+        self.active.range(jumps.clone()).next().is_some()
+            || self.dormant.range(jumps.clone()).next().is_some()
+            || self.rewritten.range(jumps).next().is_some()
+            || self.refused.range(start..end).next().is_some()
+            || self.regions.iter().any(|region| region.overlaps(start, end))
     }
-    if matches!(change, Change::Gone | Change::Replaced) {
-        for patch in touched(&state.dormant) {
-            state.dormant.remove(&patch.jump);
-            drop_trampoline(&mut state, &patch);
+
+    fn before_change(&mut self, start: u64, end: u64, change: Change) {
+        if change == Change::Replaced {
+            give_up_regions(self, start, end);
         }
-        if state.rewritten.range(from..end).next().is_some() {
-            state.rewritten.retain(|jump, _| !(from..end).contains(jump));
+        self.refused.retain(|site| !(start..end).contains(site));
+        // A jump that reaches into the range is touched by it.
+        for patch in within(&self.active, start, end) {
+            take_out(self, &patch, change);
+        }
+        if matches!(change, Change::Gone | Change::Replaced) {
+            for patch in within(&self.dormant, start, end) {
+                self.dormant.remove(&patch.jump);
+                drop_trampoline(self, &patch);
+            }
+            self.rewritten.retain(|jump, _| !(first_jump(start)..end).contains(jump));
         }
     }
 }
@@ -541,8 +568,7 @@ fn release(state: &mut State, patch: &Patch) {
 
 /// The guest maps over regions of trampolines: their patches go first.
 fn give_up_regions(state: &mut State, start: u64, end: u64) {
-    let hit: Vec<u64> =
-        state.regions.iter().filter(|r| r.base < end && start < r.base + REGION_LEN as u64).map(|r| r.base).collect();
+    let hit: Vec<u64> = state.regions.iter().filter(|r| r.overlaps(start, end)).map(|r| r.base).collect();
     for base in hit {
         let inside = |patch: &Patch| (base..base + REGION_LEN as u64).contains(&patch.trampoline);
         let patches: Vec<_> = state.active.values().filter(|p| inside(p)).cloned().collect();

@@ -1,6 +1,12 @@
 //! Memory for trampolines: regions of 64 KiB near the code, in the guest's part of the address space but not in its map of areas. Fresh placements of the
 //! map step around them, as around everything it does not know.
+//!
+//! The pages of a region lie in a pool that the kernel has mapped for writing; the guest's mapping of them is for reading and executing. So a
+//! trampoline is written by a copy. Processes that fork share their regions: what one of them has put there stays, until no other has the region.
 
+use alloc::sync::Arc;
+
+use litebox::sync::Mutex;
 use litebox_syscall_rewriter::{Patch, Plan};
 
 use crate::call::{host_call, nr};
@@ -16,23 +22,106 @@ const MOST_REGIONS: usize = 64;
 const KEEP: u64 = 1 << 20;
 /// Places tried for one region.
 const ATTEMPTS: usize = 2000;
+/// Regions of all processes together.
+const POOL_REGIONS: usize = 4096;
+/// Bytes of the pool; pages that no trampoline lies in cost nothing.
+pub(crate) const POOL_LEN: usize = POOL_REGIONS * REGION_LEN;
 
-/// One region.
+/// Which regions of the pool are in use, one bit for each.
+pub(crate) struct Pool(Mutex<[u64; POOL_REGIONS / 64]>);
+
+impl Pool {
+    /// A pool of which nothing is used.
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new([0; POOL_REGIONS / 64]))
+    }
+}
+
+/// One region's pages. They go back to the pool with the last process that has them.
+struct Pages {
+    /// Their place in the pool.
+    place: usize,
+    /// What processes have put, or are about to put there.
+    used: Mutex<Units>,
+}
+
+impl Pages {
+    fn take() -> Option<Arc<Self>> {
+        let mut pool = sandbox().trampolines.0.lock();
+        let (word, bits) = pool.iter_mut().enumerate().find(|(_, bits)| **bits != u64::MAX)?;
+        let bit = bits.trailing_ones() as usize;
+        *bits |= 1 << bit;
+        Some(Arc::new(Self { place: word * 64 + bit, used: Mutex::new(Units::default()) }))
+    }
+
+    /// Where the kernel may write them.
+    fn address(&self) -> usize {
+        sandbox().layout.trampolines.0 + self.place * REGION_LEN
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        const MADV_REMOVE: usize = 9;
+        // SAFETY: pages of the pool that nobody has mapped any more.
+        let _ = unsafe { host_call!(nr::MADVISE, self.address(), REGION_LEN, MADV_REMOVE) };
+        if let Some(bits) = sandbox().trampolines.0.lock().get_mut(self.place / 64) {
+            *bits &= !(1 << (self.place % 64));
+        }
+    }
+}
+
+/// Which units of a region are taken, one bit for each.
+#[derive(Clone)]
+struct Units([u64; UNITS / 64]);
+
+impl Default for Units {
+    fn default() -> Self {
+        Self([0; UNITS / 64])
+    }
+}
+
+impl Units {
+    fn is_free(&self, unit: usize, units: usize) -> bool {
+        (unit..unit + units).all(|u| self.0.get(u / 64).is_some_and(|word| word >> (u % 64) & 1 == 0))
+    }
+
+    fn page_in_use(&self, unit: usize) -> bool {
+        const WORDS: usize = 4096 / UNIT / 64;
+        let first = unit / 64 / WORDS * WORDS;
+        self.0.iter().skip(first).take(WORDS).any(|word| *word != 0)
+    }
+
+    fn mark(&mut self, unit: usize, units: usize, taken: bool) {
+        for u in unit..unit + units {
+            if let Some(word) = self.0.get_mut(u / 64) {
+                let bit = 1u64 << (u % 64);
+                *word = if taken { *word | bit } else { *word & !bit };
+            }
+        }
+    }
+}
+
+/// One region, as one process has it.
 #[derive(Clone)]
 pub(super) struct Region {
     pub(super) base: u64,
-    /// One bit for each unit.
-    taken: [u64; UNITS / 64],
+    pages: Arc<Pages>,
+    /// Units with trampolines of this process.
+    taken: Units,
 }
 
 impl Region {
     /// Maps a region where `plan` can have its trampoline.
     pub(super) fn map(plan: &Plan, there_are: usize) -> Option<Self> {
         const READ_EXEC: usize = 5;
-        const PRIVATE_ANONYMOUS_NORESERVE_NOREPLACE: usize = 0x2 | 0x20 | 0x4000 | 0x10_0000;
+        const SHARED_NORESERVE_NOREPLACE: usize = 0x1 | 0x4000 | 0x10_0000;
         if there_are >= MOST_REGIONS {
             return None;
         }
+        let pages = Pages::take()?;
+        let offset = pages.address() - sandbox().layout.arena.0;
+        let fd = sandbox().arena_fd.0;
         let (low, high) = sandbox().layout.user;
         for stretch in plan.stretches(KEEP).take(ATTEMPTS) {
             let base = (*stretch.start() as usize) & !4095;
@@ -40,11 +129,10 @@ impl Region {
                 continue;
             }
             // SAFETY: NOREPLACE: nothing that exists is touched.
-            let at = unsafe {
-                host_call!(nr::MMAP, base, REGION_LEN, READ_EXEC, PRIVATE_ANONYMOUS_NORESERVE_NOREPLACE, usize::MAX, 0)
-            };
+            let at =
+                unsafe { host_call!(nr::MMAP, base, REGION_LEN, READ_EXEC, SHARED_NORESERVE_NOREPLACE, fd, offset) };
             match at {
-                Ok(at) if at == base => return Some(Self { base: base as u64, taken: [0; UNITS / 64] }),
+                Ok(at) if at == base => return Some(Self { base: base as u64, pages, taken: Units::default() }),
                 // A host that does not know NOREPLACE took it for a hint.
                 Ok(at) => {
                     // SAFETY: the mapping just made.
@@ -56,7 +144,7 @@ impl Region {
         None
     }
 
-    /// Gives it back to the host.
+    /// Gives the mapping back to the host.
     pub(super) fn unmap(&self) {
         // SAFETY: the region is the kernel's, and no patch leads into it any more.
         let _ = unsafe { host_call!(nr::MUNMAP, self.base, REGION_LEN) };
@@ -66,21 +154,32 @@ impl Region {
         (self.base..self.base + REGION_LEN as u64).contains(&address)
     }
 
-    pub(super) fn used(&self) -> bool {
-        self.taken.iter().any(|word| *word != 0)
+    pub(super) fn overlaps(&self, start: u64, end: u64) -> bool {
+        self.base < end && start < self.base + REGION_LEN as u64
     }
 
-    /// A free place for the trampoline of `plan`, in a page that is in use if that is possible.
-    pub(super) fn place(&self, plan: &Plan) -> Option<u64> {
-        let end = self.base + REGION_LEN as u64;
+    pub(super) fn used(&self) -> bool {
+        self.taken.0.iter().any(|word| *word != 0)
+    }
+
+    /// Takes a place for the trampoline of `plan`, in a page that is in use if that is possible.
+    pub(super) fn reserve(&self, plan: &Plan) -> Option<u64> {
         let units = plan.room().div_ceil(UNIT);
+        let mut used = self.pages.used.lock();
+        let address = self.find(plan, units, &used)?;
+        used.mark(self.unit(address), units, true);
+        Some(address)
+    }
+
+    fn find(&self, plan: &Plan, units: usize, used: &Units) -> Option<u64> {
+        let end = self.base + REGION_LEN as u64;
         let mut fresh = None;
         for window in plan.windows(self.base, end - (units * UNIT) as u64) {
             let mut address = window.start().next_multiple_of(UNIT as u64);
             while address <= *window.end() {
-                let unit = (address - self.base) as usize / UNIT;
-                if self.is_free(unit, units) {
-                    if self.page_in_use(unit) {
+                let unit = self.unit(address);
+                if used.is_free(unit, units) {
+                    if used.page_in_use(unit) {
                         return Some(address);
                     }
                     fresh = fresh.or(Some(address));
@@ -94,37 +193,34 @@ impl Region {
         fresh
     }
 
-    /// The room of a trampoline is taken.
-    pub(super) fn take(&mut self, patch: &Patch) {
-        self.mark(patch, true);
+    fn unit(&self, address: u64) -> usize {
+        (address - self.base) as usize / UNIT
     }
 
-    /// Gives it back.
+    /// A reserved place is not needed.
+    pub(super) fn cancel(&self, plan: &Plan, address: u64) {
+        self.pages.used.lock().mark(self.unit(address), plan.room().div_ceil(UNIT), false);
+    }
+
+    /// Writes the trampoline at the place reserved for it. Nothing leads there yet.
+    pub(super) fn write(&mut self, plan: &Plan, patch: &Patch) {
+        let bytes = patch.trampoline_bytes.as_slice();
+        let (unit, units) = (self.unit(patch.trampoline), bytes.len().div_ceil(UNIT));
+        self.taken.mark(unit, units, true);
+        let unused = plan.room().div_ceil(UNIT).saturating_sub(units);
+        self.pages.used.lock().mark(unit + units, unused, false);
+        let at = self.pages.address() + (patch.trampoline - self.base) as usize;
+        let fits = bytes.len().min(REGION_LEN - (patch.trampoline - self.base) as usize);
+        // SAFETY: inside the kernel's mapping of the region, in units that nobody else writes.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at as *mut u8, fits) };
+    }
+
+    /// The trampoline is not needed any more. Its place is kept while other processes have the region: theirs may be there.
     pub(super) fn release(&mut self, patch: &Patch) {
-        self.mark(patch, false);
-    }
-
-    fn bit(&self, unit: usize) -> bool {
-        self.taken.get(unit / 64).is_none_or(|word| word >> (unit % 64) & 1 != 0)
-    }
-
-    fn is_free(&self, unit: usize, units: usize) -> bool {
-        (unit..unit + units).all(|u| !self.bit(u))
-    }
-
-    fn page_in_use(&self, unit: usize) -> bool {
-        const WORDS: usize = 4096 / UNIT / 64;
-        let first = unit / 64 / WORDS * WORDS;
-        self.taken.iter().skip(first).take(WORDS).any(|word| *word != 0)
-    }
-
-    fn mark(&mut self, patch: &Patch, taken: bool) {
-        let unit = (patch.trampoline - self.base) as usize / UNIT;
-        for u in unit..unit + patch.trampoline_bytes.len().div_ceil(UNIT) {
-            if let Some(word) = self.taken.get_mut(u / 64) {
-                let bit = 1u64 << (u % 64);
-                *word = if taken { *word | bit } else { *word & !bit };
-            }
+        let (unit, units) = (self.unit(patch.trampoline), patch.trampoline_bytes.len().div_ceil(UNIT));
+        self.taken.mark(unit, units, false);
+        if Arc::strong_count(&self.pages) == 1 {
+            self.pages.used.lock().mark(unit, units, false);
         }
     }
 }
