@@ -131,6 +131,10 @@ impl AddressSpace for LinuxHost {
         crate::patch::before_end();
     }
 
+    fn code_forks(&self, code: &mut dyn Iterator<Item = Code>) {
+        crate::patch::before_fork(code);
+    }
+
     fn code_mapped(&self, code: &Code) {
         crate::patch::mapped(code);
     }

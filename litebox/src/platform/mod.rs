@@ -217,6 +217,8 @@ pub trait AddressSpace {
     fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()>;
     /// All areas of the calling process are about to be unmapped.
     fn code_gone(&self) {}
+    /// The calling process is about to be copied; `code` gives what it has mapped of files for executing.
+    fn code_forks(&self, _code: &mut dyn Iterator<Item = north::Code>) {}
     /// Executable pages of a file were mapped.
     fn code_mapped(&self, _code: &north::Code) {}
 }

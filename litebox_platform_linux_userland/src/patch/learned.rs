@@ -42,6 +42,11 @@ impl Learned {
         sites.range(offset..offset.saturating_add(len as u64)).map(known).collect()
     }
 
+    /// How many there are. Grows whenever something is learned.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// A site trapped.
     pub(super) fn add(&mut self, file: FileKey, at: u64, number: u64, context: Context) {
         if self.count < MOST && self.files.entry(file).or_default().insert(at, (number, context)).is_none() {

@@ -18,7 +18,7 @@ mod region;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use litebox::platform::broker_protocol::figure;
 use litebox::platform::north::{Code, Registers, north};
@@ -31,6 +31,7 @@ use crate::call::{host_call, nr};
 use crate::sandbox::sandbox;
 use crate::stack::ThreadBlock;
 
+use learned::Known;
 pub(crate) use learned::Learned;
 pub(crate) use region::{POOL_LEN, Pool};
 use region::{REGION_LEN, Region};
@@ -101,6 +102,8 @@ impl Counts {
 #[derive(Default)]
 pub(crate) struct Patches {
     state: Mutex<Arc<State>>,
+    /// How many sites were known when the process was forked last.
+    looked_at: AtomicUsize,
 }
 
 /// Those of the process that a thread belongs to; `None` when nothing is patched at all.
@@ -212,13 +215,24 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
             return;
         }
     }
-    north().with_code(address as usize, number, &mut |code| patches.patch(code, Some((address, number))));
+    north().with_code(address as usize, number, &mut |code| patches.patch(code, Some((address, number)), false));
 }
 
 /// Code of a file was mapped: what was learned of it is patched at once.
 pub(crate) fn mapped(code: &Code) {
     if let Some(patches) = crate::stack::current().and_then(|block| of(block)) {
-        patches.patch(code, None);
+        patches.patch(code, None, true);
+    }
+}
+
+/// The process is about to be copied: what others learned of its code since it was mapped is patched now, or every child would trap there.
+pub(crate) fn before_fork(code: &mut dyn Iterator<Item = Code>) {
+    let Some(patches) = crate::stack::current().and_then(|block| of(block)) else { return };
+    let known = sandbox().learned.lock().count();
+    if patches.looked_at.swap(known, Ordering::Relaxed) != known {
+        for code in code {
+            patches.patch(&code, None, false);
+        }
     }
 }
 
@@ -264,6 +278,7 @@ impl Patches {
     pub(crate) fn fork_into(&self, child: &Self) -> impl Drop + use<'_> {
         let state = self.state.lock();
         *child.state.lock() = state.clone();
+        child.looked_at.store(self.looked_at.load(Ordering::Relaxed), Ordering::Relaxed);
         state
     }
 
@@ -275,8 +290,9 @@ impl Patches {
         }
     }
 
-    /// Patches the site that trapped, if one did, and those learned of the same file.
-    fn patch(&self, code: &Code, trapped: Option<(u64, u64)>) {
+    /// Patches the site that trapped, if one did, and those learned of the same file. `fresh`: nobody can have executed anything of the
+    /// mapping yet.
+    fn patch(&self, code: &Code, trapped: Option<(u64, u64)>, fresh: bool) {
         let mut state = self.state.lock();
         if code.prot.contains(Prot::WRITE) || code.shared {
             if let Some((address, _)) = trapped {
@@ -291,6 +307,13 @@ impl Patches {
         let learned = code.file.map(|(file, offset)| sandbox().learned.lock().of(file, offset, code.end - code.start));
         let learned = learned.unwrap_or_default();
         if trapped.is_none() && learned.is_empty() {
+            return;
+        }
+        let new = |site: &Known| {
+            let address = code.start as u64 + site.distance;
+            !state.is_patched(address) && !state.refused.contains(&address)
+        };
+        if trapped.is_none() && !learned.iter().any(new) {
             return;
         }
         let state = Arc::make_mut(&mut state);
@@ -317,7 +340,7 @@ impl Patches {
                 Outcome::Refused(why) => state.refuse(address, why),
             }
         }
-        install(state, code, &patches, trapped.is_none());
+        install(state, code, &patches, fresh);
     }
 }
 
@@ -399,7 +422,7 @@ fn find_place(state: &mut State, plan: &Plan) -> Option<(usize, u64)> {
     Some((state.regions.len() - 1, address?))
 }
 
-/// Writes the jumps to trampolines that are there. `fresh`: nobody can have executed anything of the mapping yet.
+/// Writes the jumps to trampolines that are there; `fresh` as for [`Patches::patch`].
 fn install(state: &mut State, code: &Code, patches: &[Arc<Patch>], fresh: bool) {
     let (Some(first), Some(last)) = (patches.iter().map(|p| p.jump).min(), patches.iter().map(|p| p.jump).max()) else {
         return;
