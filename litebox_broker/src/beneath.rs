@@ -61,11 +61,20 @@ impl Grant {
             return Err(Errno::NOTDIR);
         }
         check_path(path)?;
-        self.directory_at(path)
+        self.directory_at(path, OFlags::PATH)
     }
 
-    fn directory_at(&self, path: &[u8]) -> Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    /// The directory that `path` names, opened for listing.
+    pub fn open_for_listing(&self, path: &[u8]) -> Result<OwnedFd> {
+        if self.file.is_some() {
+            return Err(Errno::NOTDIR);
+        }
+        check_path(path)?;
+        self.directory_at(path, OFlags::RDONLY)
+    }
+
+    fn directory_at(&self, path: &[u8], access: OFlags) -> Result<OwnedFd> {
+        let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = if path.is_empty() { b".".as_slice() } else { path };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
         let opened = match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
@@ -78,11 +87,18 @@ impl Grant {
     }
 
     fn directory_by_steps(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
-        let mut here = rustix::fs::openat(&self.root, ".", flags, Mode::empty())?;
+        let on_the_way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut here = rustix::fs::openat(&self.root, ".", on_the_way, Mode::empty())?;
         for name in path.split(|&b| b == b'/').filter(|n| *n != b".") {
-            here = rustix::fs::openat(&here, name, flags, Mode::empty())?;
+            here = rustix::fs::openat(&here, name, on_the_way, Mode::empty())?;
         }
-        Ok(here)
+        if flags.contains(OFlags::PATH) { Ok(here) } else { rustix::fs::openat(&here, ".", flags, Mode::empty()) }
+    }
+
+    /// Metadata of what the empty path names.
+    pub fn root_stat(&self) -> Result<Stat> {
+        let (dir, name) = self.locate(b"")?;
+        stat_at(dir.as_fd(), name)
     }
 
     /// The directory that holds `path`, and its last component.
@@ -96,7 +112,7 @@ impl Grant {
         }
         match path.iter().rposition(|&b| b == b'/') {
             None => Ok((Dir::Root(self.root.as_fd()), path)),
-            Some(at) => Ok((Dir::Opened(self.directory_at(&path[..at])?), &path[at + 1..])),
+            Some(at) => Ok((Dir::Opened(self.directory_at(&path[..at], OFlags::PATH)?), &path[at + 1..])),
         }
     }
 

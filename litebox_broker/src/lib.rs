@@ -2,7 +2,7 @@
 //!
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
-//! - [`session`] serves requests: [`message`] takes them apart, [`beneath`] resolves paths, [`lookup`] reads, [`change`] writes.
+//! - [`session`] serves requests: [`message`] takes them apart, [`beneath`] resolves paths, [`lookup`] and [`list`] read, [`change`] writes.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it.
 
 pub mod beneath;
@@ -10,6 +10,7 @@ pub mod change;
 pub mod confine;
 pub mod host_calls;
 pub mod launch;
+pub mod list;
 pub mod lookup;
 pub mod message;
 pub mod process;

@@ -1,23 +1,26 @@
 //! Operations that change nothing: walking, opening, listing.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use litebox::platform::broker_protocol::{Entry, FsStat, MAX_NAME, MAX_REPLY, MAX_XATTR, OpenFlags, Reply, Stat};
-use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use litebox::platform::broker_protocol::{FsStat, MAX_NAME, MAX_REPLY, MAX_XATTR, OpenFlags, Reply, Stat};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::beneath::{Grant, Result, check_path, stat_at, stat_of};
 use crate::message::{Answer, Asked};
 
-/// `Op::Walk`.
-pub fn walk(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
+/// `Op::Walk`. Returns the file, when it was to be opened and could be.
+pub fn walk(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<Option<OwnedFd>> {
     check_path(asked.path)?;
+    if asked.head.flags > 1 {
+        return Err(Errno::INVAL);
+    }
     if asked.path.is_empty() {
         let (dir, name) = grant.locate(asked.path)?;
         answer.push(stat_at(dir.as_fd(), name)?.as_bytes())?;
         answer.head.count = 1;
-        return Ok(());
+        return Ok(None);
     }
     let skip = usize::try_from(asked.head.value).map_err(|_| Errno::INVAL)?;
     let (known, rest) = split_components(asked.path, skip).ok_or(Errno::INVAL)?;
@@ -25,29 +28,43 @@ pub fn walk(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()>
         Ok(dir) => dir,
         Err(e) => {
             answer.head.stop = e.raw_os_error() as u32;
-            return Ok(());
+            return Ok(None);
         }
     };
     let mut names = rest.split(|&b| b == b'/').peekable();
     while let Some(name) = names.next() {
-        match walk_step(grant, &mut dir, name, names.peek().is_some(), answer) {
-            Ok(true) => {}
-            Ok(false) => break,
+        let more = names.peek().is_some();
+        match walk_step(grant, &mut dir, name, more, answer) {
+            Ok(Some(stat)) if !more && asked.head.flags == 1 => return Ok(open_found(grant, dir.as_fd(), name, &stat)),
+            Ok(Some(_)) => {}
+            Ok(None) => break,
             Err(e) => {
                 answer.head.stop = e.raw_os_error() as u32;
                 break;
             }
         }
     }
-    Ok(())
+    Ok(None)
 }
 
-/// Answers for one component and, when more follow, goes into it. `false`: the walk ends here.
-fn walk_step(grant: &Grant, dir: &mut OwnedFd, name: &[u8], more: bool, answer: &mut Answer) -> Result<bool> {
+/// Opens the regular file that was just found as `name`, for reading; `None` when it cannot be.
+fn open_found(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], found: &Stat) -> Option<OwnedFd> {
+    if FileType::from_raw_mode(found.mode) != FileType::RegularFile {
+        return None;
+    }
+    let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OPEN_FLAGS, Mode::empty()).ok()?;
+    let opened = stat_of(file.as_fd()).ok()?;
+    grant.refuse_foreign(file.as_fd()).ok()?;
+    let same = (opened.dev, opened.ino, opened.mode) == (found.dev, found.ino, found.mode);
+    same.then_some(file)
+}
+
+/// Answers for one component and, when more follow, goes into it. `None`: the walk ends here.
+fn walk_step(grant: &Grant, dir: &mut OwnedFd, name: &[u8], more: bool, answer: &mut Answer) -> Result<Option<Stat>> {
     let stat = stat_at(dir.as_fd(), name)?;
     let kind = FileType::from_raw_mode(stat.mode);
     if !answer.has_room(size_of::<Stat>() + MAX_LINK) {
-        return Ok(false);
+        return Ok(None);
     }
     answer.push(stat.as_bytes())?;
     answer.head.count += 1;
@@ -55,10 +72,10 @@ fn walk_step(grant: &Grant, dir: &mut OwnedFd, name: &[u8], more: bool, answer: 
         let target = rustix::fs::readlinkat(&*dir, name, Vec::new())?;
         answer.head.value = target.as_bytes().len() as u64;
         answer.push(target.as_bytes())?;
-        return Ok(false);
+        return Ok(None);
     }
     if !more {
-        return Ok(true);
+        return Ok(Some(stat));
     }
     if kind != FileType::Directory {
         return Err(Errno::NOTDIR);
@@ -66,11 +83,13 @@ fn walk_step(grant: &Grant, dir: &mut OwnedFd, name: &[u8], more: bool, answer: 
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     *dir = rustix::fs::openat(&*dir, name, flags, Mode::empty())?;
     grant.refuse_foreign(dir.as_fd())?;
-    Ok(true)
+    Ok(Some(stat))
 }
 
 /// Longest target of a symbolic link.
 const MAX_LINK: usize = 4096;
+/// Nothing is followed, nothing waits, nothing becomes a controlling terminal.
+const OPEN_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// The first `n` components, and the others; `None` when none would be left over.
 fn split_components(path: &[u8], n: usize) -> Option<(&[u8], &[u8])> {
@@ -90,7 +109,7 @@ pub fn open(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<Own
     }
     let (dir, name) = grant.locate(asked.path)?;
     let dir = dir.as_fd();
-    let mut flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut flags = OPEN_FLAGS;
     flags |= match (how.contains(OpenFlags::READ), how.contains(OpenFlags::WRITE)) {
         (true, true) => OFlags::RDWR,
         (false, true) => OFlags::WRONLY,
@@ -120,13 +139,7 @@ pub fn open(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<Own
 }
 
 /// Opens `name` if it is a regular file: directories, devices, sockets and fifos are refused before they are touched.
-fn existing(
-    grant: &Grant,
-    dir: std::os::fd::BorrowedFd<'_>,
-    name: &[u8],
-    how: OpenFlags,
-    flags: OFlags,
-) -> Result<OwnedFd> {
+fn existing(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], how: OpenFlags, flags: OFlags) -> Result<OwnedFd> {
     let regular = |mode: u32| match FileType::from_raw_mode(mode) {
         FileType::RegularFile => Ok(()),
         FileType::Directory => Err(Errno::ISDIR),
@@ -143,56 +156,6 @@ fn existing(
     regular(stat_of(file.as_fd())?.mode)?;
     grant.refuse_foreign(file.as_fd())?;
     Ok(file)
-}
-
-/// `Op::List`.
-pub fn list(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
-    if asked.head.flags > 1 {
-        return Err(Errno::INVAL);
-    }
-    let with_stat = asked.head.flags == 1;
-    let path_fd = grant.open_directory(asked.path)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::openat(&path_fd, ".", flags, Mode::empty())?;
-    if asked.head.value != 0 {
-        rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(asked.head.value))?;
-    }
-    let mut buf = [std::mem::MaybeUninit::uninit(); 8 * 1024];
-    let mut entries = RawDir::new(&dir, &mut buf);
-    let largest = size_of::<Entry>() + size_of::<Stat>() + MAX_NAME + 1 + 7;
-    while answer.has_room(largest) {
-        let Some(entry) = entries.next() else {
-            answer.head.stop = 1;
-            return Ok(());
-        };
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." || name.len() > MAX_NAME {
-            continue;
-        }
-        let stat = if with_stat { stat_at(dir.as_fd(), name).ok() } else { None };
-        let kind = match (&stat, entry.file_type()) {
-            (Some(s), _) => s.mode >> 12,
-            (None, FileType::Unknown) => stat_at(dir.as_fd(), name).map_or(0, |s| s.mode >> 12),
-            (None, known) => known.as_raw_mode() >> 12,
-        };
-        let head = Entry {
-            ino: entry.ino(),
-            next: entry.next_entry_cookie(),
-            kind: (kind & 0xf) as u8,
-            has_stat: u8::from(stat.is_some()),
-            name_len: name.len() as u16,
-            reserved: 0,
-        };
-        answer.push(head.as_bytes())?;
-        if let Some(stat) = stat {
-            answer.push(stat.as_bytes())?;
-        }
-        answer.push(name)?;
-        answer.pad_to_8()?;
-        answer.head.count += 1;
-    }
-    Ok(())
 }
 
 /// `Op::StatFs`.

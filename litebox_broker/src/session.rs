@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::beneath::{Access, Grant, Result};
 use crate::message::{Answer, Asked};
-use crate::{change, lookup, process};
+use crate::{change, list, lookup, process};
 
 /// What the sandbox wants of the one who serves it, besides a reply.
 #[derive(Debug, PartialEq, Eq, Clone)]
@@ -82,9 +82,9 @@ impl Session {
         let answer = &mut self.answer;
         let grant = || self.grants.get(asked.head.grant as usize).ok_or(Errno::BADF);
         match asked.op {
-            Op::Walk => lookup::walk(grant()?, asked, answer)?,
+            Op::Walk => return lookup::walk(grant()?, asked, answer),
             Op::Open => return lookup::open(grant()?, asked, answer).map(Some),
-            Op::List => lookup::list(grant()?, asked, answer)?,
+            Op::List => list::list(grant()?, asked, answer)?,
             Op::StatFs => lookup::stat_fs(grant()?, asked, answer)?,
             Op::GetXattr => lookup::get_xattr(grant()?, asked, answer)?,
             Op::ListXattr => lookup::list_xattr(grant()?, asked, answer)?,
@@ -142,6 +142,7 @@ impl Session {
             };
             let info = GrantInfo { access, image: u32::from(grant.image), uid, gid };
             self.answer.push(info.as_bytes())?;
+            self.answer.push(grant.root_stat().unwrap_or_default().as_bytes())?;
             self.answer.head.count += 1;
         }
         Ok(())

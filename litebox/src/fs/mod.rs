@@ -306,6 +306,15 @@ pub enum Mapping {
     Anonymous,
 }
 
+/// What a lookup is a part of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ahead<'p> {
+    /// What of the path comes behind the name; links are not followed in it.
+    pub rest: &'p [u8],
+    /// What the whole leads to will be opened for reading.
+    pub open: bool,
+}
+
 /// A file, directory, link or device as it lies in a file system.
 ///
 /// Methods that do not fit the type of inode keep their default, which gives the error POSIX asks for. Names are single
@@ -324,6 +333,10 @@ pub trait Inode: Any + Send + Sync {
     /// The child called `name`.
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
         Err(Error::NotDirectory)
+    }
+    /// As [`Inode::lookup`], told what is wanted next: who has to ask somebody else for it can ask for all of it at once.
+    fn lookup_ahead(&self, name: &[u8], _ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
+        self.lookup(name)
     }
     /// Makes a child; `Exists` when the name is taken.
     fn create(&self, _name: &[u8], _node: NewNode<'_>, _attr: NewAttr) -> Result<Arc<dyn Inode>> {

@@ -61,11 +61,12 @@ pub enum Op {
     /// Looks up every component of the path; `value`: how many leading components are known (existing directories) and get no answer.
     /// R: `count` [`Stat`]s, one for each component found (for the empty path: one, of the root). `stop` is 0, or why the
     /// component after those was not found (an errno). The walk also ends at a symbolic link: `value` bytes of its target follow.
+    /// `flags` 1: when the whole path leads to a regular file that can be read, a descriptor for reading it comes along.
     Walk = 1,
     /// Opens a regular file; `flags`: [`OpenFlags`], `mode` for a new one. R: the [`Stat`] and the descriptor; `value` is 1
     /// when the file was created.
     Open = 2,
-    /// Entries of a directory from cookie `value` on (0: the first); `flags` 1: with a [`Stat`] each.
+    /// Entries of a directory from cookie `value` on (0: the first); `flags`: [`ListFlags`].
     /// R: `count` records, each an [`Entry`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1
     /// when there are no more.
     List = 3,
@@ -95,7 +96,7 @@ pub enum Op {
     RemoveXattr = 15,
     /// R: a [`FsStat`].
     StatFs = 16,
-    /// R: `count` [`GrantInfo`]s, in the order of grant numbers.
+    /// R: `count` times a [`GrantInfo`] and the [`Stat`] of the root (all zeros when it is gone), in the order of grant numbers.
     Grants = 17,
     /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below [`MAX_SLOTS`]).
     Register = 32,
@@ -171,6 +172,19 @@ bitflags::bitflags! {
         const TRUNCATE = 16;
         /// Every write goes to the end.
         const APPEND = 32;
+    }
+
+    /// What of a directory [`Op::List`] tells.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct ListFlags: u32 {
+        /// A [`Stat`] with each entry.
+        const STAT = 1;
+        /// But without, when there are more than `mode` entries.
+        const STAT_IF_FEW = 2;
+        /// No more than `mode` entries.
+        const ONLY_FEW = 4;
+        /// A [`Stat`] with each directory.
+        const STAT_OF_DIRECTORIES = 8;
     }
 
     /// What [`Op::SetAttr`] changes.

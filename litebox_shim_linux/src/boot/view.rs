@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::fs::dev;
-use litebox::fs::host::HostFs;
+use litebox::fs::host::{self, Granted, HostFs};
 use litebox::fs::memory::MemoryFs;
 use litebox::fs::overlay::OverlayFs;
 use litebox::fs::{Creds, FileSystem, FileType, MountFlags, NewAttr, NewNode, Origin, Vfs, WalkFlags};
@@ -69,24 +69,34 @@ pub type Failure = (&'static str, String, Error);
 pub(super) struct Maker<'a> {
     pub(super) arena: &'a Arc<Arena>,
     next_dev: u64,
+    /// What the broker says of the grants, once it was asked.
+    grants: Vec<Granted>,
 }
 
 impl<'a> Maker<'a> {
     pub(super) fn new(arena: &'a Arc<Arena>) -> Self {
-        Self { arena, next_dev: FIRST_DEV }
+        Self { arena, next_dev: FIRST_DEV, grants: Vec::new() }
     }
     pub(super) fn dev(&mut self) -> u64 {
         self.next_dev += 1;
         self.next_dev
+    }
+    fn granted(&mut self, number: u32) -> Result<Arc<HostFs>> {
+        if self.grants.is_empty() {
+            self.grants = host::grants()?;
+        }
+        let index = usize::try_from(number).map_err(|_| Error::Invalid)?;
+        let granted = self.grants.get(index).cloned().ok_or(Error::NotFound)?;
+        HostFs::new(GrantId(number), self.dev(), &granted)
     }
     fn memory(&mut self, permissions: u32) -> Arc<MemoryFs> {
         MemoryFs::new(self.dev(), self.arena, None, NewAttr { permissions, uid: 0, gid: 0 })
     }
     pub(super) fn make(&mut self, source: Source) -> Result<Arc<dyn FileSystem>> {
         Ok(match source {
-            Source::Grant(number) => HostFs::new(GrantId(number), self.dev())?,
+            Source::Grant(number) => self.granted(number)?,
             Source::CopyOnWrite(number) => {
-                let lower: Arc<dyn FileSystem> = HostFs::new(GrantId(number), self.dev())?;
+                let lower: Arc<dyn FileSystem> = self.granted(number)?;
                 OverlayFs::new(self.dev(), lower, self.arena)
             }
             Source::Memory(permissions) => self.memory(permissions),

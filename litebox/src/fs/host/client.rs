@@ -1,12 +1,13 @@
 //! Typed requests to the broker about one grant. Replies are not trusted to be well-formed: what does not fit is an I/O error.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::fs::{DirEntry, FileType, StatFs};
 use crate::platform::broker_protocol::{
-    Entry, FsStat, GrantInfo, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat, error_of,
+    Entry, FsStat, GrantInfo, ListFlags, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat, error_of,
 };
 use crate::platform::{GrantId, HostFd, host};
 use crate::sync::Mutex;
@@ -15,14 +16,36 @@ use crate::{Error, Result};
 /// The way to the broker for one grant.
 pub(super) struct Client {
     grant: GrantId,
-    /// For requests and replies, when nobody uses them.
-    buffers: Mutex<Buffers>,
+    /// For requests and replies, when nobody uses them; shared by the clients of all grants.
+    buffers: Arc<Mutex<Buffers>>,
 }
 
 #[derive(Default)]
-struct Buffers {
+pub(super) struct Buffers {
     request: Vec<u8>,
     reply: Vec<u8>,
+}
+
+/// A grant, as the broker describes it.
+#[derive(Clone)]
+pub struct Granted {
+    pub(super) info: GrantInfo,
+    /// Metadata of its root.
+    pub(super) root: Stat,
+    pub(super) buffers: Arc<Mutex<Buffers>>,
+}
+
+/// All that is granted, in the order of grant numbers.
+pub fn grants() -> Result<Vec<Granted>> {
+    let buffers = Arc::<Mutex<Buffers>>::default();
+    let client = Client::new(GrantId(0), buffers.clone());
+    client.ask(Request { op: Op::Grants as u32, ..Request::default() }, b"", b"", |a| {
+        let mut one = || {
+            let (info, root) = (take(&mut a.body)?, take(&mut a.body)?);
+            Ok(Granted { info, root, buffers: buffers.clone() })
+        };
+        (0..a.head.count).map(|_| one()).collect()
+    })
 }
 
 /// What a walk found.
@@ -33,6 +56,41 @@ pub(super) struct Walked {
     pub(super) target: Option<Vec<u8>>,
     /// Why the component after those was not found.
     pub(super) stop: Option<Error>,
+    /// The file the whole path leads to, when it was asked for and could be opened.
+    pub(super) opened: Option<HostFd>,
+}
+
+/// What is wanted of a directory's entries.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted {
+    /// Names and types.
+    Names,
+    /// These, and the metadata of directories.
+    NamesForWalking,
+    /// The metadata of each, too.
+    Metadata,
+    /// The metadata of directories, and of all when there are at most so many entries.
+    MetadataIfFew(u32),
+    /// No more than so many entries, the metadata when that is all.
+    OnlyFew(u32),
+    /// No more than so many entries, without metadata.
+    OnlyFewNames(u32),
+}
+
+impl Wanted {
+    /// As it stands in a request.
+    fn coded(self) -> (ListFlags, u32) {
+        match self {
+            Self::Names => (ListFlags::empty(), 0),
+            Self::Metadata => (ListFlags::STAT, 0),
+            Self::NamesForWalking => (ListFlags::STAT_OF_DIRECTORIES, 0),
+            Self::MetadataIfFew(most) => {
+                (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::STAT_OF_DIRECTORIES, most)
+            }
+            Self::OnlyFew(most) => (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW, most),
+            Self::OnlyFewNames(most) => (ListFlags::ONLY_FEW, most),
+        }
+    }
 }
 
 /// A piece of a listing.
@@ -56,8 +114,8 @@ fn take<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(body: &mut &
 }
 
 impl Client {
-    pub(super) fn new(grant: GrantId) -> Self {
-        Self { grant, buffers: Mutex::new(Buffers::default()) }
+    pub(super) fn new(grant: GrantId, buffers: Arc<Mutex<Buffers>>) -> Self {
+        Self { grant, buffers }
     }
 
     /// Sends a request and hands the reply to `read`. A descriptor that `read` does not take is closed.
@@ -112,19 +170,9 @@ impl Client {
         self.ask(head, path, extra, |_| Ok(()))
     }
 
-    /// What is granted.
-    pub(super) fn info(&self) -> Result<GrantInfo> {
-        let index = usize::try_from(self.grant.0).map_err(|_| Error::Invalid)?;
-        self.ask(Request { op: Op::Grants as u32, ..Request::default() }, b"", b"", |a| {
-            let at = index.checked_mul(size_of::<GrantInfo>()).ok_or(Error::Io)?;
-            let mut rest = a.body.get(at..).ok_or(Error::NotFound)?;
-            take(&mut rest)
-        })
-    }
-
-    /// Looks up the components of `path` behind the first `known`.
-    pub(super) fn walk(&self, path: &[u8], known: usize) -> Result<Walked> {
-        let head = Request { op: Op::Walk as u32, value: known as u64, ..Request::default() };
+    /// Looks up the components of `path` behind the first `known`; with `open`, opens the regular file it leads to.
+    pub(super) fn walk(&self, path: &[u8], known: usize, open: bool) -> Result<Walked> {
+        let head = Request { op: Op::Walk as u32, value: known as u64, flags: open.into(), ..Request::default() };
         self.ask(head, path, b"", |a| {
             let mut stats = Vec::new();
             for _ in 0..a.head.count {
@@ -138,14 +186,14 @@ impl Client {
                 None
             };
             let stop = i32::try_from(a.head.stop).map_err(|_| Error::Io)?;
-            Ok(Walked { stats, target, stop: (stop != 0).then(|| error_of(stop)) })
+            Ok(Walked { stats, target, stop: (stop != 0).then(|| error_of(stop)), opened: a.fd.take() })
         })
     }
 
     /// Metadata of the file at `path`.
     pub(super) fn stat(&self, path: &[u8]) -> Result<Stat> {
         let known = path.split(|&b| b == b'/').count().saturating_sub(1);
-        let walked = self.walk(path, known)?;
+        let walked = self.walk(path, known, false)?;
         match (walked.stats.first(), walked.stop) {
             (Some(stat), _) => Ok(*stat),
             (None, Some(error)) => Err(error),
@@ -162,15 +210,16 @@ impl Client {
         })
     }
 
-    /// Entries of a directory from `cookie` on, with metadata if asked for, until `sink` says `false`.
+    /// Entries of a directory from `cookie` on, as many as fit into one message, until `sink` says `false`.
     pub(super) fn list(
         &self,
         path: &[u8],
         cookie: u64,
-        with_stat: bool,
+        wanted: Wanted,
         sink: &mut dyn FnMut(DirEntry<'_>, Option<Stat>) -> bool,
     ) -> Result<Listed> {
-        let head = Request { op: Op::List as u32, value: cookie, flags: u32::from(with_stat), ..Request::default() };
+        let (flags, mode) = wanted.coded();
+        let head = Request { op: Op::List as u32, value: cookie, flags: flags.bits(), mode, ..Request::default() };
         self.ask(head, path, b"", |a| {
             for _ in 0..a.head.count {
                 let before = a.body.len();

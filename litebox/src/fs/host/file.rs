@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::Streams;
 use crate::event::{Events, Observer};
@@ -32,6 +33,8 @@ pub struct HostFile {
     inode: Arc<dyn Inode>,
     /// What the inode says of itself is true for ever (an image): no need to ask the host.
     unchanging: bool,
+    /// Somebody opened it since [`HostFile::used_since`] was asked last.
+    used: AtomicBool,
 }
 
 /// The inode of a standard stream, which stays open as long as the sandbox lives: what fstat(2) of the descriptor says.
@@ -68,11 +71,36 @@ impl HostFile {
         let file_type = FileType::from_mode(stat.mode).ok_or(Error::Invalid)?;
         let id = InodeId { dev: stat.dev, ino: stat.ino };
         let inode = Arc::new(HostInode { fd, id, file_type, streams: streams.clone() });
-        Ok(Arc::new(Self { fd, streams: Some(streams.clone()), file_type, inode, unchanging: false }))
+        Ok(Arc::new(Self {
+            fd,
+            streams: Some(streams.clone()),
+            file_type,
+            inode,
+            unchanging: false,
+            used: AtomicBool::new(false),
+        }))
     }
     /// A regular file of a granted tree, open behind `fd`, which it owns.
     pub(super) fn of_node(fd: HostFd, inode: Arc<dyn Inode>, unchanging: bool) -> Arc<Self> {
-        Arc::new(Self { fd, streams: None, file_type: FileType::Regular, inode, unchanging })
+        Arc::new(Self {
+            fd,
+            streams: None,
+            file_type: FileType::Regular,
+            inode,
+            unchanging,
+            used: AtomicBool::new(false),
+        })
+    }
+}
+
+impl HostFile {
+    /// It is opened once more.
+    pub(super) fn note_use(&self) {
+        self.used.store(true, Ordering::Relaxed);
+    }
+    /// Whether it was opened since the last question.
+    pub(super) fn used_since(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -100,7 +128,14 @@ impl Inode for HostInode {
             host().host_truncate(self.fd, 0)?;
         }
         let streams = Some(self.streams.clone());
-        Ok(Arc::new(HostFile { fd: self.fd, streams, file_type: self.file_type, inode: self, unchanging: false }))
+        Ok(Arc::new(HostFile {
+            fd: self.fd,
+            streams,
+            file_type: self.file_type,
+            inode: self,
+            unchanging: false,
+            used: AtomicBool::new(false),
+        }))
     }
     fn stat_fs(&self) -> Result<StatFs> {
         Err(Error::NotImplemented)

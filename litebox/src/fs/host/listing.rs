@@ -1,37 +1,145 @@
-//! What is known of whole directories of a tree that nobody changes: after some lookups in one directory its names are listed once, and later
-//! lookups of absent names cost no request; when much of it is looked up, it is listed with the metadata of everything in it, and none does.
+//! What is known of whole directories of a tree that nobody changes, so that lookups in them need no request.
+//!
+//! At the third lookup in one directory its first entries are asked for; when that is all of them, names that are absent are known from then
+//! on. Metadata costs the broker a call for each entry, so it comes along where it is likely to be wanted: a [`Credit`] is spent on
+//! metadata that nobody has asked for yet, and each entry that is then asked for earns twice its price. Whoever walks over
+//! a tree and looks at every file soon gets each directory in one request; who looks at a file here and there pays for little.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::fs::FileType;
 use crate::platform::broker_protocol::Stat;
 use crate::{Error, Result};
 
-use super::client::Client;
+use super::client::{Client, Wanted};
 
-/// Lookups in a directory before its names are listed: most lookups of programs that search are of names that are absent.
+/// At which lookup in a directory its first entries are asked for, and how many.
+const SOME: u32 = 3;
+const FEW: u32 = 256;
+/// Lookups in a larger directory before all its names are listed: most lookups of programs that search are of names that are absent.
 const PATIENCE: u32 = 6;
-/// Of how many names one has to be looked up, then, before the metadata of all is fetched: reading it costs the broker a call each.
-const SHARE: usize = 12;
+/// Of how many names one has to be looked up before the metadata of all is fetched: what a request costs is worth the metadata of so many.
+const SHARE: usize = 24;
 /// Largest directory that is kept whole.
 const MOST_ENTRIES: usize = 8192;
 
-/// What is known of a directory.
+/// How much metadata may be fetched on suspicion.
+pub(super) struct Credit(AtomicU32);
+
+impl Credit {
+    const AT_FIRST: u32 = 64;
+    const MOST: u32 = 2048;
+    /// From here on a directory is worth listing at the first lookup in it.
+    const EARNED: u32 = 320;
+
+    pub(super) const fn new() -> Self {
+        Self(AtomicU32::new(Self::AT_FIRST))
+    }
+    fn left(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+    // Races lose a few counts, which does no harm.
+    fn spend(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.0.store(self.left().saturating_sub(count), Ordering::Relaxed);
+    }
+    fn earn(&self) {
+        self.0.store((self.left() + 2).min(Self::MOST), Ordering::Relaxed);
+    }
+}
+
+/// One entry of a directory.
+pub(super) struct Listed {
+    name: Range<u32>,
+    pub(super) ino: u64,
+    pub(super) file_type: FileType,
+    /// Which of the metadata is its own.
+    stat: Option<u32>,
+}
+
+/// All entries of a directory.
 #[derive(Default)]
-pub(super) enum Listing {
-    /// So many names were looked up.
-    #[default]
-    Unknown,
-    Asked(u32),
-    /// The names in it, and how many lookups of them there were since.
-    Names(BTreeSet<Box<[u8]>>, usize),
-    /// Every name in it, with its metadata.
-    Whole(BTreeMap<Box<[u8]>, Stat>),
-    /// Too large to be kept, or not to be listed.
+pub(super) struct Entries {
+    text: Vec<u8>,
+    /// In the order of the host.
+    in_order: Vec<Listed>,
+    /// Indices of them, in the order of the names.
+    by_name: Vec<u32>,
+    /// The metadata that was fetched.
+    stats: Vec<Stat>,
+}
+
+impl Entries {
+    pub(super) fn in_order(&self) -> &[Listed] {
+        &self.in_order
+    }
+    pub(super) fn name_of(&self, entry: &Listed) -> &[u8] {
+        self.text.get(entry.name.start as usize..entry.name.end as usize).unwrap_or_default()
+    }
+    fn name_at(&self, index: u32) -> &[u8] {
+        self.in_order.get(index as usize).map_or(&[], |entry| self.name_of(entry))
+    }
+    /// Where `name` stands.
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        let at = self.by_name.binary_search_by(|index| self.name_at(*index).cmp(name)).ok()?;
+        self.by_name.get(at).map(|index| *index as usize)
+    }
+    /// Adds an entry; `false`: there are too many.
+    fn push(&mut self, name: &[u8], ino: u64, file_type: FileType, stat: Option<Stat>) -> bool {
+        let start = self.text.len();
+        self.text.extend_from_slice(name);
+        let (Ok(from), Ok(to)) = (u32::try_from(start), u32::try_from(self.text.len())) else { return false };
+        let at = u32::try_from(self.stats.len()).ok().filter(|_| stat.is_some());
+        self.stats.extend(stat);
+        self.in_order.push(Listed { name: from..to, ino, file_type, stat: at });
+        self.in_order.len() <= MOST_ENTRIES
+    }
+    /// Whether the metadata is there, but for what the host does not tell.
+    fn has_all_metadata(&self) -> bool {
+        self.stats.len() == self.in_order.len()
+    }
+    fn finish(mut self) -> Self {
+        let mut by_name: Vec<u32> = (0..).take(self.in_order.len()).collect();
+        by_name.sort_unstable_by(|a, b| self.name_at(*a).cmp(self.name_at(*b)));
+        // Should the host name one twice, both mean the same.
+        self.by_name = by_name;
+        self
+    }
+}
+
+/// What came of asking for the entries of a directory.
+enum Fetched {
+    All(Entries),
+    /// There are more than were asked for.
+    More,
+    /// There are more than are kept, or it cannot be listed.
     TooLarge,
+}
+
+enum Known {
+    Nothing,
+    Entries(Arc<Entries>),
+    TooLarge,
+}
+
+/// What is known of a directory.
+pub(super) struct Listing {
+    known: Known,
+    /// Lookups that asked the broker.
+    lookups: u32,
+    /// The first entries were asked for, and there were more.
+    not_few: bool,
+    /// The metadata was asked for, and is not to be had.
+    no_metadata: bool,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self { known: Known::Nothing, lookups: 0, not_few: false, no_metadata: false }
+    }
 }
 
 /// What a listing says of a name.
@@ -43,103 +151,108 @@ pub(super) enum Told {
 
 impl Listing {
     /// What is known of `name`, listing the directory at `path` when its time has come.
-    pub(super) fn tell(&mut self, name: &[u8], client: &Client, path: &[u8]) -> Told {
-        match self {
-            Self::Whole(entries) => return entries.get(name).map_or(Told::Absent, |stat| Told::Present(*stat)),
-            Self::TooLarge => return Told::Nothing,
-            Self::Unknown => *self = Self::Asked(1),
-            Self::Asked(asked) if *asked < PATIENCE => *asked += 1,
-            Self::Asked(_) => {
-                *self = names(client, path).map_or(Self::TooLarge, |names| Self::Names(names, 0));
-                return self.tell(name, client, path);
-            }
-            Self::Names(names, _) if !names.contains(name) => return Told::Absent,
-            Self::Names(names, asked) if *asked * SHARE < names.len() => *asked += 1,
-            Self::Names(..) => {
-                *self = whole(client, path).map_or(Self::TooLarge, Self::Whole);
-                return self.tell(name, client, path);
+    pub(super) fn tell(
+        &mut self,
+        name: &[u8],
+        client: &Client,
+        credit: &Credit,
+        path: impl Fn() -> Result<Vec<u8>>,
+    ) -> Told {
+        if let Some(told) = self.told(name, credit) {
+            return told;
+        }
+        self.lookups = self.lookups.saturating_add(1);
+        let Some(wanted) = self.next_request(credit) else { return Told::Nothing };
+        let Ok(path) = path() else { return Told::Nothing };
+        self.fetch(client, &path, wanted, credit);
+        self.told(name, credit).unwrap_or(Told::Nothing)
+    }
+    /// All entries in order, asked for once; `None` when they are not kept.
+    pub(super) fn entries(&mut self, client: &Client, path: &[u8], credit: &Credit) -> Option<Arc<Entries>> {
+        if matches!(self.known, Known::Nothing) {
+            let left = credit.left();
+            let wanted = if left >= Credit::EARNED { Wanted::MetadataIfFew(left) } else { Wanted::NamesForWalking };
+            self.fetch(client, path, wanted, credit);
+        }
+        if let Known::Entries(entries) = &self.known { Some(entries.clone()) } else { None }
+    }
+    /// What is known without asking.
+    fn told(&self, name: &[u8], credit: &Credit) -> Option<Told> {
+        match &self.known {
+            Known::TooLarge => Some(Told::Nothing),
+            Known::Nothing => None,
+            Known::Entries(entries) => {
+                let Some(at) = entries.find(name) else { return Some(Told::Absent) };
+                let entry = entries.in_order.get(at)?;
+                let stat = entries.stats.get(entry.stat? as usize)?;
+                if entry.file_type != FileType::Directory {
+                    credit.earn();
+                }
+                Some(Told::Present(*stat))
             }
         }
-        Told::Nothing
+    }
+    /// What to ask for now, at a lookup that nothing known answers.
+    fn next_request(&self, credit: &Credit) -> Option<Wanted> {
+        let left = credit.left();
+        if let Known::Entries(entries) = &self.known {
+            let len = entries.in_order.len();
+            if self.no_metadata {
+                return None;
+            }
+            let worth_it = self.lookups as usize * SHARE >= len || len <= left as usize && left >= Credit::EARNED;
+            return worth_it.then_some(Wanted::Metadata);
+        }
+        if self.not_few {
+            return (self.lookups > PATIENCE).then_some(Wanted::Names);
+        }
+        match self.lookups {
+            ..SOME if left < Credit::EARNED => None,
+            _ if left >= FEW / 4 => Some(Wanted::OnlyFew(left.min(FEW))),
+            _ => Some(Wanted::OnlyFewNames(FEW)),
+        }
+    }
+    fn fetch(&mut self, client: &Client, path: &[u8], wanted: Wanted, credit: &Credit) {
+        match fetch(client, path, wanted).unwrap_or(Fetched::TooLarge) {
+            Fetched::All(entries) => {
+                if entries.has_all_metadata() {
+                    credit.spend(entries.stats.len());
+                }
+                self.no_metadata = matches!(wanted, Wanted::Metadata) && !entries.has_all_metadata();
+                self.known = Known::Entries(Arc::new(entries));
+            }
+            Fetched::More => self.not_few = true,
+            Fetched::TooLarge => self.known = Known::TooLarge,
+        }
     }
 }
 
-fn names(client: &Client, path: &[u8]) -> Result<BTreeSet<Box<[u8]>>> {
-    let mut names = BTreeSet::new();
-    list(client, path, false, &mut |name, _| {
-        names.insert(name.into());
-        names.len() <= MOST_ENTRIES
-    })?;
-    Ok(names)
-}
-
-fn whole(client: &Client, path: &[u8]) -> Result<BTreeMap<Box<[u8]>, Stat>> {
-    let mut entries = BTreeMap::new();
-    list(client, path, true, &mut |name, stat| {
-        let Some(stat) = stat else { return false };
-        entries.insert(name.into(), stat);
-        entries.len() <= MOST_ENTRIES
-    })?;
-    Ok(entries)
-}
-
-/// One entry of a directory, in the order of the host.
-pub(super) struct Listed {
-    pub(super) name: Box<[u8]>,
-    pub(super) ino: u64,
-    pub(super) file_type: FileType,
-}
-
-/// What is known of a directory's entries in their order.
-pub(super) enum InOrder {
-    /// Nobody listed it yet.
-    Unknown,
-    /// All of them.
-    Known(Arc<[Listed]>),
-    /// There are too many to be kept.
-    TooLarge,
-}
-
-/// All entries of the directory at `path` in order.
-pub(super) fn in_order(client: &Client, path: &[u8]) -> Result<InOrder> {
-    let mut entries = Vec::new();
-    let mut cookie = 0;
-    loop {
-        let before = cookie;
-        let piece = client.list(path, cookie, false, &mut |entry, _| {
-            cookie = entry.next;
-            entries.push(Listed { name: entry.name.into(), ino: entry.ino, file_type: entry.file_type });
-            entries.len() <= MOST_ENTRIES
-        })?;
-        if !piece.wanted {
-            return Ok(InOrder::TooLarge);
-        }
-        if piece.end || cookie == before {
-            return Ok(InOrder::Known(entries.into()));
-        }
-    }
-}
-
-/// Gives `take` every entry of the directory at `path`; an error, too, when it does not want them all.
-fn list(
-    client: &Client,
-    path: &[u8],
-    with_stat: bool,
-    take: &mut dyn FnMut(&[u8], Option<Stat>) -> bool,
-) -> Result<()> {
+/// The entries of the directory at `path`.
+fn fetch(client: &Client, path: &[u8], mut wanted: Wanted) -> Result<Fetched> {
+    let only_few = matches!(wanted, Wanted::OnlyFew(_) | Wanted::OnlyFewNames(_));
+    let mut entries = Entries::default();
     let mut cookie = 0;
     loop {
         let mut seen = false;
-        let piece = client.list(path, cookie, with_stat, &mut |entry, stat| {
+        let piece = client.list(path, cookie, wanted, &mut |entry, stat| {
             seen = true;
             cookie = entry.next;
-            take(entry.name, stat)
+            entries.push(entry.name, entry.ino, entry.file_type, stat)
         })?;
-        if !piece.wanted || (!seen && !piece.end) {
-            return Err(Error::TooBig);
-        }
         if piece.end {
-            return Ok(());
+            return Ok(Fetched::All(entries.finish()));
+        }
+        if !piece.wanted {
+            return Ok(Fetched::TooLarge);
+        }
+        if only_few {
+            return Ok(Fetched::More);
+        }
+        if !seen {
+            return Err(Error::Io);
+        }
+        if matches!(wanted, Wanted::MetadataIfFew(_)) && !entries.has_all_metadata() {
+            wanted = Wanted::NamesForWalking;
         }
     }
 }

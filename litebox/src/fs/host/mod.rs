@@ -12,6 +12,7 @@ mod node;
 mod streams;
 mod tree;
 
+pub use client::{Granted, grants};
 pub use file::HostFile;
 pub use node::HostNode;
 pub use streams::Streams;

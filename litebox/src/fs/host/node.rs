@@ -6,15 +6,17 @@ use alloc::vec::Vec;
 use core::any::Any;
 
 use crate::fs::{
-    Access, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow, RenameFlags,
-    SetAttr, StatFs,
+    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
+    RenameFlags, SetAttr, StatFs,
 };
-use crate::platform::broker_protocol::{AttrFlags, MAX_PATH, OpenFlags, Request, Stat};
+use crate::platform::HostFd;
+use crate::platform::broker_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
 
+use super::client::Wanted;
 use super::file::{HostFile, metadata_of};
-use super::listing::{self, InOrder, Listed, Listing, Told};
+use super::listing::{Listing, Told};
 use super::tree::HostFs;
 
 struct Place {
@@ -32,8 +34,6 @@ pub struct HostNode {
     stat: RwLock<Stat>,
     target: RwLock<Option<Vec<u8>>>,
     listing: Mutex<Listing>,
-    /// The entries of an image's directory as they are listed.
-    in_order: Mutex<InOrder>,
     /// The open file that all readers of an image's file share.
     reader: Mutex<Weak<HostFile>>,
 }
@@ -56,7 +56,6 @@ impl HostNode {
             stat: RwLock::new(stat),
             target: RwLock::new(target),
             listing: Mutex::new(Listing::default()),
-            in_order: Mutex::new(InOrder::Unknown),
             reader: Mutex::new(Weak::new()),
         })
     }
@@ -117,41 +116,86 @@ impl HostNode {
         let other = node.as_any().downcast_ref::<Self>().ok_or(Error::CrossDevice)?;
         if Arc::ptr_eq(&other.fs, &self.fs) { Ok(other) } else { Err(Error::CrossDevice) }
     }
-    fn look_up(&self, name: &[u8]) -> Result<Arc<Self>> {
-        let path = self.path_with(name)?;
+    fn look_up(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Self>> {
+        let me = self.handle()?;
         if self.fs.image {
-            let told = self.listing.lock().tell(name, &self.fs.client, &self.path()?);
-            match told {
+            if let Some(found) = self.fs.found_ahead(&me, name) {
+                return found;
+            }
+            match self.listing.lock().tell(name, &self.fs.client, &self.fs.credit, || self.path()) {
                 Told::Absent => return Err(Error::NotFound),
-                Told::Present(stat) if FileType::from_mode(stat.mode) != Some(FileType::Symlink) => {
-                    return self.fs.node(Some(&self.handle()?), name, stat, None);
-                }
-                Told::Present(_) | Told::Nothing => {}
+                Told::Present(stat) => return self.fs.node(Some(&me), name, stat, None),
+                Told::Nothing => {}
             }
         }
+        let path = self.path_with(name)?;
         let known = path.split(|&b| b == b'/').count() - 1;
-        let walked = self.fs.client.walk(&path, known)?;
+        if self.fs.image {
+            return self.walk_ahead(me, path, known, ahead);
+        }
+        let walked = self.fs.client.walk(&path, known, false)?;
         match (walked.stats.first(), walked.stop) {
-            (Some(stat), _) => self.fs.node(Some(&self.handle()?), name, *stat, walked.target),
+            (Some(stat), _) => self.fs.node(Some(&me), name, *stat, walked.target),
             (None, Some(error)) => Err(error),
             (None, None) => Err(Error::Io),
         }
     }
-    /// All entries of an image's directory, asked for once; `None` when they are not kept.
-    fn entries_in_order(&self, path: &[u8]) -> Result<Option<Arc<[Listed]>>> {
-        if !self.fs.image {
-            return Ok(None);
+    /// Asks for the last name of `path`, which lies in this directory, and in the same request for what comes behind it. What is found
+    /// further down waits to be looked up.
+    fn walk_ahead(&self, me: Arc<Self>, mut path: Vec<u8>, known: usize, ahead: Ahead<'_>) -> Result<Arc<Self>> {
+        let goes_on = |name: &[u8]| name != b"." && name != b".." && name.len() <= MAX_NAME;
+        let mut open = ahead.open;
+        for name in ahead.rest.split(|&b| b == b'/').filter(|name| !name.is_empty()) {
+            if !goes_on(name) || path.len() + 1 + name.len() > MAX_PATH {
+                open = false;
+                break;
+            }
+            path.push(b'/');
+            path.extend_from_slice(name);
         }
-        let mut kept = self.in_order.lock();
-        if let InOrder::Unknown = *kept {
-            *kept = listing::in_order(&self.fs.client, path)?;
+        let walked = self.fs.client.walk(&path, known, open)?;
+        let mut names = path.split(|&b| b == b'/').skip(known);
+        let mut found = Vec::new();
+        let mut above = me;
+        let last = walked.stats.len().saturating_sub(1);
+        for (at, (stat, name)) in walked.stats.iter().zip(&mut names).enumerate() {
+            let target = if at == last { walked.target.clone() } else { None };
+            let node = self.fs.node(Some(&above), name, *stat, target);
+            // The first is the answer, the others wait.
+            match (node, at) {
+                (Ok(node), _) => {
+                    found.push((above, name, node.clone()));
+                    above = node;
+                }
+                (Err(error), 0) => return Err(error),
+                (Err(_), _) => break,
+            }
         }
-        Ok(if let InOrder::Known(entries) = &*kept { Some(entries.clone()) } else { None })
+        if let Some(fd) = walked.opened {
+            above.opened(fd);
+        }
+        let mut found = found.into_iter();
+        let Some((_, _, first)) = found.next() else { return Err(walked.stop.unwrap_or(Error::Io)) };
+        for (dir, name, node) in found {
+            self.fs.keep_ahead(dir, name, Some(node));
+        }
+        if let (Some(Error::NotFound), Some(name)) = (walked.stop, names.next()) {
+            self.fs.keep_ahead(above, name, None);
+        }
+        Ok(first)
+    }
+    /// An open file of an image that readers share from now on.
+    fn opened(self: &Arc<Self>, fd: HostFd) -> Arc<HostFile> {
+        let file = HostFile::of_node(fd, self.clone(), true);
+        *self.reader.lock() = Arc::downgrade(&file);
+        self.fs.keep_open(file.clone());
+        file
     }
     fn open_regular(self: &Arc<Self>, how: OpenHow) -> Result<Arc<dyn File>> {
         let writes = how.access.contains(Access::WRITE) || how.truncate;
         if self.fs.image && !writes {
             if let Some(open) = self.reader.lock().upgrade() {
+                open.note_use();
                 return Ok(open);
             }
         }
@@ -162,12 +206,7 @@ impl HostNode {
         flags.set(OpenFlags::TRUNCATE, how.truncate);
         let (stat, fd) = self.fs.client.open(&self.path()?, flags, 0)?;
         *self.stat.write() = stat;
-        let file = HostFile::of_node(fd, self.clone(), self.fs.image);
-        if self.fs.image {
-            *self.reader.lock() = Arc::downgrade(&file);
-            self.fs.keep_open(file.clone());
-        }
-        Ok(file)
+        if self.fs.image { Ok(self.opened(fd)) } else { Ok(HostFile::of_node(fd, self.clone(), false)) }
     }
     fn create_node(&self, name: &[u8], node: NewNode<'_>, permissions: u32) -> Result<(Stat, Option<Vec<u8>>)> {
         let path = self.path_with(name)?;
@@ -259,7 +298,11 @@ impl Inode for HostNode {
     }
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
         self.directory()?;
-        Ok(self.look_up(name)?)
+        Ok(self.look_up(name, Ahead::default())?)
+    }
+    fn lookup_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
+        self.directory()?;
+        Ok(self.look_up(name, ahead)?)
     }
     fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
         self.directory()?;
@@ -288,8 +331,9 @@ impl Inode for HostNode {
             return Err(Error::Invalid);
         }
         let there = self.other(new_dir)?;
-        let moved = self.look_up(name)?;
-        let swapped = if flags.contains(RenameFlags::EXCHANGE) { Some(there.look_up(new_name)?) } else { None };
+        let moved = self.look_up(name, Ahead::default())?;
+        let swapped =
+            if flags.contains(RenameFlags::EXCHANGE) { Some(there.look_up(new_name, Ahead::default())?) } else { None };
         self.fs.client.rename(&self.path_with(name)?, &there.path_with(new_name)?, flags.bits())?;
         moved.move_to(there.handle()?, new_name);
         if let Some(swapped) = swapped {
@@ -300,11 +344,14 @@ impl Inode for HostNode {
     fn read_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         self.directory()?;
         let path = self.path()?;
-        if let Some(entries) = self.entries_in_order(&path)? {
+        let kept =
+            if self.fs.image { self.listing.lock().entries(&self.fs.client, &path, &self.fs.credit) } else { None };
+        if let Some(entries) = kept {
             // Cookies count the entries.
-            for (next, entry) in (1..).zip(entries.iter()).skip(usize::try_from(cookie).unwrap_or(usize::MAX)) {
-                let Listed { name, ino, file_type } = entry;
-                if !sink(DirEntry { name, ino: *ino, file_type: *file_type, next }) {
+            let start = usize::try_from(cookie).unwrap_or(usize::MAX);
+            for (next, entry) in (1..).zip(entries.in_order()).skip(start) {
+                let name = entries.name_of(entry);
+                if !sink(DirEntry { name, ino: entry.ino, file_type: entry.file_type, next }) {
                     break;
                 }
             }
@@ -313,7 +360,7 @@ impl Inode for HostNode {
         let mut cookie = cookie;
         loop {
             let before = cookie;
-            let piece = self.fs.client.list(&path, cookie, false, &mut |entry, _| {
+            let piece = self.fs.client.list(&path, cookie, Wanted::Names, &mut |entry, _| {
                 cookie = entry.next;
                 sink(entry)
             })?;
@@ -332,7 +379,7 @@ impl Inode for HostNode {
         }
         let path = self.path()?;
         let known = path.split(|&b| b == b'/').count() - 1;
-        let target = self.fs.client.walk(&path, known)?.target.ok_or(Error::Io)?;
+        let target = self.fs.client.walk(&path, known, false)?.target.ok_or(Error::Io)?;
         *self.target.write() = Some(target.clone());
         Ok(target)
     }

@@ -1,5 +1,6 @@
 //! The file system over a granted tree.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 
@@ -9,12 +10,15 @@ use crate::platform::GrantId;
 use crate::platform::broker_protocol::Stat;
 use crate::sync::Mutex;
 
-use super::client::Client;
+use super::client::{Client, Granted};
 use super::file::HostFile;
+use super::listing::Credit;
 use super::node::HostNode;
 
 /// Open files of an image that are kept after their last use.
-const MOST_IDLE: usize = 96;
+const MOST_IDLE: usize = 128;
+/// Names that were found before they were looked up.
+const MOST_AHEAD: usize = 64;
 
 /// A granted tree (or one granted file) of the host.
 pub struct HostFs {
@@ -25,19 +29,29 @@ pub struct HostFs {
     pub(super) image: bool,
     /// Nodes in use, so that one file is one node.
     nodes: Mutex<BTreeMap<(u64, u64), Weak<HostNode>>>,
-    /// Open files of an image, the latest last.
+    /// Open files of an image; those at the front are closed first, unless they were used since they got there.
     idle: Mutex<VecDeque<Arc<HostFile>>>,
+    /// What was found before it was looked up, the latest last.
+    ahead: Mutex<VecDeque<FoundAhead>>,
+    /// What metadata of an image may be fetched on suspicion.
+    pub(super) credit: Credit,
     me: Weak<HostFs>,
     root: Mutex<Option<Arc<HostNode>>>,
+}
+
+/// What a request found of a name that nobody has looked up yet.
+struct FoundAhead {
+    dir: Arc<HostNode>,
+    name: Box<[u8]>,
+    found: Option<Arc<HostNode>>,
 }
 
 impl HostFs {
     /// The tree behind `grant`; its files show device number `dev` (and numbers derived from it where the tree spans several file systems of
     /// the host).
-    pub fn new(grant: GrantId, dev: u64) -> Result<Arc<Self>> {
-        let client = Client::new(grant);
-        let info = client.info()?;
-        let stat = client.stat(b"")?;
+    pub fn new(grant: GrantId, dev: u64, granted: &Granted) -> Result<Arc<Self>> {
+        let client = Client::new(grant, granted.buffers.clone());
+        let (info, stat) = (granted.info, granted.root);
         let fs = Arc::new_cyclic(|me| Self {
             client,
             dev,
@@ -45,6 +59,8 @@ impl HostFs {
             image: info.image == 1 && info.access != 1,
             nodes: Mutex::new(BTreeMap::new()),
             idle: Mutex::new(VecDeque::new()),
+            ahead: Mutex::new(VecDeque::new()),
+            credit: Credit::new(),
             me: me.clone(),
             root: Mutex::new(None),
         });
@@ -92,9 +108,39 @@ impl HostFs {
     pub(super) fn keep_open(&self, file: Arc<HostFile>) {
         let mut idle = self.idle.lock();
         idle.push_back(file);
-        let oldest = if idle.len() > MOST_IDLE { idle.pop_front() } else { None };
+        let mut oldest = None;
+        for _ in 0..MOST_IDLE {
+            if idle.len() <= MOST_IDLE {
+                break;
+            }
+            oldest = idle.pop_front();
+            // Used since: it gets another turn.
+            match oldest.take() {
+                Some(file) if file.used_since() => idle.push_back(file),
+                unused => {
+                    oldest = unused;
+                    break;
+                }
+            }
+        }
         drop(idle);
         drop(oldest);
+    }
+    /// Keeps what a request found of `name` in `dir` for the lookup that is likely to come; `None`: it is absent.
+    pub(super) fn keep_ahead(&self, dir: Arc<HostNode>, name: &[u8], found: Option<Arc<HostNode>>) {
+        let mut ahead = self.ahead.lock();
+        ahead.push_back(FoundAhead { dir, name: name.into(), found });
+        let oldest = if ahead.len() > MOST_AHEAD { ahead.pop_front() } else { None };
+        drop(ahead);
+        drop(oldest);
+    }
+    /// What is known of `name` in `dir` before it is looked up; it is told once.
+    pub(super) fn found_ahead(&self, dir: &Arc<HostNode>, name: &[u8]) -> Option<Result<Arc<HostNode>>> {
+        let mut ahead = self.ahead.lock();
+        let at = ahead.iter().position(|kept| Arc::ptr_eq(&kept.dir, dir) && *kept.name == *name)?;
+        let kept = ahead.remove(at)?;
+        drop(ahead);
+        Some(kept.found.ok_or(crate::Error::NotFound))
     }
 }
 

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::file::FileBody;
 use super::{Attr, Body, Node};
-use crate::fs::{DirEntry, FileType, NewAttr, NewNode, Time};
+use crate::fs::{Ahead, DirEntry, FileType, NewAttr, NewNode, Time};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
@@ -121,6 +121,10 @@ impl Node {
     }
     /// The child called `name`. The names are locked.
     pub(super) fn child(&self, name: &[u8]) -> Result<Arc<Node>> {
+        self.child_ahead(name, Ahead::default())
+    }
+    /// As [`Node::child`], told what is wanted next.
+    pub(super) fn child_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Node>> {
         {
             let entries = self.entries()?;
             match entries.get(name) {
@@ -129,7 +133,7 @@ impl Node {
                 _ => {}
             }
         }
-        self.lower_child(name)
+        self.lower_child(name, ahead)
     }
     pub(super) fn list(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         let mut cookie = cookie;

@@ -10,8 +10,8 @@ use super::fifo::FifoSlot;
 use super::file::{FileBody, MemoryFile};
 use super::{Entries, Tree};
 use crate::fs::{
-    Access, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow, RenameFlags,
-    Seals, SetAttr, StatFs, Time,
+    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
+    RenameFlags, Seals, SetAttr, StatFs, Time,
 };
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -247,8 +247,11 @@ impl Inode for Node {
         })
     }
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        self.lookup_ahead(name, Ahead::default())
+    }
+    fn lookup_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
         let _names = self.tree.names.read();
-        Ok(self.child(name)?)
+        Ok(self.child_ahead(name, ahead)?)
     }
     fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Ok(self.create_child(name, node, attr)?)

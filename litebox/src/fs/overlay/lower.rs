@@ -5,7 +5,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use crate::fs::memory::{Attr, Body, Content, Entries, FifoSlot, FileBody, Node, Tree};
-use crate::fs::{Access, File, FileType, Inode, InodeId, NewAttr, OpenHow, Seals};
+use crate::fs::{Access, Ahead, File, FileType, Inode, InodeId, NewAttr, OpenHow, Seals};
 use crate::io::{Dest, Source};
 use crate::mm::arena::PagedFile;
 use crate::sync::Mutex;
@@ -86,8 +86,8 @@ impl Node {
         self.lower.as_ref().ok_or(Error::Stale)
     }
     /// What the lower directory has under `name`.
-    pub(in crate::fs) fn lower_child(&self, name: &[u8]) -> Result<Arc<Node>> {
-        let lower = self.below()?.lookup(name)?;
+    pub(in crate::fs) fn lower_child(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Node>> {
+        let lower = self.below()?.lookup_ahead(name, ahead)?;
         Ok(self.tree.adopt(lower, Some(self.me()?)))
     }
     /// Learns all names of the lower directory.

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, RwLock};
 use crate::{Error, Result};
 
-use super::{FileType, Inode, NAME_MAX, Vfs};
+use super::{Ahead, FileType, Inode, NAME_MAX, Vfs};
 
 /// Most dentries that are kept without being in use.
 const MOST_KEPT: usize = 65_536;
@@ -214,6 +214,11 @@ impl Drop for Dentry {
 impl Vfs {
     /// The child `name` of a directory: `NotFound`, `NameTooLong`, or what the file system says. The name is a normal one.
     pub(super) fn child(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>> {
+        self.child_ahead(dir, name, Ahead::default())
+    }
+
+    /// As [`Vfs::child`], told what the walk wants next.
+    pub(super) fn child_ahead(&self, dir: &Arc<Dentry>, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Dentry>> {
         match dir.known(name) {
             Known::Present(dentry) => return Ok(dentry),
             Known::Absent => return Err(Error::NotFound),
@@ -223,16 +228,20 @@ impl Vfs {
             return Err(Error::NameTooLong);
         }
         if !dir.keeps() {
-            return self.ask(dir, name);
+            return self.ask(dir, name, ahead);
         }
         let names = dir.lock_names();
-        let found = self.child_locked(dir, name);
+        let found = self.child_known_or(dir, name, ahead);
         drop(names);
         found
     }
 
     /// As [`Vfs::child`], by who holds the directory's names.
     pub(super) fn child_locked(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>> {
+        self.child_known_or(dir, name, Ahead::default())
+    }
+
+    fn child_known_or(&self, dir: &Arc<Dentry>, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Dentry>> {
         match dir.known(name) {
             Known::Present(dentry) => return Ok(dentry),
             Known::Absent => return Err(Error::NotFound),
@@ -241,12 +250,12 @@ impl Vfs {
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong);
         }
-        self.ask(dir, name)
+        self.ask(dir, name, ahead)
     }
 
     /// Asks the file system, and remembers what it may.
-    fn ask(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>> {
-        match dir.inode.lookup(name) {
+    fn ask(&self, dir: &Arc<Dentry>, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Dentry>> {
+        match dir.inode.lookup_ahead(name, ahead) {
             Ok(inode) => Ok(self.remember(dir, name, inode)),
             Err(Error::NotFound) => {
                 if dir.keeps() && !dir.removed() {

@@ -33,7 +33,7 @@ pub use mount::{Mount, MountFlags};
 pub use open::{OpenRequest, PathFile};
 pub use permission::check as check_permission;
 
-use super::{Access, Creds, DirEntry, FileSystem, FileType, Inode, Location, Metadata, WatchMask, Watches};
+use super::{Access, Ahead, Creds, DirEntry, FileSystem, FileType, Inode, Location, Metadata, WatchMask, Watches};
 
 /// Longest path, its ending zero included (PATH_MAX).
 pub const PATH_MAX: usize = 4096;
@@ -93,6 +93,8 @@ bitflags::bitflags! {
         const BENEATH = 64;
         /// The start is the root (`RESOLVE_IN_ROOT`).
         const IN_ROOT = 128;
+        /// What it leads to will be opened for reading.
+        const OPEN = 256;
     }
 }
 

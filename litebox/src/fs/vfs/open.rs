@@ -74,6 +74,7 @@ impl Vfs {
             let mut flags = how.walk;
             flags.set(WalkFlags::FOLLOW, how.follow);
             flags.set(WalkFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
+            flags.set(WalkFlags::OPEN, how.access == Access::READ && !how.truncate);
             let at = self.walk(from, path, flags)?;
             return self.open_location(&from.creds, at, how, false);
         }
@@ -83,7 +84,7 @@ impl Vfs {
     /// Opens a program that is to be executed: a regular file with the permission, not on a mount that forbids it. Reading it needs no
     /// permission of its own.
     pub fn open_program(&self, from: &Origin<'_>, path: &[u8], flags: WalkFlags) -> Result<Arc<OpenFile>> {
-        let at = self.walk(from, path, flags)?;
+        let at = self.walk(from, path, flags | WalkFlags::OPEN)?;
         if at.inode().file_type() == FileType::Symlink {
             return Err(Error::Loop);
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::{Error, Result};
 
 use super::{
-    Access, Creds, Dentry, FileType, Location, MAX_LINKS, Mount, Origin, PATH_MAX, Vfs, WalkFlags, permission,
+    Access, Ahead, Creds, Dentry, FileType, Location, MAX_LINKS, Mount, Origin, PATH_MAX, Vfs, WalkFlags, permission,
 };
 
 /// The last component of a path, not looked up.
@@ -89,8 +89,8 @@ impl<'w, 'o> Walk<'w, 'o> {
         Ok(())
     }
     /// The child of the present directory, with what is mounted over it.
-    pub(super) fn child(&self, name: &[u8]) -> Result<Location> {
-        let dentry = self.vfs.child(&self.here.dentry, name)?;
+    fn child(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Location> {
+        let dentry = self.vfs.child_ahead(&self.here.dentry, name, ahead)?;
         let below = Location { mount: self.here.mount.clone(), dentry };
         if !below.dentry.mounted() {
             return Ok(below);
@@ -140,7 +140,7 @@ impl<'w, 'o> Walk<'w, 'o> {
                 b"." => {}
                 b".." => self.go_up()?,
                 _ => {
-                    let next = self.child(name)?;
+                    let next = self.child(name, Ahead { rest: behind, open: self.flags.contains(WalkFlags::OPEN) })?;
                     match next.inode().file_type() {
                         FileType::Directory => self.here = next,
                         FileType::Symlink => {
@@ -209,7 +209,10 @@ impl<'w, 'o> Walk<'w, 'o> {
             Last::Root => {}
             Last::Here => self.here = self.vfs.topmost(self.here.clone()),
             Last::Up => self.go_up()?,
-            Last::Name(name) => self.here = self.child(name)?,
+            Last::Name(name) => {
+                let ahead = Ahead { rest: b"", open: self.flags.contains(WalkFlags::OPEN) };
+                self.here = self.child(name, ahead)?;
+            }
         }
         Ok(self.here.clone())
     }
