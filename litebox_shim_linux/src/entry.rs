@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use litebox::platform::broker_protocol::STAT_FIGURES;
 use litebox::platform::host;
-use litebox::platform::north::{Code, Fault, GuestFrame, North};
+use litebox::platform::north::{Code, Fault, GuestFrame, North, Worth};
 
 use crate::task::{Newborn, Task, Thread};
 use crate::user::write_bytes;
@@ -73,14 +73,18 @@ impl North for LinuxNorth {
         }
     }
 
-    fn with_code(&self, addr: usize, number: u64, look: &mut dyn FnMut(&Code)) {
+    fn with_code(&self, addr: usize, number: u64, look: &mut dyn FnMut(&Code, Worth)) {
         // Unwinders know the restorer of signal handlers by its bytes.
         const RT_SIGRETURN: u64 = 15;
+        const EXECVE: u64 = 59;
+        const EXIT: u64 = 60;
+        const EXIT_GROUP: u64 = 231;
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `with_task`; null outside guest threads.
         let Some(thread) = (unsafe { object.as_ref() }) else { return };
         if number != RT_SIGRETURN {
-            thread.process.mm.with_code(addr, look);
+            let worth = if matches!(number, EXECVE | EXIT | EXIT_GROUP) { Worth::Later } else { Worth::Now };
+            thread.process.mm.with_code(addr, &mut |code| look(code, worth));
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Site<'a> {
     pub syscall: u64,
     /// `rax` when it trapped.
     pub number: u64,
+    /// What [`analyse`] found when these bytes were looked at before.
+    pub known: Option<Kind>,
 }
 
 /// Which instructions make room for the jump.
@@ -47,6 +49,10 @@ impl Plan {
     /// Which instructions make room.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+    /// Address of the `syscall`.
+    pub fn syscall(&self) -> u64 {
+        self.syscall
     }
     /// Where the jump goes.
     pub fn jump(&self) -> u64 {
@@ -80,7 +86,8 @@ pub fn analyse(site: &Site<'_>) -> Result<Plan, Refusal> {
     if site.slice(site.syscall, SYSCALL_LEN) != Some(&[0x0f, 0x05]) {
         return Err(Refusal::NotSyscall);
     }
-    match number_before(site) {
+    let before = if site.known == Some(Kind::After) { None } else { number_before(site) };
+    match before {
         Some(original) => Ok(Plan {
             kind: Kind::Before,
             syscall: site.syscall,
@@ -107,33 +114,41 @@ fn number_before(site: &Site<'_>) -> Option<Vec<u8>> {
             .filter(|b| b.starts_with(&[0xb8]))
             .filter(|b| immediate(b).is_some_and(|n| u64::from(n as u32) == site.number)),
     ];
-    let found = candidates.into_iter().flatten().find(|b| starts_instruction(site, site.syscall - b.len() as u64))?;
+    let sure = |address: u64| site.known == Some(Kind::Before) || starts_instruction(site, address);
+    let found = candidates.into_iter().flatten().find(|b| sure(site.syscall - b.len() as u64))?;
     Some(found.to_vec())
 }
 
 /// Whether code before `address` decodes to an instruction that starts there. Decoding from a wrong place falls into step with
 /// the true instructions soon, so most of many starting points agree on the truth.
 fn starts_instruction(site: &Site<'_>, address: u64) -> bool {
-    const FARTHEST: u64 = 80;
-    const NEAREST: u64 = 16;
-    let available = address.saturating_sub(site.start);
+    const FARTHEST: usize = 80;
+    const NEAREST: usize = 16;
+    let available = address.saturating_sub(site.start).min(FARTHEST as u64) as usize;
     let nearest = if available > 2 * NEAREST { NEAREST } else { 1 };
+    let mut decoder = Decoder::new(64, site.tail(address - available as u64), DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    // Where decoding leads from each distance before the address: there, past it, or to bytes that are no instruction. It is known for all that is
+    // nearer, so one instruction tells.
+    let mut leads = [Some(true); FARTHEST + 1];
     let (mut votes, mut agreeing) = (0u32, 0u32);
-    for distance in nearest..=available.min(FARTHEST) {
-        let start = address - distance;
-        let mut decoder = Decoder::with_ip(64, site.tail(start), start, DecoderOptions::NONE);
-        let mut instruction = Instruction::default();
-        while decoder.ip() < address && decoder.can_decode() {
-            decoder.decode_out(&mut instruction);
-            if instruction.is_invalid() {
-                break;
-            }
+    for distance in 1..=available {
+        if decoder.set_position(available - distance).is_err() {
+            return false;
         }
-        if instruction.is_invalid() {
-            continue;
+        decoder.decode_out(&mut instruction);
+        let nearer = if instruction.is_invalid() {
+            None
+        } else {
+            distance.checked_sub(instruction.len()).map_or(Some(false), |left| leads.get(left).copied().flatten())
+        };
+        if let Some(slot) = leads.get_mut(distance) {
+            *slot = nearer;
         }
-        votes += 1;
-        agreeing += u32::from(decoder.ip() == address);
+        if distance >= nearest {
+            votes += u32::from(nearer.is_some());
+            agreeing += u32::from(nearer == Some(true));
+        }
     }
     // Nothing before it: code begins here.
     agreeing * 3 >= votes * 2

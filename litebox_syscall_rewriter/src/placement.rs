@@ -17,6 +17,13 @@ const STRETCH: i64 = 1 << 16;
 /// Addresses of one value of all its bytes but the lowest.
 const WINDOW: i64 = 1 << 8;
 
+/// Whether the distance is in reach, and its bytes from number `from` on are invalid opcodes where that is wanted.
+fn suits(distance: i64, wanted: [bool; 4], from: usize) -> bool {
+    let bytes = (distance as i32).to_le_bytes();
+    distance.abs() <= REACH
+        && bytes.iter().zip(wanted).skip(from).all(|(byte, wanted)| !wanted || INVALID_OPCODES.contains(byte))
+}
+
 impl Plan {
     fn origin(&self) -> i64 {
         (self.jump + JUMP_LEN as u64) as i64
@@ -33,29 +40,23 @@ impl Plan {
         bytes
     }
 
-    fn suits(&self, distance: i64, from: usize) -> bool {
-        let bytes = (distance as i32).to_le_bytes();
-        let wanted = self.constrained();
-        distance.abs() <= REACH
-            && bytes.iter().zip(wanted).skip(from).all(|(byte, wanted)| !wanted || INVALID_OPCODES.contains(byte))
-    }
-
     /// Whether the trampoline may lie at `address`.
     pub fn allows(&self, address: u64) -> bool {
-        self.suits((address as i64).wrapping_sub(self.origin()), 0)
+        suits((address as i64).wrapping_sub(self.origin()), self.constrained(), 0)
     }
 
     /// The ranges of addresses in `[low, high]` where the trampoline may begin, ascending.
     pub fn windows(&self, low: u64, high: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
         let clip = |address: u64| (address as i64).saturating_sub(self.origin()).clamp(-REACH, REACH);
         let (low, high) = (clip(low), clip(high));
-        let free = self.constrained() == [false; 4];
+        let wanted = self.constrained();
+        let free = wanted == [false; 4];
         let whole = (free && low <= high).then_some((low, high));
         let blocks = low.div_euclid(WINDOW)..=high.div_euclid(WINDOW);
         let pieces = (!free).then_some(blocks).into_iter().flatten().filter_map(move |block| {
             let start = block * WINDOW;
             let (from, to) = (start.max(low), (start + WINDOW - 1).min(high));
-            (from <= to && self.suits(from, 1)).then_some((from, to))
+            (from <= to && suits(from, wanted, 1)).then_some((from, to))
         });
         let address = |distance: i64| self.origin().wrapping_add(distance) as u64;
         whole.into_iter().chain(pieces).map(move |(from, to)| address(from)..=address(to))
@@ -66,8 +67,9 @@ impl Plan {
     pub fn stretches(&self, keep: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
         let nearest = i64::try_from(keep).unwrap_or(REACH).div_euclid(STRETCH) + 1;
         let farthest = REACH / STRETCH - 1;
+        let wanted = self.constrained();
         let distances = (nearest..=farthest).flat_map(|n| [-n * STRETCH, n * STRETCH]);
-        distances.filter(|distance| self.suits(*distance, 2)).filter_map(|distance| {
+        distances.filter(move |distance| suits(*distance, wanted, 2)).filter_map(|distance| {
             let start = self.origin().checked_add(distance).filter(|start| *start > 0)?;
             Some(start as u64..=(start + STRETCH - 1) as u64)
         })

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use litebox::platform::north::FileKey;
+use litebox_syscall_rewriter::Kind;
 
 /// Bytes before a site that are compared.
 pub(super) const BEFORE: usize = 8;
@@ -17,8 +18,16 @@ const MOST: usize = 1 << 15;
 pub(super) struct Known {
     /// From the start of the mapping.
     pub(super) distance: u64,
+    pub(super) shape: Shape,
+}
+
+/// What is known of a site wherever it is mapped.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
     /// With which number it trapped.
     pub(super) number: u64,
+    /// Which instructions make room for the jump.
+    pub(super) kind: Kind,
     /// The bytes around it.
     pub(super) context: Context,
 }
@@ -26,7 +35,7 @@ pub(super) struct Known {
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Learned {
-    files: BTreeMap<FileKey, BTreeMap<u64, (u64, Context)>>,
+    files: BTreeMap<FileKey, BTreeMap<u64, Shape>>,
     count: usize,
 }
 
@@ -34,11 +43,7 @@ impl Learned {
     /// The sites in `len` bytes of `file` from `offset` on.
     pub(super) fn of(&self, file: FileKey, offset: u64, len: usize) -> Vec<Known> {
         let Some(sites) = self.files.get(&file) else { return Vec::new() };
-        let known = |(at, (number, context)): (&u64, &(u64, Context))| Known {
-            distance: at - offset,
-            number: *number,
-            context: *context,
-        };
+        let known = |(at, shape): (&u64, &Shape)| Known { distance: at - offset, shape: *shape };
         sites.range(offset..offset.saturating_add(len as u64)).map(known).collect()
     }
 
@@ -47,9 +52,14 @@ impl Learned {
         self.count
     }
 
+    /// Whether the site at `at` is among them.
+    pub(super) fn knows(&self, file: FileKey, at: u64) -> bool {
+        self.files.get(&file).is_some_and(|sites| sites.contains_key(&at))
+    }
+
     /// A site trapped.
-    pub(super) fn add(&mut self, file: FileKey, at: u64, number: u64, context: Context) {
-        if self.count < MOST && self.files.entry(file).or_default().insert(at, (number, context)).is_none() {
+    pub(super) fn add(&mut self, file: FileKey, at: u64, shape: Shape) {
+        if self.count < MOST && self.files.entry(file).or_default().insert(at, shape).is_none() {
             self.count += 1;
         }
     }

@@ -21,18 +21,20 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use litebox::platform::broker_protocol::figure;
-use litebox::platform::north::{Code, Registers, north};
+use litebox::platform::north::{Code, Registers, Worth, north};
 use litebox::platform::{Prot, UserAccess};
 use litebox::sync::Mutex;
-use litebox_syscall_rewriter::{BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, Patch, Plan, Refusal, SYSCALL_LEN, Site, analyse};
+use litebox_syscall_rewriter::{
+    BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, Kind, Patch, Plan, Refusal, SYSCALL_LEN, Site, analyse,
+};
 
 use crate::LinuxHost;
 use crate::call::{host_call, nr};
 use crate::sandbox::sandbox;
 use crate::stack::ThreadBlock;
 
-use learned::Known;
 pub(crate) use learned::Learned;
+use learned::{Known, Shape};
 pub(crate) use region::{POOL_LEN, Pool};
 use region::{REGION_LEN, Region};
 
@@ -215,7 +217,10 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
             return;
         }
     }
-    north().with_code(address as usize, number, &mut |code| patches.patch(code, Some((address, number)), false));
+    north().with_code(address as usize, number, &mut |code, worth| match worth {
+        Worth::Now => patches.patch(code, Some((address, number)), false),
+        Worth::Later => learn(code, address, number),
+    });
 }
 
 /// Code of a file was mapped: what was learned of it is patched at once.
@@ -318,29 +323,45 @@ impl Patches {
         }
         let state = Arc::make_mut(&mut state);
         let mut patches = Vec::new();
-        let others = learned.into_iter().map(|site| (code.start as u64 + site.distance, site.number, Some(site)));
+        let others = learned.into_iter().map(|site| (code.start as u64 + site.distance, site.shape.number, Some(site)));
         let trapped = trapped.map(|(address, number)| (address, number, None));
         for (address, number, site) in trapped.into_iter().chain(others) {
             if state.refused.contains(&address) || state.is_patched(address) {
                 continue;
             }
             let around = Around::read(code, address);
-            if site.is_some_and(|site| site.context != around.context()) {
+            let shape = site.map(|site| site.shape);
+            if shape.is_some_and(|shape| shape.context != around.context()) {
                 continue;
             }
-            match plan(state, &around, number, &patches) {
-                Outcome::Planned(patch) => {
-                    if let (None, Some((file, offset))) = (site, code.file) {
-                        let at = offset + (address - code.start as u64);
-                        sandbox().learned.lock().add(file, at, number, around.context());
+            let planned = match analyse(&around.site(number, shape.map(|shape| shape.kind))) {
+                Ok(found) => {
+                    if shape.is_none() {
+                        around.remember(code, number, &found);
                     }
-                    patches.push(patch);
+                    plan(state, &found, &patches)
                 }
+                Err(refusal) => Outcome::Refused(Why::Bytes(refusal)),
+            };
+            match planned {
+                Outcome::Planned(patch) => patches.push(patch),
                 Outcome::Nothing => {}
                 Outcome::Refused(why) => state.refuse(address, why),
             }
         }
         install(state, code, &patches, fresh);
+    }
+}
+
+/// A call that does not come back was made at `address`: the trap was cheaper than a patch of which this process has no more use.
+fn learn(code: &Code, address: u64, number: u64) {
+    let Some((file, offset)) = code.file.filter(|_| !code.shared && !code.prot.contains(Prot::WRITE)) else { return };
+    if sandbox().learned.lock().knows(file, offset + (address - code.start as u64)) {
+        return;
+    }
+    let around = Around::read(code, address);
+    if let Ok(found) = analyse(&around.site(number, None)) {
+        around.remember(code, number, &found);
     }
 }
 
@@ -362,9 +383,16 @@ impl Around {
         let len = unsafe { LinuxHost.copy_from_user(bytes.as_mut_ptr(), start, wanted) };
         Self { bytes, start: start as u64, len, syscall }
     }
-    fn site(&self, number: u64) -> Site<'_> {
+    fn site(&self, number: u64, known: Option<Kind>) -> Site<'_> {
         let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        Site { bytes, start: self.start, syscall: self.syscall, number }
+        Site { bytes, start: self.start, syscall: self.syscall, number, known }
+    }
+    /// The site is known from now on wherever the file is mapped.
+    fn remember(&self, code: &Code, number: u64, plan: &Plan) {
+        if let Some((file, offset)) = code.file {
+            let shape = Shape { number, kind: plan.kind(), context: self.context() };
+            sandbox().learned.lock().add(file, offset + (self.syscall - code.start as u64), shape);
+        }
     }
     /// The bytes by which a site is recognised: those before and behind it that a patch may overwrite.
     fn context(&self) -> learned::Context {
@@ -378,11 +406,7 @@ impl Around {
     }
 }
 
-fn plan(state: &mut State, around: &Around, number: u64, planned: &[Arc<Patch>]) -> Outcome {
-    let plan = match analyse(&around.site(number)) {
-        Ok(plan) => plan,
-        Err(refusal) => return Outcome::Refused(Why::Bytes(refusal)),
-    };
+fn plan(state: &mut State, plan: &Plan, planned: &[Arc<Patch>]) -> Outcome {
     let (start, end) = (plan.jump(), plan.jump() + plan.original().len() as u64);
     let taken = |patch: &Arc<Patch>| patch.jump < end && start < patch.jump + patch.original.len() as u64;
     if state.overlaps(start, end) || planned.iter().any(taken) {
@@ -392,19 +416,19 @@ fn plan(state: &mut State, around: &Around, number: u64, planned: &[Arc<Patch>])
         return Outcome::Refused(Why::Rewritten);
     }
     if let Some(before) = state.dormant.get(&start) {
-        if before.original == plan.original() && before.syscall == around.syscall {
+        if before.original == plan.original() && before.syscall == plan.syscall() {
             return Outcome::Planned(before.clone());
         }
     }
-    let Some((region, address)) = find_place(state, &plan) else { return Outcome::Refused(Why::NoRoom) };
+    let Some((region, address)) = find_place(state, plan) else { return Outcome::Refused(Why::NoRoom) };
     let Some(region) = state.regions.get_mut(region) else { return Outcome::Refused(Why::NoRoom) };
     match plan.assemble(address, crate::fast::entry()) {
         Ok(patch) => {
-            region.write(&plan, &patch);
+            region.write(plan, &patch);
             Outcome::Planned(Arc::new(patch))
         }
         Err(refusal) => {
-            region.cancel(&plan, address);
+            region.cancel(plan, address);
             Outcome::Refused(Why::Bytes(refusal))
         }
     }
