@@ -44,8 +44,8 @@ pub struct Interest {
     pub data: u64,
 }
 
-/// How deep sets may watch sets (Linux's EP_MAX_NESTS).
-const MAX_NESTS: u32 = 5;
+/// How many steps there may be from one set to another through sets that watch sets (Linux's EP_MAX_NESTS).
+const MAX_NESTS: u32 = 4;
 
 type Key = (i32, u64);
 
@@ -73,7 +73,10 @@ pub struct EventSet {
     items: Mutex<BTreeMap<Key, Arc<Item>>>,
     /// Registered files whose readiness may come by time alone.
     timed: Mutex<Vec<Weak<OpenFile>>>,
+    /// Sets that watch this one; changed one at a time, as sets are added to sets.
+    outer: Mutex<Vec<Weak<EventSet>>>,
     inode: Arc<AnonInode>,
+    myself: Weak<EventSet>,
 }
 
 impl Item {
@@ -108,26 +111,29 @@ impl Item {
 }
 
 impl Observer for Item {
-    fn on_ready(&self, events: Events) {
+    fn on_ready(&self, events: Events) -> bool {
         let wanted = Events::from_bits_retain(self.events.load(Ordering::Acquire));
         if !events.intersects(wanted) {
-            return;
+            return false;
         }
         self.enqueue();
-        if let Some(set) = self.set.upgrade() {
-            set.queue.notify(Events::IN | Events::RDNORM);
-        }
+        let Some(set) = self.set.upgrade() else { return false };
+        let waited_for = !set.queue.is_empty();
+        set.queue.notify(Events::IN | Events::RDNORM);
+        waited_for
     }
 }
 
 impl EventSet {
     /// An empty set.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|myself| Self {
             shared: Arc::new(Shared { ready: Mutex::new(VecDeque::new()), queue: WaitQueue::new() }),
             items: Mutex::new(BTreeMap::new()),
             timed: Mutex::new(Vec::new()),
+            outer: Mutex::new(Vec::new()),
             inode: AnonInode::shared("eventpoll"),
+            myself: myself.clone(),
         })
     }
 
@@ -141,7 +147,7 @@ impl EventSet {
             if core::ptr::eq(other, self) {
                 return Err(Error::Invalid);
             }
-            other.check_nesting(self, 1)?;
+            self.check_nesting(other)?;
         }
         let key = (fd, file.id);
         let item = Arc::new_cyclic(|myself: &Weak<Item>| Item {
@@ -165,9 +171,14 @@ impl EventSet {
             items.insert(key, item.clone());
         }
         let observer = item.observer();
-        if !file.file.observe(&observer, Events::all()) {
+        let mut told = Events::all();
+        told.set(Events::EXCLUSIVE, interest.mode.contains(Mode::EXCLUSIVE));
+        if !file.file.observe(&observer, told) {
             self.items.lock().remove(&key);
             return Err(Error::NotPermitted);
+        }
+        if let Some(inner) = file.file.as_any().downcast_ref::<EventSet>() {
+            inner.outer.lock().push(self.myself.clone());
         }
         if file.file.is_timed() {
             self.timed.lock().push(Arc::downgrade(file));
@@ -192,6 +203,7 @@ impl EventSet {
         let item = self.items.lock().remove(&(fd, file.id)).ok_or(Error::NotFound)?;
         item.events.store(0, Ordering::Release);
         file.file.unobserve(&item.observer());
+        self.leaves(file);
         if item.queued.load(Ordering::Acquire) {
             self.shared.ready.lock().retain(|i| !Arc::ptr_eq(i, &item));
         }
@@ -267,21 +279,45 @@ impl EventSet {
     fn items_now(&self) -> Vec<Arc<Item>> {
         self.items.lock().values().cloned().collect()
     }
-    /// Whether adding this set to `outer` would close a loop or nest too deep.
-    fn check_nesting(&self, outer: &EventSet, depth: u32) -> Result<()> {
-        if depth > MAX_NESTS {
-            return Err(Error::Loop);
+    /// This set does not watch `file` any more.
+    fn leaves(&self, file: &OpenFile) {
+        let Some(inner) = file.file.as_any().downcast_ref::<EventSet>() else { return };
+        let mut outer = inner.outer.lock();
+        if let Some(at) = outer.iter().position(|set| Weak::ptr_eq(set, &self.myself)) {
+            outer.swap_remove(at);
         }
-        for item in self.items_now() {
-            let Some(file) = item.file.upgrade() else { continue };
-            if let Some(inner) = file.file.as_any().downcast_ref::<EventSet>() {
-                if core::ptr::eq(inner, outer) {
-                    return Err(Error::Loop);
-                }
-                inner.check_nesting(outer, depth + 1)?;
+    }
+    /// Sets that this one watches.
+    fn inner_sets(&self) -> Vec<Arc<EventSet>> {
+        let files = self.items_now().into_iter().filter_map(|item| item.file.upgrade());
+        files.filter_map(|file| file.file.as_any().downcast_ref::<EventSet>()?.myself.upgrade()).collect()
+    }
+    fn outer_sets(&self) -> Vec<Arc<EventSet>> {
+        self.outer.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+    /// Whether watching `inner` would close a loop or nest too deep.
+    fn check_nesting(&self, inner: &EventSet) -> Result<()> {
+        let (below, loops) = inner.reach(Self::inner_sets, Some(self));
+        let (above, _) = self.reach(Self::outer_sets, None);
+        if loops || below + above + 1 > MAX_NESTS { Err(Error::Loop) } else { Ok(()) }
+    }
+    /// How many steps it is to the farthest set one way, and whether `target` lies on the way. Level by level, each set once in a level: the
+    /// work is bounded however the sets are woven.
+    fn reach(&self, next: fn(&Self) -> Vec<Arc<EventSet>>, target: Option<&Self>) -> (u32, bool) {
+        let mut level: Vec<Arc<EventSet>> = self.myself.upgrade().into_iter().collect();
+        let (mut steps, mut found) = (0, false);
+        while steps <= MAX_NESTS {
+            let mut further: Vec<Arc<EventSet>> = level.iter().flat_map(|set| next(set)).collect();
+            further.sort_unstable_by_key(Arc::as_ptr);
+            further.dedup_by_key(|set| Arc::as_ptr(set));
+            found |= target.is_some_and(|target| further.iter().any(|set| core::ptr::eq(Arc::as_ptr(set), target)));
+            if further.is_empty() || found {
+                break;
             }
+            level = further;
+            steps += 1;
         }
-        Ok(())
+        (steps, found)
     }
     /// Lets the files whose readiness is a matter of time report it; when the next one will.
     fn expire(&self) -> Option<Instant> {
@@ -354,6 +390,7 @@ impl Drop for EventSet {
             item.events.store(0, Ordering::Release);
             if let Some(file) = item.file.upgrade() {
                 file.file.unobserve(&item.observer());
+                self.leaves(&file);
             }
         }
     }

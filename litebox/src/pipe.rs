@@ -153,6 +153,9 @@ impl PipeEnd {
 }
 
 impl File for PipeEnd {
+    fn signals_owner(&self) -> bool {
+        true
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.inode.clone()
     }

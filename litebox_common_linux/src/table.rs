@@ -153,7 +153,7 @@ file "Files" {
     Full             dup                [x86_64 32, x86 41]    (fd: RawFd)
     Full             dup2               [x86_64 33, x86 63]    (old: RawFd, new: RawFd)
     Full             dup3               [x86_64 292, x86 330]  (old: RawFd, new: RawFd, flags: OpenFlags)
-    Partial          fcntl              [x86_64 72, x86 55]    (fd: RawFd, command: FcntlCommand, argument: usize)  "no leases, no directory notification: EINVAL"
+    Partial          fcntl              [x86_64 72, x86 55]    (fd: RawFd, command: FcntlCommand, argument: usize)  "leases on files of the sandbox's own file systems only; elsewhere EINVAL"
     Partial          ioctl              [x86_64 16, x86 54]    (fd: RawFd, request: IoctlRequest, argument: Address)  "terminals, FIONREAD, FIONBIO, FIOCLEX and FIONCLEX; the rest is ENOTTY"
     Full             flock              [x86_64 73, x86 143]   (fd: RawFd, operation: LockOperation)
     Full             fsync              [x86_64 74, x86 118]   (fd: RawFd)

@@ -59,6 +59,14 @@ impl North for LinuxNorth {
         thread.process.mm.resolve_fault(addr, write)
     }
 
+    fn before_sleep(&self) {
+        let object = host().current_north().cast::<Thread>();
+        // SAFETY: as in `resolve_fault`.
+        if let Some(thread) = unsafe { object.as_ref() } {
+            thread.process.kernel.tell_owners();
+        }
+    }
+
     fn sleeping(&self) {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `resolve_fault`.

@@ -91,6 +91,7 @@ impl Task<'_, '_> {
         if self.kernel().config.strace.is_some() {
             self.trace_end(&result);
         }
+        self.kernel().tell_owners();
         self.frame.regs.rax = match result {
             Ok(value) => value as u64,
             Err(error) => errno::errno_of(error).in_register(),

@@ -39,6 +39,8 @@ bitflags::bitflags! {
         const MSG = 0x400;
         /// Peer closed its writing half.
         const RDHUP = 0x2000;
+        /// Of an interest only (`EPOLLEXCLUSIVE`): of all who say so, one is told.
+        const EXCLUSIVE = 1 << 28;
     }
 }
 
@@ -49,8 +51,9 @@ impl Events {
 
 /// Somebody who wants to know when a thing becomes ready: a waiting thread, or an epoll.
 pub trait Observer: Send + Sync {
-    /// Called with the queue's lock held: must not block, allocate, or take a lock that is held while queues are notified.
-    fn on_ready(&self, events: Events);
+    /// Called with the queue's lock held: must not block, allocate, or take a lock that is held while queues are notified. Returns whether
+    /// somebody will look after it, so that no second one who waits exclusively has to be told.
+    fn on_ready(&self, events: Events) -> bool;
 }
 
 const INTERRUPTED: u32 = 1 << 31;
@@ -95,6 +98,7 @@ impl Waiter {
         if ticket & INTERRUPTED != 0 {
             return Err(Error::Interrupted);
         }
+        crate::platform::north::north().before_sleep();
         if self.announces() && self.ticket() == ticket {
             self.announce();
         }
@@ -131,6 +135,10 @@ impl Waiter {
             host().futex_wake(&self.word, 1);
         }
     }
+    /// Whether the thread sleeps (for /proc).
+    pub fn asleep(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & ASLEEP != 0
+    }
     /// Whether work is pending.
     #[inline]
     pub fn interrupted(&self) -> bool {
@@ -147,8 +155,9 @@ impl Waiter {
 }
 
 impl Observer for Waiter {
-    fn on_ready(&self, _events: Events) {
+    fn on_ready(&self, _events: Events) -> bool {
         self.wake();
+        true
     }
 }
 
@@ -188,17 +197,20 @@ impl WaitQueue {
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::SeqCst) == 0
     }
-    /// Tells everybody interested in `events`. Costs one load when nobody waits.
+    /// Tells everybody interested in `events`, but of those who wait exclusively only up to the first that looks after it; an error or
+    /// hang-up is everybody's. Costs one load when nobody waits.
     pub fn notify(&self, events: Events) {
         core::sync::atomic::fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
+        let mut taken = false;
         let mut entries = self.entries.lock();
         entries.retain(|e| match e.observer.upgrade() {
             Some(o) => {
-                if e.interest.intersects(events) {
-                    o.on_ready(events);
+                let exclusive = e.interest.contains(Events::EXCLUSIVE) && !events.intersects(Events::ALWAYS);
+                if e.interest.intersects(events - Events::EXCLUSIVE) && !(exclusive && taken) {
+                    taken |= o.on_ready(events) && exclusive;
                 }
                 true
             }

@@ -13,21 +13,28 @@ pub mod dev;
 mod directory;
 mod fd_table;
 pub mod host;
+mod leases;
 mod locks;
 pub mod memory;
+mod notices;
 mod notify;
 mod open_file;
 pub mod overlay;
 mod root;
+mod usage;
 mod vfs;
 
 pub use anon::{ANON_DEV, AnonInode};
 pub use directory::DirectoryFile;
 pub use fd_table::{FdEntry, FdTable};
+pub use leases::{HeldLease, LeaseKind, Leases};
 pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
-pub use notify::{Inotify, MOST_EVENTS, MOST_INSTANCES, MOST_WATCHES, WatchMask, Watches};
+pub use notices::{FileOwner, Notice, Notices, Target};
+pub use notify::{Inotify, WatchLimits, WatchMask, Watches};
+use open_file::Counted;
 pub use open_file::{OpenFile, StatusFlags};
 pub use root::EmptyRoot;
+pub use usage::{Running, Usage};
 pub use vfs::{
     Dentry, FsContext, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX, PathFile, Reach, Vfs,
     WalkFlags, check_permission, owner_change, permissions_change, times_change,
@@ -268,11 +275,13 @@ pub struct Creds<'a> {
     pub groups: &'a [u32],
     /// Permission bits do not apply (`CAP_DAC_OVERRIDE`, `CAP_FOWNER`).
     pub privileged: bool,
+    /// May make device nodes (`CAP_MKNOD`).
+    pub makes_devices: bool,
 }
 
 impl Creds<'_> {
     /// The superuser of the sandbox, whom permissions do not stop (`CAP_DAC_OVERRIDE`, `CAP_FOWNER`).
-    pub const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], privileged: true };
+    pub const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], privileged: true, makes_devices: true };
 
     /// Whether permission bits do not apply.
     pub fn privileged(&self) -> bool {
@@ -395,6 +404,10 @@ pub trait Inode: Any + Send + Sync {
     fn remove_xattr(&self, _name: &[u8]) -> Result<()> {
         Err(Error::NotSupported)
     }
+    /// How it is in use; `None` where others than this kernel use it too.
+    fn usage(&self) -> Option<&Usage> {
+        None
+    }
     /// Figures of the file system it lies in.
     fn stat_fs(&self) -> Result<StatFs>;
     /// Whether what was looked up here may be kept in the dentry cache: `false` for /proc and trees that others change.
@@ -439,6 +452,10 @@ pub trait File: Any + Send + Sync {
     /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it. pread(2) works unless it is a
     /// stream too (eventfd, timers).
     fn offset_stays(&self) -> bool {
+        false
+    }
+    /// Whether its owner can be signalled when it becomes ready (`O_ASYNC`).
+    fn signals_owner(&self) -> bool {
         false
     }
     /// Reads from `offset`. 0 at the end.

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{AnonInode, Dentry, File, FileType, Inode, InodeId, Location};
+use super::{AnonInode, Dentry, File, FileType, Inode, InodeId, Location, Notice, Notices, OpenFile};
 use crate::event::{Events, Observer, WaitQueue};
 use crate::io::Dest;
 use crate::platform::host;
@@ -20,11 +20,11 @@ use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// Events one instance keeps (fs.inotify.max_queued_events).
-pub const MOST_EVENTS: usize = 16_384;
+const MOST_EVENTS: usize = 16_384;
 /// Watches there may be (fs.inotify.max_user_watches).
-pub const MOST_WATCHES: usize = 65_536;
+const MOST_WATCHES: usize = 65_536;
 /// Instances there may be (fs.inotify.max_user_instances).
-pub const MOST_INSTANCES: usize = 128;
+const MOST_INSTANCES: usize = 128;
 const FIONREAD: u32 = 0x541b;
 /// Size of `struct inotify_event` without its name; names are filled up to a multiple of it.
 const HEAD: usize = 16;
@@ -57,6 +57,8 @@ bitflags::bitflags! {
         const DELETE_SELF = 0x400;
         /// The watched inode was moved.
         const MOVE_SELF = 0x800;
+        /// A name changed within the directory (of no meaning to inotify).
+        const RENAMED = 0x1000;
         /// Its file system was unmounted.
         const UNMOUNT = 0x2000;
         /// Events were lost.
@@ -83,27 +85,80 @@ bitflags::bitflags! {
 impl WatchMask {
     /// What can be asked for.
     pub const EVENTS: Self = Self::from_bits_retain(0xfff);
+    /// What happens to inodes: events, and what only owners of directories are told of.
+    const TOLD: Self = Self::EVENTS.union(Self::RENAMED);
     /// What a watch keeps of what it was asked for.
     const KEPT: Self = Self::EVENTS.union(Self::ONESHOT).union(Self::EXCL_UNLINK);
 }
 
-/// One instance's interest in one inode.
+/// Who is told.
+enum Listener {
+    /// An inotify instance.
+    Instance(Weak<Inotify>),
+    /// The owner of an open directory (fcntl(2) `F_NOTIFY`).
+    Owner(Weak<Notice>),
+}
+
+/// One listener's interest in one inode.
 struct Watch {
     wd: i32,
     inode: InodeId,
     mask: AtomicU32,
-    instance: Weak<Inotify>,
+    listener: Listener,
 }
 
 impl Watch {
     fn mask(&self) -> WatchMask {
         WatchMask::from_bits_retain(self.mask.load(Ordering::Relaxed))
     }
+    fn instance(&self) -> Option<Arc<Inotify>> {
+        match &self.listener {
+            Listener::Instance(instance) => instance.upgrade(),
+            Listener::Owner(_) => None,
+        }
+    }
+    fn is_of(&self, instance: &Weak<Inotify>) -> bool {
+        matches!(&self.listener, Listener::Instance(own) if Weak::ptr_eq(own, instance))
+    }
+}
+
+/// A directory that its open file watches; the watch ends with this.
+pub(super) struct Watched {
+    watches: Arc<Watches>,
+    watch: Arc<Watch>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watches.remove(&self.watch);
+    }
+}
+
+/// What one may have of each, all instances of the sandbox together (/proc/sys/fs/inotify).
+pub struct WatchLimits {
+    /// Events that wait in one instance.
+    pub events: AtomicUsize,
+    /// Instances.
+    pub instances: AtomicUsize,
+    /// Watches.
+    pub watches: AtomicUsize,
+}
+
+impl Default for WatchLimits {
+    fn default() -> Self {
+        Self {
+            events: AtomicUsize::new(MOST_EVENTS),
+            instances: AtomicUsize::new(MOST_INSTANCES),
+            watches: AtomicUsize::new(MOST_WATCHES),
+        }
+    }
 }
 
 /// Who watches what.
 #[derive(Default)]
 pub struct Watches {
+    /// How many there may be.
+    pub limits: WatchLimits,
     count: AtomicUsize,
     instances: AtomicUsize,
     cookies: AtomicU32,
@@ -137,13 +192,23 @@ impl Watches {
         for watch in watchers {
             let mask = watch.mask();
             let unwanted = happening.unlinked && mask.contains(WatchMask::EXCL_UNLINK);
-            if unwanted || !mask.intersects(happening.what & WatchMask::EVENTS) {
+            if unwanted || !mask.intersects(happening.what & WatchMask::TOLD) {
                 continue;
             }
-            let Some(instance) = watch.instance.upgrade() else { continue };
-            instance.queue_event(watch.wd, happening);
-            if mask.contains(WatchMask::ONESHOT) {
-                instance.forget(&watch);
+            let once = mask.contains(WatchMask::ONESHOT);
+            match &watch.listener {
+                Listener::Instance(instance) => {
+                    let Some(instance) = instance.upgrade() else { continue };
+                    instance.queue_event(watch.wd, happening);
+                    if once {
+                        instance.forget(&watch);
+                    }
+                }
+                Listener::Owner(notice) => {
+                    if let Some(notice) = notice.upgrade().filter(|_| !once || self.remove(&watch)) {
+                        notice.raise(Events::MSG);
+                    }
+                }
             }
         }
     }
@@ -153,10 +218,30 @@ impl Watches {
         self.post(inode, Happening { what, name: None, cookie: 0, unlinked: false });
         let watchers = self.by_inode.lock().get(&inode).cloned().unwrap_or_default();
         for watch in watchers {
-            if let Some(instance) = watch.instance.upgrade() {
+            if let Some(instance) = watch.instance() {
                 instance.forget(&watch);
+            } else {
+                self.remove(&watch);
             }
         }
+    }
+    /// The owner of the open directory `file`, asked for by `fd`, is told of `mask` from now on, too; of nothing any more when it is empty.
+    pub fn tell_owner(self: &Arc<Self>, notices: &Arc<Notices>, file: &Arc<OpenFile>, fd: i32, mask: WatchMask) {
+        let notice = notices.of(file, fd);
+        let mut watched = notice.watched.lock();
+        let before = watched.take();
+        if mask.is_empty() {
+            return;
+        }
+        // One that was for a single event may have ended.
+        let before = before.filter(|before| self.remove(&before.watch));
+        let kept = before.map_or(WatchMask::empty(), |before| before.watch.mask() & WatchMask::TOLD);
+        let inode = file.file.inode().id();
+        let mask = AtomicU32::new((mask | kept).bits());
+        let watch = Arc::new(Watch { wd: 0, inode, mask, listener: Listener::Owner(Arc::downgrade(&notice)) });
+        self.by_inode.lock().entry(inode).or_default().push(watch.clone());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        *watched = Some(Watched { watches: self.clone(), watch });
     }
     /// Takes a watch out. `false`: it was out already.
     fn remove(&self, watch: &Arc<Watch>) -> bool {
@@ -216,6 +301,9 @@ impl Location {
         let from = Happening { what: WatchMask::MOVED_FROM | kind, name: Some(old), cookie, unlinked: false };
         watches.post(self.inode().id(), from);
         watches.post(dir.inode().id(), Happening { what: WatchMask::MOVED_TO | kind, name: Some(new), ..from });
+        if self.inode().id() == dir.inode().id() {
+            watches.post(dir.inode().id(), Happening { what: WatchMask::RENAMED, ..from });
+        }
     }
     /// The inode itself was moved, or its links changed: its own watchers hear of it.
     pub(super) fn tell_self(&self, what: WatchMask, inode: &dyn Inode) {
@@ -284,13 +372,16 @@ pub struct Inotify {
     events: Mutex<VecDeque<Event>>,
     queue: WaitQueue,
     inode: Arc<AnonInode>,
+    /// As it was set when the instance was made.
+    most_events: usize,
     myself: Weak<Inotify>,
 }
 
 impl Inotify {
     /// An instance without watches; `TooManyFiles` when there are too many.
     pub fn new(watches: &Arc<Watches>) -> Result<Arc<Self>> {
-        let one_more = |n: usize| (n < MOST_INSTANCES).then_some(n + 1);
+        let most = watches.limits.instances.load(Ordering::Relaxed);
+        let one_more = |n: usize| (n < most).then_some(n + 1);
         let counted = watches.instances.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         counted.map_err(|_| Error::TooManyFiles)?;
         Ok(Arc::new_cyclic(|myself| Self {
@@ -299,6 +390,7 @@ impl Inotify {
             events: Mutex::new(VecDeque::new()),
             queue: WaitQueue::new(),
             inode: AnonInode::shared("inotify"),
+            most_events: watches.limits.events.load(Ordering::Relaxed),
             myself: myself.clone(),
         }))
     }
@@ -309,7 +401,7 @@ impl Inotify {
         let mut by_inode = self.watches.by_inode.lock();
         let mut own = self.own.lock();
         let watchers = by_inode.get(&id).map_or(&[][..], Vec::as_slice);
-        if let Some(watch) = watchers.iter().find(|watch| Weak::ptr_eq(&watch.instance, &self.myself)) {
+        if let Some(watch) = watchers.iter().find(|watch| watch.is_of(&self.myself)) {
             if mask.contains(WatchMask::MASK_CREATE) {
                 return Err(Error::Exists);
             }
@@ -317,7 +409,7 @@ impl Inotify {
             watch.mask.store((kept | mask & WatchMask::KEPT).bits(), Ordering::Relaxed);
             return Ok(watch.wd);
         }
-        if self.watches.count.load(Ordering::Relaxed) >= MOST_WATCHES {
+        if self.watches.count.load(Ordering::Relaxed) >= self.watches.limits.watches.load(Ordering::Relaxed) {
             return Err(Error::NoSpace);
         }
         let mut wd = own.last_wd;
@@ -328,7 +420,7 @@ impl Inotify {
             }
         }
         let mask = AtomicU32::new((mask & WatchMask::KEPT).bits());
-        let watch = Arc::new(Watch { wd, inode: id, mask, instance: self.myself.clone() });
+        let watch = Arc::new(Watch { wd, inode: id, mask, listener: Listener::Instance(self.myself.clone()) });
         own.last_wd = wd;
         own.by_wd.insert(wd, watch.clone());
         by_inode.entry(id).or_default().push(watch);
@@ -365,9 +457,9 @@ impl Inotify {
         if events.back().is_some_and(|last| event.repeats(last)) {
             return;
         }
-        if events.len() < MOST_EVENTS {
+        if events.len() < self.most_events {
             events.push_back(event);
-        } else if events.len() == MOST_EVENTS {
+        } else if events.len() == self.most_events {
             events.push_back(Event { wd: -1, mask: WatchMask::Q_OVERFLOW, cookie: 0, name: Box::default() });
         }
         drop(events);
@@ -376,6 +468,9 @@ impl Inotify {
 }
 
 impl File for Inotify {
+    fn signals_owner(&self) -> bool {
+        true
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.inode.clone()
     }

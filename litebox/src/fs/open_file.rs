@@ -1,14 +1,14 @@
 //! Open file descriptions: what `dup` and fork share.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::event::{Events, Observer, Pollable};
 use crate::io::{Dest, Source};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-use super::{Access, File, Location, WatchMask};
+use super::{Access, File, FileOwner, Inode, Location, Notice, WatchMask};
 
 bitflags::bitflags! {
     /// Status flags of an open file that fcntl(2) `F_SETFL` can change, and `O_PATH`. The numbers are x86 Linux's.
@@ -41,6 +41,35 @@ bitflags::bitflags! {
     }
 }
 
+/// What is being opened counts as used from before it is cut to nothing; given back when opening fails.
+pub(super) struct Counted(Option<(Arc<dyn Inode>, Access)>);
+
+impl Counted {
+    /// `TextBusy` for what writes to a program that runs.
+    pub fn begin(inode: &Arc<dyn Inode>, access: Access, truncate: bool) -> Result<Self> {
+        let Some(usage) = inode.usage() else { return Ok(Self(None)) };
+        if truncate {
+            usage.check_changeable()?;
+        }
+        usage.open(access)?;
+        Ok(Self(Some((inode.clone(), access))))
+    }
+    /// The open file gives it back.
+    fn pass_on(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some((inode, access)) = self.0.take() {
+            if let Some(usage) = inode.usage() {
+                usage.close(access);
+            }
+        }
+    }
+}
+
 /// An open file description.
 pub struct OpenFile {
     /// The operations.
@@ -50,13 +79,19 @@ pub struct OpenFile {
     /// Under which name it was opened; `None` for pipes and the like.
     pub location: Option<Location>,
     flags: AtomicU32,
+    /// It is counted in its inode's [`Usage`](super::Usage).
+    counted: bool,
     offset: Mutex<u64>,
     /// Identity for open-file-description locks and flock(2).
     pub id: u64,
     /// Locks that end with the last descriptor.
     pub held_locks: Mutex<Option<super::HeldLocks>>,
-    /// fcntl(2) F_SETOWN: who is signalled; negative: a process group.
-    pub owner: AtomicI32,
+    /// A lease that ends with the last descriptor.
+    pub held_lease: Mutex<Option<super::HeldLease>>,
+    /// Who is signalled, if anybody.
+    pub owner: Mutex<FileOwner>,
+    /// What there is to tell the owner of.
+    pub(super) notice: Mutex<Option<Arc<Notice>>>,
 }
 
 impl OpenFile {
@@ -68,16 +103,42 @@ impl OpenFile {
         location: Option<Location>,
         id: u64,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::build(file, access, flags, location, id, false))
+    }
+    /// Of something with a name that was counted as used ([`Counted`]).
+    pub(super) fn named(
+        file: Arc<dyn File>,
+        access: Access,
+        flags: StatusFlags,
+        location: Location,
+        id: u64,
+        counted: Counted,
+    ) -> Arc<Self> {
+        let opened = Arc::new(Self::build(file, access, flags, Some(location), id, true));
+        counted.pass_on();
+        opened
+    }
+    fn build(
+        file: Arc<dyn File>,
+        access: Access,
+        flags: StatusFlags,
+        location: Option<Location>,
+        id: u64,
+        counted: bool,
+    ) -> Self {
+        Self {
             file,
             access,
             location,
             flags: AtomicU32::new(flags.bits()),
+            counted,
             offset: Mutex::new(0),
             id,
             held_locks: Mutex::new(None),
-            owner: AtomicI32::new(0),
-        })
+            held_lease: Mutex::new(None),
+            owner: Mutex::default(),
+            notice: Mutex::new(None),
+        }
     }
     /// Status flags now.
     #[inline]
@@ -155,20 +216,20 @@ impl OpenFile {
     }
     /// pread(2).
     pub fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
-        self.may_read()?;
         if self.file.is_stream() {
             return Err(Error::NotSeekable);
         }
+        self.may_read()?;
         let n = self.file.read_at(dest, offset)?;
         self.tell_moved(n, WatchMask::ACCESS);
         Ok(n)
     }
     /// pwrite(2). On Linux a file opened with `APPEND` is appended to whatever the offset.
     pub fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
-        self.may_write()?;
         if self.file.is_stream() {
             return Err(Error::NotSeekable);
         }
+        self.may_write()?;
         let flags = self.flags();
         let n = if flags.contains(StatusFlags::APPEND) {
             self.file.append(source)?.0
@@ -191,6 +252,9 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         let Some(at) = self.location.as_ref().filter(|_| !self.flags().contains(StatusFlags::PATH)) else { return };
+        if let Some(usage) = at.inode().usage().filter(|_| self.counted) {
+            usage.close(self.access);
+        }
         let writes = self.access.contains(Access::WRITE);
         at.tell(if writes { WatchMask::CLOSE_WRITE } else { WatchMask::CLOSE_NOWRITE });
         at.tell_if_gone(&at.dentry);

@@ -210,6 +210,9 @@ impl UnixSocket {
 }
 
 impl File for UnixSocket {
+    fn signals_owner(&self) -> bool {
+        true
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.inode.clone()
     }

@@ -144,6 +144,8 @@ pub trait North: Sync {
     /// A thread is about to end for good: the host gives its object ([`ThreadSpec::north`](super::ThreadSpec)) back. Work of its process that a
     /// kick told it of has to be passed on here.
     fn release(&self, _north: *const ()) {}
+    /// The calling thread is about to sleep in a call: what others are to hear of it must be said now.
+    fn before_sleep(&self) {}
     /// The calling thread is about to sleep in a call, and asked for this ([`Waiter::announce_sleep`](crate::event::Waiter::announce_sleep)).
     fn sleeping(&self) {}
     /// In the supervisor, at the end: fills in what the North counted (`broker_protocol::figure`).

@@ -175,6 +175,9 @@ pub(super) struct Master {
 }
 
 impl File for Master {
+    fn signals_owner(&self) -> bool {
+        true
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.node.clone()
     }
@@ -311,6 +314,9 @@ impl State {
 }
 
 impl File for Slave {
+    fn signals_owner(&self) -> bool {
+        true
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.node.clone()
     }

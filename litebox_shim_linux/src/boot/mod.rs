@@ -185,5 +185,6 @@ fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]
 pub(crate) fn host_ready(token: u64, events: u16) {
     if let Some(kernel) = crate::outside::kernel() {
         kernel.vfs.terminals.streams.changed(token, events);
+        kernel.tell_owners();
     }
 }

@@ -37,7 +37,7 @@ const INITIAL_FLAGS: u64 = 0x202;
 
 /// Replaces what `space` holds by the prepared program. On an error the old image is gone: the process must die.
 pub fn load_into(space: &Space, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> Result<Loaded> {
-    let Prepared { program, interpreter, arguments } = prepared;
+    let Prepared { program, running, interpreter, arguments } = prepared;
     space.reset(Layout::random(limits.stack));
     let layout = space.layout();
 
@@ -83,6 +83,7 @@ pub fn load_into(space: &Space, limits: &Limits, prepared: Prepared, ids: &AuxId
         environ: image.environ,
         auxv: image.auxv,
         exe: Some(file.clone()),
+        running: Some(running),
         argument_range: image.argument_range,
         environment_range: image.environment_range,
         stack_start: image.pointer,

@@ -19,7 +19,7 @@ pub use stack::Arguments;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use litebox::fs::{File, OpenFile};
+use litebox::fs::{File, OpenFile, Running};
 use litebox::platform::host;
 use litebox::platform::north::Registers;
 use litebox::{Error, Result};
@@ -28,7 +28,7 @@ use litebox::{Error, Result};
 const SCRIPT_DEPTH: usize = 5;
 
 /// What /proc shows of a process's image.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct ImageInfo {
     /// argv, as the strings are in memory at the start: each with its zero.
     pub cmdline: Vec<u8>,
@@ -38,6 +38,8 @@ pub struct ImageInfo {
     pub auxv: Vec<u64>,
     /// The executable (`/proc/self/exe`): for a script, its interpreter.
     pub exe: Option<Arc<OpenFile>>,
+    /// Keeps it from being written.
+    pub running: Option<Running>,
     /// Where the arguments lie in memory.
     pub argument_range: (usize, usize),
     /// Where the environment lies in memory.
@@ -55,6 +57,7 @@ pub type OpenProgram<'a> = &'a dyn Fn(&[u8]) -> Result<Arc<OpenFile>>;
 /// A program that is ready to be loaded.
 pub struct Prepared {
     program: (Arc<OpenFile>, Elf),
+    running: Running,
     interpreter: Option<(Arc<OpenFile>, Elf)>,
     arguments: Arguments,
 }
@@ -118,13 +121,14 @@ pub fn prepare_file(
         arguments.argv = argv;
     }
     arguments.check(stack_limit)?;
+    let running = Running::begin(&file)?;
     let span = host().user_span();
     let elf = Elf::read(&*file.file, span)?;
     let interpreter = match &elf.interpreter {
         None => None,
         Some(path) => Some(prepare_interpreter(path, span, open)?),
     };
-    Ok(Prepared { program: (file, elf), interpreter, arguments })
+    Ok(Prepared { program: (file, elf), running, interpreter, arguments })
 }
 
 fn prepare_interpreter(path: &[u8], span: (usize, usize), open: OpenProgram<'_>) -> Result<(Arc<OpenFile>, Elf)> {

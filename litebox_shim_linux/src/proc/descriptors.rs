@@ -3,9 +3,10 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use litebox::epoll::EventSet;
 use litebox::fs::dev::major_minor;
 use litebox::fs::memory::memory_file_name;
-use litebox::fs::{Access, AnonInode, FdEntry, FileType, Inode, Location, OpenFile, Reach};
+use litebox::fs::{Access, AnonInode, FdEntry, FileType, Inode, Inotify, Location, OpenFile, Reach};
 use litebox::{Error, Result};
 
 use crate::Kernel;
@@ -184,4 +185,22 @@ fn facts((_, entry): &(ProcessView, FdEntry), out: &mut Text) {
     let mount = file.location.as_ref().map_or(0, |l| l.mount.id);
     let position = if file.file.is_stream() { 0 } else { *file.offset() };
     put!(out, "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{}\n", file.file.inode().id().ino);
+    if let Some(inotify) = file.file.as_any().downcast_ref::<Inotify>() {
+        inotify.for_each(&mut |wd, inode, mask| {
+            let (ino, dev) = (inode.ino, kernel_device(inode.dev));
+            put!(out, "inotify wd:{wd:x} ino:{ino:x} sdev:{dev:x} mask:{:x} ignored_mask:0 \n", mask.bits());
+        });
+    }
+    if let Some(set) = file.file.as_any().downcast_ref::<EventSet>() {
+        set.for_each(&mut |fd, interest| {
+            let events = interest.events.bits() | interest.mode.bits();
+            put!(out, "tfd: {fd:>8} events: {events:>8x} data: {:>16x} \n", interest.data);
+        });
+    }
+}
+
+/// A device number as Linux keeps it inside.
+fn kernel_device(dev: u64) -> u64 {
+    let (major, minor) = major_minor(dev);
+    u64::from(major) << 20 | u64::from(minor)
 }

@@ -1,6 +1,7 @@
-//! /proc/sys: settings of the kernel. They are what this kernel does; none can be changed.
+//! /proc/sys: settings of the kernel. They are what this kernel does; those that only the sandbox feels can be changed by its superuser.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use litebox::platform::host;
 use litebox::{Error, Result};
@@ -32,6 +33,42 @@ macro_rules! value {
             put!(out, "{}\n", $value);
         })
     };
+}
+
+/// A setting that can be changed: a number between two bounds, kept in an atomic of the kernel.
+macro_rules! number {
+    ($name:literal, $type:ty, $least:expr, $most:expr, $place:expr) => {
+        Entry::setting(
+            $name,
+            0o644,
+            |kernel: &Arc<Kernel>, out: &mut Text| {
+                put!(out, "{}\n", at(kernel, $place).load(Ordering::Relaxed));
+            },
+            |kernel: &Arc<Kernel>, text: &[u8]| {
+                let wanted: $type = parse(text)?;
+                if !($least..=$most).contains(&wanted) {
+                    return Err(Error::Invalid);
+                }
+                at(kernel, $place).store(wanted, Ordering::Relaxed);
+                Ok(())
+            },
+        )
+    };
+}
+
+/// Applies a place to a kernel; it says of which types the closure is.
+fn at<T>(kernel: &Kernel, place: impl FnOnce(&Kernel) -> &T) -> &T {
+    place(kernel)
+}
+
+/// A number as it is written to a setting: with blanks around it, or in hexadecimal.
+fn parse<T: TryFrom<u64>>(text: &[u8]) -> Result<T> {
+    let text = core::str::from_utf8(text).map_err(|_| Error::Invalid)?.trim_matches(['\0', '\n', ' ', '\t']);
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.ok().and_then(|n| T::try_from(n).ok()).ok_or(Error::Invalid)
 }
 
 fn put_uuid(out: &mut Text, mut bytes: [u8; 16]) {
@@ -135,6 +172,9 @@ const VM: &[Entry<Global>] = &[
     value!("swappiness", 60),
 ];
 
+/// The most of anything that a setting can allow.
+const MOST: usize = i32::MAX as usize;
+
 const FS: &[Entry<Global>] = &[
     value!("aio-max-nr", 65536),
     value!(fixed "aio-nr", 0),
@@ -143,9 +183,13 @@ const FS: &[Entry<Global>] = &[
     value!(fixed "file-nr", "0\t0\t1048576"),
     Entry::directory(
         "inotify",
-        &[value!("max_queued_events", 16384), value!("max_user_instances", 128), value!("max_user_watches", 65536)],
+        &[
+            number!("max_queued_events", usize, 0, MOST, |k| &k.vfs.watches.limits.events),
+            number!("max_user_instances", usize, 0, MOST, |k| &k.vfs.watches.limits.instances),
+            number!("max_user_watches", usize, 0, MOST, |k| &k.vfs.watches.limits.watches),
+        ],
     ),
-    value!("lease-break-time", 45),
+    number!("lease-break-time", u32, 0, i32::MAX as u32, |k| &k.vfs.leases.break_time),
     value!("leases-enable", 1),
     Entry::directory(
         "mqueue",
@@ -160,7 +204,7 @@ const FS: &[Entry<Global>] = &[
     value!("nr_open", 1_048_576),
     value!("overflowgid", 65534),
     value!("overflowuid", 65534),
-    value!("pipe-max-size", 1_048_576),
+    number!("pipe-max-size", u32, 4096, litebox::pipe::MOST_BYTES as u32, |k| &k.settings.pipe_size),
     value!("pipe-user-pages-hard", 0),
     value!("pipe-user-pages-soft", 16384),
     value!("protected_fifos", 0),

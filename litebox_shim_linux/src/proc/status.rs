@@ -17,6 +17,8 @@ const TICKS: u64 = 100;
 /// PF_RANDOMIZE: addresses are random.
 const RANDOMIZED: u32 = 0x40_0000;
 const SIGCHLD: i32 = 17;
+/// What a thread's host part says during a host call that may sleep.
+const BLOCKED_IN_HOST: u32 = 2;
 /// `/proc/PID/status` counts descriptors in steps.
 const FD_STEP: usize = 64;
 
@@ -29,7 +31,9 @@ fn state(view: &ProcessView) -> (char, &'static str) {
     if view.process.stopped() {
         return ('T', "stopped");
     }
-    if thread.host.mode.load(Ordering::Relaxed) == 1 { ('R', "running") } else { ('S', "sleeping") }
+    // The host's mode does not tell the program's own code from a call that came by a patched site.
+    let blocked = thread.host.mode.load(Ordering::Relaxed) == BLOCKED_IN_HOST;
+    if blocked || thread.waiter.asleep() { ('S', "sleeping") } else { ('R', "running") }
 }
 
 /// Bytes that may be in memory: what is mapped accessibly is at most as much.

@@ -13,6 +13,7 @@ mod locks;
 mod memfd;
 mod names;
 mod open;
+mod owner;
 mod place;
 mod splice;
 mod stat;

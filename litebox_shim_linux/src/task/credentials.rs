@@ -22,6 +22,7 @@ pub enum Capability {
     SysChroot = 18,
     SysNice = 23,
     MakeNode = 27,
+    Lease = 28,
     MacOverride = 32,
 }
 
@@ -120,7 +121,8 @@ impl Credentials {
     /// As file systems ask for them.
     pub fn for_files(&self) -> Creds<'_> {
         let privileged = self.can(Capability::DacOverride);
-        Creds { uid: self.fsuid, gid: self.fsgid, groups: &self.groups, privileged }
+        let makes_devices = self.can(Capability::MakeNode);
+        Creds { uid: self.fsuid, gid: self.fsgid, groups: &self.groups, privileged, makes_devices }
     }
 
     /// As access(2) asks: by the real ids.
@@ -133,7 +135,7 @@ impl Credentials {
             0
         };
         let privileged = held & Capability::DacOverride.bit() != 0;
-        Creds { uid: self.uid, gid: self.gid, groups: &self.groups, privileged }
+        Creds { uid: self.uid, gid: self.gid, groups: &self.groups, privileged, makes_devices: false }
     }
 
     /// After the real, effective or saved uid changed from those of `before`: what becomes of the capabilities.

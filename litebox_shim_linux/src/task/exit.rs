@@ -42,6 +42,10 @@ impl Task<'_, '_> {
             host().end_sandbox(process.exit_status());
         }
         self.close_everything();
+        self.kernel().tell_owners();
+        // Of one that has ended /proc shows no program, and it may be written again.
+        let program = core::mem::take(&mut *process.image.write());
+        drop(program);
         self.kernel().system_v.process_ended(process.pid);
         let last_user = process.mm.leave();
         if last_user {

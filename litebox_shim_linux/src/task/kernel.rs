@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use litebox::platform::broker_protocol::{STAT_FIGURES, figure};
 use litebox::platform::{Instant, host};
@@ -41,12 +41,27 @@ impl Stats {
     }
 }
 
+/// Settings of /proc/sys that the superuser of the sandbox may change.
+#[derive(Debug)]
+pub struct Settings {
+    /// The most bytes a pipe may be made to hold.
+    pub pipe_size: AtomicU32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { pipe_size: AtomicU32::new(litebox::pipe::MOST_BYTES as u32) }
+    }
+}
+
 /// The kernel object.
 pub struct Kernel {
     /// Decided at start.
     pub config: KernelConfig,
     /// Figures.
     pub stats: Stats,
+    /// What can be set.
+    pub settings: Settings,
     /// When the sandbox started, on the monotonic clock (uptime, process start times).
     pub boot: Instant,
     /// Random, another in each sandbox (/proc/sys/kernel/random/boot_id).
@@ -87,6 +102,7 @@ impl Kernel {
             hostname: Mutex::new(config.hostname.as_bytes().to_vec()),
             config,
             stats: Stats::default(),
+            settings: Settings::default(),
             boot: host().instant(),
             arena,
             vfs,

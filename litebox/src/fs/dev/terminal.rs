@@ -37,6 +37,9 @@ impl Terminal {
 }
 
 impl File for Terminal {
+    fn signals_owner(&self) -> bool {
+        true
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.node.clone()
     }

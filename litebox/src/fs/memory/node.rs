@@ -11,7 +11,7 @@ use super::file::{FileBody, MemoryFile};
 use super::{Entries, Tree};
 use crate::fs::{
     Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
-    RenameFlags, Seals, SetAttr, StatFs, Time,
+    RenameFlags, Seals, SetAttr, StatFs, Time, Usage,
 };
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -88,6 +88,7 @@ pub(in crate::fs) struct Node {
     pub lower: Option<Arc<dyn Inode>>,
     /// Of a directory: the one it lies in. `None` for the root and for removed ones.
     pub parent: Mutex<Option<Arc<Node>>>,
+    usage: Usage,
 }
 
 impl Node {
@@ -110,6 +111,7 @@ impl Node {
             attr: Mutex::new(attr),
             lower,
             parent: Mutex::new(None),
+            usage: Usage::default(),
         })
     }
     /// A handle on itself. `Stale` only while it is being dropped.
@@ -301,6 +303,9 @@ impl Inode for Node {
     }
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
         self.drop_xattr(name)
+    }
+    fn usage(&self) -> Option<&Usage> {
+        matches!(self.body, Body::Regular(_)).then_some(&self.usage)
     }
     fn stat_fs(&self) -> Result<StatFs> {
         Ok(self.tree.stat_fs())

@@ -114,6 +114,10 @@ impl Vfs {
         }
         permission::check_changeable(at)?;
         permission::check(&at.metadata()?, creds, Access::WRITE)?;
+        if let Some(usage) = at.inode().usage() {
+            usage.check_changeable()?;
+        }
+        self.leases.check(&**at.inode(), true)?;
         at.inode().set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
         at.tell(WatchMask::MODIFY);
         Ok(())

@@ -33,7 +33,10 @@ pub use mount::{Mount, MountFlags};
 pub use open::{OpenRequest, PathFile};
 pub use permission::check as check_permission;
 
-use super::{Access, Ahead, Creds, DirEntry, FileSystem, FileType, Inode, Location, Metadata, WatchMask, Watches};
+use super::{
+    Access, Ahead, Creds, DirEntry, FileSystem, FileType, Inode, Leases, Location, Metadata, Notices, WatchMask,
+    Watches,
+};
 
 /// Longest path, its ending zero included (PATH_MAX).
 pub const PATH_MAX: usize = 4096;
@@ -48,6 +51,10 @@ pub struct Vfs {
     pub terminals: Arc<crate::tty::Terminals>,
     /// Who watches files (inotify).
     pub watches: Arc<Watches>,
+    /// Leases on files.
+    pub leases: Arc<Leases>,
+    /// What owners of open files are to be told by signals.
+    pub notices: Arc<Notices>,
     next_open_id: AtomicU64,
     next_mount_id: AtomicU32,
     root_mount: Arc<Mount>,
@@ -140,6 +147,8 @@ impl Vfs {
             root_mount: root,
             nameless_mount: Mount::root(Arc::new(super::EmptyRoot), MountFlags::empty(), &watches),
             watches,
+            leases: Arc::default(),
+            notices: Arc::default(),
             renames: Mutex::new(()),
             kept: Mutex::new(VecDeque::new()),
         }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::any::Any;
 
-use crate::fs::{Access, File, FileType, Inode, NewAttr, NewNode, OpenFile, OpenHow, SetAttr, StatusFlags};
+use crate::fs::{Access, Counted, File, FileType, Inode, NewAttr, NewNode, OpenFile, OpenHow, SetAttr, StatusFlags};
 use crate::{Error, Result};
 
 use super::walk::{Last, Slot, Walk};
@@ -57,7 +57,7 @@ impl File for PathFile {
 }
 
 impl Vfs {
-    /// Opens what `path` names. `WouldBlock`: a fifo whose other side is not open yet.
+    /// Opens what `path` names. `WouldBlock`: a lease stands against it; [`Vfs::leases`] tells when to try again.
     pub fn open(&self, from: &Origin<'_>, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
         if how.flags.contains(StatusFlags::PATH) {
             let mut flags = how.walk;
@@ -97,6 +97,9 @@ impl Vfs {
             return Err(Error::Access);
         }
         self.check_program(creds, &at.metadata()?)?;
+        if let Some(usage) = at.inode().usage() {
+            usage.check_executable()?;
+        }
         let how = OpenHow { access: Access::READ, ..OpenHow::default() };
         let file = at.inode().clone().open(&how)?;
         at.tell(WatchMask::OPEN);
@@ -169,9 +172,10 @@ impl Vfs {
         let (gid, permissions) =
             permission::inherit(&metadata, &from.creds, FileType::Regular, how.mode & !from.umask & 0o7777);
         let inode = dir.inode().create_unnamed(NewAttr { permissions, uid: from.creds.uid, gid })?;
+        let counted = Counted::begin(&inode, how.access, false)?;
         let file = inode.clone().open(&OpenHow { access: how.access, truncate: false, nonblocking: true })?;
         let at = Location { mount: dir.mount.clone(), dentry: dir.dentry.unnamed(inode) };
-        Ok(OpenFile::new(file, how.access, how.flags, Some(at), self.next_open_id()))
+        Ok(OpenFile::named(file, how.access, how.flags, at, self.next_open_id(), counted))
     }
 
     /// Opens what lies at `at`. `new`: it was just made, its permissions do not bind its maker.
@@ -206,6 +210,8 @@ impl Vfs {
                 permission::check_owner(&metadata, creds)?;
             }
         }
+        self.leases.check(&**inode, writes)?;
+        let counted = Counted::begin(inode, how.access, how.truncate)?;
         let open_how = OpenHow {
             access: how.access,
             truncate: how.truncate && file_type == FileType::Regular && !new,
@@ -222,6 +228,6 @@ impl Vfs {
         if open_how.truncate {
             at.tell(WatchMask::MODIFY);
         }
-        Ok(OpenFile::new(file, how.access, how.flags, Some(at), self.next_open_id()))
+        Ok(OpenFile::named(file, how.access, how.flags, at, self.next_open_id(), counted))
     }
 }

@@ -209,7 +209,12 @@ impl Task<'_, '_> {
             _ => return Err(Error::Invalid),
         }
         let size = self.check_length(length)?;
-        self.with_creds(|vfs, creds| vfs.truncate(creds, &at, size))?;
+        let once = || self.with_creds(|vfs, creds| vfs.truncate(creds, &at, size));
+        let result = match once() {
+            Err(Error::WouldBlock) => self.despite_leases(once),
+            other => other,
+        };
+        result.map_err(|e| self.restartable(e))?;
         Ok(0)
     }
     /// ftruncate(2)

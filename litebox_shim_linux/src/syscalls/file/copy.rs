@@ -50,7 +50,7 @@ impl Task<'_, '_> {
         }
         let moved = self.carry(&from, start, &to, None, len)?;
         match offset {
-            Some(offset) if moved > 0 => offset.store_moved(moved)?,
+            Some(offset) => offset.store_moved(moved)?,
             None if !from.file.offset_stays() => *from.offset() = start + moved as u64,
             _ => {}
         }

@@ -35,9 +35,12 @@ impl Task<'_, '_> {
         if flags & !(UNSHARE | CLOEXEC) != 0 || first > last {
             return Err(Error::Invalid);
         }
-        if flags & UNSHARE != 0 && self.process().thread_count() > 1 {
-            // A thread with descriptors of its own does not exist here: better refused than done to all threads.
-            return Err(Error::NoMemory);
+        if flags & UNSHARE != 0 {
+            if self.process().thread_count() > 1 {
+                // A thread with descriptors of its own does not exist here: better refused than done to all threads.
+                return Err(Error::NoMemory);
+            }
+            self.own_descriptors();
         }
         let files = &self.process().files;
         if flags & CLOEXEC != 0 {

@@ -5,8 +5,9 @@ use core::sync::atomic::Ordering;
 use litebox::fs::StatusFlags;
 use litebox::{Error, Result};
 
+use super::owner::{F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG};
 use crate::Task;
-use crate::user::{read_bytes, read_u64, word, write_bytes};
+use crate::user::{read_u64, write_bytes};
 
 const F_DUPFD: u32 = 0;
 const F_GETFD: u32 = 1;
@@ -16,17 +17,12 @@ const F_SETFL: u32 = 4;
 const F_GETLK: u32 = 5;
 const F_SETLK: u32 = 6;
 const F_SETLKW: u32 = 7;
-const F_SETOWN: u32 = 8;
-const F_GETOWN: u32 = 9;
-const F_SETSIG: u32 = 10;
-const F_GETSIG: u32 = 11;
-const F_SETOWN_EX: u32 = 15;
-const F_GETOWN_EX: u32 = 16;
 const F_OFD_GETLK: u32 = 36;
 const F_OFD_SETLK: u32 = 37;
 const F_OFD_SETLKW: u32 = 38;
 const F_SETLEASE: u32 = 1024;
 const F_GETLEASE: u32 = 1025;
+const F_NOTIFY: u32 = 1026;
 const F_DUPFD_QUERY: u32 = 1027;
 const F_DUPFD_CLOEXEC: u32 = 1030;
 const F_SETPIPE_SZ: u32 = 1031;
@@ -37,9 +33,7 @@ const F_GET_RW_HINT: u32 = 1035;
 const F_SET_RW_HINT: u32 = 1036;
 
 const FD_CLOEXEC: u64 = 1;
-const F_UNLCK: usize = 2;
 const O_LARGEFILE: u32 = 0o100_000;
-const ESRCH_KINDS: core::ops::RangeInclusive<i32> = 0..=2;
 
 /// What F_SETFL may change.
 const CHANGEABLE: StatusFlags = StatusFlags::APPEND
@@ -65,20 +59,13 @@ impl Task<'_, '_> {
             F_GETLK | F_OFD_GETLK => self.test_record_lock(fd, arg, command == F_OFD_GETLK),
             F_SETLK | F_OFD_SETLK => self.set_record_lock(fd, arg, command == F_OFD_SETLK, false),
             F_SETLKW | F_OFD_SETLKW => self.set_record_lock(fd, arg, command == F_OFD_SETLKW, true),
-            F_SETOWN | F_GETOWN | F_SETOWN_EX | F_GETOWN_EX | F_SETSIG | F_GETSIG => {
-                self.signal_owner(fd, command, arg)
-            }
+            F_SETOWN | F_SETOWN_EX | F_SETSIG => self.set_owner(fd, command, arg),
+            F_GETOWN | F_GETOWN_EX | F_GETSIG | F_GETOWNER_UIDS => self.owner(fd, command, arg),
+            F_NOTIFY => self.notify_owner(fd, arg as u32),
             F_SETPIPE_SZ | F_GETPIPE_SZ => self.pipe_size(fd, command == F_SETPIPE_SZ, arg),
             F_ADD_SEALS | F_GET_SEALS => self.seals(fd, command == F_ADD_SEALS, arg),
-            F_GETLEASE => {
-                self.file(fd)?;
-                Ok(F_UNLCK)
-            }
-            F_SETLEASE => {
-                self.file(fd)?;
-                // No leases: the answer of a file system that cannot have them.
-                if arg == F_UNLCK { Err(Error::WouldBlock) } else { Err(Error::Invalid) }
-            }
+            F_GETLEASE => self.lease(fd),
+            F_SETLEASE => self.set_lease(fd, arg),
             F_GET_RW_HINT | F_SET_RW_HINT => self.write_hint(fd, command == F_SET_RW_HINT, arg),
             _ => {
                 self.file_or_path(fd)?;
@@ -131,45 +118,8 @@ impl Task<'_, '_> {
                 return Err(Error::NotPermitted);
             }
         }
-        file.set_flags((file.flags() - CHANGEABLE) | asked)?;
+        self.change_flags(&file, fd, (file.flags() - CHANGEABLE) | asked)?;
         Ok(0)
-    }
-
-    /// Who is told about a file that becomes ready (`O_ASYNC`).
-    fn signal_owner(&self, fd: i32, command: u32, arg: usize) -> Result<usize> {
-        const F_OWNER_PGRP: i32 = 2;
-        let file = self.file(fd)?;
-        match command {
-            F_SETOWN => {
-                let owner = arg as i32;
-                if owner == i32::MIN {
-                    return Err(Error::Invalid);
-                }
-                file.owner.store(owner, Ordering::Relaxed);
-                Ok(0)
-            }
-            F_GETOWN => Ok(file.owner.load(Ordering::Relaxed) as isize as usize),
-            F_SETOWN_EX => {
-                let raw: [u8; 8] = read_bytes(arg as u64)?;
-                let (kind, pid) = (i32::from_le_bytes(word(&raw, 0)), i32::from_le_bytes(word(&raw, 4)));
-                if !ESRCH_KINDS.contains(&kind) {
-                    return Err(Error::Invalid);
-                }
-                file.owner.store(if kind == F_OWNER_PGRP { pid.wrapping_neg() } else { pid }, Ordering::Relaxed);
-                Ok(0)
-            }
-            F_GETOWN_EX => {
-                let owner = file.owner.load(Ordering::Relaxed);
-                let (kind, pid) = if owner < 0 { (F_OWNER_PGRP, owner.wrapping_neg()) } else { (1, owner) };
-                let raw = u64::from(kind as u32) | u64::from(pid as u32) << 32;
-                write_bytes(arg as u64, &raw.to_le_bytes())?;
-                Ok(0)
-            }
-            F_SETSIG if arg > 64 => Err(Error::Invalid),
-            // Only the default, SIGIO, is known.
-            F_SETSIG if arg != 0 => Err(Error::Invalid),
-            _ => Ok(0),
-        }
     }
 
     /// F_SETPIPE_SZ, F_GETPIPE_SZ
@@ -178,6 +128,10 @@ impl Task<'_, '_> {
         if set {
             // The argument is an unsigned int; a size of more than 2^31 is EINVAL.
             let size = u32::try_from(size).ok().filter(|s| *s <= 1 << 31).ok_or(Error::Invalid)?;
+            file.file.pipe_size()?;
+            if size > self.kernel().settings.pipe_size.load(Ordering::Relaxed) {
+                return Err(Error::NotPermitted);
+            }
             return file.file.set_pipe_size(size as usize);
         }
         file.file.pipe_size()

@@ -56,6 +56,10 @@ impl Manner {
     pub(super) fn at_offset(offset: u64) -> Self {
         Self { place: Place::At(offset), flags: RwFlags::empty() }
     }
+    /// A place in what has none is refused before anything else is looked at.
+    fn check_place(self, file: &OpenFile) -> Result<()> {
+        if matches!(self.place, Place::At(_)) && file.file.is_stream() { Err(Error::NotSeekable) } else { Ok(()) }
+    }
     fn at(offset: i64) -> Result<Self> {
         let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
         Ok(Self { place: Place::At(offset), flags: RwFlags::empty() })
@@ -265,12 +269,14 @@ impl Task<'_, '_> {
     pub(crate) fn pwrite64(&mut self, fd: i32, buf: usize, count: usize, offset: i64) -> Result<usize> {
         let manner = Manner::at(offset)?;
         let file = self.file(fd)?;
+        manner.check_place(&file)?;
         check_range(buf, count)?;
         self.write_in_manner(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), manner)
     }
 
     fn read_vectors(&mut self, fd: i32, iov: usize, count: usize, manner: Manner) -> Result<usize> {
         let file = self.file(fd)?;
+        manner.check_place(&file)?;
         if !file.access.contains(Access::READ) {
             return Err(Error::BadDescriptor);
         }
@@ -279,6 +285,7 @@ impl Task<'_, '_> {
     }
     fn write_vectors(&mut self, fd: i32, iov: usize, count: usize, manner: Manner) -> Result<usize> {
         let file = self.file(fd)?;
+        manner.check_place(&file)?;
         if !file.access.contains(Access::WRITE) {
             return Err(Error::BadDescriptor);
         }

@@ -28,7 +28,10 @@ impl Task<'_, '_> {
                 let on = i32::from_le_bytes(read_bytes(arg)?) != 0;
                 let mut flags = file.flags();
                 flags.set(if request == FIONBIO { StatusFlags::NONBLOCK } else { StatusFlags::ASYNC }, on);
-                file.set_flags(flags)?;
+                if request == FIOASYNC && on && !file.file.signals_owner() {
+                    return Err(Error::NotTerminal);
+                }
+                self.change_flags(&file, fd, flags)?;
                 Ok(0)
             }
             FIONREAD if file_type == FileType::Regular && !file.file.is_stream() => {

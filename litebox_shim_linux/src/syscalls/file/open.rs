@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, OpenFile, OpenRequest, StatusFlags, WalkFlags};
 use litebox::{Error, Result};
 
@@ -156,12 +157,23 @@ impl Task<'_, '_> {
 
     fn open_as(&mut self, dirfd: i32, path: u64, how: &OpenRequest, close_on_exec: bool) -> Result<usize> {
         let path = read_path(path)?;
-        let file = match self.open_known(dirfd, &path, how) {
-            Some(opened) => opened?,
-            None => self.with_origin(dirfd, &path, |vfs, from| vfs.open(from, &path, how))?,
+        let once = || match self.open_known(dirfd, &path, how) {
+            Some(opened) => opened,
+            None => self.with_origin(dirfd, &path, |vfs, from| vfs.open(from, &path, how)),
         };
+        let file = match once() {
+            Err(Error::WouldBlock) if !how.flags.contains(StatusFlags::NONBLOCK) => self.despite_leases(once),
+            other => other,
+        };
+        let file = file.map_err(|e| self.restartable(e))?;
         self.await_partner(&file)?;
         self.install(file, close_on_exec)
+    }
+
+    /// Does what leases stand against, once their holders have given way.
+    pub(super) fn despite_leases<T>(&self, once: impl FnMut() -> Result<T>) -> Result<T> {
+        let leases = self.kernel().vfs.leases.clone();
+        wait_until_ready(self.waiter(), &*leases, Events::IN, None, once)
     }
 
     /// Opens what is there already, when the way to it is known.

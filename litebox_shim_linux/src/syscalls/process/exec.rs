@@ -62,8 +62,8 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
-    /// Descriptors and places that other processes use too become the caller's own.
-    fn stop_sharing(&self) {
+    /// Descriptors that other processes use too become the caller's own.
+    pub(crate) fn own_descriptors(&self) {
         let process = self.process();
         if process.files.is_shared() {
             let own = Shared::new(FdTable::duplicate(&process.files));
@@ -72,6 +72,12 @@ impl Task<'_, '_> {
                 drop(unused.remove_range(0, u32::MAX));
             }
         }
+    }
+
+    /// Descriptors and places that other processes use too become the caller's own.
+    fn stop_sharing(&self) {
+        self.own_descriptors();
+        let process = self.process();
         if process.fs.is_shared() {
             let own = Shared::new(super::fork::copy_of(&process.fs));
             drop(process.fs.replace(own));

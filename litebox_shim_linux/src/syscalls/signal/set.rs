@@ -41,6 +41,7 @@ signals!(
     SIGVTALRM = 26,
     SIGPROF = 27,
     SIGWINCH = 28,
+    SIGIO = 29,
     SIGSYS = 31,
 );
 
@@ -147,6 +148,13 @@ impl SignalInfo {
     pub fn fault(signal: i32, code: i32, addr: u64) -> Self {
         let mut info = Self { signal, errno: 0, code, fields: [0; 112], timer: 0 };
         info.fields[..8].copy_from_slice(&addr.to_le_bytes());
+        info
+    }
+    /// What an open file tells its owner: why, the events of poll(2), the descriptor.
+    pub(crate) fn of_file(signal: i32, code: i32, band: u64, fd: i32) -> Self {
+        let mut info = Self { signal, errno: 0, code, fields: [0; 112], timer: 0 };
+        info.fields[..8].copy_from_slice(&band.to_le_bytes());
+        info.fields[8..12].copy_from_slice(&fd.to_le_bytes());
         info
     }
     /// The signal of the timer `id`, with the value that was given for it.
