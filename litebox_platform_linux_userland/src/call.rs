@@ -49,6 +49,7 @@ pub mod nr {
     pub const EPOLL_WAIT: usize = 232;
     pub const EPOLL_CTL: usize = 233;
     pub const FALLOCATE: usize = 285;
+    pub const EVENTFD2: usize = 290;
     pub const EPOLL_CREATE1: usize = 291;
     pub const SECCOMP: usize = 317;
     pub const GETRANDOM: usize = 318;

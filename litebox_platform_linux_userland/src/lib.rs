@@ -34,6 +34,7 @@ mod supervisor;
 mod system;
 mod thread;
 mod user;
+mod zygote;
 
 pub use sandbox::{Patching, Settings, StartError, start};
 pub use supervisor::{FirstProcess, supervise};

@@ -72,7 +72,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
 }
 
 /// Takes an entry out; the process is gone or never was.
-fn forget(number: u32) -> Option<Arc<HostProcess>> {
+pub(crate) fn forget(number: u32) -> Option<Arc<HostProcess>> {
     sandbox().alarms.lock().remove(&number);
     sandbox().processes.lock().remove(&number)
 }
@@ -109,11 +109,16 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
         forget(process.number);
         return Err(Error::WouldBlock);
     }
-    let token = crate::supervisor::TOKEN_PROCESS | u64::from(process.number);
-    if crate::supervisor::watch(process.pidfd.load(Ordering::Acquire), token).is_err() {
+    if watch_end(&process).is_err() {
         LinuxHost.fatal("the host cannot watch a new process");
     }
     Ok(())
+}
+
+/// Has the supervisor hear of the end of a process just cloned.
+pub(crate) fn watch_end(process: &HostProcess) -> Result<()> {
+    let token = crate::supervisor::TOKEN_PROCESS | u64::from(process.number);
+    crate::supervisor::watch(process.pidfd.load(Ordering::Acquire), token)
 }
 
 /// First thing in a new process: it ends with the supervisor, and at once when the broker is gone already.

@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::heap::Heap;
 use crate::interception::Interception;
 use crate::process::ProcessTable;
+use crate::zygote::Zygotes;
 use crate::stack;
 
 /// Where guests may map, low end: vm.mmap_min_addr's usual value.
@@ -82,6 +83,8 @@ pub(crate) struct Sandbox {
     pub(crate) arena_fd: HostFd,
     pub(crate) epoll: HostFd,
     pub(crate) processes: ProcessTable,
+    /// Empty processes for programs.
+    pub(crate) zygotes: Zygotes,
     pub(crate) broker: Mutex<()>,
     pub(crate) counters: Counters,
     pub(crate) alarms: Mutex<BTreeMap<u32, crate::thread::Alarms>>,
@@ -182,6 +185,9 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     }
     // SAFETY: no pointers.
     let epoll = step("epoll_create1", unsafe { host_call!(nr::EPOLL_CREATE1, 0x8_0000) })?;
+    // Not blocking, closed when a program is executed.
+    // SAFETY: no pointers.
+    let taken = step("eventfd2", unsafe { host_call!(nr::EVENTFD2, 0, 0x8_0800) })?;
 
     let layout = Layout {
         user: (USER_START, USER_END),
@@ -209,6 +215,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             arena_fd,
             epoll: HostFd(epoll as i32),
             processes: ProcessTable::default(),
+            zygotes: Zygotes::new(HostFd(taken as i32)),
             broker: Mutex::new(()),
             counters: Counters::default(),
             alarms: Mutex::new(BTreeMap::new()),

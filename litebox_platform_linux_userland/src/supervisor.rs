@@ -18,6 +18,7 @@ use crate::sandbox::sandbox;
 
 /// Tokens of the supervisor's own descriptors; watches of the North count up from zero.
 const TOKEN_EVENTS: u64 = u64::MAX;
+const TOKEN_ZYGOTES: u64 = u64::MAX - 1;
 /// With the number of a guest process.
 pub(crate) const TOKEN_PROCESS: u64 = 1 << 62;
 const EPOLLIN: u32 = 1;
@@ -62,9 +63,10 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     if child == 0 {
         first.run()
     }
-    watch(process.pidfd.load(Ordering::Acquire), TOKEN_PROCESS | u64::from(process.number))?;
+    process::watch_end(&process)?;
     drop(process);
     watch(sandbox().settings.events, TOKEN_EVENTS)?;
+    watch(sandbox().zygotes.counter().0, TOKEN_ZYGOTES)?;
     loop {
         if let Some(code) = wait_once()? {
             return Ok(code);
@@ -85,6 +87,7 @@ fn wait_once() -> Result<Option<i32>> {
         let (token, ready) = (event.token, event.events);
         match token {
             TOKEN_EVENTS => hear_broker()?,
+            TOKEN_ZYGOTES => crate::zygote::refill()?,
             _ if token & TOKEN_PROCESS != 0 => {
                 if let Some(code) = process_ended((token & !TOKEN_PROCESS) as u32)? {
                     return Ok(Some(code));

@@ -11,6 +11,7 @@ use crate::LinuxHost;
 use crate::call::{self, host_call, nr};
 use crate::clock::Timespec;
 use crate::entry::{SIGKICK, UserContext};
+use crate::process::HostProcess;
 use crate::sandbox::sandbox;
 use crate::stack::{self, ThreadBlock};
 
@@ -214,15 +215,21 @@ pub(crate) fn prepare(slot: u32, block: &mut ThreadBlock, spec: &ThreadSpec<'_>)
     frame.launch_pad()
 }
 
-/// The first guest process is a fresh clone of the supervisor, still on a copy of its stack.
-fn enter_first(spec: &ThreadSpec<'_>) -> ! {
-    let Some(process) = crate::process::find(crate::process::FIRST) else { fatal("the first process is not known") };
-    let Ok((slot, block)) = stack::allocate(&process) else { fatal("no memory for the first kernel stack") };
+/// The kernel stack of the first thread of `process`, which is the calling one: a fresh clone of the supervisor, still on a copy of its stack.
+/// Returns the stack pointer to start with.
+pub(crate) fn found(process: &HostProcess, tid: i32, spec: &ThreadSpec<'_>) -> usize {
+    let Ok((slot, block)) = stack::allocate(process) else { fatal("no memory for the first kernel stack") };
     block.founds = true;
-    block.tid.store(crate::supervisor::own_tid(), Ordering::Relaxed);
-    let sp = prepare(slot, block, spec);
-    drop(process);
-    // SAFETY: `sp` holds the function and its argument; the old stack is not used again.
+    block.tid.store(tid, Ordering::Relaxed);
+    prepare(slot, block, spec)
+}
+
+/// Leaves the calling stack for good.
+///
+/// # Safety
+/// `sp` comes from [`found`], and nothing of the calling stack is used again.
+pub(crate) unsafe fn start(sp: usize) -> ! {
+    // SAFETY: `sp` holds the function and its argument.
     unsafe {
         core::arch::asm!("mov rsp, {sp}", "xor ebp, ebp", "pop rax", "pop rdi", "call rax", "ud2", sp = in(reg) sp, options(noreturn))
     }
@@ -244,6 +251,14 @@ fn retire(block: &mut ThreadBlock) {
     north().release(block.north);
 }
 
+fn enter_first(spec: &ThreadSpec<'_>) -> ! {
+    let Some(process) = crate::process::find(crate::process::FIRST) else { fatal("the first process is not known") };
+    let sp = found(&process, crate::supervisor::own_tid(), spec);
+    drop(process);
+    // SAFETY: the stack just made; nothing of this one is used again.
+    unsafe { start(sp) }
+}
+
 impl Threads for LinuxHost {
     fn spawn_thread(&self, spec: &ThreadSpec<'_>) -> Result<()> {
         // VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, PARENT_SETTID, CHILD_CLEARTID, CHILD_SETTID
@@ -263,6 +278,10 @@ impl Threads for LinuxHost {
 
     fn spawn_process(&self, spec: &ThreadSpec<'_>) -> Result<()> {
         crate::process::spawn(spec)
+    }
+
+    fn spawn_program(&self, spec: &ThreadSpec<'_>) -> Result<()> {
+        crate::zygote::spawn(spec)
     }
 
     fn enter_first(&self, spec: &ThreadSpec<'_>) -> ! {

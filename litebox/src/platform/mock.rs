@@ -342,6 +342,9 @@ impl Threads for MockHost {
     fn exit_thread(&self) -> ! {
         panic!("exit_thread")
     }
+    fn spawn_program(&self, _: &ThreadSpec<'_>) -> Result<()> {
+        Err(Error::NotSupported)
+    }
     fn spawn_process(&self, _: &ThreadSpec<'_>) -> Result<()> {
         Err(Error::WouldBlock)
     }

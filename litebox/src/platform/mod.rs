@@ -415,6 +415,9 @@ pub trait Threads {
     /// Starts a process: a copy of the calling one with one thread, which is that of `spec`. Guest memory and kernel stacks are copied, the
     /// kernel's memory and all descriptors shared. To be called where nobody else changes the caller's address space.
     fn spawn_process(&self, spec: &ThreadSpec<'_>) -> Result<()>;
+    /// As [`Threads::spawn_process`], for a thread that needs nothing of the caller's memory: guest memory of the new process is empty, or a copy that
+    /// the thread has to unmap.
+    fn spawn_program(&self, spec: &ThreadSpec<'_>) -> Result<()>;
     /// Turns the calling host process, which runs no guest code yet, into the first thread of `spec`: never returns.
     fn enter_first(&self, spec: &ThreadSpec<'_>) -> !;
     /// Ends the calling host thread. `alive` becomes zero and is woken when its stack is no longer in use.

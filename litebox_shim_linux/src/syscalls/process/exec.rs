@@ -98,7 +98,7 @@ impl Task<'_, '_> {
         let before = process.mm.shared().ok_or(Error::NoProcess)?;
         let left = process.mm.replace(Shared::new(before.sibling()));
         process.replace_thread(self.thread, &thread);
-        let started = self.launch(&thread, 0, host().fs_base(), |spec| host().spawn_process(spec));
+        let started = self.launch(&thread, 0, host().fs_base(), |spec| host().spawn_program(spec));
         if started.is_err() {
             process.replace_thread(&thread, self.thread);
             self.thread.signals.take_over(&thread.signals);
