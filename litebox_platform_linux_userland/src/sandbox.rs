@@ -12,8 +12,8 @@ use crate::counters::Counters;
 use crate::heap::Heap;
 use crate::interception::Interception;
 use crate::process::ProcessTable;
-use crate::zygote::Zygotes;
 use crate::stack;
+use crate::zygote::Zygotes;
 
 /// Where guests may map, low end: vm.mmap_min_addr's usual value.
 const USER_START: usize = 0x1_0000;
@@ -236,6 +236,9 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
         (*at).heap.claim(heap_start, heap.1);
     }
     SANDBOX.store(at, Ordering::Release);
+    if patching {
+        litebox_syscall_rewriter::prepare();
+    }
     // SAFETY: still the only thread; the list is made on the shared heap now.
     unsafe { (*at).aux = aux.to_vec() };
 

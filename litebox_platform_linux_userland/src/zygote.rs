@@ -136,8 +136,7 @@ fn make() -> Result<Option<Arc<Zygote>>> {
     // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
     const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
     let Ok(process) = process::register() else { return Ok(None) };
-    let zygote =
-        Arc::new(Zygote { process, tid: AtomicI32::new(0), woken: AtomicU32::new(0), task: Mutex::new(None) });
+    let zygote = Arc::new(Zygote { process, tid: AtomicI32::new(0), woken: AtomicU32::new(0), task: Mutex::new(None) });
     let process = &zygote.process;
     let (pidfd, tid) = (process.pidfd.as_ptr() as usize, zygote.tid.as_ptr() as usize);
     let for_child = zygote.clone();

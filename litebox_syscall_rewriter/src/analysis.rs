@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Register};
+use iced_x86::{Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
 
 use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
 
@@ -40,7 +40,7 @@ pub struct Plan {
     /// The instructions that the jump overwrites, as they are.
     pub(crate) original: Vec<u8>,
     /// The instructions that go into the trampoline, behind the call.
-    pub(crate) moved: Vec<Instruction>,
+    pub(crate) moved: Vec<Moved>,
     /// Code goes on behind them.
     pub(crate) falls_through: bool,
 }
@@ -65,7 +65,7 @@ impl Plan {
     /// Offsets from the jump of the instruction boundaries inside it.
     pub(crate) fn inner_boundaries(&self) -> impl Iterator<Item = usize> + '_ {
         let first = if self.kind == Kind::After { SYSCALL_LEN } else { JUMP_LEN };
-        let rest = self.moved.iter().map(|i| (i.ip() - self.jump) as usize);
+        let rest = self.moved.iter().map(|moved| (moved.ip - self.jump) as usize);
         core::iter::once(first).chain(rest).filter(|at| *at < JUMP_LEN)
     }
 }
@@ -164,7 +164,8 @@ fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
         if bytes.is_empty() {
             return Err(Refusal::CutOff);
         }
-        let instruction = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE).decode();
+        let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
+        let instruction = decoder.decode();
         if instruction.is_invalid() {
             // No instruction is longer than 15 bytes.
             return Err(if bytes.len() < 15 { Refusal::CutOff } else { Refusal::Undecodable });
@@ -179,12 +180,76 @@ fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
             Flow::Stays => return Err(Refusal::Unmovable),
         }
         at = instruction.next_ip();
-        moved.push(instruction);
+        moved.push(Moved::of(&instruction, decoder.get_constant_offsets(&instruction).displacement_offset())?);
     }
     let len = (at - site.syscall) as usize;
     let original = site.slice(site.syscall, len).ok_or(Refusal::CutOff)?.to_vec();
     let (kind, syscall) = (Kind::After, site.syscall);
     Ok(Plan { kind, syscall, jump: syscall, original, moved, falls_through: !ended })
+}
+
+/// An instruction that goes to the trampoline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Moved {
+    /// Its address.
+    pub(crate) ip: u64,
+    /// Its bytes.
+    pub(crate) len: usize,
+    /// What of it depends on where it lies.
+    pub(crate) place: Place,
+}
+
+/// What of an instruction depends on where it lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// Nothing.
+    Anywhere,
+    /// It names memory by its distance, in the four bytes at `offset`.
+    Memory {
+        /// From the instruction's first byte.
+        offset: usize,
+        /// The address it names.
+        target: u64,
+    },
+    /// It jumps there.
+    Jump(u64),
+    /// It jumps there on a condition, which is numbered as in the instruction.
+    Branch {
+        /// 0 to 15.
+        condition: u8,
+        /// Where to.
+        target: u64,
+    },
+}
+
+impl Moved {
+    fn of(instruction: &Instruction, displacement: usize) -> Result<Self, Refusal> {
+        let place = if instruction.is_ip_rel_memory_operand() {
+            // Addressed by EIP: wraps at 4 GiB.
+            if instruction.memory_base() != Register::RIP {
+                return Err(Refusal::Unmovable);
+            }
+            Place::Memory { offset: displacement, target: instruction.ip_rel_memory_address() }
+        } else if instruction.is_jmp_short_or_near() || instruction.is_jcc_short_or_near() {
+            // With a prefix for 16 bits, processors differ.
+            if instruction.op0_kind() != OpKind::NearBranch64 {
+                return Err(Refusal::Unmovable);
+            }
+            let target = instruction.near_branch_target();
+            match instruction.condition_code() {
+                ConditionCode::None => Place::Jump(target),
+                condition => Place::Branch { condition: condition as u8 - 1, target },
+            }
+        } else {
+            Place::Anywhere
+        };
+        Ok(Self { ip: instruction.ip(), len: instruction.len(), place })
+    }
+
+    /// Where the next instruction is.
+    pub(crate) fn next_ip(&self) -> u64 {
+        self.ip + self.len as u64
+    }
 }
 
 /// Where control goes from an instruction, and whether the instruction may be moved.

@@ -33,6 +33,11 @@ pub const BYTES_BEFORE: usize = 96;
 /// How many bytes from a site on it likes to see.
 pub const BYTES_AFTER: usize = 32;
 
+/// Has the decoder make its tables, which all later copies of the calling process share then. Each process would make its own at its first site.
+pub fn prepare() {
+    let _ = iced_x86::Decoder::new(64, &[0x90], iced_x86::DecoderOptions::NONE).decode();
+}
+
 /// Why a site is not patched.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Refusal {

@@ -6,9 +6,7 @@
 
 use alloc::vec::Vec;
 
-use iced_x86::Encoder;
-
-use crate::analysis::{Kind, Plan};
+use crate::analysis::{Kind, Moved, Place, Plan};
 use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
 
 /// The words of a trampoline that the entry stub reads, in their order.
@@ -101,27 +99,15 @@ impl Plan {
         let mut moved = Vec::with_capacity(self.moved.len() + 1);
         let mut at = behind;
         for instruction in &self.moved {
-            moved.push((instruction.ip(), at));
-            let mut copy = *instruction;
-            copy.as_near_branch();
-            let bytes = if instruction.is_ip_rel_memory_operand() || copy.near_branch_target() != 0 {
-                let mut encoder = Encoder::new(64);
-                encoder.encode(&copy, at).map_err(|_| Refusal::TooFar)?;
-                encoder.take_buffer()
-            } else {
-                let from = (instruction.ip() - self.jump) as usize;
-                self.original.get(from..from + instruction.len()).ok_or(Refusal::CutOff)?.to_vec()
-            };
-            at += bytes.len() as u64;
-            code.extend_from_slice(&bytes);
+            moved.push((instruction.ip, at));
+            let from = (instruction.ip - self.jump) as usize;
+            let bytes = self.original.get(from..from + instruction.len).ok_or(Refusal::CutOff)?;
+            at += append(&mut code, bytes, instruction, at)? as u64;
         }
-        let follows = self.moved.last().map_or(next, iced_x86::Instruction::next_ip);
+        let follows = self.moved.last().map_or(next, Moved::next_ip);
         if self.falls_through {
             moved.push((follows, at));
-            let distance = (follows as i64).wrapping_sub(at as i64 + JUMP_LEN as i64);
-            let distance = i32::try_from(distance).map_err(|_| Refusal::TooFar)?;
-            code.push(0xe9);
-            code.extend_from_slice(&distance.to_le_bytes());
+            append_jump(&mut code, &[0xe9], at, follows)?;
         }
         Ok(Patch {
             jump: self.jump,
@@ -135,4 +121,38 @@ impl Plan {
             moved,
         })
     }
+}
+
+/// Appends the copy of an instruction for address `at`. Its length.
+fn append(code: &mut Vec<u8>, bytes: &[u8], instruction: &Moved, at: u64) -> Result<usize, Refusal> {
+    match instruction.place {
+        Place::Anywhere => {
+            code.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        Place::Memory { offset, target } => {
+            let start = code.len();
+            code.extend_from_slice(bytes);
+            let distance = distance(at + bytes.len() as u64, target)?;
+            let word = code.get_mut(start + offset..start + offset + 4).ok_or(Refusal::Undecodable)?;
+            word.copy_from_slice(&distance.to_le_bytes());
+            Ok(bytes.len())
+        }
+        Place::Jump(target) => append_jump(code, &[0xe9], at, target),
+        Place::Branch { condition, target } => append_jump(code, &[0x0f, 0x80 + condition], at, target),
+    }
+}
+
+/// Appends a jump with a distance of 32 bits. Its length.
+fn append_jump(code: &mut Vec<u8>, opcode: &[u8], at: u64, target: u64) -> Result<usize, Refusal> {
+    let len = opcode.len() + 4;
+    let distance = distance(at + len as u64, target)?;
+    code.extend_from_slice(opcode);
+    code.extend_from_slice(&distance.to_le_bytes());
+    Ok(len)
+}
+
+/// How far it is to `target` for an instruction that is followed by the one at `next`.
+fn distance(next: u64, target: u64) -> Result<i32, Refusal> {
+    i32::try_from((target as i64).wrapping_sub(next as i64)).map_err(|_| Refusal::TooFar)
 }
