@@ -82,7 +82,6 @@ impl North for LinuxNorth {
     }
 
     fn with_code(&self, addr: usize, number: u64, look: &mut dyn FnMut(&Code, Worth)) {
-        // Unwinders know the restorer of signal handlers by its bytes.
         const RT_SIGRETURN: u64 = 15;
         const EXECVE: u64 = 59;
         const EXIT: u64 = 60;
@@ -90,7 +89,8 @@ impl North for LinuxNorth {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `with_task`; null outside guest threads.
         let Some(thread) = (unsafe { object.as_ref() }) else { return };
-        if number != RT_SIGRETURN {
+        let kernel = &thread.process.kernel;
+        if number != RT_SIGRETURN || kernel.restorers.are_in_tables(&thread.process.mm, addr as u64) {
             let worth = if matches!(number, EXECVE | EXIT | EXIT_GROUP) { Worth::Later } else { Worth::Now };
             thread.process.mm.with_code(addr, &mut |code| look(code, worth));
         }

@@ -15,6 +15,7 @@ pub mod proc;
 pub mod syscalls;
 pub mod task;
 mod trace;
+mod unwind;
 mod user;
 
 use litebox::{Error, Result};

@@ -158,7 +158,7 @@ fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
     let mut at = site.syscall + SYSCALL_LEN as u64;
     let end = site.syscall + JUMP_LEN as u64;
     let mut moved = Vec::new();
-    let mut ended = false;
+    let (mut ended, mut falls_through) = (false, true);
     while at < end {
         let bytes = site.tail(at);
         if bytes.is_empty() {
@@ -179,13 +179,15 @@ fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
             Flow::Stays if ended => {}
             Flow::Stays => return Err(Refusal::Unmovable),
         }
+        // Padding does, should somebody jump there.
+        falls_through = !matches!(flow(&instruction), Flow::Away);
         at = instruction.next_ip();
         moved.push(Moved::of(&instruction, decoder.get_constant_offsets(&instruction).displacement_offset())?);
     }
     let len = (at - site.syscall) as usize;
     let original = site.slice(site.syscall, len).ok_or(Refusal::CutOff)?.to_vec();
     let (kind, syscall) = (Kind::After, site.syscall);
-    Ok(Plan { kind, syscall, jump: syscall, original, moved, falls_through: !ended })
+    Ok(Plan { kind, syscall, jump: syscall, original, moved, falls_through })
 }
 
 /// An instruction that goes to the trampoline.

@@ -10,6 +10,17 @@ use crate::{JUMP_LEN, Refusal};
 pub const INVALID_OPCODES: [u8; 19] =
     [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4, 0xd6, 0xea];
 
+/// The same by byte.
+const INVALID: [bool; 256] = {
+    let mut invalid = [false; 256];
+    let mut i = 0;
+    while i < INVALID_OPCODES.len() {
+        invalid[INVALID_OPCODES[i] as usize] = true;
+        i += 1;
+    }
+    invalid
+};
+
 /// Distances stay this far below 2 GiB, so that what a trampoline refers to is in reach, too.
 const REACH: i64 = (1 << 31) - (1 << 24);
 /// Addresses of one value of the upper half of the jump's distance.
@@ -21,7 +32,7 @@ const WINDOW: i64 = 1 << 8;
 fn suits(distance: i64, wanted: [bool; 4], from: usize) -> bool {
     let bytes = (distance as i32).to_le_bytes();
     distance.abs() <= REACH
-        && bytes.iter().zip(wanted).skip(from).all(|(byte, wanted)| !wanted || INVALID_OPCODES.contains(byte))
+        && bytes.iter().zip(wanted).skip(from).all(|(byte, wanted)| !wanted || INVALID[usize::from(*byte)])
 }
 
 impl Plan {

@@ -74,6 +74,8 @@ pub struct Kernel {
     pub hostname: Mutex<Vec<u8>>,
     /// The futex manager: who waits on which user word.
     pub futexes: crate::syscalls::futex::FutexTable,
+    /// Ends of signal handlers, and whether unwinders need their bytes.
+    pub(crate) restorers: crate::unwind::Restorers,
     /// Local sockets and their names.
     pub local_sockets: Arc<litebox::net::unix::Domain>,
     /// System V shared memory, semaphores and message queues.
@@ -107,6 +109,7 @@ impl Kernel {
             arena,
             vfs,
             futexes: crate::syscalls::futex::FutexTable::new(),
+            restorers: crate::unwind::Restorers::default(),
             local_sockets: Arc::default(),
             system_v: crate::syscalls::ipc::SystemV::default(),
             message_queues: crate::syscalls::ipc::MessageQueues::default(),
