@@ -311,8 +311,11 @@ impl PagedFile {
     pub fn drop_mapping(&self) {
         if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut runs = self.runs.lock();
-            let behind = up(runs.size);
-            self.discard(&mut runs, behind, u64::MAX);
+            // Somebody who came meanwhile may be writing behind the end, which moves only when the bytes are there.
+            if self.holders.load(Ordering::Acquire) == 0 {
+                let behind = up(runs.size);
+                self.discard(&mut runs, behind, u64::MAX);
+            }
         }
     }
     /// Empties the whole pages of `[offset, end)`: back to the arena, or zeros where somebody still shows them.

@@ -4,6 +4,7 @@ extern crate std;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Error;
 use crate::io::{Dest, Source};
@@ -412,4 +413,30 @@ fn private_mappings(arena: &Arc<Arena>) {
     let moved = space.remap(&request, &Limits::NONE).unwrap();
     assert_eq!((read_word(moved + PAGE), read_word(moved + 2 * PAGE)), (Some(42), Some(0x0303_0303_0303_0303)));
     space.reset(Layout::random(0));
+}
+
+#[test]
+fn what_is_written_behind_the_end_survives_readers_that_leave() {
+    let arena = Arena::part(61 << 20, 1 << 20);
+    let file = PagedFile::new(&arena);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut buffer = [0u8; 600];
+            while !over.load(Ordering::Relaxed) {
+                file.read_at(&mut Dest::kernel(&mut buffer), 0).unwrap();
+            }
+        });
+        for _ in 0..300_000 {
+            file.set_size(0).unwrap();
+            file.write_at(&mut Source::kernel(&[7; 512]), 0).unwrap();
+            let mut buffer = [0u8; 512];
+            file.read_at(&mut Dest::kernel(&mut buffer), 0).unwrap();
+            if buffer != [7; 512] {
+                over.store(true, Ordering::Relaxed);
+                panic!("what was written is gone");
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }

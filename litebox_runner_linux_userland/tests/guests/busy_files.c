@@ -203,13 +203,60 @@ static void shared_descriptors(void)
 	say("its parent's descriptor", fcntl(fd, F_GETFD));
 }
 
+// Set-group-id directories, access times that stay, ranges beyond all files.
+static void made(void)
+{
+	struct stat st, after;
+	char buf[8];
+	struct timespec old[2] = {{1000, 0}, {2000, 0}};
+	mkdir("group", 0755);
+	if (!getuid()) {
+		chown("group", 1000, 5000);
+		chmod("group", 02777);
+		if (!fork()) {
+			setgid(1000);
+			setuid(1000);
+			for (int i = 0; i < 3; i++) {
+				const char *names[] = {"group/all", "group/no-x", "group/dir"};
+				umask(i == 1 ? 0010 : 0);
+				i == 2 ? mkdir(names[i], 02777) : close(open(names[i], O_CREAT | O_RDWR, 02777));
+				stat(names[i], &st);
+				printf("%s %o group %d\n", names[i], st.st_mode, st.st_gid);
+			}
+			fflush(stdout);
+			_exit(0);
+		}
+		wait(NULL);
+	}
+	int fd = open("places", O_RDONLY | O_NOATIME);
+	utimensat(AT_FDCWD, "places", old, 0);
+	stat("places", &st);
+	usleep(20000);
+	read(fd, buf, 4);
+	stat("places", &after);
+	printf("O_NOATIME: %s\n", st.st_atime == after.st_atime ? "stays" : "moves");
+	fcntl(fd, F_SETFL, 0);
+	lseek(fd, 0, SEEK_SET);
+	read(fd, buf, 4);
+	stat("places", &after);
+	printf("without: %s\n", st.st_atime == after.st_atime ? "stays" : "moves");
+	int to = open("copied", O_CREAT | O_RDWR, 0600);
+	loff_t from = 0, end = 0x7fffffffffffffff;
+	say("copy to the end of all files", copy_file_range(fd, &from, to, &end, 65537, 0));
+	say("copy of too much", copy_file_range(fd, &from, to, &from, -1UL, 0));
+	say("copy", copy_file_range(fd, NULL, to, NULL, 4, 0));
+}
+
 static void nodes(void)
 {
 	struct stat st;
 	say("a node", mknod("null", S_IFCHR | 0666, makedev(1, 3)));
 	stat("null", &st);
 	printf("%o %d:%d\n", st.st_mode, major(st.st_rdev), minor(st.st_rdev));
+	int fd = open("null", O_RDWR);
+	say("write to it", write(fd, "x", 1));
 	say("a node of nothing", mknod("nothing", S_IFCHR | 0666, makedev(240, 77)));
+	say("open it", open("nothing", O_RDONLY));
 	say("there already", mknod("null", S_IFBLK | 0666, makedev(240, 77)));
 	if (!fork()) {
 		chmod(".", 0777);
@@ -239,6 +286,7 @@ int main(int argc, char **argv)
 	nests();
 	exclusive();
 	shared_descriptors();
+	made();
 	if (!getuid())
 		nodes();
 	return 0;

@@ -159,7 +159,7 @@ pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Res
     let at = vfs.walk(&superuser(vfs), &spec.at, WalkFlags::FOLLOW).map_err(failed)?;
     let mut flags = MountFlags::RELATIME | MountFlags::NOSUID;
     flags.set(MountFlags::RDONLY, spec.read_only);
-    if !matches!(spec.source, Source::Dev) {
+    if !matches!(spec.source, Source::Dev | Source::CopyOnWrite(_) | Source::Memory(_)) {
         flags |= MountFlags::NODEV;
     }
     let source: &[u8] = match spec.source {

@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Body, Node, PAGE};
-use crate::fs::{Access, File, Inode, Mapping, OpenHow, Seals, Time};
+use crate::fs::{Access, File, Inode, Mapping, OpenHow, Seals, StatusFlags, Time};
 use crate::io::{Dest, Source};
 use crate::mm::arena::PagedFile;
 use crate::sync::Mutex;
@@ -208,6 +209,8 @@ impl Node {
 pub(in crate::fs) struct MemoryFile {
     node: Arc<Node>,
     access: Access,
+    /// Reads leave the access time alone.
+    quiet: AtomicBool,
     /// The lower file, for as long as the bytes lie there; kept after that, because mappings may show it.
     lower: Mutex<Option<Arc<dyn File>>>,
 }
@@ -223,7 +226,7 @@ impl MemoryFile {
         } else {
             None
         };
-        Ok(Arc::new(Self { node, access: how.access, lower: Mutex::new(below) }))
+        Ok(Arc::new(Self { node, access: how.access, quiet: AtomicBool::new(false), lower: Mutex::new(below) }))
     }
     /// The lower file, for a file whose bytes lie there.
     fn below(&self) -> Result<Arc<dyn File>> {
@@ -251,8 +254,14 @@ impl File for MemoryFile {
             // Written for the first time between the two looks, or still empty.
             None => body.pages().map_or(Ok(0), |pages| pages.read_at(dest, offset))?,
         };
-        self.node.note_access();
+        if !self.quiet.load(Ordering::Relaxed) {
+            self.node.note_access();
+        }
         Ok(n)
+    }
+    fn set_status(&self, flags: StatusFlags) -> Result<()> {
+        self.quiet.store(flags.contains(StatusFlags::NOATIME), Ordering::Relaxed);
+        Ok(())
     }
     fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
         self.node.write(source, Some(offset)).map(|(n, _)| n)

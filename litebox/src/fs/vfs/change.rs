@@ -67,7 +67,9 @@ impl Vfs {
         permission::check_changeable(dir)?;
         let metadata = dir.metadata()?;
         permission::check_names(&metadata, &from.creds)?;
+        // The set-group-id bit is judged by what was asked for, before the umask.
         let (gid, permissions) = permission::inherit(&metadata, &from.creds, type_of(node), permissions & 0o7777);
+        let permissions = if matches!(node, NewNode::Symlink(_)) { permissions } else { permissions & !from.umask };
         let inode = dir.inode().create(name, node, NewAttr { permissions, uid: from.creds.uid, gid })?;
         let dentry = self.name_made(&dir.dentry, name, inode);
         drop(names);
@@ -88,7 +90,7 @@ impl Vfs {
         }
         let permissions = match node {
             NewNode::Symlink(_) => 0o777,
-            _ => permissions & !from.umask,
+            _ => permissions,
         };
         if let NewNode::CharDevice(_) | NewNode::BlockDevice(_) = node {
             // What lies behind a node is decided by this kernel when it is opened (`dev::open_device`); no host directory gets one.

@@ -160,7 +160,7 @@ impl Vfs {
 
     fn create_file(&self, from: &Origin<'_>, slot: &Slot, name: &[u8], how: &OpenRequest) -> Result<Location> {
         permission::check_changeable(&slot.dir)?;
-        self.make_node(from, &slot.dir, name, NewNode::Regular, how.mode & !from.umask)
+        self.make_node(from, &slot.dir, name, NewNode::Regular, how.mode)
     }
 
     /// `O_TMPFILE`: a file without a name in the file system of a directory.
@@ -169,8 +169,8 @@ impl Vfs {
         permission::check_changeable(&dir)?;
         let metadata = dir.metadata()?;
         permission::check_names(&metadata, &from.creds)?;
-        let (gid, permissions) =
-            permission::inherit(&metadata, &from.creds, FileType::Regular, how.mode & !from.umask & 0o7777);
+        let (gid, permissions) = permission::inherit(&metadata, &from.creds, FileType::Regular, how.mode & 0o7777);
+        let permissions = permissions & !from.umask;
         let inode = dir.inode().create_unnamed(NewAttr { permissions, uid: from.creds.uid, gid })?;
         let counted = Counted::begin(&inode, how.access, false)?;
         let file = inode.clone().open(&OpenHow { access: how.access, truncate: false, nonblocking: true })?;
@@ -224,6 +224,9 @@ impl Vfs {
             }
             opened => opened?,
         };
+        if how.flags.contains(StatusFlags::NOATIME) {
+            file.set_status(how.flags)?;
+        }
         at.tell(WatchMask::OPEN);
         if open_how.truncate {
             at.tell(WatchMask::MODIFY);

@@ -112,19 +112,19 @@ impl Task<'_, '_> {
         if source.checked_add(len as u64).is_none() || target.checked_add(len as u64).is_none() {
             return Err(Error::Overflow);
         }
-        check_area(source, len)?;
-        check_area(target, len)?;
         let size = from.file.metadata()?.size;
         let len = len.min(usize::try_from(size.saturating_sub(source)).unwrap_or(usize::MAX)).min(MAX_RW_COUNT);
+        if target >= MAX_FILE_SIZE {
+            return Err(Error::FileTooBig);
+        }
         let same = from.file.inode().id() == to.file.inode().id();
         if same && target < source + len as u64 && source < target + len as u64 {
             return Err(Error::Invalid);
         }
+        check_area(source, len)?;
+        check_area(target, len)?;
         if len == 0 {
             return Ok(0);
-        }
-        if target >= MAX_FILE_SIZE {
-            return Err(Error::FileTooBig);
         }
         let moved = self.carry(&from, source, &to, Some(target), len)?;
         for (file, offset, start) in [(&from, from_offset, source), (&to, to_offset, target)] {
