@@ -61,7 +61,7 @@ process "Processes and threads" {
     Full             capset             [x86_64 126, x86 185]  (header: UserMut<CapHeader>, data: UserRef<CapData>)
     Full             set_tid_address    [x86_64 218, x86 258]  (address: UserMut<i32>)
     Partial          prctl              [x86_64 157, x86 172]  (option: PrctlOption, arg2: usize, arg3: usize, arg4: usize, arg5: usize)  "what concerns one process; the rest is EINVAL, as on a kernel without it"
-    Partial          arch_prctl         [x86_64 158, x86 384]  (code: ArchPrctlCode, address: usize)  "FS and GS base; the rest is EINVAL, as on a kernel without shadow stacks"
+    Partial          arch_prctl         [x86_64 158, x86 384]  (code: ArchPrctlCode, address: usize)  "FS and GS base, and cpuid as where it cannot fault; the rest is EINVAL, as on a kernel without shadow stacks"
     Refused(ENOSYS)  set_thread_area    [x86_64 205, x86 243]  (descriptor: UserMut<UserDesc>)  "as x86-64 Linux answers: arch_prctl sets FS"
     Refused(ENOSYS)  get_thread_area    [x86_64 211, x86 244]  (descriptor: UserMut<UserDesc>)  "as x86-64 Linux answers: arch_prctl reads FS"
     Refused(ENOSYS)  modify_ldt         [x86_64 154, x86 123]  (function: i32, pointer: UserMut<u8>, size: usize)  "segments of the guest's own would let it choose what the kernel's segments mean"
@@ -74,7 +74,7 @@ process "Processes and threads" {
     Missing          process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
     Missing          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)
     Refused(EPERM)   ptrace             [x86_64 101, x86 26]   (request: isize, pid: i32, address: usize, data: usize)  "no guest traces another; the answer is that of a host with Yama mode 3"
-    Refused(EPERM)   unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "no namespaces inside a sandbox"
+    Partial          unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "namespaces are refused with EPERM, as to those without the right; threads share descriptors and places"
     Refused(EPERM)   setns              [x86_64 308, x86 346]  (fd: RawFd, kind: i32)  "no namespaces inside a sandbox"
     Partial          personality        [x86_64 135, x86 136]  (persona: u32)  "kept and told"
     Full             rseq               [x86_64 334, x86 386]  (area: UserMut<u8>, len: u32, flags: i32, signature: u32)

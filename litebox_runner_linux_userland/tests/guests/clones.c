@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -308,10 +311,91 @@ static void spawns(void)
     printf("not here %d\n", fcntl(60, F_GETFD));
 }
 
+static void outcome(const char *what, long result)
+{
+    printf("%s: %s\n", what, result == -1 ? name_of(errno) : "0");
+}
+
+// The parts of a process that it can have for itself (unshare(2)).
+static int mover(void *fd)
+{
+    if (chdir("/usr")) return 1;
+    return close(*(int *)fd) ? 2 : 0;
+}
+
+static int loner(void *fd)
+{
+    if (unshare(CLONE_FILES | CLONE_FS)) return 3;
+    return mover(fd);
+}
+
+static void unshares(void)
+{
+    static char stack[1 << 16];
+    char place[100];
+    outcome("unshare nothing", unshare(0));
+    outcome("unshare own parts", unshare(CLONE_FILES | CLONE_FS | CLONE_SYSVSEM));
+    outcome("unshare what only one thread has", unshare(CLONE_THREAD | CLONE_SIGHAND | CLONE_VM));
+    outcome("unshare the parent", unshare(CLONE_PARENT));
+    for (int alone = 1; alone >= 0; alone--) {
+        int fd = open("/dev/null", O_RDONLY);
+        chdir("/");
+        int pid = clone(alone ? loner : mover, stack + sizeof stack, CLONE_FILES | CLONE_FS | SIGCHLD, &fd);
+        printf("alone %d: ended with %d", alone, status_of(pid));
+        printf(", still open %d, still at / %d\n", fcntl(fd, F_GETFD) >= 0, !strcmp(getcwd(place, sizeof place), "/"));
+        if (alone) close(fd);
+    }
+}
+
+// The id of any thread stands for its process where a process is asked for.
+static volatile int got;
+static void count(int signal) { got++; (void)signal; }
+
+static void *signals_itself(void *unused)
+{
+    pid_t tid = syscall(SYS_gettid);
+    siginfo_t info = {.si_code = SI_QUEUE};
+    signal(SIGUSR1, count);
+    outcome("kill by a thread's id", kill(tid, SIGUSR1));
+    outcome("queue by a thread's id", syscall(SYS_rt_sigqueueinfo, tid, SIGUSR1, &info));
+    return unused;
+}
+
+static void ids(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, signals_itself, NULL);
+    pthread_join(thread, NULL);
+    printf("signals came: %d\n", got > 0);
+    void *head;
+    size_t len;
+    pid_t pid = fork();
+    if (pid == 0) pause();
+    outcome("robust list of a child", syscall(SYS_get_robust_list, pid, &head, &len));
+    outcome("robust list of nobody", syscall(SYS_get_robust_list, 0x3ffffff, &head, &len));
+    kill(pid, SIGKILL);
+    printf("ended with %d\n", status_of(pid));
+    // A word that others may share has to be there, one's own need not.
+    void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    outcome("wake a shared word without access", syscall(SYS_futex, page, 1, 1, NULL, NULL, 0));
+    outcome("wake a private word without access", syscall(SYS_futex, page, 129, 1, NULL, NULL, 0));
+    munmap(page, 4096);
+    outcome("wake a shared word that is not there", syscall(SYS_futex, page, 1, 1, NULL, NULL, 0));
+    int word = 0;
+    outcome("requeue to a word that is not there", syscall(SYS_futex, &word, 4, 1, (void *)1, page, 0));
+    // select(2) leaves its time-out as it is when that was asked for.
+    for (int sticky = 0; sticky < 2; sticky++) {
+        struct timeval limit = {0, 10};
+        personality(sticky ? 0x4000000 : 0);
+        select(0, NULL, NULL, NULL, &limit);
+        printf("sticky %d: left %ld\n", sticky, (long)limit.tv_usec);
+    }
+}
+
 int main(void)
 {
     setvbuf(stdout, 0, _IOFBF, 1 << 16);
-    void (*parts[])(void) = {clones, clone3s, pidfds, threads, spawns};
+    void (*parts[])(void) = {clones, clone3s, pidfds, threads, spawns, unshares, ids};
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
         fflush(stdout);
         pid_t p = fork();

@@ -288,9 +288,44 @@ static void messages(void) {
     SHOW(get(0, 100, 0));
 }
 
+// The row of one object in /proc/sysvipc: its key, permissions and what follows them up to the owners.
+static void listed(const char *path, int wanted, int columns) {
+    FILE *list = fopen(path, "r");
+    if (!list) {
+        perror(path);
+        return;
+    }
+    char line[512];
+    printf("%s begins with a heading: %d\n", path, fgets(line, sizeof line, list) && strstr(line, "perms") != NULL);
+    int found = 0;
+    while (fgets(line, sizeof line, list)) {
+        long row_key, row_id;
+        unsigned mode;
+        int at;
+        if (sscanf(line, "%ld %ld %o%n", &row_key, &row_id, &mode, &at) != 3 || row_id != wanted) continue;
+        found = 1;
+        printf("key %d mode %o:", row_key == IPC_PRIVATE, mode);
+        char *word = strtok(line + at, " \n");
+        for (int i = 0; word && i < columns; i++, word = strtok(NULL, " \n")) printf(" %s", word);
+        printf("\n");
+    }
+    printf("found %d\n", found);
+    fclose(list);
+}
+static void listings(void) {
+    struct { long type; char text[10]; } message = {1, "listed"};
+    int segment = shmget(IPC_PRIVATE, 5000, 0640), set = semget(IPC_PRIVATE, 3, 0604), queue = msgget(IPC_PRIVATE, 0600);
+    SHOW(msgsnd(queue, &message, 6, 0));
+    listed("/proc/sysvipc/shm", segment, 1);
+    listed("/proc/sysvipc/sem", set, 1);
+    listed("/proc/sysvipc/msg", queue, 2);
+    shmctl(segment, IPC_RMID, NULL), semctl(set, 0, IPC_RMID), msgctl(queue, IPC_RMID, NULL);
+    listed("/proc/sysvipc/msg", queue, 2);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     key = 0x4c420000 + getpid() % 65536;
-    shared_memory(), semaphores(), messages();
+    shared_memory(), semaphores(), messages(), listings();
     return 0;
 }

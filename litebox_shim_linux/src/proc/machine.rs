@@ -247,22 +247,25 @@ pub(super) fn meminfo(kernel: &Arc<Kernel>, out: &mut Text) {
     put!(out, "{:<15} {:>8} kB\n{:<15} {:>8} kB\n", "Hugepagesize:", 2048, "Hugetlb:", 0);
 }
 
-/// Directory of System V objects, of which there are none.
+/// Directory of System V objects.
 pub(super) const SYSTEM_V: &[Entry<Global>] = &[
-    Entry::text("msg", |_, out| {
+    Entry::text("msg", |kernel: &Arc<Kernel>, out| {
         put!(
             out,
             "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n"
         );
+        let _ = kernel.system_v.list_queues(out);
     }),
-    Entry::text("sem", |_, out| {
+    Entry::text("sem", |kernel: &Arc<Kernel>, out| {
         put!(out, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
+        let _ = kernel.system_v.list_sets(out);
     }),
-    Entry::text("shm", |_, out| {
+    Entry::text("shm", |kernel: &Arc<Kernel>, out| {
         put!(
             out,
             "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n"
         );
+        let _ = kernel.system_v.list_segments(out);
     }),
 ];
 

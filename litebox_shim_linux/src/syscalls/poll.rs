@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use litebox::event::{Events, Observer, Pollable, Waiter};
@@ -123,6 +124,9 @@ enum TimeFormat {
     Timeval,
 }
 
+/// personality(2): time-outs are left as they were given.
+const STICKY_TIMEOUTS: u32 = 0x400_0000;
+
 /// How long a call waits.
 #[derive(Clone, Copy)]
 struct Patience {
@@ -194,7 +198,9 @@ impl Task<'_, '_> {
 
     fn wait_for(&mut self, watches: &mut [Watch], patience: Patience) -> Result<()> {
         let result = wait(self.waiter(), watches, patience.deadline, patience.poll);
-        patience.write_back();
+        if self.process().persona.load(Ordering::Relaxed) & STICKY_TIMEOUTS == 0 {
+            patience.write_back();
+        }
         match result {
             Err(Error::Interrupted) => {
                 let number = self.frame.regs.rax;

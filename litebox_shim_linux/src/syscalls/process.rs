@@ -19,6 +19,8 @@ use crate::user::write_bytes;
 
 const ARCH_SET_GS: i32 = 0x1001;
 const ARCH_SET_FS: i32 = 0x1002;
+const ARCH_GET_CPUID: i32 = 0x1011;
+const ARCH_SET_CPUID: i32 = 0x1012;
 const ARCH_GET_FS: i32 = 0x1003;
 const ARCH_GET_GS: i32 = 0x1004;
 
@@ -65,6 +67,9 @@ impl Task<'_, '_> {
             ARCH_SET_GS => base_ok().map(|()| host().set_gs_base(addr))?,
             ARCH_GET_FS => write_bytes(addr, &host().fs_base().to_le_bytes())?,
             ARCH_GET_GS => write_bytes(addr, &host().gs_base().to_le_bytes())?,
+            // The processor's own answer is what guests get: as where it cannot be made to fault.
+            ARCH_GET_CPUID => return Ok(1),
+            ARCH_SET_CPUID => return Err(Error::NoDevice),
             _ => return Err(Error::Invalid),
         }
         Ok(0)

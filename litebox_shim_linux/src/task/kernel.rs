@@ -176,6 +176,12 @@ impl Kernel {
     pub fn process(&self, pid: i32) -> Option<Arc<Process>> {
         self.family.lock().process(pid).cloned()
     }
+    /// The process of the thread with this id.
+    pub(crate) fn process_of_thread(&self, tid: i32) -> Option<Arc<Process>> {
+        let family = self.family.lock();
+        let first = family.process(tid);
+        first.or_else(|| family.processes().find(|process| process.thread(tid).is_some())).cloned()
+    }
     /// All processes, by ascending id.
     pub fn processes(&self) -> Vec<Arc<Process>> {
         self.family.lock().processes().cloned().collect()

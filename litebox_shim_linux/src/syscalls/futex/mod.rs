@@ -51,6 +51,10 @@ impl Task<'_, '_> {
             return Err(Error::Fault);
         }
         let shared = if private { None } else { self.process().mm.futex_key(addr) };
+        if !private && shared.is_none() {
+            // A word that others might share has to be there: it is by its page that Linux knows it.
+            let _: [u8; 4] = read_bytes(addr as u64)?;
+        }
         let own = Key::Private(self.process().mm.identity(), addr);
         Ok((shared.map_or(own, |(object, offset)| Key::Shared(object, offset)), addr))
     }
@@ -206,7 +210,11 @@ impl Task<'_, '_> {
         let list = if tid == 0 {
             self.thread.robust_list.load(Ordering::Relaxed)
         } else {
-            let thread = self.process().thread(tid).ok_or(Error::NoProcess)?;
+            let process = self.kernel().process_of_thread(tid).ok_or(Error::NoProcess)?;
+            let thread = process.thread(tid).ok_or(Error::NoProcess)?;
+            if !self.may_inspect(&process) {
+                return Err(Error::NotPermitted);
+            }
             thread.robust_list.load(Ordering::Relaxed)
         };
         write_bytes(len, &ROBUST_HEAD_SIZE.to_le_bytes())?;

@@ -46,6 +46,28 @@ pub(super) struct Queue {
     queue: WaitQueue,
 }
 
+/// What a listing says of a queue.
+pub(super) struct QueueFigures {
+    pub(super) bytes: u64,
+    pub(super) messages: usize,
+    /// Who sent and received last.
+    pub(super) people: [i32; 2],
+    /// When something was sent, received, and changed last.
+    pub(super) times: [i64; 3],
+}
+
+impl Queue {
+    pub(super) fn figures(&self) -> QueueFigures {
+        let state = self.state.lock();
+        QueueFigures {
+            bytes: state.bytes,
+            messages: state.messages.len(),
+            people: [state.last_sender, state.last_receiver],
+            times: [state.send_time, state.receive_time, state.change_time],
+        }
+    }
+}
+
 impl Pollable for Queue {
     fn ready(&self) -> Events {
         Events::empty()

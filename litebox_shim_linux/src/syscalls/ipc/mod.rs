@@ -1,6 +1,7 @@
 //! System V IPC and POSIX message queues: what processes share by key or name. Here is what the three kinds of System V objects have in
 //! common: keys, identifiers, permissions.
 
+mod listing;
 mod messages;
 mod queues;
 mod semaphores;

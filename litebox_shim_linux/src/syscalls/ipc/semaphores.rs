@@ -58,6 +58,18 @@ pub(super) struct Set {
     queue: WaitQueue,
 }
 
+impl Set {
+    /// How many members it has.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+    /// When it was operated on and changed last.
+    pub(super) fn times(&self) -> [i64; 2] {
+        let state = self.state.lock();
+        [state.operation_time, state.change_time]
+    }
+}
+
 /// `struct sembuf`.
 #[derive(Clone, Copy)]
 struct Operation {

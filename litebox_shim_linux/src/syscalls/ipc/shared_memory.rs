@@ -57,7 +57,28 @@ struct State {
     last: i32,
 }
 
+/// What a listing says of a segment.
+pub(super) struct SegmentFigures {
+    pub(super) bytes: usize,
+    /// How many areas show it.
+    pub(super) attached: usize,
+    /// Who made it, and who attached or detached it last.
+    pub(super) people: [i32; 2],
+    /// When it was attached, detached, and changed last.
+    pub(super) times: [i64; 3],
+}
+
 impl Segment {
+    pub(super) fn figures(&self) -> SegmentFigures {
+        let attached = self.attach_count();
+        let state = self.state.lock();
+        SegmentFigures {
+            bytes: self.size,
+            attached,
+            people: [state.creator, state.last],
+            times: [state.attach_time, state.detach_time, state.change_time],
+        }
+    }
     /// How many areas show it.
     fn attach_count(&self) -> usize {
         let mut state = self.state.lock();

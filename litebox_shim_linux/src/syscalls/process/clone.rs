@@ -81,6 +81,37 @@ impl Request {
 }
 
 impl Task<'_, '_> {
+    /// unshare(2). Threads of one process share descriptors and places for good.
+    pub(crate) fn unshare(&mut self, flags: u64) -> Result<usize> {
+        let parts = Flags::FILES | Flags::FS | Flags::SYSVSEM;
+        let alone = Flags::THREAD | Flags::SIGHAND | Flags::VM;
+        let flags = Flags::from_bits(flags).ok_or(Error::Invalid)?;
+        if !(parts | alone | Flags::NEW).contains(flags) {
+            return Err(Error::Invalid);
+        }
+        let many = self.process().thread_count() > 1;
+        if flags.intersects(alone) && (many || flags.contains(Flags::VM) && self.process().mm.is_shared()) {
+            return Err(Error::Invalid);
+        }
+        if flags.intersects(Flags::NEW) {
+            return Err(Error::NotPermitted);
+        }
+        if many && flags.intersects(Flags::FILES | Flags::FS) {
+            return Err(Error::NotImplemented);
+        }
+        if flags.contains(Flags::FILES) {
+            self.own_descriptors();
+        }
+        if flags.contains(Flags::FS) {
+            self.own_places();
+        }
+        if flags.contains(Flags::SYSVSEM) {
+            // What it would undo at its end is undone now (semop(2)).
+            self.kernel().system_v.process_ended(self.process().pid);
+        }
+        Ok(0)
+    }
+
     /// fork(2).
     pub(crate) fn fork(&mut self) -> Result<usize> {
         self.clone(SIGCHLD, 0, 0, 0, 0)

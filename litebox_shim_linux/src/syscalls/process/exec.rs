@@ -50,7 +50,8 @@ impl Task<'_, '_> {
             return Ok(0);
         }
         self.remove_other_threads()?;
-        self.stop_sharing();
+        self.own_descriptors();
+        self.own_places();
         if self.process().mm.is_shared() {
             let last_user = self.move_out(prepared)?;
             self.end_vfork();
@@ -75,8 +76,8 @@ impl Task<'_, '_> {
     }
 
     /// Descriptors and places that other processes use too become the caller's own.
-    fn stop_sharing(&self) {
-        self.own_descriptors();
+    /// Root, working directory and mask that other processes use too become the caller's own.
+    pub(crate) fn own_places(&self) {
         let process = self.process();
         if process.fs.is_shared() {
             let own = Shared::new(super::fork::copy_of(&process.fs));

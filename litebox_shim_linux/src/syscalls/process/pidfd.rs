@@ -132,7 +132,7 @@ impl Task<'_, '_> {
     }
 
     /// Whether ptrace(2) would let the caller look into `target`.
-    pub(super) fn may_inspect(&self, target: &Process) -> bool {
+    pub(crate) fn may_inspect(&self, target: &Process) -> bool {
         let (mine, theirs) = (self.creds(), target.creds());
         let all = |id: u32, of: [u32; 3]| of.iter().all(|x| *x == id);
         target.pid == self.process().pid

@@ -210,7 +210,8 @@ impl Task<'_, '_> {
         let chosen = all.iter().filter(|p| match (pid, group) {
             (_, Some(group)) => p.group.load(core::sync::atomic::Ordering::Relaxed) == group,
             (-1, None) => p.pid != own && p.pid != 1,
-            _ => p.pid == pid,
+            // The id of any thread stands for its process.
+            _ => p.pid == pid || p.thread(pid).is_some(),
         });
         let mut outcome = Err(Error::NoProcess);
         for process in chosen {
@@ -284,7 +285,7 @@ impl Task<'_, '_> {
     /// rt_sigqueueinfo(2).
     pub(crate) fn rt_sigqueueinfo(&mut self, pid: i32, signal: i32, info: u64) -> Result<usize> {
         let info = self.queued_info(signal, info, pid)?;
-        let target = self.kernel().process(pid).ok_or(Error::NoProcess)?;
+        let target = self.kernel().process_of_thread(pid).ok_or(Error::NoProcess)?;
         self.send_to_process(&target, info).map(|()| 0)
     }
 
