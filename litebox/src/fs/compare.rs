@@ -55,7 +55,18 @@ pub enum Op {
     Append(usize, usize, u8),
     Allocate(usize, i32, u64, u64),
     List(usize),
+    /// Sets, replaces or creates an extended attribute: which one, how, how long.
+    SetXattr(usize, usize, u8, usize),
+    GetXattr(usize, usize),
+    RemoveXattr(usize, usize),
+    ListXattr(usize),
+    /// A file without a name, written and then given one.
+    Unnamed(usize, usize, usize, u8),
+    /// Where data or a hole begins; asked only of what was written by whole pages.
+    Sparse(usize, [bool; 6]),
 }
+
+const XATTRS: [&str; 3] = ["user.one", "user.two", "user.three"];
 
 /// Any operation.
 pub fn any_op() -> impl Strategy<Value = Op> {
@@ -82,6 +93,12 @@ pub fn any_op() -> impl Strategy<Value = Op> {
         2 => (slot(), prop_oneof![Just(0), Just(1), Just(3), Just(2), Just(64)], offset(), offset())
             .prop_map(|(s, m, o, n)| Op::Allocate(s, m, o, n)),
         1 => path().prop_map(Op::List),
+        2 => (path(), 0..XATTRS.len(), 0u8..3, 0usize..300).prop_map(|(p, x, how, n)| Op::SetXattr(p, x, how, n)),
+        1 => (path(), 0..XATTRS.len()).prop_map(|(p, x)| Op::GetXattr(p, x)),
+        1 => (path(), 0..XATTRS.len()).prop_map(|(p, x)| Op::RemoveXattr(p, x)),
+        1 => path().prop_map(Op::ListXattr),
+        2 => (path(), path(), len(), any::<u8>()).prop_map(|(p, q, n, b)| Op::Unnamed(p, q, n, b)),
+        1 => (path(), any::<[bool; 6]>()).prop_map(|(p, pages)| Op::Sparse(p, pages)),
     ]
 }
 
@@ -102,11 +119,22 @@ fn errno(error: Error) -> i32 {
         Error::Invalid => 22,
         Error::FileTooBig => 27,
         Error::NoSpace => 28,
+        Error::Range => 34,
         Error::NotEmpty => 39,
         Error::Loop => 40,
+        Error::NoData => 61,
         Error::NotSupported => 95,
         other => panic!("{other:?}"),
     }
+}
+
+const PAGE: u64 = 4096;
+
+/// The whole pages that [`Op::Sparse`] writes, and what it asks afterwards: offsets and whether for a hole.
+fn sparse_questions() -> impl Iterator<Item = (u64, bool)> {
+    (0..7).flat_map(|page| {
+        [(page * PAGE, false), (page * PAGE, true), (page * PAGE + 100, false), (page * PAGE + 100, true)]
+    })
 }
 
 fn pattern(seed: u8, len: usize) -> Vec<u8> {
@@ -143,6 +171,12 @@ impl Ours {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
         let dir = self.followed(dir)?;
         if dir.file_type() == FileType::Directory { Ok((dir, name.as_bytes())) } else { Err(Error::NotDirectory) }
+    }
+    /// What may have attributes of users; the VFS looks at that.
+    fn bearer(&self, path: usize, refusal: Error) -> crate::Result<Arc<dyn Inode>> {
+        let inode = self.followed(PATHS[path])?;
+        let may = matches!(inode.file_type(), FileType::Regular | FileType::Directory);
+        if may { Ok(inode) } else { Err(refusal) }
     }
     fn make(&self, path: usize, node: NewNode<'_>, permissions: u32) -> crate::Result<Vec<u8>> {
         let (dir, name) = self.slot_of(PATHS[path])?;
@@ -219,6 +253,34 @@ impl Ours {
                 names.sort();
                 Ok(names.join(&b'\n'))
             }
+            Op::SetXattr(p, x, how, len) => {
+                let inode = self.bearer(p, Error::NotPermitted)?;
+                inode.set_xattr(XATTRS[x].as_bytes(), &pattern(how, len), how == 1, how == 2).and(done)
+            }
+            Op::GetXattr(p, x) => self.bearer(p, Error::NoData)?.get_xattr(XATTRS[x].as_bytes()),
+            Op::RemoveXattr(p, x) => self.bearer(p, Error::NotPermitted)?.remove_xattr(XATTRS[x].as_bytes()).and(done),
+            Op::ListXattr(p) => self.followed(PATHS[p])?.list_xattr().map(|names| user_names(&names)),
+            Op::Unnamed(p, q, len, seed) => {
+                let dir = self.followed(PATHS[p])?;
+                if dir.file_type() != FileType::Directory {
+                    return Err(Error::NotDirectory);
+                }
+                let inode = dir.create_unnamed(attr(0o640))?;
+                let file = inode.clone().open(&BOTH)?;
+                file.write_at(&mut Source::kernel(&pattern(seed, len)), 0)?;
+                let (dir, name) = self.slot_of(PATHS[q])?;
+                dir.link(name, &inode).and(done)
+            }
+            Op::Sparse(p, pages) => {
+                let (dir, name) = self.slot_of(PATHS[p])?;
+                let file = dir.create(name, NewNode::Regular, attr(0o644))?.open(&BOTH)?;
+                file.set_attr(&SetAttr { size: Some(7 * PAGE), ..SetAttr::default() })?;
+                for page in (0..).zip(pages).filter(|(_, written)| *written).map(|(page, _)| page) {
+                    file.write_at(&mut Source::kernel(&pattern(1, PAGE as usize)), page * PAGE)?;
+                }
+                let found = sparse_questions().map(|(at, hole)| file.seek_data(at, hole).unwrap_or(u64::MAX));
+                Ok(found.flat_map(u64::to_le_bytes).collect())
+            }
         }
     }
     fn visit(at: &Arc<dyn Inode>, path: &str, out: &mut BTreeMap<String, String>) {
@@ -255,6 +317,15 @@ impl Ours {
     }
 }
 
+const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
+
+/// Names of the kind these tests set, sorted.
+fn user_names(names: &[u8]) -> Vec<u8> {
+    let mut names: Vec<&[u8]> = names.split(|b| *b == 0).filter(|name| name.starts_with(b"user.")).collect();
+    names.sort_unstable();
+    names.join(&b'\n')
+}
+
 fn digest(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
     std::format!("{} bytes {hash:x}", bytes.len())
@@ -280,6 +351,12 @@ unsafe extern "C" {
     fn truncate(path: *const i8, len: i64) -> i32;
     fn unlink(path: *const i8) -> i32;
     fn umask(mask: u32) -> u32;
+    fn setxattr(path: *const i8, name: *const i8, value: *const u8, size: usize, flags: i32) -> i32;
+    fn getxattr(path: *const i8, name: *const i8, value: *mut u8, size: usize) -> isize;
+    fn removexattr(path: *const i8, name: *const i8) -> i32;
+    fn listxattr(path: *const i8, list: *mut u8, size: usize) -> isize;
+    fn linkat(old_dir: i32, old: *const i8, new_dir: i32, new: *const i8, flags: i32) -> i32;
+    fn lseek(fd: i32, offset: i64, whence: i32) -> i64;
 }
 
 const AT_FDCWD: i32 = -100;
@@ -290,8 +367,17 @@ pub struct Theirs {
     slots: [Option<(fs::File, bool)>; SLOTS],
 }
 
+fn xattr(index: usize) -> CString {
+    CString::new(XATTRS[index]).unwrap()
+}
+
 fn c(path: &Path) -> CString {
     CString::new(path.as_os_str().as_encoded_bytes()).unwrap()
+}
+
+fn bytes(outcome: isize, mut buffer: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    buffer.truncate(usize::try_from(outcome).map_err(|_| std::io::Error::last_os_error())?);
+    Ok(buffer)
 }
 
 fn checked(outcome: i32) -> std::io::Result<Vec<u8>> {
@@ -381,6 +467,51 @@ impl Theirs {
                 names.sort();
                 Ok(names.join(&b'\n'))
             }
+            Op::SetXattr(p, x, how, len) => {
+                let (path, name, value) = (c(&self.path(p)), xattr(x), pattern(how, len));
+                // SAFETY: as above; the value is `len` bytes.
+                checked(unsafe { setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr(), len, how.into()) })
+            }
+            Op::GetXattr(p, x) => {
+                let (path, name, mut value) = (c(&self.path(p)), xattr(x), vec![0; 1000]);
+                // SAFETY: as above; there is room for 1000 bytes.
+                let n = unsafe { getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr(), 1000) };
+                bytes(n, value)
+            }
+            // SAFETY: as above.
+            Op::RemoveXattr(p, x) => checked(unsafe { removexattr(c(&self.path(p)).as_ptr(), xattr(x).as_ptr()) }),
+            Op::ListXattr(p) => {
+                let (path, mut names) = (c(&self.path(p)), vec![0; 1000]);
+                // SAFETY: as above; there is room for 1000 bytes.
+                let n = unsafe { listxattr(path.as_ptr(), names.as_mut_ptr(), 1000) };
+                bytes(n, names).map(|names| user_names(&names))
+            }
+            Op::Unnamed(p, q, len, seed) => {
+                use std::os::fd::AsRawFd;
+                const O_TMPFILE: i32 = 0o20_200_000;
+                const AT_SYMLINK_FOLLOW: i32 = 0x400;
+                let mut options = fs::OpenOptions::new();
+                let file = options.read(true).write(true).mode(0o640).custom_flags(O_TMPFILE).open(self.path(p))?;
+                file.write_at(&pattern(seed, len), 0)?;
+                let old = CString::new(std::format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+                let new = c(&self.path(q));
+                // SAFETY: as above.
+                checked(unsafe { linkat(AT_FDCWD, old.as_ptr(), AT_FDCWD, new.as_ptr(), AT_SYMLINK_FOLLOW) })
+            }
+            Op::Sparse(p, pages) => {
+                use std::os::fd::AsRawFd;
+                let mut options = fs::OpenOptions::new();
+                let file = options.read(true).write(true).create_new(true).mode(0o644).open(self.path(p))?;
+                file.set_len(7 * PAGE)?;
+                for page in (0..).zip(pages).filter(|(_, written)| *written).map(|(page, _)| page) {
+                    file.write_at(&pattern(1, PAGE as usize), page * PAGE)?;
+                }
+                let fd = file.as_raw_fd();
+                // SAFETY: no memory is involved.
+                let found = sparse_questions()
+                    .map(|(at, hole)| unsafe { lseek(fd, at as i64, if hole { 4 } else { 3 }) } as u64);
+                Ok(found.flat_map(u64::to_le_bytes).collect())
+            }
         }
     }
     fn visit(at: &Path, path: &str, out: &mut BTreeMap<String, String>) {
@@ -420,6 +551,11 @@ impl Side for Theirs {
 pub fn compare(ours: &mut dyn Side, theirs: &mut dyn Side, ops: &[Op]) {
     for (step, op) in ops.iter().enumerate() {
         let (one, other) = (ours.apply(op), theirs.apply(op));
+        let xattr = matches!(op, Op::SetXattr(..) | Op::GetXattr(..) | Op::RemoveXattr(..) | Op::ListXattr(_));
+        if xattr && other == Err(errno(Error::NotSupported)) {
+            // Linux before 6.6 keeps none of users in memory.
+            continue;
+        }
         assert_eq!(one, other, "step {step} {}", describe(op));
     }
     assert_eq!(ours.snapshot(), theirs.snapshot());
