@@ -13,6 +13,7 @@ use crate::beneath::Grant;
 use crate::confine::{Confinement, Program};
 use crate::server::{Limits, STATUS_BROKEN, Server, Signals, say};
 use crate::session::Session;
+use crate::terminal::Terminal;
 use crate::{confine, process};
 
 /// What is to be started.
@@ -31,6 +32,8 @@ pub struct Launch {
     pub memory: Option<u64>,
     /// Do as if the host had no namespaces.
     pub no_namespaces: bool,
+    /// The person's terminal, if the sandbox uses it.
+    pub terminal: Option<Terminal>,
     /// The signal of `Op::Kick`.
     pub kick_signal: i32,
     /// The supervisor's executable; `None`: this one.
@@ -48,6 +51,7 @@ impl Launch {
             timeout: None,
             memory: None,
             no_namespaces: false,
+            terminal: None,
             kick_signal: libc::SIGURG,
             executable: None,
         }
@@ -102,6 +106,7 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     session.kick_signal = launch.kick_signal;
     let limits = Limits { timeout: launch.timeout, memory: launch.memory };
     let mut server = Server::new(session, requests, events, limits);
+    server.terminal = launch.terminal;
     let status = server.run(&signals);
     process::kill_all(supervisor);
     Ok(Outcome { status, figures: server.session.figures })

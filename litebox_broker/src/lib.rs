@@ -3,6 +3,7 @@
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
 //! - [`session`] serves requests: [`message`] takes them apart, [`beneath`] resolves paths, [`lookup`] and [`list`] read, [`change`] writes.
+//! - [`terminal`] is the person's terminal, lent to the sandbox and given back.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it.
 
 pub mod beneath;
@@ -16,8 +17,10 @@ pub mod message;
 pub mod process;
 pub mod server;
 pub mod session;
+pub mod terminal;
 
 pub use litebox::platform::broker_protocol as protocol;
 
 pub use beneath::{Access, Grant};
 pub use launch::{Launch, Outcome, run};
+pub use terminal::Terminal;

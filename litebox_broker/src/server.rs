@@ -15,6 +15,7 @@ use rustix::net::{
 use zerocopy::IntoBytes;
 
 use crate::session::{Session, Wish};
+use crate::terminal::{Terminal, line_end};
 use crate::{host_calls, process};
 
 /// Exit status when the time limit was reached.
@@ -52,7 +53,7 @@ const MEMORY_TICK: Duration = Duration::from_millis(10);
 pub fn say(line: &str) {
     use std::io::Write;
     // One write, so that lines of several writers do not mix. Nothing can be done when stderr is gone.
-    let _ = std::io::stderr().write_all(format!("litebox: {line}\n").as_bytes());
+    let _ = std::io::stderr().write_all(format!("litebox: {line}{}", line_end()).as_bytes());
 }
 
 /// Signals received through a descriptor instead of handlers.
@@ -122,13 +123,15 @@ pub struct Server {
     pub events: OwnedFd,
     /// Limits.
     pub limits: Limits,
+    /// The person's terminal, if the sandbox uses it.
+    pub terminal: Option<Terminal>,
     buffer: Vec<u8>,
 }
 
 impl Server {
     /// A server; `session.supervisor` is the process to watch.
     pub fn new(session: Session, requests: OwnedFd, events: OwnedFd, limits: Limits) -> Self {
-        Self { session, requests, events, limits, buffer: vec![0; MAX_REQUEST + 1] }
+        Self { session, requests, events, limits, terminal: None, buffer: vec![0; MAX_REQUEST + 1] }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
@@ -162,6 +165,7 @@ impl Server {
             if ready.signals {
                 while let Some(signal) = signals.next() {
                     if signal != libc::SIGCHLD {
+                        self.use_terminal_again(signal);
                         self.send_event(signal);
                     } else if let Some(status) = self.supervisor_ended() {
                         return status;
@@ -248,6 +252,9 @@ impl Server {
                 return Err(STATUS_BROKEN);
             }
             Wish::Stop => {
+                if let Some(terminal) = &self.terminal {
+                    terminal.pause();
+                }
                 // SAFETY: raise(3) and kill(2) touch no memory. We go on here when somebody sends SIGCONT.
                 unsafe {
                     libc::kill(-self.session.supervisor, libc::SIGSTOP);
@@ -257,6 +264,15 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// After a stop the terminal is as the shell wants it, and its window may be another.
+    fn use_terminal_again(&self, signal: i32) {
+        let Some(terminal) = self.terminal.as_ref().filter(|_| signal == libc::SIGCONT) else { return };
+        if terminal.in_foreground() {
+            terminal.resume();
+            self.send_event(libc::SIGWINCH);
+        }
     }
 
     fn send_event(&self, signal: i32) {

@@ -122,6 +122,7 @@ fn process_ended(number: u32) -> Result<Option<i32>> {
         return Ok(Some(OUR_FAILURE));
     }
     if sandbox.exit_announced.load(Ordering::Acquire) {
+        north().ending();
         if sandbox.settings.stats {
             broker::simple(Op::Stats, 0, crate::counters::figures().as_bytes(), None)?;
         }

@@ -27,6 +27,8 @@ pub struct Config {
     pub test_hostile: u64,
     /// `F_GETFL` of descriptors 0, 1 and 2, plus one; 0: closed.
     pub streams: [u64; 3],
+    /// Which of them are the console, as bits; the one to write to lies above them.
+    pub console: u64,
     /// The program as it was asked for.
     pub path: Vec<u8>,
     /// `uname -n`.
@@ -86,6 +88,7 @@ fn source_numbers(source: Source) -> [u64; 2] {
         Source::Dev => [3, 0],
         Source::Proc => [4, 0],
         Source::Sys => [5, 0],
+        Source::Pts => [6, 0],
     }
 }
 
@@ -98,6 +101,7 @@ fn source_of([kind, number]: [u64; 2]) -> Option<Source> {
         3 => Source::Dev,
         4 => Source::Proc,
         5 => Source::Sys,
+        6 => Source::Pts,
         _ => return None,
     })
 }
@@ -168,6 +172,7 @@ impl Config {
         ]);
         out.numbers(&[self.strace, self.stats]);
         out.numbers(&self.streams);
+        out.number(self.console);
         out.string(&self.path);
         out.string(&self.hostname);
         for list in [&self.argv, &self.envp, &self.search] {
@@ -207,6 +212,7 @@ impl Config {
             strace: r.number()?,
             stats: r.number()?,
             streams: [r.number()?, r.number()?, r.number()?],
+            console: r.number()?,
             path: r.string()?,
             hostname: r.string()?,
             argv: r.list(Reader::string)?,
@@ -244,6 +250,7 @@ mod tests {
             strace: 7,
             stats: 1,
             streams: [1, 0, 0o2002],
+            console: 0x107,
             path: b"/bin/true".to_vec(),
             hostname: b"box".to_vec(),
             argv: vec![b"true".to_vec(), Vec::new()],

@@ -61,6 +61,7 @@ enum Net {
 }
 
 /// Options of `litebox run`.
+#[expect(clippy::struct_excessive_bools, reason = "they are options without values")]
 #[derive(Args)]
 pub struct Options {
     /// Give the sandbox a directory or file of the host: read-only, to be changed (the default), or copy-on-write.
@@ -99,6 +100,9 @@ pub struct Options {
     /// Print at the end how many calls, traps and faults there were, and how much memory was used.
     #[arg(long)]
     stats: bool,
+    /// Give the program the terminal that stdin is, whatever the other descriptors are. Without it that happens when stdout is the terminal, too.
+    #[arg(short, long)]
+    tty: bool,
     /// How the guest's system calls are caught.
     #[arg(long, value_name = "WAY", value_enum, default_value = "auto")]
     interception_backend: Backend,
@@ -200,6 +204,7 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     let envp = environment(&options.env)?;
     let mut extra = Vec::new();
     let strace = options.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose().map_err(ours)?;
+    let (terminal, console) = streams::take_terminal(options.tty).map_err(ours)?;
     let (interception, patching) = options.interception_backend.parts();
     let config = Config {
         arena_size: ARENA_SIZE,
@@ -212,6 +217,7 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         stats: options.stats.into(),
         test_hostile: options.test_hostile.into(),
         streams: streams::flags(),
+        console,
         path: program.as_bytes().to_vec(),
         hostname: options.hostname.as_bytes().to_vec(),
         argv: options.command.iter().map(|a| a.as_bytes().to_vec()).collect(),
@@ -224,6 +230,7 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     launch.config = config.encode();
     launch.grants = grants;
     launch.extra = extra;
+    launch.terminal = terminal;
     launch.timeout = options.timeout;
     launch.memory = options.memory;
     launch.no_namespaces = options.test_no_namespaces;

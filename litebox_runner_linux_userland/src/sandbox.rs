@@ -12,8 +12,8 @@ use litebox_shim_linux::boot::{self, FirstProgram};
 use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig};
 
-use crate::STATUS_OURS;
 use crate::config::{Config, interception_of, patching_of};
+use crate::{STATUS_OURS, streams};
 
 /// Exit statuses of `docker run` for a program that cannot be executed, and for one that is not there.
 const STATUS_NOT_EXECUTABLE: i32 = 126;
@@ -40,6 +40,7 @@ pub fn run() -> ! {
         uid: config.uid as u32,
         gid: config.gid as u32,
         streams: config.streams.map(|flags| flags.checked_sub(1).map(|flags| flags as u32)),
+        console: streams::console_of(config.console),
         workdir: config.view.workdir.clone(),
     };
     let kernel_config = KernelConfig {

@@ -1,8 +1,13 @@
-//! How the person opened descriptors 0, 1 and 2.
+//! How the person opened descriptors 0, 1 and 2, and which of them are the terminal that becomes the console.
 //!
 //! The standard library opens /dev/null for those that are closed before `main` runs, so the look at them comes first.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
+
+use litebox_broker::Terminal;
+use litebox_broker::terminal::is_in_foreground;
+use litebox_shim_linux::boot::Console;
 
 static FLAGS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
 
@@ -21,4 +26,55 @@ static LOOK: extern "C" fn() = look;
 /// `F_GETFL` of the three, plus one; 0: it is closed.
 pub fn flags() -> [u64; 3] {
     [0, 1, 2].map(|fd: usize| FLAGS.get(fd).map_or(0, |flags| (flags.load(Ordering::Relaxed) + 1) as u64))
+}
+
+/// In the configuration: bits of the descriptors, and above them the one to write to.
+const OUTPUT_SHIFT: u32 = 8;
+
+/// The console as the configuration has it.
+pub fn console_of(number: u64) -> Option<Console> {
+    let descriptors = [0, 1, 2].map(|fd: u32| number & (1 << fd) != 0);
+    let output = i32::try_from(number >> OUTPUT_SHIFT).ok()?;
+    (number != 0).then_some(Console { descriptors, input: 0, output })
+}
+
+fn descriptor(fd: i32) -> BorrowedFd<'static> {
+    // SAFETY: descriptors 0 to 2 stay open: the standard library opens them where the person did not.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Which device a standard descriptor leads to, if it is a terminal.
+fn terminal_at(fd: i32) -> Option<u64> {
+    let flags = flags();
+    let open = usize::try_from(fd).ok().and_then(|fd| flags.get(fd)).is_some_and(|flags| *flags != 0);
+    // SAFETY: isatty(3) touches no memory.
+    let is_terminal = open && unsafe { libc::isatty(fd) } == 1;
+    is_terminal.then(|| rustix::fs::fstat(descriptor(fd)).ok().map(|stat| stat.st_rdev)).flatten()
+}
+
+fn may_write(fd: i32) -> bool {
+    const O_ACCMODE: u64 = 3;
+    let flags = usize::try_from(fd).ok().and_then(|fd| flags().get(fd).copied()).unwrap_or(0);
+    flags != 0 && (flags - 1) & O_ACCMODE != 0
+}
+
+/// The person's terminal, and what the configuration says of it. It becomes the console when that is asked for (`-t`), or when the program would
+/// talk to the person both ways; else it is passed on as it is, and only gets its settings back at the end.
+pub fn take_terminal(wanted: bool) -> Result<(Option<Terminal>, u64), String> {
+    let Some(input) = terminal_at(0) else {
+        return if wanted { Err("--tty: stdin is not a terminal".into()) } else { Ok((None, 0)) };
+    };
+    let same: Vec<i32> = [0, 1, 2].into_iter().filter(|fd| terminal_at(*fd) == Some(input)).collect();
+    let output = [1, 2, 0].into_iter().find(|fd| same.contains(fd) && may_write(*fd));
+    let Some(output) = output else {
+        return if wanted { Err("--tty: the terminal is not open for writing".into()) } else { Ok((None, 0)) };
+    };
+    let in_foreground = is_in_foreground(descriptor(0));
+    let raw = wanted || (same.contains(&1) && in_foreground);
+    if !raw && !in_foreground {
+        return Ok((None, 0));
+    }
+    let terminal = Terminal::take(descriptor(0), raw).map_err(|e| format!("--tty: {e}"))?;
+    let bits = same.iter().fold(0u64, |bits, fd| bits | 1 << fd);
+    Ok((Some(terminal), if raw { bits | (output as u64) << OUTPUT_SHIFT } else { 0 }))
 }

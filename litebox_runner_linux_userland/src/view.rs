@@ -143,6 +143,7 @@ pub fn make(wanted: &Wanted) -> Result<(View, Vec<Grant>), String> {
         owner: wanted.owner,
     };
     let mut own_places = vec![mount("/dev", Source::Dev, false), mount("/dev/shm", Source::Memory(0o1777), false)];
+    own_places.push(mount("/dev/pts", Source::Pts, false));
     own_places.push(mount("/proc", Source::Proc, false));
     own_places.push(mount("/sys", Source::Sys, true));
     own_places.push(mount("/tmp", Source::Memory(0o1777), false));

@@ -100,6 +100,12 @@ impl North for LinuxNorth {
         crate::boot::host_ready(token, events);
     }
 
+    fn ending(&self) {
+        if let Some(kernel) = crate::outside::kernel() {
+            kernel.vfs.terminals.flush_outside();
+        }
+    }
+
     fn outside_signal(&self, signal: i32) {
         crate::outside::signal(signal);
     }

@@ -34,6 +34,10 @@ pub(crate) fn signal(signal: i32) {
         return;
     }
     if let Some(kernel) = kernel() {
+        let terminals = &kernel.vfs.terminals;
+        if signal == SIGWINCH && terminals.window_changed_outside() || signal == SIGHUP && terminals.hung_up_outside() {
+            return;
+        }
         let bit = SigSet::of(signal).0;
         kernel.outside_signals.fetch_or(bit, Ordering::SeqCst);
         take_signals(kernel);

@@ -153,6 +153,8 @@ pub trait North: Sync {
     /// A call with this number was made by an instruction at `addr`: has `look` look at the code there while its mapping cannot change. Not called
     /// back where there is no such code, or none that may be changed.
     fn with_code(&self, _addr: usize, _number: u64, _look: &mut dyn FnMut(&Code, Worth)) {}
+    /// In the supervisor, at the end: what is to reach the person still does.
+    fn ending(&self) {}
     /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
     fn host_ready(&self, token: u64, events: u16);
     /// In the supervisor: the person outside sent a signal (Linux number) to the sandbox.

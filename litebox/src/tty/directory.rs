@@ -9,14 +9,14 @@ use crate::fs::{DirEntry, File, FileSystem, FileType, Inode, InodeId, Metadata, 
 use crate::{Error, Result};
 
 use super::Terminals;
-use super::pty::{Pair, Slave};
+use super::pty::Pair;
+use super::slave::Slave;
 
 const DEVPTS_MAGIC: u64 = 0x1cd1;
 const ROOT_INO: u64 = 1;
 const PTMX_INO: u64 = 2;
 /// Inode numbers of slaves start here, as on Linux.
 const SLAVE_INO: u64 = 3;
-const SLAVE_MAJOR: u32 = 136;
 const BLOCK: u32 = 1024;
 
 /// The file system of /dev/pts.
@@ -82,7 +82,7 @@ impl Inode for Node {
             What::Ptmx => (0, 0, 0o666, device_number(5, 2)),
             What::Slave(pair) => {
                 let (uid, gid, permissions) = *pair.owner.lock();
-                (uid, gid, permissions, device_number(SLAVE_MAJOR + pair.number / 256, pair.number % 256))
+                (uid, gid, permissions, pair.device())
             }
         };
         Ok(Metadata {

@@ -4,111 +4,16 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::TerminalSignal;
+use super::settings::{
+    ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP, IUTF8, IXANY, IXON, NOFLSH,
+    OCRNL, ONLCR, OPOST, Settings, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VQUIT, VREPRINT, VSTART, VSTOP,
+    VSUSP, VWERASE,
+};
 
-// c_iflag
-const ISTRIP: u32 = 0o40;
-const INLCR: u32 = 0o100;
-const IGNCR: u32 = 0o200;
-const ICRNL: u32 = 0o400;
-const IXON: u32 = 0o2000;
-const IXANY: u32 = 0o4000;
-const IUTF8: u32 = 0o40000;
-// c_oflag
-const OPOST: u32 = 1;
-const ONLCR: u32 = 4;
-const OCRNL: u32 = 0o10;
-// c_lflag
-const ISIG: u32 = 1;
-pub(super) const ICANON: u32 = 2;
-const ECHO: u32 = 0o10;
-const ECHOE: u32 = 0o20;
-const ECHOK: u32 = 0o40;
-const ECHONL: u32 = 0o100;
-const NOFLSH: u32 = 0o200;
-const ECHOCTL: u32 = 0o1000;
-const ECHOKE: u32 = 0o4000;
-const IEXTEN: u32 = 0o100_000;
-// c_cc
-const VINTR: usize = 0;
-const VQUIT: usize = 1;
-const VERASE: usize = 2;
-const VKILL: usize = 3;
-const VEOF: usize = 4;
-pub(super) const VTIME: usize = 5;
-pub(super) const VMIN: usize = 6;
-const VSTART: usize = 8;
-const VSTOP: usize = 9;
-const VSUSP: usize = 10;
-const VEOL: usize = 11;
-const VREPRINT: usize = 12;
-const VWERASE: usize = 14;
-const VLNEXT: usize = 15;
-const VEOL2: usize = 16;
-
-/// Bytes of `struct termios` of the kernel.
-pub(super) const TERMIOS_SIZE: usize = 36;
-const CONTROLS: usize = 19;
 /// The longest line and the most unread input, as on Linux.
 const MOST_INPUT: usize = 4095;
 /// The most unread output.
 const MOST_OUTPUT: usize = 64 << 10;
-
-/// Settings of a terminal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Settings {
-    pub input: u32,
-    pub output: u32,
-    pub control: u32,
-    pub local: u32,
-    pub discipline: u8,
-    pub characters: [u8; CONTROLS],
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        let mut characters = [0u8; CONTROLS];
-        for (to, from) in
-            characters.iter_mut().zip(*b"\x03\x1c\x7f\x15\x04\x00\x01\x00\x11\x13\x1a\x00\x12\x0f\x17\x16\x00")
-        {
-            *to = from;
-        }
-        let local = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN;
-        // 38400 baud, 8 bits, receiver on.
-        Self { input: ICRNL | IXON, output: OPOST | ONLCR, control: 0o277, local, discipline: 0, characters }
-    }
-}
-
-impl Settings {
-    /// As `struct termios`.
-    pub fn to_bytes(self) -> [u8; TERMIOS_SIZE] {
-        let mut raw = [0u8; TERMIOS_SIZE];
-        let words = [self.input, self.output, self.control, self.local];
-        for (to, from) in raw.chunks_exact_mut(4).zip(words) {
-            to.copy_from_slice(&from.to_le_bytes());
-        }
-        raw[16] = self.discipline;
-        raw[17..].copy_from_slice(&self.characters);
-        raw
-    }
-    /// From `struct termios`.
-    pub fn from_bytes(raw: &[u8; TERMIOS_SIZE]) -> Self {
-        let word = |at: usize| u32::from_le_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
-        let mut characters = [0u8; CONTROLS];
-        characters.copy_from_slice(&raw[17..]);
-        let discipline = raw[16];
-        Self { input: word(0), output: word(4), control: word(8), local: word(12), discipline, characters }
-    }
-    fn on(&self, local: u32) -> bool {
-        self.local & local == local
-    }
-    pub fn canonical(&self) -> bool {
-        self.on(ICANON)
-    }
-    /// Whether `byte` is the special character at `place`; zero disables one.
-    fn is(&self, byte: u8, place: usize) -> bool {
-        byte != 0 && self.characters.get(place) == Some(&byte)
-    }
-}
 
 /// Bytes between a master and its slave, both ways.
 #[derive(Default)]
@@ -356,6 +261,12 @@ impl Line {
     /// What the master reads: at most `most` bytes, without taking them.
     pub fn peek_output(&self, most: usize) -> Vec<u8> {
         self.output.iter().take(most).copied().collect()
+    }
+    /// Puts back what was taken and could not be moved.
+    pub fn give_back_output(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().rev() {
+            self.output.push_front(*byte);
+        }
     }
     /// Takes what was read away.
     pub fn take_output(&mut self, count: usize) {

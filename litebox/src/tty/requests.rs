@@ -3,14 +3,18 @@
 use crate::io::{Dest, Source};
 use crate::{Error, Result};
 
-use super::TerminalSignal;
-use super::line::{Settings, TERMIOS_SIZE};
-use super::pty::{Caller, Pair};
+use super::pty::Pair;
+use super::settings::Settings;
+use super::{Caller, TerminalSignal};
 
 const TCGETS: u32 = 0x5401;
 const TCSETS: u32 = 0x5402;
 const TCSETSW: u32 = 0x5403;
 const TCSETSF: u32 = 0x5404;
+const TCGETA: u32 = 0x5405;
+const TCSETA: u32 = 0x5406;
+const TCSETAW: u32 = 0x5407;
+const TCSETAF: u32 = 0x5408;
 const TCSBRK: u32 = 0x5409;
 const TCXONC: u32 = 0x540a;
 const TCFLSH: u32 = 0x540b;
@@ -23,6 +27,7 @@ const TIOCGWINSZ: u32 = 0x5413;
 const TIOCSWINSZ: u32 = 0x5414;
 const FIONREAD: u32 = 0x541b;
 const TIOCNOTTY: u32 = 0x5422;
+const TIOCSETD: u32 = 0x5423;
 const TIOCGETD: u32 = 0x5424;
 const TCSBRKP: u32 = 0x5425;
 const TIOCGSID: u32 = 0x5429;
@@ -33,11 +38,6 @@ const TCSETSF2: u32 = 0x402c_542d;
 const TIOCGPTN: u32 = 0x8004_5430;
 const TIOCSPTLCK: u32 = 0x4004_5431;
 const TIOCGPTLCK: u32 = 0x8004_5439;
-/// Bytes of the two speeds at the end of `struct termios2`.
-const SPEEDS: usize = 8;
-/// 38400 baud, both ways.
-const SPEED: u32 = 38400;
-
 fn write(addr: usize, bytes: &[u8]) -> Result<usize> {
     if Dest::user(addr, bytes.len()).put(bytes)? == bytes.len() { Ok(0) } else { Err(Error::Fault) }
 }
@@ -58,17 +58,28 @@ fn read_int(addr: usize) -> Result<i32> {
 impl Pair {
     /// A request at the master or the slave.
     pub(super) fn request(&self, request: u32, arg: usize, master: bool) -> Result<usize> {
+        if !master
+            && matches!(request, TCSETS..=TCSETSF | TCSETA..=TCFLSH | TIOCSPGRP | TCSBRKP | TCSETS2 | TCSETSW2 | TCSETSF2)
+        {
+            self.check_foreground(TerminalSignal::BackgroundWrite)?;
+        }
         match request {
-            TCGETS => write(arg, &self.settings()),
-            TCGETS2 => {
-                let mut raw = [0u8; TERMIOS_SIZE + SPEEDS];
-                raw[..TERMIOS_SIZE].copy_from_slice(&self.settings());
-                raw[TERMIOS_SIZE..TERMIOS_SIZE + 4].copy_from_slice(&SPEED.to_le_bytes());
-                raw[TERMIOS_SIZE + 4..].copy_from_slice(&SPEED.to_le_bytes());
-                write(arg, &raw)
+            TCGETS => write(arg, &self.settings().to_bytes()),
+            TCGETS2 => write(arg, &self.settings().to_bytes2()),
+            TCGETA => write(arg, &self.settings().to_termio()),
+            TCSETS | TCSETSW | TCSETSF => {
+                self.set(Settings::from_bytes(&read(arg)?), request == TCSETSF);
+                Ok(0)
             }
-            TCSETS | TCSETSW | TCSETS2 | TCSETSW2 => self.set_settings(arg, false),
-            TCSETSF | TCSETSF2 => self.set_settings(arg, true),
+            TCSETS2 | TCSETSW2 | TCSETSF2 => {
+                self.set(Settings::from_bytes2(&read(arg)?), request == TCSETSF2);
+                Ok(0)
+            }
+            TCSETA | TCSETAW | TCSETAF => {
+                let raw = read(arg)?;
+                self.set(self.settings().with_termio(&raw), request == TCSETAF);
+                Ok(0)
+            }
             TCFLSH => self.flush(arg, master),
             TCXONC => self.flow(arg),
             TCSBRK | TCSBRKP => Ok(0),
@@ -77,7 +88,7 @@ impl Pair {
                 write(arg, &window)
             }
             TIOCSWINSZ => {
-                self.set_window(read(arg)?);
+                self.resize(read(arg)?);
                 Ok(0)
             }
             FIONREAD => {
@@ -90,7 +101,9 @@ impl Pair {
                 write_int(arg, count)
             }
             TIOCGETD => write_int(arg, 0),
-            // Input that nobody typed: refused, as Linux does by default since 6.2.
+            // There is one line discipline.
+            TIOCSETD => (read_int(arg)? == 0).then_some(0).ok_or(Error::Invalid),
+            // Input that nobody typed: refused, as Linux can be told since 6.2.
             TIOCSTI => Err(Error::Io),
             TIOCGPTN if master => write_int(arg, self.number as usize),
             TIOCSPTLCK if master => {
@@ -106,12 +119,11 @@ impl Pair {
         }
     }
 
-    fn settings(&self) -> [u8; TERMIOS_SIZE] {
-        self.state.lock().line.settings.to_bytes()
+    fn settings(&self) -> Settings {
+        self.state.lock().line.settings
     }
 
-    fn set_settings(&self, arg: usize, flush: bool) -> Result<usize> {
-        let settings = Settings::from_bytes(&read(arg)?);
+    fn set(&self, settings: Settings, flush: bool) {
         {
             let mut state = self.state.lock();
             if flush {
@@ -120,7 +132,6 @@ impl Pair {
             state.line.set(settings);
         }
         self.changed();
-        Ok(0)
     }
 
     /// tcflush(3): input, output, both, as the caller's side sees them.
@@ -157,13 +168,6 @@ impl Pair {
         Ok(0)
     }
 
-    fn set_window(&self, window: [u8; 8]) {
-        let before = core::mem::replace(&mut self.state.lock().window, window);
-        if before != window {
-            self.signal(TerminalSignal::WindowChange);
-        }
-    }
-
     /// The requests about sessions and groups.
     fn control(&self, request: u32, arg: usize, master: bool) -> Result<usize> {
         let terminals = self.terminals.upgrade().ok_or(Error::NotTerminal)?;
@@ -183,8 +187,10 @@ impl Pair {
             TIOCNOTTY => {
                 if caller.pid == caller.session {
                     self.state.lock().session = None;
-                    jobs.signal_group(foreground, TerminalSignal::HangUp);
-                    jobs.signal_group(foreground, TerminalSignal::Continue);
+                    if foreground > 0 {
+                        jobs.signal_group(foreground, TerminalSignal::HangUp);
+                        jobs.signal_group(foreground, TerminalSignal::Continue);
+                    }
                 }
                 Ok(0)
             }
@@ -194,7 +200,7 @@ impl Pair {
                 if group < 0 {
                     return Err(Error::Invalid);
                 }
-                if !jobs.has_group(caller.session, group) {
+                if jobs.session_of(group).ok_or(Error::NoProcess)? != caller.session {
                     return Err(Error::NotPermitted);
                 }
                 self.state.lock().foreground = group;
@@ -204,11 +210,17 @@ impl Pair {
         }
     }
 
-    fn become_controlling(&self, caller: &Caller, master: bool) -> Result<usize> {
-        let mut state = self.state.lock();
+    /// TIOCSCTTY: for the leader of a session that has no terminal, of one that controls none.
+    pub(super) fn become_controlling(&self, caller: &Caller, master: bool) -> Result<usize> {
+        let terminals = self.terminals.upgrade().ok_or(Error::NotTerminal)?;
         if master || caller.pid != caller.session {
             return Err(Error::NotPermitted);
         }
+        let other = terminals.controlling(caller.session);
+        if other.is_some_and(|other| other.number != self.number) {
+            return Err(Error::NotPermitted);
+        }
+        let mut state = self.state.lock();
         match state.session {
             Some(session) if session == caller.session => {}
             Some(_) => return Err(Error::NotPermitted),

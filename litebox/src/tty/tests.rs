@@ -1,7 +1,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::line::{ICANON, Line, Settings, VMIN, VTIME};
+use super::line::Line;
+use super::settings::{ICANON, Settings, VMIN, VTIME};
 use super::{PtsFs, TerminalSignal, Terminals};
 use crate::Error;
 use crate::event::Events;

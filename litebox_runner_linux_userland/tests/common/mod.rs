@@ -6,6 +6,7 @@
 
 pub mod compile;
 pub mod outcome;
+pub mod person;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

@@ -9,18 +9,20 @@ use core::sync::atomic::AtomicU32;
 
 use litebox::fs::host::HostFile;
 use litebox::fs::{
-    Access, Creds, FdTable, File, FileSystem, FsContext, Location, MountFlags, OpenFile, Origin, StatusFlags, Vfs,
-    WalkFlags,
+    Access, Creds, FdTable, File, FileSystem, FsContext, Location, MountFlags, OpenFile, OpenRequest, Origin,
+    StatusFlags, Vfs, WalkFlags,
 };
 use litebox::mm::arena::Arena;
 use litebox::platform::{HostFd, ThreadSpec, host};
 use litebox::sync::RwLock;
+use litebox::tty::PtsFs;
 use litebox::{Error, Result};
 
 use crate::loader::{self, Arguments};
 use crate::proc::ProcFs;
 use crate::proc::sys::SysFs;
 use crate::syscalls::mm::MemoryMap;
+use crate::task::family::FIRST_PID;
 use crate::task::{Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
 
 pub use view::{Failure, MountSpec, Source, View};
@@ -45,8 +47,21 @@ pub struct FirstProgram {
     pub gid: u32,
     /// How the host opened descriptors 0, 1 and 2 (`F_GETFL`); `None`: it is closed.
     pub streams: [Option<u32>; 3],
+    /// The person's terminal, which becomes the console.
+    pub console: Option<Console>,
     /// Where it starts.
     pub workdir: Vec<u8>,
+}
+
+/// The terminal that the sandbox was started on, made raw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Console {
+    /// Which of descriptors 0, 1 and 2 lead to it.
+    pub descriptors: [bool; 3],
+    /// The one of them to read from.
+    pub input: i32,
+    /// The one to write to.
+    pub output: i32,
 }
 
 /// The kernel object of a new sandbox, with everything mounted; made in the supervisor.
@@ -59,6 +74,7 @@ pub fn kernel(config: KernelConfig, view: &View) -> Result<Arc<Kernel>, Failure>
     view::furnish(vfs, &View { directories: Vec::new(), ..view.clone() })?;
     for spec in &view.mounts {
         let fs: Arc<dyn FileSystem> = match spec.source {
+            Source::Pts => PtsFs::new(&vfs.terminals, maker.dev()),
             Source::Proc => ProcFs::new(Arc::downgrade(&kernel), maker.dev()),
             Source::Sys => SysFs::new(Arc::downgrade(&kernel), maker.dev()),
             other => maker.make(other).map_err(|e| ("cannot mount at", String::from_utf8_lossy(&spec.at).into(), e))?,
@@ -134,8 +150,15 @@ fn leaked(thread: Arc<Thread>) -> &'static Thread {
 fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable>> {
     const KEPT: StatusFlags = StatusFlags::APPEND.union(StatusFlags::NONBLOCK).union(StatusFlags::LARGEFILE);
     let table = FdTable::new();
+    let console = first.console.map(|console| open_console(kernel, first, console)).transpose()?;
     for (fd, flags) in (0..).zip(first.streams) {
         let Some(flags) = flags else { continue };
+        let is_console =
+            first.console.is_some_and(|c| usize::try_from(fd).is_ok_and(|n| c.descriptors.get(n) == Some(&true)));
+        if let Some(console) = console.as_ref().filter(|_| is_console) {
+            table.install_at(fd, console.clone(), false, MOST_DESCRIPTORS)?;
+            continue;
+        }
         let access = match flags & 3 {
             0 => Access::READ,
             1 => Access::WRITE,
@@ -147,6 +170,16 @@ fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable
         table.install_at(fd, open, false, MOST_DESCRIPTORS)?;
     }
     Ok(table)
+}
+
+/// The console, opened by its name in /dev/pts, which is what programs are told when they ask for it.
+fn open_console(kernel: &Kernel, first: &FirstProgram, console: Console) -> Result<Arc<OpenFile>> {
+    let (input, output) = (HostFd(console.input), HostFd(console.output));
+    let number = kernel.vfs.terminals.open_console(input, output, FIRST_PID, (first.uid, first.gid))?;
+    let root = kernel.vfs.root();
+    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
+    let how = OpenRequest { access: Access::READ | Access::WRITE, follow: true, ..OpenRequest::default() };
+    kernel.vfs.open(&from, alloc::format!("/dev/pts/{number}").as_bytes(), &how)
 }
 
 /// Root, working directory and umask of the first process.
@@ -184,7 +217,10 @@ fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]
 /// A watched host descriptor became ready.
 pub(crate) fn host_ready(token: u64, events: u16) {
     if let Some(kernel) = crate::outside::kernel() {
-        kernel.vfs.terminals.streams.changed(token, events);
+        let terminals = &kernel.vfs.terminals;
+        if !terminals.host_ready(token) {
+            terminals.streams.changed(token, events);
+        }
         kernel.tell_owners();
     }
 }

@@ -28,6 +28,8 @@ pub enum Source {
     Memory(u32),
     /// Devices.
     Dev,
+    /// Pseudo-terminals.
+    Pts,
     /// Processes and the kernel.
     Proc,
     /// The machine.
@@ -106,7 +108,7 @@ impl<'a> Maker<'a> {
                 fs
             }
             // These need the kernel object.
-            Source::Proc | Source::Sys => return Err(Error::Invalid),
+            Source::Pts | Source::Proc | Source::Sys => return Err(Error::Invalid),
         })
     }
 }
@@ -159,7 +161,7 @@ pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Res
     let at = vfs.walk(&superuser(vfs), &spec.at, WalkFlags::FOLLOW).map_err(failed)?;
     let mut flags = MountFlags::RELATIME | MountFlags::NOSUID;
     flags.set(MountFlags::RDONLY, spec.read_only);
-    if !matches!(spec.source, Source::Dev | Source::CopyOnWrite(_) | Source::Memory(_)) {
+    if !matches!(spec.source, Source::Dev | Source::Pts | Source::CopyOnWrite(_) | Source::Memory(_)) {
         flags |= MountFlags::NODEV;
     }
     let source: &[u8] = match spec.source {
@@ -167,6 +169,7 @@ pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Res
         Source::CopyOnWrite(_) => b"overlay",
         Source::Memory(_) => b"tmpfs",
         Source::Dev => b"dev",
+        Source::Pts => b"devpts",
         Source::Proc => b"proc",
         Source::Sys => b"sysfs",
     };

@@ -60,17 +60,20 @@ pub(super) fn stat(view: &ProcessView, out: &mut Text) {
     let image = process.image.read().clone();
     let (user, system) = cpu_ticks(view);
     let started = machine::since_boot(&view.kernel, process.started);
+    let terminal = view.kernel.vfs.terminals.of_session(process.session.load(Ordering::Relaxed)).unwrap_or((0, -1));
     let id = view.thread.as_ref().map_or(process.pid, |t| t.tid());
     let threads = process.thread_count().max(1);
     put!(out, "{id} (");
     out.put(&name_of(view));
     put!(
         out,
-        ") {} {} {} {} 0 -1 {RANDOMIZED} 0 0 0 0 {user} {system} 0 0 20 0 {threads} 0 {} {} {} {} ",
+        ") {} {} {} {} {} {} {RANDOMIZED} 0 0 0 0 {user} {system} 0 0 20 0 {threads} 0 {} {} {} {} ",
         state(view).0,
         process.parent.load(Ordering::Relaxed),
         process.group.load(Ordering::Relaxed),
         process.session.load(Ordering::Relaxed),
+        terminal.0,
+        terminal.1,
         started.as_millis() as u64 / (1000 / TICKS),
         usage.total,
         resident(view, &usage) / PAGE,

@@ -37,6 +37,9 @@ impl Task<'_, '_> {
     fn finish_process(&mut self) -> ! {
         let process = self.process();
         process.begin_exit(process.exit_status());
+        if process.pid == process.session.load(Ordering::Relaxed) && process.pid != FIRST_PID {
+            self.kernel().vfs.terminals.session_ended(process.pid);
+        }
         if process.pid == FIRST_PID {
             self.kernel().process_ended(process);
             host().end_sandbox(process.exit_status());

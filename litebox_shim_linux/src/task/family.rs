@@ -94,12 +94,12 @@ impl Family {
     }
 
     /// Whether no member of a group (but for `without`) has a parent outside of it that is in its session: nobody is left who would
-    /// continue it when it stops. The group of the first process has the person's shell.
-    fn is_orphaned(&self, group: i32, without: Option<i32>) -> bool {
+    /// continue it when it stops. The group of the first process has the person's shell; whom that process adopted has nobody, as elsewhere.
+    pub(crate) fn is_orphaned(&self, group: i32, without: Option<i32>) -> bool {
         !self.processes().any(|p| {
             let parent = p.parent.load(Ordering::Relaxed);
             let outside = |parent: &Arc<Process>| {
-                parent.pid != FIRST_PID
+                !p.adopted.load(Ordering::Relaxed)
                     && parent.group.load(Ordering::Relaxed) != group
                     && parent.session.load(Ordering::Relaxed) == p.session.load(Ordering::Relaxed)
             };
@@ -149,7 +149,7 @@ impl Family {
         !self.processes().any(|p| {
             let its = p.parent.load(Ordering::Relaxed);
             let outside = |q: &Arc<Process>| {
-                q.pid != FIRST_PID
+                !p.adopted.load(Ordering::Relaxed)
                     && q.pid != parent
                     && q.group.load(Ordering::Relaxed) != group
                     && q.session.load(Ordering::Relaxed) == p.session.load(Ordering::Relaxed)
@@ -190,6 +190,7 @@ impl Kernel {
             let Some(reaper) = &reaper else { continue };
             child.parent.store(reaper.pid, Ordering::Relaxed);
             child.parent_thread.store(reaper.pid, Ordering::Relaxed);
+            child.adopted.store(reaper.pid == FIRST_PID, Ordering::Relaxed);
             child.exit_signal.store(SIGCHLD, Ordering::Relaxed);
             if let Some(member) = family.members.get_mut(&reaper.pid) {
                 member.children.push(pid);

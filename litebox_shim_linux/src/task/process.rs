@@ -34,6 +34,8 @@ pub struct Process {
     pub(crate) death_signal: AtomicI32,
     /// Orphaned descendants become its children (PR_SET_CHILD_SUBREAPER).
     pub(crate) subreaper: AtomicBool,
+    /// The first process adopted it when its parent ended.
+    pub(crate) adopted: AtomicBool,
     /// Others of its user may look into it (PR_SET_DUMPABLE).
     pub(crate) dumpable: AtomicBool,
     /// It wants no huge pages (PR_SET_THP_DISABLE).
@@ -141,6 +143,7 @@ impl Process {
             exit_signal: AtomicI32::new(relation.exit_signal),
             death_signal: AtomicI32::new(0),
             subreaper: AtomicBool::new(false),
+            adopted: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
             no_huge_pages: AtomicBool::new(false),
             persona: AtomicU32::new(0),

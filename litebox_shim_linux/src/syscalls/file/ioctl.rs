@@ -50,7 +50,7 @@ impl Task<'_, '_> {
             }
             _ => {
                 let arg = usize::try_from(arg).map_err(|_| Error::Fault)?;
-                file.file.ioctl(request, arg)
+                file.file.ioctl(request, arg).map_err(|error| self.restartable(error))
             }
         }
     }

@@ -106,7 +106,7 @@ impl Task<'_, '_> {
     pub(crate) fn openat(&mut self, dirfd: i32, path: u64, flags: i32, mode: u32) -> Result<usize> {
         let flags = u64::from(flags as u32) & KNOWN;
         let how = request(flags, mode.into(), WalkFlags::empty())?;
-        self.open_as(dirfd, path, &how, flags & O_CLOEXEC != 0)
+        self.open_as(dirfd, path, &how, flags)
     }
 
     /// openat2(2)
@@ -152,10 +152,10 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         let how = request(flags, mode, walk)?;
-        self.open_as(dirfd, path, &how, flags & O_CLOEXEC != 0)
+        self.open_as(dirfd, path, &how, flags)
     }
 
-    fn open_as(&mut self, dirfd: i32, path: u64, how: &OpenRequest, close_on_exec: bool) -> Result<usize> {
+    fn open_as(&mut self, dirfd: i32, path: u64, how: &OpenRequest, flags: u64) -> Result<usize> {
         let path = read_path(path)?;
         let once = || match self.open_known(dirfd, &path, how) {
             Some(opened) => opened,
@@ -167,7 +167,10 @@ impl Task<'_, '_> {
         };
         let file = file.map_err(|e| self.restartable(e))?;
         self.await_partner(&file)?;
-        self.install(file, close_on_exec)
+        if flags & (O_NOCTTY | O_PATH) == 0 && file.access.contains(Access::READ) {
+            litebox::tty::opened(&*file.file);
+        }
+        self.install(file, flags & O_CLOEXEC != 0)
     }
 
     /// Does what leases stand against, once their holders have given way.

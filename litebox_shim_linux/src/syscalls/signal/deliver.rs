@@ -8,7 +8,7 @@ use litebox::mm::FaultClass;
 use litebox::platform::host;
 use litebox::platform::north::{Fault, FaultKind};
 
-use super::set::{SI_KERNEL, SIGBUS, SIGCONT, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+use super::set::{SI_KERNEL, SIGBUS, SIGCONT, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGTRAP};
 use super::{Action, DefaultAction, SIG_DFL, SIG_IGN, SigSet, SignalInfo, default_action};
 use crate::Task;
 use crate::task::family::cld;
@@ -150,6 +150,8 @@ impl Task<'_, '_> {
             SIG_DFL => match default_action(info.signal) {
                 DefaultAction::Ignore => {}
                 DefaultAction::Terminate => self.exit_group_with(info.signal),
+                // Nobody would continue it.
+                DefaultAction::Stop if info.signal != SIGSTOP && self.is_orphan() => {}
                 DefaultAction::Stop => {
                     let already = self.process().signals.stopped.swap(true, Ordering::SeqCst);
                     for thread in self.process().threads() {
@@ -164,6 +166,11 @@ impl Task<'_, '_> {
             },
             _ => self.run_handler(&info, &action),
         }
+    }
+
+    fn is_orphan(&self) -> bool {
+        let group = self.process().group.load(Ordering::Relaxed);
+        self.kernel().family.lock().is_orphaned(group, None)
     }
 
     fn announce_going_on(&self) {

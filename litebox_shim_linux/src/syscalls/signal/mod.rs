@@ -252,8 +252,9 @@ impl Process {
         let action = usize::try_from(signal).ok().and_then(|i| shared.actions.get(i)).copied().ok_or(Error::Invalid)?;
         if signal == SIGKILL {
             drop(shared);
-            self.resume();
+            // In this order: a thread that was stopped must not run on before it leaves.
             self.begin_exit(SIGKILL);
+            self.resume();
             return Ok(true);
         }
         let against = if signal == SIGCONT {

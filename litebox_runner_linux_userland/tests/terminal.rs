@@ -1,0 +1,425 @@
+//! `litebox run` on a terminal: what a person types and sees there, the same as when the program runs on the bare host.
+
+mod common;
+
+use std::io::Read;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::person::Person;
+use common::{Entry, Result};
+
+const ALL: &[i32] = &[0, 1, 2];
+/// A shell without the person's settings, on a terminal that readline knows.
+const SHELL: &[&str] = &["/bin/bash", "--norc", "-i"];
+
+/// The program in the sandbox.
+fn boxed(options: &[&str], program: &[&str]) -> Command {
+    // In the group of the session, which is made when it starts.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+    command.env_clear().env("TERM", "xterm").env("PATH", "/usr/bin:/bin").arg("run");
+    command.args(options).arg("--").args(program);
+    command
+}
+
+fn bare(program: &[&str]) -> Command {
+    let (name, arguments) = program.split_first().unwrap_or((&"", &[]));
+    let mut command = Command::new(name);
+    command.env_clear().env("TERM", "xterm").env("PATH", "/usr/bin:/bin").args(arguments);
+    command
+}
+
+/// What happens at the terminal.
+enum Step {
+    /// Typed.
+    Type(&'static str),
+    /// Waited for.
+    See(&'static str),
+    /// A pause, for a program that says nothing when it is ready.
+    Wait(u64),
+    /// Another window.
+    Resize(u16, u16),
+}
+use Step::{Resize, See, Type, Wait};
+
+/// Does the steps at a program on the bare host, which shows that they are right, then in the sandbox, with `-t` and without. It ends with the
+/// status.
+fn dialogue(program: &[&str], steps: &[Step], status: i32) -> Result {
+    let mut runs = vec![("bare host", bare(program))];
+    if !common::host_only() {
+        runs.push(("sandbox with -t", boxed(&["-t"], program)));
+        runs.push(("sandbox", boxed(&[], program)));
+    }
+    for (place, command) in runs {
+        let mut person = Person::start(command, ALL)?;
+        let before = person.before;
+        for step in steps {
+            match step {
+                Type(text) => person.types(text)?,
+                See(text) => {
+                    person.sees(text).map_err(|e| format!("{place}: {}", e.message().unwrap_or_default()))?;
+                }
+                Wait(millis) => std::thread::sleep(Duration::from_millis(*millis)),
+                Resize(rows, columns) => person.resizes(*rows, *columns)?,
+            }
+        }
+        let (ended, shown) = person.ends()?;
+        if ended != status {
+            return Err(format!("{place}: status {ended} instead of {status}, shown {shown:?}").into());
+        }
+        if place != "bare host" && person.settings() != before {
+            return Err(format!("{place}: the terminal has other settings than before").into());
+        }
+    }
+    Ok(())
+}
+
+/// A prompt that is told from its own definition.
+const PROMPT: Step = Type("PS1='<re''ady>'\n");
+const READY: Step = See("<ready>");
+
+fn job_control() -> Result {
+    dialogue(
+        SHELL,
+        &[
+            PROMPT,
+            READY,
+            Type("sleep 100\n"),
+            Wait(500),
+            Type("\x03"),
+            See("^C"),
+            READY,
+            Type("echo status $?\n"),
+            See("\rstatus 130\r\n"),
+            READY,
+            Type("sleep 101\n"),
+            Wait(500),
+            Type("\x1a"),
+            See("^Z"),
+            See("Stopped"),
+            READY,
+            Type("jobs\n"),
+            See("Stopped"),
+            See("sleep 101"),
+            READY,
+            Type("bg\n"),
+            See("sleep 101 &"),
+            READY,
+            Type("jobs\n"),
+            See("Running"),
+            READY,
+            Type("fg\n"),
+            See("sleep 101"),
+            Wait(300),
+            Type("\x03"),
+            READY,
+            Type("cat &\n"),
+            READY,
+            Wait(500),
+            Type("\n"),
+            See("Stopped"),
+            READY,
+            Type("fg\n"),
+            See("cat\r\n"),
+            Wait(300),
+            Type("one line\n"),
+            See("one line\r\none line\r\n"),
+            Type("\x04"),
+            READY,
+            Type("sleep 102\n"),
+            Wait(500),
+            Type("\x1c"),
+            See("Quit"),
+            READY,
+            Type("exit 7\n"),
+        ],
+        7,
+    )
+}
+
+fn line_editing() -> Result {
+    dialogue(
+        SHELL,
+        &[
+            PROMPT,
+            READY,
+            Type("echo wrold\x1b[D\x1b[D\x1b[D\x08\x1b[Co\x1b[C\x7fr\n"),
+            READY,
+            Type("ecoh gone\x15echo kept\n"),
+            See("\rkept\r\n"),
+            READY,
+            Type("\x1b[A\n"),
+            See("\rkept\r\n"),
+            READY,
+            Type("echo half\x03"),
+            READY,
+            Type("echo /usr/inc\t\n"),
+            See("\r/usr/include/\r\n"),
+            READY,
+            Type("read -p 'name: ' name\n"),
+            See("\rname: "),
+            Type("wrogn\x7f\x7fng\n"),
+            READY,
+            Type("echo \"<$name>\"; tty </dev/tty >/dev/null && test -t 0 -a -t 1 -a -t 2 && echo all\n"),
+            See("\r<wrong>\r\nall\r\n"),
+            READY,
+            Type("\x04"),
+            See("exit"),
+        ],
+        0,
+    )
+}
+
+fn canonical_mode() -> Result {
+    let text = "stty -a | grep -o -e '-\\?icanon' -e 'intr = ^.'; read a; read b; echo \"<$a|$b>\"; stty -echo; read c; stty echo; echo \"<$c>\"; \
+        stty raw -echo; dd bs=1 count=3 2>/dev/null | od -c; stty sane; stty -icanon min 0 time 2; dd bs=1 count=1 2>/dev/null | wc -c; stty sane; stty size";
+    dialogue(
+        &["/bin/sh", "-c", text],
+        &[
+            See("intr = ^C\r\nicanon\r\n"),
+            Type("wrog\x7fng\n"),
+            Type("two words\x17word\n"),
+            See("<wrong|two word>\r\n"),
+            Wait(300),
+            Type("secret\n"),
+            See("<secret>"),
+            Wait(300),
+            Type("\r\x03\x04"),
+            See("\\r 003 004"),
+            See("0\r\n"),
+            See("24 80\r\n"),
+        ],
+        0,
+    )
+}
+
+fn resizing() -> Result {
+    let text = "trap 'stty size; n=$((n + 1))' WINCH; stty size; n=0; while [ $n -lt 2 ]; do sleep 0.05; done; exit 5";
+    dialogue(
+        &["/bin/sh", "-c", text],
+        &[See("24 80\r\n"), Wait(200), Resize(40, 100), See("40 100\r\n"), Resize(10, 20), See("10 20\r\n")],
+        5,
+    )
+}
+
+fn pager() -> Result {
+    let text = "seq 1 500 | less; echo status $?";
+    dialogue(
+        &["/bin/sh", "-c", text],
+        &[
+            See("23"),
+            See(":"),
+            Type(" "),
+            See("46"),
+            Type("G"),
+            See("(END)"),
+            Type("/77\n"),
+            Wait(200),
+            Type("?477\n"),
+            See("477"),
+            Type("q"),
+            See("status 0"),
+        ],
+        0,
+    )
+}
+
+fn editor() -> Result {
+    let text =
+        "vi -u NONE -N /tmp/litebox-terminal-test; cat /tmp/litebox-terminal-test; rm /tmp/litebox-terminal-test";
+    dialogue(
+        &["/bin/sh", "-c", text],
+        &[
+            See("New"),
+            Type("ifirst\x1b"),
+            Wait(100),
+            Type("yyp:s/first/second/\r"),
+            See("second"),
+            Resize(30, 70),
+            Wait(200),
+            Type(":wq\r"),
+            See("written"),
+            See("first\r\nsecond\r\n"),
+        ],
+        0,
+    )
+}
+
+fn multiplexer() -> Result {
+    let text = "tmux -L litebox-test -f /dev/null new-session -x 80 -y 24 'PS1=in_tmux_ /bin/dash'; echo left $?; \
+        tmux -L litebox-test attach; tmux -L litebox-test kill-server; exit 0";
+    dialogue(
+        &["/bin/sh", "-c", text],
+        &[
+            See("in_tmux_"),
+            Type("echo $((6 * 7)) $TERM\n"),
+            See("42 "),
+            // Keys in quick succession are taken for pasted text.
+            Wait(200),
+            Type("\x02"),
+            Wait(200),
+            Type("d"),
+            See("detached"),
+            See("left 0"),
+            See("42 "),
+            See("in_tmux_"),
+            Type("exit\n"),
+            See("[exited]"),
+        ],
+        0,
+    )
+}
+
+/// Everything that was written arrives, although the program ends at once.
+fn output_is_complete() -> Result {
+    let mut person = Person::start(boxed(&["-t"], &["/bin/sh", "-c", "seq 1 40000; exit 4"]), ALL)?;
+    let shown = person.sees("\n40000\r\n")?;
+    let expected = (1..=40000).map(|n| format!("{n}\r\n")).collect::<Vec<_>>().concat();
+    if shown != expected {
+        return Err("lines are missing or changed".into());
+    }
+    match person.ends()?.0 {
+        4 => Ok(()),
+        other => Err(format!("status {other}").into()),
+    }
+}
+
+/// ^Z at the sandbox stops it for the shell outside, which has its terminal back meanwhile.
+fn stops_for_the_shell_outside() -> Result {
+    let mut person = Person::start(bare(SHELL), ALL)?;
+    person.types("PS1='<out''side>'\n")?;
+    person.sees("<outside>")?;
+    let run = format!("{} run -- ", env!("CARGO_BIN_EXE_litebox"));
+    let cooked = "stty -a | grep -o -e '-\\?icanon' -e '-\\?opost'\n";
+    for (program, quit) in [("sleep 100", "\x03"), ("vi -u NONE -N", ":q!\r")] {
+        person.types(&format!("{run}{program}\n"))?;
+        std::thread::sleep(Duration::from_millis(1500));
+        person.types("\x1a")?;
+        person.sees("Stopped")?;
+        person.sees("<outside>")?;
+        person.types(cooked)?;
+        person.sees("\ropost\r\nicanon\r\n")?;
+        person.sees("<outside>")?;
+        person.types("fg\n")?;
+        std::thread::sleep(Duration::from_millis(700));
+        person.types(quit)?;
+        person.sees("<outside>")?;
+        person.types(cooked)?;
+        person.sees("\ropost\r\nicanon\r\n")?;
+        person.sees("<outside>")?;
+    }
+    // In the background it does not touch the terminal, and when it wants to read, it gets nothing that was meant for the shell.
+    person.types(&format!("{run}sleep 0.5 &\n"))?;
+    person.sees("<outside>")?;
+    person.types("wait; echo ba''ck\n")?;
+    person.sees("back\r\n")?;
+    person.types("exit\n")?;
+    person.ends().map(drop)
+}
+
+/// However the sandbox ends, the terminal is as before.
+fn settings_come_back() -> Result {
+    let spoil = "stty raw -echo; echo spoilt; exec sleep 100";
+    for how in ["timeout", "killed", "litebox killed"] {
+        let options: &[&str] = if how == "timeout" { &["-t", "--timeout", "1s"] } else { &["-t"] };
+        let mut person = Person::start(boxed(options, &["/bin/sh", "-c", spoil]), ALL)?;
+        let mut before = None;
+        person.sees("spoilt")?;
+        if person.settings()[3] & libc::ICANON != 0 {
+            return Err("the terminal was never raw".into());
+        }
+        let signal = |pid: i32| {
+            // SAFETY: no pointers.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        };
+        match how {
+            "killed" => {
+                let children = format!("/proc/{0}/task/{0}/children", person.pid());
+                let children = std::fs::read_to_string(children)?;
+                // The guard is the first child, the sandbox the second.
+                let sandbox = children.split_whitespace().nth(1).and_then(|pid| pid.parse().ok());
+                signal(sandbox.ok_or("there is no sandbox")?);
+            }
+            "litebox killed" => signal(person.pid()),
+            _ => {}
+        }
+        person.ends()?;
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until {
+            let now = person.settings();
+            before = Some(now);
+            if now[3] & libc::ICANON != 0 && now[1] & libc::OPOST != 0 && now[3] & libc::ECHO != 0 {
+                before = None;
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if let Some(left) = before {
+            return Err(format!("{how}: the terminal was left as {left:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The person's terminal goes away: the session hears of it.
+fn hang_up() -> Result {
+    let dir = common::fresh_dir("terminal_hang_up")?;
+    let volume = format!("{}:/box:rw", dir.display());
+    let text = "trap 'echo hung up >/box/said; exit 3' HUP; echo there; while :; do sleep 0.1; done";
+    let mut person = Person::start(boxed(&["-v", &volume], &["/bin/sh", "-c", text]), ALL)?;
+    person.sees("there")?;
+    let mut child = person.leaves();
+    let (status, late) = common::outcome::wait(&mut child, Duration::from_secs(20))?;
+    let said = std::fs::read_to_string(dir.join("said")).unwrap_or_default();
+    if late || common::outcome::status_code(status) != 3 || said != "hung up\n" {
+        return Err(format!("status {status:?}, said {said:?}").into());
+    }
+    Ok(())
+}
+
+/// Without a terminal `-t` is an error; a terminal at stdin alone is passed on, and nobody makes it raw.
+fn other_descriptors() -> Result {
+    let mut person = Person::start(boxed(&["-t"], &["/bin/true"]), &[1, 2])?;
+    person.sees("litebox: --tty: stdin is not a terminal\r\n")?;
+    if person.ends()?.0 != 125 {
+        return Err("-t without a terminal does not fail".into());
+    }
+    let script = "test -t 0 && read line && echo \"<$line>\"";
+    let mut person = Person::start(boxed(&[], &["/bin/sh", "-c", script]), &[0, 2])?;
+    person.types("some text\n")?;
+    let mut text = String::new();
+    person.piped().ok_or("no pipe")?.read_to_string(&mut text)?;
+    if text != "<some text>\n" || person.ends()?.0 != 0 {
+        return Err(format!("read {text:?}").into());
+    }
+    // With -t the terminal is the console, and a pipe stays a pipe.
+    let script = "test -t 0 && ! test -t 1 && echo piped && echo shown >/dev/tty && tty >&2";
+    let mut person = Person::start(boxed(&["-t"], &["/bin/sh", "-c", script]), &[0, 2])?;
+    person.sees("shown\r\n/dev/pts/0\r\n")?;
+    let mut text = String::new();
+    person.piped().ok_or("no pipe")?.read_to_string(&mut text)?;
+    if text != "piped\n" || person.ends()?.0 != 0 {
+        return Err(format!("read {text:?}").into());
+    }
+    Ok(())
+}
+
+fn main() {
+    let bare_and_boxed: &[Entry] = &[
+        ("job_control", job_control),
+        ("line_editing", line_editing),
+        ("canonical_mode", canonical_mode),
+        ("resizing", resizing),
+        ("pager", pager),
+        ("editor", editor),
+        ("multiplexer", multiplexer),
+    ];
+    let boxed_alone: &[Entry] = &[
+        ("output_is_complete", output_is_complete),
+        ("stops_for_the_shell_outside", stops_for_the_shell_outside),
+        ("settings_come_back", settings_come_back),
+        ("hang_up", hang_up),
+        ("other_descriptors", other_descriptors),
+    ];
+    common::run_table(&[bare_and_boxed, if common::host_only() { &[] } else { boxed_alone }].concat());
+}
