@@ -36,8 +36,20 @@ impl Cursor<'_> {
     fn spans(&self) -> &[Span] {
         self.many.unwrap_or(&self.one)
     }
+    /// A transfer stopped at the present place, which could not be accessed: whether it can be now, because the map of memory had only to
+    /// catch up with its file.
+    fn comes_back(&self, write: bool) -> bool {
+        match (&self.space, self.current()) {
+            (Space::User, Some(span)) => crate::platform::north::north().resolve_fault(span.addr, write),
+            _ => false,
+        }
+    }
     /// The rest of the current span.
     fn current(&self) -> Option<Span> {
+        // A limit ends the transfer before the spans do.
+        if self.left == 0 {
+            return None;
+        }
         let mut index = self.index;
         let mut within = self.within;
         while let Some(s) = self.spans().get(index) {
@@ -150,7 +162,7 @@ impl<'a> Dest<'a> {
             };
             self.0.advance(copied);
             done += copied;
-            if copied < n {
+            if copied < n && !self.0.comes_back(true) {
                 return if done == 0 { Err(Error::Fault) } else { Ok(done) };
             }
         }
@@ -186,7 +198,7 @@ impl<'a> Dest<'a> {
             };
             self.0.advance(copied);
             done += copied;
-            if copied < n {
+            if copied < n && !self.0.comes_back(true) {
                 return if done == 0 { Err(Error::Fault) } else { Ok(done) };
             }
         }
@@ -235,7 +247,7 @@ impl<'a> Source<'a> {
             };
             self.0.advance(copied);
             done += copied;
-            if copied < n {
+            if copied < n && !self.0.comes_back(false) {
                 return if done == 0 { Err(Error::Fault) } else { Ok(done) };
             }
         }

@@ -84,6 +84,10 @@ type Failure = (&'static str, Errno);
 fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     // What the sandbox creates gets the mode it asks for: its own umask has been applied.
     rustix::process::umask(Mode::empty());
+    // One descriptor for each process of the sandbox. Not possible where the limit is hard: then there are fewer.
+    let mut files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    files.current = files.maximum;
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, files);
     // Orphans of the sandbox become our children, so that none is left behind.
     let _ = rustix::process::set_child_subreaper(true.then(rustix::process::getpid));
     let (requests, requests_inside) = socket_pair()?;

@@ -31,6 +31,7 @@ pub enum Wish {
 pub struct Session {
     grants: Vec<Grant>,
     slots: BTreeMap<u64, OwnedFd>,
+    most_slots: usize,
     /// Host process id of the supervisor; 0 while there is none.
     pub supervisor: i32,
     /// Signal that makes a thread of the sandbox enter its kernel.
@@ -49,6 +50,7 @@ impl Session {
         Self {
             grants,
             slots: BTreeMap::new(),
+            most_slots: most_processes(),
             supervisor: 0,
             kick_signal: libc::SIGURG,
             listener: None,
@@ -152,10 +154,23 @@ impl Session {
         if slot >= MAX_SLOTS {
             return Err(Errno::INVAL);
         }
+        if self.slots.len() >= self.most_slots && !self.slots.contains_key(&slot) {
+            return Err(Errno::MFILE);
+        }
         process::check_descends(process.as_fd(), self.supervisor)?;
         self.slots.insert(slot, process);
         Ok(())
     }
+}
+
+/// Descriptors that the broker keeps free of the sandbox's processes: without any it could neither open files nor look at the memory in use.
+const OWN_DESCRIPTORS: u64 = 128;
+/// How many processes may be registered whatever the limit is.
+const FEW_PROCESSES: u64 = 64;
+
+fn most_processes() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS).clamp(FEW_PROCESSES, MAX_SLOTS)).unwrap_or(usize::MAX)
 }
 
 /// Text fit for a terminal: control characters (and with them escape sequences) are gone, one line, at most [`MAX_REPORT`] bytes.

@@ -224,3 +224,26 @@ fn each_grant_is_what_it_was_given_as() {
         assert_eq!((answer.error, passed.is_some()), (0, true), "grant {grant}");
     }
 }
+
+/// However many processes a sandbox registers, the broker keeps descriptors for itself.
+#[test]
+fn processes_do_not_take_all_descriptors() {
+    let before = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let few = rustix::process::Rlimit { current: Some(256), ..before };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, few).expect("a lower limit");
+    let mut scene = Scene::set();
+    scene.session.supervisor = std::process::id() as i32;
+    let own = rustix::process::getpid();
+    let mut register = |slot: u64| {
+        let process = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).expect("a pidfd");
+        let head = Request { op: Op::Register as u32, value: slot, ..Request::default() };
+        let (reply, _, _) = scene.session.serve(head.as_bytes(), Some(process));
+        Reply::read_from_prefix(reply.expect("a reply")).expect("a head").0.error
+    };
+    let registered = (0..256).take_while(|slot| register(*slot) == 0).count() as u64;
+    assert_eq!(registered, 128);
+    // One that is there already may be replaced.
+    assert_eq!(register(5), 0);
+    assert_eq!(register(registered), rustix::io::Errno::MFILE.raw_os_error());
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, before).expect("the limit of before");
+}

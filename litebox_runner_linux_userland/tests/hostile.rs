@@ -21,6 +21,8 @@ enum Way {
     Plain,
     WithoutNamespaces,
     OrdinaryUser,
+    /// Calls of the guest are caught by a second filter instead of by dispatch, as on hosts that lack that.
+    WithoutDispatch,
 }
 
 const REFUSED_STATUS: i32 = 159;
@@ -72,6 +74,9 @@ impl Scene {
         command.args(["run", "--test-hostile", "--timeout", limit]);
         if way == Way::WithoutNamespaces {
             command.arg("--test-no-namespaces");
+        }
+        if way == Way::WithoutDispatch {
+            command.args(["--interception-backend", "seccomp"]);
         }
         command.arg("-v").arg(format!("{}:/guests:ro", self.dir.join("guests").display()));
         command.args(["-w", "/", "--", "/guests/hostile"]).args(args).current_dir("/");
@@ -182,6 +187,16 @@ fn refused_calls_as_ordinary_user() -> Result {
     every_number("user", Way::OrdinaryUser)
 }
 
+/// The filter is the same one: a sample says that it is in force.
+fn refused_calls_without_dispatch() -> Result {
+    if common::host_only() {
+        return Ok(());
+    }
+    let allowed = allowed()?;
+    let sample = (0..=LAST_NUMBER).filter(|number| !allowed.contains(number)).step_by(7);
+    refused_calls("no-dispatch", "64", Way::WithoutDispatch, sample)
+}
+
 /// No number is allowed through the entries of other architectures.
 fn i386_entry() -> Result {
     if common::host_only() { Ok(()) } else { refused_calls("i386", "i386", Way::Plain, 0..=LAST_NUMBER) }
@@ -264,7 +279,7 @@ fn attacks() -> Result {
     }
     let mut scene = Scene::set("attacks")?;
     let mut wrong = Vec::new();
-    for way in [Way::Plain, Way::WithoutNamespaces, Way::OrdinaryUser] {
+    for way in [Way::Plain, Way::WithoutNamespaces, Way::OrdinaryUser, Way::WithoutDispatch] {
         if way == Way::OrdinaryUser && !is_root() {
             continue;
         }
@@ -290,7 +305,7 @@ fn descriptors() -> Result {
     }
     let scene = Scene::set("descriptors")?;
     let own = fs::metadata(scene.dir.join("guests/hostile"))?.ino();
-    for way in [Way::Plain, Way::WithoutNamespaces] {
+    for way in [Way::Plain, Way::WithoutNamespaces, Way::WithoutDispatch] {
         let outcome = scene.run(way, &["attack", "read-descriptors"])?;
         let text = outcome.out();
         let held: Vec<(&str, u64)> = text
@@ -317,6 +332,7 @@ const TESTS: &[Entry] = &[
     ("refused_calls_plain", refused_calls_plain),
     ("refused_calls_without_namespaces", refused_calls_without_namespaces),
     ("refused_calls_as_ordinary_user", refused_calls_as_ordinary_user),
+    ("refused_calls_without_dispatch", refused_calls_without_dispatch),
     ("i386_entry", i386_entry),
     ("x32_entry", x32_entry),
     ("attacks", attacks),

@@ -64,8 +64,10 @@ programs! {
     wc: "/usr/bin/wc" ["numbers"].prepare(numbers);
     sort_1m: "/usr/bin/sort" ["lines"].prepare(|dir| lines(dir, "lines", 1_000_000)).timeout(150);
     sort_one_thread: "/usr/bin/sort" ["--parallel=1", "-u", "lines"].prepare(|dir| lines(dir, "lines", 100_000));
-    find_usr_lib: "/usr/bin/find" ["/usr/lib", "-maxdepth", "4"].timeout(120);
+    find_usr_lib: "/usr/bin/find" ["/usr/lib"].timeout(120);
+    find_with_metadata: "/usr/bin/find" ["/usr/lib", "-printf", "%y %m %n %s %U %i %T@ %l %p\\n"].timeout(120);
     grep_recursive: "/usr/bin/grep" ["-r", "-c", "00", "tree"].prepare(tree);
+    grep_usr_lib_python: "/usr/bin/grep" ["-rnI", "EWOULDBLOCK", "/usr/lib/python3", "/usr/lib/python3.11"];
     grep_usr_include: "/usr/bin/grep" ["-r", "-l", "EWOULDBLOCK", "/usr/include"];
     sha256sum_256mb: "/usr/bin/sha256sum" ["large"].prepare(large).timeout(150);
     tar_create: "/usr/bin/tar" ["--sort=name", "--mtime=@0", "-cf", "tree.tar", "tree"].prepare(tree).with_tree();
@@ -85,6 +87,8 @@ programs! {
     stat: "/usr/bin/stat" ["-c", "%n %s %F %a %h", "tree", "tree/a.txt", "tree/deep/soft"].prepare(tree).with_tree();
     stat_usr: "/usr/bin/stat" ["-c", "%n %s %F %a %h %Y", "/usr/bin/env", "/etc/passwd"];
     du: "/usr/bin/du" ["-b", "tree/a.txt"].prepare(tree).with_tree();
+    du_usr_include: "/usr/bin/du" ["-a", "/usr/include"];
+    du_usr_share: "/usr/bin/du" ["-ab", "/usr/share/doc"].timeout(120);
     dd: "/usr/bin/dd" ["if=numbers", "of=copy", "bs=100", "count=7", "skip=2", "status=none"].prepare(numbers).with_tree();
     split: "/usr/bin/split" ["-l", "300", "numbers", "part-"].prepare(numbers).with_tree();
     sed_in_place: "/usr/bin/sed" ["-i", "s/1/one/g", "numbers"].prepare(numbers).with_tree();

@@ -67,6 +67,12 @@ impl North for LinuxNorth {
         }
     }
 
+    fn call_under_way(&self) -> u64 {
+        let object = host().current_north().cast::<Thread>();
+        // SAFETY: as in `resolve_fault`.
+        unsafe { object.as_ref() }.map_or(0, Thread::call_under_way)
+    }
+
     fn sleeping(&self) {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `resolve_fault`.

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use litebox::platform::host;
+use litebox::platform::north::north;
 use litebox::{Error, Result};
 use smallvec::SmallVec;
 
@@ -18,17 +19,39 @@ pub(crate) fn read_bytes<const N: usize>(addr: u64) -> Result<[u8; N]> {
 /// Fills `out` from a guest address.
 pub(crate) fn read_into(addr: u64, out: &mut [u8]) -> Result<()> {
     let from = usize::try_from(addr).map_err(|_| Error::Fault)?;
-    // SAFETY: `out` is valid for writes of its length.
-    let n = unsafe { host().copy_from_user(out.as_mut_ptr(), from, out.len()) };
-    if n == out.len() { Ok(()) } else { Err(Error::Fault) }
+    let mut dest = out;
+    let mut at = from;
+    loop {
+        // SAFETY: `dest` is valid for writes of its length.
+        let n = unsafe { host().copy_from_user(dest.as_mut_ptr(), at, dest.len()) };
+        if n == dest.len() {
+            return Ok(());
+        }
+        at = at.wrapping_add(n);
+        dest = dest.get_mut(n..).unwrap_or_default();
+        if !north().resolve_fault(at, false) {
+            return Err(Error::Fault);
+        }
+    }
 }
 
 /// Writes `bytes` to a guest address.
 pub(crate) fn write_bytes(addr: u64, bytes: &[u8]) -> Result<()> {
     let to = usize::try_from(addr).map_err(|_| Error::Fault)?;
-    // SAFETY: `bytes` is valid for reads of its length.
-    let n = unsafe { host().copy_to_user(to, bytes.as_ptr(), bytes.len()) };
-    if n == bytes.len() { Ok(()) } else { Err(Error::Fault) }
+    let mut source = bytes;
+    let mut at = to;
+    loop {
+        // SAFETY: `source` is valid for reads of its length.
+        let n = unsafe { host().copy_to_user(at, source.as_ptr(), source.len()) };
+        if n == source.len() {
+            return Ok(());
+        }
+        at = at.wrapping_add(n);
+        source = source.get(n..).unwrap_or_default();
+        if !north().resolve_fault(at, true) {
+            return Err(Error::Fault);
+        }
+    }
 }
 
 /// Reads a 64-bit word.

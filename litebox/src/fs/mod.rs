@@ -441,6 +441,11 @@ pub trait File: Any + Send + Sync {
     fn is_stream(&self) -> bool {
         false
     }
+    /// Where the next read or write of a stream takes place, when it leads to a regular file; `None`: nowhere, or the
+    /// [`OpenFile`] knows.
+    fn stream_position(&self) -> Option<u64> {
+        None
+    }
     /// Whether a blocking write goes on until everything is written.
     fn takes_everything(&self) -> bool {
         self.is_stream()

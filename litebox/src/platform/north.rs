@@ -141,6 +141,10 @@ pub trait North: Sync {
     fn kicked(&self, frame: &mut GuestFrame<'_>);
     /// A page of guest memory could not be accessed, by the guest or by the kernel for it. `true`: it can be now, try again.
     fn resolve_fault(&self, addr: usize, write: bool) -> bool;
+    /// A number that no other call has that is under way now: what was found out for a call is still true in the rest of it. 0: there is no call.
+    fn call_under_way(&self) -> u64 {
+        0
+    }
     /// A thread is about to end for good: the host gives its object ([`ThreadSpec::north`](super::ThreadSpec)) back. Work of its process that a
     /// kick told it of has to be passed on here.
     fn release(&self, _north: *const ()) {}

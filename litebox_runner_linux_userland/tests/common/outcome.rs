@@ -175,6 +175,8 @@ fn list(top: &Path, dir: &Path, into: &mut BTreeMap<String, String>) -> io::Resu
         } else if meta.is_dir() {
             list(top, &path, into)?;
             String::from("dir")
+        } else if !meta.is_file() {
+            format!("neither file nor directory, {:o}", meta.mode() >> 12)
         } else {
             let content = fs::read(&path)?;
             let sum = content

@@ -1,6 +1,6 @@
 //@ variants: static
 //@ flags: -pthread
-//@ timeout: 120
+//@ timeout: 60
 // Processes are killed wherever they happen to be; nothing is left of them, and the others do not notice.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 6, KILLS = 2000 };
+enum { WORKERS = 6, KILLS = 400 };
 
 static unsigned state = 1;
 static unsigned dice(unsigned n)

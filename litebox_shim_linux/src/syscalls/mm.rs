@@ -135,6 +135,10 @@ impl MemoryMap {
         let limits = self.limits();
         self.space.resolve_fault(addr, write, &limits)
     }
+    /// A file was cut to `size` bytes: its pages behind that go.
+    pub(crate) fn cut_pages(&self, file: &Arc<litebox::mm::arena::PagedFile>, size: u64) {
+        self.space.cut_pages(Arc::as_ptr(file).addr(), size);
+    }
     /// Has `look` look at the code at `addr` while its mapping cannot change.
     pub(crate) fn with_code(&self, addr: usize, look: &mut dyn FnMut(&Code)) {
         self.space.with_area(addr, |area| look(&area.code()));

@@ -145,6 +145,12 @@ impl Thread {
     pub(crate) fn count_call(&self) {
         self.calls.store(self.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
+    /// The call it is in: its own number, and how many it made.
+    pub(crate) fn call_under_way(&self) -> u64 {
+        const COUNT_BITS: u32 = 40;
+        let count = self.calls.load(Ordering::Relaxed) & ((1 << COUNT_BITS) - 1);
+        (u64::from(self.tid().unsigned_abs()) << COUNT_BITS) | count
+    }
     /// As [`Thread::kick`], when work is pending for it.
     pub(crate) fn kick_if_interrupted(&self) {
         if self.waiter.interrupted() {

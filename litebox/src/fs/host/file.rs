@@ -180,6 +180,10 @@ impl File for HostFile {
     fn is_stream(&self) -> bool {
         self.streams.is_some() || !matches!(self.file_type, FileType::Regular | FileType::BlockDevice)
     }
+    fn stream_position(&self) -> Option<u64> {
+        let regular = self.streams.is_some() && self.file_type == FileType::Regular;
+        if regular { host().host_seek(self.fd, 0, 1).ok() } else { None }
+    }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         let mut done = 0;
         while let Some(piece) = dest.piece()? {

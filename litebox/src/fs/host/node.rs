@@ -4,13 +4,16 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::fs::memory::FifoSlot;
 use crate::fs::{
     Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
     RenameFlags, SetAttr, StatFs,
 };
 use crate::platform::HostFd;
 use crate::platform::broker_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
+use crate::platform::north::north;
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
 
@@ -32,10 +35,14 @@ pub struct HostNode {
     file_type: FileType,
     place: RwLock<Place>,
     stat: RwLock<Stat>,
+    /// For which call `stat` was asked for, of a tree that others change; 0: not for one.
+    checked: AtomicU64,
     target: RwLock<Option<Vec<u8>>>,
     listing: Mutex<Listing>,
     /// The open file that all readers of an image's file share.
     reader: Mutex<Weak<HostFile>>,
+    /// The pipe of a fifo: one of this sandbox, which leads to nobody outside.
+    fifo: FifoSlot,
 }
 
 impl HostNode {
@@ -54,20 +61,32 @@ impl HostNode {
             file_type,
             place: RwLock::new(Place { parent, name: name.into() }),
             stat: RwLock::new(stat),
+            checked: AtomicU64::new(north().call_under_way()),
             target: RwLock::new(target),
             listing: Mutex::new(Listing::default()),
             reader: Mutex::new(Weak::new()),
+            fifo: FifoSlot::default(),
         })
     }
     /// A lookup led here: by this name it can be reached now.
     pub(super) fn found_as(&self, parent: Option<&Arc<Self>>, name: &[u8], stat: Stat, target: Option<Vec<u8>>) {
-        *self.stat.write() = stat;
+        self.note_stat(stat);
         if target.is_some() {
             *self.target.write() = target;
         }
         if let Some(parent) = parent {
             self.move_to(parent.clone(), name);
         }
+    }
+    /// The broker said so just now.
+    fn note_stat(&self, stat: Stat) {
+        *self.stat.write() = stat;
+        self.checked.store(if self.fs.image { 0 } else { north().call_under_way() }, Ordering::Relaxed);
+    }
+    /// Whether its metadata was asked for in this very call.
+    fn is_checked(&self) -> bool {
+        let checked = self.checked.load(Ordering::Relaxed);
+        checked != 0 && checked == north().call_under_way()
     }
     fn move_to(&self, parent: Arc<Self>, name: &[u8]) {
         let mut place = self.place.write();
@@ -118,10 +137,11 @@ impl HostNode {
     }
     fn look_up(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Self>> {
         let me = self.handle()?;
+        let call = self.fs.true_for();
+        if let Some(found) = call.and_then(|call| self.fs.found_ahead(&me, name, call)) {
+            return found;
+        }
         if self.fs.image {
-            if let Some(found) = self.fs.found_ahead(&me, name) {
-                return found;
-            }
             match self.listing.lock().tell(name, &self.fs.client, &self.fs.credit, || self.path()) {
                 Told::Absent => return Err(Error::NotFound),
                 Told::Present(stat) => return self.fs.node(Some(&me), name, stat, None),
@@ -130,22 +150,22 @@ impl HostNode {
         }
         let path = self.path_with(name)?;
         let known = path.split(|&b| b == b'/').count() - 1;
-        if self.fs.image {
-            return self.walk_ahead(me, path, known, ahead);
-        }
-        let walked = self.fs.client.walk(&path, known, false)?;
-        match (walked.stats.first(), walked.stop) {
-            (Some(stat), _) => self.fs.node(Some(&me), name, *stat, walked.target),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(Error::Io),
-        }
+        self.walk_ahead(me, path, known, ahead, call)
     }
     /// Asks for the last name of `path`, which lies in this directory, and in the same request for what comes behind it. What is found
     /// further down waits to be looked up.
-    fn walk_ahead(&self, me: Arc<Self>, mut path: Vec<u8>, known: usize, ahead: Ahead<'_>) -> Result<Arc<Self>> {
+    fn walk_ahead(
+        &self,
+        me: Arc<Self>,
+        mut path: Vec<u8>,
+        known: usize,
+        ahead: Ahead<'_>,
+        call: Option<u64>,
+    ) -> Result<Arc<Self>> {
         let goes_on = |name: &[u8]| name != b"." && name != b".." && name.len() <= MAX_NAME;
-        let mut open = ahead.open;
-        for name in ahead.rest.split(|&b| b == b'/').filter(|name| !name.is_empty()) {
+        let mut open = ahead.open && self.fs.image;
+        let rest = if call.is_some() { ahead.rest } else { b"" };
+        for name in rest.split(|&b| b == b'/').filter(|name| !name.is_empty()) {
             if !goes_on(name) || path.len() + 1 + name.len() > MAX_PATH {
                 open = false;
                 break;
@@ -176,11 +196,12 @@ impl HostNode {
         }
         let mut found = found.into_iter();
         let Some((_, _, first)) = found.next() else { return Err(walked.stop.unwrap_or(Error::Io)) };
+        let Some(call) = call else { return Ok(first) };
         for (dir, name, node) in found {
-            self.fs.keep_ahead(dir, name, Some(node));
+            self.fs.keep_ahead(dir, name, Some(node), call);
         }
         if let (Some(Error::NotFound), Some(name)) = (walked.stop, names.next()) {
-            self.fs.keep_ahead(above, name, None);
+            self.fs.keep_ahead(above, name, None, call);
         }
         Ok(first)
     }
@@ -205,7 +226,7 @@ impl HostNode {
         flags.set(OpenFlags::WRITE, writes);
         flags.set(OpenFlags::TRUNCATE, how.truncate);
         let (stat, fd) = self.fs.client.open(&self.path()?, flags, 0)?;
-        *self.stat.write() = stat;
+        self.note_stat(stat);
         if self.fs.image { Ok(self.opened(fd)) } else { Ok(HostFile::of_node(fd, self.clone(), false)) }
     }
     fn create_node(&self, name: &[u8], node: NewNode<'_>, permissions: u32) -> Result<(Stat, Option<Vec<u8>>)> {
@@ -276,14 +297,14 @@ impl Inode for HostNode {
         self.file_type
     }
     fn metadata(&self) -> Result<Metadata> {
-        if !self.fs.image {
+        if !self.fs.image && !self.is_checked() {
             let stat = self.fs.client.stat(&self.path()?)?;
-            let mut kept = self.stat.write();
+            let kept = *self.stat.read();
             // Under this name there may be another file by now: that of before is gone.
             if (stat.dev, stat.ino) != (kept.dev, kept.ino) {
                 return Err(Error::NotFound);
             }
-            *kept = stat;
+            self.note_stat(stat);
         }
         let stat = self.stat.read().to_host_stat();
         Ok(Metadata { id: self.id, ..metadata_of(&stat) })
@@ -293,7 +314,7 @@ impl Inode for HostNode {
             return Ok(());
         }
         let stat = self.fs.client.set_attr(&self.path()?, attr_request(attr))?;
-        *self.stat.write() = stat;
+        self.note_stat(stat);
         Ok(())
     }
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
@@ -314,7 +335,7 @@ impl Inode for HostNode {
                 stat = changed;
             }
         }
-        Ok(self.fs.node(Some(&self.handle()?), name, stat, target)?)
+        Ok(self.fs.fresh_node(&self.handle()?, name, stat, target)?)
     }
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         let old = self.other(target)?.path()?;
@@ -388,6 +409,7 @@ impl Inode for HostNode {
             FileType::Regular => self.open_regular(*how),
             FileType::Directory => Ok(DirectoryFile::new(self)),
             FileType::Symlink => Err(Error::Loop),
+            FileType::Fifo => self.fifo.open(self.clone(), *how),
             _ => Err(Error::NoSuchDevice),
         }
     }

@@ -8,6 +8,7 @@ use crate::Result;
 use crate::fs::{FileSystem, FileType, Inode, InodeId};
 use crate::platform::GrantId;
 use crate::platform::broker_protocol::Stat;
+use crate::platform::north::north;
 use crate::sync::Mutex;
 
 use super::client::{Client, Granted};
@@ -44,6 +45,8 @@ struct FoundAhead {
     dir: Arc<HostNode>,
     name: Box<[u8]>,
     found: Option<Arc<HostNode>>,
+    /// For which call it was found out; 0: it stays true.
+    call: u64,
 }
 
 impl HostFs {
@@ -97,12 +100,29 @@ impl HostFs {
         drop(known);
         Ok(node)
     }
+    /// The node of a file that was just made as `name` in `parent`. A file that is gone may have had its number; who still has that open
+    /// keeps the other node.
+    pub(super) fn fresh_node(
+        &self,
+        parent: &Arc<HostNode>,
+        name: &[u8],
+        stat: Stat,
+        target: Option<alloc::vec::Vec<u8>>,
+    ) -> Result<Arc<HostNode>> {
+        let before = self.nodes.lock().remove(&(stat.dev, stat.ino));
+        drop(before);
+        self.node(Some(parent), name, stat, target)
+    }
     /// The last handle of a node is gone.
     pub(super) fn node_dropped(&self, stat: &Stat) {
         let mut nodes = self.nodes.lock();
         if nodes.get(&(stat.dev, stat.ino)).is_some_and(|weak| weak.strong_count() == 0) {
             nodes.remove(&(stat.dev, stat.ino));
         }
+    }
+    /// The call for which what is found out now is true; 0: it stays true. `None`: it may be wrong at once.
+    pub(super) fn true_for(&self) -> Option<u64> {
+        if self.image { Some(0) } else { Some(north().call_under_way()).filter(|call| *call != 0) }
     }
     /// Keeps an open file of an image for a while.
     pub(super) fn keep_open(&self, file: Arc<HostFile>) {
@@ -127,17 +147,18 @@ impl HostFs {
         drop(oldest);
     }
     /// Keeps what a request found of `name` in `dir` for the lookup that is likely to come; `None`: it is absent.
-    pub(super) fn keep_ahead(&self, dir: Arc<HostNode>, name: &[u8], found: Option<Arc<HostNode>>) {
+    pub(super) fn keep_ahead(&self, dir: Arc<HostNode>, name: &[u8], found: Option<Arc<HostNode>>, call: u64) {
         let mut ahead = self.ahead.lock();
-        ahead.push_back(FoundAhead { dir, name: name.into(), found });
+        ahead.push_back(FoundAhead { dir, name: name.into(), found, call });
         let oldest = if ahead.len() > MOST_AHEAD { ahead.pop_front() } else { None };
         drop(ahead);
         drop(oldest);
     }
-    /// What is known of `name` in `dir` before it is looked up; it is told once.
-    pub(super) fn found_ahead(&self, dir: &Arc<HostNode>, name: &[u8]) -> Option<Result<Arc<HostNode>>> {
+    /// What is known of `name` in `dir` before it is looked up in this call; it is told once.
+    pub(super) fn found_ahead(&self, dir: &Arc<HostNode>, name: &[u8], call: u64) -> Option<Result<Arc<HostNode>>> {
         let mut ahead = self.ahead.lock();
-        let at = ahead.iter().position(|kept| Arc::ptr_eq(&kept.dir, dir) && *kept.name == *name)?;
+        let is_it = |kept: &FoundAhead| kept.call == call && Arc::ptr_eq(&kept.dir, dir) && *kept.name == *name;
+        let at = ahead.iter().position(is_it)?;
         let kept = ahead.remove(at)?;
         drop(ahead);
         Some(kept.found.ok_or(crate::Error::NotFound))

@@ -2,9 +2,8 @@
 
 use alloc::sync::{Arc, Weak};
 
-use super::Node;
 use crate::Result;
-use crate::fs::{File, OpenHow};
+use crate::fs::{File, Inode, OpenHow};
 use crate::pipe::Pipe;
 use crate::sync::Mutex;
 
@@ -12,15 +11,18 @@ use crate::sync::Mutex;
 #[derive(Default)]
 pub(in crate::fs) struct FifoSlot(Mutex<Weak<Pipe>>);
 
-/// Opens the end of a fifo that `how` asks for. It may have to wait for the other side: [`crate::pipe::PipeEnd::meets_partner`].
-pub(super) fn open_fifo(node: &Arc<Node>, slot: &FifoSlot, how: OpenHow) -> Result<Arc<dyn File>> {
-    let pipe = {
-        let mut kept = slot.0.lock();
-        kept.upgrade().unwrap_or_else(|| {
-            let fresh = Pipe::new();
-            *kept = Arc::downgrade(&fresh);
-            fresh
-        })
-    };
-    Ok(pipe.open(node.clone(), &how, true)?)
+impl FifoSlot {
+    /// Opens the end of the fifo `inode` that `how` asks for. It may have to wait for the other side:
+    /// [`crate::pipe::PipeEnd::meets_partner`].
+    pub(in crate::fs) fn open(&self, inode: Arc<dyn Inode>, how: OpenHow) -> Result<Arc<dyn File>> {
+        let pipe = {
+            let mut kept = self.0.lock();
+            kept.upgrade().unwrap_or_else(|| {
+                let fresh = Pipe::new();
+                *kept = Arc::downgrade(&fresh);
+                fresh
+            })
+        };
+        Ok(pipe.open(inode, &how, true)?)
+    }
 }

@@ -287,7 +287,7 @@ impl Inode for Node {
             Body::Directory(_) if how.access.contains(Access::WRITE) => Err(Error::IsDirectory),
             Body::Directory(_) => Ok(DirectoryFile::new(self)),
             Body::Symlink(_) => Err(Error::Loop),
-            Body::Fifo(slot) => super::fifo::open_fifo(&self, slot, *how),
+            Body::Fifo(slot) => slot.open(self.clone(), *how),
             // Devices are found by their number, sockets by connect(2).
             Body::Other(_) => Err(Error::NoSuchDevice),
         }

@@ -1,8 +1,8 @@
 //! Changing metadata: permissions, owners, times, sizes; and asking what one may do.
 
 use litebox::fs::{
-    Access, Creds, FileType, Location, Metadata, NewTime, OpenFile, SetAttr, Time, Vfs, WatchMask, owner_change,
-    permissions_change, times_change,
+    Access, Creds, FileType, Location, Mapping, Metadata, NewTime, OpenFile, SetAttr, Time, Vfs, WatchMask,
+    owner_change, permissions_change, times_change,
 };
 use litebox::{Error, Result};
 
@@ -229,6 +229,10 @@ impl Task<'_, '_> {
         let size = self.check_length(length)?;
         file.file.set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
         file.tell(WatchMask::MODIFY);
+        // What is mapped behind the new end goes. Mappings of other processes show zeros there.
+        if let Ok(Mapping::Arena(pages)) = file.file.mapping() {
+            self.process().mm.cut_pages(&pages, size);
+        }
         Ok(0)
     }
     /// fallocate(2)

@@ -185,7 +185,8 @@ impl Task<'_, '_> {
             return Err(Error::BadDescriptor);
         }
         let stream = file.file.is_stream();
-        if !stream {
+        // A stream has a size only when it is a file of the person's.
+        if !stream || self.file_size_limit() != u64::MAX && super::is_regular(file) {
             self.limit_file_size(file, source, manner)?;
         }
         let wanted = source.remaining();
@@ -231,7 +232,7 @@ impl Task<'_, '_> {
             // Without a limit the exact place of an ordinary write does not matter.
             Place::Current if limit == u64::MAX => return Ok(()),
             Place::Current if file.flags().contains(litebox::fs::StatusFlags::APPEND) => file.file.metadata()?.size,
-            Place::Current => *file.offset(),
+            Place::Current => file.file.stream_position().unwrap_or_else(|| *file.offset()),
         };
         if at >= limit && super::is_regular(file) {
             self.send_self(SIGXFSZ);

@@ -233,6 +233,10 @@ impl Task<'_, '_> {
         let (signal, code) = match fault.kind {
             FaultKind::Segv | FaultKind::Bus if fault.trap == PAGE_FAULT => {
                 let (write, fetch) = (fault.error & 2 != 0, fault.error & 16 != 0);
+                // A stack that grows, a file that grew since it was mapped: the access is made again.
+                if self.process().mm.resolve_fault(fault.addr, write) {
+                    return;
+                }
                 match self.process().mm.classify_fault(fault.addr, write, fetch) {
                     FaultClass::Unmapped => (SIGSEGV, MAPERR),
                     FaultClass::Protection => (SIGSEGV, ACCERR),
