@@ -106,6 +106,7 @@ programs! {
     node_files: "/usr/bin/node" ["-e", NODE_FILES].with_tree().timeout(120);
     node_zlib: "/usr/bin/node" ["-e", "const z=require('zlib');const b=Buffer.alloc(1<<20,'abc');console.log(z.gunzipSync(z.gzipSync(b)).equals(b))"].timeout(120);
     node_workers: "/usr/bin/node" ["-e", NODE_WORKERS].timeout(120);
+    node_under_load: "/usr/bin/node" ["-e", NODE_LOAD].timeout(120);
     node_timers: "/usr/bin/node" ["-e", "setTimeout(()=>console.log('b'),20);setImmediate(()=>console.log('a'));const i=setInterval(()=>{console.log('c');clearInterval(i)},40)"].timeout(120);
 }
 
@@ -114,6 +115,11 @@ const NODE_FILES: &str = "const fs=require('fs');fs.mkdirSync('d/e',{recursive:t
 const NODE_WORKERS: &str = "const {Worker}=require('worker_threads');let n=0,s=0;for(let i=1;i<=4;i++){const w=new Worker(\
     'const {parentPort,workerData}=require(\"worker_threads\");parentPort.postMessage(workerData*workerData)',\
     {eval:true,workerData:i});w.on('message',m=>{s+=m});w.on('exit',()=>{if(++n==4)console.log(s)})}";
+/// Threads that compile code while they make calls.
+const NODE_LOAD: &str = "const {Worker}=require('worker_threads');const code=`const fs=require('fs');const {parentPort}=require('worker_threads');\
+    let h=7;for(let r=0;r<300;r++){const f=new Function('x','return x*'+(r%7)+'+'+r);for(let i=0;i<3000;i++)h=(Math.imul(h,31)+f(i))|0;\
+    h+=fs.readFileSync('/etc/passwd').length>0?1:0;fs.statSync('/usr')}parentPort.postMessage(h)`;let left=4,all=[];\
+    for(let i=0;i<4;i++)new Worker(code,{eval:true}).on('message',h=>{all.push(h);if(!--left)console.log(all.every(x=>x===all[0]),all[0])})";
 
 fn tree_and_dir(dir: &Path) -> io::Result<()> {
     tree(dir)?;
@@ -215,8 +221,10 @@ fn yes_head() -> Result {
 fn java_threads() -> Result {
     let source = "class Main { public static void main(String[] a) throws Exception { var p = \
         java.util.concurrent.Executors.newFixedThreadPool(4); var f = p.submit(() -> 42); System.out.println(\"hello \" + f.get()); \
-        p.shutdown(); Thread[] t = new Thread[8]; for (int i = 0; i < 8; i++) { t[i] = new Thread(() -> {}); t[i].start(); } \
-        for (var x : t) x.join(); System.out.println(\"joined\"); } }";
+        p.shutdown(); var sum = new java.util.concurrent.atomic.AtomicLong(); Thread[] t = new Thread[8]; \
+        for (int i = 0; i < 8; i++) { t[i] = new Thread(() -> { for (int n = 0; n < 1000; n++) { \
+        if (new java.io.File(\"/usr/none/\" + n).exists()) sum.addAndGet(1); sum.addAndGet(new int[1000 + n].length); } }); t[i].start(); } \
+        for (var x : t) x.join(); System.out.println(\"joined \" + sum); } }";
     if !common::compile::have("javac") {
         return skip("no javac on this machine");
     }
@@ -228,7 +236,7 @@ fn java_threads() -> Result {
     }
     let dir = classes.display().to_string();
     let case = Case::new("java_threads", "/usr/bin/java").args(["-cp", &dir, "Main"]);
-    case.options(["-v", &format!("{dir}:{dir}:ro")]).timeout(120).expect_stdout("hello 42\njoined\n").compare()
+    case.options(["-v", &format!("{dir}:{dir}:ro")]).timeout(120).expect_stdout("hello 42\njoined 11996000\n").compare()
 }
 
 fn main() {

@@ -219,7 +219,7 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
     }
     north().with_code(address as usize, number, &mut |code, worth| match worth {
         Worth::Now => patches.patch(code, Some((address, number)), false),
-        Worth::Later => learn(code, address, number),
+        Worth::Later => patches.learn(code, address, number),
     });
 }
 
@@ -329,7 +329,7 @@ impl Patches {
             if state.refused.contains(&address) || state.is_patched(address) {
                 continue;
             }
-            let around = Around::read(code, address);
+            let around = Around::read(code, address, state);
             let shape = site.map(|site| site.shape);
             if shape.is_some_and(|shape| shape.context != around.context()) {
                 continue;
@@ -351,17 +351,19 @@ impl Patches {
         }
         install(state, code, &patches, fresh);
     }
-}
 
-/// A call that does not come back was made at `address`: the trap was cheaper than a patch of which this process has no more use.
-fn learn(code: &Code, address: u64, number: u64) {
-    let Some((file, offset)) = code.file.filter(|_| !code.shared && !code.prot.contains(Prot::WRITE)) else { return };
-    if sandbox().learned.lock().knows(file, offset + (address - code.start as u64)) {
-        return;
-    }
-    let around = Around::read(code, address);
-    if let Ok(found) = analyse(&around.site(number, None)) {
-        around.remember(code, number, &found);
+    /// A call that does not come back was made at `address`: the trap was cheaper than a patch of which this process has no more use.
+    fn learn(&self, code: &Code, address: u64, number: u64) {
+        let Some((file, offset)) = code.file.filter(|_| !code.shared && !code.prot.contains(Prot::WRITE)) else {
+            return;
+        };
+        if sandbox().learned.lock().knows(file, offset + (address - code.start as u64)) {
+            return;
+        }
+        let around = Around::read(code, address, &self.state.lock());
+        if let Ok(found) = analyse(&around.site(number, None)) {
+            around.remember(code, number, &found);
+        }
     }
 }
 
@@ -374,13 +376,22 @@ struct Around {
 }
 
 impl Around {
-    fn read(code: &Code, syscall: u64) -> Self {
+    /// The guest's own, also where they are patched: sites lie close together, and everywhere the same bytes have to be found.
+    fn read(code: &Code, syscall: u64, state: &State) -> Self {
         let start = (syscall as usize).saturating_sub(BYTES_BEFORE).max(code.start);
         let end = (syscall as usize + BYTES_AFTER).min(code.end);
         let mut bytes = [0; BYTES_BEFORE + BYTES_AFTER];
         let wanted = end.saturating_sub(start).min(bytes.len());
         // SAFETY: the buffer has room; faults are recovered.
         let len = unsafe { LinuxHost.copy_from_user(bytes.as_mut_ptr(), start, wanted) };
+        for patch in state.active.range(first_jump(start as u64)..end as u64).map(|(_, patch)| patch) {
+            for (at, byte) in (patch.jump..).zip(&patch.original).take(JUMP_LEN) {
+                let slot = at.checked_sub(start as u64).and_then(|at| bytes.get_mut(at as usize));
+                if let Some(slot) = slot {
+                    *slot = *byte;
+                }
+            }
+        }
         Self { bytes, start: start as u64, len, syscall }
     }
     fn site(&self, number: u64, known: Option<Kind>) -> Site<'_> {

@@ -80,11 +80,15 @@ static void middles(void) {
 }
 
 static volatile int go;
-static char *contended;
+static char *contended, *contended_call, *contended_behind;
+// Through the beginning, straight to the call and to the instruction behind it, which a patch moves.
 static void *worker(void *wrong) {
     while (!go);
-    for (int i = 0; i < 2000; i++)
+    for (int i = 0; i < 2000; i++) {
         if (enter(contended, SYS_getpid) != getpid()) *(int *)wrong = 1;
+        if (enter_with(contended_behind, 1000 + i, 0) != 1000 + i) *(int *)wrong = 1;
+        if (i % 64 == 0 && enter_with(contended_call, SYS_getppid, 0) != getppid()) *(int *)wrong = 1;
+    }
     return NULL;
 }
 
@@ -105,6 +109,8 @@ static void contention(void) {
         assemble(code + round * 64, SYS_getpid, round & 1);
         mprotect(code, 4096, PROT_READ | PROT_EXEC);
         contended = (char *)code + round * 64;
+        contended_call = contended + (round & 1 ? 5 : 3);
+        contended_behind = contended_call + 2;
         go = 0;
         for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, worker, &wrong);
         go = 1;
