@@ -29,6 +29,8 @@ pub(crate) struct HostProcess {
     pub(crate) pidfd: AtomicI32,
     /// Threads that may still use what the kernel shares: the process may end when it is the last.
     pub(crate) live: AtomicU32,
+    /// Its last thread is about to end it, and waits for the others to leave the kernel.
+    pub(crate) ending: AtomicBool,
     /// It was told to end by the kernel.
     ended: AtomicBool,
     /// The broker has its pidfd. Changed under the table's lock.
@@ -61,6 +63,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
         number,
         pidfd: AtomicI32::new(-1),
         live: AtomicU32::new(1),
+        ending: AtomicBool::new(false),
         ended: AtomicBool::new(false),
         registered: AtomicBool::new(false),
         slots: Mutex::default(),
@@ -142,8 +145,9 @@ pub(crate) fn tie_to_supervisor() -> Result<()> {
 pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
     crate::counters::note_peak_memory();
     if let Some(home) = home {
+        home.ending.store(true, Ordering::SeqCst);
         loop {
-            let live = home.live.load(Ordering::Acquire);
+            let live = home.live.load(Ordering::SeqCst);
             if live <= 1 {
                 break;
             }

@@ -141,7 +141,6 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
     // SAFETY: set by `fill_block`.
     let host = unsafe { &*block.host };
     host.tid.store(block.tid.load(Ordering::Relaxed), Ordering::Release);
-    host.kick_handle.store(create_kick_timer(block.tid.load(Ordering::Relaxed)), Ordering::Release);
     // SAFETY: the frame is complete, its return address is the word below the context.
     unsafe { call::start_guest(context as usize, context as usize - 8) }
 }
@@ -180,10 +179,30 @@ fn create_timer(clock: i32, notify: i32, tid: i32) -> Result<i32> {
     Ok(id)
 }
 
-/// A timer that interrupts thread `tid`; the handle is its id + 1, or -1 when the host has no more timers: that thread is
-/// interrupted only at its next call.
-fn create_kick_timer(tid: i32) -> i32 {
-    create_timer(CLOCK_MONOTONIC, NOTIFY_THREAD, tid).map_or(-1, |id| id + 1)
+/// What a thread's handle for kicks is once it has left: nobody makes a timer for it any more.
+const NO_MORE_KICKS: i32 = -1;
+
+/// The handle for kicks of a thread of the calling process: the id + 1 of a timer that interrupts it, made at the first kick, because most threads
+/// are never kicked. Not positive when it has left or when the host has no more timers: it is interrupted at its next call then.
+fn kick_timer(thread: &HostThread) -> i32 {
+    let known = thread.kick_handle.load(Ordering::Acquire);
+    let tid = thread.tid.load(Ordering::Acquire);
+    if known != 0 || tid == 0 {
+        return known;
+    }
+    let Ok(id) = create_timer(CLOCK_MONOTONIC, NOTIFY_THREAD, tid) else { return 0 };
+    match thread.kick_handle.compare_exchange(0, id + 1, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => id + 1,
+        Err(other) => {
+            delete_timer(id);
+            other
+        }
+    }
+}
+
+fn delete_timer(id: i32) {
+    // SAFETY: no pointers.
+    let _ = unsafe { host_call!(nr::TIMER_DELETE, id) };
 }
 
 /// A timer that interrupts any thread of the calling process.
@@ -239,13 +258,11 @@ pub(crate) unsafe fn start(sp: usize) -> ! {
 fn retire(block: &mut ThreadBlock) {
     // SAFETY: set by `fill_block`; the thread object lives until it is given back below.
     let host = unsafe { &*block.host };
-    let handle = host.kick_handle.swap(0, Ordering::AcqRel);
+    let handle = host.kick_handle.swap(NO_MORE_KICKS, Ordering::AcqRel);
     if handle > 0 {
-        // SAFETY: no pointers.
-        let _ = unsafe { host_call!(nr::TIMER_DELETE, handle - 1) };
+        delete_timer(handle - 1);
     }
     host.alive.store(0, Ordering::Release);
-    litebox::platform::Futex::futex_wake(&LinuxHost, &host.alive, u32::MAX >> 1);
     block.leaving = true;
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
     north().release(block.north);
@@ -295,8 +312,10 @@ impl Threads for LinuxHost {
             stack::leave(block);
             if let Some(home) = home {
                 // From here on the process may end under this thread.
-                home.live.fetch_sub(1, Ordering::AcqRel);
-                litebox::platform::Futex::futex_wake(&LinuxHost, &home.live, 1);
+                home.live.fetch_sub(1, Ordering::SeqCst);
+                if home.ending.load(Ordering::SeqCst) {
+                    litebox::platform::Futex::futex_wake(&LinuxHost, &home.live, 1);
+                }
             }
         }
         loop {
@@ -327,7 +346,7 @@ impl Threads for LinuxHost {
             crate::process::kick(process);
             return;
         }
-        let handle = thread.kick_handle.load(Ordering::Acquire);
+        let handle = kick_timer(thread);
         if handle > 0 {
             let _ = set_timer(handle - 1, false, Duration::from_nanos(1), Duration::ZERO);
         }

@@ -337,11 +337,11 @@ pub enum AlarmClock {
 pub struct HostThread {
     /// Mode: 0 in the kernel, 1 in guest code, 2 in a blocking host call.
     pub mode: AtomicU32,
-    /// Nonzero while the host thread exists; a futex word that the host clears at its very end.
+    /// Nonzero while the host thread exists.
     pub alive: AtomicU32,
     /// Which host process of the sandbox it runs in.
     pub process: AtomicU32,
-    /// Host's handle for kicking it.
+    /// Host's handle for kicking it; 0: nobody has yet.
     pub kick_handle: core::sync::atomic::AtomicI32,
     /// The host's id of the thread, for its clock; 0 before it started.
     pub tid: core::sync::atomic::AtomicI32,

@@ -1,6 +1,6 @@
 //@ variants: static
 //@ flags: -pthread
-//@ timeout: 60
+//@ timeout: 120
 // Processes are killed wherever they happen to be; nothing is left of them, and the others do not notice.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 6, KILLS = 400 };
+enum { WORKERS = 6, KILLS = 2000 };
 
 static unsigned state = 1;
 static unsigned dice(unsigned n)

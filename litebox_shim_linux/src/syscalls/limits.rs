@@ -8,6 +8,7 @@ use litebox::{Error, Result};
 
 use crate::syscalls::signal::SignalInfo;
 use crate::syscalls::signal::set::{SIGKILL, SIGXCPU};
+use crate::task::family::Family;
 use crate::user::{read_bytes, word, write_bytes};
 use crate::{Process, Task};
 
@@ -114,6 +115,15 @@ impl Limits {
             stack: self.soft(Resource::Stack),
             locked: self.soft(Resource::LockedMemory),
         }
+    }
+}
+
+impl Task<'_, '_> {
+    /// RLIMIT_NPROC: whether the caller's user has as many threads as it may. The superuser may have any number.
+    pub(crate) fn has_most_threads(&self, family: &Family) -> bool {
+        let most = self.process().limits.soft(Resource::Processes);
+        let uid = self.creds().uid;
+        uid != 0 && most != INFINITY && family.threads_of(uid) >= most
     }
 }
 

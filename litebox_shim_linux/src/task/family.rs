@@ -46,6 +46,11 @@ impl Family {
     pub(crate) fn count(&self) -> usize {
         self.members.len()
     }
+    /// How many threads the processes of a user have. One that has ended counts until it was waited for.
+    pub(crate) fn threads_of(&self, uid: u32) -> u64 {
+        let own = self.processes().filter(|p| p.credentials.read().uid == uid);
+        own.map(|p| u64::from(p.thread_count().max(1))).sum()
+    }
     /// The process with this id.
     pub(crate) fn process(&self, pid: i32) -> Option<&Arc<Process>> {
         self.members.get(&pid).map(|m| &m.process)

@@ -187,7 +187,8 @@ impl Task<'_, '_> {
             // Threads with descriptors or places of their own, or that their creator waits for.
             return Err(Error::NotImplemented);
         }
-        if self.process().thread_count() >= MAX_THREADS {
+        let crowded = self.has_most_threads(&self.kernel().family.lock());
+        if crowded || self.process().thread_count() >= MAX_THREADS {
             return Err(Error::WouldBlock);
         }
         let id = self.id_for(request)?;

@@ -102,6 +102,9 @@ impl Task<'_, '_> {
             let number = self.frame.regs.rax;
             return Err(self.interrupted_call(RestartPolicy::Always, number));
         }
+        if self.has_most_threads(&family) {
+            return Err(Error::WouldBlock);
+        }
         family.add(child);
         Ok(())
     }
