@@ -72,7 +72,7 @@ process "Processes and threads" {
     Partial          process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)  "of the calling process; others are EPERM"
     Missing          process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)
     Missing          process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
-    Missing          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)
+    Partial          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)  "undo lists of semaphores and files of epoll sets are EOPNOTSUPP"
     Refused(EPERM)   ptrace             [x86_64 101, x86 26]   (request: isize, pid: i32, address: usize, data: usize)  "no guest traces another; the answer is that of a host with Yama mode 3"
     Partial          unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "namespaces are refused with EPERM, as to those without the right; threads share descriptors and places"
     Refused(EPERM)   setns              [x86_64 308, x86 346]  (fd: RawFd, kind: i32)  "no namespaces inside a sandbox"
@@ -99,7 +99,7 @@ schedule "Scheduling" {
     Full     ioprio_get              [x86_64 252, x86 290]  (which: i32, who: i32)
     Partial  ioprio_set              [x86_64 251, x86 289]  (which: i32, who: i32, priority: i32)  "kept and told"
     Full     getcpu                  [x86_64 309, x86 318]  (cpu: UserMut<u32>, node: UserMut<u32>, cache: UserMut<()>)
-    Missing  membarrier              [x86_64 324, x86 375]  (command: i32, flags: u32, cpu: i32)
+    Partial  membarrier              [x86_64 324, x86 375]  (command: i32, flags: u32, cpu: i32)  "all commands but those for restartable sequences"
 }
 
 memory "Memory" {

@@ -54,6 +54,7 @@ pub mod nr {
     pub const SECCOMP: usize = 317;
     pub const GETRANDOM: usize = 318;
     pub const MEMFD_CREATE: usize = 319;
+    pub const MEMBARRIER: usize = 324;
     pub const RSEQ: usize = 334;
 }
 

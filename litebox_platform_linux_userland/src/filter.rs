@@ -46,6 +46,9 @@ const TERMINAL_REQUESTS: &[u32] = &[0x5401, 0x5402, 0x5403, 0x5404, 0x5413, 0x54
 /// PR_SET_SYSCALL_USER_DISPATCH, PR_SET_PDEATHSIG.
 const PRCTL_OPTIONS: &[u32] = &[59, 1];
 
+/// QUERY, GLOBAL, and of PRIVATE_EXPEDITED and PRIVATE_EXPEDITED_SYNC_CORE the barrier and its registration.
+const BARRIERS: &[u32] = &[0, 1, 8, 16, 32, 64];
+
 /// Everything the host serves for the sandbox.
 pub const ALLOWED: &[Allowed] = &[
     any(nr::READ, "read"),
@@ -85,6 +88,7 @@ pub const ALLOWED: &[Allowed] = &[
     any(nr::EPOLL_CTL, "epoll_ctl"),
     any(nr::FALLOCATE, "fallocate"),
     any(nr::GETRANDOM, "getrandom"),
+    Allowed { number: nr::MEMBARRIER, name: "membarrier", rule: Rule::OneOf(0, BARRIERS) },
     any(nr::RSEQ, "rseq"),
 ];
 

@@ -120,6 +120,11 @@ impl System for LinuxHost {
         // SAFETY: no arguments.
         let _ = unsafe { host_call!(nr::SCHED_YIELD) };
     }
+    fn memory_barrier(&self, command: u32) -> litebox::Result<usize> {
+        // SAFETY: no memory is passed.
+        unsafe { host_call!(nr::MEMBARRIER, command, 0, 0) }
+    }
+
     fn keep_kernel(&self, kernel: *const ()) {
         crate::sandbox::sandbox().kernel.store(kernel.cast_mut(), Ordering::Release);
     }

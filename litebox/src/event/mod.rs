@@ -67,6 +67,8 @@ const COUNT: u32 = ASLEEP - 1;
 pub struct Waiter {
     word: AtomicU32,
     announce: AtomicBool,
+    /// How much looking at the word before a sleep has paid lately; the owner's.
+    luck: AtomicU32,
 }
 
 impl Waiter {
@@ -102,6 +104,9 @@ impl Waiter {
         if self.announces() && self.ticket() == ticket {
             self.announce();
         }
+        if self.changes_soon(ticket) {
+            return if self.interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+        }
         let asleep = ticket | ASLEEP;
         let mut now = match self.word.compare_exchange(ticket, asleep, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => asleep,
@@ -119,6 +124,30 @@ impl Waiter {
             }
         }
         if now & INTERRUPTED != 0 { Err(Error::Interrupted) } else { Ok(()) }
+    }
+    /// Looks at the word for about as long as falling asleep and being woken takes: an answer from another processor often comes before
+    /// that. A thread whose answers do not come so soon (the processors are busy, or nobody answers) only tries now and then.
+    fn changes_soon(&self, ticket: u32) -> bool {
+        const LOOKS: u32 = 100;
+        const MOST: u32 = 8;
+        /// One try in so many sleeps when it did not pay.
+        const SELDOM: u32 = 32 << 8;
+        let state = self.luck.load(Ordering::Relaxed);
+        // The luck in the low byte, above it the sleeps since the last try.
+        let (luck, idle) = (state & 0xff, state & !0xff);
+        if luck == 0 && idle < SELDOM {
+            self.luck.store(idle + 0x100, Ordering::Relaxed);
+            return false;
+        }
+        for _ in 0..LOOKS {
+            if self.ticket() != ticket {
+                self.luck.store((luck + 2).min(MOST), Ordering::Relaxed);
+                return true;
+            }
+            core::hint::spin_loop();
+        }
+        self.luck.store(luck.saturating_sub(1), Ordering::Relaxed);
+        false
     }
     /// Wakes the thread: its condition may hold now.
     pub fn wake(&self) {

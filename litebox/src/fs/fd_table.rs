@@ -72,6 +72,19 @@ impl FdTable {
         let slots = self.slots.read();
         slots.entries.get(index).and_then(Option::as_ref).map(|e| e.file.clone()).ok_or(Error::BadDescriptor)
     }
+    /// As [`FdTable::get`], for a table that only the calling thread changes: nothing is locked or counted.
+    ///
+    /// # Safety
+    /// While the reference is there, nobody takes an entry out of the table or exchanges one, and the table stays.
+    #[inline]
+    pub unsafe fn lend<'a>(&self, fd: i32) -> Result<&'a OpenFile> {
+        let index = index_of(fd)?;
+        // SAFETY: nobody else changes the table (the caller's promise), and this call does not.
+        let slots = unsafe { self.slots.unlocked() };
+        let entry = slots.entries.get(index).and_then(Option::as_ref).ok_or(Error::BadDescriptor)?;
+        // SAFETY: the entry's reference keeps the file, and the entry stays (the caller's promise).
+        Ok(unsafe { &*Arc::as_ptr(&entry.file) })
+    }
     /// The whole entry.
     pub fn entry(&self, fd: i32) -> Result<FdEntry> {
         let index = index_of(fd)?;

@@ -405,6 +405,9 @@ impl System for MockHost {
     fn yield_now(&self) {
         core::hint::spin_loop();
     }
+    fn memory_barrier(&self, _command: u32) -> Result<usize> {
+        Err(Error::NotImplemented)
+    }
     fn keep_kernel(&self, _kernel: *const ()) {}
     fn kept_kernel(&self) -> *const () {
         core::ptr::null()

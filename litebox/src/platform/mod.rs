@@ -469,6 +469,8 @@ pub trait System {
     fn fatal(&self, reason: &str) -> !;
     /// Lets another thread run.
     fn yield_now(&self);
+    /// One of the host's memory barriers, by the command's number in membarrier(2); 0 asks which there are.
+    fn memory_barrier(&self, command: u32) -> Result<usize>;
     /// Keeps the North's kernel object, which every process of the sandbox can then find.
     fn keep_kernel(&self, kernel: *const ());
     /// The kernel object; null before one was kept.

@@ -67,6 +67,16 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
+    /// The value, without the lock.
+    ///
+    /// # Safety
+    /// Nobody writes to it while the reference is there.
+    #[inline]
+    pub unsafe fn unlocked(&self) -> &T {
+        // SAFETY: there are only readers (the caller's promise).
+        unsafe { &*self.value.get() }
+    }
+
     #[cold]
     fn sleep(&self, seen: u32) {
         let marked = seen | SLEEPERS;

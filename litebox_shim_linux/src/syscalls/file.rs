@@ -75,6 +75,51 @@ impl Task<'_, '_> {
     }
 }
 
+impl<'a> Task<'a, '_> {
+    /// As [`Task::file`], for the time of one call that leaves the descriptors alone.
+    #[inline]
+    pub(crate) fn lent_file(&self, fd: i32) -> Result<LentFile<'a>> {
+        let file = self.lent_file_or_path(fd)?;
+        if file.flags().contains(StatusFlags::PATH) {
+            return Err(Error::BadDescriptor);
+        }
+        Ok(file)
+    }
+    /// As [`Task::file_or_path`], for the time of one call that leaves the descriptors alone: while nobody else can change them, neither
+    /// is the table locked nor a reference counted.
+    #[inline]
+    pub(crate) fn lent_file_or_path(&self, fd: i32) -> Result<LentFile<'a>> {
+        let process = &self.thread.process;
+        let file = if process.thread_count() == 1 && !process.files.was_shared() {
+            // SAFETY: only threads of this process change the table, this is the only one, and it alone could start another or share the
+            // table. Calls that use this change no descriptors before they end; what the process has, it keeps while this thread lives.
+            LentFile::Lent(unsafe { process.files.lend(fd)? })
+        } else {
+            LentFile::Counted(process.files.get(fd)?)
+        };
+        Ok(file)
+    }
+}
+
+/// An open file that a call uses.
+pub(crate) enum LentFile<'a> {
+    /// Kept by the table of descriptors.
+    Lent(&'a OpenFile),
+    /// Kept by the call.
+    Counted(Arc<OpenFile>),
+}
+
+impl core::ops::Deref for LentFile<'_> {
+    type Target = OpenFile;
+    #[inline]
+    fn deref(&self) -> &OpenFile {
+        match self {
+            Self::Lent(file) => file,
+            Self::Counted(file) => file,
+        }
+    }
+}
+
 /// Whether it is a regular file.
 pub(crate) fn is_regular(file: &OpenFile) -> bool {
     file.file.inode().file_type() == FileType::Regular

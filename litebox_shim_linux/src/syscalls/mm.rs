@@ -2,11 +2,13 @@
 
 mod across;
 mod advice;
+mod barriers;
 mod calls;
 #[cfg(test)]
 mod tests;
 
 use alloc::sync::Arc;
+use core::sync::atomic::AtomicU32;
 
 use litebox::fs::{Access, Mapping, OpenFile, Seals};
 use litebox::mm::{
@@ -76,6 +78,8 @@ pub struct MemoryMap {
     space: Space,
     limits: RwLock<Limits>,
     arena: Arc<Arena>,
+    /// The commands of membarrier(2) that its processes registered for.
+    pub(crate) barriers: AtomicU32,
 }
 
 /// What a mapping of `file` shows.
@@ -99,7 +103,7 @@ impl MemoryMap {
     /// An empty address space, whose shared memory comes from `arena`.
     pub fn new(arena: &Arc<Arena>) -> Self {
         let limits = Limits { stack: 8 << 20, ..Limits::NONE };
-        Self { space: Space::default(), limits: RwLock::new(limits), arena: arena.clone() }
+        Self { space: Space::default(), limits: RwLock::new(limits), arena: arena.clone(), barriers: AtomicU32::new(0) }
     }
     /// Where shared memory comes from.
     pub(crate) fn arena(&self) -> &Arc<Arena> {
@@ -120,7 +124,7 @@ impl MemoryMap {
     /// Another address space with the same limits, empty.
     #[must_use]
     pub fn sibling(&self) -> Self {
-        Self { space: Space::default(), limits: RwLock::new(self.limits()), arena: self.arena.clone() }
+        Self { limits: RwLock::new(self.limits()), ..Self::new(&self.arena) }
     }
     /// A number that no other address space has at the same time.
     pub(crate) fn identity(&self) -> usize {

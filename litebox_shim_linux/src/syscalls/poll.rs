@@ -6,10 +6,12 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use litebox::event::{Events, Observer, Pollable, Waiter};
-use litebox::fs::{OpenFile, StatusFlags};
+use litebox::fs::OpenFile;
 use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
+use smallvec::SmallVec;
 
+use super::file::LentFile;
 use super::restart::RestartBlock;
 use super::signal::RestartPolicy;
 use crate::Task;
@@ -21,9 +23,9 @@ const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND)
 const EXCEPTIONAL: Events = Events::PRI;
 
 /// What a place in a set of descriptors refers to.
-enum Target {
+enum Target<'a> {
     /// An open file.
-    File(Arc<OpenFile>),
+    File(LentFile<'a>),
     /// No such descriptor.
     Missing,
     /// A negative descriptor: takes no part.
@@ -31,15 +33,18 @@ enum Target {
 }
 
 /// One descriptor and what is asked of it.
-struct Watch {
-    target: Target,
+struct Watch<'a> {
+    target: Target<'a>,
     /// What ends the wait.
     interest: Events,
     found: Events,
 }
 
-impl Watch {
-    fn file(&self) -> Option<&Arc<OpenFile>> {
+/// What a poll watches: few lie on the stack.
+type Watches<'a> = SmallVec<[Watch<'a>; 8]>;
+
+impl Watch<'_> {
+    fn file(&self) -> Option<&OpenFile> {
         match &self.target {
             Target::File(file) => Some(file),
             Target::Missing | Target::Skipped => None,
@@ -57,11 +62,11 @@ impl Watch {
 /// Registrations of a waiter with files, taken back at the end.
 struct Registered<'a> {
     observer: Arc<dyn Observer>,
-    watches: &'a [Watch],
+    watches: &'a [Watch<'a>],
 }
 
 impl<'a> Registered<'a> {
-    fn new(waiter: &Arc<Waiter>, watches: &'a [Watch]) -> Self {
+    fn new(waiter: &Arc<Waiter>, watches: &'a [Watch<'a>]) -> Self {
         let observer: Arc<dyn Observer> = waiter.clone();
         for watch in watches {
             if let Some(file) = watch.file() {
@@ -80,21 +85,33 @@ impl Drop for Registered<'_> {
     }
 }
 
-fn any_ready(watches: &[Watch]) -> bool {
+fn any_ready(watches: &[Watch<'_>]) -> bool {
     watches.iter().any(|w| !w.now().is_empty())
 }
 
+/// Notes what each is ready for; whether any is.
+fn look(watches: &mut [Watch<'_>]) -> bool {
+    let mut ready = false;
+    for watch in watches.iter_mut() {
+        watch.found = watch.now();
+        ready |= !watch.found.is_empty();
+    }
+    ready
+}
+
 /// The earliest moment at which one of the files may become ready by time alone.
-fn next_timer(watches: &[Watch]) -> Option<Instant> {
+fn next_timer(watches: &[Watch<'_>]) -> Option<Instant> {
     watches.iter().filter_map(Watch::file).filter_map(|f| f.expire()).min()
 }
 
 /// Waits until one of `watches` is ready: `Ok` also when `deadline` passed. What each is ready for is in `found` then.
-fn wait(waiter: &Arc<Waiter>, watches: &mut [Watch], deadline: Option<Instant>, poll: bool) -> Result<()> {
-    let mut outcome = Ok(());
-    if !poll && !any_ready(watches) {
+fn wait(waiter: &Arc<Waiter>, watches: &mut [Watch<'_>], deadline: Option<Instant>, poll: bool) -> Result<()> {
+    if look(watches) || poll {
+        return Ok(());
+    }
+    let outcome = {
         let _registered = Registered::new(waiter, watches);
-        outcome = loop {
+        loop {
             let ticket = waiter.ticket();
             if any_ready(watches) {
                 break Ok(());
@@ -106,15 +123,10 @@ fn wait(waiter: &Arc<Waiter>, watches: &mut [Watch], deadline: Option<Instant>, 
                 Err(Error::TimedOut) => break Ok(()),
                 Err(e) => break Err(e),
             }
-        };
-    }
-    let mut ready = false;
-    for watch in watches.iter_mut() {
-        watch.found = watch.now();
-        ready |= !watch.found.is_empty();
-    }
+        }
+    };
     // What is ready counts more than a signal.
-    if ready { Ok(()) } else { outcome }
+    if look(watches) { Ok(()) } else { outcome }
 }
 
 /// Where a time-out came from, so that what is left of it can be written back.
@@ -140,7 +152,8 @@ struct Patience {
 impl Patience {
     fn of(limit: Option<Duration>, origin: Option<(u64, TimeFormat)>) -> Self {
         Self {
-            deadline: limit.map(|d| host().instant().saturating_add(d)),
+            // Who does not wait needs no clock.
+            deadline: limit.filter(|d| !d.is_zero()).map(|d| host().instant().saturating_add(d)),
             poll: limit == Some(Duration::ZERO),
             origin,
         }
@@ -158,8 +171,8 @@ impl Patience {
     }
     /// Linux writes the remaining time back, and does not mind when it cannot.
     fn write_back(&self) {
-        let (Some((addr, format)), Some(deadline)) = (self.origin, self.deadline) else { return };
-        let left = if self.poll { Duration::ZERO } else { deadline.saturating_since(host().instant()) };
+        let Some((addr, format)) = self.origin else { return };
+        let left = self.deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_since(host().instant()));
         let fraction = match format {
             TimeFormat::Timespec => left.subsec_nanos(),
             TimeFormat::Timeval => left.subsec_micros(),
@@ -186,17 +199,17 @@ fn read_timeval(addr: u64) -> Result<Duration> {
     Ok(Duration::new(seconds, nanos))
 }
 
-impl Task<'_, '_> {
-    fn watch(&self, fd: i32, interest: Events) -> Watch {
-        let target = match self.process().files.get(fd) {
+impl<'a> Task<'a, '_> {
+    fn watch(&self, fd: i32, interest: Events) -> Watch<'a> {
+        let target = match self.lent_file(fd) {
             _ if fd < 0 => Target::Skipped,
-            Ok(file) if !file.flags().contains(StatusFlags::PATH) => Target::File(file),
-            _ => Target::Missing,
+            Ok(file) => Target::File(file),
+            Err(_) => Target::Missing,
         };
         Watch { target, interest, found: Events::empty() }
     }
 
-    fn wait_for(&mut self, watches: &mut [Watch], patience: Patience) -> Result<()> {
+    fn wait_for(&mut self, watches: &mut [Watch<'_>], patience: Patience) -> Result<()> {
         let result = wait(self.waiter(), watches, patience.deadline, patience.poll);
         if self.process().persona.load(Ordering::Relaxed) & STICKY_TIMEOUTS == 0 {
             patience.write_back();
@@ -214,12 +227,12 @@ impl Task<'_, '_> {
     }
 
     /// The descriptors of a poll: `fd` and interest of each, read in pieces.
-    fn read_pollfds(&self, fds: u64, count: usize) -> Result<Vec<Watch>> {
-        const PIECE: usize = 64;
+    fn read_pollfds(&self, fds: u64, count: usize) -> Result<Watches<'a>> {
+        const PIECE: usize = 16;
         if count as u64 > self.descriptor_limit() {
             return Err(Error::Invalid);
         }
-        let mut watches = Vec::new();
+        let mut watches = Watches::new();
         let mut raw = [0u8; PIECE * 8];
         let mut at = fds;
         let mut left = count;

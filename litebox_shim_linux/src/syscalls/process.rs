@@ -5,6 +5,7 @@ mod clone;
 pub(crate) mod exec;
 mod fork;
 mod groups;
+mod kcmp;
 mod pidfd;
 pub(crate) mod prctl;
 mod wait;

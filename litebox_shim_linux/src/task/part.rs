@@ -13,13 +13,21 @@ use litebox::sync::Mutex;
 /// What several processes may use, and how many do.
 pub struct Shared<T> {
     users: AtomicU32,
+    /// Several processes used it at some time.
+    was_shared: AtomicBool,
     value: T,
 }
 
 impl<T> Shared<T> {
     /// A new value, used by nobody yet.
     pub fn new(value: T) -> Arc<Self> {
-        Arc::new(Self { users: AtomicU32::new(0), value })
+        Arc::new(Self { users: AtomicU32::new(0), was_shared: AtomicBool::new(false), value })
+    }
+    /// One process more uses it.
+    fn join(&self) {
+        if self.users.fetch_add(1, Ordering::AcqRel) > 0 {
+            self.was_shared.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -41,7 +49,7 @@ pub struct Part<T> {
 impl<T> Part<T> {
     /// Begins with `shared`.
     pub fn new(shared: Arc<Shared<T>>) -> Self {
-        shared.users.fetch_add(1, Ordering::AcqRel);
+        shared.join();
         let now = AtomicPtr::new(Arc::as_ptr(&shared).cast_mut());
         Self { now, kept: Mutex::new(alloc::vec![shared]), left: AtomicBool::new(false) }
     }
@@ -53,9 +61,14 @@ impl<T> Part<T> {
     pub fn is_shared(&self) -> bool {
         self.present().users.load(Ordering::Acquire) > 1
     }
+    /// Whether others use it or once did, and may still be about to leave it.
+    #[inline]
+    pub fn was_shared(&self) -> bool {
+        self.present().was_shared.load(Ordering::Acquire)
+    }
     /// Uses `new` from now on; returns the old one if nobody uses it any more.
     pub fn replace(&self, new: Arc<Shared<T>>) -> Option<Arc<Shared<T>>> {
-        new.users.fetch_add(1, Ordering::AcqRel);
+        new.join();
         let mut kept = self.kept.lock();
         let old = kept.last().cloned();
         self.now.store(Arc::as_ptr(&new).cast_mut(), Ordering::Release);

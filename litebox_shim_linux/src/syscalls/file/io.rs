@@ -1,6 +1,5 @@
 //! Moving bytes: read, write and their vectored, positioned forms; lseek.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::event::{Events, wait_until_ready};
@@ -155,7 +154,7 @@ impl Task<'_, '_> {
     }
 
     /// Reads into `dest`, waiting if the file may block.
-    fn read_into(&mut self, file: &Arc<OpenFile>, dest: &mut Dest<'_>, manner: Manner) -> Result<usize> {
+    fn read_into(&mut self, file: &OpenFile, dest: &mut Dest<'_>, manner: Manner) -> Result<usize> {
         let wanted = dest.remaining();
         let mut once = || match manner.place {
             Place::Current => file.read(dest),
@@ -163,7 +162,7 @@ impl Task<'_, '_> {
         };
         let patient = !file.nonblocking() && !manner.flags.contains(RwFlags::NOWAIT) && wanted > 0;
         let limit = self.time_limit(file, false);
-        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::IN, limit, once) } else { once() };
+        let result = if patient { wait_until_ready(self.waiter(), file, Events::IN, limit, once) } else { once() };
         match result {
             Ok(n) => Ok(n),
             Err(Error::WouldBlock) if wanted == 0 => Ok(0),
@@ -177,7 +176,7 @@ impl Task<'_, '_> {
     /// Writes from `source`: all of it, unless the file may not block or something stops it.
     pub(super) fn write_in_manner(
         &mut self,
-        file: &Arc<OpenFile>,
+        file: &OpenFile,
         source: &mut Source<'_>,
         manner: Manner,
     ) -> Result<usize> {
@@ -206,7 +205,7 @@ impl Task<'_, '_> {
             }
         };
         let limit = self.time_limit(file, true);
-        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::OUT, limit, once) } else { once() };
+        let result = if patient { wait_until_ready(self.waiter(), file, Events::OUT, limit, once) } else { once() };
         if matches!(result, Err(Error::BrokenPipe)) {
             self.send_self(SIGPIPE);
         }
@@ -249,34 +248,34 @@ impl Task<'_, '_> {
 
     /// read(2)
     pub(crate) fn read(&mut self, fd: i32, buf: usize, count: usize) -> Result<usize> {
-        let file = self.file(fd)?;
+        let file = self.lent_file(fd)?;
         check_range(buf, count)?;
         self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), Manner::PLAIN)
     }
     /// write(2)
     pub(crate) fn write(&mut self, fd: i32, buf: usize, count: usize) -> Result<usize> {
-        let file = self.file(fd)?;
+        let file = self.lent_file(fd)?;
         check_range(buf, count)?;
         self.write_in_manner(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), Manner::PLAIN)
     }
     /// pread64(2)
     pub(crate) fn pread64(&mut self, fd: i32, buf: usize, count: usize, offset: i64) -> Result<usize> {
         let manner = Manner::at(offset)?;
-        let file = self.file(fd)?;
+        let file = self.lent_file(fd)?;
         check_range(buf, count)?;
         self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), manner)
     }
     /// pwrite64(2)
     pub(crate) fn pwrite64(&mut self, fd: i32, buf: usize, count: usize, offset: i64) -> Result<usize> {
         let manner = Manner::at(offset)?;
-        let file = self.file(fd)?;
+        let file = self.lent_file(fd)?;
         manner.check_place(&file)?;
         check_range(buf, count)?;
         self.write_in_manner(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), manner)
     }
 
     fn read_vectors(&mut self, fd: i32, iov: usize, count: usize, manner: Manner) -> Result<usize> {
-        let file = self.file(fd)?;
+        let file = self.lent_file(fd)?;
         manner.check_place(&file)?;
         if !file.access.contains(Access::READ) {
             return Err(Error::BadDescriptor);
@@ -285,7 +284,7 @@ impl Task<'_, '_> {
         self.read_into(&file, &mut Dest::user_vec(vectors.spans()), manner)
     }
     fn write_vectors(&mut self, fd: i32, iov: usize, count: usize, manner: Manner) -> Result<usize> {
-        let file = self.file(fd)?;
+        let file = self.lent_file(fd)?;
         manner.check_place(&file)?;
         if !file.access.contains(Access::WRITE) {
             return Err(Error::BadDescriptor);
@@ -324,7 +323,7 @@ impl Task<'_, '_> {
         const SEEK_CUR: i32 = 1;
         const SEEK_END: i32 = 2;
         const SEEK_HOLE: i32 = 4;
-        let file = self.file(fd)?;
+        let file = self.lent_file(fd)?;
         if !(SEEK_SET..=SEEK_HOLE).contains(&whence) {
             return Err(Error::Invalid);
         }

@@ -132,7 +132,7 @@ impl Task<'_, '_> {
     }
     /// fstat(2)
     pub(crate) fn fstat(&mut self, fd: i32, buf: u64) -> Result<usize> {
-        let metadata = self.file_or_path(fd)?.file.metadata()?;
+        let metadata = self.lent_file_or_path(fd)?.file.metadata()?;
         write_bytes(buf, &stat_bytes(&metadata))?;
         Ok(0)
     }

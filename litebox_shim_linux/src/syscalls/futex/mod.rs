@@ -117,8 +117,8 @@ impl Task<'_, '_> {
     ) -> Result<usize> {
         let number = self.frame.regs.rax;
         let (key, addr) = self.futex_key(user, private)?;
-        let kernel = self.kernel().clone();
-        match (kernel.futexes.wait(self.waiter(), &[WaitSpec { key, addr, expected, bitset }], deadline), deadline) {
+        let spec = WaitSpec { key, addr, expected, bitset };
+        match (self.kernel().futexes.wait(self.waiter(), &[spec], deadline), deadline) {
             (Err(Error::Interrupted), None) => Err(self.interrupted_call(RestartPolicy::Sys, number)),
             (Err(Error::Interrupted), Some(deadline)) => {
                 Err(self.interrupted_with(RestartBlock::Futex { addr: user, private, expected, bitset, deadline }))

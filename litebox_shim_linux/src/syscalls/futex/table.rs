@@ -14,6 +14,7 @@ use litebox::mm::ObjectId;
 use litebox::platform::{AtomicOp, Instant, host};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use smallvec::SmallVec;
 
 const BUCKETS: usize = 256;
 
@@ -69,6 +70,9 @@ pub(super) struct Bucket {
     pub(super) count: AtomicU32,
     pub(super) sleepers: Mutex<Vec<Entry>>,
 }
+
+/// Sleepers that are about to be told.
+type Taken = SmallVec<[Arc<Sleeper>; 4]>;
 
 /// The futex manager.
 pub struct FutexTable {
@@ -178,7 +182,7 @@ impl FutexTable {
     /// Sleeps until one of the words is woken; the result is its index. Errors: `WouldBlock` when a word holds something else, `Fault`,
     /// `TimedOut`, `Interrupted`.
     pub fn wait(&self, waiter: &Arc<Waiter>, specs: &[WaitSpec], deadline: Option<Instant>) -> Result<usize> {
-        let mut sleepers = Vec::with_capacity(specs.len());
+        let mut sleepers = SmallVec::<[_; 1]>::new();
         let mut outcome = Ok(());
         for spec in specs {
             match self.enqueue(waiter, spec, Mode::Plain) {
@@ -194,7 +198,9 @@ impl FutexTable {
         }
         let mut woken = None;
         for (i, sleeper) in sleepers.iter().enumerate() {
-            if self.dequeue(sleeper).is_none() && woken.is_none() {
+            // Who was woken has been taken out, and needs no lock to know.
+            let gone = sleeper.woken.load(Ordering::Acquire) || self.dequeue(sleeper).is_none();
+            if gone && woken.is_none() {
                 woken = Some(i);
             }
         }
@@ -222,11 +228,24 @@ impl FutexTable {
         if bucket.count.load(Ordering::SeqCst) == 0 {
             return Ok(0);
         }
+        let mut taken = Taken::new();
         let mut sleepers = bucket.sleepers.lock();
-        Self::wake_in(bucket, &mut sleepers, key, count, bitset)
+        let woken = Self::take_in(bucket, &mut sleepers, key, count, bitset, &mut taken);
+        drop(sleepers);
+        // They run at once, and some go for the bucket: so not under its lock.
+        taken.iter().for_each(|sleeper| sleeper.finish());
+        woken
     }
 
-    fn wake_in(bucket: &Bucket, sleepers: &mut Vec<Entry>, key: &Key, count: u32, bitset: u32) -> Result<usize> {
+    /// Takes those who are woken out of the bucket; as many as there is room for go to `taken` and are told later, the others at once.
+    fn take_in(
+        bucket: &Bucket,
+        sleepers: &mut Vec<Entry>,
+        key: &Key,
+        count: u32,
+        bitset: u32,
+        taken: &mut Taken,
+    ) -> Result<usize> {
         let mut woken = 0;
         let mut outcome = Ok(());
         sleepers.retain(|entry| {
@@ -242,7 +261,11 @@ impl FutexTable {
             }
             woken += 1;
             bucket.count.fetch_sub(1, Ordering::SeqCst);
-            entry.sleeper.finish();
+            if taken.len() < taken.inline_size() {
+                taken.push(entry.sleeper.clone());
+            } else {
+                entry.sleeper.finish();
+            }
             false
         });
         outcome.map(|()| woken as usize)
@@ -272,7 +295,10 @@ impl FutexTable {
             (Some(high), false) => (&mut **high, Some(&mut *low)),
             (None, _) => (&mut *low, None),
         };
-        let woken = Self::wake_in(&self.buckets[source], here, from, wake, u32::MAX)?;
+        let mut taken = Taken::new();
+        let woken = Self::take_in(&self.buckets[source], here, from, wake, u32::MAX, &mut taken);
+        taken.iter().for_each(|sleeper| sleeper.finish());
+        let woken = woken?;
         let mut count = 0;
         let mut at = 0;
         while count < moved {

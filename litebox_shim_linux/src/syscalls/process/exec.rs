@@ -251,6 +251,7 @@ impl Task<'_, '_> {
             let _ = self.closed(file);
         }
         process.timers.reset_for_exec();
+        process.mm.barriers.store(0, Ordering::Relaxed);
         process.executed.store(true, Ordering::Relaxed);
         process.exit_signal.store(SIGCHLD, Ordering::Relaxed);
         let mut followed = (*creds).clone();

@@ -116,6 +116,7 @@ impl Task<'_, '_> {
         let started = if request.flags.contains(Flags::VM) {
             self.launch(thread, request.stack, fs_base, |spec| host().spawn_thread(spec))
         } else {
+            child.mm.barriers.store(own.mm.barriers.load(Ordering::Acquire), Ordering::Release);
             let copy = |spec: &ThreadSpec<'_>| own.mm.space().fork(child.mm.space(), || host().spawn_process(spec));
             self.launch(thread, request.stack, fs_base, copy)
         };
