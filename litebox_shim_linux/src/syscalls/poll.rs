@@ -101,7 +101,7 @@ fn look(watches: &mut [Watch<'_>]) -> bool {
 
 /// The earliest moment at which one of the files may become ready by time alone.
 fn next_timer(watches: &[Watch<'_>]) -> Option<Instant> {
-    watches.iter().filter_map(Watch::file).filter_map(|f| f.expire()).min()
+    watches.iter().filter_map(Watch::file).filter_map(OpenFile::expire).min()
 }
 
 /// Waits until one of `watches` is ready: `Ok` also when `deadline` passed. What each is ready for is in `found` then.

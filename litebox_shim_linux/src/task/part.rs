@@ -14,19 +14,19 @@ use litebox::sync::Mutex;
 pub struct Shared<T> {
     users: AtomicU32,
     /// Several processes used it at some time.
-    was_shared: AtomicBool,
+    ever_by_others: AtomicBool,
     value: T,
 }
 
 impl<T> Shared<T> {
     /// A new value, used by nobody yet.
     pub fn new(value: T) -> Arc<Self> {
-        Arc::new(Self { users: AtomicU32::new(0), was_shared: AtomicBool::new(false), value })
+        Arc::new(Self { users: AtomicU32::new(0), ever_by_others: AtomicBool::new(false), value })
     }
     /// One process more uses it.
     fn join(&self) {
         if self.users.fetch_add(1, Ordering::AcqRel) > 0 {
-            self.was_shared.store(true, Ordering::Release);
+            self.ever_by_others.store(true, Ordering::Release);
         }
     }
 }
@@ -64,7 +64,7 @@ impl<T> Part<T> {
     /// Whether others use it or once did, and may still be about to leave it.
     #[inline]
     pub fn was_shared(&self) -> bool {
-        self.present().was_shared.load(Ordering::Acquire)
+        self.present().ever_by_others.load(Ordering::Acquire)
     }
     /// Uses `new` from now on; returns the old one if nobody uses it any more.
     pub fn replace(&self, new: Arc<Shared<T>>) -> Option<Arc<Shared<T>>> {
