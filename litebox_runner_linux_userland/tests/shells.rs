@@ -181,6 +181,93 @@ c.stdin.end('through cat');
     program("node_children", "/usr/bin/node", &["-e", text]).compare()
 }
 
+fn python_start_methods() -> Result {
+    let prepare = |dir: &Path| {
+        fs::write(
+            dir.join("methods.py"),
+            "
+import multiprocessing as mp
+from multiprocessing import shared_memory
+from concurrent.futures import ProcessPoolExecutor
+def square(x): return x * x
+def fill(name):
+    m = shared_memory.SharedMemory(name=name); m.buf[0] = 7; m.close()
+if __name__ == '__main__':
+    for how in ('fork', 'spawn', 'forkserver'):
+        ctx = mp.get_context(how)
+        with ctx.Pool(2) as pool: print(how, pool.map(square, range(6)))
+        m = shared_memory.SharedMemory(create=True, size=100)
+        p = ctx.Process(target=fill, args=(m.name,)); p.start(); p.join(); print(m.buf[0], p.exitcode); m.close(); m.unlink()
+        with ctx.Manager() as manager:
+            d = manager.dict(); d['a'] = 1; print(dict(d))
+        with ProcessPoolExecutor(2, mp_context=ctx) as e: print(list(e.map(square, range(4))))
+",
+        )
+    };
+    program("python_start_methods", "/usr/bin/python3", &["methods.py"]).prepare(prepare).expect_status(0).compare()
+}
+
+fn python_pty() -> Result {
+    let text = "
+import pty, os
+status = pty.spawn(['/bin/sh', '-c', 'tty >/dev/null && test -t 0 && echo on a terminal; stty size; exit 3'])
+print(os.waitstatus_to_exitcode(status))
+";
+    program("python_pty", "/usr/bin/python3", &["-c", text]).compare()
+}
+
+fn node_fork() -> Result {
+    let prepare = |dir: &Path| {
+        fs::write(
+            dir.join("fork.js"),
+            "const {fork} = require('child_process');
+if (process.argv[2] === 'child') process.on('message', m => { process.send({got: m}); process.disconnect(); });
+else {
+  const c = fork(__filename, ['child']);
+  c.on('message', m => console.log(JSON.stringify(m))); c.on('exit', code => console.log('exit', code)); c.send({a: 1});
+}
+",
+        )
+    };
+    program("node_fork", "/usr/bin/node", &["fork.js"]).prepare(prepare).expect_status(0).compare()
+}
+
+fn node_cluster() -> Result {
+    let prepare = |dir: &Path| {
+        fs::write(
+            dir.join("cluster.js"),
+            "const cluster = require('cluster'), net = require('net'), path = 'cluster.sock';
+if (cluster.isPrimary) {
+  const w = cluster.fork();
+  w.on('listening', () => { const c = net.connect(path); c.on('data', d => { console.log('' + d); c.end(); w.kill(); }); });
+  w.on('exit', () => console.log('gone'));
+} else net.createServer(s => s.end('from the worker')).listen(path);
+",
+        )
+    };
+    program("node_cluster", "/usr/bin/node", &["cluster.js"]).prepare(prepare).expect_status(0).compare()
+}
+
+fn expect() -> Result {
+    let text = "spawn /bin/sh -c {read a; echo \"<$a>\"; exit 4}; send \"hello\\r\"; expect \"<hello>\"; expect eof; puts [lindex [wait] 3]";
+    program("expect", "/usr/bin/expect", &["-c", text]).compare()
+}
+
+/// Programs that look at processes, and what of their output is the same everywhere.
+fn process_tools() -> Result {
+    let text = "sleep 77.7 & sleep 0.3; pgrep -f '^sleep 77.7' | wc -l; ps -o comm=,args= -p $!; ps -ef | grep -q '[s]leep 77.7' && echo listed; ps aux | head -n 1 | tr -s ' ';
+        top -b -n1 -p $! | tail -n 1 | awk '{ print $NF }'; pkill -f '^sleep 77.7'; wait $!; echo $?;
+        sleep 5 </etc/passwd & lsof -a -p $! -d 0 -Fn | grep passwd; kill -s TERM $!; wait $!; echo $?";
+    program("process_tools", "/bin/bash", &["-c", text]).compare()
+}
+
+fn package_build() -> Result {
+    let text = "umask 022; mkdir -p p/DEBIAN p/usr/share/x; echo file >p/usr/share/x/f
+        printf 'Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: x\n' >p/DEBIAN/control
+        dpkg-deb --root-owner-group -b p a.deb; dpkg-deb -I a.deb | tail -n 3; dpkg-deb -x a.deb out; cat out/usr/share/x/f";
+    program("package_build", "/bin/sh", &["-c", text]).compare()
+}
+
 fn main() {
     const PROGRAMS: &[Entry] = &[
         ("xargs", xargs),
@@ -194,6 +281,13 @@ fn main() {
         ("perl_fork_server", perl_fork_server),
         ("busybox_shell", busybox_shell),
         ("node_children", node_children),
+        ("python_start_methods", python_start_methods),
+        ("python_pty", python_pty),
+        ("node_fork", node_fork),
+        ("node_cluster", node_cluster),
+        ("expect", expect),
+        ("process_tools", process_tools),
+        ("package_build", package_build),
     ];
     let table: Vec<Entry> = SCRIPTS.iter().chain(PROGRAMS).copied().collect();
     common::run_table(&table)
