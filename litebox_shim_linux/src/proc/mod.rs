@@ -124,6 +124,12 @@ fn process_called(global: &Global, name: &[u8], ino: u64) -> Result<Arc<dyn Inod
     Ok(Node::new(OfProcess::new(global, &process), &process::DIRECTORY, ino))
 }
 
+/// The process whose directory this is: EBADF if it is none, ESRCH if the process is gone.
+pub(crate) fn process_of_directory(inode: &dyn Inode) -> Result<Arc<Process>> {
+    let node = inode.as_any().downcast_ref::<Node<OfProcess>>().filter(|node| node.is(&process::DIRECTORY));
+    node.ok_or(Error::BadDescriptor)?.subject().process().ok_or(Error::NoProcess)
+}
+
 fn list_processes(global: &Global, from: u64, sink: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()> {
     for process in global.view()?.processes() {
         let key = u64::try_from(process.pid).unwrap_or(0);

@@ -46,6 +46,10 @@ impl OfProcess {
     pub fn new(global: &Global, process: &Arc<Process>) -> Self {
         Self { global: global.clone(), process: Arc::downgrade(process), tid: None }
     }
+    /// The process, unless it is gone.
+    pub fn process(&self) -> Option<Arc<Process>> {
+        self.process.upgrade()
+    }
 }
 
 impl Subject for OfProcess {

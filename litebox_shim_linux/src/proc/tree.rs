@@ -190,6 +190,14 @@ impl<S: Subject> Node<S> {
     pub fn new(subject: S, entry: &'static Entry<S>, ino: u64) -> Arc<Self> {
         Arc::new(Self { subject, entry, ino, born: Time::now() })
     }
+    /// What it is about.
+    pub fn subject(&self) -> &S {
+        &self.subject
+    }
+    /// Whether it is what `entry` describes.
+    pub fn is(&self, entry: &'static Entry<S>) -> bool {
+        core::ptr::eq(self.entry, entry)
+    }
     fn links(&self) -> u64 {
         match &self.entry.kind {
             Kind::Directory(entries, _) => {

@@ -27,6 +27,11 @@ impl Task<'_, '_> {
         host().exit_thread()
     }
 
+    /// Death by a signal.
+    pub(crate) fn die_of(&mut self, signal: i32) -> ! {
+        self.exit_group_with(self.process().death_status(signal))
+    }
+
     /// exit_group(2), or death by a signal: everybody leaves with this wait(2) status.
     pub fn exit_group_with(&mut self, wait_status: i32) -> ! {
         self.process().begin_exit(wait_status);

@@ -17,16 +17,30 @@ use crate::syscalls::signal::set::{SIGCHLD, SIGCONT, SIGHUP};
 /// The process that orphans go to when no ancestor asked for them.
 pub(crate) const FIRST_PID: i32 = 1;
 
+/// In a wait(2) status: a core dump was made.
+pub(crate) const DUMPED_CORE: i32 = 0x80;
+
 /// `si_code` of SIGCHLD: why the parent hears of its child.
 pub(crate) mod cld {
     /// It exited.
     pub(crate) const EXITED: i32 = 1;
     /// A signal ended it.
     pub(crate) const KILLED: i32 = 2;
+    /// A signal ended it that leaves a core dump.
+    pub(crate) const DUMPED: i32 = 3;
     /// A signal stopped it.
     pub(crate) const STOPPED: i32 = 5;
     /// It goes on.
     pub(crate) const CONTINUED: i32 = 6;
+
+    /// `si_code` and `si_status` of an end with this wait(2) status.
+    pub(crate) fn of(wait_status: i32) -> (i32, i32) {
+        match wait_status & 0x7f {
+            0 => (EXITED, (wait_status >> 8) & 0xff),
+            signal if wait_status & super::DUMPED_CORE != 0 => (DUMPED, signal),
+            signal => (KILLED, signal),
+        }
+    }
 }
 
 /// A process and its children, oldest first.

@@ -210,10 +210,7 @@ impl Process {
     /// What its parent is told of its end.
     pub(crate) fn end_info(&self) -> SignalInfo {
         let status = self.exit_status();
-        let (code, status) = match status & 0x7f {
-            0 => (super::family::cld::EXITED, (status >> 8) & 0xff),
-            signal => (super::family::cld::KILLED, signal),
-        };
+        let (code, status) = super::family::cld::of(status);
         self.child_info(code, status)
     }
     /// The credentials now.
@@ -305,6 +302,16 @@ impl Process {
         for thread in self.threads() {
             thread.interrupt();
         }
+    }
+    /// The wait(2) status of a death by `signal`. Where Linux would dump core it says so; as where a program collects the dumps, there is
+    /// no file. What the person who started the sandbox is told of the first process is its signal alone.
+    pub(crate) fn death_status(&self, signal: i32) -> i32 {
+        const SMALLEST_DUMP: u64 = 4096;
+        let dumps = crate::syscalls::signal::set::SigSet::DUMPS.has(signal)
+            && self.pid != super::family::FIRST_PID
+            && self.dumpable.load(Ordering::Relaxed)
+            && self.limits.soft(crate::syscalls::limits::Resource::Core) >= SMALLEST_DUMP;
+        if dumps { signal | super::family::DUMPED_CORE } else { signal }
     }
     /// Whether the process is ending.
     #[inline]

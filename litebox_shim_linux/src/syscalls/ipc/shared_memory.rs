@@ -218,7 +218,7 @@ impl Task<'_, '_> {
         }
         match command {
             IPC_INFO => {
-                let raw = [MOST_BYTES, 1, MOST_SEGMENTS as u64, MOST_BYTES, MOST_SEGMENTS as u64, 0, 0, 0, 0];
+                let raw = [MOST_BYTES, 1, MOST_SEGMENTS as u64, MOST_SEGMENTS as u64, MOST_BYTES, 0, 0, 0, 0];
                 write_words(buf, &raw)?;
                 return Ok(segments.figures().1);
             }

@@ -90,7 +90,11 @@ impl Task<'_, '_> {
         if flags != 0 {
             return Err(Error::Invalid);
         }
-        let (target, _) = self.process_of(fd)?;
+        let target = match self.process_of(fd) {
+            Ok((target, _)) => target,
+            // The directory of a process in /proc stands for it too.
+            Err(_) => crate::proc::process_of_directory(&*self.file(fd)?.file.inode())?,
+        };
         let own = target.pid == self.process().pid;
         let info = if info == 0 {
             SignalInfo::sent(signal, SI_USER, self.process().pid, self.creds().uid)

@@ -215,10 +215,7 @@ impl Task<'_, '_> {
 
 fn ended(child: &Process) -> Event {
     let status = child.exit_status();
-    let (code, short) = match status & 0x7f {
-        0 => (cld::EXITED, (status >> 8) & 0xff),
-        signal => (cld::KILLED, signal),
-    };
+    let (code, short) = cld::of(status);
     let usage = child.usage.lock().plus(child.children_usage());
     Event { pid: child.pid, uid: child.creds().uid, code, status: short, wait_status: status, usage }
 }

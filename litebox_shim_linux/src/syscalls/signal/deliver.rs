@@ -149,7 +149,7 @@ impl Task<'_, '_> {
             SIG_IGN => {}
             SIG_DFL => match default_action(info.signal) {
                 DefaultAction::Ignore => {}
-                DefaultAction::Terminate => self.exit_group_with(info.signal),
+                DefaultAction::Terminate => self.die_of(info.signal),
                 // Nobody would continue it.
                 DefaultAction::Stop if info.signal != SIGSTOP && self.is_orphan() => {}
                 DefaultAction::Stop => {
@@ -203,7 +203,7 @@ impl Task<'_, '_> {
         if self.push_frame(info, action, old).is_err() {
             // No room for the frame: SIGSEGV, and if that was the signal, the end.
             if info.signal == SIGSEGV {
-                self.exit_group_with(SIGSEGV);
+                self.die_of(SIGSEGV);
             }
             self.force(SignalInfo::kernel(SIGSEGV));
             return;
@@ -219,7 +219,7 @@ impl Task<'_, '_> {
     pub(super) fn force(&mut self, info: SignalInfo) {
         let handler = self.process().signal_action(info.signal).handler;
         if handler == SIG_IGN || handler == SIG_DFL || self.thread.signals.blocked().has(info.signal) {
-            self.exit_group_with(info.signal);
+            self.die_of(info.signal);
         }
         self.deliver(info);
     }

@@ -64,6 +64,12 @@ impl SigSet {
     /// The signals that stop a process by default.
     pub const STOPS: Self =
         Self::of(SIGSTOP).union(Self::of(SIGTSTP)).union(Self::of(SIGTTIN)).union(Self::of(SIGTTOU));
+    /// The signals that leave a core dump by default.
+    pub const DUMPS: Self = Self::SYNCHRONOUS
+        .union(Self::of(SIGQUIT))
+        .union(Self::of(SIGABRT))
+        .union(Self::of(SIGXCPU))
+        .union(Self::of(SIGXFSZ));
     /// Signals of faults: delivered before all others.
     const SYNCHRONOUS: Self = Self::of(SIGSEGV)
         .union(Self::of(SIGBUS))
