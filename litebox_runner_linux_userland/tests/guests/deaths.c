@@ -1,5 +1,5 @@
 //@ variants: static
-// Directories of /proc stand for processes, and a death by a signal that dumps core says so.
+// Directories of /proc stand for processes, a death by a signal that dumps core says so, and timer slack is inherited.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -93,9 +93,38 @@ static void figures(void)
     printf("shmmin %lu shmall %d\n", info.shmmin, info.shmall == all);
 }
 
+static void slack_of(const char *who)
+{
+    char text[32] = "";
+    int fd = open("/proc/self/timerslack_ns", O_RDONLY);
+    read(fd, text, sizeof text - 1);
+    close(fd);
+    printf("%s: %d, %s", who, prctl(PR_GET_TIMERSLACK), text);
+}
+
+static void slack(void)
+{
+    prctl(PR_SET_TIMERSLACK, 70000);
+    slack_of("set");
+    fflush(stdout);
+    pid_t p = fork();
+    if (p == 0) {
+        slack_of("inherited");
+        prctl(PR_SET_TIMERSLACK, 1);
+        slack_of("changed");
+        prctl(PR_SET_TIMERSLACK, 0);
+        slack_of("first");
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(p, 0, 0);
+    prctl(PR_SET_TIMERSLACK, 0);
+    slack_of("first");
+}
+
 int main(void)
 {
-    void (*parts[])(void) = {directories, deaths, figures};
+    void (*parts[])(void) = {directories, deaths, figures, slack};
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
         fflush(stdout);
         pid_t p = fork();

@@ -11,6 +11,7 @@ use litebox::io::{Dest, Source};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
+use crate::syscalls::process::prctl::TIMER_SLACK;
 use crate::{Kernel, Process, Thread};
 
 use super::tree::{Entry, Kind, Made, Node, Subject, Target, Text, put};
@@ -139,8 +140,9 @@ const ENTRIES: &[Entry<OfProcess>] = &[
     Entry::text("stat", status::stat),
     Entry::text("statm", status::statm),
     Entry::text("status", status::status),
-    Entry::file("timerslack_ns", 0o666, |_, out| {
-        put!(out, "50000\n");
+    Entry::file("timerslack_ns", 0o666, |view: &ProcessView, out: &mut Text| {
+        let slack = view.thread.as_ref().map_or(TIMER_SLACK, |t| t.timer_slack.load(Ordering::Relaxed));
+        put!(out, "{slack}\n");
     }),
     Entry::file("uid_map", 0o644, id_map),
     Entry::text("wchan", |_, out| {

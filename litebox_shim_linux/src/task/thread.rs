@@ -31,6 +31,8 @@ pub struct Thread {
     pub(crate) no_new_privileges: AtomicBool,
     /// How late it may be woken, in nanoseconds (PR_SET_TIMERSLACK); kept and told.
     pub(crate) timer_slack: AtomicU64,
+    /// What it was born with, and what PR_SET_TIMERSLACK 0 returns to.
+    pub(crate) first_timer_slack: AtomicU64,
     /// Name (PR_SET_NAME), at most 15 bytes, zero-padded.
     pub name: Mutex<[u8; 16]>,
     /// set_tid_address(2): cleared and woken when the thread exits; 0: none.
@@ -103,6 +105,7 @@ impl Thread {
             credentials: RwLock::new(process.creds()),
             no_new_privileges: AtomicBool::new(false),
             timer_slack: AtomicU64::new(TIMER_SLACK),
+            first_timer_slack: AtomicU64::new(TIMER_SLACK),
             name: Mutex::new(name),
             clear_child_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
@@ -134,7 +137,9 @@ impl Thread {
         *self.credentials.write() = creds;
         let get = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         self.no_new_privileges.store(get(&creator.no_new_privileges), Ordering::Relaxed);
-        self.timer_slack.store(creator.timer_slack.load(Ordering::Relaxed), Ordering::Relaxed);
+        let slack = creator.timer_slack.load(Ordering::Relaxed);
+        self.timer_slack.store(slack, Ordering::Relaxed);
+        self.first_timer_slack.store(slack, Ordering::Relaxed);
     }
     /// A thread that executes a program takes the id of its process.
     pub(crate) fn become_first(&self) {

@@ -68,7 +68,8 @@ impl Task<'_, '_> {
             PR_GET_TSC => write_bytes(a2, &TSC_ENABLED.to_le_bytes()).map(|()| 0),
             PR_SET_TSC if a2 == TSC_ENABLED as u64 => Ok(0),
             PR_SET_TIMERSLACK => {
-                let slack = if a2 == 0 || a2 > i64::MAX as u64 { TIMER_SLACK } else { a2 };
+                let first = self.thread.first_timer_slack.load(Ordering::Relaxed);
+                let slack = if a2 == 0 || a2 > i64::MAX as u64 { first } else { a2 };
                 self.thread.timer_slack.store(slack, Ordering::Relaxed);
                 Ok(0)
             }
