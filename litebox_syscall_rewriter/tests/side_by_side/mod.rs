@@ -14,7 +14,8 @@ const STACK_LEN: usize = 512;
 const STACK_END: usize = 2 * PAGE;
 const LEN: usize = 2 * PAGE;
 const REGION_LEN: usize = 64 << 10;
-const FIRST_PLACE: u64 = 0x20_0000_0000;
+/// Where AddressSanitizer keeps nothing.
+const FIRST_PLACE: u64 = 0x2000_0000_0000;
 
 /// What was done with a program.
 pub enum Done {

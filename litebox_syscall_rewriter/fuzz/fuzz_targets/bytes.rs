@@ -1,0 +1,44 @@
+//! Any bytes around a `syscall`: `cargo +nightly fuzz run bytes` in `litebox_syscall_rewriter`.
+//!
+//! What comes out is not executed, but it is consistent: the jump goes to the trampoline, every boundary that it overwrites reads as an invalid
+//! opcode, and has a copy in the trampoline.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use litebox_syscall_rewriter::{INVALID_OPCODES, JUMP_LEN, Kind, Site, analyse};
+
+const START: u64 = 0x7f12_3456_0000;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((head, rest)) = data.split_first_chunk::<4>() else { return };
+    let [at, number, known, place] = *head;
+    let mut bytes = rest.to_vec();
+    let at = usize::from(at) % (bytes.len() + 1);
+    if let Some(call) = bytes.get_mut(at..at + 2) {
+        call.copy_from_slice(&[0x0f, 0x05]);
+    }
+    let known = [None, Some(Kind::Before), Some(Kind::After)][usize::from(known) % 3];
+    let site = Site { bytes: &bytes, start: START, syscall: START + at as u64, number: number.into(), known };
+    let Ok(plan) = analyse(&site) else { return };
+    let original = plan.original();
+    assert!(original.len() >= JUMP_LEN);
+    let from = (plan.jump() - START) as usize;
+    assert_eq!(&bytes[from..from + original.len()], original);
+    let Some(stretch) = plan.stretches(1 << 20).nth(place.into()) else { return };
+    let Some(window) = plan.windows(*stretch.start(), *stretch.end()).next() else { return };
+    let address = window.start().next_multiple_of(16);
+    if !window.contains(&address) {
+        return;
+    }
+    let Ok(patch) = plan.assemble(address, 0x1234) else { return };
+    assert!(patch.trampoline_bytes.len() <= plan.room());
+    let distance = i32::from_le_bytes(*patch.jump_bytes.last_chunk().unwrap());
+    assert_eq!(patch.jump.wrapping_add(5).wrapping_add_signed(distance.into()), address);
+    for (boundary, copy) in &patch.moved {
+        assert!((address..address + patch.trampoline_bytes.len() as u64).contains(copy));
+        let inside = boundary.checked_sub(patch.jump).filter(|at| (1..JUMP_LEN as u64).contains(at));
+        if let Some(at) = inside {
+            assert!(INVALID_OPCODES.contains(&patch.jump_bytes[at as usize]));
+        }
+    }
+});
