@@ -49,6 +49,10 @@ use crate::io::{Dest, Source};
 use crate::platform::HostFd;
 use crate::{Error, Result};
 
+/// A map by the names of one directory. What it hashes by is the same in every process of the sandbox: the map is shared by all, and a seed that each
+/// process draws for itself would make names disappear.
+type NameMap<Name, Value> = hashbrown::HashMap<Name, Value, foldhash::fast::FixedState>;
+
 /// Type of an inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names are those of inode(7)")]

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::file::FileBody;
 use super::{Attr, Body, Node};
-use crate::fs::{Ahead, DirEntry, FileType, NewAttr, NewNode, Time};
+use crate::fs::{Ahead, DirEntry, FileType, NameMap, NewAttr, NewNode, Time};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
@@ -41,7 +41,7 @@ struct Entry {
 /// The names of a directory.
 pub(in crate::fs) struct Entries {
     /// Where each name stands in the listing: it keeps that place as long as it exists.
-    names: BTreeMap<Arc<[u8]>, u64>,
+    names: NameMap<Arc<[u8]>, u64>,
     order: BTreeMap<u64, Entry>,
     last_cookie: u64,
     /// Whether `names` is all there is. While it is not, the lower directory's names count.
@@ -53,7 +53,7 @@ pub(in crate::fs) struct Entries {
 impl Entries {
     /// No names.
     pub fn empty() -> Self {
-        Self { names: BTreeMap::new(), order: BTreeMap::new(), last_cookie: 0, complete: true, removed: false }
+        Self { names: NameMap::default(), order: BTreeMap::new(), last_cookie: 0, complete: true, removed: false }
     }
     /// The names of a lower directory that nobody has listed yet.
     pub fn unknown() -> Self {

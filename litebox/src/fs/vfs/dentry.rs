@@ -2,7 +2,6 @@
 //! systems' names only those in use are known, so that a place in use is one dentry.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +10,7 @@ use crate::sync::{Mutex, MutexGuard, RwLock};
 use crate::{Error, Result};
 
 use super::{Ahead, FileType, Inode, NAME_MAX, Vfs};
+use crate::fs::NameMap;
 
 /// Most dentries that are kept without being in use.
 const MOST_KEPT: usize = 65_536;
@@ -35,7 +35,7 @@ struct Place {
 
 #[derive(Default)]
 struct Children {
-    known: BTreeMap<Box<[u8]>, Child>,
+    known: NameMap<Box<[u8]>, Child>,
     absent: usize,
     /// Size at which names that nobody uses any more are swept out.
     sweep_at: usize,
