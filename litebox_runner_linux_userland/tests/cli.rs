@@ -370,6 +370,22 @@ fn closed_stdout() -> Result {
     Ok(())
 }
 
+/// A limit on the size of files holds for a standard stream that is a file of the person's, too.
+fn file_size_limit_of_stdout() -> Result {
+    const SIGXFSZ: i32 = 25;
+    let dir = common::fresh_dir("file_size_limit_of_stdout")?;
+    let path = dir.join("out");
+    let command = format!(
+        "\"$1\" run -- /bin/sh -c 'ulimit -f 2; exec /usr/bin/head -c 4000 /dev/zero' > '{0}'; status=$?; wc -c < '{0}'; exit $status",
+        path.display()
+    );
+    let outcome = with_shell(&command)?;
+    if outcome.status != 128 + SIGXFSZ || outcome.out().trim() != "1024" {
+        return Err(format!("the limit was 1024 bytes\n{outcome}").into());
+    }
+    Ok(())
+}
+
 fn inherited_descriptors_are_gone() -> Result {
     let outcome = with_shell("exec \"$1\" run -- /usr/bin/ls /proc/self/fd 7</etc/passwd 9>/dev/null")?;
     let listed = outcome.out();
@@ -471,7 +487,7 @@ const TESTS: &[Entry] = table! {
     not_executable no_program bad_options volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
     workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace unsupported_calls strace_shows_who_sleeps stats syscalls
-    syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout inherited_descriptors_are_gone
+    syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout file_size_limit_of_stdout inherited_descriptors_are_gone
     large_argument_list stdin_passes_through terminal_passes_through as_ordinary_user full_disk
 };
 
