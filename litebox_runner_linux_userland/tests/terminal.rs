@@ -116,7 +116,8 @@ fn job_control() -> Result {
             Type("cat &\n"),
             READY,
             Wait(500),
-            Type("\n"),
+            // The shell may have said so already, before the prompt.
+            Type("jobs\n"),
             See("Stopped"),
             READY,
             Type("fg\n"),
