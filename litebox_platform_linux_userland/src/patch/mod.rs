@@ -13,20 +13,18 @@
 //! back into one. So trampolines of code that stays mapped stay, too.
 
 mod learned;
+mod refusals;
 mod region;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use litebox::platform::broker_protocol::figure;
 use litebox::platform::north::{Code, Registers, Worth, north};
 use litebox::platform::{Prot, UserAccess};
 use litebox::sync::Mutex;
-use litebox_syscall_rewriter::{
-    BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, Kind, Patch, Plan, Refusal, SYSCALL_LEN, Site, analyse,
-};
+use litebox_syscall_rewriter::{BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, Kind, Patch, Plan, SYSCALL_LEN, Site, analyse};
 
 use crate::LinuxHost;
 use crate::call::{host_call, nr};
@@ -35,6 +33,8 @@ use crate::stack::ThreadBlock;
 
 pub(crate) use learned::Learned;
 use learned::{Known, Shape};
+pub(crate) use refusals::Counts;
+use refusals::Why;
 pub(crate) use region::{POOL_LEN, Pool};
 use region::{REGION_LEN, Region};
 
@@ -43,62 +43,6 @@ const PAGE: usize = 4096;
 const MOST_REPATCHES: u32 = 8;
 /// Sites of a process that are remembered as refused.
 const MOST_REFUSED: usize = 1 << 16;
-
-/// Why a site keeps trapping.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Why {
-    /// The bytes do not allow it.
-    Bytes(Refusal),
-    /// Its memory is writable.
-    Writable,
-    /// Its memory is shared.
-    Shared,
-    /// No place for a trampoline.
-    NoRoom,
-    /// It was overwritten again and again.
-    Rewritten,
-    /// The host refused.
-    Host,
-}
-
-impl Why {
-    /// Its place among [`figure::REFUSALS`].
-    fn place(self) -> usize {
-        match self {
-            Self::Bytes(Refusal::NotSyscall | Refusal::Undecodable) => 0,
-            Self::Bytes(Refusal::CutOff | Refusal::EndsEarly) => 1,
-            Self::Bytes(Refusal::Unmovable) => 2,
-            Self::Bytes(Refusal::TooFar) | Self::NoRoom => 3,
-            Self::Writable => 4,
-            Self::Shared => 5,
-            Self::Rewritten => 6,
-            Self::Host => 7,
-        }
-    }
-}
-
-/// Figures of patching.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    patched: AtomicU64,
-    refused: [AtomicU64; figure::REFUSALS.len()],
-}
-
-impl Counts {
-    /// Sites patched so far, in all processes.
-    pub(crate) fn patched(&self) -> u64 {
-        self.patched.load(Ordering::Relaxed)
-    }
-    /// Sites that keep trapping, by reason.
-    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        figure::REFUSALS.into_iter().zip(&self.refused).map(|(text, count)| (text, count.load(Ordering::Relaxed)))
-    }
-    fn refuse(&self, why: Why) {
-        if let Some(count) = self.refused.get(why.place()) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
 
 /// The patches of one process. A process that was forked shares the list until one of both changes it.
 #[derive(Default)]

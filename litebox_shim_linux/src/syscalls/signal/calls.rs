@@ -199,19 +199,22 @@ impl Task<'_, '_> {
         if !(0..=MAX_SIGNAL).contains(&signal) {
             return Err(Error::Invalid);
         }
+        if pid > 0 {
+            // The id of any thread stands for its process.
+            let target = self.kernel().process_of_thread(pid).ok_or(Error::NoProcess)?;
+            return self.send_to_process(&target, self.sent_info(signal, SI_USER)).map(|()| 0);
+        }
         let group = match pid {
             0 => Some(self.process().group.load(core::sync::atomic::Ordering::Relaxed)),
             i32::MIN => return Err(Error::NoProcess),
-            -1 | 1.. => None,
+            -1 => None,
             group => Some(-group),
         };
         let all = self.kernel().processes();
         let own = self.process().pid;
-        let chosen = all.iter().filter(|p| match (pid, group) {
-            (_, Some(group)) => p.group.load(core::sync::atomic::Ordering::Relaxed) == group,
-            (-1, None) => p.pid != own && p.pid != 1,
-            // The id of any thread stands for its process.
-            _ => p.pid == pid || p.thread(pid).is_some(),
+        let chosen = all.iter().filter(|p| match group {
+            Some(group) => p.group.load(core::sync::atomic::Ordering::Relaxed) == group,
+            None => p.pid != own && p.pid != 1,
         });
         let mut outcome = Err(Error::NoProcess);
         for process in chosen {

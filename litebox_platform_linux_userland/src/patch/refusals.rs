@@ -1,0 +1,62 @@
+//! How many sites are patched, and why others keep trapping.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use litebox::platform::broker_protocol::figure;
+use litebox_syscall_rewriter::Refusal;
+
+/// Why a site keeps trapping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Why {
+    /// The bytes do not allow it.
+    Bytes(Refusal),
+    /// Its memory is writable.
+    Writable,
+    /// Its memory is shared.
+    Shared,
+    /// No place for a trampoline.
+    NoRoom,
+    /// It was overwritten again and again.
+    Rewritten,
+    /// The host refused.
+    Host,
+}
+
+impl Why {
+    /// Its place among [`figure::REFUSALS`].
+    fn place(self) -> usize {
+        match self {
+            Self::Bytes(Refusal::NotSyscall | Refusal::Undecodable) => 0,
+            Self::Bytes(Refusal::CutOff | Refusal::EndsEarly) => 1,
+            Self::Bytes(Refusal::Unmovable) => 2,
+            Self::Bytes(Refusal::TooFar) | Self::NoRoom => 3,
+            Self::Writable => 4,
+            Self::Shared => 5,
+            Self::Rewritten => 6,
+            Self::Host => 7,
+        }
+    }
+}
+
+/// Figures of patching.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(super) patched: AtomicU64,
+    refused: [AtomicU64; figure::REFUSALS.len()],
+}
+
+impl Counts {
+    /// Sites patched so far, in all processes.
+    pub(crate) fn patched(&self) -> u64 {
+        self.patched.load(Ordering::Relaxed)
+    }
+    /// Sites that keep trapping, by reason.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        figure::REFUSALS.into_iter().zip(&self.refused).map(|(text, count)| (text, count.load(Ordering::Relaxed)))
+    }
+    pub(super) fn refuse(&self, why: Why) {
+        if let Some(count) = self.refused.get(why.place()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
