@@ -163,11 +163,15 @@ pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
 
 /// The supervisor saw a process end. `false`: not by the kernel's doing.
 pub(crate) fn ended(number: u32) -> bool {
-    let Some(process) = forget(number) else { return true };
+    sandbox().alarms.lock().remove(&number);
+    let mut table = sandbox().processes.lock();
+    let Some(process) = table.get(&number) else { return true };
     if process.registered.load(Ordering::Acquire) {
-        // Refused only when the broker has forgotten it already.
+        // Before the number can be given out again, or the broker would forget its next owner. Refused only when it has forgotten this one.
         let _ = broker::simple(Op::Unregister, u64::from(number), &[], None);
     }
+    let Some(process) = table.remove(&number) else { return true };
+    drop(table);
     let fd = process.pidfd.load(Ordering::Acquire);
     // SAFETY: no pointers; whoever looks at the descriptor does so under the table's lock, where the process is no longer.
     let _ = unsafe { host_call!(nr::CLOSE, fd) };

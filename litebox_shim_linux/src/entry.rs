@@ -139,19 +139,28 @@ impl Task<'_, '_> {
     /// The last thing before guest code continues: exits, stops and signals take effect here.
     fn return_to_guest(&mut self) {
         while self.waiter().interrupted() {
-            self.waiter().clear_interrupt();
+            self.take_interruption();
             if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }
             self.begin_life();
             self.run_pending_work();
-            self.process().pass_kick_on(self.thread);
         }
         self.finish_call();
         if self.waiter().interrupted() {
             // The mask of before lets something through.
-            self.waiter().clear_interrupt();
+            self.take_interruption();
             self.run_pending_work();
         }
+    }
+
+    /// The calling thread looks at its pending work now, or goes back to sleep without: then it has to put the interruption back, if there
+    /// was one, before it returns to guest code. A kick may have been meant for others: they hear of it here.
+    pub(crate) fn take_interruption(&self) -> bool {
+        let interrupted = self.waiter().clear_interrupt();
+        if interrupted {
+            self.process().pass_kick_on(self.thread);
+        }
+        interrupted
     }
 }

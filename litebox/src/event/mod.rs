@@ -177,9 +177,10 @@ impl Waiter {
     pub fn word(&self) -> *const u32 {
         self.word.as_ptr()
     }
-    /// The owner looks at its pending work now. Call this *before* looking.
-    pub fn clear_interrupt(&self) {
-        self.word.fetch_and(!INTERRUPTED, Ordering::AcqRel);
+    /// The owner looks at its pending work now. Call this *before* looking. Returns whether any was announced: asking
+    /// [`Waiter::interrupted`] before would miss what comes in between.
+    pub fn clear_interrupt(&self) -> bool {
+        self.word.fetch_and(!INTERRUPTED, Ordering::AcqRel) & INTERRUPTED != 0
     }
 }
 

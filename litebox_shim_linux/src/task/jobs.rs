@@ -35,7 +35,9 @@ impl Jobs for Kernel {
         })
     }
     fn signal_group(&self, group: i32, signal: TerminalSignal) {
-        for process in self.processes() {
+        // Under the lock, as in kill(2): a child made meanwhile must not escape.
+        let family = self.family.lock();
+        for process in family.processes() {
             if process.group.load(Ordering::Relaxed) == group {
                 // The kernel's own signals are never refused for a full queue.
                 let _ = process.send_signal(SignalInfo::kernel(number_of(signal)));

@@ -61,6 +61,15 @@ impl<T> Part<T> {
     pub fn is_shared(&self) -> bool {
         self.present().users.load(Ordering::Acquire) > 1
     }
+    /// Whether others use it, also after this process has left.
+    pub fn has_others(&self) -> bool {
+        let own = u32::from(!self.left.load(Ordering::Acquire));
+        self.present().users.load(Ordering::Acquire) > own
+    }
+    /// Whether another process uses the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        core::ptr::eq(self.now.load(Ordering::Acquire), other.now.load(Ordering::Acquire))
+    }
     /// Whether others use it or once did, and may still be about to leave it.
     #[inline]
     pub fn was_shared(&self) -> bool {

@@ -270,13 +270,24 @@ impl Process {
         let executing = self.executing.load(Ordering::Acquire);
         self.exiting() || executing != 0 && executing != thread.tid()
     }
-    /// A kick of the whole process reaches any of its threads, here `taker`: those that work is pending for hear of it from there.
+    /// A kick of a process on the host reaches any of its threads, here `taker`: those that work is pending for hear of it from there, the
+    /// threads of other processes that share the memory included.
     pub(crate) fn pass_kick_on(&self, taker: &Thread) {
         if self.thread_count() > 1 {
-            for thread in self.threads() {
-                if !core::ptr::eq(&raw const *thread, taker) {
-                    thread.kick_if_interrupted();
+            self.kick_interrupted(taker);
+        }
+        if self.mm.has_others() {
+            for other in self.kernel.processes() {
+                if !core::ptr::eq(&raw const *other, self) && other.mm.is_same(&self.mm) {
+                    other.kick_interrupted(taker);
                 }
+            }
+        }
+    }
+    fn kick_interrupted(&self, but: &Thread) {
+        for thread in self.threads() {
+            if !core::ptr::eq(&raw const *thread, but) {
+                thread.kick_if_interrupted();
             }
         }
     }

@@ -214,7 +214,7 @@ impl Task<'_, '_> {
             return Err(Error::WouldBlock);
         }
         loop {
-            self.waiter().clear_interrupt();
+            self.take_interruption();
             let ticket = self.waiter().ticket();
             if process.exiting() || process.thread_count() <= 1 {
                 break;

@@ -35,6 +35,8 @@ impl Task<'_, '_> {
         if flags.contains(Flags::PARENT_SETTID) {
             let _ = write_bytes(request.parent_tid, &child.pid.to_le_bytes());
         }
+        // Whoever can find the child finds its thread: a signal to its group may come at once.
+        child.add_thread(&thread);
         let started = self.add_child(&child).and_then(|()| self.launch_process(&child, &thread, request));
         if let Err(error) = started {
             if let Some(fd) = pidfd {
@@ -99,6 +101,8 @@ impl Task<'_, '_> {
         let mut family = family.family.lock();
         if self.process().exiting() || self.deliverable() {
             drop(family);
+            // The call is made again only after the pending work was looked at.
+            self.waiter().interrupt();
             let number = self.frame.regs.rax;
             return Err(self.interrupted_call(RestartPolicy::Always, number));
         }
@@ -110,7 +114,6 @@ impl Task<'_, '_> {
     }
 
     fn launch_process(&mut self, child: &Arc<Process>, thread: &Arc<Thread>, request: &Request) -> Result<()> {
-        child.add_thread(thread);
         let own = self.process().clone();
         let fs_base = request.fs_base();
         let started = if request.flags.contains(Flags::VM) {
@@ -132,8 +135,7 @@ impl Task<'_, '_> {
     fn wait_for_vfork(&mut self, vfork: &VforkWait) {
         let mut interrupted = false;
         loop {
-            interrupted |= self.waiter().interrupted();
-            self.waiter().clear_interrupt();
+            interrupted |= self.take_interruption();
             let ticket = self.waiter().ticket();
             if vfork.ended() || self.process().must_leave(self.thread) {
                 break;

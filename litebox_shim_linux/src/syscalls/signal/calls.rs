@@ -161,22 +161,17 @@ impl Task<'_, '_> {
         deadline: Option<litebox::platform::Instant>,
     ) -> Result<SignalInfo> {
         self.thread.signals.own.lock().awaited = wanted;
+        let mut interrupted = false;
         let outcome = loop {
-            // An interruption meant for somebody who looks at pending work is put back below.
-            let was_interrupted = self.waiter().interrupted();
-            self.waiter().clear_interrupt();
+            interrupted |= self.take_interruption();
             let ticket = self.waiter().ticket();
             self.process().timers.run_due(self.process());
             if let Some(info) = self.take_signal(wanted) {
-                if was_interrupted {
-                    self.waiter().interrupt();
-                }
                 break Ok(info);
             }
             let deliverable = self.pending_signals().without(self.thread.signals.blocked());
             let stopped = self.process().signals.stopped.load(core::sync::atomic::Ordering::SeqCst);
             if stopped || self.process().must_leave(self.thread) || deliverable.0 != 0 {
-                self.waiter().interrupt();
                 break Err(Error::Interrupted);
             }
             if poll {
@@ -187,6 +182,10 @@ impl Task<'_, '_> {
             }
         };
         self.thread.signals.own.lock().awaited = SigSet(0);
+        if interrupted || outcome == Err(Error::Interrupted) {
+            // Meant for somebody who looks at pending work.
+            self.waiter().interrupt();
+        }
         outcome
     }
 
@@ -210,9 +209,11 @@ impl Task<'_, '_> {
             -1 => None,
             group => Some(-group),
         };
-        let all = self.kernel().processes();
+        // Under the lock of the family, or a child that a member makes meanwhile would escape: either it is found here, or its parent
+        // finds the signal before it adds the child.
+        let family = self.kernel().family.lock();
         let own = self.process().pid;
-        let chosen = all.iter().filter(|p| match group {
+        let chosen = family.processes().filter(|p| match group {
             Some(group) => p.group.load(core::sync::atomic::Ordering::Relaxed) == group,
             None => p.pid != own && p.pid != 1,
         });

@@ -132,7 +132,7 @@ impl Task<'_, '_> {
 
     fn wait_while_stopped(&mut self) {
         while self.process().signals.stopped.load(Ordering::SeqCst) && !self.process().must_leave(self.thread) {
-            self.waiter().clear_interrupt();
+            self.take_interruption();
             let ticket = self.waiter().ticket();
             if self.process().signals.stopped.load(Ordering::SeqCst) && !self.process().must_leave(self.thread) {
                 let _ = self.waiter().sleep(ticket, None);
