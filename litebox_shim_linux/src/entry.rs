@@ -49,7 +49,10 @@ impl North for LinuxNorth {
     fn release(&self, north: *const ()) {
         // SAFETY: the leaked reference of a thread that never uses it again.
         let thread = unsafe { Arc::from_raw(north.cast::<Thread>()) };
-        thread.process.pass_kick_on(&thread);
+        if thread.waiter.interrupted() {
+            // A kick that came since the thread last looked is nobody's but the others'.
+            thread.process.pass_kick_on(&thread);
+        }
     }
 
     fn resolve_fault(&self, addr: usize, write: bool) -> bool {

@@ -70,6 +70,11 @@ impl<T> Part<T> {
     pub fn is_same(&self, other: &Self) -> bool {
         core::ptr::eq(self.now.load(Ordering::Acquire), other.now.load(Ordering::Acquire))
     }
+    /// Whether it was what another process uses now.
+    pub fn has_been(&self, other: &Self) -> bool {
+        let now = other.now.load(Ordering::Acquire);
+        self.kept.lock().iter().any(|kept| core::ptr::eq(Arc::as_ptr(kept), now))
+    }
     /// Whether others use it or once did, and may still be about to leave it.
     #[inline]
     pub fn was_shared(&self) -> bool {

@@ -273,12 +273,16 @@ impl Process {
     /// A kick of a process on the host reaches any of its threads, here `taker`: those that work is pending for hear of it from there, the
     /// threads of other processes that share the memory included.
     pub(crate) fn pass_kick_on(&self, taker: &Thread) {
-        if self.thread_count() > 1 {
+        // One that is leaving no longer counts.
+        let own = u32::from(!taker.dead.load(Ordering::Relaxed));
+        if self.thread_count() > own {
             self.kick_interrupted(taker);
         }
-        if self.mm.has_others() {
+        let moved = taker.moved.load(Ordering::Relaxed);
+        if moved || self.mm.has_others() {
+            let shares = |other: &Self| if moved { self.mm.has_been(&other.mm) } else { self.mm.is_same(&other.mm) };
             for other in self.kernel.processes() {
-                if !core::ptr::eq(&raw const *other, self) && other.mm.is_same(&self.mm) {
+                if !core::ptr::eq(&raw const *other, self) && shares(&other) {
                     other.kick_interrupted(taker);
                 }
             }

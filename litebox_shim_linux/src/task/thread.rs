@@ -55,6 +55,8 @@ pub struct Thread {
     pub(crate) calls: AtomicU64,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
+    /// Its process goes on in another address space; the thread is only to leave the one it is in.
+    pub(crate) moved: AtomicBool,
 }
 
 /// What the first thread of a new process does before guest code.
@@ -117,6 +119,7 @@ impl Thread {
             tracing: crate::trace::Tracing::default(),
             calls: AtomicU64::new(0),
             dead: AtomicBool::new(false),
+            moved: AtomicBool::new(false),
         })
     }
     /// Thread id; equal to the pid for the first thread.

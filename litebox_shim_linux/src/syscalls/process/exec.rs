@@ -106,6 +106,7 @@ impl Task<'_, '_> {
             process.mm.replace(before);
             return Err(Error::WouldBlock);
         }
+        self.thread.moved.store(true, Ordering::Relaxed);
         Ok(left.inspect(|unused| unused.space().forget_all()).is_some())
     }
 
@@ -213,8 +214,9 @@ impl Task<'_, '_> {
         if !process.begin_exec(self.thread) {
             return Err(Error::WouldBlock);
         }
+        let mut interrupted = false;
         loop {
-            self.take_interruption();
+            interrupted |= self.take_interruption();
             let ticket = self.waiter().ticket();
             if process.exiting() || process.thread_count() <= 1 {
                 break;
@@ -227,8 +229,10 @@ impl Task<'_, '_> {
             // A thread that is just being started hears of it the next time.
             let _ = self.waiter().sleep(ticket, Some(host().instant().saturating_add(REMIND)));
         }
-        // Whatever came meanwhile is looked at on the way out.
-        self.waiter().interrupt();
+        if interrupted {
+            // Whatever came meanwhile is looked at on the way out.
+            self.waiter().interrupt();
+        }
         if process.exiting() {
             process.end_exec();
             return Err(Error::Interrupted);
