@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use litebox::platform::broker_protocol::start_fd;
 use rustix::io::Errno;
@@ -24,13 +25,61 @@ pub struct Program<'a> {
     pub signals: &'a Signals,
 }
 
+/// A network namespace that a helper process makes, and holds until this is dropped.
+#[derive(Debug)]
+pub struct Network {
+    pid: i32,
+    helper: OwnedFd,
+    state: &'static AtomicU32,
+}
+
+impl Network {
+    /// Namespace made.
+    const MADE: u32 = 1;
+
+    /// Of the child `pid`, whose pidfd is `helper`: when `state` is no longer 0, it is in a namespace of its own (1), or was refused one. It wakes
+    /// those who wait for that.
+    pub fn new(pid: i32, helper: OwnedFd, state: &'static AtomicU32) -> Self {
+        Self { pid, helper, state }
+    }
+
+    /// For the child between clone and execution: waits for the namespace and goes there, unless the host refused to make it.
+    fn join(&self) -> bool {
+        let patience = libc::timespec { tv_sec: 5, tv_nsec: 0 };
+        // SAFETY: futex(2) reads a word and a time; setns(2) touches no memory.
+        unsafe {
+            while self.state.load(Ordering::Acquire) == 0 {
+                let word = self.state.as_ptr();
+                let slept = libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, 0, &raw const patience);
+                if slept != 0 && *libc::__errno_location() == libc::ETIMEDOUT {
+                    return false;
+                }
+            }
+            self.state.load(Ordering::Relaxed) != Self::MADE
+                || libc::setns(self.helper.as_raw_fd(), libc::CLONE_NEWNET) == 0
+        }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // SAFETY: no memory is touched; a child of ours keeps its number until we wait for it.
+        unsafe {
+            libc::kill(self.pid, libc::SIGKILL);
+            libc::waitpid(self.pid, std::ptr::null_mut(), libc::__WALL);
+        }
+    }
+}
+
 /// How it is confined.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Confinement {
     /// Memory limit of the sandbox in bytes.
     pub memory: Option<u64>,
     /// Use no namespaces.
     pub no_namespaces: bool,
+    /// The network namespace to use instead of a fresh one.
+    pub network: Option<Network>,
 }
 
 /// Nobody: a user that owns nothing.
@@ -38,7 +87,7 @@ const NOBODY: libc::uid_t = 65_534;
 /// Where inherited descriptors are parked while they are put in order.
 const PARKING: RawFd = 512;
 
-/// All that the child needs, made before it exists: after the clone it may not allocate.
+/// All that the child needs, made before it exists: it uses the memory of the broker, and may not change it.
 struct Plan<'a> {
     executable: RawFd,
     argv: Vec<*const libc::c_char>,
@@ -46,6 +95,7 @@ struct Plan<'a> {
     inherited: Vec<RawFd>,
     mask: &'a libc::sigset_t,
     change_user: bool,
+    network: Option<&'a Network>,
     data_limit: Option<u64>,
 }
 
@@ -63,28 +113,43 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<i32, Errno> {
             Err(_) => change_user = false,
         }
     }
-    let plan = Plan {
+    let mut plan = Plan {
         executable: executable.as_raw_fd(),
         argv: program.arguments.iter().map(|a| a.as_ptr()).chain([std::ptr::null()]).collect(),
         envp: [ENVIRONMENT.as_ptr(), std::ptr::null()],
         inherited: program.inherited.iter().map(AsRawFd::as_raw_fd).collect(),
         mask: program.signals.mask_before(),
         change_user,
+        network: how.network.as_ref().filter(|_| !how.no_namespaces),
         // A backstop against a burst between two looks at the memory in use; the limit itself is on what is really used.
         data_limit: how.memory.map(|m| m.saturating_mul(4).max(m.saturating_add(1 << 30))),
     };
+    let mut stack: Vec<u128> = Vec::with_capacity(CHILD_STACK / size_of::<u128>());
+    let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
     let mut last = Errno::IO;
     for namespaces in namespace_choices(root, how.no_namespaces) {
-        // SAFETY: a clone without a new stack and without CLONE_VM is a fork; this process has one thread, and the child
-        // only makes system calls until it executes.
-        let pid = unsafe { libc::syscall(libc::SYS_clone, i64::from(namespaces | libc::SIGCHLD), 0, 0, 0, 0) };
-        match pid {
-            0 => become_supervisor(&plan),
-            pid if pid > 0 => return Ok(pid as i32),
-            _ => last = std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error),
+        let made = plan.network.is_some() && namespaces != 0;
+        let namespaces = if made { namespaces & !libc::CLONE_NEWNET } else { namespaces };
+        plan.network = plan.network.filter(|_| made);
+        // What vfork(2) does: nothing is copied, and this process, which has one thread, sleeps until the child has executed.
+        let flags = namespaces | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the child has a stack of its own, only makes system calls until it executes, and changes none of our memory. Stack and
+        // plan live until then.
+        let pid = unsafe { libc::clone(child, top.cast(), flags, (&raw const plan).cast_mut().cast()) };
+        if pid > 0 {
+            return Ok(pid);
         }
+        last = std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
     }
     Err(last)
+}
+
+/// Bytes of stack that the child needs at most.
+const CHILD_STACK: usize = 32 << 10;
+
+extern "C" fn child(plan: *mut libc::c_void) -> i32 {
+    // SAFETY: what `spawn` passes.
+    become_supervisor(unsafe { &*plan.cast::<Plan<'_>>() })
 }
 
 /// Sets of namespaces to try, best first. Root needs no user namespace: it changes its user instead.
@@ -99,6 +164,9 @@ fn namespace_choices(root: bool, none: bool) -> Vec<i32> {
 
 /// The child: takes everything away and executes. Only system calls from here on.
 fn become_supervisor(plan: &Plan<'_>) -> ! {
+    if plan.network.is_some_and(|network| !network.join()) {
+        give_up(b"litebox: cannot start the sandbox: its network namespace cannot be joined\n");
+    }
     if !place_descriptors(plan) {
         give_up(b"litebox: cannot start the sandbox: descriptors\n");
     }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::beneath::Grant;
-use crate::confine::{Confinement, Program};
+use crate::confine::{Confinement, Network, Program};
 use crate::server::{Limits, STATUS_BROKEN, Server, Signals, say};
 use crate::session::Session;
 use crate::terminal::Terminal;
@@ -20,7 +20,7 @@ use crate::{confine, process};
 pub struct Launch {
     /// Arguments of the supervisor, program name included (`["litebox", "--litebox-sandbox"]`).
     pub arguments: Vec<CString>,
-    /// What the supervisor finds in its configuration file; opaque here.
+    /// What the supervisor finds in its configuration file, behind the description of the grants; opaque here.
     pub config: Vec<u8>,
     /// What the sandbox may reach, numbered as it stands.
     pub grants: Vec<Grant>,
@@ -32,6 +32,8 @@ pub struct Launch {
     pub memory: Option<u64>,
     /// Do as if the host had no namespaces.
     pub no_namespaces: bool,
+    /// A network namespace for it.
+    pub network: Option<Network>,
     /// The person's terminal, if the sandbox uses it.
     pub terminal: Option<Terminal>,
     /// The signal of `Op::Kick`.
@@ -51,6 +53,7 @@ impl Launch {
             timeout: None,
             memory: None,
             no_namespaces: false,
+            network: None,
             terminal: None,
             kick_signal: libc::SIGURG,
             executable: None,
@@ -92,7 +95,10 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     let _ = rustix::process::set_child_subreaper(true.then(rustix::process::getpid));
     let (requests, requests_inside) = socket_pair()?;
     let (events, events_inside) = socket_pair()?;
-    let config = sealed_file(&launch.config).map_err(|e| ("configuration", e))?;
+    let mut session = Session::new(launch.grants);
+    let grants = session.describe_grants();
+    let config = [&(grants.len() as u64).to_ne_bytes(), grants.as_slice(), &launch.config].concat();
+    let config = sealed_file(&config).map_err(|e| ("configuration", e))?;
     let executable = match launch.executable {
         Some(fd) => fd,
         None => own_executable().map_err(|e| ("own executable", e))?,
@@ -100,12 +106,12 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     let signals = Signals::take().map_err(|e| ("signals", e))?;
     let mut inherited = vec![requests_inside, events_inside, config];
     inherited.extend(launch.extra);
-    let confinement = Confinement { memory: launch.memory, no_namespaces: launch.no_namespaces };
+    let confinement =
+        Confinement { memory: launch.memory, no_namespaces: launch.no_namespaces, network: launch.network };
     let program = Program { executable, arguments: &launch.arguments, inherited: &inherited, signals: &signals };
     let supervisor = confine::spawn(program, &confinement).map_err(|e| ("clone", e))?;
-    drop(inherited);
+    drop((inherited, confinement));
 
-    let mut session = Session::new(launch.grants);
     session.supervisor = supervisor;
     session.kick_signal = launch.kick_signal;
     let limits = Limits { timeout: launch.timeout, memory: launch.memory };

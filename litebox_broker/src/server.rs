@@ -113,6 +113,11 @@ pub struct Limits {
     pub memory: Option<u64>,
 }
 
+/// Longer than any message, so that none is cut that could be right; and so long that the allocator gets it from the host, which brings in only
+/// the pages that are used.
+const BUFFER: usize = 256 << 10;
+const _: () = assert!(BUFFER > MAX_REQUEST);
+
 /// A running sandbox and the ends of its sockets.
 pub struct Server {
     /// What serves its requests.
@@ -131,7 +136,7 @@ pub struct Server {
 impl Server {
     /// A server; `session.supervisor` is the process to watch.
     pub fn new(session: Session, requests: OwnedFd, events: OwnedFd, limits: Limits) -> Self {
-        Self { session, requests, events, limits, terminal: None, buffer: vec![0; MAX_REQUEST + 1] }
+        Self { session, requests, events, limits, terminal: None, buffer: vec![0; BUFFER] }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.

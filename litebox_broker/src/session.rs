@@ -69,8 +69,13 @@ impl Session {
     pub fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) -> (Option<&[u8]>, Option<OwnedFd>, Wish) {
         self.answer.clear();
         let mut wish = Wish::None;
-        let result = Asked::parse(message).and_then(|asked| self.perform(&asked, came, &mut wish));
-        if matches!(wish, Wish::Exit(_) | Wish::Fatal(_)) {
+        let asked = Asked::parse(message);
+        let result = match &asked {
+            Ok(asked) => self.perform(asked, came, &mut wish),
+            Err(error) => Err(*error),
+        };
+        let unanswered = asked.is_ok_and(|asked| asked.op == Op::Listener);
+        if unanswered || matches!(wish, Wish::Exit(_) | Wish::Fatal(_)) {
             return (None, None, wish);
         }
         let (result, passed) = match result {
@@ -100,7 +105,6 @@ impl Session {
             Op::SetAttr => change::set_attr(grant()?, asked, answer)?,
             Op::SetXattr => change::set_xattr(grant()?, asked)?,
             Op::RemoveXattr => change::remove_xattr(grant()?, asked)?,
-            Op::Grants => self.describe_grants()?,
             Op::Register => self.register(asked.head.value, came.ok_or(Errno::BADF)?)?,
             Op::Unregister => {
                 self.slots.remove(&asked.head.value).ok_or(Errno::SRCH)?;
@@ -122,20 +126,22 @@ impl Session {
                 self.figures = Some(<[u64; STAT_FIGURES]>::read_from_bytes(asked.extra).map_err(|_| Errno::INVAL)?);
             }
             Op::Listener => {
-                // Only the first one counts: the supervisor sends it before any guest runs.
-                if self.listener.is_some() {
-                    return Err(Errno::EXIST);
-                }
-                let listener = came.ok_or(Errno::BADF)?;
-                process::check_listener(listener.as_fd())?;
-                self.listener = Some(listener);
+                // Nobody waits for an answer. The supervisor sends one, before any guest runs.
+                let listener = came.filter(|fd| self.listener.is_none() && process::check_listener(fd.as_fd()).is_ok());
+                *wish = match listener {
+                    Some(_) => Wish::None,
+                    None => Wish::Fatal("the listener of the filter is none".into()),
+                };
+                self.listener = self.listener.take().or(listener);
             }
         }
         Ok(None)
     }
 
-    fn describe_grants(&mut self) -> Result<()> {
+    /// What the sandbox is told of the grants at its start (`start_fd::CONFIG`).
+    pub fn describe_grants(&self) -> Vec<u8> {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let mut described = Vec::new();
         for grant in &self.grants {
             let access = match grant.access {
                 Access::ReadOnly => 0,
@@ -143,11 +149,10 @@ impl Session {
                 Access::CopyOnWrite => 2,
             };
             let info = GrantInfo { access, image: u32::from(grant.image), uid, gid };
-            self.answer.push(info.as_bytes())?;
-            self.answer.push(grant.root_stat().unwrap_or_default().as_bytes())?;
-            self.answer.head.count += 1;
+            described.extend_from_slice(info.as_bytes());
+            described.extend_from_slice(grant.root_stat().unwrap_or_default().as_bytes());
         }
-        Ok(())
+        described
     }
 
     fn register(&mut self, slot: u64, process: OwnedFd) -> Result<()> {

@@ -1,5 +1,8 @@
 //! The way to the trusted process: one request, one reply, at most one descriptor each way.
 
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+
 use litebox::platform::broker_protocol::{Op, Reply, Request};
 use litebox::platform::{Broker, HostFd};
 use litebox::{Error, Result};
@@ -59,6 +62,11 @@ pub(crate) fn send(socket: i32, bytes: &[u8], fd: Option<HostFd>) -> Result<()> 
 
 /// Receives one message; returns its length and the descriptor that came along.
 pub(crate) fn receive(socket: i32, bytes: &mut [u8], flags: usize) -> Result<(usize, Option<HostFd>)> {
+    // SAFETY: the host only writes bytes there.
+    receive_into(socket, unsafe { &mut *(core::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) }, flags)
+}
+
+fn receive_into(socket: i32, bytes: &mut [MaybeUninit<u8>], flags: usize) -> Result<(usize, Option<HostFd>)> {
     let piece = [bytes.as_mut_ptr() as usize, bytes.len()];
     let mut rights = Rights { len: 0, level: 0, kind: 0, fd: -1, pad: 0 };
     let mut message = Message {
@@ -100,7 +108,7 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
     back.get_mut(..extra.len()).ok_or(Error::TooBig)?.copy_from_slice(extra);
     let socket = sandbox().settings.broker;
     let message = bytes.get(..size_of::<Request>() + extra.len()).ok_or(Error::TooBig)?;
-    if matches!(op, Op::Exit | Op::Fatal) {
+    if matches!(op, Op::Exit | Op::Fatal | Op::Listener) {
         // No answer comes, so no turn is needed: a process that died may have been holding it.
         return send(socket, message, fd);
     }
@@ -112,10 +120,14 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
 }
 
 impl Broker for LinuxHost {
-    fn broker_call(&self, request: &[u8], reply: &mut [u8]) -> Result<(usize, Option<HostFd>)> {
+    fn broker_call(&self, request: &[u8], reply: &mut Vec<u8>) -> Result<Option<HostFd>> {
         let socket = sandbox().settings.broker;
+        reply.clear();
         let _turn = sandbox().broker.lock();
         send(socket, request, None)?;
-        receive(socket, reply, 0)
+        let (len, fd) = receive_into(socket, reply.spare_capacity_mut(), 0)?;
+        // SAFETY: the host wrote so many bytes, of at most as many as there was room for.
+        unsafe { reply.set_len(len.min(reply.capacity())) };
+        Ok(fd)
     }
 }

@@ -133,17 +133,25 @@ const fn jump(code: u16, value: u32, if_true: u8, if_false: u8) -> Instruction {
 
 /// The filter program; `refuse` is what happens to everything else.
 pub fn program(refuse: u32) -> Vec<Instruction> {
-    let mut p = Vec::new();
-    p.push(op(LOAD, DATA_ARCH));
-    p.push(jump(JUMP_EQUAL, ARCH_X86_64, 1, 0));
-    p.push(op(RETURN, refuse));
+    let mut p = alloc::vec![
+        op(LOAD, DATA_ARCH),
+        jump(JUMP_EQUAL, ARCH_X86_64, 1, 0),
+        op(RETURN, refuse),
+        op(LOAD, DATA_NUMBER),
+    ];
+    // One comparison for each call, the refusal, then what the comparisons lead to: it costs the host less to prepare a short program.
+    let allowed = p.len() + ALLOWED.len() + 1;
+    let mut bodies = alloc::vec![op(RETURN, RET_ALLOW)];
     for call in ALLOWED {
-        p.push(op(LOAD, DATA_NUMBER));
         let body = rule_body(call.rule, refuse);
-        p.push(jump(JUMP_EQUAL, call.number as u32, 0, body.len() as u8));
-        p.extend(body);
+        let target = if call.rule == Rule::Any { allowed } else { allowed + bodies.len() };
+        p.push(jump(JUMP_EQUAL, call.number as u32, (target - p.len() - 1) as u8, 0));
+        if call.rule != Rule::Any {
+            bodies.extend(body);
+        }
     }
     p.push(op(RETURN, refuse));
+    p.extend(bodies);
     p
 }
 

@@ -134,6 +134,19 @@ unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
         // SAFETY: the caller's promise, passed on.
         unsafe { if active() { sandbox().heap.alloc(layout) } else { self.0.alloc(layout) } }
     }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on; what the heap gives may have been used before.
+        unsafe {
+            if !active() {
+                return self.0.alloc_zeroed(layout);
+            }
+            let block = sandbox().heap.alloc(layout);
+            if !block.is_null() {
+                core::ptr::write_bytes(block, 0, layout.size());
+            }
+            block
+        }
+    }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise, passed on.
         unsafe {

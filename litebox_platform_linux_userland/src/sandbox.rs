@@ -24,6 +24,9 @@ const KERNEL_START: usize = 0x7000_0000_0000;
 const KERNEL_SPREAD: usize = 0x0800_0000_0000;
 /// Addresses for the heap. Sparse: only touched pages cost memory.
 const HEAP_LEN: usize = 16 << 30;
+/// How much of the heap the start of the kernel and of a program takes.
+pub(crate) const HEAP_AT_START: usize = 256 << 10;
+const MADV_POPULATE_WRITE: usize = 23;
 
 /// What the runner asks for.
 #[derive(Clone, Debug)]
@@ -40,6 +43,10 @@ pub struct Settings {
     pub events: i32,
     /// The broker wants the figures at the end.
     pub stats: bool,
+    /// The supervisor writes for the guest: it has a console, whose output has to be out before the end.
+    pub console: bool,
+    /// What the host said under a key of the auxiliary vector; 0: nothing.
+    pub aux: fn(u64) -> u64,
 }
 
 /// Whether call sites that trapped are patched.
@@ -152,7 +159,7 @@ fn step<T>(what: &'static str, result: litebox::Result<T>) -> Result<T, StartErr
 /// Makes the calling process the supervisor of a new sandbox: maps the shared memory, installs signal handlers and the filter. From
 /// here on the allocator is the shared heap and the host serves only what the filter lists.
 pub fn start(settings: Settings) -> Result<(), StartError> {
-    let aux = crate::system::read_aux_vector();
+    let aux = crate::system::read_aux_vector(settings.aux);
     if !has_fsgsbase(&aux) {
         return Err(StartError {
             what: "the processor and kernel must offer FSGSBASE",
@@ -174,6 +181,9 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
     let arena_fd = step("memory for files", shared_memory(c"litebox-arena", trampolines.1 - arena.0))?;
     step("mapping the kernel heap", map_shared(heap_fd, heap))?;
+    // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it refuses.
+    // SAFETY: of the mapping just made.
+    let _ = unsafe { host_call!(nr::MADVISE, heap.0, HEAP_AT_START, MADV_POPULATE_WRITE) };
     step("mapping the page arena", map_shared(arena_fd, (arena.0, trampolines.1)))?;
     // SAFETY: a fresh reservation at a place the kernel chose.
     step("reserving kernel stacks", unsafe {

@@ -28,17 +28,15 @@ impl core::ops::Deref for AuxVector {
 }
 
 unsafe extern "C" {
-    fn getauxval(key: u64) -> u64;
     static __executable_start: u8;
     static etext: u8;
 }
 
-/// What the host said at the start of this process.
-pub(crate) fn read_aux_vector() -> AuxVector {
+/// What the host said at the start of this process; `value` knows it.
+pub(crate) fn read_aux_vector(value: fn(u64) -> u64) -> AuxVector {
     let mut vector = AuxVector { entries: [(0, 0); AUX_FOR_GUESTS.len()], len: 0 };
     for (slot, key) in vector.entries.iter_mut().zip(AUX_FOR_GUESTS) {
-        // SAFETY: reads libc's copy of the vector; called at start-up, before any guest code.
-        *slot = (key, unsafe { getauxval(key) });
+        *slot = (key, value(key));
     }
     vector.len = AUX_FOR_GUESTS.len();
     vector

@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
+use litebox::platform::broker_protocol::Op;
 use litebox::platform::north::{Registers, north};
 use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads, Usage};
 use litebox::{Error, Result};
@@ -336,6 +337,11 @@ impl Threads for LinuxHost {
         let sandbox = sandbox();
         sandbox.exit_status.store(wait_status, Ordering::Release);
         sandbox.exit_announced.store(true, Ordering::Release);
+        let fatal = sandbox.fatal.load(Ordering::Acquire);
+        if !(fatal || sandbox.settings.stats || sandbox.settings.console) {
+            // Nothing is left to be done by the supervisor. Should the broker be gone, everything ends anyway.
+            let _ = crate::broker::simple(Op::Exit, u64::from(wait_status as u32), &[], None);
+        }
         crate::process::exit(None)
     }
 

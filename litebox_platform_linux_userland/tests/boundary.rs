@@ -325,12 +325,18 @@ impl FirstProcess for Guest {
     }
 }
 
+unsafe extern "C" {
+    fn getauxval(key: u64) -> u64;
+}
+
 fn supervisor() -> ! {
     // SAFETY: the broker leaves the configuration there and nobody else uses it.
     let mut config = unsafe { std::fs::File::from_raw_fd(start_fd::CONFIG) };
     let mut text = String::new();
     config.read_to_string(&mut text).expect("configuration");
     drop(config);
+    // There are no grants to be described.
+    let text = text.trim_start_matches('\0');
     let (name, interception) = text.split_once(' ').expect("configuration");
     let number = name.parse().ok();
     let code = match number {
@@ -345,6 +351,9 @@ fn supervisor() -> ! {
         broker: start_fd::REQUESTS,
         events: start_fd::EVENTS,
         stats: false,
+        console: false,
+        // SAFETY: reads the library's copy of the vector.
+        aux: |key| unsafe { getauxval(key) },
     };
     if let Err(e) = start(settings) {
         eprintln!("litebox: {}: {:?}", e.what, e.error);

@@ -226,6 +226,7 @@ impl Config {
                     .list(|r| Some(MountSpec { at: r.string()?, source: r.source()?, read_only: r.number()? == 1 }))?,
                 workdir: r.string()?,
                 owner: (r.number32()?, r.number32()?),
+                grants: Vec::new(),
             },
         })
     }
@@ -263,6 +264,7 @@ mod tests {
                 mounts: vec![MountSpec { at: b"/tmp".to_vec(), source: Source::Memory(0o1777), read_only: true }],
                 workdir: b"/".to_vec(),
                 owner: (7, 8),
+                grants: Vec::new(),
             },
         };
         let bytes = config.encode();

@@ -4,6 +4,8 @@
 //! [`SANDBOX_ARGUMENT`] it is the supervisor ([`sandbox`]), whose clones are the guest's processes.
 
 mod config;
+#[cfg(own_entry)]
+mod entry;
 mod run;
 mod sandbox;
 mod stats;
@@ -46,7 +48,7 @@ enum Command {
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == SANDBOX_ARGUMENT) {
-        sandbox::run();
+        sandbox::run(sandbox::aux_of_libc);
     }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(options) }) => ExitCode::from(run::run(&options)),

@@ -233,6 +233,10 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     launch.terminal = terminal;
     launch.timeout = options.timeout;
     launch.memory = options.memory;
+    #[cfg(own_entry)]
+    {
+        launch.network = crate::entry::network();
+    }
     launch.no_namespaces = options.test_no_namespaces;
     launch.kick_signal = KICK_SIGNAL;
     Ok(launch)

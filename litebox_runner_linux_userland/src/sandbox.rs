@@ -1,7 +1,5 @@
 //! Inside the boundary: the supervisor, and the first guest process it clones.
 
-use std::io::Read;
-use std::os::fd::FromRawFd;
 use std::sync::Arc;
 
 use litebox::Error;
@@ -19,8 +17,14 @@ use crate::{STATUS_OURS, streams};
 const STATUS_NOT_EXECUTABLE: i32 = 126;
 const STATUS_NOT_FOUND: i32 = 127;
 
-/// The supervisor: never returns.
-pub fn run() -> ! {
+/// What the host said at the start under a key of the auxiliary vector, as the C library keeps it.
+pub fn aux_of_libc(key: u64) -> u64 {
+    // SAFETY: reads the library's copy of the vector.
+    unsafe { libc::getauxval(key) }
+}
+
+/// The supervisor: never returns. `aux` knows the auxiliary vector.
+pub fn run(aux: fn(u64) -> u64) -> ! {
     let Some(config) = read_config() else { refuse("the sandbox was started without a configuration") };
     let settings = Settings {
         arena_size: usize::try_from(config.arena_size).unwrap_or(usize::MAX >> 16),
@@ -29,6 +33,8 @@ pub fn run() -> ! {
         broker: start_fd::REQUESTS,
         events: start_fd::EVENTS,
         stats: config.stats == 1,
+        console: config.console != 0,
+        aux,
     };
     if let Err(e) = start(settings) {
         refuse(&format!("the host refuses a sandbox what it needs: {} ({:?})", e.what, e.error));
@@ -77,15 +83,30 @@ fn text_of(error: Error) -> &'static str {
 /// Says why, and ends the sandbox as `docker run` ends when it cannot start.
 fn refuse(line: &str) -> ! {
     eprintln!("litebox: {line}");
-    std::process::exit(i32::from(STATUS_OURS))
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(i32::from(STATUS_OURS)) }
 }
 
 fn read_config() -> Option<Config> {
-    // SAFETY: the broker leaves the configuration at this descriptor, and nothing else uses it.
-    let mut file = unsafe { std::fs::File::from_raw_fd(start_fd::CONFIG) };
+    const PIECE: usize = 4096;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).ok()?;
-    Config::decode(&bytes)
+    loop {
+        let len = bytes.len();
+        bytes.resize(len + PIECE, 0);
+        // SAFETY: so many bytes may be written. A descriptor that is not open is an error.
+        let n = unsafe { libc::read(start_fd::CONFIG, bytes[len..].as_mut_ptr().cast(), PIECE) };
+        bytes.truncate(len + usize::try_from(n).ok()?);
+        if n == 0 {
+            break;
+        }
+    }
+    // SAFETY: nobody else uses the descriptor.
+    unsafe { libc::close(start_fd::CONFIG) };
+    let (len, rest) = bytes.split_first_chunk::<8>()?;
+    let (grants, config) = rest.split_at_checked(usize::try_from(u64::from_ne_bytes(*len)).ok()?)?;
+    let mut config = Config::decode(config)?;
+    config.view.grants = grants.to_vec();
+    Some(config)
 }
 
 /// What cannot be started: its only process says why.

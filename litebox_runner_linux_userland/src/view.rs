@@ -141,6 +141,7 @@ pub fn make(wanted: &Wanted) -> Result<(View, Vec<Grant>), String> {
         mounts: Vec::new(),
         workdir: b"/".to_vec(),
         owner: wanted.owner,
+        grants: Vec::new(),
     };
     let mut own_places = vec![mount("/dev", Source::Dev, false), mount("/dev/shm", Source::Memory(0o1777), false)];
     own_places.push(mount("/dev/pts", Source::Pts, false));

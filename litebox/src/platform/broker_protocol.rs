@@ -96,8 +96,6 @@ pub enum Op {
     RemoveXattr = 15,
     /// R: a [`FsStat`].
     StatFs = 16,
-    /// R: `count` times a [`GrantInfo`] and the [`Stat`] of the root (all zeros when it is gone), in the order of grant numbers.
-    Grants = 17,
     /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below [`MAX_SLOTS`]).
     Register = 32,
     /// The process in slot `value` ended.
@@ -112,7 +110,7 @@ pub enum Op {
     Report = 37,
     /// [`STAT_FIGURES`] 64-bit figures in `extra`, kept for `--stats`.
     Stats = 38,
-    /// The descriptor that comes along is the listener of the sandbox's seccomp filter.
+    /// The descriptor that comes along is the listener of the sandbox's seccomp filter. There is no reply.
     Listener = 39,
     /// The sandbox is broken: the reason is in `extra`. Ends with status 70. There is no reply.
     Fatal = 40,
@@ -141,7 +139,6 @@ impl Op {
             14 => Self::ListXattr,
             15 => Self::RemoveXattr,
             16 => Self::StatFs,
-            17 => Self::Grants,
             32 => Self::Register,
             33 => Self::Unregister,
             34 => Self::Kick,
@@ -358,7 +355,8 @@ pub mod start_fd {
     pub const REQUESTS: i32 = 3;
     /// Events of the broker.
     pub const EVENTS: i32 = 4;
-    /// The configuration, a sealed memory file.
+    /// A sealed memory file: how many bytes describe the grants (a 64-bit number); these, for each grant in the order of their numbers a
+    /// [`GrantInfo`](super::GrantInfo) and the [`Stat`](super::Stat) of its root (all zeros when it is gone); then the configuration.
     pub const CONFIG: i32 = 5;
     /// The first of the additional ones.
     pub const FIRST_EXTRA: i32 = 6;

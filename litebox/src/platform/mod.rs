@@ -318,8 +318,9 @@ pub struct GrantId(pub u32);
 /// One request to the broker and its answer, both fixed-layout (see `litebox_broker::protocol`).
 /// Paths in a request are relative to the grant, without `..`, resolved beneath it, no magic links, last component not followed.
 pub trait Broker {
-    /// Sends `request`, waits for the answer into `reply`; returns its length and the descriptor that came with it.
-    fn broker_call(&self, request: &[u8], reply: &mut [u8]) -> Result<(usize, Option<HostFd>)>;
+    /// Sends `request`, waits for the answer, which replaces what is in `reply` and is at most as long as there is room in it; returns the
+    /// descriptor that came with it.
+    fn broker_call(&self, request: &[u8], reply: &mut alloc::vec::Vec<u8>) -> Result<Option<HostFd>>;
 }
 
 /// Which clock an alarm counts.

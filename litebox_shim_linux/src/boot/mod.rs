@@ -67,11 +67,12 @@ pub struct Console {
 /// The kernel object of a new sandbox, with everything mounted; made in the supervisor.
 pub fn kernel(config: KernelConfig, view: &View) -> Result<Arc<Kernel>, Failure> {
     let arena = Arena::new();
-    let mut maker = view::Maker::new(&arena);
-    let root = maker.make(view.root).map_err(|e| ("cannot mount at", "/".into(), e))?;
+    let at_root = |error| ("cannot mount at", "/".into(), error);
+    let mut maker = view::Maker::new(&arena, &view.grants).map_err(at_root)?;
+    let root = maker.make(view.root).map_err(at_root)?;
     let kernel = Kernel::new(config, arena.clone(), Vfs::new(root, MountFlags::RELATIME));
     let vfs = &kernel.vfs;
-    view::furnish(vfs, &View { directories: Vec::new(), ..view.clone() })?;
+    view::furnish(vfs, &View { directories: Vec::new(), grants: Vec::new(), ..view.clone() })?;
     for spec in &view.mounts {
         let fs: Arc<dyn FileSystem> = match spec.source {
             Source::Pts => PtsFs::new(&vfs.terminals, maker.dev()),

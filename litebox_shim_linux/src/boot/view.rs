@@ -62,6 +62,8 @@ pub struct View {
     pub workdir: Vec<u8>,
     /// Who owns what is made in memory for the user.
     pub owner: (u32, u32),
+    /// What the broker says of the grants.
+    pub grants: Vec<u8>,
 }
 
 /// Why a view cannot be made: what was being done, at which path, and the error.
@@ -71,22 +73,18 @@ pub type Failure = (&'static str, String, Error);
 pub(super) struct Maker<'a> {
     pub(super) arena: &'a Arc<Arena>,
     next_dev: u64,
-    /// What the broker says of the grants, once it was asked.
     grants: Vec<Granted>,
 }
 
 impl<'a> Maker<'a> {
-    pub(super) fn new(arena: &'a Arc<Arena>) -> Self {
-        Self { arena, next_dev: FIRST_DEV, grants: Vec::new() }
+    pub(super) fn new(arena: &'a Arc<Arena>, grants: &[u8]) -> Result<Self> {
+        Ok(Self { arena, next_dev: FIRST_DEV, grants: host::grants(grants)? })
     }
     pub(super) fn dev(&mut self) -> u64 {
         self.next_dev += 1;
         self.next_dev
     }
     fn granted(&mut self, number: u32) -> Result<Arc<HostFs>> {
-        if self.grants.is_empty() {
-            self.grants = host::grants()?;
-        }
         let index = usize::try_from(number).map_err(|_| Error::Invalid)?;
         let granted = self.grants.get(index).cloned().ok_or(Error::NotFound)?;
         HostFs::new(GrantId(number), self.dev(), &granted)

@@ -35,17 +35,16 @@ pub struct Granted {
     pub(super) buffers: Arc<Mutex<Buffers>>,
 }
 
-/// All that is granted, in the order of grant numbers.
-pub fn grants() -> Result<Vec<Granted>> {
+/// All that is granted, in the order of grant numbers, from what the broker says of it at the start: for each a [`GrantInfo`] and the [`Stat`]
+/// of its root.
+pub fn grants(mut described: &[u8]) -> Result<Vec<Granted>> {
     let buffers = Arc::<Mutex<Buffers>>::default();
-    let client = Client::new(GrantId(0), buffers.clone());
-    client.ask(Request { op: Op::Grants as u32, ..Request::default() }, b"", b"", |a| {
-        let mut one = || {
-            let (info, root) = (take(&mut a.body)?, take(&mut a.body)?);
-            Ok(Granted { info, root, buffers: buffers.clone() })
-        };
-        (0..a.head.count).map(|_| one()).collect()
-    })
+    let mut granted = Vec::new();
+    while !described.is_empty() {
+        let (info, root) = (take(&mut described)?, take(&mut described)?);
+        granted.push(Granted { info, root, buffers: buffers.clone() });
+    }
+    Ok(granted)
 }
 
 /// What a walk found.
@@ -150,9 +149,10 @@ impl Client {
         request.extend_from_slice(head.as_bytes());
         request.extend_from_slice(path);
         request.extend_from_slice(extra);
-        reply.resize(MAX_REPLY, 0);
-        let (len, fd) = host().broker_call(request, reply)?;
-        let mut body = reply.get(..len).ok_or(Error::Io)?;
+        reply.clear();
+        reply.reserve_exact(MAX_REPLY);
+        let fd = host().broker_call(request, reply)?;
+        let mut body = reply.as_slice();
         let head: Reply = take(&mut body)?;
         let mut answered = Answered { head, body, fd };
         let outcome = if head.error == 0 { read(&mut answered) } else { Err(error_of(head.error)) };
