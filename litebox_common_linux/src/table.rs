@@ -68,8 +68,8 @@ process "Processes and threads" {
     Full             pidfd_open         [x86_64 434, x86 434]  (pid: i32, flags: u32)
     Full             pidfd_send_signal  [x86_64 424, x86 424]  (pidfd: RawFd, signal: Signal, info: UserRef<SigInfo>, flags: u32)
     Full             pidfd_getfd        [x86_64 438, x86 438]  (pidfd: RawFd, target: RawFd, flags: u32)
-    Partial          process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)  "of the calling process; others are EPERM"
-    Partial          process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)  "of the calling process; others are EPERM"
+    Full             process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
+    Full             process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
     Missing          process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)
     Missing          process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
     Partial          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)  "undo lists of semaphores and files of epoll sets are EOPNOTSUPP"

@@ -67,7 +67,17 @@ impl North for LinuxNorth {
         // SAFETY: as in `resolve_fault`.
         if let Some(thread) = unsafe { object.as_ref() } {
             thread.process.kernel.tell_owners();
+            thread.process.run_errands();
         }
+    }
+
+    fn ends_sleep(&self) -> bool {
+        let object = host().current_north().cast::<Thread>();
+        // SAFETY: as in `resolve_fault`.
+        let Some(thread) = (unsafe { object.as_ref() }) else { return true };
+        thread.process.run_errands();
+        thread.process.pass_kick_on(thread);
+        thread.has_pending_work()
     }
 
     fn call_under_way(&self) -> u64 {

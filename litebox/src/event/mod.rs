@@ -98,14 +98,14 @@ impl Waiter {
     /// Sleeps until woken after `ticket` was taken, interrupted, or past `deadline`.
     pub fn sleep(&self, ticket: u32, deadline: Option<Instant>) -> Result<()> {
         if ticket & INTERRUPTED != 0 {
-            return Err(Error::Interrupted);
+            return self.interruption();
         }
         crate::platform::north::north().before_sleep();
         if self.announces() && self.ticket() == ticket {
             self.announce();
         }
         if self.changes_soon(ticket) {
-            return if self.interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+            return if self.interrupted() { self.interruption() } else { Ok(()) };
         }
         let asleep = ticket | ASLEEP;
         let mut now = match self.word.compare_exchange(ticket, asleep, Ordering::AcqRel, Ordering::Acquire) {
@@ -123,7 +123,17 @@ impl Waiter {
                 now = self.word.load(Ordering::Acquire);
             }
         }
-        if now & INTERRUPTED != 0 { Err(Error::Interrupted) } else { Ok(()) }
+        if now & INTERRUPTED != 0 { self.interruption() } else { Ok(()) }
+    }
+    /// A sleep was interrupted: what for decides the North. When it was for nothing of the call's, the sleeper only looks once more.
+    #[cold]
+    fn interruption(&self) -> Result<()> {
+        self.clear_interrupt();
+        if !crate::platform::north::north().ends_sleep() {
+            return Ok(());
+        }
+        self.interrupt();
+        Err(Error::Interrupted)
     }
     /// Looks at the word for about as long as falling asleep and being woken takes: an answer from another processor often comes before
     /// that. A thread whose answers do not come so soon (the processors are busy, or nobody answers) only tries now and then.

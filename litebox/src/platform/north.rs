@@ -150,6 +150,11 @@ pub trait North: Sync {
     fn release(&self, _north: *const ()) {}
     /// The calling thread is about to sleep in a call: what others are to hear of it must be said now.
     fn before_sleep(&self) {}
+    /// The calling thread was interrupted in its sleep ([`Waiter::interrupt`](crate::event::Waiter::interrupt)), and has taken the mark back. `false`: that
+    /// was for nothing that its call has to end for, and whatever it was for has been seen to.
+    fn ends_sleep(&self) -> bool {
+        true
+    }
     /// The calling thread is about to sleep in a call, and asked for this ([`Waiter::announce_sleep`](crate::event::Waiter::announce_sleep)).
     fn sleeping(&self) {}
     /// In the supervisor, at the end: fills in what the North counted (`broker_protocol::figure`).

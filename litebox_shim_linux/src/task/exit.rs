@@ -24,6 +24,7 @@ impl Task<'_, '_> {
         }
         self.kernel().parent_thread_ended(self.process(), tid);
         self.process().rouse_for_pending();
+        self.process().pass_errands_on();
         host().exit_thread()
     }
 
@@ -49,6 +50,7 @@ impl Task<'_, '_> {
             self.kernel().process_ended(process);
             host().end_sandbox(process.exit_status());
         }
+        process.refuse_errands();
         self.close_everything();
         self.kernel().tell_owners();
         // Of one that has ended /proc shows no program, and it may be written again.

@@ -1,6 +1,7 @@
 //! Who runs: the kernel object, processes, threads, and the context of one call.
 
 pub(crate) mod credentials;
+pub(crate) mod errands;
 mod exit;
 pub(crate) mod family;
 mod jobs;

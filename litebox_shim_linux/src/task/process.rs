@@ -70,6 +70,8 @@ pub struct Process {
     pub credentials: RwLock<Arc<Credentials>>,
     /// Signal actions, signals pending for the whole process, timers.
     pub signals: crate::syscalls::signal::ProcessSignals,
+    /// What others want of its memory.
+    pub(crate) errands: super::errands::Errands,
     /// Timers that end in signals.
     pub timers: crate::syscalls::time::Timers,
     /// What its children that were waited for have used.
@@ -163,6 +165,7 @@ impl Process {
             fs: Part::new(relation.fs),
             credentials: RwLock::new(credentials),
             signals: crate::syscalls::signal::ProcessSignals::default(),
+            errands: super::errands::Errands::default(),
             timers: crate::syscalls::time::Timers::default(),
             children_usage: Mutex::default(),
             limits: crate::syscalls::limits::Limits::default(),

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
+use core::sync::atomic::Ordering;
 
 use litebox::event::{Events, Observer};
 use litebox::fs::{Access, AnonInode, File, Inode, StatusFlags};
@@ -11,7 +12,7 @@ use super::clone::{Flags, Request};
 use crate::syscalls::signal::SignalInfo;
 use crate::syscalls::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
 use crate::user::{read_bytes, write_bytes};
-use crate::{Process, Task};
+use crate::{Process, Task, Thread};
 
 const PIDFD_NONBLOCK: u32 = 0o4000;
 
@@ -137,11 +138,19 @@ impl Task<'_, '_> {
 
     /// Whether ptrace(2) would let the caller look into `target`.
     pub(crate) fn may_inspect(&self, target: &Process) -> bool {
+        self.thread.may_inspect(target)
+    }
+}
+
+impl Thread {
+    /// Whether ptrace(2) would let the thread look into `target`.
+    pub(crate) fn may_inspect(&self, target: &Process) -> bool {
         let (mine, theirs) = (self.creds(), target.creds());
         let all = |id: u32, of: [u32; 3]| of.iter().all(|x| *x == id);
-        target.pid == self.process().pid
+        target.pid == self.process.pid
             || mine.euid == 0
             || all(mine.uid, [theirs.uid, theirs.euid, theirs.suid])
                 && all(mine.gid, [theirs.gid, theirs.egid, theirs.sgid])
+                && target.dumpable.load(Ordering::Relaxed)
     }
 }

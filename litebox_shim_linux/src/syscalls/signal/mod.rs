@@ -184,6 +184,21 @@ impl Thread {
     pub fn send_signal(self: &Arc<Self>, info: SignalInfo) -> Result<()> {
         self.process.post(info, Some(self)).map(drop)
     }
+    /// Whether there is anything for it to look at on its way to guest code: its end, a stop, a signal.
+    pub(crate) fn has_pending_work(&self) -> bool {
+        let process = &self.process;
+        process.timers.run_due(process);
+        let deliverable = || {
+            let shared = process.signals.shared.lock();
+            let own = self.signals.own.lock();
+            let wanted = SigSet(u64::MAX).without(self.signals.blocked()).union(own.awaited);
+            shared.pending.set().union(own.pending.set()).0 & wanted.0 != 0
+        };
+        process.must_leave(self)
+            || process.signals.stopped.load(Ordering::SeqCst)
+            || process.resumed.load(Ordering::Acquire)
+            || deliverable()
+    }
 }
 
 /// Which signals are in which state, for /proc.
