@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::Ordering;
 
-use litebox::fs::{File, FileType, Inode, OpenFile};
+use litebox::fs::{File, FileType, FsContext, Inode, OpenFile};
 use litebox::io::{Dest, Source};
 use litebox::{Error, Result};
 
@@ -41,6 +41,13 @@ pub(crate) struct ProcessView {
     pub thread: Option<Arc<Thread>>,
     /// Only the thread is meant.
     pub alone: bool,
+}
+
+impl ProcessView {
+    /// Root, working directory and mask; one that has ended has none.
+    fn places(&self) -> Result<&FsContext> {
+        self.thread.as_ref().map(|thread| &**thread.fs).ok_or(Error::NotFound)
+    }
 }
 
 impl OfProcess {
@@ -107,7 +114,7 @@ const ENTRIES: &[Entry<OfProcess>] = &[
     Entry::text("cpuset", |_, out| {
         put!(out, "/\n");
     }),
-    Entry::magic("cwd", |view| Ok(place(view, view.process.fs.cwd.read().clone()))),
+    Entry::magic("cwd", |view| Ok(place(view, view.places()?.cwd.read().clone()))),
     Entry::file("environ", 0o400, environ),
     Entry::magic("exe", exe),
     descriptors::LINKS,
@@ -130,7 +137,7 @@ const ENTRIES: &[Entry<OfProcess>] = &[
     Entry::file("personality", 0o400, |_, out| {
         put!(out, "00000000\n");
     }),
-    Entry::magic("root", |view| Ok(place(view, view.process.fs.root.read().clone()))),
+    Entry::magic("root", |view| Ok(place(view, view.places()?.root.read().clone()))),
     Entry::text("schedstat", status::schedstat),
     Entry::file("setgroups", 0o644, |_, out| {
         put!(out, "allow\n");

@@ -315,7 +315,7 @@ impl<'a> Task<'a, '_> {
     /// How many descriptors select looks at: Linux's table, which grows in powers of two.
     fn select_width(&self, count: i32) -> Result<usize> {
         let count = usize::try_from(count).map_err(|_| Error::Invalid)?;
-        let highest = self.process().files.descriptors().last().map_or(0, |fd| *fd as usize);
+        let highest = self.thread.files.descriptors().last().map_or(0, |fd| *fd as usize);
         let table = if highest < 64 { 64 } else { (highest / 128 + 1).next_power_of_two() * 128 };
         Ok(count.min(table))
     }

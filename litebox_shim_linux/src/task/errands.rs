@@ -200,8 +200,10 @@ impl Remote {
 fn wait_for(asker: &Thread, errand: &Errand) -> u8 {
     let mut interrupted = false;
     let state = loop {
-        interrupted |= asker.waiter.interrupted();
-        asker.waiter.clear_interrupt();
+        if asker.waiter.clear_interrupt() {
+            asker.process.pass_kick_on(asker);
+            interrupted = true;
+        }
         let ticket = asker.waiter.ticket();
         let state = errand.state.load(Ordering::Acquire);
         if state != WAITING || asker.process.must_leave(asker) {

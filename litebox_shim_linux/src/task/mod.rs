@@ -12,7 +12,7 @@ mod thread;
 
 pub use credentials::{Capability, Credentials};
 pub use kernel::{Kernel, KernelConfig};
-pub use part::{Part, Shared};
+pub use part::{Part, Shared, ThreadParts};
 pub(crate) use process::Relation;
 pub use process::{Process, ProcessSpec};
 pub use thread::Thread;

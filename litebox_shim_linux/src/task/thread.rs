@@ -5,10 +5,11 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use litebox::event::Waiter;
+use litebox::fs::{FdTable, FsContext};
 use litebox::platform::{HostThread, host};
 use litebox::sync::{Mutex, RwLock};
 
-use super::{Credentials, Process};
+use super::{Credentials, Part, Process, ThreadParts};
 use crate::loader::Prepared;
 use crate::syscalls::process::prctl::TIMER_SLACK;
 
@@ -17,6 +18,10 @@ pub struct Thread {
     tid: AtomicI32,
     /// Its process.
     pub process: Arc<Process>,
+    /// Open descriptors.
+    pub files: Part<Arc<FdTable>>,
+    /// Root, working directory, umask.
+    pub fs: Part<Arc<FsContext>>,
     /// What it sleeps on.
     pub waiter: Arc<Waiter>,
     /// The host's part.
@@ -96,10 +101,12 @@ impl VforkWait {
 
 impl Thread {
     /// A thread of `process` that does not run yet.
-    pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16]) -> Arc<Self> {
+    pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16], parts: ThreadParts) -> Arc<Self> {
         Arc::new(Self {
             tid: AtomicI32::new(tid),
             process: process.clone(),
+            files: Part::new(parts.files),
+            fs: Part::new(parts.fs),
             waiter: Waiter::new(),
             host: HostThread::default(),
             signals: crate::syscalls::signal::ThreadSignals::default(),
@@ -121,6 +128,15 @@ impl Thread {
             dead: AtomicBool::new(false),
             moved: AtomicBool::new(false),
         })
+    }
+    /// What it has, to be shared.
+    pub(crate) fn parts(&self) -> Option<ThreadParts> {
+        Some(ThreadParts { files: self.files.shared()?, fs: self.fs.shared()? })
+    }
+    /// It no longer uses its descriptors and places; returns whether nobody uses the descriptors any more.
+    pub(crate) fn leave_parts(&self) -> bool {
+        self.fs.leave();
+        self.files.leave()
     }
     /// Thread id; equal to the pid for the first thread.
     #[inline]

@@ -44,7 +44,7 @@ impl Target {
 impl Task<'_, '_> {
     /// Where a walk of `path` starts, and who walks.
     pub(crate) fn origin<'c>(&self, creds: Creds<'c>, dirfd: i32, path: &[u8]) -> Result<Origin<'c>> {
-        let fs = &self.process().fs;
+        let fs = &self.thread.fs;
         let start = if path.first() == Some(&b'/') || dirfd == AT_FDCWD {
             fs.cwd.read().clone()
         } else {
@@ -80,7 +80,7 @@ impl Task<'_, '_> {
         flags: WalkFlags,
         then: impl FnOnce(&Creds<'_>, Location) -> Result<T>,
     ) -> Option<Result<T>> {
-        let (fs, credentials) = (&self.process().fs, self.creds());
+        let (fs, credentials) = (&self.thread.fs, self.creds());
         let creds = creds_of(&credentials);
         let vfs = &self.kernel().vfs;
         let found = match path.first()? {

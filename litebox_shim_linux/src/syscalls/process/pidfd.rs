@@ -60,7 +60,7 @@ impl Task<'_, '_> {
         }
         let fd = self.install_pidfd(child, StatusFlags::empty())? as i32;
         if let Err(error) = write_bytes(request.pidfd, &fd.to_le_bytes()) {
-            let _ = self.process().files.remove(fd);
+            let _ = self.thread.files.remove(fd);
             return Err(error);
         }
         Ok(Some(fd))
@@ -132,7 +132,9 @@ impl Task<'_, '_> {
         if !self.may_inspect(&target) {
             return Err(Error::NotPermitted);
         }
-        let file = target.files.get(wanted)?;
+        // Descriptors are a thread's; a pidfd stands for the first.
+        let first = target.thread(target.pid).ok_or(Error::BadDescriptor)?;
+        let file = first.files.get(wanted)?;
         self.install(file, true)
     }
 

@@ -12,7 +12,7 @@ use litebox::sync::RwLock;
 
 use super::set::{SIGTERM, SIGUSR1, SIGUSR2};
 use super::{Action, RestartPolicy, SigSet};
-use crate::task::{Credentials, KernelConfig, ProcessSpec};
+use crate::task::{Credentials, KernelConfig, ProcessSpec, ThreadParts};
 use crate::{Kernel, Process, Task, Thread};
 
 const RESTORER: u64 = 0x0400_0000;
@@ -29,12 +29,10 @@ fn thread() -> Arc<Thread> {
         parent: 0,
         kernel,
         mm: crate::syscalls::mm::MemoryMap::new(&arena),
-        files: FdTable::new(),
-        fs: Arc::new(fs),
         credentials: Credentials::default(),
         image: crate::loader::ImageInfo::default(),
     });
-    let thread = Thread::new(&process, 1, [0; 16]);
+    let thread = Thread::new(&process, 1, [0; 16], ThreadParts::own(FdTable::new(), Arc::new(fs)));
     assert!(process.add_thread(&thread));
     thread
 }
