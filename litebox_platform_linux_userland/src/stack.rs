@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use litebox::event::Waiter;
 use litebox::platform::HostThread;
+use litebox::platform::answers::Answers;
 use litebox::{Error, Result};
 
 use crate::call::{host_call, nr};
@@ -34,6 +35,8 @@ pub(crate) struct ThreadBlock {
     pub(crate) host: *const HostThread,
     /// The word it sleeps on.
     pub(crate) waiter: *const Waiter,
+    /// Calls that are answered where they enter.
+    pub(crate) answers: *const Answers,
     /// GS base of the guest.
     pub(crate) guest_gs: u64,
     /// Which process of the sandbox it belongs to.
@@ -140,6 +143,7 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             north: core::ptr::null(),
             host: core::ptr::null(),
             waiter: core::ptr::null(),
+            answers: core::ptr::null(),
             guest_gs: 0,
             process: home.number,
             home,

@@ -117,6 +117,7 @@ fn fill_block(block: &mut ThreadBlock, spec: &ThreadSpec<'_>) {
     block.north = spec.north;
     block.host = spec.host;
     block.waiter = spec.waiter;
+    block.answers = spec.answers;
     block.guest_gs = spec.gs_base;
     spec.host.process.store(block.process, Ordering::Relaxed);
     spec.host.alive.store(1, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use litebox::event::Waiter;
+use litebox::platform::answers::Answers;
 use litebox::platform::north::Registers;
 use litebox::platform::{Futex, HostFd, HostThread, ThreadSpec};
 use litebox::sync::Mutex;
@@ -48,6 +49,7 @@ struct Task {
     fp: Option<Vec<u8>>,
     fs_base: u64,
     gs_base: u64,
+    answers: *const Answers,
 }
 
 // SAFETY: the pointers lead to objects in the shared heap that live as long as the thread they describe.
@@ -63,12 +65,13 @@ impl Task {
             fp: spec.fp.map(<[u8]>::to_vec),
             fs_base: spec.fs_base,
             gs_base: spec.gs_base,
+            answers: spec.answers,
         }
     }
 
     fn spec(&self) -> ThreadSpec<'_> {
-        // SAFETY: the North keeps both alive as long as the thread lives.
-        let (host, waiter) = unsafe { (&*self.host, &*self.waiter) };
+        // SAFETY: the North keeps them alive as long as the thread lives.
+        let (host, waiter, answers) = unsafe { (&*self.host, &*self.waiter, &*self.answers) };
         ThreadSpec {
             north: self.north,
             host,
@@ -77,6 +80,7 @@ impl Task {
             fp: self.fp.as_deref(),
             fs_base: self.fs_base,
             gs_base: self.gs_base,
+            answers,
         }
     }
 }

@@ -61,6 +61,19 @@ pub(crate) fn write_some(addr: u64, bytes: &[u8]) -> usize {
     }
 }
 
+/// Writes numbers of 16 bits, one every `stride` bytes from a guest address on; what lies between them is not touched.
+pub(crate) fn write_halves(addr: u64, stride: usize, halves: &[u16]) -> Result<()> {
+    let to = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    let done = host().put_halves(to, stride, halves);
+    let mut at = to.wrapping_add(done * stride);
+    // One by one from where it stopped.
+    for half in halves.get(done..).unwrap_or_default() {
+        write_bytes(at as u64, &half.to_le_bytes())?;
+        at = at.wrapping_add(stride);
+    }
+    Ok(())
+}
+
 /// Reads a 64-bit word.
 pub(crate) fn read_u64(addr: u64) -> Result<u64> {
     read_bytes(addr).map(u64::from_le_bytes)

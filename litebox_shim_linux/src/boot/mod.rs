@@ -137,6 +137,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         fp: None,
         fs_base: loaded.fs_base,
         gs_base: 0,
+        answers: thread.answers(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Who runs: the kernel object, processes, threads, and the context of one call.
 
+pub(crate) mod answers;
 pub(crate) mod credentials;
 pub(crate) mod errands;
 mod exit;
@@ -55,7 +56,7 @@ impl Task<'_, '_> {
         if self.thread.tid() == process.pid {
             *process.credentials.write() = new.clone();
         }
-        *self.thread.credentials.write() = new;
+        self.thread.become_somebody(new);
     }
     /// The kernel object.
     #[inline]

@@ -254,6 +254,7 @@ impl Task<'_, '_> {
             fp: self.frame.fp().map(|fp| &*fp),
             fs_base,
             gs_base: host().gs_base(),
+            answers: thread.answers(),
         };
         let started = start(&spec);
         if started.is_err() {

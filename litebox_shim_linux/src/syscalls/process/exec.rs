@@ -81,6 +81,7 @@ impl Task<'_, '_> {
         if fs.is_shared() {
             let own = Shared::new(super::fork::copy_of(fs));
             drop(fs.replace(own));
+            let _ = self.thread.answers();
         }
     }
 
