@@ -235,6 +235,8 @@ fn settle(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> *const u32 {
             break;
         }
         host.mode.store(MODE_KERNEL, Ordering::Relaxed);
+        // A thread that was to go on at the copy of an instruction: a signal frame shows the instruction.
+        patch::look(Event::Other, frame.regs, block);
         north().kicked(frame);
     }
     patch::go_on(frame.regs, block);
