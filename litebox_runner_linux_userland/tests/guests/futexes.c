@@ -222,6 +222,8 @@ static void many_words(void) {
     pthread_create(&t, 0, sleeper, &a);
     until_asleep(&a, 1);
     struct word from_to[2] = {{5, (uintptr_t)&a, 2, 0}, {0, (uintptr_t)&b, 2, 0}};
+    SHOW(futex(&a, FUTEX_REQUEUE, 0, (void *)1, &b, 0));
+    SHOW(futex(&b, FUTEX_REQUEUE, 0, (void *)7, &a, 0));
     SHOW(requeue2(from_to, 1, 0, 1));
     SHOW(requeue2(from_to, 0, -1, 1));
     SHOW(requeue2(from_to, 0, 0, 1));
