@@ -240,6 +240,7 @@ fn settle(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> *const u32 {
         north().kicked(frame);
     }
     patch::go_on(frame.regs, block);
+    litebox::sync::jitter();
     thread::leave_kernel_gs(block);
     waiter.word()
 }

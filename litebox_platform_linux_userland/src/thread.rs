@@ -6,6 +6,7 @@ use core::time::Duration;
 use litebox::platform::broker_protocol::Op;
 use litebox::platform::north::{Registers, north};
 use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads, Usage};
+use litebox::sync::jitter;
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
@@ -264,7 +265,9 @@ fn retire(block: &mut ThreadBlock) {
     if handle > 0 {
         delete_timer(handle - 1);
     }
+    jitter();
     host.alive.store(0, Ordering::Release);
+    jitter();
     block.leaving = true;
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
     north().release(block.north);
@@ -312,6 +315,7 @@ impl Threads for LinuxHost {
             let home = block.home();
             retire(block);
             stack::leave(block);
+            jitter();
             if let Some(home) = home {
                 // From here on the process may end under this thread.
                 home.live.fetch_sub(1, Ordering::SeqCst);

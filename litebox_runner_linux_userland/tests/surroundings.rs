@@ -208,7 +208,12 @@ fn poll_of_stdin() -> Result {
     let (status, late) = outcome::wait(&mut child, LIMIT)?;
     let mut rest = String::new();
     output.read_to_string(&mut rest)?;
-    if late.is_some() || !status.success() || first != *b"[]\n" || second != *b"[(0, 1)] b'hello'\n" || rest != "16 b''\n" {
+    if late.is_some()
+        || !status.success()
+        || first != *b"[]\n"
+        || second != *b"[(0, 1)] b'hello'\n"
+        || rest != "16 b''\n"
+    {
         return Err(format!("{status} {:?} {rest:?}", String::from_utf8_lossy(&second)).into());
     }
     Ok(())

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use smallvec::SmallVec;
 
 use crate::platform::{FutexWake, Instant, host};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, jitter};
 use crate::{Error, Result};
 
 bitflags::bitflags! {
@@ -91,6 +91,7 @@ impl Waiter {
     }
     /// The state to hand to [`Waiter::sleep`]; take it *before* looking at the condition.
     pub fn ticket(&self) -> u32 {
+        jitter();
         self.word.load(Ordering::Acquire)
     }
     /// Has the North told ([`North::sleeping`](crate::platform::north::North::sleeping)) before the thread's next sleep, or not.
@@ -190,6 +191,7 @@ impl Waiter {
     }
     /// Changes the word; returns whether that ended a sleep.
     fn change(&self, new: impl Fn(u32) -> u32) -> bool {
+        jitter();
         let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |w| Some(new(w)));
         before.is_ok_and(|w| w & ASLEEP != 0)
     }
@@ -209,6 +211,7 @@ impl Waiter {
     /// The owner looks at its pending work now. Call this *before* looking. Returns whether any was announced: asking
     /// [`Waiter::interrupted`] before would miss what comes in between.
     pub fn clear_interrupt(&self) -> bool {
+        jitter();
         self.word.fetch_and(!INTERRUPTED, Ordering::AcqRel) & INTERRUPTED != 0
     }
 }
