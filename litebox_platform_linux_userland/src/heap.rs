@@ -3,7 +3,7 @@
 mod cache;
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use litebox::platform::host;
 use talc::{ErrOnOom, Span, Talc, Talck};
@@ -49,11 +49,28 @@ unsafe impl lock_api::RawMutex for HeapLock {
 pub(crate) struct Heap {
     all: Talck<HeapLock, ErrOnOom>,
     small: Cache,
+    /// Behind the highest block there ever was.
+    used_to: AtomicUsize,
 }
 
 impl Heap {
     pub(crate) const fn new() -> Self {
-        Self { all: Talc::new(ErrOnOom).lock(), small: Cache::new() }
+        Self { all: Talc::new(ErrOnOom).lock(), small: Cache::new(), used_to: AtomicUsize::new(0) }
+    }
+    /// Behind the highest block there ever was: beyond it no page of the heap exists.
+    pub(crate) fn used_to(&self) -> usize {
+        self.used_to.load(Ordering::Relaxed)
+    }
+    /// # Safety
+    /// As for [`GlobalAlloc::alloc`].
+    unsafe fn alloc_new(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on.
+        let block = unsafe { self.all.alloc(layout) };
+        let end = block as usize + layout.size();
+        if end > self.used_to.load(Ordering::Relaxed) && !block.is_null() {
+            self.used_to.fetch_max(end, Ordering::Relaxed);
+        }
+        block
     }
     /// Gives it the memory `[start, end)`.
     ///
@@ -71,8 +88,8 @@ impl Heap {
         // SAFETY: the caller's promise, passed on; a class's layout holds the one asked for.
         unsafe {
             match cache::class_of(&layout) {
-                Some(class) => self.small.take(class).unwrap_or_else(|| self.all.alloc(cache::layout_of(class))),
-                None => self.all.alloc(layout),
+                Some(class) => self.small.take(class).unwrap_or_else(|| self.alloc_new(cache::layout_of(class))),
+                None => self.alloc_new(layout),
             }
         }
     }

@@ -42,8 +42,10 @@ pub(crate) struct ThreadBlock {
     /// Which process of the sandbox it belongs to.
     pub(crate) process: u32,
     home: *const HostProcess,
-    /// It is the first thread of a process that was just cloned.
+    /// It is the first thread of a process that was just cloned from another guest's.
     pub(crate) founds: bool,
+    /// Its calls are intercepted already.
+    pub(crate) armed: bool,
     /// Past all use of the kernel's memory: only the end of the host thread is left.
     pub(crate) leaving: bool,
     /// Kicks that came while it was leaving, to be forwarded.
@@ -148,6 +150,7 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             process: home.number,
             home,
             founds: false,
+            armed: false,
             leaving: false,
             kicks_owed: AtomicU32::new(0),
             slot,

@@ -138,7 +138,7 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
         // Nobody is left to report to.
         crate::process::exit(None);
     }
-    if set_alternate_stack(block.slot).is_err() || crate::interception::arm().is_err() {
+    if set_alternate_stack(block.slot).is_err() || !block.armed && crate::interception::arm().is_err() {
         fatal("the host refused a guest thread its signal stack or interception");
     }
     // SAFETY: set by `fill_block`.
@@ -237,13 +237,25 @@ pub(crate) fn prepare(slot: u32, block: &mut ThreadBlock, spec: &ThreadSpec<'_>)
     frame.launch_pad()
 }
 
-/// The kernel stack of the first thread of `process`, which is the calling one: a fresh clone of the supervisor, still on a copy of its stack.
-/// Returns the stack pointer to start with.
-pub(crate) fn found(process: &HostProcess, tid: i32, spec: &ThreadSpec<'_>) -> usize {
-    let Ok((slot, block)) = stack::allocate(process) else { fatal("no memory for the first kernel stack") };
-    block.founds = true;
-    block.tid.store(tid, Ordering::Relaxed);
-    prepare(slot, block, spec)
+/// The first thread of the calling process, a fresh clone of the supervisor that is still on a copy of its stack: the kernel stack it will have, and
+/// interception, which nothing of the kernel's own code notices.
+pub(crate) struct Founding {
+    slot: u32,
+    block: &'static mut ThreadBlock,
+}
+
+impl Founding {
+    /// Everything that needs no task.
+    pub(crate) fn prepare(process: &HostProcess, tid: i32) -> Self {
+        let Ok((slot, block)) = stack::allocate(process) else { fatal("no memory for the first kernel stack") };
+        block.tid.store(tid, Ordering::Relaxed);
+        block.armed = crate::interception::arm().is_ok();
+        Self { slot, block }
+    }
+    /// The stack pointer to start with.
+    pub(crate) fn found(self, spec: &ThreadSpec<'_>) -> usize {
+        prepare(self.slot, self.block, spec)
+    }
 }
 
 /// Leaves the calling stack for good.
@@ -275,7 +287,10 @@ fn retire(block: &mut ThreadBlock) {
 
 fn enter_first(spec: &ThreadSpec<'_>) -> ! {
     let Some(process) = crate::process::find(crate::process::FIRST) else { fatal("the first process is not known") };
-    let sp = found(&process, crate::supervisor::own_tid(), spec);
+    if crate::process::tie_to_supervisor().is_err() {
+        crate::process::exit(None);
+    }
+    let sp = Founding::prepare(&process, crate::supervisor::own_tid()).found(spec);
     drop(process);
     // SAFETY: the stack just made; nothing of this one is used again.
     unsafe { start(sp) }
