@@ -53,16 +53,13 @@ pub fn list(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()>
         }
         with_stat &= ended || !how.contains(ListFlags::STAT_IF_FEW);
         if how.contains(ListFlags::ONLY_FEW) && !ended {
-            first.truncate(few);
+            return Ok(());
         }
     }
     for found in &first {
         if !tell(dir.as_fd(), found, with_stat || is_wanted(found), answer)? {
             return Ok(());
         }
-    }
-    if how.contains(ListFlags::ONLY_FEW) && !ended {
-        return Ok(());
     }
     while !ended && has_room(answer) {
         match next(&mut entries)? {

@@ -5,9 +5,11 @@ mod cache;
 use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use litebox::mm::PAGE;
 use litebox::platform::host;
 use talc::{ErrOnOom, Span, Talc, Talck};
 
+use crate::call::{host_call, nr};
 use crate::sandbox::{sandbox, try_sandbox};
 use cache::Cache;
 
@@ -49,34 +51,33 @@ unsafe impl lock_api::RawMutex for HeapLock {
 pub(crate) struct Heap {
     all: Talck<HeapLock, ErrOnOom>,
     small: Cache,
-    /// Behind the highest block there ever was.
-    used_to: AtomicUsize,
+    /// Where it begins.
+    start: AtomicUsize,
+    /// Up to where its pages were asked for, so that using them costs no fault.
+    ready: AtomicUsize,
 }
+
+/// How many bytes are asked for ahead, at least and at most.
+const AHEAD: (usize, usize) = (64 << 10, 512 << 10);
+/// Larger blocks may never be used whole.
+const LARGE: usize = 64 << 10;
 
 impl Heap {
     pub(crate) const fn new() -> Self {
-        Self { all: Talc::new(ErrOnOom).lock(), small: Cache::new(), used_to: AtomicUsize::new(0) }
-    }
-    /// Behind the highest block there ever was: beyond it no page of the heap exists.
-    pub(crate) fn used_to(&self) -> usize {
-        self.used_to.load(Ordering::Relaxed)
-    }
-    /// # Safety
-    /// As for [`GlobalAlloc::alloc`].
-    unsafe fn alloc_new(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise, passed on.
-        let block = unsafe { self.all.alloc(layout) };
-        let end = block as usize + layout.size();
-        if end > self.used_to.load(Ordering::Relaxed) && !block.is_null() {
-            self.used_to.fetch_max(end, Ordering::Relaxed);
+        Self {
+            all: Talc::new(ErrOnOom).lock(),
+            small: Cache::new(),
+            start: AtomicUsize::new(0),
+            ready: AtomicUsize::new(0),
         }
-        block
     }
-    /// Gives it the memory `[start, end)`.
+    /// Gives it the memory `[start, end)`, of which pages up to `ready` were asked for.
     ///
     /// # Safety
     /// The memory is mapped, writable, and nobody else's.
-    pub(crate) unsafe fn claim(&self, start: usize, end: usize) {
+    pub(crate) unsafe fn claim(&self, start: usize, end: usize, ready: usize) {
+        self.start.store(start, Ordering::Relaxed);
+        self.ready.store(ready, Ordering::Relaxed);
         // SAFETY: the caller's promise.
         let _ = unsafe { self.all.lock().claim(Span::new(start as *mut u8, end as *mut u8)) };
     }
@@ -85,26 +86,47 @@ impl Heap {
     /// As for [`GlobalAlloc::alloc`].
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise, passed on; a class's layout holds the one asked for.
+        // SAFETY: the caller's promise, passed on; a class's blocks are large enough.
         unsafe {
             match cache::class_of(&layout) {
-                Some(class) => self.small.take(class).unwrap_or_else(|| self.alloc_new(cache::layout_of(class))),
-                None => self.alloc_new(layout),
+                Some(class) => {
+                    self.small.take(class).unwrap_or_else(|| self.small.cut(class, self.fresh(cache::SLAB_LAYOUT)))
+                }
+                None => self.fresh(layout),
             }
+        }
+    }
+    /// # Safety
+    /// As for [`GlobalAlloc::alloc`].
+    unsafe fn fresh(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        let block = unsafe { self.all.alloc(layout) };
+        let end = block as usize + layout.size();
+        if end > self.ready.load(Ordering::Relaxed) {
+            self.ask_ahead(end, layout.size());
+        }
+        block
+    }
+    /// The heap grew to `end`, by a block of `size`: has the host bring in pages behind what was asked for, in one call.
+    #[cold]
+    fn ask_ahead(&self, end: usize, size: usize) {
+        let ready = self.ready.load(Ordering::Relaxed);
+        let used = ready.saturating_sub(self.start.load(Ordering::Relaxed));
+        let from = if size >= LARGE { end } else { ready } & !(PAGE - 1);
+        let to = (end + (used / 4).clamp(AHEAD.0, AHEAD.1)) & !(PAGE - 1);
+        if from < to && self.ready.compare_exchange(ready, to, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // SAFETY: of the heap's mapping, or refused.
+            let _ = unsafe { host_call!(nr::MADVISE, from, to - from, crate::sandbox::MADV_POPULATE_WRITE) };
         }
     }
     /// # Safety
     /// As for [`GlobalAlloc::dealloc`].
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on; blocks of a class were made with its layout.
+        // SAFETY: the caller's promise, passed on; blocks of a class have its size.
         unsafe {
             match cache::class_of(&layout) {
-                Some(class) => {
-                    if !self.small.keep(class, pointer) {
-                        self.all.dealloc(pointer, cache::layout_of(class));
-                    }
-                }
+                Some(class) => self.small.keep(class, pointer),
                 None => self.all.dealloc(pointer, layout),
             }
         }

@@ -25,8 +25,8 @@ const KERNEL_SPREAD: usize = 0x0800_0000_0000;
 /// Addresses for the heap. Sparse: only touched pages cost memory.
 const HEAP_LEN: usize = 16 << 30;
 /// How much of the heap the start of the kernel and of a program takes.
-pub(crate) const HEAP_AT_START: usize = 256 << 10;
-const MADV_POPULATE_WRITE: usize = 23;
+const HEAP_AT_START: usize = 192 << 10;
+pub(crate) const MADV_POPULATE_WRITE: usize = 23;
 
 /// What the runner asks for.
 #[derive(Clone, Debug)]
@@ -243,7 +243,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             exit_announced: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
         });
-        (*at).heap.claim(heap_start, heap.1);
+        (*at).heap.claim(heap_start, heap.1, heap.0 + HEAP_AT_START);
     }
     SANDBOX.store(at, Ordering::Release);
     if patching {

@@ -84,17 +84,15 @@ impl Task<'_, '_> {
 
     /// Serves the system call in the registers and stores its result there.
     pub(crate) fn do_syscall(&mut self) {
-        let (number, thread) = (self.call_number(), self.thread);
-        if thread.traced {
+        let number = self.call_number();
+        if self.kernel().config.strace.is_some() {
             self.trace_begin();
         }
         let result = serve(self, number, self.call_registers());
-        if thread.traced {
+        if self.kernel().config.strace.is_some() {
             self.trace_end(&result);
         }
-        if thread.notices.due() {
-            self.kernel().tell_owners();
-        }
+        self.kernel().tell_owners();
         self.frame.regs.rax = match result {
             Ok(value) => value as u64,
             Err(error) => errno::errno_of(error).in_register(),

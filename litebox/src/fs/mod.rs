@@ -52,6 +52,8 @@ use crate::{Error, Result};
 /// A map by the names of one directory. What it hashes by is the same in every process of the sandbox: the map is shared by all, and a seed that each
 /// process draws for itself would make names disappear.
 type NameMap<Name, Value> = hashbrown::HashMap<Name, Value, foldhash::fast::FixedState>;
+/// Inodes by their identity.
+type InodeMap<Id, Value> = hashbrown::HashMap<Id, Value, foldhash::fast::FixedState>;
 
 /// Type of an inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -351,10 +353,6 @@ pub trait Inode: Any + Send + Sync {
     fn lookup_ahead(&self, name: &[u8], _ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
         self.lookup(name)
     }
-    /// The child called `name`, where that can be said at once: without asking anybody, and as cheaply as from a cache.
-    fn lookup_now(&self, _name: &[u8]) -> Option<Arc<dyn Inode>> {
-        None
-    }
     /// Makes a child; `Exists` when the name is taken.
     fn create(&self, _name: &[u8], _node: NewNode<'_>, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Err(Error::ReadOnly)
@@ -445,7 +443,7 @@ pub trait File: Any + Send + Sync {
     fn set_attr(&self, attr: &SetAttr) -> Result<()> {
         self.inode().set_attr(attr)
     }
-    /// Whether it has no offsets (pipe, terminal, eventfd): lseek and pread are `NotSeekable`. Always the same of one file.
+    /// Whether it has no offsets (pipe, terminal, eventfd): lseek and pread are `NotSeekable`.
     fn is_stream(&self) -> bool {
         false
     }
@@ -458,12 +456,12 @@ pub trait File: Any + Send + Sync {
     fn takes_everything(&self) -> bool {
         self.is_stream()
     }
-    /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever. Asked of streams only.
+    /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever.
     fn patience(&self, _writing: bool) -> Option<core::time::Duration> {
         None
     }
     /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it. pread(2) works unless it is a
-    /// stream too (eventfd, timers). Always the same of one file.
+    /// stream too (eventfd, timers).
     fn offset_stays(&self) -> bool {
         false
     }

@@ -9,7 +9,6 @@ mod area;
 mod areas;
 pub mod arena;
 mod fault;
-mod mirror;
 mod pages;
 mod place;
 mod remap;

@@ -178,7 +178,7 @@ bitflags::bitflags! {
         const STAT = 1;
         /// But without, when there are more than `mode` entries.
         const STAT_IF_FEW = 2;
-        /// No more than `mode` entries.
+        /// All entries or, when there are more than `mode`, none.
         const ONLY_FEW = 4;
         /// A [`Stat`] with each directory.
         const STAT_OF_DIRECTORIES = 8;

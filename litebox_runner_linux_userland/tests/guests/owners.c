@@ -160,7 +160,8 @@ static void *drain(void *fd)
 		int got = read(*(int *)fd, big, sizeof big);
 		n += got > 0 ? got : 0;
 	}
-	return (void *)(long)n;
+	printf("drained %d\n", n);
+	return NULL;
 }
 
 static void asleep(void)
@@ -185,13 +186,11 @@ static void asleep(void)
 	pipe(p);
 	fcntl(p[0], F_SETOWN, getpid());
 	fcntl(p[0], F_SETFL, O_ASYNC);
-	void *drained;
+	pthread_create(&t, NULL, drain, &p[0]);
 	sigfillset(&set);
 	pthread_sigmask(SIG_BLOCK, &set, &old);
-	pthread_create(&t, NULL, drain, &p[0]);
 	printf("wrote %ld\n", (long)write(p[1], big, sizeof big));
-	pthread_join(t, &drained);
-	printf("drained %ld\n", (long)drained);
+	pthread_join(t, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	quiet();
 	close(p[0]), close(p[1]);

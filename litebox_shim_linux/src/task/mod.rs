@@ -1,8 +1,6 @@
 //! Who runs: the kernel object, processes, threads, and the context of one call.
 
-pub(crate) mod answers;
 pub(crate) mod credentials;
-pub(crate) mod errands;
 mod exit;
 pub(crate) mod family;
 mod jobs;
@@ -13,7 +11,7 @@ mod thread;
 
 pub use credentials::{Capability, Credentials};
 pub use kernel::{Kernel, KernelConfig};
-pub use part::{Part, Shared, ThreadParts};
+pub use part::{Part, Shared};
 pub(crate) use process::Relation;
 pub use process::{Process, ProcessSpec};
 pub use thread::Thread;
@@ -56,7 +54,7 @@ impl Task<'_, '_> {
         if self.thread.tid() == process.pid {
             *process.credentials.write() = new.clone();
         }
-        self.thread.become_somebody(new);
+        *self.thread.credentials.write() = new;
     }
     /// The kernel object.
     #[inline]

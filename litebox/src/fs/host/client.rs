@@ -70,9 +70,9 @@ pub(super) enum Wanted {
     Metadata,
     /// The metadata of directories, and of all when there are at most so many entries.
     MetadataIfFew(u32),
-    /// No more than so many entries, the metadata when that is all.
+    /// All entries and their metadata, or none when there are more than so many.
     OnlyFew(u32),
-    /// No more than so many entries, without metadata.
+    /// All entries without metadata, or none when there are more than so many.
     OnlyFewNames(u32),
 }
 

@@ -1,14 +1,19 @@
 //! What is known of whole directories of a tree that nobody changes, so that lookups in them need no request.
 //!
 //! At the third lookup in one directory its first entries are asked for; when that is all of them, names that are absent are known from then
-//! on. Metadata costs the broker a call for each entry, so it comes along where it is likely to be wanted: a [`Credit`] is spent on
+//! on. A large directory, which its size tells, is listed after the more lookups the larger it is. Metadata costs the broker a call for each entry, so it comes along where it is likely to be wanted: a [`Credit`] is spent on
 //! metadata that nobody has asked for yet, and each entry that is then asked for earns twice its price. Whoever walks over
 //! a tree and looks at every file soon gets each directory in one request; who looks at a file here and there pays for little.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use crate::fs::FileType;
 use crate::platform::broker_protocol::Stat;
@@ -19,10 +24,14 @@ use super::client::{Client, Wanted};
 /// At which lookup in a directory its first entries are asked for, and how many.
 const SOME: u32 = 3;
 const FEW: u32 = 256;
-/// Lookups in a larger directory before all its names are listed: most lookups of programs that search are of names that are absent.
+/// Size in bytes from which on a directory has more, whatever the file system of the host.
+const LARGE: u64 = 16 << 10;
+/// Lookups in a larger directory before all its names are listed: most lookups of programs that search are of names that are absent. One more for so
+/// many bytes of its size: listing it costs as much as a request.
 const PATIENCE: u32 = 6;
+const BYTES_PER_LOOKUP: u64 = 4 << 10;
 /// Of how many names one has to be looked up before the metadata of all is fetched: what a request costs is worth the metadata of so many.
-const SHARE: usize = 24;
+const SHARE: usize = 10;
 /// Largest directory that is kept whole.
 const MOST_ENTRIES: usize = 8192;
 
@@ -66,8 +75,6 @@ pub(super) struct Entries {
     text: Vec<u8>,
     /// In the order of the host.
     in_order: Vec<Listed>,
-    /// Indices of them, in the order of the names.
-    by_name: Vec<u32>,
     /// The metadata that was fetched.
     stats: Vec<Stat>,
 }
@@ -81,11 +88,6 @@ impl Entries {
     }
     fn name_at(&self, index: u32) -> &[u8] {
         self.in_order.get(index as usize).map_or(&[], |entry| self.name_of(entry))
-    }
-    /// Where `name` stands.
-    fn find(&self, name: &[u8]) -> Option<usize> {
-        let at = self.by_name.binary_search_by(|index| self.name_at(*index).cmp(name)).ok()?;
-        self.by_name.get(at).map(|index| *index as usize)
     }
     /// Adds an entry; `false`: there are too many.
     fn push(&mut self, name: &[u8], ino: u64, file_type: FileType, stat: Option<Stat>) -> bool {
@@ -101,12 +103,25 @@ impl Entries {
     fn has_all_metadata(&self) -> bool {
         self.stats.len() == self.in_order.len()
     }
-    fn finish(mut self) -> Self {
-        let mut by_name: Vec<u32> = (0..).take(self.in_order.len()).collect();
-        by_name.sort_unstable_by(|a, b| self.name_at(*a).cmp(self.name_at(*b)));
+}
+
+/// Where the names of a listing stand in it.
+struct Index(HashTable<u32>);
+
+impl Index {
+    fn hash(name: &[u8]) -> u64 {
+        FixedState::default().hash_one(name)
+    }
+    fn of(entries: &Entries) -> Self {
+        let mut table = HashTable::with_capacity(entries.in_order.len());
         // Should the host name one twice, both mean the same.
-        self.by_name = by_name;
-        self
+        for at in (0..).take(entries.in_order.len()) {
+            table.insert_unique(Self::hash(entries.name_at(at)), at, |at| Self::hash(entries.name_at(*at)));
+        }
+        Self(table)
+    }
+    fn find(&self, entries: &Entries, name: &[u8]) -> Option<usize> {
+        self.0.find(Self::hash(name), |at| entries.name_at(*at) == name).map(|at| *at as usize)
     }
 }
 
@@ -128,6 +143,8 @@ enum Known {
 /// What is known of a directory.
 pub(super) struct Listing {
     known: Known,
+    /// Of the entries, from the first lookup among them on.
+    index: Option<Box<Index>>,
     /// Lookups that asked the broker.
     lookups: u32,
     /// The first entries were asked for, and there were more.
@@ -138,7 +155,7 @@ pub(super) struct Listing {
 
 impl Default for Listing {
     fn default() -> Self {
-        Self { known: Known::Nothing, lookups: 0, not_few: false, no_metadata: false }
+        Self { known: Known::Nothing, index: None, lookups: 0, not_few: false, no_metadata: false }
     }
 }
 
@@ -150,10 +167,11 @@ pub(super) enum Told {
 }
 
 impl Listing {
-    /// What is known of `name`, listing the directory at `path` when its time has come.
+    /// What is known of `name`, listing the directory at `path`, of `size` bytes, when its time has come.
     pub(super) fn tell(
         &mut self,
         name: &[u8],
+        size: u64,
         client: &Client,
         credit: &Credit,
         path: impl Fn() -> Result<Vec<u8>>,
@@ -162,7 +180,7 @@ impl Listing {
             return told;
         }
         self.lookups = self.lookups.saturating_add(1);
-        let Some(wanted) = self.next_request(credit) else { return Told::Nothing };
+        let Some(wanted) = self.next_request(size, credit) else { return Told::Nothing };
         let Ok(path) = path() else { return Told::Nothing };
         self.fetch(client, &path, wanted, credit);
         self.told(name, credit).unwrap_or(Told::Nothing)
@@ -177,12 +195,13 @@ impl Listing {
         if let Known::Entries(entries) = &self.known { Some(entries.clone()) } else { None }
     }
     /// What is known without asking.
-    fn told(&self, name: &[u8], credit: &Credit) -> Option<Told> {
+    fn told(&mut self, name: &[u8], credit: &Credit) -> Option<Told> {
         match &self.known {
             Known::TooLarge => Some(Told::Nothing),
             Known::Nothing => None,
             Known::Entries(entries) => {
-                let Some(at) = entries.find(name) else { return Some(Told::Absent) };
+                let index = self.index.get_or_insert_with(|| Box::new(Index::of(entries)));
+                let Some(at) = index.find(entries, name) else { return Some(Told::Absent) };
                 let entry = entries.in_order.get(at)?;
                 let stat = entries.stats.get(entry.stat? as usize)?;
                 if entry.file_type != FileType::Directory {
@@ -193,7 +212,7 @@ impl Listing {
         }
     }
     /// What to ask for now, at a lookup that nothing known answers.
-    fn next_request(&self, credit: &Credit) -> Option<Wanted> {
+    fn next_request(&self, size: u64, credit: &Credit) -> Option<Wanted> {
         let left = credit.left();
         if let Known::Entries(entries) = &self.known {
             let len = entries.in_order.len();
@@ -203,8 +222,9 @@ impl Listing {
             let worth_it = self.lookups as usize * SHARE >= len || len <= left as usize && left >= Credit::EARNED;
             return worth_it.then_some(Wanted::Metadata);
         }
-        if self.not_few {
-            return (self.lookups > PATIENCE).then_some(Wanted::Names);
+        if self.not_few || size >= LARGE {
+            let patience = u64::from(PATIENCE) + size / BYTES_PER_LOOKUP;
+            return (u64::from(self.lookups) > patience).then_some(Wanted::Names);
         }
         match self.lookups {
             ..SOME if left < Credit::EARNED => None,
@@ -219,6 +239,7 @@ impl Listing {
                     credit.spend(entries.stats.len());
                 }
                 self.no_metadata = matches!(wanted, Wanted::Metadata) && !entries.has_all_metadata();
+                self.index = None;
                 self.known = Known::Entries(Arc::new(entries));
             }
             Fetched::More => self.not_few = true,
@@ -240,7 +261,7 @@ fn fetch(client: &Client, path: &[u8], mut wanted: Wanted) -> Result<Fetched> {
             entries.push(entry.name, entry.ino, entry.file_type, stat)
         })?;
         if piece.end {
-            return Ok(Fetched::All(entries.finish()));
+            return Ok(Fetched::All(entries));
         }
         if !piece.wanted {
             return Ok(Fetched::TooLarge);

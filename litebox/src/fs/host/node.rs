@@ -142,7 +142,8 @@ impl HostNode {
             return found;
         }
         if self.fs.image {
-            match self.listing.lock().tell(name, &self.fs.client, &self.fs.credit, || self.path()) {
+            let size = self.stat.read().size;
+            match self.listing.lock().tell(name, size, &self.fs.client, &self.fs.credit, || self.path()) {
                 Told::Absent => return Err(Error::NotFound),
                 Told::Present(stat) => return self.fs.node(Some(&me), name, stat, None),
                 Told::Nothing => {}

@@ -1,11 +1,11 @@
 //! The file system over a granted tree.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 
 use crate::Result;
-use crate::fs::{FileSystem, FileType, Inode, InodeId};
+use crate::fs::{FileSystem, FileType, Inode, InodeId, InodeMap};
 use crate::platform::GrantId;
 use crate::platform::broker_protocol::Stat;
 use crate::platform::north::north;
@@ -29,7 +29,7 @@ pub struct HostFs {
     /// Nobody changes the tree: what was learned of it stays true.
     pub(super) image: bool,
     /// Nodes in use, so that one file is one node.
-    nodes: Mutex<BTreeMap<(u64, u64), Weak<HostNode>>>,
+    nodes: Mutex<InodeMap<(u64, u64), Weak<HostNode>>>,
     /// Open files of an image; those at the front are closed first, unless they were used since they got there.
     idle: Mutex<VecDeque<Arc<HostFile>>>,
     /// What was found before it was looked up, the latest last.
@@ -60,7 +60,7 @@ impl HostFs {
             dev,
             root_dev: stat.dev,
             image: info.image == 1 && info.access != 1,
-            nodes: Mutex::new(BTreeMap::new()),
+            nodes: Mutex::new(InodeMap::default()),
             idle: Mutex::new(VecDeque::new()),
             ahead: Mutex::new(VecDeque::new()),
             credit: Credit::new(),

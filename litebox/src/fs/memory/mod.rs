@@ -27,11 +27,10 @@ pub(super) use fifo::FifoSlot;
 pub(super) use file::{Content, FileBody};
 pub(super) use node::{Attr, Body, Node};
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{FileSystem, Inode, InodeId, NewAttr, StatFs};
+use super::{FileSystem, Inode, InodeId, InodeMap, NewAttr, StatFs};
 use crate::mm::arena::{Arena, Budget, PagedFile};
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
@@ -57,7 +56,7 @@ pub(super) struct Tree {
     name_count: AtomicU64,
     extra: AtomicU64,
     /// Nodes that have an inode below, by its identity. Empty but for overlays.
-    pub(super) origins: Mutex<BTreeMap<InodeId, super::overlay::Origin>>,
+    pub(super) origins: Mutex<InodeMap<InodeId, super::overlay::Origin>>,
 }
 
 impl Tree {
@@ -72,7 +71,7 @@ impl Tree {
             next_ino: AtomicU64::new(first_ino),
             name_count: AtomicU64::new(0),
             extra: AtomicU64::new(0),
-            origins: Mutex::new(BTreeMap::new()),
+            origins: Mutex::new(InodeMap::default()),
         }
     }
     pub(super) fn fresh_ino(&self) -> u64 {

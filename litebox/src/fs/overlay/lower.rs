@@ -1,8 +1,9 @@
 //! What a node does with the inode that lies below it.
 
-use alloc::collections::btree_map::Entry;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+
+use hashbrown::hash_map::Entry;
 
 use crate::fs::memory::{Attr, Body, Content, Entries, FifoSlot, FileBody, Node, Tree};
 use crate::fs::{Access, Ahead, File, FileType, Inode, InodeId, NewAttr, OpenHow, Seals};

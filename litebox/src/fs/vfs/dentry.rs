@@ -160,7 +160,7 @@ impl Dentry {
             _ => None,
         }
     }
-    pub(super) fn keeps(&self) -> bool {
+    fn keeps(&self) -> bool {
         self.inode.cacheable()
     }
 
