@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::event::{Events, Observer, WaitQueue};
+use crate::event::{Events, Observer, Told, WaitQueue};
 use crate::fs::{AnonInode, File, Inode, OpenFile};
 use crate::platform::Instant;
 use crate::sync::Mutex;
@@ -111,16 +111,21 @@ impl Item {
 }
 
 impl Observer for Item {
-    fn on_ready(&self, events: Events) -> bool {
+    fn on_ready(&self, events: Events) -> Told {
         let wanted = Events::from_bits_retain(self.events.load(Ordering::Acquire));
-        if !events.intersects(wanted) {
-            return false;
+        let mut waited_for = false;
+        if events.intersects(wanted) {
+            self.enqueue();
+            // Who waits from now on looks at the list first.
+            core::sync::atomic::fence(Ordering::SeqCst);
+            waited_for = self.set.upgrade().is_some_and(|set| !set.queue.is_empty());
         }
-        self.enqueue();
-        let Some(set) = self.set.upgrade() else { return false };
-        let waited_for = !set.queue.is_empty();
-        set.queue.notify(Events::IN | Events::RDNORM);
-        waited_for
+        Told { taken: waited_for, asleep: waited_for }
+    }
+    fn rouse(&self) {
+        if let Some(set) = self.set.upgrade() {
+            set.queue.notify(Events::IN | Events::RDNORM);
+        }
     }
 }
 

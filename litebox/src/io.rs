@@ -50,6 +50,10 @@ impl Cursor<'_> {
         if self.left == 0 {
             return None;
         }
+        if self.many.is_none() {
+            // What is left of one span is never more than the span.
+            return Some(Span { addr: self.one[0].addr + self.within, len: self.left });
+        }
         let mut index = self.index;
         let mut within = self.within;
         while let Some(s) = self.spans().get(index) {
@@ -65,6 +69,10 @@ impl Cursor<'_> {
         n = n.min(self.left);
         self.left -= n;
         self.moved += n;
+        if self.many.is_none() {
+            self.within += n;
+            return;
+        }
         while let Some(s) = self.spans().get(self.index).copied() {
             let room = s.len - self.within;
             if n < room {

@@ -23,8 +23,8 @@ macro_rules! syscall_table {
     ($callback:ident $(, $($context:tt)*)?) => { $callback! { ($($($context)*)?)
 
 process "Processes and threads" {
-    Partial          clone              [x86_64 56]            (flags: CloneFlags, stack: Address, parent_tid: UserMut<i32>, child_tid: UserMut<i32>, tls: usize)  "namespaces are refused with EPERM, as to those without the right; threads share descriptors and places"
-    Partial          clone3             [x86_64 435, x86 435]  (arguments: UserMut<CloneArgs>, size: usize)  "namespaces are refused with EPERM, as to those without the right; threads share descriptors and places"
+    Partial          clone              [x86_64 56]            (flags: CloneFlags, stack: Address, parent_tid: UserMut<i32>, child_tid: UserMut<i32>, tls: usize)  "namespaces are refused with EPERM, as to those without the right"
+    Partial          clone3             [x86_64 435, x86 435]  (arguments: UserMut<CloneArgs>, size: usize)  "namespaces are refused with EPERM, as to those without the right"
     Full             fork               [x86_64 57, x86 2]     ()
     Full             vfork              [x86_64 58, x86 190]   ()
     Full             execve             [x86_64 59, x86 11]    (path: UserStr, argv: UserRef<UserStr>, envp: UserRef<UserStr>)
@@ -68,13 +68,13 @@ process "Processes and threads" {
     Full             pidfd_open         [x86_64 434, x86 434]  (pid: i32, flags: u32)
     Full             pidfd_send_signal  [x86_64 424, x86 424]  (pidfd: RawFd, signal: Signal, info: UserRef<SigInfo>, flags: u32)
     Full             pidfd_getfd        [x86_64 438, x86 438]  (pidfd: RawFd, target: RawFd, flags: u32)
-    Partial          process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)  "of the calling process; others are EPERM"
-    Partial          process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)  "of the calling process; others are EPERM"
+    Full             process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
+    Full             process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
     Missing          process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)
     Missing          process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
     Partial          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)  "undo lists of semaphores and files of epoll sets are EOPNOTSUPP"
     Refused(EPERM)   ptrace             [x86_64 101, x86 26]   (request: isize, pid: i32, address: usize, data: usize)  "no guest traces another; the answer is that of a host with Yama mode 3"
-    Partial          unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "namespaces are refused with EPERM, as to those without the right; threads share descriptors and places"
+    Partial          unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "namespaces are refused with EPERM, as to those without the right"
     Refused(EPERM)   setns              [x86_64 308, x86 346]  (fd: RawFd, kind: i32)  "no namespaces inside a sandbox"
     Partial          personality        [x86_64 135, x86 136]  (persona: u32)  "kept and told; select(2) heeds STICKY_TIMEOUTS"
     Full             rseq               [x86_64 334, x86 386]  (area: UserMut<u8>, len: u32, flags: i32, signature: u32)

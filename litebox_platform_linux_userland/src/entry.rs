@@ -173,7 +173,7 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     if event == Event::Call {
         patch::trapped(&context.regs, fp.as_deref(), block);
     }
-    let mut frame = GuestFrame::new(&mut context.regs, fp);
+    let mut frame = GuestFrame::new(block.north, &mut context.regs, fp);
     match signal {
         _ if look == Look::GoOn => {}
         SIGSYS if (info.call >> 32) as u32 != ARCH_X86_64 => {
@@ -235,9 +235,12 @@ fn settle(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> *const u32 {
             break;
         }
         host.mode.store(MODE_KERNEL, Ordering::Relaxed);
+        // A thread that was to go on at the copy of an instruction: a signal frame shows the instruction.
+        patch::look(Event::Other, frame.regs, block);
         north().kicked(frame);
     }
     patch::go_on(frame.regs, block);
+    litebox::sync::jitter();
     thread::leave_kernel_gs(block);
     waiter.word()
 }
@@ -251,7 +254,7 @@ pub(crate) extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
     thread::enter_kernel_gs(block);
     patch::look(Event::Other, &mut context.regs, block);
     let fp = fp_of(context);
-    let mut frame = GuestFrame::new(&mut context.regs, fp);
+    let mut frame = GuestFrame::new(block.north, &mut context.regs, fp);
     settle(block, &mut frame)
 }
 

@@ -4,7 +4,7 @@
 //! gives up, and the flags are still the guest's. So the check that GS leads to a [`ThreadBlock`] uses instructions that leave the flags
 //! alone. A thread whose GS base is its own makes a real call in the trampoline, which traps.
 //!
-//! The registers go into the [`UserContext`] of a host signal frame below the block, the vector registers into its xsave area. Most calls return by
+//! A call that one word answers ([`Answers`]) is answered here: nothing but general registers and flags was touched. For all others the registers go into the [`UserContext`] of a host signal frame below the block, the vector registers into its xsave area. Most calls return by
 //! loading what they changed. When somebody asked for the floating-point state ([`GuestFrame::fp`]), everything is loaded, by `xrstor`; the trap
 //! flag and a GS base of the guest need the host's `rt_sigreturn`.
 //!
@@ -12,17 +12,20 @@
 //! goes back to its start, so none is lost. `HostThread::mode` stays [`MODE_GUEST`](crate::entry::MODE_GUEST) all the time, so every interruption
 //! of a thread in a call kicks it, but for one that sleeps.
 
+mod vectors;
+
 use core::arch::global_asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use litebox::platform::UserAccess;
+use litebox::platform::answers::{Answers, SLOTS, Slot};
 use litebox::platform::north::{GuestFrame, Registers, north};
 
 use crate::LinuxHost;
 use crate::entry::UserContext;
-use crate::sandbox::sandbox;
 use crate::stack::{self, ThreadBlock};
+
+pub(crate) use vectors::FrameLayout;
+use vectors::save_state;
 
 /// What a block's `mark` holds; as a sign-extended 32-bit number, so that it can be subtracted without touching the flags.
 const MARK: u64 = 0x5b1c_e4d5;
@@ -40,6 +43,8 @@ const FP: isize = -(FP_ROOM as isize);
 const XMM: isize = FP + 160;
 
 const _: () = assert!(size_of::<UserContext>() <= CONTEXT_ROOM && FRAME_ROOM % 64 == 0);
+// The entry finds a slot by a shift, and counts in the first word.
+const _: () = assert!(size_of::<Slot>() == 16 && SLOTS.is_power_of_two() && offset_of!(Answers, calls) == 0);
 
 /// The arithmetic flags, and those that are always on in guest code: what the quick exit restores.
 const PLAIN_FLAGS: u64 = 0x8d5 | 0x202;
@@ -74,6 +79,53 @@ impl State {
 
 const STATE: usize = offset_of!(ThreadBlock, fast);
 
+/// Moves each of the registers named to (`save`) or from (`load`) its place in the context.
+macro_rules! registers {
+    (save $($register:literal $place:literal)*) => {
+        concat!($("mov gs:[{", $place, "}], ", $register, "\n"),*)
+    };
+    (load $($register:literal $place:literal)*) => {
+        concat!($("mov ", $register, ", gs:[{", $place, "}]\n"),*)
+    };
+}
+
+/// Those that hold arguments, but for `rax`: a call of the kernel changes them.
+macro_rules! arguments {
+    ($way:tt) => {
+        registers!($way "rdi" "RDI" "rsi" "RSI" "rdx" "RDX" "r10" "R10" "r8" "R8" "r9" "R9")
+    };
+}
+
+/// Those that a call of the kernel leaves as they are. They are saved for whoever looks at the context.
+macro_rules! kept {
+    ($way:tt) => {
+        registers!($way "rbx" "RBX" "rbp" "RBP" "r12" "R12" "r13" "R13" "r14" "R14" "r15" "R15")
+    };
+}
+
+/// The way to the guest from here on: what the call changed on purpose, the stack, and where it goes on.
+macro_rules! leave {
+    () => {
+        concat!(registers!(load "rcx" "RCX" "r11" "R11" "rax" "RAX" "rsp" "RSP"), "jmp qword ptr gs:[{RESUME}]")
+    };
+}
+
+/// Moves the vector registers to (`save`) or from (`load`) their places.
+macro_rules! vectors {
+    (save) => {
+        vectors!(save "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15")
+    };
+    (load) => {
+        vectors!(load "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15")
+    };
+    (save $($number:literal)*) => {
+        concat!($("movaps gs:[{XMM} + 16 * ", $number, "], xmm", $number, "\n"),*)
+    };
+    (load $($number:literal)*) => {
+        concat!($("movaps xmm", $number, ", gs:[{XMM} + 16 * ", $number, "]\n"),*)
+    };
+}
+
 global_asm!(
     ".section .text.litebox_fast, \"ax\", @progbits",
     ".balign 64",
@@ -95,67 +147,49 @@ global_asm!(
     "lea rsp, [rsp + {FLAGS_END}]",
     "pushfq",
     "lea rsp, [rsp + {STACK_FROM_FLAGS}]",
-    "mov gs:[{RAX}], rax",
-    "mov gs:[{RDI}], rdi",
-    "mov gs:[{RSI}], rsi",
-    "mov gs:[{RDX}], rdx",
-    "mov gs:[{R10}], r10",
-    "mov gs:[{R8}], r8",
-    "mov gs:[{R9}], r9",
+    registers!(save "rax" "RAX"),
+    arguments!(save),
     "mov rcx, [r11 + 8]",
     "mov rdx, [r11 + 16]",
-    "mov rax, gs:[{EFLAGS}]",
+    "mov r8, gs:[{EFLAGS}]",
     "mov gs:[{RIP}], rcx",
     "mov gs:[{RCX}], rcx",
     "mov gs:[{RESUME}], rdx",
-    "mov gs:[{R11}], rax",
-    "mov gs:[{RBX}], rbx",
-    "mov gs:[{RBP}], rbp",
-    "mov gs:[{R12}], r12",
-    "mov gs:[{R13}], r13",
-    "mov gs:[{R14}], r14",
-    "mov gs:[{R15}], r15",
-    // Alignment check, nested task and direction: not for the kernel.
-    "test eax, 0x44400",
+    "mov gs:[{R11}], r8",
+    kept!(save),
+    // Alignment check, nested task, direction and the like: not for the kernel.
+    "test r8d, {RARE_FLAGS}",
     "jnz 9f",
+    // Does a word answer it? Nothing but the flags has changed then.
+    "mov r8, gs:[{ANSWERS}]",
+    "mov ecx, eax",
+    "and ecx, {LAST_SLOT}",
+    "shl ecx, 4",
+    "lea rdx, [r8 + rcx + {FIRST_SLOT}]",
+    "cmp eax, [rdx]",
+    "jne 3f",
+    "inc qword ptr [r8]",
+    "mov rcx, [rdx + {WORD}]",
+    "mov edx, [rdx + {TAKEN}]",
+    "test edx, edx",
+    "jnz 6f",
+    "mov eax, [rcx]",
+    "mov gs:[{RAX}], rax",
+    "jmp litebox_quick_window_start",
+    "6:",
+    "and edx, edi",
+    "xchg [rcx], edx",
+    "mov gs:[{RAX}], rdx",
+    "jmp litebox_quick_window_start",
     "3:",
-    "movaps gs:[{XMM} + 0x00], xmm0",
-    "movaps gs:[{XMM} + 0x10], xmm1",
-    "movaps gs:[{XMM} + 0x20], xmm2",
-    "movaps gs:[{XMM} + 0x30], xmm3",
-    "movaps gs:[{XMM} + 0x40], xmm4",
-    "movaps gs:[{XMM} + 0x50], xmm5",
-    "movaps gs:[{XMM} + 0x60], xmm6",
-    "movaps gs:[{XMM} + 0x70], xmm7",
-    "movaps gs:[{XMM} + 0x80], xmm8",
-    "movaps gs:[{XMM} + 0x90], xmm9",
-    "movaps gs:[{XMM} + 0xa0], xmm10",
-    "movaps gs:[{XMM} + 0xb0], xmm11",
-    "movaps gs:[{XMM} + 0xc0], xmm12",
-    "movaps gs:[{XMM} + 0xd0], xmm13",
-    "movaps gs:[{XMM} + 0xe0], xmm14",
-    "movaps gs:[{XMM} + 0xf0], xmm15",
+    vectors!(save),
     "mov rdi, gs:[0]",
     "call {fast_call}",
     "4:",
     "test eax, eax",
     "jnz 5f",
-    "movaps xmm0, gs:[{XMM} + 0x00]",
-    "movaps xmm1, gs:[{XMM} + 0x10]",
-    "movaps xmm2, gs:[{XMM} + 0x20]",
-    "movaps xmm3, gs:[{XMM} + 0x30]",
-    "movaps xmm4, gs:[{XMM} + 0x40]",
-    "movaps xmm5, gs:[{XMM} + 0x50]",
-    "movaps xmm6, gs:[{XMM} + 0x60]",
-    "movaps xmm7, gs:[{XMM} + 0x70]",
-    "movaps xmm8, gs:[{XMM} + 0x80]",
-    "movaps xmm9, gs:[{XMM} + 0x90]",
-    "movaps xmm10, gs:[{XMM} + 0xa0]",
-    "movaps xmm11, gs:[{XMM} + 0xb0]",
-    "movaps xmm12, gs:[{XMM} + 0xc0]",
-    "movaps xmm13, gs:[{XMM} + 0xd0]",
-    "movaps xmm14, gs:[{XMM} + 0xe0]",
-    "movaps xmm15, gs:[{XMM} + 0xf0]",
+    vectors!(load),
+    // Vector registers are the guest's here.
     ".globl litebox_quick_window_start",
     "litebox_quick_window_start:",
     "mov rcx, gs:[{WAITER}]",
@@ -170,17 +204,8 @@ global_asm!(
     "mov al, cl",
     "add al, 0x7f",
     "sahf",
-    "mov rdi, gs:[{RDI}]",
-    "mov rsi, gs:[{RSI}]",
-    "mov rdx, gs:[{RDX}]",
-    "mov r10, gs:[{R10}]",
-    "mov r8, gs:[{R8}]",
-    "mov r9, gs:[{R9}]",
-    "mov rcx, gs:[{RCX}]",
-    "mov r11, gs:[{R11}]",
-    "mov rax, gs:[{RAX}]",
-    "mov rsp, gs:[{RSP}]",
-    "jmp qword ptr gs:[{RESUME}]",
+    arguments!(load),
+    leave!(),
     ".globl litebox_quick_window_end",
     "litebox_quick_window_end:",
     "ud2",
@@ -200,23 +225,9 @@ global_asm!(
     "mov rsp, gs:[0]",
     "lea rsp, [rsp + {EFLAGS}]",
     "popfq",
-    "mov rbx, gs:[{RBX}]",
-    "mov rbp, gs:[{RBP}]",
-    "mov r12, gs:[{R12}]",
-    "mov r13, gs:[{R13}]",
-    "mov r14, gs:[{R14}]",
-    "mov r15, gs:[{R15}]",
-    "mov rdi, gs:[{RDI}]",
-    "mov rsi, gs:[{RSI}]",
-    "mov rdx, gs:[{RDX}]",
-    "mov r10, gs:[{R10}]",
-    "mov r8, gs:[{R8}]",
-    "mov r9, gs:[{R9}]",
-    "mov rcx, gs:[{RCX}]",
-    "mov r11, gs:[{R11}]",
-    "mov rax, gs:[{RAX}]",
-    "mov rsp, gs:[{RSP}]",
-    "jmp qword ptr gs:[{RESUME}]",
+    kept!(load),
+    arguments!(load),
+    leave!(),
     ".globl litebox_whole_window_end",
     "litebox_whole_window_end:",
     "ud2",
@@ -226,12 +237,13 @@ global_asm!(
     "lea rdi, [rdi + {CONTEXT}]",
     "lea rsi, [rdi - 8]",
     "jmp litebox_start_guest",
-    // Work came in after the last look. Guest flags and stack may be loaded already.
+    // Work came in after the last look. Guest flags and stack may be loaded already; vector registers are, and a word's answer never saved them.
     "8:",
     "mov rsp, gs:[0]",
     "lea rsp, [rsp + {STACK}]",
     "push 0x202",
     "popfq",
+    vectors!(save),
     "mov rdi, gs:[0]",
     "call {fast_pending}",
     "jmp 4b",
@@ -272,6 +284,12 @@ global_asm!(
     RIP = const REGS + offset_of!(Registers, rip) as isize,
     EFLAGS = const REGS + offset_of!(Registers, eflags) as isize,
     WHOLE = const WHOLE,
+    RARE_FLAGS = const !PLAIN_FLAGS as u32,
+    ANSWERS = const offset_of!(ThreadBlock, answers),
+    LAST_SLOT = const SLOTS - 1,
+    FIRST_SLOT = const offset_of!(Answers, slots),
+    WORD = const offset_of!(Slot, word),
+    TAKEN = const offset_of!(Slot, taken),
     fast_call = sym fast_call,
     fast_pending = sym fast_pending,
 );
@@ -330,57 +348,6 @@ pub(crate) fn available() -> bool {
     core::arch::x86_64::__cpuid(1).ecx & OSXSAVE != 0 && core::arch::x86_64::__cpuid(0x8000_0001).ecx & LAHF != 0
 }
 
-const FX_SIZE: usize = 512;
-const HEADER_LEN: usize = 64;
-const MXCSR: usize = 24;
-const SW_RESERVED: usize = 464;
-const MAGIC1: u32 = 0x4650_5853;
-const MAGIC2: u32 = 0x4650_5845;
-/// The components that are in the legacy area.
-const SSE: u64 = 2;
-
-/// How the host lays out an xsave area in its frames: learned from the first one.
-#[derive(Debug, Default)]
-pub(crate) struct FrameLayout {
-    /// Mask of MXCSR, and the six words that describe the area.
-    words: [AtomicU64; 7],
-}
-
-impl FrameLayout {
-    /// Takes it from a frame of the host; `false` when this host's areas are not served here.
-    pub(crate) fn learn(&self, fp: Option<&[u8]>) -> bool {
-        if self.known() {
-            return true;
-        }
-        let Some(fp) = fp else { return false };
-        let word = |at: usize| fp.get(at..at + 8)?.first_chunk::<8>().map(|b| u64::from_le_bytes(*b));
-        let Some(mxcsr) = word(MXCSR) else { return false };
-        let mut words = [mxcsr >> 32; 7];
-        for (i, to) in words.iter_mut().enumerate().skip(1) {
-            let Some(found) = word(SW_RESERVED + (i - 1) * 8) else { return false };
-            *to = found;
-        }
-        let [_, sizes, features, size, ..] = words;
-        let (magic, extended, size) = (sizes as u32, (sizes >> 32) as usize, size as u32 as usize);
-        if magic != MAGIC1 || extended > FP_ROOM || size + 4 > extended || size < FX_SIZE + HEADER_LEN {
-            return false;
-        }
-        if features & 3 != 3 {
-            return false;
-        }
-        for (to, word) in self.words.iter().zip(words).rev() {
-            to.store(word, Ordering::Release);
-        }
-        true
-    }
-    fn known(&self) -> bool {
-        self.words[1].load(Ordering::Acquire) != 0
-    }
-    fn get(&self) -> [u64; 7] {
-        core::array::from_fn(|i| self.words[i].load(Ordering::Acquire))
-    }
-}
-
 /// Makes the calling thread known to the entry. What does not change in its context is filled in here.
 pub(crate) fn prepare(block: &mut ThreadBlock) {
     const CONTEXT_FLAGS: u64 = 7;
@@ -413,17 +380,16 @@ fn registers_of(block: &ThreadBlock) -> &'static mut Registers {
 
 /// A guest call through a trampoline. Returns how it goes back.
 extern "C" fn fast_call(block: &'static mut ThreadBlock) -> u32 {
-    let mut frame = GuestFrame::live(registers_of(block), save_state);
+    let mut frame = GuestFrame::live(block.north, registers_of(block), save_state);
     north().syscall(&mut frame);
     way_back(block, &mut frame)
 }
 
 /// Work came in after the last look.
 extern "C" fn fast_pending(block: &'static mut ThreadBlock) -> u32 {
-    let mut frame = GuestFrame::live(registers_of(block), save_state);
+    let mut frame = GuestFrame::live(block.north, registers_of(block), save_state);
     if block.fast.way != QUICK {
-        // Everything is to be loaded. What `xrstor` loaded already is what memory holds: kernel code changes the xmm registers alone, and those
-        // are not saved again.
+        // Everything is to be loaded. What `xrstor` loaded already is what memory holds.
         let _ = frame.fp();
     }
     north().kicked(&mut frame);
@@ -450,36 +416,4 @@ fn finish(block: &ThreadBlock, frame: &mut GuestFrame<'_>) -> u32 {
         return WHOLE;
     }
     QUICK
-}
-
-/// Saves the floating-point state of the calling thread's guest: xmm registers are in the area already, everything else is still in
-/// the processor.
-fn save_state() -> &'static mut [u8] {
-    let Some(block) = stack::current() else { return &mut [] };
-    let [mask, described @ ..] = sandbox().frame_layout.get();
-    let [sizes, features, size, ..] = described;
-    let (extended, size) = ((sizes >> 32) as usize, size as u32 as usize);
-    let at = block.this.wrapping_add_signed(FP);
-    block.fast.features = features;
-    // SAFETY: the area below the block is this thread's, FP_ROOM long, 64-byte aligned; the layout fits (checked when it was learned). The
-    // processor saves the components that the host itself has in its frames, but for xmm.
-    unsafe {
-        ((at + FX_SIZE) as *mut [u64; HEADER_LEN / 8]).write([0; HEADER_LEN / 8]);
-        let saved = features & !SSE;
-        core::arch::asm!(
-            "xsave64 [{at}]",
-            "stmxcsr [{at} + 24]",
-            at = in(reg) at,
-            in("eax") saved as u32,
-            in("edx") (saved >> 32) as u32,
-            options(nostack, preserves_flags)
-        );
-        *((at + FX_SIZE) as *mut u64) |= SSE;
-        ((at + MXCSR + 4) as *mut u32).write(mask as u32);
-        for (i, word) in described.into_iter().enumerate() {
-            ((at + SW_RESERVED + i * 8) as *mut u64).write(word);
-        }
-        ((at + size) as *mut u32).write_unaligned(MAGIC2);
-        core::slice::from_raw_parts_mut(at as *mut u8, extended)
-    }
 }

@@ -49,6 +49,8 @@ pub(crate) struct EpollEvent {
 pub(crate) const EPOLL_CTL_ADD: usize = 1;
 const EPOLL_CTL_DEL: usize = 2;
 const POLLIN: u16 = 1;
+/// A pipe that is ready takes as much.
+const PIPE_BUF: usize = 4096;
 const POLLOUT: u16 = 4;
 const EPOLLET: u32 = 1 << 31;
 
@@ -61,7 +63,8 @@ unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<us
     unsafe {
         if let Some(block) = stack::current() {
             let waiter = &*block.waiter;
-            if waiter.announces() && LinuxHost.host_poll(fd, if nr == nr::READ { POLLIN } else { POLLOUT }) == Ok(0) {
+            let wanted = if nr == nr::READ { POLLIN } else { POLLOUT };
+            if waiter.announces() && LinuxHost.host_poll(fd, wanted) == Ok(0) {
                 waiter.announce();
             }
             // A kick before the call has marked the waiter, which the call looks at; one after this line finds the thread.
@@ -70,6 +73,10 @@ unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<us
             let result = call::interruptible(nr, fd.0 as usize, addr, len, waiter.word());
             // A call that came by the fast entry goes on in guest mode.
             host.mode.store(before, Ordering::SeqCst);
+            if result == Err(Error::Interrupted) && LinuxHost.host_poll(fd, wanted).is_ok_and(|ready| ready != 0) {
+                // It was not tried. Linux looks for signals only where it would sleep: so much can be moved without.
+                return host_call!(nr, fd.0, addr, len.min(PIPE_BUF));
+            }
             result
         } else {
             host_call!(nr, fd.0, addr, len)

@@ -51,6 +51,8 @@ unsafe impl lock_api::RawMutex for HeapLock {
 pub(crate) struct Heap {
     all: Talck<HeapLock, ErrOnOom>,
     small: Cache,
+    /// Behind the highest block there ever was.
+    used_to: AtomicUsize,
     /// Where it begins.
     start: AtomicUsize,
     /// Up to where its pages were asked for, so that using them costs no fault.
@@ -67,9 +69,14 @@ impl Heap {
         Self {
             all: Talc::new(ErrOnOom).lock(),
             small: Cache::new(),
+            used_to: AtomicUsize::new(0),
             start: AtomicUsize::new(0),
             ready: AtomicUsize::new(0),
         }
+    }
+    /// Behind the highest block there ever was: beyond it, pages of the heap were asked for at most.
+    pub(crate) fn used_to(&self) -> usize {
+        self.used_to.load(Ordering::Relaxed)
     }
     /// Gives it the memory `[start, end)`, of which pages up to `ready` were asked for.
     ///
@@ -102,8 +109,11 @@ impl Heap {
         // SAFETY: the caller's promise.
         let block = unsafe { self.all.alloc(layout) };
         let end = block as usize + layout.size();
-        if end > self.ready.load(Ordering::Relaxed) {
-            self.ask_ahead(end, layout.size());
+        if end > self.used_to.load(Ordering::Relaxed) && !block.is_null() {
+            self.used_to.fetch_max(end, Ordering::Relaxed);
+            if end > self.ready.load(Ordering::Relaxed) {
+                self.ask_ahead(end, layout.size());
+            }
         }
         block
     }

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use litebox::event::Waiter;
 use litebox::platform::HostThread;
+use litebox::platform::answers::Answers;
 use litebox::{Error, Result};
 
 use crate::call::{host_call, nr};
@@ -34,13 +35,17 @@ pub(crate) struct ThreadBlock {
     pub(crate) host: *const HostThread,
     /// The word it sleeps on.
     pub(crate) waiter: *const Waiter,
+    /// Calls that are answered where they enter.
+    pub(crate) answers: *const Answers,
     /// GS base of the guest.
     pub(crate) guest_gs: u64,
     /// Which process of the sandbox it belongs to.
     pub(crate) process: u32,
     home: *const HostProcess,
-    /// It is the first thread of a process that was just cloned.
+    /// It is the first thread of a process that was just cloned from another guest's.
     pub(crate) founds: bool,
+    /// Its calls are intercepted already.
+    pub(crate) armed: bool,
     /// Past all use of the kernel's memory: only the end of the host thread is left.
     pub(crate) leaving: bool,
     /// Kicks that came while it was leaving, to be forwarded.
@@ -140,10 +145,12 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             north: core::ptr::null(),
             host: core::ptr::null(),
             waiter: core::ptr::null(),
+            answers: core::ptr::null(),
             guest_gs: 0,
             process: home.number,
             home,
             founds: false,
+            armed: false,
             leaving: false,
             kicks_owed: AtomicU32::new(0),
             slot,

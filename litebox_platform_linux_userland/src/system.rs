@@ -29,6 +29,7 @@ impl core::ops::Deref for AuxVector {
 
 unsafe extern "C" {
     static __executable_start: u8;
+    static _start: u8;
     static etext: u8;
 }
 
@@ -45,6 +46,12 @@ pub(crate) fn read_aux_vector(value: fn(u64) -> u64) -> AuxVector {
 /// Addresses of this program's code.
 pub(crate) fn image_span() -> (usize, usize) {
     ((&raw const __executable_start) as usize, (&raw const etext) as usize)
+}
+
+/// The code in it.
+pub(crate) fn code_span() -> (usize, usize) {
+    // The linker puts the entry point first.
+    ((&raw const _start) as usize, (&raw const etext) as usize)
 }
 
 /// A line of text without a heap; what does not fit is cut.

@@ -6,6 +6,7 @@ use core::time::Duration;
 use litebox::platform::broker_protocol::Op;
 use litebox::platform::north::{Registers, north};
 use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads, Usage};
+use litebox::sync::jitter;
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
@@ -117,6 +118,7 @@ fn fill_block(block: &mut ThreadBlock, spec: &ThreadSpec<'_>) {
     block.north = spec.north;
     block.host = spec.host;
     block.waiter = spec.waiter;
+    block.answers = spec.answers;
     block.guest_gs = spec.gs_base;
     spec.host.process.store(block.process, Ordering::Relaxed);
     spec.host.alive.store(1, Ordering::Relaxed);
@@ -136,7 +138,7 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
         // Nobody is left to report to.
         crate::process::exit(None);
     }
-    if set_alternate_stack(block.slot).is_err() || crate::interception::arm().is_err() {
+    if set_alternate_stack(block.slot).is_err() || !block.armed && crate::interception::arm().is_err() {
         fatal("the host refused a guest thread its signal stack or interception");
     }
     // SAFETY: set by `fill_block`.
@@ -235,13 +237,25 @@ pub(crate) fn prepare(slot: u32, block: &mut ThreadBlock, spec: &ThreadSpec<'_>)
     frame.launch_pad()
 }
 
-/// The kernel stack of the first thread of `process`, which is the calling one: a fresh clone of the supervisor, still on a copy of its stack.
-/// Returns the stack pointer to start with.
-pub(crate) fn found(process: &HostProcess, tid: i32, spec: &ThreadSpec<'_>) -> usize {
-    let Ok((slot, block)) = stack::allocate(process) else { fatal("no memory for the first kernel stack") };
-    block.founds = true;
-    block.tid.store(tid, Ordering::Relaxed);
-    prepare(slot, block, spec)
+/// The first thread of the calling process, a fresh clone of the supervisor that is still on a copy of its stack: the kernel stack it will have, and
+/// interception, which nothing of the kernel's own code notices.
+pub(crate) struct Founding {
+    slot: u32,
+    block: &'static mut ThreadBlock,
+}
+
+impl Founding {
+    /// Everything that needs no task.
+    pub(crate) fn prepare(process: &HostProcess, tid: i32) -> Self {
+        let Ok((slot, block)) = stack::allocate(process) else { fatal("no memory for the first kernel stack") };
+        block.tid.store(tid, Ordering::Relaxed);
+        block.armed = crate::interception::arm().is_ok();
+        Self { slot, block }
+    }
+    /// The stack pointer to start with.
+    pub(crate) fn found(self, spec: &ThreadSpec<'_>) -> usize {
+        prepare(self.slot, self.block, spec)
+    }
 }
 
 /// Leaves the calling stack for good.
@@ -263,7 +277,9 @@ fn retire(block: &mut ThreadBlock) {
     if handle > 0 {
         delete_timer(handle - 1);
     }
+    jitter();
     host.alive.store(0, Ordering::Release);
+    jitter();
     block.leaving = true;
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
     north().release(block.north);
@@ -271,7 +287,10 @@ fn retire(block: &mut ThreadBlock) {
 
 fn enter_first(spec: &ThreadSpec<'_>) -> ! {
     let Some(process) = crate::process::find(crate::process::FIRST) else { fatal("the first process is not known") };
-    let sp = found(&process, crate::supervisor::own_tid(), spec);
+    if crate::process::tie_to_supervisor().is_err() {
+        crate::process::exit(None);
+    }
+    let sp = Founding::prepare(&process, crate::supervisor::own_tid()).found(spec);
     drop(process);
     // SAFETY: the stack just made; nothing of this one is used again.
     unsafe { start(sp) }
@@ -311,6 +330,7 @@ impl Threads for LinuxHost {
             let home = block.home();
             retire(block);
             stack::leave(block);
+            jitter();
             if let Some(home) = home {
                 // From here on the process may end under this thread.
                 home.live.fetch_sub(1, Ordering::SeqCst);

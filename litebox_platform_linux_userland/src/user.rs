@@ -97,6 +97,27 @@ global_asm!(
     "litebox_user_fill_end:",
     "mov rax, rcx",
     "ret",
+    // usize litebox_user_halves(dst, src, count, stride): returns how many are left.
+    ".globl litebox_user_halves",
+    ".type litebox_user_halves, @function",
+    "litebox_user_halves:",
+    "mov r8, rcx",
+    "mov rcx, rdx",
+    ".globl litebox_user_scatter",
+    "litebox_user_scatter:",
+    "jrcxz 3f",
+    "2:",
+    "movzx eax, word ptr [rsi]",
+    "mov [rdi], ax",
+    "add rsi, 2",
+    "add rdi, r8",
+    "dec rcx",
+    "jnz 2b",
+    "3:",
+    ".globl litebox_user_scatter_end",
+    "litebox_user_scatter_end:",
+    "mov rax, rcx",
+    "ret",
     // u64 litebox_user_atomic(addr, kind, operand, expected): value before; all ones in rdx's place (high half) on a fault.
     // kind: 0 load, 1 swap, 2 add, 3 compare-exchange
     ".globl litebox_user_atomic",
@@ -135,6 +156,7 @@ global_asm!(
 unsafe extern "C" {
     fn litebox_user_copy(dst: usize, src: usize, len: usize) -> usize;
     fn litebox_user_zero(dst: usize, len: usize) -> usize;
+    fn litebox_user_halves(dst: usize, src: *const u16, count: usize, stride: usize) -> usize;
     fn litebox_user_atomic(addr: usize, kind: u32, operand: u32, expected: u32) -> u64;
     static litebox_user_words: u8;
     static litebox_user_words_end: u8;
@@ -143,6 +165,8 @@ unsafe extern "C" {
     static litebox_user_bytes_end: u8;
     static litebox_user_fill: u8;
     static litebox_user_fill_end: u8;
+    static litebox_user_scatter: u8;
+    static litebox_user_scatter_end: u8;
     static litebox_user_atomic_access: u8;
     static litebox_user_atomic_fault: u8;
 }
@@ -159,6 +183,9 @@ pub(crate) fn fault_exit(rip: usize) -> Option<usize> {
     }
     if within(&raw const litebox_user_fill, &raw const litebox_user_fill_end) {
         return Some((&raw const litebox_user_fill_end) as usize);
+    }
+    if within(&raw const litebox_user_scatter, &raw const litebox_user_scatter_end) {
+        return Some((&raw const litebox_user_scatter_end) as usize);
     }
     if within(&raw const litebox_user_atomic_access, &raw const litebox_user_atomic_fault) {
         return Some((&raw const litebox_user_atomic_fault) as usize);
@@ -196,6 +223,16 @@ impl UserAccess for LinuxHost {
         }
         // SAFETY: only guest memory is written; faults are recovered.
         len - unsafe { litebox_user_zero(dst, len) }
+    }
+
+    fn put_halves(&self, dst: usize, stride: usize, halves: &[u16]) -> usize {
+        let len =
+            halves.len().checked_sub(1).and_then(|steps| steps.checked_mul(stride)?.checked_add(size_of::<u16>()));
+        if !len.is_some_and(|len| in_user_space(dst, len)) {
+            return 0;
+        }
+        // SAFETY: only guest memory is written; faults are recovered.
+        halves.len() - unsafe { litebox_user_halves(dst, halves.as_ptr(), halves.len(), stride) }
     }
 
     fn user_atomic_u32(&self, addr: usize, op: AtomicOp) -> Result<u32> {

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use litebox::event::Waiter;
+use litebox::platform::answers::Answers;
 use litebox::platform::north::Registers;
 use litebox::platform::{Futex, HostFd, HostThread, ThreadSpec};
 use litebox::sync::Mutex;
@@ -48,6 +49,7 @@ struct Task {
     fp: Option<Vec<u8>>,
     fs_base: u64,
     gs_base: u64,
+    answers: *const Answers,
 }
 
 // SAFETY: the pointers lead to objects in the shared heap that live as long as the thread they describe.
@@ -63,12 +65,13 @@ impl Task {
             fp: spec.fp.map(<[u8]>::to_vec),
             fs_base: spec.fs_base,
             gs_base: spec.gs_base,
+            answers: spec.answers,
         }
     }
 
     fn spec(&self) -> ThreadSpec<'_> {
-        // SAFETY: the North keeps both alive as long as the thread lives.
-        let (host, waiter) = unsafe { (&*self.host, &*self.waiter) };
+        // SAFETY: the North keeps them alive as long as the thread lives.
+        let (host, waiter, answers) = unsafe { (&*self.host, &*self.waiter, &*self.answers) };
         ThreadSpec {
             north: self.north,
             host,
@@ -77,6 +80,7 @@ impl Task {
             fp: self.fp.as_deref(),
             fs_base: self.fs_base,
             gs_base: self.gs_base,
+            answers,
         }
     }
 }
@@ -154,17 +158,35 @@ fn make() -> Result<Option<Arc<Zygote>>> {
     Ok(Some(zygote))
 }
 
-/// What a zygote does.
+/// What a zygote does: all that does not depend on the task, and then sleep.
 fn sleep(zygote: Arc<Zygote>) -> ! {
     if process::tie_to_supervisor().is_err() {
         process::exit(None);
     }
+    let founding = crate::thread::Founding::prepare(&zygote.process, zygote.tid.load(Ordering::Acquire));
+    touch_ahead();
     while zygote.woken.load(Ordering::Acquire) == 0 {
         LinuxHost.futex_wait(&zygote.woken, 0, None);
     }
     let Some(task) = zygote.task.lock().take() else { process::exit(None) };
-    let sp = crate::thread::found(&zygote.process, zygote.tid.load(Ordering::Acquire), &task.spec());
+    let sp = founding.found(&task.spec());
     drop((task, zygote));
     // SAFETY: the stack just made; nothing of this one is used again.
     unsafe { crate::thread::start(sp) }
+}
+
+/// A clone has no page tables for code and for shared memory yet. What every program needs of the kernel is looked at while the zygote has time:
+/// one look maps sixteen pages (the host's fault-around), a write later would map one.
+fn touch_ahead() {
+    const AROUND: usize = 64 << 10;
+    /// Of the heap, where the objects lie that were made first and are used most.
+    const HEAP: usize = 1 << 20;
+    let heap = sandbox().layout.heap.0;
+    let heap = (heap, sandbox().heap.used_to().min(heap + HEAP));
+    for (start, end) in [crate::system::code_span(), heap] {
+        for at in (start..end).step_by(AROUND) {
+            // SAFETY: code of the kernel and memory of its heap: mapped and readable.
+            unsafe { (at as *const u8).read_volatile() };
+        }
+    }
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use litebox::event::Waiter;
+use litebox::platform::answers::Answers;
 use litebox::platform::broker_protocol::start_fd;
 use litebox::platform::north::{Fault, GuestFrame, North, Registers};
 use litebox::platform::{Backing, HostFd, HostThread, Prot, ThreadSpec, host};
@@ -211,6 +212,7 @@ fn cases() -> Vec<Case> {
 struct Thread {
     host: HostThread,
     waiter: Waiter,
+    answers: Answers,
 }
 
 /// write, getpid, exit; sched_yield, alarm and clone with meanings of their own.
@@ -221,7 +223,7 @@ litebox::register_north!(TinyNorth);
 static ALARMED: AtomicU32 = AtomicU32::new(0);
 
 fn new_thread() -> &'static Thread {
-    Box::leak(Box::new(Thread { host: HostThread::default(), waiter: Waiter::default() }))
+    Box::leak(Box::new(Thread { host: HostThread::default(), waiter: Waiter::default(), answers: Answers::default() }))
 }
 
 impl North for TinyNorth {
@@ -263,6 +265,7 @@ impl North for TinyNorth {
                     fp: None,
                     fs_base: 0,
                     gs_base: 0,
+                    answers: &thread.answers,
                 };
                 host().spawn_thread(&spec).map_or(11u64.wrapping_neg(), |()| 0)
             }
@@ -321,6 +324,7 @@ impl FirstProcess for Guest {
             fp: None,
             fs_base: 0,
             gs_base: 0,
+            answers: &thread.answers,
         })
     }
 }

@@ -326,7 +326,7 @@ fn signals_are_forwarded() -> Result {
         let (status, late) = outcome::wait(&mut child, LIMIT)?;
         let mut rest = String::new();
         output.read_to_string(&mut rest)?;
-        if late || outcome::status_code(status) != 5 || rest != format!("got {name}") {
+        if late.is_some() || outcome::status_code(status) != 5 || rest != format!("got {name}") {
             return Err(format!("SIG{name}: {status}, {rest:?}").into());
         }
     }
@@ -340,7 +340,7 @@ fn signal_without_handler() -> Result {
     output.read_exact(&mut [0])?;
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
     let (status, late) = outcome::wait(&mut child, LIMIT)?;
-    if late || outcome::status_code(status) != 143 {
+    if late.is_some() || outcome::status_code(status) != 143 {
         return Err(format!("SIGTERM: {status}").into());
     }
     Ok(())

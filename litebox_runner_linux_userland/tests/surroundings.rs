@@ -185,7 +185,7 @@ fn exit_while_a_thread_reads() -> Result {
     let input = child.stdin.take();
     let (status, late) = outcome::wait(&mut child, LIMIT)?;
     drop(input);
-    if late || outcome::status_code(status) != 3 || begin.elapsed() > Duration::from_secs(10) {
+    if late.is_some() || outcome::status_code(status) != 3 || begin.elapsed() > Duration::from_secs(10) {
         return Err(format!("{status}").into());
     }
     Ok(())
@@ -208,7 +208,12 @@ fn poll_of_stdin() -> Result {
     let (status, late) = outcome::wait(&mut child, LIMIT)?;
     let mut rest = String::new();
     output.read_to_string(&mut rest)?;
-    if late || !status.success() || first != *b"[]\n" || second != *b"[(0, 1)] b'hello'\n" || rest != "16 b''\n" {
+    if late.is_some()
+        || !status.success()
+        || first != *b"[]\n"
+        || second != *b"[(0, 1)] b'hello'\n"
+        || rest != "16 b''\n"
+    {
         return Err(format!("{status} {:?} {rest:?}", String::from_utf8_lossy(&second)).into());
     }
     Ok(())

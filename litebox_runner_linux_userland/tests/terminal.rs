@@ -372,7 +372,7 @@ fn hang_up() -> Result {
     let mut child = person.leaves();
     let (status, late) = common::outcome::wait(&mut child, Duration::from_secs(20))?;
     let said = std::fs::read_to_string(dir.join("said")).unwrap_or_default();
-    if late || common::outcome::status_code(status) != 3 || said != "hung up\n" {
+    if late.is_some() || common::outcome::status_code(status) != 3 || said != "hung up\n" {
         return Err(format!("status {status:?}, said {said:?}").into());
     }
     Ok(())

@@ -16,8 +16,8 @@ pub struct LinuxNorth;
 
 /// Runs `f` as the calling guest thread.
 fn with_task(frame: &mut GuestFrame<'_>, f: impl FnOnce(&mut Task<'_, '_>)) {
-    let object = host().current_north().cast::<Thread>();
-    // SAFETY: a guest thread's north pointer is one leaked reference of its `Arc<Thread>`, given back only when the thread exits; the
+    let object = frame.thread.cast::<Thread>();
+    // SAFETY: a guest thread's object is one leaked reference of its `Arc<Thread>`, given back only when the thread exits; the
     // handle made here is not dropped, so the count stays as it is.
     let thread = ManuallyDrop::new(unsafe { Arc::from_raw(object) });
     f(&mut Task { thread: &thread, frame });
@@ -67,7 +67,17 @@ impl North for LinuxNorth {
         // SAFETY: as in `resolve_fault`.
         if let Some(thread) = unsafe { object.as_ref() } {
             thread.process.kernel.tell_owners();
+            thread.process.run_errands();
         }
+    }
+
+    fn ends_sleep(&self) -> bool {
+        let object = host().current_north().cast::<Thread>();
+        // SAFETY: as in `resolve_fault`.
+        let Some(thread) = (unsafe { object.as_ref() }) else { return true };
+        thread.process.run_errands();
+        thread.process.pass_kick_on(thread);
+        thread.has_pending_work()
     }
 
     fn call_under_way(&self) -> u64 {
@@ -100,7 +110,10 @@ impl North for LinuxNorth {
         let Some(thread) = (unsafe { object.as_ref() }) else { return };
         let kernel = &thread.process.kernel;
         if number != RT_SIGRETURN || kernel.restorers.are_in_tables(&thread.process.mm, addr as u64) {
-            let worth = if matches!(number, EXECVE | EXIT | EXIT_GROUP) { Worth::Later } else { Worth::Now };
+            // Where threads end one after the other, the next one makes the same call.
+            let comes_back = number == EXIT && thread.process.thread_count() > 1;
+            let leaves = matches!(number, EXECVE | EXIT | EXIT_GROUP) && !comes_back;
+            let worth = if leaves { Worth::Later } else { Worth::Now };
             thread.process.mm.with_code(addr, &mut |code| look(code, worth));
         }
     }

@@ -84,15 +84,17 @@ impl Task<'_, '_> {
 
     /// Serves the system call in the registers and stores its result there.
     pub(crate) fn do_syscall(&mut self) {
-        let number = self.call_number();
-        if self.kernel().config.strace.is_some() {
+        let (number, thread) = (self.call_number(), self.thread);
+        if thread.traced {
             self.trace_begin();
         }
         let result = serve(self, number, self.call_registers());
-        if self.kernel().config.strace.is_some() {
+        if thread.traced {
             self.trace_end(&result);
         }
-        self.kernel().tell_owners();
+        if thread.notices.due() {
+            self.kernel().tell_owners();
+        }
         self.frame.regs.rax = match result {
             Ok(value) => value as u64,
             Err(error) => errno::errno_of(error).in_register(),

@@ -18,40 +18,60 @@ pub(crate) fn read_bytes<const N: usize>(addr: u64) -> Result<[u8; N]> {
 
 /// Fills `out` from a guest address.
 pub(crate) fn read_into(addr: u64, out: &mut [u8]) -> Result<()> {
-    let from = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    let wanted = out.len();
+    if read_some(addr, out) == wanted { Ok(()) } else { Err(Error::Fault) }
+}
+
+/// As [`read_into`], up to the first byte that cannot be read: how many there are before it.
+pub(crate) fn read_some(addr: u64, out: &mut [u8]) -> usize {
+    let Ok(mut at) = usize::try_from(addr) else { return 0 };
+    let mut done = 0;
     let mut dest = out;
-    let mut at = from;
     loop {
         // SAFETY: `dest` is valid for writes of its length.
         let n = unsafe { host().copy_from_user(dest.as_mut_ptr(), at, dest.len()) };
-        if n == dest.len() {
-            return Ok(());
-        }
+        done += n;
         at = at.wrapping_add(n);
-        dest = dest.get_mut(n..).unwrap_or_default();
-        if !north().resolve_fault(at, false) {
-            return Err(Error::Fault);
+        if n == dest.len() || !north().resolve_fault(at, false) {
+            return done;
         }
+        dest = dest.get_mut(n..).unwrap_or_default();
     }
 }
 
 /// Writes `bytes` to a guest address.
 pub(crate) fn write_bytes(addr: u64, bytes: &[u8]) -> Result<()> {
-    let to = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    if write_some(addr, bytes) == bytes.len() { Ok(()) } else { Err(Error::Fault) }
+}
+
+/// As [`write_bytes`], up to the first byte that cannot be written: how many there are before it.
+pub(crate) fn write_some(addr: u64, bytes: &[u8]) -> usize {
+    let Ok(mut at) = usize::try_from(addr) else { return 0 };
+    let mut done = 0;
     let mut source = bytes;
-    let mut at = to;
     loop {
         // SAFETY: `source` is valid for reads of its length.
         let n = unsafe { host().copy_to_user(at, source.as_ptr(), source.len()) };
-        if n == source.len() {
-            return Ok(());
-        }
+        done += n;
         at = at.wrapping_add(n);
-        source = source.get(n..).unwrap_or_default();
-        if !north().resolve_fault(at, true) {
-            return Err(Error::Fault);
+        if n == source.len() || !north().resolve_fault(at, true) {
+            return done;
         }
+        source = source.get(n..).unwrap_or_default();
     }
+}
+
+/// Writes numbers of 16 bits, one every `stride` bytes from a guest address on; what lies between them is not touched.
+pub(crate) fn write_halves(addr: u64, stride: usize, halves: &[u16]) -> Result<()> {
+    let to = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    let done = host().put_halves(to, stride, halves);
+    let mut at = to.wrapping_add(done * stride);
+    // One by one from where it stopped.
+    for half in halves.get(done..).unwrap_or_default() {
+        write_bytes(at as u64, &half.to_le_bytes())?;
+        at = at.wrapping_add(stride);
+    }
+    Ok(())
 }
 
 /// Reads a 64-bit word.

@@ -7,8 +7,10 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use smallvec::SmallVec;
+
 use crate::platform::{FutexWake, Instant, host};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, jitter};
 use crate::{Error, Result};
 
 bitflags::bitflags! {
@@ -51,9 +53,20 @@ impl Events {
 
 /// Somebody who wants to know when a thing becomes ready: a waiting thread, or an epoll.
 pub trait Observer: Send + Sync {
-    /// Called with the queue's lock held: must not block, allocate, or take a lock that is held while queues are notified. Returns whether
-    /// somebody will look after it, so that no second one who waits exclusively has to be told.
-    fn on_ready(&self, events: Events) -> bool;
+    /// Called with the queue's lock held: must not block, allocate, or take a lock that is held while queues are notified.
+    fn on_ready(&self, events: Events) -> Told;
+    /// Ends the sleep that [`Told::asleep`] spoke of. Called with the queue's lock given back: who wakes up on the processor of whoever
+    /// woke it would run into that lock at once.
+    fn rouse(&self) {}
+}
+
+/// What became of telling an observer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Somebody will look after it: no second one who waits exclusively has to be told.
+    pub taken: bool,
+    /// It has to be roused ([`Observer::rouse`]).
+    pub asleep: bool,
 }
 
 const INTERRUPTED: u32 = 1 << 31;
@@ -78,6 +91,7 @@ impl Waiter {
     }
     /// The state to hand to [`Waiter::sleep`]; take it *before* looking at the condition.
     pub fn ticket(&self) -> u32 {
+        jitter();
         self.word.load(Ordering::Acquire)
     }
     /// Has the North told ([`North::sleeping`](crate::platform::north::North::sleeping)) before the thread's next sleep, or not.
@@ -98,14 +112,14 @@ impl Waiter {
     /// Sleeps until woken after `ticket` was taken, interrupted, or past `deadline`.
     pub fn sleep(&self, ticket: u32, deadline: Option<Instant>) -> Result<()> {
         if ticket & INTERRUPTED != 0 {
-            return Err(Error::Interrupted);
+            return self.interruption();
         }
         crate::platform::north::north().before_sleep();
         if self.announces() && self.ticket() == ticket {
             self.announce();
         }
         if self.changes_soon(ticket) {
-            return if self.interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+            return if self.interrupted() { self.interruption() } else { Ok(()) };
         }
         let asleep = ticket | ASLEEP;
         let mut now = match self.word.compare_exchange(ticket, asleep, Ordering::AcqRel, Ordering::Acquire) {
@@ -123,7 +137,17 @@ impl Waiter {
                 now = self.word.load(Ordering::Acquire);
             }
         }
-        if now & INTERRUPTED != 0 { Err(Error::Interrupted) } else { Ok(()) }
+        if now & INTERRUPTED != 0 { self.interruption() } else { Ok(()) }
+    }
+    /// A sleep was interrupted: what for decides the North. When it was for nothing of the call's, the sleeper only looks once more.
+    #[cold]
+    fn interruption(&self) -> Result<()> {
+        self.clear_interrupt();
+        if !crate::platform::north::north().ends_sleep() {
+            return Ok(());
+        }
+        self.interrupt();
+        Err(Error::Interrupted)
     }
     /// Looks at the word for about as long as falling asleep and being woken takes: an answer from another processor often comes before
     /// that. A thread whose answers do not come so soon (the processors are busy, or nobody answers) only tries now and then.
@@ -151,18 +175,25 @@ impl Waiter {
     }
     /// Wakes the thread: its condition may hold now.
     pub fn wake(&self) {
-        self.change(|w| (w & INTERRUPTED) | (w.wrapping_add(1) & COUNT));
+        if self.end_sleep() {
+            self.rouse();
+        }
     }
     /// Tells the thread that work is pending: the sleep it is in, or the next, ends with `Interrupted`.
     pub fn interrupt(&self) {
-        self.change(|w| (w | INTERRUPTED) & !ASLEEP);
-    }
-    /// Changes the word; whoever ends a sleep by that wakes the thread.
-    fn change(&self, new: impl Fn(u32) -> u32) {
-        let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |w| Some(new(w)));
-        if before.is_ok_and(|w| w & ASLEEP != 0) {
-            host().futex_wake(&self.word, 1);
+        if self.change(|w| (w | INTERRUPTED) & !ASLEEP) {
+            self.rouse();
         }
+    }
+    /// As [`Waiter::wake`], but whoever gets `true` has to rouse the thread.
+    fn end_sleep(&self) -> bool {
+        self.change(|w| (w & INTERRUPTED) | (w.wrapping_add(1) & COUNT))
+    }
+    /// Changes the word; returns whether that ended a sleep.
+    fn change(&self, new: impl Fn(u32) -> u32) -> bool {
+        jitter();
+        let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |w| Some(new(w)));
+        before.is_ok_and(|w| w & ASLEEP != 0)
     }
     /// Whether the thread sleeps (for /proc).
     pub fn asleep(&self) -> bool {
@@ -180,14 +211,17 @@ impl Waiter {
     /// The owner looks at its pending work now. Call this *before* looking. Returns whether any was announced: asking
     /// [`Waiter::interrupted`] before would miss what comes in between.
     pub fn clear_interrupt(&self) -> bool {
+        jitter();
         self.word.fetch_and(!INTERRUPTED, Ordering::AcqRel) & INTERRUPTED != 0
     }
 }
 
 impl Observer for Waiter {
-    fn on_ready(&self, _events: Events) -> bool {
-        self.wake();
-        true
+    fn on_ready(&self, _events: Events) -> Told {
+        Told { taken: true, asleep: self.end_sleep() }
+    }
+    fn rouse(&self) {
+        host().futex_wake(&self.word, 1);
     }
 }
 
@@ -235,18 +269,27 @@ impl WaitQueue {
             return;
         }
         let mut taken = false;
+        let mut asleep: SmallVec<[Arc<dyn Observer>; 4]> = SmallVec::new();
         let mut entries = self.entries.lock();
         entries.retain(|e| match e.observer.upgrade() {
             Some(o) => {
                 let exclusive = e.interest.contains(Events::EXCLUSIVE) && !events.intersects(Events::ALWAYS);
                 if e.interest.intersects(events - Events::EXCLUSIVE) && !(exclusive && taken) {
-                    taken |= o.on_ready(events) && exclusive;
+                    let told = o.on_ready(events);
+                    taken |= told.taken && exclusive;
+                    if told.asleep {
+                        asleep.push(o);
+                    }
                 }
                 true
             }
             None => false,
         });
         self.count.store(entries.len() as u32, Ordering::SeqCst);
+        drop(entries);
+        for observer in asleep {
+            observer.rouse();
+        }
     }
 }
 

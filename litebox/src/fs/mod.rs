@@ -353,6 +353,10 @@ pub trait Inode: Any + Send + Sync {
     fn lookup_ahead(&self, name: &[u8], _ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
         self.lookup(name)
     }
+    /// The child called `name`, where that can be said at once: without asking anybody, and as cheaply as from a cache.
+    fn lookup_now(&self, _name: &[u8]) -> Option<Arc<dyn Inode>> {
+        None
+    }
     /// Makes a child; `Exists` when the name is taken.
     fn create(&self, _name: &[u8], _node: NewNode<'_>, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Err(Error::ReadOnly)
@@ -443,7 +447,7 @@ pub trait File: Any + Send + Sync {
     fn set_attr(&self, attr: &SetAttr) -> Result<()> {
         self.inode().set_attr(attr)
     }
-    /// Whether it has no offsets (pipe, terminal, eventfd): lseek and pread are `NotSeekable`.
+    /// Whether it has no offsets (pipe, terminal, eventfd): lseek and pread are `NotSeekable`. Always the same of one file.
     fn is_stream(&self) -> bool {
         false
     }
@@ -456,12 +460,12 @@ pub trait File: Any + Send + Sync {
     fn takes_everything(&self) -> bool {
         self.is_stream()
     }
-    /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever.
+    /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever. Asked of streams only.
     fn patience(&self, _writing: bool) -> Option<core::time::Duration> {
         None
     }
     /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it. pread(2) works unless it is a
-    /// stream too (eventfd, timers).
+    /// stream too (eventfd, timers). Always the same of one file.
     fn offset_stays(&self) -> bool {
         false
     }

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use super::OpenFile;
 use super::notify::Watched;
-use crate::event::{Events, Observer};
+use crate::event::{Events, Observer, Told};
 use crate::sync::Mutex;
 
 /// Whom an open file signals.
@@ -62,9 +62,9 @@ impl Notice {
 }
 
 impl Observer for Notice {
-    fn on_ready(&self, events: Events) -> bool {
+    fn on_ready(&self, events: Events) -> Told {
         self.raise(events);
-        false
+        Told { taken: false, asleep: false }
     }
 }
 

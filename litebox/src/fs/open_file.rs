@@ -79,6 +79,9 @@ pub struct OpenFile {
     /// Under which name it was opened; `None` for pipes and the like.
     pub location: Option<Location>,
     flags: AtomicU32,
+    /// What [`File::is_stream`] and [`File::offset_stays`] say.
+    stream: bool,
+    offset_stays: bool,
     /// It is counted in its inode's [`Usage`](super::Usage).
     counted: bool,
     offset: Mutex<u64>,
@@ -126,8 +129,11 @@ impl OpenFile {
         id: u64,
         counted: bool,
     ) -> Self {
+        let (stream, offset_stays) = (file.is_stream(), file.offset_stays());
         Self {
             file,
+            stream,
+            offset_stays,
             access,
             location,
             flags: AtomicU32::new(flags.bits()),
@@ -150,6 +156,11 @@ impl OpenFile {
         self.file.set_status(flags)?;
         self.flags.store(flags.bits(), Ordering::Relaxed);
         Ok(())
+    }
+    /// Whether it has no offsets ([`File::is_stream`]).
+    #[inline]
+    pub fn is_stream(&self) -> bool {
+        self.stream
     }
     /// Whether blocking calls must not block.
     #[inline]
@@ -178,7 +189,7 @@ impl OpenFile {
     /// read(2): from the offset, which moves. `WouldBlock` even when blocking is allowed.
     pub fn read(&self, dest: &mut Dest<'_>) -> Result<usize> {
         self.may_read()?;
-        if self.file.is_stream() || self.file.offset_stays() {
+        if self.stream || self.offset_stays {
             let n = self.file.read_at(dest, 0)?;
             self.tell_moved(n, WatchMask::ACCESS);
             return Ok(n);
@@ -193,7 +204,7 @@ impl OpenFile {
     /// write(2): at the offset, which moves, or at the end with `APPEND`.
     pub fn write(&self, source: &mut Source<'_>) -> Result<usize> {
         self.may_write()?;
-        if self.file.is_stream() || self.file.offset_stays() {
+        if self.stream || self.offset_stays {
             let n = self.file.write_at(source, 0)?;
             self.tell_moved(n, WatchMask::MODIFY);
             return Ok(n);
@@ -216,7 +227,7 @@ impl OpenFile {
     }
     /// pread(2).
     pub fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
-        if self.file.is_stream() {
+        if self.stream {
             return Err(Error::NotSeekable);
         }
         self.may_read()?;
@@ -226,7 +237,7 @@ impl OpenFile {
     }
     /// pwrite(2). On Linux a file opened with `APPEND` is appended to whatever the offset.
     pub fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
-        if self.file.is_stream() {
+        if self.stream {
             return Err(Error::NotSeekable);
         }
         self.may_write()?;

@@ -3,7 +3,8 @@
 use crate::platform::{Prot, host};
 
 use super::area::{AreaFlags, Object};
-use super::space::{Inner, Limits, Space};
+use super::mirror::Inner;
+use super::space::{Limits, Space};
 use super::{MAX_AREAS, PAGE, STACK_GAP, page_down};
 
 /// Why an access failed.

@@ -9,6 +9,7 @@ mod area;
 mod areas;
 pub mod arena;
 mod fault;
+mod mirror;
 mod pages;
 mod place;
 mod remap;

@@ -7,7 +7,8 @@ use crate::{Error, Result};
 
 use super::area::{Area, AreaFlags, Object};
 use super::arena::{Extent, Extents};
-use super::space::{Inner, Limits, Space, extents_of, map_on_host, populate_now};
+use super::mirror::{Inner, extents_of, map_on_host};
+use super::space::{Limits, Space, populate_now};
 use super::{MAX_AREAS, PAGE, place};
 
 /// What to move where.

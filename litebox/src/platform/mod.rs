@@ -5,6 +5,7 @@
 //!
 //! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a panic.
 
+pub mod answers;
 pub mod broker_protocol;
 pub mod mock;
 pub mod north;
@@ -124,6 +125,14 @@ pub trait UserAccess {
     unsafe fn copy_to_user(&self, dst: usize, src: *const u8, len: usize) -> usize;
     /// Fills `len` bytes at guest address `dst` with zeros; returns how many were written.
     fn zero_user(&self, dst: usize, len: usize) -> usize;
+    /// Writes numbers of 16 bits, one every `stride` bytes from guest address `dst` on; returns how many were written (short: a fault at that one).
+    fn put_halves(&self, dst: usize, stride: usize, halves: &[u16]) -> usize {
+        // SAFETY: each number has two bytes.
+        let put = |(i, half): (usize, &u16)| unsafe {
+            self.copy_to_user(dst.wrapping_add(i * stride), core::ptr::from_ref(half).cast(), 2) == 2
+        };
+        halves.iter().enumerate().take_while(|each| put((each.0, each.1))).count()
+    }
     /// One atomic operation on an aligned guest word; returns the value before. `Err(Fault)` when not accessible.
     fn user_atomic_u32(&self, addr: usize, op: AtomicOp) -> Result<u32>;
     /// Whether `[addr, addr+len)` lies wholly in the part of the address space that guests may use.
@@ -407,6 +416,8 @@ pub struct ThreadSpec<'a> {
     pub fs_base: u64,
     /// GS base.
     pub gs_base: u64,
+    /// Calls that the host may answer without the North. Must live as long as the thread.
+    pub answers: &'a answers::Answers,
 }
 
 /// Guest threads.

@@ -34,6 +34,8 @@ pub struct Registers {
 pub struct GuestFrame<'a> {
     /// General registers. At a system call `rip` is behind the instruction, `rax` the number; the North stores the result in `rax`.
     pub regs: &'a mut Registers,
+    /// The North's object of the thread ([`ThreadSpec::north`](super::ThreadSpec)).
+    pub thread: *const (),
     vectors: Vectors<'a>,
 }
 
@@ -49,12 +51,13 @@ enum Vectors<'a> {
 
 impl<'a> GuestFrame<'a> {
     /// A frame whose floating-point state, if any, is in memory already.
-    pub fn new(regs: &'a mut Registers, saved: Option<&'a mut [u8]>) -> Self {
-        Self { regs, vectors: saved.map_or(Vectors::None, Vectors::Saved) }
+    pub fn new(thread: *const (), regs: &'a mut Registers, saved: Option<&'a mut [u8]>) -> Self {
+        Self { regs, thread, vectors: saved.map_or(Vectors::None, Vectors::Saved) }
     }
     /// A frame whose floating-point state is saved by `save` once somebody asks for it.
-    pub fn live(regs: &'a mut Registers, save: fn() -> &'static mut [u8]) -> Self {
-        Self { regs, vectors: Vectors::Live(save) }
+    #[inline]
+    pub fn live(thread: *const (), regs: &'a mut Registers, save: fn() -> &'static mut [u8]) -> Self {
+        Self { regs, thread, vectors: Vectors::Live(save) }
     }
     /// The xsave area (Linux signal frame layout, `sw_reserved` filled in), when there is one. A guest signal frame copies it; a guest
     /// sigreturn copies it back after checking. Whoever gives the guest other registers than the result of its call asks for it, too:
@@ -150,6 +153,11 @@ pub trait North: Sync {
     fn release(&self, _north: *const ()) {}
     /// The calling thread is about to sleep in a call: what others are to hear of it must be said now.
     fn before_sleep(&self) {}
+    /// The calling thread was interrupted in its sleep ([`Waiter::interrupt`](crate::event::Waiter::interrupt)), and has taken the mark back. `false`: that
+    /// was for nothing that its call has to end for, and whatever it was for has been seen to.
+    fn ends_sleep(&self) -> bool {
+        true
+    }
     /// The calling thread is about to sleep in a call, and asked for this ([`Waiter::announce_sleep`](crate::event::Waiter::announce_sleep)).
     fn sleeping(&self) {}
     /// In the supervisor, at the end: fills in what the North counted (`broker_protocol::figure`).

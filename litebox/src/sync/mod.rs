@@ -2,8 +2,10 @@
 //!
 //! The order in which locks may be taken is one tree, in `docs/locks.md`.
 
+mod jitter;
 mod mutex;
 mod rwlock;
 
+pub use jitter::jitter;
 pub use mutex::{Mutex, MutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -38,6 +38,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Takes the lock, sleeping if needed.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
+        super::jitter();
         if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.lock_slow();
         }
@@ -81,6 +82,7 @@ pub struct MutexGuard<'a, T: ?Sized> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        super::jitter();
         if self.lock.word.swap(FREE, Ordering::Release) == CONTENDED {
             host().futex_wake(&self.lock.word, 1);
         }

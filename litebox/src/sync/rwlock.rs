@@ -40,6 +40,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Takes it for reading.
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        super::jitter();
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & STATE < WRITER {
@@ -55,6 +56,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Takes it for writing.
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        super::jitter();
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & STATE == 0 {

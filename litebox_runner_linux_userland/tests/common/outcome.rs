@@ -81,9 +81,11 @@ pub fn run(mut command: Command, stdin: &[u8], timeout: Duration) -> io::Result<
 pub fn finish(mut child: Child, timeout: Duration) -> io::Result<Outcome> {
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
-    let (status, timed_out) = wait(&mut child, timeout)?;
+    let (status, standstill) = wait(&mut child, timeout)?;
     let text = |reader: Option<thread::JoinHandle<Vec<u8>>>| reader.and_then(|it| it.join().ok()).unwrap_or_default();
-    Ok(Outcome { status: status_code(status), stdout: text(stdout), stderr: text(stderr), timed_out })
+    let (stdout, mut stderr) = (text(stdout), text(stderr));
+    stderr.extend(standstill.iter().flat_map(|told| told.bytes()));
+    Ok(Outcome { status: status_code(status), stdout, stderr, timed_out: standstill.is_some() })
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
@@ -95,17 +97,18 @@ fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> 
     })
 }
 
-/// Waits for a child; kills it when its time is up.
-pub fn wait(child: &mut Child, timeout: Duration) -> io::Result<(ExitStatus, bool)> {
+/// Waits for a child; kills it when its time is up, and tells what it was doing then.
+pub fn wait(child: &mut Child, timeout: Duration) -> io::Result<(ExitStatus, Option<String>)> {
     let deadline = Instant::now() + timeout;
     let mut pause = Duration::from_micros(200);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok((status, false));
+            return Ok((status, None));
         }
         if Instant::now() >= deadline {
+            let standstill = super::standstill::describe(child.id());
             child.kill()?;
-            return Ok((child.wait()?, true));
+            return Ok((child.wait()?, Some(standstill)));
         }
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));

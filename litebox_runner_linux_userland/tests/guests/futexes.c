@@ -169,11 +169,18 @@ static void mutexes(void) {
 }
 
 struct word { uint64_t val, uaddr; uint32_t flags, reserved; };
-static void *waker(void *word) { nap(40); futex(word, FUTEX_WAKE, 1, 0, 0, 0); return 0; }
+static void *waker(void *word) {
+    do nap(20); while (futex(word, FUTEX_WAKE, 1, 0, 0, 0) == 0);
+    return 0;
+}
 static long waitv(struct word *w, unsigned n, unsigned flags, struct timespec *t, int clock) { return syscall(449, w, n, flags, t, clock); }
 static long wake2(void *p, unsigned long mask, int n, unsigned flags) { return syscall(454, p, mask, n, flags); }
 static long wait2(void *p, unsigned long v, unsigned long mask, unsigned flags, struct timespec *t, int clock) { return syscall(455, p, v, mask, flags, t, clock); }
 static long requeue2(struct word *w, unsigned flags, int n, int m) { return syscall(456, w, flags, n, m); }
+// Returns when so many sleep on the word: moved to where they are, they are counted.
+static void until_asleep(void *word, long n) {
+    while (futex(word, FUTEX_REQUEUE, 0, (void *)n, word, 0) < n) nap(1);
+}
 static void *sleeper(void *word) { return (void *)futex(word, FUTEX_WAIT, 5, 0, 0, 0); }
 static void many_words(void) {
     pthread_t t;
@@ -213,8 +220,10 @@ static void many_words(void) {
     SHOW(wait2(&a, 5, 0, 2, 0, CLOCK_MONOTONIC));
     SHOW(wait2(&a, 5, 1, 2, &soon, 77));
     pthread_create(&t, 0, sleeper, &a);
-    nap(30);
+    until_asleep(&a, 1);
     struct word from_to[2] = {{5, (uintptr_t)&a, 2, 0}, {0, (uintptr_t)&b, 2, 0}};
+    SHOW(futex(&a, FUTEX_REQUEUE, 0, (void *)1, &b, 0));
+    SHOW(futex(&b, FUTEX_REQUEUE, 0, (void *)7, &a, 0));
     SHOW(requeue2(from_to, 1, 0, 1));
     SHOW(requeue2(from_to, 0, -1, 1));
     SHOW(requeue2(from_to, 0, 0, 1));
@@ -237,7 +246,7 @@ static void operations(void) {
     a = 5;
     for (int c = 0; c < 6; c++) {
         pthread_create(&t, 0, sleeper, &a);
-        nap(10);
+        until_asleep(&a, 1);
         b = -3;
         long r = futex(&other, FUTEX_WAKE_OP, 1, (void *)1, &a, FUTEX_OP(FUTEX_OP_ADD, 0, c, 5));
         printf("comparison %d: %s\n", c, name(r));

@@ -160,8 +160,7 @@ static void *drain(void *fd)
 		int got = read(*(int *)fd, big, sizeof big);
 		n += got > 0 ? got : 0;
 	}
-	printf("drained %d\n", n);
-	return NULL;
+	return (void *)(long)n;
 }
 
 static void asleep(void)
@@ -186,11 +185,13 @@ static void asleep(void)
 	pipe(p);
 	fcntl(p[0], F_SETOWN, getpid());
 	fcntl(p[0], F_SETFL, O_ASYNC);
-	pthread_create(&t, NULL, drain, &p[0]);
+	void *drained;
 	sigfillset(&set);
 	pthread_sigmask(SIG_BLOCK, &set, &old);
+	pthread_create(&t, NULL, drain, &p[0]);
 	printf("wrote %ld\n", (long)write(p[1], big, sizeof big));
-	pthread_join(t, NULL);
+	pthread_join(t, &drained);
+	printf("drained %ld\n", (long)drained);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	quiet();
 	close(p[0]), close(p[1]);

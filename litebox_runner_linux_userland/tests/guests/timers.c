@@ -66,7 +66,8 @@ static void alarms(void) {
     SHOW(setitimer(ITIMER_REAL, &every, NULL));
     hits = 0;
     spin(0.1);
-    CHECK(hits >= 5 && hits <= (now(CLOCK_MONOTONIC) - start) / 0.005);
+    int counted = hits;
+    CHECK(counted >= 2 && counted <= (now(CLOCK_MONOTONIC) - start) / 0.005 + 1);
     SHOW(getitimer(ITIMER_REAL, &old));
     CHECK(old.it_interval.tv_usec == 5000 && old.it_value.tv_usec > 0 && old.it_value.tv_usec <= 5000);
     SHOW(setitimer(ITIMER_REAL, &none, &old));

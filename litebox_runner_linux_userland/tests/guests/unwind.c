@@ -84,15 +84,14 @@ static void traces(void) {
 }
 
 // Cancellation at any instruction unwinds from a handler through the frame it interrupted, whose cleanup runs.
-static volatile int cleaned, running;
-static int counted;
-static int *volatile place = &counted;
+static volatile int cleaned;
+static volatile int counted;
+static volatile int *volatile place = &counted;
 static void clean(int *mark) {
     cleaned += *mark;
 }
 static __attribute__((noinline)) void spin(void) {
     __attribute__((cleanup(clean))) int mark = 1;
-    running = 1;
     // It may fault, as far as the compiler knows.
     for (volatile int *at = (volatile int *)place;; ) (*at)++;
 }
@@ -106,9 +105,10 @@ static void cancels(void) {
     for (int i = 0; i < 20; i++) {
         pthread_t thread;
         void *result = NULL;
-        running = 0;
+        int before = counted;
         pthread_create(&thread, NULL, worker, NULL);
-        while (!running) usleep(100);
+        // Only the loop is covered by the cleanup.
+        while (counted == before) usleep(100);
         pthread_cancel(thread);
         pthread_join(thread, &result);
         cancelled += result == PTHREAD_CANCELED;

@@ -23,7 +23,7 @@ use crate::proc::ProcFs;
 use crate::proc::sys::SysFs;
 use crate::syscalls::mm::MemoryMap;
 use crate::task::family::FIRST_PID;
-use crate::task::{Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
+use crate::task::{Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread, ThreadParts};
 
 pub use view::{Failure, MountSpec, Source, View};
 
@@ -120,13 +120,12 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         parent: 0,
         kernel: kernel.clone(),
         mm,
-        files: standard_streams(kernel, first)?,
-        fs: Arc::new(context),
         credentials: credentials.clone(),
         image: loaded.image,
     };
     let process = Process::new(spec);
-    let thread = Thread::new(&process, pid, name);
+    let parts = ThreadParts::own(standard_streams(kernel, first)?, Arc::new(context));
+    let thread = Thread::new(&process, pid, name, parts);
     process.add_thread(&thread);
     crate::outside::take_signals(kernel);
     let thread = leaked(thread);
@@ -138,6 +137,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         fp: None,
         fs_base: loaded.fs_base,
         gs_base: 0,
+        answers: thread.answers(),
     })
 }
 

@@ -29,7 +29,8 @@ impl Subject for OfDescriptor {
     type View = (ProcessView, FdEntry);
     fn view(&self) -> Result<Self::View> {
         let view = self.process.view()?;
-        let entry = view.process.files.entry(self.fd).map_err(|_| Error::NotFound)?;
+        let thread = view.thread.as_ref().ok_or(Error::NotFound)?;
+        let entry = thread.files.entry(self.fd).map_err(|_| Error::NotFound)?;
         Ok((view, entry))
     }
     fn dev(&self) -> u64 {
@@ -104,7 +105,8 @@ fn descriptor_called(
 }
 
 fn list_descriptors(process: &OfProcess, from: u64, sink: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()> {
-    for fd in process.view()?.process.files.descriptors() {
+    let Some(thread) = process.view()?.thread else { return Ok(()) };
+    for fd in thread.files.descriptors() {
         let key = u64::try_from(fd).unwrap_or(0);
         if key >= from && !sink(key, &decimal(fd)) {
             break;

@@ -161,7 +161,7 @@ fn is_own(process: &Arc<Process>) -> bool {
 
 /// The root directory of who asks.
 fn reader_root(kernel: &Kernel) -> Location {
-    current_thread().map_or_else(|| kernel.vfs.root(), |t| t.process.fs.root.read().clone())
+    current_thread().map_or_else(|| kernel.vfs.root(), |t| t.fs.root.read().clone())
 }
 
 /// A number as a name: decimal digits, no sign, no leading zeros.

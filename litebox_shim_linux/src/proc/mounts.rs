@@ -24,7 +24,7 @@ const SPECIAL: &[u8] = b" \t\n\\#";
 
 /// The mounts that the process can see, with their paths.
 fn visible(view: &ProcessView) -> Vec<(Arc<Mount>, Vec<u8>)> {
-    let root = view.process.fs.root.read().clone();
+    let root = view.thread.as_ref().map_or_else(|| view.kernel.vfs.root(), |t| t.fs.root.read().clone());
     let path = |mount: Arc<Mount>| {
         let at = Location { mount: mount.clone(), dentry: mount.root.clone() };
         match view.kernel.vfs.path_of(&at, &root) {

@@ -6,23 +6,23 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::Ordering;
 
-use litebox::fs::{File, FileType, Inode, OpenFile};
+use litebox::fs::{File, FileType, FsContext, Inode, OpenFile};
 use litebox::io::{Dest, Source};
-use litebox::platform::host;
 use litebox::{Error, Result};
 
 use crate::syscalls::process::prctl::TIMER_SLACK;
+use crate::task::errands::{self, Direction, Remote};
 use crate::{Kernel, Process, Thread};
 
 use super::tree::{Entry, Kind, Made, Node, Subject, Target, Text, put};
-use super::{Global, decimal, descriptors, is_own, maps, mounts, net, number, reader_root, status};
+use super::{Global, current_thread, decimal, descriptors, is_own, maps, mounts, net, number, reader_root, status};
 
 /// The most that is read of a program's arguments, as its stack allows at most.
 const MOST_ARGUMENTS: usize = 6 << 20;
 /// Longest name of a thread.
 const NAME_LEN: usize = 15;
 /// Bytes of another's memory that pass through the kernel at a time.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// A process, or one thread of it, as what a tree is about.
 #[derive(Clone)]
@@ -41,6 +41,13 @@ pub(crate) struct ProcessView {
     pub thread: Option<Arc<Thread>>,
     /// Only the thread is meant.
     pub alone: bool,
+}
+
+impl ProcessView {
+    /// Root, working directory and mask; one that has ended has none.
+    fn places(&self) -> Result<&FsContext> {
+        self.thread.as_ref().map(|thread| &**thread.fs).ok_or(Error::NotFound)
+    }
 }
 
 impl OfProcess {
@@ -107,7 +114,7 @@ const ENTRIES: &[Entry<OfProcess>] = &[
     Entry::text("cpuset", |_, out| {
         put!(out, "/\n");
     }),
-    Entry::magic("cwd", |view| Ok(place(view, view.process.fs.cwd.read().clone()))),
+    Entry::magic("cwd", |view| Ok(place(view, view.places()?.cwd.read().clone()))),
     Entry::file("environ", 0o400, environ),
     Entry::magic("exe", exe),
     descriptors::LINKS,
@@ -130,7 +137,7 @@ const ENTRIES: &[Entry<OfProcess>] = &[
     Entry::file("personality", 0o400, |_, out| {
         put!(out, "00000000\n");
     }),
-    Entry::magic("root", |view| Ok(place(view, view.process.fs.root.read().clone()))),
+    Entry::magic("root", |view| Ok(place(view, view.places()?.root.read().clone()))),
     Entry::text("schedstat", status::schedstat),
     Entry::file("setgroups", 0o644, |_, out| {
         put!(out, "allow\n");
@@ -302,47 +309,51 @@ fn set_oom_score_adj(view: &ProcessView, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The memory of a process. Only its own can be reached.
+/// The memory of a process, as it was when this was opened.
 struct Memory {
     node: Arc<dyn Inode>,
-    process: Weak<Process>,
+    remote: Remote,
 }
 
 fn open_memory(subject: &OfProcess, node: Arc<dyn Inode>) -> Result<Arc<dyn File>> {
     let view = subject.view()?;
-    if !is_own(&view.process) {
+    if !current_thread().is_some_and(|asker| asker.may_inspect(&view.process)) {
         return Err(Error::Access);
     }
-    Ok(Arc::new(Memory { node, process: subject.process.clone() }))
+    Ok(Arc::new(Memory { node, remote: Remote::of(&view.process) }))
 }
 
 impl Memory {
     /// Moves bytes between `offset` of the memory and the caller in small pieces; `Io` when nothing is there.
     fn pieces(
         &self,
+        direction: Direction,
         wanted: usize,
         offset: u64,
-        mut piece: impl FnMut(usize, &mut [u8]) -> Result<usize>,
+        mut own_side: impl FnMut(&mut Vec<u8>, Option<usize>) -> Result<usize>,
     ) -> Result<usize> {
-        if !self.process.upgrade().is_some_and(|p| is_own(&p)) {
-            return Ok(0);
-        }
-        let start = usize::try_from(offset).map_err(|_| Error::Io)?;
-        let mut chunk = [0u8; CHUNK];
+        let Some(asker) = current_thread() else { return Err(Error::Io) };
+        let mut bytes = Vec::new();
         let mut done = 0;
         while done < wanted {
-            let part = chunk.get_mut(..(wanted - done).min(CHUNK)).unwrap_or_default();
-            let size = part.len();
-            let at = start.checked_add(done).ok_or(Error::Io)?;
-            match piece(at, part) {
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-                Ok(n) => {
-                    done += n;
-                    if n < size {
-                        break;
-                    }
-                }
+            let size = (wanted - done).min(CHUNK);
+            let at = offset.checked_add(done as u64).ok_or(Error::Io)?;
+            bytes.resize(size, 0);
+            if direction == Direction::Write {
+                let n = own_side(&mut bytes, None)?;
+                bytes.truncate(n);
+            }
+            let piece = errands::Pieces::from_iter([(at, bytes.len())]);
+            let moved = match self.remote.move_bytes(&asker, direction, &piece, &mut bytes) {
+                // Nobody has that memory any more.
+                Err(Error::NoProcess) => return Ok(done),
+                Err(error) => return if done == 0 { Err(error) } else { Ok(done) },
+                Ok(moved) => moved,
+            };
+            let moved = if direction == Direction::Read { own_side(&mut bytes, Some(moved))? } else { moved };
+            done += moved;
+            if moved < size {
+                break;
             }
         }
         if done == 0 && wanted > 0 { Err(Error::Io) } else { Ok(done) }
@@ -354,18 +365,12 @@ impl File for Memory {
         self.node.clone()
     }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
-        self.pieces(dest.remaining(), offset, |at, part| {
-            // SAFETY: `part` is valid for writes of its length.
-            let n = unsafe { host().copy_from_user(part.as_mut_ptr(), at, part.len()) };
-            dest.put(part.get(..n).unwrap_or_default())
+        self.pieces(Direction::Read, dest.remaining(), offset, |bytes, moved| {
+            dest.put(bytes.get(..moved.unwrap_or(0)).unwrap_or_default())
         })
     }
     fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
-        self.pieces(source.remaining(), offset, |at, part| {
-            let n = source.take(part)?;
-            // SAFETY: `part` is valid for reads of its length, of which `n` were filled.
-            Ok(unsafe { host().copy_to_user(at, part.as_ptr(), n.min(part.len())) })
-        })
+        self.pieces(Direction::Write, source.remaining(), offset, |bytes, _| source.take(bytes))
     }
     fn as_any(&self) -> &dyn Any {
         self

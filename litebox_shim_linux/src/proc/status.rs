@@ -164,12 +164,16 @@ fn put_identity(view: &ProcessView, out: &mut Text) {
     let umask = |fs: &FsContext| fs.umask.load(Ordering::Relaxed);
     put!(out, "Name:\t");
     put_name(out, &name_of(view));
-    put!(out, "\nUmask:\t{:04o}\nState:\t{letter} ({word})\n", umask(&process.fs));
+    if let Some(thread) = &view.thread {
+        put!(out, "\nUmask:\t{:04o}", umask(&thread.fs));
+    }
+    put!(out, "\nState:\t{letter} ({word})\n");
     put!(out, "Tgid:\t{pid}\nNgid:\t0\nPid:\t{tid}\nPPid:\t{}\n", process.parent.load(Ordering::Relaxed));
     put!(out, "TracerPid:\t0\n");
     put!(out, "Uid:\t{}\t{}\t{}\t{}\n", creds.uid, creds.euid, creds.suid, creds.fsuid);
     put!(out, "Gid:\t{}\t{}\t{}\t{}\n", creds.gid, creds.egid, creds.sgid, creds.fsgid);
-    let highest = process.files.descriptors().last().map_or(0, |fd| usize::try_from(*fd).unwrap_or(0) + 1);
+    let descriptors = view.thread.as_ref().map(|t| t.files.descriptors()).unwrap_or_default();
+    let highest = descriptors.last().map_or(0, |fd| usize::try_from(*fd).unwrap_or(0) + 1);
     put!(out, "FDSize:\t{}\nGroups:\t", highest.next_multiple_of(FD_STEP).max(FD_STEP).next_power_of_two());
     for group in &creds.groups {
         put!(out, "{group} ");

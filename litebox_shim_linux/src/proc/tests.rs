@@ -16,7 +16,7 @@ use super::ProcFs;
 use super::sys::{CgroupFs, SysFs};
 use crate::loader::ImageInfo;
 use crate::syscalls::mm::MemoryMap;
-use crate::task::{Credentials, Kernel, KernelConfig, Process, ProcessSpec};
+use crate::task::{Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread, ThreadParts};
 
 const READ: OpenHow = OpenHow { access: Access::READ, truncate: false, nonblocking: false };
 const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
@@ -28,18 +28,23 @@ fn kernel() -> Arc<Kernel> {
 
 /// A process without threads, as a zombie is.
 fn process(kernel: &Arc<Kernel>) -> Arc<Process> {
-    let root = kernel.vfs.root();
-    let fs = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: 0o22.into() };
     Process::new(ProcessSpec {
         pid: 77,
         parent: 1,
         kernel: kernel.clone(),
         mm: MemoryMap::new(&Arena::new()),
-        files: FdTable::new(),
-        fs: Arc::new(fs),
         credentials: Credentials::default(),
         image: ImageInfo { name: b"a)b c".to_vec(), ..ImageInfo::default() },
     })
+}
+
+/// Its first thread.
+fn thread(process: &Arc<Process>) -> Arc<Thread> {
+    let root = process.kernel.vfs.root();
+    let fs = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: 0o22.into() };
+    let thread = Thread::new(process, process.pid, [0; 16], ThreadParts::own(FdTable::new(), Arc::new(fs)));
+    assert!(process.add_thread(&thread));
+    thread
 }
 
 fn at(root: &Arc<dyn Inode>, path: &str) -> litebox::Result<Arc<dyn Inode>> {
@@ -154,9 +159,7 @@ fn a_process_is_described_as_linux_describes_it() {
     assert_eq!(tail.split_whitespace().count(), 50);
     assert!(tail.starts_with(" Z 1 77 77 0 -1 "));
     assert_eq!(read(&root, "77/statm").unwrap().split_whitespace().count(), 7);
-    assert!(
-        read(&root, "77/status").unwrap().starts_with("Name:\ta)b c\nUmask:\t0022\nState:\tZ (zombie)\nTgid:\t77\n")
-    );
+    assert!(read(&root, "77/status").unwrap().starts_with("Name:\ta)b c\nState:\tZ (zombie)\nTgid:\t77\n"));
     let limits = read(&root, "77/limits").unwrap();
     assert_eq!(limits.lines().count(), 17);
     assert!(
@@ -197,7 +200,8 @@ fn descriptors_are_links_with_their_rights() {
     )
     .unwrap();
     let file = OpenFile::new(null, Access::READ, StatusFlags::NONBLOCK, None, 1);
-    process.files.install_at(5, file, true, 1024).unwrap();
+    let thread = thread(&process);
+    thread.files.install_at(5, file, true, 1024).unwrap();
     let link = at(&root, "77/fd/5").unwrap();
     assert_eq!(link.read_link().unwrap(), b"anon_inode:[eventpoll]");
     let metadata = link.metadata().unwrap();
@@ -206,7 +210,7 @@ fn descriptors_are_links_with_their_rights() {
     let facts = read(&root, "77/fdinfo/5").unwrap();
     assert!(facts.starts_with("pos:\t0\nflags:\t02004000\nmnt_id:\t0\nino:\t"), "{facts}");
     assert_eq!(at(&root, "77/fd/4").err(), Some(Error::NotFound));
-    process.files.remove(5).unwrap();
+    thread.files.remove(5).unwrap();
     assert_eq!(link.read_link().err(), Some(Error::NotFound));
     assert_eq!(at(&root, "77/cwd").unwrap().read_link().unwrap(), b"/");
 }

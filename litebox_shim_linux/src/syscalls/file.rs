@@ -40,7 +40,7 @@ impl Task<'_, '_> {
     /// The open file behind `fd`, for calls that use what it holds: not one opened with `O_PATH`.
     #[inline]
     pub(crate) fn file(&self, fd: i32) -> Result<Arc<OpenFile>> {
-        let file = self.process().files.get(fd)?;
+        let file = self.thread.files.get(fd)?;
         if file.flags().contains(StatusFlags::PATH) {
             return Err(Error::BadDescriptor);
         }
@@ -49,7 +49,7 @@ impl Task<'_, '_> {
     /// The open file behind `fd`, for calls that only need its name or identity.
     #[inline]
     pub(crate) fn file_or_path(&self, fd: i32) -> Result<Arc<OpenFile>> {
-        self.process().files.get(fd)
+        self.thread.files.get(fd)
     }
     /// RLIMIT_NOFILE.
     pub(crate) fn descriptor_limit(&self) -> u64 {
@@ -61,7 +61,7 @@ impl Task<'_, '_> {
     }
     /// Puts an open file at the lowest free descriptor.
     pub(crate) fn install(&self, file: Arc<OpenFile>, close_on_exec: bool) -> Result<usize> {
-        let fd = self.process().files.install(file, close_on_exec, self.descriptor_limit())?;
+        let fd = self.thread.files.install(file, close_on_exec, self.descriptor_limit())?;
         Ok(fd as usize)
     }
     /// A new open file description without a name.
@@ -89,13 +89,13 @@ impl<'a> Task<'a, '_> {
     /// is the table locked nor a reference counted.
     #[inline]
     pub(crate) fn lent_file_or_path(&self, fd: i32) -> Result<LentFile<'a>> {
-        let process = &self.thread.process;
-        let file = if process.thread_count() == 1 && !process.files.was_shared() {
-            // SAFETY: only threads of this process change the table, this is the only one, and it alone could start another or share the
-            // table. Calls that use this change no descriptors before they end; what the process has, it keeps while this thread lives.
-            LentFile::Lent(unsafe { process.files.lend(fd)? })
+        let files = &self.thread.files;
+        let file = if files.is_shared() {
+            LentFile::Counted(files.get(fd)?)
         } else {
-            LentFile::Counted(process.files.get(fd)?)
+            // SAFETY: only its users change the table, this thread is the only one, and it alone could share it. Calls that use this change
+            // no descriptors before they end; a table that a thread has had is kept while the thread lives.
+            LentFile::Lent(unsafe { files.lend(fd)? })
         };
         Ok(file)
     }

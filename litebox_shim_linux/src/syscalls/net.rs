@@ -138,7 +138,7 @@ impl Task<'_, '_> {
             write_bytes(fds, &both.to_le_bytes()).map(|()| 0)
         });
         if written.is_err() {
-            let files = &self.process().files;
+            let files = &self.thread.files;
             drop(files.remove(first as i32));
             if let Ok(second) = second {
                 drop(files.remove(second as i32));

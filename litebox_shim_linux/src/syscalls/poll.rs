@@ -15,7 +15,7 @@ use super::file::LentFile;
 use super::restart::RestartBlock;
 use super::signal::RestartPolicy;
 use crate::Task;
-use crate::user::{read_bytes, read_into, read_timespec, read_u64, word, write_bytes};
+use crate::user::{read_bytes, read_into, read_timespec, read_u64, word, write_bytes, write_halves};
 
 /// What select(2) calls readable, writable, exceptional.
 const READABLE: Events = Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR);
@@ -39,6 +39,12 @@ struct Watch<'a> {
     interest: Events,
     found: Events,
 }
+
+/// Size of a `struct pollfd`, and where in it what was found is written.
+const POLLFD: usize = 8;
+const REVENTS: u64 = 6;
+/// How many of them are read or written at once.
+const PIECE: usize = 16;
 
 /// What a poll watches: few lie on the stack.
 type Watches<'a> = SmallVec<[Watch<'a>; 8]>;
@@ -227,39 +233,44 @@ impl<'a> Task<'a, '_> {
     }
 
     /// The descriptors of a poll: `fd` and interest of each, read in pieces.
-    fn read_pollfds(&self, fds: u64, count: usize) -> Result<Watches<'a>> {
-        const PIECE: usize = 16;
+    fn read_pollfds(&self, fds: u64, count: usize, watches: &mut Watches<'a>) -> Result<()> {
         if count as u64 > self.descriptor_limit() {
             return Err(Error::Invalid);
         }
-        let mut watches = Watches::new();
-        let mut raw = [0u8; PIECE * 8];
+        let mut raw = [0u8; PIECE * POLLFD];
         let mut at = fds;
         let mut left = count;
         while left > 0 {
             let now = left.min(PIECE);
-            let piece = raw.get_mut(..now * 8).ok_or(Error::Invalid)?;
+            let piece = raw.get_mut(..now * POLLFD).ok_or(Error::Invalid)?;
             read_into(at, piece)?;
             watches.try_reserve(now).map_err(|_| Error::NoMemory)?;
-            for entry in piece.chunks_exact(8) {
+            for entry in piece.chunks_exact(POLLFD) {
                 let fd = i32::from_le_bytes(word(entry, 0));
                 let events = u16::from_le_bytes(word(entry, 4));
                 let interest = Events::from_bits_retain(u32::from(events)) | Events::ALWAYS;
                 watches.push(self.watch(fd, interest));
             }
-            at = at.checked_add(now as u64 * 8).ok_or(Error::Fault)?;
+            at = at.checked_add((now * POLLFD) as u64).ok_or(Error::Fault)?;
             left -= now;
         }
-        Ok(watches)
+        Ok(())
     }
 
     fn poll_with(&mut self, fds: u64, count: usize, patience: Patience) -> Result<usize> {
-        let mut watches = self.read_pollfds(fds, count)?;
+        let mut watches = Watches::new();
+        self.read_pollfds(fds, count, &mut watches)?;
         self.wait_for(&mut watches, patience)?;
         let mut ready = 0;
-        for (i, watch) in watches.iter().enumerate() {
-            ready += usize::from(!watch.found.is_empty());
-            write_bytes(fds + i as u64 * 8 + 6, &(watch.found.bits() as u16).to_le_bytes())?;
+        let mut at = fds + REVENTS;
+        for piece in watches.chunks(PIECE) {
+            let mut found = [0u16; PIECE];
+            for (to, watch) in found.iter_mut().zip(piece) {
+                *to = watch.found.bits() as u16;
+                ready += usize::from(*to != 0);
+            }
+            write_halves(at, POLLFD, found.get(..piece.len()).unwrap_or_default())?;
+            at += (PIECE * POLLFD) as u64;
         }
         Ok(ready)
     }
@@ -315,7 +326,7 @@ impl<'a> Task<'a, '_> {
     /// How many descriptors select looks at: Linux's table, which grows in powers of two.
     fn select_width(&self, count: i32) -> Result<usize> {
         let count = usize::try_from(count).map_err(|_| Error::Invalid)?;
-        let highest = self.process().files.descriptors().last().map_or(0, |fd| *fd as usize);
+        let highest = self.thread.files.descriptors().last().map_or(0, |fd| *fd as usize);
         let table = if highest < 64 { 64 } else { (highest / 128 + 1).next_power_of_two() * 128 };
         Ok(count.min(table))
     }

@@ -104,21 +104,21 @@ impl Task<'_, '_> {
 
     /// getuid(2)
     pub(crate) fn getuid(&mut self) -> Result<usize> {
-        Ok(self.thread.credentials.read().uid as usize)
+        Ok(self.thread.ids.uid.load(Ordering::Relaxed) as usize)
     }
 
     /// geteuid(2)
     pub(crate) fn geteuid(&mut self) -> Result<usize> {
-        Ok(self.thread.credentials.read().euid as usize)
+        Ok(self.thread.ids.euid.load(Ordering::Relaxed) as usize)
     }
 
     /// getgid(2)
     pub(crate) fn getgid(&mut self) -> Result<usize> {
-        Ok(self.thread.credentials.read().gid as usize)
+        Ok(self.thread.ids.gid.load(Ordering::Relaxed) as usize)
     }
 
     /// getegid(2)
     pub(crate) fn getegid(&mut self) -> Result<usize> {
-        Ok(self.thread.credentials.read().egid as usize)
+        Ok(self.thread.ids.egid.load(Ordering::Relaxed) as usize)
     }
 }

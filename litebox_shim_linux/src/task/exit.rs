@@ -19,11 +19,18 @@ impl Task<'_, '_> {
         self.clear_child_tid();
         self.end_vfork();
         let tid = self.thread.tid();
+        let mut closes = self.thread.leave_parts();
+        if closes && self.process().thread_count() > 1 {
+            // Descriptors of its own.
+            self.close_everything();
+            closes = false;
+        }
         if self.process().remove_thread(self.thread) == 0 {
-            self.finish_process();
+            self.finish_process(closes);
         }
         self.kernel().parent_thread_ended(self.process(), tid);
         self.process().rouse_for_pending();
+        self.process().pass_errands_on();
         host().exit_thread()
     }
 
@@ -38,8 +45,8 @@ impl Task<'_, '_> {
         self.exit_thread()
     }
 
-    /// The last thread of the process is leaving.
-    fn finish_process(&mut self) -> ! {
+    /// The last thread of the process is leaving. `closes`: nobody else uses its descriptors.
+    fn finish_process(&mut self, closes: bool) -> ! {
         let process = self.process();
         process.begin_exit(process.exit_status());
         if process.pid == process.session.load(Ordering::Relaxed) && process.pid != FIRST_PID {
@@ -49,7 +56,10 @@ impl Task<'_, '_> {
             self.kernel().process_ended(process);
             host().end_sandbox(process.exit_status());
         }
-        self.close_everything();
+        process.refuse_errands();
+        if closes {
+            self.close_everything();
+        }
         self.kernel().tell_owners();
         // Of one that has ended /proc shows no program, and it may be written again.
         let program = core::mem::take(&mut *process.image.write());
@@ -65,15 +75,11 @@ impl Task<'_, '_> {
         if last_user { host().exit_process() } else { host().exit_thread() }
     }
 
-    /// Closes all descriptors, unless another process uses them too.
+    /// Closes all descriptors of the calling thread.
     fn close_everything(&self) {
-        let process = self.process();
-        process.fs.leave();
-        if process.files.leave() {
-            for file in process.files.remove_range(0, u32::MAX) {
-                // Nobody hears of late errors.
-                let _ = self.closed(file);
-            }
+        for file in self.thread.files.remove_range(0, u32::MAX) {
+            // Nobody hears of late errors.
+            let _ = self.closed(file);
         }
     }
 }

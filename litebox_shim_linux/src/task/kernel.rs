@@ -37,7 +37,7 @@ pub struct Stats {
 impl Stats {
     /// Takes over what `thread` has counted.
     pub(crate) fn add_calls(&self, thread: &Thread) {
-        self.guest_calls.fetch_add(thread.calls.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        self.guest_calls.fetch_add(thread.calls().swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -167,7 +167,7 @@ impl Kernel {
             .processes()
             .iter()
             .flat_map(|process| process.threads())
-            .map(|t| t.calls.load(Ordering::Relaxed))
+            .map(|t| t.calls().load(Ordering::Relaxed))
             .sum::<u64>();
         figures[figure::GUEST_CALLS] = self.stats.guest_calls.load(Ordering::Relaxed) + living;
         figures[figure::FAULTS] = self.stats.faults.load(Ordering::Relaxed);

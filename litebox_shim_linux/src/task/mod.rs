@@ -1,6 +1,8 @@
 //! Who runs: the kernel object, processes, threads, and the context of one call.
 
+pub(crate) mod answers;
 pub(crate) mod credentials;
+pub(crate) mod errands;
 mod exit;
 pub(crate) mod family;
 mod jobs;
@@ -11,7 +13,7 @@ mod thread;
 
 pub use credentials::{Capability, Credentials};
 pub use kernel::{Kernel, KernelConfig};
-pub use part::{Part, Shared};
+pub use part::{Part, Shared, ThreadParts};
 pub(crate) use process::Relation;
 pub use process::{Process, ProcessSpec};
 pub use thread::Thread;
@@ -54,7 +56,7 @@ impl Task<'_, '_> {
         if self.thread.tid() == process.pid {
             *process.credentials.write() = new.clone();
         }
-        *self.thread.credentials.write() = new;
+        self.thread.become_somebody(new);
     }
     /// The kernel object.
     #[inline]

@@ -1,33 +1,30 @@
-//! A part of a process that clone(2) can share with another process: address space, descriptors, places.
+//! What clone(2) can share: address space and signal actions between processes, descriptors and places between threads.
 //!
-//! A process looks at its parts all the time and exchanges one only when it executes a program or stops sharing. So looking is one
-//! load: what a part was before stays allocated, though emptied, for as long as the process is there.
+//! Whoever has a part looks at it all the time and exchanges it only when it executes a program or stops sharing. So looking is one
+//! load: what a part was before stays allocated, though emptied, for as long as its holder is there.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
+use litebox::fs::{FdTable, FsContext};
 use litebox::sync::Mutex;
+use smallvec::{SmallVec, smallvec};
 
-/// What several processes may use, and how many do.
+/// What several may use, and how many do.
 pub struct Shared<T> {
     users: AtomicU32,
-    /// Several processes used it at some time.
-    ever_by_others: AtomicBool,
     value: T,
 }
 
 impl<T> Shared<T> {
     /// A new value, used by nobody yet.
     pub fn new(value: T) -> Arc<Self> {
-        Arc::new(Self { users: AtomicU32::new(0), ever_by_others: AtomicBool::new(false), value })
+        Arc::new(Self { users: AtomicU32::new(0), value })
     }
-    /// One process more uses it.
+    /// One more uses it.
     fn join(&self) {
-        if self.users.fetch_add(1, Ordering::AcqRel) > 0 {
-            self.ever_by_others.store(true, Ordering::Release);
-        }
+        self.users.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -38,11 +35,26 @@ impl<T> Deref for Shared<T> {
     }
 }
 
-/// What one process uses of it.
+/// What a new thread begins with.
+pub struct ThreadParts {
+    /// Open descriptors.
+    pub files: Arc<Shared<Arc<FdTable>>>,
+    /// Root, working directory, umask.
+    pub fs: Arc<Shared<Arc<FsContext>>>,
+}
+
+impl ThreadParts {
+    /// Descriptors and places that nobody else uses.
+    pub fn own(files: Arc<FdTable>, fs: Arc<FsContext>) -> Self {
+        Self { files: Shared::new(files), fs: Shared::new(fs) }
+    }
+}
+
+/// What one of them uses of it.
 pub struct Part<T> {
     now: AtomicPtr<Shared<T>>,
     /// All it ever was; the last is the present one.
-    kept: Mutex<Vec<Arc<Shared<T>>>>,
+    kept: Mutex<SmallVec<[Arc<Shared<T>>; 1]>>,
     left: AtomicBool,
 }
 
@@ -51,13 +63,14 @@ impl<T> Part<T> {
     pub fn new(shared: Arc<Shared<T>>) -> Self {
         shared.join();
         let now = AtomicPtr::new(Arc::as_ptr(&shared).cast_mut());
-        Self { now, kept: Mutex::new(alloc::vec![shared]), left: AtomicBool::new(false) }
+        Self { now, kept: Mutex::new(smallvec![shared]), left: AtomicBool::new(false) }
     }
     /// The present one, to be shared.
     pub fn shared(&self) -> Option<Arc<Shared<T>>> {
         self.kept.lock().last().cloned()
     }
     /// Whether others use it too.
+    #[inline]
     pub fn is_shared(&self) -> bool {
         self.present().users.load(Ordering::Acquire) > 1
     }
@@ -75,11 +88,6 @@ impl<T> Part<T> {
         let now = other.now.load(Ordering::Acquire);
         self.kept.lock().iter().any(|kept| core::ptr::eq(Arc::as_ptr(kept), now))
     }
-    /// Whether others use it or once did, and may still be about to leave it.
-    #[inline]
-    pub fn was_shared(&self) -> bool {
-        self.present().ever_by_others.load(Ordering::Acquire)
-    }
     /// Uses `new` from now on; returns the old one if nobody uses it any more.
     pub fn replace(&self, new: Arc<Shared<T>>) -> Option<Arc<Shared<T>>> {
         new.join();
@@ -95,7 +103,7 @@ impl<T> Part<T> {
         }
         old.filter(|old| old.users.fetch_sub(1, Ordering::AcqRel) == 1)
     }
-    /// The process ends; returns whether nobody uses it any more.
+    /// The holder ends; returns whether nobody uses it any more.
     pub fn leave(&self) -> bool {
         !self.left.swap(true, Ordering::AcqRel) && self.present().users.fetch_sub(1, Ordering::AcqRel) == 1
     }
@@ -107,7 +115,7 @@ impl<T> Part<T> {
 
 impl<T> Drop for Part<T> {
     fn drop(&mut self) {
-        // A process that never started.
+        // A holder that never started.
         self.leave();
     }
 }

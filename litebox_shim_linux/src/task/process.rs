@@ -2,17 +2,23 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use litebox::event::WaitQueue;
-use litebox::fs::{FdTable, FsContext};
 use litebox::platform::{Instant, host};
 use litebox::sync::{Mutex, RwLock};
 
 use super::{Credentials, Kernel, Part, Shared, Thread};
 use crate::syscalls::mm::MemoryMap;
-use crate::syscalls::signal::SignalInfo;
 use crate::syscalls::signal::set::SIGCHLD;
+use crate::syscalls::signal::{Actions, SignalInfo};
+
+/// In [`Process::exit`]: the process is ending.
+const EXITING: u64 = 1 << 32;
+
+fn status_bits(wait_status: i32) -> u64 {
+    u64::from(wait_status as u32)
+}
 
 /// A process.
 pub struct Process {
@@ -62,14 +68,12 @@ pub struct Process {
     pub started: Instant,
     /// Address space.
     pub mm: Part<MemoryMap>,
-    /// Open descriptors.
-    pub files: Part<Arc<FdTable>>,
-    /// Root, working directory, umask.
-    pub fs: Part<Arc<FsContext>>,
     /// Who its first thread is.
     pub credentials: RwLock<Arc<Credentials>>,
     /// Signal actions, signals pending for the whole process, timers.
     pub signals: crate::syscalls::signal::ProcessSignals,
+    /// What others want of its memory.
+    pub(crate) errands: super::errands::Errands,
     /// Timers that end in signals.
     pub timers: crate::syscalls::time::Timers,
     /// What its children that were waited for have used.
@@ -82,10 +86,10 @@ pub struct Process {
     pub oom_score_adj: AtomicI32,
     threads: Mutex<Vec<Weak<Thread>>>,
     live_threads: AtomicU32,
-    exiting: AtomicBool,
+    /// The wait(2) status it is going to have, and [`EXITING`] once that is decided: whoever sees the one sees the other.
+    exit: AtomicU64,
     /// Id of the thread that executes a program and sees all others leave; 0: none does.
     executing: AtomicI32,
-    exit_status: AtomicI32,
     ended: AtomicBool,
 }
 
@@ -96,8 +100,7 @@ pub(crate) struct Relation {
     pub(crate) parent_thread: i32,
     pub(crate) exit_signal: i32,
     pub(crate) mm: Arc<Shared<MemoryMap>>,
-    pub(crate) files: Arc<Shared<Arc<FdTable>>>,
-    pub(crate) fs: Arc<Shared<Arc<FsContext>>>,
+    pub(crate) actions: Arc<Shared<Actions>>,
 }
 
 /// What a new process starts from.
@@ -107,8 +110,6 @@ pub struct ProcessSpec {
     pub parent: i32,
     pub kernel: Arc<Kernel>,
     pub mm: MemoryMap,
-    pub files: Arc<FdTable>,
-    pub fs: Arc<FsContext>,
     pub credentials: Credentials,
     pub image: crate::loader::ImageInfo,
 }
@@ -122,8 +123,7 @@ impl Process {
             parent_thread: spec.parent,
             exit_signal: SIGCHLD,
             mm: Shared::new(spec.mm),
-            files: Shared::new(spec.files),
-            fs: Shared::new(spec.fs),
+            actions: Shared::new(Actions::default()),
         };
         let process = Arc::new(Self::with(relation, spec.kernel, Arc::new(spec.credentials), Arc::new(spec.image)));
         process.mm.set_limits(process.limits.of_memory());
@@ -159,10 +159,9 @@ impl Process {
             session: AtomicI32::new(relation.pid),
             started: host().instant(),
             mm: Part::new(relation.mm),
-            files: Part::new(relation.files),
-            fs: Part::new(relation.fs),
             credentials: RwLock::new(credentials),
-            signals: crate::syscalls::signal::ProcessSignals::default(),
+            signals: crate::syscalls::signal::ProcessSignals::new(relation.actions),
+            errands: super::errands::Errands::default(),
             timers: crate::syscalls::time::Timers::default(),
             children_usage: Mutex::default(),
             limits: crate::syscalls::limits::Limits::default(),
@@ -170,9 +169,8 @@ impl Process {
             oom_score_adj: AtomicI32::new(0),
             threads: Mutex::new(Vec::new()),
             live_threads: AtomicU32::new(0),
-            exiting: AtomicBool::new(false),
+            exit: AtomicU64::new(0),
             executing: AtomicI32::new(0),
-            exit_status: AtomicI32::new(0),
             ended: AtomicBool::new(false),
             kernel,
         }
@@ -190,7 +188,6 @@ impl Process {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         child.persona.store(self.persona.load(Ordering::Relaxed), Ordering::Relaxed);
-        child.signals.copy_actions(&self.signals);
         Arc::new(child)
     }
     /// Whether it ended and was not waited for yet.
@@ -220,7 +217,7 @@ impl Process {
     /// Adds a thread. `false` when the process is exiting: the thread must not start.
     pub fn add_thread(&self, thread: &Arc<Thread>) -> bool {
         let mut threads = self.threads.lock();
-        if self.exiting.load(Ordering::Acquire) || self.executing.load(Ordering::Acquire) != 0 {
+        if self.exiting() || self.executing.load(Ordering::Acquire) != 0 {
             return false;
         }
         threads.push(Arc::downgrade(thread));
@@ -310,10 +307,10 @@ impl Process {
     /// Starts the end of the process with a wait(2) status; the first caller's status counts. Every thread is interrupted and exits on
     /// its next way out of the kernel.
     pub fn begin_exit(&self, wait_status: i32) {
-        if self.exiting.swap(true, Ordering::AcqRel) {
+        let decided = |now| (now & EXITING == 0).then_some(EXITING | status_bits(wait_status));
+        if self.exit.fetch_update(Ordering::AcqRel, Ordering::Acquire, decided).is_err() {
             return;
         }
-        self.exit_status.store(wait_status, Ordering::Release);
         for thread in self.threads() {
             thread.interrupt();
         }
@@ -331,16 +328,16 @@ impl Process {
     /// Whether the process is ending.
     #[inline]
     pub fn exiting(&self) -> bool {
-        self.exiting.load(Ordering::Acquire)
+        self.exit.load(Ordering::Acquire) & EXITING != 0
     }
     /// The wait(2) status, once exiting.
     pub fn exit_status(&self) -> i32 {
-        self.exit_status.load(Ordering::Acquire)
+        self.exit.load(Ordering::Acquire) as u32 as i32
     }
     /// Sets the status of a process whose last thread may leave by exit(2).
     pub fn set_exit_status(&self, wait_status: i32) {
-        if !self.exiting() {
-            self.exit_status.store(wait_status, Ordering::Release);
-        }
+        let open = |now| (now & EXITING == 0).then_some(status_bits(wait_status));
+        // Decided already: that counts.
+        let _ = self.exit.fetch_update(Ordering::AcqRel, Ordering::Acquire, open);
     }
 }

@@ -5,18 +5,24 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use litebox::event::Waiter;
+use litebox::fs::{FdTable, FsContext, Notices};
+use litebox::platform::answers::Answers;
 use litebox::platform::{HostThread, host};
 use litebox::sync::{Mutex, RwLock};
 
-use super::{Credentials, Process};
+use super::{Credentials, Part, Process, ThreadParts};
 use crate::loader::Prepared;
 use crate::syscalls::process::prctl::TIMER_SLACK;
 
 /// A thread.
 pub struct Thread {
-    tid: AtomicI32,
+    pub(super) tid: AtomicI32,
     /// Its process.
     pub process: Arc<Process>,
+    /// Open descriptors.
+    pub files: Part<Arc<FdTable>>,
+    /// Root, working directory, umask.
+    pub fs: Part<Arc<FsContext>>,
     /// What it sleeps on.
     pub waiter: Arc<Waiter>,
     /// The host's part.
@@ -26,7 +32,9 @@ pub struct Thread {
     /// How it asked to be scheduled.
     pub scheduling: crate::syscalls::scheduling::Scheduling,
     /// Who it is.
-    pub(crate) credentials: RwLock<Arc<Credentials>>,
+    credentials: RwLock<Arc<Credentials>>,
+    /// Its ids among them.
+    pub(crate) ids: super::answers::Ids,
     /// Executing a program gives it no privileges (PR_SET_NO_NEW_PRIVS).
     pub(crate) no_new_privileges: AtomicBool,
     /// How late it may be woken, in nanoseconds (PR_SET_TIMERSLACK); kept and told.
@@ -49,10 +57,14 @@ pub struct Thread {
     pub(crate) newborn: Mutex<Option<Newborn>>,
     /// The thread of another process that waits until this one executes a program or ends (vfork(2)).
     pub(crate) vfork_parent: Mutex<Option<Arc<VforkWait>>>,
+    /// Its calls are printed.
+    pub(crate) traced: bool,
+    /// What is to be told at the end of its calls: at hand, for every call looks.
+    pub(crate) notices: Arc<Notices>,
     /// The call it is in, while calls are printed.
     pub(crate) tracing: crate::trace::Tracing,
-    /// Calls it has made and not yet reported to [`Stats`](super::kernel::Stats).
-    pub(crate) calls: AtomicU64,
+    /// Calls that are answered where they enter; and those it has made and not yet reported to [`Stats`](super::kernel::Stats).
+    pub(super) answers: Answers,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
     /// Its process goes on in another address space; the thread is only to leave the one it is in.
@@ -96,15 +108,21 @@ impl VforkWait {
 
 impl Thread {
     /// A thread of `process` that does not run yet.
-    pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16]) -> Arc<Self> {
+    pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16], parts: ThreadParts) -> Arc<Self> {
+        let creds = process.creds();
+        let ids = super::answers::Ids::default();
+        ids.follow(&creds);
         Arc::new(Self {
             tid: AtomicI32::new(tid),
             process: process.clone(),
+            files: Part::new(parts.files),
+            fs: Part::new(parts.fs),
             waiter: Waiter::new(),
             host: HostThread::default(),
             signals: crate::syscalls::signal::ThreadSignals::default(),
             scheduling: crate::syscalls::scheduling::Scheduling::default(),
-            credentials: RwLock::new(process.creds()),
+            credentials: RwLock::new(creds),
+            ids,
             no_new_privileges: AtomicBool::new(false),
             timer_slack: AtomicU64::new(TIMER_SLACK),
             first_timer_slack: AtomicU64::new(TIMER_SLACK),
@@ -116,11 +134,22 @@ impl Thread {
             restart_block: Mutex::new(None),
             newborn: Mutex::new(None),
             vfork_parent: Mutex::new(None),
+            traced: process.kernel.config.strace.is_some(),
+            notices: process.kernel.vfs.notices.clone(),
             tracing: crate::trace::Tracing::default(),
-            calls: AtomicU64::new(0),
+            answers: Answers::default(),
             dead: AtomicBool::new(false),
             moved: AtomicBool::new(false),
         })
+    }
+    /// What it has, to be shared.
+    pub(crate) fn parts(&self) -> Option<ThreadParts> {
+        Some(ThreadParts { files: self.files.shared()?, fs: self.fs.shared()? })
+    }
+    /// It no longer uses its descriptors and places; returns whether nobody uses the descriptors any more.
+    pub(crate) fn leave_parts(&self) -> bool {
+        self.fs.leave();
+        self.files.leave()
     }
     /// Thread id; equal to the pid for the first thread.
     #[inline]
@@ -131,13 +160,18 @@ impl Thread {
     pub fn creds(&self) -> Arc<Credentials> {
         self.credentials.read().clone()
     }
+    /// It is somebody else from now on.
+    pub(super) fn become_somebody(&self, creds: Arc<Credentials>) {
+        self.ids.follow(&creds);
+        *self.credentials.write() = creds;
+    }
     /// It starts as who its creator is.
     pub(crate) fn inherit_identity(&self, creator: &Self) {
         let creds = creator.creds();
         if self.tid() == self.process.pid {
             *self.process.credentials.write() = creds.clone();
         }
-        *self.credentials.write() = creds;
+        self.become_somebody(creds);
         let get = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         self.no_new_privileges.store(get(&creator.no_new_privileges), Ordering::Relaxed);
         let slack = creator.timer_slack.load(Ordering::Relaxed);
@@ -148,15 +182,19 @@ impl Thread {
     pub(crate) fn become_first(&self) {
         self.tid.store(self.process.pid, Ordering::Relaxed);
     }
-    /// Counts a call. Only the thread itself counts, so this needs no atomic addition.
+    /// Counts a call.
     #[inline]
     pub(crate) fn count_call(&self) {
-        self.calls.store(self.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.answers.count_call();
+    }
+    /// Calls it has made and not yet reported.
+    pub(crate) fn calls(&self) -> &AtomicU64 {
+        &self.answers.calls
     }
     /// The call it is in: its own number, and how many it made.
     pub(crate) fn call_under_way(&self) -> u64 {
         const COUNT_BITS: u32 = 40;
-        let count = self.calls.load(Ordering::Relaxed) & ((1 << COUNT_BITS) - 1);
+        let count = self.calls().load(Ordering::Relaxed) & ((1 << COUNT_BITS) - 1);
         (u64::from(self.tid().unsigned_abs()) << COUNT_BITS) | count
     }
     /// As [`Thread::kick`], when work is pending for it.

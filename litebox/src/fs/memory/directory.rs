@@ -33,15 +33,22 @@ pub(in crate::fs) enum Target {
 /// A name as it is listed: cookie, name, inode number, type.
 type Listed = (u64, Arc<[u8]>, u64, FileType);
 
+/// What is known of a name, in the order of the listing.
 struct Entry {
     name: Arc<[u8]>,
+    target: Target,
+}
+
+/// What is known of a name by the name: a lookup need not look at the order.
+struct Named {
+    cookie: u64,
     target: Target,
 }
 
 /// The names of a directory.
 pub(in crate::fs) struct Entries {
     /// Where each name stands in the listing: it keeps that place as long as it exists.
-    names: NameMap<Arc<[u8]>, u64>,
+    names: NameMap<Arc<[u8]>, Named>,
     order: BTreeMap<u64, Entry>,
     last_cookie: u64,
     /// Whether `names` is all there is. While it is not, the lower directory's names count.
@@ -75,22 +82,26 @@ impl Entries {
         }
     }
     fn get(&self, name: &[u8]) -> Option<&Target> {
-        self.order.get(self.names.get(name)?).map(|entry| &entry.target)
+        self.names.get(name).map(|named| &named.target)
     }
     /// Leads `name` to `target`; returns where it led before.
     fn put(&mut self, name: &[u8], target: Target) -> Option<Target> {
-        if let Some(entry) = self.names.get(name).and_then(|cookie| self.order.get_mut(cookie)) {
-            return Some(core::mem::replace(&mut entry.target, target));
+        if let Some(named) = self.names.get_mut(name) {
+            if let Some(entry) = self.order.get_mut(&named.cookie) {
+                entry.target = target.clone();
+            }
+            return Some(core::mem::replace(&mut named.target, target));
         }
         let name: Arc<[u8]> = Arc::from(name);
         self.last_cookie += 1;
-        self.names.insert(name.clone(), self.last_cookie);
+        self.names.insert(name.clone(), Named { cookie: self.last_cookie, target: target.clone() });
         self.order.insert(self.last_cookie, Entry { name, target });
         None
     }
     fn take(&mut self, name: &[u8]) -> Option<Target> {
-        let cookie = self.names.remove(name)?;
-        self.order.remove(&cookie).map(|entry| entry.target)
+        let named = self.names.remove(name)?;
+        self.order.remove(&named.cookie);
+        Some(named.target)
     }
     /// Up to [`BATCH`] entries behind `cookie`.
     fn batch(&self, cookie: u64) -> SmallVec<[Listed; BATCH]> {
@@ -122,6 +133,13 @@ impl Node {
     /// The child called `name`. The names are locked.
     pub(super) fn child(&self, name: &[u8]) -> Result<Arc<Node>> {
         self.child_ahead(name, Ahead::default())
+    }
+    /// The child called `name`, if it is a node already.
+    pub(super) fn child_now(&self, name: &[u8]) -> Option<Arc<Node>> {
+        match self.entries().ok()?.get(name)? {
+            Target::Node(node) => Some(node.clone()),
+            Target::Lower { .. } => None,
+        }
     }
     /// As [`Node::child`], told what is wanted next.
     pub(super) fn child_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Node>> {

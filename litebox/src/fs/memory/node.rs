@@ -255,6 +255,10 @@ impl Inode for Node {
         let _names = self.tree.names.read();
         Ok(self.child_ahead(name, ahead)?)
     }
+    fn lookup_now(&self, name: &[u8]) -> Option<Arc<dyn Inode>> {
+        let _names = self.tree.names.read();
+        Some(self.child_now(name)?)
+    }
     fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Ok(self.create_child(name, node, attr)?)
     }

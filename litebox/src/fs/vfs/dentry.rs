@@ -160,7 +160,7 @@ impl Dentry {
             _ => None,
         }
     }
-    fn keeps(&self) -> bool {
+    pub(super) fn keeps(&self) -> bool {
         self.inode.cacheable()
     }
 

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use crate::{Error, Result};
 
 use super::{
-    Access, Ahead, Creds, Dentry, FileType, Location, MAX_LINKS, Mount, Origin, PATH_MAX, Vfs, WalkFlags, permission,
+    Access, Ahead, Creds, Dentry, FileType, Inode, Location, MAX_LINKS, Mount, Origin, PATH_MAX, Vfs, WalkFlags,
+    permission,
 };
 
 /// The last component of a path, not looked up.
@@ -218,8 +219,24 @@ impl<'w, 'o> Walk<'w, 'o> {
     }
 }
 
-/// Longest path, in components, that [`Vfs::walk_known`] takes on.
+/// Longest path, in components, that a quick walk takes on.
 const QUICK: usize = 24;
+
+/// Where a quick walk arrives.
+enum End {
+    Place(Location),
+    /// When the place is not wanted: the cache need not know the last name, if its directory does.
+    Inode(Arc<dyn Inode>),
+}
+
+/// What a quick walk needs on all of its way.
+struct Quick<'q, 'c> {
+    vfs: &'q Vfs,
+    creds: &'q Creds<'c>,
+    flags: WalkFlags,
+    /// Where the last name lies in the tree is not wanted, only what it leads to.
+    placeless: bool,
+}
 
 impl Vfs {
     /// Where `path` leads from the directory `start`, when every name on the way is known and none is a link, `.` or `..`: no
@@ -231,56 +248,90 @@ impl Vfs {
         path: &[u8],
         flags: WalkFlags,
     ) -> Option<Result<Location>> {
-        if !(WalkFlags::FOLLOW | WalkFlags::DIRECTORY).contains(flags) || path.last() == Some(&b'/') {
+        match (Quick { vfs: self, creds, flags, placeless: false }).walk(start, path)? {
+            Ok(End::Place(place)) => Some(Ok(place)),
+            Ok(End::Inode(_)) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// What `path` leads to, when that can be said at once. No dentry is made for it: a program may look at more files of a directory than
+    /// are kept.
+    pub fn glance(
+        &self,
+        start: &Location,
+        creds: &Creds<'_>,
+        path: &[u8],
+        flags: WalkFlags,
+    ) -> Option<Result<Arc<dyn Inode>>> {
+        match (Quick { vfs: self, creds, flags, placeless: true }).walk(start, path)? {
+            Ok(End::Inode(inode)) => Some(Ok(inode)),
+            Ok(End::Place(_)) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl Quick<'_, '_> {
+    fn walk(&self, start: &Location, path: &[u8]) -> Option<Result<End>> {
+        if !(WalkFlags::FOLLOW | WalkFlags::DIRECTORY).contains(self.flags) || path.last() == Some(&b'/') {
             return None;
         }
         let rest = without_leading(path);
         if rest.is_empty() {
             return None;
         }
-        self.descend(&start.mount, &start.dentry, creds, rest, flags, QUICK)
+        self.descend(&start.mount, &start.dentry, rest, QUICK)
     }
 
     /// The names of each directory stay locked for reading while those below are looked at.
-    fn descend(
-        &self,
-        mount: &Arc<Mount>,
-        dir: &Dentry,
-        creds: &Creds<'_>,
-        path: &[u8],
-        flags: WalkFlags,
-        depth: usize,
-    ) -> Option<Result<Location>> {
+    fn descend(&self, mount: &Arc<Mount>, dir: &Dentry, path: &[u8], depth: usize) -> Option<Result<End>> {
         let (name, behind) = split(path);
         if depth == 0 || matches!(name, b"." | b"..") || !dir.is_directory() || dir.removed() {
             return None;
         }
-        if !creds.privileged() {
-            permission::check(&dir.inode().metadata().ok()?, creds, Access::EXEC).ok()?;
+        if !self.creds.privileged() {
+            permission::check(&dir.inode().metadata().ok()?, self.creds, Access::EXEC).ok()?;
         }
-        dir.with_known(name, |known| match known {
+        let known = dir.with_known(name, |known| match known {
             None => Some(Err(Error::NotFound)),
             Some(next) if next.mounted() => {
-                let over = self.topmost(Location { mount: mount.clone(), dentry: next.clone() });
+                let over = self.vfs.topmost(Location { mount: mount.clone(), dentry: next.clone() });
                 if behind.is_empty() {
-                    return arrived(&over.mount, &over.dentry, flags);
+                    return self.arrived(&over.mount, &over.dentry);
                 }
-                self.descend(&over.mount, &over.dentry, creds, behind, flags, depth - 1)
+                self.descend(&over.mount, &over.dentry, behind, depth - 1)
             }
-            Some(next) if behind.is_empty() => arrived(mount, next, flags),
-            Some(next) => self.descend(mount, next, creds, behind, flags, depth - 1),
-        })?
+            Some(next) if behind.is_empty() => self.arrived(mount, next),
+            Some(next) => self.descend(mount, next, behind, depth - 1),
+        });
+        match known {
+            Some(found) => found,
+            // Where names are not kept, one that is in use may be mounted over.
+            None if self.placeless && behind.is_empty() && dir.keeps() => {
+                let inode = dir.inode().lookup_now(name)?;
+                self.wants(inode.file_type()).then_some(Ok(End::Inode(inode)))
+            }
+            None => None,
+        }
     }
-}
 
-/// The end of a quick walk, unless the last name is a link to be followed or no directory where one is wanted.
-fn arrived(mount: &Arc<Mount>, dentry: &Arc<Dentry>, flags: WalkFlags) -> Option<Result<Location>> {
-    let file_type = dentry.inode().file_type();
-    let goes_on = file_type == FileType::Symlink && flags.contains(WalkFlags::FOLLOW);
-    if goes_on || file_type != FileType::Directory && flags.contains(WalkFlags::DIRECTORY) {
-        return None;
+    /// Whether the walk ends at such a file: not at a link to be followed, nor at what is no directory where one is wanted.
+    fn wants(&self, file_type: FileType) -> bool {
+        let goes_on = file_type == FileType::Symlink && self.flags.contains(WalkFlags::FOLLOW);
+        !goes_on && (file_type == FileType::Directory || !self.flags.contains(WalkFlags::DIRECTORY))
     }
-    Some(Ok(Location { mount: mount.clone(), dentry: dentry.clone() }))
+
+    fn arrived(&self, mount: &Arc<Mount>, dentry: &Arc<Dentry>) -> Option<Result<End>> {
+        if !self.wants(dentry.inode().file_type()) {
+            return None;
+        }
+        Some(Ok(if self.placeless {
+            End::Inode(dentry.inode().clone())
+        } else {
+            End::Place(Location { mount: mount.clone(), dentry: dentry.clone() })
+        }))
+    }
 }
 
 impl Vfs {

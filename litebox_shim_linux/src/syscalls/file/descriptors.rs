@@ -23,7 +23,7 @@ impl Task<'_, '_> {
 
     /// close(2)
     pub(crate) fn close(&mut self, fd: i32) -> Result<usize> {
-        let file = self.process().files.remove(fd)?;
+        let file = self.thread.files.remove(fd)?;
         self.closed(file)?;
         Ok(0)
     }
@@ -36,13 +36,9 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         if flags & UNSHARE != 0 {
-            if self.process().thread_count() > 1 {
-                // A thread with descriptors of its own does not exist here: better refused than done to all threads.
-                return Err(Error::NoMemory);
-            }
             self.own_descriptors();
         }
-        let files = &self.process().files;
+        let files = &self.thread.files;
         if flags & CLOEXEC != 0 {
             let in_range = |fd: &i32| u32::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
             for fd in files.descriptors().into_iter().filter(in_range) {
@@ -83,7 +79,7 @@ impl Task<'_, '_> {
 
     fn duplicate_at(&mut self, old: i32, new: i32, close_on_exec: bool) -> Result<usize> {
         let file = self.file_or_path(old)?;
-        let files = &self.process().files;
+        let files = &self.thread.files;
         if let Some(before) = files.install_at(new, file, close_on_exec, self.descriptor_limit())? {
             // The errors of closing it silently are lost on Linux too.
             let _ = self.closed(before);

@@ -96,14 +96,14 @@ impl Task<'_, '_> {
         let path = read_path(path)?;
         let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
         self.enter(&at)?;
-        *self.process().fs.cwd.write() = at;
+        *self.thread.fs.cwd.write() = at;
         Ok(0)
     }
     /// fchdir(2)
     pub(crate) fn fchdir(&mut self, fd: i32) -> Result<usize> {
         let at = self.file_or_path(fd)?.location.clone().ok_or(Error::NotDirectory)?;
         self.enter(&at)?;
-        *self.process().fs.cwd.write() = at;
+        *self.thread.fs.cwd.write() = at;
         Ok(0)
     }
     /// chroot(2)
@@ -114,12 +114,12 @@ impl Task<'_, '_> {
         if !self.creds().can(Capability::SysChroot) {
             return Err(Error::NotPermitted);
         }
-        *self.process().fs.root.write() = at;
+        *self.thread.fs.root.write() = at;
         Ok(0)
     }
     /// getcwd(2): the length with the zero.
     pub(crate) fn getcwd(&mut self, buf: u64, size: usize) -> Result<usize> {
-        let fs = &self.process().fs;
+        let fs = &self.thread.fs;
         let (cwd, root) = (fs.cwd.read().clone(), fs.root.read().clone());
         let (mut path, reach) = self.kernel().vfs.path_of(&cwd, &root)?;
         match reach {
@@ -161,7 +161,7 @@ impl Task<'_, '_> {
     #[expect(clippy::unnecessary_wraps, reason = "handlers of calls have one shape")]
     /// umask(2)
     pub(crate) fn umask(&mut self, mask: u32) -> Result<usize> {
-        let umask = &self.process().fs.umask;
-        Ok(umask.swap(mask & 0o777, core::sync::atomic::Ordering::Relaxed) as usize)
+        let umask = &self.thread.fs.umask;
+        Ok(umask.swap(mask & crate::task::answers::MODE_MASK, core::sync::atomic::Ordering::Relaxed) as usize)
     }
 }

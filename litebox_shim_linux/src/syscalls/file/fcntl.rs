@@ -48,9 +48,9 @@ impl Task<'_, '_> {
         match command {
             F_DUPFD => self.duplicate_from(fd, arg, false),
             F_DUPFD_CLOEXEC => self.duplicate_from(fd, arg, true),
-            F_GETFD => Ok(usize::from(self.process().files.entry(fd)?.close_on_exec)),
+            F_GETFD => Ok(usize::from(self.thread.files.entry(fd)?.close_on_exec)),
             F_SETFD => {
-                self.process().files.set_close_on_exec(fd, arg as u64 & FD_CLOEXEC != 0)?;
+                self.thread.files.set_close_on_exec(fd, arg as u64 & FD_CLOEXEC != 0)?;
                 Ok(0)
             }
             F_GETFL => self.status_flags(fd),
@@ -82,7 +82,7 @@ impl Task<'_, '_> {
         if from as u64 >= limit {
             return Err(Error::Invalid);
         }
-        Ok(self.process().files.install_from(from, file, close_on_exec, limit)? as usize)
+        Ok(self.thread.files.install_from(from, file, close_on_exec, limit)? as usize)
     }
 
     fn same_description(&self, fd: i32, other: i32) -> Result<usize> {

@@ -57,7 +57,7 @@ impl Manner {
     }
     /// A place in what has none is refused before anything else is looked at.
     fn check_place(self, file: &OpenFile) -> Result<()> {
-        if matches!(self.place, Place::At(_)) && file.file.is_stream() { Err(Error::NotSeekable) } else { Ok(()) }
+        if matches!(self.place, Place::At(_)) && file.is_stream() { Err(Error::NotSeekable) } else { Ok(()) }
     }
     fn at(offset: i64) -> Result<Self> {
         let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
@@ -142,7 +142,8 @@ impl Task<'_, '_> {
     /// Until when a read or write of the file waits.
     #[expect(clippy::unused_self, reason = "the thread that waits")]
     pub(crate) fn time_limit(&self, file: &OpenFile, writing: bool) -> Option<Instant> {
-        file.file.patience(writing).map(|limit| host().instant().saturating_add(limit))
+        let limit = if file.is_stream() { file.file.patience(writing) } else { None };
+        limit.map(|limit| host().instant().saturating_add(limit))
     }
     /// The error of a call that waited for the file: out of patience is EAGAIN, and who had a limit does not start anew.
     pub(crate) fn gave_up(&mut self, file: &OpenFile, error: Error, writing: bool) -> Error {
@@ -183,7 +184,7 @@ impl Task<'_, '_> {
         if !file.access.contains(Access::WRITE) {
             return Err(Error::BadDescriptor);
         }
-        let stream = file.file.is_stream();
+        let stream = file.is_stream();
         // A stream has a size only when it is a file of the person's.
         if !stream || self.file_size_limit() != u64::MAX && super::is_regular(file) {
             self.limit_file_size(file, source, manner)?;
@@ -200,7 +201,7 @@ impl Task<'_, '_> {
             };
             moved += n;
             // A blocking stream takes everything, piece by piece.
-            if !(file.file.takes_everything() && patient && n > 0 && source.remaining() > 0) {
+            if !(stream && patient && n > 0 && source.remaining() > 0 && file.file.takes_everything()) {
                 return Ok(());
             }
         };
@@ -330,7 +331,7 @@ impl Task<'_, '_> {
         if file.file.offset_stays() {
             return Ok(0);
         }
-        if file.file.is_stream() {
+        if file.is_stream() {
             return Err(Error::NotSeekable);
         }
         let mut current = file.offset();

@@ -21,7 +21,7 @@ impl Task<'_, '_> {
         let file_type = file.file.inode().file_type();
         match request {
             FIOCLEX | FIONCLEX => {
-                self.process().files.set_close_on_exec(fd, request == FIOCLEX)?;
+                self.thread.files.set_close_on_exec(fd, request == FIOCLEX)?;
                 Ok(0)
             }
             FIONBIO | FIOASYNC => {

@@ -66,7 +66,7 @@ impl Task<'_, '_> {
         let old = read_path(old)?;
         let target = if old.is_empty() && flags & AT_EMPTY_PATH != 0 {
             if old_dir == AT_FDCWD {
-                self.process().fs.cwd.read().clone()
+                self.thread.fs.cwd.read().clone()
             } else {
                 let Target::Place(at) = Target::of(self.file_or_path(old_dir)?) else {
                     return Err(Error::CrossDevice);

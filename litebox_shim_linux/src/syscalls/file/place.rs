@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use litebox::fs::{Creds, FileType, Location, OpenFile, Origin, WalkFlags};
+use litebox::fs::{Creds, FileType, Inode, Location, OpenFile, Origin, WalkFlags};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
@@ -26,6 +26,16 @@ pub(crate) fn read_path(addr: u64) -> Result<ShortString> {
     read_short_string(addr, PATH_MAX, Error::NameTooLong)
 }
 
+/// As [`read_path`]; a null pointer is an empty path where that may be.
+pub(super) fn read_path_or_null(addr: u64, flags: i32) -> Result<ShortString> {
+    if addr == 0 && flags & AT_EMPTY_PATH != 0 { Ok(ShortString::new()) } else { read_path(addr) }
+}
+
+/// Whether a walk follows a link at its end, by the `AT_` flags.
+pub(super) fn follow_flag(flags: i32) -> WalkFlags {
+    if flags & AT_SYMLINK_NOFOLLOW == 0 { WalkFlags::FOLLOW } else { WalkFlags::empty() }
+}
+
 /// What a call about a file is about: a place in the tree, or an open file that has none (a pipe, a socket).
 pub(super) enum Target {
     Place(Location),
@@ -44,7 +54,7 @@ impl Target {
 impl Task<'_, '_> {
     /// Where a walk of `path` starts, and who walks.
     pub(crate) fn origin<'c>(&self, creds: Creds<'c>, dirfd: i32, path: &[u8]) -> Result<Origin<'c>> {
-        let fs = &self.process().fs;
+        let fs = &self.thread.fs;
         let start = if path.first() == Some(&b'/') || dirfd == AT_FDCWD {
             fs.cwd.read().clone()
         } else {
@@ -80,15 +90,32 @@ impl Task<'_, '_> {
         flags: WalkFlags,
         then: impl FnOnce(&Creds<'_>, Location) -> Result<T>,
     ) -> Option<Result<T>> {
-        let (fs, credentials) = (&self.process().fs, self.creds());
+        let credentials = self.creds();
         let creds = creds_of(&credentials);
-        let vfs = &self.kernel().vfs;
-        let found = match path.first()? {
-            b'/' => vfs.walk_known(&fs.root.read(), &creds, path, flags)?,
-            _ if dirfd == AT_FDCWD => vfs.walk_known(&fs.cwd.read(), &creds, path, flags)?,
-            _ => vfs.walk_known(self.file_or_path(dirfd).ok()?.location.as_ref()?, &creds, path, flags)?,
-        };
+        let found = self.with_start(dirfd, path, |vfs, start| vfs.walk_known(start, &creds, path, flags))?;
         Some(found.and_then(|at| then(&creds, at)))
+    }
+
+    /// What `path` leads to, when that can be said at once ([`litebox::fs::Vfs::glance`]).
+    pub(super) fn glance(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Option<Result<Arc<dyn Inode>>> {
+        let credentials = self.creds();
+        let creds = creds_of(&credentials);
+        self.with_start(dirfd, path, |vfs, start| vfs.glance(start, &creds, path, flags))
+    }
+
+    /// Runs `walk` with where a quick walk of `path` starts. Nothing in it may wait: the place is locked for reading.
+    fn with_start<T>(
+        &self,
+        dirfd: i32,
+        path: &[u8],
+        walk: impl FnOnce(&litebox::fs::Vfs, &Location) -> Option<T>,
+    ) -> Option<T> {
+        let (fs, vfs) = (&self.thread.fs, &self.kernel().vfs);
+        match path.first()? {
+            b'/' => walk(vfs, &fs.root.read()),
+            _ if dirfd == AT_FDCWD => walk(vfs, &fs.cwd.read()),
+            _ => walk(vfs, self.lent_file_or_path(dirfd).ok()?.location.as_ref()?),
+        }
     }
 
     /// Where `path` leads from `dirfd`.
@@ -101,14 +128,17 @@ impl Task<'_, '_> {
 
     /// What the path at `path` and the `AT_` flags name; with `AT_EMPTY_PATH` and an empty (or null) path, the descriptor itself.
     pub(super) fn target(&self, dirfd: i32, path: u64, flags: i32) -> Result<Target> {
+        self.target_named(dirfd, &read_path_or_null(path, flags)?, flags)
+    }
+
+    /// As [`Task::target`], of a path that was read.
+    pub(super) fn target_named(&self, dirfd: i32, path: &[u8], flags: i32) -> Result<Target> {
         let empty_allowed = flags & AT_EMPTY_PATH != 0;
-        let path = if path == 0 && empty_allowed { ShortString::new() } else { read_path(path)? };
         if path.is_empty() && empty_allowed && dirfd != AT_FDCWD {
             return Ok(Target::of(self.file_or_path(dirfd)?));
         }
-        let mut walk = WalkFlags::empty();
-        walk.set(WalkFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
+        let mut walk = follow_flag(flags);
         walk.set(WalkFlags::EMPTY_OK, empty_allowed);
-        self.walk(dirfd, &path, walk).map(Target::Place)
+        self.walk(dirfd, path, walk).map(Target::Place)
     }
 }

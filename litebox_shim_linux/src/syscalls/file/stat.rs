@@ -4,7 +4,7 @@ use litebox::fs::{FileType, InodeId, Metadata, StatFs};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Target};
+use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Target, follow_flag, read_path_or_null};
 use crate::Task;
 use crate::user::write_bytes;
 
@@ -139,9 +139,13 @@ impl Task<'_, '_> {
     fn metadata_at(&self, dirfd: i32, path: u64, flags: i32) -> Result<Metadata> {
         // The open file knows its metadata even when its name is gone.
         if flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && (path == 0 || crate::user::read_bytes::<1>(path)? == [0]) {
-            return self.file_or_path(dirfd)?.file.metadata();
+            return self.lent_file_or_path(dirfd)?.file.metadata();
         }
-        self.target(dirfd, path, flags)?.metadata()
+        let path = read_path_or_null(path, flags)?;
+        if let Some(inode) = self.glance(dirfd, &path, follow_flag(flags)) {
+            return inode?.metadata();
+        }
+        self.target_named(dirfd, &path, flags)?.metadata()
     }
     /// newfstatat(2)
     pub(crate) fn newfstatat(&mut self, dirfd: i32, path: u64, buf: u64, flags: i32) -> Result<usize> {

@@ -151,7 +151,8 @@ impl Task<'_, '_> {
         let (from, at) = self.futex_key(addr, private)?;
         let (to, _) = self.futex_key(addr2, private)?;
         let (woken, moved) = self.kernel().futexes.requeue(&from, &to, wake, moved, compare.map(|v| (at, v)))?;
-        Ok(if compare.is_some() { woken + moved } else { woken })
+        // Linux counts those that were moved in any case, whatever the manual page says of FUTEX_REQUEUE.
+        Ok(woken + moved)
     }
 
     fn futex_wake_op(

@@ -185,7 +185,7 @@ impl Task<'_, '_> {
             _ => return Err(Error::Invalid),
         };
         let who = self.process().creds();
-        let umask = self.process().fs.umask.load(core::sync::atomic::Ordering::Relaxed);
+        let umask = self.thread.fs.umask.load(core::sync::atomic::Ordering::Relaxed);
         let queue = {
             let mut queues = self.kernel().message_queues.0.lock();
             match queues.get(&name) {

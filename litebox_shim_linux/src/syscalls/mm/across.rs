@@ -1,22 +1,23 @@
-//! Memory of a process by its id: process_vm_readv(2), process_vm_writev(2). What belongs to another process lies in another host process,
-//! which no host call of ours reaches; to whoever asks it is as if it could not be traced.
+//! Memory of a process by its id: process_vm_readv(2), process_vm_writev(2).
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::{Error, Result};
 
 use crate::Task;
-use crate::user::{read_bytes, read_into, word, write_bytes};
+use crate::task::errands::{self, Direction, Remote, move_bytes};
+use crate::user::{read_bytes, word};
 
 /// The most vectors of a call.
 const MOST_VECTORS: usize = 1024;
 /// The most bytes of a call.
 const MOST_BYTES: u64 = 0x7fff_f000;
-const CHUNK: usize = 1024;
+/// How much is on its way at once.
+const CHUNK: usize = 64 * 1024;
 
 /// Pieces of memory, one behind the other.
 struct Pieces {
+    /// The next one last; none of them empty.
     left: Vec<(u64, u64)>,
 }
 
@@ -36,22 +37,40 @@ impl Pieces {
             }
             let len = len.min(MOST_BYTES - total);
             total += len;
-            left.push((base, len));
+            if len > 0 {
+                left.push((base, len));
+            }
         }
         left.reverse();
         Ok(Self { left })
     }
-    /// The next piece, none of them empty.
-    fn next(&mut self) -> Option<(u64, u64)> {
-        while self.left.last().is_some_and(|(_, len)| *len == 0) {
-            self.left.pop();
-        }
-        self.left.last().copied()
+    fn len(&self) -> u64 {
+        self.left.iter().map(|(_, len)| len).sum()
     }
-    fn advance(&mut self, by: u64) {
-        if let Some((base, len)) = self.left.last_mut() {
-            *base = base.wrapping_add(by);
-            *len = len.saturating_sub(by);
+    /// The next ones, `most` bytes at most.
+    fn next(&self, mut most: usize) -> errands::Pieces {
+        let mut next = errands::Pieces::new();
+        for (base, len) in self.left.iter().rev() {
+            let len = usize::try_from(*len).unwrap_or(usize::MAX).min(most);
+            if len == 0 {
+                break;
+            }
+            next.push((*base, len));
+            most -= len;
+        }
+        next
+    }
+    fn advance(&mut self, by: usize) {
+        let mut by = by as u64;
+        while let Some((base, len)) = self.left.last_mut() {
+            let step = by.min(*len);
+            *base = base.wrapping_add(step);
+            *len -= step;
+            by -= step;
+            if *len > 0 {
+                break;
+            }
+            self.left.pop();
         }
     }
 }
@@ -67,8 +86,7 @@ impl Task<'_, '_> {
         remote_count: usize,
         flags: usize,
     ) -> Result<usize> {
-        let (to, from) = self.across(pid, (local, local_count), (remote, remote_count), flags)?;
-        copy(from, to)
+        self.across(Direction::Read, pid, (local, local_count), (remote, remote_count), flags)
     }
 
     /// process_vm_writev(2)
@@ -81,38 +99,76 @@ impl Task<'_, '_> {
         remote_count: usize,
         flags: usize,
     ) -> Result<usize> {
-        let (from, to) = self.across(pid, (local, local_count), (remote, remote_count), flags)?;
-        copy(from, to)
+        self.across(Direction::Write, pid, (local, local_count), (remote, remote_count), flags)
     }
 
-    /// The pieces here and there, once it is clear that they may be touched.
-    fn across(&self, pid: i32, local: (u64, usize), remote: (u64, usize), flags: usize) -> Result<(Pieces, Pieces)> {
+    /// Moves bytes between the caller and another process once it is clear that they may be touched.
+    fn across(
+        &self,
+        direction: Direction,
+        pid: i32,
+        local: (u64, usize),
+        remote: (u64, usize),
+        flags: usize,
+    ) -> Result<usize> {
         if flags != 0 {
             return Err(Error::Invalid);
         }
         let local = Pieces::read(local.0, local.1)?;
+        if local.left.is_empty() {
+            // Linux looks no further.
+            return Ok(0);
+        }
         let remote = Pieces::read(remote.0, remote.1)?;
-        if local.left.iter().all(|(_, len)| *len == 0) {
-            return Ok((local, Pieces { left: Vec::new() }));
+        if remote.left.is_empty() {
+            return Ok(0);
         }
         let target = self.process_of_task(pid)?;
-        if Arc::ptr_eq(&target, self.process()) { Ok((local, remote)) } else { Err(Error::NotPermitted) }
-    }
-}
-
-/// Copies as much as both sides have; what was copied before a fault counts.
-fn copy(mut from: Pieces, mut to: Pieces) -> Result<usize> {
-    let mut chunk = [0u8; CHUNK];
-    let mut done = 0usize;
-    while let Some(((source, available), (target, room))) = from.next().zip(to.next()) {
-        let len = available.min(room).min(CHUNK as u64);
-        let part = chunk.get_mut(..len as usize).unwrap_or_default();
-        if let Err(fault) = read_into(source, part).and_then(|()| write_bytes(target, part)) {
-            return if done == 0 { Err(fault) } else { Ok(done) };
+        // Who has ended has no memory, though others of its process may.
+        if target.thread(pid).is_none() {
+            return Err(Error::NoProcess);
         }
-        done += part.len();
-        from.advance(len);
-        to.advance(len);
+        if !self.may_inspect(&target) {
+            return Err(Error::NotPermitted);
+        }
+        self.transfer(direction, local, &Remote::of(&target), remote)
     }
-    Ok(done)
+
+    /// Moves as much as both sides have; what was moved before a fault counts.
+    fn transfer(&self, direction: Direction, mut here: Pieces, target: &Remote, mut there: Pieces) -> Result<usize> {
+        let mut bytes = Vec::new();
+        let most = usize::try_from(here.len().min(there.len())).unwrap_or(CHUNK).min(CHUNK);
+        bytes.try_reserve_exact(most).map_err(|_| Error::NoMemory)?;
+        let mut done = 0;
+        loop {
+            let size = usize::try_from(here.len().min(there.len())).unwrap_or(CHUNK).min(CHUNK);
+            if size == 0 {
+                return Ok(done);
+            }
+            bytes.resize(size, 0);
+            let (near, far) = (here.next(size), there.next(size));
+            let moved = match direction {
+                Direction::Read => target.move_bytes(self.thread, direction, &far, &mut bytes).map(|n| {
+                    let got = bytes.get_mut(..n).unwrap_or_default();
+                    move_bytes(Direction::Write, &near, got)
+                }),
+                Direction::Write => {
+                    let n = move_bytes(Direction::Read, &near, &mut bytes);
+                    bytes.truncate(n);
+                    target.move_bytes(self.thread, direction, &there.next(n), &mut bytes)
+                }
+            };
+            let moved = match moved {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => 0,
+                Ok(moved) => moved,
+            };
+            done += moved;
+            if moved < size {
+                return if done == 0 { Err(Error::Fault) } else { Ok(done) };
+            }
+            here.advance(moved);
+            there.advance(moved);
+        }
+    }
 }

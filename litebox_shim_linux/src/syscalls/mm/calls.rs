@@ -23,7 +23,7 @@ impl Task<'_, '_> {
         offset: usize,
     ) -> Result<usize> {
         let process = self.process();
-        let file = || process.files.get(fd.0);
+        let file = || self.thread.files.get(fd.0);
         process.mm.mmap(address.pass(), len.pass(), protection.pass(), flags.pass(), offset.pass(), file)
     }
 

@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use litebox::platform::{ThreadSpec, host};
 use litebox::{Error, Result};
 
+use crate::task::VforkWait;
 use crate::user::{read_bytes, read_into, word, write_bytes};
 use crate::{Task, Thread};
 
@@ -81,7 +82,7 @@ impl Request {
 }
 
 impl Task<'_, '_> {
-    /// unshare(2). Threads of one process share descriptors and places for good.
+    /// unshare(2)
     pub(crate) fn unshare(&mut self, flags: u64) -> Result<usize> {
         let parts = Flags::FILES | Flags::FS | Flags::SYSVSEM;
         let alone = Flags::THREAD | Flags::SIGHAND | Flags::VM;
@@ -89,15 +90,14 @@ impl Task<'_, '_> {
         if !(parts | alone | Flags::NEW).contains(flags) {
             return Err(Error::Invalid);
         }
-        let many = self.process().thread_count() > 1;
-        if flags.intersects(alone) && (many || flags.contains(Flags::VM) && self.process().mm.is_shared()) {
+        let process = self.process();
+        let shares_actions = flags.intersects(Flags::SIGHAND | Flags::VM) && process.signals.actions.is_shared();
+        let shares_memory = flags.contains(Flags::VM) && process.mm.is_shared();
+        if flags.intersects(alone) && (process.thread_count() > 1 || shares_actions || shares_memory) {
             return Err(Error::Invalid);
         }
         if flags.intersects(Flags::NEW) {
             return Err(Error::NotPermitted);
-        }
-        if many && flags.intersects(Flags::FILES | Flags::FS) {
-            return Err(Error::NotImplemented);
         }
         if flags.contains(Flags::FILES) {
             self.own_descriptors();
@@ -183,16 +183,14 @@ impl Task<'_, '_> {
 
     fn start_thread(&mut self, request: &Request) -> Result<usize> {
         let flags = request.flags;
-        if !flags.contains(Flags::FS | Flags::FILES) || flags.contains(Flags::VFORK) {
-            // Threads with descriptors or places of their own, or that their creator waits for.
-            return Err(Error::NotImplemented);
-        }
         let crowded = self.has_most_threads(&self.kernel().family.lock());
         if crowded || self.process().thread_count() >= MAX_THREADS {
             return Err(Error::WouldBlock);
         }
         let id = self.id_for(request)?;
-        let thread = Thread::new(self.process(), id, *self.thread.name.lock());
+        let thread = Thread::new(self.process(), id, *self.thread.name.lock(), self.parts_for(request)?);
+        let vfork = flags.contains(Flags::VFORK).then(|| VforkWait::new(self.waiter()));
+        (*thread.vfork_parent.lock()).clone_from(&vfork);
         thread.inherit_identity(self.thread);
         thread.signals.inherit(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
@@ -214,6 +212,9 @@ impl Task<'_, '_> {
         if started.is_err() {
             self.process().remove_thread(&thread);
             return Err(Error::WouldBlock);
+        }
+        if let Some(vfork) = vfork {
+            self.wait_for_vfork(&vfork);
         }
         Ok(thread.tid() as usize)
     }
@@ -253,6 +254,7 @@ impl Task<'_, '_> {
             fp: self.frame.fp().map(|fp| &*fp),
             fs_base,
             gs_base: host().gs_base(),
+            answers: thread.answers(),
         };
         let started = start(&spec);
         if started.is_err() {

@@ -63,25 +63,25 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
-    /// Descriptors that other processes use too become the caller's own.
+    /// Descriptors that other threads use too become the caller's own.
     pub(crate) fn own_descriptors(&self) {
-        let process = self.process();
-        if process.files.is_shared() {
-            let own = Shared::new(FdTable::duplicate(&process.files));
-            if let Some(unused) = process.files.replace(own) {
+        let files = &self.thread.files;
+        if files.is_shared() {
+            let own = Shared::new(FdTable::duplicate(files));
+            if let Some(unused) = files.replace(own) {
                 // The others that used it have ended meanwhile.
                 drop(unused.remove_range(0, u32::MAX));
             }
         }
     }
 
-    /// Descriptors and places that other processes use too become the caller's own.
-    /// Root, working directory and mask that other processes use too become the caller's own.
+    /// Root, working directory and mask that other threads use too become the caller's own.
     pub(crate) fn own_places(&self) {
-        let process = self.process();
-        if process.fs.is_shared() {
-            let own = Shared::new(super::fork::copy_of(&process.fs));
-            drop(process.fs.replace(own));
+        let fs = &self.thread.fs;
+        if fs.is_shared() {
+            let own = Shared::new(super::fork::copy_of(fs));
+            drop(fs.replace(own));
+            let _ = self.thread.answers();
         }
     }
 
@@ -90,7 +90,8 @@ impl Task<'_, '_> {
     fn move_out(&mut self, prepared: Prepared) -> Result<bool> {
         let process = self.process().clone();
         self.forget_user_words()?;
-        let thread = Thread::new(&process, self.thread.tid(), *self.thread.name.lock());
+        let parts = self.thread.parts().ok_or(Error::NoProcess)?;
+        let thread = Thread::new(&process, self.thread.tid(), *self.thread.name.lock(), parts);
         thread.inherit_identity(self.thread);
         thread.signals.take_over(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
@@ -107,6 +108,8 @@ impl Task<'_, '_> {
             return Err(Error::WouldBlock);
         }
         self.thread.moved.store(true, Ordering::Relaxed);
+        // The new one has them.
+        self.thread.leave_parts();
         Ok(left.inspect(|unused| unused.space().forget_all()).is_some())
     }
 
@@ -153,14 +156,14 @@ impl Task<'_, '_> {
     }
 
     fn walk_from_cwd<T>(&self, walk: impl FnOnce(&Origin<'_>) -> Result<T>) -> Result<T> {
-        let start = self.process().fs.cwd.read().clone();
+        let start = self.thread.fs.cwd.read().clone();
         self.walk_from(start, walk)
     }
 
     fn walk_from<T>(&self, start: Location, walk: impl FnOnce(&Origin<'_>) -> Result<T>) -> Result<T> {
         let creds = self.creds();
         let creds = creds.for_files();
-        let root = self.process().fs.root.read().clone();
+        let root = self.thread.fs.root.read().clone();
         walk(&Origin { creds, root, start, umask: 0 })
     }
 
@@ -176,7 +179,7 @@ impl Task<'_, '_> {
             // The working directory itself.
             return Err(Error::Access);
         }
-        let entry = self.process().files.entry(dirfd)?;
+        let entry = self.thread.files.entry(dirfd)?;
         let name = alloc::format!("/dev/fd/{dirfd}").into_bytes();
         if path.is_empty() {
             let file = self.open_again(&entry.file)?;
@@ -250,7 +253,7 @@ impl Task<'_, '_> {
         let ids = AuxIds { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, test_hostile: None };
         let Loaded { registers, fs_base, image } =
             loader::load_into(process.mm.space(), &process.mm.limits(), prepared, &ids)?;
-        for file in process.files.remove_close_on_exec() {
+        for file in self.thread.files.remove_close_on_exec() {
             // Nobody hears of late errors.
             let _ = self.closed(file);
         }

@@ -10,7 +10,7 @@ use litebox::{Error, Result};
 
 use super::clone::{Flags, Request};
 use crate::syscalls::signal::RestartPolicy;
-use crate::task::{Newborn, Relation, Shared, VforkWait};
+use crate::task::{Newborn, Relation, Shared, ThreadParts, VforkWait};
 use crate::user::write_bytes;
 use crate::{Process, Task, Thread};
 
@@ -25,10 +25,11 @@ impl Task<'_, '_> {
             return Err(Error::WouldBlock);
         }
         let child = self.process().copy(self.relation(request)?);
+        let parts = self.parts_for(request)?;
         if flags.contains(Flags::CLEAR_SIGHAND) {
             child.signals.clear_handlers();
         }
-        let thread = self.first_thread(&child, request);
+        let thread = self.first_thread(&child, request, parts);
         let vfork = flags.contains(Flags::VFORK).then(|| VforkWait::new(self.waiter()));
         (*thread.vfork_parent.lock()).clone_from(&vfork);
         let pidfd = self.pidfd_for(&child, request)?;
@@ -40,7 +41,7 @@ impl Task<'_, '_> {
         let started = self.add_child(&child).and_then(|()| self.launch_process(&child, &thread, request));
         if let Err(error) = started {
             if let Some(fd) = pidfd {
-                let _ = self.process().files.remove(fd);
+                let _ = self.thread.files.remove(fd);
             }
             return Err(error);
         }
@@ -55,24 +56,36 @@ impl Task<'_, '_> {
         let (own, flags) = (self.process(), request.flags);
         let lost = Error::NoProcess;
         let mm = if flags.contains(Flags::VM) { own.mm.shared().ok_or(lost)? } else { Shared::new(own.mm.sibling()) };
-        let files = if flags.contains(Flags::FILES) {
-            own.files.shared().ok_or(lost)?
+        let actions = if flags.contains(Flags::SIGHAND) {
+            own.signals.actions.shared().ok_or(lost)?
         } else {
-            Shared::new(FdTable::duplicate(&own.files))
+            Shared::new(own.signals.actions.copy())
         };
-        let fs = if flags.contains(Flags::FS) { own.fs.shared().ok_or(lost)? } else { Shared::new(copy_of(&own.fs)) };
         let (parent, parent_thread, exit_signal) = if flags.contains(Flags::PARENT) {
             let get = |of: &core::sync::atomic::AtomicI32| of.load(Ordering::Relaxed);
             (get(&own.parent), get(&own.parent_thread), get(&own.exit_signal))
         } else {
             (own.pid, self.thread.tid(), request.exit_signal)
         };
-        Ok(Relation { pid: self.id_for(request)?, parent, parent_thread, exit_signal, mm, files, fs })
+        Ok(Relation { pid: self.id_for(request)?, parent, parent_thread, exit_signal, mm, actions })
     }
 
-    fn first_thread(&self, child: &Arc<Process>, request: &Request) -> Arc<Thread> {
+    /// Descriptors and places of a new thread, of the caller's process or of another one.
+    pub(super) fn parts_for(&self, request: &Request) -> Result<ThreadParts> {
+        let (own, flags) = (self.thread, request.flags);
+        let lost = Error::NoProcess;
+        let files = if flags.contains(Flags::FILES) {
+            own.files.shared().ok_or(lost)?
+        } else {
+            Shared::new(FdTable::duplicate(&own.files))
+        };
+        let fs = if flags.contains(Flags::FS) { own.fs.shared().ok_or(lost)? } else { Shared::new(copy_of(&own.fs)) };
+        Ok(ThreadParts { files, fs })
+    }
+
+    fn first_thread(&self, child: &Arc<Process>, request: &Request, parts: ThreadParts) -> Arc<Thread> {
         let flags = request.flags;
-        let thread = Thread::new(child, child.pid, *self.thread.name.lock());
+        let thread = Thread::new(child, child.pid, *self.thread.name.lock(), parts);
         thread.inherit_identity(self.thread);
         thread.signals.inherit(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
@@ -132,7 +145,7 @@ impl Task<'_, '_> {
     }
 
     /// Sleeps until the child executes a program or ends. Only the end of the caller's process is a reason to go on earlier.
-    fn wait_for_vfork(&mut self, vfork: &VforkWait) {
+    pub(super) fn wait_for_vfork(&mut self, vfork: &VforkWait) {
         let mut interrupted = false;
         loop {
             interrupted |= self.take_interruption();

@@ -5,7 +5,7 @@ use core::cmp::Ordering;
 
 use litebox::{Error, Result};
 
-use crate::{Process, Task};
+use crate::{Task, Thread};
 
 const FILE: i32 = 0;
 const VM: i32 = 1;
@@ -26,9 +26,14 @@ fn order<T>(first: *const T, second: *const T) -> usize {
 }
 
 /// The open file behind a descriptor that is a number of the call.
-fn open_file(process: &Process, fd: usize) -> Result<*const litebox::fs::OpenFile> {
+fn open_file(thread: Option<&Thread>, fd: usize) -> Result<*const litebox::fs::OpenFile> {
     let fd = i32::try_from(fd as u32).map_err(|_| Error::BadDescriptor)?;
-    Ok(Arc::as_ptr(&process.files.get(fd)?))
+    Ok(Arc::as_ptr(&thread.ok_or(Error::BadDescriptor)?.files.get(fd)?))
+}
+
+/// What a thread has; one that has ended has nothing.
+fn part<T>(thread: Option<&Thread>, part: impl Fn(&Thread) -> *const T) -> *const T {
+    thread.map_or(core::ptr::null(), part)
 }
 
 impl Task<'_, '_> {
@@ -38,12 +43,20 @@ impl Task<'_, '_> {
         if !self.may_inspect(&first) || !self.may_inspect(&second) {
             return Err(Error::NotPermitted);
         }
+        let threads = (first.thread(pid1), second.thread(pid2));
+        let threads = (threads.0.as_deref(), threads.1.as_deref());
         match kind {
-            FILE => Ok(order(open_file(&first, index1)?, open_file(&second, index2)?)),
+            FILE => Ok(order(open_file(threads.0, index1)?, open_file(threads.1, index2)?)),
             VM => Ok(order(&raw const *first.mm, &raw const *second.mm)),
-            FILES => Ok(order(&raw const **first.files, &raw const **second.files)),
-            FS => Ok(order(&raw const **first.fs, &raw const **second.fs)),
-            SIGHAND => Ok(order(&raw const first.signals, &raw const second.signals)),
+            FILES => {
+                let table = |t: &Thread| &raw const **t.files;
+                Ok(order(part(threads.0, table), part(threads.1, table)))
+            }
+            FS => {
+                let places = |t: &Thread| &raw const **t.fs;
+                Ok(order(part(threads.0, places), part(threads.1, places)))
+            }
+            SIGHAND => Ok(order(&raw const *first.signals.actions, &raw const *second.signals.actions)),
             // There are no I/O contexts: nobody has one, which is the same.
             IO => Ok(0),
             SYSVSEM | EPOLL_TFD => Err(Error::NotSupported),

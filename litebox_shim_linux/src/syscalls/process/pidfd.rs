@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
+use core::sync::atomic::Ordering;
 
 use litebox::event::{Events, Observer};
 use litebox::fs::{Access, AnonInode, File, Inode, StatusFlags};
@@ -11,7 +12,7 @@ use super::clone::{Flags, Request};
 use crate::syscalls::signal::SignalInfo;
 use crate::syscalls::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
 use crate::user::{read_bytes, write_bytes};
-use crate::{Process, Task};
+use crate::{Process, Task, Thread};
 
 const PIDFD_NONBLOCK: u32 = 0o4000;
 
@@ -59,7 +60,7 @@ impl Task<'_, '_> {
         }
         let fd = self.install_pidfd(child, StatusFlags::empty())? as i32;
         if let Err(error) = write_bytes(request.pidfd, &fd.to_le_bytes()) {
-            let _ = self.process().files.remove(fd);
+            let _ = self.thread.files.remove(fd);
             return Err(error);
         }
         Ok(Some(fd))
@@ -131,17 +132,27 @@ impl Task<'_, '_> {
         if !self.may_inspect(&target) {
             return Err(Error::NotPermitted);
         }
-        let file = target.files.get(wanted)?;
+        // Descriptors are a thread's; a pidfd stands for the first.
+        let first = target.thread(target.pid).ok_or(Error::BadDescriptor)?;
+        let file = first.files.get(wanted)?;
         self.install(file, true)
     }
 
     /// Whether ptrace(2) would let the caller look into `target`.
     pub(crate) fn may_inspect(&self, target: &Process) -> bool {
+        self.thread.may_inspect(target)
+    }
+}
+
+impl Thread {
+    /// Whether ptrace(2) would let the thread look into `target`.
+    pub(crate) fn may_inspect(&self, target: &Process) -> bool {
         let (mine, theirs) = (self.creds(), target.creds());
         let all = |id: u32, of: [u32; 3]| of.iter().all(|x| *x == id);
-        target.pid == self.process().pid
+        target.pid == self.process.pid
             || mine.euid == 0
             || all(mine.uid, [theirs.uid, theirs.euid, theirs.suid])
                 && all(mine.gid, [theirs.gid, theirs.egid, theirs.sgid])
+                && target.dumpable.load(Ordering::Relaxed)
     }
 }

@@ -123,6 +123,7 @@ impl Task<'_, '_> {
             if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }
+            self.process().run_errands();
             self.process().timers.run_due(self.process());
             let wanted = SigSet(u64::MAX).without(self.thread.signals.blocked());
             let Some(info) = self.take_signal(wanted) else { return };

@@ -17,6 +17,7 @@ use litebox::{Error, Result};
 pub use deliver::RestartPolicy;
 pub use set::{Pending, SigSet, SignalInfo};
 
+use crate::task::{self, Part};
 use crate::{Process, Thread};
 use set::{MAX_SIGNAL, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGURG, SIGWINCH};
 
@@ -52,37 +53,56 @@ pub(crate) fn default_action(signal: i32) -> DefaultAction {
     }
 }
 
+/// What each signal does; several processes may share it (CLONE_SIGHAND).
+pub struct Actions(Mutex<[Action; MAX_SIGNAL as usize + 1]>);
+
+impl Default for Actions {
+    fn default() -> Self {
+        Self(Mutex::new([Action::default(); MAX_SIGNAL as usize + 1]))
+    }
+}
+
+impl Actions {
+    /// The same actions, apart from then on.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Mutex::new(*self.0.lock()))
+    }
+    fn of(&self, signal: i32) -> Option<Action> {
+        usize::try_from(signal).ok().and_then(|i| self.0.lock().get(i).copied())
+    }
+    fn set(&self, signal: i32, action: Action) {
+        let mut actions = self.0.lock();
+        if let Some(slot) = usize::try_from(signal).ok().and_then(|i| actions.get_mut(i)) {
+            *slot = action;
+        }
+    }
+}
+
+#[derive(Default)]
 struct Shared {
-    actions: [Action; MAX_SIGNAL as usize + 1],
     pending: Pending,
 }
 
-/// Signal state of a process. Lock order: the process's before a thread's.
+/// Signal state of a process. Lock order: what is pending for the process, then its actions or what is pending for a thread.
 pub struct ProcessSignals {
+    pub(crate) actions: Part<Actions>,
     shared: Mutex<Shared>,
     stopped: AtomicBool,
     files: file::SignalFiles,
-}
-
-impl Default for ProcessSignals {
-    fn default() -> Self {
-        let shared = Shared { actions: [Action::default(); MAX_SIGNAL as usize + 1], pending: Pending::default() };
-        Self { shared: Mutex::new(shared), stopped: AtomicBool::new(false), files: file::SignalFiles::default() }
-    }
 }
 
 const SA_NOCLDSTOP: u64 = 1;
 const SA_NOCLDWAIT: u64 = 2;
 
 impl ProcessSignals {
-    /// For a new process: the same actions, nothing pending.
-    pub(crate) fn copy_actions(&self, parent: &Self) {
-        let actions = parent.shared.lock().actions;
-        self.shared.lock().actions = actions;
+    /// With these actions; nothing is pending.
+    pub(crate) fn new(actions: Arc<task::Shared<Actions>>) -> Self {
+        let (shared, files) = (Mutex::default(), file::SignalFiles::default());
+        Self { actions: Part::new(actions), shared, stopped: AtomicBool::new(false), files }
     }
     /// For a new process: the default action for every signal that has a handler.
     pub(crate) fn clear_handlers(&self) {
-        for action in &mut self.shared.lock().actions {
+        for action in &mut *self.actions.0.lock() {
             if action.handler != SIG_IGN {
                 *action = Action::default();
             }
@@ -184,6 +204,21 @@ impl Thread {
     pub fn send_signal(self: &Arc<Self>, info: SignalInfo) -> Result<()> {
         self.process.post(info, Some(self)).map(drop)
     }
+    /// Whether there is anything for it to look at on its way to guest code: its end, a stop, a signal.
+    pub(crate) fn has_pending_work(&self) -> bool {
+        let process = &self.process;
+        process.timers.run_due(process);
+        let deliverable = || {
+            let shared = process.signals.shared.lock();
+            let own = self.signals.own.lock();
+            let wanted = SigSet(u64::MAX).without(self.signals.blocked()).union(own.awaited);
+            shared.pending.set().union(own.pending.set()).0 & wanted.0 != 0
+        };
+        process.must_leave(self)
+            || process.signals.stopped.load(Ordering::SeqCst)
+            || process.resumed.load(Ordering::Acquire)
+            || deliverable()
+    }
 }
 
 /// Which signals are in which state, for /proc.
@@ -206,7 +241,7 @@ impl Process {
     pub(crate) fn signal_sets(&self, thread: Option<&Thread>) -> SignalSets {
         let shared = self.signals.shared.lock();
         let mut sets = SignalSets { pending: shared.pending.set().0, ..SignalSets::default() };
-        for (signal, action) in (0i32..).zip(&shared.actions) {
+        for (signal, action) in (0i32..).zip(&*self.signals.actions.0.lock()) {
             match action.handler {
                 SIG_DFL => {}
                 SIG_IGN => sets.ignored |= SigSet::of(signal).0,
@@ -231,13 +266,16 @@ impl Process {
 
     /// The action for a signal.
     pub(crate) fn signal_action(&self, signal: i32) -> Action {
-        let shared = self.signals.shared.lock();
-        usize::try_from(signal).ok().and_then(|i| shared.actions.get(i)).copied().unwrap_or_default()
+        self.signals.actions.of(signal).unwrap_or_default()
     }
 
     /// execve(2): caught signals get their default action back, ignored ones stay ignored.
     pub(crate) fn reset_signal_handlers(&self) {
-        for action in &mut self.signals.shared.lock().actions {
+        let actions = &self.signals.actions;
+        if actions.is_shared() {
+            drop(actions.replace(task::Shared::new(actions.copy())));
+        }
+        for action in &mut *actions.0.lock() {
             let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
             *action = Action { handler, ..Action::default() };
         }
@@ -249,7 +287,7 @@ impl Process {
         let threads = self.threads();
         let timers = if info.is_privileged() { 0 } else { self.timers.count() };
         let mut shared = self.signals.shared.lock();
-        let action = usize::try_from(signal).ok().and_then(|i| shared.actions.get(i)).copied().ok_or(Error::Invalid)?;
+        let action = self.signals.actions.of(signal).ok_or(Error::Invalid)?;
         if signal == SIGKILL {
             drop(shared);
             // In this order: a thread that was stopped must not run on before it leaves.
@@ -328,9 +366,7 @@ impl Process {
     fn set_signal_action(&self, signal: i32, new: Action) {
         let threads = self.threads();
         let mut shared = self.signals.shared.lock();
-        if let Some(slot) = usize::try_from(signal).ok().and_then(|i| shared.actions.get_mut(i)) {
-            *slot = new;
-        }
+        self.signals.actions.set(signal, new);
         let ignored =
             new.handler == SIG_IGN || new.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
         if ignored {

@@ -12,7 +12,7 @@ use litebox::sync::RwLock;
 
 use super::set::{SIGTERM, SIGUSR1, SIGUSR2};
 use super::{Action, RestartPolicy, SigSet};
-use crate::task::{Credentials, KernelConfig, ProcessSpec};
+use crate::task::{Credentials, KernelConfig, ProcessSpec, ThreadParts};
 use crate::{Kernel, Process, Task, Thread};
 
 const RESTORER: u64 = 0x0400_0000;
@@ -29,12 +29,10 @@ fn thread() -> Arc<Thread> {
         parent: 0,
         kernel,
         mm: crate::syscalls::mm::MemoryMap::new(&arena),
-        files: FdTable::new(),
-        fs: Arc::new(fs),
         credentials: Credentials::default(),
         image: crate::loader::ImageInfo::default(),
     });
-    let thread = Thread::new(&process, 1, [0; 16]);
+    let thread = Thread::new(&process, 1, [0; 16], ThreadParts::own(FdTable::new(), Arc::new(fs)));
     assert!(process.add_thread(&thread));
     thread
 }
@@ -67,7 +65,7 @@ fn a_handler_runs_on_a_linux_frame_and_sigreturn_restores_everything() {
     let mut stack = vec![0u8; 16384];
     let (mut regs, mut fp) = guest(&mut stack);
     let (before, fp_before) = (regs, fp.clone());
-    let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(&mut regs, Some(&mut fp)) };
+    let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, Some(&mut fp)) };
     task.process().set_signal_action(SIGUSR1, action(0));
     task.send_self(SIGUSR1);
     assert!(task.waiter().interrupted());
@@ -103,7 +101,7 @@ fn an_interrupted_call_restarts_or_fails_by_the_handler() {
         let thread = thread();
         let mut stack = vec![0u8; 16384];
         let (mut regs, _) = guest(&mut stack);
-        let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(&mut regs, None) };
+        let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, None) };
         task.process().set_signal_action(SIGUSR2, action(flags));
         assert_eq!(task.interrupted_call(policy, 35), Error::Interrupted);
         task.send_self(SIGUSR2);
@@ -119,7 +117,7 @@ fn blocked_signals_wait_and_sigtimedwait_takes_them() {
     let thread = thread();
     let mut stack = vec![0u8; 16384];
     let (mut regs, _) = guest(&mut stack);
-    let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(&mut regs, None) };
+    let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, None) };
     let set = SigSet::of(SIGUSR1).0;
     assert_eq!(task.rt_sigprocmask(0, &raw const set as u64, 0, 8), Ok(0));
     assert_eq!(task.tgkill(1, 1, SIGUSR1), Ok(0));
