@@ -18,7 +18,7 @@ mod trace;
 mod unwind;
 mod user;
 
-use litebox::{Error, Result};
+use litebox::Result;
 use litebox_common_linux::prelude::*;
 use litebox_common_linux::{Call, Errno, call, syscall_table};
 
@@ -39,16 +39,16 @@ macro_rules! serve {
         serve!(handler $task $registers $name $arguments)
     };
     (Refused $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
-        Err(not_served($number))
+        not_served($number)
     };
     (Missing $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
-        Err(not_served($number))
+        not_served($number)
     };
     (handler $task:ident $registers:ident $name:ident ($($argument:ident: $type:ty),*)) => {{
-        // Out of line: what one handler keeps on the stack is not kept for all.
+        // Out of line: what one handler keeps on the stack is not kept for all. What it returns fits a register.
         #[inline(never)]
-        fn $name(task: &mut Task<'_, '_>, $($argument: $type),*) -> Result<usize> {
-            task.$name($($argument.pass()),*)
+        fn $name(task: &mut Task<'_, '_>, $($argument: $type),*) -> u64 {
+            errno::in_register(|| -> Result<usize> { task.$name($($argument.pass()),*) })
         }
         $(let $argument = <$type as Argument>::take(&mut $registers);)*
         $name($task, $($argument),*)
@@ -63,7 +63,7 @@ macro_rules! dispatch {
     )* })*) => {
         match $number {
             $($($($x86_64 => serve!($support $task $number $registers $name $arguments),)?)*)*
-            _ => Err(not_served($number)),
+            _ => not_served($number),
         }
     };
 }
@@ -90,28 +90,24 @@ impl Task<'_, '_> {
         }
         let result = serve(self, number, self.call_registers());
         if thread.traced {
-            self.trace_end(&result);
+            self.trace_end(result);
         }
         if thread.notices.due() {
             self.kernel().tell_owners();
         }
-        self.frame.regs.rax = match result {
-            Ok(value) => value as u64,
-            Err(error) => errno::errno_of(error).in_register(),
-        };
+        self.frame.regs.rax = result;
     }
 }
 
 /// Calls the handler. One jump through a table; nothing is kept, copied or allocated.
 #[expect(clippy::inline_always, reason = "the arguments stay in registers")]
 #[inline(always)]
-fn serve(task: &mut Task<'_, '_>, number: u32, mut registers: Registers) -> Result<usize> {
+fn serve(task: &mut Task<'_, '_>, number: u32, mut registers: Registers) -> u64 {
     syscall_table!(dispatch, task number registers)
 }
 
 /// What a call without handler answers.
 #[cold]
-fn not_served(number: u32) -> Error {
-    let refusal = call(Arch::X86_64, number).and_then(Call::refusal);
-    Error::Host(refusal.unwrap_or(Errno::ENOSYS).0)
+fn not_served(number: u32) -> u64 {
+    call(Arch::X86_64, number).and_then(Call::refusal).unwrap_or(Errno::ENOSYS).in_register()
 }

@@ -6,14 +6,13 @@
 use alloc::string::String;
 use core::fmt::{self, Write};
 
-use litebox::Result;
 use litebox::platform::{HostFd, host};
 use litebox::sync::Mutex;
 use litebox_common_linux::argument::Argument;
 use litebox_common_linux::show::{self, GuestMemory, Moment};
 use litebox_common_linux::{Arch, Support, SyscallRequest, call, names};
 
-use crate::errno::errno_of;
+use crate::errno::from_register;
 use crate::syscalls::signal::{Action, DefaultAction, SIG_DFL, SIG_IGN, SignalInfo, default_action};
 use crate::{Task, Thread};
 
@@ -102,10 +101,10 @@ impl Task<'_, '_> {
 
     /// It ended.
     #[cold]
-    pub(crate) fn trace_end(&mut self, result: &Result<usize>) {
+    pub(crate) fn trace_end(&mut self, result: u64) {
         self.waiter().announce_sleep(false);
         let Some(traced) = self.thread.tracing.0.lock().take() else { return };
-        let result = result.map_err(errno_of);
+        let result = from_register(result);
         let mut line = String::new();
         let replaced = matches!(traced.request, Some(SyscallRequest::execve { .. } | SyscallRequest::execveat { .. }));
         let _ = match &traced.request {

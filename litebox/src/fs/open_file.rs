@@ -162,6 +162,11 @@ impl OpenFile {
     pub fn is_stream(&self) -> bool {
         self.stream
     }
+    /// Whether its offset always is 0 ([`File::offset_stays`]).
+    #[inline]
+    pub fn offset_stays(&self) -> bool {
+        self.offset_stays
+    }
     /// Whether blocking calls must not block.
     #[inline]
     pub fn nonblocking(&self) -> bool {

@@ -185,8 +185,8 @@ impl Task<'_, '_> {
             return Err(Error::BadDescriptor);
         }
         let stream = file.is_stream();
-        // A stream has a size only when it is a file of the person's.
-        if !stream || self.file_size_limit() != u64::MAX && super::is_regular(file) {
+        // A stream has a size only when it is a file of the person's, and what has no offsets has none.
+        if !stream && !file.offset_stays() || self.file_size_limit() != u64::MAX && super::is_regular(file) {
             self.limit_file_size(file, source, manner)?;
         }
         let wanted = source.remaining();
