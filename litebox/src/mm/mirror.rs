@@ -123,10 +123,15 @@ impl Inner {
     ) -> Result<usize> {
         let mut addr = self.choose(len, align, hint, below)?;
         let mut step = 16 * PAGE;
-        for _ in 0..PLACE_ATTEMPTS {
+        for attempt in 0..PLACE_ATTEMPTS {
             match map(addr) {
                 Err(Error::Exists) => {}
-                other => return other.map(|()| addr),
+                other => {
+                    if attempt > 0 && below.is_none() {
+                        self.search.passed(addr.saturating_add(len));
+                    }
+                    return other.map(|()| addr);
+                }
             }
             let top = addr.saturating_add(len).saturating_sub(step).max(self.layout.lowest);
             step = step.saturating_mul(2);

@@ -59,6 +59,11 @@ impl Search {
     pub fn new(layout: &Layout) -> Self {
         Self { from: layout.mmap_base, skipped: 0 }
     }
+    /// The host has something of its own above `end`, where the map shows a hole: nobody has to find that out again and look at everything
+    /// below it. What else is free there is found when nothing is left below.
+    pub fn passed(&mut self, end: usize) {
+        self.from = self.from.min(end);
+    }
     /// `[start, end)` became free.
     pub fn freed(&mut self, end: usize) {
         self.from = self.from.max(end);
