@@ -39,6 +39,40 @@ fn test_static_musl() -> Result {
     hello("test_static_musl", Variant::Musl)
 }
 
+/// What the superuser of a sandbox may set under /proc/sys; on the host nobody tries.
+fn settings_of_the_sandbox() -> Result {
+    const EXPECTED: &str = "\
+vm/max_map_count: 65530
+vm/max_map_count: 150
+few areas: 1
+vm/max_map_count = -1: EINVAL
+vm/max_map_count = some: EINVAL
+kernel/core_pattern: core
+kernel/core_pattern: /tmp/core.%p
+kernel/pid_max: 4194304
+kernel/pid_max = 300: EINVAL
+kernel/pid_max = 4194305: EINVAL
+kernel/pid_max: 320
+ids wrap: 1
+ids run out: 1
+somebody else: 1
+kernel/shm_next_id: -1
+segment 98309
+kernel/shm_next_id: -1
+taken: segment 98310
+set 65543
+queue 32777
+kernel/msg_next_id = -5: EINVAL
+";
+    let binary = compile::guest("settings.c", Variant::Static, &[])?;
+    let output = common::litebox().args(["run", "--"]).arg(&binary).output()?;
+    let found = String::from_utf8_lossy(&output.stdout);
+    if found != EXPECTED {
+        return Err(format!("{} {found}{}", output.status, String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(())
+}
+
 fn script(dir: &Path, text: &str) -> io::Result<()> {
     let path = dir.join("script");
     fs::write(&path, text)?;
@@ -72,6 +106,7 @@ const TESTS: &[Entry] = &[
     ("test_dynamic_pie", test_dynamic_pie),
     ("test_dynamic_exec", test_dynamic_exec),
     ("test_static_musl", test_static_musl),
+    ("settings_of_the_sandbox", settings_of_the_sandbox),
     ("test_script", test_script),
     ("test_shebang", test_shebang),
     ("test_shebang_one_argument", test_shebang_one_argument),

@@ -5,7 +5,7 @@ use crate::platform::{Prot, host};
 use super::area::{AreaFlags, Object};
 use super::mirror::Inner;
 use super::space::{Limits, Space};
-use super::{MAX_AREAS, PAGE, STACK_GAP, page_down};
+use super::{PAGE, STACK_GAP, page_down};
 
 /// Why an access failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,7 +109,7 @@ impl Inner {
         if size as u64 > limits.stack
             || below > start
             || (self.areas.total + grow) as u64 > limits.address_space
-            || (self.areas.count() >= MAX_AREAS)
+            || (self.areas.count() >= self.most_areas)
         {
             return false;
         }

@@ -11,7 +11,7 @@ use super::arena::{Extent, Extents};
 use super::fault::Recent;
 use super::place::{self, Layout, Search};
 use super::space::{Limits, MapRequest, Placement};
-use super::{MAX_AREAS, PAGE, page_up};
+use super::{PAGE, page_up};
 
 const HUGE_PAGE: usize = 2 << 20;
 /// How often another place is tried when the host has something at the chosen one.
@@ -28,6 +28,8 @@ pub(super) struct Inner {
     /// Flags that every new area gets (mlockall(2) `MCL_FUTURE`).
     pub future: AreaFlags,
     pub peak: usize,
+    /// How many areas there may be.
+    pub most_areas: usize,
 }
 
 /// Where the pages of `area` lie in the arena; empty for other objects. Asked before the space is locked.
@@ -151,7 +153,7 @@ impl Inner {
         if len == 0 || len > self.layout.highest {
             return Err(Error::NoMemory);
         }
-        if self.areas.count() >= MAX_AREAS {
+        if self.areas.count() >= self.most_areas {
             return Err(Error::NoMemory);
         }
         let flags = flags | self.future;
@@ -171,7 +173,7 @@ impl Inner {
                 if !replace && gone > 0 {
                     return Err(Error::Exists);
                 }
-                if self.areas.count() + self.areas.splits(addr, end) >= MAX_AREAS {
+                if self.areas.count() + self.areas.splits(addr, end) >= self.most_areas {
                     return Err(Error::NoMemory);
                 }
                 self.may_expand(len, gone, area.is_data(), limits)?;
@@ -207,7 +209,7 @@ impl Inner {
 
     /// Unmaps `[start, end)`; the areas are given back so that they are dropped without the lock.
     pub fn unmap(&mut self, start: usize, end: usize) -> Result<Vec<Area>> {
-        if self.areas.count() + self.areas.splits(start, end) > MAX_AREAS {
+        if self.areas.count() + self.areas.splits(start, end) > self.most_areas {
             return Err(Error::NoMemory);
         }
         unmap_runs(&self.areas, start, end);
@@ -255,7 +257,7 @@ impl Inner {
             outcome = Err(Error::NoMemory);
         }
         if stop > start {
-            if self.areas.count() + 2 > MAX_AREAS {
+            if self.areas.count() + 2 > self.most_areas {
                 return Err(Error::NoMemory);
             }
             self.protect_on_host(start, stop, prot)?;

@@ -9,7 +9,7 @@ use super::area::{Area, AreaFlags, Object};
 use super::arena::{Extent, Extents};
 use super::mirror::{Inner, extents_of, map_on_host};
 use super::space::{Limits, Space, populate_now};
-use super::{MAX_AREAS, PAGE, place};
+use super::{PAGE, place};
 
 /// What to move where.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl Inner {
             if new < self.layout.lowest {
                 return Err(Error::NotPermitted);
             }
-            if self.areas.count() + 4 > MAX_AREAS {
+            if self.areas.count() + 4 > self.most_areas {
                 return Err(Error::NoMemory);
             }
         }
@@ -168,7 +168,7 @@ impl Inner {
         extents: &[Extent],
         dead: &mut Vec<Area>,
     ) -> Result<usize> {
-        if self.areas.count() + 3 > MAX_AREAS {
+        if self.areas.count() + 3 > self.most_areas {
             return Err(Error::NoMemory);
         }
         let mut moved = area.clone();

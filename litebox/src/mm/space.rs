@@ -149,12 +149,22 @@ impl Space {
                 brk: (0, 0),
                 future: AreaFlags::empty(),
                 peak: 0,
+                most_areas: MAX_AREAS,
             }),
         }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock()
+    }
+
+    /// How many areas there may be.
+    pub fn most_areas(&self) -> usize {
+        self.lock().most_areas
+    }
+    /// Sets how many there may be; never more than the host surely has room for.
+    pub fn set_most_areas(&self, most: usize) {
+        self.lock().most_areas = most.min(MAX_AREAS);
     }
 
     /// The bases it places areas by.
@@ -191,8 +201,8 @@ impl Space {
         }
         let peak = areas.total;
         let (layout, search, brk) = (inner.layout, inner.search, inner.brk);
-        let future = AreaFlags::empty();
-        *child.lock() = Inner { areas, layout, search, recent: Recent::default(), brk, future, peak };
+        let (future, most_areas) = (AreaFlags::empty(), inner.most_areas);
+        *child.lock() = Inner { areas, layout, search, recent: Recent::default(), brk, future, peak, most_areas };
         start()
     }
 
@@ -291,7 +301,7 @@ impl Space {
             Advise::Flags { set, clear } => {
                 for area in &touched {
                     check(area)?;
-                    if inner.areas.count() + 2 > MAX_AREAS {
+                    if inner.areas.count() + 2 > inner.most_areas {
                         return Err(Error::NoMemory);
                     }
                     inner.areas.update(area.start, area.end, |a| a.flags = (a.flags - clear) | set);
@@ -341,7 +351,7 @@ impl Space {
                     return Err(Error::NoMemory);
                 }
             }
-            if inner.areas.count() + 2 > MAX_AREAS {
+            if inner.areas.count() + 2 > inner.most_areas {
                 return Err(Error::NoMemory);
             }
             let mask = AreaFlags::LOCKED | AreaFlags::LOCKONFAULT;

@@ -2,13 +2,14 @@
 //!
 //! - `settings`: struct termios and its older and newer shapes. `line`: what the line discipline makes of input and output; pure, without
 //!   files.
-//! - `pty`: pairs and their masters. `slave`: the side that programs read and write, with job control. `requests`: ioctl requests.
+//! - `pty`: pairs and their masters. `slave`: the side that programs read and write, with job control. `requests`: ioctl requests. `packet`: packet mode.
 //! - `outside`: the console, a pair whose master is the terminal of the person outside.
 //! - `terminals`: all pairs of a sandbox, and whose session each controls. `directory`: /dev/pts.
 
 mod directory;
 mod line;
 mod outside;
+mod packet;
 mod pty;
 mod requests;
 mod settings;
@@ -19,6 +20,7 @@ mod terminals;
 mod tests;
 
 pub use directory::PtsFs;
+pub use pty::number_of_master;
 pub use slave::opened;
 pub use terminals::Terminals;
 

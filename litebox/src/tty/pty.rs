@@ -14,6 +14,7 @@ use crate::{Error, Result};
 use super::Terminals;
 use super::line::Line;
 use super::outside::Outside;
+use super::packet::{Before, DATA, Packet};
 
 /// Bytes moved at a time.
 pub(super) const CHUNK: usize = 1024;
@@ -40,6 +41,7 @@ pub(super) struct State {
     pub deadline: Option<Instant>,
     /// A thread writes the output to the terminal outside.
     pub draining: bool,
+    pub packet: Packet,
 }
 
 /// A master with its slave.
@@ -48,6 +50,12 @@ pub(super) struct Pair {
     pub owner: Mutex<(u32, u32, u32)>,
     pub terminals: Weak<Terminals>,
     pub state: Mutex<State>,
+    /// Held by who reads the slave, from the look at the input until it is taken; no fault wants it.
+    pub slave_reading: Mutex<()>,
+    /// The same of the master.
+    pub master_reading: Mutex<()>,
+    /// Held by who writes to the master.
+    pub master_writing: Mutex<()>,
     /// What the master is, when it is no file of ours.
     pub outside: Option<Outside>,
     pub master_queue: WaitQueue,
@@ -68,12 +76,16 @@ impl Pair {
             foreground: 0,
             deadline: None,
             draining: false,
+            packet: Packet::default(),
         };
         Self {
             number,
             owner: Mutex::new((owner.0, owner.1, 0o620)),
             terminals: Arc::downgrade(terminals),
             state: Mutex::new(state),
+            slave_reading: Mutex::new(()),
+            master_reading: Mutex::new(()),
+            master_writing: Mutex::new(()),
             outside,
             master_queue: WaitQueue::new(),
             slave_queue: WaitQueue::new(),
@@ -89,13 +101,24 @@ impl Pair {
             self.drain();
         }
         let both = Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM;
-        self.master_queue.notify(both);
+        self.master_queue.notify(both | Events::PRI);
         self.slave_queue.notify(both);
     }
     /// Bytes typed at the other side.
     pub fn type_bytes(&self, bytes: &[u8]) {
         for byte in bytes {
-            let signal = self.state.lock().line.type_byte(*byte);
+            let signal = {
+                let mut guard = self.state.lock();
+                let state = &mut *guard;
+                let before = Before::of(&state.line);
+                let signal = state.line.type_byte(*byte);
+                state.packet.compare(before, &state.line);
+                if signal.is_some() && !state.line.settings.keeps_on_signal() {
+                    state.packet.input_flushed();
+                    state.packet.output_flushed();
+                }
+                signal
+            };
             if let Some(signal) = signal {
                 self.signal(signal);
             }
@@ -116,6 +139,11 @@ pub(super) struct Master {
     pub node: Arc<dyn Inode>,
 }
 
+/// The number of the terminal whose master `file` is; `None`: it is no master.
+pub fn number_of_master(file: &dyn File) -> Option<u32> {
+    file.as_any().downcast_ref::<Master>().map(|master| master.pair.number)
+}
+
 impl File for Master {
     fn signals_owner(&self) -> bool {
         true
@@ -130,27 +158,38 @@ impl File for Master {
         if dest.remaining() == 0 {
             return Ok(0);
         }
-        let bytes = {
-            let state = self.pair.state.lock();
+        let _reading = self.pair.master_reading.lock();
+        let (packet, bytes) = {
+            let mut state = self.pair.state.lock();
+            if let Some(news) = state.packet.take_news() {
+                drop(state);
+                return dest.put(&[news]);
+            }
             if state.line.output_len() == 0 {
                 return Err(if state.slaves_gone { Error::Io } else { Error::WouldBlock });
             }
-            state.line.peek_output(dest.remaining().min(CHUNK))
+            let packet = usize::from(state.packet.on);
+            (packet, state.line.peek_output((dest.remaining() - packet).min(CHUNK)))
         };
+        if packet > 0 {
+            dest.put(&[DATA])?;
+        }
         let n = dest.put(&bytes)?;
         self.pair.state.lock().line.take_output(n);
         self.pair.changed();
-        Ok(n)
+        Ok(n + packet)
     }
     fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
         let mut chunk = [0u8; CHUNK];
         let mut done = 0;
+        // What there is room for is this caller's.
+        let _writing = self.pair.master_writing.lock();
         while source.remaining() > 0 {
-            let room = self.pair.state.lock().line.takes_input();
-            if !room {
+            let room = self.pair.state.lock().line.input_room().min(CHUNK);
+            if room == 0 {
                 break;
             }
-            let n = match source.take(&mut chunk) {
+            let n = match source.take(chunk.get_mut(..room).unwrap_or_default()) {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
                 Ok(n) => n,
@@ -166,7 +205,10 @@ impl File for Master {
     }
     fn ready(&self) -> Events {
         let state = self.pair.state.lock();
-        let events = io_events(state.line.output_len() > 0, state.line.takes_input());
+        let mut events = io_events(state.line.output_len() > 0, state.line.takes_input());
+        if state.packet.has_news() {
+            events |= Events::IN | Events::RDNORM | Events::PRI;
+        }
         if state.slaves_gone { events | Events::HUP } else { events }
     }
     fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {

@@ -3,6 +3,7 @@
 use crate::io::{Dest, Source};
 use crate::{Error, Result};
 
+use super::packet::Before;
 use super::pty::Pair;
 use super::settings::Settings;
 use super::{Caller, TerminalSignal};
@@ -26,18 +27,23 @@ const TIOCSTI: u32 = 0x5412;
 const TIOCGWINSZ: u32 = 0x5413;
 const TIOCSWINSZ: u32 = 0x5414;
 const FIONREAD: u32 = 0x541b;
+const TIOCPKT: u32 = 0x5420;
 const TIOCNOTTY: u32 = 0x5422;
 const TIOCSETD: u32 = 0x5423;
 const TIOCGETD: u32 = 0x5424;
 const TCSBRKP: u32 = 0x5425;
 const TIOCGSID: u32 = 0x5429;
+const TIOCVHANGUP: u32 = 0x5437;
 const TCGETS2: u32 = 0x802c_542a;
 const TCSETS2: u32 = 0x402c_542b;
 const TCSETSW2: u32 = 0x402c_542c;
 const TCSETSF2: u32 = 0x402c_542d;
 const TIOCGPTN: u32 = 0x8004_5430;
 const TIOCSPTLCK: u32 = 0x4004_5431;
+const TIOCGPKT: u32 = 0x8004_5438;
 const TIOCGPTLCK: u32 = 0x8004_5439;
+const TIOCGPTPEER: u32 = 0x5441;
+
 fn write(addr: usize, bytes: &[u8]) -> Result<usize> {
     if Dest::user(addr, bytes.len()).put(bytes)? == bytes.len() { Ok(0) } else { Err(Error::Fault) }
 }
@@ -114,6 +120,25 @@ impl Pair {
                 let locked = self.state.lock().locked;
                 write_int(arg, usize::from(locked))
             }
+            TIOCPKT if master => {
+                let on = read_int(arg)? != 0;
+                self.state.lock().packet.turn(on);
+                Ok(0)
+            }
+            TIOCGPKT if master => {
+                let on = self.state.lock().packet.on;
+                write_int(arg, usize::from(on))
+            }
+            // Of a master the caller's descriptors are needed too.
+            TIOCGPTPEER => Err(Error::Io),
+            TIOCVHANGUP if !master => {
+                let caller = self.terminals.upgrade().and_then(|t| t.caller());
+                if caller.is_none_or(|c| c.uid != 0) {
+                    return Err(Error::NotPermitted);
+                }
+                self.hang_up(true);
+                Ok(0)
+            }
             TIOCSCTTY | TIOCNOTTY | TIOCGPGRP | TIOCSPGRP | TIOCGSID => self.control(request, arg, master),
             _ => Err(Error::NotTerminal),
         }
@@ -125,11 +150,15 @@ impl Pair {
 
     fn set(&self, settings: Settings, flush: bool) {
         {
-            let mut state = self.state.lock();
+            let mut guard = self.state.lock();
+            let state = &mut *guard;
+            let before = Before::of(&state.line);
             if flush {
                 state.line.flush_input();
+                state.packet.input_flushed();
             }
             state.line.set(settings);
+            state.packet.compare(before, &state.line);
         }
         self.changed();
     }
@@ -149,6 +178,12 @@ impl Pair {
             if output {
                 state.line.flush_output();
             }
+            if input && !master {
+                state.packet.input_flushed();
+            }
+            if output && !master {
+                state.packet.output_flushed();
+            }
         }
         self.changed();
         Ok(0)
@@ -157,9 +192,14 @@ impl Pair {
     /// tcflow(3).
     fn flow(&self, action: usize) -> Result<usize> {
         match action {
-            0 => self.state.lock().line.stopped = true,
-            1 => {
-                self.state.lock().line.stopped = false;
+            0 | 1 => {
+                {
+                    let mut guard = self.state.lock();
+                    let state = &mut *guard;
+                    let before = Before::of(&state.line);
+                    state.line.stopped = action == 0;
+                    state.packet.compare(before, &state.line);
+                }
                 self.changed();
             }
             2 | 3 => {}

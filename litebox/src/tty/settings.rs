@@ -161,6 +161,16 @@ impl Settings {
     pub fn stops_background(&self) -> bool {
         self.on(TOSTOP)
     }
+    /// Whether Ctrl-S and Ctrl-Q stop output and let it go on.
+    pub fn stops_by_usual_keys(&self) -> bool {
+        const CTRL_Q: u8 = 0x11;
+        const CTRL_S: u8 = 0x13;
+        self.input & IXON != 0 && self.is(CTRL_S, VSTOP) && self.is(CTRL_Q, VSTART)
+    }
+    /// Whether signals leave input and output alone.
+    pub fn keeps_on_signal(&self) -> bool {
+        self.on(NOFLSH)
+    }
     pub fn canonical(&self) -> bool {
         self.on(ICANON)
     }

@@ -111,6 +111,8 @@ impl File for Slave {
             return Ok(0);
         }
         self.pair.check_foreground(TerminalSignal::BackgroundRead)?;
+        // Who reads at the same time gets what is behind.
+        let _reading = self.pair.slave_reading.lock();
         let bytes = {
             let mut state = self.pair.state.lock();
             if self.dead(&state) {

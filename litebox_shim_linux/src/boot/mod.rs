@@ -110,7 +110,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         test_hostile: kernel.config.test_hostile,
     };
     let loaded = loader::load_into(mm.space(), &mm.limits(), prepared, &ids)?;
-    let pid = kernel.allocate_id();
+    let pid = kernel.allocate_id().ok_or(Error::WouldBlock)?;
     let mut name = [0u8; 16];
     for (to, from) in name.iter_mut().zip(loaded.image.name.iter().take(15)) {
         *to = *from;

@@ -7,7 +7,9 @@ use litebox::platform::host;
 use litebox::{Error, Result};
 
 use crate::Kernel;
+use crate::syscalls::ipc::Kind;
 use crate::syscalls::system::{RELEASE, VERSION};
+use crate::task::PID_LIMIT;
 
 use super::Global;
 use super::tree::{Entry, Text, put};
@@ -61,6 +63,24 @@ fn at<T>(kernel: &Kernel, place: impl FnOnce(&Kernel) -> &T) -> &T {
     place(kernel)
 }
 
+/// The id that the next System V object of a kind gets; -1: any.
+macro_rules! next_id {
+    ($name:literal, $kind:ident) => {
+        Entry::setting(
+            $name,
+            0o644,
+            |kernel: &Arc<Kernel>, out: &mut Text| {
+                put!(out, "{}\n", kernel.system_v.next_id(Kind::$kind).load(Ordering::Relaxed));
+            },
+            |kernel: &Arc<Kernel>, text: &[u8]| {
+                let wanted: i32 = parse(text)?;
+                kernel.system_v.next_id(Kind::$kind).store(wanted, Ordering::Relaxed);
+                Ok(())
+            },
+        )
+    };
+}
+
 /// A number as it is written to a setting: with blanks around it, or in hexadecimal.
 fn parse<T: TryFrom<u64>>(text: &[u8]) -> Result<T> {
     let text = core::str::from_utf8(text).map_err(|_| Error::Invalid)?.trim_matches(['\0', '\n', ' ', '\t']);
@@ -99,6 +119,29 @@ fn hostname(kernel: &Arc<Kernel>, out: &mut Text) {
     out.put(b"\n");
 }
 
+fn core_pattern(kernel: &Arc<Kernel>, out: &mut Text) {
+    out.put(&kernel.settings.core_pattern.lock());
+    out.put(b"\n");
+}
+
+/// Up to the first end of line, as long as Linux keeps it.
+fn set_core_pattern(kernel: &Arc<Kernel>, text: &[u8]) -> Result<()> {
+    const MOST: usize = 127;
+    let line = text.iter().copied().take_while(|byte| !matches!(byte, b'\n' | 0)).take(MOST);
+    *kernel.settings.core_pattern.lock() = line.collect();
+    Ok(())
+}
+
+fn max_map_count(kernel: &Arc<Kernel>, out: &mut Text) {
+    put!(out, "{}\n", kernel.settings.max_map_count.load(Ordering::Relaxed));
+}
+
+fn set_max_map_count(kernel: &Arc<Kernel>, text: &[u8]) -> Result<()> {
+    let most = parse::<usize>(text).ok().filter(|n| *n <= MOST).ok_or(Error::Invalid)?;
+    kernel.set_most_areas(most);
+    Ok(())
+}
+
 pub(super) const SETTINGS: &[Entry<Global>] = &[
     Entry::directory("fs", FS),
     Entry::directory("kernel", KERNEL),
@@ -108,7 +151,7 @@ pub(super) const SETTINGS: &[Entry<Global>] = &[
 
 const KERNEL: &[Entry<Global>] = &[
     value!(fixed "cap_last_cap", 40),
-    value!("core_pattern", "core"),
+    Entry::setting("core_pattern", 0o644, core_pattern, set_core_pattern),
     value!("core_uses_pid", 0),
     value!("dmesg_restrict", 1),
     value!("domainname", "(none)"),
@@ -116,6 +159,7 @@ const KERNEL: &[Entry<Global>] = &[
     value!("kptr_restrict", 1),
     value!("msgmax", 8192),
     value!("msgmnb", 16384),
+    next_id!("msg_next_id", Messages),
     value!("msgmni", 32000),
     value!(fixed "ngroups_max", 65536),
     value!(fixed "osrelease", RELEASE),
@@ -123,7 +167,7 @@ const KERNEL: &[Entry<Global>] = &[
     value!("overflowgid", 65534),
     value!("overflowuid", 65534),
     value!("perf_event_paranoid", 3),
-    value!("pid_max", 1 << 22),
+    number!("pid_max", i32, 301, PID_LIMIT, |k| &k.settings.pid_max),
     value!("printk", "4\t4\t1\t7"),
     Entry::directory("pty", &[value!("max", 4096), value!(fixed "nr", 0), value!("reserve", 1024)]),
     Entry::directory(
@@ -146,6 +190,8 @@ const KERNEL: &[Entry<Global>] = &[
         &[value!(fixed "actions_avail", "kill_process kill_thread trap errno user_notif trace log allow")],
     ),
     value!("sem", "32000\t1024000000\t500\t32000"),
+    next_id!("sem_next_id", Semaphores),
+    next_id!("shm_next_id", SharedMemory),
     value!("shmall", 18_446_744_073_692_774_399_u64),
     value!("shmmax", 18_446_744_073_692_774_399_u64),
     value!("shmmni", 4096),
@@ -160,7 +206,7 @@ const VM: &[Entry<Global>] = &[
     value!("dirty_background_ratio", 10),
     value!("dirty_ratio", 20),
     value!("legacy_va_layout", 0),
-    value!("max_map_count", litebox::mm::MAX_AREAS),
+    Entry::setting("max_map_count", 0o644, max_map_count, set_max_map_count),
     value!("mmap_min_addr", 65536),
     value!("nr_hugepages", 0),
     value!("nr_overcommit_hugepages", 0),

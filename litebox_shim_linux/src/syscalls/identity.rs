@@ -1,6 +1,7 @@
 //! Users and groups of a thread: the ids of credentials(7) and the calls that change them.
 
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use litebox::{Error, Result};
 
@@ -37,6 +38,11 @@ impl Task<'_, '_> {
         let mut new = (*before).clone();
         change(&mut new, before.can(Capability::SetUid))?;
         new.follow_uids(&before);
+        if new.uid != before.uid {
+            // Many programs would not expect an error here: executing a program fails instead (execve(2)).
+            let crowded = new.uid != 0 && self.exceeds_threads(new.uid);
+            self.thread.crowded.store(crowded, Ordering::Relaxed);
+        }
         self.set_creds(new);
         Ok(0)
     }

@@ -127,6 +127,24 @@ impl Task<'_, '_> {
     }
 }
 
+impl Task<'_, '_> {
+    /// Whether a user has more threads than the caller's RLIMIT_NPROC allows.
+    pub(crate) fn exceeds_threads(&self, uid: u32) -> bool {
+        let most = self.process().limits.soft(Resource::Processes);
+        most != INFINITY && self.kernel().family.lock().threads_of(uid) > most
+    }
+    /// Whether the caller became a user who had too many threads, and still has: then it may not execute a program.
+    pub(crate) fn is_too_crowded(&self) -> bool {
+        let crowded = &self.thread.crowded;
+        if !crowded.load(Ordering::Relaxed) {
+            return false;
+        }
+        let still = self.exceeds_threads(self.creds().uid);
+        crowded.store(still, Ordering::Relaxed);
+        still
+    }
+}
+
 impl Process {
     /// RLIMIT_SIGPENDING.
     pub(crate) fn pending_limit(&self) -> u64 {

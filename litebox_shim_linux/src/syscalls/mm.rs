@@ -124,7 +124,9 @@ impl MemoryMap {
     /// Another address space with the same limits, empty.
     #[must_use]
     pub fn sibling(&self) -> Self {
-        Self { limits: RwLock::new(self.limits()), ..Self::new(&self.arena) }
+        let sibling = Self { limits: RwLock::new(self.limits()), ..Self::new(&self.arena) };
+        sibling.space.set_most_areas(self.space.most_areas());
+        sibling
     }
     /// A number that no other address space has at the same time.
     pub(crate) fn identity(&self) -> usize {

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use litebox::platform::broker_protocol::{STAT_FIGURES, figure};
 use litebox::platform::{Instant, host};
@@ -42,15 +42,28 @@ impl Stats {
 }
 
 /// Settings of /proc/sys that the superuser of the sandbox may change.
-#[derive(Debug)]
 pub struct Settings {
     /// The most bytes a pipe may be made to hold.
     pub pipe_size: AtomicU32,
+    /// Ids of processes and threads are below this.
+    pub(crate) pid_max: AtomicI32,
+    /// How core dumps would be named; none are written.
+    pub(crate) core_pattern: Mutex<Vec<u8>>,
+    /// Areas that a process may have.
+    pub(crate) max_map_count: AtomicUsize,
 }
+
+/// The most that pid_max can be.
+pub(crate) const PID_LIMIT: i32 = 1 << 22;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { pipe_size: AtomicU32::new(litebox::pipe::MOST_BYTES as u32) }
+        Self {
+            pipe_size: AtomicU32::new(litebox::pipe::MOST_BYTES as u32),
+            pid_max: AtomicI32::new(PID_LIMIT),
+            core_pattern: Mutex::new(b"core".to_vec()),
+            max_map_count: AtomicUsize::new(litebox::mm::MAX_AREAS),
+        }
     }
 }
 
@@ -137,19 +150,28 @@ impl Kernel {
         self.ids_wrapped.store(true, Ordering::Relaxed);
         !self.id_in_use(id)
     }
-    /// A fresh process or thread id. Ids count up and start again at 300 after 4 million (pid_max); from then on those in use are passed over.
-    pub fn allocate_id(&self) -> i32 {
-        const PID_MAX: i32 = 1 << 22;
-        loop {
+    /// A fresh process or thread id; `None`: all are in use. Ids count up and start again at 300 when they reach pid_max; from then on those in
+    /// use are passed over.
+    pub fn allocate_id(&self) -> Option<i32> {
+        const FIRST_AGAIN: i32 = 300;
+        let most = self.settings.pid_max.load(Ordering::Relaxed);
+        for _ in 0..=most {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            if id >= PID_MAX {
+            if id >= most {
                 self.ids_wrapped.store(true, Ordering::Relaxed);
-                let _ = self
-                    .next_id
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next > PID_MAX).then_some(300));
+                let again = |next| (next > most).then_some(FIRST_AGAIN);
+                let _ = self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, again);
             } else if !self.ids_wrapped.load(Ordering::Relaxed) || !self.id_in_use(id) {
-                return id;
+                return Some(id);
             }
+        }
+        None
+    }
+    /// Sets how many areas a process may have (/proc/sys/vm/max_map_count), for those there are and those to come.
+    pub(crate) fn set_most_areas(&self, most: usize) {
+        self.settings.max_map_count.store(most, Ordering::Relaxed);
+        for process in self.processes() {
+            process.mm.space().set_most_areas(most);
         }
     }
     /// Makes a process findable by its id, as a child of its parent.

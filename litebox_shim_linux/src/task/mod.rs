@@ -12,6 +12,7 @@ mod process;
 mod thread;
 
 pub use credentials::{Capability, Credentials};
+pub(crate) use kernel::PID_LIMIT;
 pub use kernel::{Kernel, KernelConfig};
 pub use part::{Part, Shared, ThreadParts};
 pub(crate) use process::Relation;

@@ -37,6 +37,8 @@ pub struct Thread {
     pub(crate) ids: super::answers::Ids,
     /// Executing a program gives it no privileges (PR_SET_NO_NEW_PRIVS).
     pub(crate) no_new_privileges: AtomicBool,
+    /// It became a user who has more threads than allowed (RLIMIT_NPROC).
+    pub(crate) crowded: AtomicBool,
     /// How late it may be woken, in nanoseconds (PR_SET_TIMERSLACK); kept and told.
     pub(crate) timer_slack: AtomicU64,
     /// What it was born with, and what PR_SET_TIMERSLACK 0 returns to.
@@ -124,6 +126,7 @@ impl Thread {
             credentials: RwLock::new(creds),
             ids,
             no_new_privileges: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             timer_slack: AtomicU64::new(TIMER_SLACK),
             first_timer_slack: AtomicU64::new(TIMER_SLACK),
             name: Mutex::new(name),

@@ -13,6 +13,7 @@ const FIOASYNC: u32 = 0x5452;
 const FIONREAD: u32 = 0x541b;
 const FIGETBSZ: u32 = 2;
 const FIOQSIZE: u32 = 0x5460;
+const TIOCGPTPEER: u32 = 0x5441;
 
 impl Task<'_, '_> {
     /// ioctl(2)
@@ -47,6 +48,10 @@ impl Task<'_, '_> {
             FIOQSIZE if matches!(file_type, FileType::Regular | FileType::Directory | FileType::Symlink) => {
                 write_bytes(arg, &file.file.metadata()?.size.to_le_bytes())?;
                 Ok(0)
+            }
+            TIOCGPTPEER if litebox::tty::number_of_master(&*file.file).is_some() => {
+                let number = litebox::tty::number_of_master(&*file.file).ok_or(Error::Io)?;
+                self.open_slave(number, arg)
             }
             _ => {
                 let arg = usize::try_from(arg).map_err(|_| Error::Fault)?;

@@ -3,11 +3,11 @@
 use alloc::sync::Arc;
 
 use litebox::event::{Events, wait_until_ready};
-use litebox::fs::{Access, OpenFile, OpenRequest, StatusFlags, WalkFlags};
+use litebox::fs::{Access, OpenFile, OpenRequest, Origin, StatusFlags, WalkFlags};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
-use super::place::read_path;
+use super::place::{creds_of, read_path};
 use crate::Task;
 use crate::user::{read_into, word};
 
@@ -168,6 +168,21 @@ impl Task<'_, '_> {
         let file = file.map_err(|e| self.restartable(e))?;
         self.await_partner(&file)?;
         if flags & (O_NOCTTY | O_PATH) == 0 && file.access.contains(Access::READ) {
+            litebox::tty::opened(&*file.file);
+        }
+        self.install(file, flags & O_CLOEXEC != 0)
+    }
+
+    /// Opens the slave of a master (TIOCGPTPEER), whatever the caller can see of /dev/pts.
+    pub(super) fn open_slave(&mut self, number: u32, flags: u64) -> Result<usize> {
+        const USED: u64 = O_ACCMODE | O_NOCTTY | StatusFlags::NONBLOCK.bits() as u64;
+        let how = request(flags & USED, 0, WalkFlags::empty())?;
+        let path = alloc::format!("/dev/pts/{number}");
+        let credentials = self.creds();
+        let root = self.kernel().vfs.root();
+        let from = Origin { creds: creds_of(&credentials), root: root.clone(), start: root, umask: 0 };
+        let file = self.kernel().vfs.open(&from, path.as_bytes(), &how)?;
+        if flags & O_NOCTTY == 0 && file.access.contains(Access::READ) {
             litebox::tty::opened(&*file.file);
         }
         self.install(file, flags & O_CLOEXEC != 0)

@@ -10,7 +10,7 @@ mod shared_memory;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
@@ -120,11 +120,16 @@ struct Entries<T> {
 }
 
 /// All objects of one kind.
-struct Table<T>(Mutex<Entries<T>>);
+struct Table<T> {
+    entries: Mutex<Entries<T>>,
+    /// The id that the next object gets, or one near it (/proc/sys/kernel/shm_next_id); -1: any.
+    next_id: AtomicI32,
+}
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self(Mutex::new(Entries { objects: BTreeMap::new(), round: 0, last: MOST_OBJECTS - 1 }))
+        let entries = Entries { objects: BTreeMap::new(), round: 0, last: MOST_OBJECTS - 1 };
+        Self { entries: Mutex::new(entries), next_id: AtomicI32::new(-1) }
     }
 }
 
@@ -132,10 +137,16 @@ impl<T> Entries<T> {
     fn of_key(&self, key: i32) -> Option<&Arc<Object<T>>> {
         self.objects.values().find(|object| key != IPC_PRIVATE && object.perm().key == key)
     }
-    /// The next identifier: indices are used in turn, so that an old one does not soon mean something else.
-    fn next(&mut self, most: usize) -> Result<(usize, i32)> {
+    /// The next identifier: `wanted`, or the first behind it with a free index; without a wish indices are used in turn, so that an old one does
+    /// not soon mean something else.
+    fn next(&mut self, most: usize, wanted: Option<usize>) -> Result<(usize, i32)> {
         if self.objects.len() >= most {
             return Err(Error::NoSpace);
+        }
+        if let Some(wanted) = wanted {
+            let free = (wanted % MOST_OBJECTS..MOST_OBJECTS).find(|index| !self.objects.contains_key(index));
+            let index = free.ok_or(Error::NoSpace)?;
+            return Ok((index, (wanted / MOST_OBJECTS * MOST_OBJECTS + index) as i32));
         }
         loop {
             self.last = (self.last + 1) % most;
@@ -160,7 +171,7 @@ impl<T> Table<T> {
         fits: impl FnOnce(&T) -> Result<()>,
         make: impl FnOnce(i32) -> Result<T>,
     ) -> Result<usize> {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         if let Some(there) = entries.of_key(key) {
             if flags & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL {
                 return Err(Error::Exists);
@@ -174,7 +185,8 @@ impl<T> Table<T> {
         if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
             return Err(Error::NotFound);
         }
-        let (index, id) = entries.next(most)?;
+        let wanted = usize::try_from(self.next_id.swap(-1, Ordering::Relaxed)).ok();
+        let (index, id) = entries.next(most, wanted)?;
         let (uid, gid) = (who.euid, who.egid);
         let perm = Perm { key, uid, gid, creator: (uid, gid), mode: flags as u32 & 0o777 };
         let value = make(id)?;
@@ -190,19 +202,19 @@ impl<T> Table<T> {
     }
     /// The object of an index (`SHM_STAT` and its kin).
     fn at(&self, index: usize) -> Result<Arc<Object<T>>> {
-        self.0.lock().objects.get(&index).cloned().ok_or(Error::Invalid)
+        self.entries.lock().objects.get(&index).cloned().ok_or(Error::Invalid)
     }
     fn all(&self) -> Vec<Arc<Object<T>>> {
-        self.0.lock().objects.values().cloned().collect()
+        self.entries.lock().objects.values().cloned().collect()
     }
     /// Takes an object out.
     fn remove(&self, object: &Object<T>) {
         object.removed.store(true, Ordering::Release);
-        self.0.lock().objects.remove(&(object.id as usize % MOST_OBJECTS));
+        self.entries.lock().objects.remove(&(object.id as usize % MOST_OBJECTS));
     }
     /// How many there are, and the highest index in use.
     fn figures(&self) -> (usize, usize) {
-        let entries = self.0.lock();
+        let entries = self.entries.lock();
         (entries.objects.len(), entries.objects.keys().next_back().copied().unwrap_or(0))
     }
 }
@@ -215,7 +227,23 @@ pub struct SystemV {
     queues: Table<messages::Queue>,
 }
 
+/// The kinds of objects.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    SharedMemory,
+    Semaphores,
+    Messages,
+}
+
 impl SystemV {
+    /// The id that the next object of a kind gets; -1: any.
+    pub(crate) fn next_id(&self, kind: Kind) -> &AtomicI32 {
+        match kind {
+            Kind::SharedMemory => &self.segments.next_id,
+            Kind::Semaphores => &self.sets.next_id,
+            Kind::Messages => &self.queues.next_id,
+        }
+    }
     /// A process is gone: what it wanted undone is undone.
     pub(crate) fn process_ended(&self, pid: i32) {
         for set in self.sets.all() {

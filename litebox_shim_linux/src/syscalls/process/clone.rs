@@ -57,8 +57,6 @@ const ARGS_KNOWN: usize = 88;
 const PAGE: usize = 4096;
 /// Nested namespaces at most.
 const MAX_LEVELS: u64 = 32;
-/// Ids are below this.
-const PID_MAX: i32 = 1 << 22;
 
 /// What is asked for.
 pub(super) struct Request {
@@ -221,8 +219,8 @@ impl Task<'_, '_> {
 
     /// The id asked for, or a fresh one.
     pub(super) fn id_for(&self, request: &Request) -> Result<i32> {
-        let Some(id) = request.id else { return Ok(self.kernel().allocate_id()) };
-        if !(1..PID_MAX).contains(&id) {
+        let Some(id) = request.id else { return self.kernel().allocate_id().ok_or(Error::WouldBlock) };
+        if !(1..self.kernel().settings.pid_max.load(Ordering::Relaxed)).contains(&id) {
             return Err(Error::Invalid);
         }
         if self.creds().euid != 0 {

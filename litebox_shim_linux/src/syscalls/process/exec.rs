@@ -132,6 +132,9 @@ impl Task<'_, '_> {
     /// All that may fail while the old program lives.
     fn prepare_program(&mut self, dirfd: i32, path: u64, argv: u64, envp: u64, flags: i32) -> Result<Prepared> {
         let path = read_string(path, PATH_MAX, Error::NameTooLong)?;
+        if self.is_too_crowded() {
+            return Err(Error::WouldBlock);
+        }
         if path.is_empty() && flags & AT_EMPTY_PATH == 0 {
             return Err(Error::NotFound);
         }
