@@ -65,10 +65,44 @@ queue 32777
 kernel/msg_next_id = -5: EINVAL
 ";
     let binary = compile::guest("settings.c", Variant::Static, &[])?;
-    let output = common::litebox().args(["run", "--"]).arg(&binary).output()?;
+    let dir = common::fresh_dir("settings")?;
+    fs::copy(&binary, dir.join("settings"))?;
+    let output = common::litebox().args(["run", "--", "./settings"]).current_dir(&dir).output()?;
     let found = String::from_utf8_lossy(&output.stdout);
     if found != EXPECTED {
         return Err(format!("{} {found}{}", output.status, String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(())
+}
+
+/// Standard streams that are files of the person have offsets, which the person's other programs share.
+fn streams_that_are_files() -> Result {
+    const PROGRAM: &str = "import os, mmap\n\
+        print(os.lseek(0, 0, 1), os.read(0, 3), os.lseek(0, -2, 2), os.read(0, 10), os.pread(0, 4, 2), os.lseek(0, 0, 1))\n\
+        print(os.lseek(0, 1, 0), mmap.mmap(0, 0, prot=mmap.PROT_READ)[:5], os.preadv(0, [bytearray(2)], 9))\n\
+        os.pwrite(2, b'HERE', 2); print(os.lseek(2, 0, 1)); os.lseek(2, 6, 0); os.write(2, b'!'); os.ftruncate(2, 9)\n\
+        for call in (lambda: os.lseek(0, -1, 0), lambda: os.pread(0, 1, -1), lambda: os.pread(2, 1, 0), lambda: os.lseek(1, 0, 1)):\n\
+        \x20   try: print(call())\n\
+        \x20   except OSError as e: print(e.errno)\n";
+    let mut found = Vec::new();
+    for sandbox in [false, true] {
+        let dir = common::fresh_dir(if sandbox { "streams_sandbox" } else { "streams_host" })?;
+        fs::write(dir.join("in"), b"0123456789")?;
+        fs::write(dir.join("out"), b"..........")?;
+        let mut command = if sandbox { common::litebox() } else { std::process::Command::new("/usr/bin/env") };
+        if sandbox {
+            command.args(["run", "--"]);
+        }
+        command.args(["/usr/bin/python3", "-c", PROGRAM]);
+        command.stdin(fs::File::open(dir.join("in"))?).stdout(std::process::Stdio::piped());
+        command.stderr(fs::OpenOptions::new().write(true).open(dir.join("out"))?);
+        let output = command.output()?;
+        found.push((output.stdout, fs::read(dir.join("out"))?, output.status.code()));
+    }
+    if found.first() != found.last() {
+        let text: Vec<_> =
+            found.iter().map(|(a, b, _)| [a.escape_ascii().to_string(), b.escape_ascii().to_string()]).collect();
+        return Err(format!("host and sandbox: {text:#?}").into());
     }
     Ok(())
 }
@@ -107,6 +141,7 @@ const TESTS: &[Entry] = &[
     ("test_dynamic_exec", test_dynamic_exec),
     ("test_static_musl", test_static_musl),
     ("settings_of_the_sandbox", settings_of_the_sandbox),
+    ("streams_that_are_files", streams_that_are_files),
     ("test_script", test_script),
     ("test_shebang", test_shebang),
     ("test_shebang_one_argument", test_shebang_one_argument),

@@ -434,6 +434,16 @@ pub trait Inode: Any + Send + Sync {
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
+/// A stream with an offset that others outside share: a standard stream that is a regular file there.
+pub trait Seekable {
+    /// Moves the offset as lseek(2) does; where it is then.
+    fn seek(&self, offset: i64, whence: i32) -> Result<u64>;
+    /// As pread(2).
+    fn pread(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize>;
+    /// As pwrite(2).
+    fn pwrite(&self, source: &mut Source<'_>, offset: u64) -> Result<usize>;
+}
+
 /// The operations of an open file. Offsets belong to the [`OpenFile`]; streams (`is_stream`) ignore them. What would block
 /// returns `WouldBlock`; the caller waits through [`crate::event::wait_until_ready`]. Short transfers are allowed.
 pub trait File: Any + Send + Sync {
@@ -454,6 +464,10 @@ pub trait File: Any + Send + Sync {
     /// Where the next read or write of a stream takes place, when it leads to a regular file; `None`: nowhere, or the
     /// [`OpenFile`] knows.
     fn stream_position(&self) -> Option<u64> {
+        None
+    }
+    /// A stream that leads to a file with offsets all the same: lseek(2) and pread(2) are its own matter.
+    fn as_seekable(&self) -> Option<&dyn Seekable> {
         None
     }
     /// Whether a blocking write goes on until everything is written.

@@ -233,7 +233,9 @@ impl OpenFile {
     /// pread(2).
     pub fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         if self.stream {
-            return Err(Error::NotSeekable);
+            let stream = self.file.as_seekable().ok_or(Error::NotSeekable)?;
+            self.may_read()?;
+            return stream.pread(dest, offset);
         }
         self.may_read()?;
         let n = self.file.read_at(dest, offset)?;
@@ -243,7 +245,9 @@ impl OpenFile {
     /// pwrite(2). On Linux a file opened with `APPEND` is appended to whatever the offset.
     pub fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
         if self.stream {
-            return Err(Error::NotSeekable);
+            let stream = self.file.as_seekable().ok_or(Error::NotSeekable)?;
+            self.may_write()?;
+            return stream.pwrite(source, offset);
         }
         self.may_write()?;
         let flags = self.flags();

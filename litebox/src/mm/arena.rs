@@ -307,6 +307,10 @@ impl PagedFile {
     pub fn writably_mapped(&self) -> bool {
         self.writable.load(Ordering::Acquire) > 0
     }
+    /// Whether a mapping shows it, or somebody reads or writes it right now.
+    pub fn is_held(&self) -> bool {
+        self.holders.load(Ordering::Acquire) > 0
+    }
     /// A mapping is gone.
     pub fn drop_mapping(&self) {
         if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {

@@ -450,6 +450,14 @@ impl Space {
         Some((area.object.id()?, area.offset_of(addr)))
     }
 
+    /// Whether pages of the arena object `identity` are mapped that lie behind `size` bytes.
+    pub fn shows_behind(&self, identity: usize, size: u64) -> bool {
+        self.lock().areas.iter().any(|area| {
+            matches!(&area.object, Object::Pages { pages, .. } if pages.identity() == identity)
+                && area.offset.saturating_add((area.filled - area.start) as u64) > size
+        })
+    }
+
     /// The file in the arena called `identity` was cut to `size` bytes: pages of it behind its end are taken away, so that touching them
     /// is an error.
     pub fn cut_pages(&self, identity: usize, size: u64) {

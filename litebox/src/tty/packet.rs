@@ -42,7 +42,7 @@ impl Packet {
         self.on = on;
     }
     /// Whether there is something to tell.
-    pub fn has_news(&self) -> bool {
+    pub fn has_news(self) -> bool {
         self.on && self.status != 0
     }
     /// Takes what there is to tell.

@@ -109,8 +109,9 @@ impl Pair {
             TIOCGETD => write_int(arg, 0),
             // There is one line discipline.
             TIOCSETD => (read_int(arg)? == 0).then_some(0).ok_or(Error::Invalid),
-            // Input that nobody typed: refused, as Linux can be told since 6.2.
-            TIOCSTI => Err(Error::Io),
+            // Input that nobody typed: refused, as Linux can be told since 6.2. The slave of a master needs the caller's descriptors and is opened
+            // elsewhere; a slave has none.
+            TIOCSTI | TIOCGPTPEER => Err(Error::Io),
             TIOCGPTN if master => write_int(arg, self.number as usize),
             TIOCSPTLCK if master => {
                 self.state.lock().locked = read_int(arg)? != 0;
@@ -129,8 +130,6 @@ impl Pair {
                 let on = self.state.lock().packet.on;
                 write_int(arg, usize::from(on))
             }
-            // Of a master the caller's descriptors are needed too.
-            TIOCGPTPEER => Err(Error::Io),
             TIOCVHANGUP if !master => {
                 let caller = self.terminals.upgrade().and_then(|t| t.caller());
                 if caller.is_none_or(|c| c.uid != 0) {

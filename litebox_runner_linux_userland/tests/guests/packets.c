@@ -161,20 +161,22 @@ static void hang_up(void)
     }
     waitpid(somebody, 0, 0);
     if (geteuid() == 0) {
+        int ready[2];
+        char c;
+        pipe(ready);
         pid_t leader = fork();
         if (leader == 0) {
             setsid();
             ioctl(slave, TIOCSCTTY, 0);
-            write(master, "x", 1);
+            write(ready[1], "x", 1);
             pause();
             _exit(0);
         }
-        usleep(100000);
+        read(ready[0], &c, 1);
         printf("TIOCVHANGUP %s\n", result(ioctl(slave, TIOCVHANGUP)));
         int status;
         waitpid(leader, &status, 0);
         printf("its leader: signal %d\n", WTERMSIG(status));
-        char c;
         printf("the slave reads %s", result(read(slave, &c, 1)));
         printf(", writes %s", result(write(slave, "x", 1)));
         struct termios t;

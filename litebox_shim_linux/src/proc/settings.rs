@@ -125,6 +125,7 @@ fn core_pattern(kernel: &Arc<Kernel>, out: &mut Text) {
 }
 
 /// Up to the first end of line, as long as Linux keeps it.
+#[expect(clippy::unnecessary_wraps, reason = "functions of settings have one shape")]
 fn set_core_pattern(kernel: &Arc<Kernel>, text: &[u8]) -> Result<()> {
     const MOST: usize = 127;
     let line = text.iter().copied().take_while(|byte| !matches!(byte, b'\n' | 0)).take(MOST);

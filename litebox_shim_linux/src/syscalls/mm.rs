@@ -145,6 +145,10 @@ impl MemoryMap {
     pub(crate) fn cut_pages(&self, file: &Arc<litebox::mm::arena::PagedFile>, size: u64) {
         self.space.cut_pages(Arc::as_ptr(file).addr(), size);
     }
+    /// Whether pages of a file are mapped that lie behind `size` bytes.
+    pub(crate) fn shows_behind(&self, file: &Arc<litebox::mm::arena::PagedFile>, size: u64) -> bool {
+        self.space.shows_behind(Arc::as_ptr(file).addr(), size)
+    }
     /// Has `look` look at the code at `addr` while its mapping cannot change.
     pub(crate) fn with_code(&self, addr: usize, look: &mut dyn FnMut(&Code)) {
         self.space.with_area(addr, |area| look(&area.code()));

@@ -1,5 +1,5 @@
-//! What other processes ask a process to do: its private memory is mapped in its own host process alone, so one of its threads has to read or
-//! write it for them.
+//! What other processes ask a process to do: its memory is mapped in its own host process alone, so one of its threads has to read or write it
+//! for them, and to take mappings away.
 //!
 //! Whoever asks hands an [`Errand`] in, interrupts one thread and sleeps. That thread runs it on its way to guest code, or between two looks of
 //! the sleep it is in, which goes on afterwards as if nothing had been. A thread that leaves passes the duty on; the last one refuses
@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
+use litebox::mm::arena::PagedFile;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 use smallvec::SmallVec;
@@ -51,14 +52,19 @@ const WAITING: u8 = 0;
 const DONE: u8 = 1;
 const REFUSED: u8 = 2;
 
+/// What is to be done.
+enum Work {
+    /// Bytes are moved between pieces of memory and a buffer; how many were is counted.
+    Move { direction: Direction, pieces: Pieces, bytes: Mutex<Vec<u8>>, moved: AtomicUsize },
+    /// A file was cut: its pages behind the new end go.
+    Cut { file: Arc<PagedFile>, size: u64 },
+}
+
 /// One request.
 struct Errand {
-    direction: Direction,
+    work: Work,
     /// Which address space is meant: the process may execute a program meanwhile.
     space: usize,
-    pieces: Pieces,
-    bytes: Mutex<Vec<u8>>,
-    moved: AtomicUsize,
     state: AtomicU8,
     asker: Arc<litebox::event::Waiter>,
 }
@@ -108,11 +114,15 @@ impl Process {
                 errand.end(REFUSED);
                 continue;
             }
-            // The one who asked does not look before it is told.
-            let mut bytes = core::mem::take(&mut *errand.bytes.lock());
-            let moved = move_bytes(errand.direction, &errand.pieces, &mut bytes);
-            *errand.bytes.lock() = bytes;
-            errand.moved.store(moved, Ordering::Relaxed);
+            match &errand.work {
+                Work::Move { direction, pieces, bytes, moved } => {
+                    // The one who asked does not look before it is told.
+                    let mut buffer = core::mem::take(&mut *bytes.lock());
+                    moved.store(move_bytes(*direction, pieces, &mut buffer), Ordering::Relaxed);
+                    *bytes.lock() = buffer;
+                }
+                Work::Cut { file, size } => self.mm.cut_pages(file, *size),
+            }
             errand.end(DONE);
         }
     }
@@ -173,25 +183,49 @@ impl Remote {
         if asker.process.mm.identity() == self.space {
             return Ok(move_bytes(direction, pieces, bytes));
         }
-        let errand = Arc::new(Errand {
-            direction,
-            space: self.space,
-            pieces: pieces.clone(),
-            bytes: Mutex::new(core::mem::take(bytes)),
-            moved: AtomicUsize::new(0),
-            state: AtomicU8::new(WAITING),
-            asker: asker.waiter.clone(),
-        });
+        let moved = AtomicUsize::new(0);
+        let work = Work::Move { direction, pieces: pieces.clone(), bytes: Mutex::new(core::mem::take(bytes)), moved };
+        let (errand, state) = self.ask(asker, work)?;
+        if let Work::Move { bytes: buffer, moved, .. } = &errand.work {
+            *bytes = core::mem::take(&mut *buffer.lock());
+            if state == DONE {
+                return Ok(moved.load(Ordering::Relaxed));
+            }
+        }
+        // Refused, or the asker is on its way out.
+        Err(if state == REFUSED { Error::NoProcess } else { Error::Interrupted })
+    }
+    /// `file` was cut to `size` bytes: what it shows of the pages behind goes.
+    fn cut(&self, asker: &Arc<Thread>, file: &Arc<PagedFile>, size: u64) {
+        // Who has no such memory any more shows nothing of it.
+        let _ = self.ask(asker, Work::Cut { file: file.clone(), size });
+    }
+    /// Has a thread of the process do something.
+    fn ask(&self, asker: &Arc<Thread>, work: Work) -> Result<(Arc<Errand>, u8)> {
+        let (state, asker_waiter) = (AtomicU8::new(WAITING), asker.waiter.clone());
+        let errand = Arc::new(Errand { work, space: self.space, state, asker: asker_waiter });
         if !self.process.hand_in(&errand) {
             return Err(Error::NoProcess);
         }
         let state = wait_for(asker, &errand);
-        *bytes = core::mem::take(&mut *errand.bytes.lock());
-        match state {
-            DONE => Ok(errand.moved.load(Ordering::Relaxed)),
-            REFUSED => Err(Error::NoProcess),
-            // The asker is on its way out.
-            _ => Err(Error::Interrupted),
+        Ok((errand, state))
+    }
+}
+
+impl Thread {
+    /// `file` was cut to `size` bytes by the calling thread: its pages behind that go wherever they are mapped. Called with no lock held.
+    pub(crate) fn cut_mappings(self: &Arc<Self>, file: &Arc<PagedFile>, size: u64) {
+        if !file.is_held() {
+            return;
+        }
+        self.process.mm.cut_pages(file, size);
+        let mut done: SmallVec<[usize; 8]> = SmallVec::from_elem(self.process.mm.identity(), 1);
+        for process in self.process.kernel.processes() {
+            let space = process.mm.identity();
+            if !process.ended() && !done.contains(&space) && process.mm.shows_behind(file, size) {
+                done.push(space);
+                Remote { process, space }.cut(self, file, size);
+            }
         }
     }
 }

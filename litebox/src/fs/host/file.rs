@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::Streams;
 use crate::event::{Events, Observer};
-use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, SetAttr, StatFs, Time};
+use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, Seekable, SetAttr, StatFs, Time};
 use crate::io::{Dest, Source};
 use crate::platform::{HostFd, HostStat, host};
 use crate::{Error, Result};
@@ -94,6 +94,46 @@ impl HostFile {
 }
 
 impl HostFile {
+    /// Reads from `offset`, or from where the host's descriptor is.
+    fn read_pieces(&self, dest: &mut Dest<'_>, offset: Option<u64>) -> Result<usize> {
+        let mut done = 0;
+        while let Some(piece) = dest.piece()? {
+            // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
+            let n = unsafe {
+                match offset {
+                    None => host().host_read(self.fd, piece.addr, piece.len),
+                    Some(at) => host().host_pread(self.fd, piece.addr, piece.len, at.saturating_add(done as u64)),
+                }
+            };
+            let Ok(n) = n else { return if done > 0 { Ok(done) } else { n } };
+            dest.advance(n);
+            done += n;
+            if n < piece.len {
+                break;
+            }
+        }
+        Ok(done)
+    }
+    /// Writes at `offset`, or where the host's descriptor is.
+    fn write_pieces(&self, source: &mut Source<'_>, offset: Option<u64>) -> Result<usize> {
+        let mut done = 0;
+        while let Some(piece) = source.piece()? {
+            // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
+            let n = unsafe {
+                match offset {
+                    None => host().host_write(self.fd, piece.addr, piece.len),
+                    Some(at) => host().host_pwrite(self.fd, piece.addr, piece.len, at.saturating_add(done as u64)),
+                }
+            };
+            let Ok(n) = n else { return if done > 0 { Ok(done) } else { n } };
+            source.advance(n);
+            done += n;
+            if n < piece.len {
+                break;
+            }
+        }
+        Ok(done)
+    }
     /// It is opened once more.
     pub(super) fn note_use(&self) {
         self.used.store(true, Ordering::Relaxed);
@@ -101,6 +141,18 @@ impl HostFile {
     /// Whether it was opened since the last question.
     pub(super) fn used_since(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Seekable for HostFile {
+    fn seek(&self, offset: i64, whence: i32) -> Result<u64> {
+        host().host_seek(self.fd, offset, whence)
+    }
+    fn pread(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        self.read_pieces(dest, Some(offset))
+    }
+    fn pwrite(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        self.write_pieces(source, Some(offset))
     }
 }
 
@@ -184,45 +236,14 @@ impl File for HostFile {
         let regular = self.streams.is_some() && self.file_type == FileType::Regular;
         if regular { host().host_seek(self.fd, 0, 1).ok() } else { None }
     }
+    fn as_seekable(&self) -> Option<&dyn Seekable> {
+        if self.file_type == FileType::Regular && self.streams.is_some() { Some(self) } else { None }
+    }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
-        let mut done = 0;
-        while let Some(piece) = dest.piece()? {
-            // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
-            let n = unsafe {
-                if self.is_stream() {
-                    host().host_read(self.fd, piece.addr, piece.len)
-                } else {
-                    host().host_pread(self.fd, piece.addr, piece.len, offset.saturating_add(done as u64))
-                }
-            };
-            let Ok(n) = n else { return if done > 0 { Ok(done) } else { n } };
-            dest.advance(n);
-            done += n;
-            if n < piece.len {
-                break;
-            }
-        }
-        Ok(done)
+        self.read_pieces(dest, (!self.is_stream()).then_some(offset))
     }
     fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
-        let mut done = 0;
-        while let Some(piece) = source.piece()? {
-            // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
-            let n = unsafe {
-                if self.is_stream() {
-                    host().host_write(self.fd, piece.addr, piece.len)
-                } else {
-                    host().host_pwrite(self.fd, piece.addr, piece.len, offset.saturating_add(done as u64))
-                }
-            };
-            let Ok(n) = n else { return if done > 0 { Ok(done) } else { n } };
-            source.advance(n);
-            done += n;
-            if n < piece.len {
-                break;
-            }
-        }
-        Ok(done)
+        self.write_pieces(source, (!self.is_stream()).then_some(offset))
     }
     /// The requests that the boundary lets through. Input that nobody typed (TIOCSTI) is refused as Linux refuses it by default since 6.2.
     fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
@@ -240,7 +261,7 @@ impl File for HostFile {
     }
     fn mapping(&self) -> Result<Mapping> {
         match self.file_type {
-            FileType::Regular if self.streams.is_none() => Ok(Mapping::Host(self.fd)),
+            FileType::Regular => Ok(Mapping::Host(self.fd)),
             _ => Err(Error::NoDevice),
         }
     }

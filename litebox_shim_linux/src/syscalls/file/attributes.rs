@@ -1,8 +1,8 @@
 //! Changing metadata: permissions, owners, times, sizes; and asking what one may do.
 
 use litebox::fs::{
-    Access, Creds, FileType, Location, Mapping, Metadata, NewTime, OpenFile, SetAttr, Time, Vfs, WatchMask,
-    owner_change, permissions_change, times_change,
+    Access, Creds, File, FileType, Location, Mapping, Metadata, NewTime, OpenFile, OpenHow, SetAttr, Time, Vfs,
+    WatchMask, owner_change, permissions_change, times_change,
 };
 use litebox::{Error, Result};
 
@@ -215,6 +215,13 @@ impl Task<'_, '_> {
             other => other,
         };
         result.map_err(|e| self.restartable(e))?;
+        // Only files in memory count who has them open, and only they can be cut under mappings of others.
+        if at.inode().usage().is_some() {
+            let how = OpenHow { access: Access::READ, truncate: false, nonblocking: true };
+            if let Ok(file) = at.inode().clone().open(&how) {
+                self.cut_mappings(&*file, size);
+            }
+        }
         Ok(0)
     }
     /// ftruncate(2)
@@ -229,11 +236,14 @@ impl Task<'_, '_> {
         let size = self.check_length(length)?;
         file.file.set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
         file.tell(WatchMask::MODIFY);
-        // What is mapped behind the new end goes. Mappings of other processes show zeros there.
-        if let Ok(Mapping::Arena(pages)) = file.file.mapping() {
-            self.process().mm.cut_pages(&pages, size);
-        }
+        self.cut_mappings(&*file.file, size);
         Ok(0)
+    }
+    /// A file was cut: what is mapped behind its new end goes, in all processes.
+    pub(super) fn cut_mappings(&self, file: &dyn File, size: u64) {
+        if let Ok(Mapping::Arena(pages)) = file.mapping() {
+            self.thread.cut_mappings(&pages, size);
+        }
     }
     /// fallocate(2)
     pub(crate) fn fallocate(&mut self, fd: i32, mode: i32, offset: i64, len: i64) -> Result<usize> {

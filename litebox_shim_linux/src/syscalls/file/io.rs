@@ -57,7 +57,8 @@ impl Manner {
     }
     /// A place in what has none is refused before anything else is looked at.
     fn check_place(self, file: &OpenFile) -> Result<()> {
-        if matches!(self.place, Place::At(_)) && file.is_stream() { Err(Error::NotSeekable) } else { Ok(()) }
+        let placeless = file.is_stream() && file.file.as_seekable().is_none();
+        if placeless && matches!(self.place, Place::At(_)) { Err(Error::NotSeekable) } else { Ok(()) }
     }
     fn at(offset: i64) -> Result<Self> {
         let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
@@ -332,6 +333,9 @@ impl Task<'_, '_> {
             return Ok(0);
         }
         if file.is_stream() {
+            if let Some(stream) = file.file.as_seekable() {
+                return stream.seek(offset, whence).map(|at| at as usize);
+            }
             return Err(Error::NotSeekable);
         }
         let mut current = file.offset();

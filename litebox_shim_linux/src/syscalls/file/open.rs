@@ -167,6 +167,9 @@ impl Task<'_, '_> {
         };
         let file = file.map_err(|e| self.restartable(e))?;
         self.await_partner(&file)?;
+        if how.truncate {
+            self.cut_mappings(&*file.file, 0);
+        }
         if flags & (O_NOCTTY | O_PATH) == 0 && file.access.contains(Access::READ) {
             litebox::tty::opened(&*file.file);
         }
