@@ -261,7 +261,7 @@ impl Founding {
 /// Leaves the calling stack for good.
 ///
 /// # Safety
-/// `sp` comes from [`found`], and nothing of the calling stack is used again.
+/// `sp` comes from [`Founding::found`], and nothing of the calling stack is used again.
 pub(crate) unsafe fn start(sp: usize) -> ! {
     // SAFETY: `sp` holds the function and its argument.
     unsafe {
