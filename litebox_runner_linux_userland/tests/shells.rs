@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use common::{Case, Entry, Result, find_program};
+use common::{Case, Entry, Result, find_program, skip};
 
 /// A script run by each of these shells.
 fn script(name: &str, shells: &[&str], text: &'static str) -> Result {
@@ -261,6 +261,33 @@ fn process_tools() -> Result {
     program("process_tools", "/bin/bash", &["-c", text]).compare()
 }
 
+/// Fields and shapes of the files under /proc.
+fn proc_shapes() -> Result {
+    const SCRIPT: &str = include_str!("programs/proc_shapes.py");
+    program("proc_shapes", "/usr/bin/python3", &["-c", SCRIPT]).expect_status(0).compare()
+}
+
+/// A multiplexer driven by keys, judged by what its panes show.
+fn tmux_panes() -> Result {
+    const SCRIPT: &str = include_str!("programs/panes.sh");
+    program("tmux_panes", "/bin/bash", &["-c", SCRIPT]).timeout(100).compare()
+}
+
+fn java_processes() -> Result {
+    if !common::compile::have("javac") {
+        return skip("no javac on this machine");
+    }
+    let classes = common::fresh_dir("java_processes_classes")?;
+    fs::write(classes.join("Processes.java"), include_str!("programs/Processes.java"))?;
+    let status = std::process::Command::new("javac").arg("Processes.java").current_dir(&classes).status()?;
+    if !status.success() {
+        return Err("javac failed".into());
+    }
+    let dir = classes.display().to_string();
+    let case = program("java_processes", "/usr/bin/java", &["-cp", &dir, "Processes"]);
+    case.options(["-v", &format!("{dir}:{dir}:ro")]).timeout(120).expect_status(0).compare()
+}
+
 fn package_build() -> Result {
     let text = "umask 022; mkdir -p p/DEBIAN p/usr/share/x; echo file >p/usr/share/x/f
         printf 'Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: x\n' >p/DEBIAN/control
@@ -287,6 +314,9 @@ fn main() {
         ("node_cluster", node_cluster),
         ("expect", expect),
         ("process_tools", process_tools),
+        ("proc_shapes", proc_shapes),
+        ("tmux_panes", tmux_panes),
+        ("java_processes", java_processes),
         ("package_build", package_build),
     ];
     let table: Vec<Entry> = SCRIPTS.iter().chain(PROGRAMS).copied().collect();
