@@ -98,6 +98,12 @@ int main(void) {
     event.sigev_notify = SIGEV_NONE;
     SHOW(mq_notify(q, &event));
     SHOW(mq_notify(q, NULL));
+    // Whoever closes the queue, by any descriptor, is not told any more.
+    mqd_t another = mq_open(name, O_RDWR);
+    SHOW(mq_notify(q, &event));
+    SHOW(mq_close(another));
+    SHOW(mq_notify(q, &event));
+    SHOW(mq_notify(q, NULL));
     take(), take();
 
     fflush(stdout);

@@ -78,6 +78,15 @@ pub struct MessageQueues(Mutex<BTreeMap<Vec<u8>, Arc<MessageQueue>>>);
 struct QueueFile(Arc<MessageQueue>);
 
 impl File for QueueFile {
+    /// Who closes a queue is not told of its messages any more.
+    fn flush(&self) -> Result<()> {
+        let closer = crate::proc::current_thread().map(|thread| thread.process.pid);
+        let mut state = self.0.state.lock();
+        if state.registration.is_some_and(|there| Some(there.pid) == closer) {
+            state.registration = None;
+        }
+        Ok(())
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.0.inode.clone()
     }
