@@ -109,6 +109,8 @@ pub(crate) struct Sandbox {
     pub(crate) patching: bool,
     /// What is known of sites in files.
     pub(crate) learned: Mutex<crate::patch::Learned>,
+    /// What `cpuid` answers.
+    pub(crate) answers: crate::patch::Answers,
     /// Which regions of trampolines are in use.
     pub(crate) trampolines: crate::patch::Pool,
     /// Figures of patching.
@@ -236,6 +238,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             by_seccomp: AtomicBool::new(false),
             patching,
             learned: Mutex::new(crate::patch::Learned::default()),
+            answers: crate::patch::Answers::default(),
             trampolines: crate::patch::Pool::new(),
             patch_counts: crate::patch::Counts::default(),
             frame_layout: crate::fast::FrameLayout::default(),

@@ -135,6 +135,9 @@ impl AddressSpace for LinuxHost {
         crate::patch::before_fork(code);
     }
 
+    fn program_mapped(&self, code: &Code, tables: &[(usize, usize)]) {
+        crate::patch::program_mapped(code, tables);
+    }
     fn code_mapped(&self, code: &Code) {
         crate::patch::mapped(code);
     }

@@ -73,8 +73,32 @@ fn sites_are_patched() -> Result {
     Ok(())
 }
 
-const TESTS: &[Entry] =
-    &[("few_calls_trap", few_calls_trap), ("all_calls_trap", all_calls_trap), ("sites_are_patched", sites_are_patched)];
+/// A program that is executed again is not sent to the processor for what `cpuid` answers: the sites of its start are patched.
+fn cpuids_are_answered() -> Result {
+    let binary = compile::guest("cpuids.c", Variant::Static, &[])?;
+    let dir = binary.parent().unwrap_or(&binary).display().to_string();
+    let name = binary.file_name().unwrap_or_default().to_string_lossy();
+    let volume = format!("{dir}:{GUEST_DIR}:ro");
+    let program = format!("{GUEST_DIR}/{name}");
+    let patched = |round: &str| -> std::result::Result<u64, Box<dyn std::error::Error>> {
+        let (_, figures) = run(&["-v", &volume], &[&program, round])?;
+        Ok(figure(&figures, "patched sites"))
+    };
+    // The last round executes nothing, the one before it the program once more, and that one again.
+    let (once, twice, thrice) = (patched("3")?, patched("2")?, patched("1")?);
+    let (second, third) = (twice.saturating_sub(once), thrice.saturating_sub(twice));
+    if second < once + 6 || third < once + 6 {
+        return Err(format!("{once} sites patched, {second} in the second execution, {third} in the third").into());
+    }
+    Ok(())
+}
+
+const TESTS: &[Entry] = &[
+    ("few_calls_trap", few_calls_trap),
+    ("all_calls_trap", all_calls_trap),
+    ("sites_are_patched", sites_are_patched),
+    ("cpuids_are_answered", cpuids_are_answered),
+];
 
 fn main() {
     common::run_table(TESTS);

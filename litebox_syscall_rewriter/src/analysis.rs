@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use iced_x86::{Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
 
+use crate::functions::{CPUID, LOAD_EAX};
 use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
 
 /// A `syscall` that trapped, and the bytes around it.
@@ -28,6 +29,21 @@ pub enum Kind {
     Before,
     /// The `syscall` and instructions behind it.
     After,
+    /// It is no `syscall` but a `cpuid`, which is answered from a table; instructions behind it make room.
+    Cpuid,
+    /// The same, and the load of `eax` before it makes room.
+    CpuidLoad,
+}
+
+impl Kind {
+    /// Whether it is a `cpuid`.
+    pub fn is_cpuid(self) -> bool {
+        matches!(self, Self::Cpuid | Self::CpuidLoad)
+    }
+    /// Whether an instruction before the site makes room.
+    pub(crate) fn is_before(self) -> bool {
+        matches!(self, Self::Before | Self::CpuidLoad)
+    }
 }
 
 /// How a site can be patched.
@@ -64,7 +80,7 @@ impl Plan {
     }
     /// Offsets from the jump of the instruction boundaries inside it.
     pub(crate) fn inner_boundaries(&self) -> impl Iterator<Item = usize> + '_ {
-        let first = if self.kind == Kind::After { SYSCALL_LEN } else { JUMP_LEN };
+        let first = if self.kind.is_before() { JUMP_LEN } else { SYSCALL_LEN };
         let rest = self.moved.iter().map(|moved| (moved.ip - self.jump) as usize);
         core::iter::once(first).chain(rest).filter(|at| *at < JUMP_LEN)
     }
@@ -83,13 +99,19 @@ impl Site<'_> {
 
 /// How `site` can be patched, or why not.
 pub fn analyse(site: &Site<'_>) -> Result<Plan, Refusal> {
-    if site.slice(site.syscall, SYSCALL_LEN) != Some(&[0x0f, 0x05]) {
+    let cpuid = site.known.is_some_and(Kind::is_cpuid);
+    let expected = if cpuid { CPUID } else { [0x0f, 0x05] };
+    if site.slice(site.syscall, SYSCALL_LEN) != Some(&expected) {
         return Err(Refusal::NotSyscall);
     }
-    let before = if site.known == Some(Kind::After) { None } else { number_before(site) };
+    let before = match site.known {
+        Some(Kind::After | Kind::Cpuid) => None,
+        Some(Kind::CpuidLoad) => Some(load_before(site).ok_or(Refusal::CutOff)?),
+        _ => number_before(site),
+    };
     match before {
         Some(original) => Ok(Plan {
-            kind: Kind::Before,
+            kind: if cpuid { Kind::CpuidLoad } else { Kind::Before },
             syscall: site.syscall,
             jump: site.syscall - original.len() as u64,
             original,
@@ -98,6 +120,12 @@ pub fn analyse(site: &Site<'_>) -> Result<Plan, Refusal> {
         }),
         None => instructions_after(site),
     }
+}
+
+/// `mov $leaf,%eax`, which is known to be an instruction.
+fn load_before(site: &Site<'_>) -> Option<Vec<u8>> {
+    let load = site.slice(site.syscall.checked_sub(JUMP_LEN as u64)?, JUMP_LEN)?;
+    load.starts_with(&[LOAD_EAX]).then(|| load.to_vec())
 }
 
 /// The instruction before the site, if it is the load of the number.
@@ -186,7 +214,8 @@ fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
     }
     let len = (at - site.syscall) as usize;
     let original = site.slice(site.syscall, len).ok_or(Refusal::CutOff)?.to_vec();
-    let (kind, syscall) = (Kind::After, site.syscall);
+    let kind = if site.known == Some(Kind::Cpuid) { Kind::Cpuid } else { Kind::After };
+    let syscall = site.syscall;
     Ok(Plan { kind, syscall, jump: syscall, original, moved, falls_through })
 }
 

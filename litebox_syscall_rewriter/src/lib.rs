@@ -10,6 +10,9 @@
 //!   The trampoline's address is chosen so that every overwritten instruction boundary reads as an invalid opcode: code that jumps
 //!   there raises an exception, and the map from boundaries to copies says where it goes on.
 //!
+//! - **cpuid**: a `cpuid` that the call frame tables prove ([`functions`], [`cpuids`]) becomes a jump as in *after*, to code that looks the answer up. In a virtual
+//!   machine the instruction itself costs microseconds, and every program executes dozens when it starts.
+//!
 //! A [`Plan`] says where its trampoline may lie ([`Plan::windows`], [`Plan::stretches`]); [`Plan::assemble`] makes the [`Patch`] for a place.
 #![forbid(unsafe_code)]
 #![no_std]
@@ -17,10 +20,14 @@
 extern crate alloc;
 
 mod analysis;
+mod cpuid;
+mod functions;
 mod placement;
 mod trampoline;
 
 pub use analysis::{Kind, Plan, Site, analyse};
+pub use cpuid::Answer;
+pub use functions::{CPUID, Function, cpuids, functions};
 pub use placement::INVALID_OPCODES;
 pub use trampoline::{Header, Patch};
 

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use crate::analysis::{Kind, Moved, Place, Plan};
+use crate::cpuid::{LOOKUP_LEN, append_lookup};
 use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
 
 /// The words of a trampoline that the entry stub reads, in their order.
@@ -36,8 +37,10 @@ pub struct Patch {
     pub trampoline_bytes: Vec<u8>,
     /// Address of the `syscall` that was patched.
     pub syscall: u64,
-    /// Address of the trampoline's own `syscall`.
+    /// Address of the trampoline's own `syscall`; for a `cpuid` that of the trampoline.
     pub fallback: u64,
+    /// What was patched.
+    pub kind: Kind,
     /// Where a call continues in the trampoline or behind the site.
     pub resume: u64,
     /// Address of every moved instruction, of its copy, and at last of what follows them and of the way back there.
@@ -71,15 +74,21 @@ impl Plan {
     /// The most bytes its trampoline can need.
     pub fn room(&self) -> usize {
         const FIXED: usize = 7 + 7 + 6 + 7 + size_of::<Header>() + SYSCALL_LEN + JUMP_LEN;
-        FIXED + self.moved.len() * 16
+        let fixed = if self.kind.is_cpuid() { LOOKUP_LEN + 2 * JUMP_LEN } else { FIXED };
+        fixed + self.moved.len() * 16
     }
 
-    /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`.
+    /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`; for a `cpuid`, looking at the table of
+    /// [`Answer`]s there.
     pub fn assemble(&self, address: u64, entry: u64) -> Result<Patch, Refusal> {
-        let jump_bytes = self.jump_to(address)?;
         let mut code = Vec::with_capacity(self.room());
-        if self.kind == Kind::Before {
+        if self.kind.is_before() {
             code.extend_from_slice(&self.original);
+        }
+        if self.kind.is_cpuid() {
+            append_lookup(&mut code, entry);
+            let behind = address + code.len() as u64;
+            return self.finish(address, code, (address, behind, behind));
         }
         let header = (code.len() + 13).next_multiple_of(8);
         let from_lea = (header - code.len() - 7) as u32;
@@ -96,6 +105,15 @@ impl Plan {
             code.extend_from_slice(&word.to_le_bytes());
         }
         code.extend_from_slice(&[0x0f, 0x05]);
+        self.finish(address, code, (fallback, behind, resume))
+    }
+
+    /// Behind the call: the moved instructions and the way back. `places` are those of the trampoline's own `syscall`, of what follows it, and where a
+    /// call continues.
+    fn finish(&self, address: u64, mut code: Vec<u8>, places: (u64, u64, u64)) -> Result<Patch, Refusal> {
+        let jump_bytes = self.jump_to(address)?;
+        let (fallback, behind, resume) = places;
+        let next = self.syscall + SYSCALL_LEN as u64;
         let mut moved = Vec::with_capacity(self.moved.len() + 1);
         let mut at = behind;
         for instruction in &self.moved {
@@ -117,6 +135,7 @@ impl Plan {
             trampoline_bytes: code,
             syscall: self.syscall,
             fallback,
+            kind: self.kind,
             resume,
             moved,
         })

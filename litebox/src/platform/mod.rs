@@ -228,6 +228,8 @@ pub trait AddressSpace {
     fn code_gone(&self) {}
     /// The calling process is about to be copied; `code` gives what it has mapped of files for executing.
     fn code_forks(&self, _code: &mut dyn Iterator<Item = north::Code>) {}
+    /// A program or its interpreter was mapped whole: its executable pages, and the (start, end) of those areas of the same file that are only for reading.
+    fn program_mapped(&self, _code: &north::Code, _tables: &[(usize, usize)]) {}
     /// Executable pages of a file were mapped.
     fn code_mapped(&self, _code: &north::Code) {}
 }

@@ -37,6 +37,8 @@ pub(super) struct Shape {
 pub(crate) struct Learned {
     files: BTreeMap<FileKey, BTreeMap<u64, Shape>>,
     count: usize,
+    /// How often files were executed.
+    executions: BTreeMap<FileKey, u32>,
 }
 
 impl Learned {
@@ -55,6 +57,16 @@ impl Learned {
     /// Whether the site at `at` is among them.
     pub(super) fn knows(&self, file: FileKey, at: u64) -> bool {
         self.files.get(&file).is_some_and(|sites| sites.contains_key(&at))
+    }
+
+    /// A program is executed: how often it was by now. Zero when no more files are counted.
+    pub(super) fn executed(&mut self, file: FileKey) -> u32 {
+        if self.executions.len() >= MOST && !self.executions.contains_key(&file) {
+            return 0;
+        }
+        let times = self.executions.entry(file).or_default();
+        *times = times.saturating_add(1);
+        *times
     }
 
     /// A site trapped.

@@ -12,6 +12,7 @@
 //! the copy), inside a trampoline (whatever looks at their registers is told the address in their own code), or in the kernel with a way
 //! back into one. So trampolines of code that stays mapped stay, too.
 
+mod answers;
 mod learned;
 mod refusals;
 mod region;
@@ -31,6 +32,7 @@ use crate::call::{host_call, nr};
 use crate::sandbox::sandbox;
 use crate::stack::ThreadBlock;
 
+pub(crate) use answers::{Answers, program_mapped};
 pub(crate) use learned::Learned;
 use learned::{Known, Shape};
 pub(crate) use refusals::Counts;
@@ -132,6 +134,11 @@ pub(crate) fn look(event: Event, regs: &mut Registers, block: &mut ThreadBlock) 
 /// A guest that steps through its own code made the jump to a trampoline; it expects to have executed the instruction there.
 fn step_in(patch: &Patch, regs: &mut Registers) -> Look {
     regs.rip = patch.syscall;
+    if patch.kind == Kind::Cpuid {
+        regs.rip += SYSCALL_LEN as u64;
+        answers::step(regs);
+        return Look::Guest;
+    }
     if patch.jump == patch.syscall {
         regs.rip += SYSCALL_LEN as u64;
         return Look::Call;
@@ -377,7 +384,8 @@ fn plan(state: &mut State, plan: &Plan, planned: &[Arc<Patch>]) -> Outcome {
     }
     let Some((region, address)) = find_place(state, plan) else { return Outcome::Refused(Why::NoRoom) };
     let Some(region) = state.regions.get_mut(region) else { return Outcome::Refused(Why::NoRoom) };
-    match plan.assemble(address, crate::fast::entry()) {
+    let entry = if plan.kind().is_cpuid() { sandbox().answers.table() } else { crate::fast::entry() };
+    match plan.assemble(address, entry) {
         Ok(patch) => {
             region.write(plan, &patch);
             Outcome::Planned(Arc::new(patch))

@@ -90,12 +90,6 @@ static void has_threads(void)
     for (int i = 0; i < 4; i++) pthread_create(&t, 0, pausing, 0);
     pauses();
 }
-static void has_no_first_thread(void)
-{
-    pthread_t t;
-    for (int i = 0; i < 4; i++) pthread_create(&t, 0, pausing, 0);
-    pthread_exit(0);
-}
 static void stops(void) { raise(SIGSTOP); pauses(); }
 static void waits_for_vfork(void)
 {
@@ -356,7 +350,6 @@ int main(void)
     look("epoll", waits_by_epoll, 1);
     look("pausing", pauses, 0);
     look("threads", has_threads, 0);
-    look("first thread gone", has_no_first_thread, 0);
     look("stopped", stops, 0);
     look("vfork", waits_for_vfork, 1);
     pieces();

@@ -55,6 +55,7 @@ pub fn load_into(space: &Space, limits: &Limits, prepared: Prepared, ids: &AuxId
     if !host().is_user_range(entry, 1) {
         return Err(Error::Fault);
     }
+    tell_host(space);
     place_heap(space, &layout, elf, bias);
 
     let auxv = [
@@ -90,6 +91,16 @@ pub fn load_into(space: &Space, limits: &Limits, prepared: Prepared, ids: &AuxId
         name,
     };
     Ok(Loaded { registers, fs_base: 0, image: info })
+}
+
+/// The host looks through programs: for each one their code, and what lies beside it for reading.
+fn tell_host(space: &Space) {
+    let areas = space.areas();
+    for code in areas.iter().filter(|a| a.prot == Prot::READ | Prot::EXEC && a.object.id().is_some()) {
+        let same = |a: &&litebox::mm::Area| a.prot == Prot::READ && a.object.id() == code.object.id();
+        let tables: Vec<_> = areas.iter().filter(same).map(|a| (a.start, a.filled)).collect();
+        host().program_mapped(&code.code(), &tables);
+    }
 }
 
 /// Keys and values that do not lie on the stack themselves: the host's, then ours.
