@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-/// What a processor answers to one leaf (`eax`) and, where it matters, subleaf (`ecx`). Tables of them are read by [`LOOKUP`]; the last entry has
+/// What a processor answers to one leaf (`eax`) and, where it matters, subleaf (`ecx`). Tables of them are looked through in their order; the last entry has
 /// `more` zero and is looked at like the others.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

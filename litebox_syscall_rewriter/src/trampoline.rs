@@ -79,7 +79,7 @@ impl Plan {
     }
 
     /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`; for a `cpuid`, looking at the table of
-    /// [`Answer`]s there.
+    /// [`Answer`](crate::Answer)s there.
     pub fn assemble(&self, address: u64, entry: u64) -> Result<Patch, Refusal> {
         let mut code = Vec::with_capacity(self.room());
         if self.kind.is_before() {

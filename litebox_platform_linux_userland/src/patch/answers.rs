@@ -52,6 +52,7 @@ impl Answers {
 }
 
 fn ask(leaf: u32, subleaf: u32) -> [u32; 4] {
+    #[allow(unused_unsafe, reason = "a safe function only since Rust 1.94")]
     // SAFETY: every x86-64 processor has the instruction.
     let answer = unsafe { __cpuid_count(leaf, subleaf) };
     [answer.eax, answer.ebx, answer.ecx, answer.edx]
