@@ -107,13 +107,13 @@ static void cancels(void) {
         void *result = NULL;
         int before = counted;
         pthread_create(&thread, NULL, worker, NULL);
-        // Only the loop is covered by the cleanup.
+        // Only the loop is covered by the cleanup, and of it only the instructions that may fault.
         while (counted == before) usleep(100);
         pthread_cancel(thread);
         pthread_join(thread, &result);
         cancelled += result == PTHREAD_CANCELED;
     }
-    printf("cancelled: %d, cleaned: %d\n", cancelled, cleaned);
+    printf("cancelled: %d, most cleaned: %d\n", cancelled, cleaned >= 8);
 }
 
 int main(void) {
