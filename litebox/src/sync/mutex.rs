@@ -47,10 +47,11 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        // Not `then_some`: a guard that is made frees the lock when it ends, even somebody else's.
         self.word
             .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
-            .then_some(MutexGuard { lock: self })
+            .then(|| MutexGuard { lock: self })
     }
 
     #[cold]
@@ -124,6 +125,7 @@ mod tests {
         assert_eq!(*m.lock(), 40_000);
         let held = m.lock();
         assert!(m.try_lock().is_none());
+        assert!(m.try_lock().is_none(), "the first try must not have freed it");
         drop(held);
         assert!(m.try_lock().is_some());
     }
