@@ -9,6 +9,7 @@
 //! //@ args: one two
 //! //@ stdin: a line
 //! //@ timeout: 20                       (seconds)
+//! //@ files: dir/one two=dir/one      (in the working directory: a file that holds its path, another name of it)
 //! //@ tree                              (the working directory is writable and compared afterwards)
 //! //@ helper                            (another test runs it)
 //! ```
@@ -30,6 +31,7 @@ struct Directives {
     args: Vec<String>,
     stdin: Option<String>,
     timeout: Option<u64>,
+    files: Vec<String>,
     tree: bool,
     helper: bool,
 }
@@ -50,6 +52,7 @@ impl Directives {
                 "args" => found.args = words().collect(),
                 "stdin" => found.stdin = Some(format!("{}\n", value.trim())),
                 "timeout" => found.timeout = Some(value.trim().parse()?),
+                "files" => found.files = words().collect(),
                 "tree" => found.tree = true,
                 "helper" => found.helper = true,
                 other => return Err(format!("{}: unknown directive {other}", path.display()).into()),
@@ -68,6 +71,7 @@ fn run(name: &str, file: &str, variant: Variant, directives: &Directives) -> com
     }
     let binary = compile::guest(file, variant, &directives.flags)?;
     let mut case = Case::guest(name, &binary).args(&directives.args).options(&directives.options);
+    case = case.files(directives.files.iter().cloned());
     if let Some(text) = &directives.stdin {
         case = case.stdin(text.as_bytes());
     }

@@ -15,6 +15,7 @@ mod fd_table;
 pub mod host;
 mod leases;
 mod locks;
+mod lookup;
 pub mod memory;
 mod notices;
 mod notify;
@@ -29,6 +30,7 @@ pub use directory::DirectoryFile;
 pub use fd_table::{FdEntry, FdTable};
 pub use leases::{HeldLease, LeaseKind, Leases};
 pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
+pub use lookup::{Ahead, Glimpse};
 pub use notices::{FileOwner, Notice, Notices, Target};
 pub use notify::{Inotify, WatchLimits, WatchMask, Watches};
 use open_file::Counted;
@@ -36,7 +38,7 @@ pub use open_file::{OpenFile, StatusFlags};
 pub use root::EmptyRoot;
 pub use usage::{Running, Usage};
 pub use vfs::{
-    Dentry, FsContext, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX, PathFile, Reach, Vfs,
+    Dentry, FsContext, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX, PathFile, Reach, Seen, Vfs,
     WalkFlags, check_permission, owner_change, permissions_change, times_change,
 };
 
@@ -321,15 +323,6 @@ pub enum Mapping {
     Anonymous,
 }
 
-/// What a lookup is a part of.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ahead<'p> {
-    /// What of the path comes behind the name; links are not followed in it.
-    pub rest: &'p [u8],
-    /// What the whole leads to will be opened for reading.
-    pub open: bool,
-}
-
 /// A file, directory, link or device as it lies in a file system.
 ///
 /// Methods that do not fit the type of inode keep their default, which gives the error POSIX asks for. Names are single
@@ -353,8 +346,8 @@ pub trait Inode: Any + Send + Sync {
     fn lookup_ahead(&self, name: &[u8], _ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
         self.lookup(name)
     }
-    /// The child called `name`, where that can be said at once: without asking anybody, and as cheaply as from a cache.
-    fn lookup_now(&self, _name: &[u8]) -> Option<Arc<dyn Inode>> {
+    /// What the child called `name` is, where that can be said at once: without asking anybody or waiting, and as cheaply as from a cache.
+    fn glimpse(&self, _name: &[u8]) -> Option<Glimpse> {
         None
     }
     /// Makes a child; `Exists` when the name is taken.
@@ -385,6 +378,10 @@ pub trait Inode: Any + Send + Sync {
     /// Entries removed or added meanwhile may or may not be seen, all others exactly once.
     fn read_dir(&self, _cookie: u64, _sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         Err(Error::NotDirectory)
+    }
+    /// As [`Inode::read_dir`], if the cookies count the entries (the first entry's is 1) and these never change; else `None`.
+    fn read_unchanging_dir(&self, _cookie: u64, _sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Option<Result<()>> {
+        None
     }
     /// Target of a symbolic link.
     fn read_link(&self) -> Result<Vec<u8>> {

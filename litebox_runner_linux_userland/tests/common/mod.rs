@@ -118,6 +118,7 @@ pub struct Case {
     expect_stdout: Option<Vec<u8>>,
     expect_status: Option<i32>,
     prepare: Option<fn(&Path) -> io::Result<()>>,
+    files: Vec<String>,
 }
 
 impl Case {
@@ -137,6 +138,7 @@ impl Case {
             expect_stdout: None,
             expect_status: None,
             prepare: None,
+            files: Vec::new(),
         }
     }
 
@@ -180,6 +182,12 @@ impl Case {
     /// Fills the directory that the program works in.
     pub fn prepare(mut self, prepare: fn(&Path) -> io::Result<()>) -> Self {
         self.prepare = Some(prepare);
+        self
+    }
+
+    /// Files in that directory, each with its path as content (`PATH`), and more names of such files (`NEW=OLD`).
+    pub fn files(mut self, files: impl IntoIterator<Item = String>) -> Self {
+        self.files.extend(files);
         self
     }
 
@@ -248,6 +256,15 @@ impl Case {
         fs::create_dir_all(dir)?;
         if let Some(prepare) = self.prepare {
             prepare(dir)?;
+        }
+        for file in &self.files {
+            let (new, old) = file.split_once('=').map_or((file.as_str(), None), |(new, old)| (new, Some(old)));
+            let path = dir.join(new);
+            fs::create_dir_all(path.parent().unwrap_or(dir))?;
+            match old {
+                Some(old) => fs::hard_link(dir.join(old), path)?,
+                None => fs::write(path, new)?,
+            }
         }
         Ok(dir.to_owned())
     }

@@ -186,16 +186,22 @@ impl Listing {
         self.told(name, credit).unwrap_or(Told::Nothing)
     }
     /// All entries in order, asked for once; `None` when they are not kept.
-    pub(super) fn entries(&mut self, client: &Client, path: &[u8], credit: &Credit) -> Option<Arc<Entries>> {
+    pub(super) fn entries(
+        &mut self,
+        client: &Client,
+        credit: &Credit,
+        path: impl Fn() -> Result<Vec<u8>>,
+    ) -> Option<Arc<Entries>> {
         if matches!(self.known, Known::Nothing) {
+            let path = path().ok()?;
             let left = credit.left();
             let wanted = if left >= Credit::EARNED { Wanted::MetadataIfFew(left) } else { Wanted::NamesForWalking };
-            self.fetch(client, path, wanted, credit);
+            self.fetch(client, &path, wanted, credit);
         }
         if let Known::Entries(entries) = &self.known { Some(entries.clone()) } else { None }
     }
     /// What is known without asking.
-    fn told(&mut self, name: &[u8], credit: &Credit) -> Option<Told> {
+    pub(super) fn told(&mut self, name: &[u8], credit: &Credit) -> Option<Told> {
         match &self.known {
             Known::TooLarge => Some(Told::Nothing),
             Known::Nothing => None,

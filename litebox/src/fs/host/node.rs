@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fs::memory::FifoSlot;
 use crate::fs::{
-    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
-    RenameFlags, SetAttr, StatFs,
+    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Glimpse, Inode, InodeId, Metadata, NewAttr, NewNode,
+    OpenHow, RenameFlags, SetAttr, StatFs,
 };
 use crate::platform::HostFd;
 use crate::platform::broker_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
@@ -326,6 +326,19 @@ impl Inode for HostNode {
         self.directory()?;
         Ok(self.look_up(name, ahead)?)
     }
+    fn glimpse(&self, name: &[u8]) -> Option<Glimpse> {
+        if !self.fs.image || self.file_type != FileType::Directory {
+            return None;
+        }
+        // Whoever has it locked may be asking the broker, which is waited for nowhere here.
+        match self.listing.try_lock()?.told(name, &self.fs.credit)? {
+            Told::Present(stat) => {
+                Some(Glimpse::Metadata(Metadata { id: self.fs.id_of(&stat), ..metadata_of(&stat.to_host_stat()) }))
+            }
+            Told::Absent => Some(Glimpse::Absent),
+            Told::Nothing => None,
+        }
+    }
     fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
         self.directory()?;
         let (mut stat, target) = self.create_node(name, node, attr.permissions)?;
@@ -365,20 +378,10 @@ impl Inode for HostNode {
     }
     fn read_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         self.directory()?;
-        let path = self.path()?;
-        let kept =
-            if self.fs.image { self.listing.lock().entries(&self.fs.client, &path, &self.fs.credit) } else { None };
-        if let Some(entries) = kept {
-            // Cookies count the entries.
-            let start = usize::try_from(cookie).unwrap_or(usize::MAX);
-            for (next, entry) in (1..).zip(entries.in_order()).skip(start) {
-                let name = entries.name_of(entry);
-                if !sink(DirEntry { name, ino: entry.ino, file_type: entry.file_type, next }) {
-                    break;
-                }
-            }
-            return Ok(());
+        if let Some(listed) = self.read_unchanging_dir(cookie, sink) {
+            return listed;
         }
+        let path = self.path()?;
         let mut cookie = cookie;
         loop {
             let before = cookie;
@@ -390,6 +393,20 @@ impl Inode for HostNode {
                 return Ok(());
             }
         }
+    }
+    fn read_unchanging_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Option<Result<()>> {
+        if !self.fs.image || self.file_type != FileType::Directory {
+            return None;
+        }
+        let entries = self.listing.lock().entries(&self.fs.client, &self.fs.credit, || self.path())?;
+        let start = usize::try_from(cookie).unwrap_or(usize::MAX);
+        for (next, entry) in (1..).zip(entries.in_order()).skip(start) {
+            let name = entries.name_of(entry);
+            if !sink(DirEntry { name, ino: entry.ino, file_type: entry.file_type, next }) {
+                break;
+            }
+        }
+        Some(Ok(()))
     }
     fn read_link(&self) -> Result<Vec<u8>> {
         if self.file_type != FileType::Symlink {

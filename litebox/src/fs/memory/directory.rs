@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::file::FileBody;
 use super::{Attr, Body, Node};
-use crate::fs::{Ahead, DirEntry, FileType, NameMap, NewAttr, NewNode, Time};
+use crate::fs::{Ahead, DirEntry, FileType, Glimpse, NameMap, NewAttr, NewNode, Time};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
@@ -134,12 +134,17 @@ impl Node {
     pub(super) fn child(&self, name: &[u8]) -> Result<Arc<Node>> {
         self.child_ahead(name, Ahead::default())
     }
-    /// The child called `name`, if it is a node already.
-    pub(super) fn child_now(&self, name: &[u8]) -> Option<Arc<Node>> {
-        match self.entries().ok()?.get(name)? {
-            Target::Node(node) => Some(node.clone()),
-            Target::Lower { .. } => None,
+    /// What the child called `name` is, if that can be said at once.
+    pub(super) fn child_glimpse(&self, name: &[u8]) -> Option<Glimpse> {
+        {
+            let entries = self.entries().ok()?;
+            match entries.get(name) {
+                Some(Target::Node(node)) => return Some(Glimpse::Inode(node.clone())),
+                None if entries.complete => return Some(Glimpse::Absent),
+                _ => {}
+            }
         }
+        self.lower_glimpse(name)
     }
     /// As [`Node::child`], told what is wanted next.
     pub(super) fn child_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Node>> {
@@ -155,8 +160,14 @@ impl Node {
     }
     pub(super) fn list(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         let mut cookie = cookie;
-        self.entries().map(drop)?;
-        self.complete()?;
+        if !self.entries()?.is_complete() {
+            self.note_access();
+            // When it becomes complete later on, the names keep their places.
+            if let Some(listed) = self.lower.as_ref().and_then(|lower| lower.read_unchanging_dir(cookie, sink)) {
+                return listed;
+            }
+            self.complete()?;
+        }
         self.note_access();
         loop {
             // The sink is called without a lock: it may go where a fault asks for anything.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use hashbrown::hash_map::Entry;
 
 use crate::fs::memory::{Attr, Body, Content, Entries, FifoSlot, FileBody, Node, Tree};
-use crate::fs::{Access, Ahead, File, FileType, Inode, InodeId, NewAttr, OpenHow, Seals};
+use crate::fs::{Access, Ahead, File, FileType, Glimpse, Inode, InodeId, Metadata, NewAttr, OpenHow, Seals};
 use crate::io::{Dest, Source};
 use crate::mm::arena::PagedFile;
 use crate::sync::Mutex;
@@ -42,6 +42,9 @@ impl Tree {
         }
         let mixed = (id.dev ^ self.lower_dev).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         1 << 62 | (mixed >> 50 & 0x3fff) << 48 | (id.ino & 0xffff_ffff_ffff)
+    }
+    fn id_of(&self, id: InodeId) -> InodeId {
+        InodeId { dev: self.dev, ino: self.ino_of(id) }
     }
     /// The node of a lower inode: always the same for the same one. `parent` is where a directory was found.
     pub(super) fn adopt(self: &Arc<Self>, lower: Arc<dyn Inode>, parent: Option<Arc<Node>>) -> Arc<Node> {
@@ -90,6 +93,22 @@ impl Node {
     pub(in crate::fs) fn lower_child(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Node>> {
         let lower = self.below()?.lookup_ahead(name, ahead)?;
         Ok(self.tree.adopt(lower, Some(self.me()?)))
+    }
+    /// What the lower directory can say of `name` at once.
+    pub(in crate::fs) fn lower_glimpse(&self, name: &[u8]) -> Option<Glimpse> {
+        match self.lower.as_ref()?.glimpse(name)? {
+            Glimpse::Metadata(metadata) => {
+                // What was changed, under this name or another, is known by its origin.
+                let known = self.tree.origins.lock().get(&metadata.id).and_then(Origin::node);
+                Some(match known.filter(|node| node.kind() == metadata.file_type()) {
+                    Some(node) => Glimpse::Inode(node),
+                    None => Glimpse::Metadata(Metadata { id: self.tree.id_of(metadata.id), ..metadata }),
+                })
+            }
+            Glimpse::Absent => Some(Glimpse::Absent),
+            // There is a node to be made for it.
+            Glimpse::Inode(_) => None,
+        }
     }
     /// Learns all names of the lower directory.
     pub(in crate::fs) fn complete(&self) -> Result<()> {

@@ -32,10 +32,11 @@ pub use dentry::Dentry;
 pub use mount::{Mount, MountFlags};
 pub use open::{OpenRequest, PathFile};
 pub use permission::check as check_permission;
+pub use walk::Seen;
 
 use super::{
-    Access, Ahead, Creds, DirEntry, FileSystem, FileType, Inode, Leases, Location, Metadata, Notices, WatchMask,
-    Watches,
+    Access, Ahead, Creds, DirEntry, FileSystem, FileType, Glimpse, Inode, Leases, Location, Metadata, Notices,
+    WatchMask, Watches,
 };
 
 /// Longest path, its ending zero included (PATH_MAX).

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use crate::{Error, Result};
 
 use super::{
-    Access, Ahead, Creds, Dentry, FileType, Inode, Location, MAX_LINKS, Mount, Origin, PATH_MAX, Vfs, WalkFlags,
-    permission,
+    Access, Ahead, Creds, Dentry, FileType, Glimpse, Location, MAX_LINKS, Mount, NAME_MAX, Origin, PATH_MAX, Vfs,
+    WalkFlags, permission,
 };
 
 /// The last component of a path, not looked up.
@@ -222,11 +222,21 @@ impl<'w, 'o> Walk<'w, 'o> {
 /// Longest path, in components, that a quick walk takes on.
 const QUICK: usize = 24;
 
+/// What a glance at a path shows.
+pub struct Seen {
+    /// What lies there.
+    pub file: Glimpse,
+    /// Number of the mount it lies in.
+    pub mount: u32,
+    /// It is the root of that mount.
+    pub is_root: bool,
+}
+
 /// Where a quick walk arrives.
 enum End {
     Place(Location),
     /// When the place is not wanted: the cache need not know the last name, if its directory does.
-    Inode(Arc<dyn Inode>),
+    Seen(Seen),
 }
 
 /// What a quick walk needs on all of its way.
@@ -250,22 +260,16 @@ impl Vfs {
     ) -> Option<Result<Location>> {
         match (Quick { vfs: self, creds, flags, placeless: false }).walk(start, path)? {
             Ok(End::Place(place)) => Some(Ok(place)),
-            Ok(End::Inode(_)) => None,
+            Ok(End::Seen(_)) => None,
             Err(error) => Some(Err(error)),
         }
     }
 
     /// What `path` leads to, when that can be said at once. No dentry is made for it: a program may look at more files of a directory than
     /// are kept.
-    pub fn glance(
-        &self,
-        start: &Location,
-        creds: &Creds<'_>,
-        path: &[u8],
-        flags: WalkFlags,
-    ) -> Option<Result<Arc<dyn Inode>>> {
+    pub fn glance(&self, start: &Location, creds: &Creds<'_>, path: &[u8], flags: WalkFlags) -> Option<Result<Seen>> {
         match (Quick { vfs: self, creds, flags, placeless: true }).walk(start, path)? {
-            Ok(End::Inode(inode)) => Some(Ok(inode)),
+            Ok(End::Seen(seen)) => Some(Ok(seen)),
             Ok(End::Place(_)) => None,
             Err(error) => Some(Err(error)),
         }
@@ -308,9 +312,12 @@ impl Quick<'_, '_> {
         match known {
             Some(found) => found,
             // Where names are not kept, one that is in use may be mounted over.
-            None if self.placeless && behind.is_empty() && dir.keeps() => {
-                let inode = dir.inode().lookup_now(name)?;
-                self.wants(inode.file_type()).then_some(Ok(End::Inode(inode)))
+            None if self.placeless && behind.is_empty() && dir.keeps() && name.len() <= NAME_MAX => {
+                let file = dir.inode().glimpse(name)?;
+                if !file.file_type().is_none_or(|file_type| self.wants(file_type)) {
+                    return None;
+                }
+                Some(Ok(End::Seen(Seen { file, mount: mount.id, is_root: false })))
             }
             None => None,
         }
@@ -327,7 +334,8 @@ impl Quick<'_, '_> {
             return None;
         }
         Some(Ok(if self.placeless {
-            End::Inode(dentry.inode().clone())
+            let is_root = Arc::ptr_eq(dentry, &mount.root);
+            End::Seen(Seen { file: Glimpse::Inode(dentry.inode().clone()), mount: mount.id, is_root })
         } else {
             End::Place(Location { mount: mount.clone(), dentry: dentry.clone() })
         }))

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use litebox::fs::{Creds, FileType, Inode, Location, OpenFile, Origin, WalkFlags};
+use litebox::fs::{Creds, FileType, Location, OpenFile, Origin, Seen, WalkFlags};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
@@ -97,7 +97,7 @@ impl Task<'_, '_> {
     }
 
     /// What `path` leads to, when that can be said at once ([`litebox::fs::Vfs::glance`]).
-    pub(super) fn glance(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Option<Result<Arc<dyn Inode>>> {
+    pub(super) fn glance(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Option<Result<Seen>> {
         let credentials = self.creds();
         let creds = creds_of(&credentials);
         self.with_start(dirfd, path, |vfs, start| vfs.glance(start, &creds, path, flags))

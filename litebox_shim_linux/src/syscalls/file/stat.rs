@@ -142,8 +142,8 @@ impl Task<'_, '_> {
             return self.lent_file_or_path(dirfd)?.file.metadata();
         }
         let path = read_path_or_null(path, flags)?;
-        if let Some(inode) = self.glance(dirfd, &path, follow_flag(flags)) {
-            return inode?.metadata();
+        if let Some(seen) = self.glance(dirfd, &path, follow_flag(flags)) {
+            return seen?.file.metadata();
         }
         self.target_named(dirfd, &path, flags)?.metadata()
     }
@@ -162,15 +162,25 @@ impl Task<'_, '_> {
         if mask & STATX_RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE || flags & !known != 0 {
             return Err(Error::Invalid);
         }
-        let target = self.target(dirfd, path, flags)?;
+        let (metadata, mount) = self.metadata_and_mount(dirfd, path, flags)?;
+        write_bytes(buf, &statx_bytes(&metadata, mount))?;
+        Ok(0)
+    }
+    /// Also the number of the mount it lies in, and whether it is that mount's root.
+    fn metadata_and_mount(&self, dirfd: i32, path: u64, flags: i32) -> Result<(Metadata, Option<(u32, bool)>)> {
+        let name = read_path_or_null(path, flags)?;
+        if let Some(seen) = self.glance(dirfd, &name, follow_flag(flags)) {
+            let seen = seen?;
+            return Ok((seen.file.metadata()?, Some((seen.mount, seen.is_root))));
+        }
+        let target = self.target_named(dirfd, &name, flags)?;
         let mount = match &target {
             Target::Place(at) => Some((at.mount.id, alloc::sync::Arc::ptr_eq(&at.dentry, &at.mount.root))),
             Target::Nameless(_) => None,
         };
-        let is_descriptor = flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && crate::user::read_bytes::<1>(path) == Ok([0]);
+        let is_descriptor = flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && path != 0 && name.is_empty();
         let metadata = if is_descriptor { self.file_or_path(dirfd)?.file.metadata()? } else { target.metadata()? };
-        write_bytes(buf, &statx_bytes(&metadata, mount))?;
-        Ok(0)
+        Ok((metadata, mount))
     }
 
     /// statfs(2)
