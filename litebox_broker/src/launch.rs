@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::beneath::Grant;
 use crate::confine::{Confinement, Network, Program};
-use crate::server::{Limits, STATUS_BROKEN, Server, Signals, say};
+use crate::server::{Limits, STATUS_BROKEN, Server, Signals, Sockets, say};
 use crate::session::Session;
 use crate::terminal::Terminal;
 use crate::{confine, process};
@@ -94,6 +94,7 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     // Orphans of the sandbox become our children, so that none is left behind.
     let _ = rustix::process::set_child_subreaper(true.then(rustix::process::getpid));
     let (requests, requests_inside) = socket_pair()?;
+    let (readers, readers_inside) = socket_pair()?;
     let (events, events_inside) = socket_pair()?;
     let mut session = Session::new(launch.grants);
     let grants = session.describe_grants();
@@ -104,7 +105,7 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
         None => own_executable().map_err(|e| ("own executable", e))?,
     };
     let signals = Signals::take().map_err(|e| ("signals", e))?;
-    let mut inherited = vec![requests_inside, events_inside, config];
+    let mut inherited = vec![requests_inside, readers_inside, events_inside, config];
     inherited.extend(launch.extra);
     let confinement =
         Confinement { memory: launch.memory, no_namespaces: launch.no_namespaces, network: launch.network };
@@ -115,7 +116,7 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     session.supervisor = supervisor;
     session.kick_signal = launch.kick_signal;
     let limits = Limits { timeout: launch.timeout, memory: launch.memory };
-    let mut server = Server::new(session, requests, events, limits);
+    let mut server = Server::new(session, Sockets { requests, readers, events }, limits);
     server.terminal = launch.terminal;
     let status = server.run(&signals);
     process::kill_all(supervisor);

@@ -2,13 +2,15 @@
 //!
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
-//! - [`session`] serves requests: [`message`] takes them apart, [`beneath`] resolves paths, [`lookup`] and [`list`] read, [`change`] writes.
+//! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, [`files`], [`lookup`] and [`list`]
+//!   read, [`change`] writes.
 //! - [`terminal`] is the person's terminal, lent to the sandbox and given back.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it.
 
 pub mod beneath;
 pub mod change;
 pub mod confine;
+pub mod files;
 pub mod host_calls;
 pub mod launch;
 pub mod list;
@@ -17,6 +19,7 @@ pub mod message;
 pub mod process;
 pub mod server;
 pub mod session;
+pub mod socket;
 pub mod terminal;
 
 pub use litebox::platform::broker_protocol as protocol;

@@ -1,20 +1,17 @@
 //! The loop of the broker: requests, signals, limits, refused host calls, until the sandbox ends.
 
-use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use litebox::platform::broker_protocol::{Event, EventKind, MAX_REQUEST};
+use litebox::platform::broker_protocol::{Event, EventKind};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags,
-};
 use zerocopy::IntoBytes;
 
 use crate::session::{Session, Wish};
+use crate::socket::{BUFFER, Patience, receive, send, serve_readers};
 use crate::terminal::{Terminal, line_end};
 use crate::{host_calls, process};
 
@@ -113,10 +110,8 @@ pub struct Limits {
     pub memory: Option<u64>,
 }
 
-/// Longer than any message, so that none is cut that could be right; and so long that the allocator gets it from the host, which brings in only
-/// the pages that are used.
-const BUFFER: usize = 256 << 10;
-const _: () = assert!(BUFFER > MAX_REQUEST);
+/// Stack of the thread that serves readers.
+const READERS_STACK: usize = 256 << 10;
 
 /// A running sandbox and the ends of its sockets.
 pub struct Server {
@@ -124,6 +119,8 @@ pub struct Server {
     pub session: Session,
     /// Requests and replies.
     pub requests: OwnedFd,
+    /// Those that only read, until they have a thread of their own.
+    readers: Option<Arc<OwnedFd>>,
     /// Events for the sandbox.
     pub events: OwnedFd,
     /// Limits.
@@ -131,12 +128,26 @@ pub struct Server {
     /// The person's terminal, if the sandbox uses it.
     pub terminal: Option<Terminal>,
     buffer: Vec<u8>,
+    patience: Patience,
+}
+
+/// The broker's ends of the sandbox's sockets.
+pub struct Sockets {
+    /// Requests and replies.
+    pub requests: OwnedFd,
+    /// Those that only read.
+    pub readers: OwnedFd,
+    /// Events for the sandbox.
+    pub events: OwnedFd,
 }
 
 impl Server {
     /// A server; `session.supervisor` is the process to watch.
-    pub fn new(session: Session, requests: OwnedFd, events: OwnedFd, limits: Limits) -> Self {
-        Self { session, requests, events, limits, terminal: None, buffer: vec![0; BUFFER] }
+    pub fn new(session: Session, sockets: Sockets, limits: Limits) -> Self {
+        let Sockets { requests, readers, events } = sockets;
+        let readers = Some(Arc::new(readers));
+        let (buffer, patience) = (vec![0; BUFFER], Patience::default());
+        Self { session, requests, readers, events, limits, terminal: None, buffer, patience }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
@@ -167,6 +178,9 @@ impl Server {
                     Err(status) => return status,
                 }
             }
+            if ready.readers {
+                self.serve_reader();
+            }
             if ready.signals {
                 while let Some(signal) = signals.next() {
                     if signal != libc::SIGCHLD {
@@ -191,6 +205,9 @@ impl Server {
         let mut fds = vec![PollFd::new(&signals.fd, PollFlags::IN)];
         if requests_open {
             fds.push(PollFd::new(&self.requests, PollFlags::IN));
+        }
+        if let Some(readers) = &self.readers {
+            fds.push(PollFd::new(&**readers, PollFlags::IN));
         }
         if let Some(listener) = &self.session.listener {
             fds.push(PollFd::new(listener, PollFlags::IN));
@@ -222,6 +239,7 @@ impl Server {
         Ok(Ready {
             signals: !at(0).is_empty(),
             requests: requests_open && !at(1).is_empty(),
+            readers: self.readers.is_some() && !at(1 + usize::from(requests_open)).is_empty(),
             listener: listener.contains(PollFlags::IN),
         })
     }
@@ -230,7 +248,7 @@ impl Server {
     /// closed. `Err`: the sandbox ends with this status.
     fn serve_waiting(&mut self) -> Result<bool, u8> {
         for _ in 0..256 {
-            let (len, came) = match receive(self.requests.as_fd(), &mut self.buffer) {
+            let (len, came) = match self.patience.receive(self.requests.as_fd(), &mut self.buffer) {
                 Ok((0, _)) => return Ok(false),
                 Ok(got) => got,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
@@ -245,6 +263,25 @@ impl Server {
             self.fulfil(wish)?;
         }
         Ok(true)
+    }
+
+    /// Serves the first reader there is, and leaves the others to a thread: most sandboxes never ask for two things at once.
+    fn serve_reader(&mut self) {
+        let Some(socket) = self.readers.take() else { return };
+        let message = match receive(socket.as_fd(), &mut self.buffer, false) {
+            Ok((0, _)) => return,
+            Ok((len, _)) => self.buffer.get(..len).unwrap_or_default(),
+            Err(Errno::AGAIN | Errno::INTR) => return self.readers = Some(socket),
+            Err(_) => return,
+        };
+        let (reply, passed) = self.session.serve_reader(message);
+        let _ = send(socket.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
+        let (files, theirs) = (self.session.files(), socket.clone());
+        let thread = std::thread::Builder::new().stack_size(READERS_STACK);
+        if thread.spawn(move || serve_readers(&files, &theirs)).is_err() {
+            // No room for a thread: they take their turns here.
+            self.readers = Some(socket);
+        }
     }
 
     fn fulfil(&mut self, wish: Wish) -> Result<(), u8> {
@@ -327,9 +364,12 @@ impl Server {
     }
 }
 
+/// Which descriptors have something.
+#[expect(clippy::struct_excessive_bools, reason = "one for each descriptor that is polled")]
 struct Ready {
     signals: bool,
     requests: bool,
+    readers: bool,
     listener: bool,
 }
 
@@ -340,35 +380,4 @@ pub fn exit_status(wait_status: i32) -> u8 {
     } else {
         libc::WEXITSTATUS(wait_status) as u8
     }
-}
-
-/// Receives one message and at most one descriptor. A message too long for `buffer` is cut: its lengths then do not fit.
-pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
-    let mut came = None;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            // Every one is owned from here on; those too many are closed.
-            for fd in descriptors {
-                came.get_or_insert(fd);
-            }
-        }
-    }
-    let len = if got.flags.contains(ReturnFlags::TRUNC) { buffer.len() } else { got.bytes };
-    Ok((len, came))
-}
-
-/// Sends one message and at most one descriptor, without waiting.
-pub fn send(socket: BorrowedFd<'_>, message: &[u8], passed: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = passed.map(|fd| [fd]);
-    if let Some(descriptors) = &descriptors {
-        control.push(SendAncillaryMessage::ScmRights(descriptors));
-    }
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut control, flags).map(drop)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use litebox::platform::broker_protocol::{GrantInfo, MAX_REPORT, MAX_SLOTS, Op, STAT_FIGURES};
@@ -9,8 +10,9 @@ use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::beneath::{Access, Grant, Result};
+use crate::files::Files;
 use crate::message::{Answer, Asked};
-use crate::{change, list, lookup, process};
+use crate::{change, process};
 
 /// What the sandbox wants of the one who serves it, besides a reply.
 #[derive(Debug, PartialEq, Eq, Clone)]
@@ -29,7 +31,7 @@ pub enum Wish {
 
 /// State of one sandbox's requests.
 pub struct Session {
-    grants: Vec<Grant>,
+    files: Arc<Files>,
     slots: BTreeMap<u64, OwnedFd>,
     most_slots: usize,
     /// Host process id of the supervisor; 0 while there is none.
@@ -48,7 +50,7 @@ impl Session {
     /// A session over `grants`, which are numbered as they stand.
     pub fn new(grants: Vec<Grant>) -> Self {
         Self {
-            grants,
+            files: Arc::new(Files::new(grants)),
             slots: BTreeMap::new(),
             most_slots: most_processes(),
             supervisor: 0,
@@ -58,6 +60,16 @@ impl Session {
             lines: LineLimit::new(),
             answer: Answer::default(),
         }
+    }
+
+    /// What the sandbox may reach.
+    pub fn files(&self) -> Arc<Files> {
+        self.files.clone()
+    }
+
+    /// Serves one message of those that only read. Returns the reply, and a descriptor to go with it.
+    pub fn serve_reader(&mut self, message: &[u8]) -> (&[u8], Option<OwnedFd>) {
+        self.files.serve(message, &mut self.answer)
     }
 
     /// Descriptors of the registered processes.
@@ -87,14 +99,11 @@ impl Session {
 
     fn perform(&mut self, asked: &Asked<'_>, came: Option<OwnedFd>, wish: &mut Wish) -> Result<Option<OwnedFd>> {
         let answer = &mut self.answer;
-        let grant = || self.grants.get(asked.head.grant as usize).ok_or(Errno::BADF);
+        let grant = || self.files.grant(asked);
         match asked.op {
-            Op::Walk => return lookup::walk(grant()?, asked, answer),
-            Op::Open => return lookup::open(grant()?, asked, answer).map(Some),
-            Op::List => list::list(grant()?, asked, answer)?,
-            Op::StatFs => lookup::stat_fs(grant()?, asked, answer)?,
-            Op::GetXattr => lookup::get_xattr(grant()?, asked, answer)?,
-            Op::ListXattr => lookup::list_xattr(grant()?, asked, answer)?,
+            Op::Walk | Op::Open | Op::List | Op::StatFs | Op::GetXattr | Op::ListXattr => {
+                return self.files.read(asked, answer);
+            }
             Op::Mkdir => change::mkdir(grant()?, asked, answer)?,
             Op::Unlink => change::remove(grant()?, asked, false)?,
             Op::Rmdir => change::remove(grant()?, asked, true)?,
@@ -142,7 +151,7 @@ impl Session {
     pub fn describe_grants(&self) -> Vec<u8> {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let mut described = Vec::new();
-        for grant in &self.grants {
+        for grant in self.files.grants() {
             let access = match grant.access {
                 Access::ReadOnly => 0,
                 Access::ReadWrite => 1,

@@ -77,7 +77,6 @@ impl Scene {
     /// Serves one message and checks the answer.
     fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) {
         let top = self.top.path().to_path_buf();
-        let head = Request::read_from_prefix(message).map(|(head, _)| head).unwrap_or_default();
         let (reply, passed, wish) = self.session.serve(message, came);
         let Some(reply) = reply else {
             assert!(matches!(wish, Wish::Exit(_) | Wish::Fatal(_)), "no reply");
@@ -86,6 +85,23 @@ impl Scene {
         if let Wish::Report(line) = &wish {
             assert!(!line.chars().any(char::is_control), "{line:?}");
         }
+        Self::check(&top, message, reply, passed);
+    }
+
+    /// Serves one message of the socket for readers: the answer is as good, and nothing changes.
+    fn serve_reader(&mut self, message: &[u8]) {
+        let top = self.top.path().to_path_buf();
+        let before = snapshot(&top);
+        let head = Request::read_from_prefix(message).map(|(head, _)| head).unwrap_or_default();
+        let (reply, passed) = self.session.serve_reader(message);
+        let (answer, _) = Reply::read_from_prefix(reply).expect("a head");
+        assert!(head.grant as usize != READ_WRITE || answer.error != 0, "served in a tree that can be changed");
+        Self::check(&top, message, reply, passed);
+        assert_eq!(before, snapshot(&top));
+    }
+
+    fn check(top: &Path, message: &[u8], reply: &[u8], passed: Option<OwnedFd>) {
+        let head = Request::read_from_prefix(message).map(|(head, _)| head).unwrap_or_default();
         assert!(reply.len() <= MAX_REPLY, "a reply of {} bytes", reply.len());
         let (answer, _) = Reply::read_from_prefix(reply).expect("a head");
         assert!((0..4096).contains(&answer.error), "error {}", answer.error);
@@ -186,6 +202,18 @@ proptest! {
         // What is in nobody's way still works.
         let head = Request { op: Op::Walk as u32, grant: READ_ONLY as u32, path_len: 4, ..Request::default() };
         scene.serve(&[head.as_bytes(), b"file"].concat(), None);
+    }
+
+    #[test]
+    fn readers_change_nothing(messages in vec(message(), 1..60)) {
+        let mut scene = Scene::set();
+        for message in &messages {
+            scene.serve_reader(message);
+        }
+        let head = Request { op: Op::Walk as u32, grant: COPY_ON_WRITE as u32, path_len: 4, ..Request::default() };
+        let (reply, _) = scene.session.serve_reader(&[head.as_bytes(), b"file"].concat());
+        let (answer, _) = Reply::read_from_prefix(reply).expect("a head");
+        prop_assert_eq!((answer.error, answer.count), (0, 1));
     }
 
     #[test]

@@ -2,15 +2,17 @@
 
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use litebox::platform::broker_protocol::{Op, Reply, Request};
 use litebox::platform::{Broker, HostFd};
+use litebox::sync::{Mutex, MutexGuard};
 use litebox::{Error, Result};
 use zerocopy::IntoBytes;
 
 use crate::LinuxHost;
 use crate::call::{host_call, nr};
-use crate::sandbox::sandbox;
+use crate::sandbox::{Sandbox, sandbox};
 
 /// struct msghdr of the host.
 #[repr(C)]
@@ -37,6 +39,7 @@ struct Rights {
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 const RIGHTS_LEN: usize = 20;
+const MSG_DONTWAIT: usize = 0x40;
 const MSG_NOSIGNAL: usize = 0x4000;
 const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 
@@ -112,20 +115,93 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
         // No answer comes, so no turn is needed: a process that died may have been holding it.
         return send(socket, message, fd);
     }
-    let _turn = sandbox().broker.lock();
+    let _turn = sandbox().channels.take_first();
     send(socket, message, fd)?;
     let mut reply = Reply::default();
     receive(socket, reply.as_mut_bytes(), 0)?;
     if reply.error == 0 { Ok(()) } else { Err(crate::call::error_of(reply.error)) }
 }
 
+/// The two ways to the broker: what only reads can be served beside something else.
+#[derive(Default)]
+pub(crate) struct Channels {
+    /// Whose turn it is on the socket for all requests.
+    all: Mutex<()>,
+    /// Whose turn it is on the socket for readers.
+    readers: Mutex<()>,
+    /// Readers that found both taken.
+    waits: AtomicU32,
+    patience: Patience,
+}
+
+impl Channels {
+    /// A turn on the socket for all requests.
+    fn take_first(&self) -> MutexGuard<'_, ()> {
+        self.all.lock()
+    }
+    /// The socket to use, and a turn on it.
+    fn take(&self, sandbox: &Sandbox, reads: bool) -> (i32, MutexGuard<'_, ()>) {
+        let (all, readers) = (sandbox.settings.broker, sandbox.settings.readers);
+        if let Some(turn) = self.all.try_lock() {
+            return (all, turn);
+        }
+        if !reads {
+            return (all, self.take_first());
+        }
+        if let Some(turn) = self.readers.try_lock() {
+            return (readers, turn);
+        }
+        if self.waits.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+            (all, self.take_first())
+        } else {
+            (readers, self.readers.lock())
+        }
+    }
+}
+
+/// Whether it pays to look for an answer for as long as falling asleep and being woken take. While none comes in that time, that is only tried now and
+/// then.
+#[derive(Default)]
+pub(crate) struct Patience {
+    luck: AtomicU32,
+    idle: AtomicU32,
+}
+
+impl Patience {
+    /// A look is a host call.
+    const LOOKS: u32 = 60;
+    const MOST: u32 = 8;
+    const SELDOM: u32 = 16;
+
+    /// Receives a message, at first without sleeping.
+    fn receive(&self, socket: i32, bytes: &mut [MaybeUninit<u8>]) -> Result<(usize, Option<HostFd>)> {
+        // Races lose a few counts, which does no harm.
+        let luck = self.luck.load(Ordering::Relaxed);
+        let idle = self.idle.fetch_add(1, Ordering::Relaxed);
+        if luck > 0 || idle >= Self::SELDOM {
+            self.idle.store(0, Ordering::Relaxed);
+            for _ in 0..Self::LOOKS {
+                match receive_into(socket, bytes, MSG_DONTWAIT) {
+                    Err(Error::WouldBlock) => core::hint::spin_loop(),
+                    got => {
+                        self.luck.store((luck + 2).min(Self::MOST), Ordering::Relaxed);
+                        return got;
+                    }
+                }
+            }
+            self.luck.store(luck.saturating_sub(1), Ordering::Relaxed);
+        }
+        receive_into(socket, bytes, 0)
+    }
+}
+
 impl Broker for LinuxHost {
-    fn broker_call(&self, request: &[u8], reply: &mut Vec<u8>) -> Result<Option<HostFd>> {
-        let socket = sandbox().settings.broker;
+    fn broker_call(&self, request: &[u8], reply: &mut Vec<u8>, reads: bool) -> Result<Option<HostFd>> {
+        let sandbox = sandbox();
         reply.clear();
-        let _turn = sandbox().broker.lock();
+        let (socket, _turn) = sandbox.channels.take(sandbox, reads);
         send(socket, request, None)?;
-        let (len, fd) = receive_into(socket, reply.spare_capacity_mut(), 0)?;
+        let (len, fd) = sandbox.channels.patience.receive(socket, reply.spare_capacity_mut())?;
         // SAFETY: the host wrote so many bytes, of at most as many as there was room for.
         unsafe { reply.set_len(len.min(reply.capacity())) };
         Ok(fd)

@@ -39,6 +39,8 @@ pub struct Settings {
     pub patching: Patching,
     /// Descriptor of the request socket to the broker.
     pub broker: i32,
+    /// Descriptor of the socket for requests that only read.
+    pub readers: i32,
     /// Descriptor on which the broker sends events.
     pub events: i32,
     /// The broker wants the figures at the end.
@@ -92,7 +94,7 @@ pub(crate) struct Sandbox {
     pub(crate) processes: ProcessTable,
     /// Empty processes for programs.
     pub(crate) zygotes: Zygotes,
-    pub(crate) broker: Mutex<()>,
+    pub(crate) channels: crate::broker::Channels,
     pub(crate) counters: Counters,
     pub(crate) alarms: Mutex<BTreeMap<u32, crate::thread::Alarms>>,
     pub(crate) clock: crate::clock::VdsoClock,
@@ -228,7 +230,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             epoll: HostFd(epoll as i32),
             processes: ProcessTable::default(),
             zygotes: Zygotes::new(HostFd(taken as i32)),
-            broker: Mutex::new(()),
+            channels: crate::broker::Channels::default(),
             counters: Counters::default(),
             alarms: Mutex::new(BTreeMap::new()),
             aux: Vec::new(),

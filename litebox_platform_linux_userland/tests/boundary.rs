@@ -353,6 +353,7 @@ fn supervisor() -> ! {
         interception,
         patching: Patching::Auto,
         broker: start_fd::REQUESTS,
+        readers: start_fd::READERS,
         events: start_fd::EVENTS,
         stats: false,
         console: false,

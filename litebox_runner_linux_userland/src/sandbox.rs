@@ -31,6 +31,7 @@ pub fn run(aux: fn(u64) -> u64) -> ! {
         interception: interception_of(config.interception),
         patching: patching_of(config.patching),
         broker: start_fd::REQUESTS,
+        readers: start_fd::READERS,
         events: start_fd::EVENTS,
         stats: config.stats == 1,
         console: config.console != 0,

@@ -120,6 +120,10 @@ pub enum Op {
 pub const MAX_SLOTS: u64 = 32_768;
 
 impl Op {
+    /// Whether it only reads the files of a grant that the sandbox may not change.
+    pub const fn reads(self) -> bool {
+        matches!(self, Self::Walk | Self::Open | Self::List | Self::StatFs | Self::GetXattr | Self::ListXattr)
+    }
     /// From the number in a request.
     pub const fn from_number(n: u32) -> Option<Self> {
         Some(match n {
@@ -353,13 +357,15 @@ pub struct Event {
 pub mod start_fd {
     /// Requests and replies.
     pub const REQUESTS: i32 = 3;
+    /// Requests that only read, of grants that the sandbox may not change, and their replies: they are served beside the others.
+    pub const READERS: i32 = 4;
     /// Events of the broker.
-    pub const EVENTS: i32 = 4;
+    pub const EVENTS: i32 = 5;
     /// A sealed memory file: how many bytes describe the grants (a 64-bit number); these, for each grant in the order of their numbers a
     /// [`GrantInfo`](super::GrantInfo) and the [`Stat`](super::Stat) of its root (all zeros when it is gone); then the configuration.
-    pub const CONFIG: i32 = 5;
+    pub const CONFIG: i32 = 6;
     /// The first of the additional ones.
-    pub const FIRST_EXTRA: i32 = 6;
+    pub const FIRST_EXTRA: i32 = 7;
 }
 
 /// The core's error for a Linux errno in a reply.

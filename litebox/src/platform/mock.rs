@@ -326,7 +326,7 @@ impl HostFiles for MockHost {
 }
 
 impl Broker for MockHost {
-    fn broker_call(&self, _: &[u8], _: &mut alloc::vec::Vec<u8>) -> Result<Option<HostFd>> {
+    fn broker_call(&self, _: &[u8], _: &mut alloc::vec::Vec<u8>, _: bool) -> Result<Option<HostFd>> {
         Err(Error::Access)
     }
 }

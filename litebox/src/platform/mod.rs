@@ -330,8 +330,8 @@ pub struct GrantId(pub u32);
 /// Paths in a request are relative to the grant, without `..`, resolved beneath it, no magic links, last component not followed.
 pub trait Broker {
     /// Sends `request`, waits for the answer, which replaces what is in `reply` and is at most as long as there is room in it; returns the
-    /// descriptor that came with it.
-    fn broker_call(&self, request: &[u8], reply: &mut alloc::vec::Vec<u8>) -> Result<Option<HostFd>>;
+    /// descriptor that came with it. `reads`: it only reads, and a tree that nobody changes; it may be served beside another one.
+    fn broker_call(&self, request: &[u8], reply: &mut alloc::vec::Vec<u8>, reads: bool) -> Result<Option<HostFd>>;
 }
 
 /// Which clock an alarm counts.

@@ -32,6 +32,10 @@ fuzz_target!(|data: &[u8]| {
             assert!((size_of::<Reply>()..=MAX_REPLY).contains(&reply.len()));
         }
         drop(passed);
+        // The same by the socket for readers.
+        let (reply, passed) = session.serve_reader(message);
+        assert!((size_of::<Reply>()..=MAX_REPLY).contains(&reply.len()));
+        drop(passed);
     }
     assert_eq!(fs::read(top.path().join("ro/file")).unwrap(), b"content");
 });

@@ -16,9 +16,14 @@ use crate::{Error, Result};
 /// The way to the broker for one grant.
 pub(super) struct Client {
     grant: GrantId,
-    /// For requests and replies, when nobody uses them; shared by the clients of all grants.
-    buffers: Arc<Mutex<Buffers>>,
+    /// The sandbox may not change the tree: requests that read can be served beside others.
+    read_only: bool,
+    /// For requests and replies, those that nobody uses; shared by the clients of all grants.
+    buffers: Arc<Mutex<Vec<Buffers>>>,
 }
+
+/// Buffers that are kept: at most so many requests are under way at a time.
+const MOST_BUFFERS: usize = 2;
 
 #[derive(Default)]
 pub(super) struct Buffers {
@@ -32,13 +37,13 @@ pub struct Granted {
     pub(super) info: GrantInfo,
     /// Metadata of its root.
     pub(super) root: Stat,
-    pub(super) buffers: Arc<Mutex<Buffers>>,
+    pub(super) buffers: Arc<Mutex<Vec<Buffers>>>,
 }
 
 /// All that is granted, in the order of grant numbers, from what the broker says of it at the start: for each a [`GrantInfo`] and the [`Stat`]
 /// of its root.
 pub fn grants(mut described: &[u8]) -> Result<Vec<Granted>> {
-    let buffers = Arc::<Mutex<Buffers>>::default();
+    let buffers = Arc::<Mutex<Vec<Buffers>>>::default();
     let mut granted = Vec::new();
     while !described.is_empty() {
         let (info, root) = (take(&mut described)?, take(&mut described)?);
@@ -113,8 +118,8 @@ fn take<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(body: &mut &
 }
 
 impl Client {
-    pub(super) fn new(grant: GrantId, buffers: Arc<Mutex<Buffers>>) -> Self {
-        Self { grant, buffers }
+    pub(super) fn new(grant: GrantId, granted: &Granted) -> Self {
+        Self { grant, read_only: granted.info.access != 1, buffers: granted.buffers.clone() }
     }
 
     /// Sends a request and hands the reply to `read`. A descriptor that `read` does not take is closed.
@@ -132,13 +137,17 @@ impl Client {
         head.path_len = u32::try_from(path.len()).map_err(|_| Error::NameTooLong)?;
         head.extra_len = u32::try_from(extra.len()).map_err(|_| Error::TooBig)?;
         // Taken out while in use: `read` may do anything, another request included.
-        let mut buffers = core::mem::take(&mut *self.buffers.lock());
-        let outcome = Self::exchange(&mut buffers, &head, path, extra, read);
-        *self.buffers.lock() = buffers;
+        let mut buffers = self.buffers.lock().pop().unwrap_or_default();
+        let outcome = self.exchange(&mut buffers, &head, path, extra, read);
+        let mut kept = self.buffers.lock();
+        if kept.len() < MOST_BUFFERS {
+            kept.push(buffers);
+        }
         outcome
     }
 
     fn exchange<T>(
+        &self,
         Buffers { request, reply }: &mut Buffers,
         head: &Request,
         path: &[u8],
@@ -151,7 +160,8 @@ impl Client {
         request.extend_from_slice(extra);
         reply.clear();
         reply.reserve_exact(MAX_REPLY);
-        let fd = host().broker_call(request, reply)?;
+        let reads = self.read_only && Op::from_number(head.op).is_some_and(Op::reads);
+        let fd = host().broker_call(request, reply, reads)?;
         let mut body = reply.as_slice();
         let head: Reply = take(&mut body)?;
         let mut answered = Answered { head, body, fd };

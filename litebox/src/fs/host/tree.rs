@@ -53,7 +53,7 @@ impl HostFs {
     /// The tree behind `grant`; its files show device number `dev` (and numbers derived from it where the tree spans several file systems of
     /// the host).
     pub fn new(grant: GrantId, dev: u64, granted: &Granted) -> Result<Arc<Self>> {
-        let client = Client::new(grant, granted.buffers.clone());
+        let client = Client::new(grant, granted);
         let (info, stat) = (granted.info, granted.root);
         let fs = Arc::new_cyclic(|me| Self {
             client,

@@ -1,0 +1,108 @@
+//! Messages on a socket of the sandbox, and how long the next one is looked for before sleeping.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use litebox::platform::broker_protocol::MAX_REQUEST;
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
+
+use crate::files::Files;
+use crate::message::Answer;
+
+/// Longer than any message, so that none is cut that could be right; and so long that the allocator gets it from the host, which brings in only
+/// the pages that are used.
+pub const BUFFER: usize = 256 << 10;
+const _: () = assert!(BUFFER > MAX_REQUEST);
+
+/// Receives one message and at most one descriptor. A message too long for `buffer` is cut: its lengths then do not fit.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut flags = RecvFlags::CMSG_CLOEXEC;
+    flags.set(RecvFlags::DONTWAIT, !wait);
+    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
+    let mut came = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            // Every one is owned from here on; those too many are closed.
+            for fd in descriptors {
+                came.get_or_insert(fd);
+            }
+        }
+    }
+    let len = if got.flags.contains(ReturnFlags::TRUNC) { buffer.len() } else { got.bytes };
+    Ok((len, came))
+}
+
+/// Sends one message and at most one descriptor, without waiting.
+pub fn send(socket: BorrowedFd<'_>, message: &[u8], passed: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = passed.map(|fd| [fd]);
+    if let Some(descriptors) = &descriptors {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut control, flags).map(drop)
+}
+
+/// Whether it pays to look for the next message for as long as falling asleep and being woken take. While none comes in that time, that
+/// is only tried now and then.
+#[derive(Default)]
+pub struct Patience {
+    luck: u32,
+    idle: u32,
+}
+
+impl Patience {
+    const TIME: Duration = Duration::from_micros(40);
+    const MOST: u32 = 8;
+    /// One try in so many sleeps when it did not pay.
+    const SELDOM: u32 = 16;
+
+    /// As [`receive`] without waiting, but for a moment.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+        let mut got = receive(socket, buffer, false);
+        if !matches!(got, Err(Errno::AGAIN)) || !self.tries() {
+            return got;
+        }
+        let begin = Instant::now();
+        while matches!(got, Err(Errno::AGAIN)) && begin.elapsed() < Self::TIME {
+            std::hint::spin_loop();
+            got = receive(socket, buffer, false);
+        }
+        self.luck = if got.is_ok() { (self.luck + 2).min(Self::MOST) } else { self.luck.saturating_sub(1) };
+        got
+    }
+    fn tries(&mut self) -> bool {
+        self.idle = if self.luck > 0 || self.idle >= Self::SELDOM { 0 } else { self.idle + 1 };
+        self.idle == 0
+    }
+}
+
+/// Serves readers until the other end is closed.
+pub fn serve_readers(files: &Files, socket: &OwnedFd) {
+    let (mut buffer, mut answer, mut patience) = (vec![0; BUFFER], Answer::default(), Patience::default());
+    loop {
+        let got = match patience.receive(socket.as_fd(), &mut buffer) {
+            Err(Errno::AGAIN) => receive(socket.as_fd(), &mut buffer, true),
+            other => other,
+        };
+        match got {
+            Err(Errno::INTR) => {}
+            Ok((0, _)) | Err(_) => return,
+            Ok((len, came)) => {
+                drop(came);
+                let (reply, passed) = files.serve(buffer.get(..len).unwrap_or_default(), &mut answer);
+                // A sandbox that does not take its replies loses them.
+                let _ = send(socket.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
+            }
+        }
+    }
+}
