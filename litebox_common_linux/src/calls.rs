@@ -1,6 +1,9 @@
 //! The rows of the table as a list: for `litebox syscalls`, for `docs/syscalls.md`, for tests.
+//!
+//! They are kept as one text and taken apart when somebody asks: a table of names would be some thirty pages that each start of the program would
+//! have to relocate.
 
-use crate::{Arch, Errno};
+use crate::{Arch, Errno, Registers, SyscallRequest};
 
 /// How far a call is supported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +16,17 @@ pub enum Support {
     Refused(Errno),
     /// Not written yet: it answers ENOSYS.
     Missing,
+}
+
+impl Support {
+    /// What a call answers that is not served.
+    pub const fn refusal(self) -> Option<Errno> {
+        match self {
+            Self::Full | Self::Partial => None,
+            Self::Refused(errno) => Some(errno),
+            Self::Missing => Some(Errno::ENOSYS),
+        }
+    }
 }
 
 /// A row of the table.
@@ -28,10 +42,10 @@ pub struct Call {
     pub x86_64: Option<u32>,
     /// Its number for 32-bit programs.
     pub x86: Option<u32>,
-    /// Names and types of its arguments.
-    pub arguments: &'static [(&'static str, &'static str)],
     /// What a person should know.
     pub note: &'static str,
+    /// `name: type;` of each argument.
+    arguments: &'static str,
 }
 
 impl Call {
@@ -42,51 +56,47 @@ impl Call {
             Arch::X86 => self.x86,
         }
     }
-    /// What it answers when it is not served.
-    pub const fn refusal(&self) -> Option<Errno> {
-        match self.support {
-            Support::Full | Support::Partial => None,
-            Support::Refused(errno) => Some(errno),
-            Support::Missing => Some(Errno::ENOSYS),
-        }
+    /// Names and types of its arguments.
+    pub fn arguments(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        self.arguments.split_terminator(';').filter_map(|argument| argument.split_once(": "))
+    }
+    /// From a line of [`TABLE`].
+    fn of(row: &'static str) -> Option<Self> {
+        let mut fields = row.split('\t');
+        let mut next = || fields.next();
+        let (family, name, support, errno) = (next()?, next()?, next()?, next()?);
+        let (x86_64, x86, arguments, note) = (next()?.parse().ok(), next()?.parse().ok(), next()?, next()?);
+        let support = match support {
+            "Full" => Support::Full,
+            "Partial" => Support::Partial,
+            "Missing" => Support::Missing,
+            _ => Support::Refused(Errno::named(errno)?),
+        };
+        Some(Self { name, family, support, x86_64, x86, note, arguments })
     }
 }
 
-const fn at_most_one<T: Copy>(given: &[T]) -> Option<T> {
-    match given {
-        [one] => Some(*one),
-        _ => None,
-    }
-}
-
-const fn or_empty(given: &[&'static str]) -> &'static str {
-    match at_most_one(given) {
-        Some(text) => text,
-        None => "",
-    }
-}
-
-macro_rules! list {
+macro_rules! text {
     (() $($family:ident $title:literal { $(
         $support:ident $(($errno:ident))? $name:ident [$(x86_64 $x86_64:literal)? $(,)? $(x86 $x86:literal)?]
         ($($argument:ident: $type:ty),*) $($note:literal)?
     )* })*) => {
-        &[$($(Call {
-            name: stringify!($name),
-            family: $title,
-            support: Support::$support $((Errno::$errno))?,
-            x86_64: at_most_one(&[$($x86_64)?]),
-            x86: at_most_one(&[$($x86)?]),
-            arguments: &[$((stringify!($argument), stringify!($type))),*],
-            note: or_empty(&[$($note)?]),
-        },)*)*]
+        concat!($($(
+            $title, "\t", stringify!($name), "\t", stringify!($support), "\t", $(stringify!($errno),)? "\t",
+            $($x86_64,)? "\t", $($x86,)? "\t", $(stringify!($argument), ": ", stringify!($type), ";",)* "\t", $($note,)? "\n",
+        )*)*)
     };
 }
 
-/// All rows, in the order of the table.
-pub static CALLS: &[Call] = syscall_table!(list);
+/// All rows, a line each, in the order of the table.
+const TABLE: &str = syscall_table!(text);
 
-/// The row of the call with this number.
-pub fn call(arch: Arch, number: u32) -> Option<&'static Call> {
-    CALLS.iter().find(|call| call.number(arch) == Some(number))
+/// All rows, in the order of the table.
+pub fn calls() -> impl Iterator<Item = Call> {
+    TABLE.lines().filter_map(Call::of)
+}
+
+/// How far the call with this number is supported; `None`: no row has it.
+pub fn support(arch: Arch, number: u32) -> Option<Support> {
+    SyscallRequest::parse(number, Registers::new(arch, [0; 6])).map(|request| request.support())
 }

@@ -46,6 +46,10 @@ errnos! {
 }
 
 impl Errno {
+    /// The number with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        (1..=133).map(Self).find(|errno| errno.name() == Some(name))
+    }
     /// What a call that fails with it leaves in `rax`.
     #[inline]
     pub const fn in_register(self) -> u64 {

@@ -17,7 +17,7 @@ pub mod names;
 pub mod show;
 
 pub use argument::{Arch, Registers};
-pub use calls::{CALLS, Call, Support, call};
+pub use calls::{Call, Support, calls, support};
 pub use errno::Errno;
 
 use prelude::*;

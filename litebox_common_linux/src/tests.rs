@@ -5,12 +5,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::show::{self, GuestMemory, Moment};
-use crate::{Arch, CALLS, Errno, Registers, Support, SyscallRequest, call};
+use crate::{Arch, Call, Errno, Registers, Support, SyscallRequest, calls, support};
+
+fn call(arch: Arch, number: u32) -> Option<Call> {
+    calls().find(|call| call.number(arch) == Some(number))
+}
 
 #[test]
 fn names_are_unique() {
     let mut seen = BTreeSet::new();
-    for row in CALLS {
+    for row in calls() {
         assert!(seen.insert(row.name), "{} has two rows", row.name);
     }
 }
@@ -19,7 +23,7 @@ fn names_are_unique() {
 fn no_number_twice() {
     for arch in [Arch::X86_64, Arch::X86] {
         let mut seen = BTreeMap::new();
-        for row in CALLS {
+        for row in calls() {
             let Some(number) = row.number(arch) else { continue };
             if let Some(other) = seen.insert(number, row.name) {
                 panic!("{arch:?} {number} is both {other} and {}", row.name);
@@ -33,7 +37,7 @@ fn every_call_of_linux_has_a_row() {
     for number in (0..=334).chain(424..=470) {
         assert!(call(Arch::X86_64, number).is_some(), "{number} has no row");
     }
-    for row in CALLS {
+    for row in calls() {
         assert!(row.x86_64.is_some() || row.x86.is_some(), "{} has no number", row.name);
     }
 }
@@ -57,10 +61,9 @@ fn specified_calls_have_rows() {
         getrlimit ugetrlimit setrlimit prlimit64 sysinfo uname getrandom capget sched_getaffinity sched_yield
         statx io_uring_setup rseq statfs alarm setitimer";
     for name in SPECIFIED.split_whitespace() {
-        assert!(CALLS.iter().any(|row| row.name == name), "{name} has no row");
+        assert!(calls().any(|row| row.name == name), "{name} has no row");
     }
-    let only_32_bit =
-        |name: &str| CALLS.iter().any(|row| row.name == name && row.x86_64.is_none() && row.x86.is_some());
+    let only_32_bit = |name: &str| calls().any(|row| row.name == name && row.x86_64.is_none() && row.x86.is_some());
     for name in [
         "fcntl64",
         "fstatat64",
@@ -77,7 +80,7 @@ fn specified_calls_have_rows() {
 
 #[test]
 fn who_refuses_says_why() {
-    for row in CALLS {
+    for row in calls() {
         if matches!(row.support, Support::Refused(_) | Support::Partial) {
             assert!(!row.note.is_empty(), "{} needs a note", row.name);
         }
@@ -91,7 +94,7 @@ fn requests_know_their_rows() {
             let request = SyscallRequest::parse(number, Registers::new(arch, [0; 6]));
             let row = call(arch, number);
             assert_eq!(request.map(|r| r.name()), row.map(|r| r.name), "{arch:?} {number}");
-            assert_eq!(request.map(|r| r.support()), row.map(|r| r.support), "{arch:?} {number}");
+            assert_eq!(support(arch, number), row.map(|r| r.support), "{arch:?} {number}");
         }
     }
 }

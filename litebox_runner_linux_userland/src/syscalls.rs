@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use litebox_common_linux::{CALLS, Call, Support};
+use litebox_common_linux::{Call, Support, calls};
 use serde_json::{Value, json};
 
 /// Options of `litebox syscalls`.
@@ -39,12 +39,12 @@ fn level(call: &Call) -> &'static str {
 
 /// The level, and with what a call that is not served fails.
 fn level_and_errno(call: &Call) -> String {
-    call.refusal().map_or_else(|| level(call).into(), |errno| format!("{}: {errno}", level(call)))
+    call.support.refusal().map_or_else(|| level(call).into(), |errno| format!("{}: {errno}", level(call)))
 }
 
 /// How many calls of x86-64 have which level: full, partial, refused, missing.
 fn counts() -> [usize; 4] {
-    let count = |name: &str| CALLS.iter().filter(|call| call.x86_64.is_some() && level(call) == name).count();
+    let count = |name: &str| calls().filter(|call| call.x86_64.is_some() && level(call) == name).count();
     ["full", "partial", "refused", "missing"].map(count)
 }
 
@@ -54,7 +54,7 @@ fn number(number: Option<u32>) -> String {
 
 fn plain() -> String {
     let mut out = String::new();
-    for call in CALLS {
+    for call in calls() {
         let numbers = (number(call.x86_64), number(call.x86));
         let _ = writeln!(
             out,
@@ -62,7 +62,7 @@ fn plain() -> String {
             call.name,
             numbers.0,
             numbers.1,
-            level_and_errno(call),
+            level_and_errno(&call),
             call.note
         );
     }
@@ -72,19 +72,19 @@ fn plain() -> String {
 }
 
 fn json_list() -> String {
-    let one = |call: &Call| {
+    let one = |call: Call| {
         json!({
             "name": call.name,
             "family": call.family,
-            "support": level(call),
-            "errno": call.refusal().and_then(litebox_common_linux::Errno::name),
+            "support": level(&call),
+            "errno": call.support.refusal().and_then(litebox_common_linux::Errno::name),
             "x86_64": call.x86_64,
             "x86": call.x86,
-            "arguments": call.arguments.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect::<Vec<_>>(),
+            "arguments": call.arguments().map(|(name, kind)| json!({ "name": name, "type": kind })).collect::<Vec<_>>(),
             "note": call.note,
         })
     };
-    format!("{:#}\n", CALLS.iter().map(one).collect::<Value>())
+    format!("{:#}\n", calls().map(one).collect::<Value>())
 }
 
 fn markdown() -> String {
@@ -100,7 +100,7 @@ fn markdown() -> String {
         full + partial + refused + missing
     );
     let mut family = "";
-    for call in CALLS {
+    for call in calls() {
         if call.family != family {
             family = call.family;
             let _ = write!(out, "\n## {family}\n\n| call | x86-64 | x86 | support | note |\n|---|---|---|---|---|\n");
@@ -109,10 +109,10 @@ fn markdown() -> String {
             out,
             "| `{}({})` | {} | {} | {} | {} |",
             call.name,
-            call.arguments.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+            call.arguments().map(|(name, _)| name).collect::<Vec<_>>().join(", "),
             number(call.x86_64),
             number(call.x86),
-            level_and_errno(call),
+            level_and_errno(&call),
             call.note
         );
     }

@@ -20,7 +20,7 @@ mod user;
 
 use litebox::Result;
 use litebox_common_linux::prelude::*;
-use litebox_common_linux::{Call, Errno, call, syscall_table};
+use litebox_common_linux::{Errno, Support, support, syscall_table};
 
 pub use entry::LinuxNorth;
 pub use task::{Kernel, KernelConfig, Process, Task, Thread};
@@ -109,5 +109,5 @@ fn serve(task: &mut Task<'_, '_>, number: u32, mut registers: Registers) -> u64 
 /// What a call without handler answers.
 #[cold]
 fn not_served(number: u32) -> u64 {
-    call(Arch::X86_64, number).and_then(Call::refusal).unwrap_or(Errno::ENOSYS).in_register()
+    support(Arch::X86_64, number).and_then(Support::refusal).unwrap_or(Errno::ENOSYS).in_register()
 }

@@ -10,7 +10,7 @@ use litebox::platform::{HostFd, host};
 use litebox::sync::Mutex;
 use litebox_common_linux::argument::Argument;
 use litebox_common_linux::show::{self, GuestMemory, Moment};
-use litebox_common_linux::{Arch, Support, SyscallRequest, call, names};
+use litebox_common_linux::{Arch, Support, SyscallRequest, names, support};
 
 use crate::errno::from_register;
 use crate::syscalls::signal::{Action, DefaultAction, SIG_DFL, SIG_IGN, SignalInfo, default_action};
@@ -137,5 +137,5 @@ impl fmt::Display for Name {
 }
 
 fn is_served(number: u32) -> bool {
-    call(Arch::X86_64, number).is_some_and(|row| matches!(row.support, Support::Full | Support::Partial))
+    matches!(support(Arch::X86_64, number), Some(Support::Full | Support::Partial))
 }
