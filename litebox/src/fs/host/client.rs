@@ -111,6 +111,20 @@ struct Answered<'b> {
     fd: Option<HostFd>,
 }
 
+/// No answer to this request is longer.
+fn longest_reply(head: &Request, path: &[u8]) -> usize {
+    const FIXED: usize = size_of::<Reply>() + size_of::<Stat>() + size_of::<FsStat>();
+    match Op::from_number(head.op) {
+        Some(Op::List | Op::GetXattr | Op::ListXattr) => MAX_REPLY,
+        // A record for each component, and one target.
+        Some(Op::Walk) => {
+            let components = path.split(|b| *b == b'/').count();
+            (FIXED + components * size_of::<Stat>() + MAX_PATH).min(MAX_REPLY)
+        }
+        _ => FIXED,
+    }
+}
+
 fn take<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(body: &mut &[u8]) -> Result<T> {
     let (value, rest) = T::read_from_prefix(body).map_err(|_| Error::Io)?;
     *body = rest;
@@ -122,7 +136,8 @@ impl Client {
         Self { grant, read_only: granted.info.access != 1, buffers: granted.buffers.clone() }
     }
 
-    /// Sends a request and hands the reply to `read`. A descriptor that `read` does not take is closed.
+    /// Sends a request and hands the reply to `read`. A descriptor that `read` does not take is closed. Most replies are small, and memory that is
+    /// asked for costs time even if nothing is written there.
     fn ask<T>(
         &self,
         mut head: Request,
@@ -159,7 +174,7 @@ impl Client {
         request.extend_from_slice(path);
         request.extend_from_slice(extra);
         reply.clear();
-        reply.reserve_exact(MAX_REPLY);
+        reply.reserve_exact(longest_reply(head, path));
         let reads = self.read_only && Op::from_number(head.op).is_some_and(Op::reads);
         let fd = host().broker_call(request, reply, reads)?;
         let mut body = reply.as_slice();
