@@ -146,6 +146,14 @@ fn host_clock(id: ClockId) -> i32 {
     }
 }
 
+/// The clock as the host's kernel has it.
+pub(crate) fn by_host(id: ClockId) -> Duration {
+    let mut time = Timespec::default();
+    // SAFETY: the host writes one timespec.
+    let _ = unsafe { host_call!(nr::CLOCK_GETTIME, host_clock(id), &raw mut time) };
+    time.duration()
+}
+
 /// Calls the vDSO. Its code is not the program's, so a host signal that hits it could be taken for one of guest code.
 fn in_vdso<T>(call: impl FnOnce() -> T) -> T {
     let Some(block) = stack::current() else { return call() };
@@ -167,11 +175,12 @@ impl Clock for LinuxHost {
             // SAFETY: the vDSO's function writes one timespec.
             (Some(function), _) => in_vdso(|| unsafe { function(clock, &raw mut time) == 0 }),
         };
-        if !answered {
-            // SAFETY: the host writes one timespec.
-            let _ = unsafe { host_call!(nr::CLOCK_GETTIME, clock, &raw mut time) };
+        match id {
+            _ if answered => time.duration(),
+            ClockId::ProcessCpu => by_host(id).saturating_sub(crate::usage::process_cpu_before()),
+            ClockId::ThreadCpu => by_host(id).saturating_sub(crate::usage::thread_cpu_before()),
+            _ => by_host(id),
         }
-        time.duration()
     }
 
     fn resolution(&self, id: ClockId) -> Duration {

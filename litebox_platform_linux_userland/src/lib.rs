@@ -33,6 +33,7 @@ mod stack;
 mod supervisor;
 mod system;
 mod thread;
+mod usage;
 mod user;
 mod zygote;
 

@@ -17,6 +17,7 @@ use crate::broker;
 use crate::call::{self, host_call, nr};
 use crate::sandbox::sandbox;
 use crate::stack::{self, Slots};
+use crate::usage::Before;
 
 /// Number of the first guest process.
 pub(crate) const FIRST: u32 = 1;
@@ -41,6 +42,27 @@ pub(crate) struct HostProcess {
     pub(crate) patches: crate::patch::Patches,
     /// A timer that kicks whichever thread: 0 none yet, else its id + 1.
     forwarder: AtomicI32,
+    /// What it had used for guests before the present one.
+    before: Mutex<Before>,
+}
+
+impl HostProcess {
+    /// What it had used for guests before the present one.
+    pub(crate) fn before(&self) -> Before {
+        *self.before.lock()
+    }
+
+    /// Ends it, the calling process: the supervisor is to expect that.
+    pub(crate) fn end(&self) -> ! {
+        self.ended.store(true, Ordering::Release);
+        exit_group()
+    }
+
+    /// The guest that comes begins with nothing used.
+    pub(crate) fn begin_anew(&self, before: Before) {
+        *self.before.lock() = before;
+        self.ending.store(false, Ordering::SeqCst);
+    }
 }
 
 /// The processes by number.
@@ -69,6 +91,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
         slots: Mutex::default(),
         patches: crate::patch::Patches::default(),
         forwarder: AtomicI32::new(0),
+        before: Mutex::default(),
     });
     table.insert(number, process.clone());
     Ok(process)
@@ -96,7 +119,7 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     let result = stack::allocate(own).and_then(|(slot, block)| {
         // The child's stack is made here, in memory that it gets a copy of.
         block.set_home(&process);
-        block.founds = true;
+        (block.founds, block.first) = (true, true);
         process.slots.lock().inherited = Some(slot);
         let sp = crate::thread::prepare(slot, block, spec);
         let pidfd = process.pidfd.as_ptr() as usize;
@@ -141,7 +164,7 @@ pub(crate) fn tie_to_supervisor() -> Result<()> {
     if ready & POLLHUP != 0 { Err(Error::BrokenPipe) } else { Ok(()) }
 }
 
-/// Ends the calling process once its other threads have left the kernel.
+/// Ends the calling process once its other threads have left the kernel, or has it wait for another program.
 pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
     crate::counters::note_peak_memory();
     if let Some(home) = home {
@@ -153,8 +176,13 @@ pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
             }
             LinuxHost.futex_wait(&home.live, live, None);
         }
-        home.ended.store(true, Ordering::Release);
+        crate::zygote::rest(home);
+        home.end();
     }
+    exit_group()
+}
+
+fn exit_group() -> ! {
     loop {
         // SAFETY: ends the process.
         let _ = unsafe { host_call!(nr::EXIT_GROUP, 0) };

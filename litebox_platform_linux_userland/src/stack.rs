@@ -15,6 +15,7 @@ use litebox::{Error, Result};
 use crate::call::{host_call, nr};
 use crate::process::HostProcess;
 use crate::sandbox::sandbox;
+use crate::usage::Before;
 
 /// Size of a slot; slots are aligned to it.
 pub(crate) const SLOT: usize = 128 << 10;
@@ -44,8 +45,12 @@ pub(crate) struct ThreadBlock {
     home: *const HostProcess,
     /// It is the first thread of a process that was just cloned from another guest's.
     pub(crate) founds: bool,
-    /// Its calls are intercepted already.
+    /// It is the first thread of its process on the host.
+    pub(crate) first: bool,
+    /// Its calls are intercepted already, and the host knows its stack for signals.
     pub(crate) armed: bool,
+    /// What the host's thread had used for guests before the present one.
+    pub(crate) before: Before,
     /// Past all use of the kernel's memory: only the end of the host thread is left.
     pub(crate) leaving: bool,
     /// Kicks that came while it was leaving, to be forwarded.
@@ -127,6 +132,12 @@ pub(crate) fn span(slot: u32) -> (usize, usize) {
     (low, block_at(slot) as usize - crate::fast::FRAME_ROOM - low)
 }
 
+/// A stack pointer in the middle of a slot's stack: room above for what is built at its top, and below to go on.
+pub(crate) fn middle(slot: u32) -> usize {
+    let (low, len) = span(slot);
+    (low + len / 2) & !15
+}
+
 /// Takes a slot for a thread of `home`, the calling process, and clears its block.
 pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBlock)> {
     let (slot, fresh) = take(home)?;
@@ -150,7 +161,9 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             process: home.number,
             home,
             founds: false,
+            first: false,
             armed: false,
+            before: Before::default(),
             leaving: false,
             kicks_owed: AtomicU32::new(0),
             slot,

@@ -16,6 +16,7 @@ use crate::entry::{SIGKICK, UserContext};
 use crate::process::HostProcess;
 use crate::sandbox::sandbox;
 use crate::stack::{self, ThreadBlock};
+use crate::usage::Before;
 
 /// Room kept below a frame for the first function of the thread.
 const LAUNCH_ROOM: usize = 512;
@@ -120,6 +121,7 @@ fn fill_block(block: &mut ThreadBlock, spec: &ThreadSpec<'_>) {
     block.waiter = spec.waiter;
     block.answers = spec.answers;
     block.guest_gs = spec.gs_base;
+    spec.host.cpu_before.store(u64::try_from(block.before.cpu.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     spec.host.process.store(block.process, Ordering::Relaxed);
     spec.host.alive.store(1, Ordering::Relaxed);
 }
@@ -138,7 +140,7 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
         // Nobody is left to report to.
         crate::process::exit(None);
     }
-    if set_alternate_stack(block.slot).is_err() || !block.armed && crate::interception::arm().is_err() {
+    if !block.armed && arm(block.slot).is_err() {
         fatal("the host refused a guest thread its signal stack or interception");
     }
     // SAFETY: set by `fill_block`.
@@ -150,6 +152,12 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
 
 fn fatal(reason: &str) -> ! {
     litebox::platform::System::fatal(&LinuxHost, reason)
+}
+
+/// Gives the calling thread its stack for signals, and has its calls intercepted.
+fn arm(slot: u32) -> Result<()> {
+    set_alternate_stack(slot)?;
+    crate::interception::arm()
 }
 
 fn set_alternate_stack(slot: u32) -> Result<()> {
@@ -249,12 +257,30 @@ impl Founding {
     pub(crate) fn prepare(process: &HostProcess, tid: i32) -> Self {
         let Ok((slot, block)) = stack::allocate(process) else { fatal("no memory for the first kernel stack") };
         block.tid.store(tid, Ordering::Relaxed);
-        block.armed = crate::interception::arm().is_ok();
+        (block.first, block.armed) = (true, arm(slot).is_ok());
         Self { slot, block }
     }
+
+    /// The calling thread, the only one of its process and done with its guest, keeps the stack it is on.
+    pub(crate) fn again(block: &'static mut ThreadBlock) -> Self {
+        (block.founds, block.armed, block.fault_retried) = (false, true, false);
+        block.kicks_owed.store(0, Ordering::Relaxed);
+        crate::fast::prepare(block);
+        Self { slot: block.slot, block }
+    }
+
+    /// What it used until now was not for the guest that comes.
+    pub(crate) fn begin_anew(&mut self) {
+        self.block.before = Before::of_thread();
+    }
+
     /// The stack pointer to start with.
     pub(crate) fn found(self, spec: &ThreadSpec<'_>) -> usize {
-        prepare(self.slot, self.block, spec)
+        let sp = prepare(self.slot, self.block, spec);
+        // Kicks concern the new guest from here on.
+        core::sync::atomic::compiler_fence(Ordering::SeqCst);
+        self.block.leaving = false;
+        sp
     }
 }
 
@@ -412,7 +438,11 @@ impl Threads for LinuxHost {
                 Err(_) => return,
             },
         };
-        let at = deadline.map_or(Duration::ZERO, |d| d.max(Duration::from_nanos(1)));
+        let begins = match clock {
+            AlarmClock::Monotonic => Duration::ZERO,
+            AlarmClock::ProcessCpu => crate::usage::process_cpu_before(),
+        };
+        let at = deadline.map_or(Duration::ZERO, |d| d.saturating_add(begins).max(Duration::from_nanos(1)));
         let _ = set_timer(id, true, at, ALARM_REPEAT);
     }
 
@@ -432,23 +462,7 @@ impl Threads for LinuxHost {
     }
 
     fn usage(&self, thread_only: bool) -> Usage {
-        const RUSAGE_THREAD: usize = 1;
-        let mut usage = [0u64; 18];
-        let who = if thread_only { RUSAGE_THREAD } else { 0 };
-        // SAFETY: the host writes one struct rusage of 144 bytes.
-        let _ = unsafe { host_call!(nr::GETRUSAGE, who, usage.as_mut_ptr()) };
-        let time = |i: usize| Duration::from_secs(usage[i]) + Duration::from_micros(usage[i + 1]);
-        Usage {
-            user: time(0),
-            system: time(2),
-            max_resident: usage[4],
-            minor_faults: usage[8],
-            major_faults: usage[9],
-            blocks_in: usage[11],
-            blocks_out: usage[12],
-            voluntary_switches: usage[16],
-            involuntary_switches: usage[17],
-        }
+        crate::usage::own(thread_only)
     }
 
     fn current_cpu(&self) -> (u32, u32) {
@@ -469,20 +483,7 @@ impl Threads for LinuxHost {
     }
 
     fn thread_cpu(&self, thread: &HostThread) -> Option<Duration> {
-        /// The clock of a thread's whole CPU time, behind the complement of its id.
-        const THREAD_SCHEDULED: i32 = 6;
-        let tid = thread.tid.load(Ordering::Relaxed);
-        if thread.alive.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        if tid == 0 {
-            // It has not run yet.
-            return Some(Duration::ZERO);
-        }
-        let mut time = Timespec::default();
-        // SAFETY: the host writes one timespec.
-        unsafe { host_call!(nr::CLOCK_GETTIME, (!tid << 3) | THREAD_SCHEDULED, &raw mut time) }.ok()?;
-        Some(time.duration())
+        crate::usage::of_thread(thread)
     }
 }
 

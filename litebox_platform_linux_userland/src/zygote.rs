@@ -1,12 +1,14 @@
 //! Zygotes: empty host processes that wait for a program.
 //!
 //! A process that executes a program while others use its memory (after vfork) cannot do so in place. A copy of it would have to throw away at once
-//! what was just copied, so it is given a zygote instead: a clone of the supervisor, whose address space holds no guest memory. The supervisor keeps a
-//! few asleep, from the first time on that one was asked for, and makes new ones when it is told that some were taken.
+//! what was just copied, so it is given a zygote instead: a process whose address space holds no guest memory. From the first time on that one was asked
+//! for, a process whose guest has ended becomes one ([`rest`]); when there is none left, the supervisor is told, and clones itself.
+
+mod rest;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use litebox::event::Waiter;
 use litebox::platform::answers::Answers;
@@ -19,25 +21,51 @@ use crate::LinuxHost;
 use crate::call::{self, host_call, nr};
 use crate::process::{self, HostProcess};
 use crate::sandbox::sandbox;
+use crate::thread::Founding;
+use crate::usage::Before;
 
-/// How many are kept asleep.
-const KEPT: usize = 2;
+pub(crate) use rest::rest;
+
+/// How many the supervisor makes.
+const MADE: usize = 2;
 
 /// Those of a sandbox.
 pub(crate) struct Zygotes {
     idle: Mutex<Vec<Arc<Zygote>>>,
-    /// Counts for the supervisor that some were taken.
+    /// Somebody asked for one.
+    wanted: AtomicBool,
+    /// Counts for the supervisor that the last was taken.
     taken: HostFd,
 }
 
 /// One of them.
 struct Zygote {
     process: Arc<HostProcess>,
-    /// Its host thread id, written by the host when it is cloned.
+    /// Its host thread id; of a new one, the host writes it.
     tid: AtomicI32,
     /// Nonzero once it has a task: what it sleeps on.
     woken: AtomicU32,
     task: Mutex<Option<Task>>,
+}
+
+impl Zygote {
+    fn new(process: Arc<HostProcess>) -> Arc<Self> {
+        Arc::new(Self { process, tid: AtomicI32::new(0), woken: AtomicU32::new(0), task: Mutex::new(None) })
+    }
+
+    /// What it does, on whatever stack: sleeps until there is a task, and then starts on the one that was prepared.
+    fn serve(self: Arc<Self>, mut founding: Founding) -> ! {
+        self.process.begin_anew(Before::of_process());
+        founding.begin_anew();
+        while self.woken.load(Ordering::Acquire) == 0 {
+            LinuxHost.futex_wait(&self.woken, 0, None);
+        }
+        let Some(task) = self.task.lock().take() else { process::exit(None) };
+        let sp = founding.found(&task.spec());
+        drop((task, self));
+        // SAFETY: the stack just made; nothing of this one is used again.
+        unsafe { crate::thread::start(sp) }
+    }
 }
 
 /// A [`ThreadSpec`] that outlives the call it was made for.
@@ -88,7 +116,7 @@ impl Task {
 impl Zygotes {
     /// None yet; `taken` is the counter by which the supervisor is told.
     pub(crate) const fn new(taken: HostFd) -> Self {
-        Self { idle: Mutex::new(Vec::new()), taken }
+        Self { idle: Mutex::new(Vec::new()), wanted: AtomicBool::new(false), taken }
     }
 
     /// What the supervisor watches.
@@ -107,8 +135,14 @@ impl Zygotes {
 /// Starts `spec`'s thread in an empty process; a copy of the calling process when there is no zygote.
 pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     let zygotes = &sandbox().zygotes;
-    let zygote = zygotes.idle.lock().pop();
-    zygotes.ask_for_more();
+    let (zygote, left) = {
+        let mut idle = zygotes.idle.lock();
+        (idle.pop(), idle.len())
+    };
+    if left == 0 {
+        zygotes.wanted.store(true, Ordering::Relaxed);
+        zygotes.ask_for_more();
+    }
     let Some(zygote) = zygote else { return process::spawn(spec) };
     spec.host.process.store(zygote.process.number, Ordering::Relaxed);
     spec.host.alive.store(1, Ordering::Relaxed);
@@ -127,7 +161,7 @@ pub(crate) fn refill() -> Result<()> {
         Ok(_) | Err(Error::WouldBlock | Error::Interrupted) => {}
         Err(error) => return Err(error),
     }
-    while zygotes.idle.lock().len() < KEPT {
+    while zygotes.idle.lock().len() < MADE {
         // At the limit of processes there will be more room later.
         let Some(zygote) = make()? else { break };
         zygotes.idle.lock().push(zygote);
@@ -140,7 +174,7 @@ fn make() -> Result<Option<Arc<Zygote>>> {
     // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
     const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
     let Ok(process) = process::register() else { return Ok(None) };
-    let zygote = Arc::new(Zygote { process, tid: AtomicI32::new(0), woken: AtomicU32::new(0), task: Mutex::new(None) });
+    let zygote = Zygote::new(process);
     let process = &zygote.process;
     let (pidfd, tid) = (process.pidfd.as_ptr() as usize, zygote.tid.as_ptr() as usize);
     let for_child = zygote.clone();
@@ -158,21 +192,14 @@ fn make() -> Result<Option<Arc<Zygote>>> {
     Ok(Some(zygote))
 }
 
-/// What a zygote does: all that does not depend on the task, and then sleep.
+/// What a new zygote does: all that does not depend on the task, and then sleep.
 fn sleep(zygote: Arc<Zygote>) -> ! {
     if process::tie_to_supervisor().is_err() {
         process::exit(None);
     }
-    let founding = crate::thread::Founding::prepare(&zygote.process, zygote.tid.load(Ordering::Acquire));
+    let founding = Founding::prepare(&zygote.process, zygote.tid.load(Ordering::Acquire));
     touch_ahead();
-    while zygote.woken.load(Ordering::Acquire) == 0 {
-        LinuxHost.futex_wait(&zygote.woken, 0, None);
-    }
-    let Some(task) = zygote.task.lock().take() else { process::exit(None) };
-    let sp = founding.found(&task.spec());
-    drop((task, zygote));
-    // SAFETY: the stack just made; nothing of this one is used again.
-    unsafe { crate::thread::start(sp) }
+    zygote.serve(founding)
 }
 
 /// A clone has no page tables for code and for shared memory yet. What every program needs of the kernel is looked at while the zygote has time:

@@ -25,6 +25,8 @@ const INVALID: [bool; 256] = {
 const REACH: i64 = (1 << 31) - (1 << 24);
 /// Addresses of one value of the upper half of the jump's distance.
 const STRETCH: i64 = 1 << 16;
+/// Stretches of one value of its highest byte.
+const GROUP: i64 = 1 << 8;
 /// Addresses of one value of all its bytes but the lowest.
 const WINDOW: i64 = 1 << 8;
 
@@ -63,9 +65,11 @@ impl Plan {
         let wanted = self.constrained();
         let free = wanted == [false; 4];
         let whole = (free && low <= high).then_some((low, high));
-        let blocks = low.div_euclid(WINDOW)..=high.div_euclid(WINDOW);
-        let pieces = (!free).then_some(blocks).into_iter().flatten().filter_map(move |block| {
-            let start = block * WINDOW;
+        let stretches = low.div_euclid(STRETCH)..=high.div_euclid(STRETCH);
+        let suitable = move |stretch: &i64| suits((stretch * STRETCH).clamp(low, high), wanted, 2);
+        let stretches = (!free).then_some(stretches).into_iter().flatten().filter(suitable);
+        let blocks = stretches.flat_map(|stretch| (stretch * STRETCH..(stretch + 1) * STRETCH).step_by(WINDOW as usize));
+        let pieces = blocks.filter_map(move |start| {
             let (from, to) = (start.max(low), (start + WINDOW - 1).min(high));
             (from <= to && suits(from, wanted, 1)).then_some((from, to))
         });
@@ -79,7 +83,12 @@ impl Plan {
         let nearest = i64::try_from(keep).unwrap_or(REACH).div_euclid(STRETCH) + 1;
         let farthest = REACH / STRETCH - 1;
         let wanted = self.constrained();
-        let distances = (nearest..=farthest).flat_map(|n| [-n * STRETCH, n * STRETCH]);
+        // Numbers of stretches that agree in all but the lowest byte: the highest byte of the distance is the same, or one less below.
+        let highest = |n: i64| [-n * STRETCH, n * STRETCH, -n * STRETCH - 1];
+        let groups = (nearest.div_euclid(GROUP)..=farthest.div_euclid(GROUP)).map(|group| group * GROUP);
+        let groups = groups.filter(move |first| highest(*first).iter().any(|distance| suits(*distance, wanted, 3)));
+        let numbers = groups.flat_map(move |first| first.max(nearest)..=(first + GROUP - 1).min(farthest));
+        let distances = numbers.flat_map(|n| [-n * STRETCH, n * STRETCH]);
         distances.filter(move |distance| suits(*distance, wanted, 2)).filter_map(|distance| {
             let start = self.origin().checked_add(distance).filter(|start| *start > 0)?;
             Some(start as u64..=(start + STRETCH - 1) as u64)

@@ -357,8 +357,8 @@ pub struct HostThread {
     pub kick_handle: core::sync::atomic::AtomicI32,
     /// The host's id of the thread, for its clock; 0 before it started.
     pub tid: core::sync::atomic::AtomicI32,
-    /// Address of its kernel stack, so that it can be reused once `alive` is zero.
-    pub stack: core::sync::atomic::AtomicUsize,
+    /// CPU time in nanoseconds that the host's thread had used for others before.
+    pub cpu_before: core::sync::atomic::AtomicU64,
 }
 
 /// What a process or thread has used.
@@ -385,6 +385,21 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// What was used since `before`; the most memory is the most there ever was.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+            max_resident: self.max_resident,
+            minor_faults: self.minor_faults.saturating_sub(before.minor_faults),
+            major_faults: self.major_faults.saturating_sub(before.major_faults),
+            blocks_in: self.blocks_in.saturating_sub(before.blocks_in),
+            blocks_out: self.blocks_out.saturating_sub(before.blocks_out),
+            voluntary_switches: self.voluntary_switches.saturating_sub(before.voluntary_switches),
+            involuntary_switches: self.involuntary_switches.saturating_sub(before.involuntary_switches),
+        }
+    }
     /// What both have used together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

@@ -242,7 +242,7 @@ impl Patches {
     }
 
     /// All code of the process goes: so do its patches and trampolines.
-    fn forget_all(&self) {
+    pub(crate) fn forget_all(&self) {
         let state = core::mem::take(&mut *self.state.lock());
         for region in &state.regions {
             region.unmap();

@@ -5,6 +5,7 @@
 //! trampoline is written by a copy. Processes that fork share their regions: what one of them has put there stays, until no other has the region.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use litebox::sync::Mutex;
 use litebox_syscall_rewriter::{Patch, Plan};
@@ -27,13 +28,50 @@ const POOL_REGIONS: usize = 4096;
 /// Bytes of the pool; pages that no trampoline lies in cost nothing.
 pub(crate) const POOL_LEN: usize = POOL_REGIONS * REGION_LEN;
 
-/// Which regions of the pool are in use, one bit for each.
-pub(crate) struct Pool(Mutex<[u64; POOL_REGIONS / 64]>);
+/// Regions that nobody uses any more and that keep their memory: the next program finds it there.
+const MOST_WARM: usize = 16;
+
+/// The regions of the pool.
+pub(crate) struct Pool(Mutex<Places>);
+
+/// Where its regions are.
+struct Places {
+    /// Which are in use or warm, one bit for each.
+    taken: [u64; POOL_REGIONS / 64],
+    /// Those that are warm.
+    warm: Vec<usize>,
+}
 
 impl Pool {
     /// A pool of which nothing is used.
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new([0; POOL_REGIONS / 64]))
+        Self(Mutex::new(Places { taken: [0; POOL_REGIONS / 64], warm: Vec::new() }))
+    }
+}
+
+impl Places {
+    /// The number of a region that nobody uses.
+    fn take(&mut self) -> Option<usize> {
+        if let Some(place) = self.warm.pop() {
+            return Some(place);
+        }
+        let (word, bits) = self.taken.iter_mut().enumerate().find(|(_, bits)| **bits != u64::MAX)?;
+        let bit = bits.trailing_ones() as usize;
+        *bits |= 1 << bit;
+        Some(word * 64 + bit)
+    }
+    /// Keeps it warm. `false`: there are enough.
+    fn keep(&mut self, place: usize) -> bool {
+        let room = self.warm.len() < MOST_WARM;
+        if room {
+            self.warm.push(place);
+        }
+        room
+    }
+    fn give_back(&mut self, place: usize) {
+        if let Some(bits) = self.taken.get_mut(place / 64) {
+            *bits &= !(1 << (place % 64));
+        }
     }
 }
 
@@ -47,11 +85,8 @@ struct Pages {
 
 impl Pages {
     fn take() -> Option<Arc<Self>> {
-        let mut pool = sandbox().trampolines.0.lock();
-        let (word, bits) = pool.iter_mut().enumerate().find(|(_, bits)| **bits != u64::MAX)?;
-        let bit = bits.trailing_ones() as usize;
-        *bits |= 1 << bit;
-        Some(Arc::new(Self { place: word * 64 + bit, used: Mutex::new(Units::default()) }))
+        let place = sandbox().trampolines.0.lock().take()?;
+        Some(Arc::new(Self { place, used: Mutex::new(Units::default()) }))
     }
 
     /// Where the kernel may write them.
@@ -63,11 +98,13 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         const MADV_REMOVE: usize = 9;
+        let pool = &sandbox().trampolines.0;
+        if pool.lock().keep(self.place) {
+            return;
+        }
         // SAFETY: pages of the pool that nobody has mapped any more.
         let _ = unsafe { host_call!(nr::MADVISE, self.address(), REGION_LEN, MADV_REMOVE) };
-        if let Some(bits) = sandbox().trampolines.0.lock().get_mut(self.place / 64) {
-            *bits &= !(1 << (self.place % 64));
-        }
+        pool.lock().give_back(self.place);
     }
 }
 
