@@ -24,6 +24,8 @@ mod files;
 pub mod filter;
 pub mod heap;
 pub mod interception;
+mod kept;
+mod loan;
 mod memory_functions;
 mod patch;
 mod process;

@@ -4,6 +4,7 @@
 //! the [`ThreadBlock`]. Kernel code finds its block by masking the stack pointer. The memory is private: a fork copies it, and every
 //! process has its own list of slots, so that the same slot is another stack in another process.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
@@ -13,6 +14,7 @@ use litebox::platform::answers::Answers;
 use litebox::{Error, Result};
 
 use crate::call::{host_call, nr};
+use crate::loan::Loan;
 use crate::process::HostProcess;
 use crate::sandbox::sandbox;
 use crate::usage::Before;
@@ -49,6 +51,8 @@ pub(crate) struct ThreadBlock {
     pub(crate) first: bool,
     /// Its calls are intercepted already, and the host knows its stack for signals.
     pub(crate) armed: bool,
+    /// The guest thread that goes on when the present one has ended.
+    pub(crate) loan: Option<Box<Loan>>,
     /// What the host's thread had used for guests before the present one.
     pub(crate) before: Before,
     /// Past all use of the kernel's memory: only the end of the host thread is left.
@@ -132,10 +136,17 @@ pub(crate) fn span(slot: u32) -> (usize, usize) {
     (low, block_at(slot) as usize - crate::fast::FRAME_ROOM - low)
 }
 
-/// A stack pointer in the middle of a slot's stack: room above for what is built at its top, and below to go on.
-pub(crate) fn middle(slot: u32) -> usize {
+/// Goes on with `next` in the middle of the slot's stack: above is room for what it builds at the top, and below to go on.
+///
+/// # Safety
+/// The slot is the calling thread's, and nothing of what lies on its stack is used again.
+pub(crate) unsafe fn go_down(slot: u32, next: extern "C" fn() -> !) -> ! {
     let (low, len) = span(slot);
-    (low + len / 2) & !15
+    let sp = (low + len / 2) & !15;
+    // SAFETY: in the slot's stack; the caller's promise.
+    unsafe {
+        core::arch::asm!("mov rsp, {sp}", "xor ebp, ebp", "call {next}", "ud2", sp = in(reg) sp, next = in(reg) next, options(noreturn))
+    }
 }
 
 /// Takes a slot for a thread of `home`, the calling process, and clears its block.
@@ -163,6 +174,7 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             founds: false,
             first: false,
             armed: false,
+            loan: None,
             before: Before::default(),
             leaving: false,
             kicks_owed: AtomicU32::new(0),

@@ -115,7 +115,7 @@ impl Frame {
     }
 }
 
-fn fill_block(block: &mut ThreadBlock, spec: &ThreadSpec<'_>) {
+pub(crate) fn fill_block(block: &mut ThreadBlock, spec: &ThreadSpec<'_>) {
     block.north = spec.north;
     block.host = spec.host;
     block.waiter = spec.waiter;
@@ -143,6 +143,7 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
     if !block.armed && arm(block.slot).is_err() {
         fatal("the host refused a guest thread its signal stack or interception");
     }
+    block.armed = true;
     // SAFETY: set by `fill_block`.
     let host = unsafe { &*block.host };
     host.tid.store(block.tid.load(Ordering::Relaxed), Ordering::Release);
@@ -150,7 +151,7 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
     unsafe { call::start_guest(context as usize, context as usize - 8) }
 }
 
-fn fatal(reason: &str) -> ! {
+pub(crate) fn fatal(reason: &str) -> ! {
     litebox::platform::System::fatal(&LinuxHost, reason)
 }
 
@@ -208,6 +209,14 @@ fn kick_timer(thread: &HostThread) -> i32 {
             delete_timer(id);
             other
         }
+    }
+}
+
+/// The thread goes on as another one of the host's: its timer would interrupt the wrong one.
+pub(crate) fn forget_kicks(thread: &HostThread) {
+    let handle = thread.kick_handle.swap(0, Ordering::AcqRel);
+    if handle > 0 {
+        delete_timer(handle - 1);
     }
 }
 
@@ -347,6 +356,14 @@ impl Threads for LinuxHost {
         crate::zygote::spawn(spec)
     }
 
+    fn lend_thread(&self, lender: &ThreadSpec<'_>, borrower: &ThreadSpec<'_>) -> Result<()> {
+        crate::loan::lend(lender, borrower)
+    }
+
+    fn part_from_lender(&self) -> Result<()> {
+        crate::loan::part()
+    }
+
     fn enter_first(&self, spec: &ThreadSpec<'_>) -> ! {
         enter_first(spec)
     }
@@ -355,6 +372,7 @@ impl Threads for LinuxHost {
         if let Some(block) = stack::current() {
             let home = block.home();
             retire(block);
+            crate::loan::give_back(block);
             stack::leave(block);
             jitter();
             if let Some(home) = home {

@@ -10,15 +10,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-use litebox::event::Waiter;
-use litebox::platform::answers::Answers;
-use litebox::platform::north::Registers;
-use litebox::platform::{Futex, HostFd, HostThread, ThreadSpec};
+use litebox::platform::{Futex, HostFd, ThreadSpec};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
 use crate::call::{self, host_call, nr};
+use crate::kept::KeptSpec;
 use crate::process::{self, HostProcess};
 use crate::sandbox::sandbox;
 use crate::thread::Founding;
@@ -45,7 +43,7 @@ struct Zygote {
     tid: AtomicI32,
     /// Nonzero once it has a task: what it sleeps on.
     woken: AtomicU32,
-    task: Mutex<Option<Task>>,
+    task: Mutex<Option<KeptSpec>>,
 }
 
 impl Zygote {
@@ -65,51 +63,6 @@ impl Zygote {
         drop((task, self));
         // SAFETY: the stack just made; nothing of this one is used again.
         unsafe { crate::thread::start(sp) }
-    }
-}
-
-/// A [`ThreadSpec`] that outlives the call it was made for.
-struct Task {
-    north: *const (),
-    host: *const HostThread,
-    waiter: *const Waiter,
-    regs: Registers,
-    fp: Option<Vec<u8>>,
-    fs_base: u64,
-    gs_base: u64,
-    answers: *const Answers,
-}
-
-// SAFETY: the pointers lead to objects in the shared heap that live as long as the thread they describe.
-unsafe impl Send for Task {}
-
-impl Task {
-    fn of(spec: &ThreadSpec<'_>) -> Self {
-        Self {
-            north: spec.north,
-            host: spec.host,
-            waiter: spec.waiter,
-            regs: *spec.regs,
-            fp: spec.fp.map(<[u8]>::to_vec),
-            fs_base: spec.fs_base,
-            gs_base: spec.gs_base,
-            answers: spec.answers,
-        }
-    }
-
-    fn spec(&self) -> ThreadSpec<'_> {
-        // SAFETY: the North keeps them alive as long as the thread lives.
-        let (host, waiter, answers) = unsafe { (&*self.host, &*self.waiter, &*self.answers) };
-        ThreadSpec {
-            north: self.north,
-            host,
-            waiter,
-            regs: &self.regs,
-            fp: self.fp.as_deref(),
-            fs_base: self.fs_base,
-            gs_base: self.gs_base,
-            answers,
-        }
     }
 }
 
@@ -146,7 +99,7 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     let Some(zygote) = zygote else { return process::spawn(spec) };
     spec.host.process.store(zygote.process.number, Ordering::Relaxed);
     spec.host.alive.store(1, Ordering::Relaxed);
-    *zygote.task.lock() = Some(Task::of(spec));
+    *zygote.task.lock() = Some(KeptSpec::of(spec));
     zygote.woken.store(1, Ordering::Release);
     LinuxHost.futex_wake(&zygote.woken, 1);
     Ok(())

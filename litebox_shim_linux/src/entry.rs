@@ -23,12 +23,22 @@ fn with_task(frame: &mut GuestFrame<'_>, f: impl FnOnce(&mut Task<'_, '_>)) {
     f(&mut Task { thread: &thread, frame });
 }
 
+/// As [`Thread::look_after_lender`], of the calling thread.
+fn look_after_lender(object: *const Thread) {
+    // SAFETY: as in `with_task`.
+    let thread = ManuallyDrop::new(unsafe { Arc::from_raw(object) });
+    thread.look_after_lender();
+}
+
 impl North for LinuxNorth {
     fn syscall(&self, frame: &mut GuestFrame<'_>) {
         with_task(frame, |task| {
             task.thread.count_call();
             task.do_syscall();
-            task.return_to_guest();
+            // Unless another one goes on in its place (vfork).
+            if core::ptr::eq(task.frame.thread, Arc::as_ptr(task.thread).cast()) {
+                task.return_to_guest();
+            }
         });
     }
 
@@ -53,6 +63,7 @@ impl North for LinuxNorth {
             // A kick that came since the thread last looked is nobody's but the others'.
             thread.process.pass_kick_on(&thread);
         }
+        drop(thread.end_loan());
     }
 
     fn resolve_fault(&self, addr: usize, write: bool) -> bool {
@@ -68,6 +79,7 @@ impl North for LinuxNorth {
         if let Some(thread) = unsafe { object.as_ref() } {
             thread.process.kernel.tell_owners();
             thread.process.run_errands();
+            look_after_lender(object);
         }
     }
 
@@ -76,6 +88,7 @@ impl North for LinuxNorth {
         // SAFETY: as in `resolve_fault`.
         let Some(thread) = (unsafe { object.as_ref() }) else { return true };
         thread.process.run_errands();
+        look_after_lender(object);
         thread.process.pass_kick_on(thread);
         thread.has_pending_work()
     }
@@ -156,6 +169,7 @@ impl Task<'_, '_> {
     fn return_to_guest(&mut self) {
         while self.waiter().interrupted() {
             self.take_interruption();
+            self.thread.look_after_lender();
             if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }

@@ -345,6 +345,12 @@ impl Threads for MockHost {
     fn spawn_program(&self, _: &ThreadSpec<'_>) -> Result<()> {
         Err(Error::NotSupported)
     }
+    fn lend_thread(&self, _: &ThreadSpec<'_>, _: &ThreadSpec<'_>) -> Result<()> {
+        Err(Error::WouldBlock)
+    }
+    fn part_from_lender(&self) -> Result<()> {
+        Err(Error::WouldBlock)
+    }
     fn spawn_process(&self, _: &ThreadSpec<'_>) -> Result<()> {
         Err(Error::WouldBlock)
     }

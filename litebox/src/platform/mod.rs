@@ -447,6 +447,12 @@ pub trait Threads {
     /// As [`Threads::spawn_process`], for a thread that needs nothing of the caller's memory: guest memory of the new process is empty, or a copy that
     /// the thread has to unmap.
     fn spawn_program(&self, spec: &ThreadSpec<'_>) -> Result<()>;
+    /// The calling thread goes on as `borrower`, a thread of another process with the same memory, from its return to guest code on: its frame is to
+    /// hold that one's registers and object by then. When the borrower's thread ends it goes on as `lender` says, which is the caller until
+    /// now. `WouldBlock` when it is lent already, or the host cannot do this.
+    fn lend_thread(&self, lender: &ThreadSpec<'_>, borrower: &ThreadSpec<'_>) -> Result<()>;
+    /// The lender of the calling thread gets a thread of its own now and goes on.
+    fn part_from_lender(&self) -> Result<()>;
     /// Turns the calling host process, which runs no guest code yet, into the first thread of `spec`: never returns.
     fn enter_first(&self, spec: &ThreadSpec<'_>) -> !;
     /// Ends the calling host thread. `alive` becomes zero and is woken when its stack is no longer in use.

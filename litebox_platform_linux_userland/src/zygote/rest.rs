@@ -25,11 +25,8 @@ pub(crate) fn rest(home: &HostProcess) {
         return;
     }
     // What is built for the next guest lies at the top of the stack, where the calling functions are.
-    let sp = stack::middle(block.slot);
-    // SAFETY: far below everything in use on this stack, which is not come back to.
-    unsafe {
-        core::arch::asm!("mov rsp, {sp}", "xor ebp, ebp", "call {start}", "ud2", sp = in(reg) sp, start = sym start, options(noreturn))
-    }
+    // SAFETY: the guest has ended: nobody comes back to them.
+    unsafe { stack::go_down(block.slot, start) }
 }
 
 fn may_rest(home: &HostProcess, block: &ThreadBlock) -> bool {

@@ -31,6 +31,10 @@ fn state(view: &ProcessView) -> (char, &'static str) {
     if view.process.stopped() {
         return ('T', "stopped");
     }
+    if thread.is_lent() {
+        // It waits for its child (vfork), and nothing but its end is a reason not to.
+        return ('D', "disk sleep");
+    }
     // The host's mode does not tell the program's own code from a call that came by a patched site.
     let blocked = thread.host.mode.load(Ordering::Relaxed) == BLOCKED_IN_HOST;
     if blocked || thread.waiter.asleep() { ('S', "sleeping") } else { ('R', "running") }

@@ -76,17 +76,6 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
-    /// The host no longer writes to the thread's restartable-sequences area, which is about to go.
-    pub(crate) fn forget_rseq(&mut self) -> Result<()> {
-        const UNREGISTER: i32 = 1;
-        let area = self.thread.rseq_area.swap(0, Ordering::Relaxed);
-        if area == 0 {
-            return Ok(());
-        }
-        let terms = self.thread.rseq_terms.load(Ordering::Relaxed);
-        host().rseq(area, (terms >> 32) as u32, UNREGISTER, terms as u32)
-    }
-
     /// rseq(2).
     pub(crate) fn rseq(&mut self, addr: u64, len: u32, flags: i32, signature: u32) -> Result<usize> {
         let at = usize::try_from(addr).map_err(|_| Error::Fault)?;
@@ -95,5 +84,27 @@ impl Task<'_, '_> {
         // Bit 0 takes the registration back.
         self.thread.rseq_area.store(if flags & 1 != 0 { 0 } else { at }, Ordering::Relaxed);
         Ok(0)
+    }
+}
+
+impl crate::Thread {
+    /// The host no longer writes to the thread's restartable-sequences area, which is about to go. To be called on the thread of the host that it
+    /// runs on, or is lent to another.
+    pub(crate) fn forget_rseq(&self) -> Result<()> {
+        const UNREGISTER: i32 = 1;
+        let area = self.rseq_area.swap(0, Ordering::Relaxed);
+        if area == 0 {
+            return Ok(());
+        }
+        let terms = self.rseq_terms.load(Ordering::Relaxed);
+        host().rseq(area, (terms >> 32) as u32, UNREGISTER, terms as u32)
+    }
+
+    /// `copy` goes on in a copy of the calling thread's process: the host copies what is registered.
+    pub(crate) fn copy_rseq_to(&self, copy: &Self) {
+        let lender = self.lender();
+        let registered = lender.as_deref().unwrap_or(self);
+        copy.rseq_area.store(registered.rseq_area.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy.rseq_terms.store(registered.rseq_terms.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }

@@ -15,7 +15,7 @@ impl Task<'_, '_> {
         self.give_locks();
         self.release_robust_list();
         // Whoever hears of the end may unmap the thread's memory, its area in it; the host would kill the process for it.
-        let _ = self.forget_rseq();
+        let _ = self.thread.forget_rseq();
         self.clear_child_tid();
         self.end_vfork();
         let tid = self.thread.tid();

@@ -7,6 +7,7 @@ mod exit;
 pub(crate) mod family;
 mod jobs;
 mod kernel;
+mod loan;
 mod part;
 mod process;
 mod thread;

@@ -57,6 +57,8 @@ pub struct Thread {
     pub(crate) restart_block: Mutex<Option<crate::syscalls::restart::RestartBlock>>,
     /// What it does before its first guest instruction.
     pub(crate) newborn: Mutex<Option<Newborn>>,
+    /// Whose thread of the host it runs on, if not on its own.
+    pub(super) loan: super::loan::Loan,
     /// The thread of another process that waits until this one executes a program or ends (vfork(2)).
     pub(crate) vfork_parent: Mutex<Option<Arc<VforkWait>>>,
     /// Its calls are printed.
@@ -136,6 +138,7 @@ impl Thread {
             rseq_terms: AtomicU64::new(0),
             restart_block: Mutex::new(None),
             newborn: Mutex::new(None),
+            loan: super::loan::Loan::default(),
             vfork_parent: Mutex::new(None),
             traced: process.kernel.config.strace.is_some(),
             notices: process.kernel.vfs.notices.clone(),
@@ -210,6 +213,7 @@ impl Thread {
     pub fn interrupt(&self) {
         self.waiter.interrupt();
         self.kick();
+        self.interrupt_borrower();
     }
     /// Makes the thread enter the kernel if it is in guest code or in a blocking host call.
     fn kick(&self) {

@@ -95,6 +95,7 @@ impl Task<'_, '_> {
         thread.inherit_identity(self.thread);
         thread.signals.take_over(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
+        self.thread.copy_rseq_to(&thread);
         *thread.newborn.lock() = Some(Newborn::Program(Box::new(prepared)));
         thread.waiter.interrupt();
         let before = process.mm.shared().ok_or(Error::NoProcess)?;
@@ -116,6 +117,8 @@ impl Task<'_, '_> {
     /// In the process that a program moved to: what the host copied goes, the program comes.
     pub(crate) fn begin_program(&mut self, prepared: Prepared) {
         let (start, end) = host().user_span();
+        // There is none where nothing was copied.
+        let _ = self.thread.forget_rseq();
         if host().unmap(start, end - start).is_err() {
             self.exit_group_with(SIGSEGV);
         }
@@ -293,7 +296,7 @@ impl Task<'_, '_> {
         self.give_locks();
         self.release_robust_list();
         self.thread.clear_child_tid.store(0, Ordering::Relaxed);
-        self.forget_rseq()
+        self.thread.forget_rseq()
     }
 }
 

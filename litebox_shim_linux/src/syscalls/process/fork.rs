@@ -30,8 +30,6 @@ impl Task<'_, '_> {
             child.signals.clear_handlers();
         }
         let thread = self.first_thread(&child, request, parts);
-        let vfork = flags.contains(Flags::VFORK).then(|| VforkWait::new(self.waiter()));
-        (*thread.vfork_parent.lock()).clone_from(&vfork);
         let pidfd = self.pidfd_for(&child, request)?;
         if flags.contains(Flags::PARENT_SETTID) {
             let _ = write_bytes(request.parent_tid, &child.pid.to_le_bytes());
@@ -39,16 +37,12 @@ impl Task<'_, '_> {
         // Whoever can find the child finds its thread: a signal to its group may come at once.
         child.add_thread(&thread);
         let started = self.add_child(&child).and_then(|()| self.launch_process(&child, &thread, request));
-        if let Err(error) = started {
+        if started.is_err() {
             if let Some(fd) = pidfd {
                 let _ = self.thread.files.remove(fd);
             }
-            return Err(error);
         }
-        if let Some(vfork) = vfork {
-            self.wait_for_vfork(&vfork);
-        }
-        Ok(child.pid as usize)
+        started
     }
 
     /// What the child shares with the caller.
@@ -97,9 +91,7 @@ impl Task<'_, '_> {
         }
         let copied = !flags.contains(Flags::VM);
         if copied {
-            // The host copies the registration.
-            thread.rseq_area.store(self.thread.rseq_area.load(Ordering::Relaxed), Ordering::Relaxed);
-            thread.rseq_terms.store(self.thread.rseq_terms.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.thread.copy_rseq_to(&thread);
         }
         let set_tid = if flags.contains(Flags::CHILD_SETTID) { request.child_tid } else { 0 };
         *thread.newborn.lock() = Some(Newborn::Child { copied, set_tid });
@@ -126,9 +118,16 @@ impl Task<'_, '_> {
         Ok(())
     }
 
-    fn launch_process(&mut self, child: &Arc<Process>, thread: &Arc<Thread>, request: &Request) -> Result<()> {
+    /// Starts the child. What the call returns: the child's id, or zero where the caller goes on as the child.
+    fn launch_process(&mut self, child: &Arc<Process>, thread: &Arc<Thread>, request: &Request) -> Result<usize> {
         let own = self.process().clone();
         let fs_base = request.fs_base();
+        let waits = request.flags.contains(Flags::VFORK);
+        if waits && request.flags.contains(Flags::VM) && self.lend_to(thread, request.stack, fs_base, child.pid).is_ok() {
+            return Ok(0);
+        }
+        let vfork = waits.then(|| VforkWait::new(self.waiter()));
+        (*thread.vfork_parent.lock()).clone_from(&vfork);
         let started = if request.flags.contains(Flags::VM) {
             self.launch(thread, request.stack, fs_base, |spec| host().spawn_thread(spec))
         } else {
@@ -141,7 +140,10 @@ impl Task<'_, '_> {
             self.kernel().remove_process(child.pid);
             return Err(Error::WouldBlock);
         }
-        Ok(())
+        if let Some(vfork) = vfork {
+            self.wait_for_vfork(&vfork);
+        }
+        Ok(child.pid as usize)
     }
 
     /// Sleeps until the child executes a program or ends. Only the end of the caller's process is a reason to go on earlier.
