@@ -18,6 +18,7 @@ mod broker;
 pub mod call;
 mod clock;
 mod counters;
+mod entropy;
 mod entry;
 mod fast;
 mod files;

@@ -9,6 +9,7 @@ use litebox::sync::Mutex;
 
 use crate::call::{check, host_call, nr};
 use crate::counters::Counters;
+use crate::entropy::Entropy;
 use crate::heap::Heap;
 use crate::interception::Interception;
 use crate::process::ProcessTable;
@@ -96,6 +97,7 @@ pub(crate) struct Sandbox {
     pub(crate) zygotes: Zygotes,
     pub(crate) channels: crate::broker::Channels,
     pub(crate) counters: Counters,
+    pub(crate) entropy: Entropy,
     pub(crate) alarms: Mutex<BTreeMap<u32, crate::thread::Alarms>>,
     pub(crate) clock: crate::clock::VdsoClock,
     pub(crate) aux: Vec<(u64, u64)>,
@@ -232,6 +234,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             zygotes: Zygotes::new(HostFd(taken as i32)),
             channels: crate::broker::Channels::default(),
             counters: Counters::default(),
+            entropy: Entropy::new(),
             alarms: Mutex::new(BTreeMap::new()),
             aux: Vec::new(),
             supervisor_fs: crate::thread::read_fs(),

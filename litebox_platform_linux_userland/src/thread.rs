@@ -356,6 +356,10 @@ impl Threads for LinuxHost {
         crate::zygote::spawn(spec)
     }
 
+    fn began_as_copy(&self) -> bool {
+        stack::current().is_some_and(|block| block.founds)
+    }
+
     fn lend_thread(&self, lender: &ThreadSpec<'_>, borrower: &ThreadSpec<'_>) -> Result<()> {
         crate::loan::lend(lender, borrower)
     }

@@ -23,14 +23,6 @@ impl Before {
     pub(crate) fn of_process() -> Self {
         Self { usage: raw(WHOLE_PROCESS), cpu: clock::by_host(ClockId::ProcessCpu) }
     }
-    /// This and what the calling thread has used since `began`.
-    pub(crate) fn and_since(self, began: Self) -> Self {
-        let now = Self::of_thread();
-        Self {
-            usage: self.usage.plus(now.usage.since(began.usage)),
-            cpu: self.cpu.saturating_add(now.cpu.saturating_sub(began.cpu)),
-        }
-    }
     /// What the calling thread has used until now.
     pub(crate) fn of_thread() -> Self {
         Self { usage: raw(ONE_THREAD), cpu: clock::by_host(ClockId::ThreadCpu) }

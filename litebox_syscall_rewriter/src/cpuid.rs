@@ -1,6 +1,6 @@
 //! The answer to a `cpuid`, looked up by the program's own thread.
 
-use alloc::vec::Vec;
+use crate::Code;
 
 /// What a processor answers to one leaf (`eax`) and, where it matters, subleaf (`ecx`). Tables of them are looked through in their order; the last entry has
 /// `more` zero and is looked at like the others.
@@ -53,7 +53,7 @@ const LOOKUP: [u8; 77] = [
 pub(crate) const LOOKUP_LEN: usize = LOOKUP.len();
 
 /// Appends the lookup in the table at `table`.
-pub(crate) fn append_lookup(code: &mut Vec<u8>, table: u64) {
+pub(crate) fn append_lookup(code: &mut Code, table: u64) {
     let start = code.len();
     code.extend_from_slice(&LOOKUP);
     if let Some(slot) = code.get_mut(start + TABLE_AT..start + TABLE_AT + 8) {

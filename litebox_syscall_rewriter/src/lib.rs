@@ -29,7 +29,7 @@ pub use analysis::{Kind, Plan, Site, analyse};
 pub use cpuid::Answer;
 pub use functions::{CPUID, Function, cpuids, functions};
 pub use placement::INVALID_OPCODES;
-pub use trampoline::{Header, Patch};
+pub use trampoline::{Code, Header, Patch};
 
 /// Bytes of a `jmp rel32`.
 pub const JUMP_LEN: usize = 5;

@@ -68,7 +68,8 @@ impl Plan {
         let stretches = low.div_euclid(STRETCH)..=high.div_euclid(STRETCH);
         let suitable = move |stretch: &i64| suits((stretch * STRETCH).clamp(low, high), wanted, 2);
         let stretches = (!free).then_some(stretches).into_iter().flatten().filter(suitable);
-        let blocks = stretches.flat_map(|stretch| (stretch * STRETCH..(stretch + 1) * STRETCH).step_by(WINDOW as usize));
+        let blocks =
+            stretches.flat_map(|stretch| (stretch * STRETCH..(stretch + 1) * STRETCH).step_by(WINDOW as usize));
         let pieces = blocks.filter_map(move |start| {
             let (from, to) = (start.max(low), (start + WINDOW - 1).min(high));
             (from <= to && suits(from, wanted, 1)).then_some((from, to))

@@ -4,7 +4,7 @@
 //! entry does not know, then the moved instructions and the way back. The entry stub finds all it needs through `r11`, which the
 //! guest's `syscall` would have overwritten anyway.
 
-use alloc::vec::Vec;
+use smallvec::SmallVec;
 
 use crate::analysis::{Kind, Moved, Place, Plan};
 use crate::cpuid::{LOOKUP_LEN, append_lookup};
@@ -30,11 +30,11 @@ pub struct Patch {
     /// The jump.
     pub jump_bytes: [u8; JUMP_LEN],
     /// What is there now; longer than the jump when the last instruction is not overwritten whole.
-    pub original: Vec<u8>,
+    pub original: SmallVec<[u8; 16]>,
     /// Address of the trampoline.
     pub trampoline: u64,
     /// The trampoline.
-    pub trampoline_bytes: Vec<u8>,
+    pub trampoline_bytes: Code,
     /// Address of the `syscall` that was patched.
     pub syscall: u64,
     /// Address of the trampoline's own `syscall`; for a `cpuid` that of the trampoline.
@@ -44,8 +44,11 @@ pub struct Patch {
     /// Where a call continues in the trampoline or behind the site.
     pub resume: u64,
     /// Address of every moved instruction, of its copy, and at last of what follows them and of the way back there.
-    pub moved: Vec<(u64, u64)>,
+    pub moved: SmallVec<[(u64, u64); 4]>,
 }
+
+/// Bytes of a trampoline.
+pub type Code = SmallVec<[u8; 96]>;
 
 impl Patch {
     /// Where execution goes on that was at `address`, a boundary of the overwritten instructions that the jump does not keep.
@@ -81,7 +84,7 @@ impl Plan {
     /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`; for a `cpuid`, looking at the table of
     /// [`Answer`](crate::Answer)s there.
     pub fn assemble(&self, address: u64, entry: u64) -> Result<Patch, Refusal> {
-        let mut code = Vec::with_capacity(self.room());
+        let mut code = Code::new();
         if self.kind.is_before() {
             code.extend_from_slice(&self.original);
         }
@@ -110,11 +113,11 @@ impl Plan {
 
     /// Behind the call: the moved instructions and the way back. `places` are those of the trampoline's own `syscall`, of what follows it, and where a
     /// call continues.
-    fn finish(&self, address: u64, mut code: Vec<u8>, places: (u64, u64, u64)) -> Result<Patch, Refusal> {
+    fn finish(&self, address: u64, mut code: Code, places: (u64, u64, u64)) -> Result<Patch, Refusal> {
         let jump_bytes = self.jump_to(address)?;
         let (fallback, behind, resume) = places;
         let next = self.syscall + SYSCALL_LEN as u64;
-        let mut moved = Vec::with_capacity(self.moved.len() + 1);
+        let mut moved = SmallVec::new();
         let mut at = behind;
         for instruction in &self.moved {
             moved.push((instruction.ip, at));
@@ -130,7 +133,7 @@ impl Plan {
         Ok(Patch {
             jump: self.jump,
             jump_bytes,
-            original: self.original.clone(),
+            original: SmallVec::from_slice(&self.original),
             trampoline: address,
             trampoline_bytes: code,
             syscall: self.syscall,
@@ -143,7 +146,7 @@ impl Plan {
 }
 
 /// Appends the copy of an instruction for address `at`. Its length.
-fn append(code: &mut Vec<u8>, bytes: &[u8], instruction: &Moved, at: u64) -> Result<usize, Refusal> {
+fn append(code: &mut Code, bytes: &[u8], instruction: &Moved, at: u64) -> Result<usize, Refusal> {
     match instruction.place {
         Place::Anywhere => {
             code.extend_from_slice(bytes);
@@ -163,7 +166,7 @@ fn append(code: &mut Vec<u8>, bytes: &[u8], instruction: &Moved, at: u64) -> Res
 }
 
 /// Appends a jump with a distance of 32 bits. Its length.
-fn append_jump(code: &mut Vec<u8>, opcode: &[u8], at: u64, target: u64) -> Result<usize, Refusal> {
+fn append_jump(code: &mut Code, opcode: &[u8], at: u64, target: u64) -> Result<usize, Refusal> {
     let len = opcode.len() + 4;
     let distance = distance(at + len as u64, target)?;
     code.extend_from_slice(opcode);

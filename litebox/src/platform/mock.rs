@@ -345,6 +345,9 @@ impl Threads for MockHost {
     fn spawn_program(&self, _: &ThreadSpec<'_>) -> Result<()> {
         Err(Error::NotSupported)
     }
+    fn began_as_copy(&self) -> bool {
+        false
+    }
     fn lend_thread(&self, _: &ThreadSpec<'_>, _: &ThreadSpec<'_>) -> Result<()> {
         Err(Error::WouldBlock)
     }

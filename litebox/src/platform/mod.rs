@@ -447,6 +447,8 @@ pub trait Threads {
     /// As [`Threads::spawn_process`], for a thread that needs nothing of the caller's memory: guest memory of the new process is empty, or a copy that
     /// the thread has to unmap.
     fn spawn_program(&self, spec: &ThreadSpec<'_>) -> Result<()>;
+    /// Whether the calling thread's process began as a copy of another guest's.
+    fn began_as_copy(&self) -> bool;
     /// The calling thread goes on as `borrower`, a thread of another process with the same memory, from its return to guest code on: its frame is to
     /// hold that one's registers and object by then. When the borrower's thread ends it goes on as `lender` says, which is the caller until
     /// now. `WouldBlock` when it is lent already, or the host cannot do this.

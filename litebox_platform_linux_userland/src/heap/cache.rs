@@ -2,7 +2,7 @@
 //!
 //! The allocator has one lock, looks for a good place for each block and writes beside it; and most blocks are small and live shortly. So small
 //! blocks are cut from slabs, by size class, and never go back. Free ones are kept in a few shards, each behind a lock of its own; a thread uses
-//! the shard of its kernel stack. What a shard has too many of lies in a pool of the class that all shards share.
+//! the shard of its kernel stack and its process. What a shard has too many of lies in a pool of the class that all shards share.
 
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -104,7 +104,8 @@ impl<L: RawMutex> Cache<L> {
         let stack: usize;
         // SAFETY: reads a register.
         unsafe { core::arch::asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
-        let own = stack / SLOT;
+        // First threads of all processes have the same stack.
+        let own = stack / SLOT + crate::stack::at(stack).map_or(0, |block| block.process as usize);
         let mut shard = &self.shards[own % SHARDS];
         if !shard.lock.try_lock() {
             shard = &self.shards[(own + 1 + self.next.fetch_add(1, Ordering::Relaxed) as usize) % SHARDS];

@@ -242,11 +242,17 @@ impl Patches {
     }
 
     /// All code of the process goes: so do its patches and trampolines.
-    pub(crate) fn forget_all(&self) {
+    fn forget_all(&self) {
         let state = core::mem::take(&mut *self.state.lock());
         for region in &state.regions {
             region.unmap();
         }
+    }
+
+    /// All of the process's memory has gone.
+    pub(crate) fn all_unmapped(&self) {
+        drop(core::mem::take(&mut *self.state.lock()));
+        self.looked_at.store(0, Ordering::Relaxed);
     }
 
     /// Patches the site that trapped, if one did, and those learned of the same file. `fresh`: nobody can have executed anything of the
@@ -379,7 +385,7 @@ fn plan(state: &mut State, plan: &Plan, planned: &[Arc<Patch>]) -> Outcome {
         return Outcome::Refused(Why::Rewritten);
     }
     if let Some(before) = state.dormant.get(&start) {
-        if before.original == plan.original() && before.syscall == plan.syscall() {
+        if before.original.as_slice() == plan.original() && before.syscall == plan.syscall() {
             return Outcome::Planned(before.clone());
         }
     }

@@ -110,31 +110,41 @@ impl Drop for Pages {
 
 /// Which units of a region are taken, one bit for each.
 #[derive(Clone)]
-struct Units([u64; UNITS / 64]);
+struct Units {
+    bits: [u64; UNITS / 64],
+    /// All before this one are.
+    full: usize,
+}
 
 impl Default for Units {
     fn default() -> Self {
-        Self([0; UNITS / 64])
+        Self { bits: [0; UNITS / 64], full: 0 }
     }
 }
 
 impl Units {
     fn is_free(&self, unit: usize, units: usize) -> bool {
-        (unit..unit + units).all(|u| self.0.get(u / 64).is_some_and(|word| word >> (u % 64) & 1 == 0))
+        unit >= self.full
+            && (unit..unit + units).all(|u| self.bits.get(u / 64).is_some_and(|word| word >> (u % 64) & 1 == 0))
     }
 
     fn page_in_use(&self, unit: usize) -> bool {
         const WORDS: usize = 4096 / UNIT / 64;
         let first = unit / 64 / WORDS * WORDS;
-        self.0.iter().skip(first).take(WORDS).any(|word| *word != 0)
+        self.bits.iter().skip(first).take(WORDS).any(|word| *word != 0)
     }
 
     fn mark(&mut self, unit: usize, units: usize, taken: bool) {
         for u in unit..unit + units {
-            if let Some(word) = self.0.get_mut(u / 64) {
+            if let Some(word) = self.bits.get_mut(u / 64) {
                 let bit = 1u64 << (u % 64);
                 *word = if taken { *word | bit } else { *word & !bit };
             }
+        }
+        if !taken {
+            self.full = self.full.min(unit);
+        } else if unit == self.full {
+            self.full += units;
         }
     }
 }
@@ -196,7 +206,7 @@ impl Region {
     }
 
     pub(super) fn used(&self) -> bool {
-        self.taken.0.iter().any(|word| *word != 0)
+        self.taken.bits.iter().any(|word| *word != 0)
     }
 
     /// Takes a place for the trampoline of `plan`, in a page that is in use if that is possible.
@@ -212,7 +222,8 @@ impl Region {
         let end = self.base + REGION_LEN as u64;
         let mut fresh = None;
         for window in plan.windows(self.base, end - (units * UNIT) as u64) {
-            let mut address = window.start().next_multiple_of(UNIT as u64);
+            let free = self.base + (used.full * UNIT) as u64;
+            let mut address = (*window.start()).max(free).next_multiple_of(UNIT as u64);
             while address <= *window.end() {
                 let unit = self.unit(address);
                 if used.is_free(unit, units) {

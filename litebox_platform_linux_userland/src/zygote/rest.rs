@@ -2,10 +2,8 @@
 
 use core::sync::atomic::Ordering;
 
-use litebox::platform::AddressSpace;
-
 use super::Zygote;
-use crate::LinuxHost;
+use crate::call::{host_call, nr};
 use crate::process::{self, HostProcess};
 use crate::sandbox::sandbox;
 use crate::stack::{self, ThreadBlock};
@@ -45,11 +43,12 @@ fn may_rest(home: &HostProcess, block: &ThreadBlock) -> bool {
 extern "C" fn start() -> ! {
     let Some(block) = stack::current() else { process::exit(None) };
     let Some(process) = process::find(block.process) else { process::exit(None) };
-    process.patches.forget_all();
-    let (start, end) = LinuxHost.user_span();
-    if LinuxHost.unmap(start, end - start).is_err() {
+    let (start, end) = sandbox().layout.user;
+    // SAFETY: guest memory, of which nobody in this process has any more use.
+    if unsafe { host_call!(nr::MUNMAP, start, end - start) }.is_err() {
         process.end();
     }
+    process.patches.all_unmapped();
     let zygote = Zygote::new(process);
     let idle = zygote.clone();
     sandbox().zygotes.idle.lock().push(idle);

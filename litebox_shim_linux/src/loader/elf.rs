@@ -100,17 +100,47 @@ pub(super) fn read_up_to(file: &dyn File, buf: &mut [u8], offset: u64) -> Result
     Ok(done)
 }
 
-fn read_exact(file: &dyn File, buf: &mut [u8], offset: u64) -> Result<()> {
-    if read_up_to(file, buf, offset)? == buf.len() { Ok(()) } else { Err(Error::Io) }
+/// The first bytes of a file: mostly all that is to be known of a program lies there.
+pub(super) struct Head {
+    bytes: [u8; Head::LEN],
+    len: usize,
+}
+
+impl Head {
+    const LEN: usize = 1024;
+
+    /// Reads them.
+    pub(super) fn read(file: &dyn File) -> Result<Self> {
+        let mut bytes = [0u8; Self::LEN];
+        let len = read_up_to(file, &mut bytes, 0)?;
+        Ok(Self { bytes, len })
+    }
+
+    /// Those that there are.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The bytes of `file` from `offset` on, as many as `buf` has room for.
+    fn read_exact(&self, file: &dyn File, buf: &mut [u8], offset: u64) -> Result<()> {
+        let known = usize::try_from(offset).ok().and_then(|at| self.bytes().get(at..at.checked_add(buf.len())?));
+        if let Some(known) = known {
+            buf.copy_from_slice(known);
+            return Ok(());
+        }
+        if read_up_to(file, buf, offset)? == buf.len() { Ok(()) } else { Err(Error::Io) }
+    }
 }
 
 impl Elf {
     /// Reads the headers of `file`. `NotExecutable` when it is no executable for this machine. `span` is where guests may map.
     pub fn read(file: &dyn File, span: (usize, usize)) -> Result<Self> {
-        let mut header = [0u8; HEADER];
-        if read_up_to(file, &mut header, 0)? < HEADER {
-            return Err(Error::NotExecutable);
-        }
+        Self::read_behind(&Head::read(file)?, file, span)
+    }
+
+    /// As [`Elf::read`], of a file whose first bytes are known.
+    pub(super) fn read_behind(head: &Head, file: &dyn File, span: (usize, usize)) -> Result<Self> {
+        let header: [u8; HEADER] = *head.bytes().first_chunk().ok_or(Error::NotExecutable)?;
         let kind = u16_at(&header, 16);
         let is_elf = header[..4] == *b"\x7fELF" && header[4] == 2 && header[5] == 1;
         if !is_elf || !matches!(kind, ET_EXEC | ET_DYN) || u16_at(&header, 18) != EM_X86_64 {
@@ -123,7 +153,7 @@ impl Elf {
         }
         let phoff = u64_at(&header, 32);
         let mut table = vec![0u8; table_size];
-        read_exact(file, &mut table, phoff).map_err(|_| Error::NotExecutable)?;
+        head.read_exact(file, &mut table, phoff).map_err(|_| Error::NotExecutable)?;
 
         let relocatable = kind == ET_DYN;
         let entry = u64_at(&header, 24) as usize;
@@ -138,13 +168,13 @@ impl Elf {
             align: PAGE,
         };
         for row in table.chunks_exact(PROGRAM_HEADER) {
-            elf.add_row(row, file, span)?;
+            elf.add_row(row, head, file, span)?;
         }
         elf.check_span(span)?;
         Ok(elf)
     }
 
-    fn add_row(&mut self, row: &[u8], file: &dyn File, span: (usize, usize)) -> Result<()> {
+    fn add_row(&mut self, row: &[u8], head: &Head, file: &dyn File, span: (usize, usize)) -> Result<()> {
         let flags = u32_at(row, 4);
         match u32_at(row, 0) {
             PT_LOAD => {
@@ -157,7 +187,7 @@ impl Elf {
                 }
             }
             PT_INTERP if self.interpreter.is_none() => {
-                self.interpreter = Some(Self::read_interpreter(row, file)?);
+                self.interpreter = Some(Self::read_interpreter(row, head, file)?);
             }
             PT_GNU_STACK => self.exec_stack = flags & 1 != 0,
             _ => {}
@@ -184,13 +214,13 @@ impl Elf {
         Ok(Some(Segment { vaddr, offset, file_size, mem_size, prot }))
     }
 
-    fn read_interpreter(row: &[u8], file: &dyn File) -> Result<Vec<u8>> {
+    fn read_interpreter(row: &[u8], head: &Head, file: &dyn File) -> Result<Vec<u8>> {
         let (offset, size) = (u64_at(row, 8), u64_at(row, 32) as usize);
         if !(2..=PATH_MAX).contains(&size) {
             return Err(Error::NotExecutable);
         }
         let mut path = vec![0u8; size];
-        read_exact(file, &mut path, offset)?;
+        head.read_exact(file, &mut path, offset)?;
         if path.pop() != Some(0) {
             return Err(Error::NotExecutable);
         }

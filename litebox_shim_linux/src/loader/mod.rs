@@ -12,6 +12,7 @@ mod stack;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
+use elf::Head;
 pub use elf::{Elf, Segment};
 pub use image::load_into;
 pub use stack::Arguments;
@@ -104,10 +105,10 @@ pub fn prepare_file(
     arguments.check(stack_limit)?;
     let mut script = arguments.path.clone();
     let mut depth = 0;
-    loop {
-        let mut head = [0u8; script::LINE_MAX];
-        let n = elf::read_up_to(&*file.file, &mut head, 0)?;
-        let Some(interpreter) = script::parse(head.get(..n).unwrap_or_default())? else { break };
+    let head = loop {
+        let head = Head::read(&*file.file)?;
+        let line = head.bytes().get(..script::LINE_MAX).unwrap_or(head.bytes());
+        let Some(interpreter) = script::parse(line)? else { break head };
         depth += 1;
         if depth > SCRIPT_DEPTH {
             return Err(Error::Loop);
@@ -119,11 +120,11 @@ pub fn prepare_file(
         argv.push(core::mem::replace(&mut script, interpreter.path));
         argv.extend(arguments.argv.drain(..).skip(1));
         arguments.argv = argv;
-    }
+    };
     arguments.check(stack_limit)?;
     let running = Running::begin(&file)?;
     let span = host().user_span();
-    let elf = Elf::read(&*file.file, span)?;
+    let elf = Elf::read_behind(&head, &*file.file, span)?;
     let interpreter = match &elf.interpreter {
         None => None,
         Some(path) => Some(prepare_interpreter(path, span, open)?),

@@ -116,12 +116,14 @@ impl Task<'_, '_> {
 
     /// In the process that a program moved to: what the host copied goes, the program comes.
     pub(crate) fn begin_program(&mut self, prepared: Prepared) {
-        let (start, end) = host().user_span();
-        // There is none where nothing was copied.
-        let _ = self.thread.forget_rseq();
-        if host().unmap(start, end - start).is_err() {
-            self.exit_group_with(SIGSEGV);
+        if host().began_as_copy() {
+            let (start, end) = host().user_span();
+            let unregistered = self.thread.forget_rseq();
+            if unregistered.and_then(|()| host().unmap(start, end - start)).is_err() {
+                self.exit_group_with(SIGSEGV);
+            }
         }
+        self.thread.rseq_area.store(0, Ordering::Relaxed);
         self.begin_image(prepared);
     }
 

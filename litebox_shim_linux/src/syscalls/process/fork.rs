@@ -123,7 +123,8 @@ impl Task<'_, '_> {
         let own = self.process().clone();
         let fs_base = request.fs_base();
         let waits = request.flags.contains(Flags::VFORK);
-        if waits && request.flags.contains(Flags::VM) && self.lend_to(thread, request.stack, fs_base, child.pid).is_ok() {
+        if waits && request.flags.contains(Flags::VM) && self.lend_to(thread, request.stack, fs_base, child.pid).is_ok()
+        {
             return Ok(0);
         }
         let vfork = waits.then(|| VforkWait::new(self.waiter()));
