@@ -13,21 +13,21 @@ use super::{Task, Thread};
 /// Whose thread of the host a thread runs on, and who runs on its.
 #[derive(Default)]
 pub(crate) struct Loan {
-    /// There is one of both.
-    any: AtomicBool,
+    borrowed: AtomicBool,
     lender: Mutex<Option<Arc<Thread>>>,
+    lent: AtomicBool,
     borrower: Mutex<Weak<Thread>>,
 }
 
 impl Thread {
     /// Whether somebody else runs on its thread of the host.
     pub(crate) fn is_lent(&self) -> bool {
-        self.loan.any.load(Ordering::SeqCst) && self.loan.borrower.lock().strong_count() > 0
+        self.loan.lent.load(Ordering::SeqCst)
     }
 
     /// Whoever runs on its thread of the host looks after what is pending for it.
     pub(super) fn interrupt_borrower(&self) {
-        if self.loan.any.load(Ordering::SeqCst) {
+        if self.is_lent() {
             let borrower = self.loan.borrower.lock().upgrade();
             if let Some(borrower) = borrower {
                 borrower.interrupt();
@@ -37,24 +37,23 @@ impl Thread {
 
     /// Whose thread of the host it runs on, if not on its own.
     pub(crate) fn lender(&self) -> Option<Arc<Self>> {
-        if self.loan.any.load(Ordering::SeqCst) { self.loan.lender.lock().clone() } else { None }
+        if self.loan.borrowed.load(Ordering::SeqCst) { self.loan.lender.lock().clone() } else { None }
     }
 
     fn borrow_from(self: &Arc<Self>, lender: &Arc<Self>) {
         *self.loan.lender.lock() = Some(lender.clone());
         *lender.loan.borrower.lock() = Arc::downgrade(self);
-        self.loan.any.store(true, Ordering::SeqCst);
-        lender.loan.any.store(true, Ordering::SeqCst);
+        self.loan.borrowed.store(true, Ordering::SeqCst);
+        lender.loan.lent.store(true, Ordering::SeqCst);
     }
 
     /// The lender goes on: with what is pending for it. `None`: nobody lent anything.
     pub(crate) fn end_loan(&self) -> Option<Arc<Self>> {
-        if !self.loan.any.load(Ordering::SeqCst) {
+        if !self.loan.borrowed.swap(false, Ordering::SeqCst) {
             return None;
         }
         let lender = self.loan.lender.lock().take()?;
-        self.loan.any.store(false, Ordering::SeqCst);
-        lender.loan.any.store(false, Ordering::SeqCst);
+        lender.loan.lent.store(false, Ordering::SeqCst);
         *lender.loan.borrower.lock() = Weak::new();
         lender.waiter.interrupt();
         Some(lender)
