@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::session::{Session, Wish};
-use crate::socket::{BUFFER, Patience, receive, send, serve_readers};
+use crate::socket::{BUFFER, receive, send, serve_readers};
 use crate::terminal::{Terminal, line_end};
 use crate::{host_calls, process};
 
@@ -128,7 +128,6 @@ pub struct Server {
     /// The person's terminal, if the sandbox uses it.
     pub terminal: Option<Terminal>,
     buffer: Vec<u8>,
-    patience: Patience,
 }
 
 /// The broker's ends of the sandbox's sockets.
@@ -146,8 +145,7 @@ impl Server {
     pub fn new(session: Session, sockets: Sockets, limits: Limits) -> Self {
         let Sockets { requests, readers, events } = sockets;
         let readers = Some(Arc::new(readers));
-        let (buffer, patience) = (vec![0; BUFFER], Patience::default());
-        Self { session, requests, readers, events, limits, terminal: None, buffer, patience }
+        Self { session, requests, readers, events, limits, terminal: None, buffer: vec![0; BUFFER] }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
@@ -248,7 +246,7 @@ impl Server {
     /// closed. `Err`: the sandbox ends with this status.
     fn serve_waiting(&mut self) -> Result<bool, u8> {
         for _ in 0..256 {
-            let (len, came) = match self.patience.receive(self.requests.as_fd(), &mut self.buffer) {
+            let (len, came) = match receive(self.requests.as_fd(), &mut self.buffer, false) {
                 Ok((0, _)) => return Ok(false),
                 Ok(got) => got,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(true),

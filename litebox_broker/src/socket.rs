@@ -1,9 +1,8 @@
-//! Messages on a socket of the sandbox, and how long the next one is looked for before sleeping.
+//! Messages on the sockets of the sandbox, and the thread that serves readers.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 use litebox::platform::broker_protocol::MAX_REQUEST;
 use rustix::io::Errno;
@@ -52,49 +51,11 @@ pub fn send(socket: BorrowedFd<'_>, message: &[u8], passed: Option<BorrowedFd<'_
     rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut control, flags).map(drop)
 }
 
-/// Whether it pays to look for the next message for as long as falling asleep and being woken take. While none comes in that time, that
-/// is only tried now and then.
-#[derive(Default)]
-pub struct Patience {
-    luck: u32,
-    idle: u32,
-}
-
-impl Patience {
-    const TIME: Duration = Duration::from_micros(40);
-    const MOST: u32 = 8;
-    /// One try in so many sleeps when it did not pay.
-    const SELDOM: u32 = 16;
-
-    /// As [`receive`] without waiting, but for a moment.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-        let mut got = receive(socket, buffer, false);
-        if !matches!(got, Err(Errno::AGAIN)) || !self.tries() {
-            return got;
-        }
-        let begin = Instant::now();
-        while matches!(got, Err(Errno::AGAIN)) && begin.elapsed() < Self::TIME {
-            std::hint::spin_loop();
-            got = receive(socket, buffer, false);
-        }
-        self.luck = if got.is_ok() { (self.luck + 2).min(Self::MOST) } else { self.luck.saturating_sub(1) };
-        got
-    }
-    fn tries(&mut self) -> bool {
-        self.idle = if self.luck > 0 || self.idle >= Self::SELDOM { 0 } else { self.idle + 1 };
-        self.idle == 0
-    }
-}
-
 /// Serves readers until the other end is closed.
 pub fn serve_readers(files: &Files, socket: &OwnedFd) {
-    let (mut buffer, mut answer, mut patience) = (vec![0; BUFFER], Answer::default(), Patience::default());
+    let (mut buffer, mut answer) = (vec![0; BUFFER], Answer::default());
     loop {
-        let got = match patience.receive(socket.as_fd(), &mut buffer) {
-            Err(Errno::AGAIN) => receive(socket.as_fd(), &mut buffer, true),
-            other => other,
-        };
-        match got {
+        match receive(socket.as_fd(), &mut buffer, true) {
             Err(Errno::INTR) => {}
             Ok((0, _)) | Err(_) => return,
             Ok((len, came)) => {

@@ -39,7 +39,6 @@ struct Rights {
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 const RIGHTS_LEN: usize = 20;
-const MSG_DONTWAIT: usize = 0x40;
 const MSG_NOSIGNAL: usize = 0x4000;
 const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 
@@ -131,7 +130,6 @@ pub(crate) struct Channels {
     readers: Mutex<()>,
     /// Readers that found both taken.
     waits: AtomicU32,
-    patience: Patience,
 }
 
 impl Channels {
@@ -159,49 +157,13 @@ impl Channels {
     }
 }
 
-/// Whether it pays to look for an answer for as long as falling asleep and being woken take. While none comes in that time, that is only tried now and
-/// then.
-#[derive(Default)]
-pub(crate) struct Patience {
-    luck: AtomicU32,
-    idle: AtomicU32,
-}
-
-impl Patience {
-    /// A look is a host call.
-    const LOOKS: u32 = 60;
-    const MOST: u32 = 8;
-    const SELDOM: u32 = 16;
-
-    /// Receives a message, at first without sleeping.
-    fn receive(&self, socket: i32, bytes: &mut [MaybeUninit<u8>]) -> Result<(usize, Option<HostFd>)> {
-        // Races lose a few counts, which does no harm.
-        let luck = self.luck.load(Ordering::Relaxed);
-        let idle = self.idle.fetch_add(1, Ordering::Relaxed);
-        if luck > 0 || idle >= Self::SELDOM {
-            self.idle.store(0, Ordering::Relaxed);
-            for _ in 0..Self::LOOKS {
-                match receive_into(socket, bytes, MSG_DONTWAIT) {
-                    Err(Error::WouldBlock) => core::hint::spin_loop(),
-                    got => {
-                        self.luck.store((luck + 2).min(Self::MOST), Ordering::Relaxed);
-                        return got;
-                    }
-                }
-            }
-            self.luck.store(luck.saturating_sub(1), Ordering::Relaxed);
-        }
-        receive_into(socket, bytes, 0)
-    }
-}
-
 impl Broker for LinuxHost {
     fn broker_call(&self, request: &[u8], reply: &mut Vec<u8>, reads: bool) -> Result<Option<HostFd>> {
         let sandbox = sandbox();
         reply.clear();
         let (socket, _turn) = sandbox.channels.take(sandbox, reads);
         send(socket, request, None)?;
-        let (len, fd) = sandbox.channels.patience.receive(socket, reply.spare_capacity_mut())?;
+        let (len, fd) = receive_into(socket, reply.spare_capacity_mut(), 0)?;
         // SAFETY: the host wrote so many bytes, of at most as many as there was room for.
         unsafe { reply.set_len(len.min(reply.capacity())) };
         Ok(fd)

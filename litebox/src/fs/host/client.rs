@@ -97,6 +97,20 @@ impl Wanted {
     }
 }
 
+/// Who gets the entries of a directory.
+pub(super) trait Sink {
+    /// So many come now at the most, described in so many bytes.
+    fn expect(&mut self, _entries: usize, _bytes: usize) {}
+    /// One entry; `false`: no more are wanted.
+    fn entry(&mut self, entry: DirEntry<'_>, stat: Option<Stat>) -> bool;
+}
+
+impl<F: FnMut(DirEntry<'_>) -> bool> Sink for F {
+    fn entry(&mut self, entry: DirEntry<'_>, _stat: Option<Stat>) -> bool {
+        self(entry)
+    }
+}
+
 /// A piece of a listing.
 pub(super) struct Listed {
     /// Whether there are no more entries.
@@ -129,6 +143,17 @@ fn take<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(body: &mut &
     let (value, rest) = T::read_from_prefix(body).map_err(|_| Error::Io)?;
     *body = rest;
     Ok(value)
+}
+
+fn take_entry<'b>(body: &mut &'b [u8]) -> Result<(DirEntry<'b>, Option<Stat>)> {
+    let before = body.len();
+    let entry: Entry = take(body)?;
+    let stat = if entry.has_stat == 1 { Some(take::<Stat>(body)?) } else { None };
+    let (name, rest) = body.split_at_checked(entry.name_len.into()).ok_or(Error::Io)?;
+    let used = before - rest.len();
+    *body = rest.get(used.next_multiple_of(8) - used..).ok_or(Error::Io)?;
+    let file_type = FileType::from_mode(u32::from(entry.kind) << 12).unwrap_or(FileType::Regular);
+    Ok((DirEntry { name, ino: entry.ino, file_type, next: entry.next }, stat))
 }
 
 impl Client {
@@ -236,25 +261,14 @@ impl Client {
     }
 
     /// Entries of a directory from `cookie` on, as many as fit into one message, until `sink` says `false`.
-    pub(super) fn list(
-        &self,
-        path: &[u8],
-        cookie: u64,
-        wanted: Wanted,
-        sink: &mut dyn FnMut(DirEntry<'_>, Option<Stat>) -> bool,
-    ) -> Result<Listed> {
+    pub(super) fn list(&self, path: &[u8], cookie: u64, wanted: Wanted, sink: &mut dyn Sink) -> Result<Listed> {
         let (flags, mode) = wanted.coded();
         let head = Request { op: Op::List as u32, value: cookie, flags: flags.bits(), mode, ..Request::default() };
         self.ask(head, path, b"", |a| {
+            sink.expect(a.head.count as usize, a.body.len());
             for _ in 0..a.head.count {
-                let before = a.body.len();
-                let entry: Entry = take(&mut a.body)?;
-                let stat = if entry.has_stat == 1 { Some(take::<Stat>(&mut a.body)?) } else { None };
-                let (name, rest) = a.body.split_at_checked(entry.name_len.into()).ok_or(Error::Io)?;
-                let used = before - rest.len();
-                a.body = rest.get(used.next_multiple_of(8) - used..).ok_or(Error::Io)?;
-                let file_type = FileType::from_mode(u32::from(entry.kind) << 12).unwrap_or(FileType::Regular);
-                if !sink(DirEntry { name, ino: entry.ino, file_type, next: entry.next }, stat) {
+                let (entry, stat) = take_entry(&mut a.body)?;
+                if !sink.entry(entry, stat) {
                     return Ok(Listed { end: false, wanted: false });
                 }
             }

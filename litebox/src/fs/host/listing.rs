@@ -15,11 +15,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::fs::FileType;
-use crate::platform::broker_protocol::Stat;
+use crate::fs::{DirEntry, FileType};
+use crate::platform::broker_protocol::{Entry, Stat};
 use crate::{Error, Result};
 
-use super::client::{Client, Wanted};
+use super::client::{Client, Sink, Wanted};
 
 /// At which lookup in a directory its first entries are asked for, and how many.
 const SOME: u32 = 3;
@@ -33,7 +33,7 @@ const BYTES_PER_LOOKUP: u64 = 4 << 10;
 /// Of how many names one has to be looked up before the metadata of all is fetched: what a request costs is worth the metadata of so many.
 const SHARE: usize = 10;
 /// Largest directory that is kept whole.
-const MOST_ENTRIES: usize = 8192;
+const MOST_ENTRIES: usize = 32_768;
 
 /// How much metadata may be fetched on suspicion.
 pub(super) struct Credit(AtomicU32);
@@ -88,6 +88,25 @@ impl Entries {
     }
     fn name_at(&self, index: u32) -> &[u8] {
         self.in_order.get(index as usize).map_or(&[], |entry| self.name_of(entry))
+    }
+    /// Makes room for what a message of so many entries and bytes brings. Neither figure is believed beyond what the other allows.
+    fn reserve(&mut self, count: usize, bytes: usize) {
+        const HEAD: usize = size_of::<Entry>();
+        let count = count.min(bytes / HEAD);
+        let behind_heads = bytes - count * HEAD;
+        // All of them have metadata, or few.
+        let stats = if behind_heads >= count * size_of::<Stat>() { count } else { 0 };
+        let names = behind_heads - stats * size_of::<Stat>();
+        if self.in_order.is_empty() {
+            // Most directories come in one message.
+            self.in_order.reserve_exact(count);
+            self.stats.reserve_exact(stats);
+            self.text.reserve_exact(names);
+        } else {
+            self.in_order.reserve(count);
+            self.stats.reserve(stats);
+            self.text.reserve(names);
+        }
     }
     /// Adds an entry; `false`: there are too many.
     fn push(&mut self, name: &[u8], ino: u64, file_type: FileType, stat: Option<Stat>) -> bool {
@@ -254,18 +273,35 @@ impl Listing {
     }
 }
 
+/// Takes entries down.
+struct Reader<'e> {
+    entries: &'e mut Entries,
+    /// Where the next piece begins.
+    cookie: u64,
+    seen: bool,
+}
+
+impl Sink for Reader<'_> {
+    fn expect(&mut self, count: usize, bytes: usize) {
+        self.entries.reserve(count, bytes);
+    }
+    fn entry(&mut self, entry: DirEntry<'_>, stat: Option<Stat>) -> bool {
+        self.seen = true;
+        self.cookie = entry.next;
+        self.entries.push(entry.name, entry.ino, entry.file_type, stat)
+    }
+}
+
 /// The entries of the directory at `path`.
 fn fetch(client: &Client, path: &[u8], mut wanted: Wanted) -> Result<Fetched> {
     let only_few = matches!(wanted, Wanted::OnlyFew(_) | Wanted::OnlyFewNames(_));
     let mut entries = Entries::default();
     let mut cookie = 0;
     loop {
-        let mut seen = false;
-        let piece = client.list(path, cookie, wanted, &mut |entry, stat| {
-            seen = true;
-            cookie = entry.next;
-            entries.push(entry.name, entry.ino, entry.file_type, stat)
-        })?;
+        let mut reader = Reader { entries: &mut entries, cookie, seen: false };
+        let piece = client.list(path, cookie, wanted, &mut reader)?;
+        let seen = reader.seen;
+        cookie = reader.cookie;
         if piece.end {
             return Ok(Fetched::All(entries));
         }

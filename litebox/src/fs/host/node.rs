@@ -385,7 +385,7 @@ impl Inode for HostNode {
         let mut cookie = cookie;
         loop {
             let before = cookie;
-            let piece = self.fs.client.list(&path, cookie, Wanted::Names, &mut |entry, _| {
+            let piece = self.fs.client.list(&path, cookie, Wanted::Names, &mut |entry: DirEntry<'_>| {
                 cookie = entry.next;
                 sink(entry)
             })?;
