@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#ifdef __GLIBC__
+#include <sys/rseq.h>
+#endif
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -206,6 +209,26 @@ static void parent_first(int how, const char *what)
     close(out[0]);
 }
 
+// The restartable-sequences area of the parent's thread, which the C library registered, and one of the child.
+static void sequences(void)
+{
+#ifdef __GLIBC__
+    static char own[32] __attribute__((aligned(32)));
+    pid_t p = vfork();
+    if (p == 0) {
+        long first = syscall(SYS_rseq, own, 32UL, 0UL, 0x53053053UL), again = syscall(SYS_rseq, own, 32UL, 0UL, 0x53053053UL);
+        _exit(first == 0 && again == -1 ? 20 : 21);
+    }
+    int st;
+    waitpid(p, &st, 0);
+    say("rseq", st);
+    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+    long gone = syscall(SYS_rseq, area, 32UL, 1UL, 0x53053053UL);
+    printf("the parent's is registered %d\n", gone == 0 || __rseq_size == 0);
+    syscall(SYS_rseq, area, 32UL, 0UL, 0x53053053UL);
+#endif
+}
+
 // CPU time of the child is not the parent's thread's.
 static void times(void)
 {
@@ -237,5 +260,6 @@ int main(void)
     parent_first(1, "executed by a thread");
     parent_first(2, "killed");
     times();
+    sequences();
     return 0;
 }

@@ -79,6 +79,7 @@ impl Task<'_, '_> {
     /// rseq(2).
     pub(crate) fn rseq(&mut self, addr: u64, len: u32, flags: i32, signature: u32) -> Result<usize> {
         let at = usize::try_from(addr).map_err(|_| Error::Fault)?;
+        self.thread.suspend_rseq_of_lender();
         host().rseq(at, len, flags, signature)?;
         self.thread.rseq_terms.store(u64::from(len) << 32 | u64::from(signature), Ordering::Relaxed);
         // Bit 0 takes the registration back.
@@ -100,10 +101,27 @@ impl crate::Thread {
         host().rseq(area, (terms >> 32) as u32, UNREGISTER, terms as u32)
     }
 
+    /// The host's thread no longer writes to this area; the thread keeps it in mind.
+    pub(crate) fn suspend_rseq(&self) {
+        let area = self.rseq_area.load(Ordering::Relaxed);
+        let _ = self.forget_rseq();
+        self.rseq_area.store(area, Ordering::Relaxed);
+    }
+
+    /// The thread of the host registers an area again after somebody else used it.
+    pub(crate) fn resume_rseq(&self) {
+        let (area, terms) = (self.rseq_area.load(Ordering::Relaxed), self.rseq_terms.load(Ordering::Relaxed));
+        if area != 0 && host().rseq(area, (terms >> 32) as u32, 0, terms as u32).is_err() {
+            // It was unmapped meanwhile.
+            self.rseq_area.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// `copy` goes on in a copy of the calling thread's process: the host copies what is registered.
     pub(crate) fn copy_rseq_to(&self, copy: &Self) {
         let lender = self.lender();
-        let registered = lender.as_deref().unwrap_or(self);
+        let own = self.rseq_area.load(Ordering::Relaxed) != 0;
+        let registered = lender.as_deref().filter(|_| !own).unwrap_or(self);
         copy.rseq_area.store(registered.rseq_area.load(Ordering::Relaxed), Ordering::Relaxed);
         copy.rseq_terms.store(registered.rseq_terms.load(Ordering::Relaxed), Ordering::Relaxed);
     }

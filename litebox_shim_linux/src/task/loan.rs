@@ -15,6 +15,8 @@ use super::{Task, Thread};
 pub(crate) struct Loan {
     borrowed: AtomicBool,
     lender: Mutex<Option<Arc<Thread>>>,
+    /// The lender's rseq area is not registered meanwhile: the borrower wanted one of its own.
+    rseq_suspended: AtomicBool,
     lent: AtomicBool,
     borrower: Mutex<Weak<Thread>>,
 }
@@ -54,9 +56,21 @@ impl Thread {
         }
         let lender = self.loan.lender.lock().take()?;
         lender.loan.lent.store(false, Ordering::SeqCst);
+        if self.loan.rseq_suspended.swap(false, Ordering::Relaxed) {
+            lender.resume_rseq();
+        }
         *lender.loan.borrower.lock() = Weak::new();
         lender.waiter.interrupt();
         Some(lender)
+    }
+
+    /// The borrower is about to register an rseq area of its own, and a thread of the host has one.
+    pub(crate) fn suspend_rseq_of_lender(&self) {
+        if let Some(lender) = self.lender() {
+            if !self.loan.rseq_suspended.swap(true, Ordering::Relaxed) {
+                lender.suspend_rseq();
+            }
+        }
     }
 
     /// What cannot wait until the lender goes on. To be called by the thread itself where it looks at its pending work.
