@@ -61,11 +61,19 @@ impl Network {
     }
 }
 
+impl Network {
+    /// The helper is not needed any more. It takes a while to end, and need not be waited for at once.
+    pub fn dismiss(&self) {
+        // SAFETY: no memory is touched; a child of ours keeps its number until we wait for it.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+    }
+}
+
 impl Drop for Network {
     fn drop(&mut self) {
-        // SAFETY: no memory is touched; a child of ours keeps its number until we wait for it.
+        self.dismiss();
+        // SAFETY: no memory is touched.
         unsafe {
-            libc::kill(self.pid, libc::SIGKILL);
             libc::waitpid(self.pid, std::ptr::null_mut(), libc::__WALL);
         }
     }

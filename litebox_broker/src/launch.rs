@@ -61,13 +61,20 @@ impl Launch {
     }
 }
 
+/// Descriptors and memory of a sandbox that has ended. The end of the process takes them back faster than dropping them does.
+pub struct Rest(
+    #[expect(dead_code, reason = "to be dropped")] Server,
+    #[expect(dead_code, reason = "to be dropped")] Signals,
+);
+
 /// How a sandbox ended.
-#[derive(Clone, Copy, Debug)]
 pub struct Outcome {
     /// Exit status for the shell.
     pub status: u8,
     /// What the sandbox reported with `Op::Stats`.
     pub figures: Option<[u64; STAT_FIGURES]>,
+    /// What is left of it here.
+    pub rest: Option<Rest>,
 }
 
 /// Runs a sandbox to its end. Every failure is said in one line; nothing of the sandbox is left when this returns. To be called
@@ -77,7 +84,7 @@ pub fn run(launch: Launch) -> Outcome {
         Ok(outcome) => outcome,
         Err((what, e)) => {
             say(&format!("cannot start the sandbox: {what}: {e}"));
-            Outcome { status: STATUS_BROKEN, figures: None }
+            Outcome { status: STATUS_BROKEN, figures: None, rest: None }
         }
     }
 }
@@ -111,16 +118,21 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
         Confinement { memory: launch.memory, no_namespaces: launch.no_namespaces, network: launch.network };
     let program = Program { executable, arguments: &launch.arguments, inherited: &inherited, signals: &signals };
     let supervisor = confine::spawn(program, &confinement).map_err(|e| ("clone", e))?;
-    drop((inherited, confinement));
+    drop(inherited);
+    if let Some(network) = &confinement.network {
+        network.dismiss();
+    }
 
     session.supervisor = supervisor;
     session.kick_signal = launch.kick_signal;
     let limits = Limits { timeout: launch.timeout, memory: launch.memory };
     let mut server = Server::new(session, Sockets { requests, readers, events }, limits);
     server.terminal = launch.terminal;
+    server.helper = confinement.network;
     let status = server.run(&signals);
     process::kill_all(supervisor);
-    Ok(Outcome { status, figures: server.session.figures })
+    server.terminal = None;
+    Ok(Outcome { status, figures: server.session.figures, rest: Some(Rest(server, signals)) })
 }
 
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), Failure> {

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
+use crate::confine::Network;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
 use crate::terminal::{Terminal, line_end};
@@ -127,6 +128,8 @@ pub struct Server {
     pub limits: Limits,
     /// The person's terminal, if the sandbox uses it.
     pub terminal: Option<Terminal>,
+    /// Who made its network, and is waited for when nobody waits for us.
+    pub helper: Option<Network>,
     buffer: Vec<u8>,
 }
 
@@ -145,7 +148,7 @@ impl Server {
     pub fn new(session: Session, sockets: Sockets, limits: Limits) -> Self {
         let Sockets { requests, readers, events } = sockets;
         let readers = Some(Arc::new(readers));
-        Self { session, requests, readers, events, limits, terminal: None, buffer: vec![0; BUFFER] }
+        Self { session, requests, readers, events, limits, terminal: None, helper: None, buffer: vec![0; BUFFER] }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
@@ -168,7 +171,7 @@ impl Server {
             }
             if ready.requests {
                 match self.serve_waiting() {
-                    Ok(true) => {}
+                    Ok(true) => self.helper = None,
                     Ok(false) => {
                         requests_open = false;
                         last_moment = Instant::now().checked_add(GRACE);

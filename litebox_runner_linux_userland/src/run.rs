@@ -176,6 +176,7 @@ pub fn run(options: &Options) -> u8 {
             if options.stats {
                 eprint!("{}", stats::report(outcome.figures.as_ref()));
             }
+            std::mem::forget(outcome.rest);
             outcome.status
         }
         Err((line, status)) => {
