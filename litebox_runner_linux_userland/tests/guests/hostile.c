@@ -84,9 +84,9 @@ static const struct {
     {"open-uncaught", 2, (long)"/etc/passwd", 0, 0, 1},
 };
 
-// An address where the kernel's heap lies: the first mapping above the guest's addresses that is as large.
+// Where the kernel's heap lies: the first mapping above the guest's addresses that is as large. It begins below 0x780000000000.
 static void *find_kernel(void) {
-    for (unsigned long at = 0x700000000000; at < 0x780000000000; at += 8ul << 30)
+    for (unsigned long at = 0x700000000000; at < 0x780400000000; at += 8ul << 30)
         if (host_call(28, at, 4096, 0, 0, 0, 0) == 0) { // madvise says ENOMEM where nothing is
             unsigned long step = 8ul << 30;
             while ((step /= 2) >= 4096) // down to its start
