@@ -151,7 +151,7 @@ static long attack(const char *name) {
                 garbage[0] = round % 40, garbage[1] = garbage[2] = garbage[3] = 0;
             struct iovec part = {garbage, rand() % sizeof garbage};
             struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-            host_call(46, 3 + round % 2, (long)&message, 0x4040, 0, 0, 0); // MSG_DONTWAIT | MSG_NOSIGNAL
+            host_call(46, 3 + round / 2 % 3, (long)&message, 0x4040, 0, 0, 0); // MSG_DONTWAIT | MSG_NOSIGNAL
             part.iov_len = sizeof garbage;
             host_call(47, 3, (long)&message, 0x40, 0, 0, 0);
         }
