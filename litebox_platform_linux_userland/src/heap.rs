@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use litebox::mm::PAGE;
 use litebox::platform::host;
-use talc::{ErrOnOom, Span, Talc, Talck};
+use talc::{OomHandler, Span, Talc, Talck};
 
 use crate::call::{host_call, nr};
 use crate::sandbox::{sandbox, try_sandbox};
@@ -47,9 +47,35 @@ unsafe impl lock_api::RawMutex for HeapLock {
     }
 }
 
+/// How far the allocator's memory reaches. The allocator writes behind its last free block whenever that block becomes smaller, so it is given
+/// its memory piece by piece: no process needs page tables for the far end of the addresses.
+struct Growth {
+    /// What it has.
+    given: Span,
+    /// Behind what it can have.
+    end: usize,
+}
+
+impl OomHandler for Growth {
+    fn handle_oom(talc: &mut Talc<Self>, wanted: Layout) -> core::result::Result<(), ()> {
+        let Growth { given, end } = talc.oom_handler;
+        let (Some((start, old)), Some(more)) = (given.get_base_acme(), wanted.size().checked_add(wanted.align()))
+        else {
+            return Err(());
+        };
+        let new = (old as usize).checked_add(more).and_then(|to| to.checked_next_multiple_of(PIECE)).ok_or(())?;
+        if new > end {
+            return Err(());
+        }
+        // SAFETY: the span is what the last call gave; up to `end` all is mapped, writable, and the allocator's alone.
+        talc.oom_handler.given = unsafe { talc.extend(given, Span::new(start, new as *mut u8)) };
+        Ok(())
+    }
+}
+
 /// The heap's state; lies in the heap itself.
 pub(crate) struct Heap {
-    all: Talck<HeapLock, ErrOnOom>,
+    all: Talck<HeapLock, Growth>,
     small: Cache,
     /// Behind the highest block there ever was.
     used_to: AtomicUsize,
@@ -61,13 +87,15 @@ pub(crate) struct Heap {
 
 /// How many bytes are asked for ahead, at least and at most.
 const AHEAD: (usize, usize) = (64 << 10, 512 << 10);
+/// The allocator is given so much more memory at once, at least: what one entry of a page table of the second level maps.
+const PIECE: usize = 2 << 20;
 /// Larger blocks may never be used whole.
 const LARGE: usize = 64 << 10;
 
 impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
-            all: Talc::new(ErrOnOom).lock(),
+            all: Talc::new(Growth { given: Span::empty(), end: 0 }).lock(),
             small: Cache::new(),
             used_to: AtomicUsize::new(0),
             start: AtomicUsize::new(0),
@@ -85,8 +113,11 @@ impl Heap {
     pub(crate) unsafe fn claim(&self, start: usize, end: usize, ready: usize) {
         self.start.store(start, Ordering::Relaxed);
         self.ready.store(ready, Ordering::Relaxed);
+        let mut all = self.all.lock();
+        let first = (start + 1).next_multiple_of(PIECE).min(end);
         // SAFETY: the caller's promise.
-        let _ = unsafe { self.all.lock().claim(Span::new(start as *mut u8, end as *mut u8)) };
+        let given = unsafe { all.claim(Span::new(start as *mut u8, first as *mut u8)) };
+        all.oom_handler = Growth { given: given.unwrap_or(Span::empty()), end };
     }
 
     /// # Safety

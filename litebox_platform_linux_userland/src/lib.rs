@@ -9,6 +9,7 @@
 //! - `entry`: from a host signal to the North and back; `thread`, `stack`: guest threads and their kernel stacks
 //! - `patch`: call sites that trapped once lead to trampolines; `fast`: from there into the kernel without the host
 //! - `process`: the host processes of the sandbox; `supervisor`: the one that watches host descriptors and the others' end
+//! - `layout`: where the kernel's memory lies; `huge`: huge pages for what all processes use
 //! - `broker`: the way to the trusted process
 #![no_std]
 
@@ -24,8 +25,10 @@ mod fast;
 mod files;
 pub mod filter;
 pub mod heap;
+mod huge;
 pub mod interception;
 mod kept;
+mod layout;
 mod loan;
 mod memory_functions;
 mod patch;

@@ -44,6 +44,8 @@ pub(crate) struct HostProcess {
     forwarder: AtomicI32,
     /// What it had used for guests before the present one.
     before: Mutex<Before>,
+    /// The processes that it starts.
+    pub(crate) started: crate::huge::Started,
 }
 
 impl HostProcess {
@@ -92,6 +94,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
         patches: crate::patch::Patches::default(),
         forwarder: AtomicI32::new(0),
         before: Mutex::default(),
+        started: crate::huge::Started::default(),
     });
     table.insert(number, process.clone());
     Ok(process)
@@ -113,7 +116,9 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     // FILES, PIDFD, PARENT, CHILD_CLEARTID, CHILD_SETTID. The signal at its end is that of the caller: SIGCHLD to the supervisor.
     const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
     let Some(own) = stack::current().and_then(|b| b.home()) else { return Err(Error::WouldBlock) };
+    own.started.another();
     let process = register()?;
+    process.started.inherit(&own.started);
     // Nothing is patched between the copy of the list and that of the memory.
     let copied = own.patches.fork_into(&process.patches);
     let result = stack::allocate(own).and_then(|(slot, block)| {
@@ -177,6 +182,7 @@ pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
             LinuxHost.futex_wait(&home.live, live, None);
         }
         crate::zygote::rest(home);
+        home.patches.all_unmapped();
         home.end();
     }
     exit_group()

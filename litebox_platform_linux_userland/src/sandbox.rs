@@ -7,24 +7,15 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 use litebox::platform::HostFd;
 use litebox::sync::Mutex;
 
-use crate::call::{check, host_call, nr};
+use crate::call::{host_call, nr};
 use crate::counters::Counters;
 use crate::entropy::Entropy;
 use crate::heap::Heap;
 use crate::interception::Interception;
+use crate::layout::{HEAP_LEN, Layout};
 use crate::process::ProcessTable;
-use crate::stack;
 use crate::zygote::Zygotes;
 
-/// Where guests may map, low end: vm.mmap_min_addr's usual value.
-const USER_START: usize = 0x1_0000;
-/// Where they may map, high end; the kernel's memory lies above.
-const USER_END: usize = 0x6f00_0000_0000;
-/// The kernel's memory begins at a random place in this span.
-const KERNEL_START: usize = 0x7000_0000_0000;
-const KERNEL_SPREAD: usize = 0x0800_0000_0000;
-/// Addresses for the heap. Sparse: only touched pages cost memory.
-const HEAP_LEN: usize = 16 << 30;
 /// How much of the heap the start of the kernel and of a program takes.
 const HEAP_AT_START: usize = 192 << 10;
 pub(crate) const MADV_POPULATE_WRITE: usize = 23;
@@ -72,19 +63,6 @@ pub struct StartError {
     pub error: litebox::Error,
 }
 
-/// Places in the address space, the same in all processes of a sandbox.
-#[derive(Debug, Default)]
-pub(crate) struct Layout {
-    pub(crate) user: (usize, usize),
-    pub(crate) vdso: (usize, usize),
-    pub(crate) heap: (usize, usize),
-    pub(crate) arena: (usize, usize),
-    /// Behind the arena, in the same memory object: pages of trampolines.
-    pub(crate) trampolines: (usize, usize),
-    pub(crate) stacks: (usize, usize),
-    pub(crate) image: (usize, usize),
-}
-
 /// What all processes of a sandbox share; lies at the start of the heap.
 pub(crate) struct Sandbox {
     pub(crate) layout: Layout,
@@ -126,6 +104,10 @@ pub(crate) struct Sandbox {
     pub(crate) exit_announced: AtomicBool,
     /// A broken invariant was reported: everything ends with 70.
     pub(crate) fatal: AtomicBool,
+    /// The first objects of the heap lie in a huge page, or cannot.
+    pub(crate) heap_is_huge: AtomicBool,
+    /// The processes that the supervisor starts.
+    pub(crate) started: crate::huge::Started,
 }
 
 impl Sandbox {
@@ -158,7 +140,7 @@ pub(crate) fn use_seccomp() {
     sandbox().by_seccomp.store(true, Ordering::Release);
 }
 
-fn step<T>(what: &'static str, result: litebox::Result<T>) -> Result<T, StartError> {
+pub(crate) fn step<T>(what: &'static str, result: litebox::Result<T>) -> Result<T, StartError> {
     result.map_err(|error| StartError { what, error })
 }
 
@@ -172,29 +154,14 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             error: litebox::Error::NotSupported,
         });
     }
-    let mut random = [0u8; 8];
-    // SAFETY: the buffer is valid.
-    step("getrandom", unsafe { host_call!(nr::GETRANDOM, random.as_mut_ptr(), random.len(), 0) })?;
-    let base = KERNEL_START + ((usize::from_le_bytes(random) % KERNEL_SPREAD) & !(stack::SLOT - 1));
-    let arena_len = settings.arena_size;
-    let heap = (base, base + HEAP_LEN);
-    let gap = 1 << 30;
-    let arena = (heap.1 + gap, heap.1 + gap + arena_len);
-    let trampolines = (arena.1, arena.1 + crate::patch::POOL_LEN);
-    let stacks_start = (trampolines.1 + gap) & !(stack::SLOT - 1);
-    let stacks = (stacks_start, stacks_start + stack::region_len());
-
+    let arena_size = settings.arena_size;
     let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
-    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", trampolines.1 - arena.0))?;
-    step("mapping the kernel heap", map_shared(heap_fd, heap))?;
+    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", arena_size + crate::patch::POOL_LEN))?;
+    let layout = Layout { vdso: crate::clock::vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
+    let heap = layout.heap;
     // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it refuses.
     // SAFETY: of the mapping just made.
     let _ = unsafe { host_call!(nr::MADVISE, heap.0, HEAP_AT_START, MADV_POPULATE_WRITE) };
-    step("mapping the page arena", map_shared(arena_fd, (arena.0, trampolines.1)))?;
-    // SAFETY: a fresh reservation at a place the kernel chose.
-    step("reserving kernel stacks", unsafe {
-        host_call!(nr::MMAP, stacks.0, stack::region_len(), 0, 0x10_4022, usize::MAX, 0)
-    })?;
     // SAFETY: no pointers; the heap stays mapped.
     unsafe {
         let _ = host_call!(nr::CLOSE, heap_fd.0);
@@ -205,22 +172,13 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     // SAFETY: no pointers.
     let taken = step("eventfd2", unsafe { host_call!(nr::EVENTFD2, 0, 0x8_0800) })?;
 
-    let layout = Layout {
-        user: (USER_START, USER_END),
-        vdso: crate::clock::vdso_span(&aux),
-        heap,
-        arena,
-        trampolines,
-        stacks,
-        image: crate::system::image_span(),
-    };
     let interception = settings.interception;
     let patching = settings.patching != Patching::Off && crate::fast::available();
     if settings.patching == Patching::On && !patching {
         return Err(StartError { what: "patching needs xsave and lahf", error: litebox::Error::NotSupported });
     }
-    let at = base as *mut Sandbox;
-    let heap_start = (base + size_of::<Sandbox>() + 4095) & !4095;
+    let at = heap.0 as *mut Sandbox;
+    let heap_start = (heap.0 + size_of::<Sandbox>() + 4095) & !4095;
     // SAFETY: the heap was just mapped and nobody else knows it; all fields that allocate are empty until the heap is published.
     unsafe {
         at.write(Sandbox {
@@ -250,6 +208,8 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             exit_status: AtomicI32::new(0),
             exit_announced: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
+            heap_is_huge: AtomicBool::new(false),
+            started: crate::huge::Started::default(),
         });
         (*at).heap.claim(heap_start, heap.1, heap.0 + HEAP_AT_START);
     }
@@ -286,17 +246,4 @@ fn shared_memory(name: &core::ffi::CStr, len: usize) -> litebox::Result<HostFd> 
         host_call!(FCNTL, fd, F_ADD_SEALS, SEAL_SHRINK_GROW)?;
         Ok(HostFd(fd as i32))
     }
-}
-
-fn map_shared(fd: HostFd, span: (usize, usize)) -> litebox::Result<()> {
-    const READ_WRITE: usize = 3;
-    const SHARED_NORESERVE_FIXED_NOREPLACE: usize = 0x1 | 0x4000 | 0x10_0000;
-    // SAFETY: NOREPLACE: nothing that exists is touched.
-    let at = check(unsafe {
-        crate::call::raw(
-            nr::MMAP,
-            [span.0, span.1 - span.0, READ_WRITE, SHARED_NORESERVE_FIXED_NOREPLACE, fd.0 as usize, 0],
-        )
-    })?;
-    if at == span.0 { Ok(()) } else { Err(litebox::Error::Exists) }
 }

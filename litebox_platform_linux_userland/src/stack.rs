@@ -2,7 +2,7 @@
 //!
 //! One region of addresses, reserved at start and the same in every process, is cut into aligned slots: guard page, stack, and at the top
 //! the [`ThreadBlock`]. Kernel code finds its block by masking the stack pointer. The memory is private: a fork copies it, and every
-//! process has its own list of slots, so that the same slot is another stack in another process.
+//! process has its own list of slots, so that the same slot is another stack in another process. Slots are numbered from the highest down.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -95,13 +95,13 @@ pub(crate) struct Slots {
     pub(crate) inherited: Option<u32>,
 }
 
-/// Where the slots are.
+/// Bytes of addresses that the slots take.
 pub(crate) fn region_len() -> usize {
     MAX_SLOTS * SLOT
 }
 
 fn slot_base(slot: u32) -> usize {
-    sandbox().layout.stacks.0 + slot as usize * SLOT
+    sandbox().layout.stacks.1 - (slot as usize + 1) * SLOT
 }
 
 fn block_at(slot: u32) -> *mut ThreadBlock {

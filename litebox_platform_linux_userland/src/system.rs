@@ -8,6 +8,7 @@ use litebox::platform::{HostFd, System};
 
 use crate::LinuxHost;
 use crate::call::{host_call, nr};
+use crate::huge::Segment;
 use crate::sandbox::try_sandbox;
 
 /// Keys of the auxiliary vector that describe machine and host: AT_PAGESZ, AT_HWCAP, AT_CLKTCK, AT_HWCAP2, AT_RSEQ_*, AT_HWCAP3/4,
@@ -31,6 +32,7 @@ unsafe extern "C" {
     static __executable_start: u8;
     static _start: u8;
     static etext: u8;
+    static _end: u8;
 }
 
 /// What the host said at the start of this process; `value` knows it.
@@ -46,6 +48,32 @@ pub(crate) fn read_aux_vector(value: fn(u64) -> u64) -> AuxVector {
 /// Addresses of this program's code.
 pub(crate) fn image_span() -> (usize, usize) {
     ((&raw const __executable_start) as usize, (&raw const etext) as usize)
+}
+
+/// Where everything of this program ends that was mapped with it.
+pub(crate) fn image_end() -> usize {
+    (&raw const _end) as usize
+}
+
+/// The parts of this program that are never written, as the headers at its start have them (elf(5)).
+pub(crate) fn constant_segments() -> impl Iterator<Item = Segment> {
+    const LOADED: u32 = 1;
+    const EXECUTABLE: u32 = 1;
+    const WRITABLE: u32 = 2;
+    let image = image_span().0;
+    // SAFETY: the image begins with its header, which says where those of its segments are. Nothing of that is ever written.
+    let (table, size, count) = unsafe {
+        let half = |at: usize| usize::from(((image + at) as *const u16).read());
+        (((image + 32) as *const usize).read(), half(54), half(56))
+    };
+    (0..count).filter_map(move |i| {
+        // SAFETY: as above.
+        let [kind, flags] = unsafe { ((image + table + i * size) as *const [u32; 2]).read() };
+        // SAFETY: as above.
+        let [_, address, _, _, len] = unsafe { ((image + table + i * size + 8) as *const [usize; 5]).read() };
+        let (start, executable) = (image + address, flags & EXECUTABLE != 0);
+        (kind == LOADED && flags & WRITABLE == 0).then_some(Segment { start, end: start + len, executable })
+    })
 }
 
 /// The code in it.

@@ -127,6 +127,8 @@ fn make() -> Result<Option<Arc<Zygote>>> {
     // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
     const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
     let Ok(process) = process::register() else { return Ok(None) };
+    sandbox().started.another();
+    process.started.inherit(&sandbox().started);
     let zygote = Zygote::new(process);
     let process = &zygote.process;
     let (pidfd, tid) = (process.pidfd.as_ptr() as usize, zygote.tid.as_ptr() as usize);

@@ -93,6 +93,13 @@ global_asm!(
     "mov edx, 23",
     "mov eax, 28",
     "syscall",
+    // The linker leaves a hole between both, where the call ends.
+    "lea rdi, [rip + __data_start]",
+    "and rdi, -4096",
+    "lea rsi, [rip + _end]",
+    "sub rsi, rdi",
+    "mov eax, 28",
+    "syscall",
     // Two arguments, the second that of the supervisor?
     "cmp qword ptr [r12], 2",
     "jne 9f",
