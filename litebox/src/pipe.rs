@@ -4,6 +4,7 @@
 //! or (a fifo) for both. Opening a fifo waits for the other side: the end is counted as open from the start, and
 //! [`PipeEnd::meets_partner`] says when somebody came.
 
+mod budget;
 mod ring;
 mod transfer;
 
@@ -19,8 +20,10 @@ use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
+pub use budget::Budgets;
 pub use transfer::Pages;
 
+use budget::Share;
 use ring::Ring;
 
 /// Device number that pipes without a name show.
@@ -51,6 +54,8 @@ pub struct Pipe {
     readable: WaitQueue,
     /// Those who wait for room.
     writable: WaitQueue,
+    /// What it has of its owner's budget; of a fifo, nothing.
+    share: Option<Share>,
 }
 
 /// An open file of a pipe.
@@ -67,11 +72,14 @@ pub struct PipeEnd {
 }
 
 impl Pipe {
-    /// An empty pipe that nobody has open.
+    /// The empty pipe of a fifo that nobody has open.
     pub fn new() -> Arc<Self> {
+        Self::with(None)
+    }
+    fn with(share: Option<Share>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
-                ring: Ring::new(DEFAULT_PAGES),
+                ring: Ring::new(share.as_ref().map_or(DEFAULT_PAGES, Share::pages)),
                 readers: 0,
                 writers: 0,
                 read_opens: 0,
@@ -79,12 +87,13 @@ impl Pipe {
             }),
             readable: WaitQueue::new(),
             writable: WaitQueue::new(),
+            share,
         })
     }
 
     /// Both ends of a new pipe without a name, `owner`'s (user and group); the first is for reading. `ino` is unique in the sandbox.
-    pub fn pair(ino: u64, owner: (u32, u32)) -> Result<(Arc<PipeEnd>, Arc<PipeEnd>)> {
-        let pipe = Self::new();
+    pub fn pair(budgets: &Arc<Budgets>, ino: u64, owner: (u32, u32)) -> Result<(Arc<PipeEnd>, Arc<PipeEnd>)> {
+        let pipe = Self::with(Some(budgets.share(owner.0)?));
         let inode = PipeInode::new(ino, owner, pipe.clone());
         let end = |access| pipe.open(inode.clone(), &OpenHow { access, ..OpenHow::default() }, false);
         Ok((end(Access::READ)?, end(Access::WRITE)?))
@@ -245,7 +254,13 @@ impl File for PipeEnd {
         }
         let mut state = self.pipe.state.lock();
         let was_full = state.ring.is_full();
+        let before = state.ring.limit();
         state.ring.resize(size / PAGE)?;
+        if let Some(Err(error)) = self.pipe.share.as_ref().map(|share| share.resize(size / PAGE)) {
+            // It was to grow: nothing came in meanwhile.
+            state.ring.resize(before)?;
+            return Err(error);
+        }
         drop(state);
         if was_full {
             self.pipe.writable.notify(WRITABLE);
@@ -368,7 +383,7 @@ mod tests {
     use crate::io::{Dest, Source};
 
     fn pair() -> (Arc<PipeEnd>, Arc<PipeEnd>) {
-        Pipe::pair(1, (0, 0)).unwrap_or_else(|e| panic!("{e:?}"))
+        Pipe::pair(&Arc::default(), 1, (0, 0)).unwrap_or_else(|e| panic!("{e:?}"))
     }
     fn read(end: &PipeEnd) -> crate::Result<usize> {
         end.read_at(&mut Dest::kernel(&mut [0; 64]), 0)

@@ -31,7 +31,9 @@ impl Task<'_, '_> {
             return Err(ENOPKG);
         }
         let creds = self.creds();
-        let (reader, writer) = Pipe::pair(self.kernel().vfs.next_open_id(), (creds.fsuid, creds.fsgid))?;
+        let kernel = self.kernel();
+        let owner = (creds.fsuid, creds.fsgid);
+        let (reader, writer) = Pipe::pair(&kernel.settings.pipes, kernel.vfs.next_open_id(), owner)?;
         let mut status = StatusFlags::empty();
         status.set(StatusFlags::NONBLOCK, flags & O_NONBLOCK != 0);
         let reader = self.nameless(reader, Access::READ, status);

@@ -43,8 +43,8 @@ impl Stats {
 
 /// Settings of /proc/sys that the superuser of the sandbox may change.
 pub struct Settings {
-    /// The most bytes a pipe may be made to hold.
-    pub pipe_size: AtomicU32,
+    /// What pipes may hold.
+    pub pipes: Arc<litebox::pipe::Budgets>,
     /// Ids of processes and threads are below this.
     pub(crate) pid_max: AtomicI32,
     /// How core dumps would be named; none are written.
@@ -59,7 +59,7 @@ pub(crate) const PID_LIMIT: i32 = 1 << 22;
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            pipe_size: AtomicU32::new(litebox::pipe::MOST_BYTES as u32),
+            pipes: Arc::default(),
             pid_max: AtomicI32::new(PID_LIMIT),
             core_pattern: Mutex::new(b"core".to_vec()),
             max_map_count: AtomicUsize::new(litebox::mm::MAX_AREAS),

@@ -1,0 +1,14 @@
+// What a call returned, as text: a number, or the name of its error. Good for four calls in one printf.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *result(long r)
+{
+    static char text[4][32];
+    static int next;
+    char *t = text[next++ % 4];
+    if (r >= 0) snprintf(t, 32, "%ld", r);
+    else snprintf(t, 32, "%s", strerrorname_np(errno));
+    return t;
+}
