@@ -264,7 +264,7 @@ path "Names, directories and attributes" {
 }
 
 network "Networking" {
-    Partial  socket       [x86_64 41, x86 359]   (family: SocketFamily, kind: SocketKind, protocol: i32)  "AF_UNIX; every other family is EAFNOSUPPORT"
+    Partial  socket       [x86_64 41, x86 359]   (family: SocketFamily, kind: SocketKind, protocol: i32)  "AF_UNIX; AF_NETLINK receives what mq_notify sends, no more; every other family is EAFNOSUPPORT"
     Partial  socketpair   [x86_64 53, x86 360]   (family: SocketFamily, kind: SocketKind, protocol: i32, fds: UserMut<FdPair>)  "AF_UNIX; every other family is EAFNOSUPPORT"
     Full     bind         [x86_64 49, x86 361]   (fd: RawFd, address: UserRef<SockAddr>, len: u32)
     Full     listen       [x86_64 50, x86 363]   (fd: RawFd, backlog: i32)
@@ -372,7 +372,7 @@ ipc "Interprocess communication" {
     Full     mq_unlink        [x86_64 241, x86 278]  (name: UserStr)
     Full     mq_timedsend     [x86_64 242, x86 279]  (queue: RawFd, message: UserRef<u8>, len: usize, priority: u32, timeout: UserRef<Timespec>)
     Full     mq_timedreceive  [x86_64 243, x86 280]  (queue: RawFd, message: UserMut<u8>, len: usize, priority: UserMut<u32>, timeout: UserRef<Timespec>)
-    Partial  mq_notify        [x86_64 244, x86 281]  (queue: RawFd, event: UserRef<()>)  "by signal; SIGEV_THREAD needs netlink, which there is none of"
+    Full     mq_notify        [x86_64 244, x86 281]  (queue: RawFd, event: UserRef<()>)
     Full     mq_getsetattr    [x86_64 245, x86 282]  (queue: RawFd, new: UserRef<()>, old: UserMut<()>)
 }
 

@@ -1,3 +1,4 @@
 //! Sockets that need no network.
 
+pub mod netlink;
 pub mod unix;

@@ -1,5 +1,5 @@
 //! Sockets: making, naming, connecting them. `message`: what goes over them; `options`: how they behave. There are local ones only;
-//! what is peculiar to those is in [`super::unix`].
+//! what is peculiar to those is in [`super::unix`]. Netlink sockets only bring what the kernel says of its own accord.
 
 mod message;
 mod options;
@@ -8,7 +8,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::event::{Events, wait_until_ready};
-use litebox::fs::{Access, OpenFile, StatusFlags};
+use litebox::fs::{Access, FdTable, OpenFile, StatusFlags};
+use litebox::net::netlink::NetlinkSocket;
 use litebox::net::unix::{Kind, Shut, UnixSocket, pair};
 use litebox::{Error, Result};
 
@@ -16,6 +17,7 @@ use super::unix::{AF_UNIX, AF_UNSPEC, address_bytes, parse};
 use crate::Task;
 use crate::user::{read_bytes, read_into, word, write_bytes};
 
+const AF_NETLINK: i32 = 16;
 const SOCK_TYPE_MASK: i32 = 0xf;
 const SOCK_NONBLOCK: i32 = 0o4000;
 const SOCK_CLOEXEC: i32 = 0o2_000_000;
@@ -38,7 +40,22 @@ pub(super) const ECONNREFUSED: Error = Error::Host(111);
 
 /// The socket behind an open file.
 fn socket_of(file: &OpenFile) -> Result<&UnixSocket> {
-    file.file.as_any().downcast_ref::<UnixSocket>().ok_or(ENOTSOCK)
+    let other = if netlink_of(file).is_some() { Error::NotSupported } else { ENOTSOCK };
+    file.file.as_any().downcast_ref::<UnixSocket>().ok_or(other)
+}
+
+/// The netlink socket behind an open file.
+fn netlink_of(file: &OpenFile) -> Option<&NetlinkSocket> {
+    file.file.as_any().downcast_ref()
+}
+
+/// The netlink socket behind a descriptor: EBADF, ENOTSOCK; EINVAL for a socket of another family.
+pub(super) fn netlink_at(files: &FdTable, fd: i32) -> Result<Arc<NetlinkSocket>> {
+    let file = files.get(fd)?;
+    if netlink_of(&file).is_none() {
+        return Err(socket_of(&file).err().unwrap_or(Error::Invalid));
+    }
+    file.file.clone().into_any().downcast().map_err(|_| Error::Invalid)
 }
 
 /// How a socket is made: its kind, its status flags, whether execve(2) closes it.
@@ -104,8 +121,27 @@ impl Task<'_, '_> {
         self.nameless(socket, Access::READ | Access::WRITE, status)
     }
 
+    /// A socket for what the kernel says of its own accord: of what programs can ask for there, nothing is served.
+    fn netlink_socket(&self, kind: i32, protocol: i32) -> Result<usize> {
+        const SOCK_DGRAM: i32 = 2;
+        const SOCK_RAW: i32 = 3;
+        const NETLINK_ROUTE: i32 = 0;
+        if !matches!(kind & SOCK_TYPE_MASK, SOCK_DGRAM | SOCK_RAW) {
+            return Err(ESOCKTNOSUPPORT);
+        }
+        if protocol != NETLINK_ROUTE {
+            return Err(EPROTONOSUPPORT);
+        }
+        let socket = NetlinkSocket::new(self.kernel().vfs.next_open_id());
+        let file = self.nameless(socket, Access::READ | Access::WRITE, status_of(kind));
+        self.install(file, kind & SOCK_CLOEXEC != 0)
+    }
+
     /// socket(2)
     pub(crate) fn socket(&mut self, family: i32, kind: i32, protocol: i32) -> Result<usize> {
+        if family == AF_NETLINK && kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) == 0 {
+            return self.netlink_socket(kind, protocol);
+        }
         let manner = Manner::of(family, kind, protocol)?;
         let kernel = self.kernel();
         let socket = UnixSocket::new(&kernel.local_sockets, manner.kind, kernel.vfs.next_open_id());

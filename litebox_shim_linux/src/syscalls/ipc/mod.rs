@@ -3,6 +3,7 @@
 
 mod listing;
 mod messages;
+mod notify;
 mod queues;
 mod semaphores;
 mod shared_memory;

@@ -12,12 +12,10 @@ use litebox::platform::{ClockId, Instant, host};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
+use super::notify::Registration;
 use super::{READ, WRITE};
 use crate::Task;
 use crate::syscalls::ipc::Perm;
-use crate::syscalls::signal::SignalInfo;
-use crate::syscalls::signal::set::MAX_SIGNAL;
-use crate::task::Kernel;
 use crate::user::{read_bytes, read_into, read_string, read_timespec, word, write_bytes};
 
 const O_ACCMODE: i32 = 3;
@@ -40,32 +38,23 @@ const MOST_BYTES: i64 = 819_200;
 const PRIORITIES: u32 = 32_768;
 /// Size of `struct mq_attr`.
 const ATTR: usize = 64;
-const SI_MESGQ: i32 = -3;
-
-/// Who is told when a message comes to an empty queue.
-#[derive(Clone, Copy)]
-struct Registration {
-    pid: i32,
-    /// The signal and its value; `None`: nothing is sent.
-    signal: Option<(i32, u64)>,
-}
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// By descending priority: the texts, oldest first.
     messages: BTreeMap<core::cmp::Reverse<u32>, VecDeque<Vec<u8>>>,
     count: i64,
     bytes: usize,
     receivers: u32,
-    registration: Option<Registration>,
+    pub registration: Option<Registration>,
 }
 
 /// A queue.
-struct MessageQueue {
+pub(super) struct MessageQueue {
     perm: Perm,
     most: i64,
     size: i64,
-    state: Mutex<State>,
+    pub state: Mutex<State>,
     queue: WaitQueue,
     inode: Arc<AnonInode>,
 }
@@ -81,9 +70,9 @@ impl File for QueueFile {
     /// Who closes a queue is not told of its messages any more.
     fn flush(&self) -> Result<()> {
         let closer = crate::proc::current_thread().map(|thread| thread.process.pid);
-        let mut state = self.0.state.lock();
-        if state.registration.is_some_and(|there| Some(there.pid) == closer) {
-            state.registration = None;
+        let removed = self.0.state.lock().registration.take_if(|there| Some(there.pid) == closer);
+        if let Some(removed) = removed {
+            removed.removed();
         }
         Ok(())
     }
@@ -94,8 +83,8 @@ impl File for QueueFile {
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         let text = {
             let state = self.0.state.lock();
-            let (pid, signal) = state.registration.map_or((0, 0), |r| (r.pid, r.signal.map_or(0, |(s, _)| s)));
-            alloc::format!("QSIZE:{:<10} NOTIFY:{:<5} SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n", state.bytes, 0)
+            let (pid, kind, signal) = state.registration.as_ref().map_or((0, 0, 0), |r| (r.pid, r.kind(), r.signal()));
+            alloc::format!("QSIZE:{:<10} NOTIFY:{kind:<5} SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n", state.bytes)
         };
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         dest.put(text.as_bytes().get(from..).unwrap_or_default())
@@ -159,17 +148,6 @@ impl MessageQueue {
         }
         raw
     }
-}
-
-/// Tells a process of a message from `sender`.
-fn tell(kernel: &Kernel, who: Registration, sender: (i32, u32)) {
-    let (Some((signal, value)), Some(process)) = (who.signal, kernel.process(who.pid)) else { return };
-    let mut info = SignalInfo::sent(signal, SI_MESGQ, sender.0, sender.1);
-    if let Some(slot) = info.fields.get_mut(8..16) {
-        slot.copy_from_slice(&value.to_le_bytes());
-    }
-    // A full queue of signals loses it, as on Linux.
-    let _ = process.send_signal(info);
 }
 
 impl Task<'_, '_> {
@@ -239,7 +217,7 @@ impl Task<'_, '_> {
     }
 
     /// The open queue behind a descriptor; EBADF for anything else.
-    fn queue_file(&self, fd: i32, access: Access) -> Result<(Arc<OpenFile>, Arc<MessageQueue>)> {
+    pub(super) fn queue_file(&self, fd: i32, access: Access) -> Result<(Arc<OpenFile>, Arc<MessageQueue>)> {
         let file = self.file(fd)?;
         let queue = file.file.as_any().downcast_ref::<QueueFile>().ok_or(Error::BadDescriptor)?.0.clone();
         if file.access.contains(access) { Ok((file, queue)) } else { Err(Error::BadDescriptor) }
@@ -274,7 +252,7 @@ impl Task<'_, '_> {
         };
         let told = sent.map_err(|error| self.restartable(error))?;
         if let Some(who) = told {
-            tell(self.kernel(), who, (self.process().pid, self.process().creds().uid));
+            who.tell(self.kernel(), (self.process().pid, self.process().creds().uid));
         }
         Ok(0)
     }
@@ -307,36 +285,6 @@ impl Task<'_, '_> {
             write_bytes(priority, &of.to_le_bytes())?;
         }
         Ok(text.len())
-    }
-
-    /// mq_notify(2), by signal. Threads are told over a kind of socket that there is none of here.
-    pub(crate) fn mq_notify(&mut self, fd: i32, event: u64) -> Result<usize> {
-        const SIGEV_SIGNAL: i32 = 0;
-        const SIGEV_NONE: i32 = 1;
-        const SIGEV_THREAD: i32 = 2;
-        let pid = self.process().pid;
-        let mut wanted = None;
-        if event != 0 {
-            let raw: [u8; 16] = read_bytes(event)?;
-            let (signal, kind) = (i32::from_le_bytes(word(&raw, 8)), i32::from_le_bytes(word(&raw, 12)));
-            let signal = match kind {
-                SIGEV_SIGNAL if (1..=MAX_SIGNAL).contains(&signal) => Some((signal, u64::from_le_bytes(word(&raw, 0)))),
-                SIGEV_NONE => None,
-                SIGEV_THREAD => return Err(Error::BadDescriptor),
-                _ => return Err(Error::Invalid),
-            };
-            wanted = Some(Registration { pid, signal });
-        }
-        let (_, queue) = self.queue_file(fd, Access::empty())?;
-        let mut state = queue.state.lock();
-        // A registration of a process that is gone means nothing.
-        let other = state.registration.filter(|there| self.kernel().process(there.pid).is_some());
-        match (wanted, other) {
-            (Some(_), Some(_)) => return Err(Error::Busy),
-            (None, Some(there)) if there.pid != pid => {}
-            _ => state.registration = wanted,
-        }
-        Ok(0)
     }
 
     /// mq_getsetattr(2)

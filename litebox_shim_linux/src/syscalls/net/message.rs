@@ -1,17 +1,19 @@
 //! What goes over sockets: send and receive in all their forms.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::OpenFile;
 use litebox::io::{Dest, Source};
+use litebox::net::netlink::NetlinkSocket;
 use litebox::net::unix::{Kind, Name, Outgoing, Received, Rights};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
 use super::super::file::{MAX_RW_COUNT, Vectors};
 use super::super::unix::{Ancillary, Control, address_bytes, parse};
-use super::{EISCONN, EMSGSIZE, LONGEST_ADDRESS, read_address, socket_of, write_address};
+use super::{AF_NETLINK, EISCONN, EMSGSIZE, LONGEST_ADDRESS, netlink_of, read_address, socket_of, write_address};
 use crate::Task;
 use crate::syscalls::signal::set::SIGPIPE;
 use crate::user::{read_bytes, read_timespec, word, write_bytes};
@@ -61,6 +63,17 @@ impl Header {
         let name_len = name_len.min(LONGEST_ADDRESS);
         Ok(Self { name, name_len, iov: field(16) as usize, iov_count, control: field(32), control_len: field(40) })
     }
+}
+
+/// The address of who sent a message.
+fn sender_bytes(file: &OpenFile, got: &Received) -> Vec<u8> {
+    if netlink_of(file).is_some() {
+        // `struct sockaddr_nl` of the kernel.
+        let mut raw = AF_NETLINK.to_le_bytes().to_vec();
+        raw.resize(12, 0);
+        return raw;
+    }
+    got.from.as_deref().map(|from| address_bytes(Some(from))).unwrap_or_default()
 }
 
 impl Task<'_, '_> {
@@ -113,7 +126,28 @@ impl Task<'_, '_> {
         }
     }
 
+    /// Receives what the kernel said.
+    fn receive_from_kernel(
+        &mut self,
+        file: &Arc<OpenFile>,
+        socket: &NetlinkSocket,
+        dest: &mut Dest<'_>,
+        flags: i32,
+    ) -> Result<Received> {
+        if flags & MSG_OOB != 0 {
+            return Err(Error::NotSupported);
+        }
+        let mut once = || socket.receive(dest, flags & MSG_PEEK != 0);
+        let patient = !file.nonblocking() && flags & MSG_DONTWAIT == 0;
+        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::IN, None, once) } else { once() };
+        let (copied, full) = result.map_err(|error| self.gave_up(file, error, false))?;
+        Ok(Received { copied, full, ..Received::default() })
+    }
+
     fn receive_on(&mut self, file: &Arc<OpenFile>, dest: &mut Dest<'_>, flags: i32) -> Result<Received> {
+        if let Some(socket) = netlink_of(file) {
+            return self.receive_from_kernel(file, socket, dest, flags);
+        }
         let socket = socket_of(file)?;
         if flags & MSG_OOB != 0 {
             return Err(if socket.kind() == Kind::Stream { Error::Invalid } else { Error::NotSupported });
@@ -167,7 +201,7 @@ impl Task<'_, '_> {
         let file = self.file(fd)?;
         let got = self.receive_on(&file, &mut Dest::user(buf, len.min(MAX_RW_COUNT)), flags)?;
         if address != 0 {
-            let raw = got.from.as_deref().map(|from| address_bytes(Some(from))).unwrap_or_default();
+            let raw = sender_bytes(&file, &got);
             write_address(&raw, address, address_len)?;
         }
         Ok(if flags & MSG_TRUNC != 0 { got.full.max(got.copied) } else { got.copied })
@@ -187,12 +221,14 @@ impl Task<'_, '_> {
     /// recvmsg(2)
     pub(crate) fn recvmsg(&mut self, fd: i32, message: u64, flags: i32) -> Result<usize> {
         let file = self.file(fd)?;
-        let socket = socket_of(&file)?;
+        let local = if netlink_of(&file).is_some() { None } else { Some(socket_of(&file)?) };
         let header = Header::read(message)?;
         let vectors = Vectors::read(header.iov, header.iov_count)?;
         let mut got = self.receive_on(&file, &mut Dest::user_vec(vectors.spans()), flags)?;
         let mut control = Control::new(header.control, header.control_len);
-        self.write_control(socket, &mut got, &mut control, flags & MSG_CMSG_CLOEXEC != 0)?;
+        if let Some(socket) = local {
+            self.write_control(socket, &mut got, &mut control, flags & MSG_CMSG_CLOEXEC != 0)?;
+        }
         let mut out_flags = flags & MSG_CMSG_CLOEXEC;
         if got.full > got.copied {
             out_flags |= MSG_TRUNC;
@@ -201,7 +237,7 @@ impl Task<'_, '_> {
             out_flags |= MSG_CTRUNC;
         }
         if header.name != 0 {
-            let raw = got.from.as_deref().map(|from| address_bytes(Some(from))).unwrap_or_default();
+            let raw = sender_bytes(&file, &got);
             write_address(&raw, header.name, message + NAME_LEN_AT)?;
         }
         write_bytes(message + FLAGS_AT, &out_flags.to_le_bytes())?;
