@@ -441,8 +441,21 @@ static void waiting(void) {
     unlink("waiting");
 }
 
+// The last message may be longer than what is left of the buffer.
+static void half_buffers(void) {
+    int p[2], size;
+    socklen_t len = sizeof size;
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, p);
+    getsockopt(p[0], SOL_SOCKET, SO_SNDBUF, &size, &len);
+    char *half = calloc(1, size / 2);
+    for (int i = 0; i < 3; i++) printf("half %d\n", send(p[0], half, size / 2, MSG_DONTWAIT) == size / 2);
+    SHOW(send(p[0], half, size, MSG_DONTWAIT));
+    free(half);
+    close(p[0]), close(p[1]);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    making(), streams(), datagrams(), ancillary(), options(), waiting();
+    making(), streams(), datagrams(), ancillary(), options(), waiting(), half_buffers();
     return 0;
 }

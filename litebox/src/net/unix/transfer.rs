@@ -111,7 +111,8 @@ impl UnixSocket {
         if self.core.is_shut(Shut::WRITE) {
             return Err(SILENT_EPIPE);
         }
-        if n + MESSAGE_COST > outbox.room() { Err(Error::WouldBlock) } else { Ok(()) }
+        // As on Linux, the last one may be longer than the room that is left.
+        if outbox.room() == 0 { Err(Error::WouldBlock) } else { Ok(()) }
     }
 
     fn send_message(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>, peer: &Arc<Core>) -> Result<usize> {
