@@ -518,6 +518,10 @@ pub trait File: Any + Send + Sync {
     fn mapping(&self) -> Result<Mapping> {
         Err(Error::NoDevice)
     }
+    /// It was read, or mapped, which counts as much: for the time of its last access.
+    fn note_read(&self) {}
+    /// What was written to a shared mapping of it is to count: for the time of its last change. Where the host keeps the time, nothing.
+    fn note_written(&self) {}
     /// A terminal or device request. `arg` is as the guest gave it.
     fn ioctl(&self, _request: u32, _arg: usize) -> Result<usize> {
         Err(Error::NotTerminal)

@@ -312,22 +312,29 @@ impl Space {
         if covered { Ok(()) } else { Err(Error::NoMemory) }
     }
 
-    /// Writes shared file mappings of the range back. A hole is `NoMemory`, after the rest was written.
+    /// Writes shared file mappings of the range back; files whose pages are ours count as written then. A hole is `NoMemory`, after the rest was
+    /// written.
     pub fn sync(&self, start: usize, len: usize, wait: bool, invalidate: bool) -> Result<()> {
-        let (shared, covered) = {
+        let (shared, written, covered) = {
             let inner = self.lock();
             let end = start.checked_add(len).ok_or(Error::Invalid)?;
             let mut shared = Vec::new();
+            let mut written = Vec::new();
             for area in inner.areas.overlapping(start, end) {
                 if invalidate && area.flags.contains(AreaFlags::LOCKED) {
                     return Err(Error::Busy);
                 }
                 if area.shared() && matches!(area.object, Object::Host { .. }) {
                     shared.push(area.part(start, end));
+                } else if area.shared() && area.prot.contains(Prot::WRITE) {
+                    written.extend(area.object.file().cloned());
                 }
             }
-            (shared, inner.areas.covered(start, end))
+            (shared, written, inner.areas.covered(start, end))
         };
+        for file in written {
+            file.file.note_written();
+        }
         for area in shared {
             host().sync(area.start, area.len(), wait)?;
         }

@@ -35,6 +35,10 @@ const MAP_NORESERVE: u64 = 0x4000;
 const MAP_POPULATE: u64 = 0x8000;
 const MAP_NONBLOCK: u64 = 0x1_0000;
 const MAP_STACK: u64 = 0x2_0000;
+/// Logarithms of the sizes of huge pages; 0: the usual one.
+const HUGE_SIZES: [u64; 3] = [0, 21, 30];
+const MAP_HUGE_SHIFT: u32 = 26;
+const MAP_HUGE_MASK: u64 = 0x3f;
 const MAP_HUGETLB: u64 = 0x4_0000;
 const MAP_SYNC: u64 = 0x8_0000;
 const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
@@ -177,8 +181,9 @@ impl MemoryMap {
         }
         let file = if flags & MAP_ANONYMOUS == 0 { Some(file()?) } else { None };
         if flags & MAP_HUGETLB != 0 {
-            // No pool of huge pages here. A file on no hugetlbfs cannot have them.
-            return Err(if file.is_some() { Error::Invalid } else { Error::NoMemory });
+            // No pool of huge pages here. A file on no hugetlbfs cannot have them, and pages of other sizes nobody.
+            let known = HUGE_SIZES.contains(&((flags >> MAP_HUGE_SHIFT) & MAP_HUGE_MASK));
+            return Err(if file.is_some() || !known { Error::Invalid } else { Error::NoMemory });
         }
         if len == 0 {
             return Err(Error::Invalid);
@@ -285,6 +290,7 @@ impl MemoryMap {
             mapping => object_of(file, mapping)?,
         };
         request.offset = if request.object.is_anonymous() { 0 } else { offset };
+        file.file.note_read();
         Ok(())
     }
 

@@ -254,10 +254,20 @@ impl File for MemoryFile {
             // Written for the first time between the two looks, or still empty.
             None => body.pages().map_or(Ok(0), |pages| pages.read_at(dest, offset))?,
         };
+        self.note_read();
+        Ok(n)
+    }
+    fn note_read(&self) {
         if !self.quiet.load(Ordering::Relaxed) {
             self.node.note_access();
         }
-        Ok(n)
+    }
+    fn note_written(&self) {
+        // A file that cannot have attributes of its own keeps those it has.
+        let _ = self.node.change(|attr| {
+            attr.modified(Time::now());
+            Ok(())
+        });
     }
     fn set_status(&self, flags: StatusFlags) -> Result<()> {
         self.quiet.store(flags.contains(StatusFlags::NOATIME), Ordering::Relaxed);
