@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::time::Duration;
 
 use litebox::platform::broker_protocol::{MAX_SLOTS, Op};
 use litebox::platform::{Futex, HostFd, System, ThreadSpec};
@@ -15,6 +16,7 @@ use litebox::{Error, Result};
 use crate::LinuxHost;
 use crate::broker;
 use crate::call::{self, host_call, nr};
+use crate::clock::Timespec;
 use crate::sandbox::sandbox;
 use crate::stack::{self, Slots};
 use crate::usage::Before;
@@ -28,6 +30,8 @@ pub(crate) struct HostProcess {
     pub(crate) number: u32,
     /// Descriptor that stands for it; written by the host when the process is cloned.
     pub(crate) pidfd: AtomicI32,
+    /// The host's id of it, for its clock; 0 before its first thread ran.
+    id: AtomicI32,
     /// Threads that may still use what the kernel shares: the process may end when it is the last.
     pub(crate) live: AtomicU32,
     /// Its last thread is about to end it, and waits for the others to leave the kernel.
@@ -67,6 +71,32 @@ impl HostProcess {
     }
 }
 
+impl HostProcess {
+    /// A thread of it runs: the first one's id is that of the process.
+    pub(crate) fn founded_by(&self, tid: i32) {
+        let _ = self.id.compare_exchange(0, tid, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// CPU time of its present guest, and that in user mode.
+    pub(crate) fn cpu(&self) -> Option<(Duration, Duration)> {
+        /// The clocks of a process's time in user mode and of all its CPU time, behind the complement of its id.
+        const USER: i32 = 1;
+        const ALL: i32 = 2;
+        let id = self.id.load(Ordering::Acquire);
+        let read = |clock: i32| {
+            let mut time = Timespec::default();
+            // SAFETY: the host writes one timespec.
+            unsafe { host_call!(nr::CLOCK_GETTIME, (!id << 3) | clock, &raw mut time) }.ok()?;
+            Some(time.duration())
+        };
+        if id == 0 {
+            return None;
+        }
+        let before = self.before();
+        Some((read(ALL)?.saturating_sub(before.cpu), read(USER)?.saturating_sub(before.usage.user)))
+    }
+}
+
 /// The processes by number.
 pub(crate) type ProcessTable = Mutex<BTreeMap<u32, Arc<HostProcess>>>;
 
@@ -86,6 +116,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
     let process = Arc::new(HostProcess {
         number,
         pidfd: AtomicI32::new(-1),
+        id: AtomicI32::new(0),
         live: AtomicU32::new(1),
         ending: AtomicBool::new(false),
         ended: AtomicBool::new(false),

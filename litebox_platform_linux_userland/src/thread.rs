@@ -147,6 +147,9 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
     // SAFETY: set by `fill_block`.
     let host = unsafe { &*block.host };
     host.tid.store(block.tid.load(Ordering::Relaxed), Ordering::Release);
+    if let Some(home) = block.home() {
+        home.founded_by(block.tid.load(Ordering::Relaxed));
+    }
     // SAFETY: the frame is complete, its return address is the word below the context.
     unsafe { call::start_guest(context as usize, context as usize - 8) }
 }
@@ -506,6 +509,10 @@ impl Threads for LinuxHost {
 
     fn thread_cpu(&self, thread: &HostThread) -> Option<Duration> {
         crate::usage::of_thread(thread)
+    }
+
+    fn process_cpu(&self, thread: &HostThread) -> Option<(Duration, Duration)> {
+        crate::process::find(thread.process.load(Ordering::Relaxed))?.cpu()
     }
 }
 

@@ -396,6 +396,9 @@ impl Threads for MockHost {
     fn thread_cpu(&self, _: &HostThread) -> Option<Duration> {
         None
     }
+    fn process_cpu(&self, _: &HostThread) -> Option<(Duration, Duration)> {
+        None
+    }
 }
 
 impl System for MockHost {

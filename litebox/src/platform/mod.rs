@@ -492,6 +492,9 @@ pub trait Threads {
     fn current_cpu(&self) -> (u32, u32);
     /// CPU time of another thread of the calling process; `None` when it is not one or has gone.
     fn thread_cpu(&self, thread: &HostThread) -> Option<Duration>;
+    /// CPU time of the host process that a thread is in, which need not be the calling one: all of it, and that in user mode. `None` when it has
+    /// gone, or has not run yet.
+    fn process_cpu(&self, thread: &HostThread) -> Option<(Duration, Duration)>;
 }
 
 /// Entropy and diagnostics.

@@ -22,17 +22,10 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "result.h"
 
 #define PAGE 4096
 #define LARGE (700 * 1000 + 13)
-
-static const char *result(long r)
-{
-    static char text[32];
-    if (r >= 0) snprintf(text, sizeof text, "%ld", r);
-    else snprintf(text, sizeof text, "%s", strerrorname_np(errno));
-    return text;
-}
 
 struct shared { volatile int stop, ready, count; volatile long result, error; };
 static struct shared *shared;

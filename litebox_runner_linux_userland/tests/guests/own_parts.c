@@ -3,7 +3,6 @@
 //@ timeout: 60
 // Threads with descriptors, a working directory and a mask of their own; processes that share their signal actions; whose creator waits.
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/kcmp.h>
@@ -19,16 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static const char *result(long r)
-{
-    static char text[4][32];
-    static int next;
-    char *t = text[next++ % 4];
-    if (r >= 0) snprintf(t, 32, "%ld", r);
-    else snprintf(t, 32, "%s", strerrorname_np(errno));
-    return t;
-}
+#include "result.h"
 
 static int is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 static int kcmp(pid_t a, pid_t b, int what) { return syscall(SYS_kcmp, a, b, what, 0, 0); }

@@ -15,18 +15,9 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#include "result.h"
 
 static int master, slave;
-
-static const char *result(long r)
-{
-    static char text[4][32];
-    static int next;
-    char *t = text[next++ % 4];
-    if (r >= 0) snprintf(t, 32, "%ld", r);
-    else snprintf(t, 32, "%s", strerrorname_np(errno));
-    return t;
-}
 
 static void open_pair(void)
 {

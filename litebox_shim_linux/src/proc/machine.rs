@@ -13,6 +13,7 @@ use crate::Kernel;
 use crate::syscalls::system::{RELEASE, VERSION};
 
 use super::Global;
+use super::times::{Times, ticks};
 use super::tree::{Entry, Text, put};
 
 /// Bytes of an affinity mask.
@@ -156,7 +157,10 @@ pub(super) fn loadavg(kernel: &Arc<Kernel>, out: &mut Text) {
 
 pub(super) fn uptime(kernel: &Arc<Kernel>, out: &mut Text) {
     let up = since_boot(kernel, host().instant());
-    put!(out, "{}.{:02} 0.00\n", up.as_secs(), up.subsec_millis() / 10);
+    let idle = (up * Processors::get().count() as u32).saturating_sub(Times::of_all(kernel).sum());
+    let hundredths = |time: Duration| (time.as_secs(), time.subsec_millis() / 10);
+    let (up, idle) = (hundredths(up), hundredths(idle));
+    put!(out, "{}.{:02} {}.{:02}\n", up.0, up.1, idle.0, idle.1);
 }
 
 pub(super) fn version(_: &Arc<Kernel>, out: &mut Text) {
@@ -166,10 +170,8 @@ pub(super) fn version(_: &Arc<Kernel>, out: &mut Text) {
 pub(super) fn stat(kernel: &Arc<Kernel>, out: &mut Text) {
     let processors = Processors::get();
     let up = since_boot(kernel, host().instant());
-    let used = host().usage(false);
-    let (user, system) = (used.user, used.system);
-    let ticks = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(0) / 10;
-    let (user, system) = (ticks(user), ticks(system));
+    let used = Times::of_all(kernel);
+    let (user, system) = (ticks(used.user), ticks(used.system));
     let count = processors.count() as u64;
     let idle = (ticks(up) * count).saturating_sub(user + system);
     put!(out, "cpu  {user} 0 {system} {idle} 0 0 0 0 0 0\n");

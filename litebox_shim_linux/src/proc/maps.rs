@@ -109,6 +109,10 @@ fn vdso(view: &ProcessView) -> Option<Line> {
 
 /// Every area with its line, by ascending address.
 fn for_each(view: &ProcessView, mut each: impl FnMut(Option<&Area>, &Line)) {
+    if view.thread.is_none() {
+        // What has ended shows no memory, though others of its process may go on.
+        return;
+    }
     let root = reader_root(&view.kernel);
     let mut vdso = vdso(view);
     for area in &view.process.mm.areas() {

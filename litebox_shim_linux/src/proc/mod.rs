@@ -2,11 +2,12 @@
 //!
 //! - `tree`: directories as tables; everything else here fills tables.
 //! - `process`, `status`, `maps`, `descriptors`: /proc/PID. `mounts`: the tree of mounts. `net`: /proc/net.
-//! - `machine`: processors, memory, load. `settings`: /proc/sys. [`sys`]: /sys and the control groups.
+//! - `login`, `timers`, `times`: single files of those. `machine`: processors, memory, load. `settings`: /proc/sys. [`sys`]: /sys and the control groups.
 //!
 //! Nothing of the host appears but what a program can measure anyway: the processor and how many of them it may use.
 
 mod descriptors;
+mod login;
 pub(crate) mod machine;
 mod maps;
 mod mounts;
@@ -18,6 +19,8 @@ pub mod sys;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
+mod timers;
+mod times;
 mod tree;
 
 use alloc::sync::{Arc, Weak};

@@ -1,21 +1,22 @@
 //! /proc/PID and /proc/PID/task/TID.
 
 use alloc::sync::{Arc, Weak};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::Ordering;
 
 use litebox::fs::{File, FileType, FsContext, Inode, OpenFile};
 use litebox::io::{Dest, Source};
+use litebox::mm::PAGE;
 use litebox::{Error, Result};
 
-use crate::syscalls::process::prctl::TIMER_SLACK;
 use crate::task::errands::{self, Direction, Remote};
 use crate::{Kernel, Process, Thread};
 
 use super::tree::{Entry, Kind, Made, Node, Subject, Target, Text, put};
-use super::{Global, current_thread, decimal, descriptors, is_own, maps, mounts, net, number, reader_root, status};
+use super::{
+    Global, current_thread, decimal, descriptors, is_own, login, maps, mounts, net, number, reader_root, status, timers,
+};
 
 /// The most that is read of a program's arguments, as its stack allows at most.
 const MOST_ARGUMENTS: usize = 6 << 20;
@@ -39,6 +40,8 @@ pub(crate) struct ProcessView {
     pub process: Arc<Process>,
     /// The thread under task/, else the first; `None`: it has ended.
     pub thread: Option<Arc<Thread>>,
+    /// The same, and what is left of the first one after its end.
+    pub remains: Option<Arc<Thread>>,
     /// Only the thread is meant.
     pub alone: bool,
 }
@@ -68,11 +71,13 @@ impl Subject for OfProcess {
         if kernel.process(process.pid).is_none_or(|p| !Arc::ptr_eq(&p, &process)) {
             return Err(Error::NoProcess);
         }
-        let thread = match self.tid {
-            Some(tid) => Some(process.thread(tid).ok_or(Error::NoProcess)?),
-            None => process.thread(process.pid).or_else(|| process.threads().into_iter().next()),
-        };
-        Ok(ProcessView { kernel, process, thread, alone: self.tid.is_some() })
+        let id = self.tid.unwrap_or(process.pid);
+        let thread = process.thread(id);
+        let remains = thread.clone().or_else(|| process.thread_or_ended_first(id));
+        if self.tid.is_some() && remains.is_none() {
+            return Err(Error::NoProcess);
+        }
+        Ok(ProcessView { kernel, process, thread, remains, alone: self.tid.is_some() })
     }
     fn dev(&self) -> u64 {
         self.global.dev
@@ -89,23 +94,40 @@ impl Subject for OfProcess {
     fn cacheable(&self) -> bool {
         false
     }
+    fn check_open(&self, entry: &Entry<Self>) -> Result<()> {
+        let ended = self.view()?.thread.is_none();
+        match entry.name {
+            "auxv" | "environ" if ended => Err(Error::NoProcess),
+            "mountinfo" | "mounts" | "mountstats" if ended => Err(Error::Invalid),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// /proc/PID.
 pub(super) static DIRECTORY: Entry<OfProcess> =
-    Entry { name: "", permissions: 0o555, kind: Kind::Directory(ENTRIES, None) };
+    Entry { name: "", permissions: 0o555, kind: Kind::Directory(ENTRIES.split_at(OF_THREADS).1, None) };
 
-/// /proc/PID/task/TID, which has no threads below it.
-static THREAD: Entry<OfProcess> =
-    Entry { name: "", permissions: 0o555, kind: Kind::Directory(ENTRIES.split_at(ENTRIES.len() - 1).0, None) };
+/// /proc/PID/task/TID.
+static THREAD: Entry<OfProcess> = Entry {
+    name: "",
+    permissions: 0o555,
+    kind: Kind::Directory(ENTRIES.split_at(ENTRIES.len() - OF_PROCESSES).0, None),
+};
+
+/// How many of the entries, at the beginning, only threads have, and how many, at the end, only processes.
+const OF_THREADS: usize = 1;
+const OF_PROCESSES: usize = 4;
 
 const ENTRIES: &[Entry<OfProcess>] = &[
+    Entry::text("children", children),
     Entry::text("arch_status", |_, _| {}),
     Entry::directory("attr", ATTRIBUTES),
     Entry::file("auxv", 0o400, auxv),
     Entry::text("cgroup", |_, out| {
         put!(out, "0::/\n");
     }),
+    Entry::setting("clear_refs", 0o200, |_, _| {}, clear_refs),
     Entry::text("cmdline", cmdline),
     Entry::setting("comm", 0o644, comm, set_comm),
     Entry::file("coredump_filter", 0o644, |_, out| {
@@ -122,6 +144,7 @@ const ENTRIES: &[Entry<OfProcess>] = &[
     Entry::file("gid_map", 0o644, id_map),
     Entry::file("io", 0o400, status::io),
     Entry::text("limits", status::limits),
+    Entry::setting("loginuid", 0o644, login::user, login::set_user),
     Entry::text("maps", maps::maps),
     Entry { name: "mem", permissions: 0o600, kind: Kind::Special(open_memory) },
     Entry::text("mountinfo", mounts::mountinfo),
@@ -137,8 +160,10 @@ const ENTRIES: &[Entry<OfProcess>] = &[
     Entry::file("personality", 0o400, |_, out| {
         put!(out, "00000000\n");
     }),
+    Entry::file("projid_map", 0o644, id_map),
     Entry::magic("root", |view| Ok(place(view, view.places()?.root.read().clone()))),
     Entry::text("schedstat", status::schedstat),
+    Entry::text("sessionid", login::session),
     Entry::file("setgroups", 0o644, |_, out| {
         put!(out, "allow\n");
     }),
@@ -147,15 +172,11 @@ const ENTRIES: &[Entry<OfProcess>] = &[
     Entry::text("stat", status::stat),
     Entry::text("statm", status::statm),
     Entry::text("status", status::status),
-    Entry::file("timerslack_ns", 0o666, |view: &ProcessView, out: &mut Text| {
-        let slack = view.thread.as_ref().map_or(TIMER_SLACK, |t| t.timer_slack.load(Ordering::Relaxed));
-        put!(out, "{slack}\n");
-    }),
     Entry::file("uid_map", 0o644, id_map),
     Entry::text("wchan", |_, out| {
         put!(out, "0");
     }),
-    // The last one: threads do not have it.
+    // The rest threads do not have.
     Entry {
         name: "task",
         permissions: 0o555,
@@ -164,6 +185,11 @@ const ENTRIES: &[Entry<OfProcess>] = &[
             Some(Made { lookup: thread_called, list: list_threads, file_type: FileType::Directory }),
         ),
     },
+    Entry::file("timens_offsets", 0o644, |_, out| {
+        put!(out, "monotonic           0         0\nboottime            0         0\n");
+    }),
+    Entry::text("timers", timers::timers),
+    Entry::setting("timerslack_ns", 0o666, timers::slack, timers::set_slack),
 ];
 
 /// Security attributes: no security module gives them a meaning.
@@ -202,13 +228,16 @@ const NAMESPACES: &[Entry<OfProcess>] = &[
 fn thread_called(subject: &OfProcess, name: &[u8], ino: u64) -> Result<Arc<dyn Inode>> {
     let tid = number(name).ok_or(Error::NotFound)?;
     let view = subject.view().map_err(|_| Error::NotFound)?;
-    view.process.thread(tid).ok_or(Error::NotFound)?;
+    view.process.thread_or_ended_first(tid).ok_or(Error::NotFound)?;
     Ok(Node::new(OfProcess { tid: Some(tid), ..subject.clone() }, &THREAD, ino))
 }
 
 fn list_threads(subject: &OfProcess, from: u64, sink: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()> {
-    let mut ids: Vec<i32> = subject.view()?.process.threads().iter().map(|t| t.tid()).collect();
+    let process = subject.view()?.process;
+    let first = process.thread_or_ended_first(process.pid);
+    let mut ids: Vec<i32> = process.threads().iter().chain(&first).map(|t| t.tid()).collect();
     ids.sort_unstable();
+    ids.dedup();
     for tid in ids {
         let key = u64::try_from(tid).unwrap_or(0);
         if key >= from && !sink(key, &decimal(tid)) {
@@ -218,9 +247,27 @@ fn list_threads(subject: &OfProcess, from: u64, sink: &mut dyn FnMut(u64, &[u8])
     Ok(())
 }
 
+/// The children that the thread made.
+fn children(view: &ProcessView, out: &mut Text) {
+    let Some(thread) = &view.thread else { return };
+    for child in view.kernel.family.lock().children(view.process.pid) {
+        if child.parent_thread.load(Ordering::Relaxed) == thread.tid() {
+            put!(out, "{} ", child.pid);
+        }
+    }
+}
+
+/// What was referenced is not known here: there is nothing to be forgotten.
+fn clear_refs(_: &ProcessView, bytes: &[u8]) -> Result<()> {
+    match core::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse::<i32>().ok()) {
+        Some(1..=5) => Ok(()),
+        _ => Err(Error::Invalid),
+    }
+}
+
 /// The name of a thread, without the zeros behind it.
 pub(super) fn name_of(view: &ProcessView) -> Vec<u8> {
-    match &view.thread {
+    match &view.remains {
         Some(thread) => thread.name.lock().iter().copied().take_while(|b| *b != 0).collect(),
         None => view.process.image.read().name.clone(),
     }
@@ -244,40 +291,56 @@ fn set_comm(view: &ProcessView, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// What lies in the memory of the process at `range` now, or `kept` when it cannot be read from here.
-fn memory_or(view: &ProcessView, range: (usize, usize), kept: &[u8], out: &mut Text) {
+/// What lies in the memory of the process at `range` now; `None` when it cannot be read.
+fn memory_at(view: &ProcessView, range: (usize, usize)) -> Option<Vec<u8>> {
     let len = range.1.saturating_sub(range.0).min(MOST_ARGUMENTS);
-    if is_own(&view.process) && len > 0 {
-        let mut bytes = vec![0u8; len];
-        if crate::user::read_into(range.0 as u64, &mut bytes).is_ok() {
-            return out.put(&bytes);
-        }
-    }
-    out.put(kept);
+    let asker = current_thread()?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).ok()?;
+    bytes.resize(len, 0);
+    let piece = errands::Pieces::from_iter([(range.0 as u64, len)]);
+    let moved = Remote::of(&view.process).move_bytes(&asker, Direction::Read, &piece, &mut bytes).ok()?;
+    (moved == len && len > 0).then_some(bytes)
 }
 
+/// Its arguments, or what it has written over them to be called by (setproctitle(3)): that may go on into the environment behind them.
 fn cmdline(view: &ProcessView, out: &mut Text) {
-    if view.thread.is_some() {
-        let image = view.process.image.read().clone();
-        memory_or(view, image.argument_range, &image.cmdline, out);
+    if view.thread.is_none() {
+        return;
     }
+    let image = view.process.image.read().clone();
+    let (arguments, environment) = (image.argument_range, image.environment_range);
+    let Some(bytes) = memory_at(view, arguments) else { return out.put(&image.cmdline) };
+    if bytes.last().is_none_or(|last| *last == 0) {
+        return out.put(&bytes);
+    }
+    let end = if environment.0 == arguments.1 { environment.1 } else { arguments.1 };
+    let title = memory_at(view, (arguments.0, end.min(arguments.0 + PAGE))).unwrap_or(bytes);
+    let len = title.iter().position(|byte| *byte == 0).map_or(title.len(), |at| at + 1);
+    out.put(title.get(..len).unwrap_or_default());
 }
 
 fn environ(view: &ProcessView, out: &mut Text) {
     if view.thread.is_some() {
         let image = view.process.image.read().clone();
-        memory_or(view, image.environment_range, &image.environ, out);
+        match memory_at(view, image.environment_range) {
+            Some(bytes) => out.put(&bytes),
+            None => out.put(&image.environ),
+        }
     }
 }
 
 fn auxv(view: &ProcessView, out: &mut Text) {
-    for word in &view.process.image.read().auxv {
-        out.put(&word.to_le_bytes());
+    if view.thread.is_some() {
+        for word in &view.process.image.read().auxv {
+            out.put(&word.to_le_bytes());
+        }
     }
 }
 
 fn exe(view: &ProcessView) -> Result<Target> {
-    let file: Arc<OpenFile> = view.process.image.read().exe.clone().ok_or(Error::NotFound)?;
+    let image = view.thread.as_ref().map(|thread| thread.process.image.read().clone());
+    let file: Arc<OpenFile> = image.and_then(|image| image.exe.clone()).ok_or(Error::NotFound)?;
     Ok(descriptors::target_of(view, &file))
 }
 
@@ -317,6 +380,9 @@ struct Memory {
 
 fn open_memory(subject: &OfProcess, node: Arc<dyn Inode>) -> Result<Arc<dyn File>> {
     let view = subject.view()?;
+    if view.thread.is_none() {
+        return Err(Error::NoProcess);
+    }
     if !current_thread().is_some_and(|asker| asker.may_inspect(&view.process)) {
         return Err(Error::Access);
     }

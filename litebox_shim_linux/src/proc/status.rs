@@ -4,19 +4,18 @@ use core::sync::atomic::Ordering;
 
 use litebox::fs::FsContext;
 use litebox::mm::{PAGE, Usage};
-use litebox::platform::host;
 
 use crate::syscalls::limits::Limit;
 
 use super::process::{ProcessView, name_of};
+use super::times::{Times, ticks};
 use super::tree::{Text, put};
-use super::{current_thread, is_own, machine};
+use super::{current_thread, machine};
 
-/// Clock ticks of a second, as programs count them (AT_CLKTCK).
-const TICKS: u64 = 100;
 /// PF_RANDOMIZE: addresses are random.
 const RANDOMIZED: u32 = 0x40_0000;
-const SIGCHLD: i32 = 17;
+/// What priority a nice value of 0 is.
+const USUAL_PRIORITY: i32 = 20;
 /// What a thread's host part says during a host call that may sleep.
 const BLOCKED_IN_HOST: u32 = 2;
 /// `/proc/PID/status` counts descriptors in steps.
@@ -24,7 +23,11 @@ const FD_STEP: usize = 64;
 
 /// What a process does, as a letter and in words.
 fn state(view: &ProcessView) -> (char, &'static str) {
-    let Some(thread) = &view.thread else { return ('Z', "zombie") };
+    let Some(thread) = &view.thread else {
+        // The last thread has left, but nobody can wait for the process yet.
+        let leaving = view.process.thread_count() == 0 && !view.process.ended();
+        return if leaving { ('R', "running") } else { ('Z', "zombie") };
+    };
     if current_thread().is_some_and(|t| t.tid() == thread.tid()) {
         return ('R', "running");
     }
@@ -47,38 +50,40 @@ pub(super) fn resident(view: &ProcessView, usage: &Usage) -> usize {
     usage.total.saturating_sub(inaccessible)
 }
 
-/// CPU time in ticks: (user, system). Known of the asking process alone.
-fn cpu_ticks(view: &ProcessView) -> (u64, u64) {
-    if !is_own(&view.process) {
-        return (0, 0);
-    }
-    let used = host().usage(view.alone);
-    let ticks = |time: core::time::Duration| u64::try_from(time.as_millis()).unwrap_or(0) / (1000 / TICKS);
-    (ticks(used.user), ticks(used.system))
+/// What is mapped; of what has ended, nothing.
+fn usage_of(view: &ProcessView) -> Usage {
+    if view.thread.is_some() { view.process.mm.space().usage() } else { Usage::default() }
 }
 
 pub(super) fn stat(view: &ProcessView, out: &mut Text) {
     let process = &view.process;
-    let usage = process.mm.space().usage();
-    let sets = process.signal_sets(view.thread.as_deref());
+    let usage = usage_of(view);
+    let sets = process.signal_sets(view.remains.as_deref());
     let image = process.image.read().clone();
-    let (user, system) = cpu_ticks(view);
+    let own = Times::of(view);
+    let children = process.children_usage();
+    let nice = view.remains.as_ref().map_or(0, |t| t.scheduling.nice());
     let started = machine::since_boot(&view.kernel, process.started);
     let terminal = view.kernel.vfs.terminals.of_session(process.session.load(Ordering::Relaxed)).unwrap_or((0, -1));
-    let id = view.thread.as_ref().map_or(process.pid, |t| t.tid());
-    let threads = process.thread_count().max(1);
+    let id = view.remains.as_ref().map_or(process.pid, |t| t.tid());
+    let threads = process.told_threads();
     put!(out, "{id} (");
     out.put(&name_of(view));
     put!(
         out,
-        ") {} {} {} {} {} {} {RANDOMIZED} 0 0 0 0 {user} {system} 0 0 20 0 {threads} 0 {} {} {} {} ",
+        ") {} {} {} {} {} {} {RANDOMIZED} 0 0 0 0 {} {} {} {} {} {nice} {threads} 0 {} {} {} {} ",
         state(view).0,
         process.parent.load(Ordering::Relaxed),
         process.group.load(Ordering::Relaxed),
         process.session.load(Ordering::Relaxed),
         terminal.0,
         terminal.1,
-        started.as_millis() as u64 / (1000 / TICKS),
+        ticks(own.user),
+        ticks(own.system),
+        ticks(children.user),
+        ticks(children.system),
+        USUAL_PRIORITY + nice,
+        ticks(started),
         usage.total,
         resident(view, &usage) / PAGE,
         u64::MAX,
@@ -86,7 +91,7 @@ pub(super) fn stat(view: &ProcessView, out: &mut Text) {
     let ranges = Ranges::of(view);
     put!(
         out,
-        "{} {} {} 0 0 {} {} {} {} 0 0 0 {SIGCHLD} 0 0 0 0 0 0 {} {} {} {} {} {} {} 0\n",
+        "{} {} {} 0 0 {} {} {} {} 0 0 0 {} 0 0 {} 0 0 0 {} {} {} {} {} {} {} {}\n",
         ranges.code.0,
         ranges.code.1,
         image.stack_start,
@@ -94,6 +99,8 @@ pub(super) fn stat(view: &ProcessView, out: &mut Text) {
         sets.blocked & 0x7fff_ffff,
         sets.ignored & 0x7fff_ffff,
         sets.caught & 0x7fff_ffff,
+        if id == process.pid { process.exit_signal.load(Ordering::Relaxed) } else { -1 },
+        view.remains.as_ref().map_or(0, |t| t.scheduling.policy()),
         ranges.data.0,
         ranges.data.1,
         process.mm.space().brk_range().0,
@@ -101,6 +108,7 @@ pub(super) fn stat(view: &ProcessView, out: &mut Text) {
         image.argument_range.1,
         image.environment_range.0,
         image.environment_range.1,
+        if view.thread.is_none() { process.exit_status() } else { 0 },
     );
 }
 
@@ -114,7 +122,9 @@ struct Ranges {
 impl Ranges {
     fn of(view: &ProcessView) -> Self {
         let mut ranges = Self::default();
-        let Some(program) = view.process.image.read().exe.clone() else { return ranges };
+        let Some(program) = view.process.image.read().exe.clone().filter(|_| view.thread.is_some()) else {
+            return ranges;
+        };
         for area in view.process.mm.areas() {
             if !area.object.file().is_some_and(|f| alloc::sync::Arc::ptr_eq(f, &program)) {
                 continue;
@@ -136,7 +146,7 @@ impl Ranges {
 }
 
 pub(super) fn statm(view: &ProcessView, out: &mut Text) {
-    let usage = view.process.mm.space().usage();
+    let usage = usage_of(view);
     let code = Ranges::of(view).code_size();
     put!(
         out,
@@ -161,9 +171,9 @@ fn put_name(out: &mut Text, name: &[u8]) {
 
 fn put_identity(view: &ProcessView, out: &mut Text) {
     let process = &view.process;
-    let creds = view.thread.as_ref().map_or_else(|| process.creds(), |t| t.creds());
+    let creds = view.remains.as_ref().map_or_else(|| process.creds(), |t| t.creds());
     let pid = process.pid;
-    let tid = view.thread.as_ref().map_or(pid, |t| t.tid());
+    let tid = view.remains.as_ref().map_or(pid, |t| t.tid());
     let (letter, word) = state(view);
     let umask = |fs: &FsContext| fs.umask.load(Ordering::Relaxed);
     put!(out, "Name:\t");
@@ -190,7 +200,7 @@ fn put_identity(view: &ProcessView, out: &mut Text) {
 }
 
 fn put_memory(view: &ProcessView, out: &mut Text) {
-    let usage = view.process.mm.space().usage();
+    let usage = usage_of(view);
     let code = Ranges::of(view).code_size();
     let resident = resident(view, &usage);
     for (name, bytes) in [
@@ -221,9 +231,9 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
     if view.thread.is_some() {
         put_memory(view, out);
     }
-    let sets = view.process.signal_sets(view.thread.as_deref());
-    let held = view.thread.as_ref().map_or_else(|| view.process.creds(), |t| t.creds()).capabilities;
-    put!(out, "Threads:\t{}\nSigQ:\t0/{}\n", view.process.thread_count().max(1), view.process.pending_limit());
+    let sets = view.process.signal_sets(view.remains.as_deref());
+    let held = view.remains.as_ref().map_or_else(|| view.process.creds(), |t| t.creds()).capabilities;
+    put!(out, "Threads:\t{}\nSigQ:\t0/{}\n", view.process.told_threads(), view.process.pending_limit());
     for (name, set) in [
         ("SigPnd", sets.own_pending),
         ("ShdPnd", sets.pending & !sets.own_pending),
@@ -238,8 +248,10 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
     ] {
         put!(out, "{name}:\t{set:016x}\n");
     }
-    let no_new = view.thread.as_ref().is_some_and(|t| t.no_new_privileges.load(Ordering::Relaxed));
+    let no_new = view.remains.as_ref().is_some_and(|t| t.no_new_privileges.load(Ordering::Relaxed));
     put!(out, "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n", u8::from(no_new));
+    // What the host does about them, no call of the boundary tells.
+    put!(out, "Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunknown\n");
     let processors = machine::Processors::get();
     put!(out, "Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\n", processors.mask(), processors.list());
     put!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
@@ -284,11 +296,5 @@ pub(super) fn io(_: &ProcessView, out: &mut Text) {
 }
 
 pub(super) fn schedstat(view: &ProcessView, out: &mut Text) {
-    let spent = if is_own(&view.process) {
-        let used = host().usage(view.alone);
-        (used.user + used.system).as_nanos()
-    } else {
-        0
-    };
-    put!(out, "{spent} 0 1\n");
+    put!(out, "{} 0 1\n", Times::of(view).sum().as_nanos());
 }

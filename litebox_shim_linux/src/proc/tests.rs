@@ -26,7 +26,7 @@ fn kernel() -> Arc<Kernel> {
     Kernel::new(config, Arena::new(), Vfs::new(Arc::new(EmptyRoot), MountFlags::empty()))
 }
 
-/// A process without threads, as a zombie is.
+/// A process without threads.
 fn process(kernel: &Arc<Kernel>) -> Arc<Process> {
     Process::new(ProcessSpec {
         pid: 77,
@@ -89,6 +89,7 @@ fn walk(dir: &Arc<dyn Inode>, prefix: &str, out: &mut Vec<(String, Arc<dyn Inode
 fn every_file_of_every_tree_can_be_read() {
     let kernel = kernel();
     let process = process(&kernel);
+    let _thread = thread(&process);
     let weak = Arc::downgrade(&kernel);
     let trees: [Arc<dyn FileSystem>; 3] =
         [ProcFs::new(weak.clone(), 5), SysFs::new(weak.clone(), 6), CgroupFs::new(weak, 7)];
@@ -152,6 +153,7 @@ fn directories_go_on_where_they_stopped() {
 fn a_process_is_described_as_linux_describes_it() {
     let kernel = kernel();
     let process = process(&kernel);
+    process.set_ended();
     let root = ProcFs::new(Arc::downgrade(&kernel), 5).root();
     let stat = read(&root, "77/stat").unwrap();
     let (head, tail) = stat.rsplit_once(')').unwrap();

@@ -81,6 +81,10 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     fn link_size(&self) -> u64 {
         0
     }
+    /// Whether there is still something to be read in the file `entry`.
+    fn check_open(&self, _entry: &Entry<Self>) -> Result<()> {
+        self.view().map(drop)
+    }
     /// Whether what was looked up may be kept.
     fn cacheable(&self) -> bool {
         true
@@ -315,11 +319,11 @@ impl<S: Subject> Inode for Node<S> {
                     // The permission bits of no such file allow it; the superuser gets as far as here.
                     return Err(Error::NotPermitted);
                 }
-                self.subject.view()?;
+                self.subject.check_open(self.entry)?;
                 Ok(Arc::new(Open { node: self, text: Mutex::new(None) }))
             }
             Kind::Setting(..) => {
-                self.subject.view()?;
+                self.subject.check_open(self.entry)?;
                 Ok(Arc::new(Open { node: self, text: Mutex::new(None) }))
             }
             Kind::Special(open) => open(&self.subject, self.clone()),

@@ -51,7 +51,7 @@ impl Task<'_, '_> {
             return Ok(self.creds().capabilities);
         }
         let process = self.process_of_task(pid)?;
-        let thread = process.thread(pid).ok_or(Error::NoProcess)?;
+        let thread = process.thread_or_ended_first(pid).ok_or(Error::NoProcess)?;
         Ok(thread.creds().capabilities)
     }
 

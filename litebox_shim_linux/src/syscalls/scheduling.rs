@@ -66,6 +66,10 @@ impl Scheduling {
         let affinity = *parent.affinity.lock();
         *self.affinity.lock() = affinity;
     }
+    /// The policy's number.
+    pub fn policy(&self) -> i32 {
+        self.policy.load(Ordering::Relaxed) & !RESET_ON_FORK
+    }
     /// The nice value, -20 to 19.
     pub fn nice(&self) -> i32 {
         self.nice.load(Ordering::Relaxed)
@@ -97,7 +101,7 @@ impl Task<'_, '_> {
         if tid == 0 || tid == self.thread.tid() {
             return Ok(self.thread.clone());
         }
-        self.kernel().processes().iter().find_map(|p| p.thread(tid)).ok_or(Error::NoProcess)
+        self.kernel().processes().iter().find_map(|p| p.thread_or_ended_first(tid)).ok_or(Error::NoProcess)
     }
 
     /// As [`Task::scheduled`], for calls that know no invalid ids.

@@ -25,6 +25,9 @@ impl Task<'_, '_> {
             self.close_everything();
             closes = false;
         }
+        if tid == self.process().pid {
+            self.process().keep_ended_first(self.thread);
+        }
         if self.process().remove_thread(self.thread) == 0 {
             self.finish_process(closes);
         }

@@ -49,6 +49,23 @@ pub(crate) struct Member {
     pub(crate) children: Vec<i32>,
 }
 
+/// A process that is no longer in the table: drop it without the lock.
+pub(crate) struct Gone(Arc<Process>);
+
+impl Gone {
+    /// What it is.
+    pub(crate) fn process(&self) -> &Arc<Process> {
+        &self.0
+    }
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        // Its first thread and it keep each other no longer.
+        drop(self.0.forget_ended_first());
+    }
+}
+
 /// All processes that were not waited for yet, by id.
 #[derive(Default)]
 pub(crate) struct Family {
@@ -86,13 +103,13 @@ impl Family {
         }
         self.members.insert(process.pid, Member { process: process.clone(), children: Vec::new() });
     }
-    /// Takes a process out that was waited for, or that never started. Its last reference may be the result: drop it without the lock.
-    pub(crate) fn remove(&mut self, pid: i32) -> Option<Arc<Process>> {
+    /// Takes a process out that was waited for, or that never started.
+    pub(crate) fn remove(&mut self, pid: i32) -> Option<Gone> {
         let process = self.members.remove(&pid)?.process;
         if let Some(parent) = self.members.get_mut(&process.parent.load(Ordering::Relaxed)) {
             parent.children.retain(|child| *child != pid);
         }
-        Some(process)
+        Some(Gone(process))
     }
     /// Whether a process group has a member in this session.
     pub(crate) fn has_group(&self, session: i32, group: i32) -> bool {
@@ -249,6 +266,17 @@ impl Kernel {
                 }
                 child.parent_thread.store(heir, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// A thread has taken the id of its process: it is still the parent of the children it made.
+    pub(super) fn parent_thread_became_first(&self, process: &Process, tid: i32) {
+        if tid == process.pid || !process.had_children.load(Ordering::Acquire) {
+            return;
+        }
+        let family = self.family.lock();
+        for child in family.children(process.pid) {
+            let _ = child.parent_thread.compare_exchange(tid, process.pid, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Stats {
     pub guest_calls: AtomicU64,
     /// Processor exceptions of guest code.
     pub faults: AtomicU64,
+    /// CPU time that /proc/stat told, in user and in system mode: nanoseconds.
+    pub(crate) told_times: [AtomicU64; 2],
 }
 
 impl Stats {
@@ -103,6 +105,8 @@ pub struct Kernel {
     pub(crate) outside_signals: AtomicU64,
     /// The processes.
     pub(crate) family: Mutex<Family>,
+    /// How many sessions users have logged in to (/proc/PID/sessionid).
+    pub(crate) login_sessions: AtomicU32,
     next_id: AtomicI32,
     ids_wrapped: AtomicBool,
 }
@@ -130,6 +134,7 @@ impl Kernel {
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),
             family: Mutex::default(),
+            login_sessions: AtomicU32::new(0),
             next_id: AtomicI32::new(1),
             ids_wrapped: AtomicBool::new(false),
         });

@@ -84,13 +84,36 @@ pub struct Process {
     pub image: RwLock<Arc<crate::loader::ImageInfo>>,
     /// How gladly it would be killed for memory (/proc/PID/oom_score_adj).
     pub oom_score_adj: AtomicI32,
+    /// Who logged in (/proc/PID/loginuid, sessionid).
+    pub(crate) login: Login,
     threads: Mutex<Vec<Weak<Thread>>>,
     live_threads: AtomicU32,
+    /// Its first thread, once that has ended: until the process was waited for it has a name, an id and the like.
+    ended_first: Mutex<Option<Arc<Thread>>>,
     /// The wait(2) status it is going to have, and [`EXITING`] once that is decided: whoever sees the one sees the other.
     exit: AtomicU64,
     /// Id of the thread that executes a program and sees all others leave; 0: none does.
     executing: AtomicI32,
     ended: AtomicBool,
+}
+
+/// Who logged in, and the number of that session; all ones: nobody has.
+pub(crate) struct Login {
+    pub(crate) user: AtomicU32,
+    pub(crate) session: AtomicU32,
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Self { user: AtomicU32::new(u32::MAX), session: AtomicU32::new(u32::MAX) }
+    }
+}
+
+impl Login {
+    fn inherit(&self, parent: &Self) {
+        self.user.store(parent.user.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.session.store(parent.session.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 /// What a new process shares with the one that makes it, and what it is to it.
@@ -167,8 +190,10 @@ impl Process {
             limits: crate::syscalls::limits::Limits::default(),
             image: RwLock::new(image),
             oom_score_adj: AtomicI32::new(0),
+            login: Login::default(),
             threads: Mutex::new(Vec::new()),
             live_threads: AtomicU32::new(0),
+            ended_first: Mutex::new(None),
             exit: AtomicU64::new(0),
             executing: AtomicI32::new(0),
             ended: AtomicBool::new(false),
@@ -187,6 +212,7 @@ impl Process {
         for (to, from) in [(&child.dumpable, &self.dumpable), (&child.no_huge_pages, &self.no_huge_pages)] {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        child.login.inherit(&self.login);
         child.persona.store(self.persona.load(Ordering::Relaxed), Ordering::Relaxed);
         Arc::new(child)
     }
@@ -196,7 +222,7 @@ impl Process {
         self.ended.load(Ordering::Acquire)
     }
     /// It ended; under the lock of the family.
-    pub(super) fn set_ended(&self) {
+    pub(crate) fn set_ended(&self) {
         self.ended.store(true, Ordering::Release);
     }
     /// What its parent is told: `code` is one of [`cld`](super::family::cld).
@@ -299,6 +325,22 @@ impl Process {
     /// The live thread with this id.
     pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {
         self.threads.lock().iter().filter_map(Weak::upgrade).find(|t| t.tid() == tid)
+    }
+    /// As [`Process::thread`], also for the first thread after its end: its id stands for the process until that was waited for.
+    pub(crate) fn thread_or_ended_first(&self, tid: i32) -> Option<Arc<Thread>> {
+        self.thread(tid).or_else(|| if tid == self.pid { self.ended_first.lock().clone() } else { None })
+    }
+    /// The first thread is about to be taken off.
+    pub(super) fn keep_ended_first(&self, thread: &Arc<Thread>) {
+        *self.ended_first.lock() = Some(thread.clone());
+    }
+    /// The process was waited for, or another thread is its first now: drop what this returns with no lock held.
+    pub(crate) fn forget_ended_first(&self) -> Option<Arc<Thread>> {
+        self.ended_first.lock().take()
+    }
+    /// Number of threads as Linux counts them: the first one until the process was waited for.
+    pub(crate) fn told_threads(&self) -> u32 {
+        (self.thread_count() + u32::from(self.ended_first.lock().is_some())).max(1)
     }
     /// Number of live threads.
     pub fn thread_count(&self) -> u32 {

@@ -186,7 +186,9 @@ impl Thread {
     }
     /// A thread that executes a program takes the id of its process.
     pub(crate) fn become_first(&self) {
-        self.tid.store(self.process.pid, Ordering::Relaxed);
+        let before = self.tid.swap(self.process.pid, Ordering::Relaxed);
+        drop(self.process.forget_ended_first());
+        self.process.kernel.parent_thread_became_first(&self.process, before);
     }
     /// Counts a call.
     #[inline]

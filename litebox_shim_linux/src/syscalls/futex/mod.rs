@@ -212,7 +212,7 @@ impl Task<'_, '_> {
             self.thread.robust_list.load(Ordering::Relaxed)
         } else {
             let process = self.kernel().process_of_thread(tid).ok_or(Error::NoProcess)?;
-            let thread = process.thread(tid).ok_or(Error::NoProcess)?;
+            let thread = process.thread_or_ended_first(tid).ok_or(Error::NoProcess)?;
             if !self.may_inspect(&process) {
                 return Err(Error::NotPermitted);
             }

@@ -99,6 +99,8 @@ impl Task<'_, '_> {
         *thread.newborn.lock() = Some(Newborn::Program(Box::new(prepared)));
         thread.waiter.interrupt();
         let before = process.mm.shared().ok_or(Error::NoProcess)?;
+        // A parent that goes on after vfork finds it so.
+        let executed = process.executed.swap(true, Ordering::AcqRel);
         let left = process.mm.replace(Shared::new(before.sibling()));
         process.replace_thread(self.thread, &thread);
         let started = self.launch(&thread, 0, host().fs_base(), |spec| host().spawn_program(spec));
@@ -106,6 +108,7 @@ impl Task<'_, '_> {
             process.replace_thread(&thread, self.thread);
             self.thread.signals.take_over(&thread.signals);
             process.mm.replace(before);
+            process.executed.store(executed, Ordering::Release);
             return Err(Error::WouldBlock);
         }
         self.thread.moved.store(true, Ordering::Relaxed);
@@ -256,6 +259,8 @@ impl Task<'_, '_> {
     /// The point of no return: an error ends the process.
     fn replace_image(&mut self, prepared: Prepared) -> Result<()> {
         let process = self.process().clone();
+        // Before descriptors are closed: a parent may have waited for that before it looks (setpgid(2)).
+        process.executed.store(true, Ordering::Release);
         self.forget_user_words()?;
         let creds = self.creds();
         let ids = AuxIds { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, test_hostile: None };
@@ -267,7 +272,6 @@ impl Task<'_, '_> {
         }
         process.timers.reset_for_exec();
         process.mm.barriers.store(0, Ordering::Relaxed);
-        process.executed.store(true, Ordering::Relaxed);
         process.exit_signal.store(SIGCHLD, Ordering::Relaxed);
         let mut followed = (*creds).clone();
         followed.follow_exec();

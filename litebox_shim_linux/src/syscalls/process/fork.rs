@@ -1,7 +1,7 @@
 //! Processes: made by clone(2) as copies of their parent, or sharing parts with it.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use litebox::fs::{FdTable, FsContext};
 use litebox::platform::{ThreadSpec, host};
@@ -36,7 +36,7 @@ impl Task<'_, '_> {
         }
         // Whoever can find the child finds its thread: a signal to its group may come at once.
         child.add_thread(&thread);
-        let started = self.add_child(&child).and_then(|()| self.launch_process(&child, &thread, request));
+        let started = self.add_child(&child, request).and_then(|()| self.launch_process(&child, &thread, request));
         if started.is_err() {
             if let Some(fd) = pidfd {
                 let _ = self.thread.files.remove(fd);
@@ -101,7 +101,7 @@ impl Task<'_, '_> {
 
     /// Makes the child findable. A signal that came before has to be handled first: had it been for the whole group, the child would
     /// miss it.
-    fn add_child(&mut self, child: &Arc<Process>) -> Result<()> {
+    fn add_child(&mut self, child: &Arc<Process>, request: &Request) -> Result<()> {
         let family = self.kernel().clone();
         let mut family = family.family.lock();
         if self.process().exiting() || self.deliverable() {
@@ -113,6 +113,15 @@ impl Task<'_, '_> {
         }
         if self.has_most_threads(&family) {
             return Err(Error::WouldBlock);
+        }
+        // Both may have changed since the copy was made.
+        let own = self.process();
+        let follow = |to: &AtomicI32, from: &AtomicI32| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        follow(&child.group, &own.group);
+        follow(&child.session, &own.session);
+        if request.flags.contains(Flags::PARENT) {
+            follow(&child.parent, &own.parent);
+            follow(&child.parent_thread, &own.parent_thread);
         }
         family.add(child);
         Ok(())

@@ -8,8 +8,9 @@ use litebox::{Error, Result};
 use crate::{Process, Task};
 
 impl Task<'_, '_> {
-    fn process_with(&self, pid: i32) -> Result<Arc<Process>> {
-        if pid == 0 { Ok(self.process().clone()) } else { self.kernel().process(pid).ok_or(Error::NoProcess) }
+    /// The process of a thread; 0: the caller's.
+    fn process_with(&self, tid: i32) -> Result<Arc<Process>> {
+        if tid == 0 { Ok(self.process().clone()) } else { self.process_of_task(tid) }
     }
 
     /// getpgrp(2).
@@ -36,7 +37,11 @@ impl Task<'_, '_> {
         let pid = if pid == 0 { own.pid } else { pid };
         let group = if group == 0 { pid } else { group };
         let family = self.kernel().family.lock();
-        let target = family.process(pid).ok_or(Error::NoProcess)?;
+        let Some(target) = family.process(pid) else {
+            // Only the first thread's id stands for its process here.
+            let is_thread = family.processes().any(|p| p.thread(pid).is_some());
+            return Err(if is_thread { Error::Invalid } else { Error::NoProcess });
+        };
         let session = target.session.load(Ordering::Relaxed);
         if target.parent.load(Ordering::Relaxed) == own.pid {
             if session != own.session.load(Ordering::Relaxed) {

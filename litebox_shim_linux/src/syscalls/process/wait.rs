@@ -11,7 +11,7 @@ use litebox::{Error, Result};
 use crate::syscalls::signal::RestartPolicy;
 use crate::syscalls::signal::set::{SIGCHLD, SIGCONT};
 use crate::syscalls::time::rusage_bytes;
-use crate::task::family::{Family, cld};
+use crate::task::family::{Family, Gone, cld};
 use crate::user::write_bytes;
 use crate::{Process, Task};
 
@@ -59,7 +59,7 @@ struct Event {
 
 /// What a look at the children found.
 enum Look {
-    Event(Event, Option<Arc<Process>>),
+    Event(Event, Option<Gone>),
     /// There are some, but nothing has happened.
     Nothing,
     NoChild,
@@ -221,9 +221,9 @@ fn ended(child: &Process) -> Event {
 }
 
 /// Takes an ended child out; its parent has what it used.
-fn reap(family: &mut Family, parent: &Process, pid: i32) -> Option<Arc<Process>> {
+fn reap(family: &mut Family, parent: &Process, pid: i32) -> Option<Gone> {
     let child = family.remove(pid)?;
-    let spent = child.usage.lock().plus(child.children_usage());
+    let spent = child.process().usage.lock().plus(child.process().children_usage());
     let mut sum = parent.children_usage.lock();
     *sum = sum.plus(spent);
     drop(sum);

@@ -1,6 +1,7 @@
 //! The calls about signals.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use litebox::platform::host;
@@ -247,7 +248,7 @@ impl Task<'_, '_> {
             Some(tgid) => self.kernel().process(tgid).into_iter().collect(),
             None => self.kernel().processes(),
         };
-        processes.iter().find_map(|p| p.thread(tid)).ok_or(Error::NoProcess)
+        processes.iter().find_map(|p| p.thread_or_ended_first(tid)).ok_or(Error::NoProcess)
     }
 
     fn send_to_thread(&self, tgid: Option<i32>, tid: i32, info: SignalInfo) -> Result<usize> {
@@ -255,7 +256,8 @@ impl Task<'_, '_> {
         if !self.may_signal(&thread.process) {
             return Err(Error::NotPermitted);
         }
-        if info.signal != 0 {
+        // Nobody takes what is sent to a first thread that has ended.
+        if info.signal != 0 && !thread.dead.load(Ordering::Acquire) {
             thread.send_signal(info)?;
         }
         Ok(0)

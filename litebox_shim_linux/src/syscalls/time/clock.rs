@@ -9,7 +9,7 @@ use litebox::{Error, Result};
 
 use super::{timespec_bytes, timeval_bytes};
 use crate::user::{read_bytes, read_timespec, word, write_bytes};
-use crate::{Task, Thread};
+use crate::{Process, Task, Thread};
 
 /// What a CPU-time clock counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,13 +31,15 @@ pub(crate) enum Base {
     Process(Cpu),
     /// CPU time of one of its threads.
     Thread(Cpu, Weak<Thread>),
+    /// CPU time of another process.
+    Other(Cpu, Weak<Process>),
 }
 
 /// CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM: of a machine without the clock that would wake it.
 const ALARM_CLOCKS: [i32; 2] = [8, 9];
 
 impl Base {
-    /// What it shows; `None` when its thread has gone.
+    /// What it shows; `None` when its thread or process has gone.
     pub fn now(&self) -> Option<Duration> {
         Some(match self {
             Self::Wall(id) => host().now(*id),
@@ -46,6 +48,15 @@ impl Base {
             Self::Process(Cpu::Prof) => {
                 let used = host().usage(false);
                 used.user + used.system
+            }
+            Self::Other(kind, process) => {
+                let process = process.upgrade()?;
+                let Some(thread) = process.threads().into_iter().next() else {
+                    let used = *process.usage.lock();
+                    return Some(if *kind == Cpu::Virtual { used.user } else { used.user + used.system });
+                };
+                let (all, user) = host().process_cpu(&thread.host)?;
+                if *kind == Cpu::Virtual { user } else { all }
             }
             Self::Thread(kind, thread) => {
                 let thread = thread.upgrade()?;
@@ -74,6 +85,8 @@ impl Base {
             Self::Wall(ClockId::MonotonicRaw | ClockId::RealtimeCoarse | ClockId::MonotonicCoarse) => {
                 Err(Error::NotSupported)
             }
+            // The host's alarms follow the calling process.
+            Self::Other(..) => Err(Error::Invalid),
             _ => Ok(()),
         }
     }
@@ -121,8 +134,11 @@ impl Task<'_, '_> {
             };
             return thread.map(|t| Base::Thread(kind, Arc::downgrade(&t))).ok_or(Error::Invalid);
         }
-        // The CPU time of other processes stays with their hosts.
-        if target == 0 || target == self.process().pid { Ok(Base::Process(kind)) } else { Err(Error::Invalid) }
+        if target == 0 || target == self.process().pid {
+            return Ok(Base::Process(kind));
+        }
+        let other = self.kernel().process(target).ok_or(Error::Invalid)?;
+        Ok(Base::Other(kind, Arc::downgrade(&other)))
     }
 
     /// clock_gettime(2), for programs that do not ask the vDSO.
@@ -135,9 +151,11 @@ impl Task<'_, '_> {
     pub(crate) fn clock_getres(&mut self, clock: i32, out: u64) -> Result<usize> {
         let step = match self.clock_base(clock)? {
             Base::Wall(id) => host().resolution(id),
-            Base::Process(Cpu::Scheduled) | Base::Thread(Cpu::Scheduled, _) => Duration::from_nanos(1),
+            Base::Process(Cpu::Scheduled) | Base::Thread(Cpu::Scheduled, _) | Base::Other(Cpu::Scheduled, _) => {
+                Duration::from_nanos(1)
+            }
             // They count in ticks, as the coarse clocks do.
-            Base::Process(_) | Base::Thread(..) => host().resolution(ClockId::MonotonicCoarse),
+            Base::Process(_) | Base::Thread(..) | Base::Other(..) => host().resolution(ClockId::MonotonicCoarse),
         };
         if out != 0 {
             write_bytes(out, &timespec_bytes(step))?;

@@ -73,7 +73,7 @@ impl Task<'_, '_> {
                 Notify::Process { signal, .. } if event.is_none() => Notify::Process { signal, value: id as u64 },
                 other => other,
             };
-            state.timers.insert(id, Timer { base, notify, setting: Setting::default(), overrun: 0, waiting: 0 });
+            state.timers.insert(id, Timer { clock, base, notify, setting: Setting::default(), overrun: 0, waiting: 0 });
             id
         });
         if let Err(error) = write_bytes(id_out, &id.to_le_bytes()) {

@@ -7,6 +7,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
@@ -65,6 +66,8 @@ pub(super) enum Notify {
 
 /// A timer of timer_create(2).
 pub(super) struct Timer {
+    /// Number of the clock that it was made with.
+    pub clock: i32,
     pub base: Base,
     pub notify: Notify,
     pub setting: Setting,
@@ -72,6 +75,17 @@ pub(super) struct Timer {
     pub overrun: u64,
     /// Its signal waits to be taken, marked with this; 0: none waits.
     pub waiting: u32,
+}
+
+/// What /proc tells of a timer.
+pub(crate) struct Told {
+    pub id: i32,
+    /// 0: none.
+    pub signal: i32,
+    pub value: u64,
+    /// The one thread that hears of it.
+    pub thread: Option<i32>,
+    pub clock: i32,
 }
 
 #[derive(Default)]
@@ -189,6 +203,20 @@ impl Timers {
     /// How many timers of timer_create(2) there are; each holds the place of a queued signal.
     pub(crate) fn count(&self) -> usize {
         if self.in_use.load(Ordering::Relaxed) { self.state.lock().timers.len() } else { 0 }
+    }
+
+    /// They, the newest first.
+    pub(crate) fn list(&self) -> Vec<Told> {
+        let state = self.state.lock();
+        let told = |(id, timer): (&i32, &Timer)| {
+            let (signal, value, thread) = match &timer.notify {
+                Notify::Nobody => (0, 0, None),
+                Notify::Process { signal, value } => (*signal, *value, None),
+                Notify::Thread { signal, value, thread } => (*signal, *value, thread.upgrade().map(|t| t.tid())),
+            };
+            Told { id: *id, signal, value, thread, clock: timer.clock }
+        };
+        state.timers.iter().rev().map(told).collect()
     }
 
     /// RLIMIT_CPU is looked at when the process has used that much.
