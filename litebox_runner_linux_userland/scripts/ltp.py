@@ -3,9 +3,11 @@
 
     ltp.py --ltp /opt/ltp --litebox target/release/litebox syscalls-ipc pty sched
     ltp.py --compare --out result.txt 'futex_.*' 'kill.*'
+    ltp.py --open-posix ltp/testcases/open_posix_testsuite --compare mq_open '(timer|clock)_.*'
 
 A name is a file of LTP's runtest directory or a regular expression for the tags in them. With --compare what does not pass in the
 sandbox is run on the bare host too, and what passes there is listed. Tests that change the machine never run on the bare host.
+With --open-posix the names are those of that suite's interfaces, "all", or regular expressions for tests such as "mq_open_8-1".
 See docs/ltp.md.
 """
 
@@ -25,7 +27,9 @@ CHANGES_THE_MACHINE = re.compile(
     r"clock_settime|clock_adjtime|settimeofday|adjtimex|stime|leapsec|reboot|swap|sethostname|setdomainname|mount|delete_module"
     r"|init_module|finit_module|acct|quotactl|fork13|futex_wake04|msgstress|hackbench|oom|pivot_root|chroot|fs_bind|kexec|syslog"
 )
-VERDICTS = {0: "pass", 32: "not configured", 124: "time-out", 70: "kernel", 159: "refused"}
+OURS = {0: "pass", 124: "time-out", 70: "kernel", 159: "refused"}
+VERDICTS = {32: "not configured", **OURS}
+POSIX_VERDICTS = {2: "unresolved", 4: "unsupported", 5: "untested", **OURS}
 
 
 def entries(ltp):
@@ -39,6 +43,18 @@ def entries(ltp):
             parts = line.split(None, 1)
             if len(parts) == 2 and not line.startswith("#"):
                 found.setdefault(name, []).append((parts[0], parts[1].strip()))
+    return found
+
+
+def posix_entries(suite):
+    """The same of the Open POSIX Test Suite, by interface."""
+    found = collections.OrderedDict(all=[])
+    for path in sorted((suite / "conformance").rglob("*.run-test")):
+        interface, test = path.parent.name, path.name.removesuffix(".run-test")
+        # Some send signals to their process group, which must not be that of the first process.
+        entry = (test, f"cd {path.parent} && setsid -w ./{path.name}")
+        found["all"].append(entry)
+        found.setdefault(interface, []).append(entry)
     return found
 
 
@@ -60,7 +76,8 @@ def sandboxed(options, command):
     if config.exists():
         variables["KCONFIG_PATH"] = config
     variables["PATH"] = f"{options.ltp}/testcases/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    line = [options.litebox, "run", "--timeout", f"{options.timeout}s", "-v", f"{options.ltp}:{options.ltp}:ro", "-w", "/tmp"]
+    tests = f"{options.open_posix}:{options.open_posix}:cow" if options.open_posix else f"{options.ltp}:{options.ltp}:ro"
+    line = [options.litebox, "run", "--timeout", f"{options.timeout}s", "-v", tests, "-w", "/tmp"]
     for name, value in variables.items():
         line += ["-e", f"{name}={value}"]
     return line + ["--", "sh", "-c", command], None
@@ -81,12 +98,14 @@ def run(options, how, command):
                                   timeout=options.timeout + 15, cwd=place, env=environment, check=False)
         except subprocess.TimeoutExpired as late:
             return "time-out", (late.stdout or b"").decode(errors="replace")
-    return VERDICTS.get(done.returncode, "fail"), done.stdout.decode(errors="replace")
+    verdicts = POSIX_VERDICTS if options.open_posix else VERDICTS
+    return verdicts.get(done.returncode, "fail"), done.stdout.decode(errors="replace")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ltp", type=pathlib.Path, default=pathlib.Path("/opt/ltp"))
+    parser.add_argument("--open-posix", type=lambda path: pathlib.Path(path).resolve(), help="a built Open POSIX Test Suite to run instead")
     parser.add_argument("--litebox", default="litebox")
     parser.add_argument("--timeout", type=int, default=30, help="seconds for one entry")
     parser.add_argument("--jobs", type=int, default=2)
@@ -95,9 +114,10 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="verdicts, and the output of what did not pass")
     parser.add_argument("names", nargs="+")
     options = parser.parse_args()
-    tests = chosen(entries(options.ltp), options.names)
+    known = posix_entries(options.open_posix) if options.open_posix else entries(options.ltp)
+    tests = chosen(known, options.names)
     if not tests:
-        sys.exit("no entry of LTP has such a name")
+        sys.exit("no test has such a name")
 
     def both(test):
         _, tag, command = test
