@@ -70,6 +70,9 @@ static void shared_memory(void) {
     char *other = shmat(id, NULL, SHM_RDONLY);
     printf("%s\n", other);
     SHOW(mprotect(other, 4096, PROT_READ | PROT_WRITE));
+    struct shm_info all;
+    SHOW(shmctl(0, SHM_INFO, (void *)&all) >= 0);
+    printf("there %d, in memory %d\n", all.shm_tot >= 2, all.shm_rss >= 1);
     show_segment();
     char *place = mmap(NULL, 16384, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     SHOW(shmat(id, place, 0));

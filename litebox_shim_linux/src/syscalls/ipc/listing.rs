@@ -2,8 +2,6 @@
 
 use core::fmt::{Result, Write};
 
-use litebox::mm::PAGE;
-
 use super::{Object, Perm, SystemV};
 
 /// The columns that all kinds begin with.
@@ -55,7 +53,7 @@ impl SystemV {
             people(out, &perm)?;
             let [attached, detached, changed] = figures.times;
             write!(out, " {attached:>10} {detached:>10} {changed:>10}")?;
-            writeln!(out, " {:>21} {:>21}", figures.bytes.next_multiple_of(PAGE), 0)?;
+            writeln!(out, " {:>21} {:>21}", figures.resident, 0)?;
         }
         Ok(())
     }

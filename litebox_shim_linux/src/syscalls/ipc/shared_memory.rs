@@ -60,6 +60,8 @@ struct State {
 /// What a listing says of a segment.
 pub(super) struct SegmentFigures {
     pub(super) bytes: usize,
+    /// Bytes of its pages that there are.
+    pub(super) resident: u64,
     /// How many areas show it.
     pub(super) attached: usize,
     /// Who made it, and who attached or detached it last.
@@ -71,13 +73,22 @@ pub(super) struct SegmentFigures {
 impl Segment {
     pub(super) fn figures(&self) -> SegmentFigures {
         let attached = self.attach_count();
+        let resident = self.resident();
         let state = self.state.lock();
         SegmentFigures {
             bytes: self.size,
+            resident,
             attached,
             people: [state.creator, state.last],
             times: [state.attach_time, state.detach_time, state.change_time],
         }
+    }
+    fn resident(&self) -> u64 {
+        let file = {
+            let state = self.state.lock();
+            state.file.clone().or_else(|| state.last_file.upgrade())
+        };
+        file.and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.blocks * 512)
     }
     /// How many areas show it.
     fn attach_count(&self) -> usize {
@@ -225,7 +236,8 @@ impl Task<'_, '_> {
             SHM_INFO => {
                 let all = segments.all();
                 let pages: usize = all.iter().map(|segment| segment.value.size.div_ceil(PAGE)).sum();
-                write_words(buf, &[all.len() as u64, pages as u64, 0, 0, 0, 0])?;
+                let resident: u64 = all.iter().map(|segment| segment.value.resident() / PAGE as u64).sum();
+                write_words(buf, &[all.len() as u64, pages as u64, resident, 0, 0, 0])?;
                 return Ok(segments.figures().1);
             }
             _ => {}
