@@ -69,9 +69,7 @@ impl HostProcess {
         *self.before.lock() = before;
         self.ending.store(false, Ordering::SeqCst);
     }
-}
 
-impl HostProcess {
     /// A thread of it runs: the first one's id is that of the process.
     pub(crate) fn founded_by(&self, tid: i32) {
         let _ = self.id.compare_exchange(0, tid, Ordering::AcqRel, Ordering::Relaxed);
