@@ -17,8 +17,8 @@ const PAGE: usize = 4096;
 const READ: usize = 1;
 const READ_WRITE: usize = 3;
 const READ_EXEC: usize = 5;
-const PRIVATE_ANONYMOUS_NORESERVE: usize = 0x4022;
-const FIXED_NOREPLACE: usize = 0x10_0000;
+/// Private, anonymous, not reserved, at a fixed address where nothing is replaced.
+const FRESH: usize = 0x10_4022;
 const MADV_HUGEPAGE: usize = 14;
 const MADV_COLLAPSE: usize = 25;
 const MAYMOVE_FIXED: usize = 3;
@@ -88,10 +88,9 @@ fn replace(segment: Segment) {
     let len = end - start;
     let Some(below) = reserve(start, used.0) else { return };
     let Some(above) = reserve(used.1, end) else { return };
-    // SAFETY: a fresh mapping, wherever the host likes.
-    let room = unsafe { host_call!(nr::MMAP, 0, len + HUGE, READ_WRITE, PRIVATE_ANONYMOUS_NORESERVE, usize::MAX, 0) };
-    let Ok(room) = room.map(|at| Mapping(at, len + HUGE)) else { return };
-    let copy = room.0.next_multiple_of(HUGE);
+    // Behind the heap nothing is mapped, by anybody.
+    let copy = sandbox().layout.heap.1 + HUGE;
+    let Some(_room) = take(copy, len, READ_WRITE) else { return };
     if !make_huge(copy, len) {
         return;
     }
@@ -110,13 +109,14 @@ fn replace(segment: Segment) {
 
 /// Takes addresses at which nothing is mapped.
 fn reserve(start: usize, end: usize) -> Option<Mapping> {
-    if start == end {
-        return Some(Mapping(start, 0));
-    }
-    let flags = PRIVATE_ANONYMOUS_NORESERVE | FIXED_NOREPLACE;
+    if start == end { Some(Mapping(start, 0)) } else { take(start, end - start, 0) }
+}
+
+/// Maps fresh memory where nothing is.
+fn take(start: usize, len: usize, prot: usize) -> Option<Mapping> {
     // SAFETY: NOREPLACE: nothing that exists is touched.
-    let at = unsafe { host_call!(nr::MMAP, start, end - start, 0, flags, usize::MAX, 0) }.ok()?;
-    let taken = Mapping(at, end - start);
+    let at = unsafe { host_call!(nr::MMAP, start, len, prot, FRESH, usize::MAX, 0) }.ok()?;
+    let taken = Mapping(at, len);
     (at == start).then_some(taken)
 }
 

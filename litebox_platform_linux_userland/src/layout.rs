@@ -64,6 +64,9 @@ impl Layout {
             .chain([anywhere - GAP])
             .find(|end| *end >= KERNEL_START + len && map(end - len, len, Mapped::Nothing).is_ok());
         let stacks_end = step("reserving kernel stacks", stacks_end.ok_or(litebox::Error::Exists))?;
+        // Here it keeps others out. Nobody asks for a place in other processes.
+        // SAFETY: the mapping just made. A host that refuses copies an empty one.
+        let _ = unsafe { host_call!(nr::MADVISE, stacks_end - len, len, stack::MADV_DONTFORK) };
         Ok(Self {
             user: (USER_START, USER_END),
             vdso: (0, 0),

@@ -40,6 +40,8 @@ pub(crate) struct HostProcess {
     ended: AtomicBool,
     /// The broker has its pidfd. Changed under the table's lock.
     registered: AtomicBool,
+    /// It can take signals: its first thread has told the host on which stack.
+    pub(crate) reachable: AtomicBool,
     /// Its kernel stacks.
     pub(crate) slots: Mutex<Slots>,
     /// What was patched in its code.
@@ -119,6 +121,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
         ending: AtomicBool::new(false),
         ended: AtomicBool::new(false),
         registered: AtomicBool::new(false),
+        reachable: AtomicBool::new(true),
         slots: Mutex::default(),
         patches: crate::patch::Patches::default(),
         forwarder: AtomicI32::new(0),
@@ -144,16 +147,19 @@ pub(crate) fn find(number: u32) -> Option<Arc<HostProcess>> {
 pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     // FILES, PIDFD, PARENT, CHILD_CLEARTID, CHILD_SETTID. The signal at its end is that of the caller: SIGCHLD to the supervisor.
     const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
-    let Some(own) = stack::current().and_then(|b| b.home()) else { return Err(Error::WouldBlock) };
+    let Some(caller) = stack::current() else { return Err(Error::WouldBlock) };
+    let Some(own) = caller.home() else { return Err(Error::WouldBlock) };
     own.started.another();
+    stack::keep_own(caller);
     let process = register()?;
+    process.reachable.store(false, Ordering::SeqCst);
     process.started.inherit(&own.started);
     // Nothing is patched between the copy of the list and that of the memory.
     let copied = own.patches.fork_into(&process.patches);
-    let result = stack::allocate(own).and_then(|(slot, block)| {
+    let result = stack::allocate_for_child(own).and_then(|(slot, block)| {
         // The child's stack is made here, in memory that it gets a copy of.
         block.set_home(&process);
-        (block.founds, block.first) = (true, true);
+        (block.founds, block.first, block.copied) = (true, true, true);
         process.slots.lock().inherited = Some(slot);
         let sp = crate::thread::prepare(slot, block, spec);
         let pidfd = process.pidfd.as_ptr() as usize;
@@ -161,7 +167,7 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
         // SAFETY: without CLONE_VM the child has its own copy of the stack, which holds its first function; the host writes the pidfd into
         // the shared heap and the id into the child's copy.
         let started = unsafe { call::clone(FLAGS, sp, pidfd, tid) };
-        stack::give_back(own, slot);
+        stack::give_back_of_child(own, slot);
         started
     });
     drop(copied);
@@ -245,6 +251,10 @@ pub(crate) fn ended(number: u32) -> bool {
 pub(crate) fn kick(number: u32) {
     let table = sandbox().processes.lock();
     let Some(process) = table.get(&number) else { return };
+    if !process.reachable.load(Ordering::SeqCst) {
+        // It looks at its work on its way to guest code.
+        return;
+    }
     if !process.registered.load(Ordering::Acquire) {
         let fd = HostFd(process.pidfd.load(Ordering::Acquire));
         if broker::simple(Op::Register, u64::from(number), &[], Some(fd)).is_err() {

@@ -1,8 +1,11 @@
 //! Kernel stacks of guest threads.
 //!
-//! One region of addresses, reserved at start and the same in every process, is cut into aligned slots: guard page, stack, and at the top
-//! the [`ThreadBlock`]. Kernel code finds its block by masking the stack pointer. The memory is private: a fork copies it, and every
+//! One region of addresses, the same in every process and used for nothing else, is cut into aligned slots: guard page, stack, and at the top
+//! the [`ThreadBlock`]. Kernel code finds its block by masking the stack pointer. The memory is private, and every
 //! process has its own list of slots, so that the same slot is another stack in another process. Slots are numbered from the highest down.
+//!
+//! fork copies one slot alone, on which the child starts. Of the others a child would have no use, and its parent would pay a fault and a copy for each of
+//! their pages that it writes the next time.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -24,6 +27,7 @@ pub(crate) const SLOT: usize = 128 << 10;
 /// Most threads of a process.
 pub(crate) const MAX_SLOTS: usize = 1 << 15;
 const GUARD: usize = 4096;
+pub(crate) const MADV_DONTFORK: usize = 10;
 
 /// What kernel code knows of the thread it runs for, at the top of its kernel stack.
 #[repr(C, align(64))]
@@ -49,6 +53,8 @@ pub(crate) struct ThreadBlock {
     pub(crate) founds: bool,
     /// It is the first thread of its process on the host.
     pub(crate) first: bool,
+    /// Its slot is copied by fork: the thread started as a copy.
+    pub(crate) copied: bool,
     /// Its calls are intercepted already, and the host knows its stack for signals.
     pub(crate) armed: bool,
     /// The guest thread that goes on when the present one has ended.
@@ -89,7 +95,9 @@ pub(crate) struct Slots {
     free: Vec<u32>,
     /// Left by threads that may still be standing on them.
     leaving: Vec<u32>,
-    /// Slots from here on were never used by this process. It may have copies of its parent's in them.
+    /// Those that children start on; fork copies them.
+    for_children: Vec<u32>,
+    /// Slots from here on were never used by this process.
     fresh: u32,
     /// The one that the first thread of a cloned process starts on.
     pub(crate) inherited: Option<u32>,
@@ -130,6 +138,11 @@ pub(crate) fn at(rsp: usize) -> Option<&'static mut ThreadBlock> {
     Some(unsafe { &mut *(block as *mut ThreadBlock) })
 }
 
+/// All of a slot but its guard page: (lowest address, length).
+fn memory(slot: u32) -> (usize, usize) {
+    (slot_base(slot) + GUARD, SLOT - GUARD)
+}
+
 /// The usable part of a slot's stack: (lowest address, length), without the block and the frame of the fast entry below it.
 pub(crate) fn span(slot: u32) -> (usize, usize) {
     let low = slot_base(slot) + GUARD;
@@ -153,13 +166,57 @@ pub(crate) unsafe fn go_down(slot: u32, next: extern "C" fn() -> !) -> ! {
 pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBlock)> {
     let (slot, fresh) = take(home)?;
     if fresh {
-        let (low, _) = span(slot);
-        let len = slot_base(slot) + SLOT - low;
-        // SAFETY: the slot is ours alone; the region was reserved for this.
-        unsafe { host_call!(nr::MPROTECT, low, len, 3) }.map_err(|_| Error::WouldBlock)?;
+        commit(slot)?;
+        keep(slot);
     }
+    Ok((slot, begin(slot, home)))
+}
+
+/// The same for the first thread of a process that is about to be cloned from the calling one.
+pub(crate) fn allocate_for_child(home: &HostProcess) -> Result<(u32, &'static mut ThreadBlock)> {
+    let known = home.slots.lock().for_children.pop();
+    let slot = match known {
+        Some(slot) => slot,
+        None => committed(home)?,
+    };
+    Ok((slot, begin(slot, home)))
+}
+
+/// A slot that was never used.
+fn committed(home: &HostProcess) -> Result<u32> {
+    let slot = home.slots.lock().take_fresh()?;
+    commit(slot)?;
+    Ok(slot)
+}
+
+/// Brings a slot's memory in. What a fork copied there before is gone.
+fn commit(slot: u32) -> Result<()> {
+    const READ_WRITE: usize = 3;
+    const PRIVATE_FIXED_ANONYMOUS_NORESERVE: usize = 0x4032;
+    let (low, len) = memory(slot);
+    // SAFETY: the slot is the caller's alone, in a region that nothing else is mapped in.
+    unsafe { host_call!(nr::MMAP, low, len, READ_WRITE, PRIVATE_FIXED_ANONYMOUS_NORESERVE, usize::MAX, 0) }
+        .map(drop)
+        .map_err(|_| Error::WouldBlock)
+}
+
+/// fork does not copy the slot from now on. Where the host refuses, it does, which costs time alone.
+fn keep(slot: u32) {
+    let (low, len) = memory(slot);
+    // SAFETY: the memory of a slot of the calling process.
+    let _ = unsafe { host_call!(nr::MADVISE, low, len, MADV_DONTFORK) };
+}
+
+/// The calling thread's process is about to be copied for the first time since it was one itself: without its stack.
+pub(crate) fn keep_own(block: &mut ThreadBlock) {
+    if core::mem::take(&mut block.copied) {
+        keep(block.slot);
+    }
+}
+
+fn begin(slot: u32, home: &HostProcess) -> &'static mut ThreadBlock {
     let block = block_at(slot);
-    // SAFETY: the block lies in the slot taken above.
+    // SAFETY: the block lies in a slot that the caller has taken.
     unsafe {
         block.write(ThreadBlock {
             this: block as usize,
@@ -173,6 +230,7 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             home,
             founds: false,
             first: false,
+            copied: false,
             armed: false,
             loan: None,
             before: Before::default(),
@@ -184,7 +242,21 @@ pub(crate) fn allocate(home: &HostProcess) -> Result<(u32, &'static mut ThreadBl
             fault_retried: false,
         });
         crate::fast::prepare(&mut *block);
-        Ok((slot, &mut *block))
+        &mut *block
+    }
+}
+
+impl Slots {
+    fn take_fresh(&mut self) -> Result<u32> {
+        if self.inherited == Some(self.fresh) {
+            self.fresh += 1;
+        }
+        let slot = self.fresh;
+        if slot as usize >= MAX_SLOTS {
+            return Err(Error::WouldBlock);
+        }
+        self.fresh += 1;
+        Ok(slot)
     }
 }
 
@@ -198,20 +270,17 @@ fn take(home: &HostProcess) -> Result<(u32, bool)> {
     if let Some(slot) = slots.free.pop() {
         return Ok((slot, false));
     }
-    if slots.inherited == Some(slots.fresh) {
-        slots.fresh += 1;
-    }
-    let slot = slots.fresh;
-    if slot as usize >= MAX_SLOTS {
-        return Err(Error::WouldBlock);
-    }
-    slots.fresh += 1;
-    Ok((slot, true))
+    Ok((slots.take_fresh()?, true))
 }
 
 /// Gives back a slot that no thread of the calling process ever used.
 pub(crate) fn give_back(home: &HostProcess, slot: u32) {
     home.slots.lock().free.push(slot);
+}
+
+/// Gives back a slot that a child was started on.
+pub(crate) fn give_back_of_child(home: &HostProcess, slot: u32) {
+    home.slots.lock().for_children.push(slot);
 }
 
 /// The calling thread is about to leave its slot; it can be taken again once `alive` is zero.

@@ -144,6 +144,9 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
         fatal("the host refused a guest thread its signal stack or interception");
     }
     block.armed = true;
+    if let Some(home) = block.home().filter(|_| block.founds) {
+        home.reachable.store(true, Ordering::SeqCst);
+    }
     // SAFETY: set by `fill_block`.
     let host = unsafe { &*block.host };
     host.tid.store(block.tid.load(Ordering::Relaxed), Ordering::Release);

@@ -19,8 +19,8 @@ const UNIT: usize = 16;
 const UNITS: usize = REGION_LEN / UNIT;
 /// Regions of one process.
 const MOST_REGIONS: usize = 64;
-/// New regions keep this far from the code: the heap grows right behind the program.
-const KEEP: u64 = 1 << 20;
+/// New regions keep this far from the code: the heap grows right behind the program, and libraries are mapped right before its interpreter.
+const KEEP: u64 = 32 << 20;
 /// Places tried for one region.
 const ATTEMPTS: usize = 2000;
 /// Regions of all processes together.
