@@ -107,6 +107,12 @@ impl<T> Part<T> {
     pub fn leave(&self) -> bool {
         !self.left.swap(true, Ordering::AcqRel) && self.present().users.fetch_sub(1, Ordering::AcqRel) == 1
     }
+    /// The holder, who has left, goes on after all. Somebody else must have used it all the while.
+    pub fn come_back(&self) {
+        if self.left.swap(false, Ordering::AcqRel) {
+            self.present().join();
+        }
+    }
     fn present(&self) -> &Shared<T> {
         // SAFETY: what is present is in `kept`, where nothing is taken out while `self` lives.
         unsafe { &*self.now.load(Ordering::Acquire) }

@@ -157,6 +157,11 @@ impl Thread {
         self.fs.leave();
         self.files.leave()
     }
+    /// It uses them after all; another thread has kept them.
+    pub(crate) fn come_back_to_parts(&self) {
+        self.fs.come_back();
+        self.files.come_back();
+    }
     /// Thread id; equal to the pid for the first thread.
     #[inline]
     pub fn tid(&self) -> i32 {

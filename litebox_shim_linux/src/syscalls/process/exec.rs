@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use litebox::fs::{Access, FdTable, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
 use litebox::platform::host;
+use litebox::sync::jitter;
 use litebox::{Error, Result};
 
 use crate::loader::{self, Arguments, AuxIds, Loaded, Prepared};
@@ -103,17 +104,19 @@ impl Task<'_, '_> {
         let executed = process.executed.swap(true, Ordering::AcqRel);
         let left = process.mm.replace(Shared::new(before.sibling()));
         process.replace_thread(self.thread, &thread);
+        // The new one has them; when it ends, soon perhaps, nobody else may seem to.
+        self.thread.leave_parts();
         let started = self.launch(&thread, 0, host().fs_base(), |spec| host().spawn_program(spec));
         if started.is_err() {
+            self.thread.come_back_to_parts();
             process.replace_thread(&thread, self.thread);
             self.thread.signals.take_over(&thread.signals);
             process.mm.replace(before);
             process.executed.store(executed, Ordering::Release);
             return Err(Error::WouldBlock);
         }
+        jitter();
         self.thread.moved.store(true, Ordering::Relaxed);
-        // The new one has them.
-        self.thread.leave_parts();
         Ok(left.inspect(|unused| unused.space().forget_all()).is_some())
     }
 
