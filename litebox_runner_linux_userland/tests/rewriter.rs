@@ -35,12 +35,12 @@ fn figure(figures: &BTreeMap<String, u64>, name: &str) -> u64 {
     figures.get(name).copied().unwrap_or(u64::MAX)
 }
 
-/// Every site traps twice at most: a large program that runs a second time hardly traps any more (measured: 4.0 % of the calls of both runs).
+/// Every site traps once: a large program that runs a second time hardly traps any more (measured: 2.9 % of the calls of both runs).
 fn few_calls_trap() -> Result {
     let twice = "import json,sqlite3,os; os.execv('/usr/bin/python3', ['python3', '-c', 'import json,sqlite3'])";
     let (outcome, figures) = run(&[], &["/usr/bin/python3", "-c", twice])?;
     let (calls, traps) = (figure(&figures, "guest calls"), figure(&figures, "traps"));
-    if calls == u64::MAX || traps == 0 || traps * 20 >= calls {
+    if calls == u64::MAX || traps == 0 || traps * 100 >= calls * 3 {
         return Err(format!("{traps} of {calls} calls trapped\n{outcome}").into());
     }
     Ok(())

@@ -69,14 +69,10 @@ impl Learned {
         *times
     }
 
-    /// A site trapped. `false`: no more sites are remembered.
-    pub(super) fn add(&mut self, file: FileKey, at: u64, shape: Shape) -> bool {
-        if self.count >= MOST {
-            return false;
-        }
-        if self.files.entry(file).or_default().insert(at, shape).is_none() {
+    /// A site trapped.
+    pub(super) fn add(&mut self, file: FileKey, at: u64, shape: Shape) {
+        if self.count < MOST && self.files.entry(file).or_default().insert(at, shape).is_none() {
             self.count += 1;
         }
-        true
     }
 }

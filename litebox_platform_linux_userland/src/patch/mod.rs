@@ -1,6 +1,6 @@
 //! Patching of the guest's system call sites.
 //!
-//! The first trap of a site proves that its `syscall` is an instruction; the site is patched at the second, and all sites learned before from
+//! The first trap of a site proves that its `syscall` is an instruction; the site is patched then, and all sites learned before from
 //! the same file with it. Each process has its own patches ([`Patches`]); what was learned is shared by all.
 //!
 //! Code is written while it can not be executed: its pages are made writable and not executable, written, and made executable again. That is never
@@ -158,9 +158,7 @@ pub(crate) fn go_on(regs: &mut Registers, block: &ThreadBlock) {
     }
 }
 
-/// The `syscall` before `rip` trapped. At the first time it is only learned: a patch costs as much as nine traps, most of that for the change of
-/// protection, and many sites of a program's start and end are used once. At the second time it is patched, and with it what was learned of the
-/// same file since.
+/// The `syscall` before `rip` trapped: patches it, and with it what was learned of the same file.
 pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) {
     let Some(patches) = of(block).filter(|_| sandbox().frame_layout.learn(fp)) else { return };
     let (address, number) = (regs.rip.wrapping_sub(SYSCALL_LEN as u64), regs.rax);
@@ -171,9 +169,8 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
         }
     }
     north().with_code(address as usize, number, &mut |code, worth| match worth {
-        Worth::Now if !patches.learn(code, address, number) => patches.patch(code, Some((address, number)), false),
-        Worth::Now => {}
-        Worth::Later => _ = patches.learn(code, address, number),
+        Worth::Now => patches.patch(code, Some((address, number)), false),
+        Worth::Later => patches.learn(code, address, number),
     });
 }
 
@@ -312,16 +309,18 @@ impl Patches {
         install(state, code, &patches, fresh);
     }
 
-    /// Remembers the site at `address` of a file, if it can be patched. `false`: it is known, or cannot.
-    fn learn(&self, code: &Code, address: u64, number: u64) -> bool {
+    /// A call that does not come back was made at `address`: the trap was cheaper than a patch of which this process has no more use.
+    fn learn(&self, code: &Code, address: u64, number: u64) {
         let Some((file, offset)) = code.file.filter(|_| !code.shared && !code.prot.contains(Prot::WRITE)) else {
-            return false;
+            return;
         };
         if sandbox().learned.lock().knows(file, offset + (address - code.start as u64)) {
-            return false;
+            return;
         }
         let around = Around::read(code, address, &self.state.lock());
-        analyse(&around.site(number, None)).is_ok_and(|found| around.remember(code, number, &found))
+        if let Ok(found) = analyse(&around.site(number, None)) {
+            around.remember(code, number, &found);
+        }
     }
 }
 
@@ -357,11 +356,11 @@ impl Around {
         Site { bytes, start: self.start, syscall: self.syscall, number, known }
     }
     /// The site is known from now on wherever the file is mapped.
-    /// `false`: there is no more room for that.
-    fn remember(&self, code: &Code, number: u64, plan: &Plan) -> bool {
-        let Some((file, offset)) = code.file else { return false };
-        let shape = Shape { number, kind: plan.kind(), context: self.context() };
-        sandbox().learned.lock().add(file, offset + (self.syscall - code.start as u64), shape)
+    fn remember(&self, code: &Code, number: u64, plan: &Plan) {
+        if let Some((file, offset)) = code.file {
+            let shape = Shape { number, kind: plan.kind(), context: self.context() };
+            sandbox().learned.lock().add(file, offset + (self.syscall - code.start as u64), shape);
+        }
     }
     /// The bytes by which a site is recognised: those before and behind it that a patch may overwrite.
     fn context(&self) -> learned::Context {
