@@ -32,12 +32,26 @@ static void pair(int open_slave) {
 // What is written to a master arrives a little later.
 static void arrives(int fd) { poll(&(struct pollfd){fd, POLLIN, 0}, 1, 2000); }
 
-static void say(const char *what, int fd) {
-    char text[200];
-    ssize_t n = read(fd, text, sizeof text);
+static void show(const char *what, const char *text, ssize_t n) {
     printf("%s: %ld %s", what, (long)n, e(n));
     for (ssize_t i = 0; i < n; i++) printf(" %02x", (unsigned char)text[i]);
     printf("\n");
+}
+
+static void say(const char *what, int fd) {
+    char text[200];
+    show(what, text, read(fd, text, sizeof text));
+}
+
+// What the discipline hands to the master, up to the end of a line: Linux may hand it over in parts.
+static void say_line(const char *what, int fd) {
+    char text[200];
+    ssize_t n = 0, more = 1;
+    while (more > 0 && !(n && text[n - 1] == '\n')) {
+        more = read(fd, text + n, sizeof text - n);
+        if (more > 0) n += more;
+    }
+    show(what, text, more < 0 ? more : n);
 }
 
 static void names(void) {
@@ -119,7 +133,7 @@ static void settings(void) {
     ioctl(slave, FIONREAD, &count);
     printf(" %d\n", count);
     say("line", slave);
-    say("echo", master);
+    say_line("echo", master);
     close(master);
     close(slave);
 }
@@ -157,7 +171,7 @@ static void controlling(void) {
     fstat(tty, &st);
     printf("/dev/tty %s %u %u\n", e(tty), major(st.st_rdev), minor(st.st_rdev));
     write(tty, "through\n", 8);
-    say("master", master);
+    say_line("master", master);
     printf("tcsetpgrp %s %s\n", e(tcsetpgrp(slave, 999999)), e(tcsetpgrp(slave, -1)));
     int other = master, other_slave = slave;
     pair(1);
