@@ -1,6 +1,6 @@
 //! The fast entry: from a trampoline into the kernel and back without the host.
 //!
-//! A trampoline comes here with `r11` at its [`Header`](litebox_syscall_rewriter::Header); `rcx` and `r11` are the only registers that a `syscall`
+//! A trampoline comes here with `r11` at its [`Header`]; `rcx` and `r11` are the only registers that a `syscall`
 //! gives up, and the flags are still the guest's. So the check that GS leads to a [`ThreadBlock`] uses instructions that leave the flags
 //! alone. A thread whose GS base is its own makes a real call in the trampoline, which traps.
 //!
@@ -19,6 +19,7 @@ use core::mem::offset_of;
 use litebox::platform::UserAccess;
 use litebox::platform::answers::{Answers, SLOTS, Slot};
 use litebox::platform::north::{GuestFrame, Registers, north};
+use litebox_syscall_rewriter::Header;
 
 use crate::LinuxHost;
 use crate::entry::UserContext;
@@ -149,8 +150,10 @@ global_asm!(
     "lea rsp, [rsp + {STACK_FROM_FLAGS}]",
     registers!(save "rax" "RAX"),
     arguments!(save),
-    "mov rcx, [r11 + 8]",
-    "mov rdx, [r11 + 16]",
+    "mov rcx, [r11 + {NEXT}]",
+    "mov rdx, [r11 + {RESUME_AT}]",
+    "add rcx, r11",
+    "add rdx, r11",
     "mov r8, gs:[{EFLAGS}]",
     "mov gs:[{RIP}], rcx",
     "mov gs:[{RCX}], rcx",
@@ -258,7 +261,9 @@ global_asm!(
     RESUME = const STATE + offset_of!(State, resume),
     FEATURES = const STATE + offset_of!(State, features),
     WAITER = const offset_of!(ThreadBlock, waiter),
-    HEADER = const size_of::<litebox_syscall_rewriter::Header>(),
+    HEADER = const size_of::<Header>(),
+    NEXT = const offset_of!(Header, next),
+    RESUME_AT = const offset_of!(Header, resume),
     CONTEXT = const CONTEXT,
     FP = const FP,
     XMM = const XMM,
@@ -320,12 +325,12 @@ pub(crate) fn leave_probe(regs: &mut Registers) -> bool {
         return false;
     }
     let mut next = [0u8; 8];
-    let at = regs.r11.wrapping_add(offset_of!(litebox_syscall_rewriter::Header, next) as u64);
+    let at = regs.r11.wrapping_add(offset_of!(Header, next) as u64);
     // SAFETY: the buffer has room; faults are recovered.
     if unsafe { LinuxHost.copy_from_user(next.as_mut_ptr(), at as usize, next.len()) } < next.len() {
         return false;
     }
-    regs.rip = u64::from_le_bytes(next);
+    regs.rip = regs.r11.wrapping_add(u64::from_le_bytes(next));
     regs.rcx = regs.rip;
     regs.r11 = regs.eflags;
     true

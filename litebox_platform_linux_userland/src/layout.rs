@@ -34,6 +34,8 @@ pub(crate) struct Layout {
     pub(crate) arena: (usize, usize),
     /// Behind the arena, in the same memory object: pages of trampolines.
     pub(crate) trampolines: (usize, usize),
+    /// Behind them: patched copies of code.
+    pub(crate) texts: (usize, usize),
     pub(crate) stacks: (usize, usize),
     pub(crate) image: (usize, usize),
 }
@@ -42,7 +44,7 @@ impl Layout {
     /// Maps the heap and the arena, and reserves the kernel stacks.
     pub(crate) fn map(heap: HostFd, arena: HostFd, arena_len: usize) -> Result<Self, StartError> {
         let image = crate::system::image_span();
-        let objects_len = arena_len + crate::patch::POOL_LEN;
+        let objects_len = arena_len + crate::patch::MEMORY_LEN;
         let above = |attempt: usize| crate::system::image_end().next_multiple_of(HUGE) + attempt * HUGE;
         let anywhere = random_start()?;
         let heap_start = (0..ATTEMPTS)
@@ -73,6 +75,7 @@ impl Layout {
             heap,
             arena,
             trampolines: (arena.1, arena.1 + crate::patch::POOL_LEN),
+            texts: (arena.1 + crate::patch::POOL_LEN, arena.1 + crate::patch::MEMORY_LEN),
             stacks: (stacks_end - len, stacks_end),
             image,
         })

@@ -93,6 +93,8 @@ pub(crate) struct Sandbox {
     pub(crate) learned: Mutex<crate::patch::Learned>,
     /// What `cpuid` answers.
     pub(crate) answers: crate::patch::Answers,
+    /// Patched copies of code.
+    pub(crate) texts: crate::patch::Texts,
     /// Which regions of trampolines are in use.
     pub(crate) trampolines: crate::patch::Pool,
     /// Figures of patching.
@@ -156,7 +158,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     }
     let arena_size = settings.arena_size;
     let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
-    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", arena_size + crate::patch::POOL_LEN))?;
+    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", arena_size + crate::patch::MEMORY_LEN))?;
     let layout = Layout { vdso: crate::clock::vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
     let heap = layout.heap;
     // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it refuses.
@@ -202,6 +204,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             patching,
             learned: Mutex::new(crate::patch::Learned::default()),
             answers: crate::patch::Answers::default(),
+            texts: crate::patch::Texts::default(),
             trampolines: crate::patch::Pool::new(),
             patch_counts: crate::patch::Counts::default(),
             frame_layout: crate::fast::FrameLayout::default(),

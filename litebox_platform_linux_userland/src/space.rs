@@ -138,8 +138,19 @@ impl AddressSpace for LinuxHost {
     fn program_mapped(&self, code: &Code, tables: &[(usize, usize)]) {
         crate::patch::program_mapped(code, tables);
     }
-    fn code_mapped(&self, code: &Code) {
-        crate::patch::mapped(code);
+    fn map_patched(&self, code: &Code, replace: bool) -> Result<bool> {
+        check_span(code.start, code.end - code.start)?;
+        if replace {
+            before_change(code.start, code.end - code.start, Change::Replaced);
+        }
+        crate::patch::map_text(code, replace)
+    }
+    fn code_mapped(&self, code: &Code) -> bool {
+        crate::patch::mapped(code)
+    }
+    fn map_original(&self, code: &Code, backing: Backing) -> Result<()> {
+        check_span(code.start, code.end - code.start)?;
+        crate::patch::map_original(code, backing)
     }
 }
 

@@ -10,15 +10,16 @@ use crate::analysis::{Kind, Moved, Place, Plan};
 use crate::cpuid::{LOOKUP_LEN, append_lookup};
 use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
 
-/// The words of a trampoline that the entry stub reads, in their order.
+/// The words of a trampoline that the entry stub reads, in their order. Places in the guest's code are told by their distance from the header: code and
+/// trampolines that move together need no change.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
     /// Address of the entry stub.
     pub entry: u64,
-    /// What the guest finds in `rcx`: the address behind its `syscall`.
+    /// How far it is to what the guest finds in `rcx`: the address behind its `syscall`.
     pub next: u64,
-    /// Where it continues: the same, or the moved instructions.
+    /// How far it is to where it continues: the same, or the moved instructions.
     pub resume: u64,
 }
 
@@ -55,6 +56,21 @@ impl Patch {
     pub fn copy_of(&self, address: u64) -> Option<u64> {
         let inside = self.jump < address && address < self.jump + JUMP_LEN as u64;
         self.moved.iter().find(|(original, _)| inside && *original == address).map(|(_, copy)| *copy)
+    }
+
+    /// The same patch where code and trampolines lie `by` bytes higher (modulo 2^64).
+    #[must_use]
+    pub fn moved_by(&self, by: u64) -> Self {
+        let up = |address: u64| address.wrapping_add(by);
+        Self {
+            jump: up(self.jump),
+            trampoline: up(self.trampoline),
+            syscall: up(self.syscall),
+            fallback: up(self.fallback),
+            resume: up(self.resume),
+            moved: self.moved.iter().map(|(original, copy)| (up(*original), up(*copy))).collect(),
+            ..self.clone()
+        }
     }
 
     /// What address of the guest's own code stands for `address` inside the trampoline.
@@ -104,7 +120,8 @@ impl Plan {
         let fallback = address + (header + size_of::<Header>()) as u64;
         let behind = fallback + SYSCALL_LEN as u64;
         let resume = if self.kind == Kind::Before { next } else { behind };
-        for word in [entry, next, resume] {
+        let at = address + header as u64;
+        for word in [entry, next.wrapping_sub(at), resume.wrapping_sub(at)] {
             code.extend_from_slice(&word.to_le_bytes());
         }
         code.extend_from_slice(&[0x0f, 0x05]);

@@ -316,7 +316,12 @@ pub struct OpenHow {
 #[derive(Clone, Debug)]
 pub enum Mapping {
     /// From a host descriptor, same offsets.
-    Host(HostFd),
+    Host {
+        /// The descriptor.
+        fd: HostFd,
+        /// Nobody changes the file.
+        fixed: bool,
+    },
     /// From pages of the arena.
     Arena(Arc<crate::mm::arena::PagedFile>),
     /// Private zero pages that the file has no part in (`/dev/zero`).

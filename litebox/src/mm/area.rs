@@ -38,6 +38,8 @@ bitflags::bitflags! {
         const NOHUGEPAGE = 0x800;
         /// Locked pages come when touched.
         const LOCKONFAULT = 0x1000;
+        /// The host shows its copy of the file's code, in which calls are patched. The guest has changed nothing there.
+        const PATCHED = 0x2000;
     }
 }
 
@@ -69,6 +71,8 @@ pub enum Object {
         fd: HostFd,
         /// Its identity.
         id: InodeId,
+        /// Nobody changes it.
+        fixed: bool,
     },
     /// Pages of the arena: a file of the memory or overlay file system, or shared anonymous memory (no file).
     Pages {
@@ -168,6 +172,13 @@ impl Area {
     pub fn is_data(&self) -> bool {
         self.prot.contains(Prot::WRITE) && !self.flags.intersects(AreaFlags::SHARED | AreaFlags::GROWSDOWN)
     }
+    /// Whether it is code of a file that nobody changes, and the guest cannot change what it sees of it.
+    pub(super) fn is_fixed_code(&self) -> bool {
+        self.prot.contains(Prot::EXEC)
+            && !self.prot.contains(Prot::WRITE)
+            && !self.shared()
+            && matches!(self.object, Object::Host { fixed: true, .. })
+    }
     /// It as the host sees code.
     pub fn code(&self) -> Code {
         const INODE: u64 = 1;
@@ -182,6 +193,7 @@ impl Area {
             prot: self.prot,
             shared: self.shared(),
             file: file.map(|key| (key, self.offset)),
+            fixed: matches!(self.object, Object::Host { fixed: true, .. }),
         }
     }
     /// What the host maps for a piece starting at `addr`; `None` when it is made of several (arena pages).

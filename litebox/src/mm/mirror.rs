@@ -46,6 +46,10 @@ pub(super) fn map_on_host(area: &mut Area, extents: &[Extent], replace: bool) ->
     let (start, len, prot, shared) = (area.start, area.len(), area.prot, area.shared());
     area.filled = area.end;
     if let Some(backing) = area.host_backing(start) {
+        if area.is_fixed_code() && host().map_patched(&area.code(), replace)? {
+            area.flags |= AreaFlags::PATCHED;
+            return Ok(());
+        }
         return host().map(start, len, prot, shared, backing, replace, stack);
     }
     if let [one] = extents {
@@ -195,8 +199,8 @@ impl Inner {
             }
         }
         let start = area.start;
-        if prot.contains(Prot::EXEC) && !anonymous {
-            host().code_mapped(&area.code());
+        if prot.contains(Prot::EXEC) && !anonymous && host().code_mapped(&area.code()) {
+            area.flags |= AreaFlags::PATCHED;
         }
         self.insert(area);
         Ok((start, locked && !flags.contains(AreaFlags::LOCKONFAULT)))
@@ -260,10 +264,32 @@ impl Inner {
             if self.areas.count() + 2 > self.most_areas {
                 return Err(Error::NoMemory);
             }
+            if prot.contains(Prot::WRITE) {
+                self.show_original(start, stop)?;
+            }
             self.protect_on_host(start, stop, prot)?;
             self.areas.update(start, stop, |a| a.prot = prot);
         }
         outcome
+    }
+
+    /// The guest is about to change pages of the range: files of which patched copies are shown there are shown themselves, wherever they are mapped,
+    /// for a patch may reach over the end of an area.
+    pub fn show_original(&mut self, start: usize, end: usize) -> Result<()> {
+        let patched = |a: &&Area| a.flags.contains(AreaFlags::PATCHED);
+        let files: Vec<_> = self.areas.overlapping(start, end).filter(patched).filter_map(|a| a.object.id()).collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let shown = |a: &&Area| patched(a) && a.object.id().is_some_and(|id| files.contains(&id));
+        let shown: Vec<Area> = self.areas.iter().filter(shown).cloned().collect();
+        for area in shown {
+            if let Some(backing) = area.host_backing(area.start) {
+                host().map_original(&area.code(), backing)?;
+            }
+            self.areas.update(area.start, area.end, |a| a.flags.remove(AreaFlags::PATCHED));
+        }
+        Ok(())
     }
 
     fn protect_on_host(&self, start: usize, end: usize, prot: Prot) -> Result<()> {

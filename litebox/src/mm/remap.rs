@@ -99,6 +99,7 @@ impl Inner {
             }
             old_len = r.new_len;
         }
+        self.show_original(r.old, r.old.saturating_add(old_len.max(1)))?;
         let area = self.areas.find(r.old).cloned().ok_or(Error::Fault)?;
         self.check_resize(&area, r, old_len, limits)?;
         let grow = r.new_len - old_len.min(r.new_len);

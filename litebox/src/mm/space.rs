@@ -488,6 +488,7 @@ impl Space {
 /// Advises the host of `areas`, which begin at or behind `start`, in as few calls as possible; up to the first that `check` refuses.
 fn advise_host(areas: &[Area], start: usize, advice: Advice, check: impl Fn(&Area) -> Result<()>) -> Result<()> {
     let populate = matches!(advice, Advice::PopulateRead | Advice::PopulateWrite);
+    let drops = matches!(advice, Advice::DontNeed | Advice::Free);
     let tell = |run: (usize, usize)| if run.1 > run.0 { host().advise(run.0, run.1 - run.0, advice) } else { Ok(()) };
     let mut run = (start, start);
     let mut at = start;
@@ -500,6 +501,10 @@ fn advise_host(areas: &[Area], start: usize, advice: Advice, check: impl Fn(&Are
             return tell(run).and(Err(refused));
         }
         at = area.end;
+        if drops && area.flags.contains(AreaFlags::PATCHED) {
+            // The guest has no pages of its own there.
+            continue;
+        }
         if area.start == run.1 {
             run.1 = area.filled;
         } else {

@@ -230,8 +230,18 @@ pub trait AddressSpace {
     fn code_forks(&self, _code: &mut dyn Iterator<Item = north::Code>) {}
     /// A program or its interpreter was mapped whole: its executable pages, and the (start, end) of those areas of the same file that are only for reading.
     fn program_mapped(&self, _code: &north::Code, _tables: &[(usize, usize)]) {}
-    /// Executable pages of a file were mapped.
-    fn code_mapped(&self, _code: &north::Code) {}
+    /// Executable pages of a file are about to be mapped: maps a copy of them in which calls are patched, if there is one. `false`: there is none.
+    fn map_patched(&self, _code: &north::Code, _replace: bool) -> Result<bool> {
+        Ok(false)
+    }
+    /// Executable pages of a file were mapped. `true`: they show a patched copy now.
+    fn code_mapped(&self, _code: &north::Code) -> bool {
+        false
+    }
+    /// The guest is about to change pages that show a patched copy: they show the file itself from now on.
+    fn map_original(&self, _code: &north::Code, _backing: Backing) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The page arena: one shared memory object mapped whole into every process of the sandbox.

@@ -123,6 +123,8 @@ pub struct Code {
     pub shared: bool,
     /// The file it shows, and from where in it.
     pub file: Option<(FileKey, u64)>,
+    /// Nobody changes that file.
+    pub fixed: bool,
 }
 
 /// When it pays to spare an instruction the next trap.

@@ -49,6 +49,11 @@ impl Learned {
         sites.range(offset..offset.saturating_add(len as u64)).map(known).collect()
     }
 
+    /// How many of `file` are known. Grows whenever something is learned of it.
+    pub(super) fn count_of(&self, file: FileKey) -> usize {
+        self.files.get(&file).map_or(0, BTreeMap::len)
+    }
+
     /// How many there are. Grows whenever something is learned.
     pub(super) fn count(&self) -> usize {
         self.count

@@ -13,9 +13,12 @@
 //! back into one. So trampolines of code that stays mapped stay, too.
 
 mod answers;
+mod around;
+mod change;
 mod learned;
 mod refusals;
 mod region;
+mod text;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -23,9 +26,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use litebox::platform::north::{Code, Registers, Worth, north};
-use litebox::platform::{Prot, UserAccess};
+use litebox::platform::{Backing, Prot, UserAccess};
 use litebox::sync::Mutex;
-use litebox_syscall_rewriter::{BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, Kind, Patch, Plan, SYSCALL_LEN, Site, analyse};
+use litebox_syscall_rewriter::{JUMP_LEN, Kind, Patch, Plan, SYSCALL_LEN, analyse};
 
 use crate::LinuxHost;
 use crate::call::{host_call, nr};
@@ -33,12 +36,20 @@ use crate::sandbox::sandbox;
 use crate::stack::ThreadBlock;
 
 pub(crate) use answers::{Answers, program_mapped};
+use around::Around;
+use change::first_jump;
+pub(crate) use change::{Change, before_change, before_end};
+use learned::Known;
 pub(crate) use learned::Learned;
-use learned::{Known, Shape};
 pub(crate) use refusals::Counts;
 use refusals::Why;
+use region::Region;
 pub(crate) use region::{POOL_LEN, Pool};
-use region::{REGION_LEN, Region};
+use text::Shown;
+pub(crate) use text::Texts;
+
+/// Memory for trampolines and copies of code.
+pub(crate) const MEMORY_LEN: usize = POOL_LEN + text::TEXTS_LEN;
 
 const PAGE: usize = 4096;
 /// A site whose code was made writable this often after it was patched is not patched again.
@@ -68,6 +79,8 @@ struct State {
     /// All of them, by the address of the trampoline.
     trampolines: BTreeMap<u64, Arc<Patch>>,
     regions: Vec<Region>,
+    /// Copies of code that are mapped.
+    texts: Vec<text::Mapped>,
     /// Sites that keep trapping.
     refused: BTreeSet<u64>,
     /// How often a site's patch was taken out because its code became writable.
@@ -122,7 +135,7 @@ pub(crate) fn look(event: Event, regs: &mut Registers, block: &mut ThreadBlock) 
     }
     let Some(patch) = state.trampoline_at(rip) else { return Look::Guest };
     if event == Event::Step && rip == patch.trampoline {
-        return step_in(patch, regs);
+        return step_in(&patch, regs);
     }
     if let Some(original) = patch.original_of(rip) {
         regs.rip = original;
@@ -174,11 +187,26 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
     });
 }
 
-/// Code of a file was mapped: what was learned of it is patched at once.
-pub(crate) fn mapped(code: &Code) {
-    if let Some(patches) = crate::stack::current().and_then(|block| of(block)) {
+/// Code of a file is about to be mapped: maps a patched copy of it, if there is one.
+pub(crate) fn map_text(code: &Code, replace: bool) -> litebox::Result<bool> {
+    crate::stack::current().and_then(|block| of(block)).map_or(Ok(false), |patches| text::map(patches, code, replace))
+}
+
+/// Code of a file was mapped: what was learned of it is patched at once. `true`: a copy is shown.
+pub(crate) fn mapped(code: &Code) -> bool {
+    let Some(patches) = crate::stack::current().and_then(|block| of(block)) else { return false };
+    let shown = text::copy(patches, code);
+    if shown != Shown::Text {
         patches.patch(code, None, true);
     }
+    shown != Shown::File
+}
+
+/// The guest is about to change code of which a copy is shown: the file itself is from now on.
+pub(crate) fn map_original(code: &Code, backing: Backing) -> litebox::Result<()> {
+    crate::stack::current()
+        .and_then(|block| of(block))
+        .map_or(Ok(()), |patches| text::map_original(patches, code, backing))
 }
 
 /// The process is about to be copied: what others learned of its code since it was mapped is patched now, or every child would trap there.
@@ -195,29 +223,68 @@ pub(crate) fn before_fork(code: &mut dyn Iterator<Item = Code>) {
 impl State {
     fn copy_of(&self, rip: u64) -> Option<u64> {
         let nearest = rip.checked_sub(JUMP_LEN as u64 - 1)?;
-        self.active.range(nearest..rip).find_map(|(_, patch)| patch.copy_of(rip))
+        let own = self.active.range(nearest..rip).find_map(|(_, patch)| patch.copy_of(rip));
+        own.or_else(|| self.text_copy_of(rip))
     }
 
-    fn trampoline_at(&self, rip: u64) -> Option<&Arc<Patch>> {
-        self.trampolines.range(..=rip).next_back().map(|(_, patch)| patch).filter(|p| p.original_of(rip).is_some())
+    fn trampoline_at(&self, rip: u64) -> Option<Arc<Patch>> {
+        let own = self.trampolines.range(..=rip).next_back().map(|(_, patch)| patch);
+        let own = own.filter(|patch| patch.original_of(rip).is_some()).cloned();
+        own.or_else(|| self.text_trampoline_at(rip))
     }
 
     /// Whether the `syscall` at `address` has a patch. One with the jump before it is still there, and traps when it is jumped to.
     fn is_patched(&self, address: u64) -> bool {
         let from = address.saturating_sub(16);
         self.active.range(from..=address).any(|(_, patch)| patch.syscall == address)
+            || self.text_patches(from, address + 1).any(|(_, syscall, _)| syscall == address)
     }
 
     fn overlaps(&self, start: u64, end: u64) -> bool {
         // No patch overwrites more than the instructions that five bytes reach into.
         let from = start.saturating_sub(32);
         self.active.range(from..end).any(|(jump, patch)| jump + patch.original.len() as u64 > start)
+            || self.text_patches(from, end).any(|(jump, _, original)| jump + original.len() as u64 > start)
     }
 
     fn refuse(&mut self, address: u64, why: Why) {
         if self.refused.len() < MOST_REFUSED && self.refused.insert(address) {
             sandbox().patch_counts.refuse(why);
         }
+    }
+}
+
+impl State {
+    /// Patches for the site that trapped, if one did, and for those learned of the same file. Their trampolines are written.
+    fn plan_sites(&mut self, code: &Code, trapped: Option<(u64, u64)>, learned: Vec<Known>) -> Vec<Arc<Patch>> {
+        let mut patches = Vec::new();
+        let others = learned.into_iter().map(|site| (code.start as u64 + site.distance, site.shape.number, Some(site)));
+        let trapped = trapped.map(|(address, number)| (address, number, None));
+        for (address, number, site) in trapped.into_iter().chain(others) {
+            if self.refused.contains(&address) || self.is_patched(address) {
+                continue;
+            }
+            let around = Around::read(code, address, self);
+            let shape = site.map(|site| site.shape);
+            if shape.is_some_and(|shape| shape.context != around.context()) {
+                continue;
+            }
+            let planned = match analyse(&around.site(number, shape.map(|shape| shape.kind))) {
+                Ok(found) => {
+                    if shape.is_none() {
+                        around.remember(code, number, &found);
+                    }
+                    plan(self, &found, &patches)
+                }
+                Err(refusal) => Outcome::Refused(Why::Bytes(refusal)),
+            };
+            match planned {
+                Outcome::Planned(patch) => patches.push(patch),
+                Outcome::Nothing => {}
+                Outcome::Refused(why) => self.refuse(address, why),
+            }
+        }
+        patches
     }
 }
 
@@ -244,6 +311,7 @@ impl Patches {
         for region in &state.regions {
             region.unmap();
         }
+        state.unmap_text_regions();
     }
 
     /// All of the process's memory has gone.
@@ -279,33 +347,7 @@ impl Patches {
             return;
         }
         let state = Arc::make_mut(&mut state);
-        let mut patches = Vec::new();
-        let others = learned.into_iter().map(|site| (code.start as u64 + site.distance, site.shape.number, Some(site)));
-        let trapped = trapped.map(|(address, number)| (address, number, None));
-        for (address, number, site) in trapped.into_iter().chain(others) {
-            if state.refused.contains(&address) || state.is_patched(address) {
-                continue;
-            }
-            let around = Around::read(code, address, state);
-            let shape = site.map(|site| site.shape);
-            if shape.is_some_and(|shape| shape.context != around.context()) {
-                continue;
-            }
-            let planned = match analyse(&around.site(number, shape.map(|shape| shape.kind))) {
-                Ok(found) => {
-                    if shape.is_none() {
-                        around.remember(code, number, &found);
-                    }
-                    plan(state, &found, &patches)
-                }
-                Err(refusal) => Outcome::Refused(Why::Bytes(refusal)),
-            };
-            match planned {
-                Outcome::Planned(patch) => patches.push(patch),
-                Outcome::Nothing => {}
-                Outcome::Refused(why) => state.refuse(address, why),
-            }
-        }
+        let patches = state.plan_sites(code, trapped, learned);
         install(state, code, &patches, fresh);
     }
 
@@ -321,56 +363,6 @@ impl Patches {
         if let Ok(found) = analyse(&around.site(number, None)) {
             around.remember(code, number, &found);
         }
-    }
-}
-
-/// The bytes around a site.
-struct Around {
-    bytes: [u8; BYTES_BEFORE + BYTES_AFTER],
-    start: u64,
-    len: usize,
-    syscall: u64,
-}
-
-impl Around {
-    /// The guest's own, also where they are patched: sites lie close together, and everywhere the same bytes have to be found.
-    fn read(code: &Code, syscall: u64, state: &State) -> Self {
-        let start = (syscall as usize).saturating_sub(BYTES_BEFORE).max(code.start);
-        let end = (syscall as usize + BYTES_AFTER).min(code.end);
-        let mut bytes = [0; BYTES_BEFORE + BYTES_AFTER];
-        let wanted = end.saturating_sub(start).min(bytes.len());
-        // SAFETY: the buffer has room; faults are recovered.
-        let len = unsafe { LinuxHost.copy_from_user(bytes.as_mut_ptr(), start, wanted) };
-        for patch in state.active.range(first_jump(start as u64)..end as u64).map(|(_, patch)| patch) {
-            for (at, byte) in (patch.jump..).zip(&patch.original).take(JUMP_LEN) {
-                let slot = at.checked_sub(start as u64).and_then(|at| bytes.get_mut(at as usize));
-                if let Some(slot) = slot {
-                    *slot = *byte;
-                }
-            }
-        }
-        Self { bytes, start: start as u64, len, syscall }
-    }
-    fn site(&self, number: u64, known: Option<Kind>) -> Site<'_> {
-        let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        Site { bytes, start: self.start, syscall: self.syscall, number, known }
-    }
-    /// The site is known from now on wherever the file is mapped.
-    fn remember(&self, code: &Code, number: u64, plan: &Plan) {
-        if let Some((file, offset)) = code.file {
-            let shape = Shape { number, kind: plan.kind(), context: self.context() };
-            sandbox().learned.lock().add(file, offset + (self.syscall - code.start as u64), shape);
-        }
-    }
-    /// The bytes by which a site is recognised: those before and behind it that a patch may overwrite.
-    fn context(&self) -> learned::Context {
-        let mut context = learned::Context::default();
-        let from = (self.syscall - self.start) as usize;
-        let bytes = from.checked_sub(learned::BEFORE).and_then(|at| self.bytes.get(at..at + context.len()));
-        if let Some(bytes) = bytes {
-            context.copy_from_slice(bytes);
-        }
-        context
     }
 }
 
@@ -467,137 +459,4 @@ fn while_writable(start: usize, end: usize, prot: Prot, change: impl FnOnce()) -
         LinuxHost.fatal("the host does not make guest code executable again");
     }
     true
-}
-
-/// What happens to guest memory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Change {
-    /// It goes, with what it holds.
-    Gone,
-    /// Something else is mapped there, the kernel's regions included.
-    Replaced,
-    /// It becomes writable, or moves: the guest's own bytes must be there.
-    Kept,
-    /// Private pages are dropped; the file's show again.
-    Dropped,
-}
-
-/// Guest memory is about to change: patches in it are forgotten.
-pub(crate) fn before_change(start: usize, len: usize, change: Change) {
-    let Some(patches) = crate::stack::current().and_then(|block| of(block)) else { return };
-    let mut state = patches.state.lock();
-    let (start, end) = (start as u64, start.saturating_add(len) as u64);
-    if state.touches(start, end) {
-        Arc::make_mut(&mut state).before_change(start, end, change);
-    }
-}
-
-/// All guest memory of the process goes.
-pub(crate) fn before_end() {
-    if let Some(patches) = crate::stack::current().and_then(|block| of(block)) {
-        patches.forget_all();
-    }
-}
-
-/// The first jump that can reach into a range starting at `start`.
-fn first_jump(start: u64) -> u64 {
-    start.saturating_sub(JUMP_LEN as u64 - 1)
-}
-
-fn within(map: &BTreeMap<u64, Arc<Patch>>, start: u64, end: u64) -> Vec<Arc<Patch>> {
-    map.range(first_jump(start)..end).map(|(_, p)| p.clone()).collect()
-}
-
-impl State {
-    /// Whether a change of the range concerns anything that is known.
-    fn touches(&self, start: u64, end: u64) -> bool {
-        let jumps = first_jump(start)..end;
-        self.active.range(jumps.clone()).next().is_some()
-            || self.dormant.range(jumps.clone()).next().is_some()
-            || self.rewritten.range(jumps).next().is_some()
-            || self.refused.range(start..end).next().is_some()
-            || self.regions.iter().any(|region| region.overlaps(start, end))
-    }
-
-    fn before_change(&mut self, start: u64, end: u64, change: Change) {
-        if change == Change::Replaced {
-            give_up_regions(self, start, end);
-        }
-        self.refused.retain(|site| !(start..end).contains(site));
-        // A jump that reaches into the range is touched by it.
-        for patch in within(&self.active, start, end) {
-            take_out(self, &patch, change);
-        }
-        if matches!(change, Change::Gone | Change::Replaced) {
-            for patch in within(&self.dormant, start, end) {
-                self.dormant.remove(&patch.jump);
-                drop_trampoline(self, &patch);
-            }
-            self.rewritten.retain(|jump, _| !(first_jump(start)..end).contains(jump));
-        }
-    }
-}
-
-fn take_out(state: &mut State, patch: &Arc<Patch>, change: Change) {
-    state.active.remove(&patch.jump);
-    match change {
-        Change::Gone | Change::Replaced => {
-            drop_trampoline(state, patch);
-            return;
-        }
-        Change::Kept => {
-            state.generation += 1;
-            restore(patch);
-            *state.rewritten.entry(patch.jump).or_default() += 1;
-        }
-        Change::Dropped => {}
-    }
-    state.dormant.insert(patch.jump, patch.clone());
-}
-
-/// Puts the guest's bytes back. The caller changes the protection to what the guest wants; until then the code can be executed as before.
-fn restore(patch: &Patch) {
-    let bytes = patch.original.get(..JUMP_LEN).unwrap_or_default();
-    let start = patch.jump as usize;
-    while_writable(start, start + JUMP_LEN, Prot::READ | Prot::EXEC, || {
-        write(patch.jump, bytes);
-    });
-}
-
-fn drop_trampoline(state: &mut State, patch: &Patch) {
-    state.trampolines.remove(&patch.trampoline);
-    release(state, patch);
-}
-
-fn release(state: &mut State, patch: &Patch) {
-    for region in state.regions.iter_mut().filter(|r| r.contains(patch.trampoline)) {
-        region.release(patch);
-    }
-    state.regions.retain(|region| {
-        let used = region.used();
-        if !used {
-            region.unmap();
-        }
-        used
-    });
-}
-
-/// The guest maps over regions of trampolines: their patches go first.
-fn give_up_regions(state: &mut State, start: u64, end: u64) {
-    let hit: Vec<u64> = state.regions.iter().filter(|r| r.overlaps(start, end)).map(|r| r.base).collect();
-    for base in hit {
-        let inside = |patch: &Patch| (base..base + REGION_LEN as u64).contains(&patch.trampoline);
-        let patches: Vec<_> = state.active.values().filter(|p| inside(p)).cloned().collect();
-        for patch in patches {
-            take_out(state, &patch, Change::Kept);
-        }
-        state.dormant.retain(|_, patch| !inside(patch));
-        state.trampolines.retain(|_, patch| !inside(patch));
-        state.regions.retain(|region| {
-            if region.base == base {
-                region.unmap();
-            }
-            region.base != base
-        });
-    }
 }

@@ -50,6 +50,10 @@ impl Counts {
     pub(crate) fn patched(&self) -> u64 {
         self.patched.load(Ordering::Relaxed)
     }
+    /// Sites of a copy were mapped.
+    pub(super) fn patched_more(&self, count: usize) {
+        self.patched.fetch_add(count as u64, Ordering::Relaxed);
+    }
     /// Sites that keep trapping, by reason.
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         figure::REFUSALS.into_iter().zip(&self.refused).map(|(text, count)| (text, count.load(Ordering::Relaxed)))

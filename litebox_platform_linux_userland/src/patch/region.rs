@@ -89,6 +89,31 @@ impl Pages {
         Some(Arc::new(Self { place, used: Mutex::new(Units::default()) }))
     }
 
+    /// Maps them for the guest. `false`: something is there, or it is no place for guests.
+    fn map(&self, base: u64) -> bool {
+        const READ_EXEC: usize = 5;
+        const SHARED_NORESERVE_NOREPLACE: usize = 0x1 | 0x4000 | 0x10_0000;
+        let (low, high) = sandbox().layout.user;
+        let Some(base) =
+            usize::try_from(base).ok().filter(|base| (low..high.saturating_sub(REGION_LEN)).contains(base))
+        else {
+            return false;
+        };
+        let offset = self.address() - sandbox().layout.arena.0;
+        let fd = sandbox().arena_fd.0;
+        // SAFETY: NOREPLACE: nothing that exists is touched.
+        match unsafe { host_call!(nr::MMAP, base, REGION_LEN, READ_EXEC, SHARED_NORESERVE_NOREPLACE, fd, offset) } {
+            Ok(at) if at == base => true,
+            // A host that does not know NOREPLACE took it for a hint.
+            Ok(at) => {
+                // SAFETY: the mapping just made.
+                let _ = unsafe { host_call!(nr::MUNMAP, at, REGION_LEN) };
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Where the kernel may write them.
     fn address(&self) -> usize {
         sandbox().layout.trampolines.0 + self.place * REGION_LEN
@@ -161,34 +186,30 @@ pub(super) struct Region {
 impl Region {
     /// Maps a region where `plan` can have its trampoline.
     pub(super) fn map(plan: &Plan, there_are: usize) -> Option<Self> {
-        const READ_EXEC: usize = 5;
-        const SHARED_NORESERVE_NOREPLACE: usize = 0x1 | 0x4000 | 0x10_0000;
         if there_are >= MOST_REGIONS {
             return None;
         }
         let pages = Pages::take()?;
-        let offset = pages.address() - sandbox().layout.arena.0;
-        let fd = sandbox().arena_fd.0;
-        let (low, high) = sandbox().layout.user;
-        for stretch in plan.stretches(KEEP).take(ATTEMPTS) {
-            let base = (*stretch.start() as usize) & !4095;
-            if base < low || base + REGION_LEN > high {
-                continue;
-            }
-            // SAFETY: NOREPLACE: nothing that exists is touched.
-            let at =
-                unsafe { host_call!(nr::MMAP, base, REGION_LEN, READ_EXEC, SHARED_NORESERVE_NOREPLACE, fd, offset) };
-            match at {
-                Ok(at) if at == base => return Some(Self { base: base as u64, pages, taken: Units::default() }),
-                // A host that does not know NOREPLACE took it for a hint.
-                Ok(at) => {
-                    // SAFETY: the mapping just made.
-                    let _ = unsafe { host_call!(nr::MUNMAP, at, REGION_LEN) };
-                }
-                Err(_) => {}
-            }
-        }
-        None
+        let mut bases = plan.stretches(KEEP).take(ATTEMPTS).map(|stretch| stretch.start() & !4095);
+        let base = bases.find(|base| pages.map(*base))?;
+        Some(Self { base, pages, taken: Units::default() })
+    }
+
+    /// Maps it `by` bytes higher (modulo 2^64), too. `false`: something is there.
+    pub(super) fn map_again(&self, by: u64) -> bool {
+        self.pages.map(self.base.wrapping_add(by))
+    }
+
+    /// Takes that mapping away.
+    pub(super) fn unmap_copy(&self, by: u64) {
+        // SAFETY: the mapping is the kernel's, and no patch leads into it any more.
+        let _ = unsafe { host_call!(nr::MUNMAP, self.base.wrapping_add(by), REGION_LEN) };
+    }
+
+    /// Whether that mapping and the range have something in common.
+    pub(super) fn copy_overlaps(&self, by: u64, start: u64, end: u64) -> bool {
+        let base = self.base.wrapping_add(by);
+        base < end && start < base.saturating_add(REGION_LEN as u64)
     }
 
     /// Gives the mapping back to the host.

@@ -57,7 +57,7 @@ impl File for TestFile {
         dest.put(&buf[..n])
     }
     fn mapping(&self) -> Result<Mapping> {
-        Ok(Mapping::Host(HostFd(self.0.as_raw_fd())))
+        Ok(Mapping::Host { fd: HostFd(self.0.as_raw_fd()), fixed: false })
     }
     fn as_any(&self) -> &dyn Any {
         self

@@ -89,7 +89,7 @@ pub struct MemoryMap {
 /// What a mapping of `file` shows.
 pub fn object_of(file: &Arc<OpenFile>, mapping: Mapping) -> Result<Object> {
     Ok(match mapping {
-        Mapping::Host(fd) => Object::Host { file: file.clone(), fd, id: file.file.metadata()?.id },
+        Mapping::Host { fd, fixed } => Object::Host { file: file.clone(), fd, id: file.file.metadata()?.id, fixed },
         Mapping::Arena(pages) => Object::Pages { pages: MappedPages::new(pages), file: Some(file.clone()) },
         Mapping::Anonymous => Object::Anonymous,
     })

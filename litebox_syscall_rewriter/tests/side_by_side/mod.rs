@@ -79,6 +79,25 @@ fn run(machine: &Machine, memory: &mut Memory, program: &Program, entry: usize, 
     Outcome { state, data: bytes[..DATA_LEN].to_vec(), stack: bytes[STACK_END - STACK_LEN..].to_vec() }
 }
 
+/// Executes the program from each of its entries with and without the patch.
+fn run_both(machine: &Machine, memory: &mut Memory, program: &Program, patch: &Patch) {
+    for &entry in &program.entries {
+        let (calls, recovered) = (machine.calls(), machine.recovered());
+        let original = run(machine, memory, program, entry, None);
+        assert_eq!((machine.calls(), machine.recovered()), (calls, recovered), "the original was patched");
+        let patched = run(machine, memory, program, entry, Some(patch));
+        assert!(
+            original == patched,
+            "entered at {entry} of {:02x?}, call at {}:\n{:x?}\n{:x?}",
+            program.code,
+            program.syscall,
+            original.state,
+            patched.state
+        );
+        assert!(entry > 0 || machine.calls() > calls, "the patch is not used");
+    }
+}
+
 /// Patches the program that `bytes` describe, and executes it from each of its entries before and after.
 ///
 /// # Panics
@@ -105,20 +124,14 @@ pub fn compare(bytes: &[u8]) -> Done {
     assert!(patch.trampoline_bytes.len() <= plan.room(), "the trampoline is longer than was said");
     let at = (place - trampolines.at) as usize;
     trampolines.bytes()[at..at + patch.trampoline_bytes.len()].copy_from_slice(&patch.trampoline_bytes);
-    for &entry in &program.entries {
-        let (calls, recovered) = (machine.calls(), machine.recovered());
-        let original = run(&machine, &mut memory, &program, entry, None);
-        assert_eq!((machine.calls(), machine.recovered()), (calls, recovered), "the original was patched");
-        let patched = run(&machine, &mut memory, &program, entry, Some(&patch));
-        assert!(
-            original == patched,
-            "entered at {entry} of {:02x?}, call at {}:\n{:x?}\n{:x?}",
-            program.code,
-            program.syscall,
-            original.state,
-            patched.state
-        );
-        assert!(entry > 0 || machine.calls() > calls, "the patch is not used");
+    run_both(&machine, &mut memory, &program, &patch);
+    // The same bytes, elsewhere.
+    for by in (1..64).map(|n: u64| n << 30) {
+        let moved = Memory::map(memory.at + by, LEN).zip(Memory::map(trampolines.at + by, REGION_LEN));
+        let Some((mut memory, mut moved)) = moved else { continue };
+        moved.bytes().copy_from_slice(trampolines.bytes());
+        run_both(&machine, &mut memory, &program, &patch.moved_by(by));
+        break;
     }
     Done::Same(plan.kind())
 }

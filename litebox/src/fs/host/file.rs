@@ -261,7 +261,7 @@ impl File for HostFile {
     }
     fn mapping(&self) -> Result<Mapping> {
         match self.file_type {
-            FileType::Regular => Ok(Mapping::Host(self.fd)),
+            FileType::Regular => Ok(Mapping::Host { fd: self.fd, fixed: self.unchanging }),
             _ => Err(Error::NoDevice),
         }
     }

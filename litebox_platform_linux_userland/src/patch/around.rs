@@ -1,0 +1,63 @@
+//! What lies around a site.
+
+use litebox::platform::UserAccess;
+use litebox::platform::north::Code;
+use litebox_syscall_rewriter::{BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, Kind, Plan, Site};
+
+use super::learned::{self, Shape};
+use super::{State, first_jump};
+use crate::LinuxHost;
+use crate::sandbox::sandbox;
+
+/// The bytes around a site.
+pub(super) struct Around {
+    bytes: [u8; BYTES_BEFORE + BYTES_AFTER],
+    start: u64,
+    len: usize,
+    syscall: u64,
+}
+
+impl Around {
+    /// The guest's own, also where they are patched: sites lie close together, and everywhere the same bytes have to be found.
+    pub(super) fn read(code: &Code, syscall: u64, state: &State) -> Self {
+        let start = (syscall as usize).saturating_sub(BYTES_BEFORE).max(code.start);
+        let end = (syscall as usize + BYTES_AFTER).min(code.end);
+        let mut bytes = [0; BYTES_BEFORE + BYTES_AFTER];
+        let wanted = end.saturating_sub(start).min(bytes.len());
+        // SAFETY: the buffer has room; faults are recovered.
+        let len = unsafe { LinuxHost.copy_from_user(bytes.as_mut_ptr(), start, wanted) };
+        let (from, to) = (first_jump(start as u64), end as u64);
+        let own = state.active.range(from..to).map(|(jump, patch)| (*jump, patch.original.as_slice()));
+        let shared = state.text_patches(from, to).map(|(jump, _, original)| (jump, original));
+        for (jump, original) in own.chain(shared) {
+            for (at, byte) in (jump..).zip(original).take(JUMP_LEN) {
+                let slot = at.checked_sub(start as u64).and_then(|at| bytes.get_mut(at as usize));
+                if let Some(slot) = slot {
+                    *slot = *byte;
+                }
+            }
+        }
+        Self { bytes, start: start as u64, len, syscall }
+    }
+    pub(super) fn site(&self, number: u64, known: Option<Kind>) -> Site<'_> {
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        Site { bytes, start: self.start, syscall: self.syscall, number, known }
+    }
+    /// The site is known from now on wherever the file is mapped.
+    pub(super) fn remember(&self, code: &Code, number: u64, plan: &Plan) {
+        if let Some((file, offset)) = code.file {
+            let shape = Shape { number, kind: plan.kind(), context: self.context() };
+            sandbox().learned.lock().add(file, offset + (self.syscall - code.start as u64), shape);
+        }
+    }
+    /// The bytes by which a site is recognised: those before and behind it that a patch may overwrite.
+    pub(super) fn context(&self) -> learned::Context {
+        let mut context = learned::Context::default();
+        let from = (self.syscall - self.start) as usize;
+        let bytes = from.checked_sub(learned::BEFORE).and_then(|at| self.bytes.get(at..at + context.len()));
+        if let Some(bytes) = bytes {
+            context.copy_from_slice(bytes);
+        }
+        context
+    }
+}
