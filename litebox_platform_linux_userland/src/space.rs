@@ -131,8 +131,11 @@ impl AddressSpace for LinuxHost {
         crate::patch::before_end();
     }
 
-    fn code_forks(&self, code: &mut dyn Iterator<Item = Code>) {
-        crate::patch::before_fork(code);
+    fn code_forks(&self, code: &mut dyn Iterator<Item = Code>) -> bool {
+        crate::patch::before_fork(code)
+    }
+    fn share_code(&self, code: &Code, backing: Backing) -> bool {
+        check_span(code.start, code.end - code.start).is_ok() && crate::patch::share(code, backing)
     }
 
     fn program_mapped(&self, code: &Code, tables: &[(usize, usize)]) {
@@ -145,8 +148,8 @@ impl AddressSpace for LinuxHost {
         }
         crate::patch::map_text(code, replace)
     }
-    fn code_mapped(&self, code: &Code) -> bool {
-        crate::patch::mapped(code)
+    fn code_mapped(&self, code: &Code, backing: Backing) -> bool {
+        crate::patch::mapped(code, backing)
     }
     fn map_original(&self, code: &Code, backing: Backing) -> Result<()> {
         check_span(code.start, code.end - code.start)?;

@@ -38,8 +38,10 @@ bitflags::bitflags! {
         const NOHUGEPAGE = 0x800;
         /// Locked pages come when touched.
         const LOCKONFAULT = 0x1000;
-        /// The host shows its copy of the file's code, in which calls are patched. The guest has changed nothing there.
-        const PATCHED = 0x2000;
+        /// Code of a file that nobody changes, and that the guest could not change here.
+        const UNCHANGED = 0x2000;
+        /// The host shows its copy of such code, in which calls are patched.
+        const PATCHED = 0x4000;
     }
 }
 

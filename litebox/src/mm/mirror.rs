@@ -199,8 +199,8 @@ impl Inner {
             }
         }
         let start = area.start;
-        if prot.contains(Prot::EXEC) && !anonymous && host().code_mapped(&area.code()) {
-            area.flags |= AreaFlags::PATCHED;
+        if prot.contains(Prot::EXEC) && !anonymous {
+            Self::code_mapped(&mut area);
         }
         self.insert(area);
         Ok((start, locked && !flags.contains(AreaFlags::LOCKONFAULT)))
@@ -273,21 +273,43 @@ impl Inner {
         outcome
     }
 
+    /// The host has its way with code that was just mapped.
+    fn code_mapped(area: &mut Area) {
+        area.flags.set(AreaFlags::UNCHANGED, area.is_fixed_code());
+        let backing = area.host_backing(area.start).unwrap_or(Backing::Anonymous);
+        if host().code_mapped(&area.code(), backing) {
+            area.flags |= AreaFlags::PATCHED;
+        }
+    }
+
+    /// Processes that are copied have less to copy when their code is everybody's.
+    pub fn share_code(&mut self) {
+        let fit = |a: &&Area| a.flags & (AreaFlags::UNCHANGED | AreaFlags::PATCHED) == AreaFlags::UNCHANGED;
+        let code: Vec<Area> = self.areas.iter().filter(fit).cloned().collect();
+        for area in code {
+            let Some(backing) = area.host_backing(area.start) else { continue };
+            if host().share_code(&area.code(), backing) {
+                self.areas.update(area.start, area.end, |a| a.flags |= AreaFlags::PATCHED);
+            }
+        }
+    }
+
     /// The guest is about to change pages of the range: files of which patched copies are shown there are shown themselves, wherever they are mapped,
     /// for a patch may reach over the end of an area.
     pub fn show_original(&mut self, start: usize, end: usize) -> Result<()> {
-        let patched = |a: &&Area| a.flags.contains(AreaFlags::PATCHED);
-        let files: Vec<_> = self.areas.overlapping(start, end).filter(patched).filter_map(|a| a.object.id()).collect();
+        let unchanged = |a: &&Area| a.flags.contains(AreaFlags::UNCHANGED);
+        let files: Vec<_> =
+            self.areas.overlapping(start, end).filter(unchanged).filter_map(|a| a.object.id()).collect();
         if files.is_empty() {
             return Ok(());
         }
-        let shown = |a: &&Area| patched(a) && a.object.id().is_some_and(|id| files.contains(&id));
+        let shown = |a: &&Area| unchanged(a) && a.object.id().is_some_and(|id| files.contains(&id));
         let shown: Vec<Area> = self.areas.iter().filter(shown).cloned().collect();
         for area in shown {
-            if let Some(backing) = area.host_backing(area.start) {
+            if let Some(backing) = area.host_backing(area.start).filter(|_| area.flags.contains(AreaFlags::PATCHED)) {
                 host().map_original(&area.code(), backing)?;
             }
-            self.areas.update(area.start, area.end, |a| a.flags.remove(AreaFlags::PATCHED));
+            self.areas.update(area.start, area.end, |a| a.flags.remove(AreaFlags::UNCHANGED | AreaFlags::PATCHED));
         }
         Ok(())
     }

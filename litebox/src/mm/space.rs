@@ -192,9 +192,11 @@ impl Space {
 
     /// Makes `child`, which nobody uses yet, a copy of this map and has `start` copy the host's mappings: nobody changes either meanwhile.
     pub fn fork<R>(&self, child: &Self, start: impl FnOnce() -> R) -> R {
-        let inner = self.lock();
+        let mut inner = self.lock();
         let executable = inner.areas.iter().filter(|a| a.prot.contains(Prot::EXEC) && a.object.id().is_some());
-        host().code_forks(&mut executable.map(Area::code));
+        if host().code_forks(&mut executable.map(Area::code)) {
+            inner.share_code();
+        }
         let mut areas = inner.areas.clone();
         if areas.locked > 0 {
             areas.update(0, usize::MAX, |a| a.flags.remove(AreaFlags::LOCKED | AreaFlags::LOCKONFAULT));

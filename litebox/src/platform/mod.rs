@@ -226,8 +226,15 @@ pub trait AddressSpace {
     fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()>;
     /// All areas of the calling process are about to be unmapped.
     fn code_gone(&self) {}
-    /// The calling process is about to be copied; `code` gives what it has mapped of files for executing.
-    fn code_forks(&self, _code: &mut dyn Iterator<Item = north::Code>) {}
+    /// The calling process is about to be copied; `code` gives what it has mapped of files for executing. `true`: that happens so often that
+    /// [`AddressSpace::share_code`] pays.
+    fn code_forks(&self, _code: &mut dyn Iterator<Item = north::Code>) -> bool {
+        false
+    }
+    /// Shows a patched copy of code that the guest has not changed and threads may be executing. `false`: there is none.
+    fn share_code(&self, _code: &north::Code, _backing: Backing) -> bool {
+        false
+    }
     /// A program or its interpreter was mapped whole: its executable pages, and the (start, end) of those areas of the same file that are only for reading.
     fn program_mapped(&self, _code: &north::Code, _tables: &[(usize, usize)]) {}
     /// Executable pages of a file are about to be mapped: maps a copy of them in which calls are patched, if there is one. `false`: there is none.
@@ -235,7 +242,7 @@ pub trait AddressSpace {
         Ok(false)
     }
     /// Executable pages of a file were mapped. `true`: they show a patched copy now.
-    fn code_mapped(&self, _code: &north::Code) -> bool {
+    fn code_mapped(&self, _code: &north::Code, _backing: Backing) -> bool {
         false
     }
     /// The guest is about to change pages that show a patched copy: they show the file itself from now on.

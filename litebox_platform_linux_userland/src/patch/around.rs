@@ -17,11 +17,16 @@ pub(super) struct Around {
     syscall: u64,
 }
 
+/// From where to where a site's surroundings are looked at.
+fn span(code: &Code, syscall: u64) -> (usize, usize) {
+    let start = (syscall as usize).saturating_sub(BYTES_BEFORE).max(code.start);
+    (start, (syscall as usize).saturating_add(BYTES_AFTER).min(code.end))
+}
+
 impl Around {
     /// The guest's own, also where they are patched: sites lie close together, and everywhere the same bytes have to be found.
     pub(super) fn read(code: &Code, syscall: u64, state: &State) -> Self {
-        let start = (syscall as usize).saturating_sub(BYTES_BEFORE).max(code.start);
-        let end = (syscall as usize + BYTES_AFTER).min(code.end);
+        let (start, end) = span(code, syscall);
         let mut bytes = [0; BYTES_BEFORE + BYTES_AFTER];
         let wanted = end.saturating_sub(start).min(bytes.len());
         // SAFETY: the buffer has room; faults are recovered.
@@ -39,6 +44,19 @@ impl Around {
         }
         Self { bytes, start: start as u64, len, syscall }
     }
+
+    /// The same of `text`, which is what lies at `code`.
+    pub(super) fn of(code: &Code, syscall: u64, text: &[u8]) -> Self {
+        let (start, end) = span(code, syscall);
+        let mut bytes = [0; BYTES_BEFORE + BYTES_AFTER];
+        let found = start.checked_sub(code.start).and_then(|from| text.get(from..end.checked_sub(code.start)?));
+        let found = found.unwrap_or_default();
+        if let Some(room) = bytes.get_mut(..found.len()) {
+            room.copy_from_slice(found);
+        }
+        Self { bytes, start: start as u64, len: found.len(), syscall }
+    }
+
     pub(super) fn site(&self, number: u64, known: Option<Kind>) -> Site<'_> {
         let bytes = self.bytes.get(..self.len).unwrap_or_default();
         Site { bytes, start: self.start, syscall: self.syscall, number, known }

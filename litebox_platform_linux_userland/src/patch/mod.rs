@@ -54,6 +54,8 @@ pub(crate) const MEMORY_LEN: usize = POOL_LEN + text::TEXTS_LEN;
 const PAGE: usize = 4096;
 /// A site whose code was made writable this often after it was patched is not patched again.
 const MOST_REPATCHES: u32 = 8;
+/// How often a process was forked before its own code is copied for its children. A power of two.
+const SHARING_PAYS: usize = 4;
 /// Sites of a process that are remembered as refused.
 const MOST_REFUSED: usize = 1 << 16;
 
@@ -63,6 +65,8 @@ pub(crate) struct Patches {
     state: Mutex<Arc<State>>,
     /// How many sites were known when the process was forked last.
     looked_at: AtomicUsize,
+    /// How often it was.
+    forks: AtomicUsize,
 }
 
 /// Those of the process that a thread belongs to; `None` when nothing is patched at all.
@@ -193,9 +197,9 @@ pub(crate) fn map_text(code: &Code, replace: bool) -> litebox::Result<bool> {
 }
 
 /// Code of a file was mapped: what was learned of it is patched at once. `true`: a copy is shown.
-pub(crate) fn mapped(code: &Code) -> bool {
+pub(crate) fn mapped(code: &Code, backing: Backing) -> bool {
     let Some(patches) = crate::stack::current().and_then(|block| of(block)) else { return false };
-    let shown = text::copy(patches, code);
+    let shown = text::copy(patches, code, backing);
     if shown != Shown::Text {
         patches.patch(code, None, true);
     }
@@ -210,14 +214,23 @@ pub(crate) fn map_original(code: &Code, backing: Backing) -> litebox::Result<()>
 }
 
 /// The process is about to be copied: what others learned of its code since it was mapped is patched now, or every child would trap there.
-pub(crate) fn before_fork(code: &mut dyn Iterator<Item = Code>) {
-    let Some(patches) = crate::stack::current().and_then(|block| of(block)) else { return };
+/// `true`: its code is worth sharing with them.
+pub(crate) fn before_fork(code: &mut dyn Iterator<Item = Code>) -> bool {
+    let Some(patches) = crate::stack::current().and_then(|block| of(block)) else { return false };
     let known = sandbox().learned.lock().count();
     if patches.looked_at.swap(known, Ordering::Relaxed) != known {
         for code in code {
             patches.patch(&code, None, false);
         }
     }
+    let forks = patches.forks.fetch_add(1, Ordering::Relaxed);
+    forks >= SHARING_PAYS && forks.is_power_of_two()
+}
+
+/// Shows a copy of code that may be executing, if there is one or can be.
+pub(crate) fn share(code: &Code, backing: Backing) -> bool {
+    let patches = crate::stack::current().and_then(|block| of(block));
+    patches.is_some_and(|patches| text::share(patches, code, backing))
 }
 
 impl State {
@@ -255,8 +268,15 @@ impl State {
 }
 
 impl State {
-    /// Patches for the site that trapped, if one did, and for those learned of the same file. Their trampolines are written.
-    fn plan_sites(&mut self, code: &Code, trapped: Option<(u64, u64)>, learned: Vec<Known>) -> Vec<Arc<Patch>> {
+    /// Patches for the site that trapped, if one did, and for those learned of the same file. Their trampolines are written. `text`: the bytes of the
+    /// code without any patches, if it is not to be read where it is mapped.
+    fn plan_sites(
+        &mut self,
+        code: &Code,
+        trapped: Option<(u64, u64)>,
+        learned: Vec<Known>,
+        text: Option<&[u8]>,
+    ) -> Vec<Arc<Patch>> {
         let mut patches = Vec::new();
         let others = learned.into_iter().map(|site| (code.start as u64 + site.distance, site.shape.number, Some(site)));
         let trapped = trapped.map(|(address, number)| (address, number, None));
@@ -264,7 +284,10 @@ impl State {
             if self.refused.contains(&address) || self.is_patched(address) {
                 continue;
             }
-            let around = Around::read(code, address, self);
+            let around = match text {
+                Some(text) => Around::of(code, address, text),
+                None => Around::read(code, address, self),
+            };
             let shape = site.map(|site| site.shape);
             if shape.is_some_and(|shape| shape.context != around.context()) {
                 continue;
@@ -318,6 +341,7 @@ impl Patches {
     pub(crate) fn all_unmapped(&self) {
         drop(core::mem::take(&mut *self.state.lock()));
         self.looked_at.store(0, Ordering::Relaxed);
+        self.forks.store(0, Ordering::Relaxed);
     }
 
     /// Patches the site that trapped, if one did, and those learned of the same file. `fresh`: nobody can have executed anything of the
@@ -347,7 +371,7 @@ impl Patches {
             return;
         }
         let state = Arc::make_mut(&mut state);
-        let patches = state.plan_sites(code, trapped, learned);
+        let patches = state.plan_sites(code, trapped, learned, None);
         install(state, code, &patches, fresh);
     }
 

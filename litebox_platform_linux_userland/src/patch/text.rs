@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use litebox::platform::north::{Code, FileKey};
-use litebox::platform::{Backing, Prot, UserAccess};
+use litebox::platform::{Backing, HostFd, HostFiles, Prot};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 use litebox_syscall_rewriter::{JUMP_LEN, Patch};
@@ -65,9 +65,7 @@ impl Counted {
 pub(super) struct Text {
     /// Where its code was mapped when it was made: to that place the addresses below belong.
     start: u64,
-    len: usize,
-    /// Where in the sandbox's memory for copies it lies.
-    place: Range<usize>,
+    place: Place,
     /// By the address of the jump, and which of them by that of the trampoline.
     patches: Vec<Arc<Patch>>,
     trampolines: Vec<(u64, usize)>,
@@ -76,59 +74,60 @@ pub(super) struct Text {
     pub(super) known: usize,
 }
 
-impl Drop for Text {
-    fn drop(&mut self) {
-        give_back(&self.place);
-    }
-}
+/// Where in the sandbox's memory for copies one lies. It is given back when nobody has the copy.
+struct Place(Range<usize>);
 
-/// Takes room for `len` bytes.
-fn take(len: usize) -> Option<Range<usize>> {
-    let mut taken = sandbox().texts.taken.lock();
-    let mut start = 0;
-    let mut before = taken.len();
-    for (i, used) in taken.iter().enumerate() {
-        if used.start - start >= len {
-            before = i;
-            break;
+impl Place {
+    /// Takes room for `len` bytes.
+    fn take(len: usize) -> Option<Self> {
+        let mut taken = sandbox().texts.taken.lock();
+        let mut start = 0;
+        let mut before = taken.len();
+        for (i, used) in taken.iter().enumerate() {
+            if used.start - start >= len {
+                before = i;
+                break;
+            }
+            start = used.end;
         }
-        start = used.end;
+        if len > TEXTS_LEN - start {
+            return None;
+        }
+        taken.insert(before, start..start + len);
+        Some(Self(start..start + len))
     }
-    if len > TEXTS_LEN - start {
-        return None;
+
+    /// Where the kernel may write it.
+    fn address(&self) -> usize {
+        sandbox().layout.texts.0 + self.0.start
     }
-    taken.insert(before, start..start + len);
-    Some(start..start + len)
 }
 
-fn give_back(place: &Range<usize>) {
-    const MADV_REMOVE: usize = 9;
-    // SAFETY: pages of a copy that nobody has mapped any more.
-    let _ = unsafe { host_call!(nr::MADVISE, address_of(place), place.len(), MADV_REMOVE) };
-    sandbox().texts.taken.lock().retain(|used| used != place);
-}
-
-/// Where the kernel may write it.
-fn address_of(place: &Range<usize>) -> usize {
-    sandbox().layout.texts.0 + place.start
+impl Drop for Place {
+    fn drop(&mut self) {
+        const MADV_REMOVE: usize = 9;
+        // SAFETY: pages of a copy that nobody has mapped any more.
+        let _ = unsafe { host_call!(nr::MADVISE, self.address(), self.0.len(), MADV_REMOVE) };
+        sandbox().texts.taken.lock().retain(|used| *used != self.0);
+    }
 }
 
 /// Maps what lies at `place` for guest code. The host's answer.
-fn map_private(addr: usize, place: &Range<usize>, prot: Prot, replace: bool) -> Result<()> {
+fn map_private(addr: usize, place: &Place, prot: Prot, replace: bool) -> Result<()> {
     const PRIVATE_NORESERVE: usize = 0x2 | 0x4000;
     const FIXED: usize = 0x10;
     const FIXED_NOREPLACE: usize = 0x10_0000;
     let flags = PRIVATE_NORESERVE | if replace { FIXED } else { FIXED_NOREPLACE };
-    let offset = address_of(place) - sandbox().layout.arena.0;
+    let offset = place.address() - sandbox().layout.arena.0;
     let fd = sandbox().arena_fd.0;
     // SAFETY: guest memory, which the map of areas gives to this mapping.
-    let at = unsafe { host_call!(nr::MMAP, addr, place.len(), prot.bits(), flags, fd, offset) }?;
+    let at = unsafe { host_call!(nr::MMAP, addr, place.0.len(), prot.bits(), flags, fd, offset) }?;
     if at == addr {
         return Ok(());
     }
     // A host that does not know NOREPLACE took the address for a hint.
     // SAFETY: the mapping just made.
-    let _ = unsafe { host_call!(nr::MUNMAP, at, place.len()) };
+    let _ = unsafe { host_call!(nr::MUNMAP, at, place.0.len()) };
     Err(Error::Exists)
 }
 
@@ -148,6 +147,11 @@ impl Texts {
         counted.text.clone().filter(|text| text.known >= known || !due)
     }
 
+    /// The copy with all that is known.
+    fn complete(&self, key: Key, known: usize) -> Option<Arc<Text>> {
+        self.shelf.lock().get(&key)?.text.clone().filter(|text| text.known >= known)
+    }
+
     /// Whether code that was just mapped is to be copied.
     fn is_due(&self, key: Key) -> bool {
         self.shelf.lock().get(&key).is_some_and(Counted::is_due)
@@ -157,6 +161,8 @@ impl Texts {
     fn tried(&self, key: Key, text: Option<Arc<Text>>) {
         let mut before = None;
         if let Some(counted) = self.shelf.lock().get_mut(&key) {
+            // It may have been mapped before anybody counted.
+            counted.times = counted.times.max(1);
             counted.copied_at = counted.times;
             if text.is_some() {
                 before = core::mem::replace(&mut counted.text, text);
@@ -234,7 +240,7 @@ fn cut(ranges: &mut Vec<Range<u64>>, start: u64, end: u64) {
 impl Mapped {
     fn new(text: Arc<Text>, start: u64) -> Self {
         let by = start.wrapping_sub(text.start);
-        let live = Vec::from([start..start + text.len as u64]);
+        let live = Vec::from([start..start + text.place.0.len() as u64]);
         Self { text, by, live, retired: Vec::new() }
     }
 
@@ -340,13 +346,7 @@ pub(super) fn map(patches: &super::Patches, code: &Code, replace: bool) -> Resul
     if !mapped.text.map_regions(mapped.by) {
         return Ok(false);
     }
-    if let Err(error) = map_private(code.start, &mapped.text.place, code.prot, replace) {
-        mapped.text.unmap_regions(mapped.by, mapped.text.regions.len());
-        return Err(error);
-    }
-    sandbox().patch_counts.patched_more(mapped.text.patches.len());
-    Arc::make_mut(&mut state).texts.push(mapped);
-    Ok(true)
+    show(&mut state, mapped, code, replace).map(|()| true)
 }
 
 /// What code that was just mapped shows.
@@ -361,7 +361,7 @@ pub(super) enum Shown {
 }
 
 /// `code` was just mapped, and nobody can have executed anything of it: it is copied if that pays, and the copy mapped.
-pub(super) fn copy(patches: &super::Patches, code: &Code) -> Shown {
+pub(super) fn copy(patches: &super::Patches, code: &Code, backing: Backing) -> Shown {
     let Some(key) = key(code).filter(|_| is_fit(code)) else { return Shown::File };
     let known = sandbox().learned.lock().count_of(key.0);
     let mut state = patches.state.lock();
@@ -372,61 +372,108 @@ pub(super) fn copy(patches: &super::Patches, code: &Code) -> Shown {
     if known == 0 || !sandbox().texts.is_due(key) {
         return Shown::File;
     }
-    let text = make(code, known).map(Arc::new);
-    sandbox().texts.tried(key, text.clone());
-    let Some(text) = text else { return Shown::File };
-    // In this process, the trampolines are where they were made.
-    if map_private(code.start, &text.place, code.prot, true).is_err() {
-        text.unmap_regions(0, text.regions.len());
-        return Shown::File;
+    let Some(text) = make(key, code, backing, known) else { return Shown::File };
+    // In this process, the trampolines are mapped where they were made.
+    if show(&mut state, Mapped::new(text, start), code, true).is_ok() { Shown::Text } else { Shown::File }
+}
+
+/// Shows a copy of code that is mapped and that threads may be executing.
+pub(super) fn share(patches: &super::Patches, code: &Code, backing: Backing) -> bool {
+    let Some(key) = key(code).filter(|_| is_fit(code)) else { return false };
+    let known = sandbox().learned.lock().count_of(key.0);
+    if known == 0 {
+        return false;
+    }
+    let there_is = sandbox().texts.complete(key, known);
+    let mut state = patches.state.lock();
+    let mapped = match there_is {
+        Some(text) => {
+            let mapped = Mapped::new(text, code.start as u64);
+            if !mapped.text.map_regions(mapped.by) {
+                return false;
+            }
+            mapped
+        }
+        None => match make(key, code, backing, known) {
+            Some(text) => Mapped::new(text, code.start as u64),
+            None => return false,
+        },
+    };
+    if show(&mut state, mapped, code, true).is_err() {
+        return false;
+    }
+    // Pages with patches of the process's own are gone. Threads may still be in trampolines.
+    Arc::make_mut(&mut state).before_change(code.start as u64, code.end as u64, super::Change::Dropped);
+    true
+}
+
+/// Maps a copy, whose trampolines are mapped; they go if that fails.
+fn show(state: &mut Arc<State>, mapped: Mapped, code: &Code, replace: bool) -> Result<()> {
+    let text = &mapped.text;
+    if let Err(error) = map_private(code.start, &text.place, code.prot, replace) {
+        text.unmap_regions(mapped.by, text.regions.len());
+        return Err(error);
     }
     sandbox().patch_counts.patched_more(text.patches.len());
-    Arc::make_mut(&mut state).texts.push(Mapped::new(text, start));
-    Shown::Text
+    let state = Arc::make_mut(state);
+    state.generation += 1;
+    state.texts.push(mapped);
+    Ok(())
 }
 
 fn is_fit(code: &Code) -> bool {
     code.fixed && !code.shared && code.prot == Prot::READ | Prot::EXEC && code.end - code.start <= MOST_CODE
 }
 
-/// The copy, with trampolines of its own mapped beside `code`.
-fn make(code: &Code, known: usize) -> Option<Text> {
-    let (file, offset) = code.file?;
+/// Makes a copy, with trampolines of its own mapped beside `code`, for all who map the same.
+fn make(key: Key, code: &Code, backing: Backing, known: usize) -> Option<Arc<Text>> {
+    let Backing::File { fd, offset } = backing else { return None };
+    let text = read(code, fd, offset).and_then(|place| patch(key, code, place, known)).map(Arc::new);
+    sandbox().texts.tried(key, text.clone());
+    text
+}
+
+/// Reads the code of the file. What the file does not fill of the last page is zeros.
+fn read(code: &Code, fd: HostFd, offset: u64) -> Option<Place> {
     let len = code.end - code.start;
-    let place = take(len).or_else(|| {
+    let place = Place::take(len).or_else(|| {
         sandbox().texts.drop_unused();
-        take(len)
+        Place::take(len)
     })?;
-    // From here on the room goes back with the copy.
-    let mut text = Text {
-        start: code.start as u64,
-        len,
-        place,
-        patches: Vec::new(),
-        trampolines: Vec::new(),
-        regions: Vec::new(),
-        known,
-    };
-    let at = address_of(&text.place);
-    // SAFETY: the room is this copy's; faults are recovered.
-    if unsafe { LinuxHost.copy_from_user(at as *mut u8, code.start, len) } < len {
-        return None;
-    }
-    let learned = sandbox().learned.lock().of(file, offset, len);
-    let mut planner = State::default();
-    text.patches = planner.plan_sites(code, None, learned);
-    text.patches.sort_by_key(|patch| patch.jump);
-    text.regions = planner.regions;
-    for patch in &text.patches {
-        let jump = (patch.jump - text.start) as usize;
-        if jump + JUMP_LEN <= len {
-            // SAFETY: inside the room.
-            unsafe { core::ptr::copy_nonoverlapping(patch.jump_bytes.as_ptr(), (at + jump) as *mut u8, JUMP_LEN) };
+    let mut done = 0;
+    while done < len {
+        // SAFETY: the room is this copy's.
+        match unsafe { LinuxHost.host_pread(fd, place.address() + done, len - done, offset + done as u64) } {
+            Ok(0) => break,
+            Ok(more) => done += more,
+            Err(Error::Interrupted) => {}
+            Err(_) => return None,
         }
     }
-    text.trampolines = text.patches.iter().enumerate().map(|(i, patch)| (patch.trampoline, i)).collect();
-    text.trampolines.sort_unstable();
-    Some(text)
+    (len - done < PAGE).then_some(place)
+}
+
+/// Patches a copy.
+fn patch(key: Key, code: &Code, place: Place, known: usize) -> Option<Text> {
+    let (file, offset, len) = key;
+    let learned = sandbox().learned.lock().of(file, offset, len);
+    let mut planner = State::default();
+    // SAFETY: the room is this copy's, which nobody else knows yet.
+    let bytes = unsafe { core::slice::from_raw_parts_mut(place.address() as *mut u8, len) };
+    let mut patches = planner.plan_sites(code, None, learned, Some(bytes));
+    if patches.is_empty() {
+        return None;
+    }
+    patches.sort_by_key(|patch| patch.jump);
+    for patch in &patches {
+        let jump = (patch.jump - code.start as u64) as usize;
+        if let Some(room) = bytes.get_mut(jump..jump + JUMP_LEN) {
+            room.copy_from_slice(&patch.jump_bytes);
+        }
+    }
+    let mut trampolines: Vec<_> = patches.iter().enumerate().map(|(i, patch)| (patch.trampoline, i)).collect();
+    trampolines.sort_unstable();
+    Some(Text { start: code.start as u64, place, patches, trampolines, regions: planner.regions, known })
 }
 
 /// Shows the file itself where a copy of its code is mapped.
