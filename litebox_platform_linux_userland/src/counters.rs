@@ -66,6 +66,7 @@ pub(crate) fn figures() -> [u64; STAT_FIGURES] {
     figures[figure::PEAK_MEMORY] = counters.peak_memory.load(Ordering::Relaxed);
     let sites = &sandbox().patch_counts;
     figures[figure::PATCHED_SITES] = sites.patched();
+    figures[figure::SHARED_CODE] = sites.shared();
     for (figure, (_, count)) in figures.iter_mut().skip(figure::REFUSED_BY_REASON).zip(sites.refused()) {
         *figure = count;
     }

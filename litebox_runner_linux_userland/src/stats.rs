@@ -5,13 +5,14 @@ use std::fmt::Write;
 use litebox::platform::broker_protocol::{STAT_FIGURES, figure};
 
 /// One line a figure.
-const LINES: [(&str, usize); 6] = [
+const LINES: [(&str, usize); 7] = [
     ("guest calls", figure::GUEST_CALLS),
     ("host calls", figure::HOST_CALLS),
     ("traps", figure::TRAPS),
     ("faults", figure::FAULTS),
     ("kicks", figure::KICKS),
     ("patched sites", figure::PATCHED_SITES),
+    ("shared code", figure::SHARED_CODE),
 ];
 
 /// The lines to print.

@@ -93,11 +93,28 @@ fn cpuids_are_answered() -> Result {
     Ok(())
 }
 
+/// Programs that are started again and again share their patched code, and a process that is forked often shares its own.
+fn code_is_shared() -> Result {
+    let shared = |options: &[&str], script: &str| -> std::result::Result<u64, String> {
+        let (_, figures) = run(options, &["/bin/bash", "-c", script])?;
+        Ok(figure(&figures, "shared code"))
+    };
+    let (twice, often) = (shared(&[], "/bin/true; /bin/true")?, shared(&[], "for i in {1..20}; do /bin/true; done")?);
+    let forked = shared(&[], "for i in {1..20}; do (:); done")?;
+    let trapping = shared(&["--interception-backend", "trap"], "for i in {1..20}; do /bin/true; done")?;
+    // The C library and its loader, in most of the children.
+    if twice != 0 || often < 2 * 15 || forked == 0 || trapping != 0 {
+        return Err(format!("code shared {twice}, {often}, {forked} and {trapping} times").into());
+    }
+    Ok(())
+}
+
 const TESTS: &[Entry] = &[
     ("few_calls_trap", few_calls_trap),
     ("all_calls_trap", all_calls_trap),
     ("sites_are_patched", sites_are_patched),
     ("cpuids_are_answered", cpuids_are_answered),
+    ("code_is_shared", code_is_shared),
 ];
 
 fn main() {

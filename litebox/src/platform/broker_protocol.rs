@@ -25,7 +25,7 @@ pub const MAX_REPLY: usize = size_of::<Reply>() + 65_536;
 /// Longest line of a [`Op::Report`].
 pub const MAX_REPORT: usize = 1024;
 /// Figures in a [`Op::Stats`].
-pub const STAT_FIGURES: usize = 16;
+pub const STAT_FIGURES: usize = 17;
 
 /// Which figure is where in a [`Op::Stats`].
 #[expect(missing_docs, reason = "what `--stats` prints beside them")]
@@ -52,6 +52,8 @@ pub mod figure {
         "code that changes",
         "refused by the host",
     ];
+    /// Mappings of code that show a patched copy which processes share.
+    pub const SHARED_CODE: usize = REFUSED_BY_REASON + REFUSALS.len();
 }
 
 /// What is asked for. `R:` what the reply carries besides its header.

@@ -42,6 +42,7 @@ impl Why {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(super) patched: AtomicU64,
+    shared: AtomicU64,
     refused: [AtomicU64; figure::REFUSALS.len()],
 }
 
@@ -50,9 +51,14 @@ impl Counts {
     pub(crate) fn patched(&self) -> u64 {
         self.patched.load(Ordering::Relaxed)
     }
-    /// Sites of a copy were mapped.
-    pub(super) fn patched_more(&self, count: usize) {
+    /// A copy with that many sites was mapped.
+    pub(super) fn share(&self, count: usize) {
         self.patched.fetch_add(count as u64, Ordering::Relaxed);
+        self.shared.fetch_add(1, Ordering::Relaxed);
+    }
+    /// How often copies were mapped.
+    pub(crate) fn shared(&self) -> u64 {
+        self.shared.load(Ordering::Relaxed)
     }
     /// Sites that keep trapping, by reason.
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {

@@ -29,7 +29,7 @@ const MOST_CODE: usize = 4 << 20;
 /// Mappings of files that are counted.
 const MOST_COUNTED: usize = 1 << 10;
 /// How often code is mapped before it is copied. Later it is copied anew when it was mapped twice as often and more is known of it.
-const FIRST_COPY: u64 = 3;
+const FIRST_COPY: u64 = 4;
 
 /// Which code: of which file, from where, how much.
 type Key = (FileKey, u64, usize);
@@ -414,7 +414,7 @@ fn show(state: &mut Arc<State>, mapped: Mapped, code: &Code, replace: bool) -> R
         text.unmap_regions(mapped.by, text.regions.len());
         return Err(error);
     }
-    sandbox().patch_counts.patched_more(text.patches.len());
+    sandbox().patch_counts.share(text.patches.len());
     let state = Arc::make_mut(state);
     state.generation += 1;
     state.texts.push(mapped);
