@@ -240,7 +240,7 @@ fn cut(ranges: &mut Vec<Range<u64>>, start: u64, end: u64) {
 impl Mapped {
     fn new(text: Arc<Text>, start: u64) -> Self {
         let by = start.wrapping_sub(text.start);
-        let live = Vec::from([start..start + text.place.0.len() as u64]);
+        let live = core::iter::once(start..start + text.place.0.len() as u64).collect();
         Self { text, by, live, retired: Vec::new() }
     }
 
