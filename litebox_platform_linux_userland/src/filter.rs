@@ -79,6 +79,7 @@ pub const ALLOWED: &[Allowed] = &[
     Allowed { number: nr::PRCTL, name: "prctl", rule: Rule::OneOf(0, PRCTL_OPTIONS) },
     any(nr::FUTEX, "futex"),
     any(nr::SCHED_GETAFFINITY, "sched_getaffinity"),
+    any(nr::RESTART_SYSCALL, "restart_syscall"),
     any(nr::TIMER_CREATE, "timer_create"),
     any(nr::TIMER_SETTIME, "timer_settime"),
     any(nr::TIMER_DELETE, "timer_delete"),

@@ -219,6 +219,40 @@ fn poll_of_stdin() -> Result {
     Ok(())
 }
 
+/// The processes of a sandbox are stopped and continued from outside while they wait in all ways there are; the host makes their waits go on.
+fn stopped_and_continued() -> Result {
+    let script = "import os, select, threading, time\nread, write = os.pipe()\np = select.poll(); p.register(read, select.POLLIN)\n\
+        if os.fork() == 0: time.sleep(0.8); os.write(write, b'x'); time.sleep(0.2); os._exit(0)\n\
+        lock = threading.Lock(); lock.acquire(); locked = []\n\
+        t = threading.Thread(target=lambda: locked.append(lock.acquire(timeout=1.0))); t.start()\n\
+        print('waits', flush=True)\nseen = p.poll(10000), os.read(read, 1), os.wait()[1]; t.join()\nprint(*seen, *locked, flush=True)\nos.system('sleep 0.3; echo done')";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+    command.args(["run", "--", "/usr/bin/python3", "-c", script]);
+    plain(&mut command);
+    let mut child = command.spawn()?;
+    let mut output = child.stdout.take().ok_or("no stdout")?;
+    let mut first = [0; 6];
+    output.read_exact(&mut first)?;
+    for _ in 0..20 {
+        // Without `litebox` itself: its parent, this test, would have to wait for that.
+        let processes = common::standstill::descendants(child.id()).into_iter().skip(1);
+        let processes: Vec<String> = processes.map(|pid| pid.to_string()).collect();
+        for signal in ["-STOP", "-CONT"] {
+            // One of them may have ended.
+            let _ = Command::new("kill").arg(signal).args(&processes).stderr(Stdio::null()).status()?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let (status, late) = outcome::wait(&mut child, LIMIT)?;
+    let mut rest = String::new();
+    output.read_to_string(&mut rest)?;
+    let expected = "[(3, 1)] b'x' 0 False\ndone\n";
+    if late.is_some() || !status.success() || rest != expected {
+        return Err(format!("{status} {rest:?}").into());
+    }
+    Ok(())
+}
+
 const TESTS: &[Entry] = &[
     ("inside_a_container", inside_a_container),
     ("on_an_old_kernel", on_an_old_kernel),
@@ -233,6 +267,7 @@ const TESTS: &[Entry] = &[
     ("the_host_does_not_leak", the_host_does_not_leak),
     ("exit_while_a_thread_reads", exit_while_a_thread_reads),
     ("poll_of_stdin", poll_of_stdin),
+    ("stopped_and_continued", stopped_and_continued),
 ];
 
 fn main() {

@@ -45,7 +45,8 @@ fn entries(folder: &str) -> impl Iterator<Item = u32> + use<> {
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn descendants(pid: u32) -> Vec<u32> {
+/// `pid` and all processes below it.
+pub fn descendants(pid: u32) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for child in entries("/proc") {
         let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
