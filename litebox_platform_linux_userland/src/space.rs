@@ -127,8 +127,11 @@ impl AddressSpace for LinuxHost {
         unsafe { host_call!(nr::MSYNC, addr, len, if wait { MS_SYNC } else { MS_ASYNC }) }.map(drop)
     }
 
-    fn code_gone(&self) {
-        crate::patch::before_end();
+    fn unmap_all(&self) -> bool {
+        let (start, end) = sandbox().layout.user;
+        crate::patch::all_unmapped();
+        // SAFETY: guest memory, and trampolines that no code leads into any more.
+        unsafe { host_call!(nr::MUNMAP, start, end - start) }.is_ok()
     }
 
     fn code_forks(&self, code: &mut dyn Iterator<Item = Code>) -> bool {

@@ -176,8 +176,9 @@ impl Space {
     pub fn reset(&self, layout: Layout) {
         let dead = {
             let mut inner = self.lock();
-            host().code_gone();
-            unmap_runs(&inner.areas, 0, usize::MAX);
+            if !host().unmap_all() {
+                unmap_runs(&inner.areas, 0, usize::MAX);
+            }
             let dead = inner.areas.clear();
             inner.layout = layout;
             inner.search = Search::new(&layout);

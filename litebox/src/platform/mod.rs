@@ -224,8 +224,11 @@ pub trait AddressSpace {
     fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()>;
     /// Writes back a shared file mapping.
     fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()>;
-    /// All areas of the calling process are about to be unmapped.
-    fn code_gone(&self) {}
+    /// Unmaps all that the calling process has where guests may map, what the host put there for itself included. `false`: areas are to be unmapped one by
+    /// one.
+    fn unmap_all(&self) -> bool {
+        false
+    }
     /// The calling process is about to be copied; `code` gives what it has mapped of files for executing. `true`: that happens so often that
     /// [`AddressSpace::share_code`] pays.
     fn code_forks(&self, _code: &mut dyn Iterator<Item = north::Code>) -> bool {

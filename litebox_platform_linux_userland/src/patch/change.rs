@@ -33,10 +33,10 @@ pub(crate) fn before_change(start: usize, len: usize, change: Change) {
     }
 }
 
-/// All guest memory of the process goes.
-pub(crate) fn before_end() {
+/// All guest memory of the process goes, and with it the regions of trampolines.
+pub(crate) fn all_unmapped() {
     if let Some(patches) = crate::stack::current().and_then(|block| of(block)) {
-        patches.forget_all();
+        patches.all_unmapped();
     }
 }
 

@@ -38,7 +38,7 @@ use crate::stack::ThreadBlock;
 pub(crate) use answers::{Answers, program_mapped};
 use around::Around;
 use change::first_jump;
-pub(crate) use change::{Change, before_change, before_end};
+pub(crate) use change::{Change, all_unmapped, before_change};
 use learned::Known;
 pub(crate) use learned::Learned;
 pub(crate) use refusals::Counts;
@@ -56,6 +56,10 @@ const PAGE: usize = 4096;
 const MOST_REPATCHES: u32 = 8;
 /// How often a process was forked before its own code is copied for its children. A power of two.
 const SHARING_PAYS: usize = 4;
+/// New regions of trampolines keep this far from the code: the heap grows right behind the program, and libraries are mapped right before its interpreter.
+const KEEP: u64 = 32 << 20;
+/// Those of copies keep farther: where a copy is mapped in place of code that was patched, that code's own trampolines stay.
+const KEEP_OF_TEXTS: u64 = 64 << 20;
 /// Sites of a process that are remembered as refused.
 const MOST_REFUSED: usize = 1 << 16;
 
@@ -91,6 +95,8 @@ struct State {
     rewritten: BTreeMap<u64, u32>,
     /// Counts the changes of code.
     generation: u64,
+    /// It is only there to plan the patches of a copy.
+    is_of_text: bool,
 }
 
 /// What has to be done about a host signal of guest code.
@@ -130,8 +136,8 @@ pub(crate) fn look(event: Event, regs: &mut Registers, block: &mut ThreadBlock) 
             return Look::GoOn;
         }
     }
-    if event == Event::Fetch && state.generation > 0 {
-        // Perhaps the code was just being changed; it is not any more.
+    if matches!(event, Event::Fetch | Event::Invalid) && state.generation > 0 {
+        // Perhaps the code was just being changed, or there was a jump that is not there any more.
         let now = (rip as usize, state.generation);
         if core::mem::replace(&mut block.fast.retried, now) != now {
             return Look::GoOn;
@@ -328,16 +334,7 @@ impl Patches {
         state
     }
 
-    /// All code of the process goes: so do its patches and trampolines.
-    fn forget_all(&self) {
-        let state = core::mem::take(&mut *self.state.lock());
-        for region in &state.regions {
-            region.unmap();
-        }
-        state.unmap_text_regions();
-    }
-
-    /// All of the process's memory has gone.
+    /// All of the process's memory has gone, or is about to.
     pub(crate) fn all_unmapped(&self) {
         drop(core::mem::take(&mut *self.state.lock()));
         self.looked_at.store(0, Ordering::Relaxed);
@@ -425,7 +422,8 @@ fn find_place(state: &mut State, plan: &Plan) -> Option<(usize, u64)> {
     if room.is_some() {
         return room;
     }
-    let region = Region::map(plan, state.regions.len())?;
+    let keep = if state.is_of_text { KEEP_OF_TEXTS } else { KEEP };
+    let region = Region::map(plan, keep, state.regions.len())?;
     let address = region.reserve(plan);
     state.regions.push(region);
     Some((state.regions.len() - 1, address?))

@@ -19,8 +19,6 @@ const UNIT: usize = 16;
 const UNITS: usize = REGION_LEN / UNIT;
 /// Regions of one process.
 const MOST_REGIONS: usize = 64;
-/// New regions keep this far from the code: the heap grows right behind the program, and libraries are mapped right before its interpreter.
-const KEEP: u64 = 32 << 20;
 /// Places tried for one region.
 const ATTEMPTS: usize = 2000;
 /// Regions of all processes together.
@@ -184,13 +182,13 @@ pub(super) struct Region {
 }
 
 impl Region {
-    /// Maps a region where `plan` can have its trampoline.
-    pub(super) fn map(plan: &Plan, there_are: usize) -> Option<Self> {
+    /// Maps a region where `plan` can have its trampoline, `keep` bytes from the code or more.
+    pub(super) fn map(plan: &Plan, keep: u64, there_are: usize) -> Option<Self> {
         if there_are >= MOST_REGIONS {
             return None;
         }
         let pages = Pages::take()?;
-        let mut bases = plan.stretches(KEEP).take(ATTEMPTS).map(|stretch| stretch.start() & !4095);
+        let mut bases = plan.stretches(keep).take(ATTEMPTS).map(|stretch| stretch.start() & !4095);
         let base = bases.find(|base| pages.map(*base))?;
         Some(Self { base, pages, taken: Units::default() })
     }

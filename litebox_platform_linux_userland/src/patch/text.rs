@@ -259,9 +259,9 @@ impl Mapped {
 
 /// What a process has mapped of copies.
 impl State {
-    /// As [`State::copy_of`], in copies. Code that shows the file again counts: the thread was interrupted before.
+    /// As [`State::copy_of`], in copies.
     pub(super) fn text_copy_of(&self, rip: u64) -> Option<u64> {
-        let mapped = self.texts.iter().find(|m| contain(&m.live, rip) || contain(&m.retired, rip))?;
+        let mapped = self.texts.iter().find(|m| contain(&m.live, rip))?;
         let rip = rip.wrapping_sub(mapped.by);
         let patches = mapped.text.with_jumps_in(first_jump(rip), rip);
         patches.iter().find_map(|patch| patch.copy_of(rip)).map(|copy| copy.wrapping_add(mapped.by))
@@ -311,12 +311,6 @@ impl State {
         for mapped in self.texts.iter_mut().filter(|m| overlap(&m.live, start, end)) {
             restore(mapped);
             self.generation += 1;
-        }
-    }
-
-    pub(super) fn unmap_text_regions(&self) {
-        for mapped in &self.texts {
-            mapped.text.unmap_regions(mapped.by, mapped.text.regions.len());
         }
     }
 }
@@ -457,7 +451,7 @@ fn read(code: &Code, fd: HostFd, offset: u64) -> Option<Place> {
 fn patch(key: Key, code: &Code, place: Place, known: usize) -> Option<Text> {
     let (file, offset, len) = key;
     let learned = sandbox().learned.lock().of(file, offset, len);
-    let mut planner = State::default();
+    let mut planner = State { is_of_text: true, ..State::default() };
     // SAFETY: the room is this copy's, which nobody else knows yet.
     let bytes = unsafe { core::slice::from_raw_parts_mut(place.address() as *mut u8, len) };
     let mut patches = planner.plan_sites(code, None, learned, Some(bytes));
