@@ -363,16 +363,25 @@ static void groups(void)
         kill(-c, SIGTERM);
         waitpid(-c, &st, 0);
         say_status("group", st);
+        // Its end of the pipe is closed once the program is there.
+        int there[2];
+        char none;
+        pipe2(there, O_CLOEXEC);
         c = fork();
         if (c == 0) { execl("/bin/sleep", "sleep", "10", (char *)0); _exit(1); }
-        usleep(100000);
+        close(there[1]);
+        read(there[0], &none, 1);
+        close(there[0]);
         SHOW(setpgid(c, c));
         kill(c, SIGKILL);
         waitpid(c, &st, 0);
         fflush(stdout);
+        pipe(there);
         c = fork();
-        if (c == 0) { setsid(); for (;;) pause(); }
-        usleep(50000);
+        if (c == 0) { setsid(); close(there[1]); for (;;) pause(); }
+        close(there[1]);
+        read(there[0], &none, 1);
+        close(there[0]);
         SHOW(setpgid(c, 0));
         kill(c, SIGKILL);
         waitpid(c, &st, 0);

@@ -11,7 +11,7 @@ shows() {
 }
 runs() {
     for i in $(seq 200); do
-        [ "$($T display-message -p -t 0.0 '#{pane_current_command}')" = "$1" ] && return
+        [ "$($T display-message -p -t "${2:-0.0}" '#{pane_current_command}')" = "$1" ] && return
         sleep 0.1
     done
     echo "$1 does not run"
@@ -37,6 +37,7 @@ $T split-window -v -l 4 'PS1="% " exec sh'
 shows 0.1 '^%'
 $T send-keys -t 0.1 'stty size' Enter
 shows 0.1 '^4 60'
+runs sh 0.1
 $T list-panes -F '#{pane_index} #{pane_width}x#{pane_height} #{pane_current_command} #{pane_dead}'
 $T resize-pane -t 0.0 -y 4
 $T list-panes -F '#{pane_height}'
