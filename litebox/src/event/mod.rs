@@ -181,9 +181,13 @@ impl Waiter {
     }
     /// Tells the thread that work is pending: the sleep it is in, or the next, ends with `Interrupted`.
     pub fn interrupt(&self) {
-        if self.change(|w| (w | INTERRUPTED) & !ASLEEP) {
+        if self.mark_interrupted() {
             self.rouse();
         }
+    }
+    /// As [`Waiter::interrupt`], but whoever gets `true` has to rouse the thread.
+    pub fn mark_interrupted(&self) -> bool {
+        self.change(|w| (w | INTERRUPTED) & !ASLEEP)
     }
     /// As [`Waiter::wake`], but whoever gets `true` has to rouse the thread.
     fn end_sleep(&self) -> bool {

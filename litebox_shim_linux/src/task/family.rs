@@ -1,16 +1,18 @@
 //! The tree of processes: who is whose child, what becomes of children whose parent ends, and what a parent is told.
 //!
 //! One lock guards the table and all changes of parents, groups, sessions and of the state "ended, not waited for". A signal to the
-//! parent is sent under it, so that whoever has waited for a child finds its SIGCHLD there already.
+//! parent is sent under it, so that whoever has waited for a child finds its SIGCHLD there already. Who sleeps is woken when the lock was given
+//! back ([`Told`]): a parent that wakes up looks at its children, and would run into it.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use litebox::event::Events;
+use litebox::event::{Events, Observer};
+use smallvec::SmallVec;
 
-use super::{Kernel, Process};
+use super::{Kernel, Process, Thread};
 use crate::syscalls::signal::SignalInfo;
 use crate::syscalls::signal::set::{SIGCHLD, SIGCONT, SIGHUP};
 
@@ -63,6 +65,36 @@ impl Drop for Gone {
     fn drop(&mut self) {
         // Its first thread and it keep each other no longer.
         drop(self.0.forget_ended_first());
+    }
+}
+
+/// Who was told of children under the lock of the family, and is to be woken without it.
+#[derive(Default)]
+struct Told {
+    parents: SmallVec<[Arc<Process>; 2]>,
+    asleep: SmallVec<[Arc<Thread>; 2]>,
+}
+
+impl Told {
+    /// Sends a signal to a parent. One that is not kept needs nobody.
+    fn signal(&mut self, parent: &Process, info: SignalInfo) {
+        let posted = parent.post_quietly(info, None);
+        self.asleep.extend(posted.ok().and_then(|posted| posted.asleep));
+    }
+    /// Something has become of a child of this one.
+    fn parent(&mut self, parent: &Arc<Process>) {
+        if !self.parents.iter().any(|told| Arc::ptr_eq(told, parent)) {
+            self.parents.push(parent.clone());
+        }
+    }
+    /// To be called when the lock was given back.
+    fn wake(self) {
+        for thread in &self.asleep {
+            thread.waiter.rouse();
+        }
+        for parent in &self.parents {
+            parent.child_events.notify(Events::IN);
+        }
     }
 }
 
@@ -197,7 +229,7 @@ impl Family {
     }
 
     /// Tells the parent that `child` ended. `true`: it does not want to wait for it, the child is to be taken out.
-    fn announce_end(&self, child: &Arc<Process>) -> bool {
+    fn announce_end(&self, child: &Arc<Process>, told: &mut Told) -> bool {
         let Some(parent) = self.process(child.parent.load(Ordering::Relaxed)) else { return true };
         let signal = child.exit_signal.load(Ordering::Relaxed);
         let (ignores, forgets) = parent.ignores_children();
@@ -205,9 +237,9 @@ impl Family {
         if signal != 0 && !(signal == SIGCHLD && ignores) {
             let mut info = child.end_info();
             info.signal = signal;
-            let _ = parent.send_signal(info);
+            told.signal(parent, info);
         }
-        parent.child_events.notify(Events::IN);
+        told.parent(parent);
         unwanted
     }
 }
@@ -215,7 +247,7 @@ impl Family {
 impl Kernel {
     /// The last thread of `process` is leaving. Its children get another parent, its own parent is told.
     pub(crate) fn process_ended(&self, process: &Arc<Process>) {
-        let mut gone = Vec::new();
+        let (mut gone, mut told) = (Vec::new(), Told::default());
         let mut family = self.family.lock();
         family.release_orphaned_groups(process);
         let reaper = family.reaper_of(process);
@@ -232,15 +264,16 @@ impl Kernel {
                 member.children.push(pid);
                 member.process.had_children.store(true, Ordering::Release);
             }
-            if child.ended() && family.announce_end(&child) {
+            if child.ended() && family.announce_end(&child, &mut told) {
                 gone.extend(family.remove(pid));
             }
         }
         process.set_ended();
-        if family.announce_end(process) {
+        if family.announce_end(process, &mut told) {
             gone.extend(family.remove(process.pid));
         }
         drop(family);
+        told.wake();
         process.end_events.notify(Events::IN);
         drop(gone);
     }
@@ -282,11 +315,14 @@ impl Kernel {
 
     /// A signal stopped `child`, or it goes on: its parent is told.
     pub(crate) fn announce_stop_or_go(&self, child: &Process, code: i32, status: i32) {
+        let mut told = Told::default();
         let family = self.family.lock();
         let Some(parent) = family.process(child.parent.load(Ordering::Relaxed)) else { return };
         if parent.wants_stops() {
-            let _ = parent.send_signal(child.child_info(code, status));
+            told.signal(parent, child.child_info(code, status));
         }
-        parent.child_events.notify(Events::IN);
+        told.parent(parent);
+        drop(family);
+        told.wake();
     }
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
-use litebox::event::Waiter;
+use litebox::event::{Observer, Waiter};
 use litebox::fs::{FdTable, FsContext, Notices};
 use litebox::platform::answers::Answers;
 use litebox::platform::{HostThread, host};
@@ -218,9 +218,17 @@ impl Thread {
     }
     /// Makes the thread look at its pending work soon, wherever it is: asleep in the kernel, in a blocking host call, or in guest code.
     pub fn interrupt(&self) {
-        self.waiter.interrupt();
+        if self.mark_interrupted() {
+            self.waiter.rouse();
+        }
+    }
+    /// As [`Thread::interrupt`], but whoever gets `true` has to rouse its waiter: who is woken while a lock is held that he wants runs into it at once.
+    #[must_use]
+    pub(crate) fn mark_interrupted(&self) -> bool {
+        let asleep = self.waiter.mark_interrupted();
         self.kick();
         self.interrupt_borrower();
+        asleep
     }
     /// Makes the thread enter the kernel if it is in guest code or in a blocking host call.
     fn kick(&self) {

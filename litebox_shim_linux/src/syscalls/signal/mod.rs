@@ -11,6 +11,7 @@ mod tests;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use litebox::event::Observer;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
@@ -236,6 +237,14 @@ pub(crate) struct SignalSets {
     pub caught: u64,
 }
 
+/// What became of a signal that was sent.
+pub(crate) struct Posted {
+    /// It was not ignored.
+    kept: bool,
+    /// Who has to be roused to take it.
+    pub(crate) asleep: Option<Arc<Thread>>,
+}
+
 impl Process {
     /// The states of all signals, as one thread sees them.
     pub(crate) fn signal_sets(&self, thread: Option<&Thread>) -> SignalSets {
@@ -283,6 +292,15 @@ impl Process {
 
     /// Sends a signal to the process or one of its threads. `false`: it was ignored.
     pub(crate) fn post(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<bool> {
+        let posted = self.post_quietly(info, target)?;
+        if let Some(thread) = &posted.asleep {
+            thread.waiter.rouse();
+        }
+        Ok(posted.kept)
+    }
+
+    /// The same, but who sleeps goes on sleeping until whoever sent it rouses him.
+    pub(crate) fn post_quietly(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<Posted> {
         let signal = info.signal;
         let threads = self.threads();
         let timers = if info.is_privileged() { 0 } else { self.timers.count() };
@@ -293,7 +311,7 @@ impl Process {
             // In this order: a thread that was stopped must not run on before it leaves.
             self.begin_exit(SIGKILL);
             self.resume();
-            return Ok(true);
+            return Ok(Posted { kept: true, asleep: None });
         }
         let against = if signal == SIGCONT {
             SigSet::STOPS
@@ -316,7 +334,7 @@ impl Process {
             action.handler == SIG_IGN || action.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
         let judge = target.or(threads.first());
         if ignored && judge.is_none_or(|t| !t.signals.blocked().has(signal)) {
-            return Ok(false);
+            return Ok(Posted { kept: false, asleep: None });
         }
         // Linux counts all signals of a user; this counts those of the process.
         let queued = || {
@@ -333,10 +351,8 @@ impl Process {
         };
         drop(shared);
         self.tell_signal_files(signal);
-        if let Some(thread) = taker {
-            thread.interrupt();
-        }
-        Ok(true)
+        let asleep = taker.filter(|thread| thread.mark_interrupted()).cloned();
+        Ok(Posted { kept: true, asleep })
     }
 
     /// Ends a stop (SIGCONT, SIGKILL).
