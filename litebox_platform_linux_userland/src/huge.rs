@@ -32,6 +32,8 @@ pub(crate) struct Started {
     count: AtomicU32,
     /// It has huge pages, or cannot have any.
     settled: AtomicBool,
+    /// What the supervisor's start left is gone.
+    clean: AtomicBool,
 }
 
 impl Started {
@@ -48,9 +50,18 @@ impl Started {
         }
     }
 
+    /// The calling process, a guest's, is about to be copied: without what the supervisor's start left.
+    pub(crate) fn clean(&self) {
+        if !self.clean.swap(true, Ordering::Relaxed) {
+            sandbox().scratch.drop_copy();
+        }
+    }
+
     /// A process that `parent` starts has what that has.
     pub(crate) fn inherit(&self, parent: &Self) {
-        self.settled.store(parent.settled.load(Ordering::Relaxed), Ordering::Relaxed);
+        for (to, from) in [(&self.settled, &parent.settled), (&self.clean, &parent.clean)] {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 }
 

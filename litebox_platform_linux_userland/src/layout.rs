@@ -82,6 +82,14 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// Whether nothing of the kernel's lies between these addresses.
+    pub(crate) fn is_apart(&self, (start, end): (usize, usize)) -> bool {
+        let image = (self.image.0, crate::system::image_end());
+        [self.heap, self.arena, self.trampolines, self.stacks, image].iter().all(|own| end <= own.0 || own.1 <= start)
+    }
+}
+
 fn random_start() -> Result<usize, StartError> {
     let mut random = [0u8; 8];
     // SAFETY: the buffer is valid.

@@ -34,6 +34,7 @@ mod memory_functions;
 mod patch;
 mod process;
 mod sandbox;
+mod scratch;
 mod space;
 mod stack;
 mod supervisor;

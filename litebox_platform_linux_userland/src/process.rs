@@ -149,6 +149,7 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
     let Some(caller) = stack::current() else { return Err(Error::WouldBlock) };
     let Some(own) = caller.home() else { return Err(Error::WouldBlock) };
+    own.started.clean();
     own.started.another();
     stack::keep_own(caller);
     let process = register()?;

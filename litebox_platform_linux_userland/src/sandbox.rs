@@ -41,6 +41,10 @@ pub struct Settings {
     pub console: bool,
     /// What the host said under a key of the auxiliary vector; 0: nothing.
     pub aux: fn(u64) -> u64,
+    /// Where the program's break was before anything was allocated; 0: guest processes keep what was.
+    pub program_break: usize,
+    /// Where the stack of the program's start ends; 0: guest processes keep it.
+    pub stack_end: usize,
 }
 
 /// Whether call sites that trapped are patched.
@@ -110,6 +114,8 @@ pub(crate) struct Sandbox {
     pub(crate) heap_is_huge: AtomicBool,
     /// The processes that the supervisor starts.
     pub(crate) started: crate::huge::Started,
+    /// What the supervisor's start left.
+    pub(crate) scratch: crate::scratch::Scratch,
 }
 
 impl Sandbox {
@@ -174,6 +180,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     // SAFETY: no pointers.
     let taken = step("eventfd2", unsafe { host_call!(nr::EVENTFD2, 0, 0x8_0800) })?;
 
+    let scratch = crate::scratch::Scratch::new(settings.program_break, settings.stack_end, &layout);
     let interception = settings.interception;
     let patching = settings.patching != Patching::Off && crate::fast::available();
     if settings.patching == Patching::On && !patching {
@@ -213,6 +220,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             fatal: AtomicBool::new(false),
             heap_is_huge: AtomicBool::new(false),
             started: crate::huge::Started::default(),
+            scratch,
         });
         (*at).heap.claim(heap_start, heap.1, heap.0 + HEAP_AT_START);
     }

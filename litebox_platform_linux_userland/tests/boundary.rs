@@ -359,6 +359,9 @@ fn supervisor() -> ! {
         console: false,
         // SAFETY: reads the library's copy of the vector.
         aux: |key| unsafe { getauxval(key) },
+        // The C library keeps what it needs there.
+        program_break: 0,
+        stack_end: 0,
     };
     if let Err(e) = start(settings) {
         eprintln!("litebox: {}: {:?}", e.what, e.error);

@@ -288,6 +288,29 @@ fn make_thread_locals() {
     }
 }
 
+fn program_break() -> usize {
+    const BRK: usize = 12;
+    let now;
+    // SAFETY: asks, and changes nothing.
+    unsafe {
+        asm!("syscall", inlateout("rax") BRK => now, in("rdi") 0, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    now
+}
+
+/// The host puts the program's name at the end of the stack, and a word behind it.
+fn stack_end() -> usize {
+    const AT_EXECFN: u64 = 31;
+    const PAGE: usize = 4096;
+    let name = aux(AT_EXECFN) as *const core::ffi::c_char;
+    if name.is_null() {
+        return 0;
+    }
+    // SAFETY: the host says where the name is.
+    let len = unsafe { core::ffi::CStr::from_ptr(name) }.count_bytes();
+    (name as usize + len + 1 + size_of::<usize>()).next_multiple_of(PAGE)
+}
+
 /// The supervisor's start. `stack`: number of arguments, arguments, 0, environment, 0, auxiliary vector.
 unsafe extern "C" fn supervisor(stack: *const u64) -> ! {
     // SAFETY: the host laid it out so.
@@ -299,5 +322,5 @@ unsafe extern "C" fn supervisor(stack: *const u64) -> ! {
         AUX.store(at.add(1).cast_mut().cast(), Ordering::Relaxed);
     }
     make_thread_locals();
-    sandbox::run(aux)
+    sandbox::run(aux, sandbox::Used { program_break: program_break(), stack_end: stack_end() })
 }

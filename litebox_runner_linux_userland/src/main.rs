@@ -48,7 +48,7 @@ enum Command {
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == SANDBOX_ARGUMENT) {
-        sandbox::run(sandbox::aux_of_libc);
+        sandbox::run(sandbox::aux_of_libc, sandbox::Used::default());
     }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(options) }) => ExitCode::from(run::run(&options)),

@@ -23,8 +23,15 @@ pub fn aux_of_libc(key: u64) -> u64 {
     unsafe { libc::getauxval(key) }
 }
 
+/// What the start of the supervisor used, as [`Settings`] has it.
+#[derive(Default)]
+pub struct Used {
+    pub program_break: usize,
+    pub stack_end: usize,
+}
+
 /// The supervisor: never returns. `aux` knows the auxiliary vector.
-pub fn run(aux: fn(u64) -> u64) -> ! {
+pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
     let Some(config) = read_config() else { refuse("the sandbox was started without a configuration") };
     let settings = Settings {
         arena_size: usize::try_from(config.arena_size).unwrap_or(usize::MAX >> 16),
@@ -36,6 +43,8 @@ pub fn run(aux: fn(u64) -> u64) -> ! {
         stats: config.stats == 1,
         console: config.console != 0,
         aux,
+        program_break: used.program_break,
+        stack_end: used.stack_end,
     };
     if let Err(e) = start(settings) {
         refuse(&format!("the host refuses a sandbox what it needs: {} ({:?})", e.what, e.error));
