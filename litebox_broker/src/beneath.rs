@@ -194,7 +194,7 @@ pub fn check_path(path: &[u8]) -> Result<()> {
 }
 
 /// Metadata of `name` in `dir`, without following it.
-pub fn stat_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
+pub fn stat_at(dir: BorrowedFd<'_>, name: impl rustix::path::Arg) -> Result<Stat> {
     rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|s| wire_stat(&s))
 }
 

@@ -1,13 +1,15 @@
 //! Listing directories.
 
+use std::ffi::CStr;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use litebox::platform::broker_protocol::{Entry, ListFlags, MAX_NAME, Stat};
-use rustix::fs::{FileType, RawDir};
+use litebox::platform::broker_protocol::{Beside, Entry, FEW_BESIDE, ListFlags, MAX_BESIDE, MAX_NAME, Stat};
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
-use crate::beneath::{Grant, Result, stat_at};
+use crate::beneath::{Grant, Result, check_name, stat_at};
 use crate::message::{Answer, Asked};
 
 /// Most entries that are looked at before it is decided whether their metadata is told.
@@ -21,7 +23,54 @@ struct Found {
     ino: u64,
     next: u64,
     file_type: FileType,
-    name: Vec<u8>,
+    /// Where its name stands, the zero behind it included.
+    name: Range<usize>,
+}
+
+/// Entries that were read and not told yet.
+#[derive(Default)]
+struct Waiting {
+    names: Vec<u8>,
+    found: Vec<Found>,
+}
+
+impl Waiting {
+    fn clear(&mut self) {
+        self.names.clear();
+        self.found.clear();
+    }
+    fn name_of(&self, found: &Found) -> &CStr {
+        self.names.get(found.name.clone()).and_then(|name| CStr::from_bytes_with_nul(name).ok()).unwrap_or_default()
+    }
+    /// Takes the next entry down that is neither the directory nor the one above it; `false`: there are no more.
+    fn take(&mut self, entries: &mut RawDir<'_, &OwnedFd>) -> Result<bool> {
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes_with_nul();
+            if name != b".\0" && name != b"..\0" && name.len() <= MAX_NAME + 1 {
+                let start = self.names.len();
+                self.names.extend_from_slice(name);
+                let (ino, next, file_type) = (entry.ino(), entry.next_entry_cookie(), entry.file_type());
+                self.found.push(Found { ino, next, file_type, name: start..self.names.len() });
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+    /// Takes down one more than `few`, which says whether there are more, or all; `true`: these are all.
+    fn take_few(&mut self, entries: &mut RawDir<'_, &OwnedFd>, few: usize) -> Result<bool> {
+        while self.found.len() <= few {
+            if !self.take(entries)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+    /// How much they take up in an answer, with metadata.
+    fn len_told(&self) -> usize {
+        let names: usize = self.found.iter().map(|found| found.name.len().next_multiple_of(8)).sum();
+        self.found.len() * (size_of::<Entry>() + size_of::<Stat>()) + names
+    }
 }
 
 /// `Op::List`.
@@ -31,57 +80,119 @@ pub fn list(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()>
     if few > MOST_FEW && how.intersects(ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW) {
         return Err(Errno::INVAL);
     }
+    check_beside(asked)?;
     let dir = grant.open_for_listing(asked.path)?;
     if asked.head.value != 0 {
         rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(asked.head.value))?;
     }
     let piece = if how.contains(ListFlags::ONLY_FEW) { SMALL_PIECE } else { PIECE };
     let mut buffer = Vec::with_capacity(piece);
-    let mut entries = RawDir::new(&dir, buffer.spare_capacity_mut());
-    let mut with_stat = how.contains(ListFlags::STAT);
-    let is_wanted =
-        |found: &Found| how.contains(ListFlags::STAT_OF_DIRECTORIES) && found.file_type == FileType::Directory;
-    let mut first = Vec::new();
-    let mut ended = false;
-    if how.intersects(ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW) {
-        // One more than few says whether there are more.
-        while first.len() <= few && !ended {
-            match next(&mut entries)? {
-                Some(found) => first.push(found),
-                None => ended = true,
-            }
-        }
-        with_stat &= ended || !how.contains(ListFlags::STAT_IF_FEW);
-        if how.contains(ListFlags::ONLY_FEW) && !ended {
-            return Ok(());
-        }
+    let mut waiting = Waiting::default();
+    let Some(told) = list_open(&dir, how, few, &mut buffer, &mut waiting, answer)? else { return Ok(()) };
+    answer.head.stop = 1;
+    if told.with_stat && !asked.extra.is_empty() {
+        list_beside(grant, asked, &mut buffer, &mut waiting, answer)?;
     }
-    for found in &first {
-        if !tell(dir.as_fd(), found, with_stat || is_wanted(found), answer)? {
-            return Ok(());
-        }
-    }
-    while !ended && has_room(answer) {
-        match next(&mut entries)? {
-            Some(found) => _ = tell(dir.as_fd(), &found, with_stat || is_wanted(&found), answer)?,
-            None => ended = true,
-        }
-    }
-    answer.head.stop = u32::from(ended);
     Ok(())
 }
 
-/// The next entry that is neither the directory nor the one above it.
-fn next(entries: &mut RawDir<'_, &OwnedFd>) -> Result<Option<Found>> {
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." && name.len() <= MAX_NAME {
-            let (ino, next, file_type) = (entry.ino(), entry.next_entry_cookie(), entry.file_type());
-            return Ok(Some(Found { ino, next, file_type, name: name.to_vec() }));
+/// How all entries of a directory were told.
+struct All {
+    with_stat: bool,
+}
+
+/// Tells the entries of the open directory `dir`; `None`: not all of them.
+fn list_open(
+    dir: &OwnedFd,
+    how: ListFlags,
+    few: usize,
+    buffer: &mut Vec<u8>,
+    waiting: &mut Waiting,
+    answer: &mut Answer,
+) -> Result<Option<All>> {
+    let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
+    let mut with_stat = how.contains(ListFlags::STAT);
+    let is_wanted =
+        |found: &Found| how.contains(ListFlags::STAT_OF_DIRECTORIES) && found.file_type == FileType::Directory;
+    let mut ended = false;
+    if how.intersects(ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW) {
+        ended = waiting.take_few(&mut entries, few)?;
+        with_stat &= ended || !how.contains(ListFlags::STAT_IF_FEW);
+        if how.contains(ListFlags::ONLY_FEW) && !ended {
+            return Ok(None);
         }
     }
-    Ok(None)
+    loop {
+        for found in &waiting.found {
+            if !has_room(answer) {
+                return Ok(None);
+            }
+            tell(dir.as_fd(), found, waiting.name_of(found), with_stat || is_wanted(found), answer)?;
+            answer.head.count += 1;
+        }
+        waiting.clear();
+        if ended {
+            return Ok(Some(All { with_stat }));
+        }
+        if !has_room(answer) {
+            return Ok(None);
+        }
+        ended = !waiting.take(&mut entries)?;
+    }
+}
+
+/// The names of the directories beside the one that is listed.
+fn names_beside<'a>(asked: &Asked<'a>) -> impl Iterator<Item = &'a [u8]> {
+    asked.extra.split_inclusive(|&b| b == 0).map(|name| name.strip_suffix(b"\0").unwrap_or_default())
+}
+
+/// Refuses what are not a few names of directories beside the one that is listed.
+fn check_beside(asked: &Asked<'_>) -> Result<()> {
+    if asked.extra.is_empty() {
+        return Ok(());
+    }
+    if asked.path.is_empty() || names_beside(asked).count() > MAX_BESIDE {
+        return Err(Errno::INVAL);
+    }
+    names_beside(asked).try_for_each(check_name)
+}
+
+/// Tells the entries of the directories beside the one at the path, as long as they fit.
+fn list_beside(
+    grant: &Grant,
+    asked: &Asked<'_>,
+    buffer: &mut Vec<u8>,
+    waiting: &mut Waiting,
+    answer: &mut Answer,
+) -> Result<()> {
+    let above = asked.path.iter().rposition(|&b| b == b'/').unwrap_or(0);
+    let above = grant.open_directory(asked.path.get(..above).unwrap_or_default())?;
+    for (which, name) in (0..).zip(names_beside(asked)) {
+        let Ok(dir) = open_beside(grant, above.as_fd(), name) else { continue };
+        waiting.clear();
+        let all = waiting.take_few(&mut RawDir::new(&dir, buffer.spare_capacity_mut()), FEW_BESIDE);
+        if all != Ok(true) {
+            continue;
+        }
+        // What does not fit is not looked at either.
+        if !answer.has_room(size_of::<Beside>() + waiting.len_told()) {
+            break;
+        }
+        answer.push(Beside { which, count: waiting.found.len() as u32 }.as_bytes())?;
+        for found in &waiting.found {
+            tell(dir.as_fd(), found, waiting.name_of(found), true, answer)?;
+        }
+        answer.head.value += 1;
+    }
+    Ok(())
+}
+
+/// Opens the directory `name` in `above` for listing, whose name was checked.
+fn open_beside(grant: &Grant, above: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = rustix::fs::openat(above, name, flags, Mode::empty())?;
+    grant.refuse_foreign(dir.as_fd())?;
+    Ok(dir)
 }
 
 /// Whether any entry fits.
@@ -89,31 +200,27 @@ fn has_room(answer: &Answer) -> bool {
     answer.has_room(size_of::<Entry>() + size_of::<Stat>() + MAX_NAME + 1 + 7)
 }
 
-/// Puts an entry into the answer; `false`: it did not fit.
-fn tell(dir: BorrowedFd<'_>, found: &Found, with_stat: bool, answer: &mut Answer) -> Result<bool> {
-    if !has_room(answer) {
-        return Ok(false);
-    }
-    let stat = if with_stat { stat_at(dir, &found.name).ok() } else { None };
+/// Puts an entry into the answer, where there is room for it.
+fn tell(dir: BorrowedFd<'_>, found: &Found, name: &CStr, with_stat: bool, answer: &mut Answer) -> Result<()> {
+    let stat = if with_stat { stat_at(dir, name).ok() } else { None };
     let kind = match (&stat, found.file_type) {
         (Some(s), _) => s.mode >> 12,
-        (None, FileType::Unknown) => stat_at(dir, &found.name).map_or(0, |s| s.mode >> 12),
+        (None, FileType::Unknown) => stat_at(dir, name).map_or(0, |s| s.mode >> 12),
         (None, known) => known.as_raw_mode() >> 12,
     };
+    let name = name.to_bytes();
     let head = Entry {
         ino: found.ino,
         next: found.next,
         kind: (kind & 0xf) as u8,
         has_stat: u8::from(stat.is_some()),
-        name_len: found.name.len() as u16,
+        name_len: name.len() as u16,
         reserved: 0,
     };
     answer.push(head.as_bytes())?;
     if let Some(stat) = stat {
         answer.push(stat.as_bytes())?;
     }
-    answer.push(&found.name)?;
-    answer.pad_to_8()?;
-    answer.head.count += 1;
-    Ok(true)
+    answer.push(name)?;
+    answer.pad_to_8()
 }

@@ -8,7 +8,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use litebox_broker::protocol::{MAX_NAME, MAX_PATH, MAX_REPLY, Op, Reply, Request};
+use litebox_broker::protocol::{
+    Beside, Entry, ListFlags, MAX_BESIDE, MAX_NAME, MAX_PATH, MAX_REPLY, Op, Reply, Request, Stat,
+};
 use litebox_broker::session::{Session, Wish};
 use litebox_broker::{Access, Grant};
 use proptest::collection::vec;
@@ -144,6 +146,9 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
         b"dir/.",
         b"file/x",
         b"out/../file",
+        b"dir\0",
+        b"deep\0dir\0out\0",
+        b"..\0",
     ];
     prop_oneof![
         8 => proptest::sample::select(known).prop_map(<[u8]>::to_vec),
@@ -251,6 +256,80 @@ fn each_grant_is_what_it_was_given_as() {
         let (answer, _) = Reply::read_from_prefix(reply.expect("a reply")).expect("a head");
         assert_eq!((answer.error, passed.is_some()), (0, true), "grant {grant}");
     }
+}
+
+/// Lists `path` of the read-only grant and directories beside it: the error, and name and number of entries of each directory told.
+fn list_beside(scene: &mut Scene, path: &[u8], beside: &[u8]) -> (i32, Vec<(usize, usize)>) {
+    let head = Request {
+        op: Op::List as u32,
+        grant: READ_ONLY as u32,
+        flags: ListFlags::STAT.bits(),
+        path_len: path.len() as u32,
+        extra_len: beside.len() as u32,
+        ..Request::default()
+    };
+    let (reply, _, _) = scene.session.serve(&[head.as_bytes(), path, beside].concat(), None);
+    let reply = reply.expect("a reply");
+    assert!(reply.len() <= MAX_REPLY);
+    let (answer, mut rest) = Reply::read_from_prefix(reply).expect("a head");
+    let entries = |count: u32, rest: &mut &[u8]| {
+        for _ in 0..count {
+            let (entry, _) = Entry::read_from_prefix(rest).expect("an entry");
+            let stat = if entry.has_stat == 1 { size_of::<Stat>() } else { 0 };
+            let len = size_of::<Entry>() + stat + usize::from(entry.name_len);
+            *rest = rest.get(len.next_multiple_of(8)..).expect("as long as it says");
+        }
+    };
+    entries(answer.count, &mut rest);
+    let mut told = Vec::new();
+    for _ in 0..answer.value {
+        let (next, behind) = Beside::read_from_prefix(rest).expect("a head");
+        rest = behind;
+        entries(next.count, &mut rest);
+        told.push((next.which as usize, next.count as usize));
+    }
+    assert_eq!(rest, b"");
+    (answer.error, told)
+}
+
+#[test]
+fn directories_beside_are_told_when_they_are_few_and_fit() {
+    let mut scene = Scene::set();
+    let top = scene.top.path().join("ro/many");
+    for (name, files) in [("a", 3), ("b", 257), ("c", 256), ("d", 256), ("e", 5), ("empty", 0)] {
+        fs::create_dir_all(top.join(name)).expect("a directory");
+        for file in 0..files {
+            fs::write(top.join(name).join(format!("file{file}")), "").expect("a file");
+        }
+    }
+    fs::write(top.join("file"), "").expect("a file");
+    std::os::unix::fs::symlink("a", top.join("link")).expect("a link");
+    // Too many in `b`; a file, a link and what is absent are left out.
+    let told = list_beside(&mut scene, b"many/a", b"b\0file\0c\0link\0absent\0empty\0e\0");
+    assert_eq!(told, (0, vec![(2, 256), (5, 0), (6, 5)]));
+    // `d` does not fit behind `c`, and what comes behind that waits for another time.
+    assert_eq!(list_beside(&mut scene, b"many/a", b"c\0d\0e\0"), (0, vec![(0, 256)]));
+    // Nothing is told before all of the directory itself.
+    let more = scene.top.path().join("ro/more");
+    fs::create_dir_all(&more).expect("a directory");
+    for file in 0..1000 {
+        fs::write(more.join(format!("file{file}")), "").expect("a file");
+    }
+    assert_eq!(list_beside(&mut scene, b"more", b"many\0"), (0, vec![]));
+}
+
+#[test]
+fn directories_beside_lie_beside() {
+    let mut scene = Scene::set();
+    let invalid = rustix::io::Errno::INVAL.raw_os_error();
+    for wrong in [b"..\0".as_slice(), b"dir\0../outside\0", b"\0", b".\0", b"/etc\0", b"dir/deep\0"] {
+        assert_eq!(list_beside(&mut scene, b"dir", wrong).0, invalid, "{}", wrong.escape_ascii());
+    }
+    // Nothing lies beside the root, and a list of names has an end.
+    assert_eq!(list_beside(&mut scene, b"", b"dir\0").0, invalid);
+    assert_eq!(list_beside(&mut scene, b"dir", &b"x\0".repeat(MAX_BESIDE + 1)).0, invalid);
+    // A link out of the tree is not followed.
+    assert_eq!(list_beside(&mut scene, b"dir", b"out\0dir\0"), (0, vec![(1, 2)]));
 }
 
 /// However many processes a sandbox registers, the broker keeps descriptors for itself.

@@ -22,6 +22,10 @@ pub const MAX_XATTR: usize = 65_536;
 pub const MAX_REQUEST: usize = size_of::<Request>() + MAX_PATH + MAX_NAME + 1 + MAX_XATTR;
 /// Longest reply.
 pub const MAX_REPLY: usize = size_of::<Reply>() + 65_536;
+/// Most directories that an [`Op::List`] names beside its own.
+pub const MAX_BESIDE: usize = 16;
+/// Most entries that are told of one of them.
+pub const FEW_BESIDE: usize = 256;
 /// Longest line of a [`Op::Report`].
 pub const MAX_REPORT: usize = 1024;
 /// Figures in a [`Op::Stats`].
@@ -70,7 +74,9 @@ pub enum Op {
     Open = 2,
     /// Entries of a directory from cookie `value` on (0: the first); `flags`: [`ListFlags`].
     /// R: `count` records, each an [`Entry`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1
-    /// when there are no more.
+    /// when there are no more. `extra`: names of at most [`MAX_BESIDE`] directories beside that one, each ended by a zero byte. When the
+    /// metadata of all its entries is told, the entries of these follow as long as they fit, each a [`Beside`] and records with metadata;
+    /// `value` says of how many. One that cannot be listed, or has more than [`FEW_BESIDE`] entries, is left out.
     List = 3,
     /// Makes a directory with `mode`. R: its [`Stat`].
     Mkdir = 4,
@@ -306,6 +312,16 @@ pub struct Entry {
     pub reserved: u32,
 }
 
+/// Head of the entries of a directory beside the one that an [`Op::List`] asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Beside {
+    /// Which of those that were named.
+    pub which: u32,
+    /// Number of its entries.
+    pub count: u32,
+}
+
 /// Figures of a host file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -417,7 +433,7 @@ pub const fn error_of(code: i32) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Op, Reply, Request, Stat};
+    use super::{Beside, Entry, Op, Reply, Request, Stat};
 
     #[test]
     fn layouts_have_no_padding_and_numbers_round_trip() {
@@ -425,6 +441,7 @@ mod tests {
         assert_eq!(size_of::<Reply>(), 24);
         assert_eq!(size_of::<Stat>(), 96);
         assert_eq!(size_of::<Entry>(), 24);
+        assert_eq!(size_of::<Beside>(), 8);
         for n in 0..64 {
             if let Some(op) = Op::from_number(n) {
                 assert_eq!(op as u32, n);

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::fs::{DirEntry, FileType, StatFs};
 use crate::platform::broker_protocol::{
-    Entry, FsStat, GrantInfo, ListFlags, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat, error_of,
+    Beside, Entry, FsStat, GrantInfo, ListFlags, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat, error_of,
 };
 use crate::platform::{GrantId, HostFd, host};
 use crate::sync::Mutex;
@@ -99,10 +99,12 @@ impl Wanted {
 
 /// Who gets the entries of a directory.
 pub(super) trait Sink {
-    /// So many come now at the most, described in so many bytes.
-    fn expect(&mut self, _entries: usize, _bytes: usize) {}
+    /// So many come now, with names of so many bytes in all, and metadata of so many.
+    fn expect(&mut self, _entries: usize, _names: usize, _stats: usize) {}
     /// One entry; `false`: no more are wanted.
     fn entry(&mut self, entry: DirEntry<'_>, stat: Option<Stat>) -> bool;
+    /// All entries of the directory beside it come now, which was named as this one of those.
+    fn beside(&mut self, _which: usize) {}
 }
 
 impl<F: FnMut(DirEntry<'_>) -> bool> Sink for F {
@@ -154,6 +156,24 @@ fn take_entry<'b>(body: &mut &'b [u8]) -> Result<(DirEntry<'b>, Option<Stat>)> {
     *body = rest.get(used.next_multiple_of(8) - used..).ok_or(Error::Io)?;
     let file_type = FileType::from_mode(u32::from(entry.kind) << 12).unwrap_or(FileType::Regular);
     Ok((DirEntry { name, ino: entry.ino, file_type, next: entry.next }, stat))
+}
+
+/// Hands `count` entries to `sink`; `false`: it wants no more.
+fn take_entries(count: u32, body: &mut &[u8], sink: &mut dyn Sink) -> Result<bool> {
+    let (mut ahead, mut names, mut stats) = (*body, 0, 0);
+    for _ in 0..count {
+        let (entry, stat) = take_entry(&mut ahead)?;
+        names += entry.name.len();
+        stats += usize::from(stat.is_some());
+    }
+    sink.expect(count as usize, names, stats);
+    for _ in 0..count {
+        let (entry, stat) = take_entry(body)?;
+        if !sink.entry(entry, stat) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Client {
@@ -260,16 +280,27 @@ impl Client {
         })
     }
 
-    /// Entries of a directory from `cookie` on, as many as fit into one message, until `sink` says `false`.
-    pub(super) fn list(&self, path: &[u8], cookie: u64, wanted: Wanted, sink: &mut dyn Sink) -> Result<Listed> {
+    /// Entries of a directory from `cookie` on, as many as fit into one message, until `sink` says `false`. Then those of the directories
+    /// `beside` it (names, each ended by a zero byte), when all of its own are told with their metadata.
+    pub(super) fn list(
+        &self,
+        path: &[u8],
+        cookie: u64,
+        wanted: Wanted,
+        beside: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<Listed> {
         let (flags, mode) = wanted.coded();
         let head = Request { op: Op::List as u32, value: cookie, flags: flags.bits(), mode, ..Request::default() };
-        self.ask(head, path, b"", |a| {
-            sink.expect(a.head.count as usize, a.body.len());
-            for _ in 0..a.head.count {
-                let (entry, stat) = take_entry(&mut a.body)?;
-                if !sink.entry(entry, stat) {
-                    return Ok(Listed { end: false, wanted: false });
+        self.ask(head, path, beside, |a| {
+            if !take_entries(a.head.count, &mut a.body, sink)? {
+                return Ok(Listed { end: false, wanted: false });
+            }
+            for _ in 0..a.head.value {
+                let next: Beside = take(&mut a.body)?;
+                sink.beside(next.which as usize);
+                if !take_entries(next.count, &mut a.body, sink)? {
+                    return Err(Error::Io);
                 }
             }
             Ok(Listed { end: a.head.stop == 1, wanted: true })

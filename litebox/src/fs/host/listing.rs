@@ -16,10 +16,12 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::fs::{DirEntry, FileType};
-use crate::platform::broker_protocol::{Entry, Stat};
+use crate::platform::broker_protocol::{MAX_BESIDE, Stat};
+use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
-use super::client::{Client, Sink, Wanted};
+use super::client::{Sink, Wanted};
+use super::node::HostNode;
 
 /// At which lookup in a directory its first entries are asked for, and how many.
 const SOME: u32 = 3;
@@ -36,27 +38,54 @@ const SHARE: usize = 10;
 const MOST_ENTRIES: usize = 32_768;
 
 /// How much metadata may be fetched on suspicion.
-pub(super) struct Credit(AtomicU32);
+pub(super) struct Credit {
+    left: AtomicU32,
+    /// Entries of the directory that was fetched last: those beside it are likely to be as large.
+    usual: AtomicU32,
+}
 
 impl Credit {
-    const AT_FIRST: u32 = 64;
+    const AT_FIRST: u32 = 256;
+    /// How much of that is kept for directories whose files are looked at one after the other.
+    const RESERVED: u32 = 192;
     const MOST: u32 = 2048;
-    /// From here on a directory is worth listing at the first lookup in it.
+    /// From here on a directory is worth listing at the first lookup in it, and what lies beside it, too.
     const EARNED: u32 = 320;
+    /// Entries with metadata that fit into one message, about.
+    const MESSAGE: u32 = 480;
 
     pub(super) const fn new() -> Self {
-        Self(AtomicU32::new(Self::AT_FIRST))
+        Self { left: AtomicU32::new(Self::AT_FIRST), usual: AtomicU32::new(1) }
     }
     fn left(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.left.load(Ordering::Relaxed)
+    }
+    fn is_earned(&self) -> bool {
+        self.left() >= Self::EARNED
+    }
+    /// What may be spent on a directory in which so many files were looked at, and not opened.
+    fn for_one(&self, looked_at: u32) -> u32 {
+        let left = self.left();
+        if looked_at + 1 >= SOME || left >= Self::EARNED { left } else { left.saturating_sub(Self::RESERVED) }
+    }
+    /// How many directories beside one that is fetched are fetched with it.
+    fn beside(&self) -> usize {
+        let left = self.left();
+        if left < Self::EARNED {
+            return 0;
+        }
+        let entries = left.min(Self::MESSAGE);
+        let usual = self.usual.load(Ordering::Relaxed).max(1);
+        ((entries / usual).saturating_sub(1) as usize).min(MAX_BESIDE)
     }
     // Races lose a few counts, which does no harm.
     fn spend(&self, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.0.store(self.left().saturating_sub(count), Ordering::Relaxed);
+        self.left.store(self.left().saturating_sub(count), Ordering::Relaxed);
+        self.usual.store(count, Ordering::Relaxed);
     }
     fn earn(&self) {
-        self.0.store((self.left() + 2).min(Self::MOST), Ordering::Relaxed);
+        self.left.store((self.left() + 2).min(Self::MOST), Ordering::Relaxed);
     }
 }
 
@@ -89,14 +118,8 @@ impl Entries {
     fn name_at(&self, index: u32) -> &[u8] {
         self.in_order.get(index as usize).map_or(&[], |entry| self.name_of(entry))
     }
-    /// Makes room for what a message of so many entries and bytes brings. Neither figure is believed beyond what the other allows.
-    fn reserve(&mut self, count: usize, bytes: usize) {
-        const HEAD: usize = size_of::<Entry>();
-        let count = count.min(bytes / HEAD);
-        let behind_heads = bytes - count * HEAD;
-        // All of them have metadata, or few.
-        let stats = if behind_heads >= count * size_of::<Stat>() { count } else { 0 };
-        let names = behind_heads - stats * size_of::<Stat>();
+    /// Makes room for what a message brings.
+    fn reserve(&mut self, count: usize, names: usize, stats: usize) {
         if self.in_order.is_empty() {
             // Most directories come in one message.
             self.in_order.reserve_exact(count);
@@ -166,6 +189,13 @@ pub(super) struct Listing {
     index: Option<Box<Index>>,
     /// Lookups that asked the broker.
     lookups: u32,
+    /// Files found by them that were only looked at.
+    looked_at: u32,
+    /// Directories among the entries that were listed because somebody wanted to know.
+    listed_below: usize,
+    /// Which of the entries is the next to be listed with one beside it, if it is a directory; and how many are left.
+    next_ahead: usize,
+    left_ahead: usize,
     /// The first entries were asked for, and there were more.
     not_few: bool,
     /// The metadata was asked for, and is not to be had.
@@ -174,7 +204,17 @@ pub(super) struct Listing {
 
 impl Default for Listing {
     fn default() -> Self {
-        Self { known: Known::Nothing, index: None, lookups: 0, not_few: false, no_metadata: false }
+        Self {
+            known: Known::Nothing,
+            index: None,
+            lookups: 0,
+            looked_at: 0,
+            listed_below: 0,
+            next_ahead: 0,
+            left_ahead: 0,
+            not_few: false,
+            no_metadata: false,
+        }
     }
 }
 
@@ -186,38 +226,60 @@ pub(super) enum Told {
 }
 
 impl Listing {
-    /// What is known of `name`, listing the directory at `path`, of `size` bytes, when its time has come.
-    pub(super) fn tell(
-        &mut self,
-        name: &[u8],
-        size: u64,
-        client: &Client,
-        credit: &Credit,
-        path: impl Fn() -> Result<Vec<u8>>,
-    ) -> Told {
-        if let Some(told) = self.told(name, credit) {
+    /// What is known of `name` in the directory `node`, listing that when its time has come.
+    pub(super) fn tell(&mut self, name: &[u8], node: &HostNode) -> Told {
+        let fs = node.fs();
+        if let Some(told) = self.told(name, &fs.credit) {
             return told;
         }
         self.lookups = self.lookups.saturating_add(1);
-        let Some(wanted) = self.next_request(size, credit) else { return Told::Nothing };
-        let Ok(path) = path() else { return Told::Nothing };
-        self.fetch(client, &path, wanted, credit);
-        self.told(name, credit).unwrap_or(Told::Nothing)
+        let Some(wanted) = self.next_request(node.size(), &fs.credit) else { return Told::Nothing };
+        self.fetch(node, wanted);
+        self.told(name, &fs.credit).unwrap_or(Told::Nothing)
     }
-    /// All entries in order, asked for once; `None` when they are not kept.
-    pub(super) fn entries(
-        &mut self,
-        client: &Client,
-        credit: &Credit,
-        path: impl Fn() -> Result<Vec<u8>>,
-    ) -> Option<Arc<Entries>> {
+    /// The broker was asked for a file by its name, and nobody means to open it.
+    pub(super) fn note_looked_at(&mut self) {
+        self.looked_at = self.looked_at.saturating_add(1);
+    }
+    /// All entries of the directory `node` in order, asked for once; `None` when they are not kept.
+    pub(super) fn entries(&mut self, node: &HostNode) -> Option<Arc<Entries>> {
         if matches!(self.known, Known::Nothing) {
-            let path = path().ok()?;
-            let left = credit.left();
-            let wanted = if left >= Credit::EARNED { Wanted::MetadataIfFew(left) } else { Wanted::NamesForWalking };
-            self.fetch(client, &path, wanted, credit);
+            let credit = &node.fs().credit;
+            let wanted =
+                if credit.is_earned() { Wanted::MetadataIfFew(credit.left()) } else { Wanted::NamesForWalking };
+            self.fetch(node, wanted);
         }
         if let Known::Entries(entries) = &self.known { Some(entries.clone()) } else { None }
+    }
+    /// The directory `name` among its entries is listed because somebody wants to know: how many others may be listed with it. As many as were
+    /// before, so that at most half of the work is for nothing.
+    pub(super) fn list_below(&mut self, name: &[u8]) -> usize {
+        if self.listed_below == 0 {
+            self.begin_ahead(name);
+        }
+        self.listed_below += 1;
+        self.listed_below - 1
+    }
+    /// What lies behind `name` comes first: most programs go over a directory in its order.
+    fn begin_ahead(&mut self, name: &[u8]) {
+        let Known::Entries(entries) = &self.known else { return };
+        let index = self.index.get_or_insert_with(|| Box::new(Index::of(entries)));
+        self.next_ahead = index.find(entries, name).map_or(0, |at| at + 1);
+        self.left_ahead = entries.in_order.len();
+    }
+    /// The next directory among its entries that may be listed before anybody wants to know. Each is given once.
+    pub(super) fn next_ahead(&mut self) -> Option<(Box<[u8]>, Stat)> {
+        let Known::Entries(entries) = &self.known else { return None };
+        while self.left_ahead > 0 {
+            self.left_ahead -= 1;
+            let at = self.next_ahead % entries.in_order.len().max(1);
+            self.next_ahead = at + 1;
+            let entry = entries.in_order.get(at)?;
+            if let (Some(at), FileType::Directory) = (entry.stat, entry.file_type) {
+                return Some((entries.name_of(entry).into(), *entries.stats.get(at as usize)?));
+            }
+        }
+        None
     }
     /// What is known without asking.
     pub(super) fn told(&mut self, name: &[u8], credit: &Credit) -> Option<Told> {
@@ -238,7 +300,7 @@ impl Listing {
     }
     /// What to ask for now, at a lookup that nothing known answers.
     fn next_request(&self, size: u64, credit: &Credit) -> Option<Wanted> {
-        let left = credit.left();
+        let left = credit.for_one(self.looked_at);
         if let Known::Entries(entries) = &self.known {
             let len = entries.in_order.len();
             if self.no_metadata {
@@ -257,49 +319,128 @@ impl Listing {
             _ => Some(Wanted::OnlyFewNames(FEW)),
         }
     }
-    fn fetch(&mut self, client: &Client, path: &[u8], wanted: Wanted, credit: &Credit) {
-        match fetch(client, path, wanted).unwrap_or(Fetched::TooLarge) {
+    fn fetch(&mut self, node: &HostNode, wanted: Wanted) {
+        let credit = &node.fs().credit;
+        let all = matches!(wanted, Wanted::Metadata | Wanted::MetadataIfFew(_) | Wanted::OnlyFew(_));
+        let most = if all { credit.beside() } else { 0 };
+        let neighbours = if most > 0 { node.beside(most) } else { Vec::new() };
+        let mut beside = Beside::new(&neighbours);
+        match fetch(node, wanted, &mut beside).unwrap_or(Fetched::TooLarge) {
             Fetched::All(entries) => {
                 if entries.has_all_metadata() {
                     credit.spend(entries.stats.len());
                 }
                 self.no_metadata = matches!(wanted, Wanted::Metadata) && !entries.has_all_metadata();
-                self.index = None;
-                self.known = Known::Entries(Arc::new(entries));
+                self.learn(entries);
             }
             Fetched::More => self.not_few = true,
-            Fetched::TooLarge => self.known = Known::TooLarge,
+            Fetched::TooLarge => return self.known = Known::TooLarge,
+        }
+        beside.keep(node);
+    }
+    fn learn(&mut self, entries: Entries) {
+        self.index = None;
+        self.listed_below = 0;
+        self.known = Known::Entries(Arc::new(entries));
+    }
+    /// Whether nobody has asked for anything in it.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.known, Known::Nothing) && self.lookups == 0
+    }
+}
+
+/// A directory beside one that is asked for. Who wants to know of its entries waits until they are told, or are not.
+struct Neighbour<'n> {
+    node: &'n Arc<HostNode>,
+    listing: MutexGuard<'n, Listing>,
+    told: Option<Entries>,
+}
+
+/// The directories beside the one that is asked for.
+struct Beside<'n> {
+    /// Their names, each ended by a zero byte.
+    names: Vec<u8>,
+    directories: Vec<Neighbour<'n>>,
+}
+
+impl<'n> Beside<'n> {
+    /// Those of `found` that nobody has asked for anything in, or is about to.
+    fn new(found: &'n [(Box<[u8]>, Arc<HostNode>)]) -> Self {
+        let mut beside = Self { names: Vec::new(), directories: Vec::new() };
+        for (name, node) in found {
+            // Never waited for: others are locked.
+            let Some(listing) = node.listing().try_lock().filter(|listing| listing.is_new()) else { continue };
+            beside.names.extend_from_slice(name);
+            beside.names.push(0);
+            beside.directories.push(Neighbour { node, listing, told: None });
+        }
+        beside
+    }
+    /// Keeps what was told of them.
+    fn keep(self, node: &HostNode) {
+        for Neighbour { node: next, mut listing, told } in self.directories {
+            let Some(entries) = told else { continue };
+            node.fs().credit.spend(entries.stats.len());
+            listing.learn(entries);
+            drop(listing);
+            node.fs().keep_listed(next.clone());
         }
     }
 }
 
 /// Takes entries down.
-struct Reader<'e> {
+struct Reader<'e, 'n> {
     entries: &'e mut Entries,
+    beside: &'e mut Beside<'n>,
+    /// Which of those beside it is told of now.
+    now: Option<usize>,
     /// Where the next piece begins.
     cookie: u64,
     seen: bool,
 }
 
-impl Sink for Reader<'_> {
-    fn expect(&mut self, count: usize, bytes: usize) {
-        self.entries.reserve(count, bytes);
-    }
-    fn entry(&mut self, entry: DirEntry<'_>, stat: Option<Stat>) -> bool {
-        self.seen = true;
-        self.cookie = entry.next;
-        self.entries.push(entry.name, entry.ino, entry.file_type, stat)
+impl Reader<'_, '_> {
+    /// Where what comes now belongs; `None`: nowhere.
+    fn target(&mut self) -> Option<&mut Entries> {
+        match self.now {
+            None => Some(self.entries),
+            Some(which) => self.beside.directories.get_mut(which).and_then(|next| next.told.as_mut()),
+        }
     }
 }
 
-/// The entries of the directory at `path`.
-fn fetch(client: &Client, path: &[u8], mut wanted: Wanted) -> Result<Fetched> {
+impl Sink for Reader<'_, '_> {
+    fn expect(&mut self, count: usize, names: usize, stats: usize) {
+        if let Some(entries) = self.target() {
+            entries.reserve(count, names, stats);
+        }
+    }
+    fn entry(&mut self, entry: DirEntry<'_>, stat: Option<Stat>) -> bool {
+        if self.now.is_none() {
+            self.seen = true;
+            self.cookie = entry.next;
+        }
+        self.target().is_some_and(|entries| entries.push(entry.name, entry.ino, entry.file_type, stat))
+    }
+    fn beside(&mut self, which: usize) {
+        self.now = Some(which);
+        if let Some(next) = self.beside.directories.get_mut(which) {
+            next.told = Some(Entries::default());
+        }
+    }
+}
+
+/// The entries of the directory `node`, and of some beside it.
+fn fetch(node: &HostNode, mut wanted: Wanted, beside: &mut Beside<'_>) -> Result<Fetched> {
+    let (client, path) = (&node.fs().client, node.path()?);
     let only_few = matches!(wanted, Wanted::OnlyFew(_) | Wanted::OnlyFewNames(_));
     let mut entries = Entries::default();
     let mut cookie = 0;
     loop {
-        let mut reader = Reader { entries: &mut entries, cookie, seen: false };
-        let piece = client.list(path, cookie, wanted, &mut reader)?;
+        // Those beside it come only if it is told whole at once.
+        let names = if cookie == 0 { core::mem::take(&mut beside.names) } else { Vec::new() };
+        let mut reader = Reader { entries: &mut entries, beside, now: None, cookie, seen: false };
+        let piece = client.list(&path, cookie, wanted, &names, &mut reader)?;
         let seen = reader.seen;
         cookie = reader.cookie;
         if piece.end {

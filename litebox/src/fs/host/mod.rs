@@ -10,6 +10,8 @@ mod file;
 mod listing;
 mod node;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use client::{Granted, grants};

@@ -96,7 +96,7 @@ impl HostNode {
         }
     }
     /// Path beneath the grant.
-    fn path(&self) -> Result<Vec<u8>> {
+    pub(super) fn path(&self) -> Result<Vec<u8>> {
         self.path_with(b"")
     }
     /// Path of `name` in this directory.
@@ -142,8 +142,7 @@ impl HostNode {
             return found;
         }
         if self.fs.image {
-            let size = self.stat.read().size;
-            match self.listing.lock().tell(name, size, &self.fs.client, &self.fs.credit, || self.path()) {
+            match self.listing.lock().tell(name, self) {
                 Told::Absent => return Err(Error::NotFound),
                 Told::Present(stat) => return self.fs.node(Some(&me), name, stat, None),
                 Told::Nothing => {}
@@ -151,7 +150,39 @@ impl HostNode {
         }
         let path = self.path_with(name)?;
         let known = path.split(|&b| b == b'/').count() - 1;
-        self.walk_ahead(me, path, known, ahead, call)
+        let only_looked_at = ahead.rest.is_empty() && !ahead.open;
+        let found = self.walk_ahead(me, path, known, ahead, call)?;
+        if self.fs.image && only_looked_at && found.file_type == FileType::Regular {
+            self.listing.lock().note_looked_at();
+        }
+        Ok(found)
+    }
+    pub(super) fn fs(&self) -> &HostFs {
+        &self.fs
+    }
+    pub(super) fn size(&self) -> u64 {
+        self.stat.read().size
+    }
+    pub(super) fn listing(&self) -> &Mutex<Listing> {
+        &self.listing
+    }
+    /// Directories beside this one that nobody has asked for anything in, at most so many: who walks over a whole tree wants to know of their
+    /// entries next.
+    pub(super) fn beside(&self, most: usize) -> Vec<(Box<[u8]>, Arc<Self>)> {
+        let (Some(above), own) = self.parent_and_name() else { return Vec::new() };
+        // Whoever has it locked may be asking the broker.
+        let Some(mut listing) = above.listing.try_lock() else { return Vec::new() };
+        let most = most.min(listing.list_below(&own));
+        let mut beside = Vec::new();
+        while beside.len() < most {
+            let Some((name, stat)) = listing.next_ahead() else { break };
+            let Ok(node) = self.fs.node(Some(&above), &name, stat, None) else { continue };
+            let is_new = node.listing.try_lock().is_some_and(|listing| listing.is_new());
+            if is_new {
+                beside.push((name, node));
+            }
+        }
+        beside
     }
     /// Asks for the last name of `path`, which lies in this directory, and in the same request for what comes behind it. What is found
     /// further down waits to be looked up.
@@ -385,7 +416,7 @@ impl Inode for HostNode {
         let mut cookie = cookie;
         loop {
             let before = cookie;
-            let piece = self.fs.client.list(&path, cookie, Wanted::Names, &mut |entry: DirEntry<'_>| {
+            let piece = self.fs.client.list(&path, cookie, Wanted::Names, b"", &mut |entry: DirEntry<'_>| {
                 cookie = entry.next;
                 sink(entry)
             })?;
@@ -398,7 +429,7 @@ impl Inode for HostNode {
         if !self.fs.image || self.file_type != FileType::Directory {
             return None;
         }
-        let entries = self.listing.lock().entries(&self.fs.client, &self.fs.credit, || self.path())?;
+        let entries = self.listing.lock().entries(self)?;
         let start = usize::try_from(cookie).unwrap_or(usize::MAX);
         for (next, entry) in (1..).zip(entries.in_order()).skip(start) {
             let name = entries.name_of(entry);

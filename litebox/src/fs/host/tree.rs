@@ -20,6 +20,8 @@ use super::node::HostNode;
 const MOST_IDLE: usize = 128;
 /// Names that were found before they were looked up.
 const MOST_AHEAD: usize = 64;
+/// Directories that were listed before anybody looked into them.
+const MOST_LISTED: usize = 128;
 
 /// A granted tree (or one granted file) of the host.
 pub struct HostFs {
@@ -34,6 +36,8 @@ pub struct HostFs {
     idle: Mutex<VecDeque<Arc<HostFile>>>,
     /// What was found before it was looked up, the latest last.
     ahead: Mutex<VecDeque<FoundAhead>>,
+    /// Directories that were listed with others beside them, the latest last.
+    listed: Mutex<VecDeque<Arc<HostNode>>>,
     /// What metadata of an image may be fetched on suspicion.
     pub(super) credit: Credit,
     me: Weak<HostFs>,
@@ -63,6 +67,7 @@ impl HostFs {
             nodes: Mutex::new(InodeMap::default()),
             idle: Mutex::new(VecDeque::new()),
             ahead: Mutex::new(VecDeque::new()),
+            listed: Mutex::new(VecDeque::new()),
             credit: Credit::new(),
             me: me.clone(),
             root: Mutex::new(None),
@@ -152,6 +157,14 @@ impl HostFs {
         ahead.push_back(FoundAhead { dir, name: name.into(), found, call });
         let oldest = if ahead.len() > MOST_AHEAD { ahead.pop_front() } else { None };
         drop(ahead);
+        drop(oldest);
+    }
+    /// Keeps a directory that was listed ahead until somebody is likely to have looked into it.
+    pub(super) fn keep_listed(&self, dir: Arc<HostNode>) {
+        let mut listed = self.listed.lock();
+        listed.push_back(dir);
+        let oldest = if listed.len() > MOST_LISTED { listed.pop_front() } else { None };
+        drop(listed);
         drop(oldest);
     }
     /// What is known of `name` in `dir` before it is looked up in this call; it is told once.
