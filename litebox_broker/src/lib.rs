@@ -3,7 +3,7 @@
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
 //! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, [`files`], [`lookup`] and [`list`]
-//!   read, [`change`] writes.
+//!   read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`terminal`] is the person's terminal, lent to the sandbox and given back.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it.
 
@@ -14,6 +14,7 @@ pub mod files;
 pub mod host_calls;
 pub mod launch;
 pub mod list;
+pub mod looks;
 pub mod lookup;
 pub mod message;
 pub mod process;

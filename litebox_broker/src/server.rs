@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::confine::Network;
+use crate::looks::Looks;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
 use crate::terminal::{Terminal, line_end};
@@ -111,6 +112,9 @@ pub struct Limits {
     pub memory: Option<u64>,
 }
 
+/// After so many requests in a row signals and limits are looked at before another is looked for.
+const MOST_LOOKS: usize = 64;
+
 /// Stack of the thread that serves readers.
 const READERS_STACK: usize = 256 << 10;
 
@@ -131,6 +135,8 @@ pub struct Server {
     /// Who made its network, and is waited for when nobody waits for us.
     pub helper: Option<Network>,
     buffer: Vec<u8>,
+    /// Whether the next request is looked for before we fall asleep.
+    looks: Looks,
 }
 
 /// The broker's ends of the sandbox's sockets.
@@ -148,7 +154,8 @@ impl Server {
     pub fn new(session: Session, sockets: Sockets, limits: Limits) -> Self {
         let Sockets { requests, readers, events } = sockets;
         let readers = Some(Arc::new(readers));
-        Self { session, requests, readers, events, limits, terminal: None, helper: None, buffer: vec![0; BUFFER] }
+        let (buffer, looks) = (vec![0; BUFFER], Looks::default());
+        Self { session, requests, readers, events, limits, terminal: None, helper: None, buffer, looks }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
@@ -245,11 +252,11 @@ impl Server {
         })
     }
 
-    /// Serves the requests that wait, at most a few hundred so that signals and limits are looked at too. `Ok(false)`: the other end is
-    /// closed. `Err`: the sandbox ends with this status.
+    /// Serves the requests that wait, at most a few hundred, and some that come soon after, so that signals and limits are looked at too.
+    /// `Ok(false)`: the other end is closed. `Err`: the sandbox ends with this status.
     fn serve_waiting(&mut self) -> Result<bool, u8> {
-        for _ in 0..256 {
-            let (len, came) = match receive(self.requests.as_fd(), &mut self.buffer, false) {
+        for served in 0..256 {
+            let (len, came) = match self.next_request((1..MOST_LOOKS).contains(&served)) {
                 Ok((0, _)) => return Ok(false),
                 Ok(got) => got,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
@@ -264,6 +271,19 @@ impl Server {
             self.fulfil(wish)?;
         }
         Ok(true)
+    }
+
+    /// The next request; with `look`, also one that comes soon, if looking for it is likely to pay.
+    fn next_request(&mut self, look: bool) -> Result<(usize, Option<OwnedFd>), Errno> {
+        let (socket, buffer) = (self.requests.as_fd(), &mut self.buffer);
+        let mut got = receive(socket, buffer, false);
+        if look && matches!(got, Err(Errno::AGAIN)) {
+            self.looks.try_looking(|| {
+                got = receive(socket, buffer, false);
+                !matches!(got, Err(Errno::AGAIN))
+            });
+        }
+        got
     }
 
     /// Serves the first reader there is, and leaves the others to a thread: most sandboxes never ask for two things at once.

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use smallvec::SmallVec;
 
 use crate::platform::{FutexWake, Instant, host};
-use crate::sync::{Mutex, jitter};
+use crate::sync::{Luck, Mutex, jitter};
 use crate::{Error, Result};
 
 bitflags::bitflags! {
@@ -81,7 +81,7 @@ pub struct Waiter {
     word: AtomicU32,
     announce: AtomicBool,
     /// How much looking at the word before a sleep has paid lately; the owner's.
-    luck: AtomicU32,
+    luck: Luck,
 }
 
 impl Waiter {
@@ -153,25 +153,15 @@ impl Waiter {
     /// that. A thread whose answers do not come so soon (the processors are busy, or nobody answers) only tries now and then.
     fn changes_soon(&self, ticket: u32) -> bool {
         const LOOKS: u32 = 100;
-        const MOST: u32 = 8;
-        /// One try in so many sleeps when it did not pay.
-        const SELDOM: u32 = 32 << 8;
-        let state = self.luck.load(Ordering::Relaxed);
-        // The luck in the low byte, above it the sleeps since the last try.
-        let (luck, idle) = (state & 0xff, state & !0xff);
-        if luck == 0 && idle < SELDOM {
-            self.luck.store(idle + 0x100, Ordering::Relaxed);
-            return false;
-        }
-        for _ in 0..LOOKS {
-            if self.ticket() != ticket {
-                self.luck.store((luck + 2).min(MOST), Ordering::Relaxed);
-                return true;
-            }
-            core::hint::spin_loop();
-        }
-        self.luck.store(luck.saturating_sub(1), Ordering::Relaxed);
-        false
+        self.luck.try_looking(|| {
+            (0..LOOKS).any(|_| {
+                let changed = self.ticket() != ticket;
+                if !changed {
+                    core::hint::spin_loop();
+                }
+                changed
+            })
+        })
     }
     /// Wakes the thread: its condition may hold now.
     pub fn wake(&self) {
