@@ -4,7 +4,7 @@
 //! gives up, and the flags are still the guest's. So the check that GS leads to a [`ThreadBlock`] uses instructions that leave the flags
 //! alone. A thread whose GS base is its own makes a real call in the trampoline, which traps.
 //!
-//! A call that one word answers ([`Answers`]) is answered here: nothing but general registers and flags was touched. For all others the registers go into the [`UserContext`] of a host signal frame below the block, the vector registers into its xsave area. Most calls return by
+//! A call that one word answers ([`Answers`]) is answered here: nothing but general registers and flags was touched. For all others the registers go into the [`UserContext`] of a host signal frame below the block, the vector registers into its xsave area above. Most calls return by
 //! loading what they changed. When somebody asked for the floating-point state ([`GuestFrame::fp`]), everything is loaded, by `xrstor`; the trap
 //! flag and a GS base of the guest need the host's `rt_sigreturn`.
 //!
@@ -30,20 +30,20 @@ use vectors::save_state;
 
 /// What a block's `mark` holds; as a sign-extended 32-bit number, so that it can be subtracted without touching the flags.
 const MARK: u64 = 0x5b1c_e4d5;
-/// Room for the xsave area.
-const FP_ROOM: usize = 12 << 10;
+/// Room for the xsave area, above the block: of its three pages hosts use one, and what else a call touches lies together below.
+pub(crate) const FP_ROOM: usize = 12 << 10;
 /// Room for the context, and the return address below it.
 const CONTEXT_ROOM: usize = 320;
 /// From the block down to the top of the kernel stack.
-pub(crate) const FRAME_ROOM: usize = FP_ROOM + CONTEXT_ROOM + 64;
+pub(crate) const FRAME_ROOM: usize = CONTEXT_ROOM + 64;
 /// From the block to its context.
-const CONTEXT: isize = -((FP_ROOM + CONTEXT_ROOM) as isize);
+const CONTEXT: isize = -(CONTEXT_ROOM as isize);
 const REGS: isize = CONTEXT + offset_of!(UserContext, regs) as isize;
-const FP: isize = -(FP_ROOM as isize);
+const FP: isize = size_of::<ThreadBlock>() as isize;
 /// xmm0 in an fxsave area.
 const XMM: isize = FP + 160;
 
-const _: () = assert!(size_of::<UserContext>() <= CONTEXT_ROOM && FRAME_ROOM % 64 == 0);
+const _: () = assert!(size_of::<UserContext>() <= CONTEXT_ROOM && FRAME_ROOM % 64 == 0 && FP % 64 == 0);
 // The entry finds a slot by a shift, and counts in the first word.
 const _: () = assert!(size_of::<Slot>() == 16 && SLOTS.is_power_of_two() && offset_of!(Answers, calls) == 0);
 

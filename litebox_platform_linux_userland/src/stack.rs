@@ -1,7 +1,7 @@
 //! Kernel stacks of guest threads.
 //!
 //! One region of addresses, the same in every process and used for nothing else, is cut into aligned slots: guard page, stack, and at the top
-//! the [`ThreadBlock`]. Kernel code finds its block by masking the stack pointer. The memory is private, and every
+//! the [`ThreadBlock`] and room for vector registers. Kernel code finds its block by masking the stack pointer. The memory is private, and every
 //! process has its own list of slots, so that the same slot is another stack in another process. Slots are numbered from the highest down.
 //!
 //! fork copies one slot alone, on which the child starts. Of the others a child would have no use, and its parent would pay a fault and a copy for each of
@@ -29,7 +29,7 @@ pub(crate) const MAX_SLOTS: usize = 1 << 15;
 const GUARD: usize = 4096;
 pub(crate) const MADV_DONTFORK: usize = 10;
 
-/// What kernel code knows of the thread it runs for, at the top of its kernel stack.
+/// What kernel code knows of the thread it runs for, above its kernel stack.
 #[repr(C, align(64))]
 pub(crate) struct ThreadBlock {
     /// Its own address: what `gs:0` reads in the kernel.
@@ -112,8 +112,11 @@ fn slot_base(slot: u32) -> usize {
     sandbox().layout.stacks.1 - (slot as usize + 1) * SLOT
 }
 
+/// Where in a slot the block lies; above it is room for what the fast entry keeps of the vector registers.
+const BLOCK: usize = SLOT - crate::fast::FP_ROOM - size_of::<ThreadBlock>();
+
 fn block_at(slot: u32) -> *mut ThreadBlock {
-    (slot_base(slot) + SLOT - size_of::<ThreadBlock>()) as *mut ThreadBlock
+    (slot_base(slot) + BLOCK) as *mut ThreadBlock
 }
 
 /// The block of the calling thread; `None` outside guest threads (the supervisor, start-up).
@@ -132,7 +135,7 @@ pub(crate) fn at(rsp: usize) -> Option<&'static mut ThreadBlock> {
     if !(start..end).contains(&rsp) {
         return None;
     }
-    let block = (rsp & !(SLOT - 1)) + SLOT - size_of::<ThreadBlock>();
+    let block = (rsp & !(SLOT - 1)) + BLOCK;
     // SAFETY: a slot that somebody stands on is committed and its block was initialised before the stack was used; only its own thread
     // makes references to it.
     Some(unsafe { &mut *(block as *mut ThreadBlock) })

@@ -66,7 +66,7 @@ pub(super) fn save_state() -> &'static mut [u8] {
     let (extended, size) = ((sizes >> 32) as usize, size as u32 as usize);
     let at = block.this.wrapping_add_signed(FP);
     block.fast.features = features;
-    // SAFETY: the area below the block is this thread's, FP_ROOM long, 64-byte aligned; the layout fits (checked when it was learned). The
+    // SAFETY: the area above the block is this thread's, FP_ROOM long, 64-byte aligned; the layout fits (checked when it was learned). The
     // processor saves the components that the host itself has in its frames, but for xmm.
     unsafe {
         ((at + FX_SIZE) as *mut [u64; HEADER_LEN / 8]).write([0; HEADER_LEN / 8]);
