@@ -212,10 +212,22 @@ static void sigchld(void)
     // Interrupted without SA_RESTART.
     sa.sa_flags = SA_SIGINFO;
     sigaction(SIGUSR1, &sa, 0);
+    int heard[2];
+    pipe(heard);
     p = fork();
-    if (p == 0) { usleep(30000); kill(getppid(), SIGUSR1); usleep(30000); _exit(0); }
+    if (p == 0) {
+        struct pollfd answer = {heard[0], POLLIN, 0};
+        while (poll(&answer, 1, 30) == 0) kill(getppid(), SIGUSR1);
+        _exit(0);
+    }
     SHOW(waitpid(p, &st, 0));
-    SHOW(waitpid(p, &st, 0));
+    write(heard[1], "x", 1);
+    pid_t ended;
+    // Under load the child may have sent one more.
+    while ((ended = waitpid(p, &st, 0)) < 0 && errno == EINTR) ;
+    printf("then %d\n", ended == p);
+    close(heard[0]);
+    close(heard[1]);
     // Nobody wants to wait.
     chld_count = 0;
     sa.sa_flags = SA_SIGINFO | SA_NOCLDWAIT | SA_RESTART;
