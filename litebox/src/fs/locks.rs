@@ -15,8 +15,8 @@ use crate::{Error, Result};
 /// Who holds a lock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LockOwner {
-    /// A process, by pid.
-    Process(i32),
+    /// Whoever uses a table of descriptors, by its address: closing the file there, or the end of the table, gives the locks back.
+    Table(usize),
     /// An open file description, by its id.
     Description(u64),
 }
@@ -41,6 +41,8 @@ impl LockRange {
 pub struct Record {
     /// Who holds it.
     pub owner: LockOwner,
+    /// The process that took it; -1 for a description's.
+    pub pid: i32,
     /// What it covers.
     pub range: LockRange,
     /// Exclusive.
@@ -49,7 +51,7 @@ pub struct Record {
 
 #[derive(Default)]
 struct FileLocks {
-    /// By their starts: the first in the way is the one to be told of.
+    /// Those of one owner together, by their starts; owners in the order in which they came. The first in the way is the one to be told of.
     records: Vec<Record>,
     /// flock(2): description and whether exclusive.
     whole: Vec<(u64, bool)>,
@@ -81,6 +83,7 @@ impl FileLocks {
     }
     /// Cuts `range` out of what `owner` holds.
     fn cut(&mut self, owner: LockOwner, range: LockRange) -> bool {
+        let first = self.first_of(owner);
         let mut rest: SmallVec<[Record; 2]> = SmallVec::new();
         let before = self.records.len();
         self.records.retain(|r| {
@@ -97,13 +100,22 @@ impl FileLocks {
         });
         let changed = before != self.records.len();
         for piece in rest {
-            let behind = self.records.partition_point(|r| r.range.start < piece.range.start);
-            self.records.insert(behind, piece);
+            self.insert(piece, first);
         }
         changed
     }
-    /// Adds a record, merged with neighbours of the same kind.
-    fn put(&mut self, mut new: Record) {
+    /// Where the records of `owner` begin, or would.
+    fn first_of(&self, owner: LockOwner) -> usize {
+        self.records.iter().position(|r| r.owner == owner).unwrap_or(self.records.len())
+    }
+    /// Inserts a record among those of its owner, which begin at `first` if there are any.
+    fn insert(&mut self, new: Record, first: usize) {
+        let own = self.records.iter().skip(first).take_while(|r| r.owner == new.owner);
+        let before = own.take_while(|r| r.range.start < new.range.start).count();
+        self.records.insert((first + before).min(self.records.len()), new);
+    }
+    /// Adds a record, merged with neighbours of the same kind, where its owner's records began before some were cut.
+    fn put(&mut self, mut new: Record, first: usize) {
         self.records.retain(|r| {
             let touches = r.range.start <= new.range.end && new.range.start <= r.range.end;
             if r.owner == new.owner && r.write == new.write && touches {
@@ -113,8 +125,7 @@ impl FileLocks {
             }
             true
         });
-        let behind = self.records.partition_point(|r| r.range.start < new.range.start);
-        self.records.insert(behind, new);
+        self.insert(new, first);
     }
     fn is_empty(&self) -> bool {
         self.records.is_empty() && self.whole.is_empty()
@@ -153,7 +164,7 @@ impl LockTable {
         self.tables.lock().files.get(&id)?.conflict(owner, range, write)
     }
     /// Takes a record lock or changes its kind: `WouldBlock` when another owner's stands in the way.
-    pub fn lock(&self, id: InodeId, owner: LockOwner, range: LockRange, write: bool) -> Result<()> {
+    pub fn lock(&self, id: InodeId, owner: LockOwner, pid: i32, range: LockRange, write: bool) -> Result<()> {
         let mut tables = self.tables.lock();
         let file = tables.files.entry(id).or_default();
         let outcome = if file.conflict(owner, range, write).is_some() {
@@ -161,8 +172,9 @@ impl LockTable {
         } else if file.records.len() >= MAX_RECORDS {
             Err(Error::Host(ENOLCK))
         } else {
+            let first = file.first_of(owner);
             file.cut(owner, range);
-            file.put(Record { owner, range, write });
+            file.put(Record { owner, pid, range, write }, first);
             Ok(())
         };
         self.tidy(&mut tables, id);
@@ -295,8 +307,8 @@ mod tests {
     use crate::fs::InodeId;
 
     const ID: InodeId = InodeId { dev: 1, ino: 2 };
-    const A: LockOwner = LockOwner::Process(1);
-    const B: LockOwner = LockOwner::Process(2);
+    const A: LockOwner = LockOwner::Table(1);
+    const B: LockOwner = LockOwner::Table(2);
 
     fn range(start: u64, end: u64) -> LockRange {
         LockRange { start, end }
@@ -305,14 +317,14 @@ mod tests {
     #[test]
     fn records_split_merge_and_conflict() {
         let table = LockTable::default();
-        assert_eq!(table.lock(ID, A, range(0, 100), true), Ok(()));
-        assert_eq!(table.lock(ID, B, range(50, 60), false), Err(Error::WouldBlock));
+        assert_eq!(table.lock(ID, A, 7, range(0, 100), true), Ok(()));
+        assert_eq!(table.lock(ID, B, 7, range(50, 60), false), Err(Error::WouldBlock));
         assert_eq!(table.unlock(ID, A, range(40, 70)), Ok(()));
-        assert_eq!(table.lock(ID, B, range(50, 60), true), Ok(()));
+        assert_eq!(table.lock(ID, B, 7, range(50, 60), true), Ok(()));
         assert_eq!(table.test(ID, B, range(0, 10), false).map(|r| r.range), Some(range(0, 40)));
         assert_eq!(table.test(ID, B, range(40, 70), true), None);
         table.release(ID, B);
-        assert_eq!(table.lock(ID, A, range(40, 70), true), Ok(()));
+        assert_eq!(table.lock(ID, A, 7, range(40, 70), true), Ok(()));
         assert_eq!(table.test(ID, B, range(0, 1), true).map(|r| r.range), Some(range(0, 100)));
         table.release_all(A);
         assert!(table.no_records());
@@ -321,8 +333,8 @@ mod tests {
     #[test]
     fn a_circle_of_waiters_is_a_deadlock() {
         let table = LockTable::default();
-        assert_eq!(table.lock(ID, A, range(0, 1), true), Ok(()));
-        assert_eq!(table.lock(ID, B, range(1, 2), true), Ok(()));
+        assert_eq!(table.lock(ID, A, 7, range(0, 1), true), Ok(()));
+        assert_eq!(table.lock(ID, B, 7, range(1, 2), true), Ok(()));
         assert_eq!(table.start_waiting(ID, A, range(1, 2), true), Ok(()));
         assert_eq!(table.start_waiting(ID, B, range(0, 1), true), Err(Error::Deadlock));
     }

@@ -2,19 +2,25 @@
 
 use alloc::sync::Arc;
 
-use litebox::fs::{LockOwner, OpenFile};
+use litebox::fs::{FdTable, OpenFile};
 use litebox::{Error, Result};
 
+use super::locks::owner_of;
 use crate::Task;
 
 const O_CLOEXEC: i32 = 0o2_000_000;
 
 impl Task<'_, '_> {
-    /// What follows when a descriptor no longer refers to `file`: record locks of the process end, late errors are reported.
+    /// What follows when a descriptor no longer refers to `file`: record locks taken by the table end, late errors are reported.
     pub(crate) fn closed(&self, file: Arc<OpenFile>) -> Result<()> {
+        self.closed_in(&self.thread.files, file)
+    }
+
+    /// The same for a descriptor of `table`.
+    pub(crate) fn closed_in(&self, table: &FdTable, file: Arc<OpenFile>) -> Result<()> {
         let locks = &self.kernel().file_locks;
         if !locks.no_records() {
-            locks.release(file.file.inode().id(), LockOwner::Process(self.process().pid));
+            locks.release(file.file.inode().id(), owner_of(table));
         }
         let flushed = file.file.flush();
         drop(file);

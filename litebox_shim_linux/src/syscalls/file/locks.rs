@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use litebox::event::{Events, wait_until_ready};
-use litebox::fs::{Access, HeldLocks, LockOwner, LockRange, OpenFile, Record};
+use litebox::fs::{Access, FdTable, HeldLocks, LockOwner, LockRange, OpenFile, Record};
 use litebox::{Error, Result};
 
 use crate::Task;
@@ -72,17 +72,18 @@ impl Asked {
         };
         let kind = if record.write { F_WRLCK } else { F_RDLCK };
         let len = if record.range.end == u64::MAX { 0 } else { record.range.end - record.range.start };
-        let pid = match record.owner {
-            LockOwner::Process(pid) => pid,
-            LockOwner::Description(_) => -1,
-        };
-        [kind as u64, record.range.start, len, u64::from(pid as u32)]
+        [kind as u64, record.range.start, len, u64::from(record.pid as u32)]
     }
+}
+
+/// Who holds the record locks that are taken by descriptors of `table`.
+pub(super) fn owner_of(table: &FdTable) -> LockOwner {
+    LockOwner::Table(core::ptr::from_ref(table) as usize)
 }
 
 impl Task<'_, '_> {
     fn lock_owner(&self, file: &OpenFile, of_description: bool) -> LockOwner {
-        if of_description { LockOwner::Description(file.id) } else { LockOwner::Process(self.process().pid) }
+        if of_description { LockOwner::Description(file.id) } else { owner_of(&self.thread.files) }
     }
 
     /// F_GETLK, F_OFD_GETLK
@@ -113,6 +114,7 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         let owner = self.lock_owner(&file, ofd);
+        let pid = if ofd { -1 } else { self.process().pid };
         let id = file.file.inode().id();
         let table = self.kernel().file_locks.clone();
         let (needs, write) = match asked.kind {
@@ -134,7 +136,7 @@ impl Task<'_, '_> {
             if wait && !ofd {
                 table.start_waiting(id, owner, asked.range, write)?;
             }
-            table.lock(id, owner, asked.range, write)
+            table.lock(id, owner, pid, asked.range, write)
         };
         let result = if wait { wait_until_ready(self.waiter(), &*table, Events::IN, None, once) } else { once() };
         if wait && !ofd {
@@ -161,6 +163,11 @@ impl Task<'_, '_> {
         const LOCK_EX: i32 = 2;
         const LOCK_NB: i32 = 4;
         const LOCK_UN: i32 = 8;
+        /// Locks that others must heed: nobody ever did, and Linux ignores the request since 5.18, whatever else it says.
+        const LOCK_MAND: i32 = 32;
+        if operation & LOCK_MAND != 0 {
+            return Ok(0);
+        }
         let kind = match operation & !LOCK_NB {
             LOCK_SH => Some(false),
             LOCK_EX => Some(true),
