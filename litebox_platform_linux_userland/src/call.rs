@@ -290,6 +290,25 @@ macro_rules! host_call {
 }
 pub(crate) use host_call;
 
+/// madvise(2): the pages of a memory object go, everywhere.
+pub(crate) const MADV_REMOVE: usize = 9;
+
+/// mmap(2) at `addr` and nowhere else. `flags` have MAP_FIXED, or MAP_FIXED_NOREPLACE: then `Exists` says that something is there.
+///
+/// # Safety
+/// What MAP_FIXED replaces is nobody's but the caller's to replace.
+pub(crate) unsafe fn map_at(addr: usize, len: usize, prot: usize, flags: usize, fd: i32, offset: u64) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let at = unsafe { host_call!(nr::MMAP, addr, len, prot, flags, fd, offset) }?;
+    if at == addr {
+        return Ok(());
+    }
+    // A host that does not know NOREPLACE takes the address for a hint.
+    // SAFETY: the mapping just made.
+    let _ = unsafe { host_call!(nr::MUNMAP, at, len) };
+    Err(Error::Exists)
+}
+
 /// Splits a raw result into value and error.
 #[inline]
 pub(crate) fn check(result: isize) -> Result<usize> {

@@ -5,7 +5,7 @@
 
 use litebox::platform::HostFd;
 
-use crate::call::{check, host_call, nr, raw};
+use crate::call::{host_call, map_at, nr};
 use crate::sandbox::{StartError, step};
 use crate::stack;
 
@@ -112,16 +112,9 @@ fn map(start: usize, len: usize, what: Mapped) -> litebox::Result<()> {
     const PRIVATE_ANONYMOUS: usize = 0x22;
     const NORESERVE_FIXED_NOREPLACE: usize = 0x4000 | 0x10_0000;
     let (prot, kind, fd) = match what {
-        Mapped::Object(fd) => (READ_WRITE, SHARED, fd.0 as usize),
-        Mapped::Nothing => (0, PRIVATE_ANONYMOUS, usize::MAX),
+        Mapped::Object(fd) => (READ_WRITE, SHARED, fd.0),
+        Mapped::Nothing => (0, PRIVATE_ANONYMOUS, -1),
     };
     // SAFETY: NOREPLACE: nothing that exists is touched.
-    let at = check(unsafe { raw(nr::MMAP, [start, len, prot, kind | NORESERVE_FIXED_NOREPLACE, fd, 0]) })?;
-    if at == start {
-        return Ok(());
-    }
-    // A host that does not know NOREPLACE takes the address for a hint.
-    // SAFETY: the mapping just made.
-    let _ = unsafe { host_call!(nr::MUNMAP, at, len) };
-    Err(litebox::Error::Exists)
+    unsafe { map_at(start, len, prot, kind | NORESERVE_FIXED_NOREPLACE, fd, 0) }
 }

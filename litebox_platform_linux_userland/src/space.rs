@@ -5,7 +5,7 @@ use litebox::platform::{AddressSpace, Advice, ArenaMemory, Backing, Prot};
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
-use crate::call::{host_call, nr};
+use crate::call::{MADV_REMOVE, host_call, map_at, nr};
 use crate::patch::{Change, before_change};
 use crate::sandbox::sandbox;
 
@@ -18,7 +18,6 @@ const MAP_FIXED_NOREPLACE: usize = 0x10_0000;
 const MREMAP_MAYMOVE: usize = 1;
 const MREMAP_FIXED: usize = 2;
 const MREMAP_DONTUNMAP: usize = 4;
-const MADV_REMOVE: usize = 9;
 
 fn protection(prot: Prot) -> usize {
     usize::from(prot.bits())
@@ -61,14 +60,7 @@ impl AddressSpace for LinuxHost {
         };
         let flags = sharing | place | kind | MAP_NORESERVE;
         // SAFETY: the span is guest memory (checked above); the map of areas decides what may be replaced in it.
-        let at = unsafe { host_call!(nr::MMAP, addr, len, protection(prot), flags, fd, offset) }?;
-        if at == addr {
-            return Ok(());
-        }
-        // A host that does not know NOREPLACE takes the address for a hint.
-        // SAFETY: the mapping just made.
-        let _ = unsafe { host_call!(nr::MUNMAP, at, len) };
-        Err(Error::Exists)
+        unsafe { map_at(addr, len, protection(prot), flags, fd, offset) }
     }
 
     fn unmap(&self, addr: usize, len: usize) -> Result<()> {

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use litebox::sync::Mutex;
 use litebox_syscall_rewriter::{Patch, Plan};
 
-use crate::call::{host_call, nr};
+use crate::call::{MADV_REMOVE, host_call, map_at, nr};
 use crate::sandbox::sandbox;
 
 /// Bytes of a region.
@@ -100,16 +100,7 @@ impl Pages {
         let offset = self.address() - sandbox().layout.arena.0;
         let fd = sandbox().arena_fd.0;
         // SAFETY: NOREPLACE: nothing that exists is touched.
-        match unsafe { host_call!(nr::MMAP, base, REGION_LEN, READ_EXEC, SHARED_NORESERVE_NOREPLACE, fd, offset) } {
-            Ok(at) if at == base => true,
-            // A host that does not know NOREPLACE took it for a hint.
-            Ok(at) => {
-                // SAFETY: the mapping just made.
-                let _ = unsafe { host_call!(nr::MUNMAP, at, REGION_LEN) };
-                false
-            }
-            Err(_) => false,
-        }
+        unsafe { map_at(base, REGION_LEN, READ_EXEC, SHARED_NORESERVE_NOREPLACE, fd, offset as u64) }.is_ok()
     }
 
     /// Where the kernel may write them.
@@ -120,7 +111,6 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        const MADV_REMOVE: usize = 9;
         let pool = &sandbox().trampolines.0;
         if pool.lock().keep(self.place) {
             return;

@@ -19,7 +19,7 @@ use litebox_syscall_rewriter::{JUMP_LEN, Patch};
 use super::region::Region;
 use super::{PAGE, State, first_jump};
 use crate::LinuxHost;
-use crate::call::{host_call, nr};
+use crate::call::{MADV_REMOVE, host_call, map_at, nr};
 use crate::sandbox::sandbox;
 
 /// Bytes for all copies; pages that none lies in cost nothing.
@@ -105,7 +105,6 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        const MADV_REMOVE: usize = 9;
         // SAFETY: pages of a copy that nobody has mapped any more.
         let _ = unsafe { host_call!(nr::MADVISE, self.address(), self.0.len(), MADV_REMOVE) };
         sandbox().texts.taken.lock().retain(|used| *used != self.0);
@@ -121,14 +120,7 @@ fn map_private(addr: usize, place: &Place, prot: Prot, replace: bool) -> Result<
     let offset = place.address() - sandbox().layout.arena.0;
     let fd = sandbox().arena_fd.0;
     // SAFETY: guest memory, which the map of areas gives to this mapping.
-    let at = unsafe { host_call!(nr::MMAP, addr, place.0.len(), prot.bits(), flags, fd, offset) }?;
-    if at == addr {
-        return Ok(());
-    }
-    // A host that does not know NOREPLACE took the address for a hint.
-    // SAFETY: the mapping just made.
-    let _ = unsafe { host_call!(nr::MUNMAP, at, place.0.len()) };
-    Err(Error::Exists)
+    unsafe { map_at(addr, place.0.len(), usize::from(prot.bits()), flags, fd, offset as u64) }
 }
 
 impl Texts {
@@ -478,7 +470,7 @@ pub(super) fn map_original(patches: &super::Patches, code: &Code, backing: Backi
     let (start, end) = (code.start as u64, code.end as u64);
     let len = code.end - code.start;
     // SAFETY: guest memory that shows a copy of these bytes.
-    unsafe { host_call!(nr::MMAP, code.start, len, code.prot.bits(), PRIVATE_FIXED_NORESERVE, fd.0, offset) }?;
+    unsafe { map_at(code.start, len, usize::from(code.prot.bits()), PRIVATE_FIXED_NORESERVE, fd.0, offset) }?;
     let state = Arc::make_mut(&mut state);
     state.generation += 1;
     for mapped in &mut state.texts {
