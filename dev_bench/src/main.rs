@@ -1,7 +1,7 @@
 //! Side-by-side measurements against the bare host, and whatever other sandboxes are installed.
 //!
-//! `dev_bench` measures every benchmark of [`suite`] alternately on all sides, so that a change of the machine's mood hits them
-//! alike; what is reported are medians of the rounds and their ratios to the bare host. `dev_bench scale` prints how the price of a
+//! `dev_bench` measures every benchmark of [`suite`] on all sides in turn, so that what else the machine does hits them
+//! alike. It reports medians of the rounds and their ratios to the bare host. `dev_bench scale` prints how the price of a
 //! call grows with threads, open files, mapped areas and the size of a directory.
 
 mod chart;
@@ -19,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use measure::Bench;
 use report::Report;
+use side::Peers;
 
 /// Why there are no figures.
 type Failure = Box<dyn std::error::Error>;
@@ -79,6 +80,9 @@ struct Common {
     /// Rounds of each benchmark; one more warms up.
     #[arg(long, value_name = "N", default_value_t = 5, global = true)]
     rounds: usize,
+    /// Which other sandboxes are measured too, where they are on PATH.
+    #[arg(long, value_enum, default_value = "none", global = true)]
+    peers: Peers,
 }
 
 fn litebox(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
@@ -92,7 +96,7 @@ fn litebox(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 fn run() -> Result<bool, Failure> {
     let cli = Cli::parse();
-    let bench = Bench::prepare(litebox(cli.common.litebox)?, cli.common.rounds.max(1))?;
+    let bench = Bench::prepare(litebox(cli.common.litebox)?, cli.common.rounds.max(1), cli.common.peers)?;
     if let Some(Command::Scale) = cli.command {
         scale::print(&bench, &cli.only);
         return Ok(true);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::Failure;
-use crate::side::{self, Places, Side};
+use crate::side::{self, Peers, Places, Side};
 use crate::suite::{Benchmark, Kind, Place};
 
 /// The programs, the data, and where they are.
@@ -16,6 +16,8 @@ pub struct Bench {
     litebox: PathBuf,
     /// Rounds of each benchmark.
     pub rounds: usize,
+    /// What is measured.
+    pub sides: Vec<Side>,
     places: Places,
 }
 
@@ -92,14 +94,19 @@ fn repository(at: &Path) -> Result<(), Failure> {
 
 impl Bench {
     /// Compiles the guests and makes the data.
-    pub fn prepare(litebox: PathBuf, rounds: usize) -> Result<Self, Failure> {
+    pub fn prepare(litebox: PathBuf, rounds: usize, peers: Peers) -> Result<Self, Failure> {
         let name = format!("litebox-bench-{}", std::process::id());
         let disk = Path::new("/var/tmp").join(&name);
         let memory = Path::new("/dev/shm").join(&name);
-        let places = Places { programs: disk.with_extension("programs"), disk, memory };
-        let bench = Self { litebox, rounds, places };
+        let places = Places {
+            programs: disk.with_extension("programs"),
+            overlaid: disk.with_extension("overlaid"),
+            disk,
+            memory,
+        };
+        let bench = Self { litebox, rounds, sides: Side::with_peers(peers), places };
         let places = &bench.places;
-        for dir in [&places.programs, &places.disk, &places.memory] {
+        for dir in [&places.programs, &places.disk, &places.memory, &places.overlaid] {
             fs::create_dir_all(dir)?;
         }
         for name in ["hello", "calls", "scale"] {
@@ -134,7 +141,7 @@ impl Bench {
     }
 
     fn command(&self, side: Side, place: Place, args: &[&str]) -> Command {
-        let cwd = if place == Place::Memory { &self.places.memory } else { &self.places.disk };
+        let cwd = if place == Place::Memory { self.places.memory_of(side) } else { &self.places.disk };
         side::command(side, &self.litebox, &self.places, cwd, &self.words(args))
     }
 
@@ -184,7 +191,8 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        for dir in [&self.places.programs, &self.places.disk, &self.places.memory] {
+        let places = &self.places;
+        for dir in [&places.programs, &places.disk, &places.memory, &places.overlaid] {
             drop(fs::remove_dir_all(dir));
         }
     }

@@ -64,7 +64,10 @@ impl Row {
         // The first round warms caches on all sides and does not count.
         for round in 0..=bench.rounds {
             for side in sides {
-                if failures.contains_key(side) || failures.contains_key(&Side::Host) {
+                if round > side.rounds(bench.rounds)
+                    || failures.contains_key(side)
+                    || failures.contains_key(&Side::Host)
+                {
                     continue;
                 }
                 match bench.figure(benchmark, *side, linked_statically) {
@@ -129,7 +132,7 @@ fn machine() -> String {
 impl Report {
     /// Measures every benchmark that `only` names (all, when it names none), printing each row as it is known.
     pub fn measure(bench: &Bench, only: &[String], link: Link) -> Self {
-        let sides = Side::present();
+        let sides = &bench.sides;
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let mut report = Self {
             machine: machine(),
@@ -148,8 +151,8 @@ impl Report {
                 _ => &[false],
             };
             for linked_statically in links {
-                let row = Row::measure(bench, benchmark, &sides, *linked_statically);
-                row.print(&sides);
+                let row = Row::measure(bench, benchmark, sides, *linked_statically);
+                row.print(sides);
                 report.rows.push(row);
             }
         }

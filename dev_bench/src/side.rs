@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// Where something runs.
@@ -30,18 +31,42 @@ impl Side {
         }
     }
 
-    /// The sides that can be measured on this machine.
-    pub fn present() -> Vec<Self> {
+    /// The bare host, LiteBox and those of the `peers` that are on PATH.
+    pub fn with_peers(peers: Peers) -> Vec<Self> {
         let on_path = |name: &str| {
             std::env::var_os("PATH").is_some_and(|all| std::env::split_paths(&all).any(|dir| dir.join(name).is_file()))
         };
+        let wanted: &[Self] = match peers {
+            Peers::None => &[],
+            Peers::Runsc => &[Self::Runsc],
+            Peers::Bwrap => &[Self::Bwrap],
+            Peers::All => &[Self::Runsc, Self::Bwrap],
+        };
         let mut sides = vec![Self::Host, Self::Litebox];
-        sides.extend([Self::Runsc, Self::Bwrap].into_iter().filter(|side| on_path(side.name())));
+        sides.extend(wanted.iter().copied().filter(|side| on_path(side.name())));
         sides
+    }
+
+    /// Of `rounds` rounds, how many this side takes part in. gVisor is slow, and its figures differ by factors.
+    pub fn rounds(self, rounds: usize) -> usize {
+        if self == Self::Runsc { rounds.min(3) } else { rounds }
     }
 }
 
-/// The directories of a run; all sides see them at the same paths.
+/// Which other sandboxes are measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Peers {
+    /// None.
+    None,
+    /// gVisor.
+    Runsc,
+    /// bubblewrap.
+    Bwrap,
+    /// All that are on PATH.
+    All,
+}
+
+/// The directories of a run.
 pub struct Places {
     /// Guest programs, only read.
     pub programs: PathBuf,
@@ -49,6 +74,15 @@ pub struct Places {
     pub disk: PathBuf,
     /// Empty, in memory: a tmpfs of the host, the sandbox's own file system in memory elsewhere.
     pub memory: PathBuf,
+    /// Empty, on the disk: what is written there stays in gVisor's memory. gVisor has a /dev of its own and shows no `memory`.
+    pub overlaid: PathBuf,
+}
+
+impl Places {
+    /// Where a side works in memory.
+    pub fn memory_of(&self, side: Side) -> &Path {
+        if side == Side::Runsc { &self.overlaid } else { &self.memory }
+    }
 }
 
 /// The command that runs `args` in `cwd` on `side`.
