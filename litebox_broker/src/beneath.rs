@@ -11,6 +11,8 @@ use litebox::platform::broker_protocol::{MAX_NAME, MAX_PATH, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::file_systems;
+
 /// Result of an operation on the host.
 pub type Result<T> = std::result::Result<T, Errno>;
 
@@ -44,7 +46,7 @@ impl Grant {
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
             return Err(Errno::NOTDIR);
         }
-        refuse_kernel_file_system(root.as_fd())?;
+        file_systems::require_files_of_users(root.as_fd())?;
         Ok(Self { root, file: None, dev: stat.st_dev, access, image })
     }
     /// The one file `name` in the directory `parent`: the empty path names it, and no other path exists.
@@ -133,7 +135,7 @@ impl Grant {
     /// Refuses what lies in /proc, /sys and the like when such a file system is mounted beneath the grant: its files are not
     /// files of the user but switches of the kernel.
     pub fn refuse_foreign(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        if rustix::fs::fstat(fd)?.st_dev == self.dev { Ok(()) } else { refuse_kernel_file_system(fd) }
+        if rustix::fs::fstat(fd)?.st_dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
     }
 }
 
@@ -152,26 +154,6 @@ impl AsFd for Dir<'_> {
             Self::Opened(fd) => fd.as_fd(),
         }
     }
-}
-
-/// Magic numbers of file systems through which the kernel is controlled (statfs(2)).
-const KERNEL_FILE_SYSTEMS: [u64; 11] = [
-    0x0000_9fa0, // proc
-    0x6265_6572, // sysfs
-    0x6462_6720, // debugfs
-    0x7472_6163, // tracefs
-    0x0027_e0eb, // cgroup
-    0x6367_7270, // cgroup2
-    0x7363_6673, // securityfs
-    0xf97c_ff8c, // selinuxfs
-    0xcafe_4a11, // bpf
-    0x6265_6570, // configfs
-    0xde5e_81e4, // efivarfs
-];
-
-fn refuse_kernel_file_system(fd: BorrowedFd<'_>) -> Result<()> {
-    let magic = rustix::fs::fstatfs(fd)?.f_type as u64 & 0xffff_ffff;
-    if KERNEL_FILE_SYSTEMS.contains(&magic) { Err(Errno::ACCESS) } else { Ok(()) }
 }
 
 /// Refuses what is not one plain component.

@@ -2,14 +2,15 @@
 //!
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
-//! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, [`files`], [`lookup`] and [`list`]
-//!   read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
+//! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
+//!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`terminal`] is the person's terminal, lent to the sandbox and given back.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it.
 
 pub mod beneath;
 pub mod change;
 pub mod confine;
+pub mod file_systems;
 pub mod files;
 pub mod host_calls;
 pub mod launch;

@@ -6,21 +6,34 @@
 use alloc::vec::Vec;
 
 use litebox::platform::HostFd;
-use litebox::platform::broker_protocol::Op;
+use litebox::platform::broker_protocol::{Op, start_fd};
 
 use crate::call::{host_call, nr, place};
 use crate::interception::{Interception, sud_available};
 use crate::sandbox::StartError;
 
-/// A condition on one argument (its low 32 bits).
+/// A condition on the arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rule {
     /// Any arguments.
     Any,
-    /// The argument is one of the values.
+    /// The argument is one of the values: all 64 bits of it.
     OneOf(usize, &'static [u32]),
-    /// None of the bits is set in the argument.
+    /// The argument is none of the values. Its low 32 bits count: of a descriptor the host looks at no more.
+    NoneOf(usize, &'static [u32]),
+    /// None of the bits is set in the argument (in its low 32 bits, which are all that the host looks at).
     Without(usize, u32),
+    /// Argument 0 is one of the options; argument 1 is the value that stands beside it, all 64 bits of both.
+    Options(&'static [(u32, Value)]),
+}
+
+/// What an option may be given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// Anything.
+    Any,
+    /// This.
+    Only(u32),
 }
 
 /// A host call that passes.
@@ -43,8 +56,13 @@ const CLONE_REFUSED: u32 =
     0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
 /// TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, FIONREAD. Never TIOCSTI.
 const TERMINAL_REQUESTS: &[u32] = &[0x5401, 0x5402, 0x5403, 0x5404, 0x5413, 0x541b];
-/// PR_SET_SYSCALL_USER_DISPATCH, PR_SET_PDEATHSIG.
-const PRCTL_OPTIONS: &[u32] = &[59, 1];
+/// PR_SET_SYSCALL_USER_DISPATCH, and PR_SET_PDEATHSIG with SIGKILL: a process of the sandbox can tie itself to the supervisor, and cannot
+/// undo it.
+const PRCTL_OPTIONS: &[(u32, Value)] = &[(59, Value::Any), (1, Value::Only(9))];
+/// Where messages may be sent. On any other socket a message could name an address, or carry descriptors out.
+const REQUEST_SOCKETS: &[u32] = &[start_fd::REQUESTS as u32, start_fd::READERS as u32];
+/// What stays open: else another descriptor could come to stand where messages may be sent.
+const BROKER_SOCKETS: &[u32] = &[start_fd::REQUESTS as u32, start_fd::READERS as u32, start_fd::EVENTS as u32];
 
 /// QUERY, GLOBAL, and of PRIVATE_EXPEDITED and PRIVATE_EXPEDITED_SYNC_CORE the barrier and its registration.
 const BARRIERS: &[u32] = &[0, 1, 8, 16, 32, 64];
@@ -53,7 +71,7 @@ const BARRIERS: &[u32] = &[0, 1, 8, 16, 32, 64];
 pub const ALLOWED: &[Allowed] = &[
     any(nr::READ, "read"),
     any(nr::WRITE, "write"),
-    any(nr::CLOSE, "close"),
+    Allowed { number: nr::CLOSE, name: "close", rule: Rule::NoneOf(0, BROKER_SOCKETS) },
     any(nr::FSTAT, "fstat"),
     any(nr::POLL, "poll"),
     any(nr::LSEEK, "lseek"),
@@ -68,7 +86,7 @@ pub const ALLOWED: &[Allowed] = &[
     any(nr::MREMAP, "mremap"),
     any(nr::MSYNC, "msync"),
     any(nr::MADVISE, "madvise"),
-    any(nr::SENDMSG, "sendmsg"),
+    Allowed { number: nr::SENDMSG, name: "sendmsg", rule: Rule::OneOf(0, REQUEST_SOCKETS) },
     any(nr::RECVMSG, "recvmsg"),
     Allowed { number: nr::CLONE, name: "clone", rule: Rule::Without(0, CLONE_REFUSED) },
     any(nr::EXIT, "exit"),
@@ -76,7 +94,7 @@ pub const ALLOWED: &[Allowed] = &[
     any(nr::FTRUNCATE, "ftruncate"),
     any(nr::GETRUSAGE, "getrusage"),
     any(nr::SIGALTSTACK, "sigaltstack"),
-    Allowed { number: nr::PRCTL, name: "prctl", rule: Rule::OneOf(0, PRCTL_OPTIONS) },
+    Allowed { number: nr::PRCTL, name: "prctl", rule: Rule::Options(PRCTL_OPTIONS) },
     any(nr::FUTEX, "futex"),
     any(nr::SCHED_GETAFFINITY, "sched_getaffinity"),
     any(nr::RESTART_SYSCALL, "restart_syscall"),
@@ -120,8 +138,13 @@ const DATA_NUMBER: u32 = 0;
 const DATA_ARCH: u32 = 4;
 const DATA_IP_LOW: u32 = 8;
 const DATA_IP_HIGH: u32 = 12;
+/// The low half of an argument.
 const fn data_argument(index: usize) -> u32 {
     16 + 8 * index as u32
+}
+/// Its high half.
+const fn data_argument_high(index: usize) -> u32 {
+    data_argument(index) + 4
 }
 
 const fn op(code: u16, value: u32) -> Instruction {
@@ -170,6 +193,9 @@ fn rule_body(rule: Rule, refuse: u32) -> Vec<Instruction> {
     match rule {
         Rule::Any => {}
         Rule::OneOf(argument, values) => {
+            body.push(op(LOAD, data_argument_high(argument)));
+            // Over all of the rest, the refusal at its end.
+            body.push(jump(JUMP_EQUAL, 0, 0, values.len() as u8 + 1));
             body.push(op(LOAD, data_argument(argument)));
             for (i, value) in values.iter().enumerate() {
                 // Over the remaining comparisons and the refusal.
@@ -177,11 +203,42 @@ fn rule_body(rule: Rule, refuse: u32) -> Vec<Instruction> {
             }
             body.push(op(RETURN, refuse));
         }
+        Rule::NoneOf(argument, values) => {
+            body.push(op(LOAD, data_argument(argument)));
+            for (i, value) in values.iter().enumerate() {
+                body.push(jump(JUMP_EQUAL, *value, (values.len() - i) as u8, 0));
+            }
+            body.push(op(RETURN, RET_ALLOW));
+            body.push(op(RETURN, refuse));
+        }
         Rule::Without(argument, bits) => {
             body.push(op(LOAD, data_argument(argument)));
             body.push(jump(JUMP_ANY_BIT, bits, 0, 1));
             body.push(op(RETURN, refuse));
         }
+        Rule::Options(options) => {
+            for (option, value) in options {
+                body.extend(option_body(*option, *value));
+            }
+            body.push(op(RETURN, refuse));
+        }
+    }
+    body.push(op(RETURN, RET_ALLOW));
+    body
+}
+
+/// Lets the call pass when argument 0 is `option` and argument 1 fits; else what follows is next.
+fn option_body(option: u32, value: Value) -> Vec<Instruction> {
+    let mut wanted = alloc::vec![(data_argument_high(0), 0), (data_argument(0), option)];
+    if let Value::Only(value) = value {
+        wanted.extend([(data_argument_high(1), 0), (data_argument(1), value)]);
+    }
+    let mut body = Vec::new();
+    for (i, (offset, value)) in wanted.iter().enumerate() {
+        body.push(op(LOAD, *offset));
+        // Over the comparisons that follow, and the permission.
+        let rest = 2 * (wanted.len() - 1 - i) + 1;
+        body.push(jump(JUMP_EQUAL, *value, 0, rest as u8));
     }
     body.push(op(RETURN, RET_ALLOW));
     body
@@ -252,7 +309,7 @@ mod tests {
     const REFUSED: u32 = 0x8000_0000;
 
     /// Runs the program as the host would.
-    fn verdict(p: &[Instruction], arch: u32, number: u32, args: [u32; 6]) -> u32 {
+    fn verdict(p: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> u32 {
         let (mut at, mut a) = (0usize, 0u32);
         loop {
             let i = p[at];
@@ -262,7 +319,8 @@ mod tests {
                     a = match i.value {
                         0 => number,
                         4 => arch,
-                        v => args[(v as usize - 16) / 8],
+                        v if v % 8 == 0 => args[(v as usize - 16) / 8] as u32,
+                        v => (args[(v as usize - 20) / 8] >> 32) as u32,
                     };
                     continue;
                 }
@@ -285,8 +343,13 @@ mod tests {
         let p = program(REFUSED);
         for number in 0..700u32 {
             let listed = ALLOWED.iter().any(|c| c.number as u32 == number);
-            // Arguments that satisfy every rule: a permitted prctl option, a permitted ioctl request, no clone flags.
-            let args = if number == 157 { [59, 0, 0, 0, 0, 0] } else { [0, 0x5401, 0, 0, 0, 0] };
+            // Arguments that satisfy every rule: a permitted prctl option, a permitted ioctl request, no clone flags, a socket for messages.
+            let first = match number {
+                46 => 3,
+                157 => 59,
+                _ => 0,
+            };
+            let args = [first, 0x5401, 0, 0, 0, 0];
             assert_eq!(verdict(&p, X86_64, number, args) == RET_ALLOW, listed, "call {number}");
             assert_eq!(verdict(&p, I386, number, args), REFUSED);
             assert_eq!(verdict(&p, X86_64, number | 0x4000_0000, args), REFUSED);
@@ -305,18 +368,59 @@ mod tests {
         assert_eq!(documented, allowed);
     }
 
+    /// Whether `number` passes with these first two arguments.
+    fn passes(number: u32, first: u64, second: u64) -> bool {
+        match verdict(&program(REFUSED), X86_64, number, [first, second, 0, 0, 0, 0]) {
+            RET_ALLOW => true,
+            REFUSED => false,
+            other => panic!("verdict {other:#x}"),
+        }
+    }
+
+    /// A bit of the half of a register that the host may not look at.
+    const HIGH: u64 = 1 << 32;
+
     #[test]
     fn arguments_are_checked() {
-        let p = program(REFUSED);
-        let clone = |flags| verdict(&p, X86_64, 56, [flags, 0, 0, 0, 0, 0]);
-        assert_eq!(clone(0x11), RET_ALLOW);
+        let clone = |flags| passes(56, flags, 0);
+        assert!(clone(0x11));
         for namespace in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] {
-            assert_eq!(clone(namespace), REFUSED);
+            assert!(!clone(namespace) && !clone(namespace | HIGH));
         }
-        let ioctl = |request| verdict(&p, X86_64, 16, [0, request, 0, 0, 0, 0]);
-        const TIOCSTI: u32 = 0x5412;
-        assert_eq!((ioctl(0x5401), ioctl(0x541b), ioctl(TIOCSTI), ioctl(0)), (RET_ALLOW, RET_ALLOW, REFUSED, REFUSED));
-        let prctl = |option| verdict(&p, X86_64, 157, [option, 0, 0, 0, 0, 0]);
-        assert_eq!((prctl(59), prctl(1), prctl(4), prctl(22)), (RET_ALLOW, RET_ALLOW, REFUSED, REFUSED));
+        let ioctl = |request| passes(16, 0, request);
+        const TIOCSTI: u64 = 0x5412;
+        assert_eq!([0x5401, 0x541b, TIOCSTI, 0, TIOCSTI | HIGH].map(ioctl), [true, true, false, false, false]);
+        let barrier = |command| passes(324, command, 0);
+        assert_eq!([0, 8, 2, 4, 8 | HIGH].map(barrier), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_process_ties_itself_to_the_supervisor_and_cannot_untie_itself() {
+        let prctl = |option, value| passes(157, option, value);
+        assert!(prctl(59, 0) && prctl(59, 1) && prctl(1, 9));
+        for other in [0, 1, 15, 19, 64, 9 | HIGH, u64::MAX] {
+            assert!(!prctl(1, other), "PR_SET_PDEATHSIG of {other:#x}");
+        }
+        for option in [0, 2, 3, 4, 22, 35, 38, 1 | HIGH, 0x3b | HIGH] {
+            assert!(!prctl(option, 9), "option {option:#x}");
+        }
+    }
+
+    #[test]
+    fn messages_go_to_the_broker_alone() {
+        for fd in 0..64 {
+            assert_eq!(passes(46, fd, 0), fd == 3 || fd == 4, "sendmsg on {fd}");
+            assert!(!passes(46, fd | HIGH, 0), "sendmsg on {fd} with a high half");
+        }
+        assert!(!passes(46, u64::MAX, 0) && !passes(46, 1 << 63 | 3, 0));
+    }
+
+    #[test]
+    fn the_sockets_of_the_broker_stay_open() {
+        for fd in (0..64).chain([1 << 31, 0xffff_ffff]) {
+            for high in [0, HIGH, 1 << 63, 0xffff_ffff << 32] {
+                assert_eq!(passes(3, fd | high, 0), !(3..=5).contains(&fd), "close of {:#x}", fd | high);
+            }
+        }
     }
 }

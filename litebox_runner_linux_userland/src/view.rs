@@ -1,7 +1,7 @@
 //! What of the host the sandbox gets to see: volumes, and the default view.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -93,7 +93,14 @@ struct Grants(Vec<Grant>);
 
 impl Grants {
     fn add(&mut self, option: &str, path: &Path, access: Access) -> Result<Source, String> {
-        let failed = |e: rustix::io::Errno| format!("{option} {}: {}", path.display(), std::io::Error::from(e));
+        let failed = |e: rustix::io::Errno| {
+            let why = if e == rustix::io::Errno::ACCESS && lies_in_kernel(path) {
+                "not on a file system with files of users, and others cannot be given to a sandbox".into()
+            } else {
+                std::io::Error::from(e).to_string()
+            };
+            format!("{option} {}: {why}", path.display())
+        };
         let number = self.0.len() as u32;
         let grant = open_grant(path, access).map_err(failed)?;
         self.0.push(grant);
@@ -103,6 +110,12 @@ impl Grants {
 
 fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Whether it is on a file system that no grant leads to.
+fn lies_in_kernel(path: &Path) -> bool {
+    let opened = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    opened.is_ok_and(|fd| litebox_broker::file_systems::holds_files_of_users(fd.as_fd()) == Ok(false))
 }
 
 fn open_grant(path: &Path, access: Access) -> rustix::io::Result<Grant> {

@@ -93,6 +93,15 @@ fn bad_options() -> Result {
     Ok(())
 }
 
+/// A kernel's own file systems are said to be such, the files in them too.
+fn volume_of_kernel() -> Result {
+    for place in ["/proc", "/proc/self/status", "/sys"] {
+        let expected = format!("{place}: not on a file system with files of users");
+        refuses(&["run", "-v", &format!("{place}:/x:ro"), "--", "/usr/bin/true"], 125, &expected)?;
+    }
+    Ok(())
+}
+
 fn volume_read_only() -> Result {
     let dir = fresh_dir("volume_read_only")?;
     fs::write(dir.join("file"), "content\n")?;
@@ -484,7 +493,7 @@ macro_rules! table {
 
 const TESTS: &[Entry] = table! {
     exit_status_of_the_program status_after_a_signal program_found_in_path missing_program directory_as_program
-    not_executable no_program bad_options volume_read_only volume_read_write volume_copy_on_write
+    not_executable no_program bad_options volume_of_kernel volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
     workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace unsupported_calls strace_shows_who_sleeps stats syscalls
     syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout file_size_limit_of_stdout inherited_descriptors_are_gone

@@ -63,6 +63,10 @@ impl Scene {
     }
 
     fn run_for(&self, limit: &str, way: Way, args: &[&str]) -> std::io::Result<Outcome> {
+        outcome::run(self.command(limit, way, args), b"", Duration::from_secs(20))
+    }
+
+    fn command(&self, limit: &str, way: Way, args: &[&str]) -> Command {
         let program = self.dir.join("litebox");
         let mut command = if way == Way::OrdinaryUser {
             let mut command = Command::new("setpriv");
@@ -81,7 +85,7 @@ impl Scene {
         command.arg("-v").arg(format!("{}:/guests:ro", self.dir.join("guests").display()));
         command.args(["-w", "/", "--", "/guests/hostile"]).args(args).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        outcome::run(command, b"", Duration::from_secs(20))
+        command
     }
 
     /// Ids of processes that still run this scene's executable, once they had time to end.
@@ -229,6 +233,19 @@ const REFUSED_ATTACKS: &[&str] = &[
     "prctl-ptracer",
     "prctl-seccomp",
     "prctl-mm",
+    "deathsig-none",
+    "deathsig-other",
+    "deathsig-wide",
+    "sendmsg-stdin",
+    "sendmsg-stderr",
+    "sendmsg-events",
+    "sendmsg-other",
+    "sendmsg-wide",
+    "close-requests",
+    "close-readers",
+    "close-events",
+    "close-wide",
+    "close-signed",
     "execve-uncaught",
     "open-uncaught",
 ];
@@ -297,6 +314,47 @@ fn attacks() -> Result {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
 
+fn unconnected_tcp_socket() -> std::io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: no memory is passed; a descriptor that was made is ours.
+    unsafe {
+        match libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) {
+            -1 => Err(std::io::Error::last_os_error()),
+            fd => Ok(std::os::fd::OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// A socket that somebody gave as standard input is for reading and writing: no message of the sandbox names another address.
+fn sockets_are_not_redirected() -> Result {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::fd::OwnedFd;
+    if common::host_only() {
+        return Ok(());
+    }
+    let scene = Scene::set("redirect")?;
+    let (given, meant, forbidden) =
+        (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    given.connect(meant.local_addr()?)?;
+    let tcp = TcpListener::bind("127.0.0.1:0")?;
+    let (forbidden_tcp, fresh) = (tcp.local_addr()?.port(), unconnected_tcp_socket()?);
+    let attempts: [(OwnedFd, u16); 2] = [(given.into(), forbidden.local_addr()?.port()), (fresh, forbidden_tcp)];
+    for (socket, port) in attempts {
+        for way in [Way::Plain, Way::WithoutNamespaces] {
+            let mut command = scene.command("10s", way, &["attack", "redirect", &port.to_string()]);
+            command.stdin(socket.try_clone()?);
+            let outcome = outcome::run(command, b"", Duration::from_secs(20))?;
+            if outcome.status != REFUSED_STATUS || !outcome.err().contains("sendmsg (46, x86_64)") {
+                return Err(format!("{outcome}").into());
+            }
+        }
+    }
+    forbidden.set_nonblocking(true)?;
+    tcp.set_nonblocking(true)?;
+    let reached = forbidden.recv(&mut [0; 8]).is_ok() || tcp.accept().is_ok();
+    if reached { Err("the sandbox reached another address".into()) } else { Ok(()) }
+}
+
 /// A process of the sandbox holds the broker's sockets, memory, what waits for events, and the files of its volumes that are open.
 fn descriptors() -> Result {
     use std::os::unix::fs::MetadataExt;
@@ -336,6 +394,7 @@ const TESTS: &[Entry] = &[
     ("i386_entry", i386_entry),
     ("x32_entry", x32_entry),
     ("attacks", attacks),
+    ("sockets_are_not_redirected", sockets_are_not_redirected),
     ("descriptors", descriptors),
 ];
 
