@@ -5,12 +5,16 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use litebox::platform::broker_protocol::start_fd;
 use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
+use rustix::process::PidfdFlags;
 
+use crate::guard;
 use crate::launch::{anybody_may_execute, copy_in_memory};
+use crate::process::Sandboxed;
 use crate::server::Signals;
 
 /// What is started.
@@ -43,15 +47,16 @@ impl Network {
         Self { pid, helper, state }
     }
 
-    /// For the child between clone and execution: waits for the namespace and goes there, unless the host refused to make it.
+    /// For the child between clone and execution: waits for the namespace and goes there, unless the host refused to make it. A helper that was
+    /// killed makes none.
     fn join(&self) -> bool {
-        let patience = libc::timespec { tv_sec: 5, tv_nsec: 0 };
+        let look_again = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         // SAFETY: futex(2) reads a word and a time; setns(2) touches no memory.
         unsafe {
             while self.state.load(Ordering::Acquire) == 0 {
                 let word = self.state.as_ptr();
-                let slept = libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, 0, &raw const patience);
-                if slept != 0 && *libc::__errno_location() == libc::ETIMEDOUT {
+                libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, 0, &raw const look_again);
+                if guard::has_ended(self.helper.as_raw_fd()) && self.state.load(Ordering::Acquire) == 0 {
                     return false;
                 }
             }
@@ -105,13 +110,23 @@ struct Plan<'a> {
     change_user: bool,
     network: Option<&'a Network>,
     data_limit: Option<u64>,
+    /// A descriptor of the broker as a process: it tells of its end.
+    broker: RawFd,
+    /// The sandbox has a pid namespace, which ends with the supervisor.
+    own_pids: bool,
+    /// The pipe by which the guard says that it is ready.
+    ready: (RawFd, RawFd),
+    /// Process id of the guard, once the child has started it.
+    guard: AtomicI32,
 }
 
 /// Keeps the C library from registering restartable sequences: the guest's threads register their own.
 const ENVIRONMENT: &CStr = c"GLIBC_TUNABLES=glibc.pthread.rseq=0";
 
-/// Starts the supervisor; returns its process id.
-pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<i32, Errno> {
+/// Starts the supervisor.
+pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno> {
+    let broker = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+    let ready = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let root = rustix::process::geteuid().is_root();
     let mut executable = program.executable;
     let mut change_user = root;
@@ -131,6 +146,10 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<i32, Errno> {
         network: how.network.as_ref().filter(|_| !how.no_namespaces),
         // A backstop against a burst between two looks at the memory in use; the limit itself is on what is really used.
         data_limit: how.memory.map(|m| m.saturating_mul(4).max(m.saturating_add(1 << 30))),
+        broker: broker.as_raw_fd(),
+        own_pids: false,
+        ready: (ready.0.as_raw_fd(), ready.1.as_raw_fd()),
+        guard: AtomicI32::new(0),
     };
     let mut stack: Vec<u128> = Vec::with_capacity(CHILD_STACK / size_of::<u128>());
     let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
@@ -139,13 +158,15 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<i32, Errno> {
         let made = plan.network.is_some() && namespaces != 0;
         let namespaces = if made { namespaces & !libc::CLONE_NEWNET } else { namespaces };
         plan.network = plan.network.filter(|_| made);
+        plan.own_pids = namespaces & libc::CLONE_NEWPID != 0;
         // What vfork(2) does: nothing is copied, and this process, which has one thread, sleeps until the child has executed.
         let flags = namespaces | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         // SAFETY: the child has a stack of its own, only makes system calls until it executes, and changes none of our memory. Stack and
         // plan live until then.
         let pid = unsafe { libc::clone(child, top.cast(), flags, (&raw const plan).cast_mut().cast()) };
         if pid > 0 {
-            return Ok(pid);
+            let guard = Some(plan.guard.load(Ordering::Relaxed)).filter(|guard| *guard > 0);
+            return Ok(Sandboxed { supervisor: pid, guard });
         }
         last = std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
     }
@@ -172,6 +193,15 @@ fn namespace_choices(root: bool, none: bool) -> Vec<i32> {
 
 /// The child: takes everything away and executes. Only system calls from here on.
 fn become_supervisor(plan: &Plan<'_>) -> ! {
+    tie_to(plan.broker);
+    // SAFETY: a plain system call.
+    unsafe { libc::setsid() };
+    if !plan.own_pids {
+        match guard::start(plan.broker, plan.ready.1) {
+            Some(pid) => plan.guard.store(pid, Ordering::Relaxed),
+            None => give_up(b"litebox: cannot start the sandbox: the host has no room for another process\n"),
+        }
+    }
     if plan.network.is_some_and(|network| !network.join()) {
         give_up(b"litebox: cannot start the sandbox: its network namespace cannot be joined\n");
     }
@@ -180,20 +210,20 @@ fn become_supervisor(plan: &Plan<'_>) -> ! {
     }
     // SAFETY: plain system calls on constants and on memory of `plan`.
     unsafe {
-        libc::setsid();
         libc::sigprocmask(libc::SIG_SETMASK, plan.mask, std::ptr::null_mut());
         // Writing to a closed reader is an error code in there, never a signal.
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         set_limits(plan);
         drop_privileges(plan);
         restrict_files(PARKING_EXECUTABLE);
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
-        // Did the broker die before that? Then nobody holds the other end of the socket.
-        let mut poll = libc::pollfd { fd: start_fd::REQUESTS, events: 0, revents: 0 };
-        libc::poll(&raw mut poll, 1, 0);
-        if poll.revents & libc::POLLHUP != 0 {
-            libc::_exit(70);
-        }
+        // Another user is not tied any more.
+        tie_to(PARKING_BROKER);
+    }
+    if !plan.own_pids && !guard::is_ready(PARKING_READY) {
+        give_up(b"litebox: cannot start the sandbox: its guard does not start\n");
+    }
+    // SAFETY: the strings of `plan` live until the execution.
+    unsafe {
         libc::syscall(
             libc::SYS_execveat,
             PARKING_EXECUTABLE,
@@ -206,6 +236,17 @@ fn become_supervisor(plan: &Plan<'_>) -> ! {
     give_up(b"litebox: cannot start the sandbox: its executable cannot be executed\n")
 }
 
+/// The calling process ends with the broker, and at once when that has ended already.
+fn tie_to(broker: RawFd) {
+    // SAFETY: plain system calls.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+        if guard::has_ended(broker) {
+            libc::_exit(70);
+        }
+    }
+}
+
 fn give_up(why: &[u8]) -> ! {
     // SAFETY: write(2) of a valid buffer.
     unsafe {
@@ -216,6 +257,10 @@ fn give_up(why: &[u8]) -> ! {
 
 /// The executable's descriptor in the child, closed by the execution.
 const PARKING_EXECUTABLE: RawFd = PARKING - 1;
+/// The broker's as a process, also closed by the execution.
+const PARKING_BROKER: RawFd = PARKING - 2;
+/// Where the guard says that it is ready.
+const PARKING_READY: RawFd = PARKING - 3;
 
 /// Puts the inherited descriptors at 3, 4, ... and closes everything else.
 fn place_descriptors(plan: &Plan<'_>) -> bool {
@@ -223,8 +268,11 @@ fn place_descriptors(plan: &Plan<'_>) -> bool {
     unsafe {
         // All out of the way first: a source may lie where another one is to go.
         let mut parked = PARKING;
-        if libc::dup3(plan.executable, PARKING_EXECUTABLE, libc::O_CLOEXEC) < 0 {
-            return false;
+        let own = [(plan.executable, PARKING_EXECUTABLE), (plan.broker, PARKING_BROKER), (plan.ready.0, PARKING_READY)];
+        for (from, to) in own {
+            if libc::dup3(from, to, libc::O_CLOEXEC) < 0 {
+                return false;
+            }
         }
         for fd in &plan.inherited {
             if libc::dup3(*fd, parked, libc::O_CLOEXEC) < 0 {
@@ -239,7 +287,7 @@ fn place_descriptors(plan: &Plan<'_>) -> bool {
             }
             target += 1;
         }
-        close_from_to(target, PARKING_EXECUTABLE - 1);
+        close_from_to(target, PARKING_READY - 1);
         close_from_to(PARKING, RawFd::MAX);
     }
     true

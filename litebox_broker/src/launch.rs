@@ -10,11 +10,11 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::beneath::Grant;
+use crate::confine;
 use crate::confine::{Confinement, Network, Program};
 use crate::server::{Limits, STATUS_BROKEN, Server, Signals, Sockets, say};
 use crate::session::Session;
 use crate::terminal::Terminal;
-use crate::{confine, process};
 
 /// What is to be started.
 pub struct Launch {
@@ -117,20 +117,22 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     let confinement =
         Confinement { memory: launch.memory, no_namespaces: launch.no_namespaces, network: launch.network };
     let program = Program { executable, arguments: &launch.arguments, inherited: &inherited, signals: &signals };
-    let supervisor = confine::spawn(program, &confinement).map_err(|e| ("clone", e))?;
+    let sandboxed = confine::spawn(program, &confinement).map_err(|e| ("clone", e))?;
     drop(inherited);
     if let Some(network) = &confinement.network {
         network.dismiss();
     }
 
-    session.supervisor = supervisor;
+    session.supervisor = sandboxed.supervisor;
     session.kick_signal = launch.kick_signal;
     let limits = Limits { timeout: launch.timeout, memory: launch.memory };
-    let mut server = Server::new(session, Sockets { requests, readers, events }, limits);
+    let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, limits);
     server.terminal = launch.terminal;
     server.helper = confinement.network;
     let status = server.run(&signals);
-    process::kill_all(supervisor);
+    if !sandboxed.end() {
+        say("the host has not ended all processes of the sandbox, which were killed");
+    }
     server.terminal = None;
     Ok(Outcome { status, figures: server.session.figures, rest: Some(Rest(server, signals)) })
 }

@@ -5,13 +5,15 @@
 //! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`terminal`] is the person's terminal, lent to the sandbox and given back.
-//! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it.
+//! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it, and [`guard`] when the broker
+//!   cannot any more.
 
 pub mod beneath;
 pub mod change;
 pub mod confine;
 pub mod file_systems;
 pub mod files;
+pub mod guard;
 pub mod host_calls;
 pub mod launch;
 pub mod list;

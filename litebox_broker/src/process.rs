@@ -115,31 +115,97 @@ fn exact_memory(pids: &[i32]) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Kills everything that descends from `supervisor` and waits for its end (two seconds at most). The broker is a subreaper: orphans of the sandbox
-/// become its children.
-pub fn kill_all(supervisor: i32) {
-    let deadline = Instant::now() + Duration::from_secs(2);
-    // The supervisor leads a session that its descendants cannot leave: the filter has no setsid or setpgid.
-    // SAFETY: kill(2) and waitpid(2) touch no memory but `status`.
-    unsafe {
-        libc::kill(-supervisor, libc::SIGKILL);
-        libc::kill(supervisor, libc::SIGKILL);
-    }
-    let mut status = 0;
-    // SAFETY: as above. The supervisor was just killed, so this ends.
-    unsafe { libc::waitpid(supervisor, &raw mut status, libc::__WALL) };
-    loop {
-        // SAFETY: as above.
-        let reaped = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
-        if reaped < 0 || Instant::now() > deadline {
-            return;
+/// The processes of a sandbox, by which it is ended. Both are children of the broker that nobody else waits for, so their numbers stay theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sandboxed {
+    /// It leads a session and a process group that its descendants cannot leave: the filter has no setsid and no setpgid.
+    pub supervisor: i32,
+    /// In the same session: as long as it is there, the number of the group cannot become anybody else's. `None`: the supervisor is the first process of
+    /// a pid namespace, which ends with it.
+    pub guard: Option<i32>,
+}
+
+/// How long the host may take to end processes that were killed: those that wait for a disk cannot be.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+const LAST_PAUSE: Duration = Duration::from_micros(200);
+
+impl Sandboxed {
+    /// Sends a signal to all processes of the sandbox at once: none of them can escape by forking meanwhile.
+    pub fn signal_all(&self, signal: i32) {
+        if self.supervisor > 0 {
+            // SAFETY: kill(2) touches no memory.
+            unsafe { libc::kill(-self.supervisor, signal) };
         }
-        if reaped == 0 {
-            for pid in children_of(std::process::id() as i32) {
-                // SAFETY: as above. A child of ours keeps its id until we reap it.
-                unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+
+    /// Kills everything that the sandbox made, and nothing else, and waits for its end. The broker is a subreaper: orphans of the sandbox
+    /// become its children. To be called once; `false`: the host has not ended all of it.
+    pub fn end(&self) -> bool {
+        self.signal_all(libc::SIGKILL);
+        // SAFETY: kill(2) and waitpid(2) touch no memory but `status`; the numbers are those of our own children, not waited for yet. The supervisor was
+        // just killed, so its end comes.
+        unsafe {
+            libc::kill(self.supervisor, libc::SIGKILL);
+            let mut status = 0;
+            while libc::waitpid(self.supervisor, &raw mut status, libc::__WALL) < 0 && interrupted() {}
+        }
+        let Some(guard) = self.guard else { return true };
+        let ended = self.end_orphans();
+        // SAFETY: as above; the guard holds nothing, so it can always be killed.
+        unsafe {
+            libc::kill(guard, libc::SIGKILL);
+            let mut status = 0;
+            while libc::waitpid(guard, &raw mut status, libc::__WALL) < 0 && interrupted() {}
+        }
+        ended
+    }
+
+    /// Kills and waits until nobody of the group is left, whoever's child it is.
+    fn end_orphans(&self) -> bool {
+        let deadline = Instant::now() + LAST_WAIT;
+        loop {
+            let mut status = 0;
+            // SAFETY: touches no memory but `status`. Children of that group are the sandbox's.
+            let reaped = unsafe { libc::waitpid(-self.supervisor, &raw mut status, libc::WNOHANG | libc::__WALL) };
+            if reaped > 0 {
+                continue;
             }
-            std::thread::sleep(Duration::from_micros(200));
+            // SAFETY: touches no memory. The guard keeps the number of the group.
+            let gone = unsafe { libc::kill(-self.supervisor, libc::SIGKILL) } < 0;
+            if gone || Instant::now() > deadline {
+                return gone;
+            }
+            std::thread::sleep(LAST_PAUSE);
         }
     }
+
+    /// Waits for orphans of the sandbox that have ended. The status of the supervisor's end, when it has: it is not waited for yet.
+    pub fn reap(&self) -> Option<i32> {
+        loop {
+            let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+            let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+            // SAFETY: waitid(2) fills one siginfo, which was zeroed; it is that of a child, or nothing.
+            let pid = unsafe {
+                let group = self.supervisor as libc::id_t;
+                if libc::waitid(libc::P_PGID, group, info.as_mut_ptr(), how) < 0 {
+                    return None;
+                }
+                info.assume_init_ref().si_pid()
+            };
+            if pid == self.supervisor {
+                // SAFETY: as above.
+                let (code, status) = unsafe { (info.assume_init_ref().si_code, info.assume_init_ref().si_status()) };
+                return Some(if code == libc::CLD_EXITED { status << 8 } else { status });
+            }
+            if pid == 0 {
+                return None;
+            }
+            // SAFETY: a child of ours that has ended.
+            unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+        }
+    }
+}
+
+fn interrupted() -> bool {
+    std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
 }

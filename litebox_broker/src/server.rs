@@ -12,6 +12,7 @@ use zerocopy::IntoBytes;
 
 use crate::confine::Network;
 use crate::looks::Looks;
+use crate::process::Sandboxed;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
 use crate::terminal::{Terminal, line_end};
@@ -61,15 +62,27 @@ pub struct Signals {
     before: libc::sigset_t,
 }
 
+/// Whether whoever started this process had it ignore a signal (nohup(1), `trap '' INT`).
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: fills one struct, which was zeroed.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 impl Signals {
-    /// Blocks the forwarded signals and SIGCHLD, and receives them from now on.
+    /// Blocks the forwarded signals and SIGCHLD, and receives them from now on. Those that are ignored stay so: nobody hears of them.
     pub fn take() -> Result<Self, Errno> {
         let mut set = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();
         // SAFETY: both sets are initialised by the calls that come first; signalfd returns a fresh descriptor.
         unsafe {
+            // Who ignores it never hears of the ends of children, and cannot wait for them.
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
             libc::sigemptyset(set.as_mut_ptr());
-            for signal in FORWARDED.into_iter().chain([libc::SIGCHLD]) {
+            for signal in FORWARDED.into_iter().filter(|signal| !is_ignored(*signal)).chain([libc::SIGCHLD]) {
                 libc::sigaddset(set.as_mut_ptr(), signal);
             }
             libc::sigemptyset(before.as_mut_ptr());
@@ -122,6 +135,8 @@ const READERS_STACK: usize = 256 << 10;
 pub struct Server {
     /// What serves its requests.
     pub session: Session,
+    /// Its processes.
+    sandboxed: Sandboxed,
     /// Requests and replies.
     pub requests: OwnedFd,
     /// Those that only read, until they have a thread of their own.
@@ -150,12 +165,12 @@ pub struct Sockets {
 }
 
 impl Server {
-    /// A server; `session.supervisor` is the process to watch.
-    pub fn new(session: Session, sockets: Sockets, limits: Limits) -> Self {
+    /// A server of `sandboxed`.
+    pub fn new(session: Session, sandboxed: Sandboxed, sockets: Sockets, limits: Limits) -> Self {
         let Sockets { requests, readers, events } = sockets;
         let readers = Some(Arc::new(readers));
         let (buffer, looks) = (vec![0; BUFFER], Looks::default());
-        Self { session, requests, readers, events, limits, terminal: None, helper: None, buffer, looks }
+        Self { session, sandboxed, requests, readers, events, limits, terminal: None, helper: None, buffer, looks }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
@@ -318,12 +333,10 @@ impl Server {
                 if let Some(terminal) = &self.terminal {
                     terminal.pause();
                 }
-                // SAFETY: raise(3) and kill(2) touch no memory. We go on here when somebody sends SIGCONT.
-                unsafe {
-                    libc::kill(-self.session.supervisor, libc::SIGSTOP);
-                    libc::raise(libc::SIGSTOP);
-                    libc::kill(-self.session.supervisor, libc::SIGCONT);
-                }
+                self.sandboxed.signal_all(libc::SIGSTOP);
+                // SAFETY: raise(3) touches no memory. We go on here when somebody sends SIGCONT.
+                unsafe { libc::raise(libc::SIGSTOP) };
+                self.sandboxed.signal_all(libc::SIGCONT);
             }
         }
         Ok(())
@@ -357,12 +370,7 @@ impl Server {
 
     /// Whether the supervisor is gone, and with which status the sandbox ends then.
     fn supervisor_ended(&mut self) -> Option<u8> {
-        let mut status = 0;
-        // SAFETY: waitid-like peek: WNOWAIT is not given by waitpid, and the id is not used for signals after this.
-        let pid = unsafe { libc::waitpid(self.session.supervisor, &raw mut status, libc::WNOHANG) };
-        if pid != self.session.supervisor {
-            return None;
-        }
+        let status = self.sandboxed.reap()?;
         // What it still said is in the socket.
         if let Err(last) = self.serve_waiting() {
             return Some(last);

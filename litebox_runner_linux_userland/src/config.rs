@@ -29,6 +29,8 @@ pub struct Config {
     pub streams: [u64; 3],
     /// Which of them are the console, as bits; the one to write to lies above them.
     pub console: u64,
+    /// Signals that whoever started litebox had it ignore: bit n - 1 for signal n.
+    pub ignored: u64,
     /// The program as it was asked for.
     pub path: Vec<u8>,
     /// `uname -n`.
@@ -172,7 +174,7 @@ impl Config {
         ]);
         out.numbers(&[self.strace, self.stats]);
         out.numbers(&self.streams);
-        out.number(self.console);
+        out.numbers(&[self.console, self.ignored]);
         out.string(&self.path);
         out.string(&self.hostname);
         for list in [&self.argv, &self.envp, &self.search] {
@@ -213,6 +215,7 @@ impl Config {
             stats: r.number()?,
             streams: [r.number()?, r.number()?, r.number()?],
             console: r.number()?,
+            ignored: r.number()?,
             path: r.string()?,
             hostname: r.string()?,
             argv: r.list(Reader::string)?,
@@ -252,6 +255,7 @@ mod tests {
             stats: 1,
             streams: [1, 0, 0o2002],
             console: 0x107,
+            ignored: 3,
             path: b"/bin/true".to_vec(),
             hostname: b"box".to_vec(),
             argv: vec![b"true".to_vec(), Vec::new()],

@@ -219,6 +219,7 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         test_hostile: options.test_hostile.into(),
         streams: streams::flags(),
         console,
+        ignored: streams::ignored_signals(),
         path: program.as_bytes().to_vec(),
         hostname: options.hostname.as_bytes().to_vec(),
         argv: options.command.iter().map(|a| a.as_bytes().to_vec()).collect(),

@@ -57,6 +57,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         gid: config.gid as u32,
         streams: config.streams.map(|flags| flags.checked_sub(1).map(|flags| flags as u32)),
         console: streams::console_of(config.console),
+        ignored: config.ignored,
         workdir: config.view.workdir.clone(),
     };
     let kernel_config = KernelConfig {

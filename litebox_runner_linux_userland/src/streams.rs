@@ -1,21 +1,25 @@
-//! How the person opened descriptors 0, 1 and 2, and which of them are the terminal that becomes the console.
+//! What the person left to us: how descriptors 0, 1 and 2 are open, which of them are the terminal that becomes the console, and which signals are ignored.
 //!
-//! The standard library opens /dev/null for those that are closed before `main` runs, so the look at them comes first.
+//! The standard library opens /dev/null for those that are closed, and ignores SIGPIPE, before `main` runs, so the look at them comes first.
 
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use litebox_broker::Terminal;
+use litebox_broker::server::is_ignored;
 use litebox_broker::terminal::is_in_foreground;
 use litebox_shim_linux::boot::Console;
 
 static FLAGS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
+
+static IGNORES_PIPES: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn look() {
     for (fd, slot) in (0..).zip(&FLAGS) {
         // SAFETY: fcntl(2) with F_GETFL reads nothing of ours; a closed descriptor is -1.
         slot.store(unsafe { libc::fcntl(fd, libc::F_GETFL) }, Ordering::Relaxed);
     }
+    IGNORES_PIPES.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
 }
 
 #[used]
@@ -26,6 +30,16 @@ static LOOK: extern "C" fn() = look;
 /// `F_GETFL` of the three, plus one; 0: it is closed.
 pub fn flags() -> [u64; 3] {
     [0, 1, 2].map(|fd: usize| FLAGS.get(fd).map_or(0, |flags| (flags.load(Ordering::Relaxed) + 1) as u64))
+}
+
+/// The signals that are ignored since before this program was executed: bit n - 1 for signal n.
+pub fn ignored_signals() -> u64 {
+    const LAST: i32 = 64;
+    let ignored = |signal: i32| match signal {
+        libc::SIGPIPE => IGNORES_PIPES.load(Ordering::Relaxed),
+        other => is_ignored(other),
+    };
+    (1..=LAST).filter(|signal| ignored(*signal)).fold(0, |set, signal| set | 1 << (signal - 1))
 }
 
 /// In the configuration: bits of the descriptors, and above them the one to write to.

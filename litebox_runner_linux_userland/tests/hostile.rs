@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::compile::{self, Variant};
+use common::remains::Own;
 use common::{Entry, Outcome, Result, is_root, outcome, skip};
 use libtest_mimic::Failed;
 
@@ -40,22 +41,20 @@ impl Drop for Canary {
 
 /// What a sandbox needs, where an ordinary user may read it, and what must stay as it is.
 struct Scene {
+    own: Own,
     dir: PathBuf,
     process: Canary,
 }
 
 impl Scene {
     fn set(name: &str) -> std::result::Result<Self, Failed> {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = Path::new("/var/tmp").join(format!("litebox-hostile-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir)?;
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
-        fs::copy(env!("CARGO_BIN_EXE_litebox"), dir.join("litebox"))?;
+        let own = Own::new(&format!("hostile-{name}"))?;
+        let dir = own.dir.clone();
         fs::create_dir(dir.join("guests"))?;
         fs::copy(compile::guest("hostile.c", Variant::Static, &[])?, dir.join("guests/hostile"))?;
         fs::write(dir.join("canary"), "alive")?;
         let process = Canary(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn()?);
-        Ok(Self { dir, process })
+        Ok(Self { own, dir, process })
     }
 
     fn run(&self, way: Way, args: &[&str]) -> std::io::Result<Outcome> {
@@ -67,7 +66,7 @@ impl Scene {
     }
 
     fn command(&self, limit: &str, way: Way, args: &[&str]) -> Command {
-        let program = self.dir.join("litebox");
+        let program = self.own.program();
         let mut command = if way == Way::OrdinaryUser {
             let mut command = Command::new("setpriv");
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(program);
@@ -88,37 +87,12 @@ impl Scene {
         command
     }
 
-    /// Ids of processes that still run this scene's executable, once they had time to end.
-    fn processes_left(&self) -> Vec<String> {
-        for _ in 0..100 {
-            if self.running().is_empty() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        self.running()
-    }
-
-    fn running(&self) -> Vec<String> {
-        let program = self.dir.join("litebox");
-        let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-        let runs_it = |path: &PathBuf| fs::read_link(path.join("exe")).is_ok_and(|exe| exe == program);
-        let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-        all.filter_map(|entry| Some(entry.ok()?.path())).filter(runs_it).filter_map(name).collect()
-    }
-
     /// The file and the process outside are as they were.
     fn untouched(&mut self) -> Result {
         if fs::read(self.dir.join("canary"))? != b"alive" || self.process.0.try_wait()?.is_some() {
             return Err("the sandbox reached something outside".into());
         }
         Ok(())
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.dir));
     }
 }
 
@@ -285,7 +259,7 @@ fn check_harmless(scene: &Scene, way: Way, name: &str, may_hang: bool) -> std::r
     let late = outcome.timed_out || outcome.status == 124 && !may_hang;
     let text = outcome.out();
     let worked = text.contains("timers 1") || text.contains("found 0") || text.contains("no attack");
-    let left = scene.processes_left();
+    let left = scene.own.left(Duration::from_secs(1));
     let wrong = late || worked || !text.starts_with("ready\n") || !left.is_empty();
     Ok(wrong.then(|| format!("{name}: {outcome}\nprocesses left: {left:?}")))
 }

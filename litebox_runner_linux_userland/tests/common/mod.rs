@@ -7,6 +7,7 @@
 pub mod compile;
 pub mod outcome;
 pub mod person;
+pub mod remains;
 pub mod standstill;
 
 use std::ffi::{OsStr, OsString};

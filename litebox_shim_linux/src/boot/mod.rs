@@ -22,6 +22,7 @@ use crate::loader::{self, Arguments};
 use crate::proc::ProcFs;
 use crate::proc::sys::SysFs;
 use crate::syscalls::mm::MemoryMap;
+use crate::syscalls::signal::SigSet;
 use crate::task::family::FIRST_PID;
 use crate::task::{Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread, ThreadParts};
 
@@ -49,6 +50,8 @@ pub struct FirstProgram {
     pub streams: [Option<u32>; 3],
     /// The person's terminal, which becomes the console.
     pub console: Option<Console>,
+    /// Signals that it ignores from the start, as whoever executed it did: bit n - 1 for signal n.
+    pub ignored: u64,
     /// Where it starts.
     pub workdir: Vec<u8>,
 }
@@ -124,6 +127,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         image: loaded.image,
     };
     let process = Process::new(spec);
+    process.signals.start_ignoring(SigSet(first.ignored));
     let parts = ThreadParts::own(standard_streams(kernel, first)?, Arc::new(context));
     let thread = Thread::new(&process, pid, name, parts);
     process.add_thread(&thread);

@@ -101,6 +101,13 @@ impl ProcessSignals {
         let (shared, files) = (Mutex::default(), file::SignalFiles::default());
         Self { actions: Part::new(actions), shared, stopped: AtomicBool::new(false), files }
     }
+    /// For the first process: these are ignored, as by whoever executed it (signal(7)).
+    pub(crate) fn start_ignoring(&self, ignored: SigSet) {
+        let ignored = ignored.without(SigSet::UNBLOCKABLE);
+        for signal in (1..=MAX_SIGNAL).filter(|signal| ignored.has(*signal)) {
+            self.actions.set(signal, Action { handler: SIG_IGN, ..Action::default() });
+        }
+    }
     /// For a new process: the default action for every signal that has a handler.
     pub(crate) fn clear_handlers(&self) {
         for action in &mut *self.actions.0.lock() {
