@@ -1,98 +1,138 @@
-//! The one error type of the core. A North maps each variant to its own code in exactly one place.
+//! The one error type of the core, and its numbers.
 
-/// Why a core operation failed. The names are POSIX's in words; the comment gives the usual errno.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Error {
+/// Makes [`Error`] and both directions of its numbers from one list.
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// Why a core operation failed. The names are POSIX's in words; the comment gives the errno, whose number is Linux's on x86.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[non_exhaustive]
+        pub enum Error {
+            $($(#[$doc])* $name,)*
+            /// Anything else the host said, by its Linux errno.
+            Host(i32),
+        }
+
+        impl Error {
+            /// The error with this Linux errno.
+            pub const fn from_errno(errno: i32) -> Self {
+                match errno {
+                    $($number => Self::$name,)*
+                    other => Self::Host(other),
+                }
+            }
+            /// Its Linux errno.
+            pub const fn errno(self) -> i32 {
+                match self {
+                    $(Self::$name => $number,)*
+                    Self::Host(number) => number,
+                }
+            }
+        }
+    };
+}
+
+errors! {
     /// EPERM
-    NotPermitted,
+    NotPermitted = 1,
     /// ENOENT
-    NotFound,
+    NotFound = 2,
     /// EINTR: a signal arrived first. Whether the call restarts is decided in the North, in one place.
-    Interrupted,
+    Interrupted = 4,
     /// EIO
-    Io,
+    Io = 5,
     /// ENXIO
-    NoSuchDevice,
+    NoSuchDevice = 6,
     /// E2BIG
-    TooBig,
+    TooBig = 7,
     /// ENOEXEC
-    NotExecutable,
+    NotExecutable = 8,
     /// EBADF
-    BadDescriptor,
+    BadDescriptor = 9,
     /// EAGAIN: would block
-    WouldBlock,
+    WouldBlock = 11,
     /// ENOMEM
-    NoMemory,
+    NoMemory = 12,
     /// EACCES
-    Access,
+    Access = 13,
     /// EFAULT: a user pointer did not point to memory
-    Fault,
+    Fault = 14,
     /// EBUSY
-    Busy,
+    Busy = 16,
     /// EEXIST
-    Exists,
+    Exists = 17,
     /// EXDEV
-    CrossDevice,
+    CrossDevice = 18,
     /// ENODEV
-    NoDevice,
+    NoDevice = 19,
     /// ENOTDIR
-    NotDirectory,
+    NotDirectory = 20,
     /// EISDIR
-    IsDirectory,
+    IsDirectory = 21,
     /// EINVAL
-    Invalid,
+    Invalid = 22,
     /// ENFILE
-    TooManyFilesInSystem,
+    TooManyFilesInSystem = 23,
     /// EMFILE
-    TooManyFiles,
+    TooManyFiles = 24,
     /// ENOTTY
-    NotTerminal,
+    NotTerminal = 25,
     /// ETXTBSY
-    TextBusy,
+    TextBusy = 26,
     /// EFBIG
-    FileTooBig,
+    FileTooBig = 27,
     /// ENOSPC
-    NoSpace,
+    NoSpace = 28,
     /// ESPIPE
-    NotSeekable,
+    NotSeekable = 29,
     /// EROFS
-    ReadOnly,
+    ReadOnly = 30,
     /// EMLINK
-    TooManyLinks,
+    TooManyLinks = 31,
     /// EPIPE
-    BrokenPipe,
+    BrokenPipe = 32,
     /// ERANGE
-    Range,
+    Range = 34,
     /// EDEADLK
-    Deadlock,
+    Deadlock = 35,
     /// ENAMETOOLONG
-    NameTooLong,
+    NameTooLong = 36,
     /// ENOSYS
-    NotImplemented,
+    NotImplemented = 38,
     /// ENOTEMPTY
-    NotEmpty,
+    NotEmpty = 39,
     /// ELOOP
-    Loop,
+    Loop = 40,
     /// ENODATA
-    NoData,
+    NoData = 61,
     /// EOVERFLOW
-    Overflow,
+    Overflow = 75,
     /// EOPNOTSUPP
-    NotSupported,
+    NotSupported = 95,
     /// ETIMEDOUT
-    TimedOut,
+    TimedOut = 110,
     /// ESTALE
-    Stale,
+    Stale = 116,
     /// ELIBBAD
-    BadLibrary,
+    BadLibrary = 80,
     /// ESRCH
-    NoProcess,
+    NoProcess = 3,
     /// EDQUOT
-    Quota,
-    /// Anything else the host said, by its Linux errno.
-    Host(i32),
+    Quota = 122,
 }
 
 /// Result of a core operation.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn every_number_leads_to_its_error_and_back() {
+        for number in 1..=133 {
+            assert_eq!(Error::from_errno(number).errno(), number);
+        }
+        assert_eq!(Error::from_errno(2), Error::NotFound);
+        assert_eq!(Error::from_errno(133), Error::Host(133));
+    }
+}

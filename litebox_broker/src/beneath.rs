@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use litebox::platform::broker_protocol::{MAX_NAME, MAX_PATH, Stat};
+use litebox_protocol::{MAX_NAME, MAX_PATH, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 

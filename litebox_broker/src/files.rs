@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use litebox::platform::broker_protocol::Op;
+use litebox_protocol::Op;
 use rustix::io::Errno;
 
 use crate::beneath::{Access, Grant, Result};

@@ -26,7 +26,7 @@ pub mod session;
 pub mod socket;
 pub mod terminal;
 
-pub use litebox::platform::broker_protocol as protocol;
+pub use litebox_protocol as protocol;
 
 pub use beneath::{Access, Grant};
 pub use launch::{Launch, Outcome, run};

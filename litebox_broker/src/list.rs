@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use litebox::platform::broker_protocol::{Beside, Entry, FEW_BESIDE, ListFlags, MAX_BESIDE, MAX_NAME, Stat};
+use litebox_protocol::{Beside, Entry, FEW_BESIDE, ListFlags, MAX_BESIDE, MAX_NAME, Stat};
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;

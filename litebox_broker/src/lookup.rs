@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use litebox::platform::broker_protocol::{FsStat, MAX_NAME, MAX_REPLY, MAX_XATTR, OpenFlags, Reply, Stat};
+use litebox_protocol::{FsStat, MAX_NAME, MAX_REPLY, MAX_XATTR, OpenFlags, Reply, Stat};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;

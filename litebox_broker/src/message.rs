@@ -1,6 +1,6 @@
 //! Taking requests apart and putting replies together. Nothing here trusts a length.
 
-use litebox::platform::broker_protocol::{MAX_PATH, MAX_REPLY, MAX_REQUEST, Op, Reply, Request};
+use litebox_protocol::{MAX_PATH, MAX_REPLY, MAX_REQUEST, Op, Reply, Request};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use litebox::platform::broker_protocol::{GrantInfo, MAX_REPORT, MAX_SLOTS, Op, STAT_FIGURES};
+use litebox_protocol::{GrantInfo, MAX_REPORT, MAX_SLOTS, Op, STAT_FIGURES};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use litebox::platform::broker_protocol::{Op, Reply, Request};
 use litebox::platform::{Broker, HostFd};
 use litebox::sync::{Luck, Mutex, MutexGuard};
 use litebox::{Error, Result};
+use litebox_protocol::{Op, Reply, Request};
 use zerocopy::IntoBytes;
 
 use crate::LinuxHost;
@@ -130,7 +130,7 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
     send(socket, message, fd)?;
     let mut reply = Reply::default();
     receive(socket, reply.as_mut_bytes(), 0)?;
-    if reply.error == 0 { Ok(()) } else { Err(crate::call::error_of(reply.error)) }
+    if reply.error == 0 { Ok(()) } else { Err(litebox::Error::from_errno(reply.error)) }
 }
 
 /// How often a thread looks for a reply before it falls asleep: about as long as falling asleep and being woken take.

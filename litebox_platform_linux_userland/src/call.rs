@@ -312,55 +312,5 @@ pub(crate) unsafe fn map_at(addr: usize, len: usize, prot: usize, flags: usize, 
 /// Splits a raw result into value and error.
 #[inline]
 pub(crate) fn check(result: isize) -> Result<usize> {
-    if result < 0 { Err(error_of(-result as i32)) } else { Ok(result as usize) }
-}
-
-/// The core's name of a Linux errno.
-#[cold]
-pub(crate) fn error_of(errno: i32) -> Error {
-    match errno {
-        1 => Error::NotPermitted,
-        2 => Error::NotFound,
-        3 => Error::NoProcess,
-        4 => Error::Interrupted,
-        5 => Error::Io,
-        6 => Error::NoSuchDevice,
-        7 => Error::TooBig,
-        8 => Error::NotExecutable,
-        9 => Error::BadDescriptor,
-        11 => Error::WouldBlock,
-        12 => Error::NoMemory,
-        13 => Error::Access,
-        14 => Error::Fault,
-        16 => Error::Busy,
-        17 => Error::Exists,
-        18 => Error::CrossDevice,
-        19 => Error::NoDevice,
-        20 => Error::NotDirectory,
-        21 => Error::IsDirectory,
-        22 => Error::Invalid,
-        23 => Error::TooManyFilesInSystem,
-        24 => Error::TooManyFiles,
-        25 => Error::NotTerminal,
-        26 => Error::TextBusy,
-        27 => Error::FileTooBig,
-        28 => Error::NoSpace,
-        29 => Error::NotSeekable,
-        30 => Error::ReadOnly,
-        31 => Error::TooManyLinks,
-        32 => Error::BrokenPipe,
-        34 => Error::Range,
-        35 => Error::Deadlock,
-        36 => Error::NameTooLong,
-        38 => Error::NotImplemented,
-        39 => Error::NotEmpty,
-        40 => Error::Loop,
-        61 => Error::NoData,
-        75 => Error::Overflow,
-        95 => Error::NotSupported,
-        110 => Error::TimedOut,
-        116 => Error::Stale,
-        122 => Error::Quota,
-        other => Error::Host(other),
-    }
+    if result < 0 { Err(Error::from_errno(-result as i32)) } else { Ok(result as usize) }
 }

@@ -2,8 +2,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use litebox::platform::broker_protocol::{STAT_FIGURES, figure};
 use litebox::platform::north::north;
+use litebox_protocol::{STAT_FIGURES, figure};
 
 use crate::call::{host_call, nr};
 use crate::sandbox::{sandbox, try_sandbox};

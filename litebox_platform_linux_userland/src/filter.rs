@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use litebox::platform::HostFd;
-use litebox::platform::broker_protocol::{Op, start_fd};
+use litebox_protocol::{Op, start_fd};
 
 use crate::call::{host_call, nr, place};
 use crate::interception::{Interception, sud_available};

@@ -8,10 +8,10 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use core::time::Duration;
 
-use litebox::platform::broker_protocol::{MAX_SLOTS, Op};
 use litebox::platform::{Futex, HostFd, System, ThreadSpec};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_protocol::{MAX_SLOTS, Op};
 
 use crate::LinuxHost;
 use crate::broker;

@@ -4,9 +4,9 @@
 use core::sync::atomic::Ordering;
 
 use litebox::platform::System;
-use litebox::platform::broker_protocol::{Event, EventKind, Op};
 use litebox::platform::north::north;
 use litebox::{Error, Result};
+use litebox_protocol::{Event, EventKind, Op};
 use zerocopy::IntoBytes;
 
 use crate::LinuxHost;

@@ -164,6 +164,6 @@ impl System for LinuxHost {
 
     fn announce_stop(&self) {
         // Without a broker there is nobody who could wait for it.
-        let _ = crate::broker::simple(litebox::platform::broker_protocol::Op::Stopped, 0, &[], None);
+        let _ = crate::broker::simple(litebox_protocol::Op::Stopped, 0, &[], None);
     }
 }

@@ -3,11 +3,11 @@
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-use litebox::platform::broker_protocol::Op;
 use litebox::platform::north::{Registers, north};
 use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads, Usage};
 use litebox::sync::jitter;
 use litebox::{Error, Result};
+use litebox_protocol::Op;
 
 use crate::LinuxHost;
 use crate::call::{self, host_call, nr};

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use litebox::event::Waiter;
 use litebox::platform::answers::Answers;
-use litebox::platform::broker_protocol::start_fd;
 use litebox::platform::north::{Fault, GuestFrame, North, Registers};
 use litebox::platform::{Backing, HostFd, HostThread, Prot, ThreadSpec, host};
 use litebox_platform_linux_userland::filter::ALLOWED;
 use litebox_platform_linux_userland::heap::Allocator;
 use litebox_platform_linux_userland::interception::Interception;
 use litebox_platform_linux_userland::{FirstProcess, Patching, Settings, call, start, supervise};
+use litebox_protocol::start_fd;
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator(System);

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use litebox::platform::broker_protocol::start_fd;
 use litebox_broker::Launch;
 use litebox_platform_linux_userland::Patching;
 use litebox_platform_linux_userland::interception::Interception;
+use litebox_protocol::start_fd;
 
 use crate::config::{Config, interception_number, patching_number};
 use crate::view::{self, Wanted};

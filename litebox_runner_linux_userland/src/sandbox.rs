@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use litebox::Error;
-use litebox::platform::broker_protocol::start_fd;
 use litebox::platform::host;
 use litebox_platform_linux_userland::{FirstProcess, Settings, call, start, supervise};
+use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{self, FirstProgram};
 use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig};

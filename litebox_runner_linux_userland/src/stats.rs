@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use litebox::platform::broker_protocol::{STAT_FIGURES, figure};
+use litebox_protocol::{STAT_FIGURES, figure};
 
 /// One line a figure.
 const LINES: [(&str, usize); 7] = [

@@ -4,9 +4,9 @@ use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
 
-use litebox::platform::broker_protocol::STAT_FIGURES;
 use litebox::platform::host;
 use litebox::platform::north::{Code, Fault, GuestFrame, North, Worth};
+use litebox_protocol::STAT_FIGURES;
 
 use crate::task::{Newborn, Task, Thread};
 use crate::user::write_bytes;

@@ -6,7 +6,6 @@
 //! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a panic.
 
 pub mod answers;
-pub mod broker_protocol;
 pub mod mock;
 pub mod north;
 

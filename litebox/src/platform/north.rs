@@ -162,8 +162,8 @@ pub trait North: Sync {
     }
     /// The calling thread is about to sleep in a call, and asked for this ([`Waiter::announce_sleep`](crate::event::Waiter::announce_sleep)).
     fn sleeping(&self) {}
-    /// In the supervisor, at the end: fills in what the North counted (`broker_protocol::figure`).
-    fn figures(&self, _figures: &mut [u64; crate::platform::broker_protocol::STAT_FIGURES]) {}
+    /// In the supervisor, at the end: fills in what the North counted (`litebox_protocol::figure`).
+    fn figures(&self, _figures: &mut [u64; litebox_protocol::STAT_FIGURES]) {}
     /// A call with this number was made by an instruction at `addr`: has `look` look at the code there while its mapping cannot change. Not called
     /// back where there is no such code, or none that may be changed.
     fn with_code(&self, _addr: usize, _number: u64, _look: &mut dyn FnMut(&Code, Worth)) {}

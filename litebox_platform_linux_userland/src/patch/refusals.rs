@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use litebox::platform::broker_protocol::figure;
+use litebox_protocol::figure;
 use litebox_syscall_rewriter::Refusal;
 
 /// Why a site keeps trapping.

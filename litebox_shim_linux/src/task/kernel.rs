@@ -5,9 +5,9 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use litebox::platform::broker_protocol::{STAT_FIGURES, figure};
 use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
+use litebox_protocol::{STAT_FIGURES, figure};
 
 use super::family::Family;
 use super::{Process, Thread};

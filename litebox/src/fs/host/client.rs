@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::fs::{DirEntry, FileType, StatFs};
-use crate::platform::broker_protocol::{
-    Beside, Entry, FsStat, GrantInfo, ListFlags, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat, error_of,
-};
-use crate::platform::{GrantId, HostFd, host};
+use crate::platform::{GrantId, HostFd, HostStat, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
+use litebox_protocol::{
+    Beside, Entry, FsStat, GrantInfo, ListFlags, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat,
+};
 
 /// The way to the broker for one grant.
 pub(super) struct Client {
@@ -93,6 +93,26 @@ impl Wanted {
             }
             Self::OnlyFew(most) => (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW, most),
             Self::OnlyFewNames(most) => (ListFlags::ONLY_FEW, most),
+        }
+    }
+}
+
+impl From<&Stat> for HostStat {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            dev: stat.dev,
+            ino: stat.ino,
+            mode: stat.mode,
+            nlink: stat.nlink,
+            uid: stat.uid,
+            gid: stat.gid,
+            rdev: stat.rdev,
+            size: stat.size,
+            blocks: stat.blocks,
+            blksize: stat.blksize,
+            atime: (stat.atime_sec, stat.atime_nsec),
+            mtime: (stat.mtime_sec, stat.mtime_nsec),
+            ctime: (stat.ctime_sec, stat.ctime_nsec),
         }
     }
 }
@@ -225,7 +245,7 @@ impl Client {
         let mut body = reply.as_slice();
         let head: Reply = take(&mut body)?;
         let mut answered = Answered { head, body, fd };
-        let outcome = if head.error == 0 { read(&mut answered) } else { Err(error_of(head.error)) };
+        let outcome = if head.error == 0 { read(&mut answered) } else { Err(Error::from_errno(head.error)) };
         if let Some(unused) = answered.fd.take() {
             host().host_close(unused);
         }
@@ -256,7 +276,7 @@ impl Client {
                 None
             };
             let stop = i32::try_from(a.head.stop).map_err(|_| Error::Io)?;
-            Ok(Walked { stats, target, stop: (stop != 0).then(|| error_of(stop)), opened: a.fd.take() })
+            Ok(Walked { stats, target, stop: (stop != 0).then(|| Error::from_errno(stop)), opened: a.fd.take() })
         })
     }
 

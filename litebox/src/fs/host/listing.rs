@@ -16,9 +16,9 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::fs::{DirEntry, FileType};
-use crate::platform::broker_protocol::{MAX_BESIDE, Stat};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
+use litebox_protocol::{MAX_BESIDE, Stat};
 
 use super::client::{Sink, Wanted};
 use super::node::HostNode;

@@ -11,11 +11,11 @@ use crate::fs::{
     Access, Ahead, DirEntry, DirectoryFile, File, FileType, Glimpse, Inode, InodeId, Metadata, NewAttr, NewNode,
     OpenHow, RenameFlags, SetAttr, StatFs,
 };
-use crate::platform::HostFd;
-use crate::platform::broker_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
 use crate::platform::north::north;
+use crate::platform::{HostFd, HostStat};
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
+use litebox_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
 
 use super::client::Wanted;
 use super::file::{HostFile, metadata_of};
@@ -338,7 +338,7 @@ impl Inode for HostNode {
             }
             self.note_stat(stat);
         }
-        let stat = self.stat.read().to_host_stat();
+        let stat = HostStat::from(&*self.stat.read());
         Ok(Metadata { id: self.id, ..metadata_of(&stat) })
     }
     fn set_attr(&self, attr: &SetAttr) -> Result<()> {
@@ -364,7 +364,7 @@ impl Inode for HostNode {
         // Whoever has it locked may be asking the broker, which is waited for nowhere here.
         match self.listing.try_lock()?.told(name, &self.fs.credit)? {
             Told::Present(stat) => {
-                Some(Glimpse::Metadata(Metadata { id: self.fs.id_of(&stat), ..metadata_of(&stat.to_host_stat()) }))
+                Some(Glimpse::Metadata(Metadata { id: self.fs.id_of(&stat), ..metadata_of(&HostStat::from(&stat)) }))
             }
             Told::Absent => Some(Glimpse::Absent),
             Told::Nothing => None,

@@ -16,9 +16,9 @@ use super::{HostFs, grants};
 use crate::Error;
 use crate::fs::{FileSystem, FileType, Inode};
 use crate::platform::GrantId;
-use crate::platform::broker_protocol::{Beside, Entry, GrantInfo, ListFlags, MAX_REPLY, Op, Reply, Request, Stat};
 use crate::platform::mock::MockHost;
 use crate::sync::{Mutex, MutexGuard};
+use litebox_protocol::{Beside, Entry, GrantInfo, ListFlags, MAX_REPLY, Op, Reply, Request, Stat};
 
 const DIRECTORIES: usize = 30;
 const FILES: usize = 40;

@@ -7,9 +7,9 @@ use alloc::sync::{Arc, Weak};
 use crate::Result;
 use crate::fs::{FileSystem, FileType, Inode, InodeId, InodeMap};
 use crate::platform::GrantId;
-use crate::platform::broker_protocol::Stat;
 use crate::platform::north::north;
 use crate::sync::Mutex;
+use litebox_protocol::Stat;
 
 use super::client::{Client, Granted};
 use super::file::HostFile;

@@ -19,24 +19,6 @@ unsafe extern "C" {
 const PAGE: u64 = 4096;
 const WINDOW: u64 = 40 * PAGE;
 
-fn errno(error: Error) -> i64 {
-    match error {
-        Error::NotPermitted => 1,
-        Error::BadDescriptor => 9,
-        Error::WouldBlock => 11,
-        Error::NoMemory => 12,
-        Error::Access => 13,
-        Error::Fault => 14,
-        Error::Busy => 16,
-        Error::Exists => 17,
-        Error::Invalid => 22,
-        Error::Overflow => 75,
-        Error::NotSupported => 95,
-        Error::Host(n) => i64::from(n),
-        _ => 1000,
-    }
-}
-
 /// A call's answer relative to the window it works in.
 fn relative(base: u64, answer: i64) -> i64 {
     if answer > 0 { answer - base as i64 } else { answer }
@@ -50,7 +32,7 @@ fn kernel(base: u64, number: i64, args: [u64; 6]) -> i64 {
 }
 
 fn ours(base: u64, answer: Result<usize>) -> i64 {
-    relative(base, answer.map_or_else(|e| -errno(e), |v| v as i64))
+    relative(base, answer.map_or_else(|e| -i64::from(e.errno()), |v| v as i64))
 }
 
 struct Random(u64);

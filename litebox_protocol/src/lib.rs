@@ -7,10 +7,9 @@
 //! Paths are relative to the root of a grant: components joined by single slashes, no `.` or `..`, no leading or trailing slash, no zero byte;
 //! the empty path is the root itself. No symbolic link is ever followed: the sandbox's kernel walks links itself.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+#![no_std]
 
-use crate::Error;
-use crate::platform::HostStat;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Longest path in a request.
 pub const MAX_PATH: usize = 4096;
@@ -238,7 +237,7 @@ pub struct Request {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Reply {
-    /// 0, or why it failed: a Linux errno (see [`error_of`]).
+    /// 0, or why it failed: a Linux errno.
     pub error: i32,
     /// See [`Op`].
     pub count: u32,
@@ -271,27 +270,6 @@ pub struct Stat {
     pub atime_nsec: u32,
     pub mtime_nsec: u32,
     pub ctime_nsec: u32,
-}
-
-impl Stat {
-    /// As the platform's own kind.
-    pub const fn to_host_stat(&self) -> HostStat {
-        HostStat {
-            dev: self.dev,
-            ino: self.ino,
-            mode: self.mode,
-            nlink: self.nlink,
-            uid: self.uid,
-            gid: self.gid,
-            rdev: self.rdev,
-            size: self.size,
-            blocks: self.blocks,
-            blksize: self.blksize,
-            atime: (self.atime_sec, self.atime_nsec),
-            mtime: (self.mtime_sec, self.mtime_nsec),
-            ctime: (self.ctime_sec, self.ctime_nsec),
-        }
-    }
 }
 
 /// Head of a directory entry in a [`Op::List`].
@@ -384,51 +362,6 @@ pub mod start_fd {
     pub const CONFIG: i32 = 6;
     /// The first of the additional ones.
     pub const FIRST_EXTRA: i32 = 7;
-}
-
-/// The core's error for a Linux errno in a reply.
-pub const fn error_of(code: i32) -> Error {
-    match code {
-        1 => Error::NotPermitted,
-        2 => Error::NotFound,
-        3 => Error::NoProcess,
-        4 => Error::Interrupted,
-        5 => Error::Io,
-        6 => Error::NoSuchDevice,
-        7 => Error::TooBig,
-        9 => Error::BadDescriptor,
-        11 => Error::WouldBlock,
-        12 => Error::NoMemory,
-        13 => Error::Access,
-        14 => Error::Fault,
-        16 => Error::Busy,
-        17 => Error::Exists,
-        18 => Error::CrossDevice,
-        19 => Error::NoDevice,
-        20 => Error::NotDirectory,
-        21 => Error::IsDirectory,
-        22 => Error::Invalid,
-        23 => Error::TooManyFilesInSystem,
-        24 => Error::TooManyFiles,
-        26 => Error::TextBusy,
-        27 => Error::FileTooBig,
-        28 => Error::NoSpace,
-        29 => Error::NotSeekable,
-        30 => Error::ReadOnly,
-        31 => Error::TooManyLinks,
-        32 => Error::BrokenPipe,
-        34 => Error::Range,
-        36 => Error::NameTooLong,
-        38 => Error::NotImplemented,
-        39 => Error::NotEmpty,
-        40 => Error::Loop,
-        61 => Error::NoData,
-        75 => Error::Overflow,
-        95 => Error::NotSupported,
-        116 => Error::Stale,
-        122 => Error::Quota,
-        other => Error::Host(other),
-    }
 }
 
 #[cfg(test)]
