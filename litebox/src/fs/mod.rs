@@ -574,6 +574,10 @@ pub trait File: Any + Send + Sync {
     fn flush(&self) -> Result<()> {
         Ok(())
     }
+    /// The socket it is, if it is one.
+    fn as_socket(&self) -> Option<&dyn crate::net::Socket> {
+        None
+    }
     /// Whether reads and writes may go on while another thread moves the offset (no offset lock): devices, streams.
     fn as_any(&self) -> &dyn Any;
     /// For downcasts of shared handles.

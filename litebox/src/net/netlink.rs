@@ -8,6 +8,7 @@ use core::any::Any;
 use crate::event::{Events, Observer, WaitQueue};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
+use crate::net::{Address, Family, Kind, MessageFlags, Outgoing, Received, Settings, Socket};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -19,12 +20,15 @@ pub struct NetlinkSocket {
     messages: Mutex<VecDeque<Vec<u8>>>,
     queue: WaitQueue,
     inode: Arc<AnonInode>,
+    kind: Kind,
+    options: Settings,
 }
 
 impl NetlinkSocket {
-    /// A socket with an inode of this number.
-    pub fn new(ino: u64) -> Arc<Self> {
-        Arc::new(Self { messages: Mutex::default(), queue: WaitQueue::new(), inode: AnonInode::socket(ino) })
+    /// A socket of a kind (that makes no difference), with an inode of this number.
+    pub fn new(kind: Kind, ino: u64) -> Arc<Self> {
+        let (queue, inode) = (WaitQueue::new(), AnonInode::socket(ino));
+        Arc::new(Self { messages: Mutex::default(), queue, inode, kind, options: Settings::default() })
     }
     /// The kernel says something.
     pub fn deliver(&self, message: &[u8]) {
@@ -37,13 +41,47 @@ impl NetlinkSocket {
         self.queue.notify(Events::IN | Events::RDNORM);
     }
     /// Takes the oldest message, or with `peek` leaves it there: how much of it was copied, and its length.
-    pub fn receive(&self, dest: &mut Dest<'_>, peek: bool) -> Result<(usize, usize)> {
+    fn take(&self, dest: &mut Dest<'_>, peek: bool) -> Result<(usize, usize)> {
         let mut messages = self.messages.lock();
         let message = if peek { messages.front().cloned() } else { messages.pop_front() };
         drop(messages);
         let message = message.ok_or(Error::WouldBlock)?;
         let room = message.len().min(dest.remaining());
         Ok((dest.put(message.get(..room).unwrap_or_default())?, message.len()))
+    }
+}
+
+impl Socket for NetlinkSocket {
+    fn family(&self) -> Family {
+        Family::Netlink
+    }
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+    fn protocol(&self) -> i32 {
+        0
+    }
+    fn options(&self) -> &Settings {
+        &self.options
+    }
+    fn name(&self) -> Address {
+        Address::Netlink { port: 0, groups: 0 }
+    }
+    fn send(&self, _source: &mut Source<'_>, _outgoing: &mut Outgoing<'_>) -> Result<usize> {
+        Err(Error::NotSupported)
+    }
+    fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
+        if flags.contains(MessageFlags::OOB) {
+            return Err(Error::NotSupported);
+        }
+        let (copied, full) = self.take(dest, flags.contains(MessageFlags::PEEK))?;
+        Ok(Received { copied, full, from: Some(Address::Netlink { port: 0, groups: 0 }), ..Received::default() })
+    }
+    fn buffer(&self, _sending: bool) -> usize {
+        super::unix::CAPACITY
+    }
+    fn into_file(self: Arc<Self>) -> Arc<dyn File> {
+        self
     }
 }
 
@@ -58,7 +96,7 @@ impl File for NetlinkSocket {
         false
     }
     fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
-        self.receive(dest, false).map(|(copied, _)| copied)
+        self.take(dest, false).map(|(copied, _)| copied)
     }
     fn write_at(&self, _source: &mut Source<'_>, _offset: u64) -> Result<usize> {
         Err(Error::NotSupported)
@@ -74,6 +112,9 @@ impl File for NetlinkSocket {
     }
     fn unobserve(&self, observer: &Arc<dyn Observer>) {
         self.queue.remove(observer);
+    }
+    fn as_socket(&self) -> Option<&dyn Socket> {
+        Some(self)
     }
     fn as_any(&self) -> &dyn Any {
         self

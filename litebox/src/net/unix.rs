@@ -13,23 +13,24 @@ mod connect;
 mod inbox;
 mod names;
 mod rights;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
 pub use connect::pair;
-pub use names::{Address, Domain, Name};
+pub use names::{Address, Domain, Name, Place};
 pub use rights::Rights;
-pub use transfer::{Outgoing, Received};
 
 use alloc::sync::Arc;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use core::time::Duration;
 
 use crate::event::{Events, Observer};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
+use crate::net::{Credentials, Kind, Outgoing, Setting, Settings, Shut, Socket};
 use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -37,8 +38,6 @@ use crate::{Error, Result};
 use connect::Link;
 use inbox::{Inbox, Outbox};
 
-/// Number of the option that shows senders.
-const SO_PASSCRED: u32 = 16;
 const FIONREAD: u32 = 0x541b;
 const TIOCOUTQ: u32 = 0x5411;
 
@@ -48,37 +47,6 @@ pub const CAPACITY: usize = 212_992;
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
 const ALL: Events = READABLE.union(WRITABLE).union(Events::RDHUP).union(Events::HUP).union(Events::ERR);
-
-/// How a socket transfers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// Bytes without borders.
-    Stream,
-    /// Messages, each alone.
-    Datagram,
-    /// Messages in a connection.
-    SeqPacket,
-}
-
-/// Who sends, or is at the other end (SO_PEERCRED).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the names are those of struct ucred")]
-pub struct Credentials {
-    pub pid: i32,
-    pub uid: u32,
-    pub gid: u32,
-}
-
-bitflags::bitflags! {
-    /// Directions that ended.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub struct Shut: u8 {
-        /// Nothing more is received.
-        const READ = 1;
-        /// Nothing more is sent.
-        const WRITE = 2;
-    }
-}
 
 /// What other sockets know of a socket.
 struct Core {
@@ -96,13 +64,9 @@ struct Core {
 pub struct UnixSocket {
     core: Arc<Core>,
     inode: Arc<AnonInode>,
-    /// Options that are on, by number (below 64).
-    options: AtomicU64,
+    options: Settings,
     /// Whose credentials go along with what write(2) sends: the last process that used the socket otherwise, or made it.
     owner: Mutex<Credentials>,
-    receive_buffer: AtomicUsize,
-    /// SO_RCVTIMEO and SO_SNDTIMEO in microseconds; 0: none.
-    patience: [AtomicU64; 2],
 }
 
 impl Core {
@@ -136,23 +100,9 @@ impl UnixSocket {
         Arc::new(Self {
             core,
             inode: AnonInode::socket(ino),
-            options: AtomicU64::new(0),
+            options: Settings::default(),
             owner: Mutex::new(Credentials { pid: 0, uid: 0, gid: 0 }),
-            receive_buffer: AtomicUsize::new(CAPACITY),
-            patience: [AtomicU64::new(0), AtomicU64::new(0)],
         })
-    }
-    /// How it transfers.
-    pub fn kind(&self) -> Kind {
-        self.core.kind
-    }
-    /// Notes who uses it now: what write(2) sends from here on comes from them.
-    pub fn used_by(&self, who: Credentials) {
-        *self.owner.lock() = who;
-    }
-    /// The pending error, by its Linux number, which is thereby taken (SO_ERROR); 0: none.
-    pub fn take_error(&self) -> i32 {
-        self.core.error.swap(0, Ordering::AcqRel)
     }
     fn check_error(&self) -> Result<()> {
         match self.take_error() {
@@ -162,36 +112,7 @@ impl UnixSocket {
     }
     /// Whether whoever receives wants to know who sent (SO_PASSCRED).
     pub fn passes_credentials(&self) -> bool {
-        self.option(SO_PASSCRED)
-    }
-    /// Whether an option is on, by its number.
-    pub fn option(&self, number: u32) -> bool {
-        self.options.load(Ordering::Relaxed).checked_shr(number).unwrap_or(0) & 1 != 0
-    }
-    /// Turns an option on or off. But for SO_PASSCRED they mean nothing here.
-    pub fn set_option(&self, number: u32, on: bool) {
-        let bit = 1u64.checked_shl(number).unwrap_or(0);
-        if on {
-            self.options.fetch_or(bit, Ordering::Relaxed);
-        } else {
-            self.options.fetch_and(!bit, Ordering::Relaxed);
-        }
-    }
-    /// SO_SNDBUF (`sending`) or SO_RCVBUF.
-    pub fn buffer(&self, sending: bool) -> usize {
-        let limit = if sending { &self.core.outbox.limit } else { &self.receive_buffer };
-        limit.load(Ordering::Relaxed)
-    }
-    /// Sets SO_SNDBUF (`sending`) or SO_RCVBUF.
-    pub fn set_buffer(&self, sending: bool, size: usize) {
-        let limit = if sending { &self.core.outbox.limit } else { &self.receive_buffer };
-        limit.store(size, Ordering::Relaxed);
-        self.core.outbox.queue.notify(WRITABLE);
-    }
-    /// Sets how long a call waits (SO_SNDTIMEO if `sending`, else SO_RCVTIMEO); zero: for ever.
-    pub fn set_patience(&self, sending: bool, limit: Duration) {
-        let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        self.patience[usize::from(sending)].store(micros, Ordering::Relaxed);
+        self.options.is_on(Setting::PassCredentials)
     }
     fn writable(&self) -> bool {
         let core = &self.core;
@@ -223,19 +144,18 @@ impl File for UnixSocket {
         self.core.kind == Kind::Stream
     }
     fn patience(&self, writing: bool) -> Option<Duration> {
-        let micros = self.patience[usize::from(writing)].load(Ordering::Relaxed);
-        (micros > 0).then(|| Duration::from_micros(micros))
+        self.options.patience(writing)
     }
     fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
         if dest.remaining() == 0 {
             return Ok(0);
         }
         // Files that come along are lost to who does not ask for them.
-        self.receive(dest, false).map(|got| got.copied)
+        self.receive_message_or_bytes(dest, false).map(|got| got.copied)
     }
     fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
         let credentials = *self.owner.lock();
-        self.send(source, &mut Outgoing { credentials, rights: Rights::new(), to: None })
+        self.send_message_or_bytes(source, &mut Outgoing::plain(credentials))
     }
     fn ready(&self) -> Events {
         let core = &self.core;
@@ -271,6 +191,9 @@ impl File for UnixSocket {
         // SAFETY: `bytes` is valid for reads of its length.
         let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
         if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
+    }
+    fn as_socket(&self) -> Option<&dyn Socket> {
+        Some(self)
     }
     fn as_any(&self) -> &dyn Any {
         self

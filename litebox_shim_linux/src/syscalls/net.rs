@@ -1,30 +1,33 @@
-//! Sockets: making, naming, connecting them. `message`: what goes over them; `options`: how they behave. There are local ones only;
-//! what is peculiar to those is in [`super::unix`]. Netlink sockets only bring what the kernel says of its own accord.
+//! Sockets: making, naming, connecting them. `address`: `struct sockaddr`; `message`: what goes over them, `control`: what comes along;
+//! `options`: how they behave.
 
+pub(super) mod address;
+mod control;
 mod message;
 mod options;
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FdTable, OpenFile, StatusFlags};
 use litebox::net::netlink::NetlinkSocket;
-use litebox::net::unix::{Kind, Shut, UnixSocket, pair};
+use litebox::net::unix::{UnixSocket, pair};
+use litebox::net::{Family, Kind, Shut, Socket};
 use litebox::{Error, Result};
 
-use super::unix::{AF_UNIX, AF_UNSPEC, address_bytes, parse};
+use self::address::{Purpose, address_bytes, read_address, write_address};
+use super::unix::AF_UNIX;
 use crate::Task;
-use crate::user::{read_bytes, read_into, word, write_bytes};
+use crate::user::write_bytes;
 
+const AF_INET: i32 = 2;
+const AF_INET6: i32 = 10;
 const AF_NETLINK: i32 = 16;
 const SOCK_TYPE_MASK: i32 = 0xf;
 const SOCK_NONBLOCK: i32 = 0o4000;
 const SOCK_CLOEXEC: i32 = 0o2_000_000;
 /// Types of sockets there are numbers for.
 const SOCK_MAX: i32 = 11;
-/// Size of `struct sockaddr_storage`.
-const LONGEST_ADDRESS: u32 = 128;
 
 const ENOTSOCK: Error = Error::Host(88);
 const EMSGSIZE: Error = Error::Host(90);
@@ -34,27 +37,20 @@ const ESOCKTNOSUPPORT: Error = Error::Host(94);
 const EAFNOSUPPORT: Error = Error::Host(97);
 pub(super) const EADDRINUSE: Error = Error::Host(98);
 pub(super) const ENOBUFS: Error = Error::Host(105);
-const EISCONN: Error = Error::Host(106);
+const ENOTCONN: Error = Error::Host(107);
+const EINPROGRESS: Error = Error::Host(115);
 pub(super) const ETOOMANYREFS: Error = Error::Host(109);
 pub(super) const ECONNREFUSED: Error = Error::Host(111);
 
 /// The socket behind an open file.
-fn socket_of(file: &OpenFile) -> Result<&UnixSocket> {
-    let other = if netlink_of(file).is_some() { Error::NotSupported } else { ENOTSOCK };
-    file.file.as_any().downcast_ref::<UnixSocket>().ok_or(other)
-}
-
-/// The netlink socket behind an open file.
-fn netlink_of(file: &OpenFile) -> Option<&NetlinkSocket> {
-    file.file.as_any().downcast_ref()
+fn socket_of(file: &OpenFile) -> Result<&dyn Socket> {
+    file.file.as_socket().ok_or(ENOTSOCK)
 }
 
 /// The netlink socket behind a descriptor: EBADF, ENOTSOCK; EINVAL for a socket of another family.
 pub(super) fn netlink_at(files: &FdTable, fd: i32) -> Result<Arc<NetlinkSocket>> {
     let file = files.get(fd)?;
-    if netlink_of(&file).is_none() {
-        return Err(socket_of(&file).err().unwrap_or(Error::Invalid));
-    }
+    socket_of(&file)?;
     file.file.clone().into_any().downcast().map_err(|_| Error::Invalid)
 }
 
@@ -96,29 +92,11 @@ impl Manner {
     }
 }
 
-/// Reads the address at `at`: as many bytes as it is said to have.
-fn read_address(at: u64, len: u32) -> Result<Vec<u8>> {
-    if len > LONGEST_ADDRESS {
-        return Err(Error::Invalid);
-    }
-    let mut raw = alloc::vec![0u8; len as usize];
-    read_into(at, &mut raw)?;
-    Ok(raw)
-}
-
-/// Writes an address where the caller has room for `*len` bytes, and its full length to `len`.
-fn write_address(raw: &[u8], at: u64, len: u64) -> Result<()> {
-    let room = i32::from_le_bytes(read_bytes(len)?);
-    let room = usize::try_from(room).map_err(|_| Error::Invalid)?;
-    write_bytes(at, raw.get(..room.min(raw.len())).unwrap_or_default())?;
-    write_bytes(len, &(raw.len() as u32).to_le_bytes())
-}
-
 impl Task<'_, '_> {
     /// An open file of a socket.
-    fn open_socket(&self, socket: Arc<UnixSocket>, status: StatusFlags) -> Arc<OpenFile> {
+    fn open_socket(&self, socket: Arc<dyn Socket>, status: StatusFlags) -> Arc<OpenFile> {
         socket.used_by(self.socket_credentials());
-        self.nameless(socket, Access::READ | Access::WRITE, status)
+        self.nameless(socket.into_file(), Access::READ | Access::WRITE, status)
     }
 
     /// A socket for what the kernel says of its own accord: of what programs can ask for there, nothing is served.
@@ -132,8 +110,9 @@ impl Task<'_, '_> {
         if protocol != NETLINK_ROUTE {
             return Err(EPROTONOSUPPORT);
         }
-        let socket = NetlinkSocket::new(self.kernel().vfs.next_open_id());
-        let file = self.nameless(socket, Access::READ | Access::WRITE, status_of(kind));
+        let of = if kind & SOCK_TYPE_MASK == SOCK_RAW { Kind::Raw } else { Kind::Datagram };
+        let socket = NetlinkSocket::new(of, self.kernel().vfs.next_open_id());
+        let file = self.open_socket(socket, status_of(kind));
         self.install(file, kind & SOCK_CLOEXEC != 0)
     }
 
@@ -187,8 +166,8 @@ impl Task<'_, '_> {
     pub(crate) fn bind(&mut self, fd: i32, address: u64, len: u32) -> Result<usize> {
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
-        let given = parse(&read_address(address, len)?)?;
-        self.bind_to(socket, given)?;
+        let to = self.address_for(socket, &read_address(address, len)?, Purpose::Bind)?;
+        socket.bind(&to)?;
         Ok(0)
     }
 
@@ -223,8 +202,8 @@ impl Task<'_, '_> {
             Err(error) => return Err(self.gave_up(&file, error, false)),
         };
         if address != 0 {
-            let peer = socket.peer_address().ok().flatten();
-            write_address(&address_bytes(peer.as_deref()), address, len)?;
+            let peer = socket.peer_name().unwrap_or_default();
+            write_address(&address_bytes(&peer, socket.family()), address, len)?;
         }
         let file = self.open_socket(socket, status_of(flags));
         self.install(file, flags & SOCK_CLOEXEC != 0)
@@ -234,48 +213,49 @@ impl Task<'_, '_> {
     pub(crate) fn connect(&mut self, fd: i32, address: u64, len: u32) -> Result<usize> {
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
-        let raw = read_address(address, len)?;
-        let forgets = raw.len() >= 2 && u16::from_le_bytes(word(&raw, 0)) == AF_UNSPEC;
-        if forgets && socket.kind() == Kind::Datagram {
-            return socket.disconnect().map(|()| 0);
-        }
-        let name = self.find_address(parse(&raw)?)?;
+        let to = self.address_for(socket, &read_address(address, len)?, Purpose::Connect)?;
         let owner = self.socket_credentials();
-        let once = || socket.connect(&name, owner);
-        let connected = if file.nonblocking() {
+        let at_once = file.nonblocking();
+        let once = || socket.connect(&to, owner, at_once);
+        let connected = if at_once {
             once()
         } else {
             wait_until_ready(self.waiter(), &*file, Events::OUT, self.time_limit(&file, true), once)
         };
-        connected.map(|()| 0).map_err(|error| self.gave_up(&file, error, true))
+        match connected {
+            Ok(()) => Ok(0),
+            // It goes on without the caller.
+            Err(Error::TimedOut) if socket.family() != Family::Unix => Err(EINPROGRESS),
+            Err(error) => Err(self.gave_up(&file, error, true)),
+        }
     }
 
     /// shutdown(2)
     pub(crate) fn shutdown(&mut self, fd: i32, how: i32) -> Result<usize> {
         let file = self.file(fd)?;
-        let socket = socket_of(&file)?;
-        socket.shutdown(match how {
+        let how = match how {
             0 => Shut::READ,
             1 => Shut::WRITE,
             2 => Shut::all(),
-            _ => return Err(Error::Invalid),
-        });
+            _ => return socket_of(&file).and(Err(Error::Invalid)),
+        };
+        socket_of(&file)?.shutdown(how)?;
         Ok(0)
     }
 
     /// getsockname(2)
     pub(crate) fn getsockname(&mut self, fd: i32, address: u64, len: u64) -> Result<usize> {
         let file = self.file(fd)?;
-        let own = socket_of(&file)?.address();
-        write_address(&address_bytes(own.as_deref()), address, len)?;
+        let socket = socket_of(&file)?;
+        write_address(&address_bytes(&socket.name(), socket.family()), address, len)?;
         Ok(0)
     }
 
     /// getpeername(2)
     pub(crate) fn getpeername(&mut self, fd: i32, address: u64, len: u64) -> Result<usize> {
         let file = self.file(fd)?;
-        let peer = socket_of(&file)?.peer_address()?;
-        write_address(&address_bytes(peer.as_deref()), address, len)?;
+        let socket = socket_of(&file)?;
+        write_address(&address_bytes(&socket.peer_name()?, socket.family()), address, len)?;
         Ok(0)
     }
 }

@@ -18,6 +18,7 @@ pub enum Capability {
     SetUid = 7,
     SetPrivileges = 8,
     LinuxImmutable = 9,
+    NetAdmin = 12,
     IpcLock = 14,
     SysChroot = 18,
     SysNice = 23,

@@ -6,13 +6,14 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use super::inbox::Outbox;
-use super::names::{Address, Domain, Name};
-use super::{ALL, Core, Credentials, Kind, READABLE, Shut, UnixSocket};
+use super::names::{Address, Domain, Name, Place};
+use super::{ALL, Core, READABLE, UnixSocket};
+use crate::net::{Credentials, Kind, Shut};
 use crate::{Error, Result};
 
 const ECONNREFUSED: Error = Error::Host(111);
 const ECONNRESET: i32 = 104;
-const EISCONN: Error = Error::Host(106);
+pub(super) const EISCONN: Error = Error::Host(106);
 const ENOTCONN: Error = Error::Host(107);
 const EPROTOTYPE: Error = Error::Host(91);
 /// The most connections that may wait to be accepted (net.core.somaxconn).
@@ -28,8 +29,9 @@ pub(super) struct Backlog {
 /// With whom a socket is connected, and under which name it is found.
 #[derive(Default)]
 pub(super) struct Link {
-    pub address: Option<Arc<Address>>,
-    name: Option<Name>,
+    pub address: Option<Arc<Place>>,
+    /// It is found by its address: it was given it, and did not get it with a connection.
+    named: bool,
     pub peer: Option<Arc<Core>>,
     /// A stream that is or was connected.
     pub connected: bool,
@@ -39,48 +41,40 @@ pub(super) struct Link {
 }
 
 impl UnixSocket {
-    /// Gives the socket a name under which it is found: `address` is what it shows. EINVAL when it has one.
-    pub fn bind(&self, address: Address, name: Name) -> Result<()> {
+    /// Gives the socket a name under which it is found. EINVAL when it has one.
+    pub(super) fn bind_at(&self, place: Arc<Place>) -> Result<()> {
         let mut link = self.core.link.lock();
         if link.address.is_some() {
             return Err(Error::Invalid);
         }
-        self.core.domain.take_name(name.clone(), &self.core)?;
-        link.name = Some(name);
-        link.address = Some(Arc::new(address));
+        self.core.domain.take_name(place.name.clone(), &self.core)?;
+        link.named = true;
+        link.address = Some(place);
         Ok(())
     }
     /// Gives it an abstract name that nobody else has, if it has none.
-    pub fn bind_free(&self) -> Result<()> {
+    pub(super) fn bind_free(&self) -> Result<()> {
         let mut link = self.core.link.lock();
         if link.address.is_none() {
             let name = self.core.domain.take_free_name(&self.core)?;
-            link.name = Some(Name::Abstract(name.clone()));
-            link.address = Some(Arc::new(Address::Abstract(name)));
+            link.named = true;
+            link.address = Some(Arc::new(Place { shown: Address::Abstract(name.clone()), name: Name::Abstract(name) }));
         }
         Ok(())
     }
     /// Its name.
-    pub fn address(&self) -> Option<Arc<Address>> {
+    pub(super) fn address(&self) -> Option<Arc<Place>> {
         self.core.link.lock().address.clone()
     }
     /// Its peer's name; ENOTCONN.
-    pub fn peer_address(&self) -> Result<Option<Arc<Address>>> {
+    pub(super) fn peer_address(&self) -> Result<Option<Arc<Place>>> {
         let peer = self.core.link.lock().peer.clone().ok_or(ENOTCONN)?;
         let address = peer.link.lock().address.clone();
         Ok(address)
     }
-    /// Who is at the other end (SO_PEERCRED).
-    pub fn peer_credentials(&self) -> Option<Credentials> {
-        self.core.link.lock().peer_credentials
-    }
-    /// Whether it accepts connections.
-    pub fn is_listening(&self) -> bool {
-        self.core.link.lock().backlog.is_some()
-    }
 
     /// listen(2), by `owner`.
-    pub fn listen(&self, backlog: i32, owner: Credentials) -> Result<()> {
+    pub(super) fn start_listening(&self, backlog: i32, owner: Credentials) -> Result<()> {
         if self.core.kind == Kind::Datagram {
             return Err(Error::NotSupported);
         }
@@ -108,7 +102,7 @@ impl UnixSocket {
     }
 
     /// Takes the next connection; `ino` is the inode number of the new socket. `WouldBlock`: there is none.
-    pub fn accept(&self, ino: u64) -> Result<Arc<UnixSocket>> {
+    pub(super) fn take_waiting(&self, ino: u64) -> Result<Arc<UnixSocket>> {
         if self.core.kind == Kind::Datagram {
             return Err(Error::NotSupported);
         }
@@ -127,7 +121,7 @@ impl UnixSocket {
     }
 
     /// connect(2), by `owner`. `WouldBlock`: too many connections wait to be accepted.
-    pub fn connect(&self, to: &Name, owner: Credentials) -> Result<()> {
+    pub(super) fn connect_to(&self, to: &Name, owner: Credentials) -> Result<()> {
         let core = &self.core;
         let _order = core.domain.connecting.lock();
         let target = core.domain.find(to)?;
@@ -171,7 +165,7 @@ impl UnixSocket {
     }
 
     /// A datagram socket goes back to sending to anybody (connect(2) with AF_UNSPEC).
-    pub fn disconnect(&self) -> Result<()> {
+    pub(super) fn disconnect(&self) -> Result<()> {
         if self.core.kind != Kind::Datagram {
             return Err(Error::Invalid);
         }
@@ -195,7 +189,7 @@ impl UnixSocket {
     }
 
     /// shutdown(2).
-    pub fn shutdown(&self, how: Shut) {
+    pub(super) fn shut(&self, how: Shut) {
         let core = &self.core;
         core.shut(how);
         let peer = core.link.lock().peer.clone().filter(|_| core.kind != Kind::Datagram);
@@ -246,12 +240,16 @@ impl Core {
     pub(super) fn close(&self, unborn: bool) {
         self.dead.store(true, Ordering::Release);
         self.shut(Shut::all());
-        let (peer, name, backlog) = {
+        let (peer, place, backlog) = {
             let mut link = self.link.lock();
-            (link.peer.take(), link.name.take(), link.backlog.take())
+            (
+                link.peer.take(),
+                core::mem::take(&mut link.named).then(|| link.address.clone()).flatten(),
+                link.backlog.take(),
+            )
         };
-        if let Some(name) = name {
-            self.domain.give_name_back(&name);
+        if let Some(place) = place {
+            self.domain.give_name_back(&place.name);
         }
         if let Some(backlog) = backlog {
             for outbox in backlog.stalled {

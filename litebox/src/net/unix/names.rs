@@ -25,6 +25,15 @@ pub enum Address {
     Abstract(Vec<u8>),
 }
 
+/// A name of a socket: what it shows, and how it is found by it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// As getsockname(2) shows it.
+    pub shown: Address,
+    /// By what it is found.
+    pub name: Name,
+}
+
 /// How a socket is found.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Name {

@@ -2,11 +2,12 @@
 
 use alloc::sync::Arc;
 
-use super::{Address, CAPACITY, Credentials, Domain, Kind, Name, Outgoing, Rights, UnixSocket, pair};
+use super::{Address, CAPACITY, Domain, Name, Place, Rights, UnixSocket, pair};
 use crate::Error;
 use crate::event::Events;
 use crate::fs::{Access, File, OpenFile, StatusFlags};
 use crate::io::{Dest, Source};
+use crate::net::{Credentials, Kind, MessageFlags, Outgoing, Socket};
 
 const OWNER: Credentials = Credentials { pid: 1, uid: 2, gid: 3 };
 
@@ -14,13 +15,14 @@ fn sockets(kind: Kind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
     pair(&Arc::default(), kind, (1, 2), OWNER)
 }
 fn send_with(socket: &UnixSocket, bytes: &[u8], rights: Rights) -> crate::Result<usize> {
-    socket.send(&mut Source::kernel(bytes), &mut Outgoing { credentials: OWNER, rights, to: None })
+    socket.send(&mut Source::kernel(bytes), &mut Outgoing { rights, ..Outgoing::plain(OWNER) })
 }
 fn send(socket: &UnixSocket, bytes: &[u8]) -> crate::Result<usize> {
     send_with(socket, bytes, Rights::new())
 }
 fn receive(socket: &UnixSocket, buf: &mut [u8], peek: bool) -> crate::Result<(usize, usize)> {
-    socket.receive(&mut Dest::kernel(buf), peek).map(|got| (got.copied, got.full))
+    let flags = if peek { MessageFlags::PEEK } else { MessageFlags::empty() };
+    socket.receive(&mut Dest::kernel(buf), flags).map(|got| (got.copied, got.full))
 }
 fn opened(socket: Arc<UnixSocket>) -> Arc<OpenFile> {
     OpenFile::new(socket, Access::READ | Access::WRITE, StatusFlags::empty(), None, 1)
@@ -71,21 +73,22 @@ fn messages_keep_their_borders() {
 fn a_listener_is_found_by_its_name() {
     let domain = Arc::<Domain>::default();
     let server = UnixSocket::new(&domain, Kind::Stream, 1);
-    let name = Name::Abstract(b"x".to_vec());
-    assert_eq!(server.bind(Address::Abstract(b"x".to_vec()), name.clone()), Ok(()));
+    let place = Place { shown: Address::Abstract(b"x".to_vec()), name: Name::Abstract(b"x".to_vec()) };
+    let name = crate::net::Address::Unix(Some(Arc::new(place)));
+    assert_eq!(server.bind(&name), Ok(()));
     let client = UnixSocket::new(&domain, Kind::Stream, 2);
-    assert_eq!(client.connect(&name, OWNER), Err(Error::Host(111)));
+    assert_eq!(client.connect(&name, OWNER, false), Err(Error::Host(111)));
     assert_eq!(server.listen(0, OWNER), Ok(()));
-    assert_eq!(client.connect(&name, OWNER), Ok(()));
+    assert_eq!(client.connect(&name, OWNER, false), Ok(()));
     assert_eq!(send(&client, b"hi"), Ok(2));
     assert!(server.ready().contains(Events::IN));
     let other = UnixSocket::new(&domain, Kind::Stream, 3);
-    assert_eq!(other.connect(&name, OWNER), Err(Error::WouldBlock));
-    let Ok(accepted) = server.accept(4) else { panic!("nothing to accept") };
+    assert_eq!(other.connect(&name, OWNER, false), Err(Error::WouldBlock));
+    let Ok(accepted) = server.take_waiting(4) else { panic!("nothing to accept") };
     let mut buf = [0u8; 8];
     assert_eq!(receive(&accepted, &mut buf, false), Ok((2, 2)));
     drop(server);
-    assert_eq!(other.connect(&name, OWNER), Err(Error::Host(111)));
+    assert_eq!(other.connect(&name, OWNER, false), Err(Error::Host(111)));
 }
 
 #[test]

@@ -4,11 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::inbox::{Envelope, MESSAGE_COST};
-use super::names::{Address, Name};
+use super::names::Place;
 use super::rights::Rights;
-use super::{Core, Credentials, Kind, READABLE, Shut, UnixSocket};
+use super::socket::name_of;
+use super::{Core, READABLE, UnixSocket};
 use crate::fs::OpenFile;
 use crate::io::{Dest, Source};
+use crate::net::{Address, Kind, Outgoing, Received, Shut, Socket};
 use crate::{Error, Result};
 
 const EMSGSIZE: Error = Error::Host(90);
@@ -16,36 +18,11 @@ const ENOTCONN: Error = Error::Host(107);
 /// EPIPE that sends no signal: of sockets that are no streams.
 const SILENT_EPIPE: Error = Error::Host(32);
 
-/// What comes with the bytes of a message.
-pub struct Outgoing<'a> {
-    /// Who sends.
-    pub credentials: Credentials,
-    /// Files that go along. Taken when the first bytes are sent.
-    pub rights: Rights,
-    /// Where it goes, if not to the peer.
-    pub to: Option<&'a Name>,
-}
-
-/// What [`UnixSocket::receive`] got.
-#[derive(Default)]
-pub struct Received {
-    /// Bytes copied.
-    pub copied: usize,
-    /// Length of the message (for streams: the same).
-    pub full: usize,
-    /// The sender's name.
-    pub from: Option<Arc<Address>>,
-    /// Who sent it.
-    pub credentials: Option<Credentials>,
-    /// Files that came along.
-    pub rights: Rights,
-}
-
 impl UnixSocket {
     /// Sends: what fits of a stream, or one whole message.
     ///
     /// Errors: `WouldBlock`; `BrokenPipe` on a stream that ended; those of sendmsg(2).
-    pub fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
+    pub(super) fn send_message_or_bytes(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
         match self.core.kind {
             Kind::Stream => self.send_bytes(source, outgoing),
             Kind::SeqPacket => {
@@ -53,13 +30,13 @@ impl UnixSocket {
                 self.check_message(source.remaining())?;
                 self.send_message(source, outgoing, &peer)
             }
-            Kind::Datagram => {
+            Kind::Datagram | Kind::Raw => {
                 if outgoing.to.is_none() && self.core.link.lock().peer.is_none() {
                     return Err(ENOTCONN);
                 }
                 self.check_message(source.remaining())?;
                 let target = match outgoing.to {
-                    Some(name) => self.core.domain.find(name)?,
+                    Some(to) => self.core.domain.find(name_of(to)?)?,
                     None => self.core.destination()?,
                 };
                 if target.kind != Kind::Datagram {
@@ -140,7 +117,7 @@ impl UnixSocket {
     fn with_envelope(
         &self,
         outgoing: &mut Outgoing<'_>,
-        from: Option<Arc<Address>>,
+        from: Option<Arc<Place>>,
         send: impl FnOnce(&mut Envelope<'_>) -> Result<usize>,
     ) -> Result<usize> {
         let (core, credentials) = (&self.core, outgoing.credentials);
@@ -168,7 +145,7 @@ impl UnixSocket {
     }
 
     /// Receives; with `peek`, what was received stays. `WouldBlock` when there is nothing; nothing when nothing will come.
-    pub fn receive(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
+    pub(super) fn receive_message_or_bytes(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
         match self.core.kind {
             Kind::Stream => self.receive_bytes(dest, peek),
             _ => self.receive_message(dest, peek),
@@ -196,9 +173,10 @@ impl UnixSocket {
         let mut got = Received {
             copied,
             full,
-            from: first.from.clone(),
+            from: first.from.clone().map(|place| Address::Unix(Some(place))),
             credentials: Some(first.credentials),
             rights: if peek { first.rights.clone() } else { Rights::new() },
+            ..Received::default()
         };
         let mut stalled = Vec::new();
         if !peek {
@@ -241,7 +219,7 @@ impl UnixSocket {
             }
             got.copied += n;
             got.credentials = Some(piece.credentials);
-            got.from.clone_from(&piece.from);
+            got.from = piece.from.clone().map(|place| Address::Unix(Some(place)));
             let rights = if peek { piece.rights.clone() } else { core::mem::take(&mut piece.rights) };
             if peek {
                 index += 1;

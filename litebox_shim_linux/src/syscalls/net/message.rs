@@ -1,32 +1,19 @@
 //! What goes over sockets: send and receive in all their forms.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::OpenFile;
 use litebox::io::{Dest, Source};
-use litebox::net::netlink::NetlinkSocket;
-use litebox::net::unix::{Kind, Name, Outgoing, Received, Rights};
+use litebox::net::{Address, Kind, MessageFlags, Outgoing, Received, Socket};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
 use super::super::file::{MAX_RW_COUNT, Vectors};
-use super::super::unix::{Ancillary, Control, address_bytes, parse};
-use super::{AF_NETLINK, EISCONN, EMSGSIZE, LONGEST_ADDRESS, netlink_of, read_address, socket_of, write_address};
+use super::address::{LONGEST_ADDRESS, Purpose, address_bytes, read_address, write_address};
+use super::control::{Ancillary, Control};
+use super::{EMSGSIZE, socket_of};
 use crate::Task;
 use crate::syscalls::signal::set::SIGPIPE;
 use crate::user::{read_bytes, read_timespec, word, write_bytes};
-
-const MSG_OOB: i32 = 1;
-const MSG_PEEK: i32 = 2;
-const MSG_CTRUNC: i32 = 8;
-const MSG_TRUNC: i32 = 0x20;
-const MSG_DONTWAIT: i32 = 0x40;
-const MSG_WAITALL: i32 = 0x100;
-const MSG_NOSIGNAL: i32 = 0x4000;
-const MSG_WAITFORONE: i32 = 0x10000;
-const MSG_CMSG_CLOEXEC: i32 = 0x4000_0000;
 
 /// The most messages one sendmmsg(2) or recvmmsg(2) handles.
 const MOST_MESSAGES: u32 = 1024;
@@ -65,50 +52,46 @@ impl Header {
     }
 }
 
-/// The address of who sent a message.
-fn sender_bytes(file: &OpenFile, got: &Received) -> Vec<u8> {
-    if netlink_of(file).is_some() {
-        // `struct sockaddr_nl` of the kernel.
-        let mut raw = AF_NETLINK.to_le_bytes().to_vec();
-        raw.resize(12, 0);
-        return raw;
-    }
-    got.from.as_deref().map(|from| address_bytes(Some(from))).unwrap_or_default()
+/// The flags of a call; those that nobody knows mean nothing.
+fn message_flags(flags: i32) -> MessageFlags {
+    MessageFlags::from_bits_truncate(flags as u32)
+}
+
+/// What a call that receives returns.
+fn count_of(got: &Received, flags: MessageFlags) -> usize {
+    if flags.contains(MessageFlags::TRUNC) { got.full.max(got.copied) } else { got.copied }
 }
 
 impl Task<'_, '_> {
     /// Where a message is to go, if the caller says so.
-    fn destination(&self, file: &OpenFile, address: u64, len: u32) -> Result<Option<Name>> {
-        let socket = socket_of(file)?;
+    fn destination(&self, socket: &dyn Socket, address: u64, len: u32) -> Result<Option<Address>> {
         if address == 0 || len == 0 {
             return Ok(None);
         }
         let raw = read_address(address, len)?;
         match socket.kind() {
-            Kind::Stream => {
-                let connected = socket.peer_address().is_ok();
-                Err(if connected { EISCONN } else { Error::NotSupported })
-            }
+            Kind::Stream => socket.check_destination().map(|()| None),
             Kind::SeqPacket => Ok(None),
-            Kind::Datagram => self.find_address(parse(&raw)?).map(Some),
+            Kind::Datagram | Kind::Raw => match self.address_for(socket, &raw, Purpose::Send)? {
+                Address::Unspecified => Ok(None),
+                address => Ok(Some(address)),
+            },
         }
     }
 
     fn send_on(
         &mut self,
-        file: &Arc<OpenFile>,
+        file: &OpenFile,
         source: &mut Source<'_>,
         ancillary: Ancillary,
-        to: Option<&Name>,
-        flags: i32,
+        to: Option<&Address>,
+        flags: MessageFlags,
     ) -> Result<usize> {
         let socket = socket_of(file)?;
-        if flags & MSG_OOB != 0 {
-            return Err(Error::NotSupported);
-        }
         let stream = socket.kind() == Kind::Stream;
-        let patient = !file.nonblocking() && flags & MSG_DONTWAIT == 0;
-        let mut outgoing = Outgoing { credentials: ancillary.credentials, rights: ancillary.rights, to };
+        let patient = !file.nonblocking() && !flags.contains(MessageFlags::DONTWAIT);
+        let Ancillary { credentials, rights, packet } = ancillary;
+        let mut outgoing = Outgoing { credentials, rights, to, flags, packet };
         let mut once = || loop {
             let n = socket.send(source, &mut outgoing)?;
             if !(stream && patient && n > 0 && source.remaining() > 0) {
@@ -116,8 +99,8 @@ impl Task<'_, '_> {
             }
         };
         let limit = self.time_limit(file, true);
-        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::OUT, limit, once) } else { once() };
-        if result == Err(Error::BrokenPipe) && flags & MSG_NOSIGNAL == 0 {
+        let result = if patient { wait_until_ready(self.waiter(), file, Events::OUT, limit, once) } else { once() };
+        if result == Err(Error::BrokenPipe) && !flags.contains(MessageFlags::NOSIGNAL) {
             self.send_self(SIGPIPE);
         }
         match (result, source.moved()) {
@@ -126,38 +109,16 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Receives what the kernel said.
-    fn receive_from_kernel(
-        &mut self,
-        file: &Arc<OpenFile>,
-        socket: &NetlinkSocket,
-        dest: &mut Dest<'_>,
-        flags: i32,
-    ) -> Result<Received> {
-        if flags & MSG_OOB != 0 {
-            return Err(Error::NotSupported);
-        }
-        let mut once = || socket.receive(dest, flags & MSG_PEEK != 0);
-        let patient = !file.nonblocking() && flags & MSG_DONTWAIT == 0;
-        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::IN, None, once) } else { once() };
-        let (copied, full) = result.map_err(|error| self.gave_up(file, error, false))?;
-        Ok(Received { copied, full, ..Received::default() })
-    }
-
-    fn receive_on(&mut self, file: &Arc<OpenFile>, dest: &mut Dest<'_>, flags: i32) -> Result<Received> {
-        if let Some(socket) = netlink_of(file) {
-            return self.receive_from_kernel(file, socket, dest, flags);
-        }
+    fn receive_on(&mut self, file: &OpenFile, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
         let socket = socket_of(file)?;
-        if flags & MSG_OOB != 0 {
-            return Err(if socket.kind() == Kind::Stream { Error::Invalid } else { Error::NotSupported });
-        }
-        let peek = flags & MSG_PEEK != 0;
-        let patient = !file.nonblocking() && flags & MSG_DONTWAIT == 0;
-        let all = flags & MSG_WAITALL != 0 && !peek && patient && socket.kind() == Kind::Stream;
+        let peek = flags.contains(MessageFlags::PEEK);
+        // Urgent data and errors are there, or nobody waits for them.
+        let never_waits = flags.intersects(MessageFlags::DONTWAIT | MessageFlags::ERRQUEUE | MessageFlags::OOB);
+        let patient = !file.nonblocking() && !never_waits;
+        let all = flags.contains(MessageFlags::WAITALL) && !peek && patient && socket.kind() == Kind::Stream;
         let mut total = Received::default();
         let mut once = || loop {
-            let got = socket.receive(dest, peek)?;
+            let got = socket.receive(dest, flags)?;
             let (n, has_rights) = (got.copied, !got.rights.is_empty());
             total = Received { copied: total.copied + got.copied, full: total.copied + got.full, ..got };
             if !(all && n > 0 && !has_rights && dest.remaining() > 0) {
@@ -165,7 +126,7 @@ impl Task<'_, '_> {
             }
         };
         let limit = self.time_limit(file, false);
-        let result = if patient { wait_until_ready(self.waiter(), &**file, Events::IN, limit, once) } else { once() };
+        let result = if patient { wait_until_ready(self.waiter(), file, Events::IN, limit, once) } else { once() };
         match result {
             Err(error) if total.copied == 0 => Err(self.gave_up(file, error, false)),
             _ => Ok(total),
@@ -182,10 +143,11 @@ impl Task<'_, '_> {
         address: u64,
         address_len: u32,
     ) -> Result<usize> {
-        let file = self.file(fd)?;
-        let to = self.destination(&file, address, address_len)?;
-        let ancillary = Ancillary { credentials: self.socket_credentials(), rights: Rights::new() };
-        self.send_on(&file, &mut Source::user(buf, len.min(MAX_RW_COUNT)), ancillary, to.as_ref(), flags)
+        let file = self.lent_file(fd)?;
+        let to = self.destination(socket_of(&file)?, address, address_len)?;
+        let ancillary = self.no_ancillary();
+        let mut source = Source::user(buf, len.min(MAX_RW_COUNT));
+        self.send_on(&file, &mut source, ancillary, to.as_ref(), message_flags(flags))
     }
 
     /// recvfrom(2)
@@ -198,13 +160,14 @@ impl Task<'_, '_> {
         address: u64,
         address_len: u64,
     ) -> Result<usize> {
-        let file = self.file(fd)?;
+        let file = self.lent_file(fd)?;
+        let flags = message_flags(flags);
         let got = self.receive_on(&file, &mut Dest::user(buf, len.min(MAX_RW_COUNT)), flags)?;
         if address != 0 {
-            let raw = sender_bytes(&file, &got);
-            write_address(&raw, address, address_len)?;
+            let from = got.from.clone().unwrap_or_default();
+            write_address(&address_bytes(&from, socket_of(&file)?.family()), address, address_len)?;
         }
-        Ok(if flags & MSG_TRUNC != 0 { got.full.max(got.copied) } else { got.copied })
+        Ok(count_of(&got, flags))
     }
 
     /// sendmsg(2)
@@ -214,35 +177,31 @@ impl Task<'_, '_> {
         let header = Header::read(message)?;
         let vectors = Vectors::read(header.iov, header.iov_count)?;
         let ancillary = self.read_control(socket, header.control, header.control_len)?;
-        let to = self.destination(&file, header.name, header.name_len)?;
-        self.send_on(&file, &mut Source::user_vec(vectors.spans()), ancillary, to.as_ref(), flags)
+        let to = self.destination(socket, header.name, header.name_len)?;
+        let mut source = Source::user_vec(vectors.spans());
+        self.send_on(&file, &mut source, ancillary, to.as_ref(), message_flags(flags))
     }
 
     /// recvmsg(2)
     pub(crate) fn recvmsg(&mut self, fd: i32, message: u64, flags: i32) -> Result<usize> {
         let file = self.file(fd)?;
-        let local = if netlink_of(&file).is_some() { None } else { Some(socket_of(&file)?) };
+        let socket = socket_of(&file)?;
+        let flags = message_flags(flags);
         let header = Header::read(message)?;
         let vectors = Vectors::read(header.iov, header.iov_count)?;
         let mut got = self.receive_on(&file, &mut Dest::user_vec(vectors.spans()), flags)?;
         let mut control = Control::new(header.control, header.control_len);
-        if let Some(socket) = local {
-            self.write_control(socket, &mut got, &mut control, flags & MSG_CMSG_CLOEXEC != 0)?;
-        }
-        let mut out_flags = flags & MSG_CMSG_CLOEXEC;
-        if got.full > got.copied {
-            out_flags |= MSG_TRUNC;
-        }
-        if control.cut {
-            out_flags |= MSG_CTRUNC;
-        }
+        self.write_control(socket, &mut got, &mut control, flags.contains(MessageFlags::CMSG_CLOEXEC))?;
+        let mut told = flags & MessageFlags::CMSG_CLOEXEC | got.flags;
+        told.set(MessageFlags::TRUNC, got.full > got.copied && socket.kind() != Kind::Stream);
+        told.set(MessageFlags::CTRUNC, control.cut);
         if header.name != 0 {
-            let raw = sender_bytes(&file, &got);
-            write_address(&raw, header.name, message + NAME_LEN_AT)?;
+            let from = got.from.clone().unwrap_or_default();
+            write_address(&address_bytes(&from, socket.family()), header.name, message + NAME_LEN_AT)?;
         }
-        write_bytes(message + FLAGS_AT, &out_flags.to_le_bytes())?;
+        write_bytes(message + FLAGS_AT, &told.bits().to_le_bytes())?;
         write_bytes(message + CONTROL_LEN_AT, &(control.used() as u64).to_le_bytes())?;
-        Ok(if flags & MSG_TRUNC != 0 { got.full.max(got.copied) } else { got.copied })
+        Ok(count_of(&got, flags))
     }
 
     /// sendmmsg(2)
@@ -273,15 +232,15 @@ impl Task<'_, '_> {
         while done < count.min(MOST_MESSAGES) {
             let at = messages + u64::from(done) * MMSGHDR;
             let got = self
-                .recvmsg(fd, at, flags & !MSG_WAITFORONE)
+                .recvmsg(fd, at, flags & !(MessageFlags::WAITFORONE.bits() as i32))
                 .and_then(|n| write_bytes(at + LEN_AT, &(n as u32).to_le_bytes()));
             match got {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
                 Ok(()) => done += 1,
             }
-            if flags & MSG_WAITFORONE != 0 {
-                flags |= MSG_DONTWAIT;
+            if message_flags(flags).contains(MessageFlags::WAITFORONE) {
+                flags |= MessageFlags::DONTWAIT.bits() as i32;
             }
             // The limit counts from message to message: one that never comes is waited for.
             if deadline.is_some_and(|deadline| host().instant() >= deadline) {

@@ -1,159 +1,316 @@
-//! Options of sockets. What means nothing to a local socket is kept and told, as Linux does.
+//! Options of sockets. `table`: those that are one number; `inet`: those of TCP and IP that are more. What means nothing to a socket is
+//! kept and told, as Linux does.
+
+mod inet;
+mod table;
 
 use core::time::Duration;
 
-use litebox::net::unix::{Kind, UnixSocket};
+use litebox::net::{Family, Kind, Setting, Socket};
 use litebox::{Error, Result};
+use smallvec::SmallVec;
 
-use super::{AF_UNIX, ENOPROTOOPT, socket_of};
+use super::address::address_bytes;
+use super::{ENOPROTOOPT, ENOTCONN, socket_of};
 use crate::Task;
+use crate::task::credentials::Capability;
 use crate::user::{read_bytes, read_into, word, write_bytes};
 
 const SOL_SOCKET: i32 = 1;
+const IPPROTO_IP: i32 = 0;
+const IPPROTO_TCP: i32 = 6;
+const IPPROTO_UDP: i32 = 17;
+const IPPROTO_IPV6: i32 = 41;
+
 const SO_DEBUG: i32 = 1;
+const SO_REUSEPORT: i32 = 15;
 const SO_TYPE: i32 = 3;
 const SO_ERROR: i32 = 4;
 const SO_SNDBUF: i32 = 7;
 const SO_RCVBUF: i32 = 8;
+const SO_PRIORITY: i32 = 12;
 const SO_LINGER: i32 = 13;
-const SO_REUSEPORT: i32 = 15;
+const SO_BSDCOMPAT: i32 = 14;
 const SO_PEERCRED: i32 = 17;
 const SO_RCVLOWAT: i32 = 18;
 const SO_SNDLOWAT: i32 = 19;
 const SO_RCVTIMEO: i32 = 20;
 const SO_SNDTIMEO: i32 = 21;
+const SO_BINDTODEVICE: i32 = 25;
+const SO_PEERNAME: i32 = 28;
+const SO_TIMESTAMP: i32 = 29;
 const SO_ACCEPTCONN: i32 = 30;
 const SO_SNDBUFFORCE: i32 = 32;
 const SO_RCVBUFFORCE: i32 = 33;
+const SO_TIMESTAMPNS: i32 = 35;
+const SO_MARK: i32 = 36;
 const SO_PROTOCOL: i32 = 38;
 const SO_DOMAIN: i32 = 39;
-/// SO_REUSEADDR, SO_DONTROUTE, SO_BROADCAST, SO_KEEPALIVE, SO_OOBINLINE, SO_PASSCRED, SO_TIMESTAMP, SO_PASSSEC, SO_TIMESTAMPNS.
-const SWITCHES: [i32; 9] = [2, 5, 6, 9, 10, 16, 29, 34, 35];
+const SO_PEEK_OFF: i32 = 42;
+const SO_BUSY_POLL: i32 = 46;
+const SO_MAX_PACING_RATE: i32 = 47;
+const SO_BPF_EXTENSIONS: i32 = 48;
+const SO_MEMINFO: i32 = 55;
+const SO_INCOMING_NAPI_ID: i32 = 56;
+const SO_COOKIE: i32 = 57;
+const SO_PREFER_BUSY_POLL: i32 = 69;
+const SO_BUF_LOCK: i32 = 72;
 
 /// The most that SO_SNDBUF and SO_RCVBUF can be set to (net.core.wmem_max), which the kernel doubles.
 const MOST_BUFFER: usize = 212_992;
 const LEAST_SEND_BUFFER: usize = 4608;
 const LEAST_RECEIVE_BUFFER: usize = 2304;
+/// The longest value that is read.
+const LONGEST: usize = 288;
+
+const EDOM: Error = Error::Host(33);
+
+/// The value of an option.
+pub(super) type Value = SmallVec<[u8; 32]>;
+
+fn number(value: i32) -> Value {
+    Value::from_slice(&value.to_le_bytes())
+}
+
+fn numbers(values: &[i32]) -> Value {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
 
 /// How a socket's kind is numbered.
-fn kind_number(kind: Kind) -> i32 {
+pub(super) fn kind_number(kind: Kind) -> i32 {
     match kind {
         Kind::Stream => 1,
         Kind::Datagram => 2,
+        Kind::Raw => 3,
         Kind::SeqPacket => 5,
     }
 }
 
-fn set_buffer(socket: &UnixSocket, sending: bool, value: i32) {
+fn family_number(family: Family) -> i32 {
+    match family {
+        Family::Unix => super::AF_UNIX.into(),
+        Family::Inet => super::AF_INET,
+        Family::Inet6 => super::AF_INET6,
+        Family::Netlink => super::AF_NETLINK,
+    }
+}
+
+fn set_buffer(socket: &dyn Socket, sending: bool, value: i32) {
     // A negative size is a huge one.
     let size = usize::try_from(value).unwrap_or(MOST_BUFFER).min(MOST_BUFFER);
     let least = if sending { LEAST_SEND_BUFFER } else { LEAST_RECEIVE_BUFFER };
-    socket.set_buffer(sending, (size * 2).max(least));
+    let setting = if sending { Setting::SendBuffer } else { Setting::ReceiveBuffer };
+    change(socket, setting, i32::try_from((size * 2).max(least)).unwrap_or(i32::MAX));
+}
+
+fn change(socket: &dyn Socket, setting: Setting, value: i32) {
+    socket.options().set(setting, value);
+    socket.option_changed(setting);
 }
 
 /// `struct timeval` as a limit; EDOM for one that is none.
 fn time_limit(raw: &[u8]) -> Result<Duration> {
-    const EDOM: Error = Error::Host(33);
     let (sec, usec) = (i64::from_le_bytes(word(raw, 0)), i64::from_le_bytes(word(raw, 8)));
     let micros = u32::try_from(usec).ok().filter(|micros| *micros < 1_000_000).ok_or(EDOM)?;
     // In the past: not at all, which is the shortest time there is.
-    let sec = u64::try_from(sec).unwrap_or(0);
-    Ok(Duration::new(sec, micros * 1000))
+    Ok(u64::try_from(sec).map_or(Duration::from_micros(1), |sec| Duration::new(sec, micros * 1000)))
+}
+
+/// What a caller gives as the value of an option.
+struct Given {
+    at: u64,
+    len: usize,
+}
+
+impl Given {
+    fn number(&self) -> Result<i32> {
+        if self.len < 4 {
+            return Err(Error::Invalid);
+        }
+        Ok(i32::from_le_bytes(read_bytes(self.at)?))
+    }
+    /// Of IP's options, one byte will do.
+    fn short_number(&self) -> Result<i32> {
+        match self.len {
+            0 => Ok(0),
+            1..4 => Ok(read_bytes::<1>(self.at)?[0].into()),
+            _ => self.number(),
+        }
+    }
+    fn bytes(&self) -> Result<Value> {
+        let mut raw = Value::from_elem(0, self.len.min(LONGEST));
+        read_into(self.at, &mut raw)?;
+        Ok(raw)
+    }
 }
 
 impl Task<'_, '_> {
     /// setsockopt(2)
     pub(crate) fn setsockopt(&mut self, fd: i32, level: i32, name: i32, value: u64, len: u32) -> Result<usize> {
-        let len = i32::try_from(len).map_err(|_| Error::Invalid)? as usize;
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
-        if level != SOL_SOCKET {
-            return Err(Error::NotSupported);
-        }
-        if len < 4 {
-            return Err(Error::Invalid);
-        }
-        let number = i32::from_le_bytes(read_bytes(value)?);
-        match name {
-            SO_SNDBUF | SO_RCVBUF => set_buffer(socket, name == SO_SNDBUF, number),
-            SO_SNDBUFFORCE | SO_RCVBUFFORCE => return Err(Error::NotPermitted),
-            SO_RCVTIMEO | SO_SNDTIMEO => {
-                let mut raw = [0u8; 16];
-                if len < raw.len() {
-                    return Err(Error::Invalid);
-                }
-                read_into(value, &mut raw)?;
-                socket.set_patience(name == SO_SNDTIMEO, time_limit(&raw)?);
-            }
-            SO_LINGER if len < 8 => return Err(Error::Invalid),
-            SO_DEBUG if number != 0 => return Err(Error::Access),
-            SO_REUSEPORT if number != 0 => return Err(Error::NotSupported),
-            SO_LINGER => socket.set_option(SO_LINGER as u32, number != 0),
-            SO_DEBUG | SO_REUSEPORT | SO_RCVLOWAT => {}
-            _ if SWITCHES.contains(&name) => socket.set_option(name as u32, number != 0),
-            _ => return Err(ENOPROTOOPT),
+        let len = i32::try_from(len).map_err(|_| Error::Invalid)? as usize;
+        let given = Given { at: value, len };
+        match level {
+            SOL_SOCKET => self.set_common(socket, name, &given)?,
+            _ if !has_level(socket, level)? => return Err(ENOPROTOOPT),
+            _ => Self::set_inet(socket, level, name, &given)?,
         }
         Ok(0)
+    }
+
+    fn may_tune(&self) -> bool {
+        self.creds().can(Capability::NetAdmin)
+    }
+
+    fn set_common(&self, socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
+        if name == SO_BINDTODEVICE {
+            return bind_to_device(socket, given);
+        }
+        let value = given.number()?;
+        match name {
+            SO_SNDBUF | SO_RCVBUF => set_buffer(socket, name == SO_SNDBUF, value),
+            SO_SNDBUFFORCE | SO_RCVBUFFORCE | SO_MARK if !self.may_tune() => return Err(Error::NotPermitted),
+            SO_SNDBUFFORCE | SO_RCVBUFFORCE => set_buffer(socket, name == SO_SNDBUFFORCE, value),
+            SO_RCVTIMEO | SO_SNDTIMEO => {
+                let raw = given.bytes()?;
+                if raw.len() < 16 {
+                    return Err(Error::Invalid);
+                }
+                socket.options().set_patience(name == SO_SNDTIMEO, time_limit(&raw)?);
+            }
+            SO_LINGER => {
+                let raw = given.bytes()?;
+                if raw.len() < 8 {
+                    return Err(Error::Invalid);
+                }
+                if value != 0 {
+                    socket.options().set(Setting::LingerSeconds, i32::from_le_bytes(word(&raw, 4)));
+                }
+                change(socket, Setting::LingerOn, (value != 0).into());
+            }
+            SO_DEBUG if value != 0 && !self.may_tune() => return Err(Error::Access),
+            SO_DEBUG => socket.options().set(Setting::Debug, (value != 0).into()),
+            SO_PRIORITY if !(0..=6).contains(&value) && !self.may_tune() => return Err(Error::NotPermitted),
+            SO_PRIORITY => socket.options().set(Setting::Priority, value),
+            SO_RCVLOWAT => {
+                let value = if value < 0 { i32::MAX } else { value.max(1) };
+                change(socket, Setting::ReceiveLowat, value);
+            }
+            SO_BUSY_POLL if value > socket.options().get(Setting::BusyPoll) && !self.may_tune() => {
+                return Err(Error::NotPermitted);
+            }
+            SO_PREFER_BUSY_POLL if value != 0 && !self.may_tune() => return Err(Error::NotPermitted),
+            SO_PEEK_OFF if socket.family() == Family::Netlink => return Err(Error::NotSupported),
+            // Linux lets everybody say that they do not want it.
+            SO_REUSEPORT if value == 0 => socket.options().set(Setting::ReusePort, 0),
+            SO_TIMESTAMP | SO_TIMESTAMPNS => {
+                socket.options().set(Setting::Timestamp, (value != 0 && name == SO_TIMESTAMP).into());
+                socket.options().set(Setting::TimestampNanos, (value != 0 && name == SO_TIMESTAMPNS).into());
+            }
+            SO_BUF_LOCK if value & !3 != 0 => return Err(Error::Invalid),
+            SO_BUF_LOCK | SO_BSDCOMPAT | SO_MAX_PACING_RATE => {}
+            _ => {
+                let row = table::find(socket, SOL_SOCKET, name)?.ok_or(ENOPROTOOPT)?;
+                change(socket, row.setting, row.kept(value)?);
+            }
+        }
+        Ok(())
     }
 
     /// getsockopt(2)
     pub(crate) fn getsockopt(&mut self, fd: i32, level: i32, name: i32, value: u64, len: u64) -> Result<usize> {
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
-        if level != SOL_SOCKET {
-            return Err(Error::NotSupported);
-        }
         let room = i32::from_le_bytes(read_bytes(len)?);
         let room = usize::try_from(room).map_err(|_| Error::Invalid)?;
-        let mut raw = [0u8; 16];
-        let mut put = |at: usize, number: u32| {
-            if let Some(slot) = raw.get_mut(at..at + 4) {
-                slot.copy_from_slice(&number.to_le_bytes());
-            }
+        let told = match level {
+            SOL_SOCKET => common_value(socket, name)?,
+            _ if !has_level(socket, level)? => return Err(ENOPROTOOPT),
+            _ => Self::inet_value(socket, level, name, room)?,
         };
-        let used = match name {
-            SO_PEERCRED => {
-                let peer = socket.peer_credentials();
-                for (at, number) in
-                    [0, 4, 8].into_iter().zip(peer.map_or([0, u32::MAX, u32::MAX], |p| [p.pid as u32, p.uid, p.gid]))
-                {
-                    put(at, number);
-                }
-                12
-            }
-            SO_RCVTIMEO | SO_SNDTIMEO => {
-                let limit = litebox::fs::File::patience(socket, name == SO_SNDTIMEO).unwrap_or_default();
-                put(0, u32::try_from(limit.as_secs()).unwrap_or(u32::MAX));
-                put(8, limit.subsec_micros());
-                16
-            }
-            SO_LINGER => {
-                put(0, u32::from(socket.option(SO_LINGER as u32)));
-                8
-            }
-            _ => {
-                put(0, option_number(socket, name)? as u32);
-                4
-            }
-        };
-        let used = room.min(used);
-        write_bytes(value, raw.get(..used).unwrap_or_default())?;
+        let used = room.min(told.len());
+        write_bytes(value, told.get(..used).unwrap_or_default())?;
         write_bytes(len, &(used as u32).to_le_bytes())?;
         Ok(0)
     }
 }
 
-/// An option that is one number.
-fn option_number(socket: &UnixSocket, name: i32) -> Result<i32> {
+/// Whether a socket has options of a level: EOPNOTSUPP of local ones.
+fn has_level(socket: &dyn Socket, level: i32) -> Result<bool> {
+    match socket.family() {
+        Family::Unix => Err(Error::NotSupported),
+        Family::Netlink => Ok(level == inet::SOL_NETLINK),
+        Family::Inet | Family::Inet6 => match level {
+            IPPROTO_IP => Ok(true),
+            IPPROTO_IPV6 => Ok(socket.family() == Family::Inet6),
+            IPPROTO_TCP if socket.kind() == Kind::Stream => Ok(true),
+            IPPROTO_UDP if socket.protocol() == IPPROTO_UDP => Ok(true),
+            IPPROTO_TCP | IPPROTO_UDP => Err(Error::NotSupported),
+            _ => Ok(false),
+        },
+    }
+}
+
+/// SO_BINDTODEVICE: there is `lo`, and the number of no other.
+fn bind_to_device(socket: &dyn Socket, given: &Given) -> Result<()> {
+    let raw = given.bytes()?;
+    let name = raw.split(|byte| *byte == 0).next().unwrap_or_default();
+    let index = match name {
+        b"" => 0,
+        name => inet::interface_of(name).ok_or(Error::NoDevice)?,
+    };
+    change(socket, Setting::Interface, index);
+    Ok(())
+}
+
+/// An option of SOL_SOCKET.
+fn common_value(socket: &dyn Socket, name: i32) -> Result<Value> {
+    let options = socket.options();
     Ok(match name {
-        SO_TYPE => kind_number(socket.kind()),
-        SO_ERROR => socket.take_error(),
-        SO_SNDBUF | SO_RCVBUF => i32::try_from(socket.buffer(name == SO_SNDBUF)).unwrap_or(i32::MAX),
-        SO_DOMAIN => AF_UNIX.into(),
-        SO_ACCEPTCONN => socket.is_listening().into(),
-        SO_RCVLOWAT | SO_SNDLOWAT => 1,
-        SO_PROTOCOL | SO_DEBUG | SO_REUSEPORT => 0,
-        _ if SWITCHES.contains(&name) => socket.option(name as u32).into(),
-        _ => return Err(ENOPROTOOPT),
+        SO_TYPE => number(kind_number(socket.kind())),
+        SO_ERROR => number(socket.take_error()),
+        SO_SNDBUF | SO_RCVBUF => number(i32::try_from(socket.buffer(name == SO_SNDBUF)).unwrap_or(i32::MAX)),
+        SO_DOMAIN => number(family_number(socket.family())),
+        SO_PROTOCOL => number(socket.protocol()),
+        SO_ACCEPTCONN => number(socket.is_listening().into()),
+        SO_SNDLOWAT => number(1),
+        SO_RCVLOWAT => number(options.get(Setting::ReceiveLowat)),
+        SO_DEBUG => number(options.get(Setting::Debug)),
+        SO_PRIORITY => number(options.get(Setting::Priority)),
+        SO_REUSEPORT => number(options.get(Setting::ReusePort)),
+        SO_BSDCOMPAT | SO_INCOMING_NAPI_ID => number(0),
+        SO_BPF_EXTENSIONS => number(64),
+        SO_BUF_LOCK => {
+            let set = |setting| i32::from(options.get(setting) != 0);
+            number(set(Setting::SendBuffer) | set(Setting::ReceiveBuffer) << 1)
+        }
+        SO_PEERCRED => {
+            let peer = socket.peer_credentials();
+            peer.map_or_else(|| numbers(&[0, -1, -1]), |p| numbers(&[p.pid, p.uid as i32, p.gid as i32]))
+        }
+        SO_PEERNAME => match socket.peer_name() {
+            Ok(peer) if socket.family() != Family::Netlink => address_bytes(&peer, socket.family()),
+            Ok(_) => return Err(Error::Invalid),
+            Err(_) => return Err(ENOTCONN),
+        },
+        SO_RCVTIMEO | SO_SNDTIMEO => {
+            let limit = options.patience(name == SO_SNDTIMEO).unwrap_or_default();
+            let parts = [limit.as_secs(), limit.subsec_micros().into()];
+            parts.iter().flat_map(|part| part.to_le_bytes()).collect()
+        }
+        SO_LINGER => numbers(&[options.get(Setting::LingerOn), options.get(Setting::LingerSeconds)]),
+        SO_BINDTODEVICE => Value::from_slice(inet::interface_name(options.get(Setting::Interface))),
+        SO_MAX_PACING_RATE => Value::from_slice(&u64::MAX.to_le_bytes()),
+        SO_COOKIE => Value::from_slice(&litebox::fs::File::inode(socket).id().ino.to_le_bytes()),
+        SO_MEMINFO => {
+            let size = |sending| i32::try_from(socket.buffer(sending)).unwrap_or(i32::MAX);
+            numbers(&[0, size(false), 0, size(true), 0, 0, 0, 0, 0])
+        }
+        SO_PEEK_OFF if socket.family() == Family::Netlink => return Err(Error::NotSupported),
+        _ => {
+            let row = table::find(socket, SOL_SOCKET, name)?.ok_or(ENOPROTOOPT)?;
+            number(options.get(row.setting))
+        }
     })
 }

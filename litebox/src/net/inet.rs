@@ -1,0 +1,3 @@
+//! IPv4 and IPv6.
+
+pub mod carrier;

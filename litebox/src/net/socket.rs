@@ -1,0 +1,264 @@
+//! What every socket can do, whatever its family.
+
+use alloc::sync::Arc;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use super::address::Address;
+use super::options::{Setting, Settings};
+use super::unix::Rights;
+use crate::fs::File;
+use crate::io::{Dest, Source};
+use crate::{Error, Result};
+
+/// How a socket transfers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Bytes without borders.
+    Stream,
+    /// Messages, each alone.
+    Datagram,
+    /// Messages in a connection.
+    SeqPacket,
+    /// Messages below a transport.
+    Raw,
+}
+
+/// Which addresses a socket has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// Names in the sandbox.
+    Unix,
+    /// IPv4.
+    Inet,
+    /// IPv6, and IPv4 mapped into it.
+    Inet6,
+    /// The kernel.
+    Netlink,
+}
+
+/// Who sends, or is at the other end (SO_PEERCRED).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are those of struct ucred")]
+pub struct Credentials {
+    pub pid: i32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+bitflags::bitflags! {
+    /// Directions that ended.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Shut: u8 {
+        /// Nothing more is received.
+        const READ = 1;
+        /// Nothing more is sent.
+        const WRITE = 2;
+    }
+}
+
+bitflags::bitflags! {
+    /// Flags of a message. The bits are those of send(2) and recv(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct MessageFlags: u32 {
+        /// Urgent data.
+        const OOB = 1;
+        /// What is received stays.
+        const PEEK = 2;
+        /// Not by way of a gateway.
+        const DONTROUTE = 4;
+        /// Control data were cut.
+        const CTRUNC = 8;
+        /// Data were cut; asked for: tell the whole length.
+        const TRUNC = 0x20;
+        /// Do not wait.
+        const DONTWAIT = 0x40;
+        /// A record ends.
+        const EOR = 0x80;
+        /// Wait until everything is there.
+        const WAITALL = 0x100;
+        /// The neighbour answers.
+        const CONFIRM = 0x800;
+        /// From the queue of errors.
+        const ERRQUEUE = 0x2000;
+        /// No SIGPIPE.
+        const NOSIGNAL = 0x4000;
+        /// More will follow.
+        const MORE = 0x8000;
+        /// recvmmsg(2): do not wait after the first.
+        const WAITFORONE = 0x1_0000;
+        /// Tell when the bytes are no longer needed.
+        const ZEROCOPY = 0x400_0000;
+        /// Connect by sending.
+        const FASTOPEN = 0x2000_0000;
+        /// Descriptors received close at execve(2).
+        const CMSG_CLOEXEC = 0x4000_0000;
+    }
+}
+
+/// What a sender asks for a single packet (cmsg(3)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PacketOptions {
+    /// Its source address.
+    pub source: Option<IpAddr>,
+    /// The interface it leaves by, by number; 0: whichever leads there.
+    pub interface: u32,
+    /// How many routers it may pass.
+    pub ttl: Option<u8>,
+    /// Its type of service, or traffic class.
+    pub tos: Option<u8>,
+    /// The bytes are many datagrams, each of this length but the last.
+    pub segment: Option<u16>,
+}
+
+/// What a receiver can learn of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PacketInfo {
+    /// Where it was sent to.
+    pub to: SocketAddr,
+    /// The interface it came by.
+    pub interface: u32,
+    /// How many more routers it might have passed.
+    pub ttl: u8,
+    /// Its type of service, or traffic class.
+    pub tos: u8,
+    /// When it came, since 1970.
+    pub stamp: Duration,
+    /// Several datagrams came as one, each of this length but the last.
+    pub segment: Option<u16>,
+}
+
+/// An error that tells more than its number (`struct sock_extended_err`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueuedError {
+    /// Its Linux number.
+    pub number: u32,
+    /// Who says so: `SO_EE_ORIGIN_*`.
+    pub origin: u8,
+    /// Type and code of ICMP.
+    pub kind: (u8, u8),
+    /// `ee_info`, `ee_data`.
+    pub info: (u32, u32),
+    /// Which node says so; `None`: this one.
+    pub offender: Option<IpAddr>,
+}
+
+/// What comes with the bytes of a message.
+pub struct Outgoing<'a> {
+    /// Who sends.
+    pub credentials: Credentials,
+    /// Files that go along. Taken when the first bytes are sent.
+    pub rights: Rights,
+    /// Where it goes, if not to the peer.
+    pub to: Option<&'a Address>,
+    /// OOB, MORE, EOR, ZEROCOPY and kin.
+    pub flags: MessageFlags,
+    /// Of a packet.
+    pub packet: PacketOptions,
+}
+
+impl Outgoing<'_> {
+    /// Bytes alone, to the peer.
+    pub fn plain(credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            rights: Rights::new(),
+            to: None,
+            flags: MessageFlags::empty(),
+            packet: PacketOptions::default(),
+        }
+    }
+}
+
+/// What [`Socket::receive`] got.
+#[derive(Default)]
+pub struct Received {
+    /// Bytes copied.
+    pub copied: usize,
+    /// Length of the message (for streams: the same).
+    pub full: usize,
+    /// The sender's address.
+    pub from: Option<Address>,
+    /// Who sent it.
+    pub credentials: Option<Credentials>,
+    /// Files that came along.
+    pub rights: Rights,
+    /// What the message was: OOB, EOR, ERRQUEUE.
+    pub flags: MessageFlags,
+    /// What is known of the packet.
+    pub packet: Option<PacketInfo>,
+    /// An error from the queue of errors.
+    pub error: Option<QueuedError>,
+}
+
+/// A socket: what the calls of socket(2) and its kin need. Reading, writing, readiness are those of its [`File`].
+///
+/// Nothing here waits: `WouldBlock` says that [`File::observe`] will tell.
+pub trait Socket: File {
+    /// Which addresses it has.
+    fn family(&self) -> Family;
+    /// How it transfers.
+    fn kind(&self) -> Kind;
+    /// Its protocol's number (SO_PROTOCOL).
+    fn protocol(&self) -> i32;
+    /// Its options. Whoever sets one tells [`Socket::option_changed`].
+    fn options(&self) -> &Settings;
+    /// An option was set.
+    fn option_changed(&self, _of: Setting) {}
+    /// bind(2). `Unix(None)`: a name of the kernel's choice.
+    fn bind(&self, _to: &Address) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+    /// listen(2), by `owner`.
+    fn listen(&self, _backlog: i32, _owner: Credentials) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+    /// Takes the next connection; `ino` is the inode number of the new socket. `WouldBlock`: there is none.
+    fn accept(&self, _ino: u64) -> Result<Arc<dyn Socket>> {
+        Err(Error::NotSupported)
+    }
+    /// connect(2), by `owner`; [`Address::Unspecified`] parts again. Called again it goes on with what it began.
+    ///
+    /// Errors: `WouldBlock` while it takes time. With `at_once`, connections that take time say EINPROGRESS, then EALREADY.
+    fn connect(&self, _to: &Address, _owner: Credentials, _at_once: bool) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+    /// shutdown(2)
+    fn shutdown(&self, _how: Shut) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+    /// getsockname(2)
+    fn name(&self) -> Address;
+    /// getpeername(2)
+    fn peer_name(&self) -> Result<Address> {
+        Err(Error::NotSupported)
+    }
+    /// Whether a stream lets an address come with what is sent: it goes to the peer all the same.
+    fn check_destination(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Sends: what fits of a stream, or one whole message.
+    ///
+    /// Errors: `WouldBlock`; `BrokenPipe` on a stream that ended; those of sendmsg(2).
+    fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize>;
+    /// Receives; of `flags`, PEEK, OOB, TRUNC, ERRQUEUE matter. `WouldBlock` when there is nothing; nothing when nothing will come.
+    fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received>;
+    /// The pending error, by its Linux number, which is thereby taken (SO_ERROR); 0: none.
+    fn take_error(&self) -> i32 {
+        0
+    }
+    /// Whether it accepts connections (SO_ACCEPTCONN).
+    fn is_listening(&self) -> bool {
+        false
+    }
+    /// Who is at the other end (SO_PEERCRED).
+    fn peer_credentials(&self) -> Option<Credentials> {
+        None
+    }
+    /// SO_SNDBUF (`sending`) or SO_RCVBUF, in bytes.
+    fn buffer(&self, sending: bool) -> usize;
+    /// Notes who uses it now: what write(2) sends from here on comes from them.
+    fn used_by(&self, _who: Credentials) {}
+    /// The same as an open file's file.
+    fn into_file(self: Arc<Self>) -> Arc<dyn File>;
+}
