@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use crate::beneath::Grant;
 use crate::confine;
 use crate::confine::{Confinement, Network, Program};
+use crate::net;
 use crate::server::{Limits, STATUS_BROKEN, Server, Signals, Sockets, say};
 use crate::session::Session;
 use crate::terminal::Terminal;
@@ -34,6 +35,8 @@ pub struct Launch {
     pub no_namespaces: bool,
     /// A network namespace for it.
     pub network: Option<Network>,
+    /// What of the host's network it may use; `None`: nothing.
+    pub net: Option<net::Setup>,
     /// The person's terminal, if the sandbox uses it.
     pub terminal: Option<Terminal>,
     /// The signal of `Op::Kick`.
@@ -54,6 +57,7 @@ impl Launch {
             memory: None,
             no_namespaces: false,
             network: None,
+            net: None,
             terminal: None,
             kick_signal: libc::SIGURG,
             executable: None,
@@ -103,6 +107,8 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     let (requests, requests_inside) = socket_pair()?;
     let (readers, readers_inside) = socket_pair()?;
     let (events, events_inside) = socket_pair()?;
+    // Also without a network: the filter knows its number, which nothing else may get.
+    let (net, net_inside) = socket_pair()?;
     let mut session = Session::new(launch.grants);
     let grants = session.describe_grants();
     let config = [&(grants.len() as u64).to_ne_bytes(), grants.as_slice(), &launch.config].concat();
@@ -112,7 +118,7 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
         None => own_executable().map_err(|e| ("own executable", e))?,
     };
     let signals = Signals::take().map_err(|e| ("signals", e))?;
-    let mut inherited = vec![requests_inside, readers_inside, events_inside, config];
+    let mut inherited = vec![requests_inside, readers_inside, events_inside, net_inside, config];
     inherited.extend(launch.extra);
     let confinement =
         Confinement { memory: launch.memory, no_namespaces: launch.no_namespaces, network: launch.network };
@@ -127,6 +133,7 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
     session.kick_signal = launch.kick_signal;
     let limits = Limits { timeout: launch.timeout, memory: launch.memory };
     let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, limits);
+    server.net = launch.net.map(|setup| (net, net::Service::new(setup)));
     server.terminal = launch.terminal;
     server.helper = confinement.network;
     let status = server.run(&signals);

@@ -4,6 +4,7 @@
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
 //! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
+//! - [`net`] is the network: policy, names, connections, published ports.
 //! - [`terminal`] is the person's terminal, lent to the sandbox and given back.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it, and [`guard`] when the broker
 //!   cannot any more.
@@ -20,6 +21,7 @@ pub mod list;
 pub mod looks;
 pub mod lookup;
 pub mod message;
+pub mod net;
 pub mod process;
 pub mod server;
 pub mod session;

@@ -12,6 +12,7 @@ use zerocopy::IntoBytes;
 
 use crate::confine::Network;
 use crate::looks::Looks;
+use crate::net::Service;
 use crate::process::Sandboxed;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
@@ -131,6 +132,9 @@ const MOST_LOOKS: usize = 64;
 /// Stack of the thread that serves readers.
 const READERS_STACK: usize = 256 << 10;
 
+/// Stack of the thread that serves the network.
+const NETWORK_STACK: usize = 512 << 10;
+
 /// A running sandbox and the ends of its sockets.
 pub struct Server {
     /// What serves its requests.
@@ -142,7 +146,9 @@ pub struct Server {
     /// Those that only read, until they have a thread of their own.
     readers: Option<Arc<OwnedFd>>,
     /// Events for the sandbox.
-    pub events: OwnedFd,
+    pub events: Arc<OwnedFd>,
+    /// Its network and the socket for it, until it has a thread of its own.
+    pub net: Option<(OwnedFd, Service)>,
     /// Limits.
     pub limits: Limits,
     /// The person's terminal, if the sandbox uses it.
@@ -169,8 +175,9 @@ impl Server {
     pub fn new(session: Session, sandboxed: Sandboxed, sockets: Sockets, limits: Limits) -> Self {
         let Sockets { requests, readers, events } = sockets;
         let readers = Some(Arc::new(readers));
-        let (buffer, looks) = (vec![0; BUFFER], Looks::default());
-        Self { session, sandboxed, requests, readers, events, limits, terminal: None, helper: None, buffer, looks }
+        let (buffer, looks, events) = (vec![0; BUFFER], Looks::default(), Arc::new(events));
+        let (net, terminal, helper) = (None, None, None);
+        Self { session, sandboxed, requests, readers, events, net, limits, terminal, helper, buffer, looks }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
@@ -204,6 +211,9 @@ impl Server {
             if ready.readers {
                 self.serve_reader();
             }
+            if ready.net {
+                self.start_network();
+            }
             if ready.signals {
                 while let Some(signal) = signals.next() {
                     if signal != libc::SIGCHLD {
@@ -231,6 +241,9 @@ impl Server {
         }
         if let Some(readers) = &self.readers {
             fds.push(PollFd::new(&**readers, PollFlags::IN));
+        }
+        if let Some((net, _)) = &self.net {
+            fds.push(PollFd::new(net, PollFlags::IN));
         }
         if let Some(listener) = &self.session.listener {
             fds.push(PollFd::new(listener, PollFlags::IN));
@@ -263,6 +276,8 @@ impl Server {
             signals: !at(0).is_empty(),
             requests: requests_open && !at(1).is_empty(),
             readers: self.readers.is_some() && !at(1 + usize::from(requests_open)).is_empty(),
+            net: self.net.is_some()
+                && !at(1 + usize::from(requests_open) + usize::from(self.readers.is_some())).is_empty(),
             listener: listener.contains(PollFlags::IN),
         })
     }
@@ -317,6 +332,16 @@ impl Server {
         if thread.spawn(move || serve_readers(&files, &theirs)).is_err() {
             // No room for a thread: they take their turns here.
             self.readers = Some(socket);
+        }
+    }
+
+    /// The first request about the network came: from now on a thread serves them, and many programs never make one.
+    fn start_network(&mut self) {
+        let Some((socket, service)) = self.net.take() else { return };
+        let events = self.events.clone();
+        let thread = std::thread::Builder::new().stack_size(NETWORK_STACK);
+        if thread.spawn(move || service.run(&socket, &events)).is_err() {
+            say("network: no room for its thread: the sandbox has none");
         }
     }
 
@@ -399,6 +424,7 @@ struct Ready {
     signals: bool,
     requests: bool,
     readers: bool,
+    net: bool,
     listener: bool,
 }
 

@@ -60,9 +60,10 @@ const TERMINAL_REQUESTS: &[u32] = &[0x5401, 0x5402, 0x5403, 0x5404, 0x5413, 0x54
 /// undo it.
 const PRCTL_OPTIONS: &[(u32, Value)] = &[(59, Value::Any), (1, Value::Only(9))];
 /// Where messages may be sent. On any other socket a message could name an address, or carry descriptors out.
-const REQUEST_SOCKETS: &[u32] = &[start_fd::REQUESTS as u32, start_fd::READERS as u32];
+const REQUEST_SOCKETS: &[u32] = &[start_fd::REQUESTS as u32, start_fd::READERS as u32, start_fd::NET as u32];
 /// What stays open: else another descriptor could come to stand where messages may be sent.
-const BROKER_SOCKETS: &[u32] = &[start_fd::REQUESTS as u32, start_fd::READERS as u32, start_fd::EVENTS as u32];
+const BROKER_SOCKETS: &[u32] =
+    &[start_fd::REQUESTS as u32, start_fd::READERS as u32, start_fd::EVENTS as u32, start_fd::NET as u32];
 
 /// QUERY, GLOBAL, and of PRIVATE_EXPEDITED and PRIVATE_EXPEDITED_SYNC_CORE the barrier and its registration.
 const BARRIERS: &[u32] = &[0, 1, 8, 16, 32, 64];
@@ -409,7 +410,7 @@ mod tests {
     #[test]
     fn messages_go_to_the_broker_alone() {
         for fd in 0..64 {
-            assert_eq!(passes(46, fd, 0), fd == 3 || fd == 4, "sendmsg on {fd}");
+            assert_eq!(passes(46, fd, 0), [3, 4, 6].contains(&fd), "sendmsg on {fd}");
             assert!(!passes(46, fd | HIGH, 0), "sendmsg on {fd} with a high half");
         }
         assert!(!passes(46, u64::MAX, 0) && !passes(46, 1 << 63 | 3, 0));
@@ -419,7 +420,7 @@ mod tests {
     fn the_sockets_of_the_broker_stay_open() {
         for fd in (0..64).chain([1 << 31, 0xffff_ffff]) {
             for high in [0, HIGH, 1 << 63, 0xffff_ffff << 32] {
-                assert_eq!(passes(3, fd | high, 0), !(3..=5).contains(&fd), "close of {:#x}", fd | high);
+                assert_eq!(passes(3, fd | high, 0), !(3..=6).contains(&fd), "close of {:#x}", fd | high);
             }
         }
     }

@@ -9,6 +9,8 @@
 
 #![no_std]
 
+pub mod net;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Longest path in a request.
@@ -335,6 +337,16 @@ pub struct GrantInfo {
 pub enum EventKind {
     /// The signal `value` was sent to `litebox`.
     Signal = 1,
+    /// A [`NetEvent`](net::NetEvent): the connection `id` is made, or failed. Without a descriptor its first flight is wanted.
+    Connected = 2,
+    /// The same: the first flight of the connection `id` has passed; its descriptor comes along.
+    Handed = 3,
+    /// The same: the name of question `id` is answered; an [`Answer`](net::Answer) follows.
+    Resolved = 4,
+    /// The same: somebody connected to the published port `id`; the descriptor comes along.
+    Accepted = 5,
+    /// The same: a new peer sent a datagram, which follows, to the published port `id`; a socket that is connected to it comes along.
+    Datagram = 6,
 }
 
 /// A message on the event socket.
@@ -357,11 +369,13 @@ pub mod start_fd {
     pub const READERS: i32 = 4;
     /// Events of the broker.
     pub const EVENTS: i32 = 5;
+    /// Requests about the network and their replies. Without a network nobody is at the other end.
+    pub const NET: i32 = 6;
     /// A sealed memory file: how many bytes describe the grants (a 64-bit number); these, for each grant in the order of their numbers a
     /// [`GrantInfo`](super::GrantInfo) and the [`Stat`](super::Stat) of its root (all zeros when it is gone); then the configuration.
-    pub const CONFIG: i32 = 6;
+    pub const CONFIG: i32 = 7;
     /// The first of the additional ones.
-    pub const FIRST_EXTRA: i32 = 7;
+    pub const FIRST_EXTRA: i32 = 8;
 }
 
 #[cfg(test)]

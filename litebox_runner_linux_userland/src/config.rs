@@ -31,6 +31,10 @@ pub struct Config {
     pub console: u64,
     /// Signals that whoever started litebox had it ignore: bit n - 1 for signal n.
     pub ignored: u64,
+    /// It has a network beside its own loopback.
+    pub network: u64,
+    /// [`Published`](litebox_protocol::net::Published) ports as bytes.
+    pub published: Vec<u8>,
     /// The program as it was asked for.
     pub path: Vec<u8>,
     /// `uname -n`.
@@ -174,7 +178,8 @@ impl Config {
         ]);
         out.numbers(&[self.strace, self.stats]);
         out.numbers(&self.streams);
-        out.numbers(&[self.console, self.ignored]);
+        out.numbers(&[self.console, self.ignored, self.network]);
+        out.string(&self.published);
         out.string(&self.path);
         out.string(&self.hostname);
         for list in [&self.argv, &self.envp, &self.search] {
@@ -216,6 +221,8 @@ impl Config {
             streams: [r.number()?, r.number()?, r.number()?],
             console: r.number()?,
             ignored: r.number()?,
+            network: r.number()?,
+            published: r.string()?,
             path: r.string()?,
             hostname: r.string()?,
             argv: r.list(Reader::string)?,
@@ -256,6 +263,8 @@ mod tests {
             streams: [1, 0, 0o2002],
             console: 0x107,
             ignored: 3,
+            network: 1,
+            published: vec![80, 0, 6, 0],
             path: b"/bin/true".to_vec(),
             hostname: b"box".to_vec(),
             argv: vec![b"true".to_vec(), Vec::new()],

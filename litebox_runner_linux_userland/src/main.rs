@@ -6,6 +6,7 @@
 mod config;
 #[cfg(own_entry)]
 mod entry;
+mod network;
 mod run;
 mod sandbox;
 mod stats;

@@ -12,8 +12,10 @@ use litebox_broker::Launch;
 use litebox_platform_linux_userland::Patching;
 use litebox_platform_linux_userland::interception::Interception;
 use litebox_protocol::start_fd;
+use zerocopy::IntoBytes;
 
 use crate::config::{Config, interception_number, patching_number};
+use crate::network::{self, NetworkOptions};
 use crate::view::{self, Wanted};
 use crate::{SANDBOX_ARGUMENT, STATUS_OURS, stats, streams};
 
@@ -53,13 +55,6 @@ impl Backend {
     }
 }
 
-/// How far the sandbox reaches.
-#[derive(Clone, Copy, ValueEnum)]
-enum Net {
-    /// Nowhere: not even the host's loopback.
-    None,
-}
-
 /// Options of `litebox run`.
 #[expect(clippy::struct_excessive_bools, reason = "they are options without values")]
 #[derive(Args)]
@@ -91,9 +86,8 @@ pub struct Options {
     /// End the sandbox when it uses more memory: 512M, 2G; a plain number is bytes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
-    /// The network it sees.
-    #[arg(long, value_name = "NET", value_enum, default_value = "none")]
-    net: Net,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Print each call of the program, as strace(1) does, to stderr or to a file.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     strace: Option<PathBuf>,
@@ -195,7 +189,7 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         Some((uid, gid)) => (uid, gid.unwrap_or(uid)),
         None => (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
     };
-    let Net::None = options.net;
+    let network = network::prepare(&options.network).map_err(ours)?;
     let volumes = options.volume.iter().map(|v| view::parse_volume(v)).collect::<Result<_, _>>().map_err(ours)?;
     let tmpfs =
         options.tmpfs.iter().map(|t| view::destination("--tmpfs", t)).collect::<Result<_, _>>().map_err(ours)?;
@@ -220,6 +214,8 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         streams: streams::flags(),
         console,
         ignored: streams::ignored_signals(),
+        network: network.setup.is_some().into(),
+        published: network.published.as_bytes().to_vec(),
         path: program.as_bytes().to_vec(),
         hostname: options.hostname.as_bytes().to_vec(),
         argv: options.command.iter().map(|a| a.as_bytes().to_vec()).collect(),
@@ -231,6 +227,7 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     let mut launch = Launch::new(arguments);
     launch.config = config.encode();
     launch.grants = grants;
+    launch.net = network.setup;
     launch.extra = extra;
     launch.terminal = terminal;
     launch.timeout = options.timeout;
