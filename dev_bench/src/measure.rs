@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::Failure;
 use crate::side::{self, Peers, Places, Side};
-use crate::suite::{Benchmark, Kind, Place};
+use crate::suite::{Benchmark, RowKind, WorkDir};
 
 /// The programs, the data, and where they are.
 pub struct Bench {
@@ -140,13 +140,13 @@ impl Bench {
         args.iter().map(word).collect()
     }
 
-    fn command(&self, side: Side, place: Place, args: &[&str]) -> Command {
-        let cwd = if place == Place::Memory { self.places.memory_of(side) } else { &self.places.disk };
+    fn command(&self, side: Side, place: WorkDir, args: &[&str]) -> Command {
+        let cwd = if place == WorkDir::Memory { self.places.memory_of(side) } else { &self.places.disk };
         side::command(side, &self.litebox, &self.places, cwd, &self.words(args))
     }
 
     /// Runs a command to its end: milliseconds of wall time, and what it printed.
-    pub fn run(&self, side: Side, place: Place, args: &[&str]) -> Result<(f64, String), Failure> {
+    pub fn run(&self, side: Side, place: WorkDir, args: &[&str]) -> Result<(f64, String), Failure> {
         let mut command = self.command(side, place, args);
         command.stdin(Stdio::null());
         let begin = Instant::now();
@@ -165,18 +165,18 @@ impl Bench {
         let printed = |text: String| text.trim().parse::<f64>().map_err(|_| format!("no figure but {text:?}").into());
         let _ = fs::remove_file(self.places.disk.join("new.db"));
         match benchmark.kind {
-            Kind::Call => {
+            RowKind::Call => {
                 let program = if linked_statically { "@calls-static" } else { "@calls" };
                 printed(self.run(side, benchmark.place, &[program, benchmark.name])?.1)
             }
-            Kind::Whole(args) => Ok(self.run(side, benchmark.place, args)?.0),
-            Kind::Printed(args) => printed(self.run(side, benchmark.place, args)?.1),
-            Kind::Resident => self.resident(side),
+            RowKind::Whole(args) => Ok(self.run(side, benchmark.place, args)?.0),
+            RowKind::Printed(args) => printed(self.run(side, benchmark.place, args)?.1),
+            RowKind::Resident => self.resident(side),
         }
     }
 
     fn resident(&self, side: Side) -> Result<f64, Failure> {
-        let mut command = self.command(side, Place::Memory, &["@hello", "wait"]);
+        let mut command = self.command(side, WorkDir::Memory, &["@hello", "wait"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let output = child.stdout.take().ok_or("no stdout")?;

@@ -146,8 +146,8 @@ impl Report {
                 continue;
             }
             let links: &[bool] = match (link, benchmark.kind) {
-                (Link::Static, suite::Kind::Call) => &[true],
-                (Link::Both, suite::Kind::Call) => &[false, true],
+                (Link::Static, suite::RowKind::Call) => &[true],
+                (Link::Both, suite::RowKind::Call) => &[false, true],
                 _ => &[false],
             };
             for linked_statically in links {

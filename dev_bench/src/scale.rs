@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::measure::Bench;
 use crate::side::Side;
-use crate::suite::Place;
+use crate::suite::WorkDir;
 
 /// A curve: what the guest program `scale` is asked for, and at which sizes.
 struct Curve {
@@ -31,7 +31,7 @@ pub fn print(bench: &Bench, only: &[String]) {
         println!("{}", curve.name);
         for size in curve.sizes {
             let figure = |side: Side| -> Result<f64, Failure> {
-                let text = bench.run(side, Place::Memory, &["@scale", curve.name, &size.to_string()])?.1;
+                let text = bench.run(side, WorkDir::Memory, &["@scale", curve.name, &size.to_string()])?.1;
                 text.trim().parse::<f64>().map_err(|_| format!("no figure but {text:?}").into())
             };
             match (figure(Side::Host), figure(Side::Litebox)) {

@@ -1,11 +1,11 @@
 //! What is measured, and what was promised.
 
 use Goal::{Over, Ratio};
-use Kind::{Call, Printed, Resident, Whole};
+use RowKind::{Call, Printed, Resident, Whole};
 
 /// How a benchmark gets its figure.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum RowKind {
     /// `calls NAME` times a loop of calls and prints nanoseconds of one.
     Call,
     /// The wall time of a whole command, in milliseconds. `@` before a word: one of our guest programs.
@@ -27,7 +27,7 @@ pub enum Goal {
 
 /// Where a benchmark's working directory lies.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum WorkDir {
     /// In memory.
     Memory,
     /// On a disk of the host; copy-on-write in the sandbox.
@@ -39,9 +39,9 @@ pub struct Benchmark {
     /// Its name.
     pub name: &'static str,
     /// How it is measured.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// Where.
-    pub place: Place,
+    pub place: WorkDir,
     /// What was promised.
     pub goal: Goal,
 }
@@ -58,13 +58,13 @@ impl Benchmark {
 }
 
 const fn call(name: &'static str, goal: f64) -> Benchmark {
-    Benchmark { name, kind: Call, place: Place::Memory, goal: Ratio(goal) }
+    Benchmark { name, kind: Call, place: WorkDir::Memory, goal: Ratio(goal) }
 }
 const fn whole(name: &'static str, goal: Goal, args: &'static [&'static str]) -> Benchmark {
-    Benchmark { name, kind: Whole(args), place: Place::Memory, goal }
+    Benchmark { name, kind: Whole(args), place: WorkDir::Memory, goal }
 }
-const fn on_disk(name: &'static str, goal: f64, kind: Kind) -> Benchmark {
-    Benchmark { name, kind, place: Place::Disk, goal: Ratio(goal) }
+const fn on_disk(name: &'static str, goal: f64, kind: RowKind) -> Benchmark {
+    Benchmark { name, kind, place: WorkDir::Disk, goal: Ratio(goal) }
 }
 
 /// Finds everything twice and prints the milliseconds of the second time.
@@ -106,7 +106,7 @@ pub const ALL: &[Benchmark] = &[
     call("vfork_exec_static", 0.7),
     call("pingpong_processes", 1.0),
     whole("hello_static", Over(1.5), &["@hello-static"]),
-    Benchmark { name: "hello_resident", kind: Resident, place: Place::Memory, goal: Over(8.0) },
+    Benchmark { name: "hello_resident", kind: Resident, place: WorkDir::Memory, goal: Over(8.0) },
     whole("python_pass", Ratio(1.15), &["/usr/bin/python3", "-c", "pass"]),
     whole("bash_100_commands", Ratio(0.9), &["/bin/bash", "-c", COMMANDS]),
     on_disk("find_usr_lib", 0.7, Printed(&["/bin/bash", "-c", FIND])),

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::event::{Events, Observer, Told, WaitQueue};
+use crate::event::{Events, Observer, WaitQueue, WakeResult};
 use crate::fs::{AnonInode, File, Inode, OpenFile};
 use crate::platform::Instant;
 use crate::sync::Mutex;
@@ -52,7 +52,7 @@ type Key = (i32, u64);
 /// One registered file.
 struct Item {
     myself: Weak<Item>,
-    set: Weak<Shared>,
+    set: Weak<EpollCore>,
     key: Key,
     file: Weak<OpenFile>,
     events: AtomicU32,
@@ -62,14 +62,14 @@ struct Item {
     queued: AtomicBool,
 }
 
-struct Shared {
+struct EpollCore {
     ready: Mutex<VecDeque<Arc<Item>>>,
     queue: WaitQueue,
 }
 
 /// An interest set.
 pub struct EventSet {
-    shared: Arc<Shared>,
+    shared: Arc<EpollCore>,
     items: Mutex<BTreeMap<Key, Arc<Item>>>,
     /// Registered files whose readiness may come by time alone.
     timed: Mutex<Vec<Weak<OpenFile>>>,
@@ -111,7 +111,7 @@ impl Item {
 }
 
 impl Observer for Item {
-    fn on_ready(&self, events: Events) -> Told {
+    fn on_ready(&self, events: Events) -> WakeResult {
         let wanted = Events::from_bits_retain(self.events.load(Ordering::Acquire));
         let mut waited_for = false;
         if events.intersects(wanted) {
@@ -120,9 +120,9 @@ impl Observer for Item {
             core::sync::atomic::fence(Ordering::SeqCst);
             waited_for = self.set.upgrade().is_some_and(|set| !set.queue.is_empty());
         }
-        Told { taken: waited_for, asleep: waited_for }
+        WakeResult { taken: waited_for, asleep: waited_for }
     }
-    fn rouse(&self) {
+    fn finish_wake(&self) {
         if let Some(set) = self.set.upgrade() {
             set.queue.notify(Events::IN | Events::RDNORM);
         }
@@ -133,7 +133,7 @@ impl EventSet {
     /// An empty set.
     pub fn new() -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
-            shared: Arc::new(Shared { ready: Mutex::new(VecDeque::new()), queue: WaitQueue::new() }),
+            shared: Arc::new(EpollCore { ready: Mutex::new(VecDeque::new()), queue: WaitQueue::new() }),
             items: Mutex::new(BTreeMap::new()),
             timed: Mutex::new(Vec::new()),
             outer: Mutex::new(Vec::new()),

@@ -16,14 +16,14 @@ pub struct Span {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Space {
+enum AddressOf {
     User,
     Kernel,
 }
 
 #[derive(Clone)]
 struct Cursor<'a> {
-    space: Space,
+    of: AddressOf,
     one: [Span; 1],
     many: Option<&'a [Span]>,
     index: usize,
@@ -39,8 +39,8 @@ impl Cursor<'_> {
     /// A transfer stopped at the present place, which could not be accessed: whether it can be now, because the map of memory had only to
     /// catch up with its file.
     fn comes_back(&self, write: bool) -> bool {
-        match (&self.space, self.current()) {
-            (Space::User, Some(span)) => crate::platform::north::north().resolve_fault(span.addr, write),
+        match (&self.of, self.current()) {
+            (AddressOf::User, Some(span)) => crate::platform::north::north().resolve_fault(span.addr, write),
             _ => false,
         }
     }
@@ -91,13 +91,13 @@ impl Cursor<'_> {
 
 fn user_one<'a>(addr: usize, len: usize) -> Cursor<'a> {
     let one = [Span { addr, len }];
-    Cursor { space: Space::User, one, many: None, index: 0, within: 0, left: len, moved: 0 }
+    Cursor { of: AddressOf::User, one, many: None, index: 0, within: 0, left: len, moved: 0 }
 }
 
 fn user_many(spans: &[Span]) -> Cursor<'_> {
     let left = spans.iter().fold(0usize, |n, s| n.saturating_add(s.len));
     let one = [Span { addr: 0, len: 0 }];
-    Cursor { space: Space::User, one, many: Some(spans), index: 0, within: 0, left, moved: 0 }
+    Cursor { of: AddressOf::User, one, many: Some(spans), index: 0, within: 0, left, moved: 0 }
 }
 
 macro_rules! cursor_methods {
@@ -118,7 +118,7 @@ macro_rules! cursor_methods {
         /// A piece in guest memory has been range-checked; `Err(Fault)` when it is not in the guest's range.
         pub fn piece(&self) -> Result<Option<Span>> {
             match self.0.current() {
-                Some(s) if self.0.space == Space::User && !host().is_user_range(s.addr, s.len) => Err(Error::Fault),
+                Some(s) if self.0.of == AddressOf::User && !host().is_user_range(s.addr, s.len) => Err(Error::Fault),
                 other => Ok(other),
             }
         }
@@ -144,7 +144,7 @@ impl<'a> Dest<'a> {
     /// A kernel buffer.
     pub fn kernel(buf: &'a mut [u8]) -> Self {
         let mut c = user_one(buf.as_mut_ptr() as usize, buf.len());
-        c.space = Space::Kernel;
+        c.of = AddressOf::Kernel;
         Self(c)
     }
     cursor_methods!();
@@ -159,10 +159,10 @@ impl<'a> Dest<'a> {
                 break;
             }
             let from = bytes[done..].as_ptr();
-            let copied = match self.0.space {
+            let copied = match self.0.of {
                 // SAFETY: `from` has at least `n` bytes.
-                Space::User => unsafe { host().copy_to_user(s.addr, from, n) },
-                Space::Kernel => {
+                AddressOf::User => unsafe { host().copy_to_user(s.addr, from, n) },
+                AddressOf::Kernel => {
                     // SAFETY: the span lies in the `&mut [u8]` this was made of, still borrowed.
                     unsafe { core::ptr::copy_nonoverlapping(from, s.addr as *mut u8, n) };
                     n
@@ -196,9 +196,9 @@ impl<'a> Dest<'a> {
             if n == 0 {
                 break;
             }
-            let copied = match self.0.space {
-                Space::User => host().zero_user(s.addr, n),
-                Space::Kernel => {
+            let copied = match self.0.of {
+                AddressOf::User => host().zero_user(s.addr, n),
+                AddressOf::Kernel => {
                     // SAFETY: the span lies in the `&mut [u8]` this was made of, still borrowed.
                     unsafe { core::ptr::write_bytes(s.addr as *mut u8, 0, n) };
                     n
@@ -229,7 +229,7 @@ impl<'a> Source<'a> {
     /// A kernel buffer.
     pub fn kernel(buf: &'a [u8]) -> Self {
         let mut c = user_one(buf.as_ptr() as usize, buf.len());
-        c.space = Space::Kernel;
+        c.of = AddressOf::Kernel;
         Self(c)
     }
     cursor_methods!();
@@ -244,10 +244,10 @@ impl<'a> Source<'a> {
                 break;
             }
             let to = bytes[done..].as_mut_ptr();
-            let copied = match self.0.space {
+            let copied = match self.0.of {
                 // SAFETY: `to` has room for at least `n` bytes.
-                Space::User => unsafe { host().copy_from_user(to, s.addr, n) },
-                Space::Kernel => {
+                AddressOf::User => unsafe { host().copy_from_user(to, s.addr, n) },
+                AddressOf::Kernel => {
                     // SAFETY: the span lies in the `&[u8]` this was made of, still borrowed.
                     unsafe { core::ptr::copy_nonoverlapping(s.addr as *const u8, to, n) };
                     n

@@ -38,7 +38,7 @@ const FIONREAD: u32 = 0x541b;
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
 
-struct State {
+struct PipeState {
     ring: Ring,
     readers: u32,
     writers: u32,
@@ -49,7 +49,7 @@ struct State {
 
 /// What lies between the ends.
 pub struct Pipe {
-    state: Mutex<State>,
+    state: Mutex<PipeState>,
     /// Those who wait for bytes.
     readable: WaitQueue,
     /// Those who wait for room.
@@ -78,7 +78,7 @@ impl Pipe {
     }
     fn with(share: Option<Share>) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
+            state: Mutex::new(PipeState {
                 ring: Ring::new(share.as_ref().map_or(DEFAULT_PAGES, Share::pages)),
                 readers: 0,
                 writers: 0,

@@ -23,7 +23,7 @@ pub struct Setting {
 }
 
 #[derive(Default)]
-struct State {
+struct TimerState {
     setting: Setting,
     /// Expiries not yet read.
     expired: u64,
@@ -34,12 +34,12 @@ struct State {
 /// A timer.
 pub struct TimerFile {
     clock: ClockId,
-    state: Mutex<State>,
+    state: Mutex<TimerState>,
     queue: WaitQueue,
     inode: Arc<AnonInode>,
 }
 
-impl State {
+impl TimerState {
     /// Counts what expired until `now`.
     fn account(&mut self, now: Duration) {
         let Some(next) = self.setting.next.filter(|n| *n <= now) else { return };
@@ -63,7 +63,7 @@ impl TimerFile {
     pub fn new(clock: ClockId) -> Arc<Self> {
         Arc::new(Self {
             clock,
-            state: Mutex::new(State::default()),
+            state: Mutex::new(TimerState::default()),
             queue: WaitQueue::new(),
             inode: AnonInode::shared("timerfd"),
         })
@@ -77,7 +77,7 @@ impl TimerFile {
         let before = self.get();
         let now = host().now(self.clock);
         let mut state = self.state.lock();
-        *state = State { setting, ..State::default() };
+        *state = TimerState { setting, ..TimerState::default() };
         state.account(now);
         drop(state);
         // Sleepers compute their wake-up time anew.
@@ -158,12 +158,12 @@ impl File for TimerFile {
 mod tests {
     use core::time::Duration;
 
-    use super::{Setting, State};
+    use super::{Setting, TimerState};
 
     #[test]
     fn periods_are_counted() {
         let setting = Setting { next: Some(Duration::from_secs(10)), interval: Duration::from_secs(3) };
-        let mut state = State { setting, ..State::default() };
+        let mut state = TimerState { setting, ..TimerState::default() };
         state.account(Duration::from_secs(9));
         assert_eq!(state.expired, 0);
         state.account(Duration::from_secs(17));

@@ -12,35 +12,35 @@ use zerocopy::IntoBytes;
 
 use crate::beneath::{Grant, Result, check_path, stat_at, stat_of};
 use crate::lookup::{check_attribute, open_for_attributes};
-use crate::message::{Answer, Asked};
+use crate::message::{ParsedRequest, ReplyBuilder};
 
-fn answer_stat(dir: BorrowedFd<'_>, name: &[u8], answer: &mut Answer) -> Result<()> {
-    answer.push(stat_at(dir, name)?.as_bytes())
+fn reply_with_stat(dir: BorrowedFd<'_>, name: &[u8], reply: &mut ReplyBuilder) -> Result<()> {
+    reply.push(stat_at(dir, name)?.as_bytes())
 }
 
 /// `Op::Mkdir`.
-pub fn mkdir(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
-    let (dir, name) = grant.locate_for_change(asked.path)?;
-    rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(asked.head.mode & 0o1777))?;
-    answer_stat(dir.as_fd(), name, answer)
+pub fn mkdir(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
+    let (dir, name) = grant.locate_for_change(request.path)?;
+    rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(request.head.mode & 0o1777))?;
+    reply_with_stat(dir.as_fd(), name, reply)
 }
 
 /// `Op::Unlink` and, with `directory`, `Op::Rmdir`.
-pub fn remove(grant: &Grant, asked: &Asked<'_>, directory: bool) -> Result<()> {
-    let (dir, name) = grant.locate_for_change(asked.path)?;
+pub fn remove(grant: &Grant, request: &ParsedRequest<'_>, directory: bool) -> Result<()> {
+    let (dir, name) = grant.locate_for_change(request.path)?;
     rustix::fs::unlinkat(&dir, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })
 }
 
 /// `Op::Rename`.
-pub fn rename(grant: &Grant, asked: &Asked<'_>) -> Result<()> {
-    let flags = match asked.head.flags {
+pub fn rename(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
+    let flags = match request.head.flags {
         0 => RenameFlags::empty(),
         1 => RenameFlags::NOREPLACE,
         2 => RenameFlags::EXCHANGE,
         _ => return Err(Errno::INVAL),
     };
-    let (from, old) = grant.locate_for_change(asked.path)?;
-    let (to, new) = grant.locate_for_change(asked.extra)?;
+    let (from, old) = grant.locate_for_change(request.path)?;
+    let (to, new) = grant.locate_for_change(request.extra)?;
     if flags.is_empty() {
         rustix::fs::renameat(&from, old, &to, new)
     } else {
@@ -49,74 +49,74 @@ pub fn rename(grant: &Grant, asked: &Asked<'_>) -> Result<()> {
 }
 
 /// `Op::Link`.
-pub fn link(grant: &Grant, asked: &Asked<'_>) -> Result<()> {
-    let (from, old) = grant.locate_for_change(asked.path)?;
-    let (to, new) = grant.locate_for_change(asked.extra)?;
+pub fn link(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
+    let (from, old) = grant.locate_for_change(request.path)?;
+    let (to, new) = grant.locate_for_change(request.extra)?;
     rustix::fs::linkat(&from, old, &to, new, AtFlags::empty())
 }
 
 /// `Op::Symlink`. The target is any text: it is never followed here.
-pub fn symlink(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
-    if asked.extra.is_empty() {
+pub fn symlink(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
+    if request.extra.is_empty() {
         return Err(Errno::NOENT);
     }
-    if asked.extra.contains(&0) {
+    if request.extra.contains(&0) {
         return Err(Errno::INVAL);
     }
-    let (dir, name) = grant.locate_for_change(asked.path)?;
-    rustix::fs::symlinkat(asked.extra, &dir, name)?;
-    answer_stat(dir.as_fd(), name, answer)
+    let (dir, name) = grant.locate_for_change(request.path)?;
+    rustix::fs::symlinkat(request.extra, &dir, name)?;
+    reply_with_stat(dir.as_fd(), name, reply)
 }
 
 /// `Op::Mknod`.
-pub fn mknod(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
-    let kind = FileType::from_raw_mode(asked.head.mode);
+pub fn mknod(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
+    let kind = FileType::from_raw_mode(request.head.mode);
     if !matches!(kind, FileType::RegularFile | FileType::Fifo | FileType::Socket) {
         return Err(Errno::PERM);
     }
-    let (dir, name) = grant.locate_for_change(asked.path)?;
-    rustix::fs::mknodat(&dir, name, kind, Mode::from_raw_mode(asked.head.mode & 0o777), 0)?;
-    answer_stat(dir.as_fd(), name, answer)
+    let (dir, name) = grant.locate_for_change(request.path)?;
+    rustix::fs::mknodat(&dir, name, kind, Mode::from_raw_mode(request.head.mode & 0o777), 0)?;
+    reply_with_stat(dir.as_fd(), name, reply)
 }
 
 /// `Op::SetAttr`.
-pub fn set_attr(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
+pub fn set_attr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
     grant.writable()?;
-    let what = AttrFlags::from_bits(asked.head.flags).ok_or(Errno::INVAL)?;
-    let (dir, name) = grant.locate(asked.path)?;
+    let what = AttrFlags::from_bits(request.head.flags).ok_or(Errno::INVAL)?;
+    let (dir, name) = grant.locate(request.path)?;
     let dir = dir.as_fd();
     // Everything happens to this one file, whatever becomes of its name meanwhile.
     let file = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     grant.refuse_foreign(file.as_fd())?;
     let kind = FileType::from_raw_mode(stat_of(file.as_fd())?.mode);
     if what.contains(AttrFlags::SIZE) {
-        resize(dir, name, kind, asked.head.value)?;
+        resize(dir, name, kind, request.head.value)?;
     }
     if what.intersects(AttrFlags::UID | AttrFlags::GID) {
         let id = |flag, value| if what.contains(flag) && value != u32::MAX { Some(value) } else { None };
-        let uid = id(AttrFlags::UID, asked.head.uid).map(Uid::from_raw);
-        let gid = id(AttrFlags::GID, asked.head.gid).map(Gid::from_raw);
+        let uid = id(AttrFlags::UID, request.head.uid).map(Uid::from_raw);
+        let gid = id(AttrFlags::GID, request.head.gid).map(Gid::from_raw);
         rustix::fs::chownat(&file, "", uid, gid, AtFlags::EMPTY_PATH)?;
     }
     if what.contains(AttrFlags::MODE) {
         let allowed = if kind == FileType::Directory { 0o7777 } else { 0o1777 };
-        chmod(file.as_fd(), kind, Mode::from_raw_mode(asked.head.mode & allowed))?;
+        chmod(file.as_fd(), kind, Mode::from_raw_mode(request.head.mode & allowed))?;
     }
     if what.intersects(AttrFlags::ATIME | AttrFlags::MTIME) {
         let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
         let time = |flag, sec, nsec: u32| {
             if what.contains(flag) { Timespec { tv_sec: sec, tv_nsec: i64::from(nsec) } } else { omit }
         };
-        if asked.head.atime_nsec >= 1_000_000_000 || asked.head.mtime_nsec >= 1_000_000_000 {
+        if request.head.atime_nsec >= 1_000_000_000 || request.head.mtime_nsec >= 1_000_000_000 {
             return Err(Errno::INVAL);
         }
         let times = Timestamps {
-            last_access: time(AttrFlags::ATIME, asked.head.atime_sec, asked.head.atime_nsec),
-            last_modification: time(AttrFlags::MTIME, asked.head.mtime_sec, asked.head.mtime_nsec),
+            last_access: time(AttrFlags::ATIME, request.head.atime_sec, request.head.atime_nsec),
+            last_modification: time(AttrFlags::MTIME, request.head.mtime_sec, request.head.mtime_nsec),
         };
         rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
     }
-    answer.push(stat_of(file.as_fd())?.as_bytes())
+    reply.push(stat_of(file.as_fd())?.as_bytes())
 }
 
 fn resize(dir: BorrowedFd<'_>, name: &[u8], kind: FileType, size: u64) -> Result<()> {
@@ -153,26 +153,26 @@ fn chmod(file: BorrowedFd<'_>, kind: FileType, mode: Mode) -> Result<()> {
 }
 
 /// `Op::SetXattr`.
-pub fn set_xattr(grant: &Grant, asked: &Asked<'_>) -> Result<()> {
+pub fn set_xattr(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     grant.writable()?;
-    let flags = match asked.head.flags {
+    let flags = match request.head.flags {
         0 => XattrFlags::empty(),
         1 => XattrFlags::CREATE,
         2 => XattrFlags::REPLACE,
         _ => return Err(Errno::INVAL),
     };
-    let end = asked.extra.iter().position(|&b| b == 0).ok_or(Errno::INVAL)?;
-    let (name, value) = (&asked.extra[..end], &asked.extra[end + 1..]);
+    let end = request.extra.iter().position(|&b| b == 0).ok_or(Errno::INVAL)?;
+    let (name, value) = (&request.extra[..end], &request.extra[end + 1..]);
     check_attribute(name)?;
-    let fd = open_for_attributes(grant, asked.path)?;
+    let fd = open_for_attributes(grant, request.path)?;
     rustix::fs::fsetxattr(&fd, name, value, flags)
 }
 
 /// `Op::RemoveXattr`.
-pub fn remove_xattr(grant: &Grant, asked: &Asked<'_>) -> Result<()> {
+pub fn remove_xattr(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     grant.writable()?;
-    check_path(asked.path)?;
-    check_attribute(asked.extra)?;
-    let fd = open_for_attributes(grant, asked.path)?;
-    rustix::fs::fremovexattr(&fd, asked.extra)
+    check_path(request.path)?;
+    check_attribute(request.extra)?;
+    let fd = open_for_attributes(grant, request.path)?;
+    rustix::fs::fremovexattr(&fd, request.extra)
 }

@@ -6,7 +6,7 @@ use litebox_protocol::Op;
 use rustix::io::Errno;
 
 use crate::beneath::{Access, Grant, Result};
-use crate::message::{Answer, Asked};
+use crate::message::{ParsedRequest, ReplyBuilder};
 use crate::{list, lookup};
 
 /// What the sandbox may reach, numbered as it stands.
@@ -25,37 +25,37 @@ impl Files {
         &self.grants
     }
     /// The grant that a request names.
-    pub fn grant(&self, asked: &Asked<'_>) -> Result<&Grant> {
-        self.grants.get(asked.head.grant as usize).ok_or(Errno::BADF)
+    pub fn grant(&self, request: &ParsedRequest<'_>) -> Result<&Grant> {
+        self.grants.get(request.head.grant as usize).ok_or(Errno::BADF)
     }
     /// Serves a request about files ([`Op::reads`]). Returns the descriptor to go with the answer.
-    pub fn read(&self, asked: &Asked<'_>, answer: &mut Answer) -> Result<Option<OwnedFd>> {
-        let grant = self.grant(asked)?;
-        match asked.op {
-            Op::Walk => return lookup::walk(grant, asked, answer),
-            Op::Open => return lookup::open(grant, asked, answer).map(Some),
-            Op::List => list::list(grant, asked, answer)?,
-            Op::StatFs => lookup::stat_fs(grant, asked, answer)?,
-            Op::GetXattr => lookup::get_xattr(grant, asked, answer)?,
-            Op::ListXattr => lookup::list_xattr(grant, asked, answer)?,
+    pub fn read(&self, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<Option<OwnedFd>> {
+        let grant = self.grant(request)?;
+        match request.op {
+            Op::Walk => return lookup::walk(grant, request, reply),
+            Op::Open => return lookup::open(grant, request, reply).map(Some),
+            Op::List => list::list(grant, request, reply)?,
+            Op::StatFs => lookup::stat_fs(grant, request, reply)?,
+            Op::GetXattr => lookup::get_xattr(grant, request, reply)?,
+            Op::ListXattr => lookup::list_xattr(grant, request, reply)?,
             _ => return Err(Errno::NOSYS),
         }
         Ok(None)
     }
     /// Serves one message of the socket for readers: what changes something, or concerns a tree that the sandbox may change, is refused. So nothing
     /// that is looked at here changes by a request that is served at the same time.
-    pub fn serve<'a>(&self, message: &[u8], answer: &'a mut Answer) -> (&'a [u8], Option<OwnedFd>) {
-        answer.clear();
-        let read = |answer: &mut Answer| {
-            let asked = Asked::parse(message)?;
-            match self.grant(&asked)?.access {
+    pub fn serve<'a>(&self, message: &[u8], reply: &'a mut ReplyBuilder) -> (&'a [u8], Option<OwnedFd>) {
+        reply.clear();
+        let read = |reply: &mut ReplyBuilder| {
+            let request = ParsedRequest::parse(message)?;
+            match self.grant(&request)?.access {
                 Access::ReadWrite => Err(Errno::ACCESS),
-                Access::ReadOnly | Access::CopyOnWrite => self.read(&asked, answer),
+                Access::ReadOnly | Access::CopyOnWrite => self.read(&request, reply),
             }
         };
-        match read(answer) {
-            Ok(passed) => (answer.finish(Ok(())), passed),
-            Err(error) => (answer.finish(Err(error)), None),
+        match read(reply) {
+            Ok(passed) => (reply.finish(Ok(())), passed),
+            Err(error) => (reply.finish(Err(error)), None),
         }
     }
 }

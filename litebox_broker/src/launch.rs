@@ -37,7 +37,7 @@ pub struct Launch {
     pub network: Option<Network>,
     /// What of the host's network it may use; `None`: nothing.
     pub net: Option<net::Setup>,
-    /// The person's terminal, if the sandbox uses it.
+    /// The user's terminal, if the sandbox uses it.
     pub terminal: Option<Terminal>,
     /// The signal of `Op::Kick`.
     pub kick_signal: i32,
@@ -72,7 +72,7 @@ pub struct Rest(
 );
 
 /// How a sandbox ended.
-pub struct Outcome {
+pub struct SandboxEnd {
     /// Exit status for the shell.
     pub status: u8,
     /// What the sandbox reported with `Op::Stats`.
@@ -83,19 +83,19 @@ pub struct Outcome {
 
 /// Runs a sandbox to its end. Every failure is said in one line; nothing of the sandbox is left when this returns. To be called
 /// by a process without other threads.
-pub fn run(launch: Launch) -> Outcome {
+pub fn run(launch: Launch) -> SandboxEnd {
     match start_and_serve(launch) {
         Ok(outcome) => outcome,
         Err((what, e)) => {
             say(&format!("cannot start the sandbox: {what}: {e}"));
-            Outcome { status: STATUS_BROKEN, figures: None, rest: None }
+            SandboxEnd { status: STATUS_BROKEN, figures: None, rest: None }
         }
     }
 }
 
 type Failure = (&'static str, Errno);
 
-fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
+fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     // What the sandbox creates gets the mode it asks for: its own umask has been applied.
     rustix::process::umask(Mode::empty());
     // One descriptor for each process of the sandbox. Not possible where the limit is hard: then there are fewer.
@@ -141,7 +141,7 @@ fn start_and_serve(launch: Launch) -> Result<Outcome, Failure> {
         say("the host has not ended all processes of the sandbox, which were killed");
     }
     server.terminal = None;
-    Ok(Outcome { status, figures: server.session.figures, rest: Some(Rest(server, signals)) })
+    Ok(SandboxEnd { status, figures: server.session.figures, rest: Some(Rest(server, signals)) })
 }
 
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), Failure> {

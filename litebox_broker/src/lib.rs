@@ -5,7 +5,7 @@
 //! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`net`] is the network: policy, names, connections, published ports.
-//! - [`terminal`] is the person's terminal, lent to the sandbox and given back.
+//! - [`terminal`] is the user's terminal, lent to the sandbox and given back.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it, and [`guard`] when the broker
 //!   cannot any more.
 
@@ -31,5 +31,5 @@ pub mod terminal;
 pub use litebox_protocol as protocol;
 
 pub use beneath::{Access, Grant};
-pub use launch::{Launch, Outcome, run};
+pub use launch::{Launch, SandboxEnd, run};
 pub use terminal::Terminal;

@@ -4,13 +4,13 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use litebox_protocol::{Beside, Entry, FEW_BESIDE, ListFlags, MAX_BESIDE, MAX_NAME, Stat};
+use litebox_protocol::{Beside, FEW_BESIDE, ListFlags, ListRecord, MAX_BESIDE, MAX_NAME, Stat};
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::beneath::{Grant, Result, check_name, stat_at};
-use crate::message::{Answer, Asked};
+use crate::message::{ParsedRequest, ReplyBuilder};
 
 /// Most entries that are looked at before it is decided whether their metadata is told.
 const MOST_FEW: usize = 4096;
@@ -69,29 +69,29 @@ impl Waiting {
     /// How much they take up in an answer, with metadata.
     fn len_told(&self) -> usize {
         let names: usize = self.found.iter().map(|found| found.name.len().next_multiple_of(8)).sum();
-        self.found.len() * (size_of::<Entry>() + size_of::<Stat>()) + names
+        self.found.len() * (size_of::<ListRecord>() + size_of::<Stat>()) + names
     }
 }
 
 /// `Op::List`.
-pub fn list(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
-    let how = ListFlags::from_bits(asked.head.flags).ok_or(Errno::INVAL)?;
-    let few = usize::try_from(asked.head.mode).map_err(|_| Errno::INVAL)?;
+pub fn list(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
+    let how = ListFlags::from_bits(request.head.flags).ok_or(Errno::INVAL)?;
+    let few = usize::try_from(request.head.mode).map_err(|_| Errno::INVAL)?;
     if few > MOST_FEW && how.intersects(ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW) {
         return Err(Errno::INVAL);
     }
-    check_beside(asked)?;
-    let dir = grant.open_for_listing(asked.path)?;
-    if asked.head.value != 0 {
-        rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(asked.head.value))?;
+    check_beside(request)?;
+    let dir = grant.open_for_listing(request.path)?;
+    if request.head.value != 0 {
+        rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(request.head.value))?;
     }
     let piece = if how.contains(ListFlags::ONLY_FEW) { SMALL_PIECE } else { PIECE };
     let mut buffer = Vec::with_capacity(piece);
     let mut waiting = Waiting::default();
-    let Some(told) = list_open(&dir, how, few, &mut buffer, &mut waiting, answer)? else { return Ok(()) };
-    answer.head.stop = 1;
-    if told.with_stat && !asked.extra.is_empty() {
-        list_beside(grant, asked, &mut buffer, &mut waiting, answer)?;
+    let Some(told) = list_open(&dir, how, few, &mut buffer, &mut waiting, reply)? else { return Ok(()) };
+    reply.head.stop = 1;
+    if told.with_stat && !request.extra.is_empty() {
+        list_beside(grant, request, &mut buffer, &mut waiting, reply)?;
     }
     Ok(())
 }
@@ -108,7 +108,7 @@ fn list_open(
     few: usize,
     buffer: &mut Vec<u8>,
     waiting: &mut Waiting,
-    answer: &mut Answer,
+    reply: &mut ReplyBuilder,
 ) -> Result<Option<All>> {
     let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
     let mut with_stat = how.contains(ListFlags::STAT);
@@ -124,17 +124,17 @@ fn list_open(
     }
     loop {
         for found in &waiting.found {
-            if !has_room(answer) {
+            if !has_room(reply) {
                 return Ok(None);
             }
-            tell(dir.as_fd(), found, waiting.name_of(found), with_stat || is_wanted(found), answer)?;
-            answer.head.count += 1;
+            tell(dir.as_fd(), found, waiting.name_of(found), with_stat || is_wanted(found), reply)?;
+            reply.head.count += 1;
         }
         waiting.clear();
         if ended {
             return Ok(Some(All { with_stat }));
         }
-        if !has_room(answer) {
+        if !has_room(reply) {
             return Ok(None);
         }
         ended = !waiting.take(&mut entries)?;
@@ -142,32 +142,32 @@ fn list_open(
 }
 
 /// The names of the directories beside the one that is listed.
-fn names_beside<'a>(asked: &Asked<'a>) -> impl Iterator<Item = &'a [u8]> {
-    asked.extra.split_inclusive(|&b| b == 0).map(|name| name.strip_suffix(b"\0").unwrap_or_default())
+fn names_beside<'a>(request: &ParsedRequest<'a>) -> impl Iterator<Item = &'a [u8]> {
+    request.extra.split_inclusive(|&b| b == 0).map(|name| name.strip_suffix(b"\0").unwrap_or_default())
 }
 
 /// Refuses what are not a few names of directories beside the one that is listed.
-fn check_beside(asked: &Asked<'_>) -> Result<()> {
-    if asked.extra.is_empty() {
+fn check_beside(request: &ParsedRequest<'_>) -> Result<()> {
+    if request.extra.is_empty() {
         return Ok(());
     }
-    if asked.path.is_empty() || names_beside(asked).count() > MAX_BESIDE {
+    if request.path.is_empty() || names_beside(request).count() > MAX_BESIDE {
         return Err(Errno::INVAL);
     }
-    names_beside(asked).try_for_each(check_name)
+    names_beside(request).try_for_each(check_name)
 }
 
 /// Tells the entries of the directories beside the one at the path, as long as they fit.
 fn list_beside(
     grant: &Grant,
-    asked: &Asked<'_>,
+    request: &ParsedRequest<'_>,
     buffer: &mut Vec<u8>,
     waiting: &mut Waiting,
-    answer: &mut Answer,
+    reply: &mut ReplyBuilder,
 ) -> Result<()> {
-    let above = asked.path.iter().rposition(|&b| b == b'/').unwrap_or(0);
-    let above = grant.open_directory(asked.path.get(..above).unwrap_or_default())?;
-    for (which, name) in (0..).zip(names_beside(asked)) {
+    let above = request.path.iter().rposition(|&b| b == b'/').unwrap_or(0);
+    let above = grant.open_directory(request.path.get(..above).unwrap_or_default())?;
+    for (which, name) in (0..).zip(names_beside(request)) {
         let Ok(dir) = open_beside(grant, above.as_fd(), name) else { continue };
         waiting.clear();
         let all = waiting.take_few(&mut RawDir::new(&dir, buffer.spare_capacity_mut()), FEW_BESIDE);
@@ -175,14 +175,14 @@ fn list_beside(
             continue;
         }
         // What does not fit is not looked at either.
-        if !answer.has_room(size_of::<Beside>() + waiting.len_told()) {
+        if !reply.has_room(size_of::<Beside>() + waiting.len_told()) {
             break;
         }
-        answer.push(Beside { which, count: waiting.found.len() as u32 }.as_bytes())?;
+        reply.push(Beside { which, count: waiting.found.len() as u32 }.as_bytes())?;
         for found in &waiting.found {
-            tell(dir.as_fd(), found, waiting.name_of(found), true, answer)?;
+            tell(dir.as_fd(), found, waiting.name_of(found), true, reply)?;
         }
-        answer.head.value += 1;
+        reply.head.value += 1;
     }
     Ok(())
 }
@@ -196,12 +196,12 @@ fn open_beside(grant: &Grant, above: BorrowedFd<'_>, name: &[u8]) -> Result<Owne
 }
 
 /// Whether any entry fits.
-fn has_room(answer: &Answer) -> bool {
-    answer.has_room(size_of::<Entry>() + size_of::<Stat>() + MAX_NAME + 1 + 7)
+fn has_room(reply: &ReplyBuilder) -> bool {
+    reply.has_room(size_of::<ListRecord>() + size_of::<Stat>() + MAX_NAME + 1 + 7)
 }
 
 /// Puts an entry into the answer, where there is room for it.
-fn tell(dir: BorrowedFd<'_>, found: &Found, name: &CStr, with_stat: bool, answer: &mut Answer) -> Result<()> {
+fn tell(dir: BorrowedFd<'_>, found: &Found, name: &CStr, with_stat: bool, reply: &mut ReplyBuilder) -> Result<()> {
     let stat = if with_stat { stat_at(dir, name).ok() } else { None };
     let kind = match (&stat, found.file_type) {
         (Some(s), _) => s.mode >> 12,
@@ -209,7 +209,7 @@ fn tell(dir: BorrowedFd<'_>, found: &Found, name: &CStr, with_stat: bool, answer
         (None, known) => known.as_raw_mode() >> 12,
     };
     let name = name.to_bytes();
-    let head = Entry {
+    let head = ListRecord {
         ino: found.ino,
         next: found.next,
         kind: (kind & 0xf) as u8,
@@ -217,10 +217,10 @@ fn tell(dir: BorrowedFd<'_>, found: &Found, name: &CStr, with_stat: bool, answer
         name_len: name.len() as u16,
         reserved: 0,
     };
-    answer.push(head.as_bytes())?;
+    reply.push(head.as_bytes())?;
     if let Some(stat) = stat {
-        answer.push(stat.as_bytes())?;
+        reply.push(stat.as_bytes())?;
     }
-    answer.push(name)?;
-    answer.pad_to_8()
+    reply.push(name)?;
+    reply.pad_to_8()
 }

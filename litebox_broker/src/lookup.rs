@@ -8,38 +8,40 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::beneath::{Grant, Result, check_path, stat_at, stat_of};
-use crate::message::{Answer, Asked};
+use crate::message::{ParsedRequest, ReplyBuilder};
 
 /// `Op::Walk`. Returns the file, when it was to be opened and could be.
-pub fn walk(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<Option<OwnedFd>> {
-    check_path(asked.path)?;
-    if asked.head.flags > 1 {
+pub fn walk(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<Option<OwnedFd>> {
+    check_path(request.path)?;
+    if request.head.flags > 1 {
         return Err(Errno::INVAL);
     }
-    if asked.path.is_empty() {
-        let (dir, name) = grant.locate(asked.path)?;
-        answer.push(stat_at(dir.as_fd(), name)?.as_bytes())?;
-        answer.head.count = 1;
+    if request.path.is_empty() {
+        let (dir, name) = grant.locate(request.path)?;
+        reply.push(stat_at(dir.as_fd(), name)?.as_bytes())?;
+        reply.head.count = 1;
         return Ok(None);
     }
-    let skip = usize::try_from(asked.head.value).map_err(|_| Errno::INVAL)?;
-    let (known, rest) = split_components(asked.path, skip).ok_or(Errno::INVAL)?;
+    let skip = usize::try_from(request.head.value).map_err(|_| Errno::INVAL)?;
+    let (known, rest) = split_components(request.path, skip).ok_or(Errno::INVAL)?;
     let mut dir = match grant.open_directory(known) {
         Ok(dir) => dir,
         Err(e) => {
-            answer.head.stop = e.raw_os_error() as u32;
+            reply.head.stop = e.raw_os_error() as u32;
             return Ok(None);
         }
     };
     let mut names = rest.split(|&b| b == b'/').peekable();
     while let Some(name) = names.next() {
         let more = names.peek().is_some();
-        match walk_step(grant, &mut dir, name, more, answer) {
-            Ok(Some(stat)) if !more && asked.head.flags == 1 => return Ok(open_found(grant, dir.as_fd(), name, &stat)),
+        match walk_step(grant, &mut dir, name, more, reply) {
+            Ok(Some(stat)) if !more && request.head.flags == 1 => {
+                return Ok(open_found(grant, dir.as_fd(), name, &stat));
+            }
             Ok(Some(_)) => {}
             Ok(None) => break,
             Err(e) => {
-                answer.head.stop = e.raw_os_error() as u32;
+                reply.head.stop = e.raw_os_error() as u32;
                 break;
             }
         }
@@ -60,18 +62,24 @@ fn open_found(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], found: &Stat) -> 
 }
 
 /// Answers for one component and, when more follow, goes into it. `None`: the walk ends here.
-fn walk_step(grant: &Grant, dir: &mut OwnedFd, name: &[u8], more: bool, answer: &mut Answer) -> Result<Option<Stat>> {
+fn walk_step(
+    grant: &Grant,
+    dir: &mut OwnedFd,
+    name: &[u8],
+    more: bool,
+    reply: &mut ReplyBuilder,
+) -> Result<Option<Stat>> {
     let stat = stat_at(dir.as_fd(), name)?;
     let kind = FileType::from_raw_mode(stat.mode);
-    if !answer.has_room(size_of::<Stat>() + MAX_LINK) {
+    if !reply.has_room(size_of::<Stat>() + MAX_LINK) {
         return Ok(None);
     }
-    answer.push(stat.as_bytes())?;
-    answer.head.count += 1;
+    reply.push(stat.as_bytes())?;
+    reply.head.count += 1;
     if kind == FileType::Symlink {
         let target = rustix::fs::readlinkat(&*dir, name, Vec::new())?;
-        answer.head.value = target.as_bytes().len() as u64;
-        answer.push(target.as_bytes())?;
+        reply.head.value = target.as_bytes().len() as u64;
+        reply.push(target.as_bytes())?;
         return Ok(None);
     }
     if !more {
@@ -101,13 +109,13 @@ fn split_components(path: &[u8], n: usize) -> Option<(&[u8], &[u8])> {
 }
 
 /// `Op::Open`.
-pub fn open(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<OwnedFd> {
-    let how = OpenFlags::from_bits(asked.head.flags).ok_or(Errno::INVAL)?;
+pub fn open(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<OwnedFd> {
+    let how = OpenFlags::from_bits(request.head.flags).ok_or(Errno::INVAL)?;
     let changes = how.intersects(OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::APPEND);
     if changes {
         grant.writable()?;
     }
-    let (dir, name) = grant.locate(asked.path)?;
+    let (dir, name) = grant.locate(request.path)?;
     let dir = dir.as_fd();
     let mut flags = OPEN_FLAGS;
     flags |= match (how.contains(OpenFlags::READ), how.contains(OpenFlags::WRITE)) {
@@ -122,7 +130,7 @@ pub fn open(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<Own
     let file = match existing(grant, dir, name, how, flags) {
         Err(Errno::NOENT) if how.contains(OpenFlags::CREATE) => {
             let fresh = flags | OFlags::CREATE | OFlags::EXCL;
-            match rustix::fs::openat(dir, name, fresh, Mode::from_raw_mode(asked.head.mode & 0o777)) {
+            match rustix::fs::openat(dir, name, fresh, Mode::from_raw_mode(request.head.mode & 0o777)) {
                 // Somebody made it in between: take theirs.
                 Err(Errno::EXIST) if !how.contains(OpenFlags::EXCLUSIVE) => existing(grant, dir, name, how, flags)?,
                 other => {
@@ -133,8 +141,8 @@ pub fn open(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<Own
         }
         other => other?,
     };
-    answer.push(stat_of(file.as_fd())?.as_bytes())?;
-    answer.head.value = u64::from(created);
+    reply.push(stat_of(file.as_fd())?.as_bytes())?;
+    reply.head.value = u64::from(created);
     Ok(file)
 }
 
@@ -159,8 +167,8 @@ fn existing(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], how: OpenFlags, fla
 }
 
 /// `Op::StatFs`.
-pub fn stat_fs(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
-    let (dir, name) = grant.locate(asked.path)?;
+pub fn stat_fs(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
+    let (dir, name) = grant.locate(request.path)?;
     let fd = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let s = rustix::fs::fstatfs(&fd)?;
     let figures = FsStat {
@@ -173,7 +181,7 @@ pub fn stat_fs(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<
         files_free: s.f_ffree,
         name_max: s.f_namelen as u64,
     };
-    answer.push(figures.as_bytes())
+    reply.push(figures.as_bytes())
 }
 
 /// Opens a regular file or directory for its attributes.
@@ -204,24 +212,24 @@ pub fn check_attribute(name: &[u8]) -> Result<()> {
 }
 
 /// `Op::GetXattr`.
-pub fn get_xattr(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
-    check_attribute(asked.extra)?;
-    let fd = open_for_attributes(grant, asked.path)?;
+pub fn get_xattr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
+    check_attribute(request.extra)?;
+    let fd = open_for_attributes(grant, request.path)?;
     let mut value = vec![0; MAX_XATTR];
-    let len = rustix::fs::fgetxattr(&fd, asked.extra, value.as_mut_slice())?;
-    answer.head.value = len as u64;
-    answer.push(value.get(..len).ok_or(Errno::IO)?)
+    let len = rustix::fs::fgetxattr(&fd, request.extra, value.as_mut_slice())?;
+    reply.head.value = len as u64;
+    reply.push(value.get(..len).ok_or(Errno::IO)?)
 }
 
 /// `Op::ListXattr`.
-pub fn list_xattr(grant: &Grant, asked: &Asked<'_>, answer: &mut Answer) -> Result<()> {
-    let fd = open_for_attributes(grant, asked.path)?;
+pub fn list_xattr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
+    let fd = open_for_attributes(grant, request.path)?;
     let mut names = vec![0; MAX_XATTR];
     let len = rustix::fs::flistxattr(&fd, names.as_mut_slice())?;
     for name in names.get(..len).ok_or(Errno::IO)?.split_inclusive(|&b| b == 0) {
-        if name.starts_with(b"user.") && answer.has_room(name.len()) {
-            answer.push(name)?;
-            answer.head.value += name.len() as u64;
+        if name.starts_with(b"user.") && reply.has_room(name.len()) {
+            reply.push(name)?;
+            reply.head.value += name.len() as u64;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::beneath::Result;
 
 /// A request whose lengths have been checked.
-pub struct Asked<'a> {
+pub struct ParsedRequest<'a> {
     /// What for.
     pub op: Op,
     /// The head.
@@ -18,7 +18,7 @@ pub struct Asked<'a> {
     pub extra: &'a [u8],
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ParsedRequest<'a> {
     /// From the bytes of one message.
     pub fn parse(message: &'a [u8]) -> Result<Self> {
         if message.len() > MAX_REQUEST {
@@ -39,19 +39,19 @@ impl<'a> Asked<'a> {
 }
 
 /// A reply in the making.
-pub struct Answer {
+pub struct ReplyBuilder {
     /// The head, written in front at the end.
     pub head: Reply,
     bytes: Vec<u8>,
 }
 
-impl Default for Answer {
+impl Default for ReplyBuilder {
     fn default() -> Self {
         Self { head: Reply::default(), bytes: vec![0; size_of::<Reply>()] }
     }
 }
 
-impl Answer {
+impl ReplyBuilder {
     /// Starts anew, keeping the buffer.
     pub fn clear(&mut self) {
         self.head = Reply::default();

@@ -62,7 +62,7 @@ const SECCOMP_IOCTL_NOTIF_RECV: libc::Ioctl = 0xc050_2100;
 const SECCOMP_IOCTL_NOTIF_ID_VALID: libc::Ioctl = 0x4008_2102;
 
 /// A host call that the sandbox's filter refused.
-pub struct Refused {
+pub struct RefusedCall {
     /// Its number.
     pub number: i32,
     /// `AUDIT_ARCH_*` of the entry it came through.
@@ -70,12 +70,12 @@ pub struct Refused {
 }
 
 /// Takes one notification of the filter. The call stays unanswered: its thread never goes on.
-pub fn refused_call(listener: BorrowedFd<'_>) -> Result<Refused> {
+pub fn refused_call(listener: BorrowedFd<'_>) -> Result<RefusedCall> {
     // SAFETY: seccomp_notif is plain data; the kernel wants it zeroed.
     let mut notif: libc::seccomp_notif = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: the request fills one seccomp_notif.
     check(unsafe { libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_RECV, &raw mut notif) }.into())?;
-    Ok(Refused { number: notif.data.nr, arch: notif.data.arch })
+    Ok(RefusedCall { number: notif.data.nr, arch: notif.data.arch })
 }
 
 fn children_of(pid: i32) -> Vec<i32> {

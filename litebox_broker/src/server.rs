@@ -151,7 +151,7 @@ pub struct Server {
     pub net: Option<(OwnedFd, Service)>,
     /// Limits.
     pub limits: Limits,
-    /// The person's terminal, if the sandbox uses it.
+    /// The user's terminal, if the sandbox uses it.
     pub terminal: Option<Terminal>,
     /// Who made its network, and is waited for when nobody waits for us.
     pub helper: Option<Network>,

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::beneath::{Access, Grant, Result};
 use crate::files::Files;
-use crate::message::{Answer, Asked};
+use crate::message::{ParsedRequest, ReplyBuilder};
 use crate::{change, process};
 
 /// What the sandbox wants of the one who serves it, besides a reply.
@@ -43,7 +43,7 @@ pub struct Session {
     /// What the sandbox reported for `--stats`.
     pub figures: Option<[u64; STAT_FIGURES]>,
     lines: LineLimit,
-    answer: Answer,
+    reply: ReplyBuilder,
 }
 
 impl Session {
@@ -58,7 +58,7 @@ impl Session {
             listener: None,
             figures: None,
             lines: LineLimit::new(),
-            answer: Answer::default(),
+            reply: ReplyBuilder::default(),
         }
     }
 
@@ -69,7 +69,7 @@ impl Session {
 
     /// Serves one message of those that only read. Returns the reply, and a descriptor to go with it.
     pub fn serve_reader(&mut self, message: &[u8]) -> (&[u8], Option<OwnedFd>) {
-        self.files.serve(message, &mut self.answer)
+        self.files.serve(message, &mut self.reply)
     }
 
     /// Descriptors of the registered processes.
@@ -79,60 +79,65 @@ impl Session {
 
     /// Serves one message. Returns the reply (`None`: there is none), a descriptor to go with it, and what else is to be done.
     pub fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) -> (Option<&[u8]>, Option<OwnedFd>, Wish) {
-        self.answer.clear();
+        self.reply.clear();
         let mut wish = Wish::None;
-        let asked = Asked::parse(message);
-        let result = match &asked {
-            Ok(asked) => self.perform(asked, came, &mut wish),
+        let request = ParsedRequest::parse(message);
+        let result = match &request {
+            Ok(request) => self.perform(request, came, &mut wish),
             Err(error) => Err(*error),
         };
-        let unanswered = asked.is_ok_and(|asked| asked.op == Op::Listener);
-        if unanswered || matches!(wish, Wish::Exit(_) | Wish::Fatal(_)) {
+        let without_reply = request.is_ok_and(|request| request.op == Op::Listener);
+        if without_reply || matches!(wish, Wish::Exit(_) | Wish::Fatal(_)) {
             return (None, None, wish);
         }
         let (result, passed) = match result {
             Ok(passed) => (Ok(()), passed),
             Err(e) => (Err(e), None),
         };
-        (Some(self.answer.finish(result)), passed, wish)
+        (Some(self.reply.finish(result)), passed, wish)
     }
 
-    fn perform(&mut self, asked: &Asked<'_>, came: Option<OwnedFd>, wish: &mut Wish) -> Result<Option<OwnedFd>> {
-        let answer = &mut self.answer;
-        let grant = || self.files.grant(asked);
-        match asked.op {
+    fn perform(
+        &mut self,
+        request: &ParsedRequest<'_>,
+        came: Option<OwnedFd>,
+        wish: &mut Wish,
+    ) -> Result<Option<OwnedFd>> {
+        let reply = &mut self.reply;
+        let grant = || self.files.grant(request);
+        match request.op {
             Op::Walk | Op::Open | Op::List | Op::StatFs | Op::GetXattr | Op::ListXattr => {
-                return self.files.read(asked, answer);
+                return self.files.read(request, reply);
             }
-            Op::Mkdir => change::mkdir(grant()?, asked, answer)?,
-            Op::Unlink => change::remove(grant()?, asked, false)?,
-            Op::Rmdir => change::remove(grant()?, asked, true)?,
-            Op::Rename => change::rename(grant()?, asked)?,
-            Op::Link => change::link(grant()?, asked)?,
-            Op::Symlink => change::symlink(grant()?, asked, answer)?,
-            Op::Mknod => change::mknod(grant()?, asked, answer)?,
-            Op::SetAttr => change::set_attr(grant()?, asked, answer)?,
-            Op::SetXattr => change::set_xattr(grant()?, asked)?,
-            Op::RemoveXattr => change::remove_xattr(grant()?, asked)?,
-            Op::Register => self.register(asked.head.value, came.ok_or(Errno::BADF)?)?,
+            Op::Mkdir => change::mkdir(grant()?, request, reply)?,
+            Op::Unlink => change::remove(grant()?, request, false)?,
+            Op::Rmdir => change::remove(grant()?, request, true)?,
+            Op::Rename => change::rename(grant()?, request)?,
+            Op::Link => change::link(grant()?, request)?,
+            Op::Symlink => change::symlink(grant()?, request, reply)?,
+            Op::Mknod => change::mknod(grant()?, request, reply)?,
+            Op::SetAttr => change::set_attr(grant()?, request, reply)?,
+            Op::SetXattr => change::set_xattr(grant()?, request)?,
+            Op::RemoveXattr => change::remove_xattr(grant()?, request)?,
+            Op::Register => self.register(request.head.value, came.ok_or(Errno::BADF)?)?,
             Op::Unregister => {
-                self.slots.remove(&asked.head.value).ok_or(Errno::SRCH)?;
+                self.slots.remove(&request.head.value).ok_or(Errno::SRCH)?;
             }
             Op::Kick => {
-                let process = self.slots.get(&asked.head.value).ok_or(Errno::SRCH)?;
+                let process = self.slots.get(&request.head.value).ok_or(Errno::SRCH)?;
                 process::send_signal(process.as_fd(), self.kick_signal)?;
             }
-            Op::Exit => *wish = Wish::Exit(i32::try_from(asked.head.value).map_err(|_| Errno::INVAL)?),
-            Op::Fatal => *wish = Wish::Fatal(plain_text(asked.extra)),
+            Op::Exit => *wish = Wish::Exit(i32::try_from(request.head.value).map_err(|_| Errno::INVAL)?),
+            Op::Fatal => *wish = Wish::Fatal(plain_text(request.extra)),
             Op::Stopped => *wish = Wish::Stop,
             Op::Report => {
-                if asked.extra.len() > MAX_REPORT {
+                if request.extra.len() > MAX_REPORT {
                     return Err(Errno::MSGSIZE);
                 }
-                *wish = self.lines.admit().map_or(Wish::None, |note| Wish::Report(note + &plain_text(asked.extra)));
+                *wish = self.lines.admit().map_or(Wish::None, |note| Wish::Report(note + &plain_text(request.extra)));
             }
             Op::Stats => {
-                self.figures = Some(<[u64; STAT_FIGURES]>::read_from_bytes(asked.extra).map_err(|_| Errno::INVAL)?);
+                self.figures = Some(<[u64; STAT_FIGURES]>::read_from_bytes(request.extra).map_err(|_| Errno::INVAL)?);
             }
             Op::Listener => {
                 // Nobody waits for an answer. The supervisor sends one, before any guest runs.

@@ -12,7 +12,7 @@ use rustix::net::{
 };
 
 use crate::files::Files;
-use crate::message::Answer;
+use crate::message::ReplyBuilder;
 
 /// Longer than any message, so that none is cut that could be right; and so long that the allocator gets it from the host, which brings in only
 /// the pages that are used.
@@ -53,16 +53,16 @@ pub fn send(socket: BorrowedFd<'_>, message: &[u8], passed: Option<BorrowedFd<'_
 
 /// Serves readers until the other end is closed.
 pub fn serve_readers(files: &Files, socket: &OwnedFd) {
-    let (mut buffer, mut answer) = (vec![0; BUFFER], Answer::default());
+    let (mut buffer, mut reply) = (vec![0; BUFFER], ReplyBuilder::default());
     loop {
         match receive(socket.as_fd(), &mut buffer, true) {
             Err(Errno::INTR) => {}
             Ok((0, _)) | Err(_) => return,
             Ok((len, came)) => {
                 drop(came);
-                let (reply, passed) = files.serve(buffer.get(..len).unwrap_or_default(), &mut answer);
+                let (bytes, passed) = files.serve(buffer.get(..len).unwrap_or_default(), &mut reply);
                 // A sandbox that does not take its replies loses them.
-                let _ = send(socket.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
+                let _ = send(socket.as_fd(), bytes, passed.as_ref().map(OwnedFd::as_fd));
             }
         }
     }

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
-/// Lines for the person need a carriage return: their terminal adds none.
+/// Lines for the user need a carriage return: their terminal adds none.
 static RAW: AtomicBool = AtomicBool::new(false);
 
-/// How a line for the person ends.
+/// How a line for the user ends.
 pub fn line_end() -> &'static str {
     if RAW.load(Ordering::Relaxed) { "\r\n" } else { "\n" }
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use litebox_broker::protocol::{
-    Beside, Entry, ListFlags, MAX_BESIDE, MAX_NAME, MAX_PATH, MAX_REPLY, Op, Reply, Request, Stat,
+    Beside, ListFlags, ListRecord, MAX_BESIDE, MAX_NAME, MAX_PATH, MAX_REPLY, Op, Reply, Request, Stat,
 };
 use litebox_broker::session::{Session, Wish};
 use litebox_broker::{Access, Grant};
@@ -274,9 +274,9 @@ fn list_beside(scene: &mut Scene, path: &[u8], beside: &[u8]) -> (i32, Vec<(usiz
     let (answer, mut rest) = Reply::read_from_prefix(reply).expect("a head");
     let entries = |count: u32, rest: &mut &[u8]| {
         for _ in 0..count {
-            let (entry, _) = Entry::read_from_prefix(rest).expect("an entry");
+            let (entry, _) = ListRecord::read_from_prefix(rest).expect("an entry");
             let stat = if entry.has_stat == 1 { size_of::<Stat>() } else { 0 };
-            let len = size_of::<Entry>() + stat + usize::from(entry.name_len);
+            let len = size_of::<ListRecord>() + stat + usize::from(entry.name_len);
             *rest = rest.get(len.next_multiple_of(8)..).expect("as long as it says");
         }
     };

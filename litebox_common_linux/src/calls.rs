@@ -42,7 +42,7 @@ pub struct Call {
     pub x86_64: Option<u32>,
     /// Its number for 32-bit programs.
     pub x86: Option<u32>,
-    /// What a person should know.
+    /// What a user should know.
     pub note: &'static str,
     /// `name: type;` of each argument.
     arguments: &'static str,

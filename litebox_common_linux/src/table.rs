@@ -7,7 +7,7 @@
 //! ```
 //!
 //! how far it is supported ([`Support`](crate::Support)), its name as the manual page has it, its number on each architecture, its arguments in
-//! the order of the registers with their types ([`argument`](crate::argument)), and what a person should know about it. The name is at the same
+//! the order of the registers with their types ([`argument`](crate::argument)), and what a user should know about it. The name is at the same
 //! time the name of the handler (a method of the shim's `Task`) and of the variant of [`SyscallRequest`](crate::SyscallRequest).
 //!
 //! A call that is not served has a row too: `Refused(ERRNO)` will stay that way, and the note says why; `Missing` answers `ENOSYS` until somebody

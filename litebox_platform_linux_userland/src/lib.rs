@@ -1,11 +1,11 @@
 //! The South of LiteBox: Linux as host.
 //!
-//! Everything here runs inside the boundary, in the supervisor or in a guest process, under the seccomp [`filter`]. It touches no
-//! thread-local and no errno: host calls go through the gadget in [`call`], the only place whose `syscall` instructions Syscall
+//! Everything here runs inside the boundary, in the supervisor or in a guest process, under the seccomp [`host::filter`]. It touches no
+//! thread-local and no errno: host calls go through the gadget in [`host::call`], the only place whose `syscall` instructions Syscall
 //! User Dispatch lets through.
 //!
-//! - `sandbox`: the shared memory of all processes and how it is set up; [`heap`]: the allocator on it
-//! - [`filter`]: what the host kernel lets through; [`interception`]: how guest calls are caught
+//! - `sandbox`: the shared memory of all processes and how it is set up; [`memory::heap`]: the allocator on it
+//! - [`host::filter`]: what the host kernel lets through; [`entry::interception`]: how guest calls are caught
 //! - `entry`: from a host signal to the North and back; `thread`, `stack`: guest threads and their kernel stacks
 //! - `patch`: call sites that trapped once lead to trampolines; `fast`: from there into the kernel without the host
 //! - `process`: the host processes of the sandbox; `supervisor`: the one that watches host descriptors and the others' end
@@ -15,37 +15,15 @@
 
 extern crate alloc;
 
-mod broker;
-pub mod call;
-mod clock;
-mod counters;
-mod entropy;
-mod entry;
-mod fast;
-mod files;
-pub mod filter;
-pub mod heap;
-mod huge;
-pub mod interception;
-mod kept;
-mod layout;
-mod loan;
-mod memory_functions;
-mod patch;
+pub mod entry;
+pub mod host;
+pub mod memory;
 mod process;
 mod sandbox;
-mod scratch;
-mod space;
-mod stack;
-mod supervisor;
-mod system;
 mod thread;
-mod usage;
-mod user;
-mod zygote;
 
+pub use process::supervisor::{FirstProcess, supervise};
 pub use sandbox::{Patching, Settings, StartError, start};
-pub use supervisor::{FirstProcess, supervise};
 
 /// Linux as the host. All its methods are the traits of [`litebox::platform`].
 pub struct LinuxHost;

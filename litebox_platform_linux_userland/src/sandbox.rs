@@ -7,14 +7,14 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 use litebox::platform::HostFd;
 use litebox::sync::Mutex;
 
-use crate::call::{host_call, nr};
-use crate::counters::Counters;
-use crate::entropy::Entropy;
-use crate::heap::Heap;
-use crate::interception::Interception;
-use crate::layout::{HEAP_LEN, Layout};
-use crate::process::ProcessTable;
-use crate::zygote::Zygotes;
+use crate::entry::interception::Interception;
+use crate::host::call::{host_call, nr};
+use crate::host::counters::Counters;
+use crate::host::entropy::Entropy;
+use crate::memory::heap::Heap;
+use crate::memory::layout::{HEAP_LEN, Layout};
+use crate::process::table::ProcessTable;
+use crate::process::zygote::Zygotes;
 
 /// How much of the heap the start of the kernel and of a program takes.
 const HEAP_AT_START: usize = 192 << 10;
@@ -58,7 +58,7 @@ pub enum Patching {
     Off,
 }
 
-/// Why a sandbox could not be set up; one line for the person.
+/// Why a sandbox could not be set up; one line for the user.
 #[derive(Debug)]
 pub struct StartError {
     /// What was tried.
@@ -77,11 +77,11 @@ pub(crate) struct Sandbox {
     pub(crate) processes: ProcessTable,
     /// Empty processes for programs.
     pub(crate) zygotes: Zygotes,
-    pub(crate) channels: crate::broker::Channels,
+    pub(crate) channels: crate::host::broker::Channels,
     pub(crate) counters: Counters,
     pub(crate) entropy: Entropy,
-    pub(crate) alarms: Mutex<BTreeMap<u32, crate::thread::Alarms>>,
-    pub(crate) clock: crate::clock::VdsoClock,
+    pub(crate) alarms: Mutex<BTreeMap<u32, crate::thread::host_thread::Alarms>>,
+    pub(crate) clock: crate::host::clock::VdsoClock,
     pub(crate) aux: Vec<(u64, u64)>,
     /// FS base of the supervisor: kernel code that panics needs it.
     pub(crate) supervisor_fs: u64,
@@ -94,17 +94,17 @@ pub(crate) struct Sandbox {
     /// Whether sites are patched.
     pub(crate) patching: bool,
     /// What is known of sites in files.
-    pub(crate) learned: Mutex<crate::patch::Learned>,
+    pub(crate) site_cache: Mutex<crate::entry::patch::SiteCache>,
     /// What `cpuid` answers.
-    pub(crate) answers: crate::patch::Answers,
+    pub(crate) cpuid_cache: crate::entry::patch::CpuidCache,
     /// Patched copies of code.
-    pub(crate) texts: crate::patch::Texts,
+    pub(crate) text_cache: crate::entry::patch::TextCache,
     /// Which regions of trampolines are in use.
-    pub(crate) trampolines: crate::patch::Pool,
+    pub(crate) trampolines: crate::entry::patch::Pool,
     /// Figures of patching.
-    pub(crate) patch_counts: crate::patch::Counts,
+    pub(crate) patch_counts: crate::entry::patch::PatchCounts,
     /// What the host's signal frames look like.
-    pub(crate) frame_layout: crate::fast::FrameLayout,
+    pub(crate) frame_layout: crate::entry::fast::FrameLayout,
     /// wait(2) status of the guest, valid once `exit_announced`.
     pub(crate) exit_status: AtomicI32,
     pub(crate) exit_announced: AtomicBool,
@@ -113,9 +113,9 @@ pub(crate) struct Sandbox {
     /// The first objects of the heap lie in a huge page, or cannot.
     pub(crate) heap_is_huge: AtomicBool,
     /// The processes that the supervisor starts.
-    pub(crate) started: crate::huge::Started,
+    pub(crate) started: crate::memory::huge::Started,
     /// What the supervisor's start left.
-    pub(crate) scratch: crate::scratch::Scratch,
+    pub(crate) scratch: crate::memory::scratch::Scratch,
 }
 
 impl Sandbox {
@@ -155,7 +155,7 @@ pub(crate) fn step<T>(what: &'static str, result: litebox::Result<T>) -> Result<
 /// Makes the calling process the supervisor of a new sandbox: maps the shared memory, installs signal handlers and the filter. From
 /// here on the allocator is the shared heap and the host serves only what the filter lists.
 pub fn start(settings: Settings) -> Result<(), StartError> {
-    let aux = crate::system::read_aux_vector(settings.aux);
+    let aux = crate::host::system::read_aux_vector(settings.aux);
     if !has_fsgsbase(&aux) {
         return Err(StartError {
             what: "the processor and kernel must offer FSGSBASE",
@@ -164,8 +164,9 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     }
     let arena_size = settings.arena_size;
     let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
-    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", arena_size + crate::patch::MEMORY_LEN))?;
-    let layout = Layout { vdso: crate::clock::vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
+    let arena_fd =
+        step("memory for files", shared_memory(c"litebox-arena", arena_size + crate::entry::patch::MEMORY_LEN))?;
+    let layout = Layout { vdso: crate::host::clock::vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
     let heap = layout.heap;
     // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it refuses.
     // SAFETY: of the mapping just made.
@@ -180,9 +181,9 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     // SAFETY: no pointers.
     let taken = step("eventfd2", unsafe { host_call!(nr::EVENTFD2, 0, 0x8_0800) })?;
 
-    let scratch = crate::scratch::Scratch::new(settings.program_break, settings.stack_end, &layout);
+    let scratch = crate::memory::scratch::Scratch::new(settings.program_break, settings.stack_end, &layout);
     let interception = settings.interception;
-    let patching = settings.patching != Patching::Off && crate::fast::available();
+    let patching = settings.patching != Patching::Off && crate::entry::fast::available();
     if settings.patching == Patching::On && !patching {
         return Err(StartError { what: "patching needs xsave and lahf", error: litebox::Error::NotSupported });
     }
@@ -191,7 +192,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     // SAFETY: the heap was just mapped and nobody else knows it; all fields that allocate are empty until the heap is published.
     unsafe {
         at.write(Sandbox {
-            clock: crate::clock::VdsoClock::find(&aux),
+            clock: crate::host::clock::VdsoClock::find(&aux),
             layout,
             settings,
             heap: Heap::new(),
@@ -199,27 +200,27 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             epoll: HostFd(epoll as i32),
             processes: ProcessTable::default(),
             zygotes: Zygotes::new(HostFd(taken as i32)),
-            channels: crate::broker::Channels::default(),
+            channels: crate::host::broker::Channels::default(),
             counters: Counters::default(),
             entropy: Entropy::new(),
             alarms: Mutex::new(BTreeMap::new()),
             aux: Vec::new(),
-            supervisor_fs: crate::thread::read_fs(),
+            supervisor_fs: crate::thread::host_thread::read_fs(),
             first_tid: AtomicI32::new(0),
             kernel: AtomicPtr::new(core::ptr::null_mut()),
             by_seccomp: AtomicBool::new(false),
             patching,
-            learned: Mutex::new(crate::patch::Learned::default()),
-            answers: crate::patch::Answers::default(),
-            texts: crate::patch::Texts::default(),
-            trampolines: crate::patch::Pool::new(),
-            patch_counts: crate::patch::Counts::default(),
-            frame_layout: crate::fast::FrameLayout::default(),
+            site_cache: Mutex::new(crate::entry::patch::SiteCache::default()),
+            cpuid_cache: crate::entry::patch::CpuidCache::default(),
+            text_cache: crate::entry::patch::TextCache::default(),
+            trampolines: crate::entry::patch::Pool::new(),
+            patch_counts: crate::entry::patch::PatchCounts::default(),
+            frame_layout: crate::entry::fast::FrameLayout::default(),
             exit_status: AtomicI32::new(0),
             exit_announced: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
             heap_is_huge: AtomicBool::new(false),
-            started: crate::huge::Started::default(),
+            started: crate::memory::huge::Started::default(),
             scratch,
         });
         (*at).heap.claim(heap_start, heap.1, heap.0 + HEAP_AT_START);
@@ -234,9 +235,9 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     const PR_SET_DUMPABLE: usize = 4;
     // SAFETY: no pointers.
     step("making the process non-dumpable", unsafe { host_call!(nr::PRCTL, PR_SET_DUMPABLE, 0) })?;
-    crate::entry::install_handlers().map_err(|error| StartError { what: "installing signal handlers", error })?;
-    crate::interception::probe(interception)?;
-    crate::filter::install(interception)
+    crate::entry::trap::install_handlers().map_err(|error| StartError { what: "installing signal handlers", error })?;
+    crate::entry::interception::probe(interception)?;
+    crate::host::filter::install(interception)
 }
 
 fn has_fsgsbase(aux: &[(u64, u64)]) -> bool {

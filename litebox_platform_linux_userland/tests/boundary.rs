@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use litebox::event::Waiter;
-use litebox::platform::answers::Answers;
+use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::platform::north::{Fault, GuestFrame, North, Registers};
 use litebox::platform::{Backing, HostFd, HostThread, Prot, ThreadSpec, host};
-use litebox_platform_linux_userland::filter::ALLOWED;
-use litebox_platform_linux_userland::heap::Allocator;
-use litebox_platform_linux_userland::interception::Interception;
-use litebox_platform_linux_userland::{FirstProcess, Patching, Settings, call, start, supervise};
+use litebox_platform_linux_userland::entry::interception::Interception;
+use litebox_platform_linux_userland::host::call;
+use litebox_platform_linux_userland::host::filter::ALLOWED;
+use litebox_platform_linux_userland::memory::heap::Allocator;
+use litebox_platform_linux_userland::{FirstProcess, Patching, Settings, start, supervise};
 use litebox_protocol::start_fd;
 
 #[global_allocator]
@@ -212,7 +213,7 @@ fn cases() -> Vec<Case> {
 struct Thread {
     host: HostThread,
     waiter: Waiter,
-    answers: Answers,
+    fast_syscalls: FastSyscalls,
 }
 
 /// write, getpid, exit; sched_yield, alarm and clone with meanings of their own.
@@ -223,7 +224,11 @@ litebox::register_north!(TinyNorth);
 static ALARMED: AtomicU32 = AtomicU32::new(0);
 
 fn new_thread() -> &'static Thread {
-    Box::leak(Box::new(Thread { host: HostThread::default(), waiter: Waiter::default(), answers: Answers::default() }))
+    Box::leak(Box::new(Thread {
+        host: HostThread::default(),
+        waiter: Waiter::default(),
+        fast_syscalls: FastSyscalls::default(),
+    }))
 }
 
 impl North for TinyNorth {
@@ -265,7 +270,7 @@ impl North for TinyNorth {
                     fp: None,
                     fs_base: 0,
                     gs_base: 0,
-                    answers: &thread.answers,
+                    fast_syscalls: &thread.fast_syscalls,
                 };
                 host().spawn_thread(&spec).map_or(11u64.wrapping_neg(), |()| 0)
             }
@@ -324,7 +329,7 @@ impl FirstProcess for Guest {
             fp: None,
             fs_base: 0,
             gs_base: 0,
-            answers: &thread.answers,
+            fast_syscalls: &thread.fast_syscalls,
         })
     }
 }

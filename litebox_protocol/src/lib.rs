@@ -43,11 +43,11 @@ pub mod figure {
     /// Of the largest process, in bytes.
     pub const PEAK_MEMORY: usize = 5;
     pub const PATCHED_SITES: usize = 6;
-    pub const REFUSED_SITES: usize = 7;
-    /// From here on: one figure for each of [`REFUSALS`].
-    pub const REFUSED_BY_REASON: usize = 8;
+    pub const SKIPPED_SITES: usize = 7;
+    /// From here on: one figure for each of [`SKIP_REASONS`].
+    pub const SKIPPED_BY_REASON: usize = 8;
     /// Why the sites of system calls that are not patched are not.
-    pub const REFUSALS: [&str; 8] = [
+    pub const SKIP_REASONS: [&str; 8] = [
         "what follows is no code",
         "the code ends",
         "what follows cannot be moved",
@@ -58,7 +58,7 @@ pub mod figure {
         "refused by the host",
     ];
     /// Mappings of code that show a patched copy which processes share.
-    pub const SHARED_CODE: usize = REFUSED_BY_REASON + REFUSALS.len();
+    pub const SHARED_CODE: usize = SKIPPED_BY_REASON + SKIP_REASONS.len();
 }
 
 /// What is asked for. `R:` what the reply carries besides its header.
@@ -74,7 +74,7 @@ pub enum Op {
     /// when the file was created.
     Open = 2,
     /// Entries of a directory from cookie `value` on (0: the first); `flags`: [`ListFlags`].
-    /// R: `count` records, each an [`Entry`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1
+    /// R: `count` records, each an [`ListRecord`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1
     /// when there are no more. `extra`: names of at most [`MAX_BESIDE`] directories beside that one, each ended by a zero byte. When the
     /// metadata of all its entries is told, the entries of these follow as long as they fit, each a [`Beside`] and records with metadata;
     /// `value` says of how many. One that cannot be listed, or has more than [`FEW_BESIDE`] entries, is left out.
@@ -115,7 +115,7 @@ pub enum Op {
     Exit = 35,
     /// The guest stopped (job control): the broker stops itself, and sends [`EventKind::Signal`] with SIGCONT when it goes on.
     Stopped = 36,
-    /// A line for the person who runs the sandbox, in `extra`; control characters are dropped, too many lines too.
+    /// A line for the user who runs the sandbox, in `extra`; control characters are dropped, too many lines too.
     Report = 37,
     /// [`STAT_FIGURES`] 64-bit figures in `extra`, kept for `--stats`.
     Stats = 38,
@@ -277,7 +277,7 @@ pub struct Stat {
 /// Head of a directory entry in a [`Op::List`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-pub struct Entry {
+pub struct ListRecord {
     /// Inode number.
     pub ino: u64,
     /// Cookie to continue behind this entry.
@@ -380,14 +380,14 @@ pub mod start_fd {
 
 #[cfg(test)]
 mod tests {
-    use super::{Beside, Entry, Op, Reply, Request, Stat};
+    use super::{Beside, ListRecord, Op, Reply, Request, Stat};
 
     #[test]
     fn layouts_have_no_padding_and_numbers_round_trip() {
         assert_eq!(size_of::<Request>(), 64);
         assert_eq!(size_of::<Reply>(), 24);
         assert_eq!(size_of::<Stat>(), 96);
-        assert_eq!(size_of::<Entry>(), 24);
+        assert_eq!(size_of::<ListRecord>(), 24);
         assert_eq!(size_of::<Beside>(), 8);
         for n in 0..64 {
             if let Some(op) = Op::from_number(n) {

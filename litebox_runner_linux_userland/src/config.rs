@@ -1,8 +1,8 @@
 //! What the broker tells the supervisor: fixed numbers, then strings with their lengths.
 
 use litebox_platform_linux_userland::Patching;
-use litebox_platform_linux_userland::interception::Interception;
-use litebox_shim_linux::boot::{MountSpec, Source, View};
+use litebox_platform_linux_userland::entry::interception::Interception;
+use litebox_shim_linux::boot::{MountPlan, MountSpec, Source};
 
 /// Everything the supervisor needs to know.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Config {
     /// Where programs are looked for.
     pub search: Vec<Vec<u8>>,
     /// What it sees.
-    pub view: View,
+    pub mounts: MountPlan,
 }
 
 /// The number of an interception backend in the configuration.
@@ -185,23 +185,23 @@ impl Config {
         for list in [&self.argv, &self.envp, &self.search] {
             out.list(list, |out, s| out.string(s));
         }
-        let view = &self.view;
-        out.numbers(&source_numbers(view.root));
-        out.list(&view.links, |out, (name, target)| {
+        let mounts = &self.mounts;
+        out.numbers(&source_numbers(mounts.root));
+        out.list(&mounts.links, |out, (name, target)| {
             out.string(name);
             out.string(target);
         });
-        out.list(&view.directories, |out, (path, permissions)| {
+        out.list(&mounts.directories, |out, (path, permissions)| {
             out.string(path);
             out.number((*permissions).into());
         });
-        out.list(&view.mounts, |out, spec| {
+        out.list(&mounts.mounts, |out, spec| {
             out.string(&spec.at);
             out.numbers(&source_numbers(spec.source));
             out.number(spec.read_only.into());
         });
-        out.string(&view.workdir);
-        out.numbers(&[view.owner.0.into(), view.owner.1.into()]);
+        out.string(&mounts.workdir);
+        out.numbers(&[mounts.owner.0.into(), mounts.owner.1.into()]);
         out.0
     }
 
@@ -228,7 +228,7 @@ impl Config {
             argv: r.list(Reader::string)?,
             envp: r.list(Reader::string)?,
             search: r.list(Reader::string)?,
-            view: View {
+            mounts: MountPlan {
                 root: r.source()?,
                 links: r.list(|r| Some((r.string()?, r.string()?)))?,
                 directories: r.list(|r| Some((r.string()?, r.number32()?)))?,
@@ -244,7 +244,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use litebox_shim_linux::boot::{MountSpec, Source, View};
+    use litebox_shim_linux::boot::{MountPlan, MountSpec, Source};
 
     use super::Config;
 
@@ -270,7 +270,7 @@ mod tests {
             argv: vec![b"true".to_vec(), Vec::new()],
             envp: vec![b"A=b".to_vec()],
             search: vec![b"/bin".to_vec()],
-            view: View {
+            mounts: MountPlan {
                 root: Source::CopyOnWrite(3),
                 links: vec![(b"/bin".to_vec(), b"usr/bin".to_vec())],
                 directories: vec![(b"/home".to_vec(), 0o755)],

@@ -4,7 +4,7 @@
 //! that the broker does before it starts the supervisor. The helper is a process that shares the broker's memory and only makes
 //! system calls; the supervisor joins its namespace (`litebox_broker::confine`).
 //!
-//! Relocation writes to some fifty pages; they are brought in by one call instead of by a fault each. Then the ways part. A person's `litebox`
+//! Relocation writes to some fifty pages; they are brought in by one call instead of by a fault each. Then the ways part. A user's `litebox`
 //! goes to the C library's `_start`. The supervisor, which has no use for that library, goes on here: what the library does at its start, above
 //! all the questions it asks the processor (each one traps on a virtual machine), takes a quarter of a millisecond. It needs two things of it: the
 //! relocations, and storage for the thread-locals that the standard library's panics use.

@@ -1,25 +1,25 @@
 //! The command `litebox`: runs a Linux program in a sandbox.
 //!
-//! The same executable is all processes of a sandbox: started by a person it is the broker ([`run`]); started by the broker with
+//! The same executable is all processes of a sandbox: started by a user it is the broker ([`run`]); started by the broker with
 //! [`SANDBOX_ARGUMENT`] it is the supervisor ([`sandbox`]), whose clones are the guest's processes.
 
 mod config;
 #[cfg(own_entry)]
 mod entry;
+mod mounts;
 mod network;
 mod run;
 mod sandbox;
 mod stats;
 mod streams;
 mod syscalls;
-mod view;
 
 use std::alloc::System;
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use litebox_platform_linux_userland::heap::Allocator;
+use litebox_platform_linux_userland::memory::heap::Allocator;
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator(System);

@@ -117,7 +117,7 @@ fn both(file: &[String], options: &[String]) -> Vec<String> {
     [file, options].concat()
 }
 
-/// Puts together what the person asked for, and takes the ports.
+/// Puts together what the user asked for, and takes the ports.
 pub fn prepare(options: &NetworkOptions) -> Result<Network, String> {
     let file = options.net_file.as_deref().map(read_file).transpose()?.unwrap_or_default();
     let allow = rules("--allow-net", &both(&file.allow, &options.allow_net))?;

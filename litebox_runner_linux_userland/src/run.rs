@@ -10,13 +10,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use litebox_broker::Launch;
 use litebox_platform_linux_userland::Patching;
-use litebox_platform_linux_userland::interception::Interception;
+use litebox_platform_linux_userland::entry::interception::Interception;
 use litebox_protocol::start_fd;
 use zerocopy::IntoBytes;
 
 use crate::config::{Config, interception_number, patching_number};
+use crate::mounts::{self, MountRequest};
 use crate::network::{self, NetworkOptions};
-use crate::view::{self, Wanted};
 use crate::{SANDBOX_ARGUMENT, STATUS_OURS, stats, streams};
 
 /// Bytes that files in memory may take; only what is used costs memory.
@@ -159,7 +159,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * scale).map_err(|e| e.to_string())
 }
 
-/// A message for the person, and the exit status.
+/// A message for the user, and the exit status.
 type Refusal = (String, u8);
 
 /// Runs the sandbox to its end; returns the exit status.
@@ -190,12 +190,17 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         None => (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
     };
     let network = network::prepare(&options.network).map_err(ours)?;
-    let volumes = options.volume.iter().map(|v| view::parse_volume(v)).collect::<Result<_, _>>().map_err(ours)?;
+    let volumes = options.volume.iter().map(|v| mounts::parse_volume(v)).collect::<Result<_, _>>().map_err(ours)?;
     let tmpfs =
-        options.tmpfs.iter().map(|t| view::destination("--tmpfs", t)).collect::<Result<_, _>>().map_err(ours)?;
-    let wanted =
-        Wanted { volumes, tmpfs, rootfs: options.rootfs.clone(), workdir: options.workdir.clone(), owner: (uid, gid) };
-    let (view, grants) = view::make(&wanted).map_err(ours)?;
+        options.tmpfs.iter().map(|t| mounts::destination("--tmpfs", t)).collect::<Result<_, _>>().map_err(ours)?;
+    let wanted = MountRequest {
+        volumes,
+        tmpfs,
+        rootfs: options.rootfs.clone(),
+        workdir: options.workdir.clone(),
+        owner: (uid, gid),
+    };
+    let (mounts, grants) = mounts::make(&wanted).map_err(ours)?;
     let envp = environment(&options.env)?;
     let mut extra = Vec::new();
     let strace = options.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose().map_err(ours)?;
@@ -221,7 +226,7 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         argv: options.command.iter().map(|a| a.as_bytes().to_vec()).collect(),
         search: search_path(&envp),
         envp,
-        view,
+        mounts,
     };
     let arguments = ["litebox", SANDBOX_ARGUMENT].map(|a| CString::new(a).unwrap_or_default()).to_vec();
     let mut launch = Launch::new(arguments);
@@ -257,11 +262,11 @@ fn search_path(envp: &[Vec<u8>]) -> Vec<Vec<u8>> {
     path.split(|&b| b == b':').map(|dir| if dir.is_empty() { b".".to_vec() } else { dir.to_vec() }).collect()
 }
 
-/// The guest's environment: PATH, HOME, TERM, LANG, and what the person names.
+/// The guest's environment: PATH, HOME, TERM, LANG, and what the user names.
 fn environment(given: &[OsString]) -> Result<Vec<Vec<u8>>, Refusal> {
     let mut all: Vec<(Vec<u8>, Vec<u8>)> = vec![
         (b"PATH".to_vec(), SEARCH_PATH.into()),
-        (b"HOME".to_vec(), view::HOME.into()),
+        (b"HOME".to_vec(), mounts::HOME.into()),
         (b"TERM".to_vec(), std::env::var_os("TERM").unwrap_or_else(|| "dumb".into()).into_vec()),
         (b"LANG".to_vec(), std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into()).into_vec()),
     ];

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use litebox::Error;
 use litebox::platform::host;
-use litebox_platform_linux_userland::{FirstProcess, Settings, call, start, supervise};
+use litebox_platform_linux_userland::host::call;
+use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
 use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{self, FirstProgram};
 use litebox_shim_linux::loader::Arguments;
@@ -58,7 +59,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         streams: config.streams.map(|flags| flags.checked_sub(1).map(|flags| flags as u32)),
         console: streams::console_of(config.console),
         ignored: config.ignored,
-        workdir: config.view.workdir.clone(),
+        workdir: config.mounts.workdir.clone(),
     };
     let kernel_config = KernelConfig {
         hostname: String::from_utf8_lossy(&config.hostname).into_owned(),
@@ -66,7 +67,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
     };
-    let kernel = match boot::kernel(kernel_config, &config.view) {
+    let kernel = match boot::kernel(kernel_config, &config.mounts) {
         Ok(kernel) => kernel,
         Err((what, path, error)) => supervise(&Refused(format!("{what} {path}: {}", text_of(error)))),
     };
@@ -116,7 +117,7 @@ fn read_config() -> Option<Config> {
     let (len, rest) = bytes.split_first_chunk::<8>()?;
     let (grants, config) = rest.split_at_checked(usize::try_from(u64::from_ne_bytes(*len)).ok()?)?;
     let mut config = Config::decode(config)?;
-    config.view.grants = grants.to_vec();
+    config.mounts.grants = grants.to_vec();
     Some(config)
 }
 

@@ -1,4 +1,4 @@
-//! `litebox run --stats`: what the sandbox counted, for the person.
+//! `litebox run --stats`: what the sandbox counted, for the user.
 
 use std::fmt::Write;
 
@@ -23,7 +23,7 @@ pub fn report(figures: Option<&[u64; STAT_FIGURES]>) -> String {
         let _ = writeln!(out, "litebox: {name:<13} {:>10}", figures[at]);
     }
     let _ =
-        writeln!(out, "litebox: {:<13} {:>10}{}", "refused sites", figures[figure::REFUSED_SITES], reasons(figures));
+        writeln!(out, "litebox: {:<13} {:>10}{}", "refused sites", figures[figure::SKIPPED_SITES], reasons(figures));
     let kib = figures[figure::PEAK_MEMORY] >> 10;
     let _ = writeln!(out, "litebox: {:<13} {kib:>10} KiB (largest process)", "peak memory");
     out
@@ -31,8 +31,12 @@ pub fn report(figures: Option<&[u64; STAT_FIGURES]>) -> String {
 
 /// Why sites were refused, in brackets.
 fn reasons(figures: &[u64; STAT_FIGURES]) -> String {
-    let counts = figures.iter().skip(figure::REFUSED_BY_REASON);
-    let reasons: Vec<_> =
-        figure::REFUSALS.iter().zip(counts).filter(|(_, n)| **n > 0).map(|(why, n)| format!("{why}: {n}")).collect();
+    let counts = figures.iter().skip(figure::SKIPPED_BY_REASON);
+    let reasons: Vec<_> = figure::SKIP_REASONS
+        .iter()
+        .zip(counts)
+        .filter(|(_, n)| **n > 0)
+        .map(|(why, n)| format!("{why}: {n}"))
+        .collect();
     if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) }
 }

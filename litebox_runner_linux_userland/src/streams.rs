@@ -1,4 +1,4 @@
-//! What the person left to us: how descriptors 0, 1 and 2 are open, which of them are the terminal that becomes the console, and which signals are ignored.
+//! What the user left to us: how descriptors 0, 1 and 2 are open, which of them are the terminal that becomes the console, and which signals are ignored.
 //!
 //! The standard library opens /dev/null for those that are closed, and ignores SIGPIPE, before `main` runs, so the look at them comes first.
 
@@ -53,7 +53,7 @@ pub fn console_of(number: u64) -> Option<Console> {
 }
 
 fn descriptor(fd: i32) -> BorrowedFd<'static> {
-    // SAFETY: descriptors 0 to 2 stay open: the standard library opens them where the person did not.
+    // SAFETY: descriptors 0 to 2 stay open: the standard library opens them where the user did not.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
@@ -72,8 +72,8 @@ fn may_write(fd: i32) -> bool {
     flags != 0 && (flags - 1) & O_ACCMODE != 0
 }
 
-/// The person's terminal, and what the configuration says of it. It becomes the console when that is asked for (`-t`), or when the program would
-/// talk to the person both ways; else it is passed on as it is, and only gets its settings back at the end.
+/// The user's terminal, and what the configuration says of it. It becomes the console when that is asked for (`-t`), or when the program would
+/// talk to the user both ways; else it is passed on as it is, and only gets its settings back at the end.
 pub fn take_terminal(wanted: bool) -> Result<(Option<Terminal>, u64), String> {
     let Some(input) = terminal_at(0) else {
         return if wanted { Err("--tty: stdin is not a terminal".into()) } else { Ok((None, 0)) };

@@ -9,14 +9,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::compile::{self, Variant};
-use common::{Entry, Outcome, Result, fresh_dir, is_root, outcome, skip};
+use common::{NamedTest, ProgramResult, Result, fresh_dir, is_root, program_result, skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn run<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> std::io::Result<Outcome> {
+fn run<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> std::io::Result<ProgramResult> {
     let mut command = common::litebox();
     command.args(args);
-    outcome::run(command, b"", LIMIT)
+    program_result::run(command, b"", LIMIT)
 }
 
 /// Fails unless `litebox ARGS` ends with `status` and prints exactly `stdout`.
@@ -154,7 +154,7 @@ fn current_directory_is_copy_on_write() -> Result {
     let mut command = common::litebox();
     command.args(["run", "--", "/usr/bin/perl", "-e", "open F, '>', 'x' or die; print F 'y'; close F; print -s 'x'"]);
     command.current_dir(&dir);
-    let outcome = outcome::run(command, b"", LIMIT)?;
+    let outcome = program_result::run(command, b"", LIMIT)?;
     if outcome.status != 0 || outcome.out() != "1" || dir.join("x").exists() {
         return Err(format!("the current directory\n{outcome}").into());
     }
@@ -192,7 +192,7 @@ fn environment() -> Result {
     let mut command = common::litebox();
     command.env("SECRET", "leaks").env("PASSED", "on");
     command.args(["run", "-e", "A=1", "-e", "PASSED", "--", "/usr/bin/env"]);
-    let outcome = outcome::run(command, b"", LIMIT)?;
+    let outcome = program_result::run(command, b"", LIMIT)?;
     let text = outcome.out();
     let mut names: Vec<&str> = text.lines().filter_map(|line| line.split('=').next()).collect();
     names.sort_unstable();
@@ -222,7 +222,7 @@ fn timeout_reached() -> Result {
     let mut command = Command::new(&program);
     command.args(["run", "--timeout", "300ms", "--", "/usr/bin/sleep", "25"]).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let outcome = outcome::run(command, b"", LIMIT)?;
+    let outcome = program_result::run(command, b"", LIMIT)?;
     let runs_it = |entry: &fs::DirEntry| fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program);
     let left = fs::read_dir("/proc")?.filter_map(std::result::Result::ok).filter(runs_it).count();
     if left != 0 {
@@ -332,10 +332,10 @@ fn signals_are_forwarded() -> Result {
         let mut ready = [0; 6];
         output.read_exact(&mut ready)?;
         Command::new("kill").args([format!("-{number}"), child.id().to_string()]).status()?;
-        let (status, late) = outcome::wait(&mut child, LIMIT)?;
+        let (status, late) = program_result::wait(&mut child, LIMIT)?;
         let mut rest = String::new();
         output.read_to_string(&mut rest)?;
-        if late.is_some() || outcome::status_code(status) != 5 || rest != format!("got {name}") {
+        if late.is_some() || program_result::status_code(status) != 5 || rest != format!("got {name}") {
             return Err(format!("SIG{name}: {status}, {rest:?}").into());
         }
     }
@@ -348,19 +348,19 @@ fn signal_without_handler() -> Result {
     let mut output = child.stdout.take().ok_or("no stdout")?;
     output.read_exact(&mut [0])?;
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
-    let (status, late) = outcome::wait(&mut child, LIMIT)?;
-    if late.is_some() || outcome::status_code(status) != 143 {
+    let (status, late) = program_result::wait(&mut child, LIMIT)?;
+    if late.is_some() || program_result::status_code(status) != 143 {
         return Err(format!("SIGTERM: {status}").into());
     }
     Ok(())
 }
 
 /// `sh` closes the descriptor before it starts `litebox`.
-fn with_shell(script: &str) -> std::io::Result<Outcome> {
+fn with_shell(script: &str) -> std::io::Result<ProgramResult> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_litebox")]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    outcome::run(command, b"", LIMIT)
+    program_result::run(command, b"", LIMIT)
 }
 
 fn closed_stdin() -> Result {
@@ -379,7 +379,7 @@ fn closed_stdout() -> Result {
     Ok(())
 }
 
-/// A limit on the size of files holds for a standard stream that is a file of the person's, too.
+/// A limit on the size of files holds for a standard stream that is a file of the user's, too.
 fn file_size_limit_of_stdout() -> Result {
     const SIGXFSZ: i32 = 25;
     let dir = common::fresh_dir("file_size_limit_of_stdout")?;
@@ -425,7 +425,7 @@ fn stdin_passes_through() -> Result {
         }
     }
     drop(input);
-    let (status, _) = outcome::wait(&mut child, LIMIT)?;
+    let (status, _) = program_result::wait(&mut child, LIMIT)?;
     if status.success() { Ok(()) } else { Err(format!("cat: {status}").into()) }
 }
 
@@ -439,7 +439,7 @@ fn terminal_passes_through() -> Result {
     );
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let outcome = outcome::run(command, b"", LIMIT)?;
+    let outcome = program_result::run(command, b"", LIMIT)?;
     if outcome.status != 0 || !outcome.out().contains("11") {
         return Err(format!("on a terminal\n{outcome}").into());
     }
@@ -460,7 +460,7 @@ fn as_ordinary_user() -> Result {
         .arg(dir.join("litebox"));
     command.args(["run", "--", "/usr/bin/cat", "/etc/hostname"]).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let outcome = outcome::run(command, b"", LIMIT);
+    let outcome = program_result::run(command, b"", LIMIT);
     fs::remove_dir_all(dir)?;
     let outcome = outcome?;
     if outcome.status != 0 || outcome.stdout != fs::read("/etc/hostname")? {
@@ -491,7 +491,7 @@ macro_rules! table {
     ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
 }
 
-const TESTS: &[Entry] = table! {
+const TESTS: &[NamedTest] = table! {
     exit_status_of_the_program status_after_a_signal program_found_in_path missing_program directory_as_program
     not_executable no_program bad_options volume_of_kernel volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment

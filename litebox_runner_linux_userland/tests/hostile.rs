@@ -1,6 +1,6 @@
 //! The boundary: a guest that owns its whole process, our code included, reaches nothing outside.
 //!
-//! `litebox run --test-hostile` tells the guest where the host-call gadget is; `guests/hostile.c` jumps to it. What may be
+//! `litebox run --test-hostile` tells the guest where the host-call gadget is; `guests/compromised_kernel.c` jumps to it. What may be
 //! called is read from the table of `docs/security.md`, so that the page cannot promise less than the filter allows.
 
 mod common;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::compile::{self, Variant};
 use common::remains::Own;
-use common::{Entry, Outcome, Result, is_root, outcome, skip};
+use common::{NamedTest, ProgramResult, Result, is_root, program_result, skip};
 use libtest_mimic::Failed;
 
 /// How a sandbox is started.
@@ -51,18 +51,18 @@ impl Scene {
         let own = Own::new(&format!("hostile-{name}"))?;
         let dir = own.dir.clone();
         fs::create_dir(dir.join("guests"))?;
-        fs::copy(compile::guest("hostile.c", Variant::Static, &[])?, dir.join("guests/hostile"))?;
+        fs::copy(compile::guest("compromised_kernel.c", Variant::Static, &[])?, dir.join("guests/compromised_kernel"))?;
         fs::write(dir.join("canary"), "alive")?;
         let process = Canary(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn()?);
         Ok(Self { own, dir, process })
     }
 
-    fn run(&self, way: Way, args: &[&str]) -> std::io::Result<Outcome> {
+    fn run(&self, way: Way, args: &[&str]) -> std::io::Result<ProgramResult> {
         self.run_for("10s", way, args)
     }
 
-    fn run_for(&self, limit: &str, way: Way, args: &[&str]) -> std::io::Result<Outcome> {
-        outcome::run(self.command(limit, way, args), b"", Duration::from_secs(20))
+    fn run_for(&self, limit: &str, way: Way, args: &[&str]) -> std::io::Result<ProgramResult> {
+        program_result::run(self.command(limit, way, args), b"", Duration::from_secs(20))
     }
 
     fn command(&self, limit: &str, way: Way, args: &[&str]) -> Command {
@@ -82,7 +82,7 @@ impl Scene {
             command.args(["--interception-backend", "seccomp"]);
         }
         command.arg("-v").arg(format!("{}:/guests:ro", self.dir.join("guests").display()));
-        command.args(["-w", "/", "--", "/guests/hostile"]).args(args).current_dir("/");
+        command.args(["-w", "/", "--", "/guests/compromised_kernel"]).args(args).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -115,7 +115,7 @@ const BROKEN_STATUS: i32 = 70;
 const NO_SUCH_ADDRESS: &str = "ready\nresult -6\n";
 
 /// What is wrong with the end of a sandbox whose guest made a refused call.
-fn not_refused(outcome: &Outcome, number: u32, mode: &str) -> Option<String> {
+fn not_refused(outcome: &ProgramResult, number: u32, mode: &str) -> Option<String> {
     let (out, err) = (outcome.out(), outcome.err());
     let lines: Vec<&str> = err.lines().collect();
     let clear = lines.len() == 1 && lines.iter().all(|line| line.starts_with("litebox: refused host call"));
@@ -317,7 +317,7 @@ fn sockets_are_not_redirected() -> Result {
         for way in [Way::Plain, Way::WithoutNamespaces] {
             let mut command = scene.command("10s", way, &["attack", "redirect", &port.to_string()]);
             command.stdin(socket.try_clone()?);
-            let outcome = outcome::run(command, b"", Duration::from_secs(20))?;
+            let outcome = program_result::run(command, b"", Duration::from_secs(20))?;
             if outcome.status != REFUSED_STATUS || !outcome.err().contains("sendmsg (46, x86_64)") {
                 return Err(format!("{outcome}").into());
             }
@@ -336,7 +336,7 @@ fn descriptors() -> Result {
         return Ok(());
     }
     let scene = Scene::set("descriptors")?;
-    let own = fs::metadata(scene.dir.join("guests/hostile"))?.ino();
+    let own = fs::metadata(scene.dir.join("guests/compromised_kernel"))?.ino();
     for way in [Way::Plain, Way::WithoutNamespaces, Way::WithoutDispatch] {
         let outcome = scene.run(way, &["attack", "read-descriptors"])?;
         let text = outcome.out();
@@ -360,7 +360,7 @@ fn descriptors() -> Result {
     Ok(())
 }
 
-const TESTS: &[Entry] = &[
+const TESTS: &[NamedTest] = &[
     ("refused_calls_plain", refused_calls_plain),
     ("refused_calls_without_namespaces", refused_calls_without_namespaces),
     ("refused_calls_as_ordinary_user", refused_calls_as_ordinary_user),

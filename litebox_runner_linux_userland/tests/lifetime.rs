@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::compile::{self, Variant};
 use common::remains::Own;
-use common::{Entry, Result, is_root, outcome, skip};
+use common::{NamedTest, Result, is_root, program_result, skip};
 use libtest_mimic::Failed;
 
 /// How long the end of all processes may take on a busy machine.
@@ -62,13 +62,13 @@ impl Running {
     }
     /// Waits for its end; returns its status and the rest of what it said.
     fn ends(mut self, patience: Duration) -> std::result::Result<(i32, String), Failed> {
-        let (status, late) = outcome::wait(&mut self.child, patience)?;
+        let (status, late) = program_result::wait(&mut self.child, patience)?;
         if let Some(standstill) = late {
             return Err(format!("it did not end: {standstill}").into());
         }
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest)?;
-        Ok((outcome::status_code(status), rest))
+        Ok((program_result::status_code(status), rest))
     }
 }
 
@@ -87,7 +87,7 @@ fn children_from_before() -> Result {
         let mut child = command.spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
-        let (status, late) = outcome::wait(&mut child, PATIENCE)?;
+        let (status, late) = program_result::wait(&mut child, PATIENCE)?;
         let sleeper: i32 = line.trim().parse().map_err(|e| format!("{line:?}: {e}"))?;
         // SAFETY: no pointers.
         let alive = unsafe { libc::kill(sleeper, libc::SIGKILL) } == 0;
@@ -98,7 +98,7 @@ fn children_from_before() -> Result {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        if late.is_some() || outcome::status_code(status) != 0 || !alive {
+        if late.is_some() || program_result::status_code(status) != 0 || !alive {
             return Err(format!("{option}: status {status:?}, the child from before is alive: {alive}").into());
         }
         fs::remove_file(log)?;
@@ -160,7 +160,7 @@ fn killed_at_random() -> Result {
             Some(supervisor) => drop(unsafe { libc::kill(supervisor, libc::SIGKILL) }),
             None => child.kill()?,
         }
-        if outcome::wait(&mut child, PATIENCE)?.1.is_some() {
+        if program_result::wait(&mut child, PATIENCE)?.1.is_some() {
             return Err(format!("round {round}: litebox did not end with its supervisor").into());
         }
         if round % 20 == 19 {
@@ -182,7 +182,7 @@ fn fork_storms_end() -> Result {
     }
     let own = Own::new("storm")?;
     fs::create_dir(own.dir.join("guests"))?;
-    fs::copy(compile::guest("hostile.c", Variant::Static, &[])?, own.dir.join("guests/hostile"))?;
+    fs::copy(compile::guest("compromised_kernel.c", Variant::Static, &[])?, own.dir.join("guests/compromised_kernel"))?;
     let volume = format!("{}:/guests:ro", own.dir.join("guests").display());
     for (nobody, namespaces, kill) in
         [(false, false, true), (true, false, true), (false, true, true), (false, false, false), (true, false, false)]
@@ -191,7 +191,7 @@ fn fork_storms_end() -> Result {
         if !namespaces {
             options.push(WITHOUT_NAMESPACES);
         }
-        let command = litebox(&own, &options, &["/guests/hostile", "attack", "storm"]);
+        let command = litebox(&own, &options, &["/guests/compromised_kernel", "attack", "storm"]);
         let mut running = Running::start(if nobody { as_nobody(&command) } else { command })?;
         running.says("ready")?;
         running.says("storm")?;
@@ -241,7 +241,7 @@ fn ignored_ends_of_children_are_heard() -> Result {
     };
     // SAFETY: the closure makes system calls alone.
     unsafe { command.pre_exec(ignore) };
-    let outcome = outcome::run(command, b"", PATIENCE)?;
+    let outcome = program_result::run(command, b"", PATIENCE)?;
     if outcome.status != 137 || outcome.timed_out {
         return Err(format!("{outcome}").into());
     }
@@ -267,7 +267,7 @@ fn ignored_ends_of_children_are_heard() -> Result {
     Ok(())
 }
 
-const TESTS: &[Entry] = &[
+const TESTS: &[NamedTest] = &[
     ("children_from_before", children_from_before),
     ("killed_at_the_start", killed_at_the_start),
     ("killed_at_random", killed_at_random),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 fn guest() -> Option<PathBuf> {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("outside-{}", std::process::id()));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/outside.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/print_signals.c");
     if let Ok(status) = Command::new("gcc").args(["-static", "-pthread", "-O1", "-o"]).arg(&out).arg(source).status() {
         assert!(status.success(), "gcc failed");
         return Some(out);

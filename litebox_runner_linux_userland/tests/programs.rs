@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use common::{Case, Entry, Result, find_program, skip};
+use common::{Case, NamedTest, Result, find_program, skip};
 
 /// A file of text lines in a fixed, well mixed order.
 fn lines(dir: &Path, name: &str, count: u64) -> io::Result<()> {
@@ -48,7 +48,7 @@ macro_rules! programs {
         $(fn $name() -> Result {
             program(stringify!($name), $path, &$args)$(.$method($($value),*))*.compare()
         })*
-        const PROGRAMS: &[Entry] = &[$((stringify!($name), $name)),*];
+        const PROGRAMS: &[NamedTest] = &[$((stringify!($name), $name)),*];
     };
 }
 
@@ -146,7 +146,7 @@ fn busybox(name: &str, args: &[&str]) -> Result {
 macro_rules! busybox {
     ($($name:ident $args:tt;)*) => {
         $(fn $name() -> Result { busybox(stringify!($name), &$args) })*
-        const BUSYBOX: &[Entry] = &[$((stringify!($name), $name)),*];
+        const BUSYBOX: &[NamedTest] = &[$((stringify!($name), $name)),*];
     };
 }
 
@@ -171,7 +171,7 @@ fn python(name: &str, script: &str) -> Result {
 macro_rules! python {
     ($($name:ident $script:literal;)*) => {
         $(fn $name() -> Result { python(stringify!($name), $script) })*
-        const PYTHON: &[Entry] = &[$((stringify!($name), $name)),*];
+        const PYTHON: &[NamedTest] = &[$((stringify!($name), $name)),*];
     };
 }
 
@@ -209,8 +209,8 @@ fn yes_head() -> Result {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let output = child.stdout.take().ok_or("no stdout")?;
         let first = io::BufRead::lines(io::BufReader::new(output)).take(3).collect::<io::Result<Vec<_>>>()?;
-        let (status, late) = common::outcome::wait(&mut child, std::time::Duration::from_secs(20))?;
-        let status = common::outcome::status_code(status);
+        let (status, late) = common::program_result::wait(&mut child, std::time::Duration::from_secs(20))?;
+        let status = common::program_result::status_code(status);
         if late.is_some() || status != 141 || first != ["y", "y", "y"] {
             return Err(format!("{command:?}: status {status}, read {first:?}").into());
         }

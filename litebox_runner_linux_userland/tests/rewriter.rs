@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::compile::{self, Variant};
-use common::{Entry, GUEST_DIR, Outcome, Result, outcome};
+use common::{GUEST_DIR, NamedTest, ProgramResult, Result, program_result};
 
 /// The figures that `--stats` prints, by name.
-fn figures(outcome: &Outcome) -> BTreeMap<String, u64> {
+fn figures(outcome: &ProgramResult) -> BTreeMap<String, u64> {
     let line = |line: &str| {
         let line = line.strip_prefix("litebox: ")?;
         let digits = line.find(|c: char| c.is_ascii_digit())?;
@@ -20,10 +20,10 @@ fn figures(outcome: &Outcome) -> BTreeMap<String, u64> {
     outcome.err().lines().filter_map(line).collect()
 }
 
-fn run(options: &[&str], command: &[&str]) -> std::result::Result<(Outcome, BTreeMap<String, u64>), String> {
+fn run(options: &[&str], command: &[&str]) -> std::result::Result<(ProgramResult, BTreeMap<String, u64>), String> {
     let mut litebox = common::litebox();
     litebox.args(["run", "--stats"]).args(options).arg("--").args(command);
-    let outcome = outcome::run(litebox, b"", Duration::from_secs(60)).map_err(|error| error.to_string())?;
+    let outcome = program_result::run(litebox, b"", Duration::from_secs(60)).map_err(|error| error.to_string())?;
     if outcome.status != 0 {
         return Err(format!("{command:?}\n{outcome}"));
     }
@@ -58,7 +58,7 @@ fn all_calls_trap() -> Result {
 
 /// The sites of all shapes are patched, but for those that cannot be.
 fn sites_are_patched() -> Result {
-    let binary = compile::guest("sites.c", Variant::Static, &["-pthread".into()])?;
+    let binary = compile::guest("syscall_sites.c", Variant::Static, &["-pthread".into()])?;
     let dir = binary.parent().unwrap_or(&binary).display().to_string();
     let name = binary.file_name().unwrap_or_default().to_string_lossy();
     let volume = format!("{dir}:{GUEST_DIR}:ro");
@@ -75,7 +75,7 @@ fn sites_are_patched() -> Result {
 
 /// A program that is executed again is not sent to the processor for what `cpuid` answers: the sites of its start are patched.
 fn cpuids_are_answered() -> Result {
-    let binary = compile::guest("cpuids.c", Variant::Static, &[])?;
+    let binary = compile::guest("cpuid.c", Variant::Static, &[])?;
     let dir = binary.parent().unwrap_or(&binary).display().to_string();
     let name = binary.file_name().unwrap_or_default().to_string_lossy();
     let volume = format!("{dir}:{GUEST_DIR}:ro");
@@ -109,7 +109,7 @@ fn code_is_shared() -> Result {
     Ok(())
 }
 
-const TESTS: &[Entry] = &[
+const TESTS: &[NamedTest] = &[
     ("few_calls_trap", few_calls_trap),
     ("all_calls_trap", all_calls_trap),
     ("sites_are_patched", sites_are_patched),

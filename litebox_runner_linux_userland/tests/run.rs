@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use common::compile::{self, Variant};
-use common::{Case, Entry, Result, skip};
+use common::{Case, NamedTest, Result, skip};
 
 fn hello(name: &str, variant: Variant) -> Result {
     if !compile::have(variant.compiler()) {
@@ -64,7 +64,7 @@ set 65543
 queue 32777
 kernel/msg_next_id = -5: EINVAL
 ";
-    let binary = compile::guest("settings.c", Variant::Static, &[])?;
+    let binary = compile::guest("proc_sys.c", Variant::Static, &[])?;
     let dir = common::fresh_dir("settings")?;
     fs::copy(&binary, dir.join("settings"))?;
     let output = common::litebox().args(["run", "--", "./settings"]).current_dir(&dir).output()?;
@@ -75,7 +75,7 @@ kernel/msg_next_id = -5: EINVAL
     Ok(())
 }
 
-/// Standard streams that are files of the person have offsets, which the person's other programs share.
+/// Standard streams that are files of the user have offsets, which the user's other programs share.
 fn streams_that_are_files() -> Result {
     const PROGRAM: &str = "import os, mmap\n\
         print(os.lseek(0, 0, 1), os.read(0, 3), os.lseek(0, -2, 2), os.read(0, 10), os.pread(0, 4, 2), os.lseek(0, 0, 1))\n\
@@ -134,7 +134,7 @@ fn test_shebang_missing_interpreter() -> Result {
     case.prepare(|dir| script(dir, "#!/no/such/interpreter\n")).with_stderr().expect_status(127).compare()
 }
 
-const TESTS: &[Entry] = &[
+const TESTS: &[NamedTest] = &[
     ("test_static_exec_with_rewriter", test_static_exec_with_rewriter),
     ("test_static_pie", test_static_pie),
     ("test_dynamic_pie", test_dynamic_pie),

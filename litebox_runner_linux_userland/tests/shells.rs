@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use common::{Case, Entry, Result, find_program, skip};
+use common::{Case, NamedTest, Result, find_program, skip};
 
 /// A script run by each of these shells.
 fn script(name: &str, shells: &[&str], text: &'static str) -> Result {
@@ -24,7 +24,7 @@ macro_rules! scripts {
         $(fn $name() -> Result {
             script(stringify!($name), $shells, $text)
         })*
-        const SCRIPTS: &[Entry] = &[$((stringify!($name), $name)),*];
+        const SCRIPTS: &[NamedTest] = &[$((stringify!($name), $name)),*];
     };
 }
 
@@ -296,7 +296,7 @@ fn package_build() -> Result {
 }
 
 fn main() {
-    const PROGRAMS: &[Entry] = &[
+    const PROGRAMS: &[NamedTest] = &[
         ("xargs", xargs),
         ("timeouts", timeouts),
         ("nohup", nohup),
@@ -319,6 +319,6 @@ fn main() {
         ("java_processes", java_processes),
         ("package_build", package_build),
     ];
-    let table: Vec<Entry> = SCRIPTS.iter().chain(PROGRAMS).copied().collect();
+    let table: Vec<NamedTest> = SCRIPTS.iter().chain(PROGRAMS).copied().collect();
     common::run_table(&table)
 }

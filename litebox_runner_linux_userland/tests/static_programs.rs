@@ -93,21 +93,21 @@ fn static_musl() {
 
 #[test]
 fn registers_survive_calls_and_signals() {
-    if let Some(program) = compile("registers.c", "registers", "gcc", &["-static", "-O1"]) {
+    if let Some(program) = compile("syscall_registers.c", "registers", "gcc", &["-static", "-O1"]) {
         same_on_both(&program, &[], b"");
     }
 }
 
 #[test]
 fn futexes_of_all_kinds() {
-    if let Some(program) = compile("futexes.c", "futexes", "gcc", &["-static", "-pthread", "-D_GNU_SOURCE"]) {
+    if let Some(program) = compile("futex.c", "futexes", "gcc", &["-static", "-pthread", "-D_GNU_SOURCE"]) {
         same_on_both(&program, &[], b"");
     }
 }
 
 #[test]
 fn threads_signals_clocks_and_errors() {
-    if let Some(program) = compile("system.c", "system", "gcc", &["-static", "-pthread"]) {
+    if let Some(program) = compile("uname.c", "system", "gcc", &["-static", "-pthread"]) {
         same_on_both(&program, &[], b"");
     }
 }

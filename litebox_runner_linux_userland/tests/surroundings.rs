@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::compile::{self, Variant};
-use common::{Entry, Outcome, Result, is_root, outcome, skip};
+use common::{NamedTest, ProgramResult, Result, is_root, program_result, skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// A program that makes threads, reads files and waits.
@@ -24,17 +24,17 @@ fn plain(command: &mut Command) {
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
 }
 
-/// Runs `litebox run WORDS` in the surroundings that `around.c` makes.
-fn around(mode: &str, words: &[&str]) -> std::result::Result<Outcome, libtest_mimic::Failed> {
-    let helper = compile::guest("around.c", Variant::Static, &[])?;
+/// Runs `litebox run WORDS` in the surroundings that `host_environment.c` makes.
+fn run_in(mode: &str, words: &[&str]) -> std::result::Result<ProgramResult, libtest_mimic::Failed> {
+    let helper = compile::guest("host_environment.c", Variant::Static, &[])?;
     let mut command = Command::new(helper);
     command.arg(mode).arg(env!("CARGO_BIN_EXE_litebox")).arg("run").args(words);
     plain(&mut command);
-    Ok(outcome::run(command, b"", LIMIT)?)
+    Ok(program_result::run(command, b"", LIMIT)?)
 }
 
 fn works_in(mode: &str, options: &[&str]) -> Result {
-    let outcome = around(mode, &[options, &["--"], PROGRAM].concat())?;
+    let outcome = run_in(mode, &[options, &["--"], PROGRAM].concat())?;
     if outcome.status == 90 {
         return skip(&format!("this machine cannot make the surroundings: {}", outcome.err()));
     }
@@ -53,7 +53,7 @@ fn on_an_old_kernel() -> Result {
 }
 
 fn an_old_kernel_says_what_it_lacks() -> Result {
-    let outcome = around("old", &["--interception-backend", "sud", "--", "/usr/bin/true"])?;
+    let outcome = run_in("old", &["--interception-backend", "sud", "--", "/usr/bin/true"])?;
     if outcome.status != 125 || !outcome.err().starts_with("litebox: ") || outcome.err().lines().count() != 1 {
         return Err(format!("{outcome}").into());
     }
@@ -74,10 +74,11 @@ fn where_somebody_listens_already() -> Result {
 
 /// Where the broker cannot listen, the host kills: the call's number is not known, that it was refused is.
 fn refused_where_somebody_listens() -> Result {
-    let guest = compile::guest("hostile.c", Variant::Static, &[])?;
+    let guest = compile::guest("compromised_kernel.c", Variant::Static, &[])?;
     let dir = guest.parent().unwrap_or(Path::new("/")).display().to_string();
     let volume = format!("{dir}:/guests:ro");
-    let outcome = around("listener", &["--test-hostile", "-v", &volume, "--", "/guests/hostile", "64", "59"])?;
+    let outcome =
+        run_in("listener", &["--test-hostile", "-v", &volume, "--", "/guests/compromised_kernel", "64", "59"])?;
     if outcome.status != 159 || !outcome.err().starts_with("litebox: refused host call") {
         return Err(format!("{outcome}").into());
     }
@@ -93,7 +94,7 @@ fn without_proc() -> Result {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", &script, "sh"]).args(PROGRAM);
     plain(&mut command);
-    let outcome = outcome::run(command, b"", LIMIT)?;
+    let outcome = program_result::run(command, b"", LIMIT)?;
     if outcome.status == 90 || outcome.err().contains("unshare") {
         return skip(&format!("/proc cannot be taken away: {}", outcome.err()));
     }
@@ -104,7 +105,7 @@ fn without_proc() -> Result {
 }
 
 /// `litebox` as a user without any rights, working in `dir`.
-fn as_nobody(scene: &Path, dir: &Path, words: &[&str]) -> std::io::Result<Outcome> {
+fn as_nobody(scene: &Path, dir: &Path, words: &[&str]) -> std::io::Result<ProgramResult> {
     let copy = scene.join("litebox");
     fs::copy(env!("CARGO_BIN_EXE_litebox"), &copy)?;
     let mut command = if is_root() {
@@ -117,7 +118,7 @@ fn as_nobody(scene: &Path, dir: &Path, words: &[&str]) -> std::io::Result<Outcom
     command.arg("run").args(words);
     plain(&mut command);
     command.current_dir(dir);
-    outcome::run(command, b"", LIMIT)
+    program_result::run(command, b"", LIMIT)
 }
 
 /// A directory where everybody can go.
@@ -166,7 +167,7 @@ fn the_host_does_not_leak() -> Result {
     let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
     command.args(["run", "--", "/usr/bin/python3", "-c", script]);
     plain(&mut command);
-    let outcome = outcome::run(command, b"", LIMIT)?;
+    let outcome = program_result::run(command, b"", LIMIT)?;
     if outcome.out() != "litebox True 0 litebox\n[]\n" {
         return Err(format!("{outcome}").into());
     }
@@ -183,9 +184,9 @@ fn exit_while_a_thread_reads() -> Result {
     plain(&mut command);
     let mut child = command.stdin(Stdio::piped()).spawn()?;
     let input = child.stdin.take();
-    let (status, late) = outcome::wait(&mut child, LIMIT)?;
+    let (status, late) = program_result::wait(&mut child, LIMIT)?;
     drop(input);
-    if late.is_some() || outcome::status_code(status) != 3 || begin.elapsed() > Duration::from_secs(10) {
+    if late.is_some() || program_result::status_code(status) != 3 || begin.elapsed() > Duration::from_secs(10) {
         return Err(format!("{status}").into());
     }
     Ok(())
@@ -205,7 +206,7 @@ fn poll_of_stdin() -> Result {
     let mut second = [0; 18];
     output.read_exact(&mut second)?;
     drop(input);
-    let (status, late) = outcome::wait(&mut child, LIMIT)?;
+    let (status, late) = program_result::wait(&mut child, LIMIT)?;
     let mut rest = String::new();
     output.read_to_string(&mut rest)?;
     if late.is_some()
@@ -243,7 +244,7 @@ fn stopped_and_continued() -> Result {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    let (status, late) = outcome::wait(&mut child, LIMIT)?;
+    let (status, late) = program_result::wait(&mut child, LIMIT)?;
     let mut rest = String::new();
     output.read_to_string(&mut rest)?;
     let expected = "[(3, 1)] b'x' 0 False\ndone\n";
@@ -253,7 +254,7 @@ fn stopped_and_continued() -> Result {
     Ok(())
 }
 
-const TESTS: &[Entry] = &[
+const TESTS: &[NamedTest] = &[
     ("inside_a_container", inside_a_container),
     ("on_an_old_kernel", on_an_old_kernel),
     ("an_old_kernel_says_what_it_lacks", an_old_kernel_says_what_it_lacks),

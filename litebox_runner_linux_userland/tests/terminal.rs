@@ -1,4 +1,4 @@
-//! `litebox run` on a terminal: what a person types and sees there, the same as when the program runs on the bare host.
+//! `litebox run` on a terminal: what a user types and sees there, the same as when the program runs on the bare host.
 
 mod common;
 
@@ -6,11 +6,11 @@ use std::io::Read;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::person::Person;
-use common::{Entry, Result};
+use common::terminal_user::TerminalUser;
+use common::{NamedTest, Result};
 
 const ALL: &[i32] = &[0, 1, 2];
-/// A shell without the person's settings, on a terminal that readline knows.
+/// A shell without the user's settings, on a terminal that readline knows.
 const SHELL: &[&str] = &["/bin/bash", "--norc", "-i"];
 
 /// The program in the sandbox.
@@ -51,23 +51,23 @@ fn dialogue(program: &[&str], steps: &[Step], status: i32) -> Result {
         runs.push(("sandbox", boxed(&[], program)));
     }
     for (place, command) in runs {
-        let mut person = Person::start(command, ALL)?;
-        let before = person.before;
+        let mut user = TerminalUser::start(command, ALL)?;
+        let before = user.before;
         for step in steps {
             match step {
-                Type(text) => person.types(text)?,
+                Type(text) => user.types(text)?,
                 See(text) => {
-                    person.sees(text).map_err(|e| format!("{place}: {}", e.message().unwrap_or_default()))?;
+                    user.sees(text).map_err(|e| format!("{place}: {}", e.message().unwrap_or_default()))?;
                 }
                 Wait(millis) => std::thread::sleep(Duration::from_millis(*millis)),
-                Resize(rows, columns) => person.resizes(*rows, *columns)?,
+                Resize(rows, columns) => user.resizes(*rows, *columns)?,
             }
         }
-        let (ended, shown) = person.ends()?;
+        let (ended, shown) = user.ends()?;
         if ended != status {
             return Err(format!("{place}: status {ended} instead of {status}, shown {shown:?}").into());
         }
-        if place != "bare host" && person.settings() != before {
+        if place != "bare host" && user.settings() != before {
             return Err(format!("{place}: the terminal has other settings than before").into());
         }
     }
@@ -276,13 +276,13 @@ fn multiplexer() -> Result {
 
 /// Everything that was written arrives, although the program ends at once.
 fn output_is_complete() -> Result {
-    let mut person = Person::start(boxed(&["-t"], &["/bin/sh", "-c", "seq 1 40000; exit 4"]), ALL)?;
-    let shown = person.sees("\n40000\r\n")?;
+    let mut user = TerminalUser::start(boxed(&["-t"], &["/bin/sh", "-c", "seq 1 40000; exit 4"]), ALL)?;
+    let shown = user.sees("\n40000\r\n")?;
     let expected = (1..=40000).map(|n| format!("{n}\r\n")).collect::<Vec<_>>().concat();
     if shown != expected {
         return Err("lines are missing or changed".into());
     }
-    match person.ends()?.0 {
+    match user.ends()?.0 {
         4 => Ok(()),
         other => Err(format!("status {other}").into()),
     }
@@ -290,35 +290,35 @@ fn output_is_complete() -> Result {
 
 /// ^Z at the sandbox stops it for the shell outside, which has its terminal back meanwhile.
 fn stops_for_the_shell_outside() -> Result {
-    let mut person = Person::start(bare(SHELL), ALL)?;
-    person.types("PS1='<out''side>'\n")?;
-    person.sees("<outside>")?;
+    let mut user = TerminalUser::start(bare(SHELL), ALL)?;
+    user.types("PS1='<out''side>'\n")?;
+    user.sees("<outside>")?;
     let run = format!("{} run -- ", env!("CARGO_BIN_EXE_litebox"));
     let cooked = "stty -a | grep -o -e '-\\?icanon' -e '-\\?opost'\n";
     for (program, quit) in [("sleep 100", "\x03"), ("vi -u NONE -N", ":q!\r")] {
-        person.types(&format!("{run}{program}\n"))?;
+        user.types(&format!("{run}{program}\n"))?;
         std::thread::sleep(Duration::from_millis(1500));
-        person.types("\x1a")?;
-        person.sees("Stopped")?;
-        person.sees("<outside>")?;
-        person.types(cooked)?;
-        person.sees("\ropost\r\nicanon\r\n")?;
-        person.sees("<outside>")?;
-        person.types("fg\n")?;
+        user.types("\x1a")?;
+        user.sees("Stopped")?;
+        user.sees("<outside>")?;
+        user.types(cooked)?;
+        user.sees("\ropost\r\nicanon\r\n")?;
+        user.sees("<outside>")?;
+        user.types("fg\n")?;
         std::thread::sleep(Duration::from_millis(700));
-        person.types(quit)?;
-        person.sees("<outside>")?;
-        person.types(cooked)?;
-        person.sees("\ropost\r\nicanon\r\n")?;
-        person.sees("<outside>")?;
+        user.types(quit)?;
+        user.sees("<outside>")?;
+        user.types(cooked)?;
+        user.sees("\ropost\r\nicanon\r\n")?;
+        user.sees("<outside>")?;
     }
     // In the background it does not touch the terminal, and when it wants to read, it gets nothing that was meant for the shell.
-    person.types(&format!("{run}sleep 0.5 &\n"))?;
-    person.sees("<outside>")?;
-    person.types("wait; echo ba''ck\n")?;
-    person.sees("back\r\n")?;
-    person.types("exit\n")?;
-    person.ends().map(drop)
+    user.types(&format!("{run}sleep 0.5 &\n"))?;
+    user.sees("<outside>")?;
+    user.types("wait; echo ba''ck\n")?;
+    user.sees("back\r\n")?;
+    user.types("exit\n")?;
+    user.ends().map(drop)
 }
 
 /// However the sandbox ends, the terminal is as before.
@@ -326,10 +326,10 @@ fn settings_come_back() -> Result {
     let spoil = "stty raw -echo; echo spoilt; exec sleep 100";
     for how in ["timeout", "killed", "litebox killed"] {
         let options: &[&str] = if how == "timeout" { &["-t", "--timeout", "1s"] } else { &["-t"] };
-        let mut person = Person::start(boxed(options, &["/bin/sh", "-c", spoil]), ALL)?;
+        let mut user = TerminalUser::start(boxed(options, &["/bin/sh", "-c", spoil]), ALL)?;
         let mut before = None;
-        person.sees("spoilt")?;
-        if person.settings()[3] & libc::ICANON != 0 {
+        user.sees("spoilt")?;
+        if user.settings()[3] & libc::ICANON != 0 {
             return Err("the terminal was never raw".into());
         }
         let signal = |pid: i32| {
@@ -338,19 +338,19 @@ fn settings_come_back() -> Result {
         };
         match how {
             "killed" => {
-                let children = format!("/proc/{0}/task/{0}/children", person.pid());
+                let children = format!("/proc/{0}/task/{0}/children", user.pid());
                 let children = std::fs::read_to_string(children)?;
                 // The guard is the first child, the sandbox the second.
                 let sandbox = children.split_whitespace().nth(1).and_then(|pid| pid.parse().ok());
                 signal(sandbox.ok_or("there is no sandbox")?);
             }
-            "litebox killed" => signal(person.pid()),
+            "litebox killed" => signal(user.pid()),
             _ => {}
         }
-        person.ends()?;
+        user.ends()?;
         let until = Instant::now() + Duration::from_secs(5);
         while Instant::now() < until {
-            let now = person.settings();
+            let now = user.settings();
             before = Some(now);
             if now[3] & libc::ICANON != 0 && now[1] & libc::OPOST != 0 && now[3] & libc::ECHO != 0 {
                 before = None;
@@ -365,17 +365,17 @@ fn settings_come_back() -> Result {
     Ok(())
 }
 
-/// The person's terminal goes away: the session hears of it.
+/// The user's terminal goes away: the session hears of it.
 fn hang_up() -> Result {
     let dir = common::fresh_dir("terminal_hang_up")?;
     let volume = format!("{}:/box:rw", dir.display());
     let text = "trap 'echo hung up >/box/said; exit 3' HUP; echo there; while :; do sleep 0.1; done";
-    let mut person = Person::start(boxed(&["-v", &volume], &["/bin/sh", "-c", text]), ALL)?;
-    person.sees("there")?;
-    let mut child = person.leaves();
-    let (status, late) = common::outcome::wait(&mut child, Duration::from_secs(20))?;
+    let mut user = TerminalUser::start(boxed(&["-v", &volume], &["/bin/sh", "-c", text]), ALL)?;
+    user.sees("there")?;
+    let mut child = user.leaves();
+    let (status, late) = common::program_result::wait(&mut child, Duration::from_secs(20))?;
     let said = std::fs::read_to_string(dir.join("said")).unwrap_or_default();
-    if late.is_some() || common::outcome::status_code(status) != 3 || said != "hung up\n" {
+    if late.is_some() || common::program_result::status_code(status) != 3 || said != "hung up\n" {
         return Err(format!("status {status:?}, said {said:?}").into());
     }
     Ok(())
@@ -383,33 +383,33 @@ fn hang_up() -> Result {
 
 /// Without a terminal `-t` is an error; a terminal at stdin alone is passed on, and nobody makes it raw.
 fn other_descriptors() -> Result {
-    let mut person = Person::start(boxed(&["-t"], &["/bin/true"]), &[1, 2])?;
-    person.sees("litebox: --tty: stdin is not a terminal\r\n")?;
-    if person.ends()?.0 != 125 {
+    let mut user = TerminalUser::start(boxed(&["-t"], &["/bin/true"]), &[1, 2])?;
+    user.sees("litebox: --tty: stdin is not a terminal\r\n")?;
+    if user.ends()?.0 != 125 {
         return Err("-t without a terminal does not fail".into());
     }
     let script = "test -t 0 && read line && echo \"<$line>\"";
-    let mut person = Person::start(boxed(&[], &["/bin/sh", "-c", script]), &[0, 2])?;
-    person.types("some text\n")?;
+    let mut user = TerminalUser::start(boxed(&[], &["/bin/sh", "-c", script]), &[0, 2])?;
+    user.types("some text\n")?;
     let mut text = String::new();
-    person.piped().ok_or("no pipe")?.read_to_string(&mut text)?;
-    if text != "<some text>\n" || person.ends()?.0 != 0 {
+    user.piped().ok_or("no pipe")?.read_to_string(&mut text)?;
+    if text != "<some text>\n" || user.ends()?.0 != 0 {
         return Err(format!("read {text:?}").into());
     }
     // With -t the terminal is the console, and a pipe stays a pipe.
     let script = "test -t 0 && ! test -t 1 && echo piped && echo shown >/dev/tty && tty >&2";
-    let mut person = Person::start(boxed(&["-t"], &["/bin/sh", "-c", script]), &[0, 2])?;
-    person.sees("shown\r\n/dev/pts/0\r\n")?;
+    let mut user = TerminalUser::start(boxed(&["-t"], &["/bin/sh", "-c", script]), &[0, 2])?;
+    user.sees("shown\r\n/dev/pts/0\r\n")?;
     let mut text = String::new();
-    person.piped().ok_or("no pipe")?.read_to_string(&mut text)?;
-    if text != "piped\n" || person.ends()?.0 != 0 {
+    user.piped().ok_or("no pipe")?.read_to_string(&mut text)?;
+    if text != "piped\n" || user.ends()?.0 != 0 {
         return Err(format!("read {text:?}").into());
     }
     Ok(())
 }
 
 fn main() {
-    let bare_and_boxed: &[Entry] = &[
+    let bare_and_boxed: &[NamedTest] = &[
         ("job_control", job_control),
         ("line_editing", line_editing),
         ("canonical_mode", canonical_mode),
@@ -418,7 +418,7 @@ fn main() {
         ("editor", editor),
         ("multiplexer", multiplexer),
     ];
-    let boxed_alone: &[Entry] = &[
+    let boxed_alone: &[NamedTest] = &[
         ("output_is_complete", output_is_complete),
         ("stops_for_the_shell_outside", stops_for_the_shell_outside),
         ("settings_come_back", settings_come_back),

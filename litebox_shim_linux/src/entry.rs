@@ -5,7 +5,7 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
 
 use litebox::platform::host;
-use litebox::platform::north::{Code, Fault, GuestFrame, North, Worth};
+use litebox::platform::north::{Code, Fault, GuestFrame, North, PatchPolicy};
 use litebox_protocol::STAT_FIGURES;
 
 use crate::task::{Newborn, Task, Thread};
@@ -23,11 +23,11 @@ fn with_task(frame: &mut GuestFrame<'_>, f: impl FnOnce(&mut Task<'_, '_>)) {
     f(&mut Task { thread: &thread, frame });
 }
 
-/// As [`Thread::look_after_lender`], of the calling thread.
-fn look_after_lender(object: *const Thread) {
+/// As [`Thread::serve_vfork_parent`], of the calling thread.
+fn serve_vfork_parent(object: *const Thread) {
     // SAFETY: as in `with_task`.
     let thread = ManuallyDrop::new(unsafe { Arc::from_raw(object) });
-    thread.look_after_lender();
+    thread.serve_vfork_parent();
 }
 
 impl North for LinuxNorth {
@@ -63,7 +63,7 @@ impl North for LinuxNorth {
             // A kick that came since the thread last looked is nobody's but the others'.
             thread.process.pass_kick_on(&thread);
         }
-        drop(thread.end_loan());
+        drop(thread.end_handoff());
     }
 
     fn resolve_fault(&self, addr: usize, write: bool) -> bool {
@@ -78,8 +78,8 @@ impl North for LinuxNorth {
         // SAFETY: as in `resolve_fault`.
         if let Some(thread) = unsafe { object.as_ref() } {
             thread.process.kernel.tell_owners();
-            thread.process.run_errands();
-            look_after_lender(object);
+            thread.process.run_task_work();
+            serve_vfork_parent(object);
         }
     }
 
@@ -87,8 +87,8 @@ impl North for LinuxNorth {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `resolve_fault`.
         let Some(thread) = (unsafe { object.as_ref() }) else { return true };
-        thread.process.run_errands();
-        look_after_lender(object);
+        thread.process.run_task_work();
+        serve_vfork_parent(object);
         thread.process.pass_kick_on(thread);
         thread.has_pending_work()
     }
@@ -113,7 +113,7 @@ impl North for LinuxNorth {
         }
     }
 
-    fn with_code(&self, addr: usize, number: u64, look: &mut dyn FnMut(&Code, Worth)) {
+    fn with_code(&self, addr: usize, number: u64, look: &mut dyn FnMut(&Code, PatchPolicy)) {
         const RT_SIGRETURN: u64 = 15;
         const EXECVE: u64 = 59;
         const EXIT: u64 = 60;
@@ -126,8 +126,8 @@ impl North for LinuxNorth {
             // Where threads end one after the other, the next one makes the same call.
             let comes_back = number == EXIT && thread.process.thread_count() > 1;
             let leaves = matches!(number, EXECVE | EXIT | EXIT_GROUP) && !comes_back;
-            let worth = if leaves { Worth::Later } else { Worth::Now };
-            thread.process.mm.with_code(addr, &mut |code| look(code, worth));
+            let policy = if leaves { PatchPolicy::Defer } else { PatchPolicy::Now };
+            thread.process.mm.with_code(addr, &mut |code| look(code, policy));
         }
     }
 
@@ -154,7 +154,7 @@ impl Task<'_, '_> {
             None => {}
             Some(Newborn::Child { copied, set_tid }) => {
                 if copied {
-                    self.process().mm.space().after_fork();
+                    self.process().mm.core().after_fork();
                 }
                 if set_tid != 0 {
                     // As on Linux, a bad address is not an error.
@@ -169,7 +169,7 @@ impl Task<'_, '_> {
     fn return_to_guest(&mut self) {
         while self.waiter().interrupted() {
             self.take_interruption();
-            self.thread.look_after_lender();
+            self.thread.serve_vfork_parent();
             if self.process().must_leave(self.thread) {
                 self.exit_thread();
             }

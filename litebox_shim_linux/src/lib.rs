@@ -9,9 +9,12 @@ extern crate alloc;
 pub mod boot;
 mod entry;
 mod errno;
+pub mod ipc;
 pub mod loader;
+pub mod mm;
 mod outside;
 pub mod proc;
+pub mod signal;
 pub mod syscalls;
 pub mod task;
 mod trace;
@@ -92,7 +95,7 @@ impl Task<'_, '_> {
         if thread.traced {
             self.trace_end(result);
         }
-        if thread.notices.due() {
+        if thread.fasync.due() {
             self.kernel().tell_owners();
         }
         self.frame.regs.rax = result;

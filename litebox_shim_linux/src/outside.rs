@@ -6,8 +6,8 @@ use core::sync::atomic::Ordering;
 use litebox::platform::host;
 
 use crate::Kernel;
-use crate::syscalls::signal::set::{MAX_SIGNAL, SI_USER, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH};
-use crate::syscalls::signal::{SigSet, SignalInfo};
+use crate::signal::set::{MAX_SIGNAL, SI_USER, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH};
+use crate::signal::{SigSet, SignalInfo};
 
 const FIRST_PID: i32 = 1;
 /// What a terminal sends to all processes of the foreground group.
@@ -28,7 +28,7 @@ pub(crate) fn kernel() -> Option<&'static Kernel> {
     unsafe { host().kept_kernel().cast::<Kernel>().as_ref() }
 }
 
-/// The person outside sent a signal.
+/// the user sent a signal.
 pub(crate) fn signal(signal: i32) {
     if !(1..=MAX_SIGNAL).contains(&signal) {
         return;

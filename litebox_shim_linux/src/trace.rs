@@ -1,4 +1,4 @@
-//! `--strace`: each call of the guest as a line for the person outside, in the manner of strace(1).
+//! `--strace`: each call of the guest as a line for the user, in the manner of strace(1).
 //!
 //! A line is written when the call has ended, so that it shows what the kernel filled in, and in one piece, so that threads do not mix theirs. A
 //! call that goes to sleep is shown at once as `<unfinished ...>`, and one that never returns with the result `?`.
@@ -13,7 +13,7 @@ use litebox_common_linux::show::{self, GuestMemory, Moment};
 use litebox_common_linux::{Arch, Support, SyscallRequest, names, support};
 
 use crate::errno::from_register;
-use crate::syscalls::signal::{Action, DefaultAction, SIG_DFL, SIG_IGN, SignalInfo, default_action};
+use crate::signal::{Action, DefaultAction, SIG_DFL, SIG_IGN, SignalInfo, default_action};
 use crate::{Task, Thread};
 
 /// The call that a thread is in, while `--strace` is on.

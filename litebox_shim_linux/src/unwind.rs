@@ -14,7 +14,7 @@ use litebox::mm::ObjectId;
 use litebox::platform::{Prot, host};
 use litebox::sync::Mutex;
 
-use crate::syscalls::mm::MemoryMap;
+use crate::mm::MemoryMap;
 use crate::user::read_bytes;
 
 /// The augmentation, and from the start of a common entry to it.
@@ -101,9 +101,8 @@ impl Restorers {
     /// A handler ended by the `syscall` at `at`. Whether unwinders know the code there without looking at its bytes: by a table in the same file.
     pub(crate) fn are_in_tables(&self, memory: &MemoryMap, at: u64) -> bool {
         let Some(pc) = beginning(at) else { return false };
-        let place = memory
-            .space()
-            .with_area(at as usize, |area| Some((area.object.id()?, area.offset + (at - area.start as u64))));
+        let place =
+            memory.core().with_vma(at as usize, |vma| Some((vma.object.id()?, vma.offset + (at - vma.start as u64))));
         let Some(key) = place.flatten() else { return false };
         let known = self.0.lock().get(&key).copied();
         known.unwrap_or_else(|| {
@@ -125,13 +124,13 @@ fn beginning(syscall: u64) -> Option<u64> {
 }
 
 fn in_tables(memory: &MemoryMap, object: ObjectId, pc: u64) -> bool {
-    let areas = memory.areas();
+    let vmas = memory.vmas();
     let mut piece = vec![0u8; PIECE];
     let mut left = MOST;
-    for area in areas.iter().filter(|a| a.object.id() == Some(object) && a.prot == Prot::READ) {
-        let mut at = area.start;
-        while at < area.filled && left > 0 {
-            let wanted = (area.filled - at).min(PIECE);
+    for vma in vmas.iter().filter(|a| a.object.id() == Some(object) && a.prot == Prot::READ) {
+        let mut at = vma.start;
+        while at < vma.filled && left > 0 {
+            let wanted = (vma.filled - at).min(PIECE);
             // SAFETY: the piece has room; faults are recovered.
             let got = unsafe { host().copy_from_user(piece.as_mut_ptr(), at, wanted) };
             if is_signal_frame(piece.get(..got).unwrap_or_default(), at as u64, pc) {

@@ -19,12 +19,12 @@ pub struct Site<'a> {
     /// `rax` when it trapped.
     pub number: u64,
     /// What [`analyse`] found when these bytes were looked at before.
-    pub known: Option<Kind>,
+    pub known: Option<PatchKind>,
 }
 
 /// Which instructions make room for the jump.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum PatchKind {
     /// The load of the number before the `syscall`.
     Before,
     /// The `syscall` and instructions behind it.
@@ -35,7 +35,7 @@ pub enum Kind {
     CpuidLoad,
 }
 
-impl Kind {
+impl PatchKind {
     /// Whether it is a `cpuid`.
     pub fn is_cpuid(self) -> bool {
         matches!(self, Self::Cpuid | Self::CpuidLoad)
@@ -49,7 +49,7 @@ impl Kind {
 /// How a site can be patched.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub(crate) kind: Kind,
+    pub(crate) kind: PatchKind,
     pub(crate) syscall: u64,
     /// Where the jump goes.
     pub(crate) jump: u64,
@@ -63,7 +63,7 @@ pub struct Plan {
 
 impl Plan {
     /// Which instructions make room.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> PatchKind {
         self.kind
     }
     /// Address of the `syscall`.
@@ -99,19 +99,19 @@ impl Site<'_> {
 
 /// How `site` can be patched, or why not.
 pub fn analyse(site: &Site<'_>) -> Result<Plan, Refusal> {
-    let cpuid = site.known.is_some_and(Kind::is_cpuid);
+    let cpuid = site.known.is_some_and(PatchKind::is_cpuid);
     let expected = if cpuid { CPUID } else { [0x0f, 0x05] };
     if site.slice(site.syscall, SYSCALL_LEN) != Some(&expected) {
         return Err(Refusal::NotSyscall);
     }
     let before = match site.known {
-        Some(Kind::After | Kind::Cpuid) => None,
-        Some(Kind::CpuidLoad) => Some(load_before(site).ok_or(Refusal::CutOff)?),
+        Some(PatchKind::After | PatchKind::Cpuid) => None,
+        Some(PatchKind::CpuidLoad) => Some(load_before(site).ok_or(Refusal::CutOff)?),
         _ => number_before(site),
     };
     match before {
         Some(original) => Ok(Plan {
-            kind: if cpuid { Kind::CpuidLoad } else { Kind::Before },
+            kind: if cpuid { PatchKind::CpuidLoad } else { PatchKind::Before },
             syscall: site.syscall,
             jump: site.syscall - original.len() as u64,
             original,
@@ -142,7 +142,7 @@ fn number_before(site: &Site<'_>) -> Option<Vec<u8>> {
             .filter(|b| b.starts_with(&[0xb8]))
             .filter(|b| immediate(b).is_some_and(|n| u64::from(n as u32) == site.number)),
     ];
-    let sure = |address: u64| site.known == Some(Kind::Before) || starts_instruction(site, address);
+    let sure = |address: u64| site.known == Some(PatchKind::Before) || starts_instruction(site, address);
     let found = candidates.into_iter().flatten().find(|b| sure(site.syscall - b.len() as u64))?;
     Some(found.to_vec())
 }
@@ -214,7 +214,7 @@ fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
     }
     let len = (at - site.syscall) as usize;
     let original = site.slice(site.syscall, len).ok_or(Refusal::CutOff)?.to_vec();
-    let kind = if site.known == Some(Kind::Cpuid) { Kind::Cpuid } else { Kind::After };
+    let kind = if site.known == Some(PatchKind::Cpuid) { PatchKind::Cpuid } else { PatchKind::After };
     let syscall = site.syscall;
     Ok(Plan { kind, syscall, jump: syscall, original, moved, falls_through })
 }
@@ -227,12 +227,12 @@ pub(crate) struct Moved {
     /// Its bytes.
     pub(crate) len: usize,
     /// What of it depends on where it lies.
-    pub(crate) place: Place,
+    pub(crate) dependence: Dependence,
 }
 
 /// What of an instruction depends on where it lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Dependence {
     /// Nothing.
     Anywhere,
     /// It names memory by its distance, in the four bytes at `offset`.
@@ -255,12 +255,12 @@ pub(crate) enum Place {
 
 impl Moved {
     fn of(instruction: &Instruction, displacement: usize) -> Result<Self, Refusal> {
-        let place = if instruction.is_ip_rel_memory_operand() {
+        let dependence = if instruction.is_ip_rel_memory_operand() {
             // Addressed by EIP: wraps at 4 GiB.
             if instruction.memory_base() != Register::RIP {
                 return Err(Refusal::Unmovable);
             }
-            Place::Memory { offset: displacement, target: instruction.ip_rel_memory_address() }
+            Dependence::Memory { offset: displacement, target: instruction.ip_rel_memory_address() }
         } else if instruction.is_jmp_short_or_near() || instruction.is_jcc_short_or_near() {
             // With a prefix for 16 bits, processors differ.
             if instruction.op0_kind() != OpKind::NearBranch64 {
@@ -268,13 +268,13 @@ impl Moved {
             }
             let target = instruction.near_branch_target();
             match instruction.condition_code() {
-                ConditionCode::None => Place::Jump(target),
-                condition => Place::Branch { condition: condition as u8 - 1, target },
+                ConditionCode::None => Dependence::Jump(target),
+                condition => Dependence::Branch { condition: condition as u8 - 1, target },
             }
         } else {
-            Place::Anywhere
+            Dependence::Anywhere
         };
-        Ok(Self { ip: instruction.ip(), len: instruction.len(), place })
+        Ok(Self { ip: instruction.ip(), len: instruction.len(), dependence })
     }
 
     /// Where the next instruction is.

@@ -6,7 +6,7 @@ use crate::Code;
 /// `more` zero and is looked at like the others.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Answer {
+pub struct CpuidLeaf {
     /// `eax` before.
     pub leaf: u32,
     /// Which bits of `ecx` matter: all or none.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use iced_x86::{Code, Decoder, DecoderOptions};
 
-use crate::{JUMP_LEN, Kind};
+use crate::{JUMP_LEN, PatchKind};
 
 /// Bytes of a `cpuid`.
 pub const CPUID: [u8; 2] = [0x0f, 0xa2];
@@ -88,7 +88,7 @@ fn is_common(bytes: &[u8], at: usize) -> bool {
 
 /// The `cpuid` instructions of a function whose `bytes` lie at `start`, and what can make room for a jump there; `None` when they are not instructions all
 /// through. Those that code jumps right behind are left out, unless they are loaded for.
-pub fn cpuids(bytes: &[u8], start: u64) -> Option<Vec<(u64, Kind)>> {
+pub fn cpuids(bytes: &[u8], start: u64) -> Option<Vec<(u64, PatchKind)>> {
     let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
     let (mut found, mut targets) = (Vec::new(), Vec::new());
     let mut loads = false;
@@ -98,7 +98,7 @@ pub fn cpuids(bytes: &[u8], start: u64) -> Option<Vec<(u64, Kind)>> {
             return None;
         }
         match instruction.code() {
-            Code::Cpuid => found.push((instruction.ip(), if loads { Kind::CpuidLoad } else { Kind::Cpuid })),
+            Code::Cpuid => found.push((instruction.ip(), if loads { PatchKind::CpuidLoad } else { PatchKind::Cpuid })),
             _ if instruction.is_jcc_short_or_near() || instruction.is_jmp_short_or_near() => {
                 targets.push(instruction.near_branch_target());
             }
@@ -108,7 +108,7 @@ pub fn cpuids(bytes: &[u8], start: u64) -> Option<Vec<(u64, Kind)>> {
         loads = instruction.len() == JUMP_LEN && bytes.get(at) == Some(&LOAD_EAX);
     }
     let behind = |at: u64| targets.iter().any(|target| (at + 1..at + JUMP_LEN as u64).contains(target));
-    found.retain(|(at, kind)| *kind == Kind::CpuidLoad || !behind(*at));
+    found.retain(|(at, kind)| *kind == PatchKind::CpuidLoad || !behind(*at));
     Some(found)
 }
 
@@ -172,10 +172,10 @@ mod tests {
     fn only_instructions_count() {
         // mov $0xa20f0f,%eax; cpuid; ret
         let code = [0xb8, 0x0f, 0x0f, 0xa2, 0x00, 0x0f, 0xa2, 0xc3];
-        assert_eq!(cpuids(&code, START), Some(Vec::from([(START + 5, Kind::CpuidLoad)])));
+        assert_eq!(cpuids(&code, START), Some(Vec::from([(START + 5, PatchKind::CpuidLoad)])));
         // nop; cpuid; nop; jmp to the cpuid, then to the nop behind it.
         let code = [0x90, 0x0f, 0xa2, 0x90, 0xeb, 0xfb];
-        assert_eq!(cpuids(&code, START), Some(Vec::from([(START + 1, Kind::Cpuid)])));
+        assert_eq!(cpuids(&code, START), Some(Vec::from([(START + 1, PatchKind::Cpuid)])));
         assert_eq!(cpuids(&[0x90, 0x0f, 0xa2, 0x90, 0xeb, 0xfd], START), Some(Vec::new()));
         assert_eq!(cpuids(&code[..2], START), None, "it ends inside an instruction");
     }

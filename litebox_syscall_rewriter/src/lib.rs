@@ -25,8 +25,8 @@ mod functions;
 mod placement;
 mod trampoline;
 
-pub use analysis::{Kind, Plan, Site, analyse};
-pub use cpuid::Answer;
+pub use analysis::{PatchKind, Plan, Site, analyse};
+pub use cpuid::CpuidLeaf;
 pub use functions::{CPUID, Function, cpuids, functions};
 pub use placement::INVALID_OPCODES;
 pub use trampoline::{Code, Header, Patch};

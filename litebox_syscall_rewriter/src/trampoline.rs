@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use crate::analysis::{Kind, Moved, Place, Plan};
+use crate::analysis::{Dependence, Moved, PatchKind, Plan};
 use crate::cpuid::{LOOKUP_LEN, append_lookup};
 use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
 
@@ -41,7 +41,7 @@ pub struct Patch {
     /// Address of the trampoline's own `syscall`; for a `cpuid` that of the trampoline.
     pub fallback: u64,
     /// What was patched.
-    pub kind: Kind,
+    pub kind: PatchKind,
     /// Where a call continues in the trampoline or behind the site.
     pub resume: u64,
     /// Address of every moved instruction, of its copy, and at last of what follows them and of the way back there.
@@ -98,7 +98,7 @@ impl Plan {
     }
 
     /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`; for a `cpuid`, looking at the table of
-    /// [`Answer`](crate::Answer)s there.
+    /// [`CpuidLeaf`](crate::CpuidLeaf)s there.
     pub fn assemble(&self, address: u64, entry: u64) -> Result<Patch, Refusal> {
         let mut code = Code::new();
         if self.kind.is_before() {
@@ -119,7 +119,7 @@ impl Plan {
         let next = self.syscall + SYSCALL_LEN as u64;
         let fallback = address + (header + size_of::<Header>()) as u64;
         let behind = fallback + SYSCALL_LEN as u64;
-        let resume = if self.kind == Kind::Before { next } else { behind };
+        let resume = if self.kind == PatchKind::Before { next } else { behind };
         let at = address + header as u64;
         for word in [entry, next.wrapping_sub(at), resume.wrapping_sub(at)] {
             code.extend_from_slice(&word.to_le_bytes());
@@ -164,12 +164,12 @@ impl Plan {
 
 /// Appends the copy of an instruction for address `at`. Its length.
 fn append(code: &mut Code, bytes: &[u8], instruction: &Moved, at: u64) -> Result<usize, Refusal> {
-    match instruction.place {
-        Place::Anywhere => {
+    match instruction.dependence {
+        Dependence::Anywhere => {
             code.extend_from_slice(bytes);
             Ok(bytes.len())
         }
-        Place::Memory { offset, target } => {
+        Dependence::Memory { offset, target } => {
             let start = code.len();
             code.extend_from_slice(bytes);
             let distance = distance(at + bytes.len() as u64, target)?;
@@ -177,8 +177,8 @@ fn append(code: &mut Code, bytes: &[u8], instruction: &Moved, at: u64) -> Result
             word.copy_from_slice(&distance.to_le_bytes());
             Ok(bytes.len())
         }
-        Place::Jump(target) => append_jump(code, &[0xe9], at, target),
-        Place::Branch { condition, target } => append_jump(code, &[0x0f, 0x80 + condition], at, target),
+        Dependence::Jump(target) => append_jump(code, &[0xe9], at, target),
+        Dependence::Branch { condition, target } => append_jump(code, &[0x0f, 0x80 + condition], at, target),
     }
 }
 

@@ -7,7 +7,7 @@ mod side_by_side;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use litebox_syscall_rewriter::{Kind, Refusal};
+use litebox_syscall_rewriter::{PatchKind, Refusal};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use side_by_side::{Done, compare};
@@ -18,9 +18,9 @@ fn patched_code_behaves_as_the_original() {
     let mut runner = TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
     let result = runner.run(&proptest::collection::vec(any::<u8>(), 0..200), |bytes| {
         let count = match compare(&bytes) {
-            Done::Same(Kind::Before) => &before,
-            Done::Same(Kind::After) => &after,
-            Done::Same(Kind::Cpuid | Kind::CpuidLoad) => unreachable!("nobody asked for one"),
+            Done::Same(PatchKind::Before) => &before,
+            Done::Same(PatchKind::After) => &after,
+            Done::Same(PatchKind::Cpuid | PatchKind::CpuidLoad) => unreachable!("nobody asked for one"),
             Done::Refused(why) => {
                 prop_assert_ne!(why, Refusal::NotSyscall);
                 &refused

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use super::notices::{Notice, Notices};
+use super::fasync::{FAsync, FAsyncEntry};
 use super::{FileType, Inode, InodeId, OpenFile};
 use crate::event::{Events, Observer, Pollable, WaitQueue};
 use crate::platform::{Instant, host};
@@ -40,7 +40,7 @@ struct Lease {
     inode: Arc<dyn Inode>,
     kind: LeaseKind,
     breaking: Option<Breaking>,
-    notice: Weak<Notice>,
+    fasync_entry: Weak<FAsyncEntry>,
 }
 
 impl Lease {
@@ -72,10 +72,10 @@ impl Leases {
     }
 
     /// Takes a lease, or changes what is there. `Invalid` for what can have none; `WouldBlock` when the file is open against it.
-    pub fn set(self: &Arc<Self>, notices: &Arc<Notices>, file: &Arc<OpenFile>, fd: i32, kind: LeaseKind) -> Result<()> {
+    pub fn set(self: &Arc<Self>, fasync: &Arc<FAsync>, file: &Arc<OpenFile>, fd: i32, kind: LeaseKind) -> Result<()> {
         let inode = file.file.inode();
         let usage = inode.usage().filter(|_| inode.file_type() == FileType::Regular).ok_or(Error::Invalid)?;
-        let (id, notice) = (inode.id(), notices.of(file, fd));
+        let (id, fasync_entry) = (inode.id(), fasync.of(file, fd));
         let mut by_inode = self.by_inode.lock();
         let against = match kind {
             LeaseKind::Read => usage.is_written(),
@@ -95,8 +95,8 @@ impl Leases {
                 own.breaking = None;
             }
         } else {
-            let (inode, notice) = (inode.clone(), Arc::downgrade(&notice));
-            leases.push(Lease { id: file.id, inode: inode.clone(), kind, breaking: None, notice });
+            let (inode, fasync_entry) = (inode.clone(), Arc::downgrade(&fasync_entry));
+            leases.push(Lease { id: file.id, inode: inode.clone(), kind, breaking: None, fasync_entry });
             usage.leases.fetch_add(1, Ordering::AcqRel);
             *file.held_lease.lock() = Some(HeldLease { leases: self.clone(), inode, id: file.id });
         }
@@ -151,8 +151,8 @@ impl Leases {
             let told = lease.breaking.as_ref().is_some_and(|b| b.target.is_none() || b.target == target);
             if !told {
                 lease.breaking = Some(Breaking { target, deadline });
-                if let Some(notice) = lease.notice.upgrade() {
-                    notice.raise(Events::MSG);
+                if let Some(fasync_entry) = lease.fasync_entry.upgrade() {
+                    fasync_entry.raise(Events::MSG);
                 }
             }
         }

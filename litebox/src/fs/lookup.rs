@@ -15,7 +15,7 @@ pub struct Ahead<'p> {
 }
 
 /// What can be said of a name at once.
-pub enum Glimpse {
+pub enum StatOnly {
     /// It leads to this inode.
     Inode(Arc<dyn Inode>),
     /// It leads to a file with this metadata, for which no inode had to be made.
@@ -24,7 +24,7 @@ pub enum Glimpse {
     Absent,
 }
 
-impl Glimpse {
+impl StatOnly {
     /// Type of the file; `None` when there is none.
     pub fn file_type(&self) -> Option<FileType> {
         match self {

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{AnonInode, Dentry, File, FileType, Inode, InodeId, Location, Notice, Notices, OpenFile};
+use super::{AnonInode, Dentry, FAsync, FAsyncEntry, File, FileType, Inode, InodeId, Location, OpenFile};
 use crate::event::{Events, Observer, WaitQueue};
 use crate::io::Dest;
 use crate::platform::host;
@@ -96,7 +96,7 @@ enum Listener {
     /// An inotify instance.
     Instance(Weak<Inotify>),
     /// The owner of an open directory (fcntl(2) `F_NOTIFY`).
-    Owner(Weak<Notice>),
+    Owner(Weak<FAsyncEntry>),
 }
 
 /// One listener's interest in one inode.
@@ -204,9 +204,9 @@ impl Watches {
                         instance.forget(&watch);
                     }
                 }
-                Listener::Owner(notice) => {
-                    if let Some(notice) = notice.upgrade().filter(|_| !once || self.remove(&watch)) {
-                        notice.raise(Events::MSG);
+                Listener::Owner(fasync_entry) => {
+                    if let Some(fasync_entry) = fasync_entry.upgrade().filter(|_| !once || self.remove(&watch)) {
+                        fasync_entry.raise(Events::MSG);
                     }
                 }
             }
@@ -226,9 +226,9 @@ impl Watches {
         }
     }
     /// The owner of the open directory `file`, asked for by `fd`, is told of `mask` from now on, too; of nothing any more when it is empty.
-    pub fn tell_owner(self: &Arc<Self>, notices: &Arc<Notices>, file: &Arc<OpenFile>, fd: i32, mask: WatchMask) {
-        let notice = notices.of(file, fd);
-        let mut watched = notice.watched.lock();
+    pub fn tell_owner(self: &Arc<Self>, fasync: &Arc<FAsync>, file: &Arc<OpenFile>, fd: i32, mask: WatchMask) {
+        let fasync_entry = fasync.of(file, fd);
+        let mut watched = fasync_entry.watched.lock();
         let before = watched.take();
         if mask.is_empty() {
             return;
@@ -238,7 +238,7 @@ impl Watches {
         let kept = before.map_or(WatchMask::empty(), |before| before.watch.mask() & WatchMask::TOLD);
         let inode = file.file.inode().id();
         let mask = AtomicU32::new((mask | kept).bits());
-        let watch = Arc::new(Watch { wd: 0, inode, mask, listener: Listener::Owner(Arc::downgrade(&notice)) });
+        let watch = Arc::new(Watch { wd: 0, inode, mask, listener: Listener::Owner(Arc::downgrade(&fasync_entry)) });
         self.by_inode.lock().entry(inode).or_default().push(watch.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
         *watched = Some(Watched { watches: self.clone(), watch });
@@ -360,7 +360,7 @@ impl Event {
 }
 
 #[derive(Default)]
-struct Own {
+struct OwnQueue {
     by_wd: BTreeMap<i32, Arc<Watch>>,
     last_wd: i32,
 }
@@ -368,7 +368,7 @@ struct Own {
 /// An open file that events are read from.
 pub struct Inotify {
     watches: Arc<Watches>,
-    own: Mutex<Own>,
+    own: Mutex<OwnQueue>,
     events: Mutex<VecDeque<Event>>,
     queue: WaitQueue,
     inode: Arc<AnonInode>,
@@ -386,7 +386,7 @@ impl Inotify {
         counted.map_err(|_| Error::TooManyFiles)?;
         Ok(Arc::new_cyclic(|myself| Self {
             watches: watches.clone(),
-            own: Mutex::new(Own::default()),
+            own: Mutex::new(OwnQueue::default()),
             events: Mutex::new(VecDeque::new()),
             queue: WaitQueue::new(),
             inode: AnonInode::shared("inotify"),

@@ -8,7 +8,7 @@ use crate::io::{Dest, Source};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-use super::{Access, File, FileOwner, Inode, Location, Notice, WatchMask};
+use super::{Access, FAsyncEntry, File, FileOwner, Inode, Location, WatchMask};
 
 bitflags::bitflags! {
     /// Status flags of an open file that fcntl(2) `F_SETFL` can change, and `O_PATH`. The numbers are x86 Linux's.
@@ -94,7 +94,7 @@ pub struct OpenFile {
     /// Who is signalled, if anybody.
     pub owner: Mutex<FileOwner>,
     /// What there is to tell the owner of.
-    pub(super) notice: Mutex<Option<Arc<Notice>>>,
+    pub(super) fasync_entry: Mutex<Option<Arc<FAsyncEntry>>>,
 }
 
 impl OpenFile {
@@ -143,7 +143,7 @@ impl OpenFile {
             held_locks: Mutex::new(None),
             held_lease: Mutex::new(None),
             owner: Mutex::default(),
-            notice: Mutex::new(None),
+            fasync_entry: Mutex::new(None),
         }
     }
     /// Status flags now.

@@ -1,6 +1,6 @@
 //! The page arena: file data of the memory and overlay file systems, and shared anonymous memory.
 //!
-//! [`Arena`] hands out runs of pages; a [`PagedFile`] is a growable object made of them. No lock is held while guest memory is
+//! [`Arena`] hands out runs of pages; a [`PageCache`] is a growable object made of them. No lock is held while guest memory is
 //! touched: a fault there may ask the same file for its pages.
 
 use alloc::collections::BTreeMap;
@@ -143,7 +143,7 @@ impl Supply {
     }
 }
 
-/// A run of pages of a [`PagedFile`] that lie together in the arena. All fields are multiples of the page size.
+/// A run of pages of a [`PageCache`] that lie together in the arena. All fields are multiples of the page size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Extent {
     /// Where the run starts in the file.
@@ -167,7 +167,7 @@ struct Runs {
 }
 
 /// A growable object whose bytes lie in pages of the arena.
-pub struct PagedFile {
+pub struct PageCache {
     supply: Supply,
     runs: Mutex<Runs>,
     /// Mappings and transfers under way: while there is one, no page goes back to the arena.
@@ -176,9 +176,9 @@ pub struct PagedFile {
     writable: AtomicUsize,
 }
 
-impl core::fmt::Debug for PagedFile {
+impl core::fmt::Debug for PageCache {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("PagedFile").field("size", &self.size()).finish_non_exhaustive()
+        f.debug_struct("PageCache").field("size", &self.size()).finish_non_exhaustive()
     }
 }
 
@@ -257,7 +257,7 @@ fn zero(offset: u64, len: u64) {
     unsafe { core::ptr::write_bytes(address(offset), 0, len as usize) };
 }
 
-impl PagedFile {
+impl PageCache {
     /// An empty file.
     pub fn new(arena: &Arc<Arena>) -> Arc<Self> {
         Self::with_budget(arena, None)
@@ -527,7 +527,7 @@ impl PagedFile {
     }
 }
 
-impl Drop for PagedFile {
+impl Drop for PageCache {
     fn drop(&mut self) {
         for (arena, len) in self.runs.get_mut().by_offset.values() {
             self.supply.give_back(*arena, *len);

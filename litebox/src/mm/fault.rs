@@ -2,9 +2,9 @@
 
 use crate::platform::{Prot, host};
 
-use super::area::{AreaFlags, Object};
+use super::map::{Limits, Mm};
 use super::mirror::Inner;
-use super::space::{Limits, Space};
+use super::vma::{Object, VmaFlags};
 use super::{PAGE, STACK_GAP, page_down};
 
 /// Why an access failed.
@@ -29,7 +29,7 @@ pub(super) struct Recent {
 
 const RETRIES: u8 = 64;
 
-impl Space {
+impl Mm {
     /// A fault of the guest, or of the kernel on its behalf, at `addr`. `true`: the page is there now, try again.
     pub fn resolve_fault(&self, addr: usize, write: bool, limits: &Limits) -> bool {
         let wanted = {
@@ -38,15 +38,15 @@ impl Space {
                 inner.recent.retries -= 1;
                 return true;
             }
-            match inner.areas.find(addr) {
+            match inner.vmas.find(addr) {
                 None => return inner.grow_stack(addr, limits),
-                Some(area) => {
-                    let Object::Pages { pages, .. } = &area.object else { return false };
+                Some(vma) => {
+                    let Object::Pages { pages, .. } = &vma.object else { return false };
                     let needed = if write { Prot::WRITE } else { Prot::all() };
-                    if addr < area.filled || !area.prot.intersects(needed) {
+                    if addr < vma.filled || !vma.prot.intersects(needed) {
                         return false;
                     }
-                    (pages.clone(), area.offset_of(area.filled), area.end - area.filled, area.filled)
+                    (pages.clone(), vma.offset_of(vma.filled), vma.end - vma.filled, vma.filled)
                 }
             }
         };
@@ -54,25 +54,25 @@ impl Space {
         let (pages, offset, len, from) = wanted;
         let Ok(extents) = pages.extents(offset, len) else { return false };
         let mut inner = self.lock();
-        let Some(area) = inner.areas.find(from).cloned() else { return false };
-        let same = matches!(&area.object, Object::Pages { pages: p, .. } if p.identity() == pages.identity());
-        if !same || area.filled > from || area.offset_of(from) != offset {
-            return area.filled > addr;
+        let Some(vma) = inner.vmas.find(from).cloned() else { return false };
+        let same = matches!(&vma.object, Object::Pages { pages: p, .. } if p.identity() == pages.identity());
+        if !same || vma.filled > from || vma.offset_of(from) != offset {
+            return vma.filled > addr;
         }
         let mut end = from;
         for extent in extents {
             let Some(at) = usize::try_from(extent.offset - offset).ok().map(|o| from + o) else { break };
-            let len = (extent.len as usize).min(area.end.saturating_sub(at));
+            let len = (extent.len as usize).min(vma.end.saturating_sub(at));
             if at != end || len == 0 {
                 break;
             }
             let backing = crate::platform::Backing::Arena { offset: extent.arena };
-            if host().map(at, len, area.prot, area.shared(), backing, true, false).is_err() {
+            if host().map(at, len, vma.prot, vma.shared(), backing, true, false).is_err() {
                 break;
             }
             end = at + len;
         }
-        inner.areas.update(from, area.end, |a| a.filled = end.clamp(a.start, a.end));
+        inner.vmas.update(from, vma.end, |a| a.filled = end.clamp(a.start, a.end));
         inner.recent = Recent { start: from, end, retries: RETRIES };
         addr < end
     }
@@ -80,48 +80,47 @@ impl Space {
     /// What a fault at `addr` that was not resolved means to the guest.
     pub fn classify_fault(&self, addr: usize, write: bool, fetch: bool) -> FaultClass {
         let inner = self.lock();
-        let Some(area) = inner.areas.find(addr) else { return FaultClass::Unmapped };
+        let Some(vma) = inner.vmas.find(addr) else { return FaultClass::Unmapped };
         let allowed = if fetch {
-            area.prot.contains(Prot::EXEC)
+            vma.prot.contains(Prot::EXEC)
         } else if write {
-            area.prot.contains(Prot::WRITE)
+            vma.prot.contains(Prot::WRITE)
         } else {
-            !area.prot.is_empty()
+            !vma.prot.is_empty()
         };
-        if allowed && !area.object.is_anonymous() { FaultClass::PastEnd } else { FaultClass::Protection }
+        if allowed && !vma.object.is_anonymous() { FaultClass::PastEnd } else { FaultClass::Protection }
     }
 }
 
 impl Inner {
-    /// Extends the growing area above `addr` down to it.
+    /// Extends the growing vma above `addr` down to it.
     fn grow_stack(&mut self, addr: usize, limits: &Limits) -> bool {
         let start = page_down(addr);
-        let Some(area) = self.areas.find_from(addr).cloned() else { return false };
-        if !area.flags.contains(AreaFlags::GROWSDOWN) || area.prot.is_empty() || start < self.layout.lowest {
+        let Some(vma) = self.vmas.find_from(addr).cloned() else { return false };
+        if !vma.flags.contains(VmaFlags::GROWSDOWN) || vma.prot.is_empty() || start < self.layout.lowest {
             return false;
         }
-        let size = area.end - start;
-        let grow = area.start - start;
-        let below = self.areas.below(start).next().map_or(0, |a| {
+        let size = vma.end - start;
+        let grow = vma.start - start;
+        let below = self.vmas.below(start).next().map_or(0, |a| {
             // Nothing accessible may be closer than the gap.
             if a.prot.is_empty() { a.end } else { a.end + STACK_GAP }
         });
         if size as u64 > limits.stack
             || below > start
-            || (self.areas.total + grow) as u64 > limits.address_space
-            || (self.areas.count() >= self.most_areas)
+            || (self.vmas.total + grow) as u64 > limits.address_space
+            || (self.vmas.count() >= self.max_vmas)
         {
             return false;
         }
-        if host().map(start, grow, area.prot, area.shared(), crate::platform::Backing::Anonymous, false, true).is_err()
-        {
+        if host().map(start, grow, vma.prot, vma.shared(), crate::platform::Backing::Anonymous, false, true).is_err() {
             return false;
         }
-        let mut more = area.clone();
+        let mut more = vma.clone();
         more.start = start;
-        more.end = area.start;
+        more.end = vma.start;
         more.filled = more.end;
-        self.areas.insert(more);
+        self.vmas.insert(more);
         self.recent = Recent { start, end: start + PAGE.max(grow), retries: RETRIES };
         true
     }

@@ -1,16 +1,16 @@
-//! The map of areas while it is locked: every change of it, mirrored on the host.
+//! The map of vmas while it is locked: every change of it, mirrored on the host.
 
 use alloc::vec::Vec;
 
 use crate::platform::{Backing, Prot, host};
 use crate::{Error, Result};
 
-use super::area::{Area, AreaFlags, AreaName, Object};
-use super::areas::AreaTree;
 use super::arena::{Extent, Extents};
 use super::fault::Recent;
-use super::place::{self, Layout, Search};
-use super::space::{Limits, MapRequest, Placement};
+use super::map::{Limits, MapRequest, Placement};
+use super::unmapped_area::{self, Layout, Search};
+use super::vma::{Object, Vma, VmaFlags, VmaName};
+use super::vma_tree::VmaTree;
 use super::{PAGE, page_up};
 
 const HUGE_PAGE: usize = 2 << 20;
@@ -19,20 +19,20 @@ const PLACE_ATTEMPTS: u32 = 24;
 
 /// An address space under its lock.
 pub(super) struct Inner {
-    pub areas: AreaTree,
+    pub vmas: VmaTree,
     pub layout: Layout,
     pub search: Search,
     pub recent: Recent,
     /// Start and end of the heap.
     pub brk: (usize, usize),
-    /// Flags that every new area gets (mlockall(2) `MCL_FUTURE`).
-    pub future: AreaFlags,
+    /// Flags that every new vma gets (mlockall(2) `MCL_FUTURE`).
+    pub future: VmaFlags,
     pub peak: usize,
-    /// How many areas there may be.
-    pub most_areas: usize,
+    /// How many vmas there may be.
+    pub max_vmas: usize,
 }
 
-/// Where the pages of `area` lie in the arena; empty for other objects. Asked before the space is locked.
+/// Where the pages of `vma` lie in the arena; empty for other objects. Asked before the space is locked.
 pub(super) fn extents_of(object: &Object, offset: u64, len: usize) -> Result<Extents> {
     match object {
         Object::Pages { pages, .. } => pages.extents(offset, len),
@@ -40,30 +40,30 @@ pub(super) fn extents_of(object: &Object, offset: u64, len: usize) -> Result<Ext
     }
 }
 
-/// Maps `area` on the host. Sets `filled`.
-pub(super) fn map_on_host(area: &mut Area, extents: &[Extent], replace: bool) -> Result<()> {
-    let stack = area.flags.intersects(AreaFlags::STACK | AreaFlags::GROWSDOWN);
-    let (start, len, prot, shared) = (area.start, area.len(), area.prot, area.shared());
-    area.filled = area.end;
-    if let Some(backing) = area.host_backing(start) {
-        if area.is_fixed_code() && host().map_patched(&area.code(), replace)? {
-            area.flags |= AreaFlags::PATCHED;
+/// Maps `vma` on the host. Sets `filled`.
+pub(super) fn map_on_host(vma: &mut Vma, extents: &[Extent], replace: bool) -> Result<()> {
+    let stack = vma.flags.intersects(VmaFlags::STACK | VmaFlags::GROWSDOWN);
+    let (start, len, prot, shared) = (vma.start, vma.len(), vma.prot, vma.shared());
+    vma.filled = vma.end;
+    if let Some(backing) = vma.host_backing(start) {
+        if vma.is_fixed_code() && host().map_patched(&vma.code(), replace)? {
+            vma.flags |= VmaFlags::PATCHED;
             return Ok(());
         }
         return host().map(start, len, prot, shared, backing, replace, stack);
     }
     if let [one] = extents {
-        if one.offset == area.offset && one.len >= len as u64 {
+        if one.offset == vma.offset && one.len >= len as u64 {
             return host().map(start, len, prot, shared, Backing::Arena { offset: one.arena }, replace, stack);
         }
     }
     host().map(start, len, Prot::empty(), false, Backing::Anonymous, replace, true)?;
-    area.filled = start;
+    vma.filled = start;
     for extent in extents {
-        let Some(at) = extent.offset.checked_sub(area.offset).and_then(|o| usize::try_from(o).ok()) else { break };
+        let Some(at) = extent.offset.checked_sub(vma.offset).and_then(|o| usize::try_from(o).ok()) else { break };
         let at = start + at;
-        let piece = usize::try_from(extent.len).unwrap_or(usize::MAX).min(area.end.saturating_sub(at));
-        if at != area.filled || piece == 0 {
+        let piece = usize::try_from(extent.len).unwrap_or(usize::MAX).min(vma.end.saturating_sub(at));
+        if at != vma.filled || piece == 0 {
             break;
         }
         let backing = Backing::Arena { offset: extent.arena };
@@ -72,16 +72,16 @@ pub(super) fn map_on_host(area: &mut Area, extents: &[Extent], replace: bool) ->
             let _ = host().unmap(start, len);
             return Err(error);
         }
-        area.filled = at + piece;
+        vma.filled = at + piece;
     }
     Ok(())
 }
 
-/// Unmaps on the host what areas cover of `[start, end)`, in as few calls as possible.
-pub(super) fn unmap_runs(areas: &AreaTree, start: usize, end: usize) {
+/// Unmaps on the host what vmas cover of `[start, end)`, in as few calls as possible.
+pub(super) fn unmap_runs(vmas: &VmaTree, start: usize, end: usize) {
     let mut run = (0, 0);
-    for area in areas.overlapping(start, end) {
-        let part = (area.start.max(start), area.end.min(end));
+    for vma in vmas.overlapping(start, end) {
+        let part = (vma.start.max(start), vma.end.min(end));
         if part.0 == run.1 {
             run.1 = part.1;
             continue;
@@ -107,15 +107,16 @@ impl Inner {
 
     /// Whether limits allow `len` bytes more, with `gone` bytes of the map going.
     pub fn may_expand(&self, len: usize, gone: usize, data: bool, limits: &Limits) -> Result<()> {
-        let total = (self.areas.total - gone.min(self.areas.total)).saturating_add(len);
-        if total as u64 > limits.address_space || (data && self.areas.data.saturating_add(len) as u64 > limits.data) {
+        let total = (self.vmas.total - gone.min(self.vmas.total)).saturating_add(len);
+        if total as u64 > limits.address_space || (data && self.vmas.data.saturating_add(len) as u64 > limits.data) {
             return Err(Error::NoMemory);
         }
         Ok(())
     }
 
     pub fn choose(&mut self, len: usize, align: usize, hint: usize, below: Option<usize>) -> Result<usize> {
-        place::choose(&self.areas, &self.layout, &mut self.search, len, align, hint, below).ok_or(Error::NoMemory)
+        unmapped_area::choose(&self.vmas, &self.layout, &mut self.search, len, align, hint, below)
+            .ok_or(Error::NoMemory)
     }
 
     /// Chooses a free place and lets `map` fill it, elsewhere when the host has something there already.
@@ -151,20 +152,20 @@ impl Inner {
         request: MapRequest,
         extents: &[Extent],
         limits: &Limits,
-        dead: &mut Vec<Area>,
+        dead: &mut Vec<Vma>,
     ) -> Result<(usize, bool)> {
         let MapRequest { placement, len, prot, max_prot, flags, object, offset, name, .. } = request;
         if len == 0 || len > self.layout.highest {
             return Err(Error::NoMemory);
         }
-        if self.areas.count() >= self.most_areas {
+        if self.vmas.count() >= self.max_vmas {
             return Err(Error::NoMemory);
         }
         let flags = flags | self.future;
         let anonymous = object.is_anonymous();
-        let mut area = Area { start: 0, end: len, prot, max_prot, flags, object, offset, name, filled: 0 };
-        let locked = flags.contains(AreaFlags::LOCKED);
-        if locked && (self.areas.locked + len) as u64 > limits.locked {
+        let mut vma = Vma { start: 0, end: len, prot, max_prot, flags, object, offset, name, filled: 0 };
+        let locked = flags.contains(VmaFlags::LOCKED);
+        if locked && (self.vmas.locked + len) as u64 > limits.locked {
             return Err(Error::WouldBlock);
         }
         match placement {
@@ -173,63 +174,63 @@ impl Inner {
                 if addr < self.layout.lowest {
                     return Err(Error::NotPermitted);
                 }
-                let gone = self.areas.mapped_bytes(addr, end);
+                let gone = self.vmas.mapped_bytes(addr, end);
                 if !replace && gone > 0 {
                     return Err(Error::Exists);
                 }
-                if self.areas.count() + self.areas.splits(addr, end) >= self.most_areas {
+                if self.vmas.count() + self.vmas.splits(addr, end) >= self.max_vmas {
                     return Err(Error::NoMemory);
                 }
-                self.may_expand(len, gone, area.is_data(), limits)?;
-                area.start = addr;
-                area.end = end;
-                map_on_host(&mut area, extents, replace)?;
+                self.may_expand(len, gone, vma.is_data(), limits)?;
+                vma.start = addr;
+                vma.end = end;
+                map_on_host(&mut vma, extents, replace)?;
                 if gone > 0 {
-                    dead.extend(self.areas.remove(addr, end));
+                    dead.extend(self.vmas.remove(addr, end));
                 }
             }
             Placement::Anywhere { hint, below } => {
-                self.may_expand(len, 0, area.is_data(), limits)?;
+                self.may_expand(len, 0, vma.is_data(), limits)?;
                 let align = if anonymous && len >= HUGE_PAGE && len % HUGE_PAGE == 0 { HUGE_PAGE } else { PAGE };
                 self.place(len, align, hint, below, |addr| {
-                    area.start = addr;
-                    area.end = addr + len;
-                    map_on_host(&mut area, extents, false)
+                    vma.start = addr;
+                    vma.end = addr + len;
+                    map_on_host(&mut vma, extents, false)
                 })?;
             }
         }
-        let start = area.start;
+        let start = vma.start;
         if prot.contains(Prot::EXEC) && !anonymous {
-            Self::code_mapped(&mut area);
+            Self::code_mapped(&mut vma);
         }
-        self.insert(area);
-        Ok((start, locked && !flags.contains(AreaFlags::LOCKONFAULT)))
+        self.insert(vma);
+        Ok((start, locked && !flags.contains(VmaFlags::LOCKONFAULT)))
     }
 
-    pub fn insert(&mut self, area: Area) {
-        self.areas.insert(area);
-        self.peak = self.peak.max(self.areas.total);
+    pub fn insert(&mut self, vma: Vma) {
+        self.vmas.insert(vma);
+        self.peak = self.peak.max(self.vmas.total);
     }
 
-    /// Unmaps `[start, end)`; the areas are given back so that they are dropped without the lock.
-    pub fn unmap(&mut self, start: usize, end: usize) -> Result<Vec<Area>> {
-        if self.areas.count() + self.areas.splits(start, end) > self.most_areas {
+    /// Unmaps `[start, end)`; the vmas are given back so that they are dropped without the lock.
+    pub fn unmap(&mut self, start: usize, end: usize) -> Result<Vec<Vma>> {
+        if self.vmas.count() + self.vmas.splits(start, end) > self.max_vmas {
             return Err(Error::NoMemory);
         }
-        unmap_runs(&self.areas, start, end);
+        unmap_runs(&self.vmas, start, end);
         self.search.freed(end);
-        Ok(self.areas.remove(start, end))
+        Ok(self.vmas.remove(start, end))
     }
 
     pub fn protect(&mut self, start: usize, len: usize, prot: Prot, down: bool, limits: &Limits) -> Result<()> {
         let end = start.checked_add(len).ok_or(Error::NoMemory)?;
-        let first = self.areas.find_from(start).ok_or(Error::NoMemory)?;
+        let first = self.vmas.find_from(start).ok_or(Error::NoMemory)?;
         let mut start = start;
         if down {
             if first.start >= end {
                 return Err(Error::NoMemory);
             }
-            if !first.flags.contains(AreaFlags::GROWSDOWN) {
+            if !first.flags.contains(VmaFlags::GROWSDOWN) {
                 return Err(Error::Invalid);
             }
             start = first.start;
@@ -238,87 +239,86 @@ impl Inner {
         let mut stop = start;
         let mut outcome = Ok(());
         let mut more_data = 0;
-        for area in self.areas.overlapping(start, end) {
-            if area.start > stop {
+        for vma in self.vmas.overlapping(start, end) {
+            if vma.start > stop {
                 break;
             }
-            let len = area.end.min(end) - area.start.max(start);
-            if !area.max_prot.contains(prot) {
+            let len = vma.end.min(end) - vma.start.max(start);
+            if !vma.max_prot.contains(prot) {
                 outcome = Err(Error::Access);
                 break;
             }
-            let private = !area.flags.intersects(AreaFlags::SHARED | AreaFlags::GROWSDOWN);
-            if prot.contains(Prot::WRITE) && private && !area.is_data() {
+            let private = !vma.flags.intersects(VmaFlags::SHARED | VmaFlags::GROWSDOWN);
+            if prot.contains(Prot::WRITE) && private && !vma.is_data() {
                 more_data += len;
-                if (self.areas.data + more_data) as u64 > limits.data {
+                if (self.vmas.data + more_data) as u64 > limits.data {
                     outcome = Err(Error::NoMemory);
                     break;
                 }
             }
-            stop = area.end.min(end);
+            stop = vma.end.min(end);
         }
         if outcome.is_ok() && stop < end {
             outcome = Err(Error::NoMemory);
         }
         if stop > start {
-            if self.areas.count() + 2 > self.most_areas {
+            if self.vmas.count() + 2 > self.max_vmas {
                 return Err(Error::NoMemory);
             }
             if prot.contains(Prot::WRITE) {
                 self.show_original(start, stop)?;
             }
             self.protect_on_host(start, stop, prot)?;
-            self.areas.update(start, stop, |a| a.prot = prot);
+            self.vmas.update(start, stop, |a| a.prot = prot);
         }
         outcome
     }
 
     /// The host has its way with code that was just mapped.
-    fn code_mapped(area: &mut Area) {
-        area.flags.set(AreaFlags::UNCHANGED, area.is_fixed_code());
-        let backing = area.host_backing(area.start).unwrap_or(Backing::Anonymous);
-        if host().code_mapped(&area.code(), backing) {
-            area.flags |= AreaFlags::PATCHED;
+    fn code_mapped(vma: &mut Vma) {
+        vma.flags.set(VmaFlags::UNCHANGED, vma.is_fixed_code());
+        let backing = vma.host_backing(vma.start).unwrap_or(Backing::Anonymous);
+        if host().code_mapped(&vma.code(), backing) {
+            vma.flags |= VmaFlags::PATCHED;
         }
     }
 
     /// Processes that are copied have less to copy when their code is everybody's.
     pub fn share_code(&mut self) {
-        let fit = |a: &&Area| a.flags & (AreaFlags::UNCHANGED | AreaFlags::PATCHED) == AreaFlags::UNCHANGED;
-        let code: Vec<Area> = self.areas.iter().filter(fit).cloned().collect();
-        for area in code {
-            let Some(backing) = area.host_backing(area.start) else { continue };
-            if host().share_code(&area.code(), backing) {
-                self.areas.update(area.start, area.end, |a| a.flags |= AreaFlags::PATCHED);
+        let fit = |a: &&Vma| a.flags & (VmaFlags::UNCHANGED | VmaFlags::PATCHED) == VmaFlags::UNCHANGED;
+        let code: Vec<Vma> = self.vmas.iter().filter(fit).cloned().collect();
+        for vma in code {
+            let Some(backing) = vma.host_backing(vma.start) else { continue };
+            if host().share_code(&vma.code(), backing) {
+                self.vmas.update(vma.start, vma.end, |a| a.flags |= VmaFlags::PATCHED);
             }
         }
     }
 
     /// The guest is about to change pages of the range: files of which patched copies are shown there are shown themselves, wherever they are mapped,
-    /// for a patch may reach over the end of an area.
+    /// for a patch may reach over the end of a vma.
     pub fn show_original(&mut self, start: usize, end: usize) -> Result<()> {
-        let unchanged = |a: &&Area| a.flags.contains(AreaFlags::UNCHANGED);
-        let files: Vec<_> =
-            self.areas.overlapping(start, end).filter(unchanged).filter_map(|a| a.object.id()).collect();
+        let unchanged = |a: &&Vma| a.flags.contains(VmaFlags::UNCHANGED);
+        let files: Vec<_> = self.vmas.overlapping(start, end).filter(unchanged).filter_map(|a| a.object.id()).collect();
         if files.is_empty() {
             return Ok(());
         }
-        let shown = |a: &&Area| unchanged(a) && a.object.id().is_some_and(|id| files.contains(&id));
-        let shown: Vec<Area> = self.areas.iter().filter(shown).cloned().collect();
-        for area in shown {
-            if let Some(backing) = area.host_backing(area.start).filter(|_| area.flags.contains(AreaFlags::PATCHED)) {
-                host().map_original(&area.code(), backing)?;
+        let shown = |a: &&Vma| unchanged(a) && a.object.id().is_some_and(|id| files.contains(&id));
+        let shown: Vec<Vma> = self.vmas.iter().filter(shown).cloned().collect();
+        for vma in shown {
+            if let Some(backing) = vma.host_backing(vma.start).filter(|_| vma.flags.contains(VmaFlags::PATCHED)) {
+                host().map_original(&vma.code(), backing)?;
             }
-            self.areas.update(area.start, area.end, |a| a.flags.remove(AreaFlags::UNCHANGED | AreaFlags::PATCHED));
+            self.vmas.update(vma.start, vma.end, |a| a.flags.remove(VmaFlags::UNCHANGED | VmaFlags::PATCHED));
         }
         Ok(())
     }
 
     fn protect_on_host(&self, start: usize, end: usize, prot: Prot) -> Result<()> {
         let mut run = (start, start);
-        for area in self.areas.overlapping(start, end) {
-            let from = area.start.max(start);
-            let to = area.filled.clamp(from, area.end.min(end));
+        for vma in self.vmas.overlapping(start, end) {
+            let from = vma.start.max(start);
+            let to = vma.filled.clamp(from, vma.end.min(end));
             if from == run.1 {
                 run.1 = to;
             } else {
@@ -331,7 +331,7 @@ impl Inner {
         if run.1 > run.0 { host().protect(run.0, run.1 - run.0, prot) } else { Ok(()) }
     }
 
-    pub fn move_brk(&mut self, wanted: usize, limits: &Limits) -> Vec<Area> {
+    pub fn move_brk(&mut self, wanted: usize, limits: &Limits) -> Vec<Vma> {
         let (start, now) = self.brk;
         if start == 0 || wanted < start || (wanted - start) as u64 > limits.data {
             return Vec::new();
@@ -348,12 +348,12 @@ impl Inner {
             };
         }
         // A page stays free behind the heap.
-        if new_end > self.layout.highest || !place::is_free(&self.areas, old_end, new_end - old_end + PAGE) {
+        if new_end > self.layout.highest || !unmapped_area::is_free(&self.vmas, old_end, new_end - old_end + PAGE) {
             return Vec::new();
         }
         let placement = Placement::Fixed { addr: old_end, replace: false };
         let mut request = MapRequest::anonymous(placement, new_end - old_end, Prot::READ | Prot::WRITE);
-        request.name = AreaName::Heap;
+        request.name = VmaName::Heap;
         let mut dead = Vec::new();
         if self.map(request, &[], limits, &mut dead).is_ok() {
             self.brk.1 = wanted;

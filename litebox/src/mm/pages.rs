@@ -4,23 +4,23 @@ use alloc::sync::Arc;
 
 use crate::Result;
 
-use super::arena::{Extents, PagedFile};
+use super::arena::{Extents, PageCache};
 
-/// A counted hold on a [`PagedFile`]: while one exists, none of its pages goes back to the arena.
+/// A counted hold on a [`PageCache`]: while one exists, none of its pages goes back to the arena.
 pub struct MappedPages {
-    file: Arc<PagedFile>,
+    file: Arc<PageCache>,
     /// Shared, and may be written through: the file cannot be sealed against writing meanwhile.
     writable: bool,
 }
 
 impl MappedPages {
     /// Takes hold.
-    pub fn new(pages: Arc<PagedFile>) -> Self {
+    pub fn new(pages: Arc<PageCache>) -> Self {
         pages.add_mapping();
         Self { file: pages, writable: false }
     }
     /// Takes hold for a shared mapping through which the file may be written.
-    pub fn writable(pages: Arc<PagedFile>) -> Self {
+    pub fn writable(pages: Arc<PageCache>) -> Self {
         pages.add_writable();
         pages.add_mapping();
         Self { file: pages, writable: true }
@@ -30,7 +30,7 @@ impl MappedPages {
         Arc::as_ptr(&self.file).addr()
     }
     /// The file.
-    pub fn file(&self) -> &PagedFile {
+    pub fn file(&self) -> &PageCache {
         &self.file
     }
     /// Where `[offset, offset + len)` lies in the arena, as far as the file goes.

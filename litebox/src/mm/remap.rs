@@ -1,15 +1,15 @@
-//! mremap(2): areas that move, grow and shrink.
+//! mremap(2): vmas that move, grow and shrink.
 
 use alloc::vec::Vec;
 
 use crate::platform::{Backing, Prot, host};
 use crate::{Error, Result};
 
-use super::area::{Area, AreaFlags, Object};
 use super::arena::{Extent, Extents};
+use super::map::{Limits, Mm, populate_now};
 use super::mirror::{Inner, extents_of, map_on_host};
-use super::space::{Limits, Space, populate_now};
-use super::{PAGE, place};
+use super::vma::{Object, Vma, VmaFlags};
+use super::{PAGE, unmapped_area};
 
 /// What to move where.
 #[derive(Clone, Copy, Debug)]
@@ -30,15 +30,15 @@ pub struct RemapRequest {
     pub keep_old: bool,
 }
 
-impl Space {
+impl Mm {
     /// Moves or resizes; returns the new address.
     pub fn remap(&self, request: &RemapRequest, limits: &Limits) -> Result<usize> {
         // Files in the arena are asked where their pages are before the space is locked.
-        let extents = match self.area_at(request.old) {
+        let extents = match self.vma_at(request.old) {
             None => Extents::new(),
-            Some(area) => {
+            Some(vma) => {
                 let len = request.new_len.max(request.old_len);
-                extents_of(&area.object, area.offset_of(request.old), len)?
+                extents_of(&vma.object, vma.offset_of(request.old), len)?
             }
         };
         let mut dead = Vec::new();
@@ -52,7 +52,7 @@ impl Space {
     }
 }
 
-/// What of a grown locked area must be faulted in.
+/// What of a grown locked vma must be faulted in.
 type Fill = Option<(usize, usize, Prot)>;
 
 impl Inner {
@@ -61,7 +61,7 @@ impl Inner {
         r: &RemapRequest,
         extents: &[Extent],
         limits: &Limits,
-        dead: &mut Vec<Area>,
+        dead: &mut Vec<Vma>,
     ) -> Result<(usize, Fill)> {
         let mut old_len = r.old_len;
         let moving = r.fixed.is_some() || r.keep_old;
@@ -73,22 +73,22 @@ impl Inner {
             if new < self.layout.lowest {
                 return Err(Error::NotPermitted);
             }
-            if self.areas.count() + 4 > self.most_areas {
+            if self.vmas.count() + 4 > self.max_vmas {
                 return Err(Error::NoMemory);
             }
         }
-        let area = self.areas.find(r.old).ok_or(Error::Fault)?;
-        if moving && old_len > area.end - r.old {
+        let vma = self.vmas.find(r.old).ok_or(Error::Fault)?;
+        if moving && old_len > vma.end - r.old {
             return Err(Error::Fault);
         }
-        if old_len == 0 && !area.shared() {
+        if old_len == 0 && !vma.shared() {
             return Err(Error::Invalid);
         }
         if let Some(new) = r.fixed {
             dead.extend(self.unmap(new, new + r.new_len)?);
         }
         if old_len > r.new_len || (old_len == r.new_len && !moving) {
-            // A shrinking range may span several areas; what is kept must start in one.
+            // A shrinking range may span several vmas; what is kept must start in one.
             let cut = r.old + r.new_len;
             let end = r.old.checked_add(old_len).ok_or(Error::Invalid)?;
             if cut < end {
@@ -100,52 +100,52 @@ impl Inner {
             old_len = r.new_len;
         }
         self.show_original(r.old, r.old.saturating_add(old_len.max(1)))?;
-        let area = self.areas.find(r.old).cloned().ok_or(Error::Fault)?;
-        self.check_resize(&area, r, old_len, limits)?;
+        let vma = self.vmas.find(r.old).cloned().ok_or(Error::Fault)?;
+        self.check_resize(&vma, r, old_len, limits)?;
         let grow = r.new_len - old_len.min(r.new_len);
         if !moving {
-            let at_end = area.end - r.old == old_len && old_len > 0;
-            if at_end && self.grow_in_place(&area, grow, extents, r.old)? {
-                return Ok((r.old, fill(&area, area.end, grow)));
+            let at_end = vma.end - r.old == old_len && old_len > 0;
+            if at_end && self.grow_in_place(&vma, grow, extents, r.old)? {
+                return Ok((r.old, fill(&vma, vma.end, grow)));
             }
             if !r.may_move {
                 return Err(Error::NoMemory);
             }
         }
-        let new = self.move_area(&area, r, old_len, extents, dead)?;
-        Ok((new, fill(&area, new + old_len, grow)))
+        let new = self.move_area(&vma, r, old_len, extents, dead)?;
+        Ok((new, fill(&vma, new + old_len, grow)))
     }
 
-    fn check_resize(&self, area: &Area, r: &RemapRequest, old_len: usize, limits: &Limits) -> Result<()> {
-        if old_len > area.end - r.old {
+    fn check_resize(&self, vma: &Vma, r: &RemapRequest, old_len: usize, limits: &Limits) -> Result<()> {
+        if old_len > vma.end - r.old {
             return Err(Error::Fault);
         }
         if r.new_len == old_len {
             return Ok(());
         }
-        if area.offset_of(r.old).checked_add(r.new_len as u64).is_none() {
+        if vma.offset_of(r.old).checked_add(r.new_len as u64).is_none() {
             return Err(Error::Invalid);
         }
         let grow = r.new_len - old_len;
-        if area.flags.contains(AreaFlags::LOCKED) && (self.areas.locked + grow) as u64 > limits.locked {
+        if vma.flags.contains(VmaFlags::LOCKED) && (self.vmas.locked + grow) as u64 > limits.locked {
             return Err(Error::WouldBlock);
         }
-        self.may_expand(grow, 0, area.is_data(), limits)
+        self.may_expand(grow, 0, vma.is_data(), limits)
     }
 
-    /// Grows `area` at its end if there is room.
-    fn grow_in_place(&mut self, area: &Area, grow: usize, extents: &[Extent], base: usize) -> Result<bool> {
-        if area.end.checked_add(grow).is_none_or(|end| end > self.layout.highest)
-            || !place::is_free(&self.areas, area.end, grow)
+    /// Grows `vma` at its end if there is room.
+    fn grow_in_place(&mut self, vma: &Vma, grow: usize, extents: &[Extent], base: usize) -> Result<bool> {
+        if vma.end.checked_add(grow).is_none_or(|end| end > self.layout.highest)
+            || !unmapped_area::is_free(&self.vmas, vma.end, grow)
         {
             return Ok(false);
         }
-        let mut more = area.clone();
-        more.offset = area.offset_of(area.end);
-        more.start = area.end;
-        more.end = area.end + grow;
-        let tail = tail_of(extents, area.offset_of(base), area.end - base);
-        if area.filled < area.end && !tail.is_empty() {
+        let mut more = vma.clone();
+        more.offset = vma.offset_of(vma.end);
+        more.start = vma.end;
+        more.end = vma.end + grow;
+        let tail = tail_of(extents, vma.offset_of(base), vma.end - base);
+        if vma.filled < vma.end && !tail.is_empty() {
             // The file grew meanwhile: the hole in the middle is left to the fault handler.
             more.filled = more.start;
             host().map(more.start, grow, Prot::empty(), false, Backing::Anonymous, false, true).map_err(occupied)?;
@@ -163,17 +163,17 @@ impl Inner {
 
     fn move_area(
         &mut self,
-        area: &Area,
+        vma: &Vma,
         r: &RemapRequest,
         old_len: usize,
         extents: &[Extent],
-        dead: &mut Vec<Area>,
+        dead: &mut Vec<Vma>,
     ) -> Result<usize> {
-        if self.areas.count() + 3 > self.most_areas {
+        if self.vmas.count() + 3 > self.max_vmas {
             return Err(Error::NoMemory);
         }
-        let mut moved = area.clone();
-        moved.offset = area.offset_of(r.old);
+        let mut moved = vma.clone();
+        moved.offset = vma.offset_of(r.old);
         let target = match r.fixed {
             Some(new) => new,
             None => self.place(r.new_len, PAGE, r.hint, None, |addr| {
@@ -183,9 +183,9 @@ impl Inner {
         moved.start = target;
         moved.end = target + r.new_len;
         moved.filled = moved.end;
-        let done = match &area.object {
-            Object::Pages { .. } if area.shared() => map_on_host(&mut moved, extents, true),
-            Object::Pages { .. } => move_private_pages(&mut moved, area, r, old_len, extents),
+        let done = match &vma.object {
+            Object::Pages { .. } if vma.shared() => map_on_host(&mut moved, extents, true),
+            Object::Pages { .. } => move_private_pages(&mut moved, vma, r, old_len, extents),
             _ if old_len == 0 => map_on_host(&mut moved, &[], true),
             _ => host().remap(r.old, old_len, r.new_len, target, r.keep_old),
         };
@@ -196,13 +196,13 @@ impl Inner {
             return Err(error);
         }
         if !r.keep_old && old_len > 0 {
-            if matches!(area.object, Object::Pages { .. }) {
+            if matches!(vma.object, Object::Pages { .. }) {
                 let _ = host().unmap(r.old, old_len);
             }
             self.search.freed(r.old + old_len);
-            dead.extend(self.areas.remove(r.old, r.old + old_len));
+            dead.extend(self.vmas.remove(r.old, r.old + old_len));
         } else if r.keep_old {
-            self.areas.update(r.old, r.old + old_len, |a| a.flags.remove(AreaFlags::LOCKED | AreaFlags::LOCKONFAULT));
+            self.vmas.update(r.old, r.old + old_len, |a| a.flags.remove(VmaFlags::LOCKED | VmaFlags::LOCKONFAULT));
         }
         self.insert(moved);
         Ok(target)
@@ -210,15 +210,9 @@ impl Inner {
 }
 
 /// Private pages of a file in the arena move with the host mappings they are in, one for each run of pages.
-fn move_private_pages(
-    moved: &mut Area,
-    area: &Area,
-    r: &RemapRequest,
-    old_len: usize,
-    extents: &[Extent],
-) -> Result<()> {
+fn move_private_pages(moved: &mut Vma, vma: &Vma, r: &RemapRequest, old_len: usize, extents: &[Extent]) -> Result<()> {
     let target = moved.start;
-    let filled = area.filled.clamp(r.old, r.old + old_len) - r.old;
+    let filled = vma.filled.clamp(r.old, r.old + old_len) - r.old;
     host().map(target, r.new_len, Prot::empty(), false, Backing::Anonymous, true, true)?;
     moved.filled = target;
     for extent in extents {
@@ -257,7 +251,7 @@ fn tail_of(extents: &[Extent], base: u64, skip: usize) -> Vec<Extent> {
         .collect()
 }
 
-fn fill(area: &Area, start: usize, grow: usize) -> Fill {
-    let wanted = area.flags.contains(AreaFlags::LOCKED) && !area.flags.contains(AreaFlags::LOCKONFAULT);
-    (wanted && grow > 0 && !area.prot.is_empty()).then_some((start, grow, area.prot))
+fn fill(vma: &Vma, start: usize, grow: usize) -> Fill {
+    let wanted = vma.flags.contains(VmaFlags::LOCKED) && !vma.flags.contains(VmaFlags::LOCKONFAULT);
+    (wanted && grow > 0 && !vma.prot.is_empty()).then_some((start, grow, vma.prot))
 }

@@ -11,10 +11,10 @@ use crate::io::{Dest, Source};
 use crate::platform::{Prot, host};
 
 use super::{
-    Advise, AreaFlags, FaultClass, Layout, Limits, MAX_AREAS, MapRequest, MappedPages, Object, PAGE, Placement,
-    RemapRequest, STACK_GAP, Space,
-    area::Area,
-    arena::{Arena, PagedFile},
+    Advise, FaultClass, Layout, Limits, MAX_VMAS, MapRequest, MappedPages, Mm, Object, PAGE, Placement, RemapRequest,
+    STACK_GAP, VmaFlags,
+    arena::{Arena, PageCache},
+    vma::Vma,
 };
 
 struct Random(u64);
@@ -39,8 +39,8 @@ struct Page {
 
 const PAGES: usize = 48;
 
-fn space() -> Space {
-    Space::new(Layout::random(8 << 20))
+fn new_mm() -> Mm {
+    Mm::new(Layout::random(8 << 20))
 }
 
 fn fixed(addr: usize, pages: usize, prot: Prot) -> MapRequest {
@@ -63,23 +63,23 @@ fn write_word(addr: usize, value: u64) -> bool {
     unsafe { host().copy_to_user(addr, value.to_le_bytes().as_ptr(), 8) == 8 }
 }
 
-fn check_order(areas: &[Area]) {
-    for pair in areas.windows(2) {
+fn check_order(vmas: &[Vma]) {
+    for pair in vmas.windows(2) {
         assert!(pair[0].end <= pair[1].start, "areas overlap");
         assert!(!pair[0].joins(&pair[1]), "neighbours that are alike are one area");
     }
 }
 
-fn compare(space: &Space, base: usize, model: &[Option<Page>]) {
-    let areas = space.areas();
-    check_order(&areas);
-    let usage = space.usage();
-    assert_eq!(usage.total, areas.iter().map(Area::len).sum());
-    assert_eq!(usage.data, areas.iter().filter(|a| a.is_data()).map(Area::len).sum());
+fn compare(mm: &Mm, base: usize, model: &[Option<Page>]) {
+    let vmas = mm.vmas();
+    check_order(&vmas);
+    let usage = mm.usage();
+    assert_eq!(usage.total, vmas.iter().map(Vma::len).sum());
+    assert_eq!(usage.data, vmas.iter().filter(|a| a.is_data()).map(Vma::len).sum());
     for (i, page) in model.iter().enumerate() {
         let addr = base + i * PAGE;
-        let area = space.area_at(addr);
-        assert_eq!(area.map(|a| a.prot), page.map(|p| p.prot), "page {i}");
+        let vma = mm.vma_at(addr);
+        assert_eq!(vma.map(|a| a.prot), page.map(|p| p.prot), "page {i}");
         let readable = page.filter(|p| !p.prot.is_empty());
         assert_eq!(read_word(addr), readable.map(|p| p.value), "content of page {i}");
     }
@@ -93,8 +93,8 @@ fn random_prot(random: &mut Random) -> Prot {
 fn agrees_with_a_model_of_pages() {
     for seed in 1..40 {
         let mut random = Random(seed * 0x9e37_79b9);
-        let space = space();
-        let base = space.layout().lowest + ((seed as usize) << 32);
+        let mm = new_mm();
+        let base = mm.layout().lowest + ((seed as usize) << 32);
         let mut model: Vec<Option<Page>> = std::vec![None; PAGES];
         for _ in 0..300 {
             let first = random.below(PAGES);
@@ -103,16 +103,16 @@ fn agrees_with_a_model_of_pages() {
             match random.below(7) {
                 0 | 1 => {
                     let prot = random_prot(&mut random);
-                    assert_eq!(space.map(fixed(addr, n, prot), &Limits::NONE), Ok(addr));
+                    assert_eq!(mm.map(fixed(addr, n, prot), &Limits::NONE), Ok(addr));
                     model[first..first + n].fill(Some(Page { prot, value: 0 }));
                 }
                 2 => {
-                    assert_eq!(space.unmap(addr, len), Ok(()));
+                    assert_eq!(mm.unmap(addr, len), Ok(()));
                     model[first..first + n].fill(None);
                 }
                 3 => {
                     let prot = random_prot(&mut random);
-                    let outcome = space.protect(addr, len, prot, false, &Limits::NONE);
+                    let outcome = mm.protect(addr, len, prot, false, &Limits::NONE);
                     let mapped = model[first..first + n].iter().take_while(|p| p.is_some()).count();
                     assert_eq!(outcome, if mapped == n { Ok(()) } else { Err(Error::NoMemory) });
                     model[first..first + mapped].iter_mut().flatten().for_each(|p| p.prot = prot);
@@ -128,25 +128,25 @@ fn agrees_with_a_model_of_pages() {
                 5 => {
                     let target = random.below(PAGES);
                     let new = 1 + random.below((PAGES - target).min(12));
-                    remap(&space, base, &mut model, (first, n), (target, new));
+                    remap(&mm, base, &mut model, (first, n), (target, new));
                 }
                 _ => {
                     let anonymous = Advise::Host(crate::platform::Advice::DontNeed);
                     let covered = model[first..first + n].iter().all(Option::is_some);
-                    let outcome = space.advise(addr, len, anonymous, |_| Ok(()));
+                    let outcome = mm.advise(addr, len, anonymous, |_| Ok(()));
                     assert_eq!(outcome.is_ok(), covered);
                     model[first..first + n].iter_mut().flatten().for_each(|p| p.value = 0);
                 }
             }
-            compare(&space, base, &model);
+            compare(&mm, base, &model);
         }
-        space.reset(Layout::random(0));
-        assert_eq!(space.usage().areas, 0);
+        mm.reset(Layout::random(0));
+        assert_eq!(mm.usage().vmas, 0);
         assert_eq!(read_word(base), None);
     }
 }
 
-fn remap(space: &Space, base: usize, model: &mut [Option<Page>], old: (usize, usize), new: (usize, usize)) {
+fn remap(mm: &Mm, base: usize, model: &mut [Option<Page>], old: (usize, usize), new: (usize, usize)) {
     let request = RemapRequest {
         old: base + old.0 * PAGE,
         old_len: old.1 * PAGE,
@@ -158,7 +158,7 @@ fn remap(space: &Space, base: usize, model: &mut [Option<Page>], old: (usize, us
     };
     let overlap = new.0 < old.0 + old.1 && old.0 < new.0 + new.1;
     let before: Vec<Option<Page>> = model[old.0..old.0 + old.1].to_vec();
-    match space.remap(&request, &Limits::NONE) {
+    match mm.remap(&request, &Limits::NONE) {
         Ok(addr) => {
             assert!(!overlap);
             assert_eq!(addr, base + new.0 * PAGE);
@@ -174,10 +174,10 @@ fn remap(space: &Space, base: usize, model: &mut [Option<Page>], old: (usize, us
         Err(error) => {
             assert!(matches!(error, Error::Fault | Error::Invalid));
             assert!(error == Error::Fault || overlap);
-            // The host may keep apart what is one area here, and finds that out last.
+            // The host may keep apart what is one vma here, and finds that out last.
             let cut = (old.0 + new.1.min(old.1)..old.0 + old.1).chain(new.0..new.0 + new.1);
             for i in cut.filter(|_| !overlap) {
-                if space.area_at(base + i * PAGE).is_none() {
+                if mm.vma_at(base + i * PAGE).is_none() {
                     model[i] = None;
                 }
             }
@@ -187,111 +187,111 @@ fn remap(space: &Space, base: usize, model: &mut [Option<Page>], old: (usize, us
 
 #[test]
 fn chosen_places_are_free_and_high() {
-    let space = space();
-    let base = space.layout().mmap_base;
-    let a = space.map(anywhere(4), &Limits::NONE).unwrap();
-    let b = space.map(anywhere(4), &Limits::NONE).unwrap();
+    let mm = new_mm();
+    let base = mm.layout().mmap_base;
+    let a = mm.map(anywhere(4), &Limits::NONE).unwrap();
+    let b = mm.map(anywhere(4), &Limits::NONE).unwrap();
     assert_eq!((a, b), (base - 4 * PAGE, base - 8 * PAGE));
-    // Neighbours alike become one area, and come apart again.
-    assert_eq!(space.usage().areas, 1);
-    space.unmap(a, PAGE).unwrap();
-    assert_eq!(space.usage().areas, 2);
+    // Neighbours alike become one vma, and come apart again.
+    assert_eq!(mm.usage().vmas, 1);
+    mm.unmap(a, PAGE).unwrap();
+    assert_eq!(mm.usage().vmas, 2);
     // The hole is found again by what fits, passed over by what does not.
-    let c = space.map(anywhere(2), &Limits::NONE).unwrap();
+    let c = mm.map(anywhere(2), &Limits::NONE).unwrap();
     assert_eq!(c, base - 10 * PAGE);
-    assert_eq!(space.map(anywhere(1), &Limits::NONE), Ok(a));
+    assert_eq!(mm.map(anywhere(1), &Limits::NONE), Ok(a));
     // A hint counts when there is room.
     let mut hinted = anywhere(1);
     hinted.placement = Placement::Anywhere { hint: base - 100 * PAGE, below: None };
-    assert_eq!(space.map(hinted, &Limits::NONE), Ok(base - 100 * PAGE));
-    let huge = space.map(anywhere(1024), &Limits::NONE).unwrap();
+    assert_eq!(mm.map(hinted, &Limits::NONE), Ok(base - 100 * PAGE));
+    let huge = mm.map(anywhere(1024), &Limits::NONE).unwrap();
     assert_eq!(huge % (2 << 20), 0);
-    space.reset(Layout::random(0));
+    mm.reset(Layout::random(0));
 }
 
 #[test]
 fn foreign_mappings_of_the_host_are_left_alone() {
-    let space = space();
-    let base = space.layout().mmap_base;
+    let mm = new_mm();
+    let base = mm.layout().mmap_base;
     let foreign = base - 3 * PAGE;
     host().map(foreign, PAGE, Prot::READ, false, crate::platform::Backing::Anonymous, false, false).unwrap();
-    let a = space.map(anywhere(8), &Limits::NONE).unwrap();
+    let a = mm.map(anywhere(8), &Limits::NONE).unwrap();
     assert!(a + 8 * PAGE <= foreign || a > foreign);
     host().unmap(foreign, PAGE).unwrap();
-    space.reset(Layout::random(0));
+    mm.reset(Layout::random(0));
 }
 
 #[test]
 fn limits_hold() {
-    let space = space();
+    let mm = new_mm();
     let limits = Limits { address_space: 64 * PAGE as u64, ..Limits::NONE };
-    assert_eq!(space.map(anywhere(65), &limits), Err(Error::NoMemory));
-    space.map(anywhere(60), &limits).unwrap();
-    assert_eq!(space.map(anywhere(5), &limits), Err(Error::NoMemory));
+    assert_eq!(mm.map(anywhere(65), &limits), Err(Error::NoMemory));
+    mm.map(anywhere(60), &limits).unwrap();
+    assert_eq!(mm.map(anywhere(5), &limits), Err(Error::NoMemory));
     let limits = Limits { data: 61 * PAGE as u64, ..Limits::NONE };
-    assert_eq!(space.map(anywhere(2), &limits), Err(Error::NoMemory));
+    assert_eq!(mm.map(anywhere(2), &limits), Err(Error::NoMemory));
     let mut locked = anywhere(2);
-    locked.flags = AreaFlags::LOCKED;
-    assert_eq!(space.map(locked, &Limits { locked: PAGE as u64, ..Limits::NONE }), Err(Error::WouldBlock));
-    space.reset(Layout::random(0));
+    locked.flags = VmaFlags::LOCKED;
+    assert_eq!(mm.map(locked, &Limits { locked: PAGE as u64, ..Limits::NONE }), Err(Error::WouldBlock));
+    mm.reset(Layout::random(0));
 }
 
 #[test]
 fn many_areas_end_at_the_limit() {
-    let space = space();
-    let addr = space.map(anywhere(2 * 20_000), &Limits::NONE).unwrap();
+    let mm = new_mm();
+    let addr = mm.map(anywhere(2 * 20_000), &Limits::NONE).unwrap();
     for i in 0..20_000 {
-        space.protect(addr + 2 * i * PAGE, PAGE, Prot::READ, false, &Limits::NONE).unwrap();
+        mm.protect(addr + 2 * i * PAGE, PAGE, Prot::READ, false, &Limits::NONE).unwrap();
     }
-    assert_eq!(space.usage().areas, 40_000);
-    assert!(space.usage().areas < MAX_AREAS);
+    assert_eq!(mm.usage().vmas, 40_000);
+    assert!(mm.usage().vmas < MAX_VMAS);
     for i in 0..20_000 {
-        space.protect(addr + 2 * i * PAGE, PAGE, Prot::READ | Prot::WRITE, false, &Limits::NONE).unwrap();
+        mm.protect(addr + 2 * i * PAGE, PAGE, Prot::READ | Prot::WRITE, false, &Limits::NONE).unwrap();
     }
-    assert_eq!(space.usage().areas, 1);
-    space.reset(Layout::random(0));
+    assert_eq!(mm.usage().vmas, 1);
+    mm.reset(Layout::random(0));
 }
 
 #[test]
 fn the_heap_moves_and_stops_at_its_neighbour() {
-    let space = space();
-    let start = space.layout().lowest + (77 << 30);
-    space.set_brk_start(start + 100);
-    assert_eq!(space.brk(0, &Limits::NONE), start + 100);
-    assert_eq!(space.brk(start + 5 * PAGE, &Limits::NONE), start + 5 * PAGE);
+    let mm = new_mm();
+    let start = mm.layout().lowest + (77 << 30);
+    mm.set_brk_start(start + 100);
+    assert_eq!(mm.brk(0, &Limits::NONE), start + 100);
+    assert_eq!(mm.brk(start + 5 * PAGE, &Limits::NONE), start + 5 * PAGE);
     assert!(write_word(start + 4 * PAGE, 7));
-    space.map(fixed(start + 8 * PAGE, 1, Prot::READ), &Limits::NONE).unwrap();
-    assert_eq!(space.brk(start + 8 * PAGE, &Limits::NONE), start + 5 * PAGE);
-    assert_eq!(space.brk(start + 7 * PAGE, &Limits::NONE), start + 7 * PAGE);
-    assert_eq!(space.brk(start + 200, &Limits::NONE), start + 200);
+    mm.map(fixed(start + 8 * PAGE, 1, Prot::READ), &Limits::NONE).unwrap();
+    assert_eq!(mm.brk(start + 8 * PAGE, &Limits::NONE), start + 5 * PAGE);
+    assert_eq!(mm.brk(start + 7 * PAGE, &Limits::NONE), start + 7 * PAGE);
+    assert_eq!(mm.brk(start + 200, &Limits::NONE), start + 200);
     assert_eq!(read_word(start + 4 * PAGE), None);
-    space.reset(Layout::random(0));
+    mm.reset(Layout::random(0));
 }
 
 #[test]
 fn stacks_grow_to_their_limit_and_keep_their_distance() {
-    let space = space();
-    let top = space.layout().lowest + (99 << 30);
+    let mm = new_mm();
+    let top = mm.layout().lowest + (99 << 30);
     let mut stack = fixed(top - 4 * PAGE, 4, Prot::READ | Prot::WRITE);
-    stack.flags = AreaFlags::GROWSDOWN | AreaFlags::STACK;
-    space.map(stack, &Limits::NONE).unwrap();
+    stack.flags = VmaFlags::GROWSDOWN | VmaFlags::STACK;
+    mm.map(stack, &Limits::NONE).unwrap();
     let limits = Limits { stack: 1024 * PAGE as u64, ..Limits::NONE };
     assert!(!write_word(top - 6 * PAGE, 1));
-    assert!(space.resolve_fault(top - 6 * PAGE, true, &limits));
+    assert!(mm.resolve_fault(top - 6 * PAGE, true, &limits));
     assert!(write_word(top - 6 * PAGE, 1));
-    assert_eq!(space.usage().areas, 1);
-    assert!(!space.resolve_fault(top - 1025 * PAGE, true, &limits));
+    assert_eq!(mm.usage().vmas, 1);
+    assert!(!mm.resolve_fault(top - 1025 * PAGE, true, &limits));
     // A neighbour closer than the gap stops it.
-    space.map(fixed(top - STACK_GAP - 20 * PAGE, 1, Prot::READ), &Limits::NONE).unwrap();
-    assert!(space.resolve_fault(top - 19 * PAGE, true, &limits));
-    assert!(!space.resolve_fault(top - 20 * PAGE, true, &limits));
-    space.reset(Layout::random(0));
+    mm.map(fixed(top - STACK_GAP - 20 * PAGE, 1, Prot::READ), &Limits::NONE).unwrap();
+    assert!(mm.resolve_fault(top - 19 * PAGE, true, &limits));
+    assert!(!mm.resolve_fault(top - 20 * PAGE, true, &limits));
+    mm.reset(Layout::random(0));
 }
 
-fn pages_request(file: &Arc<PagedFile>, pages: usize, shared: bool) -> MapRequest {
+fn pages_request(file: &Arc<PageCache>, pages: usize, shared: bool) -> MapRequest {
     let mut request = anywhere(pages);
     request.object = Object::Pages { pages: MappedPages::new(file.clone()), file: None };
-    request.flags.set(AreaFlags::SHARED, shared);
+    request.flags.set(VmaFlags::SHARED, shared);
     request
 }
 
@@ -301,7 +301,7 @@ fn files_of_the_arena_agree_with_plain_bytes() {
     let before = arena.free_bytes();
     for seed in 1..30 {
         let mut random = Random(seed * 0x77_7777);
-        let file = PagedFile::new(&arena);
+        let file = PageCache::new(&arena);
         let mut model: Vec<u8> = Vec::new();
         for step in 0..200 {
             let (offset, len) = (random.below(60_000), random.below(20_000));
@@ -342,15 +342,15 @@ fn files_of_the_arena_agree_with_plain_bytes() {
 }
 
 fn shared_mappings(arena: &Arc<Arena>) {
-    let space = space();
-    let file = PagedFile::new(arena);
+    let mm = new_mm();
+    let file = PageCache::new(arena);
     // Another file in between scatters the pages.
-    let other = PagedFile::new(arena);
+    let other = PageCache::new(arena);
     for page in 0..4u64 {
         file.write_at(&mut Source::kernel(&[page as u8 + 1; PAGE]), page * PAGE as u64).unwrap();
         other.write_at(&mut Source::kernel(&[9; PAGE]), page * PAGE as u64).unwrap();
     }
-    let addr = space.map(pages_request(&file, 6, true), &Limits::NONE).unwrap();
+    let addr = mm.map(pages_request(&file, 6, true), &Limits::NONE).unwrap();
     assert_eq!(read_word(addr + 3 * PAGE), Some(0x0404_0404_0404_0404));
     assert!(write_word(addr + PAGE, 77));
     let mut word = [0; 8];
@@ -358,16 +358,16 @@ fn shared_mappings(arena: &Arc<Arena>) {
     assert_eq!(u64::from_le_bytes(word), 77);
     // Behind the end of the file is nothing, until it grows.
     assert_eq!(read_word(addr + 4 * PAGE), None);
-    assert!(!space.resolve_fault(addr + 4 * PAGE, false, &Limits::NONE));
-    assert_eq!(space.classify_fault(addr + 4 * PAGE, false, false), FaultClass::PastEnd);
+    assert!(!mm.resolve_fault(addr + 4 * PAGE, false, &Limits::NONE));
+    assert_eq!(mm.classify_fault(addr + 4 * PAGE, false, false), FaultClass::PastEnd);
     file.write_at(&mut Source::kernel(&[5; 10]), 4 * PAGE as u64).unwrap();
-    assert!(space.resolve_fault(addr + 4 * PAGE, false, &Limits::NONE));
+    assert!(mm.resolve_fault(addr + 4 * PAGE, false, &Limits::NONE));
     assert_eq!(read_word(addr + 4 * PAGE), Some(0x0505_0505_0505_0505));
-    assert!(!space.resolve_fault(addr + 5 * PAGE, false, &Limits::NONE));
+    assert!(!mm.resolve_fault(addr + 5 * PAGE, false, &Limits::NONE));
     // A protection change leaves what is not there alone; a move takes everything along.
-    space.protect(addr, 6 * PAGE, Prot::READ, false, &Limits::NONE).unwrap();
+    mm.protect(addr, 6 * PAGE, Prot::READ, false, &Limits::NONE).unwrap();
     assert_eq!(read_word(addr + 5 * PAGE), None);
-    assert_eq!(space.usage().areas, 1);
+    assert_eq!(mm.usage().vmas, 1);
     let request = RemapRequest {
         old: addr,
         old_len: 6 * PAGE,
@@ -377,26 +377,26 @@ fn shared_mappings(arena: &Arc<Arena>) {
         hint: 0,
         keep_old: false,
     };
-    let moved = space.remap(&request, &Limits::NONE).unwrap();
+    let moved = mm.remap(&request, &Limits::NONE).unwrap();
     assert_eq!((read_word(moved + PAGE), read_word(moved + 5 * PAGE)), (Some(77), None));
     assert_eq!(read_word(addr), None);
     // While it is mapped, a cut file keeps its pages, and the map can take them out of sight.
     file.set_size(PAGE as u64).unwrap();
     assert_eq!(read_word(moved + PAGE), Some(0));
-    space.cut_pages(Arc::as_ptr(&file).addr(), PAGE as u64);
+    mm.cut_pages(Arc::as_ptr(&file).addr(), PAGE as u64);
     assert_eq!((read_word(moved).is_some(), read_word(moved + PAGE)), (true, None));
-    space.reset(Layout::random(0));
+    mm.reset(Layout::random(0));
 }
 
 fn private_mappings(arena: &Arc<Arena>) {
-    let space = space();
-    let file = PagedFile::new(arena);
-    let other = PagedFile::new(arena);
+    let mm = new_mm();
+    let file = PageCache::new(arena);
+    let other = PageCache::new(arena);
     for page in 0..3u64 {
         file.write_at(&mut Source::kernel(&[page as u8 + 1; PAGE]), page * PAGE as u64).unwrap();
         other.write_at(&mut Source::kernel(&[9; 1]), page * PAGE as u64).unwrap();
     }
-    let addr = space.map(pages_request(&file, 3, false), &Limits::NONE).unwrap();
+    let addr = mm.map(pages_request(&file, 3, false), &Limits::NONE).unwrap();
     assert!(write_word(addr + PAGE, 42));
     let mut word = [0; 8];
     file.read_at(&mut Dest::kernel(&mut word), PAGE as u64).unwrap();
@@ -410,15 +410,15 @@ fn private_mappings(arena: &Arc<Arena>) {
         hint: 0,
         keep_old: false,
     };
-    let moved = space.remap(&request, &Limits::NONE).unwrap();
+    let moved = mm.remap(&request, &Limits::NONE).unwrap();
     assert_eq!((read_word(moved + PAGE), read_word(moved + 2 * PAGE)), (Some(42), Some(0x0303_0303_0303_0303)));
-    space.reset(Layout::random(0));
+    mm.reset(Layout::random(0));
 }
 
 #[test]
 fn what_is_written_behind_the_end_survives_readers_that_leave() {
     let arena = Arena::part(61 << 20, 1 << 20);
-    let file = PagedFile::new(&arena);
+    let file = PageCache::new(&arena);
     let over = AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {

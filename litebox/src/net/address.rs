@@ -12,7 +12,7 @@ pub enum Address {
     #[default]
     Unspecified,
     /// A local one; `None`: the family alone.
-    Unix(Option<Arc<unix::Place>>),
+    Unix(Option<Arc<unix::BoundName>>),
     /// An address and port of IPv4 or IPv6.
     Inet(SocketAddr),
     /// A netlink socket: its port (0: the kernel), and groups as bits.

@@ -8,7 +8,7 @@ use core::any::Any;
 use crate::event::{Events, Observer, WaitQueue};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
-use crate::net::{Address, Family, Kind, MessageFlags, Outgoing, Received, Settings, Socket};
+use crate::net::{Address, Family, MessageFlags, Outgoing, Received, Settings, Socket, SocketKind};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -20,13 +20,13 @@ pub struct NetlinkSocket {
     messages: Mutex<VecDeque<Vec<u8>>>,
     queue: WaitQueue,
     inode: Arc<AnonInode>,
-    kind: Kind,
+    kind: SocketKind,
     options: Settings,
 }
 
 impl NetlinkSocket {
     /// A socket of a kind (that makes no difference), with an inode of this number.
-    pub fn new(kind: Kind, ino: u64) -> Arc<Self> {
+    pub fn new(kind: SocketKind, ino: u64) -> Arc<Self> {
         let (queue, inode) = (WaitQueue::new(), AnonInode::socket(ino));
         Arc::new(Self { messages: Mutex::default(), queue, inode, kind, options: Settings::default() })
     }
@@ -55,7 +55,7 @@ impl Socket for NetlinkSocket {
     fn family(&self) -> Family {
         Family::Netlink
     }
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> SocketKind {
         self.kind
     }
     fn protocol(&self) -> i32 {

@@ -47,13 +47,13 @@ const COUNT: usize = Setting::End as usize;
 pub struct Settings {
     numbers: [AtomicI32; COUNT],
     /// SO_RCVTIMEO and SO_SNDTIMEO in microseconds; 0: none.
-    patience: [AtomicU64; 2],
+    io_timeout: [AtomicU64; 2],
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let numbers = core::array::from_fn(|at| AtomicI32::new(DEFAULTS.get(at).copied().unwrap_or(0)));
-        Self { numbers, patience: [AtomicU64::new(0), AtomicU64::new(0)] }
+        Self { numbers, io_timeout: [AtomicU64::new(0), AtomicU64::new(0)] }
     }
 }
 
@@ -83,18 +83,18 @@ impl Settings {
         for (to, from) in self.numbers.iter().zip(&other.numbers) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        for (to, from) in self.patience.iter().zip(&other.patience) {
+        for (to, from) in self.io_timeout.iter().zip(&other.io_timeout) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
     /// How long a call waits at most (SO_SNDTIMEO if `sending`, else SO_RCVTIMEO); `None`: for ever.
-    pub fn patience(&self, sending: bool) -> Option<Duration> {
-        let micros = self.patience[usize::from(sending)].load(Ordering::Relaxed);
+    pub fn io_timeout(&self, sending: bool) -> Option<Duration> {
+        let micros = self.io_timeout[usize::from(sending)].load(Ordering::Relaxed);
         (micros > 0).then(|| Duration::from_micros(micros))
     }
     /// Sets how long a call waits; zero: for ever.
-    pub fn set_patience(&self, sending: bool, limit: Duration) {
+    pub fn set_io_timeout(&self, sending: bool, limit: Duration) {
         let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        self.patience[usize::from(sending)].store(micros, Ordering::Relaxed);
+        self.io_timeout[usize::from(sending)].store(micros, Ordering::Relaxed);
     }
 }

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// How a socket transfers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum SocketKind {
     /// Bytes without borders.
     Stream,
     /// Messages, each alone.
@@ -198,7 +198,7 @@ pub trait Socket: File {
     /// Which addresses it has.
     fn family(&self) -> Family;
     /// How it transfers.
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> SocketKind;
     /// Its protocol's number (SO_PROTOCOL).
     fn protocol(&self) -> i32;
     /// Its options. Whoever sets one tells [`Socket::option_changed`].

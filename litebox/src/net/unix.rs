@@ -19,7 +19,7 @@ mod tests;
 mod transfer;
 
 pub use connect::pair;
-pub use names::{Address, Domain, Name, Place};
+pub use names::{Address, BoundName, Domain, Name};
 pub use rights::Rights;
 
 use alloc::sync::Arc;
@@ -30,7 +30,7 @@ use core::time::Duration;
 use crate::event::{Events, Observer};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
-use crate::net::{Credentials, Kind, Outgoing, Setting, Settings, Shut, Socket};
+use crate::net::{Credentials, Outgoing, Setting, Settings, Shut, Socket, SocketKind};
 use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -51,7 +51,7 @@ const ALL: Events = READABLE.union(WRITABLE).union(Events::RDHUP).union(Events::
 /// What other sockets know of a socket.
 struct Core {
     domain: Arc<Domain>,
-    kind: Kind,
+    kind: SocketKind,
     link: Mutex<Link>,
     inbox: Mutex<Inbox>,
     outbox: Arc<Outbox>,
@@ -70,7 +70,7 @@ pub struct UnixSocket {
 }
 
 impl Core {
-    fn new(domain: &Arc<Domain>, kind: Kind) -> Arc<Self> {
+    fn new(domain: &Arc<Domain>, kind: SocketKind) -> Arc<Self> {
         Arc::new(Self {
             domain: domain.clone(),
             kind,
@@ -93,7 +93,7 @@ impl Core {
 
 impl UnixSocket {
     /// A socket that is connected to nothing.
-    pub fn new(domain: &Arc<Domain>, kind: Kind, ino: u64) -> Arc<Self> {
+    pub fn new(domain: &Arc<Domain>, kind: SocketKind, ino: u64) -> Arc<Self> {
         Self::of(Core::new(domain, kind), ino)
     }
     fn of(core: Arc<Core>, ino: u64) -> Arc<Self> {
@@ -123,7 +123,7 @@ impl UnixSocket {
         if link.backlog.is_some() {
             return false;
         }
-        let Some(peer) = link.peer.clone().filter(|_| core.kind == Kind::Datagram) else { return true };
+        let Some(peer) = link.peer.clone().filter(|_| core.kind == SocketKind::Datagram) else { return true };
         drop(link);
         let friends = peer.link.lock().peer.as_ref().is_some_and(|other| Arc::ptr_eq(other, core));
         friends || !peer.inbox.lock().is_full(&core.outbox)
@@ -141,10 +141,10 @@ impl File for UnixSocket {
         true
     }
     fn takes_everything(&self) -> bool {
-        self.core.kind == Kind::Stream
+        self.core.kind == SocketKind::Stream
     }
-    fn patience(&self, writing: bool) -> Option<Duration> {
-        self.options.patience(writing)
+    fn io_timeout(&self, writing: bool) -> Option<Duration> {
+        self.options.io_timeout(writing)
     }
     fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
         if dest.remaining() == 0 {
@@ -168,7 +168,7 @@ impl File for UnixSocket {
         let has_messages = waiting.unwrap_or_else(|| !core.inbox.lock().messages.is_empty());
         events.set(READABLE, ended || has_messages);
         events.set(Events::RDHUP, ended);
-        let unconnected = core.kind != Kind::Datagram && !connected && waiting.is_none();
+        let unconnected = core.kind != SocketKind::Datagram && !connected && waiting.is_none();
         events.set(Events::HUP, core.is_shut(Shut::all()) || unconnected);
         events.set(WRITABLE, self.writable());
         events.set(Events::ERR, core.error.load(Ordering::Acquire) != 0);

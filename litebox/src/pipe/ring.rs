@@ -27,7 +27,7 @@ pub(super) fn new_page() -> Result<Page> {
 
 /// How a page came to be here.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PageKind {
     /// By a write: the next one may add to it.
     Bytes,
     /// By splice(2) and its kin: nothing is added.
@@ -37,32 +37,32 @@ pub(super) enum Kind {
 }
 
 /// A page with the bytes of it that were not read yet.
-pub(super) struct Slot {
+pub(super) struct RingSlot {
     pub page: Page,
     pub start: usize,
     pub len: usize,
-    pub kind: Kind,
+    pub kind: PageKind,
 }
 
-impl Slot {
+impl RingSlot {
     pub fn bytes(&self) -> &[u8] {
         self.page.get(self.start..self.start + self.len).unwrap_or_default()
     }
 }
 
 /// A copy of the first `n` bytes of a page.
-fn part(slot: &Slot, n: usize) -> Result<Slot> {
+fn part(slot: &RingSlot, n: usize) -> Result<RingSlot> {
     let mut page = new_page()?;
     for (to, from) in page.iter_mut().zip(slot.bytes().iter().take(n)) {
         *to = *from;
     }
-    let kind = if slot.kind == Kind::Packet { Kind::Packet } else { Kind::Foreign };
-    Ok(Slot { page, start: 0, len: n, kind })
+    let kind = if slot.kind == PageKind::Packet { PageKind::Packet } else { PageKind::Foreign };
+    Ok(RingSlot { page, start: 0, len: n, kind })
 }
 
 /// A ring of pages.
 pub(super) struct Ring {
-    slots: VecDeque<Slot>,
+    slots: VecDeque<RingSlot>,
     limit: usize,
     spare: Vec<Page>,
 }
@@ -91,20 +91,20 @@ impl Ring {
         self.limit.saturating_sub(self.slots.len())
     }
     /// Adds pages, whether or not they fit.
-    pub fn append(&mut self, mut pages: VecDeque<Slot>) -> Result<()> {
+    pub fn append(&mut self, mut pages: VecDeque<RingSlot>) -> Result<()> {
         self.slots.try_reserve(pages.len()).map_err(|_| Error::NoMemory)?;
         self.slots.append(&mut pages);
         Ok(())
     }
     /// Puts pages before all others.
-    pub fn prepend(&mut self, mut pages: VecDeque<Slot>) -> Result<()> {
+    pub fn prepend(&mut self, mut pages: VecDeque<RingSlot>) -> Result<()> {
         pages.try_reserve(self.slots.len()).map_err(|_| Error::NoMemory)?;
         pages.append(&mut self.slots);
         self.slots = pages;
         Ok(())
     }
     /// Takes the first `len` bytes out, in at most `count` pages. A page that is wanted in part is copied.
-    pub fn detach(&mut self, len: usize, count: usize) -> Result<VecDeque<Slot>> {
+    pub fn detach(&mut self, len: usize, count: usize) -> Result<VecDeque<RingSlot>> {
         let mut out = VecDeque::new();
         let mut left = len;
         out.try_reserve(self.slots.len().min(count)).map_err(|_| Error::NoMemory)?;
@@ -122,7 +122,7 @@ impl Ring {
         Ok(out)
     }
     /// Copies of the first `len` bytes, in at most `count` pages.
-    pub fn copy(&self, len: usize, count: usize) -> Result<VecDeque<Slot>> {
+    pub fn copy(&self, len: usize, count: usize) -> Result<VecDeque<RingSlot>> {
         let mut out = VecDeque::new();
         let mut left = len;
         out.try_reserve(self.slots.len().min(count)).map_err(|_| Error::NoMemory)?;
@@ -161,7 +161,7 @@ impl Ring {
             self.spare.push(page);
         }
     }
-    fn push(&mut self, slot: Slot) -> Result<()> {
+    fn push(&mut self, slot: RingSlot) -> Result<()> {
         self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
         self.slots.push_back(slot);
         Ok(())
@@ -182,7 +182,7 @@ impl Ring {
             done += n;
             slot.start += n;
             slot.len -= n;
-            let packet = slot.kind == Kind::Packet;
+            let packet = slot.kind == PageKind::Packet;
             if packet || slot.len == 0 {
                 if let Some(slot) = self.slots.pop_front() {
                     self.keep(slot.page);
@@ -217,7 +217,9 @@ impl Ring {
     /// The part of a write that makes no full page goes behind the last bytes, if all of it fits there.
     fn extend_last(&mut self, source: &mut Source<'_>) -> Result<usize> {
         let n = source.remaining() % PAGE;
-        let Some(last) = self.slots.back_mut().filter(|last| n > 0 && last.kind == Kind::Bytes) else { return Ok(0) };
+        let Some(last) = self.slots.back_mut().filter(|last| n > 0 && last.kind == PageKind::Bytes) else {
+            return Ok(0);
+        };
         let end = last.start + last.len;
         let Some(room) = last.page.get_mut(end..end + n) else { return Ok(0) };
         source.take_whole(room)?;
@@ -233,8 +235,8 @@ impl Ring {
             self.keep(page);
             return Err(error);
         }
-        let kind = if packet { Kind::Packet } else { Kind::Bytes };
-        self.push(Slot { page, start: 0, len: n, kind })?;
+        let kind = if packet { PageKind::Packet } else { PageKind::Bytes };
+        self.push(RingSlot { page, start: 0, len: n, kind })?;
         Ok(n)
     }
 }

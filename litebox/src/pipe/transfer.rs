@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::sync::atomic::Ordering;
 
-use super::ring::{Kind, Slot, new_page};
+use super::ring::{PageKind, RingSlot, new_page};
 use super::{PipeEnd, READABLE, WRITABLE};
 use crate::io::{Dest, Source};
 use crate::mm::PAGE;
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// Bytes on their way from or to a pipe.
 #[derive(Default)]
-pub struct Pages(VecDeque<Slot>);
+pub struct Pages(VecDeque<RingSlot>);
 
 impl Pages {
     /// How many pages there are.
@@ -28,7 +28,7 @@ impl Pages {
     }
     /// The first bytes.
     pub fn front(&self) -> &[u8] {
-        self.0.front().map_or(&[], Slot::bytes)
+        self.0.front().map_or(&[], RingSlot::bytes)
     }
     /// Drops `n` of the first bytes.
     pub fn advance(&mut self, n: usize) {
@@ -40,7 +40,7 @@ impl Pages {
             }
         }
     }
-    fn push(&mut self, slot: Slot) -> Result<()> {
+    fn push(&mut self, slot: RingSlot) -> Result<()> {
         self.0.try_reserve(1).map_err(|_| Error::NoMemory)?;
         self.0.push_back(slot);
         Ok(())
@@ -51,7 +51,7 @@ impl Pages {
         let room = page.get_mut(..most.min(PAGE)).unwrap_or_default();
         let n = read(&mut Dest::kernel(room))?;
         if n > 0 {
-            self.push(Slot { page, start: 0, len: n, kind: Kind::Foreign })?;
+            self.push(RingSlot { page, start: 0, len: n, kind: PageKind::Foreign })?;
         }
         Ok(n)
     }
@@ -61,7 +61,7 @@ impl Pages {
         let n = piece.len.min(PAGE - piece.addr % PAGE);
         let mut page = new_page()?;
         source.take_whole(page.get_mut(..n).unwrap_or_default())?;
-        self.push(Slot { page, start: 0, len: n, kind: Kind::Foreign })?;
+        self.push(RingSlot { page, start: 0, len: n, kind: PageKind::Foreign })?;
         Ok(n)
     }
 }

@@ -327,14 +327,14 @@ impl HostFiles for MockHost {
 }
 
 /// Answers a request to the broker: with bytes that go behind what is there.
-pub type Answering = dyn FnMut(&[u8], &mut alloc::vec::Vec<u8>) + Send;
+pub type BrokerStub = dyn FnMut(&[u8], &mut alloc::vec::Vec<u8>) + Send;
 
-static BROKER: Mutex<Option<alloc::boxed::Box<Answering>>> = Mutex::new(None);
+static BROKER: Mutex<Option<alloc::boxed::Box<BrokerStub>>> = Mutex::new(None);
 
 impl MockHost {
     /// From now on requests to the broker, of all tests of the process, are answered like this.
-    pub fn answer_requests(&self, answering: alloc::boxed::Box<Answering>) {
-        *BROKER.lock() = Some(answering);
+    pub fn serve_broker_with(&self, stub: alloc::boxed::Box<BrokerStub>) {
+        *BROKER.lock() = Some(stub);
     }
 }
 
@@ -363,10 +363,10 @@ impl Threads for MockHost {
     fn began_as_copy(&self) -> bool {
         false
     }
-    fn lend_thread(&self, _: &ThreadSpec<'_>, _: &ThreadSpec<'_>) -> Result<()> {
+    fn hand_off_thread(&self, _: &ThreadSpec<'_>, _: &ThreadSpec<'_>) -> Result<()> {
         Err(Error::WouldBlock)
     }
-    fn part_from_lender(&self) -> Result<()> {
+    fn split_from_vfork_parent(&self) -> Result<()> {
         Err(Error::WouldBlock)
     }
     fn spawn_process(&self, _: &ThreadSpec<'_>) -> Result<()> {

@@ -129,11 +129,11 @@ pub struct Code {
 
 /// When it pays to spare an instruction the next trap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Worth {
+pub enum PatchPolicy {
     /// At once.
     Now,
     /// Its call does not come back: not in this process, but where the same code is mapped or copied later.
-    Later,
+    Defer,
 }
 
 /// What a host does with guest events. Every method runs on the kernel stack of the guest thread.
@@ -166,12 +166,12 @@ pub trait North: Sync {
     fn figures(&self, _figures: &mut [u64; litebox_protocol::STAT_FIGURES]) {}
     /// A call with this number was made by an instruction at `addr`: has `look` look at the code there while its mapping cannot change. Not called
     /// back where there is no such code, or none that may be changed.
-    fn with_code(&self, _addr: usize, _number: u64, _look: &mut dyn FnMut(&Code, Worth)) {}
-    /// In the supervisor, at the end: what is to reach the person still does.
+    fn with_code(&self, _addr: usize, _number: u64, _look: &mut dyn FnMut(&Code, PatchPolicy)) {}
+    /// In the supervisor, at the end: what is to reach the user still does.
     fn ending(&self) {}
     /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
     fn host_ready(&self, token: u64, events: u16);
-    /// In the supervisor: the person outside sent a signal (Linux number) to the sandbox.
+    /// In the supervisor: the user sent a signal (Linux number) to the sandbox.
     fn outside_signal(&self, signal: i32);
 }
 

@@ -22,7 +22,7 @@ pub(super) const CHUNK: usize = 1024;
 const SLAVE_MAJOR: u32 = 136;
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of both sides")]
-pub(super) struct State {
+pub(super) struct PairState {
     pub line: Line,
     /// Rows, columns, and pixels both ways.
     pub window: [u8; 8],
@@ -49,7 +49,7 @@ pub(super) struct Pair {
     pub number: u32,
     pub owner: Mutex<(u32, u32, u32)>,
     pub terminals: Weak<Terminals>,
-    pub state: Mutex<State>,
+    pub state: Mutex<PairState>,
     /// Held by who reads the slave, from the look at the input until it is taken; no fault wants it.
     pub slave_reading: Mutex<()>,
     /// The same of the master.
@@ -64,7 +64,7 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn new(terminals: &Arc<Terminals>, number: u32, owner: (u32, u32), outside: Option<Outside>) -> Self {
-        let state = State {
+        let state = PairState {
             line: Line::default(),
             window: [0; 8],
             locked: true,

@@ -11,7 +11,7 @@ use crate::platform::{Instant, host};
 use crate::{Error, Result};
 
 use super::TerminalSignal;
-use super::pty::{CHUNK, Pair, State, io_events};
+use super::pty::{CHUNK, Pair, PairState, io_events};
 use super::settings::{VMIN, VTIME};
 
 /// An open slave.
@@ -46,7 +46,7 @@ impl Slave {
         Ok(Arc::new(Self { pair: pair.clone(), node, generation }))
     }
     /// Whether it hung up since it was opened.
-    fn dead(&self, state: &State) -> bool {
+    fn dead(&self, state: &PairState) -> bool {
         state.generation != self.generation
     }
 }
@@ -70,9 +70,9 @@ impl Pair {
     }
 }
 
-impl State {
+impl PairState {
     /// How many bytes a raw read waits for, and how long at most.
-    fn patience(&self) -> (usize, Duration) {
+    fn read_thresholds(&self) -> (usize, Duration) {
         let characters = &self.line.settings.characters;
         let tenths = characters.get(VTIME).copied().unwrap_or(0);
         (characters.get(VMIN).copied().unwrap_or(1).into(), Duration::from_millis(u64::from(tenths) * 100))
@@ -82,7 +82,7 @@ impl State {
         if self.line.settings.canonical() {
             return if self.line.has_line() { Ok(()) } else { Err(Error::WouldBlock) };
         }
-        let (least, wait) = self.patience();
+        let (least, wait) = self.read_thresholds();
         let have = self.line.input_len();
         if have >= want || (have >= least && (have > 0 || wait.is_zero())) {
             return Ok(());
@@ -171,7 +171,7 @@ impl File for Slave {
         if self.dead(&state) {
             return io_events(true, true) | Events::HUP | Events::ERR;
         }
-        let (least, wait) = state.patience();
+        let (least, wait) = state.read_thresholds();
         let readable = if state.line.settings.canonical() {
             state.line.has_line()
         } else {

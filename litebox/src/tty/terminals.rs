@@ -57,7 +57,7 @@ impl Terminals {
         Ok(Arc::new(Master { pair, node }))
     }
     /// Makes the console, whose other side is the terminal at `input` and `output`: it controls `session`, whose first group is in the
-    /// foreground. Returns its number. The person has made the terminal raw.
+    /// foreground. Returns its number. The user has made the terminal raw.
     pub fn open_console(
         self: &Arc<Self>,
         input: HostFd,
@@ -138,7 +138,7 @@ impl Terminals {
         console.take_window();
         true
     }
-    /// The person outside sent SIGHUP. `true`: because the terminal is gone, and who used it has been told.
+    /// the user sent SIGHUP. `true`: because the terminal is gone, and who used it has been told.
     pub fn hung_up_outside(&self) -> bool {
         let gone = |console: &Arc<Pair>| console.outside.as_ref().is_some_and(Outside::is_gone);
         let Some(console) = self.console().filter(gone) else { return false };

@@ -125,7 +125,7 @@ impl Watched {
     }
 }
 
-/// Both files, or the servers that the person named.
+/// Both files, or the servers that the user named.
 pub struct HostConfig {
     resolv: Watched,
     hosts: Watched,

@@ -44,14 +44,14 @@ pub struct Permit {
 /// One that may not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// What was asked for, as a person would write it.
+    /// What was asked for, as a user would write it.
     pub what: String,
     /// The option that would allow it, or the one that denies it.
     pub option: String,
 }
 
 impl Refusal {
-    /// The line for the person.
+    /// The line for the user.
     pub fn line(&self) -> String {
         format!("network: {} not allowed ({})", self.what, self.option)
     }

@@ -1,4 +1,4 @@
-//! Lines for the person about what was refused: each once, and not without end.
+//! Lines for the user about what was refused: each once, and not without end.
 
 use std::collections::BTreeSet;
 

@@ -75,7 +75,7 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
-    /// From what a person typed.
+    /// From what a user typed.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("rule \"{text}\": {why}");
         let (rest, private) = match text.split_once('?') {

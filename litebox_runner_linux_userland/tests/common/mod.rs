@@ -5,10 +5,10 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
 pub mod compile;
-pub mod outcome;
-pub mod person;
+pub mod program_result;
 pub mod remains;
 pub mod standstill;
+pub mod terminal_user;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-pub use outcome::Outcome;
+pub use program_result::ProgramResult;
 
 /// What a test function returns.
 pub type Result = std::result::Result<(), Failed>;
@@ -39,10 +39,10 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 ];
 
 /// A named test function, as the tables of the test binaries list them.
-pub type Entry = (&'static str, fn() -> Result);
+pub type NamedTest = (&'static str, fn() -> Result);
 
 /// Runs a table of tests as `main` of a test binary.
-pub fn run_table(table: &[Entry]) -> ! {
+pub fn run_table(table: &[NamedTest]) -> ! {
     let trials = table.iter().map(|&(name, test)| Trial::test(name, test)).collect();
     run_trials(trials)
 }
@@ -230,15 +230,15 @@ impl Case {
         }
         let box_dir = self.make_dir(&dir.join("sandbox"))?;
         let sandbox = self.in_sandbox(&box_dir)?;
-        outcome::compare(&host, &sandbox, self.compare_stderr)?;
+        program_result::compare(&host, &sandbox, self.compare_stderr)?;
         if self.compare_tree {
-            outcome::compare_trees(&host_dir, &box_dir)?;
+            program_result::compare_trees(&host_dir, &box_dir)?;
         }
         fs::remove_dir_all(dir)?;
         Ok(())
     }
 
-    fn check_expected(&self, place: &str, outcome: &Outcome) -> Result {
+    fn check_expected(&self, place: &str, outcome: &ProgramResult) -> Result {
         if outcome.timed_out {
             return Err(format!("timed out on {place}\n{outcome}").into());
         }
@@ -270,14 +270,14 @@ impl Case {
         Ok(dir.to_owned())
     }
 
-    fn on_host(&self, dir: &Path) -> io::Result<Outcome> {
+    fn on_host(&self, dir: &Path) -> io::Result<ProgramResult> {
         let mut command = Command::new(&self.program);
         plain(&mut command);
         command.arg0(&self.seen_as).args(&self.args).current_dir(dir);
-        outcome::run(command, &self.stdin, self.timeout)
+        program_result::run(command, &self.stdin, self.timeout)
     }
 
-    fn in_sandbox(&self, dir: &Path) -> io::Result<Outcome> {
+    fn in_sandbox(&self, dir: &Path) -> io::Result<ProgramResult> {
         let mut command = litebox();
         let mut volume = dir.as_os_str().to_owned();
         volume.push(format!(":{WORK_DIR}:{}", if self.compare_tree { "rw" } else { "cow" }));
@@ -286,6 +286,6 @@ impl Case {
             command.arg("-e").arg(format!("{name}={value}"));
         }
         command.args(&self.options).arg("--").arg(&self.seen_as).args(&self.args);
-        outcome::run(command, &self.stdin, self.timeout)
+        program_result::run(command, &self.stdin, self.timeout)
     }
 }

@@ -4,15 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::fs::OpenFile;
-use litebox::mm::{
-    AreaFlags, AreaName, Layout, Limits, MapRequest, Object, PAGE, Placement, Space, page_down, page_up,
-};
+use litebox::mm::{Layout, Limits, MapRequest, Mm, Object, PAGE, Placement, VmaFlags, VmaName, page_down, page_up};
 use litebox::platform::north::Registers;
 use litebox::platform::{Prot, host};
 use litebox::{Error, Result};
 
 use super::{AuxIds, Elf, ImageInfo, Loaded, Prepared, Segment, mapping_of, stack};
-use crate::syscalls::mm::object_of;
+use crate::mm::object_of;
 
 const AT_PHDR: u64 = 3;
 const AT_PHENT: u64 = 4;
@@ -35,28 +33,28 @@ const DEFAULT_STACK: usize = 8 << 20;
 const HEAP_JITTER: usize = 32 << 20;
 const INITIAL_FLAGS: u64 = 0x202;
 
-/// Replaces what `space` holds by the prepared program. On an error the old image is gone: the process must die.
-pub fn load_into(space: &Space, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> Result<Loaded> {
+/// Replaces what `mm` holds by the prepared program. On an error the old image is gone: the process must die.
+pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> Result<Loaded> {
     let Prepared { program, running, interpreter, arguments } = prepared;
-    space.reset(Layout::random(limits.stack));
-    let layout = space.layout();
+    mm.reset(Layout::random(limits.stack));
+    let layout = mm.layout();
 
     let (file, elf) = &program;
     let base = if elf.interpreter.is_some() { Base::At(layout.program_base) } else { Base::Anywhere };
-    let bias = map_elf(space, limits, file, elf, base)?;
+    let bias = map_elf(mm, limits, file, elf, base)?;
     let at = |address: usize| bias.wrapping_add(address);
     let mut entry = at(elf.entry);
     let mut interpreter_base = 0;
     if let Some((file, elf)) = &interpreter {
-        let bias = map_elf(space, limits, file, elf, Base::Anywhere)?;
+        let bias = map_elf(mm, limits, file, elf, Base::Anywhere)?;
         interpreter_base = bias;
         entry = bias.wrapping_add(elf.entry);
     }
     if !host().is_user_range(entry, 1) {
         return Err(Error::Fault);
     }
-    tell_host(space);
-    place_heap(space, &layout, elf, bias);
+    tell_host(mm);
+    place_heap(mm, &layout, elf, bias);
 
     let auxv = [
         (AT_PHDR, elf.program_headers().map_or(0, at) as u64),
@@ -67,7 +65,7 @@ pub fn load_into(space: &Space, limits: &Limits, prepared: Prepared, ids: &AuxId
         (AT_ENTRY, at(elf.entry) as u64),
     ];
     let auxv = auxiliary(&auxv, ids);
-    let size = map_stack(space, limits, &layout, elf.exec_stack, arguments.size())?;
+    let size = map_stack(mm, limits, &layout, elf.exec_stack, arguments.size())?;
     let image = stack::build(layout.stack_top, &arguments, &auxv)?;
     let fits = layout.stack_top - image.pointer < size;
     // SAFETY: the image is `len` bytes of kernel memory.
@@ -94,11 +92,11 @@ pub fn load_into(space: &Space, limits: &Limits, prepared: Prepared, ids: &AuxId
 }
 
 /// The host looks through programs: for each one their code, and what lies beside it for reading.
-fn tell_host(space: &Space) {
-    let areas = space.areas();
-    for code in areas.iter().filter(|a| a.prot == Prot::READ | Prot::EXEC && a.object.id().is_some()) {
-        let same = |a: &&litebox::mm::Area| a.prot == Prot::READ && a.object.id() == code.object.id();
-        let tables: Vec<_> = areas.iter().filter(same).map(|a| (a.start, a.filled)).collect();
+fn tell_host(mm: &Mm) {
+    let vmas = mm.vmas();
+    for code in vmas.iter().filter(|a| a.prot == Prot::READ | Prot::EXEC && a.object.id().is_some()) {
+        let same = |a: &&litebox::mm::Vma| a.prot == Prot::READ && a.object.id() == code.object.id();
+        let tables: Vec<_> = vmas.iter().filter(same).map(|a| (a.start, a.filled)).collect();
         host().program_mapped(&code.code(), &tables);
     }
 }
@@ -137,48 +135,48 @@ enum Base {
 }
 
 /// Maps all segments; returns what is added to addresses of the image.
-fn map_elf(space: &Space, limits: &Limits, file: &Arc<OpenFile>, elf: &Elf, base: Base) -> Result<usize> {
+fn map_elf(mm: &Mm, limits: &Limits, file: &Arc<OpenFile>, elf: &Elf, base: Base) -> Result<usize> {
     let (first, end) = elf.extent().ok_or(Error::NotExecutable)?;
     let len = end - first;
     // The whole range is taken first, so that it lies together.
     let start = if elf.relocatable {
-        reserve(space, limits, len, elf.align, base)?
+        reserve(mm, limits, len, elf.align, base)?
     } else {
         let placement = Placement::Fixed { addr: first, replace: false };
-        space.map(MapRequest::anonymous(placement, len, Prot::empty()), limits)?
+        mm.map(MapRequest::anonymous(placement, len, Prot::empty()), limits)?
     };
     let bias = start.wrapping_sub(first);
     let object = object_of(file, mapping_of(&*file.file)?)?;
     for segment in &elf.segments {
-        map_segment(space, limits, &object, segment, bias)?;
+        map_segment(mm, limits, &object, segment, bias)?;
     }
-    unmap_gaps(space, elf, start, len, bias)?;
+    unmap_gaps(mm, elf, start, len, bias)?;
     Ok(bias)
 }
 
 /// Takes `len` bytes at a multiple of `align`.
-fn reserve(space: &Space, limits: &Limits, len: usize, align: usize, base: Base) -> Result<usize> {
+fn reserve(mm: &Mm, limits: &Limits, len: usize, align: usize, base: Base) -> Result<usize> {
     if let Base::At(base) = base {
         let placement = Placement::Fixed { addr: base & !(align - 1), replace: false };
-        if let Ok(start) = space.map(MapRequest::anonymous(placement, len, Prot::empty()), limits) {
+        if let Ok(start) = mm.map(MapRequest::anonymous(placement, len, Prot::empty()), limits) {
             return Ok(start);
         }
     }
     let wanted = len.checked_add(align - PAGE).ok_or(Error::NoMemory)?;
     let placement = Placement::Anywhere { hint: 0, below: None };
-    let got = space.map(MapRequest::anonymous(placement, wanted, Prot::empty()), limits)?;
+    let got = mm.map(MapRequest::anonymous(placement, wanted, Prot::empty()), limits)?;
     let start = got.checked_add(align - 1).ok_or(Error::NoMemory)? & !(align - 1);
     if start > got {
-        space.unmap(got, start - got)?;
+        mm.unmap(got, start - got)?;
     }
     let (end, got_end) = (start + len, got + wanted);
     if got_end > end {
-        space.unmap(end, got_end - end)?;
+        mm.unmap(end, got_end - end)?;
     }
     Ok(start)
 }
 
-fn map_segment(space: &Space, limits: &Limits, object: &Object, segment: &Segment, bias: usize) -> Result<()> {
+fn map_segment(mm: &Mm, limits: &Limits, object: &Object, segment: &Segment, bias: usize) -> Result<()> {
     let start = bias.wrapping_add(segment.start());
     let end = bias.wrapping_add(segment.end());
     let file_end = bias.wrapping_add(segment.vaddr + segment.file_size);
@@ -188,11 +186,11 @@ fn map_segment(space: &Space, limits: &Limits, object: &Object, segment: &Segmen
         let mut request = MapRequest::anonymous(placement, file_pages_end - start, segment.prot);
         request.object = object.clone();
         request.offset = segment.offset - (segment.vaddr - page_down(segment.vaddr)) as u64;
-        space.map(request, limits)?;
+        mm.map(request, limits)?;
     }
     if end > file_pages_end {
         let placement = Placement::Fixed { addr: file_pages_end, replace: true };
-        space.map(MapRequest::anonymous(placement, end - file_pages_end, segment.prot), limits)?;
+        mm.map(MapRequest::anonymous(placement, end - file_pages_end, segment.prot), limits)?;
     }
     // What the file has behind the segment's data must read as zeros.
     let zeros = file_pages_end.saturating_sub(file_end);
@@ -206,32 +204,32 @@ fn map_segment(space: &Space, limits: &Limits, object: &Object, segment: &Segmen
 }
 
 /// Gives back what of the reserved range no segment uses.
-fn unmap_gaps(space: &Space, elf: &Elf, start: usize, len: usize, bias: usize) -> Result<()> {
+fn unmap_gaps(mm: &Mm, elf: &Elf, start: usize, len: usize, bias: usize) -> Result<()> {
     let mut used: Vec<(usize, usize)> =
         elf.segments.iter().map(|s| (bias.wrapping_add(s.start()), bias.wrapping_add(s.end()))).collect();
     used.sort_unstable();
     let mut at = start;
     for (from, to) in used {
         if from > at {
-            space.unmap(at, from - at)?;
+            mm.unmap(at, from - at)?;
         }
         at = at.max(to);
     }
-    if at < start + len { space.unmap(at, start + len - at) } else { Ok(()) }
+    if at < start + len { mm.unmap(at, start + len - at) } else { Ok(()) }
 }
 
-fn place_heap(space: &Space, layout: &Layout, elf: &Elf, bias: usize) {
+fn place_heap(mm: &Mm, layout: &Layout, elf: &Elf, bias: usize) {
     let mut random = [0u8; 4];
     host().random(&mut random);
     let jitter = page_down(u32::from_le_bytes(random) as usize & (HEAP_JITTER - 1));
     let behind = elf.extent().map_or(0, |(_, end)| bias.wrapping_add(end));
-    // A program without interpreter lies among the mapped areas, where a heap could not grow.
+    // A program without interpreter lies among the mapped vmas, where a heap could not grow.
     let among_areas = elf.relocatable && elf.interpreter.is_none();
     let start = if among_areas { layout.program_base } else { behind };
-    space.set_brk_start(start.saturating_add(jitter));
+    mm.set_brk_start(start.saturating_add(jitter));
 }
 
-fn map_stack(space: &Space, limits: &Limits, layout: &Layout, exec: bool, arguments: usize) -> Result<usize> {
+fn map_stack(mm: &Mm, limits: &Limits, layout: &Layout, exec: bool, arguments: usize) -> Result<usize> {
     let limit = usize::try_from(limits.stack).unwrap_or(usize::MAX);
     let needed = arguments.checked_add(stack::START_ROOM).ok_or(Error::NoMemory)?;
     let size = page_up(DEFAULT_STACK.min(limit).max(needed)).ok_or(Error::NoMemory)?;
@@ -239,8 +237,8 @@ fn map_stack(space: &Space, limits: &Limits, layout: &Layout, exec: bool, argume
     let mut prot = Prot::READ | Prot::WRITE;
     prot.set(Prot::EXEC, exec);
     let mut request = MapRequest::anonymous(Placement::Fixed { addr, replace: false }, size, prot);
-    request.flags = AreaFlags::GROWSDOWN | AreaFlags::STACK;
-    request.name = AreaName::Stack;
-    space.map(request, limits)?;
+    request.flags = VmaFlags::GROWSDOWN | VmaFlags::STACK;
+    request.name = VmaName::Stack;
+    mm.map(request, limits)?;
     Ok(size)
 }

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use litebox::fs::{Access, File, FileType, Inode, InodeId, Mapping, Metadata, OpenFile, StatFs, StatusFlags, Time};
 use litebox::io::Dest;
-use litebox::mm::{AreaName, Limits, Space};
+use litebox::mm::{Limits, Mm, VmaName};
 use litebox::platform::{HostFd, host};
 use litebox::{Error, Result};
 
@@ -106,10 +106,10 @@ fn string(addr: u64) -> Vec<u8> {
 
 #[test]
 fn a_dynamic_program_gets_what_linux_gives_it() {
-    let space = Space::default();
+    let mm = Mm::default();
     let prepared = prepare(arguments("/bin/true", &["true", "-x"]), LIMITS.stack, &open_path).unwrap();
     let ids = AuxIds { uid: 7, ..AuxIds::default() };
-    let loaded = load_into(&space, &LIMITS, prepared, &ids).unwrap();
+    let loaded = load_into(&mm, &LIMITS, prepared, &ids).unwrap();
     let rsp = loaded.registers.rsp;
     assert_eq!(rsp % 16, 0);
     assert_eq!(word(rsp), 2);
@@ -133,14 +133,14 @@ fn a_dynamic_program_gets_what_linux_gives_it() {
     // The program headers and the interpreter are where it says.
     assert_eq!(word(aux[&3]) as u32, 6, "PT_PHDR is first");
     assert_eq!(word(aux[&7]) as u32, u32::from_le_bytes(*b"\x7fELF"));
-    assert!(space.area_at(aux[&9] as usize).unwrap().prot.contains(litebox::platform::Prot::EXEC));
-    assert!(space.area_at(loaded.registers.rip as usize).unwrap().object.file().is_some());
-    assert_eq!(space.area_at(rsp as usize).unwrap().name, AreaName::Stack);
+    assert!(mm.vma_at(aux[&9] as usize).unwrap().prot.contains(litebox::platform::Prot::EXEC));
+    assert!(mm.vma_at(loaded.registers.rip as usize).unwrap().object.file().is_some());
+    assert_eq!(mm.vma_at(rsp as usize).unwrap().name, VmaName::Stack);
     assert_eq!(loaded.image.cmdline, b"true\0-x\0");
     assert_eq!(loaded.image.name, b"true");
-    let (heap, _) = space.brk_range();
-    assert_eq!(space.brk(heap + 10_000, &LIMITS), heap + 10_000);
-    space.reset(space.layout());
+    let (heap, _) = mm.brk_range();
+    assert_eq!(mm.brk(heap + 10_000, &LIMITS), heap + 10_000);
+    mm.reset(mm.layout());
 }
 
 #[test]
@@ -153,10 +153,10 @@ fn arguments_have_limits() {
     assert_eq!(refused(&many), Some(Error::TooBig));
     let one_mb = std::vec![&long[..1000]; 1000];
     let prepared = prepare(arguments("/bin/true", &one_mb), LIMITS.stack, &open_path).unwrap();
-    let space = Space::default();
-    let loaded = load_into(&space, &LIMITS, prepared, &AuxIds::default()).unwrap();
+    let mm = Mm::default();
+    let loaded = load_into(&mm, &LIMITS, prepared, &AuxIds::default()).unwrap();
     assert_eq!(word(loaded.registers.rsp), 1000);
-    space.reset(space.layout());
+    mm.reset(mm.layout());
 }
 
 #[test]
@@ -209,14 +209,14 @@ fn damaged_programs_are_refused_or_loaded() {
         let open = |path: &[u8]| {
             if path == b"damaged" { Ok(open_file(file_of(&name, &bytes))) } else { open_path(path) }
         };
-        let space = Space::default();
+        let mm = Mm::default();
         match prepare(arguments("damaged", &["damaged"]), LIMITS.stack, &open) {
             Err(_) => refused += 1,
             Ok(prepared) => {
-                if load_into(&space, &LIMITS, prepared, &AuxIds::default()).is_ok() {
+                if load_into(&mm, &LIMITS, prepared, &AuxIds::default()).is_ok() {
                     loaded += 1;
                 }
-                space.reset(space.layout());
+                mm.reset(mm.layout());
             }
         }
     }

@@ -12,7 +12,7 @@ use litebox::{Error, Result};
 use crate::Kernel;
 
 use super::process::{OfProcess, ProcessView};
-use super::tree::{Entry, Kind, Made, Node, Subject, Target, Text, put};
+use super::tree::{DynamicNames, EntryKind, LinkTarget, Node, Subject, TableEntry, Text, put};
 use super::{decimal, number, reader_root};
 
 const O_CLOEXEC: u32 = 0o2_000_000;
@@ -26,8 +26,8 @@ struct OfDescriptor {
 }
 
 impl Subject for OfDescriptor {
-    type View = (ProcessView, FdEntry);
-    fn view(&self) -> Result<Self::View> {
+    type Snapshot = (ProcessView, FdEntry);
+    fn view(&self) -> Result<Self::Snapshot> {
         let view = self.process.view()?;
         let thread = view.thread.as_ref().ok_or(Error::NotFound)?;
         let entry = thread.files.entry(self.fd).map_err(|_| Error::NotFound)?;
@@ -42,8 +42,8 @@ impl Subject for OfDescriptor {
     fn owner(&self) -> (u32, u32) {
         self.process.owner()
     }
-    fn permissions(&self, entry: &Entry<Self>) -> u32 {
-        if !matches!(entry.kind, Kind::Magic(_)) {
+    fn permissions(&self, entry: &TableEntry<Self>) -> u32 {
+        if !matches!(entry.kind, EntryKind::Magic(_)) {
             return entry.permissions;
         }
         // A link shows what the descriptor can be used for.
@@ -62,12 +62,12 @@ impl Subject for OfDescriptor {
 }
 
 /// The directory fd.
-pub(super) const LINKS: Entry<OfProcess> = Entry {
+pub(super) const LINKS: TableEntry<OfProcess> = TableEntry {
     name: "fd",
     permissions: 0o500,
-    kind: Kind::Directory(
+    kind: EntryKind::Directory(
         &[],
-        Some(Made {
+        Some(DynamicNames {
             lookup: |process, name, ino| descriptor_called(process, name, ino, &LINK),
             list: list_descriptors,
             file_type: FileType::Symlink,
@@ -76,12 +76,12 @@ pub(super) const LINKS: Entry<OfProcess> = Entry {
 };
 
 /// The directory fdinfo.
-pub(super) const FACTS: Entry<OfProcess> = Entry {
+pub(super) const FACTS: TableEntry<OfProcess> = TableEntry {
     name: "fdinfo",
     permissions: 0o555,
-    kind: Kind::Directory(
+    kind: EntryKind::Directory(
         &[],
-        Some(Made {
+        Some(DynamicNames {
             lookup: |process, name, ino| descriptor_called(process, name, ino, &FACT),
             list: list_descriptors,
             file_type: FileType::Regular,
@@ -89,14 +89,14 @@ pub(super) const FACTS: Entry<OfProcess> = Entry {
     ),
 };
 
-static LINK: Entry<OfDescriptor> = Entry::magic("", target);
-static FACT: Entry<OfDescriptor> = Entry::text("", facts);
+static LINK: TableEntry<OfDescriptor> = TableEntry::magic("", target);
+static FACT: TableEntry<OfDescriptor> = TableEntry::text("", facts);
 
 fn descriptor_called(
     process: &OfProcess,
     name: &[u8],
     ino: u64,
-    entry: &'static Entry<OfDescriptor>,
+    entry: &'static TableEntry<OfDescriptor>,
 ) -> Result<Arc<dyn Inode>> {
     let fd = number(name).ok_or(Error::NotFound)?;
     let subject = OfDescriptor { process: process.clone(), fd };
@@ -155,18 +155,18 @@ pub(super) fn nameless_text(inode: &dyn Inode) -> Vec<u8> {
 }
 
 /// Where a link to an open file leads, and what it shows.
-pub(super) fn target_of(view: &ProcessView, file: &OpenFile) -> Target {
+pub(super) fn target_of(view: &ProcessView, file: &OpenFile) -> LinkTarget {
     if let Some(location) = &file.location {
         let text = path_text(&view.kernel, location, &reader_root(&view.kernel));
-        return Target { location: Some(location.clone()), text };
+        return LinkTarget { location: Some(location.clone()), text };
     }
     let inode = file.file.inode();
     let text = nameless_text(&*inode);
-    Target { location: Some(view.kernel.vfs.nameless(inode)), text }
+    LinkTarget { location: Some(view.kernel.vfs.nameless(inode)), text }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "functions of links have one shape")]
-fn target((view, entry): &(ProcessView, FdEntry)) -> Result<Target> {
+fn target((view, entry): &(ProcessView, FdEntry)) -> Result<LinkTarget> {
     Ok(target_of(view, &entry.file))
 }
 

@@ -14,7 +14,7 @@ use crate::syscalls::system::{RELEASE, VERSION};
 
 use super::Global;
 use super::times::{Times, ticks};
-use super::tree::{Entry, Text, put};
+use super::tree::{TableEntry, Text, put};
 
 /// Bytes of an affinity mask.
 const MASK_BYTES: usize = 128;
@@ -87,7 +87,7 @@ pub(crate) fn memory_total(kernel: &Kernel) -> u64 {
 /// Bytes of memory that guests' mappings may take at most now.
 pub(crate) fn memory_used(kernel: &Kernel) -> u64 {
     let data = |p: &Arc<crate::Process>| {
-        let usage = p.mm.space().usage();
+        let usage = p.mm.core().usage();
         (usage.data + usage.stack) as u64
     };
     kernel.processes().iter().map(data).sum()
@@ -250,19 +250,19 @@ pub(super) fn meminfo(kernel: &Arc<Kernel>, out: &mut Text) {
 }
 
 /// Directory of System V objects.
-pub(super) const SYSTEM_V: &[Entry<Global>] = &[
-    Entry::text("msg", |kernel: &Arc<Kernel>, out| {
+pub(super) const SYSTEM_V: &[TableEntry<Global>] = &[
+    TableEntry::text("msg", |kernel: &Arc<Kernel>, out| {
         put!(
             out,
             "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n"
         );
         let _ = kernel.system_v.list_queues(out);
     }),
-    Entry::text("sem", |kernel: &Arc<Kernel>, out| {
+    TableEntry::text("sem", |kernel: &Arc<Kernel>, out| {
         put!(out, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
         let _ = kernel.system_v.list_sets(out);
     }),
-    Entry::text("shm", |kernel: &Arc<Kernel>, out| {
+    TableEntry::text("shm", |kernel: &Arc<Kernel>, out| {
         put!(
             out,
             "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n"

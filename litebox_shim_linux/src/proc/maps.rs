@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use litebox::fs::dev::major_minor;
-use litebox::mm::{Area, AreaFlags, AreaName, Object};
+use litebox::mm::{Object, Vma, VmaFlags, VmaName};
 use litebox::platform::Prot;
 
 use super::process::ProcessView;
@@ -11,7 +11,7 @@ use super::reader_root;
 use super::tree::{Text, put};
 use super::{descriptors, mounts};
 
-/// Column at which the name of an area starts.
+/// Column at which the name of a vma starts.
 const NAME_COLUMN: usize = 73;
 const AT_SYSINFO_EHDR: u64 = 33;
 /// Size of the host's code page for clocks, which guests use.
@@ -39,34 +39,34 @@ fn bracketed(kind: &str, name: &[u8]) -> Vec<u8> {
     text
 }
 
-fn line_of(view: &ProcessView, area: &Area, root: &litebox::fs::Location) -> Line {
+fn line_of(view: &ProcessView, vma: &Vma, root: &litebox::fs::Location) -> Line {
     let mut line = Line {
-        start: area.start,
-        end: area.end,
-        prot: area.prot,
-        shared: area.shared(),
-        offset: if area.object.is_anonymous() { 0 } else { area.offset },
+        start: vma.start,
+        end: vma.end,
+        prot: vma.prot,
+        shared: vma.shared(),
+        offset: if vma.object.is_anonymous() { 0 } else { vma.offset },
         dev: 0,
         ino: 0,
         name: Vec::new(),
     };
-    if let Some(file) = area.object.file() {
+    if let Some(file) = vma.object.file() {
         let id = file.file.inode().id();
         (line.dev, line.ino) = (id.dev, id.ino);
         line.name = match &file.location {
             Some(location) => descriptors::path_text(&view.kernel, location, root),
             None => descriptors::nameless_text(&*file.file.inode()),
         };
-    } else if matches!(area.object, Object::Pages { .. }) {
+    } else if matches!(vma.object, Object::Pages { .. }) {
         line.dev = SHARED_DEV;
         line.ino = 1;
         line.name = b"/dev/zero (deleted)".to_vec();
     }
-    match &area.name {
-        AreaName::Heap => line.name = b"[heap]".to_vec(),
-        AreaName::Stack => line.name = b"[stack]".to_vec(),
-        AreaName::Given(name) if area.object.is_anonymous() => line.name = bracketed("anon", name),
-        AreaName::Given(name) if area.object.file().is_none() => line.name = bracketed("anon_shmem", name),
+    match &vma.name {
+        VmaName::Heap => line.name = b"[heap]".to_vec(),
+        VmaName::Stack => line.name = b"[stack]".to_vec(),
+        VmaName::Given(name) if vma.object.is_anonymous() => line.name = bracketed("anon", name),
+        VmaName::Given(name) if vma.object.file().is_none() => line.name = bracketed("anon_shmem", name),
         _ => {}
     }
     line
@@ -97,7 +97,7 @@ fn write_line(line: &Line, out: &mut Text) {
     out.put(b"\n");
 }
 
-/// Where the code that the host gives guests for clocks lies; it is no area of the guest's map.
+/// Where the code that the host gives guests for clocks lies; it is no vma of the guest's map.
 fn vdso(view: &ProcessView) -> Option<Line> {
     let image = view.process.image.read().clone();
     let at = image.auxv.chunks_exact(2).find(|pair| pair.first() == Some(&AT_SYSINFO_EHDR))?;
@@ -107,19 +107,19 @@ fn vdso(view: &ProcessView) -> Option<Line> {
     Some(Line { start, end, prot, shared: false, offset: 0, dev: 0, ino: 0, name: b"[vdso]".to_vec() })
 }
 
-/// Every area with its line, by ascending address.
-fn for_each(view: &ProcessView, mut each: impl FnMut(Option<&Area>, &Line)) {
+/// Every vma with its line, by ascending address.
+fn for_each(view: &ProcessView, mut each: impl FnMut(Option<&Vma>, &Line)) {
     if view.thread.is_none() {
         // What has ended shows no memory, though others of its process may go on.
         return;
     }
     let root = reader_root(&view.kernel);
     let mut vdso = vdso(view);
-    for area in &view.process.mm.areas() {
-        if let Some(code) = vdso.take_if(|code| code.start < area.start) {
+    for vma in &view.process.mm.vmas() {
+        if let Some(code) = vdso.take_if(|code| code.start < vma.start) {
             each(None, &code);
         }
-        each(Some(area), &line_of(view, area, &root));
+        each(Some(vma), &line_of(view, vma, &root));
     }
     if let Some(code) = vdso {
         each(None, &code);
@@ -130,7 +130,7 @@ pub(super) fn maps(view: &ProcessView, out: &mut Text) {
     for_each(view, |_, line| write_line(line, out));
 }
 
-/// Sizes of an area in KiB, as far as the sandbox knows them: what may be in memory counts as if it were.
+/// Sizes of a vma in KiB, as far as the sandbox knows them: what may be in memory counts as if it were.
 #[derive(Default)]
 struct Sizes {
     resident: usize,
@@ -142,17 +142,17 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(area: Option<&Area>, line: &Line) -> Self {
+    fn of(vma: Option<&Vma>, line: &Line) -> Self {
         let size = (line.end - line.start) >> 10;
-        let Some(area) = area else { return Self { resident: size, clean: size, ..Self::default() } };
-        if area.prot.is_empty() {
+        let Some(vma) = vma else { return Self { resident: size, clean: size, ..Self::default() } };
+        if vma.prot.is_empty() {
             return Self::default();
         }
-        let locked = if area.flags.contains(AreaFlags::LOCKED) { size } else { 0 };
+        let locked = if vma.flags.contains(VmaFlags::LOCKED) { size } else { 0 };
         let sizes = Self { resident: size, locked, ..Self::default() };
-        if area.shared() {
+        if vma.shared() {
             Self { shared: size, ..sizes }
-        } else if area.object.is_anonymous() {
+        } else if vma.object.is_anonymous() {
             Self { anonymous: size, dirty: size, ..sizes }
         } else {
             Self { clean: size, ..sizes }
@@ -199,9 +199,9 @@ impl Sizes {
     }
 }
 
-fn vm_flags(area: Option<&Area>, line: &Line) -> Vec<&'static str> {
-    let flags = area.map_or(AreaFlags::empty(), |a| a.flags);
-    let max = area.map_or(Prot::all(), |a| a.max_prot);
+fn vm_flags(vma: Option<&Vma>, line: &Line) -> Vec<&'static str> {
+    let flags = vma.map_or(VmaFlags::empty(), |a| a.flags);
+    let max = vma.map_or(Prot::all(), |a| a.max_prot);
     let all = [
         (line.prot.contains(Prot::READ), "rd"),
         (line.prot.contains(Prot::WRITE), "wr"),
@@ -211,31 +211,31 @@ fn vm_flags(area: Option<&Area>, line: &Line) -> Vec<&'static str> {
         (max.contains(Prot::WRITE), "mw"),
         (true, "me"),
         (line.shared, "ms"),
-        (flags.contains(AreaFlags::GROWSDOWN), "gd"),
-        (flags.contains(AreaFlags::LOCKED), "lo"),
-        (flags.contains(AreaFlags::SEQUENTIAL), "sr"),
-        (flags.contains(AreaFlags::RANDOM), "rr"),
-        (flags.contains(AreaFlags::DONTFORK), "dc"),
-        (area.is_none(), "de"),
-        (area.is_some_and(Area::is_data), "ac"),
-        (flags.contains(AreaFlags::NORESERVE), "nr"),
-        (flags.contains(AreaFlags::WIPEONFORK), "wf"),
-        (flags.contains(AreaFlags::DONTDUMP), "dd"),
-        (flags.contains(AreaFlags::HUGEPAGE), "hg"),
-        (flags.contains(AreaFlags::NOHUGEPAGE), "nh"),
+        (flags.contains(VmaFlags::GROWSDOWN), "gd"),
+        (flags.contains(VmaFlags::LOCKED), "lo"),
+        (flags.contains(VmaFlags::SEQUENTIAL), "sr"),
+        (flags.contains(VmaFlags::RANDOM), "rr"),
+        (flags.contains(VmaFlags::DONTFORK), "dc"),
+        (vma.is_none(), "de"),
+        (vma.is_some_and(Vma::is_data), "ac"),
+        (flags.contains(VmaFlags::NORESERVE), "nr"),
+        (flags.contains(VmaFlags::WIPEONFORK), "wf"),
+        (flags.contains(VmaFlags::DONTDUMP), "dd"),
+        (flags.contains(VmaFlags::HUGEPAGE), "hg"),
+        (flags.contains(VmaFlags::NOHUGEPAGE), "nh"),
     ];
     all.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect()
 }
 
 pub(super) fn smaps(view: &ProcessView, out: &mut Text) {
-    for_each(view, |area, line| {
+    for_each(view, |vma, line| {
         write_line(line, out);
         for (name, kib) in [("Size", (line.end - line.start) >> 10), ("KernelPageSize", 4), ("MMUPageSize", 4)] {
             put!(out, "{:<15} {kib:>8} kB\n", alloc::format!("{name}:"));
         }
-        Sizes::of(area, line).put(out, true);
+        Sizes::of(vma, line).put(out, true);
         put!(out, "THPeligible:           0\nVmFlags: ");
-        for flag in vm_flags(area, line) {
+        for flag in vm_flags(vma, line) {
             put!(out, "{flag} ");
         }
         out.put(b"\n");
@@ -245,8 +245,8 @@ pub(super) fn smaps(view: &ProcessView, out: &mut Text) {
 pub(super) fn smaps_rollup(view: &ProcessView, out: &mut Text) {
     let mut sum = Sizes::default();
     let mut span: Option<(usize, usize)> = None;
-    for_each(view, |area, line| {
-        sum.add(&Sizes::of(area, line));
+    for_each(view, |vma, line| {
+        sum.add(&Sizes::of(vma, line));
         span = Some((span.map_or(line.start, |s| s.0), line.end));
     });
     let (start, end) = span.unwrap_or_default();

@@ -1,11 +1,11 @@
 //! /proc/PID/net: the tables of a network of which there is only the loopback device.
 
 use super::process::{OfProcess, ProcessView};
-use super::tree::{Entry, Text};
+use super::tree::{TableEntry, Text};
 
 macro_rules! table {
     ($name:literal, $header:expr) => {
-        Entry::text($name, |_: &ProcessView, out: &mut Text| {
+        TableEntry::text($name, |_: &ProcessView, out: &mut Text| {
             out.put($header.as_bytes());
         })
     };
@@ -36,7 +36,7 @@ Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumE
 Udp: 0 0 0 0 0 0 0 0 0
 ";
 
-pub(super) const TABLES: &[Entry<OfProcess>] = &[
+pub(super) const TABLES: &[TableEntry<OfProcess>] = &[
     table!("arp", "IP address       HW type     Flags       HW address            Mask     Device\n"),
     table!("dev", DEV),
     table!("if_inet6", ""),

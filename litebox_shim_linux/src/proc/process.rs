@@ -10,10 +10,10 @@ use litebox::io::{Dest, Source};
 use litebox::mm::PAGE;
 use litebox::{Error, Result};
 
-use crate::task::errands::{self, Direction, Remote};
+use crate::task::task_work::{self, Direction, Remote};
 use crate::{Kernel, Process, Thread};
 
-use super::tree::{Entry, Kind, Made, Node, Subject, Target, Text, put};
+use super::tree::{DynamicNames, EntryKind, LinkTarget, Node, Subject, TableEntry, Text, put};
 use super::{
     Global, current_thread, decimal, descriptors, is_own, login, maps, mounts, net, number, reader_root, status, timers,
 };
@@ -64,7 +64,7 @@ impl OfProcess {
 }
 
 impl Subject for OfProcess {
-    type View = ProcessView;
+    type Snapshot = ProcessView;
     fn view(&self) -> Result<ProcessView> {
         let kernel = self.global.view()?;
         let process = self.process.upgrade().ok_or(Error::NoProcess)?;
@@ -94,7 +94,7 @@ impl Subject for OfProcess {
     fn cacheable(&self) -> bool {
         false
     }
-    fn check_open(&self, entry: &Entry<Self>) -> Result<()> {
+    fn check_open(&self, entry: &TableEntry<Self>) -> Result<()> {
         let ended = self.view()?.thread.is_none();
         match entry.name {
             "auxv" | "environ" if ended => Err(Error::NoProcess),
@@ -105,99 +105,99 @@ impl Subject for OfProcess {
 }
 
 /// /proc/PID.
-pub(super) static DIRECTORY: Entry<OfProcess> =
-    Entry { name: "", permissions: 0o555, kind: Kind::Directory(ENTRIES.split_at(OF_THREADS).1, None) };
+pub(super) static DIRECTORY: TableEntry<OfProcess> =
+    TableEntry { name: "", permissions: 0o555, kind: EntryKind::Directory(ENTRIES.split_at(OF_THREADS).1, None) };
 
 /// /proc/PID/task/TID.
-static THREAD: Entry<OfProcess> = Entry {
+static THREAD: TableEntry<OfProcess> = TableEntry {
     name: "",
     permissions: 0o555,
-    kind: Kind::Directory(ENTRIES.split_at(ENTRIES.len() - OF_PROCESSES).0, None),
+    kind: EntryKind::Directory(ENTRIES.split_at(ENTRIES.len() - OF_PROCESSES).0, None),
 };
 
 /// How many of the entries, at the beginning, only threads have, and how many, at the end, only processes.
 const OF_THREADS: usize = 1;
 const OF_PROCESSES: usize = 4;
 
-const ENTRIES: &[Entry<OfProcess>] = &[
-    Entry::text("children", children),
-    Entry::text("arch_status", |_, _| {}),
-    Entry::directory("attr", ATTRIBUTES),
-    Entry::file("auxv", 0o400, auxv),
-    Entry::text("cgroup", |_, out| {
+const ENTRIES: &[TableEntry<OfProcess>] = &[
+    TableEntry::text("children", children),
+    TableEntry::text("arch_status", |_, _| {}),
+    TableEntry::directory("attr", ATTRIBUTES),
+    TableEntry::file("auxv", 0o400, auxv),
+    TableEntry::text("cgroup", |_, out| {
         put!(out, "0::/\n");
     }),
-    Entry::setting("clear_refs", 0o200, |_, _| {}, clear_refs),
-    Entry::text("cmdline", cmdline),
-    Entry::setting("comm", 0o644, comm, set_comm),
-    Entry::file("coredump_filter", 0o644, |_, out| {
+    TableEntry::setting("clear_refs", 0o200, |_, _| {}, clear_refs),
+    TableEntry::text("cmdline", cmdline),
+    TableEntry::setting("comm", 0o644, comm, set_comm),
+    TableEntry::file("coredump_filter", 0o644, |_, out| {
         put!(out, "00000033\n");
     }),
-    Entry::text("cpuset", |_, out| {
+    TableEntry::text("cpuset", |_, out| {
         put!(out, "/\n");
     }),
-    Entry::magic("cwd", |view| Ok(place(view, view.places()?.cwd.read().clone()))),
-    Entry::file("environ", 0o400, environ),
-    Entry::magic("exe", exe),
+    TableEntry::magic("cwd", |view| Ok(place(view, view.places()?.cwd.read().clone()))),
+    TableEntry::file("environ", 0o400, environ),
+    TableEntry::magic("exe", exe),
     descriptors::LINKS,
     descriptors::FACTS,
-    Entry::file("gid_map", 0o644, id_map),
-    Entry::file("io", 0o400, status::io),
-    Entry::text("limits", status::limits),
-    Entry::setting("loginuid", 0o644, login::user, login::set_user),
-    Entry::text("maps", maps::maps),
-    Entry { name: "mem", permissions: 0o600, kind: Kind::Special(open_memory) },
-    Entry::text("mountinfo", mounts::mountinfo),
-    Entry::text("mounts", mounts::mounts),
-    Entry::file("mountstats", 0o400, mounts::mountstats),
-    Entry::directory("net", net::TABLES),
-    Entry { name: "ns", permissions: 0o511, kind: Kind::Directory(NAMESPACES, None) },
-    Entry::text("oom_score", |_, out| {
+    TableEntry::file("gid_map", 0o644, id_map),
+    TableEntry::file("io", 0o400, status::io),
+    TableEntry::text("limits", status::limits),
+    TableEntry::setting("loginuid", 0o644, login::user, login::set_user),
+    TableEntry::text("maps", maps::maps),
+    TableEntry { name: "mem", permissions: 0o600, kind: EntryKind::Special(open_memory) },
+    TableEntry::text("mountinfo", mounts::mountinfo),
+    TableEntry::text("mounts", mounts::mounts),
+    TableEntry::file("mountstats", 0o400, mounts::mountstats),
+    TableEntry::directory("net", net::TABLES),
+    TableEntry { name: "ns", permissions: 0o511, kind: EntryKind::Directory(NAMESPACES, None) },
+    TableEntry::text("oom_score", |_, out| {
         put!(out, "0\n");
     }),
-    Entry::setting("oom_score_adj", 0o644, oom_score_adj, set_oom_score_adj),
-    Entry { name: "pagemap", permissions: 0o400, kind: Kind::Special(|_, _| Err(Error::NotPermitted)) },
-    Entry::file("personality", 0o400, |_, out| {
+    TableEntry::setting("oom_score_adj", 0o644, oom_score_adj, set_oom_score_adj),
+    TableEntry { name: "pagemap", permissions: 0o400, kind: EntryKind::Special(|_, _| Err(Error::NotPermitted)) },
+    TableEntry::file("personality", 0o400, |_, out| {
         put!(out, "00000000\n");
     }),
-    Entry::file("projid_map", 0o644, id_map),
-    Entry::magic("root", |view| Ok(place(view, view.places()?.root.read().clone()))),
-    Entry::text("schedstat", status::schedstat),
-    Entry::text("sessionid", login::session),
-    Entry::file("setgroups", 0o644, |_, out| {
+    TableEntry::file("projid_map", 0o644, id_map),
+    TableEntry::magic("root", |view| Ok(place(view, view.places()?.root.read().clone()))),
+    TableEntry::text("schedstat", status::schedstat),
+    TableEntry::text("sessionid", login::session),
+    TableEntry::file("setgroups", 0o644, |_, out| {
         put!(out, "allow\n");
     }),
-    Entry::text("smaps", maps::smaps),
-    Entry::text("smaps_rollup", maps::smaps_rollup),
-    Entry::text("stat", status::stat),
-    Entry::text("statm", status::statm),
-    Entry::text("status", status::status),
-    Entry::file("uid_map", 0o644, id_map),
-    Entry::text("wchan", |_, out| {
+    TableEntry::text("smaps", maps::smaps),
+    TableEntry::text("smaps_rollup", maps::smaps_rollup),
+    TableEntry::text("stat", status::stat),
+    TableEntry::text("statm", status::statm),
+    TableEntry::text("status", status::status),
+    TableEntry::file("uid_map", 0o644, id_map),
+    TableEntry::text("wchan", |_, out| {
         put!(out, "0");
     }),
     // The rest threads do not have.
-    Entry {
+    TableEntry {
         name: "task",
         permissions: 0o555,
-        kind: Kind::Directory(
+        kind: EntryKind::Directory(
             &[],
-            Some(Made { lookup: thread_called, list: list_threads, file_type: FileType::Directory }),
+            Some(DynamicNames { lookup: thread_called, list: list_threads, file_type: FileType::Directory }),
         ),
     },
-    Entry::file("timens_offsets", 0o644, |_, out| {
+    TableEntry::file("timens_offsets", 0o644, |_, out| {
         put!(out, "monotonic           0         0\nboottime            0         0\n");
     }),
-    Entry::text("timers", timers::timers),
-    Entry::setting("timerslack_ns", 0o666, timers::slack, timers::set_slack),
+    TableEntry::text("timers", timers::timers),
+    TableEntry::setting("timerslack_ns", 0o666, timers::slack, timers::set_slack),
 ];
 
 /// Security attributes: no security module gives them a meaning.
-const ATTRIBUTES: &[Entry<OfProcess>] = &[
-    Entry { name: "current", permissions: 0o666, kind: Kind::Special(|_, _| Err(Error::Invalid)) },
-    Entry { name: "exec", permissions: 0o666, kind: Kind::Special(|_, _| Err(Error::Invalid)) },
-    Entry { name: "fscreate", permissions: 0o666, kind: Kind::Special(|_, _| Err(Error::Invalid)) },
-    Entry { name: "prev", permissions: 0o444, kind: Kind::Special(|_, _| Err(Error::Invalid)) },
+const ATTRIBUTES: &[TableEntry<OfProcess>] = &[
+    TableEntry { name: "current", permissions: 0o666, kind: EntryKind::Special(|_, _| Err(Error::Invalid)) },
+    TableEntry { name: "exec", permissions: 0o666, kind: EntryKind::Special(|_, _| Err(Error::Invalid)) },
+    TableEntry { name: "fscreate", permissions: 0o666, kind: EntryKind::Special(|_, _| Err(Error::Invalid)) },
+    TableEntry { name: "prev", permissions: 0o444, kind: EntryKind::Special(|_, _| Err(Error::Invalid)) },
 ];
 
 macro_rules! namespace {
@@ -205,14 +205,14 @@ macro_rules! namespace {
         namespace!($name, $name, $number)
     };
     ($name:literal, $kind:literal, $number:literal) => {
-        Entry::magic($name, |_| {
-            Ok(Target { location: None, text: concat!($kind, ":[", $number, "]").as_bytes().to_vec() })
+        TableEntry::magic($name, |_| {
+            Ok(LinkTarget { location: None, text: concat!($kind, ":[", $number, "]").as_bytes().to_vec() })
         })
     };
 }
 
 /// The only namespaces there are.
-const NAMESPACES: &[Entry<OfProcess>] = &[
+const NAMESPACES: &[TableEntry<OfProcess>] = &[
     namespace!("cgroup", 4_026_531_835_u32),
     namespace!("ipc", 4_026_531_839_u32),
     namespace!("mnt", 4_026_531_841_u32),
@@ -250,7 +250,7 @@ fn list_threads(subject: &OfProcess, from: u64, sink: &mut dyn FnMut(u64, &[u8])
 /// The children that the thread made.
 fn children(view: &ProcessView, out: &mut Text) {
     let Some(thread) = &view.thread else { return };
-    for child in view.kernel.family.lock().children(view.process.pid) {
+    for child in view.kernel.process_table.lock().children(view.process.pid) {
         if child.parent_thread.load(Ordering::Relaxed) == thread.tid() {
             put!(out, "{} ", child.pid);
         }
@@ -298,7 +298,7 @@ fn memory_at(view: &ProcessView, range: (usize, usize)) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).ok()?;
     bytes.resize(len, 0);
-    let piece = errands::Pieces::from_iter([(range.0 as u64, len)]);
+    let piece = task_work::Pieces::from_iter([(range.0 as u64, len)]);
     let moved = Remote::of(&view.process).move_bytes(&asker, Direction::Read, &piece, &mut bytes).ok()?;
     (moved == len && len > 0).then_some(bytes)
 }
@@ -338,15 +338,15 @@ fn auxv(view: &ProcessView, out: &mut Text) {
     }
 }
 
-fn exe(view: &ProcessView) -> Result<Target> {
+fn exe(view: &ProcessView) -> Result<LinkTarget> {
     let image = view.thread.as_ref().map(|thread| thread.process.image.read().clone());
     let file: Arc<OpenFile> = image.and_then(|image| image.exe.clone()).ok_or(Error::NotFound)?;
     Ok(descriptors::target_of(view, &file))
 }
 
-fn place(view: &ProcessView, location: litebox::fs::Location) -> Target {
+fn place(view: &ProcessView, location: litebox::fs::Location) -> LinkTarget {
     let text = descriptors::path_text(&view.kernel, &location, &reader_root(&view.kernel));
-    Target { location: Some(location), text }
+    LinkTarget { location: Some(location), text }
 }
 
 fn id_map(_: &ProcessView, out: &mut Text) {
@@ -409,7 +409,7 @@ impl Memory {
                 let n = own_side(&mut bytes, None)?;
                 bytes.truncate(n);
             }
-            let piece = errands::Pieces::from_iter([(at, bytes.len())]);
+            let piece = task_work::Pieces::from_iter([(at, bytes.len())]);
             let moved = match self.remote.move_bytes(&asker, direction, &piece, &mut bytes) {
                 // Nobody has that memory any more.
                 Err(Error::NoProcess) => return Ok(done),

@@ -7,12 +7,12 @@ use litebox::platform::host;
 use litebox::{Error, Result};
 
 use crate::Kernel;
-use crate::syscalls::ipc::Kind;
+use crate::ipc::IpcKind;
 use crate::syscalls::system::{RELEASE, VERSION};
 use crate::task::PID_LIMIT;
 
 use super::Global;
-use super::tree::{Entry, Text, put};
+use super::tree::{TableEntry, Text, put};
 
 fn refuse(_: &Arc<Kernel>, _: &[u8]) -> Result<()> {
     Err(Error::NotPermitted)
@@ -21,7 +21,7 @@ fn refuse(_: &Arc<Kernel>, _: &[u8]) -> Result<()> {
 /// A setting with a value that never changes; those that the superuser may write elsewhere look as there and refuse.
 macro_rules! value {
     ($name:literal, $value:expr) => {
-        Entry::setting(
+        TableEntry::setting(
             $name,
             0o644,
             |_: &Arc<Kernel>, out: &mut Text| {
@@ -31,7 +31,7 @@ macro_rules! value {
         )
     };
     (fixed $name:literal, $value:expr) => {
-        Entry::text($name, |_: &Arc<Kernel>, out: &mut Text| {
+        TableEntry::text($name, |_: &Arc<Kernel>, out: &mut Text| {
             put!(out, "{}\n", $value);
         })
     };
@@ -40,7 +40,7 @@ macro_rules! value {
 /// A setting that can be changed: a number between two bounds, kept in an atomic of the kernel.
 macro_rules! number {
     ($name:literal, $type:ty, $least:expr, $most:expr, $place:expr) => {
-        Entry::setting(
+        TableEntry::setting(
             $name,
             0o644,
             |kernel: &Arc<Kernel>, out: &mut Text| {
@@ -66,15 +66,15 @@ fn at<T>(kernel: &Kernel, place: impl FnOnce(&Kernel) -> &T) -> &T {
 /// The id that the next System V object of a kind gets; -1: any.
 macro_rules! next_id {
     ($name:literal, $kind:ident) => {
-        Entry::setting(
+        TableEntry::setting(
             $name,
             0o644,
             |kernel: &Arc<Kernel>, out: &mut Text| {
-                put!(out, "{}\n", kernel.system_v.next_id(Kind::$kind).load(Ordering::Relaxed));
+                put!(out, "{}\n", kernel.system_v.next_id(IpcKind::$kind).load(Ordering::Relaxed));
             },
             |kernel: &Arc<Kernel>, text: &[u8]| {
                 let wanted: i32 = parse(text)?;
-                kernel.system_v.next_id(Kind::$kind).store(wanted, Ordering::Relaxed);
+                kernel.system_v.next_id(IpcKind::$kind).store(wanted, Ordering::Relaxed);
                 Ok(())
             },
         )
@@ -139,24 +139,24 @@ fn max_map_count(kernel: &Arc<Kernel>, out: &mut Text) {
 
 fn set_max_map_count(kernel: &Arc<Kernel>, text: &[u8]) -> Result<()> {
     let most = parse::<usize>(text).ok().filter(|n| *n <= MOST).ok_or(Error::Invalid)?;
-    kernel.set_most_areas(most);
+    kernel.set_max_vmas(most);
     Ok(())
 }
 
-pub(super) const SETTINGS: &[Entry<Global>] = &[
-    Entry::directory("fs", FS),
-    Entry::directory("kernel", KERNEL),
-    Entry::directory("net", NET),
-    Entry::directory("vm", VM),
+pub(super) const SETTINGS: &[TableEntry<Global>] = &[
+    TableEntry::directory("fs", FS),
+    TableEntry::directory("kernel", KERNEL),
+    TableEntry::directory("net", NET),
+    TableEntry::directory("vm", VM),
 ];
 
-const KERNEL: &[Entry<Global>] = &[
+const KERNEL: &[TableEntry<Global>] = &[
     value!(fixed "cap_last_cap", 40),
-    Entry::setting("core_pattern", 0o644, core_pattern, set_core_pattern),
+    TableEntry::setting("core_pattern", 0o644, core_pattern, set_core_pattern),
     value!("core_uses_pid", 0),
     value!("dmesg_restrict", 1),
     value!("domainname", "(none)"),
-    Entry::setting("hostname", 0o644, hostname, refuse),
+    TableEntry::setting("hostname", 0o644, hostname, refuse),
     value!("kptr_restrict", 1),
     value!("msgmax", 8192),
     value!("msgmnb", 16384),
@@ -170,15 +170,15 @@ const KERNEL: &[Entry<Global>] = &[
     value!("perf_event_paranoid", 3),
     number!("pid_max", i32, 301, PID_LIMIT, |k| &k.settings.pid_max),
     value!("printk", "4\t4\t1\t7"),
-    Entry::directory("pty", &[value!("max", 4096), value!(fixed "nr", 0), value!("reserve", 1024)]),
-    Entry::directory(
+    TableEntry::directory("pty", &[value!("max", 4096), value!(fixed "nr", 0), value!("reserve", 1024)]),
+    TableEntry::directory(
         "random",
         &[
-            Entry::text("boot_id", boot_id),
+            TableEntry::text("boot_id", boot_id),
             value!(fixed "entropy_avail", 256),
             value!(fixed "poolsize", 256),
             value!("urandom_min_reseed_secs", 60),
-            Entry::text("uuid", uuid),
+            TableEntry::text("uuid", uuid),
             value!("write_wakeup_threshold", 256),
         ],
     ),
@@ -186,7 +186,7 @@ const KERNEL: &[Entry<Global>] = &[
     value!("sched_rr_timeslice_ms", 100),
     value!("sched_rt_period_us", 1_000_000),
     value!("sched_rt_runtime_us", 950_000),
-    Entry::directory(
+    TableEntry::directory(
         "seccomp",
         &[value!(fixed "actions_avail", "kill_process kill_thread trap errno user_notif trace log allow")],
     ),
@@ -200,14 +200,14 @@ const KERNEL: &[Entry<Global>] = &[
     value!("threads-max", 65536),
     value!("unprivileged_bpf_disabled", 2),
     value!(fixed "version", VERSION),
-    Entry::directory("yama", &[value!("ptrace_scope", 1)]),
+    TableEntry::directory("yama", &[value!("ptrace_scope", 1)]),
 ];
 
-const VM: &[Entry<Global>] = &[
+const VM: &[TableEntry<Global>] = &[
     value!("dirty_background_ratio", 10),
     value!("dirty_ratio", 20),
     value!("legacy_va_layout", 0),
-    Entry::setting("max_map_count", 0o644, max_map_count, set_max_map_count),
+    TableEntry::setting("max_map_count", 0o644, max_map_count, set_max_map_count),
     value!("mmap_min_addr", 65536),
     value!("nr_hugepages", 0),
     value!("nr_overcommit_hugepages", 0),
@@ -222,13 +222,13 @@ const VM: &[Entry<Global>] = &[
 /// The most of anything that a setting can allow.
 const MOST: usize = i32::MAX as usize;
 
-const FS: &[Entry<Global>] = &[
+const FS: &[TableEntry<Global>] = &[
     value!("aio-max-nr", 65536),
     value!(fixed "aio-nr", 0),
-    Entry::directory("epoll", &[value!("max_user_watches", 1_048_576)]),
+    TableEntry::directory("epoll", &[value!("max_user_watches", 1_048_576)]),
     value!("file-max", 1_048_576),
     value!(fixed "file-nr", "0\t0\t1048576"),
-    Entry::directory(
+    TableEntry::directory(
         "inotify",
         &[
             number!("max_queued_events", usize, 0, MOST, |k| &k.vfs.watches.limits.events),
@@ -238,7 +238,7 @@ const FS: &[Entry<Global>] = &[
     ),
     number!("lease-break-time", u32, 0, i32::MAX as u32, |k| &k.vfs.leases.break_time),
     value!("leases-enable", 1),
-    Entry::directory(
+    TableEntry::directory(
         "mqueue",
         &[
             value!("msg_default", 10),
@@ -261,8 +261,8 @@ const FS: &[Entry<Global>] = &[
     value!("suid_dumpable", 0),
 ];
 
-const NET: &[Entry<Global>] = &[
-    Entry::directory(
+const NET: &[TableEntry<Global>] = &[
+    TableEntry::directory(
         "core",
         &[
             value!("netdev_max_backlog", 1000),
@@ -274,7 +274,7 @@ const NET: &[Entry<Global>] = &[
             value!("wmem_max", 4_194_304),
         ],
     ),
-    Entry::directory(
+    TableEntry::directory(
         "ipv4",
         &[
             value!("ip_forward", 0),
@@ -291,5 +291,5 @@ const NET: &[Entry<Global>] = &[
             value!("tcp_wmem", "4096\t16384\t4194304"),
         ],
     ),
-    Entry::directory("unix", &[value!("max_dgram_qlen", 10)]),
+    TableEntry::directory("unix", &[value!("max_dgram_qlen", 10)]),
 ];

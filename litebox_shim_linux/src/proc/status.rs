@@ -34,7 +34,7 @@ fn state(view: &ProcessView) -> (char, &'static str) {
     if view.process.stopped() {
         return ('T', "stopped");
     }
-    if thread.is_lent() {
+    if thread.is_handed_off() {
         // It waits for its child (vfork), and nothing but its end is a reason not to.
         return ('D', "disk sleep");
     }
@@ -46,13 +46,13 @@ fn state(view: &ProcessView) -> (char, &'static str) {
 /// Bytes that may be in memory: what is mapped accessibly is at most as much.
 pub(super) fn resident(view: &ProcessView, usage: &Usage) -> usize {
     let inaccessible: usize =
-        view.process.mm.areas().iter().filter(|a| a.prot.is_empty()).map(litebox::mm::Area::len).sum();
+        view.process.mm.vmas().iter().filter(|a| a.prot.is_empty()).map(litebox::mm::Vma::len).sum();
     usage.total.saturating_sub(inaccessible)
 }
 
 /// What is mapped; of what has ended, nothing.
 fn usage_of(view: &ProcessView) -> Usage {
-    if view.thread.is_some() { view.process.mm.space().usage() } else { Usage::default() }
+    if view.thread.is_some() { view.process.mm.core().usage() } else { Usage::default() }
 }
 
 pub(super) fn stat(view: &ProcessView, out: &mut Text) {
@@ -103,7 +103,7 @@ pub(super) fn stat(view: &ProcessView, out: &mut Text) {
         view.remains.as_ref().map_or(0, |t| t.scheduling.policy()),
         ranges.data.0,
         ranges.data.1,
-        process.mm.space().brk_range().0,
+        process.mm.core().brk_range().0,
         image.argument_range.0,
         image.argument_range.1,
         image.environment_range.0,
@@ -125,18 +125,18 @@ impl Ranges {
         let Some(program) = view.process.image.read().exe.clone().filter(|_| view.thread.is_some()) else {
             return ranges;
         };
-        for area in view.process.mm.areas() {
-            if !area.object.file().is_some_and(|f| alloc::sync::Arc::ptr_eq(f, &program)) {
+        for vma in view.process.mm.vmas() {
+            if !vma.object.file().is_some_and(|f| alloc::sync::Arc::ptr_eq(f, &program)) {
                 continue;
             }
-            let range = if area.prot.contains(litebox::platform::Prot::EXEC) {
+            let range = if vma.prot.contains(litebox::platform::Prot::EXEC) {
                 &mut ranges.code
-            } else if area.prot.contains(litebox::platform::Prot::WRITE) {
+            } else if vma.prot.contains(litebox::platform::Prot::WRITE) {
                 &mut ranges.data
             } else {
                 continue;
             };
-            *range = (if range.0 == 0 { area.start } else { range.0 }, area.end);
+            *range = (if range.0 == 0 { vma.start } else { range.0 }, vma.end);
         }
         ranges
     }

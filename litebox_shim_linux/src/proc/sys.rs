@@ -8,7 +8,7 @@ use litebox::{Error, Result};
 use crate::Kernel;
 
 use super::machine::{Processors, memory_total};
-use super::tree::{Entry, Kind, Made, Node, Subject, Text, put};
+use super::tree::{DynamicNames, EntryKind, Node, Subject, TableEntry, Text, put};
 use super::{Global, ROOT_INO, number};
 
 const SYSFS_MAGIC: u64 = 0x6265_6572;
@@ -58,57 +58,57 @@ impl FileSystem for CgroupFs {
 
 macro_rules! value {
     ($name:literal, $value:expr) => {
-        Entry::text($name, |_, out: &mut Text| {
+        TableEntry::text($name, |_, out: &mut Text| {
             put!(out, "{}\n", $value);
         })
     };
 }
 
-static ROOT: Entry<Global> = Entry::directory(
+static ROOT: TableEntry<Global> = TableEntry::directory(
     "",
     &[
-        Entry::directory("block", &[]),
-        Entry::directory("bus", &[]),
-        Entry::directory("class", &[Entry::directory("net", &[])]),
-        Entry::directory(
+        TableEntry::directory("block", &[]),
+        TableEntry::directory("bus", &[]),
+        TableEntry::directory("class", &[TableEntry::directory("net", &[])]),
+        TableEntry::directory(
             "devices",
-            &[Entry::directory(
+            &[TableEntry::directory(
                 "system",
                 &[
-                    Entry {
+                    TableEntry {
                         name: "cpu",
                         permissions: 0o755,
-                        kind: Kind::Directory(
+                        kind: EntryKind::Directory(
                             &[
                                 value!("isolated", ""),
                                 value!("kernel_max", 1023),
-                                Entry::text("offline", |_, out| {
+                                TableEntry::text("offline", |_, out| {
                                     put!(out, "\n");
                                 }),
-                                Entry::text("online", processor_list),
-                                Entry::text("possible", processor_list),
-                                Entry::text("present", processor_list),
+                                TableEntry::text("online", processor_list),
+                                TableEntry::text("possible", processor_list),
+                                TableEntry::text("present", processor_list),
                             ],
-                            Some(Made {
+                            Some(DynamicNames {
                                 lookup: processor_called,
                                 list: list_processors,
                                 file_type: FileType::Directory,
                             }),
                         ),
                     },
-                    Entry::directory(
+                    TableEntry::directory(
                         "node",
                         &[
                             value!("has_cpu", 0),
                             value!("has_memory", 0),
                             value!("has_normal_memory", 0),
-                            Entry::directory(
+                            TableEntry::directory(
                                 "node0",
                                 &[
-                                    Entry::text("cpulist", processor_list),
-                                    Entry::text("cpumap", processor_mask),
+                                    TableEntry::text("cpulist", processor_list),
+                                    TableEntry::text("cpumap", processor_mask),
                                     value!("distance", 10),
-                                    Entry::text("meminfo", node_memory),
+                                    TableEntry::text("meminfo", node_memory),
                                 ],
                             ),
                             value!("online", 0),
@@ -118,15 +118,15 @@ static ROOT: Entry<Global> = Entry::directory(
                 ],
             )],
         ),
-        Entry::directory("firmware", &[]),
-        Entry::directory("fs", &[Entry::directory("cgroup", &[])]),
-        Entry::directory(
+        TableEntry::directory("firmware", &[]),
+        TableEntry::directory("fs", &[TableEntry::directory("cgroup", &[])]),
+        TableEntry::directory(
             "kernel",
-            &[Entry::directory(
+            &[TableEntry::directory(
                 "mm",
                 &[
-                    Entry::directory("hugepages", &[]),
-                    Entry::directory(
+                    TableEntry::directory("hugepages", &[]),
+                    TableEntry::directory(
                         "transparent_hugepage",
                         &[
                             value!("defrag", "always defer defer+madvise [madvise] never"),
@@ -139,7 +139,7 @@ static ROOT: Entry<Global> = Entry::directory(
                 ],
             )],
         ),
-        Entry::directory("module", &[]),
+        TableEntry::directory("module", &[]),
     ],
 );
 
@@ -182,7 +182,7 @@ struct OfProcessor {
 }
 
 impl Subject for OfProcessor {
-    type View = Self;
+    type Snapshot = Self;
     fn view(&self) -> Result<Self> {
         Ok(self.clone())
     }
@@ -194,25 +194,25 @@ impl Subject for OfProcessor {
     }
 }
 
-static PROCESSOR: Entry<OfProcessor> = Entry::directory(
+static PROCESSOR: TableEntry<OfProcessor> = TableEntry::directory(
     "",
     &[
         value!("online", 1),
-        Entry::directory(
+        TableEntry::directory(
             "topology",
             &[
-                Entry::text("core_cpus", own_mask),
-                Entry::text("core_cpus_list", own_list),
-                Entry::text("core_id", |own: &OfProcessor, out| {
+                TableEntry::text("core_cpus", own_mask),
+                TableEntry::text("core_cpus_list", own_list),
+                TableEntry::text("core_id", |own: &OfProcessor, out| {
                     put!(out, "{}\n", own.place);
                 }),
-                Entry::text("core_siblings", all_mask),
-                Entry::text("core_siblings_list", all_list),
-                Entry::text("package_cpus", all_mask),
-                Entry::text("package_cpus_list", all_list),
+                TableEntry::text("core_siblings", all_mask),
+                TableEntry::text("core_siblings_list", all_list),
+                TableEntry::text("package_cpus", all_mask),
+                TableEntry::text("package_cpus_list", all_list),
                 value!("physical_package_id", 0),
-                Entry::text("thread_siblings", own_mask),
-                Entry::text("thread_siblings_list", own_list),
+                TableEntry::text("thread_siblings", own_mask),
+                TableEntry::text("thread_siblings_list", own_list),
             ],
         ),
     ],
@@ -234,11 +234,11 @@ fn all_mask(_: &OfProcessor, out: &mut Text) {
     put!(out, "{}\n", Processors::get().mask());
 }
 
-static GROUP: Entry<Global> = Entry::directory(
+static GROUP: TableEntry<Global> = TableEntry::directory(
     "",
     &[
         value!("cgroup.controllers", "cpuset cpu memory pids"),
-        Entry::text("cgroup.procs", |kernel: &Arc<Kernel>, out| {
+        TableEntry::text("cgroup.procs", |kernel: &Arc<Kernel>, out| {
             for process in kernel.processes() {
                 put!(out, "{}\n", process.pid);
             }
@@ -247,17 +247,17 @@ static GROUP: Entry<Global> = Entry::directory(
         value!("cgroup.type", "domain"),
         value!("cpu.max", "max 100000"),
         value!("cpu.weight", 100),
-        Entry::text("cpuset.cpus.effective", processor_list),
-        Entry::text("memory.current", |kernel: &Arc<Kernel>, out| {
+        TableEntry::text("cpuset.cpus.effective", processor_list),
+        TableEntry::text("memory.current", |kernel: &Arc<Kernel>, out| {
             put!(out, "{}\n", super::machine::memory_used(kernel));
         }),
         value!("memory.high", "max"),
-        Entry::text("memory.max", |kernel: &Arc<Kernel>, out| match kernel.config.memory_limit {
+        TableEntry::text("memory.max", |kernel: &Arc<Kernel>, out| match kernel.config.memory_limit {
             Some(limit) => put!(out, "{limit}\n"),
             None => put!(out, "max\n"),
         }),
         value!("memory.swap.max", 0),
-        Entry::text("pids.current", |kernel: &Arc<Kernel>, out| {
+        TableEntry::text("pids.current", |kernel: &Arc<Kernel>, out| {
             put!(out, "{}\n", kernel.processes().iter().map(|p| p.thread_count()).sum::<u32>());
         }),
         value!("pids.max", "max"),

@@ -15,8 +15,8 @@ use litebox::sync::RwLock;
 use super::ProcFs;
 use super::sys::{CgroupFs, SysFs};
 use crate::loader::ImageInfo;
-use crate::syscalls::mm::MemoryMap;
-use crate::task::{Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread, ThreadParts};
+use crate::mm::MemoryMap;
+use crate::task::{CloneShares, Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
 
 const READ: OpenHow = OpenHow { access: Access::READ, truncate: false, nonblocking: false };
 const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
@@ -42,7 +42,7 @@ fn process(kernel: &Arc<Kernel>) -> Arc<Process> {
 fn thread(process: &Arc<Process>) -> Arc<Thread> {
     let root = process.kernel.vfs.root();
     let fs = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: 0o22.into() };
-    let thread = Thread::new(process, process.pid, [0; 16], ThreadParts::own(FdTable::new(), Arc::new(fs)));
+    let thread = Thread::new(process, process.pid, [0; 16], CloneShares::own(FdTable::new(), Arc::new(fs)));
     assert!(process.add_thread(&thread));
     thread
 }

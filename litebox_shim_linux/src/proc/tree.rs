@@ -62,9 +62,9 @@ pub(crate) use put;
 /// What a tree is about.
 pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// What its functions look at.
-    type View;
+    type Snapshot;
     /// The view now; `NoProcess` when the process is gone.
-    fn view(&self) -> Result<Self::View>;
+    fn view(&self) -> Result<Self::Snapshot>;
     /// Device number of the file system.
     fn dev(&self) -> u64;
     /// Magic number of the file system.
@@ -74,7 +74,7 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
         (0, 0)
     }
     /// Permission bits of an entry, where they are not the table's.
-    fn permissions(&self, entry: &Entry<Self>) -> u32 {
+    fn permissions(&self, entry: &TableEntry<Self>) -> u32 {
         entry.permissions
     }
     /// Size of a link as stat(2) shows it.
@@ -82,7 +82,7 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
         0
     }
     /// Whether there is still something to be read in the file `entry`.
-    fn check_open(&self, _entry: &Entry<Self>) -> Result<()> {
+    fn check_open(&self, _entry: &TableEntry<Self>) -> Result<()> {
         self.view().map(drop)
     }
     /// Whether what was looked up may be kept.
@@ -92,14 +92,14 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
 }
 
 /// Where a magic link leads, and what readlink(2) says of it.
-pub(crate) struct Target {
+pub(crate) struct LinkTarget {
     pub location: Option<Location>,
     pub text: Vec<u8>,
 }
 
 #[expect(clippy::type_complexity, reason = "signatures of functions")]
 /// Names of a directory that no table lists: processes, descriptors.
-pub(crate) struct Made<S: Subject> {
+pub(crate) struct DynamicNames<S: Subject> {
     /// The child called so; `ino` is its number.
     pub lookup: fn(&S, name: &[u8], ino: u64) -> Result<Arc<dyn Inode>>,
     /// Reports children by ascending key, from the given one on.
@@ -110,62 +110,62 @@ pub(crate) struct Made<S: Subject> {
 
 /// What an entry is.
 #[expect(clippy::type_complexity, reason = "signatures of functions")]
-pub(crate) enum Kind<S: Subject> {
+pub(crate) enum EntryKind<S: Subject> {
     /// A file with text.
-    Text(fn(&S::View, &mut Text)),
+    Text(fn(&S::Snapshot, &mut Text)),
     /// A file with text that can be written.
-    Setting(fn(&S::View, &mut Text), fn(&S::View, &[u8]) -> Result<()>),
+    Setting(fn(&S::Snapshot, &mut Text), fn(&S::Snapshot, &[u8]) -> Result<()>),
     /// A symbolic link.
-    Link(fn(&S::View) -> Result<Vec<u8>>),
+    Link(fn(&S::Snapshot) -> Result<Vec<u8>>),
     /// A link that leads where its text need not.
-    Magic(fn(&S::View) -> Result<Target>),
+    Magic(fn(&S::Snapshot) -> Result<LinkTarget>),
     /// A directory.
-    Directory(&'static [Entry<S>], Option<Made<S>>),
+    Directory(&'static [TableEntry<S>], Option<DynamicNames<S>>),
     /// A file with operations of its own.
     Special(fn(&S, Arc<dyn Inode>) -> Result<Arc<dyn File>>),
 }
 
 /// One name of a table.
-pub(crate) struct Entry<S: Subject> {
+pub(crate) struct TableEntry<S: Subject> {
     pub name: &'static str,
     pub permissions: u32,
-    pub kind: Kind<S>,
+    pub kind: EntryKind<S>,
 }
 
-impl<S: Subject> Entry<S> {
+impl<S: Subject> TableEntry<S> {
     /// A file that all may read.
-    pub const fn text(name: &'static str, make: fn(&S::View, &mut Text)) -> Self {
-        Self { name, permissions: 0o444, kind: Kind::Text(make) }
+    pub const fn text(name: &'static str, make: fn(&S::Snapshot, &mut Text)) -> Self {
+        Self { name, permissions: 0o444, kind: EntryKind::Text(make) }
     }
     /// A file with permissions.
-    pub const fn file(name: &'static str, permissions: u32, make: fn(&S::View, &mut Text)) -> Self {
-        Self { name, permissions, kind: Kind::Text(make) }
+    pub const fn file(name: &'static str, permissions: u32, make: fn(&S::Snapshot, &mut Text)) -> Self {
+        Self { name, permissions, kind: EntryKind::Text(make) }
     }
     /// A file that its owner may write.
     pub const fn setting(
         name: &'static str,
         permissions: u32,
-        make: fn(&S::View, &mut Text),
-        set: fn(&S::View, &[u8]) -> Result<()>,
+        make: fn(&S::Snapshot, &mut Text),
+        set: fn(&S::Snapshot, &[u8]) -> Result<()>,
     ) -> Self {
-        Self { name, permissions, kind: Kind::Setting(make, set) }
+        Self { name, permissions, kind: EntryKind::Setting(make, set) }
     }
     /// A directory with the entries of a table.
     pub const fn directory(name: &'static str, entries: &'static [Self]) -> Self {
-        Self { name, permissions: 0o555, kind: Kind::Directory(entries, None) }
+        Self { name, permissions: 0o555, kind: EntryKind::Directory(entries, None) }
     }
     /// A symbolic link.
-    pub const fn link(name: &'static str, target: fn(&S::View) -> Result<Vec<u8>>) -> Self {
-        Self { name, permissions: 0o777, kind: Kind::Link(target) }
+    pub const fn link(name: &'static str, target: fn(&S::Snapshot) -> Result<Vec<u8>>) -> Self {
+        Self { name, permissions: 0o777, kind: EntryKind::Link(target) }
     }
     /// A magic link.
-    pub const fn magic(name: &'static str, target: fn(&S::View) -> Result<Target>) -> Self {
-        Self { name, permissions: 0o777, kind: Kind::Magic(target) }
+    pub const fn magic(name: &'static str, target: fn(&S::Snapshot) -> Result<LinkTarget>) -> Self {
+        Self { name, permissions: 0o777, kind: EntryKind::Magic(target) }
     }
     fn file_type(&self) -> FileType {
         match self.kind {
-            Kind::Directory(..) => FileType::Directory,
-            Kind::Link(_) | Kind::Magic(_) => FileType::Symlink,
+            EntryKind::Directory(..) => FileType::Directory,
+            EntryKind::Link(_) | EntryKind::Magic(_) => FileType::Symlink,
             _ => FileType::Regular,
         }
     }
@@ -184,14 +184,14 @@ pub(crate) fn ino_of(parent: u64, name: &[u8]) -> u64 {
 /// An inode of a tree.
 pub(crate) struct Node<S: Subject> {
     subject: S,
-    entry: &'static Entry<S>,
+    entry: &'static TableEntry<S>,
     ino: u64,
     born: Time,
 }
 
 impl<S: Subject> Node<S> {
     /// The inode of `entry` for `subject`.
-    pub fn new(subject: S, entry: &'static Entry<S>, ino: u64) -> Arc<Self> {
+    pub fn new(subject: S, entry: &'static TableEntry<S>, ino: u64) -> Arc<Self> {
         Arc::new(Self { subject, entry, ino, born: Time::now() })
     }
     /// What it is about.
@@ -199,12 +199,12 @@ impl<S: Subject> Node<S> {
         &self.subject
     }
     /// Whether it is what `entry` describes.
-    pub fn is(&self, entry: &'static Entry<S>) -> bool {
+    pub fn is(&self, entry: &'static TableEntry<S>) -> bool {
         core::ptr::eq(self.entry, entry)
     }
     fn links(&self) -> u64 {
         match &self.entry.kind {
-            Kind::Directory(entries, _) => {
+            EntryKind::Directory(entries, _) => {
                 2 + entries.iter().filter(|e| e.file_type() == FileType::Directory).count() as u64
             }
             _ => 1,
@@ -246,7 +246,7 @@ impl<S: Subject> Inode for Node<S> {
         Ok(())
     }
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let Kind::Directory(entries, made) = &self.entry.kind else { return Err(Error::NotDirectory) };
+        let EntryKind::Directory(entries, made) = &self.entry.kind else { return Err(Error::NotDirectory) };
         let ino = ino_of(self.ino, name);
         if let Some(entry) = entries.iter().find(|e| e.name.as_bytes() == name) {
             self.subject.view().map_err(|_| Error::NotFound)?;
@@ -285,7 +285,7 @@ impl<S: Subject> Inode for Node<S> {
         Err(Error::NotPermitted)
     }
     fn read_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
-        let Kind::Directory(entries, made) = &self.entry.kind else { return Err(Error::NotDirectory) };
+        let EntryKind::Directory(entries, made) = &self.entry.kind else { return Err(Error::NotDirectory) };
         self.subject.view().map_err(|_| Error::NotFound)?;
         for (number, entry) in (0u64..).zip(entries.iter()).skip(usize::try_from(cookie).unwrap_or(usize::MAX)) {
             let name = entry.name.as_bytes();
@@ -302,19 +302,19 @@ impl<S: Subject> Inode for Node<S> {
     }
     fn read_link(&self) -> Result<Vec<u8>> {
         match &self.entry.kind {
-            Kind::Link(target) => target(&self.subject.view().map_err(|_| Error::NotFound)?),
-            Kind::Magic(target) => target(&self.subject.view().map_err(|_| Error::NotFound)?).map(|t| t.text),
+            EntryKind::Link(target) => target(&self.subject.view().map_err(|_| Error::NotFound)?),
+            EntryKind::Magic(target) => target(&self.subject.view().map_err(|_| Error::NotFound)?).map(|t| t.text),
             _ => Err(Error::Invalid),
         }
     }
     fn magic_link(&self) -> Option<Location> {
-        let Kind::Magic(target) = &self.entry.kind else { return None };
+        let EntryKind::Magic(target) = &self.entry.kind else { return None };
         let view = self.subject.view().ok()?;
         target(&view).ok()?.location
     }
     fn open(self: Arc<Self>, how: &OpenHow) -> Result<Arc<dyn File>> {
         match &self.entry.kind {
-            Kind::Text(_) | Kind::Directory(..) => {
+            EntryKind::Text(_) | EntryKind::Directory(..) => {
                 if how.access.contains(Access::WRITE) && self.file_type() == FileType::Regular {
                     // The permission bits of no such file allow it; the superuser gets as far as here.
                     return Err(Error::NotPermitted);
@@ -322,19 +322,19 @@ impl<S: Subject> Inode for Node<S> {
                 self.subject.check_open(self.entry)?;
                 Ok(Arc::new(Open { node: self, text: Mutex::new(None) }))
             }
-            Kind::Setting(..) => {
+            EntryKind::Setting(..) => {
                 self.subject.check_open(self.entry)?;
                 Ok(Arc::new(Open { node: self, text: Mutex::new(None) }))
             }
-            Kind::Special(open) => open(&self.subject, self.clone()),
-            Kind::Link(_) | Kind::Magic(_) => Err(Error::Loop),
+            EntryKind::Special(open) => open(&self.subject, self.clone()),
+            EntryKind::Link(_) | EntryKind::Magic(_) => Err(Error::Loop),
         }
     }
     fn stat_fs(&self) -> Result<StatFs> {
         Ok(StatFs { magic: self.subject.magic(), block_size: 4096, name_max: 255, ..StatFs::default() })
     }
     fn cacheable(&self) -> bool {
-        self.subject.cacheable() && !matches!(self.entry.kind, Kind::Directory(_, Some(_)) | Kind::Link(_))
+        self.subject.cacheable() && !matches!(self.entry.kind, EntryKind::Directory(_, Some(_)) | EntryKind::Link(_))
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -352,7 +352,7 @@ struct Open<S: Subject> {
 
 impl<S: Subject> Open<S> {
     fn make(&self) -> Result<Arc<Vec<u8>>> {
-        let (Kind::Text(make) | Kind::Setting(make, _)) = &self.node.entry.kind else {
+        let (EntryKind::Text(make) | EntryKind::Setting(make, _)) = &self.node.entry.kind else {
             return Err(Error::IsDirectory);
         };
         let mut text = Text::default();
@@ -382,7 +382,7 @@ impl<S: Subject> File for Open<S> {
         dest.put(text.get(from..).unwrap_or_default())
     }
     fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
-        let Kind::Setting(_, set) = &self.node.entry.kind else { return Err(Error::Invalid) };
+        let EntryKind::Setting(_, set) = &self.node.entry.kind else { return Err(Error::Invalid) };
         if source.remaining() > MOST_WRITTEN {
             return Err(Error::Invalid);
         }

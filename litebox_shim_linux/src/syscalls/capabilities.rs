@@ -18,14 +18,14 @@ const SECURE_BITS: u32 = 0x55;
 const SECURE_LOCKS: u32 = SECURE_BITS << 1;
 
 /// What the head of a request says.
-struct Header {
+struct CapabilityHeader {
     /// Number of 32-bit words of a set.
     words: usize,
     pid: i32,
 }
 
 /// Reads the head; an unknown version is told which one to use.
-fn read_header(addr: u64) -> Result<Header> {
+fn read_header(addr: u64) -> Result<CapabilityHeader> {
     let raw: [u8; 8] = read_bytes(addr)?;
     let words = match u32::from_le_bytes(word(&raw, 0)) {
         VERSION_1 => 1,
@@ -35,7 +35,7 @@ fn read_header(addr: u64) -> Result<Header> {
             return Err(Error::Invalid);
         }
     };
-    Ok(Header { words, pid: i32::from_le_bytes(word(&raw, 4)) })
+    Ok(CapabilityHeader { words, pid: i32::from_le_bytes(word(&raw, 4)) })
 }
 
 fn bit(number: u64) -> Result<u64> {
@@ -57,7 +57,7 @@ impl Task<'_, '_> {
 
     /// capget(2).
     pub(crate) fn capget(&mut self, header: u64, data: u64) -> Result<usize> {
-        let Header { words, pid } = match read_header(header) {
+        let CapabilityHeader { words, pid } = match read_header(header) {
             // Only the version was asked for.
             Err(Error::Invalid) if data == 0 => return Ok(0),
             other => other?,
@@ -77,7 +77,7 @@ impl Task<'_, '_> {
 
     /// capset(2): of the calling thread only.
     pub(crate) fn capset(&mut self, header: u64, data: u64) -> Result<usize> {
-        let Header { words, pid } = read_header(header)?;
+        let CapabilityHeader { words, pid } = read_header(header)?;
         if pid != 0 && pid != self.thread.tid() {
             return Err(Error::NotPermitted);
         }

@@ -9,8 +9,8 @@ use litebox::fs::{Access, OpenFile, StatusFlags};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
-use super::signal::RestartPolicy;
 use crate::Task;
+use crate::signal::RestartPolicy;
 use crate::user::{read_bytes, read_timespec, word, write_bytes};
 
 const EPOLL_CLOEXEC: i32 = 0o2_000_000;

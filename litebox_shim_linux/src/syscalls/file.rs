@@ -78,8 +78,8 @@ impl Task<'_, '_> {
 impl<'a> Task<'a, '_> {
     /// As [`Task::file`], for the time of one call that leaves the descriptors alone.
     #[inline]
-    pub(crate) fn lent_file(&self, fd: i32) -> Result<LentFile<'a>> {
-        let file = self.lent_file_or_path(fd)?;
+    pub(crate) fn fd_guard(&self, fd: i32) -> Result<FdGuard<'a>> {
+        let file = self.fd_guard_or_path(fd)?;
         if file.flags().contains(StatusFlags::PATH) {
             return Err(Error::BadDescriptor);
         }
@@ -88,28 +88,28 @@ impl<'a> Task<'a, '_> {
     /// As [`Task::file_or_path`], for the time of one call that leaves the descriptors alone: while nobody else can change them, neither
     /// is the table locked nor a reference counted.
     #[inline]
-    pub(crate) fn lent_file_or_path(&self, fd: i32) -> Result<LentFile<'a>> {
+    pub(crate) fn fd_guard_or_path(&self, fd: i32) -> Result<FdGuard<'a>> {
         let files = &self.thread.files;
         let file = if files.is_shared() {
-            LentFile::Counted(files.get(fd)?)
+            FdGuard::Counted(files.get(fd)?)
         } else {
             // SAFETY: only its users change the table, this thread is the only one, and it alone could share it. Calls that use this change
             // no descriptors before they end; a table that a thread has had is kept while the thread lives.
-            LentFile::Lent(unsafe { files.lend(fd)? })
+            FdGuard::Lent(unsafe { files.lend(fd)? })
         };
         Ok(file)
     }
 }
 
 /// An open file that a call uses.
-pub(crate) enum LentFile<'a> {
+pub(crate) enum FdGuard<'a> {
     /// Kept by the table of descriptors.
     Lent(&'a OpenFile),
     /// Kept by the call.
     Counted(Arc<OpenFile>),
 }
 
-impl core::ops::Deref for LentFile<'_> {
+impl core::ops::Deref for FdGuard<'_> {
     type Target = OpenFile;
     #[inline]
     fn deref(&self) -> &OpenFile {

@@ -6,9 +6,9 @@ use core::time::Duration;
 use litebox::platform::{ClockId, host};
 use litebox::{Error, Result};
 
-use crate::syscalls::signal::SignalInfo;
-use crate::syscalls::signal::set::{SIGKILL, SIGXCPU};
-use crate::task::family::Family;
+use crate::signal::SignalInfo;
+use crate::signal::set::{SIGKILL, SIGXCPU};
+use crate::task::process_table::ProcessTable;
 use crate::user::{read_bytes, word, write_bytes};
 use crate::{Process, Task};
 
@@ -120,10 +120,10 @@ impl Limits {
 
 impl Task<'_, '_> {
     /// RLIMIT_NPROC: whether the caller's user has as many threads as it may. The superuser may have any number.
-    pub(crate) fn has_most_threads(&self, family: &Family) -> bool {
+    pub(crate) fn has_most_threads(&self, process_table: &ProcessTable) -> bool {
         let most = self.process().limits.soft(Resource::Processes);
         let uid = self.creds().uid;
-        uid != 0 && most != INFINITY && family.threads_of(uid) >= most
+        uid != 0 && most != INFINITY && process_table.threads_of(uid) >= most
     }
 }
 
@@ -131,7 +131,7 @@ impl Task<'_, '_> {
     /// Whether a user has more threads than the caller's RLIMIT_NPROC allows.
     pub(crate) fn exceeds_threads(&self, uid: u32) -> bool {
         let most = self.process().limits.soft(Resource::Processes);
-        most != INFINITY && self.kernel().family.lock().threads_of(uid) > most
+        most != INFINITY && self.kernel().process_table.lock().threads_of(uid) > most
     }
     /// Whether the caller became a user who had too many threads, and still has: then it may not execute a program.
     pub(crate) fn is_too_crowded(&self) -> bool {

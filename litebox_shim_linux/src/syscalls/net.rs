@@ -12,7 +12,7 @@ use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FdTable, OpenFile, StatusFlags};
 use litebox::net::netlink::NetlinkSocket;
 use litebox::net::unix::{UnixSocket, pair};
-use litebox::net::{Family, Kind, Shut, Socket};
+use litebox::net::{Family, Shut, Socket, SocketKind};
 use litebox::{Error, Result};
 
 use self::address::{Purpose, address_bytes, read_address, write_address};
@@ -48,15 +48,15 @@ fn socket_of(file: &OpenFile) -> Result<&dyn Socket> {
 }
 
 /// The netlink socket behind a descriptor: EBADF, ENOTSOCK; EINVAL for a socket of another family.
-pub(super) fn netlink_at(files: &FdTable, fd: i32) -> Result<Arc<NetlinkSocket>> {
+pub(crate) fn netlink_at(files: &FdTable, fd: i32) -> Result<Arc<NetlinkSocket>> {
     let file = files.get(fd)?;
     socket_of(&file)?;
     file.file.clone().into_any().downcast().map_err(|_| Error::Invalid)
 }
 
 /// How a socket is made: its kind, its status flags, whether execve(2) closes it.
-struct Manner {
-    kind: Kind,
+struct SocketArgs {
+    kind: SocketKind,
     status: StatusFlags,
     close_on_exec: bool,
 }
@@ -65,7 +65,7 @@ fn status_of(flags: i32) -> StatusFlags {
     if flags & SOCK_NONBLOCK != 0 { StatusFlags::NONBLOCK } else { StatusFlags::empty() }
 }
 
-impl Manner {
+impl SocketArgs {
     fn of(family: i32, kind: i32, protocol: i32) -> Result<Self> {
         if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
             return Err(Error::Invalid);
@@ -82,10 +82,10 @@ impl Manner {
             return Err(EPROTONOSUPPORT);
         }
         let of = match number {
-            1 => Kind::Stream,
+            1 => SocketKind::Stream,
             // SOCK_RAW becomes SOCK_DGRAM in this family.
-            2 | 3 => Kind::Datagram,
-            5 => Kind::SeqPacket,
+            2 | 3 => SocketKind::Datagram,
+            5 => SocketKind::SeqPacket,
             _ => return Err(ESOCKTNOSUPPORT),
         };
         Ok(Self { kind: of, status: status_of(kind), close_on_exec: kind & SOCK_CLOEXEC != 0 })
@@ -110,7 +110,7 @@ impl Task<'_, '_> {
         if protocol != NETLINK_ROUTE {
             return Err(EPROTONOSUPPORT);
         }
-        let of = if kind & SOCK_TYPE_MASK == SOCK_RAW { Kind::Raw } else { Kind::Datagram };
+        let of = if kind & SOCK_TYPE_MASK == SOCK_RAW { SocketKind::Raw } else { SocketKind::Datagram };
         let socket = NetlinkSocket::new(of, self.kernel().vfs.next_open_id());
         let file = self.open_socket(socket, status_of(kind));
         self.install(file, kind & SOCK_CLOEXEC != 0)
@@ -121,21 +121,21 @@ impl Task<'_, '_> {
         if family == AF_NETLINK && kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) == 0 {
             return self.netlink_socket(kind, protocol);
         }
-        let manner = Manner::of(family, kind, protocol)?;
+        let args = SocketArgs::of(family, kind, protocol)?;
         let kernel = self.kernel();
-        let socket = UnixSocket::new(&kernel.local_sockets, manner.kind, kernel.vfs.next_open_id());
-        let file = self.open_socket(socket, manner.status);
-        self.install(file, manner.close_on_exec)
+        let socket = UnixSocket::new(&kernel.local_sockets, args.kind, kernel.vfs.next_open_id());
+        let file = self.open_socket(socket, args.status);
+        self.install(file, args.close_on_exec)
     }
 
     /// socketpair(2)
     pub(crate) fn socketpair(&mut self, family: i32, kind: i32, protocol: i32, fds: u64) -> Result<usize> {
-        let manner = Manner::of(family, kind, protocol)?;
+        let args = SocketArgs::of(family, kind, protocol)?;
         let kernel = self.kernel();
         let inodes = (kernel.vfs.next_open_id(), kernel.vfs.next_open_id());
-        let (a, b) = pair(&kernel.local_sockets, manner.kind, inodes, self.socket_credentials());
-        let (a, b) = (self.open_socket(a, manner.status), self.open_socket(b, manner.status));
-        self.install_two(a, b, manner.close_on_exec, fds)
+        let (a, b) = pair(&kernel.local_sockets, args.kind, inodes, self.socket_credentials());
+        let (a, b) = (self.open_socket(a, args.status), self.open_socket(b, args.status));
+        self.install_two(a, b, args.close_on_exec, fds)
     }
 
     /// Puts two open files at the lowest descriptors and writes their numbers to `fds`; on failure none is left.

@@ -11,10 +11,10 @@ use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
 use smallvec::SmallVec;
 
-use super::file::LentFile;
+use super::file::FdGuard;
 use super::restart::RestartBlock;
-use super::signal::RestartPolicy;
 use crate::Task;
+use crate::signal::RestartPolicy;
 use crate::user::{read_bytes, read_into, read_timespec, read_u64, word, write_bytes, write_halves};
 
 /// What select(2) calls readable, writable, exceptional.
@@ -23,9 +23,9 @@ const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND)
 const EXCEPTIONAL: Events = Events::PRI;
 
 /// What a place in a set of descriptors refers to.
-enum Target<'a> {
+enum PollTarget<'a> {
     /// An open file.
-    File(LentFile<'a>),
+    File(FdGuard<'a>),
     /// No such descriptor.
     Missing,
     /// A negative descriptor: takes no part.
@@ -34,7 +34,7 @@ enum Target<'a> {
 
 /// One descriptor and what is asked of it.
 struct Watch<'a> {
-    target: Target<'a>,
+    target: PollTarget<'a>,
     /// What ends the wait.
     interest: Events,
     found: Events,
@@ -52,15 +52,15 @@ type Watches<'a> = SmallVec<[Watch<'a>; 8]>;
 impl Watch<'_> {
     fn file(&self) -> Option<&OpenFile> {
         match &self.target {
-            Target::File(file) => Some(file),
-            Target::Missing | Target::Skipped => None,
+            PollTarget::File(file) => Some(file),
+            PollTarget::Missing | PollTarget::Skipped => None,
         }
     }
     fn now(&self) -> Events {
         match &self.target {
-            Target::File(file) => file.ready() & self.interest,
-            Target::Missing => Events::NVAL,
-            Target::Skipped => Events::empty(),
+            PollTarget::File(file) => file.ready() & self.interest,
+            PollTarget::Missing => Events::NVAL,
+            PollTarget::Skipped => Events::empty(),
         }
     }
 }
@@ -147,7 +147,7 @@ const STICKY_TIMEOUTS: u32 = 0x400_0000;
 
 /// How long a call waits.
 #[derive(Clone, Copy)]
-struct Patience {
+struct Timeout {
     deadline: Option<Instant>,
     /// Not at all.
     poll: bool,
@@ -155,7 +155,7 @@ struct Patience {
     origin: Option<(u64, TimeFormat)>,
 }
 
-impl Patience {
+impl Timeout {
     fn of(limit: Option<Duration>, origin: Option<(u64, TimeFormat)>) -> Self {
         Self {
             // Who does not wait needs no clock.
@@ -207,18 +207,18 @@ fn read_timeval(addr: u64) -> Result<Duration> {
 
 impl<'a> Task<'a, '_> {
     fn watch(&self, fd: i32, interest: Events) -> Watch<'a> {
-        let target = match self.lent_file(fd) {
-            _ if fd < 0 => Target::Skipped,
-            Ok(file) => Target::File(file),
-            Err(_) => Target::Missing,
+        let target = match self.fd_guard(fd) {
+            _ if fd < 0 => PollTarget::Skipped,
+            Ok(file) => PollTarget::File(file),
+            Err(_) => PollTarget::Missing,
         };
         Watch { target, interest, found: Events::empty() }
     }
 
-    fn wait_for(&mut self, watches: &mut [Watch<'_>], patience: Patience) -> Result<()> {
-        let result = wait(self.waiter(), watches, patience.deadline, patience.poll);
+    fn wait_for(&mut self, watches: &mut [Watch<'_>], timeout: Timeout) -> Result<()> {
+        let result = wait(self.waiter(), watches, timeout.deadline, timeout.poll);
         if self.process().persona.load(Ordering::Relaxed) & STICKY_TIMEOUTS == 0 {
-            patience.write_back();
+            timeout.write_back();
         }
         match result {
             Err(Error::Interrupted) => {
@@ -257,10 +257,10 @@ impl<'a> Task<'a, '_> {
         Ok(())
     }
 
-    fn poll_with(&mut self, fds: u64, count: usize, patience: Patience) -> Result<usize> {
+    fn poll_with(&mut self, fds: u64, count: usize, timeout: Timeout) -> Result<usize> {
         let mut watches = Watches::new();
         self.read_pollfds(fds, count, &mut watches)?;
-        self.wait_for(&mut watches, patience)?;
+        self.wait_for(&mut watches, timeout)?;
         let mut ready = 0;
         let mut at = fds + REVENTS;
         for piece in watches.chunks(PIECE) {
@@ -280,14 +280,14 @@ impl<'a> Task<'a, '_> {
         let limit = u64::try_from(timeout).ok().map(Duration::from_millis);
         match limit {
             Some(limit) if !limit.is_zero() => self.poll_until(fds, count, host().instant().saturating_add(limit)),
-            _ => self.poll_with(fds, count as usize, Patience::of(limit, None)),
+            _ => self.poll_with(fds, count as usize, Timeout::of(limit, None)),
         }
     }
 
     /// poll(2), until a moment.
     pub(crate) fn poll_until(&mut self, fds: u64, count: u32, deadline: Instant) -> Result<usize> {
-        let patience = Patience { deadline: Some(deadline), ..Patience::of(None, None) };
-        let result = self.poll_with(fds, count as usize, patience);
+        let timeout = Timeout { deadline: Some(deadline), ..Timeout::of(None, None) };
+        let result = self.poll_with(fds, count as usize, timeout);
         if result == Err(Error::Interrupted) {
             return Err(self.interrupted_with(RestartBlock::Poll { fds, count, deadline }));
         }
@@ -296,11 +296,11 @@ impl<'a> Task<'a, '_> {
 
     /// ppoll(2)
     pub(crate) fn ppoll(&mut self, fds: u64, count: u32, timeout: u64, mask: u64, size: u64) -> Result<usize> {
-        let patience = Patience::at(timeout, TimeFormat::Timespec)?;
+        let timeout = Timeout::at(timeout, TimeFormat::Timespec)?;
         if mask != 0 {
             self.set_temporary_mask(mask, size)?;
         }
-        let result = self.poll_with(fds, count as usize, patience);
+        let result = self.poll_with(fds, count as usize, timeout);
         self.unless_interrupted(result)
     }
 
@@ -331,7 +331,7 @@ impl<'a> Task<'a, '_> {
         Ok(count.min(table))
     }
 
-    fn select_with(&mut self, count: i32, sets: [u64; 3], patience: Patience) -> Result<usize> {
+    fn select_with(&mut self, count: i32, sets: [u64; 3], timeout: Timeout) -> Result<usize> {
         let width = self.select_width(count)?;
         let wanted =
             [Self::read_set(sets[0], width)?, Self::read_set(sets[1], width)?, Self::read_set(sets[2], width)?];
@@ -358,7 +358,7 @@ impl<'a> Task<'a, '_> {
             watches.push(watch);
             fds.push(fd);
         }
-        self.wait_for(&mut watches, patience)?;
+        self.wait_for(&mut watches, timeout)?;
         let mut ready = 0;
         for ((addr, set), kind) in sets.into_iter().zip(&wanted).zip(kinds) {
             if addr == 0 {
@@ -389,8 +389,8 @@ impl<'a> Task<'a, '_> {
         exceptional: u64,
         timeout: u64,
     ) -> Result<usize> {
-        let patience = Patience::at(timeout, TimeFormat::Timeval)?;
-        self.select_with(count, [readable, writable, exceptional], patience)
+        let timeout = Timeout::at(timeout, TimeFormat::Timeval)?;
+        self.select_with(count, [readable, writable, exceptional], timeout)
     }
 
     /// pselect6(2)
@@ -410,11 +410,11 @@ impl<'a> Task<'a, '_> {
                 (u64::from_le_bytes(word(&raw, 0)), u64::from_le_bytes(word(&raw, 8)))
             }
         };
-        let patience = Patience::at(timeout, TimeFormat::Timespec)?;
+        let timeout = Timeout::at(timeout, TimeFormat::Timespec)?;
         if mask != 0 {
             self.set_temporary_mask(mask, size)?;
         }
-        let result = self.select_with(count, [readable, writable, exceptional], patience);
+        let result = self.select_with(count, [readable, writable, exceptional], timeout);
         self.unless_interrupted(result)
     }
 }

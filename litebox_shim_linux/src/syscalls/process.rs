@@ -79,7 +79,7 @@ impl Task<'_, '_> {
     /// rseq(2).
     pub(crate) fn rseq(&mut self, addr: u64, len: u32, flags: i32, signature: u32) -> Result<usize> {
         let at = usize::try_from(addr).map_err(|_| Error::Fault)?;
-        self.thread.suspend_rseq_of_lender();
+        self.thread.suspend_rseq_of_vfork_parent();
         host().rseq(at, len, flags, signature)?;
         self.thread.rseq_terms.store(u64::from(len) << 32 | u64::from(signature), Ordering::Relaxed);
         // Bit 0 takes the registration back.
@@ -119,9 +119,9 @@ impl crate::Thread {
 
     /// `copy` goes on in a copy of the calling thread's process: the host copies what is registered.
     pub(crate) fn copy_rseq_to(&self, copy: &Self) {
-        let lender = self.lender();
+        let vfork_parent = self.vfork_parent();
         let own = self.rseq_area.load(Ordering::Relaxed) != 0;
-        let registered = lender.as_deref().filter(|_| !own).unwrap_or(self);
+        let registered = vfork_parent.as_deref().filter(|_| !own).unwrap_or(self);
         copy.rseq_area.store(registered.rseq_area.load(Ordering::Relaxed), Ordering::Relaxed);
         copy.rseq_terms.store(registered.rseq_terms.load(Ordering::Relaxed), Ordering::Relaxed);
     }

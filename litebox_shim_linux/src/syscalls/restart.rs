@@ -6,7 +6,7 @@ use litebox::platform::Instant;
 use litebox::{Error, Result};
 
 use crate::Task;
-use crate::syscalls::signal::RestartPolicy;
+use crate::signal::RestartPolicy;
 
 /// How an interrupted call goes on.
 #[derive(Clone, Copy, Debug)]

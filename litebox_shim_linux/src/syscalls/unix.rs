@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::fs::{Access, FileType, NewNode, WalkFlags};
-use litebox::net::unix::{self, Name, Place};
+use litebox::net::unix::{self, BoundName, Name};
 use litebox::net::{Address, Credentials, Socket};
 use litebox::{Error, Result};
 
@@ -58,7 +58,7 @@ pub(super) fn address_bytes(address: Option<&unix::Address>) -> Raw {
 }
 
 fn place(shown: unix::Address, name: Name) -> Address {
-    Address::Unix(Some(Arc::new(Place { shown, name })))
+    Address::Unix(Some(Arc::new(BoundName { shown, name })))
 }
 
 fn abstract_place(name: Vec<u8>) -> Address {

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use litebox::platform::host;
 
 use super::Task;
-use super::family::FIRST_PID;
+use super::process_table::FIRST_PID;
 
 impl Task<'_, '_> {
     /// Ends the calling thread; with the last one, the process ends with the status set before.
@@ -19,7 +19,7 @@ impl Task<'_, '_> {
         self.clear_child_tid();
         self.end_vfork();
         let tid = self.thread.tid();
-        let mut closes = self.thread.leave_parts();
+        let mut closes = self.thread.leave_shares();
         if closes && self.process().thread_count() > 1 {
             // Descriptors of its own.
             self.close_everything();
@@ -32,8 +32,8 @@ impl Task<'_, '_> {
             self.finish_process(closes);
         }
         self.kernel().parent_thread_ended(self.process(), tid);
-        self.process().rouse_for_pending();
-        self.process().pass_errands_on();
+        self.process().wake_for_pending();
+        self.process().pass_on_task_work();
         host().exit_thread()
     }
 
@@ -59,7 +59,7 @@ impl Task<'_, '_> {
             self.kernel().process_ended(process);
             host().end_sandbox(process.exit_status());
         }
-        process.refuse_errands();
+        process.refuse_task_work();
         if closes {
             self.close_everything();
         }
@@ -70,7 +70,7 @@ impl Task<'_, '_> {
         self.kernel().system_v.process_ended(process.pid);
         let last_user = process.mm.leave();
         if last_user {
-            process.mm.space().forget_all();
+            process.mm.core().forget_all();
         }
         *process.usage.lock() = host().usage(false);
         self.kernel().parent_thread_ended(process, self.thread.tid());

@@ -6,8 +6,8 @@ use litebox::tty::{Caller, Jobs, TerminalSignal};
 use litebox::{Error, Result};
 
 use super::Kernel;
-use crate::syscalls::signal::set::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH};
-use crate::syscalls::signal::{SIG_IGN, SignalInfo};
+use crate::signal::set::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH};
+use crate::signal::{SIG_IGN, SignalInfo};
 
 fn number_of(signal: TerminalSignal) -> i32 {
     match signal {
@@ -36,8 +36,8 @@ impl Jobs for Kernel {
     }
     fn signal_group(&self, group: i32, signal: TerminalSignal) {
         // Under the lock, as in kill(2): a child made meanwhile must not escape.
-        let family = self.family.lock();
-        for process in family.processes() {
+        let process_table = self.process_table.lock();
+        for process in process_table.processes() {
             if process.group.load(Ordering::Relaxed) == group {
                 // The kernel's own signals are never refused for a full queue.
                 let _ = process.send_signal(SignalInfo::kernel(number_of(signal)));
@@ -62,7 +62,7 @@ impl Jobs for Kernel {
         if ignored && !reads {
             return Ok(());
         }
-        if ignored || self.family.lock().is_orphaned(caller.group, None) {
+        if ignored || self.process_table.lock().is_orphaned(caller.group, None) {
             return Err(Error::Io);
         }
         self.signal_group(caller.group, signal);

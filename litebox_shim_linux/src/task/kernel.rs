@@ -9,7 +9,7 @@ use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
 use litebox_protocol::{STAT_FIGURES, figure};
 
-use super::family::Family;
+use super::process_table::ProcessTable;
 use super::{Process, Thread};
 
 /// What the runner decides before the first guest instruction.
@@ -51,7 +51,7 @@ pub struct Settings {
     pub(crate) pid_max: AtomicI32,
     /// How core dumps would be named; none are written.
     pub(crate) core_pattern: Mutex<Vec<u8>>,
-    /// Areas that a process may have.
+    /// Vmas that a process may have.
     pub(crate) max_map_count: AtomicUsize,
 }
 
@@ -64,7 +64,7 @@ impl Default for Settings {
             pipes: Arc::default(),
             pid_max: AtomicI32::new(PID_LIMIT),
             core_pattern: Mutex::new(b"core".to_vec()),
-            max_map_count: AtomicUsize::new(litebox::mm::MAX_AREAS),
+            max_map_count: AtomicUsize::new(litebox::mm::MAX_VMAS),
         }
     }
 }
@@ -94,9 +94,9 @@ pub struct Kernel {
     /// Local sockets and their names.
     pub local_sockets: Arc<litebox::net::unix::Domain>,
     /// System V shared memory, semaphores and message queues.
-    pub(crate) system_v: crate::syscalls::ipc::SystemV,
+    pub(crate) system_v: crate::ipc::SystemV,
     /// POSIX message queues.
-    pub(crate) message_queues: crate::syscalls::ipc::MessageQueues,
+    pub(crate) message_queues: crate::ipc::MessageQueues,
     /// Advisory locks on files.
     pub file_locks: Arc<litebox::fs::LockTable>,
     /// Held while an epoll is added to an epoll, so that two such calls cannot close a loop together.
@@ -104,7 +104,7 @@ pub struct Kernel {
     /// Signals from outside that the first process has not been sent yet.
     pub(crate) outside_signals: AtomicU64,
     /// The processes.
-    pub(crate) family: Mutex<Family>,
+    pub(crate) process_table: Mutex<ProcessTable>,
     /// How many sessions users have logged in to (/proc/PID/sessionid).
     pub(crate) login_sessions: AtomicU32,
     next_id: AtomicI32,
@@ -128,12 +128,12 @@ impl Kernel {
             futexes: crate::syscalls::futex::FutexTable::new(),
             restorers: crate::unwind::Restorers::default(),
             local_sockets: Arc::default(),
-            system_v: crate::syscalls::ipc::SystemV::default(),
-            message_queues: crate::syscalls::ipc::MessageQueues::default(),
+            system_v: crate::ipc::SystemV::default(),
+            message_queues: crate::ipc::MessageQueues::default(),
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),
-            family: Mutex::default(),
+            process_table: Mutex::default(),
             login_sessions: AtomicU32::new(0),
             next_id: AtomicI32::new(1),
             ids_wrapped: AtomicBool::new(false),
@@ -172,20 +172,20 @@ impl Kernel {
         }
         None
     }
-    /// Sets how many areas a process may have (/proc/sys/vm/max_map_count), for those there are and those to come.
-    pub(crate) fn set_most_areas(&self, most: usize) {
+    /// Sets how many vmas a process may have (/proc/sys/vm/max_map_count), for those there are and those to come.
+    pub(crate) fn set_max_vmas(&self, most: usize) {
         self.settings.max_map_count.store(most, Ordering::Relaxed);
         for process in self.processes() {
-            process.mm.space().set_most_areas(most);
+            process.mm.core().set_max_vmas(most);
         }
     }
     /// Makes a process findable by its id, as a child of its parent.
     pub fn add_process(&self, process: &Arc<Process>) {
-        self.family.lock().add(process);
+        self.process_table.lock().add(process);
     }
     /// Forgets a process that never started.
     pub fn remove_process(&self, pid: i32) {
-        let process = self.family.lock().remove(pid);
+        let process = self.process_table.lock().remove(pid);
         drop(process);
     }
     /// Fills in what the kernel counted.
@@ -201,16 +201,16 @@ impl Kernel {
     }
     /// The process with this id.
     pub fn process(&self, pid: i32) -> Option<Arc<Process>> {
-        self.family.lock().process(pid).cloned()
+        self.process_table.lock().process(pid).cloned()
     }
     /// The process of the thread with this id.
     pub(crate) fn process_of_thread(&self, tid: i32) -> Option<Arc<Process>> {
-        let family = self.family.lock();
-        let first = family.process(tid);
-        first.or_else(|| family.processes().find(|process| process.thread(tid).is_some())).cloned()
+        let process_table = self.process_table.lock();
+        let first = process_table.process(tid);
+        first.or_else(|| process_table.processes().find(|process| process.thread(tid).is_some())).cloned()
     }
     /// All processes, by ascending id.
     pub fn processes(&self) -> Vec<Arc<Process>> {
-        self.family.lock().processes().cloned().collect()
+        self.process_table.lock().processes().cloned().collect()
     }
 }

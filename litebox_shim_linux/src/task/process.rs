@@ -8,10 +8,10 @@ use litebox::event::WaitQueue;
 use litebox::platform::{Instant, host};
 use litebox::sync::{Mutex, RwLock};
 
-use super::{Credentials, Kernel, Part, Shared, Thread};
-use crate::syscalls::mm::MemoryMap;
-use crate::syscalls::signal::set::SIGCHLD;
-use crate::syscalls::signal::{Actions, SignalInfo};
+use super::{Credentials, Kernel, SharedByClone, Thread, UseCounted};
+use crate::mm::MemoryMap;
+use crate::signal::set::SIGCHLD;
+use crate::signal::{Actions, SignalInfo};
 
 /// In [`Process::exit`]: the process is ending.
 const EXITING: u64 = 1 << 32;
@@ -67,13 +67,13 @@ pub struct Process {
     /// When it started.
     pub started: Instant,
     /// Address space.
-    pub mm: Part<MemoryMap>,
+    pub mm: SharedByClone<MemoryMap>,
     /// Who its first thread is.
     pub credentials: RwLock<Arc<Credentials>>,
     /// Signal actions, signals pending for the whole process, timers.
-    pub signals: crate::syscalls::signal::ProcessSignals,
+    pub signals: crate::signal::ProcessSignals,
     /// What others want of its memory.
-    pub(crate) errands: super::errands::Errands,
+    pub(crate) task_work: super::task_work::TaskWorkQueue,
     /// Timers that end in signals.
     pub timers: crate::syscalls::time::Timers,
     /// What its children that were waited for have used.
@@ -122,8 +122,8 @@ pub(crate) struct Relation {
     pub(crate) parent: i32,
     pub(crate) parent_thread: i32,
     pub(crate) exit_signal: i32,
-    pub(crate) mm: Arc<Shared<MemoryMap>>,
-    pub(crate) actions: Arc<Shared<Actions>>,
+    pub(crate) mm: Arc<UseCounted<MemoryMap>>,
+    pub(crate) actions: Arc<UseCounted<Actions>>,
 }
 
 /// What a new process starts from.
@@ -145,8 +145,8 @@ impl Process {
             parent: spec.parent,
             parent_thread: spec.parent,
             exit_signal: SIGCHLD,
-            mm: Shared::new(spec.mm),
-            actions: Shared::new(Actions::default()),
+            mm: UseCounted::new(spec.mm),
+            actions: UseCounted::new(Actions::default()),
         };
         let process = Arc::new(Self::with(relation, spec.kernel, Arc::new(spec.credentials), Arc::new(spec.image)));
         process.mm.set_limits(process.limits.of_memory());
@@ -181,10 +181,10 @@ impl Process {
             group: AtomicI32::new(relation.pid),
             session: AtomicI32::new(relation.pid),
             started: host().instant(),
-            mm: Part::new(relation.mm),
+            mm: SharedByClone::new(relation.mm),
             credentials: RwLock::new(credentials),
-            signals: crate::syscalls::signal::ProcessSignals::new(relation.actions),
-            errands: super::errands::Errands::default(),
+            signals: crate::signal::ProcessSignals::new(relation.actions),
+            task_work: super::task_work::TaskWorkQueue::default(),
             timers: crate::syscalls::time::Timers::default(),
             children_usage: Mutex::default(),
             limits: crate::syscalls::limits::Limits::default(),
@@ -221,11 +221,11 @@ impl Process {
     pub(crate) fn ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
-    /// It ended; under the lock of the family.
+    /// It ended; under the lock of the process table.
     pub(crate) fn set_ended(&self) {
         self.ended.store(true, Ordering::Release);
     }
-    /// What its parent is told: `code` is one of [`cld`](super::family::cld).
+    /// What its parent is told: `code` is one of [`cld`](super::process_table::cld).
     pub(crate) fn child_info(&self, code: i32, status: i32) -> SignalInfo {
         let usage = *self.usage.lock();
         SignalInfo::child(SIGCHLD, code, self.pid, self.creds().uid, status, (usage.user, usage.system))
@@ -233,7 +233,7 @@ impl Process {
     /// What its parent is told of its end.
     pub(crate) fn end_info(&self) -> SignalInfo {
         let status = self.exit_status();
-        let (code, status) = super::family::cld::of(status);
+        let (code, status) = super::process_table::cld::of(status);
         self.child_info(code, status)
     }
     /// The credentials now.
@@ -358,14 +358,14 @@ impl Process {
         }
     }
     /// The wait(2) status of a death by `signal`. Where Linux would dump core it says so; as where a program collects the dumps, there is
-    /// no file. What the person who started the sandbox is told of the first process is its signal alone.
+    /// no file. What the user who started the sandbox is told of the first process is its signal alone.
     pub(crate) fn death_status(&self, signal: i32) -> i32 {
         const SMALLEST_DUMP: u64 = 4096;
-        let dumps = crate::syscalls::signal::set::SigSet::DUMPS.has(signal)
-            && self.pid != super::family::FIRST_PID
+        let dumps = crate::signal::set::SigSet::DUMPS.has(signal)
+            && self.pid != super::process_table::FIRST_PID
             && self.dumpable.load(Ordering::Relaxed)
             && self.limits.soft(crate::syscalls::limits::Resource::Core) >= SMALLEST_DUMP;
-        if dumps { signal | super::family::DUMPED_CORE } else { signal }
+        if dumps { signal | super::process_table::DUMPED_CORE } else { signal }
     }
     /// Whether the process is ending.
     #[inline]

@@ -5,12 +5,12 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use litebox::event::{Observer, Waiter};
-use litebox::fs::{FdTable, FsContext, Notices};
-use litebox::platform::answers::Answers;
+use litebox::fs::{FAsync, FdTable, FsContext};
+use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::platform::{HostThread, host};
 use litebox::sync::{Mutex, RwLock};
 
-use super::{Credentials, Part, Process, ThreadParts};
+use super::{CloneShares, Credentials, Process, SharedByClone};
 use crate::loader::Prepared;
 use crate::syscalls::process::prctl::TIMER_SLACK;
 
@@ -20,21 +20,21 @@ pub struct Thread {
     /// Its process.
     pub process: Arc<Process>,
     /// Open descriptors.
-    pub files: Part<Arc<FdTable>>,
+    pub files: SharedByClone<Arc<FdTable>>,
     /// Root, working directory, umask.
-    pub fs: Part<Arc<FsContext>>,
+    pub fs: SharedByClone<Arc<FsContext>>,
     /// What it sleeps on.
     pub waiter: Arc<Waiter>,
     /// The host's part.
     pub host: HostThread,
     /// Blocked and pending signals, alternate stack.
-    pub signals: crate::syscalls::signal::ThreadSignals,
+    pub signals: crate::signal::ThreadSignals,
     /// How it asked to be scheduled.
     pub scheduling: crate::syscalls::scheduling::Scheduling,
     /// Who it is.
     credentials: RwLock<Arc<Credentials>>,
     /// Its ids among them.
-    pub(crate) ids: super::answers::Ids,
+    pub(crate) ids: super::fast_syscalls::Ids,
     /// Executing a program gives it no privileges (PR_SET_NO_NEW_PRIVS).
     pub(crate) no_new_privileges: AtomicBool,
     /// It became a user who has more threads than allowed (RLIMIT_NPROC).
@@ -58,17 +58,17 @@ pub struct Thread {
     /// What it does before its first guest instruction.
     pub(crate) newborn: Mutex<Option<Newborn>>,
     /// Whose thread of the host it runs on, if not on its own.
-    pub(super) loan: super::loan::Loan,
+    pub(super) handoff: super::vfork::VforkHandoff,
     /// The thread of another process that waits until this one executes a program or ends (vfork(2)).
     pub(crate) vfork_parent: Mutex<Option<Arc<VforkWait>>>,
     /// Its calls are printed.
     pub(crate) traced: bool,
     /// What is to be told at the end of its calls: at hand, for every call looks.
-    pub(crate) notices: Arc<Notices>,
+    pub(crate) fasync: Arc<FAsync>,
     /// The call it is in, while calls are printed.
     pub(crate) tracing: crate::trace::Tracing,
     /// Calls that are answered where they enter; and those it has made and not yet reported to [`Stats`](super::kernel::Stats).
-    pub(super) answers: Answers,
+    pub(super) fast_syscalls: FastSyscalls,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
     /// Its process goes on in another address space; the thread is only to leave the one it is in.
@@ -112,18 +112,18 @@ impl VforkWait {
 
 impl Thread {
     /// A thread of `process` that does not run yet.
-    pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16], parts: ThreadParts) -> Arc<Self> {
+    pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16], shares: CloneShares) -> Arc<Self> {
         let creds = process.creds();
-        let ids = super::answers::Ids::default();
+        let ids = super::fast_syscalls::Ids::default();
         ids.follow(&creds);
         Arc::new(Self {
             tid: AtomicI32::new(tid),
             process: process.clone(),
-            files: Part::new(parts.files),
-            fs: Part::new(parts.fs),
+            files: SharedByClone::new(shares.files),
+            fs: SharedByClone::new(shares.fs),
             waiter: Waiter::new(),
             host: HostThread::default(),
-            signals: crate::syscalls::signal::ThreadSignals::default(),
+            signals: crate::signal::ThreadSignals::default(),
             scheduling: crate::syscalls::scheduling::Scheduling::default(),
             credentials: RwLock::new(creds),
             ids,
@@ -138,27 +138,27 @@ impl Thread {
             rseq_terms: AtomicU64::new(0),
             restart_block: Mutex::new(None),
             newborn: Mutex::new(None),
-            loan: super::loan::Loan::default(),
+            handoff: super::vfork::VforkHandoff::default(),
             vfork_parent: Mutex::new(None),
             traced: process.kernel.config.strace.is_some(),
-            notices: process.kernel.vfs.notices.clone(),
+            fasync: process.kernel.vfs.fasync.clone(),
             tracing: crate::trace::Tracing::default(),
-            answers: Answers::default(),
+            fast_syscalls: FastSyscalls::default(),
             dead: AtomicBool::new(false),
             moved: AtomicBool::new(false),
         })
     }
     /// What it has, to be shared.
-    pub(crate) fn parts(&self) -> Option<ThreadParts> {
-        Some(ThreadParts { files: self.files.shared()?, fs: self.fs.shared()? })
+    pub(crate) fn shares(&self) -> Option<CloneShares> {
+        Some(CloneShares { files: self.files.shared()?, fs: self.fs.shared()? })
     }
     /// It no longer uses its descriptors and places; returns whether nobody uses the descriptors any more.
-    pub(crate) fn leave_parts(&self) -> bool {
+    pub(crate) fn leave_shares(&self) -> bool {
         self.fs.leave();
         self.files.leave()
     }
     /// It uses them after all; another thread has kept them.
-    pub(crate) fn come_back_to_parts(&self) {
+    pub(crate) fn come_back_to_shares(&self) {
         self.fs.come_back();
         self.files.come_back();
     }
@@ -198,11 +198,11 @@ impl Thread {
     /// Counts a call.
     #[inline]
     pub(crate) fn count_call(&self) {
-        self.answers.count_call();
+        self.fast_syscalls.count_call();
     }
     /// Calls it has made and not yet reported.
     pub(crate) fn calls(&self) -> &AtomicU64 {
-        &self.answers.calls
+        &self.fast_syscalls.calls
     }
     /// The call it is in: its own number, and how many it made.
     pub(crate) fn call_under_way(&self) -> u64 {
@@ -219,15 +219,15 @@ impl Thread {
     /// Makes the thread look at its pending work soon, wherever it is: asleep in the kernel, in a blocking host call, or in guest code.
     pub fn interrupt(&self) {
         if self.mark_interrupted() {
-            self.waiter.rouse();
+            self.waiter.finish_wake();
         }
     }
-    /// As [`Thread::interrupt`], but whoever gets `true` has to rouse its waiter: who is woken while a lock is held that he wants runs into it at once.
+    /// As [`Thread::interrupt`], but whoever gets `true` has to finish waking its waiter: who is woken while a lock is held that he wants runs into it at once.
     #[must_use]
     pub(crate) fn mark_interrupted(&self) -> bool {
         let asleep = self.waiter.mark_interrupted();
         self.kick();
-        self.interrupt_borrower();
+        self.interrupt_vfork_child();
         asleep
     }
     /// Makes the thread enter the kernel if it is in guest code or in a blocking host call.

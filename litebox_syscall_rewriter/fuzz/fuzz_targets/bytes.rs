@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use litebox_syscall_rewriter::{CPUID, INVALID_OPCODES, JUMP_LEN, Kind, Site, analyse};
+use litebox_syscall_rewriter::{CPUID, INVALID_OPCODES, JUMP_LEN, PatchKind, Site, analyse};
 
 const START: u64 = 0x7f12_3456_0000;
 
@@ -14,9 +14,9 @@ fuzz_target!(|data: &[u8]| {
     let [at, number, known, place] = *head;
     let mut bytes = rest.to_vec();
     let at = usize::from(at) % (bytes.len() + 1);
-    let known = [None, Some(Kind::Before), Some(Kind::After), Some(Kind::Cpuid), Some(Kind::CpuidLoad)][usize::from(known) % 5];
+    let known = [None, Some(PatchKind::Before), Some(PatchKind::After), Some(PatchKind::Cpuid), Some(PatchKind::CpuidLoad)][usize::from(known) % 5];
     if let Some(call) = bytes.get_mut(at..at + 2) {
-        call.copy_from_slice(if known.is_some_and(Kind::is_cpuid) { &CPUID } else { &[0x0f, 0x05] });
+        call.copy_from_slice(if known.is_some_and(PatchKind::is_cpuid) { &CPUID } else { &[0x0f, 0x05] });
     }
     let site = Site { bytes: &bytes, start: START, syscall: START + at as u64, number: number.into(), known };
     let Ok(plan) = analyse(&site) else { return };

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 /// The registers by the numbers of the encoding, the arithmetic flags and two vector registers.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct State {
+pub struct MachineState {
     pub registers: [u64; 16],
     pub flags: u64,
     pub padding: u64,
@@ -22,7 +22,7 @@ pub struct State {
 const FLAGS: u64 = 0x8d5;
 
 #[unsafe(no_mangle)]
-static mut SIDE_STATE: State = State { registers: [0; 16], flags: 0, padding: 0, vectors: [0; 2] };
+static mut SIDE_STATE: MachineState = MachineState { registers: [0; 16], flags: 0, padding: 0, vectors: [0; 2] };
 #[unsafe(no_mangle)]
 static mut SIDE_START: u64 = 0;
 #[unsafe(no_mangle)]
@@ -206,7 +206,7 @@ impl Machine {
     ///
     /// # Safety
     /// The code ends at [`finish`] and touches only memory that it may.
-    pub unsafe fn run(&self, start: u64, mut state: State, boundaries: &[(u64, u64)]) -> State {
+    pub unsafe fn run(&self, start: u64, mut state: MachineState, boundaries: &[(u64, u64)]) -> MachineState {
         *BOUNDARIES.lock().unwrap() = boundaries.to_vec();
         // SAFETY: the lock is held; the caller's promise.
         unsafe {

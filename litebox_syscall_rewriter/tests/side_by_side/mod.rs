@@ -3,9 +3,9 @@
 pub mod machine;
 pub mod program;
 
-use litebox_syscall_rewriter::{Kind, Patch, Plan, Refusal, Site, analyse};
+use litebox_syscall_rewriter::{Patch, PatchKind, Plan, Refusal, Site, analyse};
 
-use machine::{Machine, Memory, State};
+use machine::{Machine, MachineState, Memory};
 use program::{CODE_AT, DATA_LEN, Program};
 
 const PAGE: usize = 4096;
@@ -20,7 +20,7 @@ const FIRST_PLACE: u64 = 0x2000_0000_0000;
 /// What was done with a program.
 pub enum Done {
     /// It behaves the same.
-    Same(Kind),
+    Same(PatchKind),
     /// It is not patched.
     Refused(Refusal),
 }
@@ -42,8 +42,8 @@ fn region(plan: &Plan) -> Option<(Memory, u64)> {
 
 /// Everything a program can change.
 #[derive(PartialEq, Debug)]
-struct Outcome {
-    state: State,
+struct RunResult {
+    state: MachineState,
     data: Vec<u8>,
     stack: Vec<u8>,
 }
@@ -61,7 +61,7 @@ fn write(memory: &mut Memory, program: &Program) {
     bytes[CODE_AT..CODE_AT + code.len()].copy_from_slice(&code);
 }
 
-fn run(machine: &Machine, memory: &mut Memory, program: &Program, entry: usize, patch: Option<&Patch>) -> Outcome {
+fn run(machine: &Machine, memory: &mut Memory, program: &Program, entry: usize, patch: Option<&Patch>) -> RunResult {
     write(memory, program);
     let boundaries = patch.map(|patch| {
         let jump = (patch.jump - memory.at) as usize;
@@ -69,14 +69,14 @@ fn run(machine: &Machine, memory: &mut Memory, program: &Program, entry: usize, 
         patch.moved.iter().filter_map(|(at, _)| Some((*at, patch.copy_of(*at)?))).collect()
     });
     let boundaries: Vec<_> = boundaries.unwrap_or_default();
-    let mut state = State { registers: program.registers, flags: program.flags, ..State::default() };
+    let mut state = MachineState { registers: program.registers, flags: program.flags, ..MachineState::default() };
     state.registers[4] = memory.at + (STACK_END - STACK_LEN / 2) as u64;
     state.vectors = [u128::MAX / 7, u128::MAX / 11];
     let start = memory.at + (CODE_AT + entry) as u64;
     // SAFETY: the program's instructions touch the data, the stack and registers, and lead to its end.
     let state = unsafe { machine.run(start, state, &boundaries) };
     let bytes = memory.bytes();
-    Outcome { state, data: bytes[..DATA_LEN].to_vec(), stack: bytes[STACK_END - STACK_LEN..].to_vec() }
+    RunResult { state, data: bytes[..DATA_LEN].to_vec(), stack: bytes[STACK_END - STACK_LEN..].to_vec() }
 }
 
 /// Executes the program from each of its entries with and without the patch.

@@ -1,4 +1,4 @@
-//! `/dev/tty` and `/dev/console`: the terminal of the person outside, when a standard stream of the sandbox is one.
+//! `/dev/tty` and `/dev/console`: the terminal of the user, when a standard stream of the sandbox is one.
 
 use alloc::sync::Arc;
 use core::any::Any;

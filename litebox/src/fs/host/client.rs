@@ -10,7 +10,7 @@ use crate::platform::{GrantId, HostFd, HostStat, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 use litebox_protocol::{
-    Beside, Entry, FsStat, GrantInfo, ListFlags, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat,
+    Beside, FsStat, GrantInfo, ListFlags, ListRecord, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat,
 };
 
 /// The way to the broker for one grant.
@@ -66,7 +66,7 @@ pub(super) struct Walked {
 
 /// What is wanted of a directory's entries.
 #[derive(Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum ListWish {
     /// Names and types.
     Names,
     /// These, and the metadata of directories.
@@ -81,7 +81,7 @@ pub(super) enum Wanted {
     OnlyFewNames(u32),
 }
 
-impl Wanted {
+impl ListWish {
     /// As it stands in a request.
     fn coded(self) -> (ListFlags, u32) {
         match self {
@@ -134,14 +134,14 @@ impl<F: FnMut(DirEntry<'_>) -> bool> Sink for F {
 }
 
 /// A piece of a listing.
-pub(super) struct Listed {
+pub(super) struct ListPiece {
     /// Whether there are no more entries.
     pub(super) end: bool,
     /// Whether whoever got the entries wants more.
     pub(super) wanted: bool,
 }
 
-struct Answered<'b> {
+struct ReplyBody<'b> {
     head: Reply,
     body: &'b [u8],
     fd: Option<HostFd>,
@@ -169,7 +169,7 @@ fn take<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(body: &mut &
 
 fn take_entry<'b>(body: &mut &'b [u8]) -> Result<(DirEntry<'b>, Option<Stat>)> {
     let before = body.len();
-    let entry: Entry = take(body)?;
+    let entry: ListRecord = take(body)?;
     let stat = if entry.has_stat == 1 { Some(take::<Stat>(body)?) } else { None };
     let (name, rest) = body.split_at_checked(entry.name_len.into()).ok_or(Error::Io)?;
     let used = before - rest.len();
@@ -208,7 +208,7 @@ impl Client {
         mut head: Request,
         path: &[u8],
         extra: &[u8],
-        read: impl FnOnce(&mut Answered<'_>) -> Result<T>,
+        read: impl FnOnce(&mut ReplyBody<'_>) -> Result<T>,
     ) -> Result<T> {
         if path.len() > MAX_PATH {
             return Err(Error::NameTooLong);
@@ -232,7 +232,7 @@ impl Client {
         head: &Request,
         path: &[u8],
         extra: &[u8],
-        read: impl FnOnce(&mut Answered<'_>) -> Result<T>,
+        read: impl FnOnce(&mut ReplyBody<'_>) -> Result<T>,
     ) -> Result<T> {
         request.clear();
         request.extend_from_slice(head.as_bytes());
@@ -244,9 +244,9 @@ impl Client {
         let fd = host().broker_call(request, reply, reads)?;
         let mut body = reply.as_slice();
         let head: Reply = take(&mut body)?;
-        let mut answered = Answered { head, body, fd };
-        let outcome = if head.error == 0 { read(&mut answered) } else { Err(Error::from_errno(head.error)) };
-        if let Some(unused) = answered.fd.take() {
+        let mut body = ReplyBody { head, body, fd };
+        let outcome = if head.error == 0 { read(&mut body) } else { Err(Error::from_errno(head.error)) };
+        if let Some(unused) = body.fd.take() {
             host().host_close(unused);
         }
         outcome
@@ -306,15 +306,15 @@ impl Client {
         &self,
         path: &[u8],
         cookie: u64,
-        wanted: Wanted,
+        wanted: ListWish,
         beside: &[u8],
         sink: &mut dyn Sink,
-    ) -> Result<Listed> {
+    ) -> Result<ListPiece> {
         let (flags, mode) = wanted.coded();
         let head = Request { op: Op::List as u32, value: cookie, flags: flags.bits(), mode, ..Request::default() };
         self.ask(head, path, beside, |a| {
             if !take_entries(a.head.count, &mut a.body, sink)? {
-                return Ok(Listed { end: false, wanted: false });
+                return Ok(ListPiece { end: false, wanted: false });
             }
             for _ in 0..a.head.value {
                 let next: Beside = take(&mut a.body)?;
@@ -323,7 +323,7 @@ impl Client {
                     return Err(Error::Io);
                 }
             }
-            Ok(Listed { end: a.head.stop == 1, wanted: true })
+            Ok(ListPiece { end: a.head.stop == 1, wanted: true })
         })
     }
 

@@ -24,7 +24,7 @@ const WINSIZE_SIZE: usize = 8;
 
 /// A host file behind one descriptor. What the broker opened and has offsets (a regular file, a block device) is read and written at them.
 /// A stream (pipe, terminal, socket) blocks in the host, where a signal to the thread interrupts it. The standard streams are streams even
-/// when they lead to regular files: their offset is the one the person's other programs share.
+/// when they lead to regular files: their offset is the one the user's other programs share.
 pub struct HostFile {
     fd: HostFd,
     /// Who waits for the standard streams, of which it is one; `None`: it is none, and is closed with the last reference.

@@ -20,7 +20,7 @@ use crate::sync::MutexGuard;
 use crate::{Error, Result};
 use litebox_protocol::{MAX_BESIDE, Stat};
 
-use super::client::{Sink, Wanted};
+use super::client::{ListWish, Sink};
 use super::node::HostNode;
 
 /// At which lookup in a directory its first entries are asked for, and how many.
@@ -30,7 +30,7 @@ const FEW: u32 = 256;
 const LARGE: u64 = 16 << 10;
 /// Lookups in a larger directory before all its names are listed: most lookups of programs that search are of names that are absent. One more for so
 /// many bytes of its size: listing it costs as much as a request.
-const PATIENCE: u32 = 6;
+const LOOKUPS_BEFORE_LISTING: u32 = 6;
 const BYTES_PER_LOOKUP: u64 = 4 << 10;
 /// Of how many names one has to be looked up before the metadata of all is fetched: what a request costs is worth the metadata of so many.
 const SHARE: usize = 10;
@@ -90,7 +90,7 @@ impl Credit {
 }
 
 /// One entry of a directory.
-pub(super) struct Listed {
+pub(super) struct ListedEntry {
     name: Range<u32>,
     pub(super) ino: u64,
     pub(super) file_type: FileType,
@@ -103,16 +103,16 @@ pub(super) struct Listed {
 pub(super) struct Entries {
     text: Vec<u8>,
     /// In the order of the host.
-    in_order: Vec<Listed>,
+    in_order: Vec<ListedEntry>,
     /// The metadata that was fetched.
     stats: Vec<Stat>,
 }
 
 impl Entries {
-    pub(super) fn in_order(&self) -> &[Listed] {
+    pub(super) fn in_order(&self) -> &[ListedEntry] {
         &self.in_order
     }
-    pub(super) fn name_of(&self, entry: &Listed) -> &[u8] {
+    pub(super) fn name_of(&self, entry: &ListedEntry) -> &[u8] {
         self.text.get(entry.name.start as usize..entry.name.end as usize).unwrap_or_default()
     }
     fn name_at(&self, index: u32) -> &[u8] {
@@ -138,7 +138,7 @@ impl Entries {
         let (Ok(from), Ok(to)) = (u32::try_from(start), u32::try_from(self.text.len())) else { return false };
         let at = u32::try_from(self.stats.len()).ok().filter(|_| stat.is_some());
         self.stats.extend(stat);
-        self.in_order.push(Listed { name: from..to, ino, file_type, stat: at });
+        self.in_order.push(ListedEntry { name: from..to, ino, file_type, stat: at });
         self.in_order.len() <= MOST_ENTRIES
     }
     /// Whether the metadata is there, but for what the host does not tell.
@@ -176,7 +176,7 @@ enum Fetched {
     TooLarge,
 }
 
-enum Known {
+enum ListingState {
     Nothing,
     Entries(Arc<Entries>),
     TooLarge,
@@ -184,7 +184,7 @@ enum Known {
 
 /// What is known of a directory.
 pub(super) struct Listing {
-    known: Known,
+    known: ListingState,
     /// Of the entries, from the first lookup among them on.
     index: Option<Box<Index>>,
     /// Lookups that asked the broker.
@@ -205,7 +205,7 @@ pub(super) struct Listing {
 impl Default for Listing {
     fn default() -> Self {
         Self {
-            known: Known::Nothing,
+            known: ListingState::Nothing,
             index: None,
             lookups: 0,
             looked_at: 0,
@@ -219,7 +219,7 @@ impl Default for Listing {
 }
 
 /// What a listing says of a name.
-pub(super) enum Told {
+pub(super) enum ListedName {
     Present(Stat),
     Absent,
     Nothing,
@@ -227,15 +227,15 @@ pub(super) enum Told {
 
 impl Listing {
     /// What is known of `name` in the directory `node`, listing that when its time has come.
-    pub(super) fn tell(&mut self, name: &[u8], node: &HostNode) -> Told {
+    pub(super) fn tell(&mut self, name: &[u8], node: &HostNode) -> ListedName {
         let fs = node.fs();
         if let Some(told) = self.told(name, &fs.credit) {
             return told;
         }
         self.lookups = self.lookups.saturating_add(1);
-        let Some(wanted) = self.next_request(node.size(), &fs.credit) else { return Told::Nothing };
+        let Some(wanted) = self.next_request(node.size(), &fs.credit) else { return ListedName::Nothing };
         self.fetch(node, wanted);
-        self.told(name, &fs.credit).unwrap_or(Told::Nothing)
+        self.told(name, &fs.credit).unwrap_or(ListedName::Nothing)
     }
     /// The broker was asked for a file by its name, and nobody means to open it.
     pub(super) fn note_looked_at(&mut self) {
@@ -243,13 +243,13 @@ impl Listing {
     }
     /// All entries of the directory `node` in order, asked for once; `None` when they are not kept.
     pub(super) fn entries(&mut self, node: &HostNode) -> Option<Arc<Entries>> {
-        if matches!(self.known, Known::Nothing) {
+        if matches!(self.known, ListingState::Nothing) {
             let credit = &node.fs().credit;
             let wanted =
-                if credit.is_earned() { Wanted::MetadataIfFew(credit.left()) } else { Wanted::NamesForWalking };
+                if credit.is_earned() { ListWish::MetadataIfFew(credit.left()) } else { ListWish::NamesForWalking };
             self.fetch(node, wanted);
         }
-        if let Known::Entries(entries) = &self.known { Some(entries.clone()) } else { None }
+        if let ListingState::Entries(entries) = &self.known { Some(entries.clone()) } else { None }
     }
     /// The directory `name` among its entries is listed because somebody wants to know: how many others may be listed with it. As many as were
     /// before, so that at most half of the work is for nothing.
@@ -262,14 +262,14 @@ impl Listing {
     }
     /// What lies behind `name` comes first: most programs go over a directory in its order.
     fn begin_ahead(&mut self, name: &[u8]) {
-        let Known::Entries(entries) = &self.known else { return };
+        let ListingState::Entries(entries) = &self.known else { return };
         let index = self.index.get_or_insert_with(|| Box::new(Index::of(entries)));
         self.next_ahead = index.find(entries, name).map_or(0, |at| at + 1);
         self.left_ahead = entries.in_order.len();
     }
     /// The next directory among its entries that may be listed before anybody wants to know. Each is given once.
     pub(super) fn next_ahead(&mut self) -> Option<(Box<[u8]>, Stat)> {
-        let Known::Entries(entries) = &self.known else { return None };
+        let ListingState::Entries(entries) = &self.known else { return None };
         while self.left_ahead > 0 {
             self.left_ahead -= 1;
             let at = self.next_ahead % entries.in_order.len().max(1);
@@ -282,46 +282,46 @@ impl Listing {
         None
     }
     /// What is known without asking.
-    pub(super) fn told(&mut self, name: &[u8], credit: &Credit) -> Option<Told> {
+    pub(super) fn told(&mut self, name: &[u8], credit: &Credit) -> Option<ListedName> {
         match &self.known {
-            Known::TooLarge => Some(Told::Nothing),
-            Known::Nothing => None,
-            Known::Entries(entries) => {
+            ListingState::TooLarge => Some(ListedName::Nothing),
+            ListingState::Nothing => None,
+            ListingState::Entries(entries) => {
                 let index = self.index.get_or_insert_with(|| Box::new(Index::of(entries)));
-                let Some(at) = index.find(entries, name) else { return Some(Told::Absent) };
+                let Some(at) = index.find(entries, name) else { return Some(ListedName::Absent) };
                 let entry = entries.in_order.get(at)?;
                 let stat = entries.stats.get(entry.stat? as usize)?;
                 if entry.file_type != FileType::Directory {
                     credit.earn();
                 }
-                Some(Told::Present(*stat))
+                Some(ListedName::Present(*stat))
             }
         }
     }
     /// What to ask for now, at a lookup that nothing known answers.
-    fn next_request(&self, size: u64, credit: &Credit) -> Option<Wanted> {
+    fn next_request(&self, size: u64, credit: &Credit) -> Option<ListWish> {
         let left = credit.for_one(self.looked_at);
-        if let Known::Entries(entries) = &self.known {
+        if let ListingState::Entries(entries) = &self.known {
             let len = entries.in_order.len();
             if self.no_metadata {
                 return None;
             }
             let worth_it = self.lookups as usize * SHARE >= len || len <= left as usize && left >= Credit::EARNED;
-            return worth_it.then_some(Wanted::Metadata);
+            return worth_it.then_some(ListWish::Metadata);
         }
         if self.not_few || size >= LARGE {
-            let patience = u64::from(PATIENCE) + size / BYTES_PER_LOOKUP;
-            return (u64::from(self.lookups) > patience).then_some(Wanted::Names);
+            let threshold = u64::from(LOOKUPS_BEFORE_LISTING) + size / BYTES_PER_LOOKUP;
+            return (u64::from(self.lookups) > threshold).then_some(ListWish::Names);
         }
         match self.lookups {
             ..SOME if left < Credit::EARNED => None,
-            _ if left >= FEW / 4 => Some(Wanted::OnlyFew(left.min(FEW))),
-            _ => Some(Wanted::OnlyFewNames(FEW)),
+            _ if left >= FEW / 4 => Some(ListWish::OnlyFew(left.min(FEW))),
+            _ => Some(ListWish::OnlyFewNames(FEW)),
         }
     }
-    fn fetch(&mut self, node: &HostNode, wanted: Wanted) {
+    fn fetch(&mut self, node: &HostNode, wanted: ListWish) {
         let credit = &node.fs().credit;
-        let all = matches!(wanted, Wanted::Metadata | Wanted::MetadataIfFew(_) | Wanted::OnlyFew(_));
+        let all = matches!(wanted, ListWish::Metadata | ListWish::MetadataIfFew(_) | ListWish::OnlyFew(_));
         let most = if all { credit.beside() } else { 0 };
         let neighbours = if most > 0 { node.beside(most) } else { Vec::new() };
         let mut beside = Beside::new(&neighbours);
@@ -330,22 +330,22 @@ impl Listing {
                 if entries.has_all_metadata() {
                     credit.spend(entries.stats.len());
                 }
-                self.no_metadata = matches!(wanted, Wanted::Metadata) && !entries.has_all_metadata();
+                self.no_metadata = matches!(wanted, ListWish::Metadata) && !entries.has_all_metadata();
                 self.learn(entries);
             }
             Fetched::More => self.not_few = true,
-            Fetched::TooLarge => return self.known = Known::TooLarge,
+            Fetched::TooLarge => return self.known = ListingState::TooLarge,
         }
         beside.keep(node);
     }
     fn learn(&mut self, entries: Entries) {
         self.index = None;
         self.listed_below = 0;
-        self.known = Known::Entries(Arc::new(entries));
+        self.known = ListingState::Entries(Arc::new(entries));
     }
     /// Whether nobody has asked for anything in it.
     pub(super) fn is_new(&self) -> bool {
-        matches!(self.known, Known::Nothing) && self.lookups == 0
+        matches!(self.known, ListingState::Nothing) && self.lookups == 0
     }
 }
 
@@ -431,9 +431,9 @@ impl Sink for Reader<'_, '_> {
 }
 
 /// The entries of the directory `node`, and of some beside it.
-fn fetch(node: &HostNode, mut wanted: Wanted, beside: &mut Beside<'_>) -> Result<Fetched> {
+fn fetch(node: &HostNode, mut wanted: ListWish, beside: &mut Beside<'_>) -> Result<Fetched> {
     let (client, path) = (&node.fs().client, node.path()?);
-    let only_few = matches!(wanted, Wanted::OnlyFew(_) | Wanted::OnlyFewNames(_));
+    let only_few = matches!(wanted, ListWish::OnlyFew(_) | ListWish::OnlyFewNames(_));
     let mut entries = Entries::default();
     let mut cookie = 0;
     loop {
@@ -455,8 +455,8 @@ fn fetch(node: &HostNode, mut wanted: Wanted, beside: &mut Beside<'_>) -> Result
         if !seen {
             return Err(Error::Io);
         }
-        if matches!(wanted, Wanted::MetadataIfFew(_)) && !entries.has_all_metadata() {
-            wanted = Wanted::NamesForWalking;
+        if matches!(wanted, ListWish::MetadataIfFew(_)) && !entries.has_all_metadata() {
+            wanted = ListWish::NamesForWalking;
         }
     }
 }

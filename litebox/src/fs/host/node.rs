@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fs::memory::FifoSlot;
 use crate::fs::{
-    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Glimpse, Inode, InodeId, Metadata, NewAttr, NewNode,
-    OpenHow, RenameFlags, SetAttr, StatFs,
+    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
+    RenameFlags, SetAttr, StatFs, StatOnly,
 };
 use crate::platform::north::north;
 use crate::platform::{HostFd, HostStat};
@@ -17,12 +17,12 @@ use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
 use litebox_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
 
-use super::client::Wanted;
+use super::client::ListWish;
 use super::file::{HostFile, metadata_of};
-use super::listing::{Listing, Told};
+use super::listing::{ListedName, Listing};
 use super::tree::HostFs;
 
-struct Place {
+struct NodeName {
     parent: Option<Arc<HostNode>>,
     name: Box<[u8]>,
 }
@@ -33,7 +33,7 @@ pub struct HostNode {
     fs: Arc<HostFs>,
     id: InodeId,
     file_type: FileType,
-    place: RwLock<Place>,
+    place: RwLock<NodeName>,
     stat: RwLock<Stat>,
     /// For which call `stat` was asked for, of a tree that others change; 0: not for one.
     checked: AtomicU64,
@@ -59,7 +59,7 @@ impl HostNode {
             id: fs.id_of(&stat),
             fs,
             file_type,
-            place: RwLock::new(Place { parent, name: name.into() }),
+            place: RwLock::new(NodeName { parent, name: name.into() }),
             stat: RwLock::new(stat),
             checked: AtomicU64::new(north().call_under_way()),
             target: RwLock::new(target),
@@ -92,7 +92,7 @@ impl HostNode {
         let mut place = self.place.write();
         let same = place.parent.as_ref().is_some_and(|p| Arc::ptr_eq(p, &parent)) && *place.name == *name;
         if !same {
-            *place = Place { parent: Some(parent), name: name.into() };
+            *place = NodeName { parent: Some(parent), name: name.into() };
         }
     }
     /// Path beneath the grant.
@@ -143,9 +143,9 @@ impl HostNode {
         }
         if self.fs.image {
             match self.listing.lock().tell(name, self) {
-                Told::Absent => return Err(Error::NotFound),
-                Told::Present(stat) => return self.fs.node(Some(&me), name, stat, None),
-                Told::Nothing => {}
+                ListedName::Absent => return Err(Error::NotFound),
+                ListedName::Present(stat) => return self.fs.node(Some(&me), name, stat, None),
+                ListedName::Nothing => {}
             }
         }
         let path = self.path_with(name)?;
@@ -357,17 +357,17 @@ impl Inode for HostNode {
         self.directory()?;
         Ok(self.look_up(name, ahead)?)
     }
-    fn glimpse(&self, name: &[u8]) -> Option<Glimpse> {
+    fn stat_only(&self, name: &[u8]) -> Option<StatOnly> {
         if !self.fs.image || self.file_type != FileType::Directory {
             return None;
         }
         // Whoever has it locked may be asking the broker, which is waited for nowhere here.
         match self.listing.try_lock()?.told(name, &self.fs.credit)? {
-            Told::Present(stat) => {
-                Some(Glimpse::Metadata(Metadata { id: self.fs.id_of(&stat), ..metadata_of(&HostStat::from(&stat)) }))
+            ListedName::Present(stat) => {
+                Some(StatOnly::Metadata(Metadata { id: self.fs.id_of(&stat), ..metadata_of(&HostStat::from(&stat)) }))
             }
-            Told::Absent => Some(Glimpse::Absent),
-            Told::Nothing => None,
+            ListedName::Absent => Some(StatOnly::Absent),
+            ListedName::Nothing => None,
         }
     }
     fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
@@ -416,7 +416,7 @@ impl Inode for HostNode {
         let mut cookie = cookie;
         loop {
             let before = cookie;
-            let piece = self.fs.client.list(&path, cookie, Wanted::Names, b"", &mut |entry: DirEntry<'_>| {
+            let piece = self.fs.client.list(&path, cookie, ListWish::Names, b"", &mut |entry: DirEntry<'_>| {
                 cookie = entry.next;
                 sink(entry)
             })?;

@@ -18,7 +18,7 @@ use crate::fs::{FileSystem, FileType, Inode};
 use crate::platform::GrantId;
 use crate::platform::mock::MockHost;
 use crate::sync::{Mutex, MutexGuard};
-use litebox_protocol::{Beside, Entry, GrantInfo, ListFlags, MAX_REPLY, Op, Reply, Request, Stat};
+use litebox_protocol::{Beside, GrantInfo, ListFlags, ListRecord, MAX_REPLY, Op, Reply, Request, Stat};
 
 const DIRECTORIES: usize = 30;
 const FILES: usize = 40;
@@ -76,7 +76,7 @@ fn records(path: &str, with_stat: impl Fn(&Stat) -> bool, asked: &mut Asked) -> 
         let stat = stat_of(if path.is_empty() { name.clone() } else { format!("{path}/{name}") }.as_str());
         let has_stat = with_stat(&stat);
         let (kind, name_len) = ((stat.mode >> 12) as u8, name.len() as u16);
-        let head = Entry { ino: stat.ino, next, kind, has_stat: has_stat.into(), name_len, reserved: 0 };
+        let head = ListRecord { ino: stat.ino, next, kind, has_stat: has_stat.into(), name_len, reserved: 0 };
         bytes.extend_from_slice(head.as_bytes());
         if has_stat {
             asked.stats += 1;
@@ -134,7 +134,7 @@ impl Scene {
         let only = ONLY.lock();
         let asked = Arc::<Mutex<Asked>>::default();
         let counted = asked.clone();
-        MockHost.answer_requests(Box::new(move |request, reply| {
+        MockHost.serve_broker_with(Box::new(move |request, reply| {
             let (head, rest) = Request::read_from_prefix(request).unwrap();
             let (path, extra) = rest.split_at(head.path_len as usize);
             let path = core::str::from_utf8(path).unwrap();

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::file::FileBody;
 use super::{Attr, Body, Node};
-use crate::fs::{Ahead, DirEntry, FileType, Glimpse, NameMap, NewAttr, NewNode, Time};
+use crate::fs::{Ahead, DirEntry, FileType, NameMap, NewAttr, NewNode, StatOnly, Time};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
@@ -21,7 +21,7 @@ const BATCH: usize = 32;
 
 /// Where a name leads.
 #[derive(Clone)]
-pub(in crate::fs) enum Target {
+pub(in crate::fs) enum ChildTarget {
     Node(Arc<Node>),
     /// To what the lower directory has under this name.
     Lower {
@@ -34,22 +34,22 @@ pub(in crate::fs) enum Target {
 type Listed = (u64, Arc<[u8]>, u64, FileType);
 
 /// What is known of a name, in the order of the listing.
-struct Entry {
+struct OrderedName {
     name: Arc<[u8]>,
-    target: Target,
+    target: ChildTarget,
 }
 
 /// What is known of a name by the name: a lookup need not look at the order.
-struct Named {
+struct HashedName {
     cookie: u64,
-    target: Target,
+    target: ChildTarget,
 }
 
 /// The names of a directory.
 pub(in crate::fs) struct Entries {
     /// Where each name stands in the listing: it keeps that place as long as it exists.
-    names: NameMap<Arc<[u8]>, Named>,
-    order: BTreeMap<u64, Entry>,
+    names: NameMap<Arc<[u8]>, HashedName>,
+    order: BTreeMap<u64, OrderedName>,
     last_cookie: u64,
     /// Whether `names` is all there is. While it is not, the lower directory's names count.
     complete: bool,
@@ -76,16 +76,16 @@ impl Entries {
     pub fn fill(&mut self, names: Vec<(Arc<[u8]>, u64, FileType)>) {
         if !self.complete {
             for (name, ino, file_type) in names {
-                self.put(&name, Target::Lower { ino, file_type });
+                self.put(&name, ChildTarget::Lower { ino, file_type });
             }
             self.complete = true;
         }
     }
-    fn get(&self, name: &[u8]) -> Option<&Target> {
+    fn get(&self, name: &[u8]) -> Option<&ChildTarget> {
         self.names.get(name).map(|named| &named.target)
     }
     /// Leads `name` to `target`; returns where it led before.
-    fn put(&mut self, name: &[u8], target: Target) -> Option<Target> {
+    fn put(&mut self, name: &[u8], target: ChildTarget) -> Option<ChildTarget> {
         if let Some(named) = self.names.get_mut(name) {
             if let Some(entry) = self.order.get_mut(&named.cookie) {
                 entry.target = target.clone();
@@ -94,11 +94,11 @@ impl Entries {
         }
         let name: Arc<[u8]> = Arc::from(name);
         self.last_cookie += 1;
-        self.names.insert(name.clone(), Named { cookie: self.last_cookie, target: target.clone() });
-        self.order.insert(self.last_cookie, Entry { name, target });
+        self.names.insert(name.clone(), HashedName { cookie: self.last_cookie, target: target.clone() });
+        self.order.insert(self.last_cookie, OrderedName { name, target });
         None
     }
-    fn take(&mut self, name: &[u8]) -> Option<Target> {
+    fn take(&mut self, name: &[u8]) -> Option<ChildTarget> {
         let named = self.names.remove(name)?;
         self.order.remove(&named.cookie);
         Some(named.target)
@@ -106,10 +106,10 @@ impl Entries {
     /// Up to [`BATCH`] entries behind `cookie`.
     fn batch(&self, cookie: u64) -> SmallVec<[Listed; BATCH]> {
         let behind = self.order.range((Bound::Excluded(cookie), Bound::Unbounded));
-        let describe = |(cookie, entry): (&u64, &Entry)| {
+        let describe = |(cookie, entry): (&u64, &OrderedName)| {
             let (ino, file_type) = match &entry.target {
-                Target::Node(node) => (node.ino, node.kind()),
-                Target::Lower { ino, file_type } => (*ino, *file_type),
+                ChildTarget::Node(node) => (node.ino, node.kind()),
+                ChildTarget::Lower { ino, file_type } => (*ino, *file_type),
             };
             (*cookie, entry.name.clone(), ino, file_type)
         };
@@ -135,23 +135,23 @@ impl Node {
         self.child_ahead(name, Ahead::default())
     }
     /// What the child called `name` is, if that can be said at once.
-    pub(super) fn child_glimpse(&self, name: &[u8]) -> Option<Glimpse> {
+    pub(super) fn child_stat_only(&self, name: &[u8]) -> Option<StatOnly> {
         {
             let entries = self.entries().ok()?;
             match entries.get(name) {
-                Some(Target::Node(node)) => return Some(Glimpse::Inode(node.clone())),
-                None if entries.complete => return Some(Glimpse::Absent),
+                Some(ChildTarget::Node(node)) => return Some(StatOnly::Inode(node.clone())),
+                None if entries.complete => return Some(StatOnly::Absent),
                 _ => {}
             }
         }
-        self.lower_glimpse(name)
+        self.lower_stat_only(name)
     }
     /// As [`Node::child`], told what is wanted next.
     pub(super) fn child_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Node>> {
         {
             let entries = self.entries()?;
             match entries.get(name) {
-                Some(Target::Node(node)) => return Ok(node.clone()),
+                Some(ChildTarget::Node(node)) => return Ok(node.clone()),
                 None if entries.complete => return Err(Error::NotFound),
                 _ => {}
             }
@@ -190,7 +190,7 @@ impl Node {
             let parent = node.parent.lock().replace(self.me()?);
             drop(parent);
         }
-        let before = self.entries()?.put(name, Target::Node(node.clone()));
+        let before = self.entries()?.put(name, ChildTarget::Node(node.clone()));
         self.let_go(before);
         Ok(())
     }
@@ -200,8 +200,8 @@ impl Node {
         self.let_go(before);
         Ok(())
     }
-    fn let_go(&self, target: Option<Target>) {
-        if let Some(Target::Node(_)) = target {
+    fn let_go(&self, target: Option<ChildTarget>) {
+        if let Some(ChildTarget::Node(_)) = target {
             self.tree.refund_name();
         }
     }
@@ -341,7 +341,7 @@ pub(in crate::fs) fn dismantle(root: Arc<Node>) {
             core::mem::take(&mut entries.order)
         };
         for entry in order.into_values() {
-            if let Target::Node(child) = entry.target {
+            if let ChildTarget::Node(child) = entry.target {
                 let parent = child.parent.lock().take();
                 left.push(child);
                 drop(parent);

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::{Body, Node, PAGE};
 use crate::fs::{Access, File, Inode, Mapping, OpenHow, Seals, StatusFlags, Time};
 use crate::io::{Dest, Source};
-use crate::mm::arena::PagedFile;
+use crate::mm::arena::PageCache;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -17,7 +17,7 @@ pub(in crate::fs) enum Content {
     /// Nothing was written yet.
     Empty,
     /// In the arena.
-    Pages(Arc<PagedFile>),
+    Pages(Arc<PageCache>),
     /// In the lower file.
     Lower,
 }
@@ -48,7 +48,7 @@ impl FileBody {
         Self::new(Content::Empty, Seals::SEAL)
     }
     /// The pages, when the bytes are in the arena.
-    pub fn pages(&self) -> Option<Arc<PagedFile>> {
+    pub fn pages(&self) -> Option<Arc<PageCache>> {
         match &*self.content.lock() {
             Content::Pages(pages) => Some(pages.clone()),
             _ => None,
@@ -67,7 +67,7 @@ impl FileBody {
     pub fn seals(&self) -> Seals {
         *self.seals.lock()
     }
-    fn set_pages(&self, pages: &Arc<PagedFile>) {
+    fn set_pages(&self, pages: &Arc<PageCache>) {
         let before = core::mem::replace(&mut *self.content.lock(), Content::Pages(pages.clone()));
         drop(before);
     }
@@ -75,7 +75,7 @@ impl FileBody {
 
 impl Node {
     /// The pages of a regular file, copied up when they still lie below: only the first `keep` bytes of them. The writer's lock is held.
-    fn own_pages(&self, body: &FileBody, keep: u64) -> Result<Arc<PagedFile>> {
+    fn own_pages(&self, body: &FileBody, keep: u64) -> Result<Arc<PageCache>> {
         if let Some(pages) = body.pages() {
             return Ok(pages);
         }
@@ -124,7 +124,7 @@ impl Node {
         Ok((n, offset.saturating_add(n as u64)))
     }
     /// As Linux, which goes by pages: one that would grow a file sealed against it is not written at all.
-    fn check_write_seals(body: &FileBody, pages: &PagedFile, source: &mut Source<'_>, offset: u64) -> Result<()> {
+    fn check_write_seals(body: &FileBody, pages: &PageCache, source: &mut Source<'_>, offset: u64) -> Result<()> {
         let seals = body.seals();
         if seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE) {
             return Err(Error::NotPermitted);

@@ -10,8 +10,8 @@ use super::fifo::FifoSlot;
 use super::file::{FileBody, MemoryFile};
 use super::{Entries, Tree};
 use crate::fs::{
-    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Glimpse, Inode, InodeId, Metadata, NewAttr, NewNode,
-    OpenHow, RenameFlags, Seals, SetAttr, StatFs, Time, Usage,
+    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
+    RenameFlags, Seals, SetAttr, StatFs, StatOnly, Time, Usage,
 };
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -255,9 +255,9 @@ impl Inode for Node {
         let _names = self.tree.names.read();
         Ok(self.child_ahead(name, ahead)?)
     }
-    fn glimpse(&self, name: &[u8]) -> Option<Glimpse> {
+    fn stat_only(&self, name: &[u8]) -> Option<StatOnly> {
         let _names = self.tree.names.read();
-        self.child_glimpse(name)
+        self.child_stat_only(name)
     }
     fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Ok(self.create_child(name, node, attr)?)

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use hashbrown::hash_map::Entry;
 
 use crate::fs::memory::{Attr, Body, Content, Entries, FifoSlot, FileBody, Node, Tree};
-use crate::fs::{Access, Ahead, File, FileType, Glimpse, Inode, InodeId, Metadata, NewAttr, OpenHow, Seals};
+use crate::fs::{Access, Ahead, File, FileType, Inode, InodeId, Metadata, NewAttr, OpenHow, Seals, StatOnly};
 use crate::io::{Dest, Source};
-use crate::mm::arena::PagedFile;
+use crate::mm::arena::PageCache;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -95,19 +95,19 @@ impl Node {
         Ok(self.tree.adopt(lower, Some(self.me()?)))
     }
     /// What the lower directory can say of `name` at once.
-    pub(in crate::fs) fn lower_glimpse(&self, name: &[u8]) -> Option<Glimpse> {
-        match self.lower.as_ref()?.glimpse(name)? {
-            Glimpse::Metadata(metadata) => {
+    pub(in crate::fs) fn lower_stat_only(&self, name: &[u8]) -> Option<StatOnly> {
+        match self.lower.as_ref()?.stat_only(name)? {
+            StatOnly::Metadata(metadata) => {
                 // What was changed, under this name or another, is known by its origin.
                 let known = self.tree.origins.lock().get(&metadata.id).and_then(Origin::node);
                 Some(match known.filter(|node| node.kind() == metadata.file_type()) {
-                    Some(node) => Glimpse::Inode(node),
-                    None => Glimpse::Metadata(Metadata { id: self.tree.id_of(metadata.id), ..metadata }),
+                    Some(node) => StatOnly::Inode(node),
+                    None => StatOnly::Metadata(Metadata { id: self.tree.id_of(metadata.id), ..metadata }),
                 })
             }
-            Glimpse::Absent => Some(Glimpse::Absent),
+            StatOnly::Absent => Some(StatOnly::Absent),
             // There is a node to be made for it.
-            Glimpse::Inode(_) => None,
+            StatOnly::Inode(_) => None,
         }
     }
     /// Learns all names of the lower directory.
@@ -178,7 +178,7 @@ impl Node {
         self.below()?.clone().open(&how)
     }
     /// Copies the first `keep` bytes of the lower file.
-    pub(in crate::fs) fn copy_up(&self, pages: &PagedFile, keep: u64) -> Result<()> {
+    pub(in crate::fs) fn copy_up(&self, pages: &PageCache, keep: u64) -> Result<()> {
         let meta = self.below()?.metadata()?;
         let size = meta.size.min(keep);
         if size == 0 {
@@ -210,7 +210,7 @@ impl Node {
 }
 
 /// Writes `bytes` at `at`, leaving whole blocks of zeros out.
-fn copy_blocks(pages: &PagedFile, bytes: &[u8], at: u64) -> Result<()> {
+fn copy_blocks(pages: &PageCache, bytes: &[u8], at: u64) -> Result<()> {
     let mut done = 0;
     let mut run = 0;
     let write = |from: usize, to: usize| -> Result<()> {

@@ -6,7 +6,7 @@ use crate::fs::{FileType, NewAttr, NewNode, RenameFlags};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
-use super::walk::{Last, Slot, Walk};
+use super::walk::{LastComponent, NameSlot, Walk};
 use super::{Dentry, Location, NAME_MAX, Origin, Vfs, WalkFlags, WatchMask, permission};
 
 /// The type of what a node will be.
@@ -38,9 +38,9 @@ fn lock_both<'d>(one: &'d Arc<Dentry>, other: &'d Arc<Dentry>) -> (MutexGuard<'d
 
 impl Vfs {
     /// Where a new name is to be: the directory and the name. `Exists` for `.`, `..` and `/`.
-    fn new_slot(&self, from: &Origin<'_>, path: &[u8]) -> Result<Slot> {
+    fn new_slot(&self, from: &Origin<'_>, path: &[u8]) -> Result<NameSlot> {
         let (_, slot) = Walk::new(self, from, WalkFlags::empty()).find_slot(path)?;
-        if matches!(slot.last, Last::Name(_)) { Ok(slot) } else { Err(Error::Exists) }
+        if matches!(slot.last, LastComponent::Name(_)) { Ok(slot) } else { Err(Error::Exists) }
     }
 
     /// Makes `name` in `dir` with these permissions (umask applied).
@@ -80,7 +80,7 @@ impl Vfs {
     /// mkdir(2), mknod(2), symlink(2): makes what `path` names.
     pub fn make(&self, from: &Origin<'_>, path: &[u8], node: NewNode<'_>, permissions: u32) -> Result<Location> {
         let slot = self.new_slot(from, path)?;
-        let Last::Name(name) = &slot.last else { return Err(Error::Exists) };
+        let LastComponent::Name(name) = &slot.last else { return Err(Error::Exists) };
         if slot.slashes && !matches!(node, NewNode::Directory) {
             // A name that means a directory: there is one, or it cannot be made as anything else.
             return match self.child(&slot.dir.dentry, name) {
@@ -107,7 +107,7 @@ impl Vfs {
     /// link(2): gives what lies at `target` the name `path` too.
     pub fn link(&self, from: &Origin<'_>, target: &Location, path: &[u8]) -> Result<()> {
         let slot = self.new_slot(from, path)?;
-        let Last::Name(name) = &slot.last else { return Err(Error::Exists) };
+        let LastComponent::Name(name) = &slot.last else { return Err(Error::Exists) };
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong);
         }
@@ -149,7 +149,7 @@ impl Vfs {
     /// unlink(2).
     pub fn unlink(&self, from: &Origin<'_>, path: &[u8]) -> Result<()> {
         let (_, slot) = Walk::new(self, from, WalkFlags::empty()).find_slot(path)?;
-        let Last::Name(name) = &slot.last else { return Err(Error::IsDirectory) };
+        let LastComponent::Name(name) = &slot.last else { return Err(Error::IsDirectory) };
         let dir = &slot.dir;
         permission::check_changeable(dir)?;
         let names = dir.dentry.lock_names();
@@ -177,10 +177,10 @@ impl Vfs {
     pub fn rmdir(&self, from: &Origin<'_>, path: &[u8]) -> Result<()> {
         let (_, slot) = Walk::new(self, from, WalkFlags::empty()).find_slot(path)?;
         let name = match &slot.last {
-            Last::Name(name) => name,
-            Last::Here => return Err(Error::Invalid),
-            Last::Up => return Err(Error::NotEmpty),
-            Last::Root => return Err(Error::Busy),
+            LastComponent::Name(name) => name,
+            LastComponent::Here => return Err(Error::Invalid),
+            LastComponent::Up => return Err(Error::NotEmpty),
+            LastComponent::Root => return Err(Error::Busy),
         };
         let dir = &slot.dir;
         permission::check_changeable(dir)?;
@@ -217,8 +217,8 @@ impl Vfs {
         if !Arc::ptr_eq(&source.dir.mount, &target.dir.mount) {
             return Err(Error::CrossDevice);
         }
-        let Last::Name(old_name) = &source.last else { return Err(Error::Busy) };
-        let Last::Name(new_name) = &target.last else {
+        let LastComponent::Name(old_name) = &source.last else { return Err(Error::Busy) };
+        let LastComponent::Name(new_name) = &target.last else {
             return Err(if flags.contains(RenameFlags::NOREPLACE) { Error::Exists } else { Error::Busy });
         };
         permission::check_changeable(&source.dir)?;
@@ -232,8 +232,8 @@ impl Vfs {
 struct Renaming<'a, 'o> {
     vfs: &'a Vfs,
     from: &'a Origin<'o>,
-    source: &'a Slot,
-    target: &'a Slot,
+    source: &'a NameSlot,
+    target: &'a NameSlot,
     flags: RenameFlags,
 }
 

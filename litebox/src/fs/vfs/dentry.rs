@@ -20,7 +20,7 @@ const MOST_ABSENT: usize = 4096;
 /// A name in a file system and what it leads to.
 pub struct Dentry {
     inode: Arc<dyn Inode>,
-    place: RwLock<Place>,
+    place: RwLock<DentryName>,
     children: RwLock<Children>,
     /// Held while a name in this directory is made, removed or renamed, and while a name is looked up that will be kept.
     changes: Mutex<()>,
@@ -28,7 +28,7 @@ pub struct Dentry {
     removed: AtomicBool,
 }
 
-struct Place {
+struct DentryName {
     parent: Option<Arc<Dentry>>,
     name: Box<[u8]>,
 }
@@ -48,7 +48,7 @@ enum Child {
 }
 
 /// What is known of a name without asking the file system.
-pub(super) enum Known {
+pub(super) enum CachedName {
     Present(Arc<Dentry>),
     Absent,
     Unknown,
@@ -84,7 +84,7 @@ impl Dentry {
     fn new(inode: Arc<dyn Inode>, parent: Option<Arc<Self>>, name: &[u8]) -> Arc<Self> {
         Arc::new(Self {
             inode,
-            place: RwLock::new(Place { parent, name: name.into() }),
+            place: RwLock::new(DentryName { parent, name: name.into() }),
             children: RwLock::new(Children::default()),
             changes: Mutex::new(()),
             mounted: AtomicBool::new(false),
@@ -137,11 +137,11 @@ impl Dentry {
     }
 
     /// What is known of `name`.
-    pub(super) fn known(&self, name: &[u8]) -> Known {
+    pub(super) fn known(&self, name: &[u8]) -> CachedName {
         match self.children.read().known.get(name) {
-            Some(Child::Kept(dentry)) => Known::Present(dentry.clone()),
-            Some(Child::Absent) => Known::Absent,
-            Some(Child::InUse(_)) | None => Known::Unknown,
+            Some(Child::Kept(dentry)) => CachedName::Present(dentry.clone()),
+            Some(Child::Absent) => CachedName::Absent,
+            Some(Child::InUse(_)) | None => CachedName::Unknown,
         }
     }
     /// Runs `look` on what is known of `name`: the dentry, or `None` for a name that is absent. `None` when nothing is known. The
@@ -185,7 +185,7 @@ impl Dentry {
 
     /// Puts a dentry under a name of this directory, replacing what is known of it.
     pub(super) fn place_at(self: &Arc<Self>, name: &[u8], dentry: &Arc<Self>) {
-        *dentry.place.write() = Place { parent: Some(self.clone()), name: name.into() };
+        *dentry.place.write() = DentryName { parent: Some(self.clone()), name: name.into() };
         let child = if self.keeps() { Child::Kept(dentry.clone()) } else { Child::InUse(Arc::downgrade(dentry)) };
         let mut children = self.children.write();
         children.remove(name);
@@ -220,9 +220,9 @@ impl Vfs {
     /// As [`Vfs::child`], told what the walk wants next.
     pub(super) fn child_ahead(&self, dir: &Arc<Dentry>, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Dentry>> {
         match dir.known(name) {
-            Known::Present(dentry) => return Ok(dentry),
-            Known::Absent => return Err(Error::NotFound),
-            Known::Unknown => {}
+            CachedName::Present(dentry) => return Ok(dentry),
+            CachedName::Absent => return Err(Error::NotFound),
+            CachedName::Unknown => {}
         }
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong);
@@ -243,9 +243,9 @@ impl Vfs {
 
     fn child_known_or(&self, dir: &Arc<Dentry>, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Dentry>> {
         match dir.known(name) {
-            Known::Present(dentry) => return Ok(dentry),
-            Known::Absent => return Err(Error::NotFound),
-            Known::Unknown => {}
+            CachedName::Present(dentry) => return Ok(dentry),
+            CachedName::Absent => return Err(Error::NotFound),
+            CachedName::Unknown => {}
         }
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong);

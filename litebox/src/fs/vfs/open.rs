@@ -6,7 +6,7 @@ use core::any::Any;
 use crate::fs::{Access, Counted, File, FileType, Inode, NewAttr, NewNode, OpenFile, OpenHow, SetAttr, StatusFlags};
 use crate::{Error, Result};
 
-use super::walk::{Last, Slot, Walk};
+use super::walk::{LastComponent, NameSlot, Walk};
 use super::{Creds, Location, Metadata, MountFlags, Origin, Vfs, WalkFlags, WatchMask, permission};
 
 /// What open(2) is asked for.
@@ -118,7 +118,7 @@ impl Vfs {
     fn open_or_create(&self, from: &Origin<'_>, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
         let (mut walk, mut slot) = Walk::new(self, from, how.walk).find_slot(path)?;
         loop {
-            let Last::Name(name) = &slot.last else {
+            let LastComponent::Name(name) = &slot.last else {
                 // `.`, `..`, `/` and magic links: something that is there.
                 let at = walk.look(&slot)?;
                 if how.exclusive {
@@ -158,7 +158,7 @@ impl Vfs {
         }
     }
 
-    fn create_file(&self, from: &Origin<'_>, slot: &Slot, name: &[u8], how: &OpenRequest) -> Result<Location> {
+    fn create_file(&self, from: &Origin<'_>, slot: &NameSlot, name: &[u8], how: &OpenRequest) -> Result<Location> {
         permission::check_changeable(&slot.dir)?;
         self.make_node(from, &slot.dir, name, NewNode::Regular, how.mode)
     }

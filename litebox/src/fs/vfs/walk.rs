@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 use crate::{Error, Result};
 
 use super::{
-    Access, Ahead, Creds, Dentry, FileType, Glimpse, Location, MAX_LINKS, Mount, NAME_MAX, Origin, PATH_MAX, Vfs,
+    Access, Ahead, Creds, Dentry, FileType, Location, MAX_LINKS, Mount, NAME_MAX, Origin, PATH_MAX, StatOnly, Vfs,
     WalkFlags, permission,
 };
 
 /// The last component of a path, not looked up.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Last {
+pub(super) enum LastComponent {
     /// An ordinary name.
     Name(Vec<u8>),
     /// The path ends in `.`, or is the root.
@@ -24,11 +24,11 @@ pub(super) enum Last {
 }
 
 /// A place in a directory that a path names, whether there is something or not.
-pub(super) struct Slot {
+pub(super) struct NameSlot {
     /// The directory.
     pub(super) dir: Location,
     /// The name in it.
-    pub(super) last: Last,
+    pub(super) last: LastComponent,
     /// The path has slashes behind the name: it means a directory.
     pub(super) slashes: bool,
 }
@@ -108,7 +108,7 @@ impl<'w, 'o> Walk<'w, 'o> {
         permission::check_search(&self.here, &self.origin.creds)
     }
     /// Walks `path` up to its last component, which is left in the slot.
-    pub(super) fn find_slot(mut self, path: &[u8]) -> Result<(Self, Slot)> {
+    pub(super) fn find_slot(mut self, path: &[u8]) -> Result<(Self, NameSlot)> {
         if path.is_empty() {
             return Err(Error::NotFound);
         }
@@ -116,7 +116,7 @@ impl<'w, 'o> Walk<'w, 'o> {
         Ok((self, slot))
     }
     /// Goes on with `path` from the present place.
-    fn walk_on(&mut self, path: &[u8]) -> Result<Slot> {
+    fn walk_on(&mut self, path: &[u8]) -> Result<NameSlot> {
         if path.first() == Some(&b'/') {
             self.go_to_root()?;
         }
@@ -124,18 +124,18 @@ impl<'w, 'o> Walk<'w, 'o> {
         let mut rest = without_leading(path);
         loop {
             if rest.is_empty() {
-                return Ok(Slot { dir: self.here.clone(), last: Last::Root, slashes: true });
+                return Ok(NameSlot { dir: self.here.clone(), last: LastComponent::Root, slashes: true });
             }
             let (name, behind) = split(rest);
             self.check_passable()?;
             if behind.is_empty() {
                 let slashes = rest.last() == Some(&b'/');
                 let last = match name {
-                    b"." => Last::Here,
-                    b".." => Last::Up,
-                    _ => Last::Name(name.to_vec()),
+                    b"." => LastComponent::Here,
+                    b".." => LastComponent::Up,
+                    _ => LastComponent::Name(name.to_vec()),
                 };
-                return Ok(Slot { dir: self.here.clone(), last, slashes });
+                return Ok(NameSlot { dir: self.here.clone(), last, slashes });
             }
             match name {
                 b"." => {}
@@ -191,7 +191,7 @@ impl<'w, 'o> Walk<'w, 'o> {
         Ok(Some(target))
     }
     /// Follows the link that `slot` names; the slot that its target names, or where a magic link leads.
-    pub(super) fn follow_last(&mut self, slot: &Slot, link: &Location) -> Result<Slot> {
+    pub(super) fn follow_last(&mut self, slot: &NameSlot, link: &Location) -> Result<NameSlot> {
         self.here = slot.dir.clone();
         match self.follow(link)? {
             Some(mut target) => {
@@ -200,17 +200,17 @@ impl<'w, 'o> Walk<'w, 'o> {
                 }
                 self.walk_on(&target)
             }
-            None => Ok(Slot { dir: self.here.clone(), last: Last::Root, slashes: slot.slashes }),
+            None => Ok(NameSlot { dir: self.here.clone(), last: LastComponent::Root, slashes: slot.slashes }),
         }
     }
     /// What `slot` names, links not followed.
-    pub(super) fn look(&mut self, slot: &Slot) -> Result<Location> {
+    pub(super) fn look(&mut self, slot: &NameSlot) -> Result<Location> {
         self.here = slot.dir.clone();
         match &slot.last {
-            Last::Root => {}
-            Last::Here => self.here = self.vfs.topmost(self.here.clone()),
-            Last::Up => self.go_up()?,
-            Last::Name(name) => {
+            LastComponent::Root => {}
+            LastComponent::Here => self.here = self.vfs.topmost(self.here.clone()),
+            LastComponent::Up => self.go_up()?,
+            LastComponent::Name(name) => {
                 let ahead = Ahead { rest: b"", open: self.flags.contains(WalkFlags::OPEN) };
                 self.here = self.child(name, ahead)?;
             }
@@ -220,12 +220,12 @@ impl<'w, 'o> Walk<'w, 'o> {
 }
 
 /// Longest path, in components, that a quick walk takes on.
-const QUICK: usize = 24;
+const FAST_DEPTH: usize = 24;
 
-/// What a glance at a path shows.
-pub struct Seen {
+/// What a fast lookup of a path finds.
+pub struct LookedUp {
     /// What lies there.
-    pub file: Glimpse,
+    pub file: StatOnly,
     /// Number of the mount it lies in.
     pub mount: u32,
     /// It is the root of that mount.
@@ -233,14 +233,14 @@ pub struct Seen {
 }
 
 /// Where a quick walk arrives.
-enum End {
+enum WalkEnd {
     Place(Location),
     /// When the place is not wanted: the cache need not know the last name, if its directory does.
-    Seen(Seen),
+    LookedUp(LookedUp),
 }
 
 /// What a quick walk needs on all of its way.
-struct Quick<'q, 'c> {
+struct FastWalk<'q, 'c> {
     vfs: &'q Vfs,
     creds: &'q Creds<'c>,
     flags: WalkFlags,
@@ -258,26 +258,32 @@ impl Vfs {
         path: &[u8],
         flags: WalkFlags,
     ) -> Option<Result<Location>> {
-        match (Quick { vfs: self, creds, flags, placeless: false }).walk(start, path)? {
-            Ok(End::Place(place)) => Some(Ok(place)),
-            Ok(End::Seen(_)) => None,
+        match (FastWalk { vfs: self, creds, flags, placeless: false }).walk(start, path)? {
+            Ok(WalkEnd::Place(place)) => Some(Ok(place)),
+            Ok(WalkEnd::LookedUp(_)) => None,
             Err(error) => Some(Err(error)),
         }
     }
 
     /// What `path` leads to, when that can be said at once. No dentry is made for it: a program may look at more files of a directory than
     /// are kept.
-    pub fn glance(&self, start: &Location, creds: &Creds<'_>, path: &[u8], flags: WalkFlags) -> Option<Result<Seen>> {
-        match (Quick { vfs: self, creds, flags, placeless: true }).walk(start, path)? {
-            Ok(End::Seen(seen)) => Some(Ok(seen)),
-            Ok(End::Place(_)) => None,
+    pub fn lookup_fast(
+        &self,
+        start: &Location,
+        creds: &Creds<'_>,
+        path: &[u8],
+        flags: WalkFlags,
+    ) -> Option<Result<LookedUp>> {
+        match (FastWalk { vfs: self, creds, flags, placeless: true }).walk(start, path)? {
+            Ok(WalkEnd::LookedUp(seen)) => Some(Ok(seen)),
+            Ok(WalkEnd::Place(_)) => None,
             Err(error) => Some(Err(error)),
         }
     }
 }
 
-impl Quick<'_, '_> {
-    fn walk(&self, start: &Location, path: &[u8]) -> Option<Result<End>> {
+impl FastWalk<'_, '_> {
+    fn walk(&self, start: &Location, path: &[u8]) -> Option<Result<WalkEnd>> {
         if !(WalkFlags::FOLLOW | WalkFlags::DIRECTORY).contains(self.flags) || path.last() == Some(&b'/') {
             return None;
         }
@@ -285,11 +291,11 @@ impl Quick<'_, '_> {
         if rest.is_empty() {
             return None;
         }
-        self.descend(&start.mount, &start.dentry, rest, QUICK)
+        self.descend(&start.mount, &start.dentry, rest, FAST_DEPTH)
     }
 
     /// The names of each directory stay locked for reading while those below are looked at.
-    fn descend(&self, mount: &Arc<Mount>, dir: &Dentry, path: &[u8], depth: usize) -> Option<Result<End>> {
+    fn descend(&self, mount: &Arc<Mount>, dir: &Dentry, path: &[u8], depth: usize) -> Option<Result<WalkEnd>> {
         let (name, behind) = split(path);
         if depth == 0 || matches!(name, b"." | b"..") || !dir.is_directory() || dir.removed() {
             return None;
@@ -313,11 +319,11 @@ impl Quick<'_, '_> {
             Some(found) => found,
             // Where names are not kept, one that is in use may be mounted over.
             None if self.placeless && behind.is_empty() && dir.keeps() && name.len() <= NAME_MAX => {
-                let file = dir.inode().glimpse(name)?;
+                let file = dir.inode().stat_only(name)?;
                 if !file.file_type().is_none_or(|file_type| self.wants(file_type)) {
                     return None;
                 }
-                Some(Ok(End::Seen(Seen { file, mount: mount.id, is_root: false })))
+                Some(Ok(WalkEnd::LookedUp(LookedUp { file, mount: mount.id, is_root: false })))
             }
             None => None,
         }
@@ -329,15 +335,15 @@ impl Quick<'_, '_> {
         !goes_on && (file_type == FileType::Directory || !self.flags.contains(WalkFlags::DIRECTORY))
     }
 
-    fn arrived(&self, mount: &Arc<Mount>, dentry: &Arc<Dentry>) -> Option<Result<End>> {
+    fn arrived(&self, mount: &Arc<Mount>, dentry: &Arc<Dentry>) -> Option<Result<WalkEnd>> {
         if !self.wants(dentry.inode().file_type()) {
             return None;
         }
         Some(Ok(if self.placeless {
             let is_root = Arc::ptr_eq(dentry, &mount.root);
-            End::Seen(Seen { file: Glimpse::Inode(dentry.inode().clone()), mount: mount.id, is_root })
+            WalkEnd::LookedUp(LookedUp { file: StatOnly::Inode(dentry.inode().clone()), mount: mount.id, is_root })
         } else {
-            End::Place(Location { mount: mount.clone(), dentry: dentry.clone() })
+            WalkEnd::Place(Location { mount: mount.clone(), dentry: dentry.clone() })
         }))
     }
 }
@@ -351,7 +357,7 @@ impl Vfs {
         let (mut walk, mut slot) = Walk::new(self, from, flags).find_slot(path)?;
         loop {
             let found = walk.look(&slot)?;
-            let is_link = found.inode().file_type() == FileType::Symlink && slot.last != Last::Root;
+            let is_link = found.inode().file_type() == FileType::Symlink && slot.last != LastComponent::Root;
             if is_link && (flags.contains(WalkFlags::FOLLOW) || slot.slashes) {
                 slot = walk.follow_last(&slot, &found)?;
                 continue;

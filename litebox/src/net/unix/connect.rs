@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use super::inbox::Outbox;
-use super::names::{Address, Domain, Name, Place};
+use super::names::{Address, BoundName, Domain, Name};
 use super::{ALL, Core, READABLE, UnixSocket};
-use crate::net::{Credentials, Kind, Shut};
+use crate::net::{Credentials, Shut, SocketKind};
 use crate::{Error, Result};
 
 const ECONNREFUSED: Error = Error::Host(111);
@@ -29,7 +29,7 @@ pub(super) struct Backlog {
 /// With whom a socket is connected, and under which name it is found.
 #[derive(Default)]
 pub(super) struct Link {
-    pub address: Option<Arc<Place>>,
+    pub address: Option<Arc<BoundName>>,
     /// It is found by its address: it was given it, and did not get it with a connection.
     named: bool,
     pub peer: Option<Arc<Core>>,
@@ -42,7 +42,7 @@ pub(super) struct Link {
 
 impl UnixSocket {
     /// Gives the socket a name under which it is found. EINVAL when it has one.
-    pub(super) fn bind_at(&self, place: Arc<Place>) -> Result<()> {
+    pub(super) fn bind_at(&self, place: Arc<BoundName>) -> Result<()> {
         let mut link = self.core.link.lock();
         if link.address.is_some() {
             return Err(Error::Invalid);
@@ -58,16 +58,17 @@ impl UnixSocket {
         if link.address.is_none() {
             let name = self.core.domain.take_free_name(&self.core)?;
             link.named = true;
-            link.address = Some(Arc::new(Place { shown: Address::Abstract(name.clone()), name: Name::Abstract(name) }));
+            link.address =
+                Some(Arc::new(BoundName { shown: Address::Abstract(name.clone()), name: Name::Abstract(name) }));
         }
         Ok(())
     }
     /// Its name.
-    pub(super) fn address(&self) -> Option<Arc<Place>> {
+    pub(super) fn address(&self) -> Option<Arc<BoundName>> {
         self.core.link.lock().address.clone()
     }
     /// Its peer's name; ENOTCONN.
-    pub(super) fn peer_address(&self) -> Result<Option<Arc<Place>>> {
+    pub(super) fn peer_address(&self) -> Result<Option<Arc<BoundName>>> {
         let peer = self.core.link.lock().peer.clone().ok_or(ENOTCONN)?;
         let address = peer.link.lock().address.clone();
         Ok(address)
@@ -75,7 +76,7 @@ impl UnixSocket {
 
     /// listen(2), by `owner`.
     pub(super) fn start_listening(&self, backlog: i32, owner: Credentials) -> Result<()> {
-        if self.core.kind == Kind::Datagram {
+        if self.core.kind == SocketKind::Datagram {
             return Err(Error::NotSupported);
         }
         let mut link = self.core.link.lock();
@@ -103,7 +104,7 @@ impl UnixSocket {
 
     /// Takes the next connection; `ino` is the inode number of the new socket. `WouldBlock`: there is none.
     pub(super) fn take_waiting(&self, ino: u64) -> Result<Arc<UnixSocket>> {
-        if self.core.kind == Kind::Datagram {
+        if self.core.kind == SocketKind::Datagram {
             return Err(Error::NotSupported);
         }
         let mut link = self.core.link.lock();
@@ -128,7 +129,7 @@ impl UnixSocket {
         if target.kind != core.kind {
             return Err(EPROTOTYPE);
         }
-        if core.kind == Kind::Datagram {
+        if core.kind == SocketKind::Datagram {
             if !target.accepts_from(core) {
                 return Err(Error::NotPermitted);
             }
@@ -166,7 +167,7 @@ impl UnixSocket {
 
     /// A datagram socket goes back to sending to anybody (connect(2) with AF_UNSPEC).
     pub(super) fn disconnect(&self) -> Result<()> {
-        if self.core.kind != Kind::Datagram {
+        if self.core.kind != SocketKind::Datagram {
             return Err(Error::Invalid);
         }
         self.set_peer(None);
@@ -192,7 +193,7 @@ impl UnixSocket {
     pub(super) fn shut(&self, how: Shut) {
         let core = &self.core;
         core.shut(how);
-        let peer = core.link.lock().peer.clone().filter(|_| core.kind != Kind::Datagram);
+        let peer = core.link.lock().peer.clone().filter(|_| core.kind != SocketKind::Datagram);
         if let Some(peer) = peer {
             let mut mirrored = Shut::empty();
             mirrored.set(Shut::WRITE, how.contains(Shut::READ));
@@ -205,7 +206,7 @@ impl UnixSocket {
 /// Makes a connected pair of `owner`'s. `inodes` are numbers unique in the sandbox.
 pub fn pair(
     domain: &Arc<Domain>,
-    kind: Kind,
+    kind: SocketKind,
     inodes: (u64, u64),
     owner: Credentials,
 ) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
@@ -213,7 +214,7 @@ pub fn pair(
     for (one, other) in [(&a, &b), (&b, &a)] {
         let mut link = one.link.lock();
         link.peer = Some(other.clone());
-        link.connected = kind != Kind::Datagram;
+        link.connected = kind != SocketKind::Datagram;
         link.peer_credentials = Some(owner);
     }
     (UnixSocket::of(a, inodes.0), UnixSocket::of(b, inodes.1))
@@ -266,7 +267,7 @@ impl Core {
         }
         let files = self.discard();
         if let Some(peer) = peer {
-            if self.kind != Kind::Datagram {
+            if self.kind != SocketKind::Datagram {
                 if unread || unborn {
                     peer.error.store(ECONNRESET, Ordering::Release);
                 }

@@ -5,7 +5,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::names::Place;
+use super::names::BoundName;
 use super::rights::Rights;
 use super::{Credentials, WRITABLE};
 use crate::event::WaitQueue;
@@ -61,7 +61,7 @@ pub(super) struct Message {
     sender: Arc<Outbox>,
     cost: usize,
     pub credentials: Credentials,
-    pub from: Option<Arc<Place>>,
+    pub from: Option<Arc<BoundName>>,
     pub rights: Rights,
 }
 
@@ -75,7 +75,7 @@ impl Message {
 pub(super) struct Envelope<'a> {
     pub sender: &'a Arc<Outbox>,
     pub credentials: Credentials,
-    pub from: Option<Arc<Place>>,
+    pub from: Option<Arc<BoundName>>,
     pub rights: Rights,
 }
 

@@ -27,7 +27,7 @@ pub enum Address {
 
 /// A name of a socket: what it shows, and how it is found by it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct BoundName {
     /// As getsockname(2) shows it.
     pub shown: Address,
     /// By what it is found.

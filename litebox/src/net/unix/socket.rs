@@ -9,7 +9,7 @@ use super::{CAPACITY, UnixSocket, WRITABLE};
 use crate::fs::File;
 use crate::io::{Dest, Source};
 use crate::net::{
-    Address, Credentials, Family, Kind, MessageFlags, Outgoing, Received, Setting, Settings, Shut, Socket,
+    Address, Credentials, Family, MessageFlags, Outgoing, Received, Setting, Settings, Shut, Socket, SocketKind,
 };
 use crate::{Error, Result};
 
@@ -25,7 +25,7 @@ impl Socket for UnixSocket {
     fn family(&self) -> Family {
         Family::Unix
     }
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> SocketKind {
         self.core.kind
     }
     fn protocol(&self) -> i32 {
@@ -82,7 +82,7 @@ impl Socket for UnixSocket {
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
         if flags.contains(MessageFlags::OOB) {
-            return Err(if self.core.kind == Kind::Stream { Error::Invalid } else { Error::NotSupported });
+            return Err(if self.core.kind == SocketKind::Stream { Error::Invalid } else { Error::NotSupported });
         }
         self.receive_message_or_bytes(dest, flags.contains(MessageFlags::PEEK))
     }

@@ -2,16 +2,16 @@
 
 use alloc::sync::Arc;
 
-use super::{Address, CAPACITY, Domain, Name, Place, Rights, UnixSocket, pair};
+use super::{Address, BoundName, CAPACITY, Domain, Name, Rights, UnixSocket, pair};
 use crate::Error;
 use crate::event::Events;
 use crate::fs::{Access, File, OpenFile, StatusFlags};
 use crate::io::{Dest, Source};
-use crate::net::{Credentials, Kind, MessageFlags, Outgoing, Socket};
+use crate::net::{Credentials, MessageFlags, Outgoing, Socket, SocketKind};
 
 const OWNER: Credentials = Credentials { pid: 1, uid: 2, gid: 3 };
 
-fn sockets(kind: Kind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
+fn sockets(kind: SocketKind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
     pair(&Arc::default(), kind, (1, 2), OWNER)
 }
 fn send_with(socket: &UnixSocket, bytes: &[u8], rights: Rights) -> crate::Result<usize> {
@@ -30,7 +30,7 @@ fn opened(socket: Arc<UnixSocket>) -> Arc<OpenFile> {
 
 #[test]
 fn a_stream_joins_writes_and_ends() {
-    let (a, b) = sockets(Kind::Stream);
+    let (a, b) = sockets(SocketKind::Stream);
     let mut buf = [0u8; 8];
     assert_eq!(receive(&b, &mut buf, false), Err(Error::WouldBlock));
     assert_eq!(send(&a, b"he"), Ok(2));
@@ -47,7 +47,7 @@ fn a_stream_joins_writes_and_ends() {
 
 #[test]
 fn a_full_stream_blocks() {
-    let (a, b) = sockets(Kind::Stream);
+    let (a, b) = sockets(SocketKind::Stream);
     let big = alloc::vec![1u8; CAPACITY + 10];
     assert_eq!(send(&a, &big), Ok(CAPACITY));
     assert_eq!(send(&a, b"x"), Err(Error::WouldBlock));
@@ -59,7 +59,7 @@ fn a_full_stream_blocks() {
 
 #[test]
 fn messages_keep_their_borders() {
-    let (a, b) = sockets(Kind::Datagram);
+    let (a, b) = sockets(SocketKind::Datagram);
     assert_eq!(send(&a, b"first"), Ok(5));
     assert_eq!(send(&a, b""), Ok(0));
     let mut buf = [0u8; 3];
@@ -72,17 +72,17 @@ fn messages_keep_their_borders() {
 #[test]
 fn a_listener_is_found_by_its_name() {
     let domain = Arc::<Domain>::default();
-    let server = UnixSocket::new(&domain, Kind::Stream, 1);
-    let place = Place { shown: Address::Abstract(b"x".to_vec()), name: Name::Abstract(b"x".to_vec()) };
+    let server = UnixSocket::new(&domain, SocketKind::Stream, 1);
+    let place = BoundName { shown: Address::Abstract(b"x".to_vec()), name: Name::Abstract(b"x".to_vec()) };
     let name = crate::net::Address::Unix(Some(Arc::new(place)));
     assert_eq!(server.bind(&name), Ok(()));
-    let client = UnixSocket::new(&domain, Kind::Stream, 2);
+    let client = UnixSocket::new(&domain, SocketKind::Stream, 2);
     assert_eq!(client.connect(&name, OWNER, false), Err(Error::Host(111)));
     assert_eq!(server.listen(0, OWNER), Ok(()));
     assert_eq!(client.connect(&name, OWNER, false), Ok(()));
     assert_eq!(send(&client, b"hi"), Ok(2));
     assert!(server.ready().contains(Events::IN));
-    let other = UnixSocket::new(&domain, Kind::Stream, 3);
+    let other = UnixSocket::new(&domain, SocketKind::Stream, 3);
     assert_eq!(other.connect(&name, OWNER, false), Err(Error::WouldBlock));
     let Ok(accepted) = server.take_waiting(4) else { panic!("nothing to accept") };
     let mut buf = [0u8; 8];
@@ -94,7 +94,7 @@ fn a_listener_is_found_by_its_name() {
 #[test]
 fn sockets_in_each_others_queues_are_found_when_closed() {
     let domain = Arc::<Domain>::default();
-    let (a, b) = pair(&domain, Kind::Stream, (1, 2), OWNER);
+    let (a, b) = pair(&domain, SocketKind::Stream, (1, 2), OWNER);
     let (a, b) = (opened(a), opened(b));
     let watched = Arc::downgrade(&a);
     let socket = |file: &Arc<OpenFile>| file.file.clone().into_any().downcast::<UnixSocket>();
@@ -103,12 +103,12 @@ fn sockets_in_each_others_queues_are_found_when_closed() {
     assert_eq!(send_with(&other, b"x", alloc::vec![b.clone()]), Ok(1));
     assert_eq!(one.files_in_flight(usize::MAX), 2);
     // A third one that holds a living socket must keep it.
-    let (c, d) = pair(&domain, Kind::Stream, (3, 4), OWNER);
-    let (kept, partner) = pair(&domain, Kind::Stream, (5, 6), OWNER);
+    let (c, d) = pair(&domain, SocketKind::Stream, (3, 4), OWNER);
+    let (kept, partner) = pair(&domain, SocketKind::Stream, (5, 6), OWNER);
     assert_eq!(send_with(&c, b"x", alloc::vec![opened(kept)]), Ok(1));
     drop((one, other, a, b));
     assert!(watched.upgrade().is_some());
-    drop(UnixSocket::new(&domain, Kind::Stream, 7));
+    drop(UnixSocket::new(&domain, SocketKind::Stream, 7));
     assert!(watched.upgrade().is_none());
     assert_eq!(d.files_in_flight(usize::MAX), 1);
     assert!(!partner.ready().contains(Events::HUP));
@@ -119,13 +119,13 @@ fn sockets_in_each_others_queues_are_found_when_closed() {
 #[test]
 fn a_long_chain_of_queues_ends_without_recursion() {
     let domain = Arc::<Domain>::default();
-    let (mut outer, mut end) = pair(&domain, Kind::Stream, (1, 2), OWNER);
+    let (mut outer, mut end) = pair(&domain, SocketKind::Stream, (1, 2), OWNER);
     for i in 0..20_000u64 {
-        let (a, b) = pair(&domain, Kind::Stream, (2 * i + 3, 2 * i + 4), OWNER);
+        let (a, b) = pair(&domain, SocketKind::Stream, (2 * i + 3, 2 * i + 4), OWNER);
         assert_eq!(send_with(&a, b"x", alloc::vec![opened(outer), opened(end)]), Ok(1));
         (outer, end) = (a, b);
     }
     drop(outer);
     drop(end);
-    assert_eq!(UnixSocket::new(&domain, Kind::Stream, 0).files_in_flight(usize::MAX), 0);
+    assert_eq!(UnixSocket::new(&domain, SocketKind::Stream, 0).files_in_flight(usize::MAX), 0);
 }

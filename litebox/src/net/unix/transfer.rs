@@ -4,13 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::inbox::{Envelope, MESSAGE_COST};
-use super::names::Place;
+use super::names::BoundName;
 use super::rights::Rights;
 use super::socket::name_of;
 use super::{Core, READABLE, UnixSocket};
 use crate::fs::OpenFile;
 use crate::io::{Dest, Source};
-use crate::net::{Address, Kind, Outgoing, Received, Shut, Socket};
+use crate::net::{Address, Outgoing, Received, Shut, Socket, SocketKind};
 use crate::{Error, Result};
 
 const EMSGSIZE: Error = Error::Host(90);
@@ -24,13 +24,13 @@ impl UnixSocket {
     /// Errors: `WouldBlock`; `BrokenPipe` on a stream that ended; those of sendmsg(2).
     pub(super) fn send_message_or_bytes(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
         match self.core.kind {
-            Kind::Stream => self.send_bytes(source, outgoing),
-            Kind::SeqPacket => {
+            SocketKind::Stream => self.send_bytes(source, outgoing),
+            SocketKind::SeqPacket => {
                 let peer = self.core.link.lock().peer.clone().ok_or(ENOTCONN)?;
                 self.check_message(source.remaining())?;
                 self.send_message(source, outgoing, &peer)
             }
-            Kind::Datagram | Kind::Raw => {
+            SocketKind::Datagram | SocketKind::Raw => {
                 if outgoing.to.is_none() && self.core.link.lock().peer.is_none() {
                     return Err(ENOTCONN);
                 }
@@ -39,7 +39,7 @@ impl UnixSocket {
                     Some(to) => self.core.domain.find(name_of(to)?)?,
                     None => self.core.destination()?,
                 };
-                if target.kind != Kind::Datagram {
+                if target.kind != SocketKind::Datagram {
                     return Err(Error::Host(91));
                 }
                 if !target.accepts_from(&self.core) {
@@ -117,7 +117,7 @@ impl UnixSocket {
     fn with_envelope(
         &self,
         outgoing: &mut Outgoing<'_>,
-        from: Option<Arc<Place>>,
+        from: Option<Arc<BoundName>>,
         send: impl FnOnce(&mut Envelope<'_>) -> Result<usize>,
     ) -> Result<usize> {
         let (core, credentials) = (&self.core, outgoing.credentials);
@@ -147,7 +147,7 @@ impl UnixSocket {
     /// Receives; with `peek`, what was received stays. `WouldBlock` when there is nothing; nothing when nothing will come.
     pub(super) fn receive_message_or_bytes(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
         match self.core.kind {
-            Kind::Stream => self.receive_bytes(dest, peek),
+            SocketKind::Stream => self.receive_bytes(dest, peek),
             _ => self.receive_message(dest, peek),
         }
     }
@@ -159,7 +159,7 @@ impl UnixSocket {
     }
 
     fn receive_message(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
-        if self.core.kind == Kind::SeqPacket && !self.core.link.lock().connected {
+        if self.core.kind == SocketKind::SeqPacket && !self.core.link.lock().connected {
             return Err(ENOTCONN);
         }
         let mut inbox = self.core.inbox.lock();
@@ -250,7 +250,7 @@ impl UnixSocket {
             return Err(Error::Invalid);
         }
         let inbox = self.core.inbox.lock();
-        if self.core.kind == Kind::Stream {
+        if self.core.kind == SocketKind::Stream {
             return Ok(inbox.len());
         }
         Ok(inbox.messages.front().map_or(0, |first| first.bytes().len()))

@@ -8,9 +8,9 @@ use litebox::{Error, Result};
 
 use super::AT_FDCWD;
 use super::io::MAX_FILE_SIZE;
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Target, creds_of};
+use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, creds_of};
 use crate::Task;
-use crate::syscalls::signal::set::SIGXFSZ;
+use crate::signal::set::SIGXFSZ;
 use crate::user::{read_bytes, word};
 
 const AT_EACCESS: i32 = 0x200;
@@ -19,7 +19,7 @@ const UTIME_OMIT: i64 = 0x3fff_fffe;
 const F_OK: u32 = 0;
 const MODE_BITS: u32 = 7;
 
-impl Target {
+impl PathTarget {
     /// Applies a change: to the place by `at_place`, to a file without one by what `of` makes of its metadata.
     fn change(
         &self,
@@ -67,7 +67,7 @@ impl Task<'_, '_> {
         call(&self.kernel().vfs, &creds_of(&credentials))
     }
 
-    fn chmod_target(&self, target: &Target, mode: u32) -> Result<usize> {
+    fn chmod_target(&self, target: &PathTarget, mode: u32) -> Result<usize> {
         self.with_creds(|vfs, creds| {
             target.change(
                 |at| vfs.set_permissions(creds, at, mode & 0o7777),
@@ -81,7 +81,7 @@ impl Task<'_, '_> {
     }
     /// fchmod(2)
     pub(crate) fn fchmod(&mut self, fd: i32, mode: u32) -> Result<usize> {
-        let target = Target::of(self.file(fd)?);
+        let target = PathTarget::of(self.file(fd)?);
         self.chmod_target(&target, mode)
     }
     /// fchmodat(2)
@@ -97,7 +97,7 @@ impl Task<'_, '_> {
         self.chmod_target(&target, mode)
     }
 
-    fn chown_target(&self, target: &Target, uid: u32, gid: u32) -> Result<usize> {
+    fn chown_target(&self, target: &PathTarget, uid: u32, gid: u32) -> Result<usize> {
         let (uid, gid) = (id_of(uid), id_of(gid));
         self.with_creds(|vfs, creds| {
             target.change(
@@ -116,7 +116,7 @@ impl Task<'_, '_> {
     }
     /// fchown(2)
     pub(crate) fn fchown(&mut self, fd: i32, uid: u32, gid: u32) -> Result<usize> {
-        let target = Target::of(self.file(fd)?);
+        let target = PathTarget::of(self.file(fd)?);
         self.chown_target(&target, uid, gid)
     }
     /// fchownat(2)
@@ -128,7 +128,7 @@ impl Task<'_, '_> {
         self.chown_target(&target, uid, gid)
     }
 
-    fn set_times_of(&self, target: &Target, atime: NewTime, mtime: NewTime) -> Result<usize> {
+    fn set_times_of(&self, target: &PathTarget, atime: NewTime, mtime: NewTime) -> Result<usize> {
         self.with_creds(|vfs, creds| {
             target.change(
                 |at| vfs.set_times(creds, at, atime, mtime),
@@ -151,7 +151,7 @@ impl Task<'_, '_> {
             if flags != 0 {
                 return Err(Error::Invalid);
             }
-            let target = Target::of(self.file(dirfd)?);
+            let target = PathTarget::of(self.file(dirfd)?);
             return self.set_times_of(&target, atime, mtime);
         }
         if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
@@ -172,7 +172,7 @@ impl Task<'_, '_> {
             let raw: [u8; 32] = read_bytes(times)?;
             (time_of_timeval(&raw, 0)?, time_of_timeval(&raw, 16)?)
         };
-        let target = if path == 0 { Target::of(self.file(dirfd)?) } else { self.target(dirfd, path, 0)? };
+        let target = if path == 0 { PathTarget::of(self.file(dirfd)?) } else { self.target(dirfd, path, 0)? };
         self.set_times_of(&target, atime, mtime)
     }
     /// utime(2)
@@ -202,7 +202,7 @@ impl Task<'_, '_> {
         if length < 0 {
             return Err(Error::Invalid);
         }
-        let Target::Place(at) = self.target(AT_FDCWD, path, 0)? else { return Err(Error::Invalid) };
+        let PathTarget::Place(at) = self.target(AT_FDCWD, path, 0)? else { return Err(Error::Invalid) };
         match at.inode().file_type() {
             FileType::Regular => {}
             FileType::Directory => return Err(Error::IsDirectory),
@@ -297,14 +297,14 @@ impl Task<'_, '_> {
         let creds = if flags & AT_EACCESS != 0 { creds_of(&credentials) } else { credentials.for_access() };
         let access = Access::from_bits_truncate(mode as u8);
         match &target {
-            Target::Place(at) => {
+            PathTarget::Place(at) => {
                 let noexec = at.mount.forbids(litebox::fs::MountFlags::NOEXEC);
                 if access.contains(Access::EXEC) && noexec && at.inode().file_type() == FileType::Regular {
                     return Err(Error::Access);
                 }
                 self.kernel().vfs.check_access(&creds, at, access)?;
             }
-            Target::Nameless(file) => litebox::fs::check_permission(&file.file.metadata()?, &creds, access)?,
+            PathTarget::Nameless(file) => litebox::fs::check_permission(&file.file.metadata()?, &creds, access)?,
         }
         Ok(0)
     }

@@ -8,7 +8,7 @@ use litebox::io::{Dest, Source};
 use litebox::{Error, Result};
 
 use super::MAX_RW_COUNT;
-use super::io::{MAX_FILE_SIZE, Manner};
+use super::io::{IoMode, MAX_FILE_SIZE};
 use super::splice::{Offset, can_be_spliced, check_area, pipe_of};
 use crate::Task;
 
@@ -75,9 +75,9 @@ impl Task<'_, '_> {
                 Err(_) | Ok(0) => break,
                 Ok(n) => n,
             };
-            let manner = at.map_or(Manner::PLAIN, |at| Manner::at_offset(at + moved as u64));
+            let mode = at.map_or(IoMode::PLAIN, |at| IoMode::at_offset(at + moved as u64));
             let bytes = buffer.get(..got).unwrap_or_default();
-            match self.write_in_manner(to, &mut Source::kernel(bytes), manner) {
+            match self.write_from(to, &mut Source::kernel(bytes), mode) {
                 Err(error) if moved == 0 => return Err(error),
                 Err(_) => break,
                 Ok(n) => {

@@ -162,6 +162,6 @@ impl Task<'_, '_> {
     /// umask(2)
     pub(crate) fn umask(&mut self, mask: u32) -> Result<usize> {
         let umask = &self.thread.fs.umask;
-        Ok(umask.swap(mask & crate::task::answers::MODE_MASK, core::sync::atomic::Ordering::Relaxed) as usize)
+        Ok(umask.swap(mask & crate::task::fast_syscalls::MODE_MASK, core::sync::atomic::Ordering::Relaxed) as usize)
     }
 }

@@ -10,8 +10,8 @@ use litebox::{Error, Result};
 
 use super::MAX_RW_COUNT;
 use crate::Task;
-use crate::syscalls::signal::RestartPolicy;
-use crate::syscalls::signal::set::{SIGPIPE, SIGXFSZ};
+use crate::signal::RestartPolicy;
+use crate::signal::set::{SIGPIPE, SIGXFSZ};
 use crate::user::{read_bytes, word};
 
 /// The most buffers one vectored call takes.
@@ -36,7 +36,7 @@ bitflags::bitflags! {
 
 /// Where in the file a transfer happens.
 #[derive(Clone, Copy)]
-enum Place {
+enum IoPosition {
     /// At the file's offset, which moves.
     Current,
     At(u64),
@@ -44,33 +44,33 @@ enum Place {
 
 /// How a transfer behaves.
 #[derive(Clone, Copy)]
-pub(super) struct Manner {
-    place: Place,
+pub(super) struct IoMode {
+    position: IoPosition,
     flags: RwFlags,
 }
 
-impl Manner {
-    pub(super) const PLAIN: Self = Self { place: Place::Current, flags: RwFlags::empty() };
+impl IoMode {
+    pub(super) const PLAIN: Self = Self { position: IoPosition::Current, flags: RwFlags::empty() };
 
     pub(super) fn at_offset(offset: u64) -> Self {
-        Self { place: Place::At(offset), flags: RwFlags::empty() }
+        Self { position: IoPosition::At(offset), flags: RwFlags::empty() }
     }
     /// A place in what has none is refused before anything else is looked at.
-    fn check_place(self, file: &OpenFile) -> Result<()> {
-        let placeless = file.is_stream() && file.file.as_seekable().is_none();
-        if placeless && matches!(self.place, Place::At(_)) { Err(Error::NotSeekable) } else { Ok(()) }
+    fn check_position(self, file: &OpenFile) -> Result<()> {
+        let has_no_position = file.is_stream() && file.file.as_seekable().is_none();
+        if has_no_position && matches!(self.position, IoPosition::At(_)) { Err(Error::NotSeekable) } else { Ok(()) }
     }
     fn at(offset: i64) -> Result<Self> {
         let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
-        Ok(Self { place: Place::At(offset), flags: RwFlags::empty() })
+        Ok(Self { position: IoPosition::At(offset), flags: RwFlags::empty() })
     }
     fn with_flags(offset: i64, flags: i32) -> Result<Self> {
-        let place = if offset == -1 { Self::PLAIN } else { Self::at(offset)? };
+        let position = if offset == -1 { Self::PLAIN } else { Self::at(offset)? };
         let flags = RwFlags::from_bits(flags).ok_or(Error::NotSupported)?;
         if flags.contains(RwFlags::APPEND | RwFlags::NOAPPEND) {
             return Err(Error::Invalid);
         }
-        Ok(Self { flags, ..place })
+        Ok(Self { flags, ..position })
     }
 }
 
@@ -143,26 +143,26 @@ impl Task<'_, '_> {
     /// Until when a read or write of the file waits.
     #[expect(clippy::unused_self, reason = "the thread that waits")]
     pub(crate) fn time_limit(&self, file: &OpenFile, writing: bool) -> Option<Instant> {
-        let limit = if file.is_stream() { file.file.patience(writing) } else { None };
+        let limit = if file.is_stream() { file.file.io_timeout(writing) } else { None };
         limit.map(|limit| host().instant().saturating_add(limit))
     }
     /// The error of a call that waited for the file: out of patience is EAGAIN, and who had a limit does not start anew.
     pub(crate) fn gave_up(&mut self, file: &OpenFile, error: Error, writing: bool) -> Error {
         match error {
             Error::TimedOut => Error::WouldBlock,
-            Error::Interrupted if file.file.patience(writing).is_some() => error,
+            Error::Interrupted if file.file.io_timeout(writing).is_some() => error,
             _ => self.restartable(error),
         }
     }
 
     /// Reads into `dest`, waiting if the file may block.
-    fn read_into(&mut self, file: &OpenFile, dest: &mut Dest<'_>, manner: Manner) -> Result<usize> {
+    fn read_into(&mut self, file: &OpenFile, dest: &mut Dest<'_>, mode: IoMode) -> Result<usize> {
         let wanted = dest.remaining();
-        let mut once = || match manner.place {
-            Place::Current => file.read(dest),
-            Place::At(offset) => file.read_at(dest, offset),
+        let mut once = || match mode.position {
+            IoPosition::Current => file.read(dest),
+            IoPosition::At(offset) => file.read_at(dest, offset),
         };
-        let patient = !file.nonblocking() && !manner.flags.contains(RwFlags::NOWAIT) && wanted > 0;
+        let patient = !file.nonblocking() && !mode.flags.contains(RwFlags::NOWAIT) && wanted > 0;
         let limit = self.time_limit(file, false);
         let result = if patient { wait_until_ready(self.waiter(), file, Events::IN, limit, once) } else { once() };
         match result {
@@ -176,29 +176,24 @@ impl Task<'_, '_> {
     }
 
     /// Writes from `source`: all of it, unless the file may not block or something stops it.
-    pub(super) fn write_in_manner(
-        &mut self,
-        file: &OpenFile,
-        source: &mut Source<'_>,
-        manner: Manner,
-    ) -> Result<usize> {
+    pub(super) fn write_from(&mut self, file: &OpenFile, source: &mut Source<'_>, mode: IoMode) -> Result<usize> {
         if !file.access.contains(Access::WRITE) {
             return Err(Error::BadDescriptor);
         }
         let stream = file.is_stream();
-        // A stream has a size only when it is a file of the person's, and what has no offsets has none.
+        // A stream has a size only when it is a file of the user's, and what has no offsets has none.
         if !stream && !file.offset_stays() || self.file_size_limit() != u64::MAX && super::is_regular(file) {
-            self.limit_file_size(file, source, manner)?;
+            self.limit_file_size(file, source, mode)?;
         }
         let wanted = source.remaining();
-        let patient = !file.nonblocking() && !manner.flags.contains(RwFlags::NOWAIT) && wanted > 0;
+        let patient = !file.nonblocking() && !mode.flags.contains(RwFlags::NOWAIT) && wanted > 0;
         // What a call took that then failed was not written: the file may have refused it as a whole.
         let mut moved = 0;
         let mut once = || loop {
-            let n = match manner.place {
-                _ if manner.flags.contains(RwFlags::APPEND) && !stream => file.file.append(source)?.0,
-                Place::Current => file.write(source)?,
-                Place::At(offset) => file.write_at(source, offset)?,
+            let n = match mode.position {
+                _ if mode.flags.contains(RwFlags::APPEND) && !stream => file.file.append(source)?.0,
+                IoPosition::Current => file.write(source)?,
+                IoPosition::At(offset) => file.write_at(source, offset)?,
             };
             moved += n;
             // A blocking stream takes everything, piece by piece.
@@ -216,24 +211,26 @@ impl Task<'_, '_> {
             Err(error) if moved == 0 => return Err(self.transfer_error(file, error)),
             _ => {}
         }
-        if manner.flags.intersects(RwFlags::DSYNC | RwFlags::SYNC) && moved > 0 {
-            file.file.sync(!manner.flags.contains(RwFlags::SYNC))?;
+        if mode.flags.intersects(RwFlags::DSYNC | RwFlags::SYNC) && moved > 0 {
+            file.file.sync(!mode.flags.contains(RwFlags::SYNC))?;
         }
         Ok(moved)
     }
 
     /// RLIMIT_FSIZE and the longest possible file: cuts the transfer, or EFBIG (with SIGXFSZ for the limit).
-    fn limit_file_size(&mut self, file: &OpenFile, source: &mut Source<'_>, manner: Manner) -> Result<()> {
+    fn limit_file_size(&mut self, file: &OpenFile, source: &mut Source<'_>, mode: IoMode) -> Result<()> {
         if source.remaining() == 0 {
             return Ok(());
         }
         let limit = self.file_size_limit();
-        let at = match manner.place {
-            Place::At(offset) => offset,
+        let at = match mode.position {
+            IoPosition::At(offset) => offset,
             // Without a limit the exact place of an ordinary write does not matter.
-            Place::Current if limit == u64::MAX => return Ok(()),
-            Place::Current if file.flags().contains(litebox::fs::StatusFlags::APPEND) => file.file.metadata()?.size,
-            Place::Current => file.file.stream_position().unwrap_or_else(|| *file.offset()),
+            IoPosition::Current if limit == u64::MAX => return Ok(()),
+            IoPosition::Current if file.flags().contains(litebox::fs::StatusFlags::APPEND) => {
+                file.file.metadata()?.size
+            }
+            IoPosition::Current => file.file.stream_position().unwrap_or_else(|| *file.offset()),
         };
         if at >= limit && super::is_regular(file) {
             self.send_self(SIGXFSZ);
@@ -250,73 +247,73 @@ impl Task<'_, '_> {
 
     /// read(2)
     pub(crate) fn read(&mut self, fd: i32, buf: usize, count: usize) -> Result<usize> {
-        let file = self.lent_file(fd)?;
+        let file = self.fd_guard(fd)?;
         check_range(buf, count)?;
-        self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), Manner::PLAIN)
+        self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), IoMode::PLAIN)
     }
     /// write(2)
     pub(crate) fn write(&mut self, fd: i32, buf: usize, count: usize) -> Result<usize> {
-        let file = self.lent_file(fd)?;
+        let file = self.fd_guard(fd)?;
         check_range(buf, count)?;
-        self.write_in_manner(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), Manner::PLAIN)
+        self.write_from(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), IoMode::PLAIN)
     }
     /// pread64(2)
     pub(crate) fn pread64(&mut self, fd: i32, buf: usize, count: usize, offset: i64) -> Result<usize> {
-        let manner = Manner::at(offset)?;
-        let file = self.lent_file(fd)?;
+        let mode = IoMode::at(offset)?;
+        let file = self.fd_guard(fd)?;
         check_range(buf, count)?;
-        self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), manner)
+        self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), mode)
     }
     /// pwrite64(2)
     pub(crate) fn pwrite64(&mut self, fd: i32, buf: usize, count: usize, offset: i64) -> Result<usize> {
-        let manner = Manner::at(offset)?;
-        let file = self.lent_file(fd)?;
-        manner.check_place(&file)?;
+        let mode = IoMode::at(offset)?;
+        let file = self.fd_guard(fd)?;
+        mode.check_position(&file)?;
         check_range(buf, count)?;
-        self.write_in_manner(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), manner)
+        self.write_from(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), mode)
     }
 
-    fn read_vectors(&mut self, fd: i32, iov: usize, count: usize, manner: Manner) -> Result<usize> {
-        let file = self.lent_file(fd)?;
-        manner.check_place(&file)?;
+    fn read_vectors(&mut self, fd: i32, iov: usize, count: usize, mode: IoMode) -> Result<usize> {
+        let file = self.fd_guard(fd)?;
+        mode.check_position(&file)?;
         if !file.access.contains(Access::READ) {
             return Err(Error::BadDescriptor);
         }
         let vectors = Vectors::read(iov, count)?;
-        self.read_into(&file, &mut Dest::user_vec(vectors.spans()), manner)
+        self.read_into(&file, &mut Dest::user_vec(vectors.spans()), mode)
     }
-    fn write_vectors(&mut self, fd: i32, iov: usize, count: usize, manner: Manner) -> Result<usize> {
-        let file = self.lent_file(fd)?;
-        manner.check_place(&file)?;
+    fn write_vectors(&mut self, fd: i32, iov: usize, count: usize, mode: IoMode) -> Result<usize> {
+        let file = self.fd_guard(fd)?;
+        mode.check_position(&file)?;
         if !file.access.contains(Access::WRITE) {
             return Err(Error::BadDescriptor);
         }
         let vectors = Vectors::read(iov, count)?;
-        self.write_in_manner(&file, &mut Source::user_vec(vectors.spans()), manner)
+        self.write_from(&file, &mut Source::user_vec(vectors.spans()), mode)
     }
     /// readv(2)
     pub(crate) fn readv(&mut self, fd: i32, iov: usize, count: usize) -> Result<usize> {
-        self.read_vectors(fd, iov, count, Manner::PLAIN)
+        self.read_vectors(fd, iov, count, IoMode::PLAIN)
     }
     /// writev(2)
     pub(crate) fn writev(&mut self, fd: i32, iov: usize, count: usize) -> Result<usize> {
-        self.write_vectors(fd, iov, count, Manner::PLAIN)
+        self.write_vectors(fd, iov, count, IoMode::PLAIN)
     }
     /// preadv(2)
     pub(crate) fn preadv(&mut self, fd: i32, iov: usize, count: usize, offset: i64) -> Result<usize> {
-        self.read_vectors(fd, iov, count, Manner::at(offset)?)
+        self.read_vectors(fd, iov, count, IoMode::at(offset)?)
     }
     /// pwritev(2)
     pub(crate) fn pwritev(&mut self, fd: i32, iov: usize, count: usize, offset: i64) -> Result<usize> {
-        self.write_vectors(fd, iov, count, Manner::at(offset)?)
+        self.write_vectors(fd, iov, count, IoMode::at(offset)?)
     }
     /// preadv2(2)
     pub(crate) fn preadv2(&mut self, fd: i32, iov: usize, count: usize, offset: i64, flags: i32) -> Result<usize> {
-        self.read_vectors(fd, iov, count, Manner::with_flags(offset, flags)?)
+        self.read_vectors(fd, iov, count, IoMode::with_flags(offset, flags)?)
     }
     /// pwritev2(2)
     pub(crate) fn pwritev2(&mut self, fd: i32, iov: usize, count: usize, offset: i64, flags: i32) -> Result<usize> {
-        self.write_vectors(fd, iov, count, Manner::with_flags(offset, flags)?)
+        self.write_vectors(fd, iov, count, IoMode::with_flags(offset, flags)?)
     }
 
     /// lseek(2)
@@ -325,7 +322,7 @@ impl Task<'_, '_> {
         const SEEK_CUR: i32 = 1;
         const SEEK_END: i32 = 2;
         const SEEK_HOLE: i32 = 4;
-        let file = self.lent_file(fd)?;
+        let file = self.fd_guard(fd)?;
         if !(SEEK_SET..=SEEK_HOLE).contains(&whence) {
             return Err(Error::Invalid);
         }

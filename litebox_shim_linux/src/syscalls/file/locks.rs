@@ -30,13 +30,13 @@ fn write_lock(addr: usize, lock: &RawLock) -> Result<()> {
 }
 
 #[derive(Clone, Copy)]
-struct Asked {
+struct LockRequest {
     kind: i16,
     range: LockRange,
     pid: i32,
 }
 
-fn start_of(raw: &RawLock, file: &OpenFile) -> Result<Asked> {
+fn start_of(raw: &RawLock, file: &OpenFile) -> Result<LockRequest> {
     let [head, start, len, tail] = *raw;
     let kind = head as i16;
     let whence = (head >> 16) as i16;
@@ -60,10 +60,10 @@ fn start_of(raw: &RawLock, file: &OpenFile) -> Result<Asked> {
         Some(last) if last == i64::MAX => u64::MAX,
         Some(last) => u64::try_from(last).map_err(|_| Error::Invalid)? + 1,
     };
-    Ok(Asked { kind, range: LockRange { start: first, end }, pid: tail as i32 })
+    Ok(LockRequest { kind, range: LockRange { start: first, end }, pid: tail as i32 })
 }
 
-impl Asked {
+impl LockRequest {
     fn into_raw(record: Option<Record>, raw: &RawLock) -> RawLock {
         let Some(record) = record else {
             let mut same = *raw;
@@ -101,7 +101,7 @@ impl Task<'_, '_> {
         };
         let owner = self.lock_owner(&file, ofd);
         let found = self.kernel().file_locks.test(file.file.inode().id(), owner, asked.range, write);
-        write_lock(arg, &Asked::into_raw(found, &raw))?;
+        write_lock(arg, &LockRequest::into_raw(found, &raw))?;
         Ok(0)
     }
 

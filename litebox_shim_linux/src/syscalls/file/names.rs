@@ -4,7 +4,7 @@ use litebox::fs::{FileType, NewNode, RenameFlags, WalkFlags};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
-use super::place::{AT_EMPTY_PATH, Target, read_path};
+use super::place::{AT_EMPTY_PATH, PathTarget, read_path};
 use crate::Task;
 use crate::user::write_bytes;
 
@@ -68,7 +68,7 @@ impl Task<'_, '_> {
             if old_dir == AT_FDCWD {
                 self.thread.fs.cwd.read().clone()
             } else {
-                let Target::Place(at) = Target::of(self.file_or_path(old_dir)?) else {
+                let PathTarget::Place(at) = PathTarget::of(self.file_or_path(old_dir)?) else {
                     return Err(Error::CrossDevice);
                 };
                 at

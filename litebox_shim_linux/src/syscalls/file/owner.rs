@@ -5,11 +5,11 @@ use core::sync::atomic::Ordering;
 use alloc::sync::Arc;
 
 use litebox::event::Events;
-use litebox::fs::{FileOwner, FileType, LeaseKind, OpenFile, StatusFlags, Target, WatchMask};
+use litebox::fs::{FileOwner, FileType, LeaseKind, OpenFile, OwnerTarget, StatusFlags, WatchMask};
 use litebox::{Error, Result};
 
-use crate::syscalls::signal::SignalInfo;
-use crate::syscalls::signal::set::{MAX_SIGNAL, SIGIO};
+use crate::signal::SignalInfo;
+use crate::signal::set::{MAX_SIGNAL, SIGIO};
 use crate::task::credentials::Capability;
 use crate::user::{read_bytes, word, write_bytes};
 use crate::{Kernel, Process, Task};
@@ -62,30 +62,30 @@ impl Task<'_, '_> {
                 return Ok(0);
             }
             F_SETOWN => match arg as i32 {
-                0 => Target::Nobody,
+                0 => OwnerTarget::Nobody,
                 i32::MIN => return Err(Error::Invalid),
-                id if id < 0 => Target::Group(-id),
-                id => Target::Process(id),
+                id if id < 0 => OwnerTarget::Group(-id),
+                id => OwnerTarget::Process(id),
             },
             _ => {
                 let raw: [u8; 8] = read_bytes(arg as u64)?;
                 match (i32::from_le_bytes(word(&raw, 0)), i32::from_le_bytes(word(&raw, 4))) {
-                    (F_OWNER_TID..=F_OWNER_PGRP, 0) => Target::Nobody,
-                    (F_OWNER_TID, id) => Target::Thread(id),
-                    (F_OWNER_PID, id) => Target::Process(id),
-                    (F_OWNER_PGRP, id) => Target::Group(id),
+                    (F_OWNER_TID..=F_OWNER_PGRP, 0) => OwnerTarget::Nobody,
+                    (F_OWNER_TID, id) => OwnerTarget::Thread(id),
+                    (F_OWNER_PID, id) => OwnerTarget::Process(id),
+                    (F_OWNER_PGRP, id) => OwnerTarget::Group(id),
                     _ => return Err(Error::Invalid),
                 }
             }
         };
-        if target != Target::Nobody && !self.kernel().has_target(target) {
+        if target != OwnerTarget::Nobody && !self.kernel().has_target(target) {
             return Err(Error::NoProcess);
         }
         self.own(&file, target);
         Ok(0)
     }
 
-    fn own(&self, file: &OpenFile, target: Target) {
+    fn own(&self, file: &OpenFile, target: OwnerTarget) {
         let creds = self.creds();
         let mut owner = file.owner.lock();
         *owner = FileOwner { target, signal: owner.signal, uid: creds.uid, euid: creds.euid };
@@ -94,8 +94,8 @@ impl Task<'_, '_> {
     /// Who asks for signals and named nobody gets them.
     fn own_if_nobody(&self, file: &OpenFile) {
         let target = file.owner.lock().target;
-        if target == Target::Nobody {
-            self.own(file, Target::Process(self.process().pid));
+        if target == OwnerTarget::Nobody {
+            self.own(file, OwnerTarget::Process(self.process().pid));
         }
     }
 
@@ -112,10 +112,10 @@ impl Task<'_, '_> {
         }
         let there = self.kernel().has_target(owner.target);
         let (kind, id) = match owner.target {
-            Target::Nobody => (F_OWNER_TID, 0),
-            Target::Thread(id) => (F_OWNER_TID, id),
-            Target::Process(id) => (F_OWNER_PID, id),
-            Target::Group(id) => (F_OWNER_PGRP, id),
+            OwnerTarget::Nobody => (F_OWNER_TID, 0),
+            OwnerTarget::Thread(id) => (F_OWNER_TID, id),
+            OwnerTarget::Process(id) => (F_OWNER_PID, id),
+            OwnerTarget::Group(id) => (F_OWNER_PGRP, id),
         };
         let id = if there { id } else { 0 };
         if command == F_GETOWN {
@@ -140,7 +140,7 @@ impl Task<'_, '_> {
             if on && file.file.inode().file_type() == FileType::CharDevice {
                 self.own_if_nobody(file);
             }
-            self.kernel().vfs.notices.follow(file, fd, on);
+            self.kernel().vfs.fasync.follow(file, fd, on);
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Task<'_, '_> {
             wanted.set(WatchMask::ONESHOT, mask & DN_MULTISHOT == 0);
         }
         let vfs = &self.kernel().vfs;
-        vfs.watches.tell_owner(&vfs.notices, &file, fd, wanted);
+        vfs.watches.tell_owner(&vfs.fasync, &file, fd, wanted);
         Ok(0)
     }
 
@@ -189,33 +189,33 @@ impl Task<'_, '_> {
         if creds.fsuid != file.file.metadata()?.uid && !creds.can(Capability::Lease) {
             return Err(Error::Access);
         }
-        vfs.leases.set(&vfs.notices, &file, fd, kind)?;
+        vfs.leases.set(&vfs.fasync, &file, fd, kind)?;
         self.own_if_nobody(&file);
         Ok(0)
     }
 }
 
 impl Kernel {
-    fn has_target(&self, target: Target) -> bool {
+    fn has_target(&self, target: OwnerTarget) -> bool {
         match target {
-            Target::Nobody => false,
-            Target::Thread(id) => self.processes().iter().any(|p| p.thread(id).is_some()),
-            Target::Process(id) => self.process(id).is_some(),
-            Target::Group(id) => self.processes().iter().any(|p| p.group.load(Ordering::Relaxed) == id),
+            OwnerTarget::Nobody => false,
+            OwnerTarget::Thread(id) => self.processes().iter().any(|p| p.thread(id).is_some()),
+            OwnerTarget::Process(id) => self.process(id).is_some(),
+            OwnerTarget::Group(id) => self.processes().iter().any(|p| p.group.load(Ordering::Relaxed) == id),
         }
     }
 
     /// Sends what open files have to tell, if anything.
     #[inline]
     pub(crate) fn tell_owners(&self) {
-        if self.vfs.notices.due() {
+        if self.vfs.fasync.due() {
             self.tell_owners_now();
         }
     }
 
     #[cold]
     fn tell_owners_now(&self) {
-        for (file, fd, events) in self.vfs.notices.take() {
+        for (file, fd, events) in self.vfs.fasync.take() {
             let owner = *file.owner.lock();
             for (_, code, band) in REASONS.iter().filter(|(reason, ..)| events.intersects(*reason)) {
                 self.tell_owner(&owner, fd, *code, *band);
@@ -235,8 +235,8 @@ impl Kernel {
             owner.euid == 0 || ours.iter().any(|id| *id == theirs.uid || *id == theirs.suid)
         };
         match owner.target {
-            Target::Nobody => {}
-            Target::Thread(id) => {
+            OwnerTarget::Nobody => {}
+            OwnerTarget::Thread(id) => {
                 let thread = self.processes().iter().find_map(|p| p.thread(id));
                 if let Some(thread) = thread.filter(|thread| may(&thread.process)) {
                     // Without room for the details: without them, as Linux.
@@ -245,11 +245,11 @@ impl Kernel {
                     }
                 }
             }
-            Target::Process(_) | Target::Group(_) => {
+            OwnerTarget::Process(_) | OwnerTarget::Group(_) => {
                 let told = |p: &&Arc<Process>| match owner.target {
-                    Target::Process(id) => p.pid == id,
-                    Target::Group(id) => p.group.load(Ordering::Relaxed) == id,
-                    Target::Nobody | Target::Thread(_) => false,
+                    OwnerTarget::Process(id) => p.pid == id,
+                    OwnerTarget::Group(id) => p.group.load(Ordering::Relaxed) == id,
+                    OwnerTarget::Nobody | OwnerTarget::Thread(_) => false,
                 };
                 for process in self.processes().iter().filter(told).filter(|p| may(p)) {
                     if process.send_signal(info).is_err() {

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use litebox::fs::{Creds, FileType, Location, OpenFile, Origin, Seen, WalkFlags};
+use litebox::fs::{Creds, FileType, Location, LookedUp, OpenFile, Origin, WalkFlags};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
@@ -37,12 +37,12 @@ pub(super) fn follow_flag(flags: i32) -> WalkFlags {
 }
 
 /// What a call about a file is about: a place in the tree, or an open file that has none (a pipe, a socket).
-pub(super) enum Target {
+pub(super) enum PathTarget {
     Place(Location),
     Nameless(Arc<OpenFile>),
 }
 
-impl Target {
+impl PathTarget {
     pub(super) fn of(file: Arc<OpenFile>) -> Self {
         match &file.location {
             Some(at) => Self::Place(at.clone()),
@@ -96,11 +96,11 @@ impl Task<'_, '_> {
         Some(found.and_then(|at| then(&creds, at)))
     }
 
-    /// What `path` leads to, when that can be said at once ([`litebox::fs::Vfs::glance`]).
-    pub(super) fn glance(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Option<Result<Seen>> {
+    /// What `path` leads to, when that can be said at once ([`litebox::fs::Vfs::lookup_fast`]).
+    pub(super) fn lookup_fast(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Option<Result<LookedUp>> {
         let credentials = self.creds();
         let creds = creds_of(&credentials);
-        self.with_start(dirfd, path, |vfs, start| vfs.glance(start, &creds, path, flags))
+        self.with_start(dirfd, path, |vfs, start| vfs.lookup_fast(start, &creds, path, flags))
     }
 
     /// Runs `walk` with where a quick walk of `path` starts. Nothing in it may wait: the place is locked for reading.
@@ -114,7 +114,7 @@ impl Task<'_, '_> {
         match path.first()? {
             b'/' => walk(vfs, &fs.root.read()),
             _ if dirfd == AT_FDCWD => walk(vfs, &fs.cwd.read()),
-            _ => walk(vfs, self.lent_file_or_path(dirfd).ok()?.location.as_ref()?),
+            _ => walk(vfs, self.fd_guard_or_path(dirfd).ok()?.location.as_ref()?),
         }
     }
 
@@ -127,18 +127,18 @@ impl Task<'_, '_> {
     }
 
     /// What the path at `path` and the `AT_` flags name; with `AT_EMPTY_PATH` and an empty (or null) path, the descriptor itself.
-    pub(super) fn target(&self, dirfd: i32, path: u64, flags: i32) -> Result<Target> {
+    pub(super) fn target(&self, dirfd: i32, path: u64, flags: i32) -> Result<PathTarget> {
         self.target_named(dirfd, &read_path_or_null(path, flags)?, flags)
     }
 
     /// As [`Task::target`], of a path that was read.
-    pub(super) fn target_named(&self, dirfd: i32, path: &[u8], flags: i32) -> Result<Target> {
+    pub(super) fn target_named(&self, dirfd: i32, path: &[u8], flags: i32) -> Result<PathTarget> {
         let empty_allowed = flags & AT_EMPTY_PATH != 0;
         if path.is_empty() && empty_allowed && dirfd != AT_FDCWD {
-            return Ok(Target::of(self.file_or_path(dirfd)?));
+            return Ok(PathTarget::of(self.file_or_path(dirfd)?));
         }
         let mut walk = follow_flag(flags);
         walk.set(WalkFlags::EMPTY_OK, empty_allowed);
-        self.walk(dirfd, path, walk).map(Target::Place)
+        self.walk(dirfd, path, walk).map(PathTarget::Place)
     }
 }

@@ -8,10 +8,10 @@ use litebox::io::{Dest, Source};
 use litebox::pipe::{Pages, PipeEnd};
 use litebox::{Error, Result};
 
-use super::io::{Manner, Vectors};
+use super::io::{IoMode, Vectors};
 use super::{MAX_RW_COUNT, is_regular};
 use crate::Task;
-use crate::syscalls::signal::set::SIGPIPE;
+use crate::signal::set::SIGPIPE;
 use crate::user::{read_bytes, write_bytes};
 
 bitflags::bitflags! {
@@ -262,8 +262,8 @@ impl Task<'_, '_> {
         let mut moved = 0;
         while !pages.is_empty() {
             let bytes = pages.front();
-            let manner = at.map_or(Manner::PLAIN, |at| Manner::at_offset(at + moved as u64));
-            match self.write_in_manner(to, &mut Source::kernel(bytes), manner) {
+            let mode = at.map_or(IoMode::PLAIN, |at| IoMode::at_offset(at + moved as u64));
+            match self.write_from(to, &mut Source::kernel(bytes), mode) {
                 Err(error) => return (moved, Err(error)),
                 Ok(n) => {
                     let cut = n < bytes.len();

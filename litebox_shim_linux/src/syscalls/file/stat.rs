@@ -4,7 +4,7 @@ use litebox::fs::{FileType, InodeId, Metadata, StatFs};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Target, follow_flag, read_path_or_null};
+use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, follow_flag, read_path_or_null};
 use crate::Task;
 use crate::user::write_bytes;
 
@@ -111,7 +111,7 @@ fn statfs_bytes(s: &StatFs, id: InodeId, flags: u64) -> [u8; STATFS_SIZE] {
     f.0
 }
 
-impl Target {
+impl PathTarget {
     /// Metadata of what it is; of an open file through it, so that nothing is looked up again.
     fn metadata(&self) -> Result<Metadata> {
         match self {
@@ -132,17 +132,17 @@ impl Task<'_, '_> {
     }
     /// fstat(2)
     pub(crate) fn fstat(&mut self, fd: i32, buf: u64) -> Result<usize> {
-        let metadata = self.lent_file_or_path(fd)?.file.metadata()?;
+        let metadata = self.fd_guard_or_path(fd)?.file.metadata()?;
         write_bytes(buf, &stat_bytes(&metadata))?;
         Ok(0)
     }
     fn metadata_at(&self, dirfd: i32, path: u64, flags: i32) -> Result<Metadata> {
         // The open file knows its metadata even when its name is gone.
         if flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && (path == 0 || crate::user::read_bytes::<1>(path)? == [0]) {
-            return self.lent_file_or_path(dirfd)?.file.metadata();
+            return self.fd_guard_or_path(dirfd)?.file.metadata();
         }
         let path = read_path_or_null(path, flags)?;
-        if let Some(seen) = self.glance(dirfd, &path, follow_flag(flags)) {
+        if let Some(seen) = self.lookup_fast(dirfd, &path, follow_flag(flags)) {
             return seen?.file.metadata();
         }
         self.target_named(dirfd, &path, flags)?.metadata()
@@ -169,14 +169,14 @@ impl Task<'_, '_> {
     /// Also the number of the mount it lies in, and whether it is that mount's root.
     fn metadata_and_mount(&self, dirfd: i32, path: u64, flags: i32) -> Result<(Metadata, Option<(u32, bool)>)> {
         let name = read_path_or_null(path, flags)?;
-        if let Some(seen) = self.glance(dirfd, &name, follow_flag(flags)) {
+        if let Some(seen) = self.lookup_fast(dirfd, &name, follow_flag(flags)) {
             let seen = seen?;
             return Ok((seen.file.metadata()?, Some((seen.mount, seen.is_root))));
         }
         let target = self.target_named(dirfd, &name, flags)?;
         let mount = match &target {
-            Target::Place(at) => Some((at.mount.id, alloc::sync::Arc::ptr_eq(&at.dentry, &at.mount.root))),
-            Target::Nameless(_) => None,
+            PathTarget::Place(at) => Some((at.mount.id, alloc::sync::Arc::ptr_eq(&at.dentry, &at.mount.root))),
+            PathTarget::Nameless(_) => None,
         };
         let is_descriptor = flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && path != 0 && name.is_empty();
         let metadata = if is_descriptor { self.file_or_path(dirfd)?.file.metadata()? } else { target.metadata()? };
@@ -190,13 +190,13 @@ impl Task<'_, '_> {
     }
     /// fstatfs(2)
     pub(crate) fn fstatfs(&mut self, fd: i32, buf: u64) -> Result<usize> {
-        let target = Target::of(self.file_or_path(fd)?);
+        let target = PathTarget::of(self.file_or_path(fd)?);
         Self::write_statfs(&target, buf)
     }
-    fn write_statfs(target: &Target, buf: u64) -> Result<usize> {
+    fn write_statfs(target: &PathTarget, buf: u64) -> Result<usize> {
         let (inode, flags) = match target {
-            Target::Place(at) => (at.inode().clone(), at.mount.flags.bits()),
-            Target::Nameless(file) => (file.file.inode(), 0),
+            PathTarget::Place(at) => (at.inode().clone(), at.mount.flags.bits()),
+            PathTarget::Nameless(file) => (file.file.inode(), 0),
         };
         // ST_RELATIME and its kin have the numbers of mount(2), but for this one.
         const MS_RELATIME: u32 = 1 << 21;

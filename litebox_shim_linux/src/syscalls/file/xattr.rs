@@ -6,7 +6,7 @@ use litebox::fs::{Creds, Vfs};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
-use super::place::{AT_SYMLINK_NOFOLLOW, Target, creds_of};
+use super::place::{AT_SYMLINK_NOFOLLOW, PathTarget, creds_of};
 use crate::Task;
 use crate::user::{read_into, read_string, write_bytes};
 
@@ -19,7 +19,7 @@ const SIZE_MAX: usize = 65_536;
 
 /// Which file a call is about.
 #[derive(Clone, Copy)]
-enum Which {
+enum XattrTarget {
     Path(u64),
     Link(u64),
     Fd(i32),
@@ -42,23 +42,23 @@ fn give(buf: u64, size: usize, bytes: &[u8]) -> Result<usize> {
 }
 
 impl Task<'_, '_> {
-    fn attribute_target(&self, which: Which) -> Result<Target> {
+    fn attribute_target(&self, which: XattrTarget) -> Result<PathTarget> {
         match which {
-            Which::Path(path) => self.target(AT_FDCWD, path, 0),
-            Which::Link(path) => self.target(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW),
-            Which::Fd(fd) => Ok(Target::of(self.file(fd)?)),
+            XattrTarget::Path(path) => self.target(AT_FDCWD, path, 0),
+            XattrTarget::Link(path) => self.target(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW),
+            XattrTarget::Fd(fd) => Ok(PathTarget::of(self.file(fd)?)),
         }
     }
     fn at_attributes<T>(
         &self,
-        which: Which,
+        which: XattrTarget,
         call: impl FnOnce(&Vfs, &Creds<'_>, &litebox::fs::Location) -> Result<T>,
     ) -> Result<T> {
-        let Target::Place(at) = self.attribute_target(which)? else { return Err(Error::NotSupported) };
+        let PathTarget::Place(at) = self.attribute_target(which)? else { return Err(Error::NotSupported) };
         let credentials = self.creds();
         call(&self.kernel().vfs, &creds_of(&credentials), &at)
     }
-    fn set_attribute(&self, which: Which, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
+    fn set_attribute(&self, which: XattrTarget, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
         if flags & !(XATTR_CREATE | XATTR_REPLACE) != 0 {
             return Err(Error::Invalid);
         }
@@ -72,16 +72,16 @@ impl Task<'_, '_> {
         self.at_attributes(which, |vfs, creds, at| vfs.set_xattr(creds, at, &name, &bytes, how))?;
         Ok(0)
     }
-    fn get_attribute(&self, which: Which, name: u64, value: u64, size: usize) -> Result<usize> {
+    fn get_attribute(&self, which: XattrTarget, name: u64, value: u64, size: usize) -> Result<usize> {
         let name = read_name(name)?;
         let bytes = self.at_attributes(which, |vfs, creds, at| vfs.get_xattr(creds, at, &name))?;
         give(value, size, &bytes)
     }
-    fn list_attributes(&self, which: Which, list: u64, size: usize) -> Result<usize> {
+    fn list_attributes(&self, which: XattrTarget, list: u64, size: usize) -> Result<usize> {
         let names = self.at_attributes(which, Vfs::list_xattr)?;
         give(list, size, &names)
     }
-    fn remove_attribute(&self, which: Which, name: u64) -> Result<usize> {
+    fn remove_attribute(&self, which: XattrTarget, name: u64) -> Result<usize> {
         let name = read_name(name)?;
         self.at_attributes(which, |vfs, creds, at| vfs.remove_xattr(creds, at, &name))?;
         Ok(0)
@@ -89,50 +89,50 @@ impl Task<'_, '_> {
 
     /// setxattr(2)
     pub(crate) fn setxattr(&mut self, path: u64, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
-        self.set_attribute(Which::Path(path), name, value, size, flags)
+        self.set_attribute(XattrTarget::Path(path), name, value, size, flags)
     }
     /// lsetxattr(2)
     pub(crate) fn lsetxattr(&mut self, path: u64, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
-        self.set_attribute(Which::Link(path), name, value, size, flags)
+        self.set_attribute(XattrTarget::Link(path), name, value, size, flags)
     }
     /// fsetxattr(2)
     pub(crate) fn fsetxattr(&mut self, fd: i32, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
-        self.set_attribute(Which::Fd(fd), name, value, size, flags)
+        self.set_attribute(XattrTarget::Fd(fd), name, value, size, flags)
     }
     /// getxattr(2)
     pub(crate) fn getxattr(&mut self, path: u64, name: u64, value: u64, size: usize) -> Result<usize> {
-        self.get_attribute(Which::Path(path), name, value, size)
+        self.get_attribute(XattrTarget::Path(path), name, value, size)
     }
     /// lgetxattr(2)
     pub(crate) fn lgetxattr(&mut self, path: u64, name: u64, value: u64, size: usize) -> Result<usize> {
-        self.get_attribute(Which::Link(path), name, value, size)
+        self.get_attribute(XattrTarget::Link(path), name, value, size)
     }
     /// fgetxattr(2)
     pub(crate) fn fgetxattr(&mut self, fd: i32, name: u64, value: u64, size: usize) -> Result<usize> {
-        self.get_attribute(Which::Fd(fd), name, value, size)
+        self.get_attribute(XattrTarget::Fd(fd), name, value, size)
     }
     /// listxattr(2)
     pub(crate) fn listxattr(&mut self, path: u64, list: u64, size: usize) -> Result<usize> {
-        self.list_attributes(Which::Path(path), list, size)
+        self.list_attributes(XattrTarget::Path(path), list, size)
     }
     /// llistxattr(2)
     pub(crate) fn llistxattr(&mut self, path: u64, list: u64, size: usize) -> Result<usize> {
-        self.list_attributes(Which::Link(path), list, size)
+        self.list_attributes(XattrTarget::Link(path), list, size)
     }
     /// flistxattr(2)
     pub(crate) fn flistxattr(&mut self, fd: i32, list: u64, size: usize) -> Result<usize> {
-        self.list_attributes(Which::Fd(fd), list, size)
+        self.list_attributes(XattrTarget::Fd(fd), list, size)
     }
     /// removexattr(2)
     pub(crate) fn removexattr(&mut self, path: u64, name: u64) -> Result<usize> {
-        self.remove_attribute(Which::Path(path), name)
+        self.remove_attribute(XattrTarget::Path(path), name)
     }
     /// lremovexattr(2)
     pub(crate) fn lremovexattr(&mut self, path: u64, name: u64) -> Result<usize> {
-        self.remove_attribute(Which::Link(path), name)
+        self.remove_attribute(XattrTarget::Link(path), name)
     }
     /// fremovexattr(2)
     pub(crate) fn fremovexattr(&mut self, fd: i32, name: u64) -> Result<usize> {
-        self.remove_attribute(Which::Fd(fd), name)
+        self.remove_attribute(XattrTarget::Fd(fd), name)
     }
 }

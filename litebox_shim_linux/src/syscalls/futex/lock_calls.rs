@@ -7,7 +7,7 @@ use super::locks::{Attempt, Owner};
 use super::table::{Candidate, WaitSpec};
 use super::{Key, absolute};
 use crate::Task;
-use crate::syscalls::signal::RestartPolicy;
+use crate::signal::RestartPolicy;
 use crate::user::read_timespec;
 
 impl Task<'_, '_> {

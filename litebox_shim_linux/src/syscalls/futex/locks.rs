@@ -9,7 +9,7 @@ use litebox::event::Waiter;
 use litebox::platform::{AtomicOp, Instant, host};
 use litebox::{Error, Result};
 
-use super::table::{Bucket, Candidate, Entry, FutexTable, Key, Mode, Sleeper, WaitSpec};
+use super::table::{Bucket, Candidate, FutexTable, FutexWaiter, Key, Mode, Sleeper, WaitSpec};
 use super::{OWNER_DIED, TID_MASK, WAITERS};
 
 /// What is known of the thread whose id a word holds.
@@ -36,10 +36,10 @@ fn exchange(addr: usize, expected: u32, new: u32) -> Result<bool> {
     Ok(host().user_atomic_u32(addr, AtomicOp::CompareExchange { expected, new })? == expected)
 }
 
-fn first_of(sleepers: &[Entry], key: &Key) -> Result<Option<(usize, Candidate)>> {
+fn first_of(sleepers: &[FutexWaiter], key: &Key) -> Result<Option<(usize, Candidate)>> {
     match sleepers.iter().enumerate().find(|(_, e)| e.key == *key) {
         None => Ok(None),
-        Some((at, Entry { mode: Mode::Lock(candidate), .. })) => Ok(Some((at, *candidate))),
+        Some((at, FutexWaiter { mode: Mode::Lock(candidate), .. })) => Ok(Some((at, *candidate))),
         // The word is used as a lock and as something else.
         Some(_) => Err(Error::Invalid),
     }
@@ -133,7 +133,7 @@ impl FutexTable {
     }
 
     /// Takes the sleeper at `at` out: the lock is its own now.
-    fn give(&self, bucket: &Bucket, sleepers: &mut Vec<Entry>, at: usize) {
+    fn give(&self, bucket: &Bucket, sleepers: &mut Vec<FutexWaiter>, at: usize) {
         let entry = sleepers.remove(at);
         bucket.count.fetch_sub(1, Ordering::SeqCst);
         self.lock_waiters.fetch_sub(1, Ordering::SeqCst);
@@ -260,7 +260,7 @@ impl FutexTable {
 
     /// Takes the lock on behalf of a sleeper; `false`: somebody has it, and knows now that there are waiters.
     fn take_for(
-        sleepers: &[Entry],
+        sleepers: &[FutexWaiter],
         key: &Key,
         addr: usize,
         tid: u32,

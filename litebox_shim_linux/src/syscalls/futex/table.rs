@@ -58,7 +58,7 @@ pub(super) struct Candidate {
 }
 
 /// One place in the queue of a bucket.
-pub(super) struct Entry {
+pub(super) struct FutexWaiter {
     pub(super) key: Key,
     pub(super) mode: Mode,
     pub(super) sleeper: Arc<Sleeper>,
@@ -68,7 +68,7 @@ pub(super) struct Entry {
 pub(super) struct Bucket {
     /// Sleepers and those about to be.
     pub(super) count: AtomicU32,
-    pub(super) sleepers: Mutex<Vec<Entry>>,
+    pub(super) sleepers: Mutex<Vec<FutexWaiter>>,
 }
 
 /// Sleepers that are about to be told.
@@ -125,7 +125,7 @@ impl FutexTable {
     /// Puts a new sleeper at the end of a bucket, whose lock the caller holds and whose count it has raised.
     pub(super) fn push(
         &self,
-        sleepers: &mut Vec<Entry>,
+        sleepers: &mut Vec<FutexWaiter>,
         waiter: &Arc<Waiter>,
         key: Key,
         bitset: u32,
@@ -137,7 +137,7 @@ impl FutexTable {
             woken: AtomicBool::new(false),
             bucket: AtomicUsize::new(self.index(&key)),
         });
-        sleepers.push(Entry { key, mode, sleeper: sleeper.clone() });
+        sleepers.push(FutexWaiter { key, mode, sleeper: sleeper.clone() });
         sleeper
     }
 
@@ -240,7 +240,7 @@ impl FutexTable {
     /// Takes those who are woken out of the bucket; as many as there is room for go to `taken` and are told later, the others at once.
     fn take_in(
         bucket: &Bucket,
-        sleepers: &mut Vec<Entry>,
+        sleepers: &mut Vec<FutexWaiter>,
         key: &Key,
         count: u32,
         bitset: u32,

@@ -8,7 +8,7 @@ use litebox::{Error, Result};
 use super::table::WaitSpec;
 use super::{absolute, at_least_one};
 use crate::Task;
-use crate::syscalls::signal::RestartPolicy;
+use crate::signal::RestartPolicy;
 use crate::user::{read_bytes, read_timespec, word};
 
 /// Words of one futex_waitv(2) at most.

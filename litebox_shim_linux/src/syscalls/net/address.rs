@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use litebox::net::{Address, Family, Kind, Socket, address};
+use litebox::net::{Address, Family, Socket, SocketKind, address};
 use litebox::{Error, Result};
 use smallvec::SmallVec;
 
@@ -129,7 +129,7 @@ impl Task<'_, '_> {
             Family::Netlink => parse_netlink(raw),
             Family::Unix => {
                 let forgets = purpose == Purpose::Connect && family_of(raw) == Some(AF_UNSPEC);
-                if forgets && socket.kind() == Kind::Datagram {
+                if forgets && socket.kind() == SocketKind::Datagram {
                     return Ok(Address::Unspecified);
                 }
                 let given = unix::parse(raw)?;

@@ -3,7 +3,7 @@
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::OpenFile;
 use litebox::io::{Dest, Source};
-use litebox::net::{Address, Kind, MessageFlags, Outgoing, Received, Socket};
+use litebox::net::{Address, MessageFlags, Outgoing, Received, Socket, SocketKind};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
@@ -12,7 +12,7 @@ use super::address::{LONGEST_ADDRESS, Purpose, address_bytes, read_address, writ
 use super::control::{Ancillary, Control};
 use super::{EMSGSIZE, socket_of};
 use crate::Task;
-use crate::syscalls::signal::set::SIGPIPE;
+use crate::signal::set::SIGPIPE;
 use crate::user::{read_bytes, read_timespec, word, write_bytes};
 
 /// The most messages one sendmmsg(2) or recvmmsg(2) handles.
@@ -70,9 +70,9 @@ impl Task<'_, '_> {
         }
         let raw = read_address(address, len)?;
         match socket.kind() {
-            Kind::Stream => socket.check_destination().map(|()| None),
-            Kind::SeqPacket => Ok(None),
-            Kind::Datagram | Kind::Raw => match self.address_for(socket, &raw, Purpose::Send)? {
+            SocketKind::Stream => socket.check_destination().map(|()| None),
+            SocketKind::SeqPacket => Ok(None),
+            SocketKind::Datagram | SocketKind::Raw => match self.address_for(socket, &raw, Purpose::Send)? {
                 Address::Unspecified => Ok(None),
                 address => Ok(Some(address)),
             },
@@ -88,7 +88,7 @@ impl Task<'_, '_> {
         flags: MessageFlags,
     ) -> Result<usize> {
         let socket = socket_of(file)?;
-        let stream = socket.kind() == Kind::Stream;
+        let stream = socket.kind() == SocketKind::Stream;
         let patient = !file.nonblocking() && !flags.contains(MessageFlags::DONTWAIT);
         let Ancillary { credentials, rights, packet } = ancillary;
         let mut outgoing = Outgoing { credentials, rights, to, flags, packet };
@@ -115,7 +115,7 @@ impl Task<'_, '_> {
         // Urgent data and errors are there, or nobody waits for them.
         let never_waits = flags.intersects(MessageFlags::DONTWAIT | MessageFlags::ERRQUEUE | MessageFlags::OOB);
         let patient = !file.nonblocking() && !never_waits;
-        let all = flags.contains(MessageFlags::WAITALL) && !peek && patient && socket.kind() == Kind::Stream;
+        let all = flags.contains(MessageFlags::WAITALL) && !peek && patient && socket.kind() == SocketKind::Stream;
         let mut total = Received::default();
         let mut once = || loop {
             let got = socket.receive(dest, flags)?;
@@ -143,7 +143,7 @@ impl Task<'_, '_> {
         address: u64,
         address_len: u32,
     ) -> Result<usize> {
-        let file = self.lent_file(fd)?;
+        let file = self.fd_guard(fd)?;
         let to = self.destination(socket_of(&file)?, address, address_len)?;
         let ancillary = self.no_ancillary();
         let mut source = Source::user(buf, len.min(MAX_RW_COUNT));
@@ -160,7 +160,7 @@ impl Task<'_, '_> {
         address: u64,
         address_len: u64,
     ) -> Result<usize> {
-        let file = self.lent_file(fd)?;
+        let file = self.fd_guard(fd)?;
         let flags = message_flags(flags);
         let got = self.receive_on(&file, &mut Dest::user(buf, len.min(MAX_RW_COUNT)), flags)?;
         if address != 0 {
@@ -193,7 +193,7 @@ impl Task<'_, '_> {
         let mut control = Control::new(header.control, header.control_len);
         self.write_control(socket, &mut got, &mut control, flags.contains(MessageFlags::CMSG_CLOEXEC))?;
         let mut told = flags & MessageFlags::CMSG_CLOEXEC | got.flags;
-        told.set(MessageFlags::TRUNC, got.full > got.copied && socket.kind() != Kind::Stream);
+        told.set(MessageFlags::TRUNC, got.full > got.copied && socket.kind() != SocketKind::Stream);
         told.set(MessageFlags::CTRUNC, control.cut);
         if header.name != 0 {
             let from = got.from.clone().unwrap_or_default();

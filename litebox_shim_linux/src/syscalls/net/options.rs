@@ -6,7 +6,7 @@ mod table;
 
 use core::time::Duration;
 
-use litebox::net::{Family, Kind, Setting, Socket};
+use litebox::net::{Family, Setting, Socket, SocketKind};
 use litebox::{Error, Result};
 use smallvec::SmallVec;
 
@@ -77,12 +77,12 @@ fn numbers(values: &[i32]) -> Value {
 }
 
 /// How a socket's kind is numbered.
-pub(super) fn kind_number(kind: Kind) -> i32 {
+pub(super) fn kind_number(kind: SocketKind) -> i32 {
     match kind {
-        Kind::Stream => 1,
-        Kind::Datagram => 2,
-        Kind::Raw => 3,
-        Kind::SeqPacket => 5,
+        SocketKind::Stream => 1,
+        SocketKind::Datagram => 2,
+        SocketKind::Raw => 3,
+        SocketKind::SeqPacket => 5,
     }
 }
 
@@ -177,7 +177,7 @@ impl Task<'_, '_> {
                 if raw.len() < 16 {
                     return Err(Error::Invalid);
                 }
-                socket.options().set_patience(name == SO_SNDTIMEO, time_limit(&raw)?);
+                socket.options().set_io_timeout(name == SO_SNDTIMEO, time_limit(&raw)?);
             }
             SO_LINGER => {
                 let raw = given.bytes()?;
@@ -244,7 +244,7 @@ fn has_level(socket: &dyn Socket, level: i32) -> Result<bool> {
         Family::Inet | Family::Inet6 => match level {
             IPPROTO_IP => Ok(true),
             IPPROTO_IPV6 => Ok(socket.family() == Family::Inet6),
-            IPPROTO_TCP if socket.kind() == Kind::Stream => Ok(true),
+            IPPROTO_TCP if socket.kind() == SocketKind::Stream => Ok(true),
             IPPROTO_UDP if socket.protocol() == IPPROTO_UDP => Ok(true),
             IPPROTO_TCP | IPPROTO_UDP => Err(Error::NotSupported),
             _ => Ok(false),
@@ -295,7 +295,7 @@ fn common_value(socket: &dyn Socket, name: i32) -> Result<Value> {
             Err(_) => return Err(ENOTCONN),
         },
         SO_RCVTIMEO | SO_SNDTIMEO => {
-            let limit = options.patience(name == SO_SNDTIMEO).unwrap_or_default();
+            let limit = options.io_timeout(name == SO_SNDTIMEO).unwrap_or_default();
             let parts = [limit.as_secs(), limit.subsec_micros().into()];
             parts.iter().flat_map(|part| part.to_le_bytes()).collect()
         }

@@ -181,12 +181,12 @@ impl Task<'_, '_> {
 
     fn start_thread(&mut self, request: &Request) -> Result<usize> {
         let flags = request.flags;
-        let crowded = self.has_most_threads(&self.kernel().family.lock());
+        let crowded = self.has_most_threads(&self.kernel().process_table.lock());
         if crowded || self.process().thread_count() >= MAX_THREADS {
             return Err(Error::WouldBlock);
         }
         let id = self.id_for(request)?;
-        let thread = Thread::new(self.process(), id, *self.thread.name.lock(), self.parts_for(request)?);
+        let thread = Thread::new(self.process(), id, *self.thread.name.lock(), self.shares_for(request)?);
         let vfork = flags.contains(Flags::VFORK).then(|| VforkWait::new(self.waiter()));
         (*thread.vfork_parent.lock()).clone_from(&vfork);
         thread.inherit_identity(self.thread);
@@ -252,7 +252,7 @@ impl Task<'_, '_> {
             fp: self.frame.fp().map(|fp| &*fp),
             fs_base,
             gs_base: host().gs_base(),
-            answers: thread.answers(),
+            fast_syscalls: thread.fast_syscalls(),
         };
         let started = start(&spec);
         if started.is_err() {

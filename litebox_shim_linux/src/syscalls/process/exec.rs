@@ -12,8 +12,8 @@ use litebox::sync::jitter;
 use litebox::{Error, Result};
 
 use crate::loader::{self, Arguments, AuxIds, Loaded, Prepared};
-use crate::syscalls::signal::set::{SIGCHLD, SIGSEGV};
-use crate::task::{Newborn, Shared};
+use crate::signal::set::{SIGCHLD, SIGSEGV};
+use crate::task::{Newborn, UseCounted};
 use crate::user::{read_string, read_u64};
 use crate::{Task, Thread};
 
@@ -68,7 +68,7 @@ impl Task<'_, '_> {
     pub(crate) fn own_descriptors(&self) {
         let files = &self.thread.files;
         if files.is_shared() {
-            let own = Shared::new(FdTable::duplicate(files));
+            let own = UseCounted::new(FdTable::duplicate(files));
             if let Some(unused) = files.replace(own) {
                 // The others that used it have ended meanwhile.
                 for file in unused.remove_range(0, u32::MAX) {
@@ -83,9 +83,9 @@ impl Task<'_, '_> {
     pub(crate) fn own_places(&self) {
         let fs = &self.thread.fs;
         if fs.is_shared() {
-            let own = Shared::new(super::fork::copy_of(fs));
+            let own = UseCounted::new(super::fork::copy_of(fs));
             drop(fs.replace(own));
-            let _ = self.thread.answers();
+            let _ = self.thread.fast_syscalls();
         }
     }
 
@@ -94,8 +94,8 @@ impl Task<'_, '_> {
     fn move_out(&mut self, prepared: Prepared) -> Result<bool> {
         let process = self.process().clone();
         self.forget_user_words()?;
-        let parts = self.thread.parts().ok_or(Error::NoProcess)?;
-        let thread = Thread::new(&process, self.thread.tid(), *self.thread.name.lock(), parts);
+        let shares = self.thread.shares().ok_or(Error::NoProcess)?;
+        let thread = Thread::new(&process, self.thread.tid(), *self.thread.name.lock(), shares);
         thread.inherit_identity(self.thread);
         thread.signals.take_over(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
@@ -105,13 +105,13 @@ impl Task<'_, '_> {
         let before = process.mm.shared().ok_or(Error::NoProcess)?;
         // A parent that goes on after vfork finds it so.
         let executed = process.executed.swap(true, Ordering::AcqRel);
-        let left = process.mm.replace(Shared::new(before.sibling()));
+        let left = process.mm.replace(UseCounted::new(before.sibling()));
         process.replace_thread(self.thread, &thread);
         // The new one has them; when it ends, soon perhaps, nobody else may seem to.
-        self.thread.leave_parts();
+        self.thread.leave_shares();
         let started = self.launch(&thread, 0, host().fs_base(), |spec| host().spawn_program(spec));
         if started.is_err() {
-            self.thread.come_back_to_parts();
+            self.thread.come_back_to_shares();
             process.replace_thread(&thread, self.thread);
             self.thread.signals.take_over(&thread.signals);
             process.mm.replace(before);
@@ -120,7 +120,7 @@ impl Task<'_, '_> {
         }
         jitter();
         self.thread.moved.store(true, Ordering::Relaxed);
-        Ok(left.inspect(|unused| unused.space().forget_all()).is_some())
+        Ok(left.inspect(|unused| unused.core().forget_all()).is_some())
     }
 
     /// In the process that a program moved to: what the host copied goes, the program comes.
@@ -271,7 +271,7 @@ impl Task<'_, '_> {
         let creds = self.creds();
         let ids = AuxIds { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, test_hostile: None };
         let Loaded { registers, fs_base, image } =
-            loader::load_into(process.mm.space(), &process.mm.limits(), prepared, &ids)?;
+            loader::load_into(process.mm.core(), &process.mm.limits(), prepared, &ids)?;
         for file in self.thread.files.remove_close_on_exec() {
             // Nobody hears of late errors.
             let _ = self.closed(file);

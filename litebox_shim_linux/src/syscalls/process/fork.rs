@@ -9,8 +9,8 @@ use litebox::sync::RwLock;
 use litebox::{Error, Result};
 
 use super::clone::{Flags, Request};
-use crate::syscalls::signal::RestartPolicy;
-use crate::task::{Newborn, Relation, Shared, ThreadParts, VforkWait};
+use crate::signal::RestartPolicy;
+use crate::task::{CloneShares, Newborn, Relation, UseCounted, VforkWait};
 use crate::user::write_bytes;
 use crate::{Process, Task, Thread};
 
@@ -21,15 +21,15 @@ impl Task<'_, '_> {
     /// A process that does what the caller does, from the return of this call on.
     pub(super) fn start_process(&mut self, request: &Request) -> Result<usize> {
         let flags = request.flags;
-        if self.kernel().family.lock().count() >= MAX_PROCESSES {
+        if self.kernel().process_table.lock().count() >= MAX_PROCESSES {
             return Err(Error::WouldBlock);
         }
         let child = self.process().copy(self.relation(request)?);
-        let parts = self.parts_for(request)?;
+        let shares = self.shares_for(request)?;
         if flags.contains(Flags::CLEAR_SIGHAND) {
             child.signals.clear_handlers();
         }
-        let thread = self.first_thread(&child, request, parts);
+        let thread = self.first_thread(&child, request, shares);
         let pidfd = self.pidfd_for(&child, request)?;
         if flags.contains(Flags::PARENT_SETTID) {
             let _ = write_bytes(request.parent_tid, &child.pid.to_le_bytes());
@@ -49,11 +49,12 @@ impl Task<'_, '_> {
     fn relation(&self, request: &Request) -> Result<Relation> {
         let (own, flags) = (self.process(), request.flags);
         let lost = Error::NoProcess;
-        let mm = if flags.contains(Flags::VM) { own.mm.shared().ok_or(lost)? } else { Shared::new(own.mm.sibling()) };
+        let mm =
+            if flags.contains(Flags::VM) { own.mm.shared().ok_or(lost)? } else { UseCounted::new(own.mm.sibling()) };
         let actions = if flags.contains(Flags::SIGHAND) {
             own.signals.actions.shared().ok_or(lost)?
         } else {
-            Shared::new(own.signals.actions.copy())
+            UseCounted::new(own.signals.actions.copy())
         };
         let (parent, parent_thread, exit_signal) = if flags.contains(Flags::PARENT) {
             let get = |of: &core::sync::atomic::AtomicI32| of.load(Ordering::Relaxed);
@@ -65,21 +66,22 @@ impl Task<'_, '_> {
     }
 
     /// Descriptors and places of a new thread, of the caller's process or of another one.
-    pub(super) fn parts_for(&self, request: &Request) -> Result<ThreadParts> {
+    pub(super) fn shares_for(&self, request: &Request) -> Result<CloneShares> {
         let (own, flags) = (self.thread, request.flags);
         let lost = Error::NoProcess;
         let files = if flags.contains(Flags::FILES) {
             own.files.shared().ok_or(lost)?
         } else {
-            Shared::new(FdTable::duplicate(&own.files))
+            UseCounted::new(FdTable::duplicate(&own.files))
         };
-        let fs = if flags.contains(Flags::FS) { own.fs.shared().ok_or(lost)? } else { Shared::new(copy_of(&own.fs)) };
-        Ok(ThreadParts { files, fs })
+        let fs =
+            if flags.contains(Flags::FS) { own.fs.shared().ok_or(lost)? } else { UseCounted::new(copy_of(&own.fs)) };
+        Ok(CloneShares { files, fs })
     }
 
-    fn first_thread(&self, child: &Arc<Process>, request: &Request, parts: ThreadParts) -> Arc<Thread> {
+    fn first_thread(&self, child: &Arc<Process>, request: &Request, shares: CloneShares) -> Arc<Thread> {
         let flags = request.flags;
-        let thread = Thread::new(child, child.pid, *self.thread.name.lock(), parts);
+        let thread = Thread::new(child, child.pid, *self.thread.name.lock(), shares);
         thread.inherit_identity(self.thread);
         thread.signals.inherit(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
@@ -102,16 +104,16 @@ impl Task<'_, '_> {
     /// Makes the child findable. A signal that came before has to be handled first: had it been for the whole group, the child would
     /// miss it.
     fn add_child(&mut self, child: &Arc<Process>, request: &Request) -> Result<()> {
-        let family = self.kernel().clone();
-        let mut family = family.family.lock();
+        let process_table = self.kernel().clone();
+        let mut process_table = process_table.process_table.lock();
         if self.process().exiting() || self.deliverable() {
-            drop(family);
+            drop(process_table);
             // The call is made again only after the pending work was looked at.
             self.waiter().interrupt();
             let number = self.frame.regs.rax;
             return Err(self.interrupted_call(RestartPolicy::Always, number));
         }
-        if self.has_most_threads(&family) {
+        if self.has_most_threads(&process_table) {
             return Err(Error::WouldBlock);
         }
         // Both may have changed since the copy was made.
@@ -123,7 +125,7 @@ impl Task<'_, '_> {
             follow(&child.parent, &own.parent);
             follow(&child.parent_thread, &own.parent_thread);
         }
-        family.add(child);
+        process_table.add(child);
         Ok(())
     }
 
@@ -132,7 +134,9 @@ impl Task<'_, '_> {
         let own = self.process().clone();
         let fs_base = request.fs_base();
         let waits = request.flags.contains(Flags::VFORK);
-        if waits && request.flags.contains(Flags::VM) && self.lend_to(thread, request.stack, fs_base, child.pid).is_ok()
+        if waits
+            && request.flags.contains(Flags::VM)
+            && self.hand_off_to(thread, request.stack, fs_base, child.pid).is_ok()
         {
             return Ok(0);
         }
@@ -142,7 +146,7 @@ impl Task<'_, '_> {
             self.launch(thread, request.stack, fs_base, |spec| host().spawn_thread(spec))
         } else {
             child.mm.barriers.store(own.mm.barriers.load(Ordering::Acquire), Ordering::Release);
-            let copy = |spec: &ThreadSpec<'_>| own.mm.space().fork(child.mm.space(), || host().spawn_process(spec));
+            let copy = |spec: &ThreadSpec<'_>| own.mm.core().fork(child.mm.core(), || host().spawn_process(spec));
             self.launch(thread, request.stack, fs_base, copy)
         };
         if started.is_err() {

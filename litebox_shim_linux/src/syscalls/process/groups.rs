@@ -36,10 +36,10 @@ impl Task<'_, '_> {
         let own = self.process();
         let pid = if pid == 0 { own.pid } else { pid };
         let group = if group == 0 { pid } else { group };
-        let family = self.kernel().family.lock();
-        let Some(target) = family.process(pid) else {
+        let process_table = self.kernel().process_table.lock();
+        let Some(target) = process_table.process(pid) else {
             // Only the first thread's id stands for its process here.
-            let is_thread = family.processes().any(|p| p.thread(pid).is_some());
+            let is_thread = process_table.processes().any(|p| p.thread(pid).is_some());
             return Err(if is_thread { Error::Invalid } else { Error::NoProcess });
         };
         let session = target.session.load(Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl Task<'_, '_> {
         } else if target.pid != own.pid {
             return Err(Error::NoProcess);
         }
-        if session == target.pid || group != pid && !family.has_group(session, group) {
+        if session == target.pid || group != pid && !process_table.has_group(session, group) {
             return Err(Error::NotPermitted);
         }
         target.group.store(group, Ordering::Relaxed);
@@ -64,8 +64,8 @@ impl Task<'_, '_> {
     pub(crate) fn setsid(&mut self) -> Result<usize> {
         let process = self.process();
         let own = process.pid;
-        let family = self.kernel().family.lock();
-        if family.processes().any(|p| p.group.load(Ordering::Relaxed) == own) {
+        let process_table = self.kernel().process_table.lock();
+        if process_table.processes().any(|p| p.group.load(Ordering::Relaxed) == own) {
             return Err(Error::NotPermitted);
         }
         process.session.store(own, Ordering::Relaxed);

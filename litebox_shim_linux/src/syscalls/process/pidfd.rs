@@ -9,8 +9,8 @@ use litebox::fs::{Access, AnonInode, File, Inode, StatusFlags};
 use litebox::{Error, Result};
 
 use super::clone::{Flags, Request};
-use crate::syscalls::signal::SignalInfo;
-use crate::syscalls::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
+use crate::signal::SignalInfo;
+use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
 use crate::user::{read_bytes, write_bytes};
 use crate::{Process, Task, Thread};
 

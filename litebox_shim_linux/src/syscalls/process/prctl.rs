@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use litebox::{Error, Result};
 
 use crate::Task;
-use crate::syscalls::signal::set::MAX_SIGNAL;
+use crate::signal::set::MAX_SIGNAL;
 use crate::user::{read_bytes, write_bytes};
 
 const PR_SET_PDEATHSIG: i32 = 1;

@@ -8,10 +8,10 @@ use litebox::fs::StatusFlags;
 use litebox::platform::Usage;
 use litebox::{Error, Result};
 
-use crate::syscalls::signal::RestartPolicy;
-use crate::syscalls::signal::set::{SIGCHLD, SIGCONT};
+use crate::signal::RestartPolicy;
+use crate::signal::set::{SIGCHLD, SIGCONT};
 use crate::syscalls::time::rusage_bytes;
-use crate::task::family::{Family, Gone, cld};
+use crate::task::process_table::{ProcessTable, Reaped, cld};
 use crate::user::write_bytes;
 use crate::{Process, Task};
 
@@ -58,8 +58,8 @@ struct Event {
 }
 
 /// What a look at the children found.
-enum Look {
-    Event(Event, Option<Gone>),
+enum WaitLook {
+    Event(Event, Option<Reaped>),
     /// There are some, but nothing has happened.
     Nothing,
     NoChild,
@@ -152,14 +152,14 @@ impl Task<'_, '_> {
         let outcome = loop {
             let ticket = self.waiter().ticket();
             match self.look_at_children(whom, options) {
-                Look::Event(event, reaped) => {
+                WaitLook::Event(event, reaped) => {
                     drop(reaped);
                     break Ok(Some(event));
                 }
-                Look::NoChild => break Err(NO_CHILD),
-                Look::Nothing if options.contains(Options::NOHANG) => break Ok(None),
-                Look::Nothing if interrupted => break Err(self.interrupted_call(RestartPolicy::Sys, number)),
-                Look::Nothing => {}
+                WaitLook::NoChild => break Err(NO_CHILD),
+                WaitLook::Nothing if options.contains(Options::NOHANG) => break Ok(None),
+                WaitLook::Nothing if interrupted => break Err(self.interrupted_call(RestartPolicy::Sys, number)),
+                WaitLook::Nothing => {}
             }
             if !observed {
                 // Only who has to wait is told; then one more look.
@@ -176,26 +176,26 @@ impl Task<'_, '_> {
         outcome
     }
 
-    fn look_at_children(&self, whom: &Whom, options: Options) -> Look {
+    fn look_at_children(&self, whom: &Whom, options: Options) -> WaitLook {
         let own = self.process();
-        let mut family = self.kernel().family.lock();
-        let mut found = Look::NoChild;
+        let mut process_table = self.kernel().process_table.lock();
+        let mut found = WaitLook::NoChild;
         let mut zombie = None;
-        for child in family.children(own.pid).filter(|child| self.is_meant(child, whom, options)) {
+        for child in process_table.children(own.pid).filter(|child| self.is_meant(child, whom, options)) {
             if child.ended() {
                 if options.contains(Options::EXITED) {
                     zombie = Some((child.pid, ended(child)));
                     break;
                 }
             } else if let Some(event) = stopped_or_gone_on(child, options) {
-                return Look::Event(event, None);
+                return WaitLook::Event(event, None);
             } else {
-                found = Look::Nothing;
+                found = WaitLook::Nothing;
             }
         }
         let Some((pid, event)) = zombie else { return found };
-        let reaped = if options.contains(Options::NOWAIT) { None } else { reap(&mut family, own, pid) };
-        Look::Event(event, reaped)
+        let reaped = if options.contains(Options::NOWAIT) { None } else { reap(&mut process_table, own, pid) };
+        WaitLook::Event(event, reaped)
     }
 
     fn is_meant(&self, child: &Arc<Process>, whom: &Whom, options: Options) -> bool {
@@ -221,8 +221,8 @@ fn ended(child: &Process) -> Event {
 }
 
 /// Takes an ended child out; its parent has what it used.
-fn reap(family: &mut Family, parent: &Process, pid: i32) -> Option<Gone> {
-    let child = family.remove(pid)?;
+fn reap(process_table: &mut ProcessTable, parent: &Process, pid: i32) -> Option<Reaped> {
+    let child = process_table.remove(pid)?;
     let spent = child.process().usage.lock().plus(child.process().children_usage());
     let mut sum = parent.children_usage.lock();
     *sum = sum.plus(spent);

@@ -1,407 +1,306 @@
-//! Signals: who has which pending, sending, and the room's files: sets and queues, delivery, frames, calls.
-
-mod calls;
-mod deliver;
-pub(crate) mod file;
-mod frame;
-pub mod set;
-#[cfg(test)]
-mod tests;
+//! The calls about signals.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
+use core::time::Duration;
 
-use litebox::event::Observer;
-use litebox::sync::Mutex;
+use litebox::platform::host;
 use litebox::{Error, Result};
 
-pub use deliver::RestartPolicy;
-pub use set::{Pending, SigSet, SignalInfo};
+use crate::signal::RestartPolicy;
+use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
+use crate::signal::{Action, AltStack, SigSet, SignalInfo, catchable};
+use crate::task::Capability;
+use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
+use crate::{Process, Task, Thread};
 
-use crate::task::{self, Part};
-use crate::{Process, Thread};
-use set::{MAX_SIGNAL, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGURG, SIGWINCH};
+const SIGSET_SIZE: u64 = 8;
+/// The SA_ flags Linux knows; others are dropped, as it does, so that programs can ask.
+const SA_KNOWN: u64 = 0xdc00_0807;
+const SIG_BLOCK: i32 = 0;
+const SIG_UNBLOCK: i32 = 1;
+const SIG_SETMASK: i32 = 2;
 
-pub(crate) const SIG_DFL: u64 = 0;
-pub(crate) const SIG_IGN: u64 = 1;
-
-/// `struct sigaction` of the kernel.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Action {
-    /// Handler, or SIG_DFL (0), SIG_IGN (1).
-    pub handler: u64,
-    /// SA_ flags.
-    pub flags: u64,
-    /// SA_RESTORER's address.
-    pub restorer: u64,
-    /// Blocked while the handler runs.
-    pub mask: SigSet,
+pub(crate) fn read_set(addr: u64, size: u64) -> Result<SigSet> {
+    if size != SIGSET_SIZE {
+        return Err(Error::Invalid);
+    }
+    Ok(SigSet(read_u64(addr)?).without(SigSet::UNBLOCKABLE))
 }
 
-/// What a signal without handler does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum DefaultAction {
-    Ignore,
-    Stop,
-    Terminate,
-}
-
-pub(crate) fn default_action(signal: i32) -> DefaultAction {
-    match signal {
-        SIGCHLD | SIGCONT | SIGURG | SIGWINCH => DefaultAction::Ignore,
-        s if SigSet::STOPS.has(s) => DefaultAction::Stop,
-        _ => DefaultAction::Terminate,
-    }
-}
-
-/// What each signal does; several processes may share it (CLONE_SIGHAND).
-pub struct Actions(Mutex<[Action; MAX_SIGNAL as usize + 1]>);
-
-impl Default for Actions {
-    fn default() -> Self {
-        Self(Mutex::new([Action::default(); MAX_SIGNAL as usize + 1]))
-    }
-}
-
-impl Actions {
-    /// The same actions, apart from then on.
-    pub(crate) fn copy(&self) -> Self {
-        Self(Mutex::new(*self.0.lock()))
-    }
-    fn of(&self, signal: i32) -> Option<Action> {
-        usize::try_from(signal).ok().and_then(|i| self.0.lock().get(i).copied())
-    }
-    fn set(&self, signal: i32, action: Action) {
-        let mut actions = self.0.lock();
-        if let Some(slot) = usize::try_from(signal).ok().and_then(|i| actions.get_mut(i)) {
-            *slot = action;
+impl Task<'_, '_> {
+    /// rt_sigaction(2).
+    pub(crate) fn rt_sigaction(&mut self, signal: i32, new: u64, old: u64, size: u64) -> Result<usize> {
+        if size != SIGSET_SIZE {
+            return Err(Error::Invalid);
         }
-    }
-}
-
-#[derive(Default)]
-struct Shared {
-    pending: Pending,
-}
-
-/// Signal state of a process. Lock order: what is pending for the process, then its actions or what is pending for a thread.
-pub struct ProcessSignals {
-    pub(crate) actions: Part<Actions>,
-    shared: Mutex<Shared>,
-    stopped: AtomicBool,
-    files: file::SignalFiles,
-}
-
-const SA_NOCLDSTOP: u64 = 1;
-const SA_NOCLDWAIT: u64 = 2;
-
-impl ProcessSignals {
-    /// With these actions; nothing is pending.
-    pub(crate) fn new(actions: Arc<task::Shared<Actions>>) -> Self {
-        let (shared, files) = (Mutex::default(), file::SignalFiles::default());
-        Self { actions: Part::new(actions), shared, stopped: AtomicBool::new(false), files }
-    }
-    /// For the first process: these are ignored, as by whoever executed it (signal(7)).
-    pub(crate) fn start_ignoring(&self, ignored: SigSet) {
-        let ignored = ignored.without(SigSet::UNBLOCKABLE);
-        for signal in (1..=MAX_SIGNAL).filter(|signal| ignored.has(*signal)) {
-            self.actions.set(signal, Action { handler: SIG_IGN, ..Action::default() });
-        }
-    }
-    /// For a new process: the default action for every signal that has a handler.
-    pub(crate) fn clear_handlers(&self) {
-        for action in &mut *self.actions.0.lock() {
-            if action.handler != SIG_IGN {
-                *action = Action::default();
+        let action = match new {
+            0 => None,
+            addr => {
+                let raw: [u8; 32] = read_bytes(addr)?;
+                let field = |at| u64::from_le_bytes(word(&raw, at));
+                let mask = SigSet(field(24)).without(SigSet::UNBLOCKABLE);
+                Some(Action { handler: field(0), flags: field(8) & SA_KNOWN, restorer: field(16), mask })
             }
-        }
-    }
-}
-
-impl Process {
-    /// Whether it ignores SIGCHLD, and whether it does not want to wait for children that end.
-    pub(crate) fn ignores_children(&self) -> (bool, bool) {
-        let action = self.signal_action(SIGCHLD);
-        (action.handler == SIG_IGN, action.flags & SA_NOCLDWAIT != 0)
-    }
-    /// Whether it is sent SIGCHLD when children stop and go on.
-    pub(crate) fn wants_stops(&self) -> bool {
-        let action = self.signal_action(SIGCHLD);
-        action.handler != SIG_IGN && action.flags & SA_NOCLDSTOP == 0
-    }
-}
-
-/// An alternate stack (sigaltstack(2)).
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-struct AltStack {
-    base: u64,
-    size: u64,
-    autodisarm: bool,
-}
-
-#[derive(Default)]
-struct Own {
-    pending: Pending,
-    /// The last exception of its code; frames of later signals still tell of it.
-    last_trap: deliver::TrapInfo,
-    alt_stack: AltStack,
-    /// The call of sigtimedwait(2) wants these although they are blocked.
-    awaited: SigSet,
-}
-
-/// Signal state of a thread.
-#[derive(Default)]
-pub struct ThreadSignals {
-    blocked: AtomicU64,
-    own: Mutex<Own>,
-    /// How an interrupted call goes on: a `RestartPolicy` by number, 0: no call was interrupted.
-    restart: AtomicU8,
-    restart_number: AtomicU64,
-    /// The mask of before, while a call has another one in force. Only the thread itself looks at it, on the way out of every call: so it
-    /// is not behind the lock.
-    saved_mask: AtomicU64,
-    has_saved_mask: AtomicBool,
-}
-
-impl ThreadSignals {
-    /// Takes the mask of before the temporary one, if there is one.
-    #[inline]
-    fn take_saved_mask(&self) -> Option<SigSet> {
-        if !self.has_saved_mask.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.has_saved_mask.store(false, Ordering::Relaxed);
-        Some(SigSet(self.saved_mask.load(Ordering::Relaxed)))
-    }
-    /// A temporary mask comes into force; this was the one before.
-    fn save_mask(&self, before: SigSet) {
-        self.saved_mask.store(before.0, Ordering::Relaxed);
-        self.has_saved_mask.store(true, Ordering::Relaxed);
-    }
-    /// The blocked signals.
-    pub fn blocked(&self) -> SigSet {
-        SigSet(self.blocked.load(Ordering::SeqCst))
-    }
-    /// For a new thread: starts with its creator's mask, nothing pending, no alternate stack.
-    pub fn inherit(&self, parent: &Self) {
-        self.blocked.store(parent.blocked().0, Ordering::SeqCst);
-    }
-    /// For the first thread of a new process: also its creator's alternate stack, unless it shares memory with it.
-    pub(crate) fn inherit_stack(&self, parent: &Self) {
-        let stack = parent.own.lock().alt_stack;
-        self.own.lock().alt_stack = stack;
-    }
-    /// Goes on with another thread's mask and what is pending for it.
-    pub(crate) fn take_over(&self, other: &Self) {
-        self.inherit(other);
-        let pending = core::mem::take(&mut other.own.lock().pending);
-        self.own.lock().pending = pending;
-    }
-    /// execve(2): no alternate stack; what is blocked and pending stays.
-    pub(crate) fn reset_for_exec(&self) {
-        self.own.lock().alt_stack = AltStack::default();
-        self.restart.store(0, Ordering::Relaxed);
-    }
-    fn wants(&self, signal: i32) -> bool {
-        !self.blocked().has(signal) || self.own.lock().awaited.has(signal)
-    }
-}
-
-impl Thread {
-    /// Sends a signal to this thread alone.
-    pub fn send_signal(self: &Arc<Self>, info: SignalInfo) -> Result<()> {
-        self.process.post(info, Some(self)).map(drop)
-    }
-    /// Whether there is anything for it to look at on its way to guest code: its end, a stop, a signal.
-    pub(crate) fn has_pending_work(&self) -> bool {
-        let process = &self.process;
-        process.timers.run_due(process);
-        let deliverable = || {
-            let shared = process.signals.shared.lock();
-            let own = self.signals.own.lock();
-            let wanted = SigSet(u64::MAX).without(self.signals.blocked()).union(own.awaited);
-            shared.pending.set().union(own.pending.set()).0 & wanted.0 != 0
         };
-        process.must_leave(self)
-            || process.signals.stopped.load(Ordering::SeqCst)
-            || process.resumed.load(Ordering::Acquire)
-            || deliverable()
+        if !(1..=MAX_SIGNAL).contains(&signal) || action.is_some() && !catchable(signal) {
+            return Err(Error::Invalid);
+        }
+        let before = self.process().signal_action(signal);
+        if let Some(action) = action {
+            self.process().set_signal_action(signal, action);
+        }
+        if old != 0 {
+            let mut raw = [0u8; 32];
+            for (slot, value) in
+                raw.chunks_exact_mut(8).zip([before.handler, before.flags, before.restorer, before.mask.0])
+            {
+                slot.copy_from_slice(&value.to_le_bytes());
+            }
+            write_bytes(old, &raw)?;
+        }
+        Ok(0)
     }
-}
 
-/// Which signals are in which state, for /proc.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct SignalSets {
-    /// Pending for the thread or the process.
-    pub pending: u64,
-    /// Pending for the thread alone.
-    pub own_pending: u64,
-    /// Blocked by the thread.
-    pub blocked: u64,
-    /// Ignored by the process.
-    pub ignored: u64,
-    /// With a handler.
-    pub caught: u64,
-}
+    /// rt_sigprocmask(2).
+    pub(crate) fn rt_sigprocmask(&mut self, how: i32, set: u64, old: u64, size: u64) -> Result<usize> {
+        if size != SIGSET_SIZE {
+            return Err(Error::Invalid);
+        }
+        let before = self.thread.signals.blocked();
+        if set != 0 {
+            let set = read_set(set, size)?;
+            let mask = match how {
+                SIG_BLOCK => before.union(set),
+                SIG_UNBLOCK => before.without(set),
+                SIG_SETMASK => set,
+                _ => return Err(Error::Invalid),
+            };
+            self.set_blocked(mask);
+        }
+        if old != 0 {
+            write_bytes(old, &before.0.to_le_bytes())?;
+        }
+        Ok(0)
+    }
 
-/// What became of a signal that was sent.
-pub(crate) struct Posted {
-    /// It was not ignored.
-    kept: bool,
-    /// Who has to be roused to take it.
-    pub(crate) asleep: Option<Arc<Thread>>,
-}
+    /// rt_sigpending(2).
+    pub(crate) fn rt_sigpending(&mut self, set: u64, size: u64) -> Result<usize> {
+        if size > SIGSET_SIZE {
+            return Err(Error::Invalid);
+        }
+        let pending = self.pending_signals().0 & self.thread.signals.blocked().0;
+        let bytes = pending.to_le_bytes();
+        write_bytes(set, bytes.get(..size as usize).unwrap_or(&bytes))?;
+        Ok(0)
+    }
 
-impl Process {
-    /// The states of all signals, as one thread sees them.
-    pub(crate) fn signal_sets(&self, thread: Option<&Thread>) -> SignalSets {
-        let shared = self.signals.shared.lock();
-        let mut sets = SignalSets { pending: shared.pending.set().0, ..SignalSets::default() };
-        for (signal, action) in (0i32..).zip(&*self.signals.actions.0.lock()) {
-            match action.handler {
-                SIG_DFL => {}
-                SIG_IGN => sets.ignored |= SigSet::of(signal).0,
-                _ => sets.caught |= SigSet::of(signal).0,
+    /// sigaltstack(2).
+    pub(crate) fn sigaltstack(&mut self, new: u64, old: u64) -> Result<usize> {
+        let sp = self.frame.regs.rsp;
+        let before = self.thread.signals.own.lock().alt_stack;
+        if new != 0 {
+            let stack = AltStack::from_bytes(&read_bytes(new)?, before, sp)?;
+            self.thread.signals.own.lock().alt_stack = stack;
+        }
+        if old != 0 {
+            write_bytes(old, &before.to_bytes(Some(sp)))?;
+        }
+        Ok(0)
+    }
+
+    /// Replaces the mask until a handler's frame was pushed for it or the call returns (ppoll(2), pselect(2), epoll_pwait(2)).
+    pub(crate) fn set_temporary_mask(&mut self, set: u64, size: u64) -> Result<()> {
+        let mask = read_set(set, size)?;
+        let before = self.thread.signals.blocked();
+        self.thread.signals.save_mask(before);
+        self.set_blocked(mask);
+        Ok(())
+    }
+
+    /// The call ends without having been interrupted: the mask of before is back at once, so that what came in the last moment waits.
+    pub(crate) fn end_temporary_mask(&mut self) {
+        let saved = self.thread.signals.take_saved_mask();
+        if let Some(mask) = saved {
+            self.set_blocked(mask);
+        }
+    }
+
+    /// rt_sigsuspend(2).
+    pub(crate) fn rt_sigsuspend(&mut self, set: u64, size: u64) -> Result<usize> {
+        self.set_temporary_mask(set, size)?;
+        self.pause()
+    }
+
+    /// pause(2): sleeps until a handler ran.
+    pub(crate) fn pause(&mut self) -> Result<usize> {
+        let number = self.frame.regs.rax;
+        loop {
+            let ticket = self.waiter().ticket();
+            if self.waiter().sleep(ticket, None).is_err() {
+                return Err(self.interrupted_call(RestartPolicy::NoHandler, number));
             }
         }
-        if let Some(thread) = thread {
-            sets.own_pending = thread.signals.own.lock().pending.set().0;
-            sets.blocked = thread.signals.blocked().0;
-            sets.pending |= sets.own_pending;
-        }
-        sets
-    }
-    /// Whether a signal has stopped it.
-    pub(crate) fn stopped(&self) -> bool {
-        self.signals.stopped.load(Ordering::Relaxed)
-    }
-    /// Sends a signal to the process: whichever thread does not block it takes it.
-    pub fn send_signal(&self, info: SignalInfo) -> Result<()> {
-        self.post(info, None).map(drop)
     }
 
-    /// The action for a signal.
-    pub(crate) fn signal_action(&self, signal: i32) -> Action {
-        self.signals.actions.of(signal).unwrap_or_default()
+    /// rt_sigtimedwait(2): takes a blocked signal; the result is its number.
+    pub(crate) fn rt_sigtimedwait(&mut self, set: u64, info: u64, timeout: u64, size: u64) -> Result<usize> {
+        let wanted = read_set(set, size)?;
+        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+        let deadline = limit.map(|d| host().instant().saturating_add(d));
+        let taken = self.await_signal(wanted, limit == Some(Duration::ZERO), deadline)?;
+        if info != 0 {
+            write_bytes(info, &taken.to_bytes())?;
+        }
+        usize::try_from(taken.signal).map_err(|_| Error::Invalid)
     }
 
-    /// execve(2): caught signals get their default action back, ignored ones stay ignored.
-    pub(crate) fn reset_signal_handlers(&self) {
-        let actions = &self.signals.actions;
-        if actions.is_shared() {
-            drop(actions.replace(task::Shared::new(actions.copy())));
-        }
-        for action in &mut *actions.0.lock() {
-            let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
-            *action = Action { handler, ..Action::default() };
-        }
-    }
-
-    /// Sends a signal to the process or one of its threads. `false`: it was ignored.
-    pub(crate) fn post(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<bool> {
-        let posted = self.post_quietly(info, target)?;
-        if let Some(thread) = &posted.asleep {
-            thread.waiter.rouse();
-        }
-        Ok(posted.kept)
-    }
-
-    /// The same, but who sleeps goes on sleeping until whoever sent it rouses him.
-    pub(crate) fn post_quietly(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<Posted> {
-        let signal = info.signal;
-        let threads = self.threads();
-        let timers = if info.is_privileged() { 0 } else { self.timers.count() };
-        let mut shared = self.signals.shared.lock();
-        let action = self.signals.actions.of(signal).ok_or(Error::Invalid)?;
-        if signal == SIGKILL {
-            drop(shared);
-            // In this order: a thread that was stopped must not run on before it leaves.
-            self.begin_exit(SIGKILL);
-            self.resume();
-            return Ok(Posted { kept: true, asleep: None });
-        }
-        let against = if signal == SIGCONT {
-            SigSet::STOPS
-        } else if SigSet::STOPS.has(signal) {
-            SigSet::of(SIGCONT)
-        } else {
-            SigSet(0)
+    fn await_signal(
+        &mut self,
+        wanted: SigSet,
+        poll: bool,
+        deadline: Option<litebox::platform::Instant>,
+    ) -> Result<SignalInfo> {
+        self.thread.signals.own.lock().awaited = wanted;
+        let mut interrupted = false;
+        let outcome = loop {
+            interrupted |= self.take_interruption();
+            let ticket = self.waiter().ticket();
+            self.process().timers.run_due(self.process());
+            if let Some(info) = self.take_signal(wanted) {
+                break Ok(info);
+            }
+            let deliverable = self.pending_signals().without(self.thread.signals.blocked());
+            let stopped = self.process().signals.stopped.load(core::sync::atomic::Ordering::SeqCst);
+            if stopped || self.process().must_leave(self.thread) || deliverable.0 != 0 {
+                break Err(Error::Interrupted);
+            }
+            if poll {
+                break Err(Error::WouldBlock);
+            }
+            if self.waiter().sleep(ticket, deadline) == Err(Error::TimedOut) {
+                break Err(Error::WouldBlock);
+            }
         };
-        if against.0 != 0 {
-            shared.pending.discard(against);
-            for thread in &threads {
-                thread.signals.own.lock().pending.discard(against);
-            }
+        self.thread.signals.own.lock().awaited = SigSet(0);
+        if interrupted || outcome == Err(Error::Interrupted) {
+            // Meant for somebody who looks at pending work.
+            self.waiter().interrupt();
         }
-        if signal == SIGCONT && self.resume() {
-            self.stop_report.store(0, Ordering::Release);
-            self.resumed.store(true, Ordering::Release);
+        outcome
+    }
+
+    fn sent_info(&self, signal: i32, code: i32) -> SignalInfo {
+        SignalInfo::sent(signal, code, self.process().pid, self.creds().uid)
+    }
+
+    /// kill(2).
+    pub(crate) fn kill(&mut self, pid: i32, signal: i32) -> Result<usize> {
+        if !(0..=MAX_SIGNAL).contains(&signal) {
+            return Err(Error::Invalid);
         }
-        let ignored =
-            action.handler == SIG_IGN || action.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
-        let judge = target.or(threads.first());
-        if ignored && judge.is_none_or(|t| !t.signals.blocked().has(signal)) {
-            return Ok(Posted { kept: false, asleep: None });
+        if pid > 0 {
+            // The id of any thread stands for its process.
+            let target = self.kernel().process_of_thread(pid).ok_or(Error::NoProcess)?;
+            return self.send_to_process(&target, self.sent_info(signal, SI_USER)).map(|()| 0);
         }
-        // Linux counts all signals of a user; this counts those of the process.
-        let queued = || {
-            let own = threads.iter().map(|t| t.signals.own.lock().pending.queued());
-            (shared.pending.queued() + timers + own.sum::<usize>()) as u64
+        let group = match pid {
+            0 => Some(self.process().group.load(core::sync::atomic::Ordering::Relaxed)),
+            i32::MIN => return Err(Error::NoProcess),
+            -1 => None,
+            group => Some(-group),
         };
-        let room = info.is_privileged() || queued() < self.pending_limit();
-        let taker = if let Some(thread) = target {
-            thread.signals.own.lock().pending.add(info, room)?;
-            thread.signals.wants(signal).then_some(thread)
-        } else {
-            shared.pending.add(info, room)?;
-            threads.iter().find(|t| t.signals.wants(signal))
+        // Under the lock of the process table, or a child that a member makes meanwhile would escape: either it is found here, or its parent
+        // finds the signal before it adds the child.
+        let process_table = self.kernel().process_table.lock();
+        let own = self.process().pid;
+        let chosen = process_table.processes().filter(|p| match group {
+            Some(group) => p.group.load(core::sync::atomic::Ordering::Relaxed) == group,
+            None => p.pid != own && p.pid != 1,
+        });
+        let mut outcome = Err(Error::NoProcess);
+        for process in chosen {
+            let sent = self.send_to_process(process, self.sent_info(signal, SI_USER));
+            // One success is a success (kill(2)).
+            if outcome.is_err() {
+                outcome = sent;
+            }
+        }
+        outcome.map(|()| 0)
+    }
+
+    fn may_signal(&self, target: &Process) -> bool {
+        let (mine, theirs) = (self.creds(), target.creds());
+        target.pid == self.process().pid
+            || mine.can(Capability::Kill)
+            || [mine.euid, mine.uid].iter().any(|id| *id == theirs.uid || *id == theirs.suid)
+    }
+
+    pub(crate) fn send_to_process(&self, target: &Arc<Process>, info: SignalInfo) -> Result<()> {
+        if !self.may_signal(target) {
+            return Err(Error::NotPermitted);
+        }
+        if info.signal == 0 { Ok(()) } else { target.send_signal(info) }
+    }
+
+    fn find_thread(&self, tgid: Option<i32>, tid: i32) -> Result<Arc<Thread>> {
+        let processes = match tgid {
+            Some(tgid) => self.kernel().process(tgid).into_iter().collect(),
+            None => self.kernel().processes(),
         };
-        drop(shared);
-        self.tell_signal_files(signal);
-        let asleep = taker.filter(|thread| thread.mark_interrupted()).cloned();
-        Ok(Posted { kept: true, asleep })
+        processes.iter().find_map(|p| p.thread_or_ended_first(tid)).ok_or(Error::NoProcess)
     }
 
-    /// Ends a stop (SIGCONT, SIGKILL).
-    fn resume(&self) -> bool {
-        let was_stopped = self.signals.stopped.swap(false, Ordering::SeqCst);
-        if was_stopped {
-            for thread in self.threads() {
-                thread.interrupt();
-            }
+    fn send_to_thread(&self, tgid: Option<i32>, tid: i32, info: SignalInfo) -> Result<usize> {
+        let thread = self.find_thread(tgid, tid)?;
+        if !self.may_signal(&thread.process) {
+            return Err(Error::NotPermitted);
         }
-        was_stopped
-    }
-
-    /// After a thread changed its mask or is leaving: others may have to take what is pending for the process.
-    pub(crate) fn rouse_for_pending(&self) {
-        let set = self.signals.shared.lock().pending.set();
-        if set.0 != 0 {
-            for thread in self.threads() {
-                if set.without(thread.signals.blocked()).0 != 0 {
-                    thread.interrupt();
-                }
-            }
+        // Nobody takes what is sent to a first thread that has ended.
+        if info.signal != 0 && !thread.dead.load(Ordering::Acquire) {
+            thread.send_signal(info)?;
         }
+        Ok(0)
     }
 
-    /// Sets an action; pending signals that it ignores are dropped, as POSIX wants.
-    fn set_signal_action(&self, signal: i32, new: Action) {
-        let threads = self.threads();
-        let mut shared = self.signals.shared.lock();
-        self.signals.actions.set(signal, new);
-        let ignored =
-            new.handler == SIG_IGN || new.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
-        if ignored {
-            shared.pending.discard(SigSet::of(signal));
-            for thread in threads {
-                thread.signals.own.lock().pending.discard(SigSet::of(signal));
-            }
+    /// tgkill(2).
+    pub(crate) fn tgkill(&mut self, tgid: i32, tid: i32, signal: i32) -> Result<usize> {
+        if tgid <= 0 || tid <= 0 || !(0..=MAX_SIGNAL).contains(&signal) {
+            return Err(Error::Invalid);
         }
+        self.send_to_thread(Some(tgid), tid, self.sent_info(signal, SI_TKILL))
     }
-}
 
-/// Whether `signal` may have an action set.
-fn catchable(signal: i32) -> bool {
-    (1..=MAX_SIGNAL).contains(&signal) && signal != SIGKILL && signal != SIGSTOP
+    /// tkill(2).
+    pub(crate) fn tkill(&mut self, tid: i32, signal: i32) -> Result<usize> {
+        if tid <= 0 || !(0..=MAX_SIGNAL).contains(&signal) {
+            return Err(Error::Invalid);
+        }
+        self.send_to_thread(None, tid, self.sent_info(signal, SI_TKILL))
+    }
+
+    fn queued_info(&self, signal: i32, info: u64, pid: i32) -> Result<SignalInfo> {
+        let info = SignalInfo::from_bytes(signal, &read_bytes(info)?);
+        // Only to oneself may a program pretend to be the kernel or kill(2).
+        if (info.code >= 0 || info.code == SI_TKILL) && pid != self.process().pid {
+            return Err(Error::NotPermitted);
+        }
+        if (0..=MAX_SIGNAL).contains(&signal) { Ok(info) } else { Err(Error::Invalid) }
+    }
+
+    /// rt_sigqueueinfo(2).
+    pub(crate) fn rt_sigqueueinfo(&mut self, pid: i32, signal: i32, info: u64) -> Result<usize> {
+        let info = self.queued_info(signal, info, pid)?;
+        let target = self.kernel().process_of_thread(pid).ok_or(Error::NoProcess)?;
+        self.send_to_process(&target, info).map(|()| 0)
+    }
+
+    /// rt_tgsigqueueinfo(2).
+    pub(crate) fn rt_tgsigqueueinfo(&mut self, tgid: i32, tid: i32, signal: i32, info: u64) -> Result<usize> {
+        if tgid <= 0 || tid <= 0 {
+            return Err(Error::Invalid);
+        }
+        let info = self.queued_info(signal, info, tgid)?;
+        self.send_to_thread(Some(tgid), tid, info)
+    }
 }

@@ -5,28 +5,28 @@ use core::time::Duration;
 use litebox::{Error, Result};
 
 use super::setting::Setting;
-use super::timers::{State, Which};
+use super::timers::{IntervalTimer, TimersState};
 use super::{read_timeval, timeval_bytes};
 use crate::Task;
 use crate::user::write_bytes;
 
-fn which(number: i32) -> Result<Which> {
+fn which(number: i32) -> Result<IntervalTimer> {
     Ok(match number {
-        0 => Which::Real,
-        1 => Which::Virtual,
-        2 => Which::Prof,
+        0 => IntervalTimer::Real,
+        1 => IntervalTimer::Virtual,
+        2 => IntervalTimer::Prof,
         _ => return Err(Error::Invalid),
     })
 }
 
-impl State {
+impl TimersState {
     /// Interval and time left.
-    fn reported(&self, which: Which) -> (Duration, Duration) {
+    fn reported(&self, which: IntervalTimer) -> (Duration, Duration) {
         let setting = self.interval.get(which as usize).copied().unwrap_or_default();
         let now = which.base().now().unwrap_or_default();
         let left = match setting.next {
             // Its signal waits to be taken, only then it goes on.
-            _ if which == Which::Real && self.real_waiting => Duration::ZERO,
+            _ if which == IntervalTimer::Real && self.real_waiting => Duration::ZERO,
             None => Duration::ZERO,
             // Not zero, which would mean disarmed.
             Some(next) => next.saturating_sub(now).max(Duration::from_micros(1)),
@@ -36,7 +36,7 @@ impl State {
 }
 
 impl Task<'_, '_> {
-    fn set_interval_timer(&self, which: Which, value: Duration, interval: Duration) -> (Duration, Duration) {
+    fn set_interval_timer(&self, which: IntervalTimer, value: Duration, interval: Duration) -> (Duration, Duration) {
         self.process().timers.change(|state| {
             let before = state.reported(which);
             let now = which.base().now().unwrap_or_default();
@@ -44,7 +44,7 @@ impl Task<'_, '_> {
             if let Some(slot) = state.interval.get_mut(which as usize) {
                 *slot = Setting { next, interval };
             }
-            if which == Which::Real {
+            if which == IntervalTimer::Real {
                 state.real_waiting = false;
             }
             before
@@ -75,7 +75,7 @@ impl Task<'_, '_> {
     /// alarm(2): the seconds that were left of the one before.
     pub(crate) fn alarm(&mut self, seconds: u32) -> Result<usize> {
         let seconds = u64::from(seconds.min(i32::MAX as u32));
-        let (_, left) = self.set_interval_timer(Which::Real, Duration::from_secs(seconds), Duration::ZERO);
+        let (_, left) = self.set_interval_timer(IntervalTimer::Real, Duration::from_secs(seconds), Duration::ZERO);
         let up = left.subsec_micros() >= 500_000 || left.as_secs() == 0 && left.subsec_micros() != 0;
         usize::try_from(left.as_secs() + u64::from(up)).map_err(|_| Error::Overflow)
     }

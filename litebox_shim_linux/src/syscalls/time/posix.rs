@@ -7,10 +7,10 @@ use litebox::{Error, Result};
 
 use super::clock::read_itimerspec;
 use super::setting::Setting;
-use super::timers::{Notify, State, Timer, room_for_timer};
+use super::timers::{Notify, Timer, TimersState, room_for_timer};
 use super::timespec_bytes;
 use crate::Task;
-use crate::syscalls::signal::set::{MAX_SIGNAL, SIGALRM};
+use crate::signal::set::{MAX_SIGNAL, SIGALRM};
 use crate::user::{read_bytes, word, write_bytes};
 
 const TIMER_ABSTIME: i32 = 1;
@@ -41,7 +41,7 @@ impl Timer {
     }
 }
 
-impl State {
+impl TimersState {
     fn free_id(&mut self) -> i32 {
         loop {
             let id = self.next_id;

@@ -7,8 +7,8 @@ use litebox::{Error, Result};
 
 use super::{Base, timespec_bytes};
 use crate::Task;
+use crate::signal::RestartPolicy;
 use crate::syscalls::restart::RestartBlock;
-use crate::syscalls::signal::RestartPolicy;
 use crate::user::{read_timespec, write_bytes};
 
 const TIMER_ABSTIME: i32 = 1;

@@ -16,8 +16,8 @@ use litebox::sync::Mutex;
 
 use super::clock::{Base, Cpu};
 use super::setting::Setting;
-use crate::syscalls::signal::SignalInfo;
-use crate::syscalls::signal::set::{SIGALRM, SIGPROF, SIGVTALRM};
+use crate::signal::SignalInfo;
+use crate::signal::set::{SIGALRM, SIGPROF, SIGVTALRM};
 use crate::{Process, Thread};
 
 /// A CPU-time alarm is at least that far away: the host looks at CPU time in ticks.
@@ -28,13 +28,13 @@ const OVERRUN_MAX: u64 = i32::MAX as u64;
 
 /// Which timer of setitimer(2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Which {
+pub(super) enum IntervalTimer {
     Real = 0,
     Virtual = 1,
     Prof = 2,
 }
 
-impl Which {
+impl IntervalTimer {
     const ALL: [Self; 3] = [Self::Real, Self::Virtual, Self::Prof];
 
     pub fn base(self) -> Base {
@@ -78,7 +78,7 @@ pub(super) struct Timer {
 }
 
 /// What /proc tells of a timer.
-pub(crate) struct Told {
+pub(crate) struct TimerInfo {
     pub id: i32,
     /// 0: none.
     pub signal: i32,
@@ -89,7 +89,7 @@ pub(crate) struct Told {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct TimersState {
     pub interval: [Setting; 3],
     /// SIGALRM of the real interval timer was sent; it goes on when one is taken.
     pub real_waiting: bool,
@@ -105,7 +105,7 @@ pub(super) struct State {
 /// The timers of a process.
 #[derive(Default)]
 pub struct Timers {
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<TimersState>,
     /// Whether there is anything to look at.
     in_use: AtomicBool,
 }
@@ -120,7 +120,7 @@ struct Due {
 
 impl Timers {
     /// Changes the timers and sets the host's alarms accordingly.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut TimersState) -> T) -> T {
         self.in_use.store(true, Ordering::Relaxed);
         let mut state = self.state.lock();
         let result = change(&mut state);
@@ -206,17 +206,17 @@ impl Timers {
     }
 
     /// They, the newest first.
-    pub(crate) fn list(&self) -> Vec<Told> {
+    pub(crate) fn list(&self) -> Vec<TimerInfo> {
         let state = self.state.lock();
-        let told = |(id, timer): (&i32, &Timer)| {
+        let info = |(id, timer): (&i32, &Timer)| {
             let (signal, value, thread) = match &timer.notify {
                 Notify::Nobody => (0, 0, None),
                 Notify::Process { signal, value } => (*signal, *value, None),
                 Notify::Thread { signal, value, thread } => (*signal, *value, thread.upgrade().map(|t| t.tid())),
             };
-            Told { id: *id, signal, value, thread, clock: timer.clock }
+            TimerInfo { id: *id, signal, value, thread, clock: timer.clock }
         };
-        state.timers.iter().rev().map(told).collect()
+        state.timers.iter().rev().map(info).collect()
     }
 
     /// RLIMIT_CPU is looked at when the process has used that much.
@@ -229,14 +229,14 @@ impl Timers {
     }
 }
 
-impl State {
+impl TimersState {
     fn interval_due(&mut self) -> Option<Due> {
-        for (which, timer) in Which::ALL.into_iter().zip(&mut self.interval) {
-            if which == Which::Real && self.real_waiting || timer.next.is_none() {
+        for (which, timer) in IntervalTimer::ALL.into_iter().zip(&mut self.interval) {
+            if which == IntervalTimer::Real && self.real_waiting || timer.next.is_none() {
                 continue;
             }
             let Some(now) = which.base().now().filter(|now| timer.due(*now)) else { continue };
-            if which == Which::Real && !timer.interval.is_zero() {
+            if which == IntervalTimer::Real && !timer.interval.is_zero() {
                 self.real_waiting = true;
             } else {
                 timer.advance(now);
@@ -298,8 +298,8 @@ impl State {
                 };
                 *slot = Some(slot.map_or(at, |before| before.min(at)));
             };
-            for (which, setting) in Which::ALL.into_iter().zip(&self.interval) {
-                if !(which == Which::Real && self.real_waiting) && setting.next.is_some() {
+            for (which, setting) in IntervalTimer::ALL.into_iter().zip(&self.interval) {
+                if !(which == IntervalTimer::Real && self.real_waiting) && setting.next.is_some() {
                     want(&which.base(), setting);
                 }
             }

@@ -1,6 +1,6 @@
 //! The options that are one number: their numbers, what values they take, and who has them.
 
-use litebox::net::{Family, Kind, Setting, Socket};
+use litebox::net::{Family, Setting, Socket, SocketKind};
 use litebox::{Error, Result};
 
 use super::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOL_SOCKET};
@@ -171,7 +171,7 @@ pub(super) fn find(socket: &dyn Socket, level: i32, name: i32) -> Result<Option<
     match row.who {
         Who::Local if inet => Err(Error::NotSupported),
         Who::Internet if !inet => Err(Error::NotSupported),
-        Who::Messages if socket.kind() == Kind::Stream => Ok(None),
+        Who::Messages if socket.kind() == SocketKind::Stream => Ok(None),
         _ => Ok(Some(row)),
     }
 }

@@ -1,0 +1,606 @@
+//! Files: what a file system provides ([`Inode`], [`File`], [`FileSystem`]) and what is built on it ([`Vfs`], [`FdTable`]).
+//!
+//! - An [`Inode`] is a file, directory, link or device as it lies in a file system: names below it, metadata, data.
+//! - A [`File`] is what opening an inode gives: the operations of one open file. Pipes and eventfds are files too.
+//! - An [`OpenFile`] is an open file description: a [`File`] with its offset and status flags, shared by `dup` and fork.
+//! - The [`FdTable`] maps descriptors to open files. The [`FsContext`] is root, working directory and umask.
+//! - The [`Vfs`] walks paths over mounts with a dentry cache and checks permissions; file systems check none themselves.
+
+mod anon;
+#[cfg(test)]
+mod compare;
+pub mod dev;
+mod directory;
+mod fasync;
+mod fd_table;
+pub mod host;
+mod leases;
+mod locks;
+mod lookup;
+pub mod memory;
+mod notify;
+mod open_file;
+pub mod overlay;
+mod root;
+mod usage;
+mod vfs;
+
+pub use anon::{ANON_DEV, AnonInode};
+pub use directory::DirectoryFile;
+pub use fasync::{FAsync, FAsyncEntry, FileOwner, OwnerTarget};
+pub use fd_table::{FdEntry, FdTable};
+pub use leases::{HeldLease, LeaseKind, Leases};
+pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
+pub use lookup::{Ahead, StatOnly};
+pub use notify::{Inotify, WatchLimits, WatchMask, Watches};
+use open_file::Counted;
+pub use open_file::{OpenFile, StatusFlags};
+pub use root::EmptyRoot;
+pub use usage::{Running, Usage};
+pub use vfs::{
+    Dentry, FsContext, LookedUp, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX, PathFile, Reach,
+    Vfs, WalkFlags, check_permission, owner_change, permissions_change, times_change,
+};
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+use crate::event::{Events, Observer};
+use crate::io::{Dest, Source};
+use crate::platform::HostFd;
+use crate::{Error, Result};
+
+/// A map by the names of one directory. What it hashes by is the same in every process of the sandbox: the map is shared by all, and a seed that each
+/// process draws for itself would make names disappear.
+type NameMap<Name, Value> = hashbrown::HashMap<Name, Value, foldhash::fast::FixedState>;
+/// Inodes by their identity.
+type InodeMap<Id, Value> = hashbrown::HashMap<Id, Value, foldhash::fast::FixedState>;
+
+/// Type of an inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are those of inode(7)")]
+pub enum FileType {
+    Regular,
+    Directory,
+    Symlink,
+    CharDevice,
+    BlockDevice,
+    Fifo,
+    Socket,
+}
+
+impl FileType {
+    /// The type bits of `st_mode`.
+    pub const fn mode_bits(self) -> u32 {
+        match self {
+            Self::Fifo => 0o010_000,
+            Self::CharDevice => 0o020_000,
+            Self::Directory => 0o040_000,
+            Self::BlockDevice => 0o060_000,
+            Self::Regular => 0o100_000,
+            Self::Symlink => 0o120_000,
+            Self::Socket => 0o140_000,
+        }
+    }
+    /// From the type bits of `st_mode`.
+    pub const fn from_mode(mode: u32) -> Option<Self> {
+        Some(match mode & 0o170_000 {
+            0o010_000 => Self::Fifo,
+            0o020_000 => Self::CharDevice,
+            0o040_000 => Self::Directory,
+            0o060_000 => Self::BlockDevice,
+            0o100_000 => Self::Regular,
+            0o120_000 => Self::Symlink,
+            0o140_000 => Self::Socket,
+            _ => return None,
+        })
+    }
+    /// `d_type` of getdents64(2).
+    pub const fn dirent_type(self) -> u8 {
+        (self.mode_bits() >> 12) as u8
+    }
+}
+
+/// A point in time as files keep it: seconds since 1970 and nanoseconds below 10^9.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Time {
+    /// Seconds.
+    pub sec: i64,
+    /// Nanoseconds.
+    pub nsec: u32,
+}
+
+impl Time {
+    /// The wall clock now (the coarse one, as Linux stamps files).
+    pub fn now() -> Self {
+        let now = crate::platform::host().now(crate::platform::ClockId::RealtimeCoarse);
+        Self { sec: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nsec: now.subsec_nanos() }
+    }
+}
+
+/// Which inode it is, sandbox-wide. The key of inode caches, file locks and shared futexes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct InodeId {
+    /// Device number of the file system as the guest sees it.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+}
+
+/// Metadata of an inode (stat(2), statx(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Metadata {
+    /// Identity.
+    pub id: InodeId,
+    /// Type and permission bits as `st_mode`.
+    pub mode: u32,
+    /// Hard links.
+    pub nlink: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device number of a device node.
+    pub rdev: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Blocks of 512 bytes in use.
+    pub blocks: u64,
+    /// Preferred I/O size.
+    pub blksize: u32,
+    /// Last access.
+    pub atime: Time,
+    /// Last change of the data.
+    pub mtime: Time,
+    /// Last change of the inode.
+    pub ctime: Time,
+    /// Birth, where it is kept.
+    pub btime: Option<Time>,
+}
+
+impl Metadata {
+    /// The type.
+    pub fn file_type(&self) -> FileType {
+        FileType::from_mode(self.mode).unwrap_or(FileType::Regular)
+    }
+    /// Permission bits with set-id and sticky bits.
+    pub fn permissions(&self) -> u32 {
+        self.mode & 0o7777
+    }
+}
+
+/// What to change of an inode; `None` stays. The file system sets `ctime` itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[expect(missing_docs, reason = "the names are those of Metadata")]
+pub struct SetAttr {
+    pub permissions: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub size: Option<u64>,
+    pub atime: Option<Time>,
+    pub mtime: Option<Time>,
+}
+
+/// What a new name is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are those of inode(7)")]
+pub enum NewNode<'a> {
+    Regular,
+    Directory,
+    Symlink(&'a [u8]),
+    Fifo,
+    Socket,
+    CharDevice(u64),
+    BlockDevice(u64),
+}
+
+/// Owner and permissions of a new inode (umask already applied; a set-group-id directory is the Vfs's matter).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are those of Metadata")]
+pub struct NewAttr {
+    pub permissions: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// One name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub struct DirEntry<'a> {
+    /// The name, without `/`.
+    pub name: &'a [u8],
+    /// Inode number.
+    pub ino: u64,
+    /// Type.
+    pub file_type: FileType,
+    /// Where to continue *behind* this entry (`d_off`).
+    pub next: u64,
+}
+
+bitflags::bitflags! {
+    /// Flags of a rename, with the numbers of renameat2(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct RenameFlags: u32 {
+        /// The new name must not exist.
+        const NOREPLACE = 1;
+        /// Swap the two.
+        const EXCHANGE = 2;
+        /// Leave a whiteout.
+        const WHITEOUT = 4;
+    }
+
+    /// Seals of a memory file, with the numbers of fcntl(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Seals: u32 {
+        /// No more seals.
+        const SEAL = 1;
+        /// It does not shrink.
+        const SHRINK = 2;
+        /// It does not grow.
+        const GROW = 4;
+        /// No writing.
+        const WRITE = 8;
+        /// No writing but through mappings made before.
+        const FUTURE_WRITE = 16;
+        /// The executable bits stay.
+        const EXEC = 32;
+    }
+
+    /// What an open file may be used for.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Access: u8 {
+        /// Reading.
+        const READ = 4;
+        /// Writing.
+        const WRITE = 2;
+        /// Executing, or passing through a directory.
+        const EXEC = 1;
+    }
+}
+
+/// Figures of a file system (statfs(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[expect(missing_docs, reason = "the names are those of statfs(2)")]
+pub struct StatFs {
+    pub magic: u64,
+    pub block_size: u64,
+    pub blocks: u64,
+    pub free: u64,
+    pub available: u64,
+    pub files: u64,
+    pub files_free: u64,
+    pub name_max: u64,
+}
+
+/// Who asks, for permission checks: file-system ids of credentials(7).
+#[derive(Clone, Copy, Debug)]
+pub struct Creds<'a> {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: &'a [u32],
+    /// Permission bits do not apply (`CAP_DAC_OVERRIDE`, `CAP_FOWNER`).
+    pub privileged: bool,
+    /// May make device nodes (`CAP_MKNOD`).
+    pub makes_devices: bool,
+}
+
+impl Creds<'_> {
+    /// The superuser of the sandbox, whom permissions do not stop (`CAP_DAC_OVERRIDE`, `CAP_FOWNER`).
+    pub const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], privileged: true, makes_devices: true };
+
+    /// Whether permission bits do not apply.
+    pub fn privileged(&self) -> bool {
+        self.privileged
+    }
+    /// Whether `gid` is one of the groups.
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.gid == gid || self.groups.contains(&gid)
+    }
+}
+
+/// How to open an inode. Path-level flags (`O_CREAT`, `O_EXCL`, `O_NOFOLLOW`...) are the [`Vfs`]'s matter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OpenHow {
+    /// READ, WRITE or both.
+    pub access: Access,
+    /// Set the size to zero (`O_TRUNC`).
+    pub truncate: bool,
+    /// Do not wait for the other side of a fifo.
+    pub nonblocking: bool,
+}
+
+/// How the bytes of a file can be mapped into a guest.
+#[derive(Clone, Debug)]
+pub enum Mapping {
+    /// From a host descriptor, same offsets.
+    Host {
+        /// The descriptor.
+        fd: HostFd,
+        /// Nobody changes the file.
+        fixed: bool,
+    },
+    /// From pages of the arena.
+    Arena(Arc<crate::mm::arena::PageCache>),
+    /// Private zero pages that the file has no part in (`/dev/zero`).
+    Anonymous,
+}
+
+/// A file, directory, link or device as it lies in a file system.
+///
+/// Methods that do not fit the type of inode keep their default, which gives the error POSIX asks for. Names are single
+/// components, never empty, `.`, `..` or longer than 255 bytes. Implementations lock for themselves.
+pub trait Inode: Any + Send + Sync {
+    /// Identity.
+    fn id(&self) -> InodeId;
+    /// Type.
+    fn file_type(&self) -> FileType;
+    /// Metadata now.
+    fn metadata(&self) -> Result<Metadata>;
+    /// Changes metadata; permission was checked.
+    fn set_attr(&self, _attr: &SetAttr) -> Result<()> {
+        Err(Error::ReadOnly)
+    }
+    /// The child called `name`.
+    fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
+        Err(Error::NotDirectory)
+    }
+    /// As [`Inode::lookup`], told what is wanted next: who has to ask somebody else for it can ask for all of it at once.
+    fn lookup_ahead(&self, name: &[u8], _ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
+        self.lookup(name)
+    }
+    /// What the child called `name` is, where that can be said at once: without asking anybody or waiting, and as cheaply as from a cache.
+    fn stat_only(&self, _name: &[u8]) -> Option<StatOnly> {
+        None
+    }
+    /// Makes a child; `Exists` when the name is taken.
+    fn create(&self, _name: &[u8], _node: NewNode<'_>, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
+        Err(Error::ReadOnly)
+    }
+    /// Makes a regular file in the file system of this directory that has no name (`O_TMPFILE`); [`Inode::link`] may give it one.
+    fn create_unnamed(&self, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
+        Err(Error::NotSupported)
+    }
+    /// Gives `target` (of the same file system) another name here.
+    fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result<()> {
+        Err(Error::ReadOnly)
+    }
+    /// Removes a name that is not a directory.
+    fn unlink(&self, _name: &[u8]) -> Result<()> {
+        Err(Error::ReadOnly)
+    }
+    /// Removes an empty directory.
+    fn rmdir(&self, _name: &[u8]) -> Result<()> {
+        Err(Error::ReadOnly)
+    }
+    /// Moves `name` to `new_name` in `new_dir` (of the same file system), replacing what is there as rename(2) says.
+    fn rename(&self, _name: &[u8], _new_dir: &Arc<dyn Inode>, _new_name: &[u8], _flags: RenameFlags) -> Result<()> {
+        Err(Error::ReadOnly)
+    }
+    /// Reports entries from `cookie` on (0: the first; else a [`DirEntry::next`]) until `sink` says `false`. `.` and `..` are the Vfs's matter.
+    /// Entries removed or added meanwhile may or may not be seen, all others exactly once.
+    fn read_dir(&self, _cookie: u64, _sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
+        Err(Error::NotDirectory)
+    }
+    /// As [`Inode::read_dir`], if the cookies count the entries (the first entry's is 1) and these never change; else `None`.
+    fn read_unchanging_dir(&self, _cookie: u64, _sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Option<Result<()>> {
+        None
+    }
+    /// Target of a symbolic link.
+    fn read_link(&self) -> Result<Vec<u8>> {
+        Err(Error::Invalid)
+    }
+    /// Where a magic link of /proc leads without a path walk (`/proc/self/fd/3`); `None`: an ordinary link.
+    fn magic_link(&self) -> Option<Location> {
+        None
+    }
+    /// Opens it; permission was checked.
+    fn open(self: Arc<Self>, _how: &OpenHow) -> Result<Arc<dyn File>> {
+        Err(Error::NoSuchDevice)
+    }
+    /// Value of an extended attribute.
+    fn get_xattr(&self, _name: &[u8]) -> Result<Vec<u8>> {
+        Err(Error::NotSupported)
+    }
+    /// Sets an extended attribute; `create`/`replace` as setxattr(2).
+    fn set_xattr(&self, _name: &[u8], _value: &[u8], _create: bool, _replace: bool) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+    /// Names of extended attributes, each ended by a zero byte.
+    fn list_xattr(&self) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+    /// Removes an extended attribute.
+    fn remove_xattr(&self, _name: &[u8]) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+    /// How it is in use; `None` where others than this kernel use it too.
+    fn usage(&self) -> Option<&Usage> {
+        None
+    }
+    /// Figures of the file system it lies in.
+    fn stat_fs(&self) -> Result<StatFs>;
+    /// Whether what was looked up here may be kept in the dentry cache: `false` for /proc and trees that others change.
+    fn cacheable(&self) -> bool {
+        true
+    }
+    /// Whether everything below never changes (a read-only image): negative lookups are kept too.
+    fn immutable(&self) -> bool {
+        false
+    }
+    /// For downcasts by the file system that made it.
+    fn as_any(&self) -> &dyn Any;
+    /// For downcasts of shared handles.
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// A stream with an offset that others outside share: a standard stream that is a regular file there.
+pub trait Seekable {
+    /// Moves the offset as lseek(2) does; where it is then.
+    fn seek(&self, offset: i64, whence: i32) -> Result<u64>;
+    /// As pread(2).
+    fn pread(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize>;
+    /// As pwrite(2).
+    fn pwrite(&self, source: &mut Source<'_>, offset: u64) -> Result<usize>;
+}
+
+/// The operations of an open file. Offsets belong to the [`OpenFile`]; streams (`is_stream`) ignore them. What would block
+/// returns `WouldBlock`; the caller waits through [`crate::event::wait_until_ready`]. Short transfers are allowed.
+pub trait File: Any + Send + Sync {
+    /// Its inode. Files without a name (pipes, eventfds) have an inode of their own.
+    fn inode(&self) -> Arc<dyn Inode>;
+    /// Metadata now (fstat(2)).
+    fn metadata(&self) -> Result<Metadata> {
+        self.inode().metadata()
+    }
+    /// Changes metadata through the open file (ftruncate(2), fchmod(2), futimens(3)); permission was checked.
+    fn set_attr(&self, attr: &SetAttr) -> Result<()> {
+        self.inode().set_attr(attr)
+    }
+    /// Whether it has no offsets (pipe, terminal, eventfd): lseek and pread are `NotSeekable`. Always the same of one file.
+    fn is_stream(&self) -> bool {
+        false
+    }
+    /// Where the next read or write of a stream takes place, when it leads to a regular file; `None`: nowhere, or the
+    /// [`OpenFile`] knows.
+    fn stream_position(&self) -> Option<u64> {
+        None
+    }
+    /// A stream that leads to a file with offsets all the same: lseek(2) and pread(2) are its own matter.
+    fn as_seekable(&self) -> Option<&dyn Seekable> {
+        None
+    }
+    /// Whether a blocking write goes on until everything is written.
+    fn takes_everything(&self) -> bool {
+        self.is_stream()
+    }
+    /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever. Asked of streams only.
+    fn io_timeout(&self, _writing: bool) -> Option<core::time::Duration> {
+        None
+    }
+    /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it. pread(2) works unless it is a
+    /// stream too (eventfd, timers). Always the same of one file.
+    fn offset_stays(&self) -> bool {
+        false
+    }
+    /// Whether its owner can be signalled when it becomes ready (`O_ASYNC`).
+    fn signals_owner(&self) -> bool {
+        false
+    }
+    /// Reads from `offset`. 0 at the end.
+    fn read_at(&self, _dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
+        Err(Error::Invalid)
+    }
+    /// Writes at `offset`.
+    fn write_at(&self, _source: &mut Source<'_>, _offset: u64) -> Result<usize> {
+        Err(Error::Invalid)
+    }
+    /// Writes at the end, atomically with finding the end; returns the count and the offset behind it.
+    fn append(&self, source: &mut Source<'_>) -> Result<(usize, u64)> {
+        let end = self.metadata()?.size;
+        let n = self.write_at(source, end)?;
+        Ok((n, end + n as u64))
+    }
+    /// lseek(2) with `SEEK_DATA` (`hole` false) or `SEEK_HOLE`.
+    fn seek_data(&self, offset: u64, hole: bool) -> Result<u64> {
+        let size = self.metadata()?.size;
+        if offset >= size {
+            return Err(Error::NoSuchDevice);
+        }
+        Ok(if hole { size } else { offset })
+    }
+    /// fallocate(2) with a Linux mode.
+    fn allocate(&self, _mode: i32, _offset: u64, _len: u64) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+    /// fsync(2), fdatasync(2).
+    fn sync(&self, _data_only: bool) -> Result<()> {
+        Err(Error::Invalid)
+    }
+    /// How it can be mapped; `NoDevice` when it cannot.
+    fn mapping(&self) -> Result<Mapping> {
+        Err(Error::NoDevice)
+    }
+    /// It was read, or mapped, which counts as much: for the time of its last access.
+    fn note_read(&self) {}
+    /// What was written to a shared mapping of it is to count: for the time of its last change. Where the host keeps the time, nothing.
+    fn note_written(&self) {}
+    /// A terminal or device request. `arg` is as the guest gave it.
+    fn ioctl(&self, _request: u32, _arg: usize) -> Result<usize> {
+        Err(Error::NotTerminal)
+    }
+    /// What it is ready for now. Regular files always are.
+    fn ready(&self) -> Events {
+        Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
+    }
+    /// Registers for changes of readiness; `false`: never changes.
+    fn observe(&self, _observer: &Arc<dyn Observer>, _interest: Events) -> bool {
+        false
+    }
+    /// Takes a registration back.
+    fn unobserve(&self, _observer: &Arc<dyn Observer>) {}
+    /// Whether it may become ready by the passing of time alone (timers, and sets that may hold timers).
+    fn is_timed(&self) -> bool {
+        false
+    }
+    /// For timed files: accounts for the time that has passed, tells observers when that made it ready, and says when it will happen
+    /// next. Whoever sleeps on the file wakes up then and asks again.
+    fn expire(&self) -> Option<crate::platform::Instant> {
+        None
+    }
+    /// The status flags (append, nonblocking...) are being set by fcntl(2) F_SETFL.
+    fn set_status(&self, _flags: StatusFlags) -> Result<()> {
+        Ok(())
+    }
+    /// Bytes a pipe can hold (fcntl(2) F_GETPIPE_SZ).
+    fn pipe_size(&self) -> Result<usize> {
+        Err(Error::BadDescriptor)
+    }
+    /// Changes how many bytes a pipe can hold; returns the new size, which may be larger (F_SETPIPE_SZ).
+    fn set_pipe_size(&self, _size: usize) -> Result<usize> {
+        Err(Error::BadDescriptor)
+    }
+    /// What may no longer be done to a memory file (F_GET_SEALS).
+    fn seals(&self) -> Result<Seals> {
+        Err(Error::Invalid)
+    }
+    /// Seals a memory file further (F_ADD_SEALS).
+    fn add_seals(&self, _seals: Seals) -> Result<()> {
+        Err(Error::Invalid)
+    }
+    /// A descriptor for it is being closed (flush(2) in FUSE's terms); errors are reported by close(2).
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+    /// The socket it is, if it is one.
+    fn as_socket(&self) -> Option<&dyn crate::net::Socket> {
+        None
+    }
+    /// Whether reads and writes may go on while another thread moves the offset (no offset lock): devices, streams.
+    fn as_any(&self) -> &dyn Any;
+    /// For downcasts of shared handles.
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// A mounted tree's origin.
+pub trait FileSystem: Send + Sync {
+    /// Its root directory.
+    fn root(&self) -> Arc<dyn Inode>;
+    /// Type as in /proc/mounts: `tmpfs`, `overlay`, `proc`...
+    fn type_name(&self) -> &'static str;
+    /// Writes everything back (sync(2), syncfs(2)).
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A place in the tree of mounts.
+#[derive(Clone)]
+pub struct Location {
+    /// The mount it lies in.
+    pub mount: Arc<vfs::Mount>,
+    /// The name.
+    pub dentry: Arc<vfs::Dentry>,
+}

@@ -1,0 +1,132 @@
+//! Telling a process of an open file by a signal: readiness (`O_ASYNC`), a lease that is broken, a change in a directory (`F_NOTIFY`).
+//!
+//! What happens is noted under whatever locks its cause holds: an [`FAsyncEntry`] is marked, nothing more. The North sends the signals soon
+//! after, with no lock held: at the end of the call that caused it, before that call goes to sleep, or when a host event was served.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+
+use super::OpenFile;
+use super::notify::Watched;
+use crate::event::{Events, Observer, WakeResult};
+use crate::sync::Mutex;
+
+/// Whom an open file signals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OwnerTarget {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// One thread.
+    Thread(i32),
+    /// A process.
+    Process(i32),
+    /// All processes of a group.
+    Group(i32),
+}
+
+/// Whom an open file signals, how, and on whose behalf.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FileOwner {
+    /// Who is told (`F_SETOWN`).
+    pub target: OwnerTarget,
+    /// By which signal (`F_SETSIG`); 0: by SIGIO without details.
+    pub signal: i32,
+    /// Real user of who set it.
+    pub uid: u32,
+    /// Effective user of who set it.
+    pub euid: u32,
+}
+
+/// What one open file has to tell.
+pub struct FAsyncEntry {
+    file: Weak<OpenFile>,
+    /// The descriptor it was asked for by.
+    fd: AtomicI32,
+    /// What happened and was not told yet.
+    due: AtomicU32,
+    /// It is among the observers of its file.
+    observing: AtomicBool,
+    /// Of a directory: what is watched for.
+    pub(super) watched: Mutex<Option<Watched>>,
+    fasync: Arc<FAsync>,
+}
+
+impl FAsyncEntry {
+    /// Something happened. Takes no lock.
+    pub(super) fn raise(&self, what: Events) {
+        self.due.fetch_or(what.bits(), Ordering::AcqRel);
+        self.fasync.any.store(true, Ordering::Release);
+    }
+}
+
+impl Observer for FAsyncEntry {
+    fn on_ready(&self, events: Events) -> WakeResult {
+        self.raise(events);
+        WakeResult { taken: false, asleep: false }
+    }
+}
+
+/// All notices of a sandbox.
+#[derive(Default)]
+pub struct FAsync {
+    any: AtomicBool,
+    all: Mutex<Vec<Weak<FAsyncEntry>>>,
+}
+
+impl FAsync {
+    /// Whether something is to be told.
+    #[inline]
+    pub fn due(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+    /// Takes what is to be told: the open file, its descriptor, what happened.
+    pub fn take(&self) -> Vec<(Arc<OpenFile>, i32, Events)> {
+        if !self.any.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        let fasync: Vec<Arc<FAsyncEntry>> = self.all.lock().iter().filter_map(Weak::upgrade).collect();
+        let taken = fasync.iter().filter_map(|fasync_entry| {
+            let what = fasync_entry.due.swap(0, Ordering::AcqRel);
+            let file = fasync_entry.file.upgrade().filter(|_| what != 0)?;
+            Some((file, fasync_entry.fd.load(Ordering::Relaxed), Events::from_bits_retain(what)))
+        });
+        taken.collect()
+    }
+    /// The notice of an open file, asked for by the descriptor `fd`.
+    pub fn of(self: &Arc<Self>, file: &Arc<OpenFile>, fd: i32) -> Arc<FAsyncEntry> {
+        let mut kept = file.fasync_entry.lock();
+        if let Some(fasync_entry) = &*kept {
+            fasync_entry.fd.store(fd, Ordering::Relaxed);
+            return fasync_entry.clone();
+        }
+        let fasync_entry = Arc::new(FAsyncEntry {
+            file: Arc::downgrade(file),
+            fd: AtomicI32::new(fd),
+            due: AtomicU32::new(0),
+            observing: AtomicBool::new(false),
+            watched: Mutex::new(None),
+            fasync: self.clone(),
+        });
+        *kept = Some(fasync_entry.clone());
+        drop(kept);
+        let mut all = self.all.lock();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(&fasync_entry));
+        fasync_entry
+    }
+    /// Tells of the readiness of `file` from now on, or no more (`O_ASYNC`).
+    pub fn follow(self: &Arc<Self>, file: &Arc<OpenFile>, fd: i32, on: bool) {
+        let fasync_entry = self.of(file, fd);
+        let observer: Arc<dyn Observer> = fasync_entry.clone();
+        if fasync_entry.observing.swap(on, Ordering::AcqRel) == on {
+            return;
+        }
+        if on {
+            file.file.observe(&observer, Events::all() - Events::EXCLUSIVE);
+        } else {
+            file.file.unobserve(&observer);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Files in memory: tmpfs, memory files (memfd), and the nodes that the overlay's upper half is made of.
+//!
+//! - `node`: an inode, its attributes and what kind of thing it is.
+//! - `directory`, `rename`: names, and how they change.
+//! - `file`: open files and their bytes, which lie in pages of the arena.
+//! - `xattr`, `fifo`, `memfd`: what their names say.
+//!
+//! A node may have a *lower* inode (`fs/overlay`): what was not changed here is found there. A tmpfs has none.
+//!
+//! Locks, outermost first: `Tree::names`, then the entries of one directory; the writer's lock of a file, then its content; the
+//! attributes of one node; the overlay's table of origins. No two directories' entries are locked at once.
+
+mod directory;
+mod fifo;
+mod file;
+mod memfd;
+mod node;
+mod rename;
+#[cfg(test)]
+mod tests;
+mod xattr;
+
+pub use memfd::{MemoryFileSpec, memory_file, memory_file_name};
+
+pub(super) use directory::{Entries, dismantle};
+pub(super) use fifo::FifoSlot;
+pub(super) use file::{Content, FileBody};
+pub(super) use node::{Attr, Body, Node};
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::{FileSystem, Inode, InodeId, InodeMap, NewAttr, StatFs};
+use crate::mm::arena::{Arena, Budget, PageCache};
+use crate::sync::{Mutex, RwLock};
+use crate::{Error, Result};
+
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+const PAGE: u64 = crate::mm::PAGE as u64;
+/// Names and inodes one file system may have: they live in the kernel's heap.
+const MOST_NAMES: u64 = 1 << 20;
+/// Bytes of extended attributes and long link targets one file system may have.
+const MOST_EXTRA: u64 = 64 << 20;
+
+/// What the nodes of one file system share.
+pub(super) struct Tree {
+    pub(super) dev: u64,
+    pub(super) magic: u64,
+    /// Device number of the lower root.
+    pub(super) lower_dev: u64,
+    pub(super) arena: Arc<Arena>,
+    budget: Option<Arc<Budget>>,
+    /// Held for writing while names change, for reading while they are looked up.
+    pub(super) names: RwLock<()>,
+    next_ino: AtomicU64,
+    name_count: AtomicU64,
+    extra: AtomicU64,
+    /// Nodes that have an inode below, by its identity. Empty but for overlays.
+    pub(super) origins: Mutex<InodeMap<InodeId, super::overlay::Origin>>,
+}
+
+impl Tree {
+    pub(super) fn new(dev: u64, magic: u64, arena: &Arc<Arena>, limit: Option<u64>, first_ino: u64) -> Self {
+        Self {
+            dev,
+            magic,
+            lower_dev: 0,
+            arena: arena.clone(),
+            budget: limit.map(Budget::new),
+            names: RwLock::new(()),
+            next_ino: AtomicU64::new(first_ino),
+            name_count: AtomicU64::new(0),
+            extra: AtomicU64::new(0),
+            origins: Mutex::new(InodeMap::default()),
+        }
+    }
+    pub(super) fn fresh_ino(&self) -> u64 {
+        self.next_ino.fetch_add(1, Ordering::Relaxed)
+    }
+    /// A file without bytes, whose pages count for this file system.
+    pub(super) fn pages(&self) -> Arc<PageCache> {
+        PageCache::with_budget(&self.arena, self.budget.as_ref())
+    }
+    /// Whether there is room for one more name.
+    fn check_room(&self) -> Result<()> {
+        if self.name_count.load(Ordering::Relaxed) < MOST_NAMES { Ok(()) } else { Err(Error::NoSpace) }
+    }
+    /// One more name. Renaming never fails for want of room.
+    fn count_name(&self) {
+        self.name_count.fetch_add(1, Ordering::Relaxed);
+    }
+    fn refund_name(&self) {
+        self.name_count.fetch_sub(1, Ordering::Relaxed);
+    }
+    fn charge_extra(&self, bytes: usize) -> Result<()> {
+        let step = |n: u64| n.checked_add(bytes as u64).filter(|n| *n <= MOST_EXTRA);
+        let charged = self.extra.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        charged.map(drop).map_err(|_| Error::NoSpace)
+    }
+    fn refund_extra(&self, bytes: usize) {
+        self.extra.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+    fn stat_fs(&self) -> StatFs {
+        let left = self.arena.free_bytes();
+        let (all, free) = match &self.budget {
+            Some(budget) => (budget.limit(), budget.limit().saturating_sub(budget.used()).min(left)),
+            None => (crate::platform::host().arena().1 as u64, left),
+        };
+        StatFs {
+            magic: self.magic,
+            block_size: PAGE,
+            blocks: all / PAGE,
+            free: free / PAGE,
+            available: free / PAGE,
+            files: MOST_NAMES,
+            files_free: MOST_NAMES.saturating_sub(self.name_count.load(Ordering::Relaxed)),
+            name_max: 255,
+        }
+    }
+}
+
+/// A file system in memory (tmpfs).
+pub struct MemoryFs {
+    root: Arc<Node>,
+}
+
+impl MemoryFs {
+    /// An empty one. `dev` is the device number its files show, `limit` how many bytes of file data it takes at most (`None`: what the
+    /// arena has), `root` the attributes of its root directory.
+    pub fn new(dev: u64, arena: &Arc<Arena>, limit: Option<u64>, root: NewAttr) -> Arc<Self> {
+        let tree = Arc::new(Tree::new(dev, TMPFS_MAGIC, arena, limit, 1));
+        let attr = Attr::new(root, 2, 0);
+        Arc::new(Self { root: Node::new(&tree, Body::Directory(Mutex::new(Entries::empty())), attr) })
+    }
+}
+
+impl FileSystem for MemoryFs {
+    fn root(&self) -> Arc<dyn Inode> {
+        self.root.clone()
+    }
+    fn type_name(&self) -> &'static str {
+        "tmpfs"
+    }
+}
+
+impl Drop for MemoryFs {
+    fn drop(&mut self) {
+        dismantle(self.root.clone());
+    }
+}

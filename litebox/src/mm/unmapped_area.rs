@@ -1,0 +1,144 @@
+//! Where new vmas go: top down below the stack, at random bases.
+
+use crate::platform::host;
+
+use super::vma::VmaFlags;
+use super::vma_tree::VmaTree;
+use super::{PAGE, STACK_GAP, page_down};
+
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+/// Bases of an address space, random for each program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Lowest address a guest may map.
+    pub lowest: usize,
+    /// Behind the highest.
+    pub highest: usize,
+    /// Behind the stack.
+    pub stack_top: usize,
+    /// New vmas go below this.
+    pub mmap_base: usize,
+    /// Where a position-independent program with an interpreter goes.
+    pub program_base: usize,
+}
+
+/// A random number below `bound` (a power of two), in whole pages.
+fn random_pages(bound: usize) -> usize {
+    let mut bytes = [0u8; 8];
+    host().random(&mut bytes);
+    page_down(usize::from_le_bytes(bytes) & (bound - 1))
+}
+
+impl Layout {
+    /// Random bases for a program whose stack may grow to `stack_limit` bytes.
+    pub fn random(stack_limit: u64) -> Self {
+        let (lowest, highest) = host().user_span();
+        let span = highest - lowest;
+        let jitter = (span / 64).next_power_of_two().min(16 * GIB);
+        let stack_top = page_down(highest) - random_pages(jitter);
+        // As Linux: room for the stack, at least 128 MiB, at most 5/6 of everything.
+        let stack = usize::try_from(stack_limit).unwrap_or(usize::MAX).clamp(128 * MIB, span / 6 * 5);
+        let stack = stack.min(span / 4);
+        let mmap_base = page_down(stack_top - stack - STACK_GAP) - random_pages(jitter);
+        let program_base = page_down(lowest + span / 3 * 2 - jitter) + random_pages(jitter);
+        Self { lowest, highest, stack_top, mmap_base, program_base: program_base.min(mmap_base - span / 16) }
+    }
+}
+
+/// Remembers where a search for free space need not look again.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Search {
+    /// Above this every hole is at most `skipped` long.
+    from: usize,
+    skipped: usize,
+}
+
+impl Search {
+    pub fn new(layout: &Layout) -> Self {
+        Self { from: layout.mmap_base, skipped: 0 }
+    }
+    /// The host has something of its own above `end`, where the map shows a hole: nobody has to find that out again and look at everything
+    /// below it. What else is free there is found when nothing is left below.
+    pub fn passed(&mut self, end: usize) {
+        self.from = self.from.min(end);
+    }
+    /// `[start, end)` became free.
+    pub fn freed(&mut self, end: usize) {
+        self.from = self.from.max(end);
+    }
+}
+
+/// Space that must stay free below `vma`.
+fn gap(flags: VmaFlags) -> usize {
+    if flags.contains(VmaFlags::GROWSDOWN) { STACK_GAP } else { 0 }
+}
+
+fn fit(floor: usize, top: usize, len: usize, align: usize) -> Option<usize> {
+    let start = top.checked_sub(len)? & !(align - 1);
+    (start >= floor).then_some(start)
+}
+
+/// Highest free range of `len` bytes within `[low, high)`; also the longest hole that was passed over.
+fn scan_down(vmas: &VmaTree, len: usize, align: usize, low: usize, high: usize) -> (Option<usize>, usize) {
+    let mut top = high;
+    let mut skipped = 0;
+    for vma in vmas.below(high) {
+        let floor = vma.end.max(low);
+        if let Some(start) = fit(floor, top, len, align) {
+            return (Some(start), skipped);
+        }
+        skipped = skipped.max(top.saturating_sub(floor));
+        top = top.min(vma.start.saturating_sub(gap(vma.flags)));
+        if top < low {
+            return (None, skipped);
+        }
+    }
+    (fit(low, top, len, align), skipped)
+}
+
+/// Whether `[start, start + len)` is free and keeps its distance to growing stacks.
+pub(super) fn is_free(vmas: &VmaTree, start: usize, len: usize) -> bool {
+    let Some(end) = start.checked_add(len) else { return false };
+    match vmas.find_from(start) {
+        None => true,
+        Some(next) => end <= next.start.saturating_sub(gap(next.flags)),
+    }
+}
+
+/// Chooses a place of `len` bytes: at `hint` when that is free, else as high as possible below `below` or the base of the layout.
+pub(super) fn choose(
+    vmas: &VmaTree,
+    layout: &Layout,
+    search: &mut Search,
+    len: usize,
+    align: usize,
+    hint: usize,
+    below: Option<usize>,
+) -> Option<usize> {
+    let hint = page_down(hint);
+    if hint >= layout.lowest
+        && hint.checked_add(len).is_some_and(|end| end <= below.unwrap_or(layout.highest))
+        && is_free(vmas, hint, len)
+    {
+        return Some(hint);
+    }
+    if let Some(below) = below {
+        return scan_down(vmas, len, align, layout.lowest, below.min(layout.highest)).0;
+    }
+    if len <= search.skipped {
+        *search = Search::new(layout);
+    }
+    let (found, skipped) = scan_down(vmas, len, align, layout.lowest, search.from.min(layout.mmap_base));
+    if let Some(start) = found {
+        search.skipped = search.skipped.max(skipped);
+        search.from = start + len;
+        return Some(start);
+    }
+    *search = Search::new(layout);
+    // All full below the base: anywhere.
+    scan_down(vmas, len, align, layout.lowest, layout.highest)
+        .0
+        .or_else(|| scan_down(vmas, len, PAGE, layout.lowest, layout.highest).0)
+}

@@ -1,0 +1,18 @@
+//! Sockets.
+//!
+//! - `socket`: what every socket can do ([`Socket`]), and what goes over one. `address`, `options`: what all families share.
+//! - `inet`: IPv4 and IPv6. `unix`: local sockets. `netlink`: what the kernel says of its own accord.
+
+pub mod address;
+pub mod inet;
+pub mod netlink;
+pub mod options;
+pub mod socket;
+pub mod unix;
+
+pub use address::Address;
+pub use options::{Setting, Settings};
+pub use socket::{
+    Credentials, Family, MessageFlags, Outgoing, PacketInfo, PacketOptions, QueuedError, Received, Shut, Socket,
+    SocketKind,
+};

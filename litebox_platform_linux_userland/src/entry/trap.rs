@@ -1,0 +1,348 @@
+//! From a host signal to the North and back.
+//!
+//! Every host signal of a guest thread arrives on its kernel stack. A guest call (SIGSYS) and a processor exception are served on the register
+//! image in the host's signal frame; `rt_sigreturn` then loads it, with whatever the North changed. A signal that hits kernel code is
+//! a fault on guest memory (recovered), a kick (noted), or a broken invariant (the end of the sandbox).
+
+use core::sync::atomic::Ordering;
+
+use litebox::Result;
+use litebox::platform::north::{Fault, FaultKind, GuestFrame, Registers, north};
+use litebox::platform::{HostThread, System};
+
+use crate::LinuxHost;
+use crate::entry::fast;
+use crate::entry::patch::{self, CodeEvent, TrapOutcome};
+use crate::host::call::{host_call, nr, place};
+use crate::sandbox::sandbox;
+use crate::thread::host_thread;
+use crate::thread::stack::{self, ThreadBlock};
+
+/// The signal that makes a thread look at its pending work.
+pub(crate) const SIGKICK: i32 = 62;
+const SIGILL: i32 = 4;
+const SIGTRAP: i32 = 5;
+const SIGBUS: i32 = 7;
+const SIGFPE: i32 = 8;
+const SIGSEGV: i32 = 11;
+const SIGPIPE: i32 = 13;
+const SIGCHLD: i32 = 17;
+const SIGSYS: i32 = 31;
+const ENOSYS: u64 = 38;
+/// Processor trap number of a page fault, and the bit of its error code that says that an instruction was to be fetched.
+const PAGE_FAULT: u64 = 14;
+const FETCH: u64 = 16;
+/// `si_code` of a single step.
+const TRAP_TRACE: i32 = 2;
+
+/// Value of [`HostThread::mode`] while guest code runs.
+pub(crate) const MODE_GUEST: u32 = 1;
+/// In the kernel.
+pub(crate) const MODE_KERNEL: u32 = 0;
+/// Value in a host call that may block, which a kick interrupts.
+pub(crate) const MODE_BLOCKED: u32 = 2;
+
+/// The host's `struct ucontext` (x86-64).
+#[repr(C)]
+pub(crate) struct UserContext {
+    pub(crate) flags: u64,
+    pub(crate) link: u64,
+    pub(crate) stack: [u64; 3],
+    pub(crate) regs: Registers,
+    pub(crate) segments: u64,
+    pub(crate) error: u64,
+    pub(crate) trap: u64,
+    pub(crate) old_mask: u64,
+    pub(crate) cr2: u64,
+    pub(crate) fpstate: u64,
+    pub(crate) reserved: [u64; 8],
+    pub(crate) mask: u64,
+}
+
+/// The head of the host's siginfo.
+#[repr(C)]
+struct SigInfo {
+    signo: i32,
+    errno: i32,
+    code: i32,
+    pad: i32,
+    addr: u64,
+    /// SIGSYS: number (low half) and architecture (high half).
+    call: u64,
+}
+
+const ARCH_X86_64: u32 = 0xc000_003e;
+
+#[repr(C)]
+struct KernelAction {
+    handler: usize,
+    flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Makes our entry the handler of every host signal a guest thread can get.
+pub(crate) fn install_handlers() -> Result<()> {
+    const SIGINFO_ONSTACK_NODEFER_RESTORER: u64 = 0x4 | 0x0800_0000 | 0x4000_0000 | 0x0400_0000;
+    let ours = KernelAction {
+        handler: place::signal_entry(),
+        flags: SIGINFO_ONSTACK_NODEFER_RESTORER,
+        restorer: place::restorer(),
+        mask: 0,
+    };
+    for signal in [SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGKICK] {
+        set_action(signal, &ours)?;
+    }
+    // A closed reader is an error of write; guest processes need no reaping.
+    let ignore = KernelAction { handler: 1, flags: 0, restorer: 0, mask: 0 };
+    set_action(SIGPIPE, &ignore)?;
+    set_action(SIGCHLD, &ignore)?;
+    let none = 0u64;
+    // SAFETY: reads one mask.
+    unsafe { host_call!(nr::RT_SIGPROCMASK, 2, &raw const none, 0, 8) }.map(drop)
+}
+
+fn set_action(signal: i32, action: &KernelAction) -> Result<()> {
+    // SAFETY: the action is a complete kernel sigaction; its handler follows the host's convention.
+    unsafe { host_call!(nr::RT_SIGACTION, signal, core::ptr::from_ref(action), 0, 8) }.map(drop)
+}
+
+fn in_kernel_image(rip: usize) -> bool {
+    let (start, end) = sandbox().layout.image;
+    (start..end).contains(&rip)
+}
+
+fn fp_of(context: &UserContext) -> Option<&'static mut [u8]> {
+    const FX_SW_RESERVED: usize = 464;
+    const MAGIC1: u32 = 0x4650_5853;
+    const LEGACY: usize = 512;
+    const LARGEST: usize = 16 << 10;
+    let at = context.fpstate as usize;
+    if at == 0 {
+        return None;
+    }
+    // SAFETY: the host wrote an fxsave area of 512 bytes there, on this kernel stack, and its size behind the magic number.
+    let len = unsafe {
+        let magic = ((at + FX_SW_RESERVED) as *const u32).read();
+        let size = ((at + FX_SW_RESERVED + 4) as *const u32).read() as usize;
+        if magic == MAGIC1 { size.clamp(LEGACY, LARGEST) } else { LEGACY }
+    };
+    // SAFETY: as above; the frame is this signal's own.
+    Some(unsafe { core::slice::from_raw_parts_mut(at as *mut u8, len) })
+}
+
+/// The handler of all host signals. Returns the word that says whether work is pending when guest code continues; null when kernel code does.
+pub(crate) extern "C" fn on_signal(signal: i32, info: *const (), context: *mut UserContext) -> *const u32 {
+    // SAFETY: the host's frame: complete, on this stack, ours until we return.
+    let (info, context) = unsafe { (&*info.cast::<SigInfo>(), &mut *context) };
+    let rip = context.regs.rip as usize;
+    let block = stack::current();
+    // During a call by the fast entry the mode says "guest" as well; but then the program's own code runs, or the vDSO's for it.
+    let in_guest =
+        |b: &ThreadBlock| !b.leaving && !b.fast.in_vdso && host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST;
+    let guest = block.as_deref().is_some_and(in_guest);
+    let probe = signal == SIGSEGV && fast::is_probe(rip);
+    match block {
+        Some(block) if guest && (!in_kernel_image(rip) || probe) => from_guest(signal, info, context, block),
+        block => {
+            from_kernel(signal, info, context, block);
+            core::ptr::null()
+        }
+    }
+}
+
+fn host_part(block: &ThreadBlock) -> &'static HostThread {
+    // SAFETY: set before the thread started; its thread object lives until the thread has gone.
+    unsafe { &*block.host }
+}
+
+fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mut ThreadBlock) -> *const u32 {
+    host_part(block).mode.store(MODE_KERNEL, Ordering::Relaxed);
+    host_thread::enter_kernel_gs(block);
+    let fp = fp_of(context);
+    let (error, trap) = (context.error, context.trap);
+    let event = match signal {
+        SIGSYS => CodeEvent::Call,
+        SIGSEGV if fast::leave_probe(&mut context.regs) => CodeEvent::Call,
+        SIGSEGV if trap == PAGE_FAULT && error & FETCH != 0 => CodeEvent::Fetch,
+        SIGILL => CodeEvent::Invalid,
+        SIGTRAP if info.code == TRAP_TRACE => CodeEvent::Step,
+        _ => CodeEvent::Other,
+    };
+    let look = patch::look(event, &mut context.regs, block);
+    if event == CodeEvent::Call {
+        patch::trapped(&context.regs, fp.as_deref(), block);
+    }
+    let mut frame = GuestFrame::new(block.north, &mut context.regs, fp);
+    match signal {
+        _ if look == TrapOutcome::GoOn => {}
+        SIGSYS if (info.call >> 32) as u32 != ARCH_X86_64 => {
+            // int $0x80 from 64-bit code: no 32-bit calls yet.
+            frame.regs.rax = ENOSYS.wrapping_neg();
+        }
+        _ if event == CodeEvent::Call || look == TrapOutcome::Call => {
+            sandbox().counters.traps.fetch_add(1, Ordering::Relaxed);
+            // The way back is a host call too.
+            crate::host::counters::count_host_call();
+            north().syscall(&mut frame);
+        }
+        SIGKICK => {
+            sandbox().counters.kicks.fetch_add(1, Ordering::Relaxed);
+            waiter_of(block).interrupt();
+        }
+        _ => {
+            sandbox().counters.faults.fetch_add(1, Ordering::Relaxed);
+            let fault = Fault { kind: fault_kind(signal), code: info.code, addr: info.addr as usize, error, trap };
+            north().fault(&mut frame, fault);
+        }
+    }
+    settle(block, &mut frame)
+}
+
+/// Runs `wait`, in which the calling thread sleeps on a word that whoever interrupts it changes: there is no need to kick it.
+pub(crate) fn asleep<T>(wait: impl FnOnce() -> T) -> T {
+    let block = stack::current().filter(|b| !b.leaving && !b.host.is_null());
+    let Some(host) = block.map(|b| host_part(b)).filter(|h| h.mode.load(Ordering::Relaxed) == MODE_GUEST) else {
+        return wait();
+    };
+    host.mode.store(MODE_KERNEL, Ordering::Relaxed);
+    let result = wait();
+    host.mode.store(MODE_GUEST, Ordering::SeqCst);
+    result
+}
+
+fn fault_kind(signal: i32) -> FaultKind {
+    match signal {
+        SIGBUS => FaultKind::Bus,
+        SIGFPE => FaultKind::Fpe,
+        SIGILL => FaultKind::Ill,
+        SIGTRAP => FaultKind::Trap,
+        _ => FaultKind::Segv,
+    }
+}
+
+fn waiter_of(block: &ThreadBlock) -> &'static litebox::event::Waiter {
+    // SAFETY: as for `host_part`.
+    unsafe { &*block.waiter }
+}
+
+/// Everything pending is done before guest code continues. Returns the word the exit window checks once more.
+fn settle(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> *const u32 {
+    let (host, waiter) = (host_part(block), waiter_of(block));
+    loop {
+        host.mode.store(MODE_GUEST, Ordering::SeqCst);
+        if !waiter.interrupted() {
+            break;
+        }
+        host.mode.store(MODE_KERNEL, Ordering::Relaxed);
+        // A thread that was to go on at the copy of an instruction: a signal frame shows the instruction.
+        patch::look(CodeEvent::Other, frame.regs, block);
+        north().kicked(frame);
+    }
+    patch::go_on(frame.regs, block);
+    litebox::sync::jitter();
+    host_thread::leave_kernel_gs(block);
+    waiter.word()
+}
+
+/// The exit window found work pending: back into the kernel with the same frame.
+pub(crate) extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
+    // SAFETY: the frame that was about to be returned through, on this stack.
+    let context = unsafe { &mut *context };
+    let Some(block) = stack::current() else { LinuxHost.fatal("guest code entered outside a guest thread") };
+    host_part(block).mode.store(MODE_KERNEL, Ordering::Relaxed);
+    host_thread::enter_kernel_gs(block);
+    patch::look(CodeEvent::Other, &mut context.regs, block);
+    let fp = fp_of(context);
+    let mut frame = GuestFrame::new(block.north, &mut context.regs, fp);
+    settle(block, &mut frame)
+}
+
+/// A signal hit kernel code (or the supervisor).
+fn from_kernel(signal: i32, info: &SigInfo, context: &mut UserContext, block: Option<&mut ThreadBlock>) {
+    let rip = context.regs.rip as usize;
+    match signal {
+        SIGKICK => kicked_in_kernel(context, block),
+        SIGSEGV | SIGBUS => {
+            if let Some(exit) = crate::memory::user::fault_exit(rip) {
+                sandbox().counters.faults.fetch_add(1, Ordering::Relaxed);
+                context.regs.rip = exit as u64;
+            } else if !retry_with_supervisor_fs(block) {
+                kernel_fault(signal, info, context);
+            }
+        }
+        // The vDSO falls back to a real call for clocks it cannot read.
+        SIGSYS if !in_kernel_image(rip) => serve_vdso_fallback(context),
+        _ => kernel_fault(signal, info, context),
+    }
+}
+
+/// A kick of the whole process hit a thread that is leaving, whose objects may be gone: it is meant for the threads that stay. The host prefers
+/// the first thread, and would give it the forwarded kick again and again, each on top of the one before: so it blocks them from here on.
+fn forward_from_leaving(context: &mut UserContext, block: &ThreadBlock) {
+    context.mask |= 1 << (SIGKICK - 1);
+    let Some(home) = block.home() else { return };
+    // Who comes in between, on the same stack, leaves it to the one below, whose kicks are blocked then.
+    if block.kicks_owed.fetch_add(1, Ordering::SeqCst) > 0 {
+        return;
+    }
+    loop {
+        let owed = block.kicks_owed.load(Ordering::SeqCst);
+        crate::process::table::forward_kick(home);
+        if block.kicks_owed.fetch_sub(owed, Ordering::SeqCst) == owed {
+            return;
+        }
+    }
+}
+
+fn kicked_in_kernel(context: &mut UserContext, block: Option<&mut ThreadBlock>) {
+    let Some(block) = block else { return };
+    if block.leaving {
+        forward_from_leaving(context, block);
+        return;
+    }
+    waiter_of(block).interrupt();
+    let rip = context.regs.rip as usize;
+    if (place::call_window_start()..place::call_window_end()).contains(&rip) {
+        context.regs.rip = place::call_interrupted() as u64;
+    } else if (place::exit_window_start()..place::exit_window_end()).contains(&rip) {
+        context.regs.rip = place::exit_window_start() as u64;
+    } else if let Some(start) = fast::window_start(rip) {
+        context.regs.rip = start as u64;
+    }
+}
+
+/// A panic in kernel code runs std's machinery, which reads thread-locals through FS; FS is the guest's. The first fault of that
+/// kind switches to the supervisor's FS, so that the report gets out.
+fn retry_with_supervisor_fs(block: Option<&mut ThreadBlock>) -> bool {
+    let Some(block) = block else { return false };
+    if block.fault_retried {
+        return false;
+    }
+    block.fault_retried = true;
+    host_thread::write_fs(sandbox().supervisor_fs);
+    true
+}
+
+fn kernel_fault(signal: i32, info: &SigInfo, context: &UserContext) -> ! {
+    let mut line = crate::host::system::Line::new();
+    let image = sandbox().layout.image.0 as u64;
+    let _ = core::fmt::Write::write_fmt(
+        &mut line,
+        format_args!(
+            "the sandbox's kernel failed: signal {signal} (code {}) at image+{:#x}, address {:#x}, rsp {:#x}",
+            info.code,
+            context.regs.rip.wrapping_sub(image),
+            info.addr,
+            context.regs.rsp
+        ),
+    );
+    LinuxHost.fatal(line.as_str())
+}
+
+fn serve_vdso_fallback(context: &mut UserContext) {
+    let r = &mut context.regs;
+    // SAFETY: kernel code called the vDSO with pointers to its own memory; only clock_gettime is ever called.
+    let result = unsafe { crate::host::call::raw(nr::CLOCK_GETTIME, [r.rdi as usize, r.rsi as usize, 0, 0, 0, 0]) };
+    r.rax = result as u64;
+}

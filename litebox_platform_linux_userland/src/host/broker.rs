@@ -1,0 +1,209 @@
+//! The way to the trusted process: one request, one reply, at most one descriptor each way.
+
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use litebox::platform::{Broker, HostFd};
+use litebox::sync::{AdaptiveSpin, Mutex, MutexGuard};
+use litebox::{Error, Result};
+use litebox_protocol::{Op, Reply, Request};
+use zerocopy::IntoBytes;
+
+use crate::LinuxHost;
+use crate::host::call::{host_call, nr};
+use crate::sandbox::{Sandbox, sandbox};
+
+/// struct msghdr of the host.
+#[repr(C)]
+struct Message {
+    name: usize,
+    name_len: u64,
+    pieces: usize,
+    piece_count: usize,
+    control: usize,
+    control_len: usize,
+    flags: u64,
+}
+
+/// A control message with one descriptor (cmsg(3)), padded as the host aligns it.
+#[repr(C)]
+struct Rights {
+    len: usize,
+    level: i32,
+    kind: i32,
+    fd: i32,
+    pad: i32,
+}
+
+const SOL_SOCKET: i32 = 1;
+const SCM_RIGHTS: i32 = 1;
+const RIGHTS_LEN: usize = 20;
+const MSG_DONTWAIT: usize = 0x40;
+const MSG_NOSIGNAL: usize = 0x4000;
+const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+
+/// Sends one message, with a descriptor if given.
+pub(crate) fn send(socket: i32, bytes: &[u8], fd: Option<HostFd>) -> Result<()> {
+    let piece = [bytes.as_ptr() as usize, bytes.len()];
+    let rights = Rights { len: RIGHTS_LEN, level: SOL_SOCKET, kind: SCM_RIGHTS, fd: fd.map_or(-1, |f| f.0), pad: 0 };
+    let message = Message {
+        name: 0,
+        name_len: 0,
+        pieces: piece.as_ptr() as usize,
+        piece_count: 1,
+        control: if fd.is_some() { (&raw const rights) as usize } else { 0 },
+        control_len: if fd.is_some() { size_of::<Rights>() } else { 0 },
+        flags: 0,
+    };
+    retry(|| {
+        // SAFETY: everything the message points to is alive and only read.
+        unsafe { host_call!(nr::SENDMSG, socket, &raw const message, MSG_NOSIGNAL) }
+    })
+    .map(drop)
+}
+
+/// Receives one message; returns its length and the descriptor that came along.
+pub(crate) fn receive(socket: i32, bytes: &mut [u8], flags: usize) -> Result<(usize, Option<HostFd>)> {
+    // SAFETY: the host only writes bytes there.
+    receive_into(socket, unsafe { &mut *(core::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) }, flags)
+}
+
+fn receive_into(socket: i32, bytes: &mut [MaybeUninit<u8>], flags: usize) -> Result<(usize, Option<HostFd>)> {
+    let piece = [bytes.as_mut_ptr() as usize, bytes.len()];
+    let mut rights = Rights { len: 0, level: 0, kind: 0, fd: -1, pad: 0 };
+    let mut message = Message {
+        name: 0,
+        name_len: 0,
+        pieces: piece.as_ptr() as usize,
+        piece_count: 1,
+        control: (&raw mut rights) as usize,
+        control_len: size_of::<Rights>(),
+        flags: 0,
+    };
+    let len = retry(|| {
+        // SAFETY: the host writes into the buffer and the control message, both alive.
+        unsafe { host_call!(nr::RECVMSG, socket, &raw mut message, MSG_CMSG_CLOEXEC | flags) }
+    })?;
+    // SAFETY: plain data the host may have written.
+    let got = unsafe { (&raw const rights).read_volatile() };
+    let fd = (got.len >= RIGHTS_LEN && got.level == SOL_SOCKET && got.kind == SCM_RIGHTS).then_some(HostFd(got.fd));
+    Ok((len, fd))
+}
+
+/// Looks for a message for a while; `None`: there was none.
+fn look_for(socket: i32, bytes: &mut [MaybeUninit<u8>]) -> Option<Result<(usize, Option<HostFd>)>> {
+    for _ in 0..LOOKS {
+        match receive_into(socket, bytes, MSG_DONTWAIT) {
+            Err(Error::WouldBlock) => core::hint::spin_loop(),
+            received => return Some(received),
+        }
+    }
+    None
+}
+
+/// A kick must not cut a message in two: the call is made again.
+fn retry(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {
+    loop {
+        match call() {
+            Err(Error::Interrupted) => {}
+            other => return other,
+        }
+    }
+}
+
+/// A request without paths whose reply is only an error number.
+pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Result<()> {
+    const LONGEST: usize = 512;
+    let head = Request { op: op as u32, value, extra_len: extra.len() as u32, ..Request::default() };
+    let mut bytes = [0u8; LONGEST];
+    let (front, back) = bytes.split_at_mut(size_of::<Request>());
+    front.copy_from_slice(head.as_bytes());
+    back.get_mut(..extra.len()).ok_or(Error::TooBig)?.copy_from_slice(extra);
+    let socket = sandbox().settings.broker;
+    let message = bytes.get(..size_of::<Request>() + extra.len()).ok_or(Error::TooBig)?;
+    if matches!(op, Op::Exit | Op::Fatal | Op::Listener) {
+        // No answer comes, so no turn is needed: a process that died may have been holding it.
+        return send(socket, message, fd);
+    }
+    let _turn = sandbox().channels.take_first();
+    send(socket, message, fd)?;
+    let mut reply = Reply::default();
+    receive(socket, reply.as_mut_bytes(), 0)?;
+    if reply.error == 0 { Ok(()) } else { Err(litebox::Error::from_errno(reply.error)) }
+}
+
+/// How often a thread looks for a reply before it falls asleep: about as long as falling asleep and being woken take.
+const LOOKS: u32 = 64;
+
+/// The two ways to the broker: what only reads can be served beside something else.
+pub(crate) struct Channels {
+    /// Whose turn it is on the socket for all requests.
+    all: Mutex<()>,
+    /// Whose turn it is on the socket for readers.
+    readers: Mutex<()>,
+    /// Readers that found both taken.
+    waits: AtomicU32,
+    /// Whether looking for replies has paid lately.
+    spin: AdaptiveSpin,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            all: Mutex::default(),
+            readers: Mutex::default(),
+            waits: AtomicU32::default(),
+            spin: AdaptiveSpin::new(4, 32),
+        }
+    }
+}
+
+impl Channels {
+    /// A turn on the socket for all requests.
+    fn take_first(&self) -> MutexGuard<'_, ()> {
+        self.all.lock()
+    }
+    /// The socket to use, and a turn on it.
+    fn take(&self, sandbox: &Sandbox, reads: bool) -> (i32, MutexGuard<'_, ()>) {
+        let (all, readers) = (sandbox.settings.broker, sandbox.settings.readers);
+        if let Some(turn) = self.all.try_lock() {
+            return (all, turn);
+        }
+        if !reads {
+            return (all, self.take_first());
+        }
+        if let Some(turn) = self.readers.try_lock() {
+            return (readers, turn);
+        }
+        if self.waits.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+            (all, self.take_first())
+        } else {
+            (readers, self.readers.lock())
+        }
+    }
+}
+
+impl Broker for LinuxHost {
+    fn broker_call(&self, request: &[u8], reply: &mut Vec<u8>, reads: bool) -> Result<Option<HostFd>> {
+        let sandbox = sandbox();
+        reply.clear();
+        let (socket, _turn) = sandbox.channels.take(sandbox, reads);
+        send(socket, request, None)?;
+        let mut early = None;
+        // The broker takes longer to list a directory.
+        if !request.starts_with(&(Op::List as u32).to_ne_bytes()) {
+            sandbox.channels.spin.try_spin(|| {
+                early = look_for(socket, reply.spare_capacity_mut());
+                early.is_some()
+            });
+        }
+        let (len, fd) = match early {
+            Some(received) => received?,
+            None => receive_into(socket, reply.spare_capacity_mut(), 0)?,
+        };
+        // SAFETY: the host wrote so many bytes, of at most as many as there was room for.
+        unsafe { reply.set_len(len.min(reply.capacity())) };
+        Ok(fd)
+    }
+}

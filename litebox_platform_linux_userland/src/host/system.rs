@@ -1,0 +1,169 @@
+//! Entropy, diagnostics, and what the host told this process at its start.
+
+use core::fmt::Write;
+use core::sync::atomic::Ordering;
+
+use litebox::Error;
+use litebox::platform::{HostFd, System};
+
+use crate::LinuxHost;
+use crate::host::call::{host_call, nr};
+use crate::memory::huge::Segment;
+use crate::sandbox::try_sandbox;
+
+/// Keys of the auxiliary vector that describe machine and host: AT_PAGESZ, AT_HWCAP, AT_CLKTCK, AT_HWCAP2, AT_RSEQ_*, AT_HWCAP3/4,
+/// AT_SYSINFO_EHDR, AT_MINSIGSTKSZ (getauxval(3)).
+pub(crate) const AUX_FOR_GUESTS: [u64; 10] = [6, 16, 17, 26, 27, 28, 29, 30, 33, 51];
+
+/// A short list of auxiliary entries, made before there is a heap.
+pub(crate) struct AuxVector {
+    entries: [(u64, u64); AUX_FOR_GUESTS.len()],
+    len: usize,
+}
+
+impl core::ops::Deref for AuxVector {
+    type Target = [(u64, u64)];
+    fn deref(&self) -> &Self::Target {
+        self.entries.get(..self.len).unwrap_or_default()
+    }
+}
+
+unsafe extern "C" {
+    static __executable_start: u8;
+    static _start: u8;
+    static etext: u8;
+    static _end: u8;
+}
+
+/// What the host said at the start of this process; `value` knows it.
+pub(crate) fn read_aux_vector(value: fn(u64) -> u64) -> AuxVector {
+    let mut vector = AuxVector { entries: [(0, 0); AUX_FOR_GUESTS.len()], len: 0 };
+    for (slot, key) in vector.entries.iter_mut().zip(AUX_FOR_GUESTS) {
+        *slot = (key, value(key));
+    }
+    vector.len = AUX_FOR_GUESTS.len();
+    vector
+}
+
+/// Addresses of this program's code.
+pub(crate) fn image_span() -> (usize, usize) {
+    ((&raw const __executable_start) as usize, (&raw const etext) as usize)
+}
+
+/// Where everything of this program ends that was mapped with it.
+pub(crate) fn image_end() -> usize {
+    (&raw const _end) as usize
+}
+
+/// The parts of this program that are never written, as the headers at its start have them (elf(5)).
+pub(crate) fn constant_segments() -> impl Iterator<Item = Segment> {
+    const LOADED: u32 = 1;
+    const EXECUTABLE: u32 = 1;
+    const WRITABLE: u32 = 2;
+    let image = image_span().0;
+    // SAFETY: the image begins with its header, which says where those of its segments are. Nothing of that is ever written.
+    let (table, size, count) = unsafe {
+        let half = |at: usize| usize::from(((image + at) as *const u16).read());
+        (((image + 32) as *const usize).read(), half(54), half(56))
+    };
+    (0..count).filter_map(move |i| {
+        // SAFETY: as above.
+        let [kind, flags] = unsafe { ((image + table + i * size) as *const [u32; 2]).read() };
+        // SAFETY: as above.
+        let [_, address, _, _, len] = unsafe { ((image + table + i * size + 8) as *const [usize; 5]).read() };
+        let (start, executable) = (image + address, flags & EXECUTABLE != 0);
+        (kind == LOADED && flags & WRITABLE == 0).then_some(Segment { start, end: start + len, executable })
+    })
+}
+
+/// The code in it.
+pub(crate) fn code_span() -> (usize, usize) {
+    // The linker puts the entry point first.
+    ((&raw const _start) as usize, (&raw const etext) as usize)
+}
+
+/// A line of text without a heap; what does not fit is cut.
+pub(crate) struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; 512], len: 0 }
+    }
+    pub(crate) fn as_str(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        for byte in s.bytes() {
+            let Some(slot) = self.bytes.get_mut(self.len) else { break };
+            *slot = byte;
+            self.len += 1;
+        }
+        Ok(())
+    }
+}
+
+impl System for LinuxHost {
+    fn random(&self, buf: &mut [u8]) {
+        crate::host::entropy::fill(buf);
+    }
+
+    fn report(&self, line: &str) {
+        let mut text = Line::new();
+        let _ = writeln!(text, "litebox: {line}");
+        // SAFETY: a valid buffer.
+        let _ = unsafe { host_call!(nr::WRITE, 2, text.bytes.as_ptr(), text.len) };
+    }
+
+    fn write_trace(&self, fd: HostFd, text: &[u8]) {
+        let mut done = 0;
+        while let Some(rest) = text.get(done..).filter(|r| !r.is_empty()) {
+            // SAFETY: a valid buffer.
+            match unsafe { host_call!(nr::WRITE, fd.0, rest.as_ptr(), rest.len()) } {
+                Ok(n) => done += n,
+                // A kick; it is noted and waits.
+                Err(Error::Interrupted) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn fatal(&self, reason: &str) -> ! {
+        const OUR_FAILURE: usize = 70;
+        self.report(reason);
+        if let Some(sandbox) = try_sandbox() {
+            sandbox.fatal.store(true, core::sync::atomic::Ordering::Release);
+        }
+        loop {
+            // SAFETY: ends the process.
+            let _ = unsafe { host_call!(nr::EXIT_GROUP, OUR_FAILURE) };
+        }
+    }
+
+    fn yield_now(&self) {
+        // SAFETY: no arguments.
+        let _ = unsafe { host_call!(nr::SCHED_YIELD) };
+    }
+    fn memory_barrier(&self, command: u32) -> litebox::Result<usize> {
+        // SAFETY: no memory is passed.
+        unsafe { host_call!(nr::MEMBARRIER, command, 0, 0) }
+    }
+
+    fn keep_kernel(&self, kernel: *const ()) {
+        crate::sandbox::sandbox().kernel.store(kernel.cast_mut(), Ordering::Release);
+    }
+
+    fn kept_kernel(&self) -> *const () {
+        try_sandbox().map_or(core::ptr::null(), |s| s.kernel.load(Ordering::Acquire))
+    }
+
+    fn announce_stop(&self) {
+        // Without a broker there is nobody who could wait for it.
+        let _ = crate::host::broker::simple(litebox_protocol::Op::Stopped, 0, &[], None);
+    }
+}

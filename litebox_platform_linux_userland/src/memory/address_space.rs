@@ -1,0 +1,169 @@
+//! Guest memory and the page arena by host mappings.
+
+use litebox::platform::north::Code;
+use litebox::platform::{AddressSpace, Advice, ArenaMemory, Backing, Prot};
+use litebox::{Error, Result};
+
+use crate::LinuxHost;
+use crate::entry::patch::{Change, before_change};
+use crate::host::call::{MADV_REMOVE, host_call, map_at, nr};
+use crate::sandbox::sandbox;
+
+const MAP_SHARED: usize = 0x1;
+const MAP_PRIVATE: usize = 0x2;
+const MAP_FIXED: usize = 0x10;
+const MAP_ANONYMOUS: usize = 0x20;
+const MAP_NORESERVE: usize = 0x4000;
+const MAP_FIXED_NOREPLACE: usize = 0x10_0000;
+const MREMAP_MAYMOVE: usize = 1;
+const MREMAP_FIXED: usize = 2;
+const MREMAP_DONTUNMAP: usize = 4;
+
+fn protection(prot: Prot) -> usize {
+    usize::from(prot.bits())
+}
+
+/// Guests never map over the kernel: a call that would is a bug of ours, and refused here as well.
+fn check_span(addr: usize, len: usize) -> Result<()> {
+    let (start, end) = sandbox().layout.user;
+    match addr.checked_add(len) {
+        Some(last) if addr >= start && last <= end => Ok(()),
+        _ => Err(Error::NoMemory),
+    }
+}
+
+impl AddressSpace for LinuxHost {
+    fn user_span(&self) -> (usize, usize) {
+        sandbox().layout.user
+    }
+
+    fn map(
+        &self,
+        addr: usize,
+        len: usize,
+        prot: Prot,
+        shared: bool,
+        backing: Backing,
+        replace: bool,
+        _stack: bool,
+    ) -> Result<()> {
+        check_span(addr, len)?;
+        if replace {
+            before_change(addr, len, Change::Replaced);
+        }
+        let sharing = if shared { MAP_SHARED } else { MAP_PRIVATE };
+        let place = if replace { MAP_FIXED } else { MAP_FIXED_NOREPLACE };
+        let (kind, fd, offset) = match backing {
+            Backing::Anonymous => (MAP_ANONYMOUS, -1, 0),
+            Backing::File { fd, offset } => (0, fd.0, offset),
+            Backing::Arena { offset } => (0, sandbox().arena_fd.0, offset),
+        };
+        let flags = sharing | place | kind | MAP_NORESERVE;
+        // SAFETY: the span is guest memory (checked above); the map of areas decides what may be replaced in it.
+        unsafe { map_at(addr, len, protection(prot), flags, fd, offset) }
+    }
+
+    fn unmap(&self, addr: usize, len: usize) -> Result<()> {
+        check_span(addr, len)?;
+        before_change(addr, len, Change::Gone);
+        // SAFETY: guest memory.
+        unsafe { host_call!(nr::MUNMAP, addr, len) }.map(drop)
+    }
+
+    fn protect(&self, addr: usize, len: usize, prot: Prot) -> Result<()> {
+        check_span(addr, len)?;
+        if prot.contains(Prot::WRITE) {
+            before_change(addr, len, Change::Kept);
+        }
+        // SAFETY: guest memory.
+        unsafe { host_call!(nr::MPROTECT, addr, len, protection(prot)) }.map(drop)
+    }
+
+    fn remap(&self, addr: usize, old_len: usize, new_len: usize, new_addr: usize, keep_old: bool) -> Result<()> {
+        check_span(addr, old_len)?;
+        check_span(new_addr, new_len)?;
+        before_change(addr, old_len, Change::Kept);
+        if addr != new_addr {
+            before_change(new_addr, new_len, Change::Replaced);
+        }
+        let moving = if addr == new_addr { 0 } else { MREMAP_MAYMOVE | MREMAP_FIXED };
+        let flags = if keep_old { MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP } else { moving };
+        // SAFETY: guest memory on both sides.
+        unsafe { host_call!(nr::MREMAP, addr, old_len, new_len, flags, new_addr) }.map(drop)
+    }
+
+    fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()> {
+        check_span(addr, len)?;
+        if matches!(advice, Advice::DontNeed | Advice::Free) {
+            before_change(addr, len, Change::Dropped);
+        }
+        let number = match advice {
+            Advice::WillNeed => 3,
+            Advice::DontNeed => 4,
+            Advice::Free => 8,
+            Advice::HugePage => 14,
+            Advice::NoHugePage => 15,
+            Advice::PopulateRead => 22,
+            Advice::PopulateWrite => 23,
+            Advice::Hint(n) => n,
+        };
+        // SAFETY: guest memory.
+        unsafe { host_call!(nr::MADVISE, addr, len, number) }.map(drop)
+    }
+
+    fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()> {
+        const MS_ASYNC: usize = 1;
+        const MS_SYNC: usize = 4;
+        check_span(addr, len)?;
+        // SAFETY: guest memory.
+        unsafe { host_call!(nr::MSYNC, addr, len, if wait { MS_SYNC } else { MS_ASYNC }) }.map(drop)
+    }
+
+    fn unmap_all(&self) -> bool {
+        let (start, end) = sandbox().layout.user;
+        crate::entry::patch::all_unmapped();
+        // SAFETY: guest memory, and trampolines that no code leads into any more.
+        unsafe { host_call!(nr::MUNMAP, start, end - start) }.is_ok()
+    }
+
+    fn code_forks(&self, code: &mut dyn Iterator<Item = Code>) -> bool {
+        crate::entry::patch::before_fork(code)
+    }
+    fn share_code(&self, code: &Code, backing: Backing) -> bool {
+        check_span(code.start, code.end - code.start).is_ok() && crate::entry::patch::share(code, backing)
+    }
+
+    fn program_mapped(&self, code: &Code, tables: &[(usize, usize)]) {
+        crate::entry::patch::program_mapped(code, tables);
+    }
+    fn map_patched(&self, code: &Code, replace: bool) -> Result<bool> {
+        check_span(code.start, code.end - code.start)?;
+        if replace {
+            before_change(code.start, code.end - code.start, Change::Replaced);
+        }
+        crate::entry::patch::map_text(code, replace)
+    }
+    fn code_mapped(&self, code: &Code, backing: Backing) -> bool {
+        crate::entry::patch::mapped(code, backing)
+    }
+    fn map_original(&self, code: &Code, backing: Backing) -> Result<()> {
+        check_span(code.start, code.end - code.start)?;
+        crate::entry::patch::map_original(code, backing)
+    }
+}
+
+impl ArenaMemory for LinuxHost {
+    fn arena(&self) -> (*mut u8, usize) {
+        let (start, end) = sandbox().layout.arena;
+        (start as *mut u8, end - start)
+    }
+
+    fn arena_release(&self, offset: u64, len: u64) {
+        let (start, end) = sandbox().layout.arena;
+        let size = (end - start) as u64;
+        if offset.checked_add(len).is_some_and(|last| last <= size) {
+            // SAFETY: pages of the arena that its allocator no longer uses.
+            let _ = unsafe { host_call!(nr::MADVISE, start + offset as usize, len, MADV_REMOVE) };
+        }
+    }
+}

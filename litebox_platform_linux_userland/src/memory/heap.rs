@@ -1,0 +1,257 @@
+//! The allocator on the shared heap. The runner makes it the program's global allocator once the heap exists.
+
+mod cache;
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use litebox::mm::PAGE;
+use litebox::platform::host;
+use talc::{OomHandler, Span, Talc, Talck};
+
+use crate::host::call::{host_call, nr};
+use crate::sandbox::{sandbox, try_sandbox};
+use cache::Cache;
+
+/// A lock for [`lock_api`] on one futex word: 0 free, 1 held, 2 held with sleepers.
+pub(crate) struct HeapLock(AtomicU32);
+
+// SAFETY: the word admits one holder at a time.
+unsafe impl lock_api::RawMutex for HeapLock {
+    const INIT: Self = Self(AtomicU32::new(0));
+    type GuardMarker = lock_api::GuardSend;
+
+    fn lock(&self) {
+        if self.try_lock() {
+            return;
+        }
+        for _ in 0..100 {
+            if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+        while self.0.swap(2, Ordering::Acquire) != 0 {
+            host().futex_wait(&self.0, 2, None);
+        }
+    }
+
+    fn try_lock(&self) -> bool {
+        self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    unsafe fn unlock(&self) {
+        if self.0.swap(0, Ordering::Release) == 2 {
+            host().futex_wake(&self.0, 1);
+        }
+    }
+}
+
+/// How far the allocator's memory reaches. The allocator writes behind its last free block whenever that block becomes smaller, so it is given
+/// its memory piece by piece: no process needs page tables for the far end of the addresses.
+struct Growth {
+    /// What it has.
+    given: Span,
+    /// Behind what it can have.
+    end: usize,
+}
+
+impl OomHandler for Growth {
+    fn handle_oom(talc: &mut Talc<Self>, wanted: Layout) -> core::result::Result<(), ()> {
+        let Growth { given, end } = talc.oom_handler;
+        let (Some((start, old)), Some(more)) = (given.get_base_acme(), wanted.size().checked_add(wanted.align()))
+        else {
+            return Err(());
+        };
+        let new = (old as usize).checked_add(more).and_then(|to| to.checked_next_multiple_of(PIECE)).ok_or(())?;
+        if new > end {
+            return Err(());
+        }
+        // SAFETY: the span is what the last call gave; up to `end` all is mapped, writable, and the allocator's alone.
+        talc.oom_handler.given = unsafe { talc.extend(given, Span::new(start, new as *mut u8)) };
+        Ok(())
+    }
+}
+
+/// The heap's state; lies in the heap itself.
+pub(crate) struct Heap {
+    all: Talck<HeapLock, Growth>,
+    small: Cache,
+    /// Behind the highest block there ever was.
+    used_to: AtomicUsize,
+    /// Where it begins.
+    start: AtomicUsize,
+    /// Up to where its pages were asked for, so that using them costs no fault.
+    ready: AtomicUsize,
+}
+
+/// How many bytes are asked for ahead, at least and at most.
+const AHEAD: (usize, usize) = (64 << 10, 512 << 10);
+/// The allocator is given so much more memory at once, at least: what one entry of a page table of the second level maps.
+const PIECE: usize = 2 << 20;
+/// Larger blocks may never be used whole.
+const LARGE: usize = 64 << 10;
+
+impl Heap {
+    pub(crate) const fn new() -> Self {
+        Self {
+            all: Talc::new(Growth { given: Span::empty(), end: 0 }).lock(),
+            small: Cache::new(),
+            used_to: AtomicUsize::new(0),
+            start: AtomicUsize::new(0),
+            ready: AtomicUsize::new(0),
+        }
+    }
+    /// Behind the highest block there ever was: beyond it, pages of the heap were asked for at most.
+    pub(crate) fn used_to(&self) -> usize {
+        self.used_to.load(Ordering::Relaxed)
+    }
+    /// Gives it the memory `[start, end)`, of which pages up to `ready` were asked for.
+    ///
+    /// # Safety
+    /// The memory is mapped, writable, and nobody else's.
+    pub(crate) unsafe fn claim(&self, start: usize, end: usize, ready: usize) {
+        self.start.store(start, Ordering::Relaxed);
+        self.ready.store(ready, Ordering::Relaxed);
+        let mut all = self.all.lock();
+        let first = (start + 1).next_multiple_of(PIECE).min(end);
+        // SAFETY: the caller's promise.
+        let given = unsafe { all.claim(Span::new(start as *mut u8, first as *mut u8)) };
+        all.oom_handler = Growth { given: given.unwrap_or(Span::empty()), end };
+    }
+
+    /// # Safety
+    /// As for [`GlobalAlloc::alloc`].
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on; a class's blocks are large enough.
+        unsafe {
+            match cache::class_of(&layout) {
+                Some(class) => {
+                    self.small.take(class).unwrap_or_else(|| self.small.cut(class, self.fresh(cache::SLAB_LAYOUT)))
+                }
+                None => self.fresh(layout),
+            }
+        }
+    }
+    /// # Safety
+    /// As for [`GlobalAlloc::alloc`].
+    unsafe fn fresh(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        let block = unsafe { self.all.alloc(layout) };
+        let end = block as usize + layout.size();
+        if end > self.used_to.load(Ordering::Relaxed) && !block.is_null() {
+            self.used_to.fetch_max(end, Ordering::Relaxed);
+            if end > self.ready.load(Ordering::Relaxed) {
+                self.ask_ahead(end, layout.size());
+            }
+        }
+        block
+    }
+    /// The heap grew to `end`, by a block of `size`: has the host bring in pages behind what was asked for, in one call.
+    #[cold]
+    fn ask_ahead(&self, end: usize, size: usize) {
+        let ready = self.ready.load(Ordering::Relaxed);
+        let used = ready.saturating_sub(self.start.load(Ordering::Relaxed));
+        let from = if size >= LARGE { end } else { ready } & !(PAGE - 1);
+        let to = (end + (used / 4).clamp(AHEAD.0, AHEAD.1)) & !(PAGE - 1);
+        if from < to && self.ready.compare_exchange(ready, to, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // SAFETY: of the heap's mapping, or refused.
+            let _ = unsafe { host_call!(nr::MADVISE, from, to - from, crate::sandbox::MADV_POPULATE_WRITE) };
+        }
+    }
+    /// # Safety
+    /// As for [`GlobalAlloc::dealloc`].
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on; blocks of a class have its size.
+        unsafe {
+            match cache::class_of(&layout) {
+                Some(class) => self.small.keep(class, pointer),
+                None => self.all.dealloc(pointer, layout),
+            }
+        }
+    }
+    /// # Safety
+    /// As for [`GlobalAlloc::realloc`].
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise: `new_size` fits the alignment.
+        unsafe {
+            let new = Layout::from_size_align_unchecked(new_size, layout.align());
+            match (cache::class_of(&layout), cache::class_of(&new)) {
+                (None, None) => return self.all.realloc(pointer, layout, new_size),
+                (Some(old), Some(new)) if old == new => return pointer,
+                _ => {}
+            }
+            let moved = self.alloc(new);
+            if !moved.is_null() {
+                core::ptr::copy_nonoverlapping(pointer, moved, layout.size().min(new_size));
+                self.dealloc(pointer, layout);
+            }
+            moved
+        }
+    }
+}
+
+/// Whether the shared heap exists, so that allocations belong on it.
+#[inline]
+pub fn active() -> bool {
+    try_sandbox().is_some()
+}
+
+/// Whether `pointer` is memory of the shared heap.
+#[inline]
+pub fn contains(pointer: *const u8) -> bool {
+    try_sandbox().is_some_and(|s| (s.layout.heap.0..s.layout.heap.1).contains(&(pointer as usize)))
+}
+
+/// The program's global allocator: `Early` until the shared heap exists (and for ever in the broker), then the heap.
+pub struct Allocator<Early>(pub Early);
+
+// SAFETY: every block goes back to the allocator it came from, told apart by its address; talc works under its lock.
+unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { if active() { sandbox().heap.alloc(layout) } else { self.0.alloc(layout) } }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on; what the heap gives may have been used before.
+        unsafe {
+            if !active() {
+                return self.0.alloc_zeroed(layout);
+            }
+            let block = sandbox().heap.alloc(layout);
+            if !block.is_null() {
+                core::ptr::write_bytes(block, 0, layout.size());
+            }
+            block
+        }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe {
+            if contains(pointer) {
+                sandbox().heap.dealloc(pointer, layout);
+            } else if !active() {
+                self.0.dealloc(pointer, layout);
+            }
+            // What was allocated early and is freed late stays: its allocator may not run inside the boundary.
+        }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on; an early block moves to the heap.
+        unsafe {
+            if contains(pointer) {
+                return sandbox().heap.realloc(pointer, layout, new_size);
+            }
+            if !active() {
+                return self.0.realloc(pointer, layout, new_size);
+            }
+            let new = sandbox().heap.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            if !new.is_null() {
+                core::ptr::copy_nonoverlapping(pointer, new, layout.size().min(new_size));
+            }
+            new
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Where the kernel's memory lies, the same in all processes of a sandbox.
+//!
+//! A new process pays for page tables: three pages of them for memory that lies far from all other, one for memory in the same gigabyte.
+//! So the heap begins right above this program's image, and the kernel stacks end right below it.
+
+use litebox::platform::HostFd;
+
+use crate::host::call::{host_call, map_at, nr};
+use crate::sandbox::{StartError, step};
+use crate::thread::stack;
+
+/// Where guests may map, low end: vm.mmap_min_addr's usual value.
+const USER_START: usize = 0x1_0000;
+/// Where they may map, high end; the kernel's memory lies above.
+const USER_END: usize = 0x6f00_0000_0000;
+/// Where there is no room beside the image, the kernel's memory begins at a random place in this span.
+const KERNEL_START: usize = 0x7000_0000_0000;
+const KERNEL_SPREAD: usize = 0x0800_0000_0000;
+/// Addresses for the heap. Sparse: only touched pages cost memory.
+pub(crate) const HEAP_LEN: usize = 16 << 30;
+/// What one entry of a page table of the second level maps.
+pub(crate) const HUGE: usize = 2 << 20;
+/// Between regions.
+const GAP: usize = 1 << 30;
+/// Places beside the image that are tried.
+const ATTEMPTS: usize = 16;
+
+/// Places in the address space.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) user: (usize, usize),
+    pub(crate) vdso: (usize, usize),
+    pub(crate) heap: (usize, usize),
+    pub(crate) arena: (usize, usize),
+    /// Behind the arena, in the same memory object: pages of trampolines.
+    pub(crate) trampolines: (usize, usize),
+    /// Behind them: patched copies of code.
+    pub(crate) text_cache: (usize, usize),
+    pub(crate) stacks: (usize, usize),
+    pub(crate) image: (usize, usize),
+}
+
+impl Layout {
+    /// Maps the heap and the arena, and reserves the kernel stacks.
+    pub(crate) fn map(heap: HostFd, arena: HostFd, arena_len: usize) -> Result<Self, StartError> {
+        let image = crate::host::system::image_span();
+        let objects_len = arena_len + crate::entry::patch::MEMORY_LEN;
+        let above = |attempt: usize| crate::host::system::image_end().next_multiple_of(HUGE) + attempt * HUGE;
+        let anywhere = random_start()?;
+        let heap_start = (0..ATTEMPTS)
+            .map(above)
+            .chain([anywhere])
+            .find(|start| *start >= KERNEL_START && map(*start, HEAP_LEN, Mapped::Object(heap)).is_ok());
+        let heap_start = step("mapping the kernel heap", heap_start.ok_or(litebox::Error::Exists))?;
+        let heap = (heap_start, heap_start + HEAP_LEN);
+
+        let places = [heap.1 + GAP, anywhere].into_iter();
+        let arena_start = places.clone().find(|start| map(*start, objects_len, Mapped::Object(arena)).is_ok());
+        let arena_start = step("mapping the page arena", arena_start.ok_or(litebox::Error::Exists))?;
+        let arena = (arena_start, arena_start + arena_len);
+
+        let len = stack::region_len();
+        let below = |attempt: usize| (image.0 & !(HUGE - 1)).saturating_sub(attempt * HUGE);
+        let stacks_end = (0..ATTEMPTS)
+            .map(below)
+            .chain([anywhere - GAP])
+            .find(|end| *end >= KERNEL_START + len && map(end - len, len, Mapped::Nothing).is_ok());
+        let stacks_end = step("reserving kernel stacks", stacks_end.ok_or(litebox::Error::Exists))?;
+        // Here it keeps others out. Nobody asks for a place in other processes.
+        // SAFETY: the mapping just made. A host that refuses copies an empty one.
+        let _ = unsafe { host_call!(nr::MADVISE, stacks_end - len, len, stack::MADV_DONTFORK) };
+        Ok(Self {
+            user: (USER_START, USER_END),
+            vdso: (0, 0),
+            heap,
+            arena,
+            trampolines: (arena.1, arena.1 + crate::entry::patch::POOL_LEN),
+            text_cache: (arena.1 + crate::entry::patch::POOL_LEN, arena.1 + crate::entry::patch::MEMORY_LEN),
+            stacks: (stacks_end - len, stacks_end),
+            image,
+        })
+    }
+}
+
+impl Layout {
+    /// Whether nothing of the kernel's lies between these addresses.
+    pub(crate) fn is_apart(&self, (start, end): (usize, usize)) -> bool {
+        let image = (self.image.0, crate::host::system::image_end());
+        [self.heap, self.arena, self.trampolines, self.stacks, image].iter().all(|own| end <= own.0 || own.1 <= start)
+    }
+}
+
+fn random_start() -> Result<usize, StartError> {
+    let mut random = [0u8; 8];
+    // SAFETY: the buffer is valid.
+    step("getrandom", unsafe { host_call!(nr::GETRANDOM, random.as_mut_ptr(), random.len(), 0) })?;
+    let room = 2 * GAP + stack::region_len();
+    Ok((KERNEL_START + room + usize::from_le_bytes(random) % KERNEL_SPREAD) & !(HUGE - 1))
+}
+
+enum Mapped {
+    /// A memory object, shared.
+    Object(HostFd),
+    /// The addresses are taken, no more.
+    Nothing,
+}
+
+/// Maps `[start, start + len)` if nothing is there.
+fn map(start: usize, len: usize, what: Mapped) -> litebox::Result<()> {
+    const READ_WRITE: usize = 3;
+    const SHARED: usize = 0x1;
+    const PRIVATE_ANONYMOUS: usize = 0x22;
+    const NORESERVE_FIXED_NOREPLACE: usize = 0x4000 | 0x10_0000;
+    let (prot, kind, fd) = match what {
+        Mapped::Object(fd) => (READ_WRITE, SHARED, fd.0),
+        Mapped::Nothing => (0, PRIVATE_ANONYMOUS, -1),
+    };
+    // SAFETY: NOREPLACE: nothing that exists is touched.
+    unsafe { map_at(start, len, prot, kind | NORESERVE_FIXED_NOREPLACE, fd, 0) }
+}

@@ -1,0 +1,139 @@
+//! The supervisor: the sandbox's own process that guest processes are cloned from. It watches host descriptors for them, hears the
+//! broker's events, and sees guest processes end.
+
+use core::sync::atomic::Ordering;
+
+use litebox::platform::System;
+use litebox::platform::north::north;
+use litebox::{Error, Result};
+use litebox_protocol::{Event, EventKind, Op};
+use zerocopy::IntoBytes;
+
+use crate::LinuxHost;
+use crate::host::broker;
+use crate::host::call::{self, host_call, nr};
+use crate::host::files::{EPOLL_CTL_ADD, EpollEvent};
+use crate::process::table;
+use crate::sandbox::sandbox;
+
+/// Tokens of the supervisor's own descriptors; watches of the North count up from zero.
+const TOKEN_EVENTS: u64 = u64::MAX;
+const TOKEN_ZYGOTES: u64 = u64::MAX - 1;
+/// With the number of a guest process.
+pub(crate) const TOKEN_PROCESS: u64 = 1 << 62;
+const EPOLLIN: u32 = 1;
+/// Exit status when the sandbox itself broke.
+const OUR_FAILURE: i32 = 70;
+const MSG_DONTWAIT: usize = 0x40;
+
+/// What runs in the first guest process; it must end in `Threads::enter_first` or an exit.
+pub trait FirstProcess {
+    /// Never returns.
+    fn run(&self) -> !;
+}
+
+/// Host thread id of a process just cloned: written by the host during the clone.
+pub(crate) fn own_tid() -> i32 {
+    sandbox().first_tid.load(Ordering::Acquire)
+}
+
+/// Has the supervisor hear of events on `fd`.
+pub(crate) fn watch(fd: i32, token: u64) -> Result<()> {
+    let mut event = EpollEvent { events: EPOLLIN, token };
+    // SAFETY: the host reads one event.
+    unsafe { host_call!(nr::EPOLL_CTL, sandbox().epoll.0, EPOLL_CTL_ADD, fd, &raw mut event) }.map(drop)
+}
+
+/// Clones the first guest process, serves the sandbox until it has ended, and ends with it.
+pub fn supervise(first: &impl FirstProcess) -> ! {
+    let code = serve(first).unwrap_or(OUR_FAILURE);
+    loop {
+        // SAFETY: ends the process, by the gadget: libc's own way out would be caught as a guest's call.
+        let _ = unsafe { host_call!(nr::EXIT_GROUP, code) };
+    }
+}
+
+fn serve(first: &impl FirstProcess) -> Result<i32> {
+    // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
+    const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
+    let process = table::register()?;
+    let tid = sandbox().first_tid.as_ptr() as usize;
+    // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the id.
+    let child = unsafe { call::clone(FLAGS, 0, process.pidfd.as_ptr() as usize, tid) }?;
+    if child == 0 {
+        first.run()
+    }
+    table::watch_end(&process)?;
+    drop(process);
+    watch(sandbox().settings.events, TOKEN_EVENTS)?;
+    watch(sandbox().zygotes.counter().0, TOKEN_ZYGOTES)?;
+    loop {
+        if let Some(code) = wait_once()? {
+            return Ok(code);
+        }
+    }
+}
+
+/// One round of events; the exit code when the sandbox has ended.
+fn wait_once() -> Result<Option<i32>> {
+    const BATCH: usize = 16;
+    let mut events = [EpollEvent::default(); BATCH];
+    // SAFETY: the host writes at most BATCH events.
+    let count = match unsafe { host_call!(nr::EPOLL_WAIT, sandbox().epoll.0, events.as_mut_ptr(), BATCH, usize::MAX) } {
+        Err(Error::Interrupted) => 0,
+        other => other?,
+    };
+    for event in events.iter().take(count).copied() {
+        let (token, ready) = (event.token, event.events);
+        match token {
+            TOKEN_EVENTS => hear_broker()?,
+            TOKEN_ZYGOTES => crate::process::zygote::refill()?,
+            _ if token & TOKEN_PROCESS != 0 => {
+                if let Some(code) = process_ended((token & !TOKEN_PROCESS) as u32)? {
+                    return Ok(Some(code));
+                }
+            }
+            _ => north().host_ready(token, (ready & 0xffff) as u16),
+        }
+    }
+    Ok(None)
+}
+
+fn hear_broker() -> Result<()> {
+    let mut event = Event::default();
+    match broker::receive(sandbox().settings.events, event.as_mut_bytes(), MSG_DONTWAIT) {
+        Ok((len, _)) if len == size_of::<Event>() => {
+            if event.kind == EventKind::Signal as u32 {
+                north().outside_signal(i32::try_from(event.value).unwrap_or(0));
+            }
+            Ok(())
+        }
+        Err(Error::WouldBlock) => Ok(()),
+        // The broker is gone; without it there is nothing left to serve.
+        _ => Err(Error::BrokenPipe),
+    }
+}
+
+/// A guest process ended. When the sandbox ends with it, tells the broker how.
+fn process_ended(number: u32) -> Result<Option<i32>> {
+    let sandbox = sandbox();
+    if sandbox.fatal.load(Ordering::Acquire) {
+        broker::simple(Op::Fatal, 0, b"", None)?;
+        return Ok(Some(OUR_FAILURE));
+    }
+    if sandbox.exit_announced.load(Ordering::Acquire) {
+        north().ending();
+        if sandbox.settings.stats {
+            broker::simple(Op::Stats, 0, crate::host::counters::figures().as_bytes(), None)?;
+        }
+        let status = sandbox.exit_status.load(Ordering::Acquire);
+        broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
+        return Ok(Some(0));
+    }
+    if table::ended(number) {
+        return Ok(None);
+    }
+    LinuxHost.report("a process of the guest ended without the kernel's doing");
+    broker::simple(Op::Fatal, 0, b"", None)?;
+    Ok(Some(OUR_FAILURE))
+}

@@ -1,0 +1,280 @@
+//! Host processes of the sandbox: which there are, how they start and end, and how one makes another look at its pending work.
+//!
+//! A process is a clone of another one: it shares the kernel's memory and all descriptors, and has copies of guest memory and of
+//! the kernel stacks. All are children of the supervisor, which hears of their end by their pidfds.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::time::Duration;
+
+use litebox::platform::{Futex, HostFd, System, ThreadSpec};
+use litebox::sync::Mutex;
+use litebox::{Error, Result};
+use litebox_protocol::{MAX_SLOTS, Op};
+
+use crate::LinuxHost;
+use crate::host::broker;
+use crate::host::call::{self, host_call, nr};
+use crate::host::clock::Timespec;
+use crate::process::usage::Before;
+use crate::sandbox::sandbox;
+use crate::thread::stack::{self, Slots};
+
+/// Number of the first guest process.
+pub(crate) const FIRST: u32 = 1;
+
+/// What is shared about one host process; in the shared heap, until the supervisor has seen its end.
+pub(crate) struct HostProcess {
+    /// Its number in the sandbox and its slot at the broker; given out anew once it has gone.
+    pub(crate) number: u32,
+    /// Descriptor that stands for it; written by the host when the process is cloned.
+    pub(crate) pidfd: AtomicI32,
+    /// The host's id of it, for its clock; 0 before its first thread ran.
+    id: AtomicI32,
+    /// Threads that may still use what the kernel shares: the process may end when it is the last.
+    pub(crate) live: AtomicU32,
+    /// Its last thread is about to end it, and waits for the others to leave the kernel.
+    pub(crate) ending: AtomicBool,
+    /// It was told to end by the kernel.
+    ended: AtomicBool,
+    /// The broker has its pidfd. Changed under the table's lock.
+    registered: AtomicBool,
+    /// It can take signals: its first thread has told the host on which stack.
+    pub(crate) reachable: AtomicBool,
+    /// Its kernel stacks.
+    pub(crate) slots: Mutex<Slots>,
+    /// What was patched in its code.
+    pub(crate) patches: crate::entry::patch::Patches,
+    /// A timer that kicks whichever thread: 0 none yet, else its id + 1.
+    forwarder: AtomicI32,
+    /// What it had used for guests before the present one.
+    before: Mutex<Before>,
+    /// The processes that it starts.
+    pub(crate) started: crate::memory::huge::Started,
+}
+
+impl HostProcess {
+    /// What it had used for guests before the present one.
+    pub(crate) fn before(&self) -> Before {
+        *self.before.lock()
+    }
+
+    /// Ends it, the calling process: the supervisor is to expect that.
+    pub(crate) fn end(&self) -> ! {
+        self.ended.store(true, Ordering::Release);
+        exit_group()
+    }
+
+    /// The guest that comes begins with nothing used.
+    pub(crate) fn begin_anew(&self, before: Before) {
+        *self.before.lock() = before;
+        self.ending.store(false, Ordering::SeqCst);
+    }
+
+    /// A thread of it runs: the first one's id is that of the process.
+    pub(crate) fn founded_by(&self, tid: i32) {
+        let _ = self.id.compare_exchange(0, tid, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// CPU time of its present guest, and that in user mode.
+    pub(crate) fn cpu(&self) -> Option<(Duration, Duration)> {
+        /// The clocks of a process's time in user mode and of all its CPU time, behind the complement of its id.
+        const USER: i32 = 1;
+        const ALL: i32 = 2;
+        let id = self.id.load(Ordering::Acquire);
+        let read = |clock: i32| {
+            let mut time = Timespec::default();
+            // SAFETY: the host writes one timespec.
+            unsafe { host_call!(nr::CLOCK_GETTIME, (!id << 3) | clock, &raw mut time) }.ok()?;
+            Some(time.duration())
+        };
+        if id == 0 {
+            return None;
+        }
+        let before = self.before();
+        Some((read(ALL)?.saturating_sub(before.cpu), read(USER)?.saturating_sub(before.usage.user)))
+    }
+}
+
+/// The processes by number.
+pub(crate) type ProcessTable = Mutex<BTreeMap<u32, Arc<HostProcess>>>;
+
+/// A new entry in the table of processes; `WouldBlock` when it is full.
+pub(crate) fn register() -> Result<Arc<HostProcess>> {
+    let mut table = sandbox().processes.lock();
+    let mut number = FIRST;
+    for &used in table.keys() {
+        if used != number {
+            break;
+        }
+        number += 1;
+    }
+    if u64::from(number) >= MAX_SLOTS {
+        return Err(Error::WouldBlock);
+    }
+    let process = Arc::new(HostProcess {
+        number,
+        pidfd: AtomicI32::new(-1),
+        id: AtomicI32::new(0),
+        live: AtomicU32::new(1),
+        ending: AtomicBool::new(false),
+        ended: AtomicBool::new(false),
+        registered: AtomicBool::new(false),
+        reachable: AtomicBool::new(true),
+        slots: Mutex::default(),
+        patches: crate::entry::patch::Patches::default(),
+        forwarder: AtomicI32::new(0),
+        before: Mutex::default(),
+        started: crate::memory::huge::Started::default(),
+    });
+    table.insert(number, process.clone());
+    Ok(process)
+}
+
+/// Takes an entry out; the process is gone or never was.
+pub(crate) fn forget(number: u32) -> Option<Arc<HostProcess>> {
+    sandbox().alarms.lock().remove(&number);
+    sandbox().processes.lock().remove(&number)
+}
+
+/// The process with this number.
+pub(crate) fn find(number: u32) -> Option<Arc<HostProcess>> {
+    sandbox().processes.lock().get(&number).cloned()
+}
+
+/// Starts a copy of the calling process, whose one thread is `spec`'s.
+pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
+    // FILES, PIDFD, PARENT, CHILD_CLEARTID, CHILD_SETTID. The signal at its end is that of the caller: SIGCHLD to the supervisor.
+    const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
+    let Some(caller) = stack::current() else { return Err(Error::WouldBlock) };
+    let Some(own) = caller.home() else { return Err(Error::WouldBlock) };
+    own.started.clean();
+    own.started.another();
+    stack::keep_own(caller);
+    let process = register()?;
+    process.reachable.store(false, Ordering::SeqCst);
+    process.started.inherit(&own.started);
+    // Nothing is patched between the copy of the list and that of the memory.
+    let copied = own.patches.fork_into(&process.patches);
+    let result = stack::allocate_for_child(own).and_then(|(slot, block)| {
+        // The child's stack is made here, in memory that it gets a copy of.
+        block.set_home(&process);
+        (block.founds, block.first, block.copied) = (true, true, true);
+        process.slots.lock().inherited = Some(slot);
+        let sp = crate::thread::host_thread::prepare(slot, block, spec);
+        let pidfd = process.pidfd.as_ptr() as usize;
+        let tid = block.alive.as_ptr() as usize;
+        // SAFETY: without CLONE_VM the child has its own copy of the stack, which holds its first function; the host writes the pidfd into
+        // the shared heap and the id into the child's copy.
+        let started = unsafe { call::clone(FLAGS, sp, pidfd, tid) };
+        stack::give_back_of_child(own, slot);
+        started
+    });
+    drop(copied);
+    if result.is_err() {
+        forget(process.number);
+        return Err(Error::WouldBlock);
+    }
+    if watch_end(&process).is_err() {
+        LinuxHost.fatal("the host cannot watch a new process");
+    }
+    Ok(())
+}
+
+/// Has the supervisor hear of the end of a process just cloned.
+pub(crate) fn watch_end(process: &HostProcess) -> Result<()> {
+    let token = crate::process::supervisor::TOKEN_PROCESS | u64::from(process.number);
+    crate::process::supervisor::watch(process.pidfd.load(Ordering::Acquire), token)
+}
+
+/// First thing in a new process: it ends with the supervisor, and at once when the broker is gone already.
+pub(crate) fn tie_to_supervisor() -> Result<()> {
+    const PR_SET_PDEATHSIG: usize = 1;
+    const SIGKILL: usize = 9;
+    const POLLHUP: u16 = 0x10;
+    // SAFETY: no pointers.
+    unsafe { host_call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL) }?;
+    let broker = HostFd(sandbox().settings.broker);
+    let ready = loop {
+        match litebox::platform::HostFiles::host_poll(&LinuxHost, broker, 0) {
+            Err(Error::Interrupted) => {}
+            other => break other?,
+        }
+    };
+    if ready & POLLHUP != 0 { Err(Error::BrokenPipe) } else { Ok(()) }
+}
+
+/// Ends the calling process once its other threads have left the kernel, or has it wait for another program.
+pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
+    crate::host::counters::note_peak_memory();
+    if let Some(home) = home {
+        home.ending.store(true, Ordering::SeqCst);
+        loop {
+            let live = home.live.load(Ordering::SeqCst);
+            if live <= 1 {
+                break;
+            }
+            LinuxHost.futex_wait(&home.live, live, None);
+        }
+        crate::process::zygote::rest(home);
+        home.patches.all_unmapped();
+        home.end();
+    }
+    exit_group()
+}
+
+fn exit_group() -> ! {
+    loop {
+        // SAFETY: ends the process.
+        let _ = unsafe { host_call!(nr::EXIT_GROUP, 0) };
+    }
+}
+
+/// The supervisor saw a process end. `false`: not by the kernel's doing.
+pub(crate) fn ended(number: u32) -> bool {
+    sandbox().alarms.lock().remove(&number);
+    let mut table = sandbox().processes.lock();
+    let Some(process) = table.get(&number) else { return true };
+    if process.registered.load(Ordering::Acquire) {
+        // Before the number can be given out again, or the broker would forget its next owner. Refused only when it has forgotten this one.
+        let _ = broker::simple(Op::Unregister, u64::from(number), &[], None);
+    }
+    let Some(process) = table.remove(&number) else { return true };
+    drop(table);
+    let fd = process.pidfd.load(Ordering::Acquire);
+    // SAFETY: no pointers; whoever looks at the descriptor does so under the table's lock, where the process is no longer.
+    let _ = unsafe { host_call!(nr::CLOSE, fd) };
+    process.ended.load(Ordering::Acquire)
+}
+
+/// Makes some thread of another process enter the kernel.
+pub(crate) fn kick(number: u32) {
+    let table = sandbox().processes.lock();
+    let Some(process) = table.get(&number) else { return };
+    if !process.reachable.load(Ordering::SeqCst) {
+        // It looks at its work on its way to guest code.
+        return;
+    }
+    if !process.registered.load(Ordering::Acquire) {
+        let fd = HostFd(process.pidfd.load(Ordering::Acquire));
+        if broker::simple(Op::Register, u64::from(number), &[], Some(fd)).is_err() {
+            // It has ended.
+            return;
+        }
+        process.registered.store(true, Ordering::Release);
+    }
+    drop(table);
+    let _ = broker::simple(Op::Kick, u64::from(number), &[], None);
+}
+
+/// A kick of the whole process hit a thread that is past looking at work: another one is to take it.
+pub(crate) fn forward_kick(home: &HostProcess) {
+    let mut timer = home.forwarder.load(Ordering::Acquire);
+    if timer == 0 {
+        let Ok(id) = crate::thread::host_thread::create_process_timer() else { return };
+        timer = id + 1;
+        home.forwarder.store(timer, Ordering::Release);
+    }
+    crate::thread::host_thread::fire(timer - 1);
+}

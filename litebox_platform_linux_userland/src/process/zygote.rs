@@ -1,0 +1,174 @@
+//! Zygotes: empty host processes that wait for a program.
+//!
+//! A process that executes a program while others use its memory (after vfork) cannot do so in place. A copy of it would have to throw away at once
+//! what was just copied, so it is given a zygote instead: a process whose address space holds no guest memory. From the first time on that one was asked
+//! for, a process whose guest has ended becomes one ([`rest`]); when there is none left, the supervisor is told, and clones itself.
+
+mod rest;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+
+use litebox::platform::{Futex, HostFd, ThreadSpec};
+use litebox::sync::Mutex;
+use litebox::{Error, Result};
+
+use crate::LinuxHost;
+use crate::host::call::{self, host_call, nr};
+use crate::process::table::{self, HostProcess};
+use crate::process::usage::Before;
+use crate::sandbox::sandbox;
+use crate::thread::host_thread::Founding;
+use crate::thread::kept::KeptSpec;
+
+pub(crate) use rest::rest;
+
+/// How many the supervisor makes.
+const MADE: usize = 2;
+
+/// Those of a sandbox.
+pub(crate) struct Zygotes {
+    idle: Mutex<Vec<Arc<Zygote>>>,
+    /// Somebody asked for one.
+    wanted: AtomicBool,
+    /// Counts for the supervisor that the last was taken.
+    taken: HostFd,
+}
+
+/// One of them.
+struct Zygote {
+    process: Arc<HostProcess>,
+    /// Its host thread id; of a new one, the host writes it.
+    tid: AtomicI32,
+    /// Nonzero once it has a task: what it sleeps on.
+    woken: AtomicU32,
+    task: Mutex<Option<KeptSpec>>,
+}
+
+impl Zygote {
+    fn new(process: Arc<HostProcess>) -> Arc<Self> {
+        Arc::new(Self { process, tid: AtomicI32::new(0), woken: AtomicU32::new(0), task: Mutex::new(None) })
+    }
+
+    /// What it does, on whatever stack: sleeps until there is a task, and then starts on the one that was prepared.
+    fn serve(self: Arc<Self>, mut founding: Founding) -> ! {
+        self.process.begin_anew(Before::of_process());
+        founding.begin_anew();
+        while self.woken.load(Ordering::Acquire) == 0 {
+            LinuxHost.futex_wait(&self.woken, 0, None);
+        }
+        let Some(task) = self.task.lock().take() else { table::exit(None) };
+        let sp = founding.found(&task.spec());
+        drop((task, self));
+        // SAFETY: the stack just made; nothing of this one is used again.
+        unsafe { crate::thread::host_thread::start(sp) }
+    }
+}
+
+impl Zygotes {
+    /// None yet; `taken` is the counter by which the supervisor is told.
+    pub(crate) const fn new(taken: HostFd) -> Self {
+        Self { idle: Mutex::new(Vec::new()), wanted: AtomicBool::new(false), taken }
+    }
+
+    /// What the supervisor watches.
+    pub(crate) fn counter(&self) -> HostFd {
+        self.taken
+    }
+
+    /// Tells the supervisor that there are too few. A counter that is full says so already.
+    fn ask_for_more(&self) {
+        let one = 1u64;
+        // SAFETY: the host reads eight bytes.
+        let _ = unsafe { host_call!(nr::WRITE, self.taken.0, &raw const one, size_of::<u64>()) };
+    }
+}
+
+/// Starts `spec`'s thread in an empty process; a copy of the calling process when there is no zygote.
+pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
+    let zygotes = &sandbox().zygotes;
+    let (zygote, left) = {
+        let mut idle = zygotes.idle.lock();
+        (idle.pop(), idle.len())
+    };
+    if left == 0 {
+        zygotes.wanted.store(true, Ordering::Relaxed);
+        zygotes.ask_for_more();
+    }
+    let Some(zygote) = zygote else { return table::spawn(spec) };
+    spec.host.process.store(zygote.process.number, Ordering::Relaxed);
+    spec.host.alive.store(1, Ordering::Relaxed);
+    *zygote.task.lock() = Some(KeptSpec::of(spec));
+    zygote.woken.store(1, Ordering::Release);
+    LinuxHost.futex_wake(&zygote.woken, 1);
+    Ok(())
+}
+
+/// The supervisor was told that zygotes were taken: makes new ones.
+pub(crate) fn refill() -> Result<()> {
+    let zygotes = &sandbox().zygotes;
+    let mut count = 0u64;
+    // SAFETY: the host writes eight bytes.
+    match unsafe { host_call!(nr::READ, zygotes.taken.0, &raw mut count, size_of::<u64>()) } {
+        Ok(_) | Err(Error::WouldBlock | Error::Interrupted) => {}
+        Err(error) => return Err(error),
+    }
+    while zygotes.idle.lock().len() < MADE {
+        // At the limit of processes there will be more room later.
+        let Some(zygote) = make()? else { break };
+        zygotes.idle.lock().push(zygote);
+    }
+    Ok(())
+}
+
+/// Clones the supervisor; `None` when the host or the table has no room for another process.
+fn make() -> Result<Option<Arc<Zygote>>> {
+    // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
+    const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
+    let Ok(process) = table::register() else { return Ok(None) };
+    sandbox().started.another();
+    process.started.inherit(&sandbox().started);
+    let zygote = Zygote::new(process);
+    let process = &zygote.process;
+    let (pidfd, tid) = (process.pidfd.as_ptr() as usize, zygote.tid.as_ptr() as usize);
+    let for_child = zygote.clone();
+    // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and the id into shared memory.
+    match unsafe { call::clone(FLAGS, 0, pidfd, tid) } {
+        Ok(0) => sleep(for_child),
+        // The child's reference is counted in shared memory, and the child drops it.
+        Ok(_) => core::mem::forget(for_child),
+        Err(_) => {
+            table::forget(process.number);
+            return Ok(None);
+        }
+    }
+    table::watch_end(process)?;
+    Ok(Some(zygote))
+}
+
+/// What a new zygote does: all that does not depend on the task, and then sleep.
+fn sleep(zygote: Arc<Zygote>) -> ! {
+    if table::tie_to_supervisor().is_err() {
+        table::exit(None);
+    }
+    let founding = Founding::prepare(&zygote.process, zygote.tid.load(Ordering::Acquire));
+    touch_ahead();
+    zygote.serve(founding)
+}
+
+/// A clone has no page tables for code and for shared memory yet. What every program needs of the kernel is looked at while the zygote has time:
+/// one look maps sixteen pages (the host's fault-around), a write later would map one.
+fn touch_ahead() {
+    const AROUND: usize = 64 << 10;
+    /// Of the heap, where the objects lie that were made first and are used most.
+    const HEAP: usize = 1 << 20;
+    let heap = sandbox().layout.heap.0;
+    let heap = (heap, sandbox().heap.used_to().min(heap + HEAP));
+    for (start, end) in [crate::host::system::code_span(), heap] {
+        for at in (start..end).step_by(AROUND) {
+            // SAFETY: code of the kernel and memory of its heap: mapped and readable.
+            unsafe { (at as *const u8).read_volatile() };
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The kernel object of a new sandbox, its first process, and what the supervisor is told.
+
+mod mounts;
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicU32;
+
+use litebox::fs::host::HostFile;
+use litebox::fs::{
+    Access, Creds, FdTable, File, FileSystem, FsContext, Location, MountFlags, OpenFile, OpenRequest, Origin,
+    StatusFlags, Vfs, WalkFlags,
+};
+use litebox::mm::arena::Arena;
+use litebox::platform::{HostFd, ThreadSpec, host};
+use litebox::sync::RwLock;
+use litebox::tty::PtsFs;
+use litebox::{Error, Result};
+
+use crate::loader::{self, Arguments};
+use crate::mm::MemoryMap;
+use crate::proc::ProcFs;
+use crate::proc::sys::SysFs;
+use crate::signal::SigSet;
+use crate::task::process_table::FIRST_PID;
+use crate::task::{CloneShares, Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
+
+pub use mounts::{Failure, MountPlan, MountSpec, Source};
+
+/// RLIMIT_STACK of the first process, in bytes.
+const STACK_LIMIT: u64 = 8 << 20;
+/// RLIMIT_NOFILE of the first process.
+const MOST_DESCRIPTORS: u64 = 1024;
+/// umask of the first process.
+const UMASK: u32 = 0o022;
+
+/// What the first process runs.
+#[derive(Clone, Debug, Default)]
+pub struct FirstProgram {
+    /// Its arguments and environment; a path without a slash is looked for in `search`.
+    pub arguments: Arguments,
+    /// Directories where programs are looked for.
+    pub search: Vec<Vec<u8>>,
+    /// Who it runs as.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// How the host opened descriptors 0, 1 and 2 (`F_GETFL`); `None`: it is closed.
+    pub streams: [Option<u32>; 3],
+    /// The user's terminal, which becomes the console.
+    pub console: Option<Console>,
+    /// Signals that it ignores from the start, as whoever executed it did: bit n - 1 for signal n.
+    pub ignored: u64,
+    /// Where it starts.
+    pub workdir: Vec<u8>,
+}
+
+/// The terminal that the sandbox was started on, made raw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Console {
+    /// Which of descriptors 0, 1 and 2 lead to it.
+    pub descriptors: [bool; 3],
+    /// The one of them to read from.
+    pub input: i32,
+    /// The one to write to.
+    pub output: i32,
+}
+
+/// The kernel object of a new sandbox, with everything mounted; made in the supervisor.
+pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<Arc<Kernel>, Failure> {
+    let arena = Arena::new();
+    let at_root = |error| ("cannot mount at", "/".into(), error);
+    let mut maker = mounts::Maker::new(&arena, &mounts.grants).map_err(at_root)?;
+    let root = maker.make(mounts.root).map_err(at_root)?;
+    let kernel = Kernel::new(config, arena.clone(), Vfs::new(root, MountFlags::RELATIME));
+    let vfs = &kernel.vfs;
+    mounts::furnish(vfs, &MountPlan { directories: Vec::new(), grants: Vec::new(), ..mounts.clone() })?;
+    for spec in &mounts.mounts {
+        let fs: Arc<dyn FileSystem> = match spec.source {
+            Source::Pts => PtsFs::new(&vfs.terminals, maker.dev()),
+            Source::Proc => ProcFs::new(Arc::downgrade(&kernel), maker.dev()),
+            Source::Sys => SysFs::new(Arc::downgrade(&kernel), maker.dev()),
+            other => maker.make(other).map_err(|e| ("cannot mount at", String::from_utf8_lossy(&spec.at).into(), e))?,
+        };
+        mounts::mount(vfs, spec, fs)?;
+    }
+    mounts::furnish(vfs, mounts)?;
+    crate::outside::keep(&kernel);
+    Ok(kernel)
+}
+
+/// Loads the first program into the calling process, which becomes the guest's first; never returns when that succeeds.
+pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::convert::Infallible> {
+    let context = context(kernel, first)?;
+    let credentials = Credentials::first(first.uid, first.gid);
+    let from = Origin {
+        creds: credentials.for_files(),
+        root: context.root.read().clone(),
+        start: context.cwd.read().clone(),
+        umask: UMASK,
+    };
+    let mut arguments = first.arguments.clone();
+    arguments.path = find_program(&kernel.vfs, &from, &arguments.path, &first.search)?;
+    let open = |path: &[u8]| kernel.vfs.open_program(&from, path, WalkFlags::FOLLOW);
+    let prepared = loader::prepare(arguments, STACK_LIMIT, &open)?;
+    let mm = MemoryMap::new(&kernel.arena);
+    let ids = loader::AuxIds {
+        uid: first.uid,
+        euid: first.uid,
+        gid: first.gid,
+        egid: first.gid,
+        test_hostile: kernel.config.test_hostile,
+    };
+    let loaded = loader::load_into(mm.core(), &mm.limits(), prepared, &ids)?;
+    let pid = kernel.allocate_id().ok_or(Error::WouldBlock)?;
+    let mut name = [0u8; 16];
+    for (to, from) in name.iter_mut().zip(loaded.image.name.iter().take(15)) {
+        *to = *from;
+    }
+    let spec = ProcessSpec {
+        pid,
+        parent: 0,
+        kernel: kernel.clone(),
+        mm,
+        credentials: credentials.clone(),
+        image: loaded.image,
+    };
+    let process = Process::new(spec);
+    process.signals.start_ignoring(SigSet(first.ignored));
+    let shares = CloneShares::own(standard_streams(kernel, first)?, Arc::new(context));
+    let thread = Thread::new(&process, pid, name, shares);
+    process.add_thread(&thread);
+    crate::outside::take_signals(kernel);
+    let thread = leaked(thread);
+    host().enter_first(&ThreadSpec {
+        north: core::ptr::from_ref(thread).cast(),
+        host: &thread.host,
+        waiter: &thread.waiter,
+        regs: &loaded.registers,
+        fp: None,
+        fs_base: loaded.fs_base,
+        gs_base: 0,
+        fast_syscalls: thread.fast_syscalls(),
+    })
+}
+
+/// The host holds one reference of a thread until it exits.
+fn leaked(thread: Arc<Thread>) -> &'static Thread {
+    // SAFETY: the reference count never reaches zero: `into_raw` keeps one.
+    unsafe { &*Arc::into_raw(thread) }
+}
+
+/// Descriptors 0, 1 and 2, as far as the user left them open.
+fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable>> {
+    const KEPT: StatusFlags = StatusFlags::APPEND.union(StatusFlags::NONBLOCK).union(StatusFlags::LARGEFILE);
+    let table = FdTable::new();
+    let console = first.console.map(|console| open_console(kernel, first, console)).transpose()?;
+    for (fd, flags) in (0..).zip(first.streams) {
+        let Some(flags) = flags else { continue };
+        let is_console =
+            first.console.is_some_and(|c| usize::try_from(fd).is_ok_and(|n| c.descriptors.get(n) == Some(&true)));
+        if let Some(console) = console.as_ref().filter(|_| is_console) {
+            table.install_at(fd, console.clone(), false, MOST_DESCRIPTORS)?;
+            continue;
+        }
+        let access = match flags & 3 {
+            0 => Access::READ,
+            1 => Access::WRITE,
+            _ => Access::READ | Access::WRITE,
+        };
+        let file: Arc<dyn File> = HostFile::stream(HostFd(fd), &kernel.vfs.terminals.streams)?;
+        let status = StatusFlags::from_bits_truncate(flags) & KEPT;
+        let open = OpenFile::new(file, access, status, None, kernel.vfs.next_open_id());
+        table.install_at(fd, open, false, MOST_DESCRIPTORS)?;
+    }
+    Ok(table)
+}
+
+/// The console, opened by its name in /dev/pts, which is what programs are told when they ask for it.
+fn open_console(kernel: &Kernel, first: &FirstProgram, console: Console) -> Result<Arc<OpenFile>> {
+    let (input, output) = (HostFd(console.input), HostFd(console.output));
+    let number = kernel.vfs.terminals.open_console(input, output, FIRST_PID, (first.uid, first.gid))?;
+    let root = kernel.vfs.root();
+    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
+    let how = OpenRequest { access: Access::READ | Access::WRITE, follow: true, ..OpenRequest::default() };
+    kernel.vfs.open(&from, alloc::format!("/dev/pts/{number}").as_bytes(), &how)
+}
+
+/// Root, working directory and umask of the first process.
+fn context(kernel: &Kernel, first: &FirstProgram) -> Result<FsContext> {
+    let root = kernel.vfs.root();
+    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root.clone(), umask: 0 };
+    let cwd: Location = kernel.vfs.walk(&from, &first.workdir, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+    Ok(FsContext { root: RwLock::new(root), cwd: RwLock::new(cwd), umask: AtomicU32::new(UMASK) })
+}
+
+/// Whether the working directory is there, to be known before anything starts.
+pub fn check_workdir(kernel: &Kernel, workdir: &[u8]) -> Result<()> {
+    let root = kernel.vfs.root();
+    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
+    kernel.vfs.walk(&from, workdir, WalkFlags::FOLLOW | WalkFlags::DIRECTORY).map(drop)
+}
+
+/// The path of a program: itself when it has a slash, else the first of that name that can be executed.
+fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]) -> Result<Vec<u8>> {
+    if program.contains(&b'/') {
+        return Ok(program.to_vec());
+    }
+    let mut why = Error::NotFound;
+    for dir in search {
+        let path = [dir.as_slice(), program].join(&b'/');
+        match vfs.open_program(from, &path, WalkFlags::FOLLOW) {
+            Ok(_) => return Ok(path),
+            Err(Error::NotFound | Error::NotDirectory) => {}
+            Err(other) => why = other,
+        }
+    }
+    Err(why)
+}
+
+/// A watched host descriptor became ready.
+pub(crate) fn host_ready(token: u64, events: u16) {
+    if let Some(kernel) = crate::outside::kernel() {
+        let terminals = &kernel.vfs.terminals;
+        if !terminals.host_ready(token) {
+            terminals.streams.changed(token, events);
+        }
+        kernel.tell_owners();
+    }
+}

@@ -1,0 +1,200 @@
+//! What the guest sees at the start: file systems and where they are mounted.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use litebox::fs::dev;
+use litebox::fs::host::{self, Granted, HostFs};
+use litebox::fs::memory::MemoryFs;
+use litebox::fs::overlay::OverlayFs;
+use litebox::fs::{Creds, FileSystem, FileType, MountFlags, NewAttr, NewNode, Origin, Vfs, WalkFlags};
+use litebox::mm::arena::Arena;
+use litebox::platform::GrantId;
+use litebox::{Error, Result};
+
+/// First device number of our file systems; those below belong to files without a name. The minor numbers count up from it, as those of
+/// Linux's own nameless devices do.
+const FIRST_DEV: u64 = 0x20;
+
+/// A file system to be mounted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A tree of the host that the broker granted, as it is.
+    Grant(u32),
+    /// The same, with a layer in memory that takes all changes.
+    CopyOnWrite(u32),
+    /// Empty, in memory; permissions of its root.
+    Memory(u32),
+    /// Devices.
+    Dev,
+    /// Pseudo-terminals.
+    Pts,
+    /// Processes and the kernel.
+    Proc,
+    /// The machine.
+    Sys,
+}
+
+/// One mount.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MountSpec {
+    /// Where, from the root.
+    pub at: Vec<u8>,
+    /// What.
+    pub source: Source,
+    /// Nothing may change there.
+    pub read_only: bool,
+}
+
+/// The whole view.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MountPlan {
+    /// The root of the tree.
+    pub root: Source,
+    /// Symbolic links to be made in the root: name and target.
+    pub links: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Directories to be made: path and permissions. The user owns them.
+    pub directories: Vec<(Vec<u8>, u32)>,
+    /// What is mounted, in this order.
+    pub mounts: Vec<MountSpec>,
+    /// The first program's working directory.
+    pub workdir: Vec<u8>,
+    /// Who owns what is made in memory for the user.
+    pub owner: (u32, u32),
+    /// What the broker says of the grants.
+    pub grants: Vec<u8>,
+}
+
+/// Why a view cannot be made: what was being done, at which path, and the error.
+pub type Failure = (&'static str, String, Error);
+
+/// Makes file systems, each with a device number of its own.
+pub(super) struct Maker<'a> {
+    pub(super) arena: &'a Arc<Arena>,
+    next_dev: u64,
+    grants: Vec<Granted>,
+}
+
+impl<'a> Maker<'a> {
+    pub(super) fn new(arena: &'a Arc<Arena>, grants: &[u8]) -> Result<Self> {
+        Ok(Self { arena, next_dev: FIRST_DEV, grants: host::grants(grants)? })
+    }
+    pub(super) fn dev(&mut self) -> u64 {
+        self.next_dev += 1;
+        self.next_dev
+    }
+    fn granted(&mut self, number: u32) -> Result<Arc<HostFs>> {
+        let index = usize::try_from(number).map_err(|_| Error::Invalid)?;
+        let granted = self.grants.get(index).cloned().ok_or(Error::NotFound)?;
+        HostFs::new(GrantId(number), self.dev(), &granted)
+    }
+    fn memory(&mut self, permissions: u32) -> Arc<MemoryFs> {
+        MemoryFs::new(self.dev(), self.arena, None, NewAttr { permissions, uid: 0, gid: 0 })
+    }
+    pub(super) fn make(&mut self, source: Source) -> Result<Arc<dyn FileSystem>> {
+        Ok(match source {
+            Source::Grant(number) => self.granted(number)?,
+            Source::CopyOnWrite(number) => {
+                let lower: Arc<dyn FileSystem> = self.granted(number)?;
+                OverlayFs::new(self.dev(), lower, self.arena)
+            }
+            Source::Memory(permissions) => self.memory(permissions),
+            Source::Dev => {
+                let fs = self.memory(0o755);
+                dev::populate(&fs.root())?;
+                fs
+            }
+            // These need the kernel object.
+            Source::Pts | Source::Proc | Source::Sys => return Err(Error::Invalid),
+        })
+    }
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+/// A walker that nothing stops.
+fn superuser(vfs: &Vfs) -> Origin<'static> {
+    Origin { creds: Creds::ROOT, root: vfs.root(), start: vfs.root(), umask: 0 }
+}
+
+/// Makes every directory of `path` that is missing.
+fn make_directories(vfs: &Vfs, path: &[u8], permissions: u32) -> Result<()> {
+    let from = superuser(vfs);
+    let ends = path.iter().enumerate().filter(|(at, b)| **b == b'/' && *at > 0).map(|(at, _)| at);
+    for end in ends.chain([path.len()]) {
+        let part = path.get(..end).unwrap_or_default();
+        let last = end == path.len();
+        match vfs.make(&from, part, NewNode::Directory, if last { permissions } else { 0o755 }) {
+            Ok(_) | Err(Error::Exists) => {}
+            // It may be there although nothing can be made beside it.
+            Err(error) => {
+                vfs.walk(&from, part, WalkFlags::FOLLOW | WalkFlags::DIRECTORY).map_err(|_| error)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the place where `fs` is to be mounted.
+fn make_mount_point(vfs: &Vfs, path: &[u8], fs: &Arc<dyn FileSystem>) -> Result<()> {
+    if fs.root().file_type() == FileType::Directory {
+        return make_directories(vfs, path, 0o755);
+    }
+    let from = superuser(vfs);
+    let parent = path.iter().rposition(|&b| b == b'/').and_then(|at| path.get(..at)).unwrap_or_default();
+    make_directories(vfs, parent, 0o755)?;
+    match vfs.make(&from, path, NewNode::Regular, 0o644) {
+        Ok(_) | Err(Error::Exists) => Ok(()),
+        Err(error) => vfs.walk(&from, path, WalkFlags::FOLLOW).map(drop).map_err(|_| error),
+    }
+}
+
+/// Mounts a file system.
+pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Result<(), Failure> {
+    let failed = |error| ("cannot mount at", shown(&spec.at), error);
+    make_mount_point(vfs, &spec.at, &fs).map_err(failed)?;
+    let at = vfs.walk(&superuser(vfs), &spec.at, WalkFlags::FOLLOW).map_err(failed)?;
+    let mut flags = MountFlags::RELATIME | MountFlags::NOSUID;
+    flags.set(MountFlags::RDONLY, spec.read_only);
+    if !matches!(spec.source, Source::Dev | Source::Pts | Source::CopyOnWrite(_) | Source::Memory(_)) {
+        flags |= MountFlags::NODEV;
+    }
+    let source: &[u8] = match spec.source {
+        Source::Grant(_) => b"host",
+        Source::CopyOnWrite(_) => b"overlay",
+        Source::Memory(_) => b"tmpfs",
+        Source::Dev => b"dev",
+        Source::Pts => b"devpts",
+        Source::Proc => b"proc",
+        Source::Sys => b"sysfs",
+    };
+    vfs.mount(&at, fs, flags, source).map_err(failed)?;
+    Ok(())
+}
+
+/// Links and directories of the view, as far as they are missing.
+pub(super) fn furnish(vfs: &Vfs, mounts: &MountPlan) -> Result<(), Failure> {
+    let from = superuser(vfs);
+    for (name, target) in &mounts.links {
+        match vfs.make(&from, name, NewNode::Symlink(target), 0o777) {
+            Ok(_) | Err(Error::Exists) => {}
+            Err(error) => return Err(("cannot make the link", shown(name), error)),
+        }
+    }
+    for (path, permissions) in &mounts.directories {
+        let failed = |error| ("cannot make the directory", shown(path), error);
+        if vfs.walk(&from, path, WalkFlags::FOLLOW).is_ok() {
+            continue;
+        }
+        make_directories(vfs, path, *permissions).map_err(failed)?;
+        let at = vfs.walk(&from, path, WalkFlags::FOLLOW).map_err(failed)?;
+        // The sticky ones are everybody's.
+        if permissions & 0o1000 == 0 {
+            vfs.set_owner(&Creds::ROOT, &at, Some(mounts.owner.0), Some(mounts.owner.1)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,274 @@
+//! System V IPC and POSIX message queues: what processes share by key or name. Here is what the three kinds of System V objects have in
+//! common: keys, identifiers, permissions.
+
+mod listing;
+mod messages;
+mod notify;
+mod queues;
+mod semaphores;
+mod shared_memory;
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use litebox::sync::Mutex;
+use litebox::{Error, Result};
+
+use crate::task::Credentials;
+use crate::user::word;
+
+pub(crate) use queues::MessageQueues;
+
+const IPC_PRIVATE: i32 = 0;
+const IPC_CREAT: i32 = 0o1000;
+const IPC_EXCL: i32 = 0o2000;
+const IPC_NOWAIT: i32 = 0o4000;
+const IPC_RMID: i32 = 0;
+const IPC_SET: i32 = 1;
+const IPC_STAT: i32 = 2;
+const IPC_INFO: i32 = 3;
+
+/// Permission to read and to write, as the owner's bits of a mode.
+const READ: u32 = 0o400;
+const WRITE: u32 = 0o200;
+
+/// Identifiers are an index below this and how often the index was used before.
+const MOST_OBJECTS: usize = 32_768;
+const ENOMSG: Error = Error::Host(42);
+const EIDRM: Error = Error::Host(43);
+
+/// Size of `struct ipc64_perm`.
+const PERM: usize = 48;
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    litebox::fs::Time::now().sec
+}
+
+/// Whom an object belongs to and what others may do.
+#[derive(Clone, Copy)]
+struct Perm {
+    key: i32,
+    uid: u32,
+    gid: u32,
+    creator: (u32, u32),
+    mode: u32,
+}
+
+impl Perm {
+    /// EACCES unless `who` may do what the bits of `wanted` (of the owner's) say.
+    fn check(&self, who: &Credentials, wanted: u32) -> Result<()> {
+        let mode = if who.euid == self.uid || who.euid == self.creator.0 {
+            self.mode
+        } else if [self.gid, self.creator.1].iter().any(|gid| who.egid == *gid || who.groups.contains(gid)) {
+            self.mode << 3
+        } else {
+            self.mode << 6
+        };
+        if wanted & !mode != 0 && who.euid != 0 { Err(Error::Access) } else { Ok(()) }
+    }
+    /// EPERM unless `who` owns the object or made it.
+    fn check_owner(&self, who: &Credentials) -> Result<()> {
+        let owns = who.euid == 0 || who.euid == self.uid || who.euid == self.creator.0;
+        if owns { Ok(()) } else { Err(Error::NotPermitted) }
+    }
+    /// As `struct ipc64_perm`.
+    fn bytes(&self, id: i32) -> [u8; PERM] {
+        let mut raw = [0u8; PERM];
+        let words = [self.key as u32, self.uid, self.gid, self.creator.0, self.creator.1, self.mode];
+        for (slot, value) in raw.chunks_exact_mut(4).zip(words) {
+            slot.copy_from_slice(&value.to_le_bytes());
+        }
+        let round = (id as usize / MOST_OBJECTS) as u16;
+        if let Some(slot) = raw.get_mut(24..26) {
+            slot.copy_from_slice(&round.to_le_bytes());
+        }
+        raw
+    }
+    /// IPC_SET: owner and permissions from a `struct ipc64_perm`.
+    fn set(&mut self, raw: &[u8]) {
+        self.uid = u32::from_le_bytes(word(raw, 4));
+        self.gid = u32::from_le_bytes(word(raw, 8));
+        self.mode = self.mode & !0o777 | u32::from_le_bytes(word(raw, 20)) & 0o777;
+    }
+}
+
+/// One object.
+struct Object<T> {
+    id: i32,
+    perm: Mutex<Perm>,
+    removed: AtomicBool,
+    value: T,
+}
+
+impl<T> Object<T> {
+    fn perm(&self) -> Perm {
+        *self.perm.lock()
+    }
+    fn removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+}
+
+struct Entries<T> {
+    /// By index.
+    objects: BTreeMap<usize, Arc<Object<T>>>,
+    /// Round of the identifiers that are given out next, and the index last used.
+    round: usize,
+    last: usize,
+}
+
+/// All objects of one kind.
+struct Table<T> {
+    entries: Mutex<Entries<T>>,
+    /// The id that the next object gets, or one near it (/proc/sys/kernel/shm_next_id); -1: any.
+    next_id: AtomicI32,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        let entries = Entries { objects: BTreeMap::new(), round: 0, last: MOST_OBJECTS - 1 };
+        Self { entries: Mutex::new(entries), next_id: AtomicI32::new(-1) }
+    }
+}
+
+impl<T> Entries<T> {
+    fn of_key(&self, key: i32) -> Option<&Arc<Object<T>>> {
+        self.objects.values().find(|object| key != IPC_PRIVATE && object.perm().key == key)
+    }
+    /// The next identifier: `wanted`, or the first behind it with a free index; without a wish indices are used in turn, so that an old one does
+    /// not soon mean something else.
+    fn next(&mut self, most: usize, wanted: Option<usize>) -> Result<(usize, i32)> {
+        if self.objects.len() >= most {
+            return Err(Error::NoSpace);
+        }
+        if let Some(wanted) = wanted {
+            let free = (wanted % MOST_OBJECTS..MOST_OBJECTS).find(|index| !self.objects.contains_key(index));
+            let index = free.ok_or(Error::NoSpace)?;
+            return Ok((index, (wanted / MOST_OBJECTS * MOST_OBJECTS + index) as i32));
+        }
+        loop {
+            self.last = (self.last + 1) % most;
+            if self.last == 0 {
+                self.round = (self.round + 1) % 0xffff;
+            }
+            if !self.objects.contains_key(&self.last) {
+                let round = self.round.saturating_sub(1);
+                return Ok((self.last, (round * MOST_OBJECTS + self.last) as i32));
+            }
+        }
+    }
+}
+
+impl<T> Table<T> {
+    /// The object of a key, or a new one that `make` makes, of at most `most`. `fits` says whether the one there is what is asked for.
+    fn get(
+        &self,
+        (key, flags): (i32, i32),
+        who: &Credentials,
+        most: usize,
+        fits: impl FnOnce(&T) -> Result<()>,
+        make: impl FnOnce(i32) -> Result<T>,
+    ) -> Result<usize> {
+        let mut entries = self.entries.lock();
+        if let Some(there) = entries.of_key(key) {
+            if flags & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL {
+                return Err(Error::Exists);
+            }
+            fits(&there.value)?;
+            // Whatever bits are given, of any class, are asked for.
+            let asked = (flags as u32 | (flags as u32) << 3 | (flags as u32) << 6) & 0o700;
+            there.perm().check(who, asked)?;
+            return Ok(there.id as usize);
+        }
+        if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
+            return Err(Error::NotFound);
+        }
+        let wanted = usize::try_from(self.next_id.swap(-1, Ordering::Relaxed)).ok();
+        let (index, id) = entries.next(most, wanted)?;
+        let (uid, gid) = (who.euid, who.egid);
+        let perm = Perm { key, uid, gid, creator: (uid, gid), mode: flags as u32 & 0o777 };
+        let value = make(id)?;
+        let object = Object { id, perm: Mutex::new(perm), removed: AtomicBool::new(false), value };
+        entries.objects.insert(index, Arc::new(object));
+        Ok(id as usize)
+    }
+    /// The object of an identifier: EINVAL when there is none, EIDRM when it was removed and another took its place.
+    fn find(&self, id: i32) -> Result<Arc<Object<T>>> {
+        let id = usize::try_from(id).map_err(|_| Error::Invalid)?;
+        let object = self.at(id % MOST_OBJECTS)?;
+        if object.id as usize == id { Ok(object) } else { Err(EIDRM) }
+    }
+    /// The object of an index (`SHM_STAT` and its kin).
+    fn at(&self, index: usize) -> Result<Arc<Object<T>>> {
+        self.entries.lock().objects.get(&index).cloned().ok_or(Error::Invalid)
+    }
+    fn all(&self) -> Vec<Arc<Object<T>>> {
+        self.entries.lock().objects.values().cloned().collect()
+    }
+    /// Takes an object out.
+    fn remove(&self, object: &Object<T>) {
+        object.removed.store(true, Ordering::Release);
+        self.entries.lock().objects.remove(&(object.id as usize % MOST_OBJECTS));
+    }
+    /// How many there are, and the highest index in use.
+    fn figures(&self) -> (usize, usize) {
+        let entries = self.entries.lock();
+        (entries.objects.len(), entries.objects.keys().next_back().copied().unwrap_or(0))
+    }
+}
+
+/// System V objects of a sandbox.
+#[derive(Default)]
+pub struct SystemV {
+    segments: Table<shared_memory::Segment>,
+    sets: Table<semaphores::Set>,
+    queues: Table<messages::Queue>,
+}
+
+/// The kinds of objects.
+#[derive(Clone, Copy)]
+pub(crate) enum IpcKind {
+    SharedMemory,
+    Semaphores,
+    Messages,
+}
+
+impl SystemV {
+    /// The id that the next object of a kind gets; -1: any.
+    pub(crate) fn next_id(&self, kind: IpcKind) -> &AtomicI32 {
+        match kind {
+            IpcKind::SharedMemory => &self.segments.next_id,
+            IpcKind::Semaphores => &self.sets.next_id,
+            IpcKind::Messages => &self.queues.next_id,
+        }
+    }
+    /// A process is gone: what it wanted undone is undone.
+    pub(crate) fn process_ended(&self, pid: i32) {
+        for set in self.sets.all() {
+            set.value.undo(pid);
+        }
+    }
+}
+
+/// Fields of a structure, put one after the other.
+struct Fields(Vec<u8>);
+
+impl Fields {
+    fn new(perm: [u8; PERM]) -> Self {
+        Self(perm.to_vec())
+    }
+    fn word(mut self, value: u64) -> Self {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+    fn half(mut self, value: u32) -> Self {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+    fn write(self, addr: u64) -> Result<()> {
+        crate::user::write_bytes(addr, &self.0)
+    }
+}

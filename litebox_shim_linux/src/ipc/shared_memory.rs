@@ -1,0 +1,304 @@
+//! System V shared memory: segments are memory files that processes map.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use litebox::fs::memory::{MemoryFileSpec, memory_file};
+use litebox::fs::{Access, File, NewAttr, OpenFile, Seals, SetAttr, StatusFlags};
+use litebox::mm::PAGE;
+use litebox::sync::Mutex;
+use litebox::{Error, Result};
+
+use super::{EIDRM, Fields, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
+use crate::Task;
+use crate::user::{read_bytes, write_bytes};
+
+const SHM_HUGETLB: i32 = 0o4000;
+const SHM_RDONLY: i32 = 0o10_000;
+const SHM_RND: i32 = 0o20_000;
+const SHM_REMAP: i32 = 0o40_000;
+const SHM_EXEC: i32 = 0o100_000;
+const SHM_LOCK: i32 = 11;
+const SHM_UNLOCK: i32 = 12;
+const SHM_STAT: i32 = 13;
+const SHM_INFO: i32 = 14;
+const SHM_STAT_ANY: i32 = 15;
+/// Bits of the mode: it ends with the last who has it attached; it is locked in memory.
+const SHM_DEST: u32 = 0o1000;
+const SHM_LOCKED: u32 = 0o2000;
+
+/// Figures of /proc/sys/kernel: shmmax, shmall, shmmni.
+const MOST_BYTES: u64 = u64::MAX - (1 << 24);
+const MOST_SEGMENTS: usize = 4096;
+
+const MAP_SHARED: u64 = 1;
+const MAP_FIXED: u64 = 0x10;
+const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
+const PROT_READ: u64 = 1;
+const PROT_WRITE: u64 = 2;
+const PROT_EXEC: u64 = 4;
+
+/// A segment.
+pub(super) struct Segment {
+    size: usize,
+    state: Mutex<SegmentState>,
+}
+
+struct SegmentState {
+    /// Its pages; given up when it is removed, so that they end with the last who has it attached.
+    file: Option<Arc<dyn File>>,
+    last_file: Weak<dyn File>,
+    /// What vmas of processes hold.
+    attached: Vec<Weak<OpenFile>>,
+    attach_time: i64,
+    detach_time: i64,
+    change_time: i64,
+    creator: i32,
+    last: i32,
+}
+
+/// What a listing says of a segment.
+pub(super) struct SegmentFigures {
+    pub(super) bytes: usize,
+    /// Bytes of its pages that there are.
+    pub(super) resident: u64,
+    /// How many vmas show it.
+    pub(super) attached: usize,
+    /// Who made it, and who attached or detached it last.
+    pub(super) people: [i32; 2],
+    /// When it was attached, detached, and changed last.
+    pub(super) times: [i64; 3],
+}
+
+impl Segment {
+    pub(super) fn figures(&self) -> SegmentFigures {
+        let attached = self.attach_count();
+        let resident = self.resident();
+        let state = self.state.lock();
+        SegmentFigures {
+            bytes: self.size,
+            resident,
+            attached,
+            people: [state.creator, state.last],
+            times: [state.attach_time, state.detach_time, state.change_time],
+        }
+    }
+    fn resident(&self) -> u64 {
+        let file = {
+            let state = self.state.lock();
+            state.file.clone().or_else(|| state.last_file.upgrade())
+        };
+        file.and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.blocks * 512)
+    }
+    /// How many vmas show it.
+    fn attach_count(&self) -> usize {
+        let mut state = self.state.lock();
+        state.attached.retain(|file| file.strong_count() > 0);
+        state.attached.iter().map(Weak::strong_count).sum()
+    }
+    fn is_attached_by(&self, file: &Arc<OpenFile>) -> bool {
+        self.state.lock().attached.iter().any(|there| core::ptr::eq(there.as_ptr(), Arc::as_ptr(file)))
+    }
+}
+
+impl Task<'_, '_> {
+    /// Forgets segments that were removed and that nobody shows any more.
+    fn sweep_segments(&self) {
+        let segments = &self.kernel().system_v.segments;
+        for segment in segments.all() {
+            if segment.perm().mode & SHM_DEST != 0 && segment.value.attach_count() == 0 {
+                segments.remove(&segment);
+            }
+        }
+    }
+
+    /// shmget(2)
+    pub(crate) fn shmget(&mut self, key: i32, size: usize, flags: i32) -> Result<usize> {
+        self.sweep_segments();
+        let who = self.process().creds();
+        let kernel = self.kernel();
+        let pid = self.process().pid;
+        let fits = |segment: &Segment| if segment.size < size { Err(Error::Invalid) } else { Ok(()) };
+        kernel.system_v.segments.get((key, flags), &who, MOST_SEGMENTS, fits, |id| {
+            if size == 0 || size as u64 > MOST_BYTES {
+                return Err(Error::Invalid);
+            }
+            // Nothing larger than all memory there is can ever be used; and there are no huge pages.
+            let all = litebox::platform::host().arena().1;
+            if size > all || flags & SHM_HUGETLB != 0 {
+                return Err(Error::NoMemory);
+            }
+            let name = alloc::format!("SYSV{:08x}", key as u32);
+            let attr = NewAttr { permissions: 0o777, uid: who.euid, gid: who.egid };
+            let spec = MemoryFileSpec { name: name.as_bytes(), ino: id as u64, attr, seals: Seals::SEAL };
+            let file = memory_file(&kernel.arena, &spec)?;
+            file.set_attr(&SetAttr { size: Some(size as u64), ..SetAttr::default() })?;
+            let state = SegmentState {
+                last_file: Arc::downgrade(&file),
+                file: Some(file),
+                attached: Vec::new(),
+                attach_time: 0,
+                detach_time: 0,
+                change_time: now(),
+                creator: pid,
+                last: 0,
+            };
+            Ok(Segment { size, state: Mutex::new(state) })
+        })
+    }
+
+    /// shmat(2)
+    pub(crate) fn shmat(&mut self, id: i32, address: u64, flags: i32) -> Result<usize> {
+        let page = PAGE as u64;
+        let mut at = address;
+        if at % page != 0 {
+            if flags & SHM_RND == 0 {
+                return Err(Error::Invalid);
+            }
+            at -= at % page;
+        }
+        if flags & SHM_REMAP != 0 && at == 0 {
+            return Err(Error::Invalid);
+        }
+        let segment = self.kernel().system_v.segments.find(id)?;
+        let read_only = flags & SHM_RDONLY != 0;
+        let (mut wanted, mut prot, mut access) = (READ, PROT_READ, Access::READ);
+        if !read_only {
+            (wanted, prot, access) = (READ | WRITE, PROT_READ | PROT_WRITE, Access::READ | Access::WRITE);
+        }
+        if flags & SHM_EXEC != 0 {
+            wanted |= 0o100;
+            prot |= PROT_EXEC;
+        }
+        segment.perm().check(&self.process().creds(), wanted)?;
+        let file = segment.value.state.lock().last_file.upgrade().ok_or(EIDRM)?;
+        let file = OpenFile::new(file, access, StatusFlags::empty(), None, self.kernel().vfs.next_open_id());
+        {
+            let mut state = segment.value.state.lock();
+            state.attached.retain(|there| there.strong_count() > 0);
+            state.attached.try_reserve(1).map_err(|_| Error::NoMemory)?;
+            state.attached.push(Arc::downgrade(&file));
+        }
+        let placed = match (at, flags & SHM_REMAP != 0) {
+            (0, _) => MAP_SHARED,
+            (_, true) => MAP_SHARED | MAP_FIXED,
+            (_, false) => MAP_SHARED | MAP_FIXED_NOREPLACE,
+        };
+        let process = self.process().clone();
+        let mapped = process.mm.mmap(at, segment.value.size as u64, prot, placed, 0, || Ok(file));
+        let start = mapped.map_err(|error| if error == Error::Exists { Error::Invalid } else { error })?;
+        let mut state = segment.value.state.lock();
+        (state.attach_time, state.last) = (now(), process.pid);
+        Ok(start)
+    }
+
+    /// shmdt(2)
+    pub(crate) fn shmdt(&mut self, address: u64) -> Result<usize> {
+        let at = usize::try_from(address).map_err(|_| Error::Invalid)?;
+        let process = self.process().clone();
+        let segments = self.kernel().system_v.segments.all();
+        let mut found: Option<(Arc<Object<Segment>>, Arc<OpenFile>)> = None;
+        for vma in process.mm.vmas().iter().filter(|vma| vma.start >= at) {
+            let Some(file) = vma.object.file().filter(|_| vma.offset == (vma.start - at) as u64) else { continue };
+            if found.is_none() {
+                let of = segments.iter().find(|segment| segment.value.is_attached_by(file));
+                found = of.map(|segment| (segment.clone(), file.clone()));
+            }
+            if found.as_ref().is_some_and(|(_, there)| Arc::ptr_eq(there, file)) {
+                process.mm.munmap(vma.start as u64, vma.len() as u64)?;
+            }
+        }
+        let (segment, file) = found.ok_or(Error::Invalid)?;
+        drop(file);
+        {
+            let mut state = segment.value.state.lock();
+            (state.detach_time, state.last) = (now(), process.pid);
+        }
+        drop(segment);
+        drop(segments);
+        self.sweep_segments();
+        Ok(0)
+    }
+
+    /// shmctl(2)
+    pub(crate) fn shmctl(&mut self, id: i32, command: i32, buf: u64) -> Result<usize> {
+        self.sweep_segments();
+        let segments = &self.kernel().system_v.segments;
+        if id < 0 {
+            return Err(Error::Invalid);
+        }
+        match command {
+            IPC_INFO => {
+                let raw = [MOST_BYTES, 1, MOST_SEGMENTS as u64, MOST_SEGMENTS as u64, MOST_BYTES, 0, 0, 0, 0];
+                write_words(buf, &raw)?;
+                return Ok(segments.figures().1);
+            }
+            SHM_INFO => {
+                let all = segments.all();
+                let pages: usize = all.iter().map(|segment| segment.value.size.div_ceil(PAGE)).sum();
+                let resident: u64 = all.iter().map(|segment| segment.value.resident() / PAGE as u64).sum();
+                write_words(buf, &[all.len() as u64, pages as u64, resident, 0, 0, 0])?;
+                return Ok(segments.figures().1);
+            }
+            _ => {}
+        }
+        let by_index = matches!(command, SHM_STAT | SHM_STAT_ANY);
+        let segment = if by_index { segments.at(id as usize)? } else { segments.find(id)? };
+        let who = self.process().creds();
+        match command {
+            IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
+                if command != SHM_STAT_ANY {
+                    segment.perm().check(&who, READ)?;
+                }
+                stat(&segment).write(buf)?;
+                return Ok(if by_index { segment.id as usize } else { 0 });
+            }
+            IPC_SET => {
+                let raw: [u8; 48] = read_bytes(buf)?;
+                let mut perm = segment.perm.lock();
+                perm.check_owner(&who)?;
+                perm.set(&raw);
+                segment.value.state.lock().change_time = now();
+            }
+            IPC_RMID => {
+                let mut perm = segment.perm.lock();
+                perm.check_owner(&who)?;
+                // Nobody finds it by its key any more.
+                perm.key = super::IPC_PRIVATE;
+                perm.mode |= SHM_DEST;
+                drop(perm);
+                let file = segment.value.state.lock().file.take();
+                drop(file);
+                self.sweep_segments();
+            }
+            SHM_LOCK | SHM_UNLOCK => {
+                let mut perm = segment.perm.lock();
+                perm.check_owner(&who)?;
+                perm.mode = perm.mode & !SHM_LOCKED | if command == SHM_LOCK { SHM_LOCKED } else { 0 };
+            }
+            _ => return Err(Error::Invalid),
+        }
+        Ok(0)
+    }
+}
+
+fn write_words(addr: u64, words: &[u64]) -> Result<()> {
+    let raw: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    write_bytes(addr, &raw)
+}
+
+/// `struct shmid64_ds`.
+fn stat(segment: &Object<Segment>) -> Fields {
+    let attached = segment.value.attach_count() as u64;
+    let state = segment.value.state.lock();
+    Fields::new(segment.perm().bytes(segment.id))
+        .word(segment.value.size as u64)
+        .word(state.attach_time as u64)
+        .word(state.detach_time as u64)
+        .word(state.change_time as u64)
+        .half(state.creator as u32)
+        .half(state.last as u32)
+        .word(attached)
+        .word(0)
+        .word(0)
+}

@@ -1,0 +1,445 @@
+//! Memory management calls.
+
+mod advice;
+#[cfg(test)]
+mod tests;
+
+use alloc::sync::Arc;
+use core::sync::atomic::AtomicU32;
+
+use litebox::fs::{Access, Mapping, OpenFile, Seals};
+use litebox::mm::{
+    FaultClass, Limits, MapRequest, MappedPages, Mm, Object, ObjectId, PAGE, Placement, RemapRequest, Vma, VmaFlags,
+    VmaName,
+    arena::{Arena, PageCache},
+    page_down, page_up,
+};
+use litebox::platform::north::Code;
+use litebox::platform::{Prot, host};
+use litebox::sync::RwLock;
+use litebox::{Error, Result};
+
+const MAP_SHARED: u64 = 1;
+const MAP_PRIVATE: u64 = 2;
+const MAP_SHARED_VALIDATE: u64 = 3;
+const MAP_TYPE: u64 = 0xf;
+const MAP_FIXED: u64 = 0x10;
+const MAP_ANONYMOUS: u64 = 0x20;
+const MAP_32BIT: u64 = 0x40;
+const MAP_GROWSDOWN: u64 = 0x100;
+const MAP_LOCKED: u64 = 0x2000;
+const MAP_NORESERVE: u64 = 0x4000;
+const MAP_POPULATE: u64 = 0x8000;
+const MAP_NONBLOCK: u64 = 0x1_0000;
+const MAP_STACK: u64 = 0x2_0000;
+/// Logarithms of the sizes of huge pages; 0: the usual one.
+const HUGE_SIZES: [u64; 3] = [0, 21, 30];
+const MAP_HUGE_SHIFT: u32 = 26;
+const MAP_HUGE_MASK: u64 = 0x3f;
+const MAP_HUGETLB: u64 = 0x4_0000;
+const MAP_SYNC: u64 = 0x8_0000;
+const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
+/// Flags that `MAP_SHARED_VALIDATE` accepts: the old ones that never were checked (with `MAP_DENYWRITE`, `MAP_EXECUTABLE`).
+const MAP_KNOWN: u64 = MAP_SHARED
+    | MAP_PRIVATE
+    | MAP_FIXED
+    | MAP_ANONYMOUS
+    | MAP_32BIT
+    | MAP_GROWSDOWN
+    | 0x1800
+    | MAP_LOCKED
+    | MAP_NORESERVE
+    | MAP_POPULATE
+    | MAP_NONBLOCK
+    | MAP_STACK
+    | MAP_HUGETLB
+    | MAP_FIXED_NOREPLACE;
+/// `MAP_32BIT` means the first 2 GiB.
+const LOW_END: usize = 0x8000_0000;
+
+const PROT_SEM: u64 = 8;
+const PROT_GROWSDOWN: u64 = 0x100_0000;
+const PROT_GROWSUP: u64 = 0x200_0000;
+
+const MREMAP_MAYMOVE: u64 = 1;
+const MREMAP_FIXED: u64 = 2;
+const MREMAP_DONTUNMAP: u64 = 4;
+
+const MS_ASYNC: u64 = 1;
+const MS_INVALIDATE: u64 = 2;
+const MS_SYNC: u64 = 4;
+
+const MCL_CURRENT: u64 = 1;
+const MCL_FUTURE: u64 = 2;
+const MCL_ONFAULT: u64 = 4;
+const MLOCK_ONFAULT: u64 = 1;
+
+/// The address space of a process, with Linux's rules for arguments. Its methods answer with the core's errors; `WouldBlock` is EAGAIN.
+pub struct MemoryMap {
+    core: Mm,
+    limits: RwLock<Limits>,
+    arena: Arc<Arena>,
+    /// The commands of membarrier(2) that its processes registered for.
+    pub(crate) barriers: AtomicU32,
+}
+
+/// What a mapping of `file` shows.
+pub fn object_of(file: &Arc<OpenFile>, mapping: Mapping) -> Result<Object> {
+    Ok(match mapping {
+        Mapping::Host { fd, fixed } => Object::Host { file: file.clone(), fd, id: file.file.metadata()?.id, fixed },
+        Mapping::Arena(pages) => Object::Pages { pages: MappedPages::new(pages), file: Some(file.clone()) },
+        Mapping::Anonymous => Object::Anonymous,
+    })
+}
+
+fn protection(bits: u64) -> Prot {
+    Prot::from_bits_truncate((bits & 7) as u8)
+}
+
+fn aligned(addr: u64) -> bool {
+    addr % PAGE as u64 == 0
+}
+
+impl MemoryMap {
+    /// An empty address space, whose shared memory comes from `arena`.
+    pub fn new(arena: &Arc<Arena>) -> Self {
+        let limits = Limits { stack: 8 << 20, ..Limits::NONE };
+        Self { core: Mm::default(), limits: RwLock::new(limits), arena: arena.clone(), barriers: AtomicU32::new(0) }
+    }
+    /// Where shared memory comes from.
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+    /// The core's map.
+    pub fn core(&self) -> &Mm {
+        &self.core
+    }
+    /// Sets RLIMIT_AS, DATA, STACK and MEMLOCK (setrlimit(2)).
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.write() = limits;
+    }
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        *self.limits.read()
+    }
+    /// Another address space with the same limits, empty.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        let sibling = Self { limits: RwLock::new(self.limits()), ..Self::new(&self.arena) };
+        sibling.core.set_max_vmas(self.core.max_vmas());
+        sibling
+    }
+    /// A number that no other address space has at the same time.
+    pub(crate) fn identity(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+    /// All vmas, ascending (/proc/self/maps).
+    pub fn vmas(&self) -> alloc::vec::Vec<Vma> {
+        self.core.vmas()
+    }
+    /// A fault of the guest, or of the kernel on its behalf, at `addr`. `true`: the page is there now.
+    pub fn resolve_fault(&self, addr: usize, write: bool) -> bool {
+        let limits = self.limits();
+        self.core.resolve_fault(addr, write, &limits)
+    }
+    /// A file was cut to `size` bytes: its pages behind that go.
+    pub(crate) fn cut_pages(&self, file: &Arc<litebox::mm::arena::PageCache>, size: u64) {
+        self.core.cut_pages(Arc::as_ptr(file).addr(), size);
+    }
+    /// Whether pages of a file are mapped that lie behind `size` bytes.
+    pub(crate) fn shows_behind(&self, file: &Arc<litebox::mm::arena::PageCache>, size: u64) -> bool {
+        self.core.shows_behind(Arc::as_ptr(file).addr(), size)
+    }
+    /// Has `look` look at the code at `addr` while its mapping cannot change.
+    pub(crate) fn with_code(&self, addr: usize, look: &mut dyn FnMut(&Code)) {
+        self.core.with_vma(addr, |vma| look(&vma.code()));
+    }
+    /// What a fault that was not resolved means: which signal and code the guest gets.
+    pub fn classify_fault(&self, addr: usize, write: bool, fetch: bool) -> FaultClass {
+        self.core.classify_fault(addr, write, fetch)
+    }
+    /// Key of a shared futex word: the object it lies in and its offset there; `None`: private memory, the address is the key.
+    pub fn futex_key(&self, addr: usize) -> Option<(ObjectId, u64)> {
+        self.core.shared_object(addr)
+    }
+
+    /// mmap(2). `file` is what the descriptor means, asked for only when `flags` want one.
+    pub fn mmap(
+        &self,
+        addr: u64,
+        len: u64,
+        prot: u64,
+        flags: u64,
+        offset: u64,
+        file: impl FnOnce() -> Result<Arc<OpenFile>>,
+    ) -> Result<usize> {
+        if !aligned(offset) {
+            return Err(Error::Invalid);
+        }
+        let file = if flags & MAP_ANONYMOUS == 0 { Some(file()?) } else { None };
+        if flags & MAP_HUGETLB != 0 {
+            // No pool of huge pages here. A file on no hugetlbfs cannot have them, and pages of other sizes nobody.
+            let known = HUGE_SIZES.contains(&((flags >> MAP_HUGE_SHIFT) & MAP_HUGE_MASK));
+            return Err(if file.is_some() || !known { Error::Invalid } else { Error::NoMemory });
+        }
+        if len == 0 {
+            return Err(Error::Invalid);
+        }
+        let highest = host().user_span().1;
+        let len = usize::try_from(len).ok().and_then(page_up).filter(|l| *l <= highest).ok_or(Error::NoMemory)?;
+        let pages_offset = offset.checked_add(len as u64).filter(|end| i64::try_from(*end).is_ok());
+        if file.is_some() && pages_offset.is_none() {
+            return Err(Error::Overflow);
+        }
+        let placement = Self::placement(addr, flags)?;
+        let kind = flags & MAP_TYPE;
+        let mut request = MapRequest::anonymous(placement, len, protection(prot));
+        request.populate = flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE;
+        for (bit, flag) in [
+            (MAP_GROWSDOWN, VmaFlags::GROWSDOWN),
+            (MAP_STACK, VmaFlags::STACK),
+            (MAP_NORESERVE, VmaFlags::NORESERVE),
+            (MAP_LOCKED, VmaFlags::LOCKED),
+        ] {
+            request.flags.set(flag, flags & bit != 0);
+        }
+        request.flags.set(VmaFlags::SHARED, kind != MAP_PRIVATE);
+        match &file {
+            Some(file) => self.file_request(&mut request, file, flags, offset)?,
+            None => self.anonymous_request(&mut request, kind)?,
+        }
+        self.core.map(request, &self.limits())
+    }
+
+    fn placement(addr: u64, flags: u64) -> Result<Placement> {
+        let addr = usize::try_from(addr).map_err(|_| Error::NoMemory)?;
+        if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
+            if addr % PAGE != 0 {
+                return Err(Error::Invalid);
+            }
+            return Ok(Placement::Fixed { addr, replace: flags & MAP_FIXED_NOREPLACE == 0 });
+        }
+        let below = (flags & MAP_32BIT != 0).then_some(LOW_END);
+        Ok(Placement::Anywhere { hint: page_down(addr), below })
+    }
+
+    fn anonymous_request(&self, request: &mut MapRequest, kind: u64) -> Result<()> {
+        match kind {
+            MAP_PRIVATE => Ok(()),
+            MAP_SHARED if request.flags.contains(VmaFlags::GROWSDOWN) => Err(Error::Invalid),
+            MAP_SHARED => self.shared_memory(request),
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    fn shared_memory(&self, request: &mut MapRequest) -> Result<()> {
+        request.flags.insert(VmaFlags::SHARED);
+        request.object = Object::Pages {
+            pages: MappedPages::new(PageCache::with_size(&self.arena, request.len as u64)?),
+            file: None,
+        };
+        request.offset = 0;
+        Ok(())
+    }
+
+    /// A shared mapping of a file in the arena, which may be sealed against writing.
+    fn shared_pages(request: &mut MapRequest, file: &Arc<OpenFile>, pages: Arc<PageCache>) -> Result<Object> {
+        // Held as writable before the seals are looked at: whoever seals meanwhile sees one or the other.
+        let held = MappedPages::writable(pages.clone());
+        if file.file.seals().is_ok_and(|seals| seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE)) {
+            if request.prot.contains(Prot::WRITE) {
+                return Err(Error::NotPermitted);
+            }
+            request.max_prot.remove(Prot::WRITE);
+        }
+        let may_write = request.max_prot.contains(Prot::WRITE);
+        let pages = if may_write { held } else { MappedPages::new(pages) };
+        Ok(Object::Pages { pages, file: Some(file.clone()) })
+    }
+
+    fn file_request(&self, request: &mut MapRequest, file: &Arc<OpenFile>, flags: u64, offset: u64) -> Result<()> {
+        let shared = match flags & MAP_TYPE {
+            MAP_SHARED_VALIDATE if flags & !(MAP_KNOWN | MAP_SYNC) != 0 => return Err(Error::NotSupported),
+            // Files whose pages survive a power cut by themselves do not exist here.
+            MAP_SHARED_VALIDATE if flags & MAP_SYNC != 0 => return Err(Error::NotSupported),
+            MAP_SHARED | MAP_SHARED_VALIDATE => true,
+            MAP_PRIVATE => false,
+            _ => return Err(Error::Invalid),
+        };
+        if shared && request.prot.contains(Prot::WRITE) && !file.access.contains(Access::WRITE) {
+            return Err(Error::Access);
+        }
+        if !file.access.contains(Access::READ) {
+            return Err(if file.access.is_empty() { Error::BadDescriptor } else { Error::Access });
+        }
+        let mapping = file.file.mapping()?;
+        if request.flags.contains(VmaFlags::GROWSDOWN) {
+            return Err(Error::Invalid);
+        }
+        if shared && !file.access.contains(Access::WRITE) {
+            request.max_prot.remove(Prot::WRITE);
+        }
+        if shared && matches!(mapping, Mapping::Anonymous) {
+            return self.shared_memory(request);
+        }
+        request.object = match mapping {
+            Mapping::Arena(pages) if shared => Self::shared_pages(request, file, pages)?,
+            mapping => object_of(file, mapping)?,
+        };
+        request.offset = if request.object.is_anonymous() { 0 } else { offset };
+        file.file.note_read();
+        Ok(())
+    }
+
+    /// munmap(2).
+    pub fn munmap(&self, addr: u64, len: u64) -> Result<()> {
+        if !aligned(addr) || len == 0 {
+            return Err(Error::Invalid);
+        }
+        let len = usize::try_from(len).ok().and_then(page_up).ok_or(Error::Invalid)?;
+        self.core.unmap(addr as usize, len)
+    }
+
+    /// mprotect(2).
+    pub fn mprotect(&self, addr: u64, len: u64, prot: u64) -> Result<()> {
+        let grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
+        if grows == PROT_GROWSDOWN | PROT_GROWSUP || !aligned(addr) {
+            return Err(Error::Invalid);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let len = usize::try_from(len).ok().and_then(page_up).ok_or(Error::NoMemory)?;
+        if (addr as usize).checked_add(len).is_none() {
+            return Err(Error::NoMemory);
+        }
+        if prot & !(7 | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP) != 0 {
+            return Err(Error::Invalid);
+        }
+        if grows == PROT_GROWSUP {
+            // No vma grows up on this machine.
+            let there = self.core.vma_at(addr as usize).is_some();
+            return Err(if there { Error::Invalid } else { Error::NoMemory });
+        }
+        self.core.protect(addr as usize, len, protection(prot), grows == PROT_GROWSDOWN, &self.limits())
+    }
+
+    /// brk(2): where the heap ends now.
+    pub fn brk(&self, addr: u64) -> usize {
+        self.core.brk(addr as usize, &self.limits())
+    }
+
+    /// mremap(2).
+    pub fn mremap(&self, old: u64, old_len: u64, new_len: u64, flags: u64, new: u64) -> Result<usize> {
+        let (may_move, fixed) = (flags & MREMAP_MAYMOVE != 0, flags & MREMAP_FIXED != 0);
+        let keep_old = flags & MREMAP_DONTUNMAP != 0;
+        if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
+            || ((fixed || keep_old) && !may_move)
+            || !aligned(old)
+        {
+            return Err(Error::Invalid);
+        }
+        // Sizes that wrap around are 0 to Linux.
+        let (old_len, new_len) = (page_up(old_len as usize).unwrap_or(0), page_up(new_len as usize).unwrap_or(0));
+        if new_len == 0
+            || new_len > host().user_span().1
+            || (keep_old && old_len != new_len)
+            || (fixed && !aligned(new))
+        {
+            return Err(Error::Invalid);
+        }
+        let request = RemapRequest {
+            old: old as usize,
+            old_len,
+            new_len,
+            may_move,
+            fixed: fixed.then_some(new as usize),
+            hint: if keep_old { page_down(new as usize) } else { 0 },
+            keep_old,
+        };
+        self.core.remap(&request, &self.limits())
+    }
+
+    /// msync(2).
+    pub fn msync(&self, addr: u64, len: u64, flags: u64) -> Result<()> {
+        let known = MS_ASYNC | MS_INVALIDATE | MS_SYNC;
+        if flags & !known != 0 || !aligned(addr) || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC {
+            return Err(Error::Invalid);
+        }
+        // What wraps around is nothing to Linux.
+        let len = page_up(len as usize).unwrap_or(0);
+        if (addr as usize).checked_add(len).is_none() {
+            return Err(Error::NoMemory);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        self.core.sync(addr as usize, len, flags & MS_SYNC != 0, flags & MS_INVALIDATE != 0)
+    }
+
+    /// mlock(2) and mlock2(2); `privileged` has `CAP_IPC_LOCK`.
+    pub fn mlock(&self, addr: u64, len: u64, flags: u64, privileged: bool) -> Result<()> {
+        if flags & !MLOCK_ONFAULT != 0 {
+            return Err(Error::Invalid);
+        }
+        let mut limits = self.limits();
+        if privileged {
+            limits.locked = u64::MAX;
+        } else if limits.locked == 0 {
+            return Err(Error::NotPermitted);
+        }
+        let mut locked = VmaFlags::LOCKED;
+        locked.set(VmaFlags::LOCKONFAULT, flags & MLOCK_ONFAULT != 0);
+        self.lock_range(addr, len, locked, &limits)
+    }
+
+    /// munlock(2).
+    pub fn munlock(&self, addr: u64, len: u64) -> Result<()> {
+        self.lock_range(addr, len, VmaFlags::empty(), &Limits::NONE)
+    }
+
+    fn lock_range(&self, addr: u64, len: u64, flags: VmaFlags, limits: &Limits) -> Result<()> {
+        let start = page_down(addr as usize);
+        // A length that wraps around is 0 to Linux.
+        let within = addr as usize - start;
+        let len = (len as usize).checked_add(within).and_then(page_up).unwrap_or(0);
+        if start.checked_add(len).is_none() {
+            return Err(Error::Invalid);
+        }
+        if len == 0 { Ok(()) } else { self.core.set_locked(start, len, flags, limits) }
+    }
+
+    /// mlockall(2).
+    pub fn mlockall(&self, flags: u64, privileged: bool) -> Result<()> {
+        let known = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
+        if flags == 0 || flags & !known != 0 || flags == MCL_ONFAULT {
+            return Err(Error::Invalid);
+        }
+        let mut limits = self.limits();
+        if privileged {
+            limits.locked = u64::MAX;
+        } else if limits.locked == 0 {
+            return Err(Error::NotPermitted);
+        }
+        let mut locked = VmaFlags::LOCKED;
+        locked.set(VmaFlags::LOCKONFAULT, flags & MCL_ONFAULT != 0);
+        let current = (flags & MCL_CURRENT != 0).then_some(locked);
+        let future = if flags & MCL_FUTURE != 0 { locked } else { VmaFlags::empty() };
+        self.core.set_all_locked(current, future, &limits)
+    }
+
+    /// munlockall(2).
+    pub fn munlockall(&self) -> Result<()> {
+        self.core.set_all_locked(Some(VmaFlags::empty()), VmaFlags::empty(), &Limits::NONE)
+    }
+
+    /// Names private anonymous memory (prctl(2) `PR_SET_VMA_ANON_NAME`); the caller checked the characters.
+    pub fn set_anonymous_name(&self, addr: u64, len: u64, name: Option<&[u8]>) -> Result<()> {
+        if !aligned(addr) {
+            return Err(Error::Invalid);
+        }
+        let len = usize::try_from(len).ok().and_then(page_up).ok_or(Error::Invalid)?;
+        let name = name.map_or(VmaName::None, |n| VmaName::Given(n.into()));
+        if len == 0 { Ok(()) } else { self.core.set_name(addr as usize, len, &name) }
+    }
+}

@@ -1,0 +1,131 @@
+//! madvise(2) and mincore(2).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use litebox::fs::OpenFile;
+use litebox::mm::{Advise, Object, PAGE, Vma, VmaFlags, page_up};
+use litebox::platform::{Advice, Prot};
+use litebox::{Error, Result};
+
+use super::{MemoryMap, aligned};
+
+/// fallocate(2): keep the size, punch a hole.
+const PUNCH_HOLE: i32 = 1 | 2;
+
+fn locked(vma: &Vma) -> Result<()> {
+    if vma.flags.contains(VmaFlags::LOCKED) { Err(Error::Invalid) } else { Ok(()) }
+}
+
+fn anonymous(vma: &Vma) -> Result<()> {
+    if vma.object.is_anonymous() { Ok(()) } else { Err(Error::Invalid) }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one of the checks, which may refuse")]
+fn not_special(_: &Vma) -> Result<()> {
+    Ok(())
+}
+
+fn flags(set: VmaFlags, clear: VmaFlags) -> Advise {
+    Advise::Flags { set, clear }
+}
+
+impl MemoryMap {
+    /// madvise(2). `privileged` may simulate memory errors on Linux; here nobody may.
+    pub fn madvise(&self, addr: u64, len: u64, advice: i32) -> Result<()> {
+        let reading = VmaFlags::RANDOM | VmaFlags::SEQUENTIAL;
+        let huge = VmaFlags::HUGEPAGE | VmaFlags::NOHUGEPAGE;
+        let none = VmaFlags::empty();
+        let mut then = None;
+        let (advise, check): (Advise, fn(&Vma) -> Result<()>) = match advice {
+            0 => (flags(none, reading), not_special),
+            1 => (flags(VmaFlags::RANDOM, reading), not_special),
+            2 => (flags(VmaFlags::SEQUENTIAL, reading), not_special),
+            3 => (Advise::Host(Advice::WillNeed), not_special),
+            4 => (Advise::Host(Advice::DontNeed), locked),
+            8 => (Advise::Host(Advice::Free), |a| locked(a).and(anonymous(a))),
+            9 => return self.remove_range(addr, len),
+            10 => (flags(VmaFlags::DONTFORK, none), not_special),
+            11 => (flags(none, VmaFlags::DONTFORK), not_special),
+            // MERGEABLE and UNMERGEABLE: pages are not merged, which nobody can see.
+            12 | 13 => (Advise::Nothing, not_special),
+            14 => {
+                then = Some(Advice::HugePage);
+                (flags(VmaFlags::HUGEPAGE, huge), not_special)
+            }
+            15 => {
+                then = Some(Advice::NoHugePage);
+                (flags(VmaFlags::NOHUGEPAGE, huge), not_special)
+            }
+            16 => (flags(VmaFlags::DONTDUMP, none), not_special),
+            17 => (flags(none, VmaFlags::DONTDUMP), not_special),
+            18 => (flags(VmaFlags::WIPEONFORK, none), |a| {
+                anonymous(a).and(if a.shared() { Err(Error::Invalid) } else { Ok(()) })
+            }),
+            19 => (flags(none, VmaFlags::WIPEONFORK), not_special),
+            20 | 21 => (Advise::Nothing, locked),
+            22 => {
+                (Advise::Host(Advice::PopulateRead), |a| if a.prot.is_empty() { Err(Error::Invalid) } else { Ok(()) })
+            }
+            23 => (Advise::Host(Advice::PopulateWrite), |a| {
+                if a.prot.contains(Prot::WRITE) { Ok(()) } else { Err(Error::Invalid) }
+            }),
+            // HWPOISON, SOFT_OFFLINE: need CAP_SYS_ADMIN.
+            100 | 101 => return Err(Error::NotPermitted),
+            _ => return Err(Error::Invalid),
+        };
+        let Some((start, len)) = range(addr, len)? else { return Ok(()) };
+        self.core.advise(start, len, advise, check)?;
+        if let Some(advice) = then {
+            // A host without huge pages refuses; the wish is recorded all the same.
+            let _ = self.core.advise(start, len, Advise::Host(advice), not_special);
+        }
+        Ok(())
+    }
+
+    /// `MADV_REMOVE`: a hole in the shared file below.
+    fn remove_range(&self, addr: u64, len: u64) -> Result<()> {
+        let Some((start, len)) = range(addr, len)? else { return Ok(()) };
+        let end = start + len;
+        let vmas: Vec<Vma> = self.core.vmas().into_iter().filter(|a| a.start < end && start < a.end).collect();
+        let mut at = start;
+        let mut holes = false;
+        for vma in vmas {
+            holes |= vma.start > at;
+            at = vma.end;
+            locked(&vma)?;
+            let file: Option<&Arc<OpenFile>> = vma.object.file();
+            let (from, to) = (vma.start.max(start), vma.end.min(end));
+            match (&vma.object, file) {
+                (Object::Anonymous, _) => return Err(Error::Invalid),
+                _ if !vma.shared() || !vma.max_prot.contains(Prot::WRITE) => return Err(Error::Access),
+                (_, Some(file)) => file.file.allocate(PUNCH_HOLE, vma.offset_of(from), (to - from) as u64)?,
+                (Object::Pages { pages, .. }, None) => pages.file().punch(vma.offset_of(from), (to - from) as u64),
+                (_, None) => return Err(Error::Invalid),
+            }
+        }
+        if holes || at < end { Err(Error::NoMemory) } else { Ok(()) }
+    }
+
+    /// mincore(2): number of bytes of the answer. Every mapped page counts as resident: nothing is swapped out here, and which untouched pages
+    /// exist already is not known.
+    pub fn mincore(&self, addr: u64, len: u64) -> Result<usize> {
+        if !aligned(addr) {
+            return Err(Error::Invalid);
+        }
+        let len = usize::try_from(len).ok().and_then(page_up).ok_or(Error::NoMemory)?;
+        if self.core.covered(addr as usize, len) { Ok(len / PAGE) } else { Err(Error::NoMemory) }
+    }
+}
+
+/// The pages that a call means; `None`: nothing.
+fn range(addr: u64, len: u64) -> Result<Option<(usize, usize)>> {
+    if !aligned(addr) {
+        return Err(Error::Invalid);
+    }
+    let len = usize::try_from(len).ok().and_then(page_up).ok_or(Error::Invalid)?;
+    if (addr as usize).checked_add(len).is_none() {
+        return Err(Error::Invalid);
+    }
+    Ok((len > 0).then_some((addr as usize, len)))
+}

@@ -1,0 +1,317 @@
+//! Futexes: futex(2), robust lists, the word of set_tid_address(2).
+
+mod lock_calls;
+mod locks;
+mod table;
+mod waitv;
+
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+
+use litebox::platform::{AtomicOp, ClockId, Instant, host};
+use litebox::{Error, Result};
+
+pub use table::{FutexTable, Key, WaitSpec};
+
+use crate::Task;
+use crate::signal::RestartPolicy;
+use crate::syscalls::restart::RestartBlock;
+use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
+
+const PRIVATE: i32 = 128;
+const CLOCK_REALTIME: i32 = 256;
+const WAIT: i32 = 0;
+const WAKE: i32 = 1;
+const REQUEUE: i32 = 3;
+const CMP_REQUEUE: i32 = 4;
+const WAKE_OP: i32 = 5;
+const LOCK_PI: i32 = 6;
+const UNLOCK_PI: i32 = 7;
+const TRYLOCK_PI: i32 = 8;
+const WAIT_BITSET: i32 = 9;
+const WAKE_BITSET: i32 = 10;
+const WAIT_REQUEUE_PI: i32 = 11;
+const CMP_REQUEUE_PI: i32 = 12;
+const LOCK_PI2: i32 = 13;
+
+const OWNER_DIED: u32 = 0x4000_0000;
+const WAITERS: u32 = 0x8000_0000;
+const TID_MASK: u32 = 0x3fff_ffff;
+/// Robust futexes looked at when a thread exits; a list that loops ends here.
+const ROBUST_LIMIT: usize = 2048;
+const ROBUST_HEAD_SIZE: u64 = 24;
+
+impl Task<'_, '_> {
+    fn futex_key(&self, addr: u64, private: bool) -> Result<(Key, usize)> {
+        if addr % 4 != 0 {
+            return Err(Error::Invalid);
+        }
+        let addr = usize::try_from(addr).map_err(|_| Error::Fault)?;
+        if !host().is_user_range(addr, 4) {
+            return Err(Error::Fault);
+        }
+        let shared = if private { None } else { self.process().mm.futex_key(addr) };
+        if !private && shared.is_none() {
+            // A word that others might share has to be there: it is by its page that Linux knows it.
+            let _: [u8; 4] = read_bytes(addr as u64)?;
+        }
+        let own = Key::Private(self.process().mm.identity(), addr);
+        Ok((shared.map_or(own, |(object, offset)| Key::Shared(object, offset)), addr))
+    }
+
+    /// futex(2). `timeout` is the second number for the requeueing operations.
+    pub(crate) fn futex(&mut self, addr: u64, op: i32, val: u32, timeout: u64, addr2: u64, val3: u32) -> Result<usize> {
+        let command = op & !(PRIVATE | CLOCK_REALTIME);
+        let (private, realtime) = (op & PRIVATE != 0, op & CLOCK_REALTIME != 0);
+        if realtime && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2) {
+            return Err(Error::NotImplemented);
+        }
+        match command {
+            WAIT => self.wait_on_word(addr, private, val, timeout, realtime, None),
+            WAIT_BITSET => self.wait_on_word(addr, private, val, timeout, realtime, Some(val3)),
+            WAKE => self.wake_word(addr, private, val, u32::MAX),
+            WAKE_BITSET => self.wake_word(addr, private, val, val3),
+            REQUEUE => self.requeue_word(addr, private, val, timeout as u32, addr2, None),
+            CMP_REQUEUE => self.requeue_word(addr, private, val, timeout as u32, addr2, Some(val3)),
+            LOCK_PI => self.futex_lock(addr, private, timeout, true, true),
+            LOCK_PI2 => self.futex_lock(addr, private, timeout, realtime, true),
+            TRYLOCK_PI => self.futex_lock(addr, private, 0, false, false),
+            UNLOCK_PI => self.futex_unlock(addr, private),
+            WAIT_REQUEUE_PI => self.futex_wait_requeue(addr, private, val, u32::MAX, timeout, realtime, addr2),
+            CMP_REQUEUE_PI => self.futex_requeue_to_lock(addr, private, val, timeout as u32, addr2, val3),
+            WAKE_OP => self.futex_wake_op(addr, private, val, timeout as u32, addr2, val3),
+            _ => Err(Error::NotImplemented),
+        }
+    }
+
+    fn wait_on_word(
+        &mut self,
+        addr: u64,
+        private: bool,
+        expected: u32,
+        timeout: u64,
+        realtime: bool,
+        bitset: Option<u32>,
+    ) -> Result<usize> {
+        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+        // WAIT counts from now, WAIT_BITSET names the moment.
+        let deadline = limit.map(|limit| match bitset {
+            None => host().instant().saturating_add(limit),
+            Some(_) => absolute(limit, realtime),
+        });
+        let bitset = bitset.unwrap_or(u32::MAX);
+        if bitset == 0 {
+            return Err(Error::Invalid);
+        }
+        self.futex_wait_until(addr, private, expected, bitset, deadline)
+    }
+
+    /// Sleeps on a word until woken, at most until `deadline`.
+    pub(crate) fn futex_wait_until(
+        &mut self,
+        user: u64,
+        private: bool,
+        expected: u32,
+        bitset: u32,
+        deadline: Option<Instant>,
+    ) -> Result<usize> {
+        let number = self.frame.regs.rax;
+        let (key, addr) = self.futex_key(user, private)?;
+        let spec = WaitSpec { key, addr, expected, bitset };
+        match (self.kernel().futexes.wait(self.waiter(), &[spec], deadline), deadline) {
+            (Err(Error::Interrupted), None) => Err(self.interrupted_call(RestartPolicy::Sys, number)),
+            (Err(Error::Interrupted), Some(deadline)) => {
+                Err(self.interrupted_with(RestartBlock::Futex { addr: user, private, expected, bitset, deadline }))
+            }
+            (other, _) => other.map(|_| 0),
+        }
+    }
+
+    fn wake_word(&mut self, addr: u64, private: bool, count: u32, bitset: u32) -> Result<usize> {
+        if bitset == 0 {
+            return Err(Error::Invalid);
+        }
+        let (key, _) = self.futex_key(addr, private)?;
+        // Linux wakes one when asked for none.
+        self.kernel().futexes.wake(&key, at_least_one(count), bitset)
+    }
+
+    fn requeue_word(
+        &mut self,
+        addr: u64,
+        private: bool,
+        wake: u32,
+        moved: u32,
+        addr2: u64,
+        compare: Option<u32>,
+    ) -> Result<usize> {
+        if (wake as i32) < 0 || (moved as i32) < 0 {
+            return Err(Error::Invalid);
+        }
+        let (from, at) = self.futex_key(addr, private)?;
+        let (to, _) = self.futex_key(addr2, private)?;
+        let (woken, moved) = self.kernel().futexes.requeue(&from, &to, wake, moved, compare.map(|v| (at, v)))?;
+        // Linux counts those that were moved in any case, whatever the manual page says of FUTEX_REQUEUE.
+        Ok(woken + moved)
+    }
+
+    fn futex_wake_op(
+        &mut self,
+        addr: u64,
+        private: bool,
+        count: u32,
+        count2: u32,
+        addr2: u64,
+        op: u32,
+    ) -> Result<usize> {
+        let (first, _) = self.futex_key(addr, private)?;
+        let (second, at) = self.futex_key(addr2, private)?;
+        // Twelve bits each, with sign.
+        let raw = ((op << 8) as i32 >> 20) as u32;
+        let operand = if op & 0x8000_0000 != 0 { 1u32.wrapping_shl(raw & 31) } else { raw };
+        let change = match op >> 28 & 7 {
+            0 => AtomicOp::Swap(operand),
+            1 => AtomicOp::Add(operand),
+            2 => AtomicOp::Or(operand),
+            3 => AtomicOp::And(!operand),
+            4 => AtomicOp::Xor(operand),
+            _ => return Err(Error::NotImplemented),
+        };
+        let compared = (op << 20) as i32 >> 20;
+        let old = host().user_atomic_u32(at, change)? as i32;
+        // As on Linux, the word has changed by the time an unknown comparison is refused.
+        let holds = match op >> 24 & 15 {
+            0 => old == compared,
+            1 => old != compared,
+            2 => old < compared,
+            3 => old <= compared,
+            4 => old > compared,
+            5 => old >= compared,
+            _ => return Err(Error::NotImplemented),
+        };
+        let futexes = &self.kernel().futexes;
+        let mut woken = futexes.wake(&first, at_least_one(count), u32::MAX)?;
+        if holds {
+            woken += futexes.wake(&second, at_least_one(count2), u32::MAX)?;
+        }
+        Ok(woken)
+    }
+
+    /// set_robust_list(2).
+    pub(crate) fn set_robust_list(&mut self, head: u64, len: u64) -> Result<usize> {
+        if len != ROBUST_HEAD_SIZE {
+            return Err(Error::Invalid);
+        }
+        self.thread.robust_list.store(head as usize, Ordering::Relaxed);
+        Ok(0)
+    }
+
+    /// get_robust_list(2).
+    pub(crate) fn get_robust_list(&mut self, tid: i32, head: u64, len: u64) -> Result<usize> {
+        let list = if tid == 0 {
+            self.thread.robust_list.load(Ordering::Relaxed)
+        } else {
+            let process = self.kernel().process_of_thread(tid).ok_or(Error::NoProcess)?;
+            let thread = process.thread_or_ended_first(tid).ok_or(Error::NoProcess)?;
+            if !self.may_inspect(&process) {
+                return Err(Error::NotPermitted);
+            }
+            thread.robust_list.load(Ordering::Relaxed)
+        };
+        write_bytes(len, &ROBUST_HEAD_SIZE.to_le_bytes())?;
+        write_bytes(head, &(list as u64).to_le_bytes())?;
+        Ok(0)
+    }
+
+    /// The thread exits: marks the robust futexes it holds (get_robust_list(2)).
+    pub(crate) fn release_robust_list(&mut self) {
+        let head = self.thread.robust_list.swap(0, Ordering::Relaxed) as u64;
+        if head != 0 {
+            // A list the guest broke is walked as far as it goes.
+            let _ = self.walk_robust_list(head);
+        }
+    }
+
+    fn walk_robust_list(&mut self, head: u64) -> Result<()> {
+        let raw: [u8; 24] = read_bytes(head)?;
+        let offset = u64::from_le_bytes(word(&raw, 8));
+        let pending = u64::from_le_bytes(word(&raw, 16));
+        let mut entry = u64::from_le_bytes(word(&raw, 0));
+        for _ in 0..ROBUST_LIMIT {
+            // Bit 0 marks a priority-inheritance futex.
+            if entry & !1 == head {
+                break;
+            }
+            let next = read_u64(entry & !1);
+            if entry & !1 != pending & !1 {
+                self.futex_owner_died((entry & !1).wrapping_add(offset), entry & 1 != 0, false)?;
+            }
+            entry = next?;
+        }
+        if pending & !1 != 0 {
+            self.futex_owner_died((pending & !1).wrapping_add(offset), pending & 1 != 0, true)?;
+        }
+        Ok(())
+    }
+
+    fn futex_owner_died(&mut self, addr: u64, lock: bool, pending: bool) -> Result<()> {
+        let (key, at) = self.futex_key(addr, false)?;
+        let mut value = host().user_atomic_u32(at, AtomicOp::Load)?;
+        loop {
+            if value & TID_MASK != self.thread.tid() as u32 {
+                // Unlocked, but died before it could wake anybody.
+                if pending && !lock && value == 0 {
+                    self.wake_both_kinds(&key, at);
+                }
+                return Ok(());
+            }
+            let new = value & WAITERS | OWNER_DIED;
+            let seen = host().user_atomic_u32(at, AtomicOp::CompareExchange { expected: value, new })?;
+            if seen == value {
+                break;
+            }
+            value = seen;
+        }
+        // Those who wait for a lock of the kernel's were given it before.
+        if value & WAITERS != 0 && !lock {
+            self.wake_both_kinds(&key, at);
+        }
+        Ok(())
+    }
+
+    /// Wakes one sleeper, whether it called the word private or not: keys of private memory are the same, those of shared objects differ.
+    fn wake_both_kinds(&self, key: &Key, at: usize) {
+        let futexes = &self.kernel().futexes;
+        if futexes.wake(key, 1, u32::MAX) == Ok(0) {
+            // Who waits for the word as a lock is not concerned.
+            let _ = futexes.wake(&Key::Private(self.process().mm.identity(), at), 1, u32::MAX);
+        }
+    }
+
+    /// The thread exits: clears and wakes its set_tid_address(2) word.
+    pub(crate) fn clear_child_tid(&mut self) {
+        let addr = self.thread.clear_child_tid.swap(0, Ordering::Relaxed) as u64;
+        if addr == 0 || self.process().thread_count() <= 1 && !self.process().mm.is_shared() {
+            // Nobody is left who could see it.
+            return;
+        }
+        if write_bytes(addr, &0u32.to_le_bytes()).is_ok() {
+            if let Ok((key, at)) = self.futex_key(addr, false) {
+                self.wake_both_kinds(&key, at);
+            }
+        }
+    }
+}
+
+/// The moment that an absolute time of a clock means.
+fn absolute(time: Duration, realtime: bool) -> Instant {
+    if realtime {
+        return host().instant().saturating_add(time.saturating_sub(host().now(ClockId::Realtime)));
+    }
+    Instant(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Linux wakes one sleeper when asked for none.
+fn at_least_one(count: u32) -> u32 {
+    if (count as i32) < 1 { 1 } else { count }
+}

@@ -1,0 +1,73 @@
+//! Who runs: the kernel object, processes, threads, and the context of one call.
+
+pub(crate) mod credentials;
+mod exit;
+pub(crate) mod fast_syscalls;
+mod jobs;
+mod kernel;
+mod process;
+pub(crate) mod process_table;
+mod shared_by_clone;
+pub(crate) mod task_work;
+mod thread;
+mod vfork;
+
+pub use credentials::{Capability, Credentials};
+pub(crate) use kernel::PID_LIMIT;
+pub use kernel::{Kernel, KernelConfig};
+pub(crate) use process::Relation;
+pub use process::{Process, ProcessSpec};
+pub use shared_by_clone::{CloneShares, SharedByClone, UseCounted};
+pub use thread::Thread;
+pub(crate) use thread::{Newborn, VforkWait};
+
+use alloc::sync::Arc;
+
+use litebox::event::Waiter;
+use litebox::platform::north::GuestFrame;
+
+/// The context of one entry into the kernel: the thread that entered and its registers. Handlers of system calls are methods of this.
+pub struct Task<'a, 'f> {
+    /// The calling thread.
+    pub thread: &'a Arc<Thread>,
+    /// Its registers and floating-point state; changes take effect on return.
+    pub frame: &'a mut GuestFrame<'f>,
+}
+
+impl Task<'_, '_> {
+    /// The process of the calling thread.
+    #[inline]
+    pub fn process(&self) -> &Arc<Process> {
+        &self.thread.process
+    }
+    /// Who the calling thread is.
+    #[inline]
+    pub fn creds(&self) -> Arc<Credentials> {
+        self.thread.creds()
+    }
+    /// The calling thread is somebody else from now on.
+    pub(crate) fn set_creds(&self, new: Credentials) {
+        use core::sync::atomic::Ordering;
+        let process = self.process();
+        if new.differs_for_dumps(&self.creds()) {
+            process.dumpable.store(false, Ordering::Relaxed);
+            process.death_signal.store(0, Ordering::Relaxed);
+        }
+        let new = Arc::new(new);
+        // The process is who its first thread is.
+        if self.thread.tid() == process.pid {
+            *process.credentials.write() = new.clone();
+        }
+        self.thread.become_somebody(new);
+    }
+    /// The kernel object.
+    #[inline]
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.thread.process.kernel
+    }
+    /// What the calling thread sleeps on.
+    #[inline]
+    pub fn waiter(&self) -> &Arc<Waiter> {
+        &self.thread.waiter
+    }
+}
