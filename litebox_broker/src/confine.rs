@@ -11,11 +11,14 @@ use litebox_protocol::start_fd;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::PidfdFlags;
+use rustix::thread::CpuSet;
 
 use crate::guard;
 use crate::launch::{anybody_may_execute, copy_in_memory};
+use crate::limits::Limits;
 use crate::process::Sandboxed;
 use crate::server::Signals;
+use crate::usage;
 
 /// What is started.
 pub struct Program<'a> {
@@ -87,8 +90,12 @@ impl Drop for Network {
 /// How it is confined.
 #[derive(Debug, Default)]
 pub struct Confinement {
-    /// Memory limit of the sandbox in bytes.
-    pub memory: Option<u64>,
+    /// Limits, as far as the host keeps them.
+    pub limits: Limits,
+    /// Where it writes "0" to enter its control group.
+    pub doors: Vec<RawFd>,
+    /// The processors that it may use, if not all.
+    pub processors: Option<CpuSet>,
     /// Use no namespaces.
     pub no_namespaces: bool,
     /// The network namespace to use instead of a fresh one.
@@ -118,6 +125,10 @@ struct Plan<'a> {
     ready: (RawFd, RawFd),
     /// Process id of the guard, once the child has started it.
     guard: AtomicI32,
+    task_limit: Option<u64>,
+    doors: &'a [RawFd],
+    processors: Option<CpuSet>,
+    raise_oom_score: bool,
 }
 
 /// Keeps the C library from registering restartable sequences: the guest's threads register their own.
@@ -145,7 +156,11 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
         change_user,
         network: how.network.as_ref().filter(|_| !how.no_namespaces),
         // A backstop against a burst between two looks at the memory in use; the limit itself is on what is really used.
-        data_limit: how.memory.map(|m| m.saturating_mul(4).max(m.saturating_add(1 << 30))),
+        data_limit: how.limits.memory.map(|m| m.saturating_mul(4).max(m.saturating_add(1 << 30))),
+        task_limit: None,
+        doors: &how.doors,
+        processors: how.processors,
+        raise_oom_score: oom_score_adj().is_none_or(|score| score < OOM_SCORE_ADJ),
         broker: broker.as_raw_fd(),
         own_pids: false,
         ready: (ready.0.as_raw_fd(), ready.1.as_raw_fd()),
@@ -159,6 +174,7 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
         let namespaces = if made { namespaces & !libc::CLONE_NEWNET } else { namespaces };
         plan.network = plan.network.filter(|_| made);
         plan.own_pids = namespaces & libc::CLONE_NEWPID != 0;
+        plan.task_limit = how.limits.tasks.and_then(|tasks| task_limit(tasks, root, namespaces));
         // What vfork(2) does: nothing is copied, and this process, which has one thread, sleeps until the child has executed.
         let flags = namespaces | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         // SAFETY: the child has a stack of its own, only makes system calls until it executes, and changes none of our memory. Stack and
@@ -171,6 +187,26 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
         last = std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
     }
     Err(last)
+}
+
+/// How gladly the host kills the sandbox when its own memory is used up (proc_pid_oom_score_adj(5)): before what others run.
+const OOM_SCORE_ADJ: i32 = 500;
+const OOM_SCORE_TEXT: &[u8] = b"500";
+
+fn oom_score_adj() -> Option<i32> {
+    std::fs::read_to_string("/proc/self/oom_score_adj").ok()?.trim().parse().ok()
+}
+
+/// Processes of the sandbox that run no program: the supervisor, and empty ones.
+const OWN_TASKS: u64 = 64;
+
+/// RLIMIT_NPROC of the sandbox, which the host counts for each user in each user namespace. Root's sandboxes share a user: there is none.
+fn task_limit(tasks: u64, root: bool, namespaces: i32) -> Option<u64> {
+    if root {
+        return None;
+    }
+    let others = if namespaces & libc::CLONE_NEWUSER != 0 { 0 } else { usage::tasks_of(rustix::process::getuid())? };
+    Some(tasks.saturating_add(OWN_TASKS).saturating_add(others))
 }
 
 /// Bytes of stack that the child needs at most.
@@ -205,6 +241,10 @@ fn become_supervisor(plan: &Plan<'_>) -> ! {
     if plan.network.is_some_and(|network| !network.join()) {
         give_up(b"litebox: cannot start the sandbox: its network namespace cannot be joined\n");
     }
+    // SAFETY: writes a constant to open descriptors.
+    if plan.doors.iter().any(|door| unsafe { libc::write(*door, b"0".as_ptr().cast(), 1) } != 1) {
+        give_up(b"litebox: cannot start the sandbox: its control group cannot be entered\n");
+    }
     if !place_descriptors(plan) {
         give_up(b"litebox: cannot start the sandbox: descriptors\n");
     }
@@ -214,6 +254,9 @@ fn become_supervisor(plan: &Plan<'_>) -> ! {
         // Writing to a closed reader is an error code in there, never a signal.
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         set_limits(plan);
+        if plan.raise_oom_score {
+            raise_oom_score();
+        }
         drop_privileges(plan);
         restrict_files(PARKING_EXECUTABLE);
         // Another user is not tied any more.
@@ -326,9 +369,35 @@ unsafe fn set_limits(plan: &Plan<'_>) {
             files.rlim_cur = files.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
         }
+        if let Some(most) = plan.task_limit {
+            let mut tasks = none;
+            if libc::getrlimit(libc::RLIMIT_NPROC, &raw mut tasks) == 0 && most < tasks.rlim_max {
+                tasks = libc::rlimit { rlim_cur: most, rlim_max: most };
+                libc::setrlimit(libc::RLIMIT_NPROC, &raw const tasks);
+            }
+        }
+        if let Some(processors) = &plan.processors {
+            // A system call alone, as all of this. Processors that went away meanwhile are no reason not to start.
+            let _ = rustix::thread::sched_setaffinity(None, processors);
+        }
         if let Some(bytes) = plan.data_limit {
             let data = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
             libc::setrlimit(libc::RLIMIT_DATA, &raw const data);
+        }
+    }
+}
+
+/// What the host's killer goes by. A host that has no such file, or refuses, goes by size alone.
+///
+/// # Safety
+/// For the child between clone and execution only.
+unsafe fn raise_oom_score() {
+    // SAFETY: system calls on constants.
+    unsafe {
+        let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if fd >= 0 {
+            libc::write(fd, OOM_SCORE_TEXT.as_ptr().cast(), OOM_SCORE_TEXT.len());
+            libc::close(fd);
         }
     }
 }

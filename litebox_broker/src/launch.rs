@@ -10,12 +10,19 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::beneath::Grant;
-use crate::confine;
+use crate::cgroup::{Cgroup, Wanted};
 use crate::confine::{Confinement, Network, Program};
+use crate::limits::{End, Limits};
+use crate::memory::Meter;
 use crate::net;
-use crate::server::{Limits, STATUS_BROKEN, Server, Signals, Sockets, say};
+use crate::report::say;
+use crate::server::{STATUS_BROKEN, STATUS_OURS, Server, Signals, Sockets};
 use crate::session::Session;
 use crate::terminal::Terminal;
+use crate::{confine, processors};
+
+/// How long a program may take to end when its time is over.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is to be started.
 pub struct Launch {
@@ -27,12 +34,12 @@ pub struct Launch {
     pub grants: Vec<Grant>,
     /// Descriptors it holds from the start, from `start_fd::FIRST_EXTRA` on.
     pub extra: Vec<OwnedFd>,
-    /// `--timeout`.
-    pub timeout: Option<Duration>,
-    /// `--memory`.
-    pub memory: Option<u64>,
+    /// Time and memory.
+    pub limits: Limits,
     /// Do as if the host had no namespaces.
     pub no_namespaces: bool,
+    /// Do as if the host let us make no control groups.
+    pub no_cgroup: bool,
     /// A network namespace for it.
     pub network: Option<Network>,
     /// What of the host's network it may use; `None`: nothing.
@@ -53,9 +60,9 @@ impl Launch {
             config: Vec::new(),
             grants: Vec::new(),
             extra: Vec::new(),
-            timeout: None,
-            memory: None,
+            limits: Limits { stop_timeout: STOP_TIMEOUT, ..Limits::default() },
             no_namespaces: false,
+            no_cgroup: false,
             network: None,
             net: None,
             terminal: None,
@@ -86,14 +93,30 @@ pub struct SandboxEnd {
 pub fn run(launch: Launch) -> SandboxEnd {
     match start_and_serve(launch) {
         Ok(outcome) => outcome,
-        Err((what, e)) => {
-            say(&format!("cannot start the sandbox: {what}: {e}"));
-            SandboxEnd { status: STATUS_BROKEN, figures: None, rest: None }
+        Err(failure) => {
+            let (line, status) = match failure {
+                Failure::Host(what, e) => (format!("cannot start the sandbox: {what}: {e}"), STATUS_BROKEN),
+                Failure::Refused(why) => (why, STATUS_OURS),
+            };
+            say(&line);
+            SandboxEnd { status, figures: None, rest: None }
         }
     }
 }
 
-type Failure = (&'static str, Errno);
+/// Why a sandbox cannot be started.
+enum Failure {
+    /// The host refuses something.
+    Host(&'static str, Errno),
+    /// Something that was asked for cannot be done here.
+    Refused(String),
+}
+
+impl From<(&'static str, Errno)> for Failure {
+    fn from((what, error): (&'static str, Errno)) -> Self {
+        Self::Host(what, error)
+    }
+}
 
 fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     // What the sandbox creates gets the mode it asks for: its own umask has been applied.
@@ -117,11 +140,21 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         Some(fd) => fd,
         None => own_executable().map_err(|e| ("own executable", e))?,
     };
+    let mut group = Some(launch.limits)
+        .filter(|_| !launch.no_cgroup)
+        .and_then(|limits| Cgroup::make(Wanted { memory: limits.memory, milli_cpus: limits.milli_cpus }));
+    let share = launch.limits.milli_cpus.filter(|_| !group.as_ref().is_some_and(Cgroup::keeps_processors));
+    let processors = share.map(processors::choose).transpose().map_err(Failure::Refused)?.flatten();
     let signals = Signals::take().map_err(|e| ("signals", e))?;
     let mut inherited = vec![requests_inside, readers_inside, events_inside, net_inside, config];
     inherited.extend(launch.extra);
-    let confinement =
-        Confinement { memory: launch.memory, no_namespaces: launch.no_namespaces, network: launch.network };
+    let confinement = Confinement {
+        limits: launch.limits,
+        doors: group.as_ref().map(Cgroup::doors).unwrap_or_default(),
+        processors,
+        no_namespaces: launch.no_namespaces,
+        network: launch.network,
+    };
     let program = Program { executable, arguments: &launch.arguments, inherited: &inherited, signals: &signals };
     let sandboxed = confine::spawn(program, &confinement).map_err(|e| ("clone", e))?;
     drop(inherited);
@@ -131,22 +164,33 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
 
     session.supervisor = sandboxed.supervisor;
     session.kick_signal = launch.kick_signal;
-    let limits = Limits { timeout: launch.timeout, memory: launch.memory };
-    let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, limits);
+    let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, &launch.limits);
     server.net = launch.net.map(|setup| (net, net::Service::new(setup)));
     server.terminal = launch.terminal;
     server.helper = confinement.network;
-    let status = server.run(&signals);
+    let gauge = group.as_mut().and_then(Cgroup::take_gauge);
+    let end = match launch.limits.memory.map(|limit| Meter::new(sandboxed, limit, gauge)).transpose() {
+        Ok(meter) => {
+            server.memory = meter;
+            server.run(&signals)
+        }
+        Err(why) => End::saying(STATUS_OURS, &format!("--memory: this host does not tell what a sandbox uses: {why}")),
+    };
     if !sandboxed.end() {
         say("the host has not ended all processes of the sandbox, which were killed");
     }
+    drop(group);
     server.terminal = None;
-    Ok(SandboxEnd { status, figures: server.session.figures, rest: Some(Rest(server, signals)) })
+    // Nobody may keep the sandbox alive by not reading.
+    if let Some(line) = &end.line {
+        say(line);
+    }
+    Ok(SandboxEnd { status: end.status, figures: server.session.figures, rest: Some(Rest(server, signals)) })
 }
 
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), Failure> {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(|e| ("socketpair", e))
+        .map_err(|e| Failure::Host("socketpair", e))
 }
 
 /// A memory file with these bytes that nobody can change any more, at offset 0.

@@ -6,10 +6,13 @@
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`net`] is the network: policy, names, connections, published ports.
 //! - [`terminal`] is the user's terminal, lent to the sandbox and given back.
-//! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it, and [`guard`] when the broker
+//! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals and ends it, and [`guard`] when the broker
 //!   cannot any more.
+//! - [`limits`] keeps the time it may take, [`memory`] the memory, as [`usage`] counts it. [`cgroup`] does both where the host lets it, [`processors`] chooses where the sandbox runs.
+//!   [`report`]: what the user is told, which nobody waits for.
 
 pub mod beneath;
+pub mod cgroup;
 pub mod change;
 pub mod confine;
 pub mod file_systems;
@@ -17,19 +20,25 @@ pub mod files;
 pub mod guard;
 pub mod host_calls;
 pub mod launch;
+pub mod limits;
 pub mod list;
 pub mod looks;
 pub mod lookup;
+pub mod memory;
 pub mod message;
 pub mod net;
 pub mod process;
+pub mod processors;
+pub mod report;
 pub mod server;
 pub mod session;
 pub mod socket;
 pub mod terminal;
+pub mod usage;
 
 pub use litebox_protocol as protocol;
 
 pub use beneath::{Access, Grant};
 pub use launch::{Launch, SandboxEnd, run};
+pub use limits::Limits;
 pub use terminal::Terminal;

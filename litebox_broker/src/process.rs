@@ -1,4 +1,4 @@
-//! Processes of the sandbox as the broker sees them: pidfds, ancestry, memory, and their end.
+//! Processes of the sandbox as the broker sees them: pidfds, ancestry, and their end.
 
 use std::fs;
 use std::mem::MaybeUninit;
@@ -76,43 +76,6 @@ pub fn refused_call(listener: BorrowedFd<'_>) -> Result<RefusedCall> {
     // SAFETY: the request fills one seccomp_notif.
     check(unsafe { libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_RECV, &raw mut notif) }.into())?;
     Ok(RefusedCall { number: notif.data.nr, arch: notif.data.arch })
-}
-
-fn children_of(pid: i32) -> Vec<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect()
-}
-
-/// Memory in use by the supervisor and its children, in bytes. An estimate that counts shared pages once (the largest share) and
-/// private ones per process; pages shared copy-on-write after a fork are therefore counted too often, and the exact figure
-/// is asked for only when this one is past `limit`.
-pub fn memory_in_use(supervisor: i32, limit: u64) -> u64 {
-    let mut pids = children_of(supervisor);
-    pids.push(supervisor);
-    let page = rustix::param::page_size() as u64;
-    let (mut private, mut shared) = (0u64, 0u64);
-    for pid in &pids {
-        let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-        let mut numbers = text.split_ascii_whitespace().skip(1).map(|n| n.parse::<u64>().unwrap_or(0));
-        let (resident, common) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        private += resident.saturating_sub(common) * page;
-        shared = shared.max(common * page);
-    }
-    let estimate = private + shared;
-    if estimate < limit { estimate } else { exact_memory(&pids).unwrap_or(estimate) }
-}
-
-fn exact_memory(pids: &[i32]) -> Option<u64> {
-    let mut kib = 0u64;
-    for pid in pids {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-        // Pages of program files belong to the page cache: they cost nothing that cannot be given back.
-        for name in ["Pss_Anon:", "Pss_Shmem:"] {
-            let line = text.lines().find_map(|l| l.strip_prefix(name))?;
-            kib += line.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
-        }
-    }
-    Some(kib * 1024)
 }
 
 /// The processes of a sandbox, by which it is ended. Both are children of the broker that nobody else waits for, so their numbers stay theirs.

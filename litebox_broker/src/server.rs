@@ -11,12 +11,15 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::confine::Network;
+use crate::limits::{Due, End, Limits, TimeLimit};
 use crate::looks::Looks;
+use crate::memory::{Meter, Verdict};
 use crate::net::Service;
 use crate::process::Sandboxed;
+use crate::report::say;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
-use crate::terminal::{Terminal, line_end};
+use crate::terminal::{Terminal, job_is_in_foreground};
 use crate::{host_calls, process};
 
 /// Exit status when the time limit was reached.
@@ -47,16 +50,6 @@ const FORWARDED: [i32; 11] = [
     libc::SIGALRM,
 ];
 
-/// How often memory is looked at.
-const MEMORY_TICK: Duration = Duration::from_millis(10);
-
-/// A line for the user.
-pub fn say(line: &str) {
-    use std::io::Write;
-    // One write, so that lines of several writers do not mix. Nothing can be done when stderr is gone.
-    let _ = std::io::stderr().write_all(format!("litebox: {line}{}", line_end()).as_bytes());
-}
-
 /// Signals received through a descriptor instead of handlers.
 pub struct Signals {
     fd: OwnedFd,
@@ -74,7 +67,8 @@ pub fn is_ignored(signal: i32) -> bool {
 }
 
 impl Signals {
-    /// Blocks the forwarded signals and SIGCHLD, and receives them from now on. Those that are ignored stay so: nobody hears of them.
+    /// Blocks the forwarded signals and SIGCHLD, and receives them from now on. Those that are ignored stay so: nobody hears of them. SIGTTOU is blocked,
+    /// too: a terminal stops nobody for writing to it.
     pub fn take() -> Result<Self, Errno> {
         let mut set = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();
@@ -86,8 +80,10 @@ impl Signals {
             for signal in FORWARDED.into_iter().filter(|signal| !is_ignored(*signal)).chain([libc::SIGCHLD]) {
                 libc::sigaddset(set.as_mut_ptr(), signal);
             }
+            let mut blocked = set;
+            libc::sigaddset(blocked.as_mut_ptr(), libc::SIGTTOU);
             libc::sigemptyset(before.as_mut_ptr());
-            libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr());
+            libc::sigprocmask(libc::SIG_BLOCK, blocked.as_ptr(), before.as_mut_ptr());
             let fd = libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
             if fd < 0 {
                 return Err(Errno::MFILE);
@@ -117,15 +113,6 @@ impl Drop for Signals {
     }
 }
 
-/// Limits of a sandbox.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    /// Time until it is killed.
-    pub timeout: Option<Duration>,
-    /// Bytes of memory at which it is killed.
-    pub memory: Option<u64>,
-}
-
 /// After so many requests in a row signals and limits are looked at before another is looked for.
 const MOST_LOOKS: usize = 64;
 
@@ -149,8 +136,9 @@ pub struct Server {
     pub events: Arc<OwnedFd>,
     /// Its network and the socket for it, until it has a thread of its own.
     pub net: Option<(OwnedFd, Service)>,
-    /// Limits.
-    pub limits: Limits,
+    time: TimeLimit,
+    /// Keeps `--memory`.
+    pub memory: Option<Meter>,
     /// The user's terminal, if the sandbox uses it.
     pub terminal: Option<Terminal>,
     /// Who made its network, and is waited for when nobody waits for us.
@@ -158,6 +146,8 @@ pub struct Server {
     buffer: Vec<u8>,
     /// Whether the next request is looked for before we fall asleep.
     looks: Looks,
+    /// The sandbox has closed its socket, and may take until then to end.
+    last_moment: Option<Instant>,
 }
 
 /// The broker's ends of the sandbox's sockets.
@@ -171,70 +161,109 @@ pub struct Sockets {
 }
 
 impl Server {
-    /// A server of `sandboxed`.
-    pub fn new(session: Session, sandboxed: Sandboxed, sockets: Sockets, limits: Limits) -> Self {
+    /// A server of `sandboxed`. The time that it may take begins now.
+    pub fn new(session: Session, sandboxed: Sandboxed, sockets: Sockets, limits: &Limits) -> Self {
         let Sockets { requests, readers, events } = sockets;
-        let readers = Some(Arc::new(readers));
-        let (buffer, looks, events) = (vec![0; BUFFER], Looks::default(), Arc::new(events));
-        let (net, terminal, helper) = (None, None, None);
-        Self { session, sandboxed, requests, readers, events, net, limits, terminal, helper, buffer, looks }
+        Self {
+            session,
+            sandboxed,
+            requests,
+            readers: Some(Arc::new(readers)),
+            events: Arc::new(events),
+            net: None,
+            time: TimeLimit::begin(limits),
+            memory: None,
+            terminal: None,
+            helper: None,
+            buffer: vec![0; BUFFER],
+            looks: Looks::default(),
+            last_moment: None,
+        }
     }
 
-    /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
-    pub fn run(&mut self, signals: &Signals) -> u8 {
-        let deadline = self.limits.timeout.and_then(|t| Instant::now().checked_add(t));
-        let mut requests_open = true;
-        let mut last_moment: Option<Instant> = None;
+    /// Serves until the sandbox ends or is to be ended; the caller kills what is left, and then says why.
+    pub fn run(&mut self, signals: &Signals) -> End {
         loop {
-            if last_moment.is_some_and(|moment| Instant::now() >= moment) {
-                say("the sandbox has closed its socket: killed");
-                return STATUS_BROKEN;
-            }
-            let next = [deadline, last_moment].into_iter().flatten().min();
-            let ready = match self.wait(signals, requests_open, deadline, next) {
-                Ok(ready) => ready,
-                Err(status) => return status,
-            };
-            if ready.listener {
-                return self.report_refused();
-            }
-            if ready.requests {
-                match self.serve_waiting() {
-                    Ok(true) => self.helper = None,
-                    Ok(false) => {
-                        requests_open = false;
-                        last_moment = Instant::now().checked_add(GRACE);
-                    }
-                    Err(status) => return status,
-                }
-            }
-            if ready.readers {
-                self.serve_reader();
-            }
-            if ready.net {
-                self.start_network();
-            }
-            if ready.signals {
-                while let Some(signal) = signals.next() {
-                    if signal != libc::SIGCHLD {
-                        self.use_terminal_again(signal);
-                        self.send_event(signal);
-                    } else if let Some(status) = self.supervisor_ended() {
-                        return status;
-                    }
-                }
+            if let Err(end) = self.turn(signals) {
+                let end = self.because_of_memory(end);
+                return self.time.end_of(end);
             }
         }
     }
 
-    /// Waits for something to do, or for `next`; `Err`: a limit was reached.
-    fn wait(
-        &self,
-        signals: &Signals,
-        requests_open: bool,
-        deadline: Option<Instant>,
-        next: Option<Instant>,
-    ) -> Result<Ready, u8> {
+    /// A sandbox that has no memory left may break before the broker kills it.
+    fn because_of_memory(&mut self, end: End) -> End {
+        let Some(meter) = self.memory.as_mut().filter(|_| end.status == STATUS_BROKEN) else { return end };
+        if meter.explains_end() { End::saying(STATUS_MEMORY, &meter.says_all()) } else { end }
+    }
+
+    fn turn(&mut self, signals: &Signals) -> Result<(), End> {
+        self.keep_limits()?;
+        let ready = self.wait(signals)?;
+        if ready.listener {
+            return Err(self.refused());
+        }
+        if ready.requests {
+            if self.serve_waiting()? {
+                self.helper = None;
+            } else {
+                self.last_moment = Instant::now().checked_add(GRACE);
+            }
+        }
+        if ready.readers {
+            self.serve_reader();
+        }
+        if ready.net {
+            self.start_network();
+        }
+        if ready.signals {
+            self.take_signals(signals)?;
+        }
+        Ok(())
+    }
+
+    fn take_signals(&mut self, signals: &Signals) -> Result<(), End> {
+        while let Some(signal) = signals.next() {
+            if signal != libc::SIGCHLD {
+                self.use_terminal_again(signal);
+                self.send_event(EventKind::Signal, signal as u64);
+            } else if let Some(end) = self.supervisor_ended() {
+                return Err(end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what is due because of a limit.
+    fn keep_limits(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.last_moment.is_some_and(|moment| now >= moment) {
+            return Err(End::saying(STATUS_BROKEN, "the sandbox has closed its socket: killed"));
+        }
+        match self.time.due(now) {
+            Due::Nothing => {}
+            Due::Ask => {
+                self.send_event(EventKind::Signal, libc::SIGTERM as u64);
+                // A stopped program has to go on to hear of it.
+                self.send_event(EventKind::Signal, libc::SIGCONT as u64);
+            }
+            Due::Kill => return Err(End { status: STATUS_TIMEOUT, line: None }),
+        }
+        let Some(meter) = &mut self.memory else { return Ok(()) };
+        match meter.keep(&self.session.objects) {
+            Ok(Verdict::Fine) => Ok(()),
+            Ok(Verdict::KillLargest(process)) => {
+                self.send_event(EventKind::OutOfMemory, u64::from(process.unsigned_abs()));
+                Ok(())
+            }
+            Ok(Verdict::KillAll) => Err(End::saying(STATUS_MEMORY, &meter.says_all())),
+            Err(why) => Err(End::saying(STATUS_OURS, &format!("--memory cannot be kept any more: {why}"))),
+        }
+    }
+
+    /// Waits for something to do.
+    fn wait(&self, signals: &Signals) -> Result<Ready, End> {
+        let requests_open = self.last_moment.is_none();
         let mut fds = vec![PollFd::new(&signals.fd, PollFlags::IN)];
         if requests_open {
             fds.push(PollFd::new(&self.requests, PollFlags::IN));
@@ -248,26 +277,12 @@ impl Server {
         if let Some(listener) = &self.session.listener {
             fds.push(PollFd::new(listener, PollFlags::IN));
         }
-        let now = Instant::now();
-        let mut pause = next.map(|d| d.saturating_duration_since(now));
-        if deadline.is_some_and(|d| d <= now) {
-            say("time limit reached: sandbox killed");
-            return Err(STATUS_TIMEOUT);
-        }
-        if let Some(limit) = self.limits.memory {
-            if process::memory_in_use(self.session.supervisor, limit) >= limit {
-                say(&format!("memory limit of {} MiB reached: sandbox killed", limit >> 20));
-                return Err(STATUS_MEMORY);
-            }
-            pause = Some(pause.map_or(MEMORY_TICK, |p| p.min(MEMORY_TICK)));
-        }
+        let next = [self.last_moment, self.time.next(), self.memory.as_ref().map(Meter::next)];
+        let pause = next.into_iter().flatten().min().map(|moment| moment.saturating_duration_since(Instant::now()));
         let pause = pause.and_then(|p| rustix::fs::Timespec::try_from(p).ok());
         match rustix::event::poll(&mut fds, pause.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(e) => {
-                say(&format!("poll: {e}"));
-                return Err(STATUS_BROKEN);
-            }
+            Err(e) => return Err(End::saying(STATUS_BROKEN, &format!("poll: {e}"))),
         }
         let bits: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
         let at = |i: usize| bits.get(i).copied().unwrap_or(PollFlags::empty());
@@ -283,8 +298,8 @@ impl Server {
     }
 
     /// Serves the requests that wait, at most a few hundred, and some that come soon after, so that signals and limits are looked at too.
-    /// `Ok(false)`: the other end is closed. `Err`: the sandbox ends with this status.
-    fn serve_waiting(&mut self) -> Result<bool, u8> {
+    /// `Ok(false)`: the other end is closed. `Err`: the sandbox ends so.
+    fn serve_waiting(&mut self) -> Result<bool, End> {
         for served in 0..256 {
             let (len, came) = match self.next_request((1..MOST_LOOKS).contains(&served)) {
                 Ok((0, _)) => return Ok(false),
@@ -345,26 +360,46 @@ impl Server {
         }
     }
 
-    fn fulfil(&mut self, wish: Wish) -> Result<(), u8> {
+    fn fulfil(&mut self, wish: Wish) -> Result<(), End> {
         match wish {
             Wish::None => {}
             Wish::Report(line) => say(&line),
-            Wish::Exit(wait_status) => return Err(exit_status(wait_status)),
+            Wish::Exit(wait_status) => return Err(self.guest_ended(wait_status)),
             Wish::Fatal(reason) => {
-                say(&format!("internal error: {reason}"));
-                return Err(STATUS_BROKEN);
+                return Err(End::saying(STATUS_BROKEN, &format!("internal error: {reason}")));
             }
-            Wish::Stop => {
-                if let Some(terminal) = &self.terminal {
-                    terminal.pause();
+            Wish::Killed(who) => {
+                if let Some(line) = self.memory.as_mut().and_then(|meter| meter.says_killed(&who)) {
+                    say(&line);
                 }
-                self.sandboxed.signal_all(libc::SIGSTOP);
-                // SAFETY: raise(3) touches no memory. We go on here when somebody sends SIGCONT.
-                unsafe { libc::raise(libc::SIGSTOP) };
-                self.sandboxed.signal_all(libc::SIGCONT);
             }
+            Wish::Stop => self.stop_along(),
         }
         Ok(())
+    }
+
+    /// The first program ended by itself, or was killed for memory, which has not been said if nobody else did.
+    fn guest_ended(&mut self, wait_status: i32) -> End {
+        let killed = wait_status == libc::SIGKILL;
+        let line = self.memory.as_mut().filter(|_| killed).and_then(|meter| meter.says_killed("the program"));
+        End { status: exit_status(wait_status), line }
+    }
+
+    /// The guest was stopped. Who waits for this process at a terminal, a shell, is told so by its own stop; nobody else would make it go on.
+    /// A time limit does.
+    fn stop_along(&self) {
+        if !job_is_in_foreground() {
+            return;
+        }
+        if let Some(terminal) = &self.terminal {
+            terminal.pause();
+        }
+        let alarm = self.time.alarm();
+        self.sandboxed.signal_all(libc::SIGSTOP);
+        // SAFETY: raise(3) touches no memory. We go on here when somebody sends SIGCONT.
+        unsafe { libc::raise(libc::SIGSTOP) };
+        self.sandboxed.signal_all(libc::SIGCONT);
+        drop(alarm);
     }
 
     /// After a stop the terminal is as the shell wants it, and its window may be another.
@@ -372,49 +407,51 @@ impl Server {
         let Some(terminal) = self.terminal.as_ref().filter(|_| signal == libc::SIGCONT) else { return };
         if terminal.in_foreground() {
             terminal.resume();
-            self.send_event(libc::SIGWINCH);
+            self.send_event(EventKind::Signal, libc::SIGWINCH as u64);
         }
     }
 
-    fn send_event(&self, signal: i32) {
-        let event = Event { kind: EventKind::Signal as u32, reserved: 0, value: signal as u64 };
-        // A full queue means that the sandbox has hundreds of signals still to look at.
+    fn send_event(&self, kind: EventKind, value: u64) {
+        let event = Event { kind: kind as u32, reserved: 0, value };
+        // A full queue means that the sandbox has hundreds of events still to look at.
         let _ = send(self.events.as_fd(), event.as_bytes(), None);
     }
 
-    fn report_refused(&self) -> u8 {
+    fn refused(&self) -> End {
         let listener = self.session.listener.as_ref().map(|l| process::refused_call(l.as_fd()));
-        match listener {
+        let line = match listener {
             Some(Ok(call)) => {
-                say(&format!("refused host call {}: sandbox killed", host_calls::describe(call.number, call.arch)));
+                format!("refused host call {}: sandbox killed", host_calls::describe(call.number, call.arch))
             }
-            _ => say("refused host call: sandbox killed"),
-        }
-        STATUS_REFUSED
+            _ => "refused host call: sandbox killed".into(),
+        };
+        End::saying(STATUS_REFUSED, &line)
     }
 
-    /// Whether the supervisor is gone, and with which status the sandbox ends then.
-    fn supervisor_ended(&mut self) -> Option<u8> {
+    /// Whether the supervisor is gone, and how the sandbox ends then.
+    fn supervisor_ended(&mut self) -> Option<End> {
         let status = self.sandboxed.reap()?;
         // What it still said is in the socket.
         if let Err(last) = self.serve_waiting() {
             return Some(last);
         }
         if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS {
-            say("refused host call (its number is not known here): sandbox killed");
-            return Some(STATUS_REFUSED);
+            let line = "refused host call (its number is not known here): sandbox killed";
+            return Some(End::saying(STATUS_REFUSED, line));
         }
         // The host offers too little, which the supervisor has said itself: no filter was in force yet, and no guest ran.
         if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == STATUS_OURS.into() && self.session.listener.is_none()
         {
-            return Some(STATUS_OURS);
+            return Some(End { status: STATUS_OURS, line: None });
         }
-        if libc::WIFSIGNALED(status) {
-            say(&format!("the sandbox was killed by signal {}", libc::WTERMSIG(status)));
-        } else if libc::WEXITSTATUS(status) != STATUS_BROKEN.into() {
-            say(&format!("the sandbox ended unexpectedly with status {}", libc::WEXITSTATUS(status)));
-        }
-        Some(STATUS_BROKEN)
+        let line = if libc::WIFSIGNALED(status) {
+            Some(format!("the sandbox was killed by signal {}", libc::WTERMSIG(status)))
+        } else if libc::WEXITSTATUS(status) == STATUS_BROKEN.into() {
+            None
+        } else {
+            Some(format!("the sandbox ended unexpectedly with status {}", libc::WEXITSTATUS(status)))
+        };
+        Some(End { status: STATUS_BROKEN, line })
     }
 }
 

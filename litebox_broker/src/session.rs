@@ -27,6 +27,8 @@ pub enum Wish {
     Stop,
     /// A line for the user.
     Report(String),
+    /// The sandbox killed this process because of its memory limit.
+    Killed(String),
 }
 
 /// State of one sandbox's requests.
@@ -40,6 +42,8 @@ pub struct Session {
     pub kick_signal: i32,
     /// The listener of the sandbox's filter.
     pub listener: Option<OwnedFd>,
+    /// Its files in memory: those that were sent before any guest ran.
+    pub objects: Vec<OwnedFd>,
     /// What the sandbox reported for `--stats`.
     pub figures: Option<[u64; STAT_FIGURES]>,
     lines: LineLimit,
@@ -56,6 +60,7 @@ impl Session {
             supervisor: 0,
             kick_signal: libc::SIGURG,
             listener: None,
+            objects: Vec::new(),
             figures: None,
             lines: LineLimit::new(),
             reply: ReplyBuilder::default(),
@@ -86,7 +91,7 @@ impl Session {
             Ok(request) => self.perform(request, came, &mut wish),
             Err(error) => Err(*error),
         };
-        let without_reply = request.is_ok_and(|request| request.op == Op::Listener);
+        let without_reply = request.is_ok_and(|request| matches!(request.op, Op::Listener | Op::Memory));
         if without_reply || matches!(wish, Wish::Exit(_) | Wish::Fatal(_)) {
             return (None, None, wish);
         }
@@ -136,6 +141,11 @@ impl Session {
                 }
                 *wish = self.lines.admit().map_or(Wish::None, |note| Wish::Report(note + &plain_text(request.extra)));
             }
+            Op::Killed => {
+                let name = plain_text(request.extra.get(..MOST_NAME).unwrap_or(request.extra));
+                *wish = Wish::Killed(format!("process {} ({name})", request.head.value));
+            }
+            Op::Memory => self.objects.extend(came.filter(|_| self.listener.is_none() && self.objects.len() < 2)),
             Op::Stats => {
                 self.figures = Some(<[u64; STAT_FIGURES]>::read_from_bytes(request.extra).map_err(|_| Errno::INVAL)?);
             }
@@ -181,6 +191,9 @@ impl Session {
         Ok(())
     }
 }
+
+/// Bytes of a process's name that are shown (TASK_COMM_LEN).
+const MOST_NAME: usize = 16;
 
 /// Descriptors that the broker keeps free of the sandbox's processes: without any it could neither open files nor look at the memory in use.
 const OWN_DESCRIPTORS: u64 = 128;

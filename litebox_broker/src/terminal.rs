@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 /// Lines for the user need a carriage return: their terminal adds none.
@@ -29,6 +30,12 @@ pub struct Terminal {
 pub fn is_in_foreground(terminal: BorrowedFd<'_>) -> bool {
     // SAFETY: plain system calls.
     unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) == libc::getpgrp() }
+}
+
+/// Whether this process belongs to the foreground job of its controlling terminal.
+pub fn job_is_in_foreground() -> bool {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    rustix::fs::open("/dev/tty", flags, Mode::empty()).is_ok_and(|terminal| is_in_foreground(terminal.as_fd()))
 }
 
 impl Terminal {

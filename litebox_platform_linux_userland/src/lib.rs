@@ -23,7 +23,7 @@ mod sandbox;
 mod thread;
 
 pub use process::supervisor::{FirstProcess, supervise};
-pub use sandbox::{Patching, Settings, StartError, start};
+pub use sandbox::{Counted, Patching, Settings, StartError, start};
 
 /// Linux as the host. All its methods are the traits of [`litebox::platform`].
 pub struct LinuxHost;

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 use litebox::platform::HostFd;
 use litebox::sync::Mutex;
+use litebox_protocol::Op;
 
 use crate::entry::interception::Interception;
 use crate::host::call::{host_call, nr};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub events: i32,
     /// The broker wants the figures at the end.
     pub stats: bool,
+    /// Whether the broker counts what memory is used.
+    pub counted: Counted,
     /// The supervisor writes for the guest: it has a console, whose output has to be out before the end.
     pub console: bool,
     /// What the host said under a key of the auxiliary vector; 0: nothing.
@@ -45,6 +48,17 @@ pub struct Settings {
     pub program_break: usize,
     /// Where the stack of the program's start ends; 0: guest processes keep it.
     pub stack_end: usize,
+}
+
+/// Whether the broker counts what memory is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counted {
+    /// No.
+    No,
+    /// Yes: it may look into any process.
+    Yes,
+    /// Yes, and it may look only into those of the same user that are dumpable (proc_pid_smaps(5)).
+    AsSameUser,
 }
 
 /// Whether call sites that trapped are patched.
@@ -166,6 +180,14 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
     let arena_fd =
         step("memory for files", shared_memory(c"litebox-arena", arena_size + crate::entry::patch::MEMORY_LEN))?;
+    if settings.counted != Counted::No {
+        for object in [heap_fd, arena_fd] {
+            step(
+                "telling the broker of the memory",
+                crate::host::broker::announce(settings.broker, Op::Memory, object),
+            )?;
+        }
+    }
     let layout = Layout { vdso: crate::host::clock::vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
     let heap = layout.heap;
     // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it refuses.
@@ -233,8 +255,10 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     unsafe { (*at).aux = aux.to_vec() };
 
     const PR_SET_DUMPABLE: usize = 4;
-    // SAFETY: no pointers.
-    step("making the process non-dumpable", unsafe { host_call!(nr::PRCTL, PR_SET_DUMPABLE, 0) })?;
+    if sandbox().settings.counted != Counted::AsSameUser {
+        // SAFETY: no pointers.
+        step("making the process non-dumpable", unsafe { host_call!(nr::PRCTL, PR_SET_DUMPABLE, 0) })?;
+    }
     crate::entry::trap::install_handlers().map_err(|error| StartError { what: "installing signal handlers", error })?;
     crate::entry::interception::probe(interception)?;
     crate::host::filter::install(interception)

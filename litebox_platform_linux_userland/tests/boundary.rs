@@ -21,7 +21,7 @@ use litebox_platform_linux_userland::entry::interception::Interception;
 use litebox_platform_linux_userland::host::call;
 use litebox_platform_linux_userland::host::filter::ALLOWED;
 use litebox_platform_linux_userland::memory::heap::Allocator;
-use litebox_platform_linux_userland::{FirstProcess, Patching, Settings, start, supervise};
+use litebox_platform_linux_userland::{Counted, FirstProcess, Patching, Settings, start, supervise};
 use litebox_protocol::start_fd;
 
 #[global_allocator]
@@ -361,6 +361,7 @@ fn supervisor() -> ! {
         readers: start_fd::READERS,
         events: start_fd::EVENTS,
         stats: false,
+        counted: Counted::No,
         console: false,
         // SAFETY: reads the library's copy of the vector.
         aux: |key| unsafe { getauxval(key) },
@@ -379,7 +380,7 @@ fn run_case(name: &str, interception: &str, namespaces: bool) -> u8 {
     let arguments = ["boundary", "--litebox-sandbox"].map(|a| CString::new(a).expect("no zero byte")).to_vec();
     let mut launch = litebox_broker::Launch::new(arguments);
     launch.config = format!("{name} {interception}").into_bytes();
-    launch.timeout = Some(Duration::from_secs(10));
+    launch.limits.timeout = Some(Duration::from_secs(10));
     launch.no_namespaces = !namespaces;
     launch.kick_signal = 62;
     litebox_broker::run(launch).status

@@ -123,6 +123,11 @@ pub enum Op {
     Listener = 39,
     /// The sandbox is broken: the reason is in `extra`. Ends with status 70. There is no reply.
     Fatal = 40,
+    /// The descriptor that comes along is one of the sandbox's two files in memory (the kernel's heap, the page arena): what they take counts for its
+    /// memory limit. Sent before the listener. There is no reply.
+    Memory = 41,
+    /// An [`EventKind::OutOfMemory`] was followed: the guest process with the id `value` was killed. `extra`: its name.
+    Killed = 42,
 }
 
 /// Number of process slots.
@@ -161,6 +166,8 @@ impl Op {
             38 => Self::Stats,
             39 => Self::Listener,
             40 => Self::Fatal,
+            41 => Self::Memory,
+            42 => Self::Killed,
             _ => return None,
         })
     }
@@ -347,6 +354,8 @@ pub enum EventKind {
     Accepted = 5,
     /// The same: a new peer sent a datagram, which follows, to the published port `id`; a socket that is connected to it comes along.
     Datagram = 6,
+    /// The memory limit is reached: the guest that runs in the host process `value` (its id as the sandbox has it) is to be killed.
+    OutOfMemory = 7,
 }
 
 /// A message on the event socket.

@@ -1,7 +1,7 @@
 //! What the broker tells the supervisor: fixed numbers, then strings with their lengths.
 
-use litebox_platform_linux_userland::Patching;
 use litebox_platform_linux_userland::entry::interception::Interception;
+use litebox_platform_linux_userland::{Counted, Patching};
 use litebox_shim_linux::boot::{MountPlan, MountSpec, Source};
 
 /// Everything the supervisor needs to know.
@@ -19,6 +19,16 @@ pub struct Config {
     pub gid: u64,
     /// `--memory`; 0: no limit.
     pub memory: u64,
+    /// How the broker counts memory.
+    pub counted: u64,
+    /// Bytes of memory that the machine has.
+    pub machine_memory: u64,
+    /// `--disk`; 0: what `arena_size` allows.
+    pub disk: u64,
+    /// `--pids`; 0: no limit.
+    pub pids: u64,
+    /// `--ulimit`: number, soft and hard limit.
+    pub limits: Vec<(u32, u64, u64)>,
     /// Descriptor that calls are printed to (`--strace`), plus one; 0: none.
     pub strace: u64,
     /// The figures are wanted at the end (`--stats`).
@@ -82,6 +92,24 @@ pub fn patching_of(number: u64) -> Patching {
         1 => Patching::On,
         2 => Patching::Off,
         _ => Patching::Auto,
+    }
+}
+
+/// The number of a way to count memory in the configuration.
+pub fn counted_number(counted: Counted) -> u64 {
+    match counted {
+        Counted::No => 0,
+        Counted::Yes => 1,
+        Counted::AsSameUser => 2,
+    }
+}
+
+/// And back.
+pub fn counted_of(number: u64) -> Counted {
+    match number {
+        1 => Counted::Yes,
+        2 => Counted::AsSameUser,
+        _ => Counted::No,
     }
 }
 
@@ -174,8 +202,13 @@ impl Config {
             self.uid,
             self.gid,
             self.memory,
+            self.counted,
+            self.machine_memory,
+            self.disk,
+            self.pids,
             self.test_hostile,
         ]);
+        out.list(&self.limits, |out, (number, soft, hard)| out.numbers(&[(*number).into(), *soft, *hard]));
         out.numbers(&[self.strace, self.stats]);
         out.numbers(&self.streams);
         out.numbers(&[self.console, self.ignored, self.network]);
@@ -215,7 +248,12 @@ impl Config {
             uid: r.number()?,
             gid: r.number()?,
             memory: r.number()?,
+            counted: r.number()?,
+            machine_memory: r.number()?,
+            disk: r.number()?,
+            pids: r.number()?,
             test_hostile: r.number()?,
+            limits: r.list(|r| Some((r.number32()?, r.number()?, r.number()?)))?,
             strace: r.number()?,
             stats: r.number()?,
             streams: [r.number()?, r.number()?, r.number()?],
@@ -257,6 +295,11 @@ mod tests {
             uid: 1000,
             gid: 100,
             memory: 1 << 27,
+            counted: 1,
+            machine_memory: 1 << 34,
+            disk: 1 << 20,
+            pids: 100,
+            limits: vec![(7, 64, 128)],
             test_hostile: 0,
             strace: 7,
             stats: 1,

@@ -6,6 +6,7 @@
 mod config;
 #[cfg(own_entry)]
 mod entry;
+mod limits;
 mod mounts;
 mod network;
 mod run;

@@ -5,22 +5,19 @@ use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use litebox_broker::Launch;
+use litebox_broker::{Launch, report};
 use litebox_platform_linux_userland::Patching;
 use litebox_platform_linux_userland::entry::interception::Interception;
 use litebox_protocol::start_fd;
 use zerocopy::IntoBytes;
 
-use crate::config::{Config, interception_number, patching_number};
+use crate::config::{Config, counted_number, interception_number, patching_number};
 use crate::mounts::{self, MountRequest};
 use crate::network::{self, NetworkOptions};
-use crate::{SANDBOX_ARGUMENT, STATUS_OURS, stats, streams};
+use crate::{SANDBOX_ARGUMENT, STATUS_OURS, limits, stats, streams};
 
-/// Bytes that files in memory may take; only what is used costs memory.
-const ARENA_SIZE: u64 = 4 << 30;
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
 const STDERR: i32 = 2;
@@ -80,12 +77,8 @@ pub struct Options {
     /// What `uname -n` says.
     #[arg(long, value_name = "NAME", default_value = "litebox", value_parser = parse_hostname)]
     hostname: String,
-    /// End the sandbox after this time: 300ms, 5s, 2m, 1h; a plain number is seconds.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    timeout: Option<Duration>,
-    /// End the sandbox when it uses more memory: 512M, 2G; a plain number is bytes.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    memory: Option<u64>,
+    #[command(flatten)]
+    limits: limits::Bounds,
     #[command(flatten)]
     network: NetworkOptions,
     /// Print each call of the program, as strace(1) does, to stderr or to a file.
@@ -103,6 +96,9 @@ pub struct Options {
     /// Do as if the host had no namespaces.
     #[arg(long, hide = true)]
     test_no_namespaces: bool,
+    /// Do as if the host let nobody make control groups.
+    #[arg(long, hide = true)]
+    test_no_cgroup: bool,
     /// Tell the guest where the host-call gadget is.
     #[arg(long, hide = true)]
     test_hostile: bool,
@@ -128,37 +124,6 @@ fn parse_hostname(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > 64 { Err("must have 1 to 64 bytes".into()) } else { Ok(text.into()) }
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || "not a size such as 512M or 2G".to_string();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim_end_matches(['B', 'b']).trim_end_matches('i') {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        "t" | "T" => 40,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let bytes = number.checked_mul(1 << shift).ok_or_else(wrong)?;
-    if bytes < 16 << 20 { Err("less than 16M is too little to start anything".into()) } else { Ok(bytes) }
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("not a duration such as 300ms, 5s, 2m or 1h".into()),
-    };
-    let number: f64 = number.parse().map_err(|_| "not a duration such as 300ms, 5s, 2m or 1h")?;
-    Duration::try_from_secs_f64(number * scale).map_err(|e| e.to_string())
-}
-
 /// A message for the user, and the exit status.
 type Refusal = (String, u8);
 
@@ -168,8 +133,9 @@ pub fn run(options: &Options) -> u8 {
         Ok(launch) => {
             let outcome = litebox_broker::run(launch);
             if options.stats {
-                eprint!("{}", stats::report(outcome.figures.as_ref()));
+                report::write(stats::report(outcome.figures.as_ref()));
             }
+            report::finish();
             std::mem::forget(outcome.rest);
             outcome.status
         }
@@ -207,12 +173,17 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     let (terminal, console) = streams::take_terminal(options.tty).map_err(ours)?;
     let (interception, patching) = options.interception_backend.parts();
     let config = Config {
-        arena_size: ARENA_SIZE,
+        arena_size: options.limits.arena_size(),
         interception: interception_number(interception),
         patching: patching_number(patching),
         uid: uid.into(),
         gid: gid.into(),
-        memory: options.memory.unwrap_or(0),
+        memory: options.limits.memory(),
+        counted: counted_number(options.limits.counted()),
+        machine_memory: limits::machine_memory(),
+        disk: options.limits.disk(),
+        pids: options.limits.pids(),
+        limits: options.limits.resource_limits(),
         strace: strace.map_or(0, |fd| fd as u64 + 1),
         stats: options.stats.into(),
         test_hostile: options.test_hostile.into(),
@@ -235,13 +206,13 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     launch.net = network.setup;
     launch.extra = extra;
     launch.terminal = terminal;
-    launch.timeout = options.timeout;
-    launch.memory = options.memory;
+    launch.limits = options.limits.kept();
     #[cfg(own_entry)]
     {
         launch.network = crate::entry::network();
     }
     launch.no_namespaces = options.test_no_namespaces;
+    launch.no_cgroup = options.test_no_cgroup;
     launch.kick_signal = KICK_SIGNAL;
     Ok(launch)
 }

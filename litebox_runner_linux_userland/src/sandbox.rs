@@ -11,7 +11,7 @@ use litebox_shim_linux::boot::{self, FirstProgram};
 use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig};
 
-use crate::config::{Config, interception_of, patching_of};
+use crate::config::{Config, counted_of, interception_of, patching_of};
 use crate::{STATUS_OURS, streams};
 
 /// Exit statuses of `docker run` for a program that cannot be executed, and for one that is not there.
@@ -42,6 +42,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         readers: start_fd::READERS,
         events: start_fd::EVENTS,
         stats: config.stats == 1,
+        counted: counted_of(config.counted),
         console: config.console != 0,
         aux,
         program_break: used.program_break,
@@ -64,6 +65,10 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
     let kernel_config = KernelConfig {
         hostname: String::from_utf8_lossy(&config.hostname).into_owned(),
         memory_limit: (config.memory != 0).then_some(config.memory),
+        machine_memory: config.machine_memory,
+        disk_limit: (config.disk != 0).then_some(config.disk),
+        most_tasks: config.pids,
+        limits: config.limits.clone(),
         strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
     };

@@ -283,7 +283,8 @@ fn unsupported_calls() -> Result {
 /// A call that sleeps is shown before it ends, and what is killed in it as well.
 fn strace_shows_who_sleeps() -> Result {
     let script = "select(undef, undef, undef, 0.05); sleep 20";
-    let outcome = run(&["run", "--timeout", "1s", "--strace", "--", "/usr/bin/perl", "-e", script])?;
+    let limits = ["--timeout", "1s", "--stop-timeout", "0"];
+    let outcome = run(&[&["run"], &limits as &[&str], &["--strace", "--", "/usr/bin/perl", "-e", script]].concat())?;
     let text = outcome.err();
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("[1 1] ")).collect();
     let resumed = lines.iter().any(|line| line.contains("<... resumed> ") && line.ends_with(" = 0"));

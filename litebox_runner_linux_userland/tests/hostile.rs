@@ -202,6 +202,7 @@ const REFUSED_ATTACKS: &[&str] = &[
     "tiocspgrp",
     "tioccons",
     "fiosetown",
+    "mmap-shared-anonymous",
     "prctl-dumpable",
     "prctl-wide",
     "prctl-ptracer",

@@ -23,14 +23,13 @@ use crate::mm::MemoryMap;
 use crate::proc::ProcFs;
 use crate::proc::sys::SysFs;
 use crate::signal::SigSet;
+use crate::syscalls::limits::Limits;
 use crate::task::process_table::FIRST_PID;
 use crate::task::{CloneShares, Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
 
 pub use mounts::{Failure, MountPlan, MountSpec, Source};
 
-/// RLIMIT_STACK of the first process, in bytes.
-const STACK_LIMIT: u64 = 8 << 20;
-/// RLIMIT_NOFILE of the first process.
+/// Descriptors that the standard streams may be put at.
 const MOST_DESCRIPTORS: u64 = 1024;
 /// umask of the first process.
 const UMASK: u32 = 0o022;
@@ -69,7 +68,7 @@ pub struct Console {
 
 /// The kernel object of a new sandbox, with everything mounted; made in the supervisor.
 pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<Arc<Kernel>, Failure> {
-    let arena = Arena::new();
+    let arena = Arena::for_files(config.disk_limit);
     let at_root = |error| ("cannot mount at", "/".into(), error);
     let mut maker = mounts::Maker::new(&arena, &mounts.grants).map_err(at_root)?;
     let root = maker.make(mounts.root).map_err(at_root)?;
@@ -103,8 +102,10 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     let mut arguments = first.arguments.clone();
     arguments.path = find_program(&kernel.vfs, &from, &arguments.path, &first.search)?;
     let open = |path: &[u8]| kernel.vfs.open_program(&from, path, WalkFlags::FOLLOW);
-    let prepared = loader::prepare(arguments, STACK_LIMIT, &open)?;
+    let limits = Limits::first(&kernel.config.limits);
+    let prepared = loader::prepare(arguments, limits.of_memory().stack, &open)?;
     let mm = MemoryMap::new(&kernel.arena);
+    mm.set_limits(limits.of_memory());
     let ids = loader::AuxIds {
         uid: first.uid,
         euid: first.uid,
@@ -125,12 +126,14 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         mm,
         credentials: credentials.clone(),
         image: loaded.image,
+        limits,
     };
     let process = Process::new(spec);
     process.signals.start_ignoring(SigSet(first.ignored));
     let shares = CloneShares::own(standard_streams(kernel, first)?, Arc::new(context));
     let thread = Thread::new(&process, pid, name, shares);
     process.add_thread(&thread);
+    process.begin_cpu_limit();
     crate::outside::take_signals(kernel);
     let thread = leaked(thread);
     host().enter_first(&ThreadSpec {

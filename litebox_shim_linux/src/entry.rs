@@ -144,6 +144,10 @@ impl North for LinuxNorth {
     fn outside_signal(&self, signal: i32) {
         crate::outside::signal(signal);
     }
+
+    fn out_of_memory(&self, process: u32) -> Option<(i32, [u8; 16])> {
+        crate::outside::out_of_memory(process)
+    }
 }
 
 impl Task<'_, '_> {

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use litebox::platform::host;
 
 use crate::Kernel;
-use crate::signal::set::{MAX_SIGNAL, SI_USER, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH};
+use crate::signal::set::{MAX_SIGNAL, SI_USER, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTSTP, SIGWINCH};
 use crate::signal::{SigSet, SignalInfo};
 
 const FIRST_PID: i32 = 1;
@@ -61,4 +61,17 @@ pub(crate) fn take_signals(kernel: &Kernel) {
             }
         }
     }
+}
+
+/// Kills the guest that runs in a host process: all its processes, should one lend another its memory (vfork(2)). The id and name of the first.
+pub(crate) fn out_of_memory(number: u32) -> Option<(i32, [u8; 16])> {
+    let mut first = None;
+    for process in kernel()?.processes() {
+        let threads = process.threads();
+        let Some(thread) = threads.iter().find(|t| t.host.process.load(Ordering::Relaxed) == number) else { continue };
+        // Refused only for a full queue of real-time signals.
+        let _ = process.send_signal(SignalInfo::kernel(SIGKILL));
+        first = first.or(Some((process.pid, *thread.name.lock())));
+    }
+    first
 }

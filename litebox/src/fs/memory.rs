@@ -37,8 +37,11 @@ use crate::{Error, Result};
 
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const PAGE: u64 = crate::mm::PAGE as u64;
-/// Names and inodes one file system may have: they live in the kernel's heap.
+/// Names and inodes one file system may have at most: they live in the kernel's heap.
 const MOST_NAMES: u64 = 1 << 20;
+/// Where bytes are limited, one name for so many of them, but never fewer than [`FEW_NAMES`].
+const BYTES_FOR_A_NAME: u64 = 1024;
+const FEW_NAMES: u64 = 16 << 10;
 /// Bytes of extended attributes and long link targets one file system may have.
 const MOST_EXTRA: u64 = 64 << 20;
 
@@ -66,7 +69,7 @@ impl Tree {
             magic,
             lower_dev: 0,
             arena: arena.clone(),
-            budget: limit.map(Budget::new),
+            budget: limit.map(Budget::new).or_else(|| arena.files().cloned()),
             names: RwLock::new(()),
             next_ino: AtomicU64::new(first_ino),
             name_count: AtomicU64::new(0),
@@ -83,7 +86,14 @@ impl Tree {
     }
     /// Whether there is room for one more name.
     fn check_room(&self) -> Result<()> {
-        if self.name_count.load(Ordering::Relaxed) < MOST_NAMES { Ok(()) } else { Err(Error::NoSpace) }
+        if self.name_count.load(Ordering::Relaxed) < self.most_names() { Ok(()) } else { Err(Error::NoSpace) }
+    }
+    fn most_names(&self) -> u64 {
+        self.budget.as_ref().map_or(MOST_NAMES, |b| (b.limit() / BYTES_FOR_A_NAME).clamp(FEW_NAMES, MOST_NAMES))
+    }
+    /// Bytes that files of this file system can still get.
+    pub(super) fn free_bytes(&self) -> u64 {
+        self.budget.as_ref().map_or(u64::MAX, |budget| budget.left()).min(self.arena.free_bytes())
     }
     /// One more name. Renaming never fails for want of room.
     fn count_name(&self) {
@@ -101,19 +111,16 @@ impl Tree {
         self.extra.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
     fn stat_fs(&self) -> StatFs {
-        let left = self.arena.free_bytes();
-        let (all, free) = match &self.budget {
-            Some(budget) => (budget.limit(), budget.limit().saturating_sub(budget.used()).min(left)),
-            None => (crate::platform::host().arena().1 as u64, left),
-        };
+        let all = self.budget.as_ref().map_or(crate::platform::host().arena().1 as u64, |budget| budget.limit());
+        let (free, names) = (self.free_bytes(), self.most_names());
         StatFs {
             magic: self.magic,
             block_size: PAGE,
             blocks: all / PAGE,
             free: free / PAGE,
             available: free / PAGE,
-            files: MOST_NAMES,
-            files_free: MOST_NAMES.saturating_sub(self.name_count.load(Ordering::Relaxed)),
+            files: names,
+            files_free: names.saturating_sub(self.name_count.load(Ordering::Relaxed)),
             name_max: 255,
         }
     }

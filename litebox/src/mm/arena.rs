@@ -32,18 +32,28 @@ fn up(n: u64) -> u64 {
 pub struct Arena {
     /// Free runs: length by offset, never touching each other.
     free: Mutex<BTreeMap<u64, u64>>,
+    /// What files may have together, when that is less than there is.
+    files: Option<Arc<Budget>>,
 }
 
 impl Arena {
     /// The arena of the host, all free. There must be only one.
     pub fn new() -> Arc<Self> {
+        Self::for_files(None)
+    }
+    /// The same, of which files in memory may have `limit` bytes together. The rest is for shared memory.
+    pub fn for_files(limit: Option<u64>) -> Arc<Self> {
         let size = down(host().arena().1 as u64);
-        Arc::new(Self { free: Mutex::new(BTreeMap::from([(0, size)])) })
+        Arc::new(Self { free: Mutex::new(BTreeMap::from([(0, size)])), files: limit.map(Budget::new) })
+    }
+    /// What files in memory may have together.
+    pub fn files(&self) -> Option<&Arc<Budget>> {
+        self.files.as_ref()
     }
     /// A part of the host's arena, for tests that run side by side.
     #[cfg(test)]
     pub fn part(offset: u64, len: u64) -> Arc<Self> {
-        Arc::new(Self { free: Mutex::new(BTreeMap::from([(offset, len)])) })
+        Arc::new(Self { free: Mutex::new(BTreeMap::from([(offset, len)])), files: None })
     }
     /// Bytes that are free.
     pub fn free_bytes(&self) -> u64 {
@@ -83,7 +93,7 @@ impl Arena {
     }
 }
 
-/// How many bytes of pages the files of one file system may have together.
+/// How many bytes of pages some files may have together: those of one file system, or all.
 pub struct Budget {
     limit: u64,
     used: AtomicU64,
@@ -97,6 +107,10 @@ impl Budget {
     /// Bytes it allows.
     pub fn limit(&self) -> u64 {
         self.limit
+    }
+    /// Bytes that are left of it.
+    pub fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used())
     }
     /// Bytes in use.
     pub fn used(&self) -> u64 {

@@ -173,6 +173,11 @@ pub trait North: Sync {
     fn host_ready(&self, token: u64, events: u16);
     /// In the supervisor: the user sent a signal (Linux number) to the sandbox.
     fn outside_signal(&self, signal: i32);
+    /// In the supervisor: the sandbox has used up its memory. Kills the guest that runs in this host process of the sandbox, as the host's kernel would; its
+    /// id and name, if there is one.
+    fn out_of_memory(&self, _process: u32) -> Option<(i32, [u8; 16])> {
+        None
+    }
 }
 
 unsafe extern "Rust" {

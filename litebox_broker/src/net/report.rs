@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::policy::Refusal;
-use crate::server::say;
+use crate::report::say;
 
 const MOST_LINES: usize = 100;
 

@@ -133,6 +133,12 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
     if reply.error == 0 { Ok(()) } else { Err(litebox::Error::from_errno(reply.error)) }
 }
 
+/// Sends a descriptor that the broker does not answer for; before there is a sandbox.
+pub(crate) fn announce(socket: i32, op: Op, fd: HostFd) -> Result<()> {
+    let head = Request { op: op as u32, ..Request::default() };
+    send(socket, head.as_bytes(), Some(fd))
+}
+
 /// How often a thread looks for a reply before it falls asleep: about as long as falling asleep and being woken take.
 const LOOKS: u32 = 64;
 

@@ -23,6 +23,8 @@ pub enum Rule {
     NoneOf(usize, &'static [u32]),
     /// None of the bits is set in the argument (in its low 32 bits, which are all that the host looks at).
     Without(usize, u32),
+    /// These bits are not set together in the argument (in its low 32 bits).
+    NotTogether(usize, [u32; 2]),
     /// Argument 0 is one of the options; argument 1 is the value that stands beside it, all 64 bits of both.
     Options(&'static [(u32, Value)]),
 }
@@ -65,6 +67,10 @@ const REQUEST_SOCKETS: &[u32] = &[start_fd::REQUESTS as u32, start_fd::READERS a
 const BROKER_SOCKETS: &[u32] =
     &[start_fd::REQUESTS as u32, start_fd::READERS as u32, start_fd::EVENTS as u32, start_fd::NET as u32];
 
+/// MAP_SHARED (a bit of MAP_SHARED_VALIDATE, too) and MAP_ANONYMOUS: such memory stays in use when no process shows it any more, so nobody could
+/// count it. Guests get theirs from the arena.
+const SHARED_ANONYMOUS: [u32; 2] = [0x1, 0x20];
+
 /// QUERY, GLOBAL, and of PRIVATE_EXPEDITED and PRIVATE_EXPEDITED_SYNC_CORE the barrier and its registration.
 const BARRIERS: &[u32] = &[0, 1, 8, 16, 32, 64];
 
@@ -76,7 +82,7 @@ pub const ALLOWED: &[Allowed] = &[
     any(nr::FSTAT, "fstat"),
     any(nr::POLL, "poll"),
     any(nr::LSEEK, "lseek"),
-    any(nr::MMAP, "mmap"),
+    Allowed { number: nr::MMAP, name: "mmap", rule: Rule::NotTogether(3, SHARED_ANONYMOUS) },
     any(nr::MPROTECT, "mprotect"),
     any(nr::MUNMAP, "munmap"),
     any(nr::RT_SIGRETURN, "rt_sigreturn"),
@@ -215,6 +221,12 @@ fn rule_body(rule: Rule, refuse: u32) -> Vec<Instruction> {
         Rule::Without(argument, bits) => {
             body.push(op(LOAD, data_argument(argument)));
             body.push(jump(JUMP_ANY_BIT, bits, 0, 1));
+            body.push(op(RETURN, refuse));
+        }
+        Rule::NotTogether(argument, [first, second]) => {
+            body.push(op(LOAD, data_argument(argument)));
+            body.push(jump(JUMP_ANY_BIT, first, 0, 2));
+            body.push(jump(JUMP_ANY_BIT, second, 0, 1));
             body.push(op(RETURN, refuse));
         }
         Rule::Options(options) => {
@@ -388,6 +400,10 @@ mod tests {
         for namespace in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] {
             assert!(!clone(namespace) && !clone(namespace | HIGH));
         }
+        let mmap = |flags| verdict(&program(REFUSED), X86_64, 9, [0, 0, 0, flags, 0, 0]) == RET_ALLOW;
+        assert_eq!([0x1, 0x20, 0x22, 0x11, 0x21, 0x23, 0x4021, 0x21 | HIGH].map(mmap), {
+            [true, true, true, true, false, false, false, false]
+        });
         let ioctl = |request| passes(16, 0, request);
         const TIOCSTI: u64 = 0x5412;
         assert_eq!([0x5401, 0x541b, TIOCSTI, 0, TIOCSTI | HIGH].map(ioctl), [true, true, false, false, false]);

@@ -105,6 +105,8 @@ fn hear_broker() -> Result<()> {
         Ok((len, _)) if len == size_of::<Event>() => {
             if event.kind == EventKind::Signal as u32 {
                 north().outside_signal(i32::try_from(event.value).unwrap_or(0));
+            } else if event.kind == EventKind::OutOfMemory as u32 {
+                relieve_memory(i32::try_from(event.value).unwrap_or(0));
             }
             Ok(())
         }
@@ -112,6 +114,13 @@ fn hear_broker() -> Result<()> {
         // The broker is gone; without it there is nothing left to serve.
         _ => Err(Error::BrokenPipe),
     }
+}
+
+/// The memory limit is reached: kills the guest in the host process with this id. When there is none, the broker finds out.
+fn relieve_memory(id: i32) {
+    let Some((pid, name)) = table::number_of(id).and_then(|number| north().out_of_memory(number)) else { return };
+    let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    let _ = broker::simple(Op::Killed, u64::from(pid.unsigned_abs()), name.get(..len).unwrap_or_default(), None);
 }
 
 /// A guest process ended. When the sandbox ends with it, tells the broker how.

@@ -143,6 +143,12 @@ pub(crate) fn find(number: u32) -> Option<Arc<HostProcess>> {
     sandbox().processes.lock().get(&number).cloned()
 }
 
+/// The number of the process with this id of the host.
+pub(crate) fn number_of(id: i32) -> Option<u32> {
+    let table = sandbox().processes.lock();
+    table.values().find(|process| process.id.load(Ordering::Acquire) == id).map(|process| process.number)
+}
+
 /// Starts a copy of the calling process, whose one thread is `spec`'s.
 pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     // FILES, PIDFD, PARENT, CHILD_CLEARTID, CHILD_SETTID. The signal at its end is that of the caller: SIGCHLD to the supervisor.

@@ -142,6 +142,11 @@ impl TerminalUser {
         settings_of(self.master.as_raw_fd())
     }
 
+    /// Looks at nothing any more: the terminal stays, and fills up. To be dropped at the end.
+    pub fn stalls(self) -> (Child, File) {
+        (self.child, self.master)
+    }
+
     /// The terminal goes away.
     pub fn leaves(self) -> Child {
         self.child

@@ -81,7 +81,11 @@ impl Processors {
 
 /// Bytes of memory the sandbox may use.
 pub(crate) fn memory_total(kernel: &Kernel) -> u64 {
-    kernel.config.memory_limit.unwrap_or(host().arena().1 as u64)
+    let machine = match kernel.config.machine_memory {
+        0 => host().arena().1 as u64,
+        bytes => bytes,
+    };
+    kernel.config.memory_limit.map_or(machine, |limit| limit.min(machine))
 }
 
 /// Bytes of memory that guests' mappings may take at most now.

@@ -260,6 +260,9 @@ static GROUP: TableEntry<Global> = TableEntry::directory(
         TableEntry::text("pids.current", |kernel: &Arc<Kernel>, out| {
             put!(out, "{}\n", kernel.processes().iter().map(|p| p.thread_count()).sum::<u32>());
         }),
-        value!("pids.max", "max"),
+        TableEntry::text("pids.max", |kernel: &Arc<Kernel>, out| match kernel.config.most_tasks {
+            0 => put!(out, "max\n"),
+            most => put!(out, "{most}\n"),
+        }),
     ],
 );

@@ -35,6 +35,7 @@ fn process(kernel: &Arc<Kernel>) -> Arc<Process> {
         mm: MemoryMap::new(&Arena::new()),
         credentials: Credentials::default(),
         image: ImageInfo { name: b"a)b c".to_vec(), ..ImageInfo::default() },
+        limits: crate::syscalls::limits::Limits::default(),
     })
 }
 

@@ -31,6 +31,7 @@ fn thread() -> Arc<Thread> {
         mm: crate::mm::MemoryMap::new(&arena),
         credentials: Credentials::default(),
         image: crate::loader::ImageInfo::default(),
+        limits: crate::syscalls::limits::Limits::default(),
     });
     let thread = Thread::new(&process, 1, [0; 16], CloneShares::own(FdTable::new(), Arc::new(fs)));
     assert!(process.add_thread(&thread));

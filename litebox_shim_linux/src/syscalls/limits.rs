@@ -10,7 +10,7 @@ use crate::signal::SignalInfo;
 use crate::signal::set::{SIGKILL, SIGXCPU};
 use crate::task::process_table::ProcessTable;
 use crate::user::{read_bytes, word, write_bytes};
-use crate::{Process, Task};
+use crate::{Kernel, Process, Task};
 
 /// No limit.
 pub const INFINITY: u64 = u64::MAX;
@@ -85,6 +85,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Those of the first process: what is usual, but for `others` (number, soft and hard limit).
+    pub fn first(others: &[(u32, u64, u64)]) -> Self {
+        let limits = Self::default();
+        for (number, soft, hard) in others {
+            limits.set(*number as usize, limit(*soft, *hard));
+        }
+        limits
+    }
     /// For a child: the same limits.
     #[must_use]
     pub fn copy(&self) -> Self {
@@ -115,6 +123,21 @@ impl Limits {
             stack: self.soft(Resource::Stack),
             locked: self.soft(Resource::LockedMemory),
         }
+    }
+}
+
+impl Kernel {
+    /// `--pids`: whether there are as many threads as there may be. A process that has ended counts as one until it was waited for. `coming`: how many of
+    /// them are those that the question is about.
+    pub(crate) fn has_most_tasks(&self, process_table: &ProcessTable, coming: u64) -> bool {
+        let most = self.config.most_tasks;
+        let live = self.live_threads.load(Ordering::Acquire);
+        // Counted one by one only where it matters.
+        if most == 0 || live.saturating_add(process_table.count() as u64) < most {
+            return false;
+        }
+        let ended = process_table.processes().filter(|p| p.thread_count() == 0).count() as u64;
+        live.saturating_add(ended) >= most.saturating_add(coming)
     }
 }
 
@@ -167,6 +190,17 @@ impl Process {
             self.limits.set(CPU, limit(now.soft.saturating_add(1), now.hard));
         }
         self.watch_cpu_limit();
+    }
+
+    /// Of the first process, before its thread runs.
+    pub(crate) fn begin_cpu_limit(&self) {
+        if self.limits.soft(Resource::Cpu) != INFINITY {
+            self.watch_cpu_limit();
+            // The alarm is set by one of its own threads.
+            for thread in self.threads() {
+                thread.interrupt();
+            }
+        }
     }
 
     /// Has the timers look at RLIMIT_CPU when it is reached.

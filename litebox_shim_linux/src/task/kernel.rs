@@ -17,8 +17,16 @@ use super::{Process, Thread};
 pub struct KernelConfig {
     /// `uname -n`.
     pub hostname: String,
-    /// `--memory` in bytes; `None`: half of what the host has.
+    /// `--memory` in bytes.
     pub memory_limit: Option<u64>,
+    /// Bytes of memory that the machine has; 0: as many as the arena.
+    pub machine_memory: u64,
+    /// Bytes that files in memory may have together; `None`: what the arena has.
+    pub disk_limit: Option<u64>,
+    /// Processes and threads that there may be at once; 0: no limit.
+    pub most_tasks: u64,
+    /// Resource limits of the first process that are others than usual: number (getrlimit(2)), soft and hard limit.
+    pub limits: Vec<(u32, u64, u64)>,
     /// Print every call to this host descriptor (`--strace`).
     pub strace: Option<i32>,
     /// What the auxiliary vector says under the key of the boundary's tests: the address of the host-call gadget. `None` but in those tests.
@@ -105,6 +113,8 @@ pub struct Kernel {
     pub(crate) outside_signals: AtomicU64,
     /// The processes.
     pub(crate) process_table: Mutex<ProcessTable>,
+    /// Threads of all processes.
+    pub(crate) live_threads: AtomicU64,
     /// How many sessions users have logged in to (/proc/PID/sessionid).
     pub(crate) login_sessions: AtomicU32,
     next_id: AtomicI32,
@@ -134,6 +144,7 @@ impl Kernel {
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),
             process_table: Mutex::default(),
+            live_threads: AtomicU64::new(0),
             login_sessions: AtomicU32::new(0),
             next_id: AtomicI32::new(1),
             ids_wrapped: AtomicBool::new(false),

@@ -135,6 +135,7 @@ pub struct ProcessSpec {
     pub mm: MemoryMap,
     pub credentials: Credentials,
     pub image: crate::loader::ImageInfo,
+    pub limits: crate::syscalls::limits::Limits,
 }
 
 impl Process {
@@ -148,7 +149,9 @@ impl Process {
             mm: UseCounted::new(spec.mm),
             actions: UseCounted::new(Actions::default()),
         };
-        let process = Arc::new(Self::with(relation, spec.kernel, Arc::new(spec.credentials), Arc::new(spec.image)));
+        let mut process = Self::with(relation, spec.kernel, Arc::new(spec.credentials), Arc::new(spec.image));
+        process.limits = spec.limits;
+        let process = Arc::new(process);
         process.mm.set_limits(process.limits.of_memory());
         process.kernel.add_process(&process);
         process
@@ -248,6 +251,7 @@ impl Process {
         }
         threads.push(Arc::downgrade(thread));
         self.live_threads.fetch_add(1, Ordering::AcqRel);
+        self.kernel.live_threads.fetch_add(1, Ordering::AcqRel);
         true
     }
     /// A thread goes on as another one, with the same id.
@@ -263,6 +267,7 @@ impl Process {
         let mut threads = self.threads.lock();
         threads.retain(|t| t.strong_count() > 0 && !core::ptr::eq(t.as_ptr(), thread));
         let left = self.live_threads.fetch_sub(1, Ordering::AcqRel) - 1;
+        self.kernel.live_threads.fetch_sub(1, Ordering::AcqRel);
         drop(threads);
         let executing = self.executing.load(Ordering::Acquire);
         if executing != 0 {

@@ -185,7 +185,7 @@ impl Node {
             return Ok(());
         }
         // What surely does not fit is not begun: the room is everybody's.
-        if size.min(meta.blocks.saturating_mul(512)) > self.tree.arena.free_bytes() {
+        if size.min(meta.blocks.saturating_mul(512)) > self.tree.free_bytes() {
             return Err(Error::NoSpace);
         }
         let file = self.open_lower()?;

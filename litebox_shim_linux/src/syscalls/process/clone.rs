@@ -181,7 +181,10 @@ impl Task<'_, '_> {
 
     fn start_thread(&mut self, request: &Request) -> Result<usize> {
         let flags = request.flags;
-        let crowded = self.has_most_threads(&self.kernel().process_table.lock());
+        let crowded = {
+            let process_table = self.kernel().process_table.lock();
+            self.has_most_threads(&process_table) || self.kernel().has_most_tasks(&process_table, 0)
+        };
         if crowded || self.process().thread_count() >= MAX_THREADS {
             return Err(Error::WouldBlock);
         }

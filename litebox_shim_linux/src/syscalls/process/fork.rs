@@ -15,14 +15,17 @@ use crate::user::write_bytes;
 use crate::{Process, Task, Thread};
 
 /// Processes of a sandbox at most.
-const MAX_PROCESSES: usize = 2048;
+const MAX_PROCESSES: usize = 4096;
 
 impl Task<'_, '_> {
     /// A process that does what the caller does, from the return of this call on.
     pub(super) fn start_process(&mut self, request: &Request) -> Result<usize> {
         let flags = request.flags;
-        if self.kernel().process_table.lock().count() >= MAX_PROCESSES {
-            return Err(Error::WouldBlock);
+        {
+            let process_table = self.kernel().process_table.lock();
+            if process_table.count() >= MAX_PROCESSES || self.kernel().has_most_tasks(&process_table, 0) {
+                return Err(Error::WouldBlock);
+            }
         }
         let child = self.process().copy(self.relation(request)?);
         let shares = self.shares_for(request)?;
@@ -104,8 +107,8 @@ impl Task<'_, '_> {
     /// Makes the child findable. A signal that came before has to be handled first: had it been for the whole group, the child would
     /// miss it.
     fn add_child(&mut self, child: &Arc<Process>, request: &Request) -> Result<()> {
-        let process_table = self.kernel().clone();
-        let mut process_table = process_table.process_table.lock();
+        let own_kernel = self.kernel().clone();
+        let mut process_table = own_kernel.process_table.lock();
         if self.process().exiting() || self.deliverable() {
             drop(process_table);
             // The call is made again only after the pending work was looked at.
@@ -113,7 +116,8 @@ impl Task<'_, '_> {
             let number = self.frame.regs.rax;
             return Err(self.interrupted_call(RestartPolicy::Always, number));
         }
-        if self.has_most_threads(&process_table) {
+        // The child's thread is among them.
+        if self.has_most_threads(&process_table) || own_kernel.has_most_tasks(&process_table, 1) {
             return Err(Error::WouldBlock);
         }
         // Both may have changed since the copy was made.
