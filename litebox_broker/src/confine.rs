@@ -104,6 +104,23 @@ pub struct Confinement {
 
 /// Nobody: a user that owns nothing.
 const NOBODY: libc::uid_t = 65_534;
+/// The first of the users of sandboxes that root starts. Nothing else uses numbers from here to 2^31 (systemd's table of users has them as unused).
+const FIRST_OF_SANDBOXES: libc::uid_t = 0x7000_0000;
+
+/// A user for one sandbox alone, who owns nothing either: the host counts processes, timers and descriptors in flight by user, so one sandbox cannot
+/// use up those of another. Process ids are below 2^22, and ours is nobody else's while it is in use; the bits above are for brokers
+/// in other pid namespaces.
+fn user_of_sandbox() -> libc::uid_t {
+    const PID_BITS: u32 = 22;
+    let pid = std::process::id() & ((1 << PID_BITS) - 1);
+    let other = std::process::id().wrapping_mul(0x9e37_79b9) ^ namespace_of_pids();
+    FIRST_OF_SANDBOXES | (other & 0x3f) << PID_BITS | pid
+}
+
+/// A number that tells pid namespaces apart, mostly; 0 where there is no /proc.
+fn namespace_of_pids() -> u32 {
+    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino as u32)
+}
 /// Where inherited descriptors are parked while they are put in order.
 const PARKING: RawFd = 512;
 
@@ -114,7 +131,8 @@ struct Plan<'a> {
     envp: [*const libc::c_char; 2],
     inherited: Vec<RawFd>,
     mask: &'a libc::sigset_t,
-    change_user: bool,
+    /// Whose processes they become, if not the caller's.
+    user: Option<libc::uid_t>,
     network: Option<&'a Network>,
     data_limit: Option<u64>,
     /// A descriptor of the broker as a process: it tells of its end.
@@ -140,11 +158,11 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
     let ready = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let root = rustix::process::geteuid().is_root();
     let mut executable = program.executable;
-    let mut change_user = root;
+    let mut user = root.then(user_of_sandbox);
     if root && !anybody_may_execute(&executable) {
         match copy_in_memory(&executable) {
             Ok(copy) => executable = copy,
-            Err(_) => change_user = false,
+            Err(_) => user = None,
         }
     }
     let mut plan = Plan {
@@ -153,7 +171,7 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
         envp: [ENVIRONMENT.as_ptr(), std::ptr::null()],
         inherited: program.inherited.iter().map(AsRawFd::as_raw_fd).collect(),
         mask: program.signals.mask_before(),
-        change_user,
+        user,
         network: how.network.as_ref().filter(|_| !how.no_namespaces),
         // A backstop against a burst between two looks at the memory in use; the limit itself is on what is really used.
         data_limit: how.limits.memory.map(|m| m.saturating_mul(4).max(m.saturating_add(1 << 30))),
@@ -355,6 +373,10 @@ unsafe fn close_from_to(first: RawFd, last: RawFd) {
     }
 }
 
+/// An ordinary user's sandbox may have so much of what the user may have in signals: one in so many, but at least so many.
+const SHARE_OF_SIGNALS: u64 = 4;
+const FEW_SIGNALS: u64 = 1024;
+
 /// Resource limits.
 ///
 /// # Safety
@@ -364,6 +386,13 @@ unsafe fn set_limits(plan: &Plan<'_>) {
     unsafe {
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        let mut signals = none;
+        if plan.user.is_none() && libc::getrlimit(libc::RLIMIT_SIGPENDING, &raw mut signals) == 0 {
+            // Timers and queued signals count by user: what the sandbox may have leaves most to the user's other programs.
+            let part = (signals.rlim_cur / SHARE_OF_SIGNALS).max(FEW_SIGNALS).min(signals.rlim_cur);
+            let part = libc::rlimit { rlim_cur: part, rlim_max: part };
+            libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const part);
+        }
         let mut files = none;
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
             files.rlim_cur = files.rlim_max;
@@ -422,10 +451,13 @@ unsafe fn drop_privileges(plan: &Plan<'_>) {
             }
         }
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        if plan.change_user {
+        if let Some(user) = plan.user {
             libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
-            libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY);
-            libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY);
+            // A user namespace around us may know few numbers.
+            let known = libc::syscall(libc::SYS_setresgid, user, user, user) == 0;
+            let user = if known { user } else { NOBODY };
+            libc::syscall(libc::SYS_setresgid, user, user, user);
+            libc::syscall(libc::SYS_setresuid, user, user, user);
         }
         let header = CapHeader { version: VERSION_3, pid: 0 };
         let nothing = [0u32; 6];

@@ -7,7 +7,6 @@ use std::time::Duration;
 use litebox_protocol::STAT_FIGURES;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::beneath::Grant;
 use crate::cgroup::{Cgroup, Wanted};
@@ -18,6 +17,7 @@ use crate::net;
 use crate::report::say;
 use crate::server::{STATUS_BROKEN, STATUS_OURS, Server, Signals, Sockets};
 use crate::session::Session;
+use crate::socket;
 use crate::terminal::Terminal;
 use crate::{confine, processors};
 
@@ -130,6 +130,8 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     let (requests, requests_inside) = socket_pair()?;
     let (readers, readers_inside) = socket_pair()?;
     let (events, events_inside) = socket_pair()?;
+    // Nobody reads there: what was sent would stay, with the descriptors in it, and count against what the user may have in flight.
+    rustix::net::shutdown(&events, rustix::net::Shutdown::Read).map_err(|e| ("shutdown", e))?;
     // Also without a network: the filter knows its number, which nothing else may get.
     let (net, net_inside) = socket_pair()?;
     let mut session = Session::new(launch.grants);
@@ -189,8 +191,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
 }
 
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), Failure> {
-    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(|e| Failure::Host("socketpair", e))
+    socket::pair().map_err(|e| Failure::Host("socketpair", e))
 }
 
 /// A memory file with these bytes that nobody can change any more, at offset 0.

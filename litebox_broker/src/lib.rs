@@ -2,7 +2,7 @@
 //!
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
-//! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
+//! - [`session`] serves requests, which [`socket`] brings, and [`replies`] go back: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`net`] is the network: policy, names, connections, published ports.
 //! - [`terminal`] is the user's terminal, lent to the sandbox and given back.
@@ -29,6 +29,7 @@ pub mod message;
 pub mod net;
 pub mod process;
 pub mod processors;
+pub mod replies;
 pub mod report;
 pub mod server;
 pub mod session;

@@ -38,6 +38,12 @@ impl<'a> ParsedRequest<'a> {
     }
 }
 
+/// Whether this message may come with a descriptor.
+pub fn may_carry_descriptor(message: &[u8]) -> bool {
+    let op = message.first_chunk().and_then(|op| Op::from_number(u32::from_ne_bytes(*op)));
+    matches!(op, Some(Op::Register | Op::Listener))
+}
+
 /// A reply in the making.
 pub struct ReplyBuilder {
     /// The head, written in front at the end.

@@ -14,8 +14,10 @@ use crate::confine::Network;
 use crate::limits::{Due, End, Limits, TimeLimit};
 use crate::looks::Looks;
 use crate::memory::{Meter, Verdict};
+use crate::message::may_carry_descriptor;
 use crate::net::Service;
 use crate::process::Sandboxed;
+use crate::replies::{PAUSE, Replies};
 use crate::report::say;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
@@ -130,8 +132,12 @@ pub struct Server {
     sandboxed: Sandboxed,
     /// Requests and replies.
     pub requests: OwnedFd,
+    /// The way back.
+    replies: Replies,
     /// Those that only read, until they have a thread of their own.
     readers: Option<Arc<OwnedFd>>,
+    /// The way back to them.
+    reader_replies: Replies,
     /// Events for the sandbox.
     pub events: Arc<OwnedFd>,
     /// Its network and the socket for it, until it has a thread of its own.
@@ -168,7 +174,9 @@ impl Server {
             session,
             sandboxed,
             requests,
+            replies: Replies::default(),
             readers: Some(Arc::new(readers)),
+            reader_replies: Replies::default(),
             events: Arc::new(events),
             net: None,
             time: TimeLimit::begin(limits),
@@ -265,11 +273,13 @@ impl Server {
     fn wait(&self, signals: &Signals) -> Result<Ready, End> {
         let requests_open = self.last_moment.is_none();
         let mut fds = vec![PollFd::new(&signals.fd, PollFlags::IN)];
+        // Who is owed a reply asks for nothing more.
+        let wanted = |replies: &Replies| if replies.are_owed() { PollFlags::empty() } else { PollFlags::IN };
         if requests_open {
-            fds.push(PollFd::new(&self.requests, PollFlags::IN));
+            fds.push(PollFd::new(&self.requests, wanted(&self.replies)));
         }
         if let Some(readers) = &self.readers {
-            fds.push(PollFd::new(&**readers, PollFlags::IN));
+            fds.push(PollFd::new(&**readers, wanted(&self.reader_replies)));
         }
         if let Some((net, _)) = &self.net {
             fds.push(PollFd::new(net, PollFlags::IN));
@@ -278,7 +288,10 @@ impl Server {
             fds.push(PollFd::new(listener, PollFlags::IN));
         }
         let next = [self.last_moment, self.time.next(), self.memory.as_ref().map(Meter::next)];
-        let pause = next.into_iter().flatten().min().map(|moment| moment.saturating_duration_since(Instant::now()));
+        let mut pause = next.into_iter().flatten().min().map(|moment| moment.saturating_duration_since(Instant::now()));
+        if self.replies.are_owed() || self.reader_replies.are_owed() {
+            pause = Some(pause.map_or(PAUSE, |p| p.min(PAUSE)));
+        }
         let pause = pause.and_then(|p| rustix::fs::Timespec::try_from(p).ok());
         match rustix::event::poll(&mut fds, pause.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -289,8 +302,8 @@ impl Server {
         let listener = if self.session.listener.is_some() { at(fds.len() - 1) } else { PollFlags::empty() };
         Ok(Ready {
             signals: !at(0).is_empty(),
-            requests: requests_open && !at(1).is_empty(),
-            readers: self.readers.is_some() && !at(1 + usize::from(requests_open)).is_empty(),
+            requests: requests_open && (owed || !at(1).is_empty()),
+            readers: self.readers.is_some() && (owed || !at(1 + usize::from(requests_open)).is_empty()),
             net: self.net.is_some()
                 && !at(1 + usize::from(requests_open) + usize::from(self.readers.is_some())).is_empty(),
             listener: listener.contains(PollFlags::IN),
@@ -301,17 +314,23 @@ impl Server {
     /// `Ok(false)`: the other end is closed. `Err`: the sandbox ends so.
     fn serve_waiting(&mut self) -> Result<bool, End> {
         for served in 0..256 {
+            if !self.replies.settle(self.requests.as_fd()) {
+                return Ok(true);
+            }
             let (len, came) = match self.next_request((1..MOST_LOOKS).contains(&served)) {
                 Ok((0, _)) => return Ok(false),
                 Ok(got) => got,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
+                Err(Errno::PROTO) => return Err(unexpected_descriptors()),
                 Err(_) => return Ok(false),
             };
             let message = self.buffer.get(..len).unwrap_or_default();
+            if came.is_some() && !may_carry_descriptor(message) {
+                return Err(unexpected_descriptors());
+            }
             let (reply, passed, wish) = self.session.serve(message, came);
             if let Some(reply) = reply {
-                // A sandbox that does not take its replies loses them: we wait for nobody.
-                let _ = send(self.requests.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
+                self.replies.send(self.requests.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
             }
             self.fulfil(wish)?;
         }
@@ -334,17 +353,23 @@ impl Server {
     /// Serves the first reader there is, and leaves the others to a thread: most sandboxes never ask for two things at once.
     fn serve_reader(&mut self) {
         let Some(socket) = self.readers.take() else { return };
+        if !self.reader_replies.settle(socket.as_fd()) {
+            return self.readers = Some(socket);
+        }
         let message = match receive(socket.as_fd(), &mut self.buffer, false) {
-            Ok((0, _)) => return,
-            Ok((len, _)) => self.buffer.get(..len).unwrap_or_default(),
+            Ok((0, _) | (_, Some(_))) => return,
+            Ok((len, None)) => self.buffer.get(..len).unwrap_or_default(),
             Err(Errno::AGAIN | Errno::INTR) => return self.readers = Some(socket),
             Err(_) => return,
         };
         let (reply, passed) = self.session.serve_reader(message);
-        let _ = send(socket.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
+        self.reader_replies.send(socket.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
+        if self.reader_replies.are_owed() {
+            return self.readers = Some(socket);
+        }
         let (files, theirs) = (self.session.files(), socket.clone());
         let thread = std::thread::Builder::new().stack_size(READERS_STACK);
-        if thread.spawn(move || serve_readers(&files, &theirs)).is_err() {
+        if thread.spawn(move || serve_readers(&files, &theirs, Replies::default())).is_err() {
             // No room for a thread: they take their turns here.
             self.readers = Some(socket);
         }
@@ -453,6 +478,13 @@ impl Server {
         };
         Some(End { status: STATUS_BROKEN, line })
     }
+}
+
+/// A message came with descriptors that no kernel of ours sends. Kept in the queue, they would count against what all programs of the user may have
+/// in flight together.
+fn unexpected_descriptors() -> u8 {
+    say("the sandbox sent descriptors that nobody asked for: killed");
+    STATUS_BROKEN
 }
 
 /// Which descriptors have something.

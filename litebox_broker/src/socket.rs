@@ -7,19 +7,26 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use litebox_protocol::MAX_REQUEST;
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
 use crate::files::Files;
 use crate::message::ReplyBuilder;
+use crate::replies::{PAUSE, Replies};
 
 /// Longer than any message, so that none is cut that could be right; and so long that the allocator gets it from the host, which brings in only
 /// the pages that are used.
 pub const BUFFER: usize = 256 << 10;
 const _: () = assert!(BUFFER > MAX_REQUEST);
 
-/// Receives one message and at most one descriptor. A message too long for `buffer` is cut: its lengths then do not fit.
+/// Two ends of a socket for messages.
+pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
+/// Receives one message and at most one descriptor. A message too long for `buffer` is cut: its lengths then do not fit. `PROTO`: it came with several
+/// descriptors, which no kernel of ours sends.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<(usize, Option<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -27,13 +34,19 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<
     flags.set(RecvFlags::DONTWAIT, !wait);
     let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
     let mut came = None;
+    let mut several = false;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             // Every one is owned from here on; those too many are closed.
             for fd in descriptors {
+                several |= came.is_some();
                 came.get_or_insert(fd);
             }
         }
+    }
+    // The space has room for two. With none of them received it is we who cannot have more.
+    if several || came.is_some() && got.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(Errno::PROTO);
     }
     let len = if got.flags.contains(ReturnFlags::TRUNC) { buffer.len() } else { got.bytes };
     Ok((len, came))
@@ -51,18 +64,20 @@ pub fn send(socket: BorrowedFd<'_>, message: &[u8], passed: Option<BorrowedFd<'_
     rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut control, flags).map(drop)
 }
 
-/// Serves readers until the other end is closed.
-pub fn serve_readers(files: &Files, socket: &OwnedFd) {
+/// Serves readers until the other end is closed, or sends what no kernel of ours sends.
+pub fn serve_readers(files: &Files, socket: &OwnedFd, mut replies: Replies) {
     let (mut buffer, mut reply) = (vec![0; BUFFER], ReplyBuilder::default());
     loop {
+        if !replies.settle(socket.as_fd()) {
+            std::thread::sleep(PAUSE);
+            continue;
+        }
         match receive(socket.as_fd(), &mut buffer, true) {
             Err(Errno::INTR) => {}
-            Ok((0, _)) | Err(_) => return,
-            Ok((len, came)) => {
-                drop(came);
+            Ok((0, _) | (_, Some(_))) | Err(_) => return,
+            Ok((len, None)) => {
                 let (bytes, passed) = files.serve(buffer.get(..len).unwrap_or_default(), &mut reply);
-                // A sandbox that does not take its replies loses them.
-                let _ = send(socket.as_fd(), bytes, passed.as_ref().map(OwnedFd::as_fd));
+                replies.send(socket.as_fd(), bytes, passed.as_ref().map(OwnedFd::as_fd));
             }
         }
     }

@@ -46,12 +46,34 @@ struct Scene {
     process: Canary,
 }
 
+/// A program as the user of `way`, under limits as prlimit(1) takes them.
+fn as_user(limits: &[&str], way: Way, program: &str) -> Command {
+    let mut words: Vec<String> = Vec::new();
+    if !limits.is_empty() {
+        words.extend(["prlimit"].iter().chain(limits).map(ToString::to_string));
+    }
+    if way == Way::OrdinaryUser {
+        // A user that no other test uses meanwhile: the host counts much by user.
+        let user = 60_000 + std::process::id() % 4_000;
+        words.extend(["setpriv".into(), format!("--reuid={user}"), format!("--regid={user}")]);
+        words.extend(["--clear-groups".into(), "--".into()]);
+    }
+    words.push(program.into());
+    let mut command = Command::new(words.first().map_or("", String::as_str));
+    command.args(words.iter().skip(1));
+    command
+}
+
 impl Scene {
     fn set(name: &str) -> std::result::Result<Self, Failed> {
         let own = Own::new(&format!("hostile-{name}"))?;
         let dir = own.dir.clone();
         fs::create_dir(dir.join("guests"))?;
         fs::copy(compile::guest("compromised_kernel.c", Variant::Static, &[])?, dir.join("guests/compromised_kernel"))?;
+        fs::copy(
+            compile::guest("neighbours.c", Variant::Static, &["-pthread".into()])?,
+            dir.join("guests/neighbours"),
+        )?;
         fs::write(dir.join("canary"), "alive")?;
         let process = Canary(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn()?);
         Ok(Self { own, dir, process })
@@ -66,15 +88,22 @@ impl Scene {
     }
 
     fn command(&self, limit: &str, way: Way, args: &[&str]) -> Command {
-        let program = self.own.program();
-        let mut command = if way == Way::OrdinaryUser {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.args(["run", "--test-hostile", "--timeout", limit]);
+        let mut command = self.run_command(&[], limit, way, "hostile");
+        command.args(args);
+        command
+    }
+
+    /// `litebox run` of one of the guests, under limits as prlimit(1) takes them.
+    fn run_command(&self, limits: &[&str], time: &str, way: Way, guest: &str) -> Command {
+        let mut command = self.run_any(limits, time, way);
+        command.arg(format!("/guests/{guest}"));
+        command
+    }
+
+    /// `litebox run`, up to the program.
+    fn run_any(&self, limits: &[&str], time: &str, way: Way) -> Command {
+        let mut command = as_user(limits, way, &self.own.program().to_string_lossy());
+        command.args(["run", "--test-hostile", "--timeout", time]);
         if way == Way::WithoutNamespaces {
             command.arg("--test-no-namespaces");
         }
@@ -82,9 +111,17 @@ impl Scene {
             command.args(["--interception-backend", "seccomp"]);
         }
         command.arg("-v").arg(format!("{}:/guests:ro", self.dir.join("guests").display()));
-        command.args(["-w", "/", "--", "/guests/compromised_kernel"]).args(args).current_dir("/");
+        command.args(["-w", "/", "--"]).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    /// A sandbox with an honest program that needs a little of everything; what is wrong with its end.
+    fn use_everything(&self, way: Way) -> std::result::Result<Option<String>, Failed> {
+        let mut command = self.run_command(HOST_LIMITS, "20s", way, "neighbours");
+        command.arg("use");
+        let outcome = program_result::run(command, b"", Duration::from_secs(30))?;
+        Ok((outcome.status != 0 || outcome.out() != "used\n").then(|| outcome.to_string()))
     }
 
     /// The file and the process outside are as they were.
@@ -243,6 +280,8 @@ const HARMLESS_ATTACKS: &[&str] = &[
     "close-descriptors",
     "broker-garbage",
     "pass-descriptor",
+    "pass-many-3",
+    "pass-many-4",
 ];
 /// What may make a sandbox hang, which its time limit ends.
 const CRIPPLING_ATTACKS: &[&str] = &["overwrite-heap", "hold-locks"];
@@ -287,6 +326,117 @@ fn attacks() -> Result {
     }
     scene.untouched()?;
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+/// A sandbox that has filled whatever it can fill, until it is told to end.
+struct Full {
+    sandbox: Child,
+}
+
+impl Full {
+    /// Starts it and reads the lines that say what is full.
+    fn start(mut command: Command, lines: usize) -> std::result::Result<(Self, Vec<String>), Failed> {
+        use std::io::{BufRead, BufReader};
+        let mut sandbox = command.stdin(Stdio::piped()).spawn()?;
+        let output = sandbox.stdout.take().ok_or("no output")?;
+        let said = |line: &String| line != "ready";
+        let told = BufReader::new(output).lines().map_while(std::result::Result::ok).filter(said).take(lines).collect();
+        Ok((Self { sandbox }, told))
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        drop(self.sandbox.stdin.take());
+        drop(program_result::wait(&mut self.sandbox, Duration::from_secs(10)));
+    }
+}
+
+/// Limits of the host that a sandbox can fill; what is allowed by default on many machines, or less.
+const HOST_LIMITS: &[&str] = &["--nofile=1024:1024", "--nproc=200:200", "--sigpending=4000:4000"];
+
+/// What a sandbox fills is its own: another one of the same user starts and does its work meanwhile.
+fn neighbours_are_not_harmed() -> Result {
+    if common::host_only() {
+        return Ok(());
+    }
+    let scene = Scene::set("neighbours")?;
+    let mut wrong = Vec::new();
+    for (way, attacks) in [
+        (Way::Plain, ["fill-messages", "fill-timers", "fill-processes"].as_slice()),
+        (Way::WithoutNamespaces, &["fill-messages", "fill-timers", "fill-processes"]),
+        // The host counts processes by user, and has no other limit for them where that user is an ordinary one.
+        (Way::OrdinaryUser, &["fill-messages", "fill-timers"]),
+    ] {
+        if !is_root() && way != Way::Plain {
+            continue;
+        }
+        for attack in attacks {
+            let mut command = scene.run_command(HOST_LIMITS, "30s", way, "hostile");
+            command.args(["attack", attack]);
+            let (full, told) = Full::start(command, 1)?;
+            let honest = scene.use_everything(way)?;
+            if !told.iter().any(|line| line.starts_with("full ") && line != "full 0") || honest.is_some() {
+                wrong.push(format!("{attack}: {told:?}\n{honest:?}"));
+            }
+            drop(full);
+        }
+        let mut command = scene.run_command(HOST_LIMITS, "30s", way, "neighbours");
+        command.arg("fill");
+        let (full, mut told) = Full::start(command, 5)?;
+        told.sort();
+        let expected = [
+            "descriptors in messages: ETOOMANYREFS",
+            "inotify: EMFILE",
+            "pipes: EMFILE",
+            "processes: EAGAIN",
+            "timers: EAGAIN",
+        ];
+        let honest = scene.use_everything(way)?;
+        if told != expected || honest.is_some() {
+            wrong.push(format!("{told:?}\n{honest:?}"));
+        }
+        drop(full);
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+/// Other programs of the user have as many descriptors in flight as the sandbox may have open: the broker can pass none. The guest is told so, and gets
+/// its file once they are received.
+fn a_full_host_is_an_error() -> Result {
+    use std::io::{BufRead, BufReader, Write};
+    const PARK: &str = "import socket, sys\n\
+        a, b = socket.socketpair()\n\
+        for _ in range(3): socket.send_fds(a, [b'x'], [0] * 200)\n\
+        print('parked', flush=True); sys.stdin.read()";
+    if common::host_only() {
+        return Ok(());
+    }
+    let way = if is_root() { Way::OrdinaryUser } else { Way::Plain };
+    let scene = Scene::set("full-host")?;
+    fs::write(scene.dir.join("guests/file"), "content\n")?;
+    let script =
+        "echo ready; for i in 1 2; do read x; if read y < /guests/file; then echo $y; else echo refused; fi; done";
+    let mut command = scene.run_any(&["--nofile=300:300"], "30s", way);
+    let mut sandbox = command.args(["/usr/bin/bash", "-c", script]).stdin(Stdio::piped()).spawn()?;
+    let (mut input, output) = sandbox.stdin.take().zip(sandbox.stdout.take()).ok_or("no pipes")?;
+    let mut output = BufReader::new(output).lines().map_while(std::result::Result::ok);
+    let started = output.next();
+    let mut parking = as_user(&[], way, "python3");
+    let mut parking = parking.args(["-c", PARK]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let parked = parking.stdout.take().map(|out| BufReader::new(out).lines().next());
+    input.write_all(b"now\n")?;
+    let refused = output.next();
+    drop(parking.stdin.take());
+    parking.wait()?;
+    input.write_all(b"again\n")?;
+    let served = output.next();
+    let outcome = program_result::finish(sandbox, Duration::from_secs(20))?;
+    let said = outcome.err().contains("Too many open files in system");
+    if refused.as_deref() == Some("refused") && served.as_deref() == Some("content") && said && outcome.status == 0 {
+        return Ok(());
+    }
+    Err(format!("{started:?}, {parked:?}, {refused:?}, {served:?}\n{outcome}").into())
 }
 
 fn unconnected_tcp_socket() -> std::io::Result<std::os::fd::OwnedFd> {
@@ -370,6 +520,8 @@ const TESTS: &[NamedTest] = &[
     ("x32_entry", x32_entry),
     ("attacks", attacks),
     ("sockets_are_not_redirected", sockets_are_not_redirected),
+    ("neighbours_are_not_harmed", neighbours_are_not_harmed),
+    ("a_full_host_is_an_error", a_full_host_is_an_error),
     ("descriptors", descriptors),
 ];
 

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use core::time::Duration;
 
-use litebox::platform::{Futex, HostFd, System, ThreadSpec};
+use litebox::platform::{Clock, Futex, HostFd, System, ThreadSpec};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 use litebox_protocol::{MAX_SLOTS, Op};
@@ -256,22 +256,39 @@ pub(crate) fn ended(number: u32) -> bool {
 
 /// Makes some thread of another process enter the kernel.
 pub(crate) fn kick(number: u32) {
+    for _ in 0..MOST_TRIES {
+        match try_kick(number) {
+            Err(TOO_MANY_IN_FLIGHT) => {
+                let soon = LinuxHost.instant().saturating_add(BETWEEN_TRIES);
+                LinuxHost.futex_wait(&AtomicU32::new(0), 0, Some(soon));
+            }
+            // It was kicked, or has ended.
+            _ => return,
+        }
+    }
+    LinuxHost.report("a signal was lost: this user's programs have too many descriptors in flight");
+}
+
+/// ETOOMANYREFS: programs of this user, others too, have sent more descriptors that nobody received yet than one of them may have open.
+const TOO_MANY_IN_FLIGHT: Error = Error::Host(109);
+/// That is over when somebody receives them.
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
+const MOST_TRIES: u32 = 400;
+
+fn try_kick(number: u32) -> Result<()> {
     let table = sandbox().processes.lock();
-    let Some(process) = table.get(&number) else { return };
+    let Some(process) = table.get(&number) else { return Ok(()) };
     if !process.reachable.load(Ordering::SeqCst) {
         // It looks at its work on its way to guest code.
-        return;
+        return Ok(());
     }
     if !process.registered.load(Ordering::Acquire) {
         let fd = HostFd(process.pidfd.load(Ordering::Acquire));
-        if broker::simple(Op::Register, u64::from(number), &[], Some(fd)).is_err() {
-            // It has ended.
-            return;
-        }
+        broker::simple(Op::Register, u64::from(number), &[], Some(fd))?;
         process.registered.store(true, Ordering::Release);
     }
     drop(table);
-    let _ = broker::simple(Op::Kick, u64::from(number), &[], None);
+    broker::simple(Op::Kick, u64::from(number), &[], None)
 }
 
 /// A kick of the whole process hit a thread that is past looking at work: another one is to take it.

@@ -296,7 +296,8 @@ impl Client {
         let head = Request { op: Op::Open as u32, flags: flags.bits(), mode, ..Request::default() };
         self.ask(head, path, b"", |a| {
             let stat = take(&mut a.body)?;
-            Ok((stat, a.fd.take().ok_or(Error::Io)?))
+            // The host could not carry the descriptor, or we cannot have another one: both are limits of more than one process.
+            Ok((stat, a.fd.take().ok_or(Error::TooManyFilesInSystem)?))
         })
     }
 
