@@ -7,7 +7,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use litebox::platform::broker_protocol::Reply;
+use litebox_protocol::Reply;
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 

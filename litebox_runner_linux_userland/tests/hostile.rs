@@ -407,7 +407,7 @@ fn a_full_host_is_an_error() -> Result {
     use std::io::{BufRead, BufReader, Write};
     const PARK: &str = "import socket, sys\n\
         a, b = socket.socketpair()\n\
-        for _ in range(3): socket.send_fds(a, [b'x'], [0] * 200)\n\
+        for _ in range(5): socket.send_fds(a, [b'x'], [0] * 200)\n\
         print('parked', flush=True); sys.stdin.read()";
     if common::host_only() {
         return Ok(());
@@ -417,12 +417,12 @@ fn a_full_host_is_an_error() -> Result {
     fs::write(scene.dir.join("guests/file"), "content\n")?;
     let script =
         "echo ready; for i in 1 2; do read x; if read y < /guests/file; then echo $y; else echo refused; fi; done";
-    let mut command = scene.run_any(&["--nofile=300:300"], "30s", way);
+    let mut command = scene.run_any(&["--nofile=700:700"], "30s", way);
     let mut sandbox = command.args(["/usr/bin/bash", "-c", script]).stdin(Stdio::piped()).spawn()?;
     let (mut input, output) = sandbox.stdin.take().zip(sandbox.stdout.take()).ok_or("no pipes")?;
     let mut output = BufReader::new(output).lines().map_while(std::result::Result::ok);
     let started = output.next();
-    let mut parking = as_user(&[], way, "python3");
+    let mut parking = as_user(&[], way, "/usr/bin/python3");
     let mut parking = parking.args(["-c", PARK]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let parked = parking.stdout.take().map(|out| BufReader::new(out).lines().next());
     input.write_all(b"now\n")?;

@@ -4,12 +4,15 @@ use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
 
+use litebox::mm::{Area, VmaFlags};
 use litebox::platform::host;
 use litebox::platform::north::{Code, Fault, GuestFrame, North, PatchPolicy};
 use litebox_protocol::STAT_FIGURES;
 
 use crate::task::{Newborn, Task, Thread};
 use crate::user::write_bytes;
+
+const SIGSEGV: i32 = 11;
 
 /// Linux as the North of the sandbox.
 pub struct LinuxNorth;
@@ -158,7 +161,7 @@ impl Task<'_, '_> {
             None => {}
             Some(Newborn::Child { copied, set_tid }) => {
                 if copied {
-                    self.process().mm.core().after_fork();
+                    self.keep_what_is_copied();
                 }
                 if set_tid != 0 {
                     // As on Linux, a bad address is not an error.
@@ -166,6 +169,23 @@ impl Task<'_, '_> {
                 }
             }
             Some(Newborn::Program(prepared)) => self.begin_program(*prepared),
+        }
+    }
+
+    /// The calling thread is the only one of a copy of its parent's process: what was not to be copied goes. One whose rseq area goes with it dies, as
+    /// on Linux.
+    fn keep_what_is_copied(&mut self) {
+        let process = self.process();
+        let area = self.thread.rseq_area.load(Ordering::Relaxed);
+        let goes = |area: &Area| area.flags.contains(VmaFlags::DONTFORK);
+        let dies = area != 0 && process.mm.core().with_vma(area, goes) == Some(true);
+        if dies {
+            // The host would end it, wherever it is then.
+            let _ = self.thread.forget_rseq();
+        }
+        process.mm.core().after_fork();
+        if dies {
+            self.die_of(SIGSEGV);
         }
     }
 

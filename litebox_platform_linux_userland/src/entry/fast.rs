@@ -6,7 +6,7 @@
 //!
 //! A call that one word answers ([`FastSyscalls`]) is answered here: nothing but general registers and flags was touched. For all others the registers go into the [`UserContext`] of a host signal frame below the block, the vector registers into its xsave area above. Most calls return by
 //! loading what they changed. When somebody asked for the floating-point state ([`GuestFrame::fp`]), everything is loaded, by `xrstor`; the trap
-//! flag and a GS base of the guest need the host's `rt_sigreturn`.
+//! flag, a GS base of the guest and an address that is no program's need the host's `rt_sigreturn`.
 //!
 //! The last look at the waiter and everything after it lies in a window whose instructions only load: a kick that hits the window
 //! goes back to its start, so none is lost. `HostThread::mode` stays [`MODE_GUEST`](crate::entry::trap::MODE_GUEST) all the time, so every interruption
@@ -47,6 +47,8 @@ const _: () = assert!(size_of::<UserContext>() <= CONTEXT_ROOM && FRAME_ROOM % 6
 // The entry finds a slot by a shift, and counts in the first word.
 const _: () = assert!(size_of::<Slot>() == 16 && SLOTS.is_power_of_two() && offset_of!(FastSyscalls, calls) == 0);
 
+/// Addresses of programs lie below: a jump to one that lies above and below what a processor has fails where the jump is.
+const USER_ADDRESS_BITS: u32 = 47;
 /// The arithmetic flags, and those that are always on in guest code: what the quick exit restores.
 const PLAIN_FLAGS: u64 = 0x8d5 | 0x202;
 const TRAP_FLAG: u64 = 0x100;
@@ -412,7 +414,7 @@ fn way_back(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> u32 {
 
 fn finish(block: &ThreadBlock, frame: &mut GuestFrame<'_>) -> u32 {
     let flags = frame.regs.eflags;
-    if flags & TRAP_FLAG != 0 || block.guest_gs != 0 {
+    if flags & TRAP_FLAG != 0 || block.guest_gs != 0 || frame.regs.rip >> USER_ADDRESS_BITS != 0 {
         let _ = frame.fp();
         return BY_HOST;
     }

@@ -29,6 +29,9 @@ const SIGPIPE: i32 = 13;
 const SIGCHLD: i32 = 17;
 const SIGSYS: i32 = 31;
 const ENOSYS: u64 = 38;
+const EFAULT: u64 = 14;
+/// `si_code` of what a kernel sends by itself.
+const SI_KERNEL: i32 = 0x80;
 /// Processor trap number of a page fault, and the bit of its error code that says that an instruction was to be fetched.
 const PAGE_FAULT: u64 = 14;
 const FETCH: u64 = 16;
@@ -72,6 +75,10 @@ struct SigInfo {
 }
 
 const ARCH_X86_64: u32 = 0xc000_003e;
+
+/// The page in which kernels have code for three calls, for static programs of old. The host runs none of them for a guest: its filter raises SIGSYS
+/// for a call made there ([`filter`](crate::host::filter)), and has the thread go on where it was called from.
+const VSYSCALL: core::ops::Range<u64> = 0xffff_ffff_ff60_0000..0xffff_ffff_ff60_1000;
 
 #[repr(C)]
 struct KernelAction {
@@ -170,7 +177,8 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
         _ => CodeEvent::Other,
     };
     let look = patch::look(event, &mut context.regs, block);
-    if event == CodeEvent::Call {
+    let old_call = signal == SIGSYS && VSYSCALL.contains(&info.addr);
+    if event == CodeEvent::Call && !old_call {
         patch::trapped(&context.regs, fp.as_deref(), block);
     }
     let mut frame = GuestFrame::new(block.north, &mut context.regs, fp);
@@ -185,6 +193,11 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
             // The way back is a host call too.
             crate::host::counters::count_host_call();
             north().syscall(&mut frame);
+            if old_call && frame.regs.rax == EFAULT.wrapping_neg() {
+                // There nobody looks at errors.
+                let fault = Fault { kind: FaultKind::Segv, code: SI_KERNEL, addr: 0, error: 0, trap: 0 };
+                north().fault(&mut frame, fault);
+            }
         }
         SIGKICK => {
             sandbox().counters.kicks.fetch_add(1, Ordering::Relaxed);

@@ -162,6 +162,24 @@ const fn jump(code: u16, value: u32, if_true: u8, if_false: u8) -> Instruction {
     Instruction { code, if_true, if_false, value }
 }
 
+/// The page of old calls: code of the kernel's own, which makes three of them (`gettimeofday`, `time`, `getcpu`).
+const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
+const VSYSCALL_LEN: u32 = 4096;
+
+/// What happens to a call that is not served. Those of the old page go to our kernel, as those do that the guest makes itself.
+fn refusal(refuse: u32) -> [Instruction; 7] {
+    let low = VSYSCALL as u32;
+    [
+        op(LOAD, DATA_IP_HIGH),
+        jump(JUMP_EQUAL, (VSYSCALL >> 32) as u32, 0, 4),
+        op(LOAD, DATA_IP_LOW),
+        jump(JUMP_ABOVE_OR_EQUAL, low, 0, 2),
+        jump(JUMP_ABOVE_OR_EQUAL, low + VSYSCALL_LEN, 1, 0),
+        op(RETURN, RET_TRAP),
+        op(RETURN, refuse),
+    ]
+}
+
 /// How many comparisons stand in a row.
 const GROUP: usize = 8;
 
@@ -176,11 +194,12 @@ pub fn program(refuse: u32) -> Vec<Instruction> {
     // Groups of comparisons, one for each call, and the refusal; then what the comparisons lead to. The host runs the program for each number there
     // is when it is installed, so no number should pass many comparisons.
     let groups = ALLOWED.chunks(GROUP);
-    let allowed = p.len() + ALLOWED.len() + 2 * groups.len() - 1;
+    let refusal = refusal(refuse);
+    let allowed = p.len() + ALLOWED.len() + (1 + refusal.len()) * groups.len() - 1;
     let mut bodies = alloc::vec![op(RETURN, RET_ALLOW)];
     for (group, next) in groups.clone().zip(groups.skip(1).map(<[Allowed]>::first).chain([None])) {
         if let Some(next) = next {
-            p.push(jump(JUMP_ABOVE_OR_EQUAL, next.number as u32, group.len() as u8 + 1, 0));
+            p.push(jump(JUMP_ABOVE_OR_EQUAL, next.number as u32, (group.len() + refusal.len()) as u8, 0));
         }
         for call in group {
             let target = if call.rule == Rule::Any { allowed } else { allowed + bodies.len() };
@@ -189,7 +208,7 @@ pub fn program(refuse: u32) -> Vec<Instruction> {
                 bodies.extend(rule_body(call.rule, refuse));
             }
         }
-        p.push(op(RETURN, refuse));
+        p.extend(refusal);
     }
     p.extend(bodies);
     p
@@ -316,13 +335,19 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::{
-        ALLOWED, Instruction, JUMP_ABOVE_OR_EQUAL, JUMP_ANY_BIT, JUMP_EQUAL, LOAD, RET_ALLOW, RETURN, program,
+        ALLOWED, Instruction, JUMP_ABOVE_OR_EQUAL, JUMP_ANY_BIT, JUMP_EQUAL, LOAD, RET_ALLOW, RET_TRAP, RETURN,
+        VSYSCALL, program,
     };
 
     const REFUSED: u32 = 0x8000_0000;
 
     /// Runs the program as the host would.
     fn verdict(p: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> u32 {
+        verdict_at(p, 0x40_0000, arch, number, args)
+    }
+
+    /// The same, for a call made at `ip`.
+    fn verdict_at(p: &[Instruction], ip: u64, arch: u32, number: u32, args: [u64; 6]) -> u32 {
         let (mut at, mut a) = (0usize, 0u32);
         loop {
             let i = p[at];
@@ -332,6 +357,8 @@ mod tests {
                     a = match i.value {
                         0 => number,
                         4 => arch,
+                        8 => ip as u32,
+                        12 => (ip >> 32) as u32,
                         v if v % 8 == 0 => args[(v as usize - 16) / 8] as u32,
                         v => (args[(v as usize - 20) / 8] >> 32) as u32,
                     };
@@ -409,6 +436,26 @@ mod tests {
         assert_eq!([0x5401, 0x541b, TIOCSTI, 0, TIOCSTI | HIGH].map(ioctl), [true, true, false, false, false]);
         let barrier = |command| passes(324, command, 0);
         assert_eq!([0, 8, 2, 4, 8 | HIGH].map(barrier), [true, true, false, false, false]);
+    }
+
+    /// Nothing is served there, and what is not refused either comes to our kernel.
+    #[test]
+    fn calls_of_the_old_page_are_ours() {
+        let p = program(REFUSED);
+        for (number, ip) in [(96, VSYSCALL), (201, VSYSCALL + 0x400), (309, VSYSCALL + 0x800), (309, VSYSCALL + 0xfff)]
+        {
+            assert_eq!(verdict_at(&p, ip, X86_64, number, [0; 6]), RET_TRAP, "call {number} at {ip:#x}");
+            for elsewhere in
+                [VSYSCALL - 1, VSYSCALL + 0x1000, VSYSCALL & 0xffff_ffff, VSYSCALL & !0xffff_ffff, 0x40_0000]
+            {
+                assert_eq!(
+                    verdict_at(&p, elsewhere, X86_64, number, [0; 6]),
+                    REFUSED,
+                    "call {number} at {elsewhere:#x}"
+                );
+            }
+        }
+        assert_eq!(verdict_at(&p, VSYSCALL, I386, 96, [0; 6]), REFUSED);
     }
 
     #[test]

@@ -3,14 +3,41 @@
 mod membarrier;
 mod process_vm;
 
-use litebox::platform::host;
+use core::sync::atomic::Ordering;
+
+use litebox::mm::PAGE;
+use litebox::platform::{Prot, host};
 use litebox::{Error, Result};
 use litebox_common_linux::prelude::*;
 
 use crate::Task;
 use crate::task::Capability;
 
+use super::MAP_FIXED;
+
+const SIGSEGV: i32 = 11;
+
 impl Task<'_, '_> {
+    /// Makes a change of the map between `start` and `start + len`. A kernel that cannot write a thread's rseq vma ends the process. The host would end
+    /// it anywhere, in our kernel too: so it does not use the calling thread's vma meanwhile, and the process dies here when nobody can
+    /// write there any more.
+    fn around_rseq<T>(&mut self, start: u64, len: u64, change: impl FnOnce(&Self) -> T) -> T {
+        let vma = self.thread.rseq_area.load(Ordering::Relaxed);
+        let end = start.saturating_add(len).saturating_add(PAGE as u64 - 1);
+        if vma == 0 || !(start..end).contains(&(vma as u64)) {
+            return change(self);
+        }
+        self.thread.suspend_rseq();
+        let result = change(self);
+        let usable = Prot::READ | Prot::WRITE;
+        if self.process().mm.core().with_vma(vma, |found| found.prot.contains(usable)) == Some(true) {
+            self.thread.resume_rseq();
+            return result;
+        }
+        self.thread.rseq_area.store(0, Ordering::Relaxed);
+        self.die_of(SIGSEGV)
+    }
+
     fn is_privileged(&self) -> bool {
         self.creds().can(Capability::IpcLock)
     }
@@ -25,19 +52,24 @@ impl Task<'_, '_> {
         fd: RawFd,
         offset: usize,
     ) -> Result<usize> {
-        let process = self.process();
-        let file = || self.thread.files.get(fd.0);
-        process.mm.mmap(address.pass(), len.pass(), protection.pass(), flags.pass(), offset.pass(), file)
+        let (start, len, flags): (u64, u64, u64) = (address.pass(), len.pass(), flags.pass());
+        let replaced = if flags & MAP_FIXED == 0 { 0 } else { len };
+        self.around_rseq(start, replaced, |task| {
+            let file = || task.thread.files.get(fd.0);
+            task.process().mm.mmap(start, len, protection.pass(), flags, offset.pass(), file)
+        })
     }
 
     /// munmap(2)
     pub(crate) fn munmap(&mut self, address: Address, len: usize) -> Result<usize> {
-        self.process().mm.munmap(address.pass(), len.pass()).map(|()| 0)
+        let (start, len) = (address.pass(), len.pass());
+        self.around_rseq(start, len, |task| task.process().mm.munmap(start, len)).map(|()| 0)
     }
 
     /// mprotect(2)
     pub(crate) fn mprotect(&mut self, address: Address, len: usize, protection: Protection) -> Result<usize> {
-        self.process().mm.mprotect(address.pass(), len.pass(), protection.pass()).map(|()| 0)
+        let (start, len) = (address.pass(), len.pass());
+        self.around_rseq(start, len, |task| task.process().mm.mprotect(start, len, protection.pass())).map(|()| 0)
     }
 
     /// mremap(2)
@@ -49,13 +81,19 @@ impl Task<'_, '_> {
         flags: RemapFlags,
         new: Address,
     ) -> Result<usize> {
-        self.process().mm.mremap(old.pass(), old_len.pass(), new_len.pass(), flags.pass(), new.pass())
+        let (from, old_len, new_len): (u64, u64, u64) = (old.pass(), old_len.pass(), new_len.pass());
+        self.around_rseq(from, old_len, |task| {
+            task.process().mm.mremap(from, old_len, new_len, flags.pass(), new.pass())
+        })
     }
 
     /// brk(2)
     #[expect(clippy::unnecessary_wraps, reason = "handlers of calls have one shape")]
     pub(crate) fn brk(&mut self, address: Address) -> Result<usize> {
-        Ok(self.process().mm.brk(address.pass()))
+        let (start, end) = self.process().mm.core().brk_range();
+        let wanted: u64 = address.pass();
+        let given_back = if wanted < start as u64 { 0 } else { (end as u64).saturating_sub(wanted) };
+        Ok(self.around_rseq(wanted, given_back, |task| task.process().mm.brk(wanted)))
     }
 
     /// madvise(2)
