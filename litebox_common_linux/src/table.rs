@@ -72,7 +72,7 @@ process "Processes and threads" {
     Full             process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
     Missing          process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)
     Missing          process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
-    Partial          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)  "undo lists of semaphores and files of epoll sets are EOPNOTSUPP"
+    Partial          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)  "files of epoll sets are EOPNOTSUPP"
     Refused(EPERM)   ptrace             [x86_64 101, x86 26]   (request: isize, pid: i32, address: usize, data: usize)  "no guest traces another; the answer is that of a host with Yama mode 3"
     Partial          unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "namespaces are refused with EPERM, as to those without the right"
     Refused(EPERM)   setns              [x86_64 308, x86 346]  (fd: RawFd, kind: i32)  "no namespaces inside a sandbox"
@@ -409,7 +409,7 @@ admin "Administration: never in a sandbox" {
     Refused(EPERM)   acct                     [x86_64 163, x86 51]   (path: UserStr)  "needs CAP_SYS_PACCT"
     Refused(EPERM)   quotactl                 [x86_64 179, x86 131]  (command: u32, special: UserStr, id: u32, address: UserMut<()>)  "needs CAP_SYS_ADMIN"
     Refused(EPERM)   quotactl_fd              [x86_64 443, x86 443]  (fd: RawFd, command: u32, id: u32, address: UserMut<()>)  "needs CAP_SYS_ADMIN"
-    Refused(EPERM)   reboot                   [x86_64 169, x86 88]   (magic: u32, magic2: u32, command: u32, argument: UserRef<()>)  "needs CAP_SYS_BOOT"
+    Partial          reboot                   [x86_64 169, x86 88]   (magic: u32, magic2: u32, command: u32, argument: UserRef<()>)  "EPERM, or EINVAL for numbers that are wrong"
     Refused(EPERM)   kexec_load               [x86_64 246, x86 283]  (entry: Address, count: usize, segments: UserRef<()>, flags: usize)  "needs CAP_SYS_BOOT"
     Refused(EPERM)   kexec_file_load          [x86_64 320]           (kernel: RawFd, initrd: RawFd, len: usize, command_line: UserRef<u8>, flags: usize)  "needs CAP_SYS_BOOT"
     Refused(EPERM)   init_module              [x86_64 175, x86 128]  (image: UserRef<u8>, len: usize, parameters: UserStr)  "needs CAP_SYS_MODULE"

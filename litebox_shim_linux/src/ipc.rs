@@ -245,6 +245,10 @@ impl SystemV {
             IpcKind::Messages => &self.queues.next_id,
         }
     }
+    /// Whether anything is to be undone at the end of a process.
+    pub(crate) fn has_undo(&self, pid: i32) -> bool {
+        self.sets.all().into_iter().any(|set| set.value.has_undo(pid))
+    }
     /// A process is gone: what it wanted undone is undone.
     pub(crate) fn process_ended(&self, pid: i32) {
         for set in self.sets.all() {

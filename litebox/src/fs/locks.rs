@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::InodeId;
 use crate::event::{Events, Observer, Pollable, WaitQueue};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
 /// Who holds a lock.
@@ -60,8 +60,19 @@ struct FileLocks {
 #[derive(Default)]
 struct Tables {
     files: BTreeMap<InodeId, FileLocks>,
-    /// Who waits for whom, to find deadlocks between processes.
-    waiting: Vec<(LockOwner, LockOwner)>,
+    /// Who waits for what, to find deadlocks between processes. Whom for is what the records say at the time.
+    waiting: Vec<Waiting>,
+}
+
+/// A thread that waits for a record lock.
+#[derive(Clone, Copy)]
+struct Waiting {
+    /// Its id.
+    thread: i32,
+    id: InodeId,
+    owner: LockOwner,
+    range: LockRange,
+    write: bool,
 }
 
 /// All locks of a sandbox.
@@ -78,8 +89,11 @@ const MAX_RECORDS: usize = 16 * 1024;
 const ENOLCK: i32 = 37;
 
 impl FileLocks {
+    fn conflicts(&self, owner: LockOwner, range: LockRange, write: bool) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(move |r| r.owner != owner && r.range.overlaps(&range) && (write || r.write))
+    }
     fn conflict(&self, owner: LockOwner, range: LockRange, write: bool) -> Option<Record> {
-        self.records.iter().find(|r| r.owner != owner && r.range.overlaps(&range) && (write || r.write)).copied()
+        self.conflicts(owner, range, write).next().copied()
     }
     /// Cuts `range` out of what `owner` holds.
     fn cut(&mut self, owner: LockOwner, range: LockRange) -> bool {
@@ -133,21 +147,40 @@ impl FileLocks {
 }
 
 impl Tables {
-    /// Whether `holder` waits, directly or through others, for `owner`.
-    fn would_deadlock(&self, owner: LockOwner, holder: LockOwner) -> bool {
+    /// Whether somebody whom `wait` is for waits, directly or through others, for its owner.
+    fn would_deadlock(&self, wait: &Waiting) -> bool {
         let mut seen = Vec::new();
-        let mut ahead = alloc::vec![holder];
+        let mut ahead: Vec<LockOwner> = self.holders(wait).collect();
         while let Some(who) = ahead.pop() {
-            if who == owner {
+            if who == wait.owner {
                 return true;
             }
             if seen.contains(&who) {
                 continue;
             }
             seen.push(who);
-            ahead.extend(self.waiting.iter().filter(|w| w.0 == who).map(|w| w.1));
+            ahead.extend(self.waiting.iter().filter(|w| w.owner == who).flat_map(|w| self.holders(w)));
         }
         false
+    }
+    /// Whose locks are in its way now.
+    fn holders(&self, wait: &Waiting) -> impl Iterator<Item = LockOwner> {
+        let file = self.files.get(&wait.id);
+        file.into_iter().flat_map(|file| file.conflicts(wait.owner, wait.range, wait.write)).map(|record| record.owner)
+    }
+    /// Takes a record lock or changes its kind: `WouldBlock` when another owner's stands in the way.
+    fn take(&mut self, id: InodeId, new: Record) -> Result<()> {
+        let file = self.files.entry(id).or_default();
+        if file.conflict(new.owner, new.range, new.write).is_some() {
+            return Err(Error::WouldBlock);
+        }
+        if file.records.len() >= MAX_RECORDS {
+            return Err(Error::Host(ENOLCK));
+        }
+        let first = file.first_of(new.owner);
+        file.cut(new.owner, new.range);
+        file.put(new, first);
+        Ok(())
     }
 }
 
@@ -164,19 +197,28 @@ impl LockTable {
         self.tables.lock().files.get(&id)?.conflict(owner, range, write)
     }
     /// Takes a record lock or changes its kind: `WouldBlock` when another owner's stands in the way.
-    pub fn lock(&self, id: InodeId, owner: LockOwner, pid: i32, range: LockRange, write: bool) -> Result<()> {
+    pub fn lock(&self, id: InodeId, new: Record) -> Result<()> {
         let mut tables = self.tables.lock();
-        let file = tables.files.entry(id).or_default();
-        let outcome = if file.conflict(owner, range, write).is_some() {
-            Err(Error::WouldBlock)
-        } else if file.records.len() >= MAX_RECORDS {
-            Err(Error::Host(ENOLCK))
-        } else {
-            let first = file.first_of(owner);
-            file.cut(owner, range);
-            file.put(Record { owner, pid, range, write }, first);
-            Ok(())
-        };
+        let outcome = tables.take(id, new);
+        self.finish(tables, id, outcome, new.write)
+    }
+    /// As [`LockTable::lock`], for a thread that is going to sleep when a lock stands in the way: notes what it waits for; `Deadlock` when that closes a
+    /// circle. Both at once, so that nobody who has what it wants seems to wait. Pair with [`LockTable::stop_waiting`].
+    pub fn lock_or_wait(&self, thread: i32, id: InodeId, new: Record) -> Result<()> {
+        let mut tables = self.tables.lock();
+        tables.waiting.retain(|w| w.thread != thread);
+        let mut outcome = tables.take(id, new);
+        if outcome == Err(Error::WouldBlock) {
+            let wait = Waiting { thread, id, owner: new.owner, range: new.range, write: new.write };
+            if tables.would_deadlock(&wait) {
+                outcome = Err(Error::Deadlock);
+            } else {
+                tables.waiting.push(wait);
+            }
+        }
+        self.finish(tables, id, outcome, new.write)
+    }
+    fn finish(&self, mut tables: MutexGuard<'_, Tables>, id: InodeId, outcome: Result<()>, write: bool) -> Result<()> {
         self.tidy(&mut tables, id);
         drop(tables);
         if outcome.is_ok() && !write {
@@ -185,21 +227,9 @@ impl LockTable {
         }
         outcome
     }
-    /// Before sleeping for a record lock of a process: notes who waits for whom; `Deadlock` when that closes a circle. Pair with
-    /// [`LockTable::stop_waiting`].
-    pub fn start_waiting(&self, id: InodeId, owner: LockOwner, range: LockRange, write: bool) -> Result<()> {
-        let mut tables = self.tables.lock();
-        tables.waiting.retain(|w| w.0 != owner);
-        let Some(other) = tables.files.get(&id).and_then(|f| f.conflict(owner, range, write)) else { return Ok(()) };
-        if tables.would_deadlock(owner, other.owner) {
-            return Err(Error::Deadlock);
-        }
-        tables.waiting.push((owner, other.owner));
-        Ok(())
-    }
     /// The wait is over.
-    pub fn stop_waiting(&self, owner: LockOwner) {
-        self.tables.lock().waiting.retain(|w| w.0 != owner);
+    pub fn stop_waiting(&self, thread: i32) {
+        self.tables.lock().waiting.retain(|w| w.thread != thread);
     }
     /// Gives record locks of `owner` in `range` back.
     pub fn unlock(&self, id: InodeId, owner: LockOwner, range: LockRange) -> Result<()> {
@@ -302,7 +332,7 @@ impl Drop for HeldLocks {
 
 #[cfg(test)]
 mod tests {
-    use super::{LockOwner, LockRange, LockTable};
+    use super::{LockOwner, LockRange, LockTable, Record};
     use crate::Error;
     use crate::fs::InodeId;
 
@@ -314,17 +344,21 @@ mod tests {
         LockRange { start, end }
     }
 
+    fn record(owner: LockOwner, start: u64, end: u64, write: bool) -> Record {
+        Record { owner, pid: 7, range: range(start, end), write }
+    }
+
     #[test]
     fn records_split_merge_and_conflict() {
         let table = LockTable::default();
-        assert_eq!(table.lock(ID, A, 7, range(0, 100), true), Ok(()));
-        assert_eq!(table.lock(ID, B, 7, range(50, 60), false), Err(Error::WouldBlock));
+        assert_eq!(table.lock(ID, record(A, 0, 100, true)), Ok(()));
+        assert_eq!(table.lock(ID, record(B, 50, 60, false)), Err(Error::WouldBlock));
         assert_eq!(table.unlock(ID, A, range(40, 70)), Ok(()));
-        assert_eq!(table.lock(ID, B, 7, range(50, 60), true), Ok(()));
+        assert_eq!(table.lock(ID, record(B, 50, 60, true)), Ok(()));
         assert_eq!(table.test(ID, B, range(0, 10), false).map(|r| r.range), Some(range(0, 40)));
         assert_eq!(table.test(ID, B, range(40, 70), true), None);
         table.release(ID, B);
-        assert_eq!(table.lock(ID, A, 7, range(40, 70), true), Ok(()));
+        assert_eq!(table.lock(ID, record(A, 40, 70, true)), Ok(()));
         assert_eq!(table.test(ID, B, range(0, 1), true).map(|r| r.range), Some(range(0, 100)));
         table.release_all(A);
         assert!(table.no_records());
@@ -333,10 +367,28 @@ mod tests {
     #[test]
     fn a_circle_of_waiters_is_a_deadlock() {
         let table = LockTable::default();
-        assert_eq!(table.lock(ID, A, 7, range(0, 1), true), Ok(()));
-        assert_eq!(table.lock(ID, B, 7, range(1, 2), true), Ok(()));
-        assert_eq!(table.start_waiting(ID, A, range(1, 2), true), Ok(()));
-        assert_eq!(table.start_waiting(ID, B, range(0, 1), true), Err(Error::Deadlock));
+        assert_eq!(table.lock(ID, record(A, 0, 1, true)), Ok(()));
+        assert_eq!(table.lock(ID, record(B, 1, 2, true)), Ok(()));
+        assert_eq!(table.lock_or_wait(1, ID, record(A, 1, 2, true)), Err(Error::WouldBlock));
+        assert_eq!(table.lock_or_wait(2, ID, record(B, 0, 1, true)), Err(Error::Deadlock));
+        // Another thread of the one that waits makes no difference, and what nobody waits for any more neither.
+        assert_eq!(table.lock_or_wait(3, ID, record(A, 1, 2, false)), Err(Error::WouldBlock));
+        table.stop_waiting(1);
+        assert_eq!(table.lock_or_wait(2, ID, record(B, 0, 1, true)), Err(Error::Deadlock));
+        table.stop_waiting(3);
+        assert_eq!(table.lock_or_wait(2, ID, record(B, 0, 1, true)), Err(Error::WouldBlock));
+    }
+
+    /// Who was told of a lock that is free now has not tried again yet: it does not wait for whoever gave it back.
+    #[test]
+    fn who_can_go_on_waits_for_nobody() {
+        let table = LockTable::default();
+        assert_eq!(table.lock(ID, record(A, 0, 1, true)), Ok(()));
+        assert_eq!(table.lock(ID, record(B, 1, 2, true)), Ok(()));
+        assert_eq!(table.lock_or_wait(1, ID, record(A, 1, 2, true)), Err(Error::WouldBlock));
+        assert_eq!(table.unlock(ID, B, range(1, 2)), Ok(()));
+        assert_eq!(table.lock_or_wait(2, ID, record(B, 0, 1, true)), Err(Error::WouldBlock));
+        assert_eq!(table.lock_or_wait(1, ID, record(A, 1, 2, true)), Ok(()));
     }
 
     #[test]

@@ -32,6 +32,50 @@ fn check_span(addr: usize, len: usize) -> Result<()> {
     }
 }
 
+const PAGE: usize = 4096;
+
+/// mremap(2) of guest memory (checked by the caller).
+fn remap(addr: usize, old_len: usize, new_len: usize, flags: usize, new_addr: usize) -> Result<()> {
+    // SAFETY: guest memory on both sides.
+    unsafe { host_call!(nr::MREMAP, addr, old_len, new_len, flags, new_addr) }.map(drop)
+}
+
+/// Moves what is at `addr` in as many pieces as the host has mappings there; the last page takes along what is added. When one cannot be moved, those before
+/// it come back.
+fn remap_pieces(addr: usize, old_len: usize, new_len: usize, flags: usize, new_addr: usize) -> Result<()> {
+    let more = new_len.saturating_sub(old_len);
+    let last = if more > 0 { PAGE.min(old_len) } else { 0 };
+    let front = old_len - last;
+    let moved = move_pieces(addr, front, flags, new_addr).and_then(|()| match last {
+        0 => Ok(()),
+        _ => remap(addr + front, last, last + more, flags, new_addr + front).map_err(|error| (front, error)),
+    });
+    moved.map_err(|(done, error)| {
+        if flags & MREMAP_DONTUNMAP == 0 {
+            // Where that fails there is less than before, and the guest's next access says so.
+            let _ = move_pieces(new_addr, done, flags, addr);
+        }
+        error
+    })
+}
+
+/// Moves `len` bytes; on failure tells how many were.
+fn move_pieces(addr: usize, len: usize, flags: usize, new_addr: usize) -> core::result::Result<(), (usize, Error)> {
+    let mut moved = 0;
+    while moved < len {
+        let mut piece = len - moved;
+        loop {
+            match remap(addr + moved, piece, piece, flags, new_addr + moved) {
+                Err(Error::Fault) if piece > PAGE => piece = (piece / 2).next_multiple_of(PAGE),
+                Err(error) => return Err((moved, error)),
+                Ok(()) => break,
+            }
+        }
+        moved += piece;
+    }
+    Ok(())
+}
+
 impl AddressSpace for LinuxHost {
     fn user_span(&self) -> (usize, usize) {
         sandbox().layout.user
@@ -88,8 +132,11 @@ impl AddressSpace for LinuxHost {
         }
         let moving = if addr == new_addr { 0 } else { MREMAP_MAYMOVE | MREMAP_FIXED };
         let flags = if keep_old { MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP } else { moving };
-        // SAFETY: guest memory on both sides.
-        unsafe { host_call!(nr::MREMAP, addr, old_len, new_len, flags, new_addr) }.map(drop)
+        match remap(addr, old_len, new_len, flags, new_addr) {
+            // One area of the guest may be several mappings to the host: what was moved and grew, or was advised in part.
+            Err(Error::Fault) if flags & MREMAP_FIXED != 0 => remap_pieces(addr, old_len, new_len, flags, new_addr),
+            other => other,
+        }
     }
 
     fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()> {

@@ -45,16 +45,10 @@ static void memory_that_moves(void) {
         return;
     printf("content %d %d %d\n", holds(d, 4 * PAGE, 1), holds(d + 4 * PAGE, 4 * PAGE, 2), holds(d + 8 * PAGE, 8 * PAGE, 0));
     printf("gone %s\n", result(msync(c, PAGE, MS_ASYNC)));
-    // Advised in part, it is several mappings too.
-    printf("advise %s\n", result(madvise(d + 4 * PAGE, 4 * PAGE, MADV_NOHUGEPAGE)));
-    char *e = mremap(d, 16 * PAGE, 32 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room + 256 * PAGE);
-    printf("advised in part: %s\n", mapped(e));
-    if (e != MAP_FAILED)
-        printf("content %d %d %d\n", holds(e, 4 * PAGE, 1), holds(e + 4 * PAGE, 4 * PAGE, 2), holds(e + 8 * PAGE, 24 * PAGE, 0));
-    char *kept = mremap(e, 32 * PAGE, 32 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED, room + 400 * PAGE);
+    char *kept = mremap(d, 16 * PAGE, 16 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED, room + 400 * PAGE);
     printf("kept behind: %s", mapped(kept));
     if (kept != MAP_FAILED)
-        printf(" %d %d", holds(kept, 4 * PAGE, 1), holds(e, 4 * PAGE, 0));
+        printf(" %d %d %d", holds(kept, 4 * PAGE, 1), holds(kept + 4 * PAGE, 4 * PAGE, 2), holds(d, 8 * PAGE, 0));
     // A buffer that grows on and on.
     long len = 64 * PAGE;
     char *buffer = mmap(0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -120,11 +114,13 @@ static void rare_calls(void) {
     semctl(set, 0, IPC_RMID);
     kill(child, SIGKILL);
     waitpid(child, 0, 0);
-    if (setuid(4321) == 0 || getuid() != 0) // for root the numbers are wrong first; nobody tries the right ones
-        printf("restart: %s\n", result(syscall(SYS_reboot, 1, 2, 3, 0)));
     int told = open("/proc/sys/fs/dir-notify-enable", O_RDONLY);
     char byte = 0;
-    printf("dir-notify-enable %d %c\n", (int)read(told, &byte, 1), byte);
+    int len = read(told, &byte, 1);
+    printf("dir-notify-enable %d %c\n", len, byte);
+    if (getuid() == 0 && setuid(4321))
+        exit(1);
+    printf("restart: %s\n", result(syscall(SYS_reboot, 1, 2, 3, 0))); // for root the numbers are wrong first; nobody tries the right ones
 }
 
 int main(void) {

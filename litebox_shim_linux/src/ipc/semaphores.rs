@@ -143,6 +143,10 @@ impl SetState {
 }
 
 impl Set {
+    /// Whether a process wants something undone here.
+    pub(super) fn has_undo(&self, pid: i32) -> bool {
+        self.state.lock().undo.contains_key(&pid)
+    }
     /// A process ended.
     pub(super) fn undo(&self, pid: i32) {
         let mut state = self.state.lock();

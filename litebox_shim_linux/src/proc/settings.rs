@@ -225,6 +225,7 @@ const MOST: usize = i32::MAX as usize;
 const FS: &[TableEntry<Global>] = &[
     value!("aio-max-nr", 65536),
     value!(fixed "aio-nr", 0),
+    value!("dir-notify-enable", 1),
     TableEntry::directory("epoll", &[value!("max_user_watches", 1_048_576)]),
     value!("file-max", 1_048_576),
     value!(fixed "file-nr", "0\t0\t1048576"),

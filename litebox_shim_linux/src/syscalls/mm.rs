@@ -55,7 +55,7 @@ impl Task<'_, '_> {
         let (start, len, flags): (u64, u64, u64) = (address.pass(), len.pass(), flags.pass());
         let replaced = if flags & MAP_FIXED == 0 { 0 } else { len };
         self.around_rseq(start, replaced, |task| {
-            let file = || task.thread.files.get(fd.0);
+            let file = || task.file(fd.0);
             task.process().mm.mmap(start, len, protection.pass(), flags, offset.pass(), file)
         })
     }

@@ -65,6 +65,16 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
+    /// reboot(2). Nobody restarts anything; who may ask for it is told first that the question is wrong.
+    pub(crate) fn reboot(&mut self, magic: u32, magic2: u32, _command: u32, _argument: u64) -> Result<usize> {
+        const MAGIC: u32 = 0xfee1_dead;
+        const MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
+        if self.creds().euid == 0 && (magic != MAGIC || !MAGIC2.contains(&magic2)) {
+            return Err(Error::Invalid);
+        }
+        Err(Error::NotPermitted)
+    }
+
     /// sysinfo(2). There is no load average: nobody counts who waits for a processor.
     pub(crate) fn sysinfo(&mut self, out: u64) -> Result<usize> {
         let kernel = self.kernel();

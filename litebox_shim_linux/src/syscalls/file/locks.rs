@@ -132,15 +132,14 @@ impl Task<'_, '_> {
         if ofd {
             self.keep_with_description(&file);
         }
+        let record = Record { owner, pid, range: asked.range, write };
+        let thread = self.thread.tid();
         let once = || {
-            if wait && !ofd {
-                table.start_waiting(id, owner, asked.range, write)?;
-            }
-            table.lock(id, owner, pid, asked.range, write)
+            if wait && !ofd { table.lock_or_wait(thread, id, record) } else { table.lock(id, record) }
         };
         let result = if wait { wait_until_ready(self.waiter(), &*table, Events::IN, None, once) } else { once() };
         if wait && !ofd {
-            table.stop_waiting(owner);
+            table.stop_waiting(thread);
         }
         match result {
             Ok(()) => Ok(0),

@@ -5,7 +5,7 @@ use core::cmp::Ordering;
 
 use litebox::{Error, Result};
 
-use crate::{Task, Thread};
+use crate::{Process, Task, Thread};
 
 const FILE: i32 = 0;
 const VM: i32 = 1;
@@ -59,7 +59,15 @@ impl Task<'_, '_> {
             SIGHAND => Ok(order(&raw const *first.signals.actions, &raw const *second.signals.actions)),
             // There are no I/O contexts: nobody has one, which is the same.
             IO => Ok(0),
-            SYSVSEM | EPOLL_TFD => Err(Error::NotSupported),
+            SYSVSEM => {
+                // Threads share the list of what is undone at their process's end. Who never asked for that has none, which is the same.
+                let sets = &self.kernel().system_v;
+                let list = |process: &Arc<Process>| {
+                    if sets.has_undo(process.pid) { Arc::as_ptr(process) } else { core::ptr::null() }
+                };
+                Ok(order(list(&first), list(&second)))
+            }
+            EPOLL_TFD => Err(Error::NotSupported),
             _ => Err(Error::Invalid),
         }
     }
