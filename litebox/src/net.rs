@@ -1,12 +1,14 @@
 //! Sockets.
 //!
-//! - `socket`: what every socket can do ([`Socket`]), and what goes over one. `address`, `options`: what all families share.
+//! - `socket`: what every socket can do ([`Socket`]), and what goes over one. `address`, `options`: what all families share; `queue`: bytes on
+//!   their way.
 //! - `inet`: IPv4 and IPv6. `unix`: local sockets. `netlink`: what the kernel says of its own accord.
 
 pub mod address;
 pub mod inet;
 pub mod netlink;
 pub mod options;
+pub mod queue;
 pub mod socket;
 pub mod unix;
 

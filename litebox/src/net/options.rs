@@ -25,7 +25,7 @@ settings! {
     // tcp(7)
     MaxSegment, NoDelay, Cork, KeepIdle = 7200, KeepInterval = 75, KeepCount = 9, SynCount = 6, LingerTwo = 60, DeferAccept,
     WindowClamp, QuickAck = 1, UserTimeout, ThinLinear, ThinDupack, FastOpen, FastOpenConnect, FastOpenNoCookie, NotSentLowat,
-    SaveSyn, ReportQueued, TransmitDelay,
+    SaveSyn, ReportQueued, TransmitDelay, Congestion,
     // ip(7)
     Tos, Ttl = -1, HeaderIncluded, RecvOptions, RetOptions, PacketInfo, MtuDiscover = 1, ReceiveErrors, ReceiveTtl, ReceiveTos,
     FreeBind, ReceiveOriginal, MinTtl, NoDefrag, Checksum, BindNoPort, ReceiveFragmentSize, MulticastInterface, MulticastTtl = 1,

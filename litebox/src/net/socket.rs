@@ -259,6 +259,10 @@ pub trait Socket: File {
     fn buffer(&self, sending: bool) -> usize;
     /// Notes who uses it now: what write(2) sends from here on comes from them.
     fn used_by(&self, _who: Credentials) {}
+    /// Joins a multicast group, or leaves it. EPROTO on streams.
+    fn membership(&self, _group: &super::inet::Group, _joins: bool) -> Result<()> {
+        Err(Error::Host(71))
+    }
     /// The same as an open file's file.
     fn into_file(self: Arc<Self>) -> Arc<dyn File>;
 }

@@ -97,6 +97,7 @@ impl UnixSocket {
         Self::of(Core::new(domain, kind), ino)
     }
     fn of(core: Arc<Core>, ino: u64) -> Arc<Self> {
+        core.domain.sockets.lock().insert(ino, Arc::downgrade(&core));
         Arc::new(Self {
             core,
             inode: AnonInode::socket(ino),
@@ -205,6 +206,7 @@ impl File for UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
+        self.core.domain.sockets.lock().remove(&self.inode.id().ino);
         self.core.close(false);
     }
 }

@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FdTable, OpenFile, StatusFlags};
+use litebox::net::inet::{DatagramSocket, TcpSocket, Transport};
 use litebox::net::netlink::NetlinkSocket;
 use litebox::net::unix::{UnixSocket, pair};
 use litebox::net::{Family, Shut, Socket, SocketKind};
@@ -23,9 +24,13 @@ use crate::user::write_bytes;
 const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
 const AF_NETLINK: i32 = 16;
+const AF_PACKET: i32 = 17;
 const SOCK_TYPE_MASK: i32 = 0xf;
 const SOCK_NONBLOCK: i32 = 0o4000;
 const SOCK_CLOEXEC: i32 = 0o2_000_000;
+const SOCK_STREAM: i32 = 1;
+const SOCK_DGRAM: i32 = 2;
+const SOCK_RAW: i32 = 3;
 /// Types of sockets there are numbers for.
 const SOCK_MAX: i32 = 11;
 
@@ -66,6 +71,7 @@ fn status_of(flags: i32) -> StatusFlags {
 }
 
 impl SocketArgs {
+    /// Of a local socket; EAFNOSUPPORT for families that do not exist here, EPERM for packets of devices.
     fn of(family: i32, kind: i32, protocol: i32) -> Result<Self> {
         if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
             return Err(Error::Invalid);
@@ -74,9 +80,10 @@ impl SocketArgs {
         if number >= SOCK_MAX {
             return Err(Error::Invalid);
         }
-        // No network: as on a Linux that was built without one.
-        if family != i32::from(AF_UNIX) {
-            return Err(EAFNOSUPPORT);
+        match family {
+            _ if family == i32::from(AF_UNIX) => {}
+            AF_PACKET => return Err(Error::NotPermitted),
+            _ => return Err(EAFNOSUPPORT),
         }
         if protocol != 0 && protocol != i32::from(AF_UNIX) {
             return Err(EPROTONOSUPPORT);
@@ -96,13 +103,14 @@ impl Task<'_, '_> {
     /// An open file of a socket.
     fn open_socket(&self, socket: Arc<dyn Socket>, status: StatusFlags) -> Arc<OpenFile> {
         socket.used_by(self.socket_credentials());
-        self.nameless(socket.into_file(), Access::READ | Access::WRITE, status)
+        let file = socket.into_file();
+        // It only notes them.
+        let _ = file.set_status(status);
+        self.nameless(file, Access::READ | Access::WRITE, status)
     }
 
     /// A socket for what the kernel says of its own accord: of what programs can ask for there, nothing is served.
     fn netlink_socket(&self, kind: i32, protocol: i32) -> Result<usize> {
-        const SOCK_DGRAM: i32 = 2;
-        const SOCK_RAW: i32 = 3;
         const NETLINK_ROUTE: i32 = 0;
         if !matches!(kind & SOCK_TYPE_MASK, SOCK_DGRAM | SOCK_RAW) {
             return Err(ESOCKTNOSUPPORT);
@@ -116,10 +124,41 @@ impl Task<'_, '_> {
         self.install(file, kind & SOCK_CLOEXEC != 0)
     }
 
+    /// A socket of IPv4 or IPv6. EPERM for those below TCP and UDP: nothing of the sandbox has packets.
+    fn inet_socket(&self, six: bool, kind: i32, protocol: i32) -> Result<usize> {
+        const IPPROTO_ICMP: i32 = 1;
+        const IPPROTO_TCP: i32 = 6;
+        const IPPROTO_UDP: i32 = 17;
+        const IPPROTO_ICMPV6: i32 = 58;
+        const IPPROTO_MAX: i32 = 263;
+        if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 || kind & SOCK_TYPE_MASK >= SOCK_MAX {
+            return Err(Error::Invalid);
+        }
+        if !(0..IPPROTO_MAX).contains(&protocol) {
+            return Err(Error::Invalid);
+        }
+        let (network, uid) = (&self.kernel().network, self.creds().euid);
+        let ino = self.kernel().vfs.next_open_id();
+        let echo = if six { IPPROTO_ICMPV6 } else { IPPROTO_ICMP };
+        let socket: Arc<dyn Socket> = match (kind & SOCK_TYPE_MASK, protocol) {
+            (SOCK_STREAM, 0 | IPPROTO_TCP) => TcpSocket::new(network, six, uid, ino),
+            (SOCK_DGRAM, 0 | IPPROTO_UDP) => DatagramSocket::new(network, Transport::Udp, six, uid, ino),
+            (SOCK_DGRAM, ping) if ping == echo => DatagramSocket::new(network, Transport::Ping, six, uid, ino),
+            (SOCK_RAW, 1..) => return Err(Error::NotPermitted),
+            (SOCK_STREAM | SOCK_DGRAM | SOCK_RAW, _) => return Err(EPROTONOSUPPORT),
+            _ => return Err(ESOCKTNOSUPPORT),
+        };
+        let file = self.open_socket(socket, status_of(kind));
+        self.install(file, kind & SOCK_CLOEXEC != 0)
+    }
+
     /// socket(2)
     pub(crate) fn socket(&mut self, family: i32, kind: i32, protocol: i32) -> Result<usize> {
         if family == AF_NETLINK && kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) == 0 {
             return self.netlink_socket(kind, protocol);
+        }
+        if matches!(family, AF_INET | AF_INET6) {
+            return self.inet_socket(family == AF_INET6, kind, protocol);
         }
         let args = SocketArgs::of(family, kind, protocol)?;
         let kernel = self.kernel();
@@ -130,6 +169,9 @@ impl Task<'_, '_> {
 
     /// socketpair(2)
     pub(crate) fn socketpair(&mut self, family: i32, kind: i32, protocol: i32, fds: u64) -> Result<usize> {
+        if matches!(family, AF_INET | AF_INET6) {
+            return Err(Error::NotSupported);
+        }
         let args = SocketArgs::of(family, kind, protocol)?;
         let kernel = self.kernel();
         let inodes = (kernel.vfs.next_open_id(), kernel.vfs.next_open_id());

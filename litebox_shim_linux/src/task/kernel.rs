@@ -101,6 +101,8 @@ pub struct Kernel {
     pub(crate) restorers: crate::unwind::Restorers,
     /// Local sockets and their names.
     pub local_sockets: Arc<litebox::net::unix::Domain>,
+    /// IPv4 and IPv6: addresses, ports, ways out.
+    pub network: Arc<litebox::net::inet::Network>,
     /// System V shared memory, semaphores and message queues.
     pub(crate) system_v: crate::ipc::SystemV,
     /// POSIX message queues.
@@ -138,6 +140,7 @@ impl Kernel {
             futexes: crate::syscalls::futex::FutexTable::new(),
             restorers: crate::unwind::Restorers::default(),
             local_sockets: Arc::default(),
+            network: litebox::net::inet::Network::new(None),
             system_v: crate::ipc::SystemV::default(),
             message_queues: crate::ipc::MessageQueues::default(),
             file_locks: Arc::default(),

@@ -4,6 +4,8 @@
 //! A carrier tells of changes by the wait queue that it was given when it was made. [`Outside`] makes those that leave the sandbox: where
 //! there is none, only the sandbox's own addresses can be reached.
 
+pub mod local;
+
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::Core;
 use super::rights::InFlight;
 use crate::fs::InodeId;
+use crate::net::SocketKind;
 use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -47,13 +48,45 @@ pub enum Name {
 #[derive(Default)]
 pub struct Domain {
     names: Mutex<BTreeMap<Name, Weak<Core>>>,
+    /// All of them, by inode number.
+    pub(super) sockets: Mutex<BTreeMap<u64, Weak<Core>>>,
     /// Held while a socket is connected, so that no two connect each other.
     pub(super) connecting: Mutex<()>,
     /// Descriptors that lie in messages.
     pub(super) in_flight: InFlight,
 }
 
+/// What others are told of a socket (/proc/net/unix).
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its inode.
+    pub ino: u64,
+    /// How it transfers.
+    pub kind: SocketKind,
+    /// It accepts connections.
+    pub listens: bool,
+    /// It is or was connected.
+    pub connected: bool,
+    /// Its name; an abstract one begins with `@`.
+    pub name: Option<Vec<u8>>,
+}
+
 impl Domain {
+    /// All sockets.
+    pub fn rows(&self) -> Vec<Row> {
+        let sockets: Vec<_> =
+            self.sockets.lock().iter().filter_map(|(ino, core)| Some((*ino, core.upgrade()?))).collect();
+        let row = |(ino, core): (u64, Arc<Core>)| {
+            let link = core.link.lock();
+            let name = link.address.as_ref().map(|place| match &place.shown {
+                Address::Path(path) => path.clone(),
+                Address::Abstract(name) => [b"@", &**name].concat(),
+            });
+            let (listens, connected) = (link.backlog.is_some(), link.connected || link.peer.is_some());
+            Row { ino, kind: core.kind, listens, connected, name }
+        };
+        sockets.into_iter().map(row).collect()
+    }
     /// The socket of this name; ECONNREFUSED when nobody has it (any more).
     pub(super) fn find(&self, name: &Name) -> Result<Arc<Core>> {
         self.names.lock().get(name).and_then(Weak::upgrade).ok_or(Error::Host(ECONNREFUSED))

@@ -115,6 +115,7 @@ impl Task<'_, '_> {
         // Urgent data and errors are there, or nobody waits for them.
         let never_waits = flags.intersects(MessageFlags::DONTWAIT | MessageFlags::ERRQUEUE | MessageFlags::OOB);
         let patient = !file.nonblocking() && !never_waits;
+        let flags = if patient { flags } else { flags | MessageFlags::DONTWAIT };
         let all = flags.contains(MessageFlags::WAITALL) && !peek && patient && socket.kind() == SocketKind::Stream;
         let mut total = Received::default();
         let mut once = || loop {

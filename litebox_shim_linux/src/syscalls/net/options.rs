@@ -154,7 +154,7 @@ impl Task<'_, '_> {
         match level {
             SOL_SOCKET => self.set_common(socket, name, &given)?,
             _ if !has_level(socket, level)? => return Err(ENOPROTOOPT),
-            _ => Self::set_inet(socket, level, name, &given)?,
+            _ => inet::set(socket, level, name, &given)?,
         }
         Ok(0)
     }
@@ -227,7 +227,7 @@ impl Task<'_, '_> {
         let told = match level {
             SOL_SOCKET => common_value(socket, name)?,
             _ if !has_level(socket, level)? => return Err(ENOPROTOOPT),
-            _ => Self::inet_value(socket, level, name, room)?,
+            _ => inet::value(socket, level, name, room)?,
         };
         let used = room.min(told.len());
         write_bytes(value, told.get(..used).unwrap_or_default())?;

@@ -1,0 +1,73 @@
+//! Which addresses are the sandbox's own, and what leads to the others.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Network;
+use crate::{Error, Result};
+
+const ENETUNREACH: Error = Error::Host(101);
+const EADDRNOTAVAIL: Error = Error::Host(99);
+
+/// The number of the loopback device.
+pub const LOOPBACK: u32 = 1;
+/// The number of the device that leads out, where there is one.
+pub const OUTWARD: u32 = 2;
+
+/// What leads to an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// It is here; what is sent there comes from `source`.
+    Here {
+        /// The address it comes from.
+        source: IpAddr,
+    },
+    /// It is outside.
+    Out,
+}
+
+/// Whether all of the local network is meant.
+pub fn is_broadcast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(four) => four.is_broadcast() || four == Ipv4Addr::new(127, 255, 255, 255),
+        IpAddr::V6(_) => false,
+    }
+}
+
+impl Network {
+    /// Whether an address is the sandbox's own.
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        address.is_loopback() && !is_broadcast(address)
+            || self.outside().is_some_and(|outside| outside.addresses().iter().any(|(own, _)| *own == address))
+    }
+    /// Whether a socket may be bound to an address: EADDRNOTAVAIL.
+    pub fn check_bindable(&self, address: IpAddr) -> Result<()> {
+        let own = address.is_unspecified() || self.is_own(address);
+        if own || address.is_multicast() || is_broadcast(address) { Ok(()) } else { Err(EADDRNOTAVAIL) }
+    }
+    /// What leads to an address: ENETUNREACH.
+    pub fn route(&self, to: IpAddr) -> Result<Route> {
+        if self.is_own(to) {
+            let source = match to {
+                IpAddr::V4(four) if four.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(six) if six.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+                own => own,
+            };
+            return Ok(Route::Here { source });
+        }
+        if is_broadcast(to) && to.is_loopback() {
+            return Ok(Route::Here { source: Ipv4Addr::LOCALHOST.into() });
+        }
+        let reachable = self
+            .outside()
+            .is_some_and(|outside| outside.addresses().iter().any(|(own, _)| own.is_ipv4() == to.is_ipv4()));
+        if reachable && !to.is_multicast() && !is_broadcast(to) { Ok(Route::Out) } else { Err(ENETUNREACH) }
+    }
+    /// Where an address that means no one in particular leads: to this node.
+    pub fn destination(to: IpAddr) -> IpAddr {
+        match to {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            to => to,
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! TCP sockets. Each state is a file: what a socket in it does.
+
+mod closed;
+mod connected;
+mod connecting;
+mod fresh;
+mod listening;
+
+use alloc::sync::{Arc, Weak};
+use core::any::Any;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+
+use super::carrier::{Closing, StreamCarrier, TcpState};
+use super::ports::Held;
+use super::zerocopy::ZeroCopy;
+use super::{Network, family, nowhere};
+use crate::event::{Events, Observer, WaitQueue};
+use crate::fs::{AnonInode, File, Inode, StatusFlags};
+use crate::io::{Dest, Source};
+use crate::net::{
+    Address, Credentials, Family, MessageFlags, Outgoing, Received, Setting, Settings, Shut, Socket, SocketKind,
+};
+use crate::platform::host;
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+use connected::Connected;
+use connecting::Connecting;
+use fresh::Fresh;
+use listening::{Listener, Listening};
+
+const EISCONN: Error = Error::Host(106);
+const ENOTCONN: Error = Error::Host(107);
+const SIOCATMARK: u32 = 0x8905;
+const SIOCINQ: u32 = 0x541b;
+const SIOCOUTQ: u32 = 0x5411;
+const SIOCOUTQNSD: u32 = 0x894b;
+
+/// What tcp_wmem and tcp_rmem say of buffers at first; a connection's grow.
+const SEND_BUFFER: usize = 16384;
+const CONNECTED_SEND_BUFFER: usize = 4 << 20;
+const RECEIVE_BUFFER: usize = 131_072;
+
+/// What a port leads to: the socket that has it, as others know it.
+pub struct Seat {
+    /// Whose it is.
+    pub uid: u32,
+    /// It is a socket of IPv6.
+    pub six: bool,
+    /// The socket's inode number; 0 while nobody accepted the connection.
+    pub ino: AtomicU64,
+    what: Mutex<Role>,
+}
+
+/// What the socket of a port does.
+enum Role {
+    Idle,
+    Listening(Weak<Listener>),
+    Connected(Weak<dyn StreamCarrier>),
+}
+
+impl Seat {
+    fn new((six, uid): (bool, u32), ino: u64, what: Role) -> Arc<Self> {
+        Arc::new(Self { uid, six, ino: AtomicU64::new(ino), what: Mutex::new(what) })
+    }
+    fn listener(&self) -> Option<Arc<Listener>> {
+        match &*self.what.lock() {
+            Role::Listening(listener) => listener.upgrade(),
+            _ => None,
+        }
+    }
+    /// State, bytes to be received (of a listener: connections that wait), bytes not sent (of a listener: how many may wait).
+    pub fn figures(&self) -> (TcpState, usize, usize) {
+        let carrier = match &*self.what.lock() {
+            Role::Idle => return (TcpState::Closed, 0, 0),
+            Role::Listening(listener) => {
+                let (waiting, limit) = listener.upgrade().map_or((0, 0), |listener| listener.figures());
+                return (TcpState::Listen, waiting, limit);
+            }
+            Role::Connected(carrier) => carrier.upgrade(),
+        };
+        carrier.map_or((TcpState::Closed, 0, 0), |c| (c.state(), c.readable(), c.unsent()))
+    }
+}
+
+/// A port, and what it leads to.
+pub(super) struct BoundName {
+    held: Held<Seat>,
+    seat: Arc<Seat>,
+}
+
+enum State {
+    /// Connected with nobody; it may be bound.
+    Fresh(Fresh),
+    Listening(Listening),
+    Connecting(Connecting),
+    Connected(Connected),
+}
+
+/// A TCP socket.
+pub struct TcpSocket {
+    network: Arc<Network>,
+    six: bool,
+    inode: Arc<AnonInode>,
+    options: Settings,
+    /// Those who wait for it. Shared with its carrier.
+    queue: Arc<WaitQueue>,
+    state: Mutex<State>,
+    zero_copy: ZeroCopy,
+    uid: u32,
+    /// O_NONBLOCK, as far as a receiver's low-water mark wants to know.
+    hasty: AtomicBool,
+}
+
+impl TcpSocket {
+    /// A socket of IPv4, or IPv6 (`six`), `uid`'s, with an inode of this number.
+    pub fn new(network: &Arc<Network>, six: bool, uid: u32, ino: u64) -> Arc<Self> {
+        Self::with(network, six, uid, ino, State::Fresh(Fresh::default()), Arc::default())
+    }
+    fn with(network: &Arc<Network>, six: bool, uid: u32, ino: u64, state: State, queue: Arc<WaitQueue>) -> Arc<Self> {
+        Arc::new(Self {
+            network: network.clone(),
+            six,
+            inode: AnonInode::socket(ino),
+            options: Settings::default(),
+            queue,
+            state: Mutex::new(state),
+            zero_copy: ZeroCopy::default(),
+            uid,
+            hasty: AtomicBool::new(false),
+        })
+    }
+    fn ino(&self) -> u64 {
+        self.inode.id().ino
+    }
+    /// Runs `look` on the state; a connection that has come about meanwhile counts as one.
+    fn with_state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        connecting::settle(&mut state);
+        look(&mut state)
+    }
+    /// What carries it: EPIPE, ENOTCONN (`otherwise`) without a connection; the error of one that was thrown away, which is taken.
+    fn carrier(&self, otherwise: Error) -> Result<Arc<dyn StreamCarrier>> {
+        let mut state = self.state.lock();
+        match &mut *state {
+            State::Connected(connected) => Ok(connected.carrier.clone()),
+            State::Connecting(connecting) => Ok(connecting.carrier.clone()),
+            State::Fresh(fresh) if fresh.error != 0 => Err(Error::Host(core::mem::take(&mut fresh.error))),
+            State::Fresh(_) | State::Listening(_) => Err(otherwise),
+        }
+    }
+    /// What carries it, if anything.
+    fn look(&self) -> Option<Arc<dyn StreamCarrier>> {
+        match &*self.state.lock() {
+            State::Connected(connected) => Some(connected.carrier.clone()),
+            State::Connecting(connecting) => Some(connecting.carrier.clone()),
+            State::Fresh(_) | State::Listening(_) => None,
+        }
+    }
+    /// Where the connection stands.
+    pub fn tcp_state(&self) -> TcpState {
+        match &*self.state.lock() {
+            State::Fresh(_) => TcpState::Closed,
+            State::Listening(_) => TcpState::Listen,
+            State::Connecting(connecting) => connecting.carrier.state(),
+            State::Connected(connected) => connected.carrier.state(),
+        }
+    }
+    /// Bytes that wait to be read; bytes that were sent and not taken.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.look().map_or((0, 0), |carrier| (carrier.readable(), carrier.unsent()))
+    }
+    /// Whether as much is there as the receiver's low-water mark wants, for one who can wait.
+    fn has_enough(&self, carrier: &dyn StreamCarrier, wanted: usize, flags: MessageFlags) -> bool {
+        let lowat = usize::try_from(self.options.get(Setting::ReceiveLowat)).unwrap_or(1).min(wanted);
+        let waits =
+            !flags.intersects(MessageFlags::DONTWAIT | MessageFlags::OOB) && !self.hasty.load(Ordering::Relaxed);
+        lowat <= 1 || !waits || carrier.ready().intersects(Events::IN | Events::HUP | Events::ERR) || {
+            let readable = carrier.readable();
+            readable == 0 || readable >= lowat
+        }
+    }
+    /// Connects by the first message (MSG_FASTOPEN), to where it goes.
+    fn open_fast(&self, outgoing: &Outgoing<'_>) -> Result<()> {
+        let Some(to) = outgoing.to else { return Ok(()) };
+        if matches!(&*self.state.lock(), State::Fresh(_)) {
+            return self.connect(to, outgoing.credentials, false);
+        }
+        Ok(())
+    }
+}
+
+impl Socket for TcpSocket {
+    fn family(&self) -> Family {
+        family(self.six)
+    }
+    fn kind(&self) -> SocketKind {
+        SocketKind::Stream
+    }
+    fn protocol(&self) -> i32 {
+        6
+    }
+    fn options(&self) -> &Settings {
+        &self.options
+    }
+    fn option_changed(&self, of: Setting) {
+        if matches!(of, Setting::ReuseAddress | Setting::ReusePort) {
+            let state = self.state.lock();
+            let place = match &*state {
+                State::Fresh(fresh) => fresh.place.as_ref(),
+                State::Listening(listening) => Some(&listening.place),
+                State::Connecting(connecting) => connecting.bound.as_ref(),
+                State::Connected(connected) => connected.bound.as_ref(),
+            };
+            if let Some(place) = place {
+                let (reuse, share) = (Setting::ReuseAddress, Setting::ReusePort);
+                place.held.set_reuse(self.options.is_on(reuse), self.options.is_on(share));
+            }
+            return;
+        }
+        if let Some(carrier) = self.look() {
+            carrier.option_changed(of, &self.options);
+        }
+    }
+    fn bind(&self, to: &Address) -> Result<()> {
+        self.with_state(|state| match state {
+            State::Fresh(fresh) => fresh.bind(self, to),
+            _ => Err(Error::Invalid),
+        })
+    }
+    fn listen(&self, backlog: i32, _owner: Credentials) -> Result<()> {
+        self.with_state(|state| match state {
+            State::Fresh(_) => fresh::listen(self, state, backlog),
+            State::Listening(listening) => {
+                listening.listener.set_limit(backlog);
+                Ok(())
+            }
+            _ => Err(Error::Invalid),
+        })
+    }
+    fn accept(&self, ino: u64) -> Result<Arc<dyn Socket>> {
+        let listener = match &*self.state.lock() {
+            State::Listening(listening) => listening.listener.clone(),
+            _ => return Err(Error::Invalid),
+        };
+        let socket = listener.accept(self, ino)?;
+        Ok(socket)
+    }
+    fn connect(&self, to: &Address, _owner: Credentials, at_once: bool) -> Result<()> {
+        let mut state = self.state.lock();
+        if *to == Address::Unspecified {
+            let before = core::mem::replace(&mut *state, State::Fresh(Fresh::default()));
+            *state = State::Fresh(closed::part(self, before));
+            drop(state);
+            self.queue.notify(closed::ALL);
+            return Ok(());
+        }
+        match &mut *state {
+            State::Fresh(_) => fresh::connect(self, &mut state, to, at_once),
+            State::Connecting(_) => connecting::go_on(self, &mut state, at_once),
+            State::Connected(_) | State::Listening(_) => Err(EISCONN),
+        }
+    }
+    fn shutdown(&self, how: Shut) -> Result<()> {
+        self.with_state(|state| match state {
+            State::Fresh(_) => Err(ENOTCONN),
+            State::Connected(connected) => connected.carrier.shutdown(how),
+            State::Listening(_) if !how.contains(Shut::READ) => Ok(()),
+            State::Connecting(_) | State::Listening(_) => {
+                closed::give_up(self, state);
+                Ok(())
+            }
+        })?;
+        self.queue.notify(closed::ALL);
+        Ok(())
+    }
+    fn name(&self) -> Address {
+        self.with_state(|state| {
+            let local = match state {
+                State::Fresh(fresh) => fresh.local(),
+                State::Listening(listening) => Some(listening.place.held.local()),
+                State::Connecting(connecting) => Some(connecting.ends.0),
+                State::Connected(connected) => Some(connected.ends.0),
+            };
+            local.map_or_else(|| nowhere(self.six), Address::Inet)
+        })
+    }
+    fn peer_name(&self) -> Result<Address> {
+        self.with_state(|state| match state {
+            State::Connected(connected) if connected.carrier.state() != TcpState::Closed => {
+                Ok(Address::Inet(connected.ends.1))
+            }
+            _ => Err(ENOTCONN),
+        })
+    }
+    fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
+        if outgoing.flags.contains(MessageFlags::FASTOPEN) {
+            self.open_fast(outgoing)?;
+        }
+        let sent = self.carrier(Error::BrokenPipe)?.send(source, outgoing.flags)?;
+        if outgoing.flags.contains(MessageFlags::ZEROCOPY) && self.options.is_on(Setting::ZeroCopy) {
+            self.zero_copy.done();
+        }
+        Ok(sent)
+    }
+    fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
+        if flags.contains(MessageFlags::ERRQUEUE) {
+            return self.zero_copy.take().ok_or(Error::WouldBlock);
+        }
+        let carrier = self.carrier(ENOTCONN)?;
+        if !self.has_enough(&*carrier, dest.remaining(), flags) {
+            return Err(Error::WouldBlock);
+        }
+        let copied = carrier.receive(dest, flags)?;
+        Ok(Received { copied, full: copied, flags: flags & MessageFlags::OOB, ..Received::default() })
+    }
+    fn take_error(&self) -> i32 {
+        match self.carrier(ENOTCONN) {
+            Ok(carrier) => carrier.take_error(),
+            Err(Error::Host(error)) if Error::Host(error) != ENOTCONN => error,
+            Err(_) => 0,
+        }
+    }
+    fn is_listening(&self) -> bool {
+        matches!(&*self.state.lock(), State::Listening(_))
+    }
+    fn buffer(&self, sending: bool) -> usize {
+        let setting = if sending { Setting::SendBuffer } else { Setting::ReceiveBuffer };
+        let set = usize::try_from(self.options.get(setting)).unwrap_or(0);
+        let connected = || matches!(&*self.state.lock(), State::Connected(_));
+        match set {
+            0 if !sending => RECEIVE_BUFFER,
+            0 if connected() => CONNECTED_SEND_BUFFER,
+            0 => SEND_BUFFER,
+            set => set,
+        }
+    }
+    fn into_file(self: Arc<Self>) -> Arc<dyn File> {
+        self
+    }
+}
+
+impl File for TcpSocket {
+    fn signals_owner(&self) -> bool {
+        true
+    }
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.inode.clone()
+    }
+    fn is_stream(&self) -> bool {
+        true
+    }
+    fn io_timeout(&self, writing: bool) -> Option<Duration> {
+        self.options.io_timeout(writing)
+    }
+    fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
+        if dest.remaining() == 0 {
+            return Ok(0);
+        }
+        self.receive(dest, MessageFlags::empty()).map(|got| got.copied)
+    }
+    fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
+        self.carrier(Error::BrokenPipe)?.send(source, MessageFlags::empty())
+    }
+    fn ready(&self) -> Events {
+        let carrier = match &*self.state.lock() {
+            State::Fresh(_) => return Events::OUT | Events::WRNORM | Events::HUP,
+            State::Listening(listening) => return listening.listener.ready(),
+            State::Connecting(connecting) => connecting.carrier.clone(),
+            State::Connected(connected) => connected.carrier.clone(),
+        };
+        let told = if self.zero_copy.is_due() { Events::ERR } else { Events::empty() };
+        carrier.ready() | told
+    }
+    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
+        self.queue.add(observer, interest);
+        true
+    }
+    fn unobserve(&self, observer: &Arc<dyn Observer>) {
+        self.queue.remove(observer);
+    }
+    fn set_status(&self, flags: StatusFlags) -> Result<()> {
+        self.hasty.store(flags.contains(StatusFlags::NONBLOCK), Ordering::Relaxed);
+        Ok(())
+    }
+    fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
+        let listens = self.is_listening();
+        let carrier = self.look();
+        let value = match request {
+            SIOCINQ | SIOCOUTQ | SIOCOUTQNSD if listens => return Err(Error::Invalid),
+            SIOCINQ => carrier.map_or(0, |carrier| carrier.readable()),
+            SIOCOUTQ => carrier.map_or(0, |carrier| carrier.unsent()),
+            SIOCOUTQNSD => 0,
+            SIOCATMARK => carrier.is_some_and(|carrier| carrier.at_mark()).into(),
+            _ => return Err(Error::NotTerminal),
+        };
+        let bytes = i32::try_from(value).unwrap_or(i32::MAX).to_ne_bytes();
+        // SAFETY: `bytes` is valid for reads of its length.
+        let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
+        if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
+    }
+    fn as_socket(&self) -> Option<&dyn Socket> {
+        Some(self)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        let lingers = self.options.is_on(Setting::LingerOn) && self.options.get(Setting::LingerSeconds) == 0;
+        let how = if lingers { Closing::Reset } else { Closing::Orderly };
+        let state = core::mem::replace(&mut *self.state.lock(), State::Fresh(Fresh::default()));
+        closed::close(&self.network, state, how);
+    }
+}
+
+/// Both ends of a connection: the own address, and the peer's.
+type Ends = (SocketAddr, SocketAddr);

@@ -1,0 +1,18 @@
+//! A socket that is or was connected.
+
+use alloc::sync::Arc;
+
+use super::{BoundName, Ends};
+use crate::net::inet::carrier::StreamCarrier;
+use crate::net::inet::carrier::local::LocalEnd;
+
+/// A connection.
+pub(super) struct Connected {
+    pub carrier: Arc<dyn StreamCarrier>,
+    /// The carrier, when it is one of this sandbox.
+    pub local: Option<Arc<LocalEnd>>,
+    pub ends: Ends,
+    pub place: BoundName,
+    /// What the socket was bound to before.
+    pub bound: Option<BoundName>,
+}
