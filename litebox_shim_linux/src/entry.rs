@@ -69,6 +69,14 @@ impl North for LinuxNorth {
         drop(thread.end_handoff());
     }
 
+    fn caller(&self) -> Option<litebox::net::Credentials> {
+        let object = host().current_north().cast::<Thread>();
+        // SAFETY: as in `with_task`; null outside guest threads.
+        let thread = unsafe { object.as_ref() }?;
+        let creds = thread.creds();
+        Some(litebox::net::Credentials { pid: thread.process.pid, uid: creds.euid, gid: creds.egid })
+    }
+
     fn resolve_fault(&self, addr: usize, write: bool) -> bool {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `with_task`; null outside guest threads.

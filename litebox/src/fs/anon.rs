@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use super::{FileType, Inode, InodeId, Metadata, SetAttr, StatFs, Time};
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// Device number that nameless inodes show.
@@ -18,17 +19,31 @@ pub struct AnonInode {
     mode: u32,
     born: Time,
     label: &'static str,
+    /// Of a socket: what chmod(2), chown(2) and utimensat(2) by its descriptor changed.
+    changed: Mutex<SetAttr>,
 }
 
 impl AnonInode {
     /// The inode all nameless files of one class share, as Linux's `anon_inode`. `label` is shown as `anon_inode:[label]`.
     pub fn shared(label: &'static str) -> Arc<Self> {
-        Arc::new(Self { id: InodeId { dev: ANON_DEV, ino: 1 }, mode: 0o600, born: Time::now(), label })
+        Arc::new(Self {
+            id: InodeId { dev: ANON_DEV, ino: 1 },
+            mode: 0o600,
+            born: Time::now(),
+            label,
+            changed: Mutex::default(),
+        })
     }
     /// The inode of one socket; `ino` is unique in the sandbox.
     pub fn socket(ino: u64) -> Arc<Self> {
         let mode = FileType::Socket.mode_bits() | 0o777;
-        Arc::new(Self { id: InodeId { dev: ANON_DEV - 5, ino }, mode, born: Time::now(), label: "socket" })
+        Arc::new(Self {
+            id: InodeId { dev: ANON_DEV - 5, ino },
+            mode,
+            born: Time::now(),
+            label: "socket",
+            changed: Mutex::default(),
+        })
     }
     /// What it is: `eventpoll`, `eventfd`, `socket`...
     pub fn label(&self) -> &'static str {
@@ -47,24 +62,37 @@ impl Inode for AnonInode {
         FileType::from_mode(self.mode).unwrap_or(FileType::Regular)
     }
     fn metadata(&self) -> Result<Metadata> {
+        let changed = *self.changed.lock();
         Ok(Metadata {
             id: self.id,
-            mode: self.mode,
+            mode: changed.permissions.map_or(self.mode, |bits| self.mode & !0o7777 | bits & 0o7777),
             nlink: 1,
-            uid: 0,
-            gid: 0,
+            uid: changed.uid.unwrap_or(0),
+            gid: changed.gid.unwrap_or(0),
             rdev: 0,
             size: 0,
             blocks: 0,
             blksize: 4096,
-            atime: self.born,
-            mtime: self.born,
+            atime: changed.atime.unwrap_or(self.born),
+            mtime: changed.mtime.unwrap_or(self.born),
             ctime: self.born,
             btime: None,
         })
     }
     fn set_attr(&self, attr: &SetAttr) -> Result<()> {
-        Err(if attr.size.is_some() { Error::Invalid } else { Error::NotSupported })
+        if attr.size.is_some() {
+            return Err(Error::Invalid);
+        }
+        if !self.is_socket() {
+            return Err(Error::NotSupported);
+        }
+        let mut changed = self.changed.lock();
+        changed.permissions = attr.permissions.or(changed.permissions);
+        changed.uid = attr.uid.or(changed.uid);
+        changed.gid = attr.gid.or(changed.gid);
+        changed.atime = attr.atime.or(changed.atime);
+        changed.mtime = attr.mtime.or(changed.mtime);
+        Ok(())
     }
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
         Err(Error::NotDirectory)

@@ -19,7 +19,7 @@ pub use carrier::TcpState;
 pub use datagram::{DatagramSocket, Group, Transport};
 pub use list::Row;
 pub use ports::FREE_PORTS;
-pub use routes::{LOOPBACK, OUTWARD};
+pub use routes::{Device, LOOPBACK, OUTWARD};
 pub use stream::TcpSocket;
 
 use alloc::collections::BTreeMap;

@@ -35,6 +35,8 @@ settings! {
     MtuSix, ReceiveErrorsSix, PacketInfoSix, ReceiveHopLimit, ReceiveTrafficClass, TrafficClass = -1, DontFragment,
     AutoFlowLabel = 1, FlowInfo, FlowInfoSend, ReceivePathMtu, FreeBindSix, UnicastInterfaceSix, AddressPreferences = 2,
     MinHopCount, ReceiveFragmentSizeSix, ReceiveOriginalSix, TransparentSix, ReceiveHopOptions, ReceiveRouting, ReceiveDestOptions,
+    // netlink(7)
+    NetlinkInfo, NetlinkBroadcastError, NetlinkNoBufs, NetlinkCapAck, NetlinkExtAck, NetlinkStrict,
     // udp(7)
     UdpCork, NoCheckSend, NoCheckReceive, Segment, Gro,
     /// The highest of all; there is no such option.

@@ -12,7 +12,7 @@ use crate::io::{Dest, Source};
 use crate::{Error, Result};
 
 /// How a socket transfers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum SocketKind {
     /// Bytes without borders.
     Stream,
@@ -147,6 +147,8 @@ pub struct QueuedError {
 pub struct Outgoing<'a> {
     /// Who sends.
     pub credentials: Credentials,
+    /// The sender wants that to be known, whether the receiver asks or not (SCM_CREDENTIALS).
+    pub signed: bool,
     /// Files that go along. Taken when the first bytes are sent.
     pub rights: Rights,
     /// Where it goes, if not to the peer.
@@ -162,6 +164,7 @@ impl Outgoing<'_> {
     pub fn plain(credentials: Credentials) -> Self {
         Self {
             credentials,
+            signed: false,
             rights: Rights::new(),
             to: None,
             flags: MessageFlags::empty(),

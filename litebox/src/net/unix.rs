@@ -30,7 +30,7 @@ use core::time::Duration;
 use crate::event::{Events, Observer};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
-use crate::net::{Credentials, Outgoing, Setting, Settings, Shut, Socket, SocketKind};
+use crate::net::{Credentials, MessageFlags, Outgoing, Setting, Settings, Shut, Socket, SocketKind};
 use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -48,6 +48,9 @@ const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
 const ALL: Events = READABLE.union(WRITABLE).union(Events::RDHUP).union(Events::HUP).union(Events::ERR);
 
+/// Who sent what nobody asked the sender of.
+const NOBODY: Credentials = Credentials { pid: 0, uid: 65534, gid: 65534 };
+
 /// What other sockets know of a socket.
 struct Core {
     domain: Arc<Domain>,
@@ -58,6 +61,8 @@ struct Core {
     shut: AtomicU8,
     error: AtomicI32,
     dead: AtomicBool,
+    /// Whoever receives wants to know who sent (SO_PASSCRED), or may still come to want it: nobody accepted the connection yet.
+    curious: AtomicBool,
 }
 
 /// An open local socket.
@@ -65,8 +70,6 @@ pub struct UnixSocket {
     core: Arc<Core>,
     inode: Arc<AnonInode>,
     options: Settings,
-    /// Whose credentials go along with what write(2) sends: the last process that used the socket otherwise, or made it.
-    owner: Mutex<Credentials>,
 }
 
 impl Core {
@@ -80,6 +83,7 @@ impl Core {
             shut: AtomicU8::new(0),
             error: AtomicI32::new(0),
             dead: AtomicBool::new(false),
+            curious: AtomicBool::new(false),
         })
     }
     fn is_shut(&self, how: Shut) -> bool {
@@ -98,12 +102,7 @@ impl UnixSocket {
     }
     fn of(core: Arc<Core>, ino: u64) -> Arc<Self> {
         core.domain.sockets.lock().insert(ino, Arc::downgrade(&core));
-        Arc::new(Self {
-            core,
-            inode: AnonInode::socket(ino),
-            options: Settings::default(),
-            owner: Mutex::new(Credentials { pid: 0, uid: 0, gid: 0 }),
-        })
+        Arc::new(Self { core, inode: AnonInode::socket(ino), options: Settings::default() })
     }
     fn check_error(&self) -> Result<()> {
         match self.take_error() {
@@ -152,11 +151,11 @@ impl File for UnixSocket {
             return Ok(0);
         }
         // Files that come along are lost to who does not ask for them.
-        self.receive_message_or_bytes(dest, false).map(|got| got.copied)
+        self.receive(dest, MessageFlags::empty()).map(|got| got.copied)
     }
     fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
-        let credentials = *self.owner.lock();
-        self.send_message_or_bytes(source, &mut Outgoing::plain(credentials))
+        let caller = crate::platform::north::north().caller();
+        self.send_message_or_bytes(source, &mut Outgoing::plain(caller.unwrap_or(NOBODY)))
     }
     fn ready(&self) -> Events {
         let core = &self.core;

@@ -153,6 +153,10 @@ pub trait North: Sync {
     /// A thread is about to end for good: the host gives its object ([`ThreadSpec::north`](super::ThreadSpec)) back. Work of its process that a
     /// kick told it of has to be passed on here.
     fn release(&self, _north: *const ()) {}
+    /// Who makes the call that is under way, as the other end of a local socket sees it.
+    fn caller(&self) -> Option<crate::net::Credentials> {
+        None
+    }
     /// The calling thread is about to sleep in a call: what others are to hear of it must be said now.
     fn before_sleep(&self) {}
     /// The calling thread was interrupted in its sleep ([`Waiter::interrupt`](crate::event::Waiter::interrupt)), and has taken the mark back. `false`: that

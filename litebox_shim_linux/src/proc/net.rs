@@ -18,7 +18,6 @@ macro_rules! table {
 
 const DEV: &str = "Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0
 ";
 const INET: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     \n";
 const INET6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
@@ -32,6 +31,7 @@ const NETLINK: &str = "sk               Eth Pid        Groups   Rmem     Wmem   
 /// Widths that lines of /proc/net/tcp and /proc/net/udp are padded to.
 const TCP_WIDTH: usize = 149;
 const UDP_WIDTH: usize = 127;
+const ROUTE_WIDTH: usize = 127;
 
 /// An address as these tables write it: words in the processor's order.
 fn put_address(out: &mut Text, at: SocketAddr, six: bool) {
@@ -81,6 +81,59 @@ fn put_datagrams(out: &mut Text, rows: &[Row], six: bool) {
         put!(out, "2 0000000000000000 {}", row.lost);
         out.pad_to(from, UDP_WIDTH);
         put!(out, "\n");
+    }
+}
+
+fn put_devices(view: &ProcessView, out: &mut Text) {
+    out.put(DEV.as_bytes());
+    for device in view.kernel.network.devices() {
+        put!(
+            out,
+            "{:>6}:       0       0    0    0    0     0          0         0        0       0    0    0    0     0",
+            device.name
+        );
+        put!(out, "       0          0\n");
+    }
+}
+
+/// The networks that devices lead to, and where everything else goes.
+fn put_routes(view: &ProcessView, out: &mut Text) {
+    out.put(ROUTE.as_bytes());
+    for device in view.kernel.network.devices().iter().filter(|device| !device.is_loopback()) {
+        for (ip, prefix) in &device.addresses {
+            let IpAddr::V4(ip) = ip else { continue };
+            let mask = u32::MAX.checked_shl(32 - u32::from((*prefix).min(32))).unwrap_or(0);
+            let (net, word) = (ip.to_bits() & mask, u32::swap_bytes);
+            let mut put_line = |to: u32, by: u32, flags: u32, mask: u32| {
+                let from = out.len();
+                put!(out, "{}\t{:08X}\t{:08X}\t{flags:04X}\t0\t0\t0\t", device.name, word(to), word(by));
+                put!(out, "{:08X}\t0\t0\t0", word(mask));
+                out.pad_to(from, ROUTE_WIDTH);
+                put!(out, "\n");
+            };
+            put_line(0, net | 2, 3, 0);
+            put_line(net, 0, 1, mask);
+        }
+    }
+}
+
+fn put_addresses_six(view: &ProcessView, out: &mut Text) {
+    for device in view.kernel.network.devices() {
+        for (ip, prefix) in &device.addresses {
+            let IpAddr::V6(ip) = ip else { continue };
+            let scope = if device.is_loopback() { 0x10 } else { 0 };
+            put!(out, "{:032x} {:02x} {prefix:02x} {scope:02x} 80 {:>8}\n", ip.to_bits(), device.index, device.name);
+        }
+    }
+}
+
+fn put_netlink(view: &ProcessView, out: &mut Text) {
+    out.put(NETLINK.as_bytes());
+    for (protocol, port) in view.kernel.netlink.list() {
+        put!(
+            out,
+            "0000000000000000 {protocol:<3} {port:<10} 00000000 0        0        0     2        0        0       \n"
+        );
     }
 }
 
@@ -156,7 +209,7 @@ fn put_snmp(view: &ProcessView, out: &mut Text) {
 
 pub(super) const TABLES: &[TableEntry<OfProcess>] = &[
     table!("arp", "IP address       HW type     Flags       HW address            Mask     Device\n"),
-    table!("dev", DEV),
+    TableEntry::text("dev", put_devices),
     TableEntry::text("icmp", |view: &ProcessView, out: &mut Text| {
         out.put(DATAGRAM.as_bytes());
         put_datagrams(out, &view.kernel.network.ping_rows(), false);
@@ -165,13 +218,13 @@ pub(super) const TABLES: &[TableEntry<OfProcess>] = &[
         out.put(DATAGRAM6.as_bytes());
         put_datagrams(out, &view.kernel.network.ping_rows(), true);
     }),
-    table!("if_inet6", "00000000000000000000000000000001 01 80 10 80       lo\n"),
+    TableEntry::text("if_inet6", put_addresses_six),
     table!("ipv6_route", ROUTE6),
-    table!("netlink", NETLINK),
+    TableEntry::text("netlink", put_netlink),
     table!("packet", "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"),
     table!("raw", RAW),
     table!("raw6", DATAGRAM6),
-    table!("route", ROUTE),
+    TableEntry::text("route", put_routes),
     TableEntry::text("snmp", put_snmp),
     TableEntry::text("sockstat", |view: &ProcessView, out: &mut Text| put_sockstat(view, out, false)),
     TableEntry::text("sockstat6", |view: &ProcessView, out: &mut Text| put_sockstat(view, out, true)),

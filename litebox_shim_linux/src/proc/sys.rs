@@ -64,59 +64,104 @@ macro_rules! value {
     };
 }
 
+/// The loopback device: nothing is counted on it.
+const LOOPBACK: &[TableEntry<Global>] = &[
+    value!("addr_assign_type", 0),
+    value!("addr_len", 6),
+    value!("address", "00:00:00:00:00:00"),
+    value!("broadcast", "00:00:00:00:00:00"),
+    value!("carrier", 1),
+    value!("dev_id", "0x0"),
+    value!("dormant", 0),
+    value!("flags", "0x9"),
+    value!("ifindex", 1),
+    value!("iflink", 1),
+    value!("link_mode", 0),
+    value!("mtu", 65536),
+    value!("operstate", "unknown"),
+    TableEntry::directory(
+        "statistics",
+        &[
+            value!("rx_bytes", 0),
+            value!("rx_dropped", 0),
+            value!("rx_errors", 0),
+            value!("rx_packets", 0),
+            value!("tx_bytes", 0),
+            value!("tx_dropped", 0),
+            value!("tx_errors", 0),
+            value!("tx_packets", 0),
+        ],
+    ),
+    value!("tx_queue_len", 1000),
+    value!("type", 772),
+    value!("uevent", "INTERFACE=lo\nIFINDEX=1"),
+];
+
 static ROOT: TableEntry<Global> = TableEntry::directory(
     "",
     &[
         TableEntry::directory("block", &[]),
         TableEntry::directory("bus", &[]),
-        TableEntry::directory("class", &[TableEntry::directory("net", &[])]),
+        TableEntry::directory(
+            "class",
+            &[TableEntry::directory(
+                "net",
+                &[TableEntry::link("lo", |_| Ok(b"../../devices/virtual/net/lo".to_vec()))],
+            )],
+        ),
         TableEntry::directory(
             "devices",
-            &[TableEntry::directory(
-                "system",
-                &[
-                    TableEntry {
-                        name: "cpu",
-                        permissions: 0o755,
-                        kind: EntryKind::Directory(
-                            &[
-                                value!("isolated", ""),
-                                value!("kernel_max", 1023),
-                                TableEntry::text("offline", |_, out| {
-                                    put!(out, "\n");
-                                }),
-                                TableEntry::text("online", processor_list),
-                                TableEntry::text("possible", processor_list),
-                                TableEntry::text("present", processor_list),
-                            ],
-                            Some(DynamicNames {
-                                lookup: processor_called,
-                                list: list_processors,
-                                file_type: FileType::Directory,
-                            }),
-                        ),
-                    },
-                    TableEntry::directory(
-                        "node",
-                        &[
-                            value!("has_cpu", 0),
-                            value!("has_memory", 0),
-                            value!("has_normal_memory", 0),
-                            TableEntry::directory(
-                                "node0",
+            &[
+                TableEntry::directory(
+                    "system",
+                    &[
+                        TableEntry {
+                            name: "cpu",
+                            permissions: 0o755,
+                            kind: EntryKind::Directory(
                                 &[
-                                    TableEntry::text("cpulist", processor_list),
-                                    TableEntry::text("cpumap", processor_mask),
-                                    value!("distance", 10),
-                                    TableEntry::text("meminfo", node_memory),
+                                    value!("isolated", ""),
+                                    value!("kernel_max", 1023),
+                                    TableEntry::text("offline", |_, out| {
+                                        put!(out, "\n");
+                                    }),
+                                    TableEntry::text("online", processor_list),
+                                    TableEntry::text("possible", processor_list),
+                                    TableEntry::text("present", processor_list),
                                 ],
+                                Some(DynamicNames {
+                                    lookup: processor_called,
+                                    list: list_processors,
+                                    file_type: FileType::Directory,
+                                }),
                             ),
-                            value!("online", 0),
-                            value!("possible", 0),
-                        ],
-                    ),
-                ],
-            )],
+                        },
+                        TableEntry::directory(
+                            "node",
+                            &[
+                                value!("has_cpu", 0),
+                                value!("has_memory", 0),
+                                value!("has_normal_memory", 0),
+                                TableEntry::directory(
+                                    "node0",
+                                    &[
+                                        TableEntry::text("cpulist", processor_list),
+                                        TableEntry::text("cpumap", processor_mask),
+                                        value!("distance", 10),
+                                        TableEntry::text("meminfo", node_memory),
+                                    ],
+                                ),
+                                value!("online", 0),
+                                value!("possible", 0),
+                            ],
+                        ),
+                    ],
+                ),
+                TableEntry::directory(
+                    "virtual",
+                    &[TableEntry::directory("net", &[TableEntry::directory("lo", LOOPBACK)])],
+                ),
+            ],
         ),
         TableEntry::directory("firmware", &[]),
         TableEntry::directory("fs", &[TableEntry::directory("cgroup", &[])]),

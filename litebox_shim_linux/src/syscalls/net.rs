@@ -1,8 +1,10 @@
 //! Sockets: making, naming, connecting them. `address`: `struct sockaddr`; `message`: what goes over them, `control`: what comes along;
-//! `options`: how they behave.
+//! `options`: how they behave, `interface`: what they tell
+//! of devices.
 
 pub(super) mod address;
 mod control;
+mod interface;
 mod message;
 mod options;
 
@@ -11,7 +13,7 @@ use alloc::sync::Arc;
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FdTable, OpenFile, StatusFlags};
 use litebox::net::inet::{DatagramSocket, TcpSocket, Transport};
-use litebox::net::netlink::NetlinkSocket;
+use litebox::net::netlink::{self, NetlinkSocket};
 use litebox::net::unix::{UnixSocket, pair};
 use litebox::net::{Family, Shut, Socket, SocketKind};
 use litebox::{Error, Result};
@@ -109,17 +111,20 @@ impl Task<'_, '_> {
         self.nameless(file, Access::READ | Access::WRITE, status)
     }
 
-    /// A socket for what the kernel says of its own accord: of what programs can ask for there, nothing is served.
+    /// A socket to ask the kernel by, and to hear from it.
     fn netlink_socket(&self, kind: i32, protocol: i32) -> Result<usize> {
-        const NETLINK_ROUTE: i32 = 0;
         if !matches!(kind & SOCK_TYPE_MASK, SOCK_DGRAM | SOCK_RAW) {
             return Err(ESOCKTNOSUPPORT);
         }
-        if protocol != NETLINK_ROUTE {
-            return Err(EPROTONOSUPPORT);
-        }
+        let protocol = netlink::Protocol::of(protocol).ok_or(EPROTONOSUPPORT)?;
+        let kernel = self.kernel();
+        let asked = netlink::Kernel {
+            network: kernel.network.clone(),
+            local: kernel.local_sockets.clone(),
+            addresses: kernel.netlink.clone(),
+        };
         let of = if kind & SOCK_TYPE_MASK == SOCK_RAW { SocketKind::Raw } else { SocketKind::Datagram };
-        let socket = NetlinkSocket::new(of, self.kernel().vfs.next_open_id());
+        let socket = NetlinkSocket::new(asked, protocol, of, self.kernel().vfs.next_open_id());
         let file = self.open_socket(socket, status_of(kind));
         self.install(file, kind & SOCK_CLOEXEC != 0)
     }

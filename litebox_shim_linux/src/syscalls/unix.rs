@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use litebox::fs::{Access, FileType, NewNode, WalkFlags};
 use litebox::net::unix::{self, BoundName, Name};
-use litebox::net::{Address, Credentials, Socket};
+use litebox::net::{Address, Credentials, Socket, SocketKind};
 use litebox::{Error, Result};
 
 use super::file::{AT_FDCWD, creds_of};
@@ -61,8 +61,8 @@ fn place(shown: unix::Address, name: Name) -> Address {
     Address::Unix(Some(Arc::new(BoundName { shown, name })))
 }
 
-fn abstract_place(name: Vec<u8>) -> Address {
-    place(unix::Address::Abstract(name.clone()), Name::Abstract(name))
+fn abstract_place(kind: SocketKind, name: Vec<u8>) -> Address {
+    place(unix::Address::Abstract(name.clone()), Name::Abstract(kind, name))
 }
 
 impl Task<'_, '_> {
@@ -73,10 +73,10 @@ impl Task<'_, '_> {
     }
 
     /// The socket's place that an address stands for: ECONNREFUSED for files that are no sockets; EACCES without permission to write to it.
-    pub(super) fn find_address(&self, given: Given) -> Result<Address> {
+    pub(super) fn find_address(&self, kind: SocketKind, given: Given) -> Result<Address> {
         match given {
             Given::Family => Err(Error::Invalid),
-            Given::Abstract(name) => Ok(abstract_place(name)),
+            Given::Abstract(name) => Ok(abstract_place(kind, name)),
             Given::Path(path) => {
                 let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW)?;
                 let credentials = self.creds();
@@ -94,7 +94,7 @@ impl Task<'_, '_> {
         match given {
             Given::Family => Ok(Address::Unix(None)),
             _ if socket.name() != Address::Unix(None) => Err(Error::Invalid),
-            Given::Abstract(name) => Ok(abstract_place(name)),
+            Given::Abstract(name) => Ok(abstract_place(socket.kind(), name)),
             Given::Path(path) => {
                 let made = self.with_origin(AT_FDCWD, &path, |vfs, from| vfs.make(from, &path, NewNode::Socket, 0o777));
                 let at = made.map_err(|error| if error == Error::Exists { EADDRINUSE } else { error })?;

@@ -103,6 +103,8 @@ pub struct Kernel {
     pub local_sockets: Arc<litebox::net::unix::Domain>,
     /// IPv4 and IPv6: addresses, ports, ways out.
     pub network: Arc<litebox::net::inet::Network>,
+    /// Netlink sockets and their addresses.
+    pub netlink: Arc<litebox::net::netlink::Addresses>,
     /// System V shared memory, semaphores and message queues.
     pub(crate) system_v: crate::ipc::SystemV,
     /// POSIX message queues.
@@ -141,6 +143,7 @@ impl Kernel {
             restorers: crate::unwind::Restorers::default(),
             local_sockets: Arc::default(),
             network: litebox::net::inet::Network::new(None),
+            netlink: Arc::default(),
             system_v: crate::ipc::SystemV::default(),
             message_queues: crate::ipc::MessageQueues::default(),
             file_locks: Arc::default(),

@@ -421,6 +421,11 @@ impl Socket for DatagramSocket {
         }
         self.bind_to(&mut state, to)?;
         state.chosen = (!to.ip().is_unspecified(), to.port() != 0);
+        drop(state);
+        if self.transport == Transport::Udp && !to.ip().is_loopback() && self.network.outside().is_some() {
+            // A port that nobody published leads nowhere, which is no error here.
+            let _ = self.outlet();
+        }
         Ok(())
     }
     fn connect(&self, to: &Address, _owner: crate::net::Credentials, _at_once: bool) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Which addresses are the sandbox's own, and what leads to the others.
 
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Network;
@@ -12,6 +13,44 @@ const EADDRNOTAVAIL: Error = Error::Host(99);
 pub const LOOPBACK: u32 = 1;
 /// The number of the device that leads out, where there is one.
 pub const OUTWARD: u32 = 2;
+
+/// A network device.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its name.
+    pub name: &'static str,
+    /// Its number.
+    pub index: u32,
+    /// What it is: `ARPHRD_*`.
+    pub hardware: u16,
+    /// `IFF_*`.
+    pub flags: u32,
+    /// The longest packet.
+    pub mtu: u32,
+    /// Its hardware address.
+    pub address: [u8; 6],
+    /// Its addresses, with the lengths of their prefixes.
+    pub addresses: Vec<(IpAddr, u8)>,
+}
+
+impl Device {
+    /// Whether it leads to this node alone.
+    pub fn is_loopback(&self) -> bool {
+        self.index == LOOPBACK
+    }
+    fn loopback() -> Self {
+        // UP, LOOPBACK, RUNNING, LOWER_UP.
+        let (hardware, flags) = (772, 0x1_0049);
+        let addresses = [(Ipv4Addr::LOCALHOST.into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)].to_vec();
+        Self { name: "lo", index: LOOPBACK, hardware, flags, mtu: 65536, address: [0; 6], addresses }
+    }
+    fn outward(addresses: &[(IpAddr, u8)]) -> Self {
+        // UP, BROADCAST, RUNNING, MULTICAST, LOWER_UP.
+        let (hardware, flags, address) = (1, 0x1_1043, [0x02, 0, 0, 0, 0x02, 0x0f]);
+        let addresses = addresses.to_vec();
+        Self { name: "eth0", index: OUTWARD, hardware, flags, mtu: 1500, address, addresses }
+    }
+}
 
 /// What leads to an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +73,21 @@ pub fn is_broadcast(address: IpAddr) -> bool {
 }
 
 impl Network {
+    /// The devices there are.
+    pub fn devices(&self) -> Vec<Device> {
+        let outward = self.outside().map(|outside| Device::outward(outside.addresses()));
+        core::iter::once(Device::loopback()).chain(outward).collect()
+    }
+    /// The address that what is sent to `to` comes from.
+    pub fn source_for(&self, to: IpAddr) -> Option<IpAddr> {
+        match self.route(to).ok()? {
+            Route::Here { source } => Some(source),
+            Route::Out => {
+                let mut own = self.outside()?.addresses().iter().map(|(own, _)| *own);
+                own.find(|own| own.is_ipv4() == to.is_ipv4())
+            }
+        }
+    }
     /// Whether an address is the sandbox's own.
     pub fn is_own(&self, address: IpAddr) -> bool {
         address.is_loopback() && !is_broadcast(address)

@@ -241,11 +241,11 @@ impl Socket for TcpSocket {
         })
     }
     fn accept(&self, ino: u64) -> Result<Arc<dyn Socket>> {
-        let listener = match &*self.state.lock() {
-            State::Listening(listening) => listening.listener.clone(),
+        let (listener, outlet) = match &*self.state.lock() {
+            State::Listening(listening) => (listening.listener.clone(), listening.outlet.clone()),
             _ => return Err(Error::Invalid),
         };
-        let socket = listener.accept(self, ino)?;
+        let socket = listener.accept(self, outlet.as_ref(), ino)?;
         Ok(socket)
     }
     fn connect(&self, to: &Address, _owner: Credentials, at_once: bool) -> Result<()> {

@@ -49,6 +49,7 @@ impl UnixSocket {
         }
         self.core.domain.take_name(place.name.clone(), &self.core)?;
         link.named = true;
+        *self.core.outbox.address.lock() = Some(place.clone());
         link.address = Some(place);
         Ok(())
     }
@@ -58,8 +59,10 @@ impl UnixSocket {
         if link.address.is_none() {
             let name = self.core.domain.take_free_name(&self.core)?;
             link.named = true;
-            link.address =
-                Some(Arc::new(BoundName { shown: Address::Abstract(name.clone()), name: Name::Abstract(name) }));
+            let shown = Address::Abstract(name.clone());
+            let place = Arc::new(BoundName { shown, name: Name::Abstract(self.core.kind, name) });
+            *self.core.outbox.address.lock() = Some(place.clone());
+            link.address = Some(place);
         }
         Ok(())
     }
@@ -148,8 +151,10 @@ impl UnixSocket {
         let (address, listens) = (listener.address.clone(), listener.peer_credentials);
         let backlog = listener.backlog.as_mut().ok_or(ECONNREFUSED)?;
         let server = Core::new(&core.domain, core.kind);
+        server.curious.store(true, Ordering::Release);
         {
             let mut link = server.link.lock();
+            (*server.outbox.address.lock()).clone_from(&address);
             link.address = address;
             link.peer = Some(core.clone());
             link.connected = true;

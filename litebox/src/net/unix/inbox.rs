@@ -10,6 +10,7 @@ use super::rights::Rights;
 use super::{Credentials, WRITABLE};
 use crate::event::WaitQueue;
 use crate::io::Source;
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// What a message costs its sender beside its bytes.
@@ -25,11 +26,18 @@ pub(super) struct Outbox {
     /// SO_SNDBUF.
     pub limit: AtomicUsize,
     pub queue: WaitQueue,
+    /// What the sender is called, for who reads what it sent.
+    pub address: Mutex<Option<Arc<BoundName>>>,
 }
 
 impl Outbox {
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit: AtomicUsize::new(limit), queue: WaitQueue::new() })
+        Arc::new(Self {
+            used: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+            queue: WaitQueue::new(),
+            address: Mutex::default(),
+        })
     }
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
@@ -61,11 +69,14 @@ pub(super) struct Message {
     sender: Arc<Outbox>,
     cost: usize,
     pub credentials: Credentials,
-    pub from: Option<Arc<BoundName>>,
     pub rights: Rights,
 }
 
 impl Message {
+    /// What the sender is called now.
+    pub fn from(&self) -> Option<Arc<BoundName>> {
+        self.sender.address.lock().clone()
+    }
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
@@ -75,7 +86,6 @@ impl Message {
 pub(super) struct Envelope<'a> {
     pub sender: &'a Arc<Outbox>,
     pub credentials: Credentials,
-    pub from: Option<Arc<BoundName>>,
     pub rights: Rights,
 }
 
@@ -125,9 +135,9 @@ impl Inbox {
     }
     fn push(&mut self, bytes: Vec<u8>, cost: usize, envelope: &mut Envelope<'_>) {
         let (sender, credentials) = (envelope.sender, envelope.credentials);
-        let (from, rights) = (envelope.from.take(), core::mem::take(&mut envelope.rights));
+        let rights = core::mem::take(&mut envelope.rights);
         sender.charge(cost);
-        self.messages.push_back(Message { bytes, start: 0, sender: sender.clone(), cost, credentials, from, rights });
+        self.messages.push_back(Message { bytes, start: 0, sender: sender.clone(), cost, credentials, rights });
     }
     /// Whether strangers have to wait. `sender` is told when they need not any more.
     pub fn is_full(&mut self, sender: &Arc<Outbox>) -> bool {

@@ -40,8 +40,8 @@ pub struct BoundName {
 pub enum Name {
     /// By the inode its path leads to.
     Inode(InodeId),
-    /// By its abstract name.
-    Abstract(Vec<u8>),
+    /// By its abstract name, of which each kind of sockets has its own.
+    Abstract(SocketKind, Vec<u8>),
 }
 
 /// All local sockets of a sandbox.
@@ -105,7 +105,7 @@ impl Domain {
             let mut raw = [0u8; 4];
             host().random(&mut raw);
             let name = alloc::format!("{:05x}", u32::from_ne_bytes(raw) & 0xf_ffff).into_bytes();
-            if self.take_name(Name::Abstract(name.clone()), socket).is_ok() {
+            if self.take_name(Name::Abstract(socket.kind, name.clone()), socket).is_ok() {
                 return Ok(name);
             }
         }

@@ -35,6 +35,9 @@ impl Socket for UnixSocket {
         &self.options
     }
     fn option_changed(&self, of: Setting) {
+        if of == Setting::PassCredentials {
+            self.core.curious.store(self.options.is_on(of), Ordering::Release);
+        }
         if of == Setting::SendBuffer {
             let size = usize::try_from(self.options.get(of)).unwrap_or(CAPACITY);
             self.core.outbox.limit.store(size, Ordering::Relaxed);
@@ -53,6 +56,10 @@ impl Socket for UnixSocket {
     }
     fn accept(&self, ino: u64) -> Result<Arc<dyn Socket>> {
         let socket = self.take_waiting(ino)?;
+        for setting in [Setting::PassCredentials, Setting::PassSecurity, Setting::PassPidfd] {
+            socket.options.set(setting, self.options.get(setting));
+        }
+        socket.core.curious.store(self.passes_credentials(), Ordering::Release);
         Ok(socket)
     }
     fn connect(&self, to: &Address, owner: Credentials, _at_once: bool) -> Result<()> {
@@ -84,7 +91,14 @@ impl Socket for UnixSocket {
         if flags.contains(MessageFlags::OOB) {
             return Err(if self.core.kind == SocketKind::Stream { Error::Invalid } else { Error::NotSupported });
         }
-        self.receive_message_or_bytes(dest, flags.contains(MessageFlags::PEEK))
+        let peek = flags.contains(MessageFlags::PEEK);
+        let ahead = usize::try_from(self.options.get(Setting::PeekOffset)).ok();
+        let got = self.receive_message_or_bytes(dest, peek, ahead.filter(|_| peek).unwrap_or(0))?;
+        if let Some(ahead) = ahead {
+            let ahead = if peek { ahead.saturating_add(got.copied) } else { ahead.saturating_sub(got.copied) };
+            self.options.set(Setting::PeekOffset, i32::try_from(ahead).unwrap_or(i32::MAX));
+        }
+        Ok(got)
     }
     fn take_error(&self) -> i32 {
         self.core.error.swap(0, Ordering::AcqRel)
@@ -100,9 +114,6 @@ impl Socket for UnixSocket {
             return self.core.outbox.limit.load(Ordering::Relaxed);
         }
         usize::try_from(self.options.get(Setting::ReceiveBuffer)).ok().filter(|size| *size > 0).unwrap_or(CAPACITY)
-    }
-    fn used_by(&self, who: Credentials) {
-        *self.owner.lock() = who;
     }
     fn into_file(self: Arc<Self>) -> Arc<dyn File> {
         self

@@ -73,7 +73,8 @@ fn messages_keep_their_borders() {
 fn a_listener_is_found_by_its_name() {
     let domain = Arc::<Domain>::default();
     let server = UnixSocket::new(&domain, SocketKind::Stream, 1);
-    let place = BoundName { shown: Address::Abstract(b"x".to_vec()), name: Name::Abstract(b"x".to_vec()) };
+    let place =
+        BoundName { shown: Address::Abstract(b"x".to_vec()), name: Name::Abstract(SocketKind::Stream, b"x".to_vec()) };
     let name = crate::net::Address::Unix(Some(Arc::new(place)));
     assert_eq!(server.bind(&name), Ok(()));
     let client = UnixSocket::new(&domain, SocketKind::Stream, 2);

@@ -2,12 +2,12 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use super::inbox::{Envelope, MESSAGE_COST};
-use super::names::BoundName;
 use super::rights::Rights;
 use super::socket::name_of;
-use super::{Core, READABLE, UnixSocket};
+use super::{Core, NOBODY, READABLE, UnixSocket};
 use crate::fs::OpenFile;
 use crate::io::{Dest, Source};
 use crate::net::{Address, Outgoing, Received, Shut, Socket, SocketKind};
@@ -52,10 +52,7 @@ impl UnixSocket {
 
     fn send_bytes(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
         let core = &self.core;
-        let (peer, from) = {
-            let link = core.link.lock();
-            (link.peer.clone().ok_or(ENOTCONN)?, link.address.clone())
-        };
+        let peer = core.link.lock().peer.clone().ok_or(ENOTCONN)?;
         if core.is_shut(Shut::WRITE) {
             return Err(Error::BrokenPipe);
         }
@@ -66,7 +63,7 @@ impl UnixSocket {
         if room == 0 {
             return Err(Error::WouldBlock);
         }
-        self.with_envelope(outgoing, from, |envelope| {
+        self.with_envelope(outgoing, &peer, |envelope| {
             let mut inbox = peer.inbox.lock();
             if peer.is_shut(Shut::READ) {
                 return Err(Error::BrokenPipe);
@@ -81,7 +78,7 @@ impl UnixSocket {
     /// Whether a message of `n` bytes can be sent now, wherever it goes.
     fn check_message(&self, n: usize) -> Result<()> {
         let outbox = &self.core.outbox;
-        if n + MESSAGE_COST > outbox.limit.load(core::sync::atomic::Ordering::Relaxed) {
+        if n + MESSAGE_COST > outbox.limit.load(Ordering::Relaxed) {
             return Err(EMSGSIZE);
         }
         self.check_error()?;
@@ -95,9 +92,8 @@ impl UnixSocket {
     fn send_message(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>, peer: &Arc<Core>) -> Result<usize> {
         let core = &self.core;
         let n = source.remaining();
-        let from = core.link.lock().address.clone();
         let friends = peer.link.lock().peer.as_ref().is_some_and(|other| Arc::ptr_eq(other, core));
-        self.with_envelope(outgoing, from, |envelope| {
+        self.with_envelope(outgoing, peer, |envelope| {
             let mut inbox = peer.inbox.lock();
             if peer.is_shut(Shut::READ) {
                 return Err(SILENT_EPIPE);
@@ -117,16 +113,19 @@ impl UnixSocket {
     fn with_envelope(
         &self,
         outgoing: &mut Outgoing<'_>,
-        from: Option<Arc<BoundName>>,
+        peer: &Core,
         send: impl FnOnce(&mut Envelope<'_>) -> Result<usize>,
     ) -> Result<usize> {
-        let (core, credentials) = (&self.core, outgoing.credentials);
+        let core = &self.core;
+        // Nobody is told who sent what was sent while neither end wanted to know.
+        let known = outgoing.signed || self.passes_credentials() || peer.curious.load(Ordering::Acquire);
+        let credentials = if known { outgoing.credentials } else { NOBODY };
         let rights = core::mem::take(&mut outgoing.rights);
         let in_flight = &core.domain.in_flight;
         if !rights.is_empty() {
             in_flight.sent(&rights);
         }
-        let mut envelope = Envelope { sender: &core.outbox, credentials, from, rights };
+        let mut envelope = Envelope { sender: &core.outbox, credentials, rights };
         let sent = send(&mut envelope);
         if !envelope.rights.is_empty() {
             in_flight.taken(&envelope.rights);
@@ -145,10 +144,10 @@ impl UnixSocket {
     }
 
     /// Receives; with `peek`, what was received stays. `WouldBlock` when there is nothing; nothing when nothing will come.
-    pub(super) fn receive_message_or_bytes(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
+    pub(super) fn receive_message_or_bytes(&self, dest: &mut Dest<'_>, peek: bool, ahead: usize) -> Result<Received> {
         match self.core.kind {
-            SocketKind::Stream => self.receive_bytes(dest, peek),
-            _ => self.receive_message(dest, peek),
+            SocketKind::Stream => self.receive_bytes(dest, peek, ahead),
+            _ => self.receive_message(dest, peek, ahead),
         }
     }
 
@@ -158,7 +157,7 @@ impl UnixSocket {
         if self.core.is_shut(Shut::READ) { Ok(Received::default()) } else { Err(Error::WouldBlock) }
     }
 
-    fn receive_message(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
+    fn receive_message(&self, dest: &mut Dest<'_>, peek: bool, ahead: usize) -> Result<Received> {
         if self.core.kind == SocketKind::SeqPacket && !self.core.link.lock().connected {
             return Err(ENOTCONN);
         }
@@ -168,12 +167,13 @@ impl UnixSocket {
             return self.nothing_there();
         };
         let bytes = first.bytes();
+        let bytes = bytes.get(ahead.min(bytes.len())..).unwrap_or_default();
         let (full, copied) = (bytes.len(), bytes.len().min(dest.remaining()));
         dest.put_whole(bytes.get(..copied).unwrap_or_default())?;
         let mut got = Received {
             copied,
             full,
-            from: first.from.clone().map(|place| Address::Unix(Some(place))),
+            from: first.from().map(|place| Address::Unix(Some(place))),
             credentials: Some(first.credentials),
             rights: if peek { first.rights.clone() } else { Rights::new() },
             ..Received::default()
@@ -193,7 +193,7 @@ impl UnixSocket {
         Ok(got)
     }
 
-    fn receive_bytes(&self, dest: &mut Dest<'_>, peek: bool) -> Result<Received> {
+    fn receive_bytes(&self, dest: &mut Dest<'_>, peek: bool, mut ahead: usize) -> Result<Received> {
         if !self.core.link.lock().connected {
             return Err(Error::Invalid);
         }
@@ -205,21 +205,31 @@ impl UnixSocket {
         let mut got = Received::default();
         // Looking leaves everything where it is: the next piece has another index then.
         let mut index = 0;
-        while dest.remaining() > 0 {
+        // Even who wants no bytes gets the files that come with them.
+        let mut first = true;
+        while dest.remaining() > 0 || core::mem::take(&mut first) {
+            first = false;
             let Some(piece) = inbox.messages.get_mut(index) else { break };
             let strangers = got.credentials.is_some_and(|before| before != piece.credentials);
             if strangers && self.passes_credentials() {
                 break;
             }
-            let n = piece.bytes().len().min(dest.remaining());
-            match dest.put_whole(piece.bytes().get(..n).unwrap_or_default()) {
+            if peek && ahead > 0 && ahead >= piece.bytes().len() {
+                ahead -= piece.bytes().len();
+                index += 1;
+                continue;
+            }
+            let bytes = piece.bytes().get(ahead..).unwrap_or_default();
+            let n = bytes.len().min(dest.remaining());
+            match dest.put_whole(bytes.get(..n).unwrap_or_default()) {
                 Err(error) if got.copied == 0 => return Err(error),
                 Err(_) => break,
                 Ok(()) => {}
             }
             got.copied += n;
+            ahead = 0;
             got.credentials = Some(piece.credentials);
-            got.from = piece.from.clone().map(|place| Address::Unix(Some(place)));
+            got.from = piece.from().map(|place| Address::Unix(Some(place)));
             let rights = if peek { piece.rights.clone() } else { core::mem::take(&mut piece.rights) };
             if peek {
                 index += 1;
@@ -232,6 +242,9 @@ impl UnixSocket {
             }
         }
         drop(inbox);
+        if peek && got.copied == 0 && dest.remaining() > 0 {
+            return self.nothing_there();
+        }
         got.full = got.copied;
         self.arrived(&got.rights, peek);
         Ok(got)

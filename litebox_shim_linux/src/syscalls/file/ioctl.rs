@@ -54,6 +54,9 @@ impl Task<'_, '_> {
                 self.open_slave(number, arg)
             }
             _ => {
+                if let Some(result) = self.socket_ioctl(fd, &file, request, arg) {
+                    return result;
+                }
                 let arg = usize::try_from(arg).map_err(|_| Error::Fault)?;
                 file.file.ioctl(request, arg).map_err(|error| self.restartable(error))
             }

@@ -53,7 +53,7 @@ const REASONS: [(Events, i32, Events); 5] = [
 
 impl Task<'_, '_> {
     /// F_SETOWN, F_SETOWN_EX, F_SETSIG
-    pub(super) fn set_owner(&self, fd: i32, command: u32, arg: usize) -> Result<usize> {
+    pub(in crate::syscalls) fn set_owner(&self, fd: i32, command: u32, arg: usize) -> Result<usize> {
         let file = self.file(fd)?;
         let target = match command {
             F_SETSIG => {
@@ -100,7 +100,7 @@ impl Task<'_, '_> {
     }
 
     /// F_GETOWN, F_GETOWN_EX, F_GETSIG, F_GETOWNER_UIDS
-    pub(super) fn owner(&self, fd: i32, command: u32, arg: usize) -> Result<usize> {
+    pub(in crate::syscalls) fn owner(&self, fd: i32, command: u32, arg: usize) -> Result<usize> {
         let owner = *self.file(fd)?.owner.lock();
         if command == F_GETSIG {
             return Ok(owner.signal as usize);

@@ -133,7 +133,11 @@ impl Task<'_, '_> {
                     return Ok(Address::Unspecified);
                 }
                 let given = unix::parse(raw)?;
-                if purpose == Purpose::Bind { self.place_to_bind(socket, given) } else { self.find_address(given) }
+                if purpose == Purpose::Bind {
+                    self.place_to_bind(socket, given)
+                } else {
+                    self.find_address(socket.kind(), given)
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::address::address_bytes;
 use super::{ENOBUFS, ETOOMANYREFS};
 use crate::Task;
+use crate::task::credentials::Capability;
 use crate::user::{read_into, word, write_bytes};
 
 const SOL_SOCKET: i32 = 1;
@@ -48,6 +49,8 @@ const MOST_CONTROL: u64 = 131_072;
 /// What comes along with a message that is sent.
 pub(super) struct Ancillary {
     pub credentials: Credentials,
+    /// The sender said who he is.
+    pub signed: bool,
     pub rights: Rights,
     pub packet: PacketOptions,
 }
@@ -247,7 +250,7 @@ impl Task<'_, '_> {
     /// What goes along when the sender says nothing.
     pub(super) fn no_ancillary(&self) -> Ancillary {
         let (credentials, packet) = (self.socket_credentials(), PacketOptions::default());
-        Ancillary { credentials, rights: Rights::new(), packet }
+        Ancillary { credentials, signed: false, rights: Rights::new(), packet }
     }
 
     /// Reads control messages: descriptors and credentials to send along, wishes for the packet.
@@ -266,6 +269,7 @@ impl Task<'_, '_> {
                 (SOL_SOCKET, SCM_RIGHTS) => self.add_rights(&mut ancillary.rights, message.data),
                 (SOL_SOCKET, SCM_CREDENTIALS) => {
                     ancillary.credentials = self.claimed_credentials(message.data)?;
+                    ancillary.signed = true;
                     Ok(())
                 }
                 (SOL_SOCKET, _) => Err(Error::Invalid),
@@ -306,14 +310,12 @@ impl Task<'_, '_> {
         let pid = i32::from_le_bytes(word(data, 0));
         let (uid, gid) = (u32::from_le_bytes(word(data, 4)), u32::from_le_bytes(word(data, 8)));
         let own = self.creds();
+        // Whose process it is, nobody may lie about in a sandbox.
         let honest = pid == self.process().pid
-            && [own.uid, own.euid, own.suid].contains(&uid)
-            && [own.gid, own.egid, own.sgid].contains(&gid);
-        if !honest && own.euid != 0 {
+            && ([own.uid, own.euid, own.suid].contains(&uid) || own.can(Capability::SetUid))
+            && ([own.gid, own.egid, own.sgid].contains(&gid) || own.can(Capability::SetGid));
+        if !honest {
             return Err(Error::NotPermitted);
-        }
-        if pid != self.process().pid && self.kernel().process(pid).is_none() {
-            return Err(Error::NoProcess);
         }
         Ok(Credentials { pid, uid, gid })
     }

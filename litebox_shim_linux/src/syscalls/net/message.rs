@@ -90,8 +90,8 @@ impl Task<'_, '_> {
         let socket = socket_of(file)?;
         let stream = socket.kind() == SocketKind::Stream;
         let patient = !file.nonblocking() && !flags.contains(MessageFlags::DONTWAIT);
-        let Ancillary { credentials, rights, packet } = ancillary;
-        let mut outgoing = Outgoing { credentials, rights, to, flags, packet };
+        let Ancillary { credentials, signed, rights, packet } = ancillary;
+        let mut outgoing = Outgoing { credentials, signed, rights, to, flags, packet };
         let mut once = || loop {
             let n = socket.send(source, &mut outgoing)?;
             if !(stream && patient && n > 0 && source.remaining() > 0) {

@@ -57,7 +57,9 @@ const SO_PREFER_BUSY_POLL: i32 = 69;
 const SO_BUF_LOCK: i32 = 72;
 
 /// The most that SO_SNDBUF and SO_RCVBUF can be set to (net.core.wmem_max), which the kernel doubles.
-const MOST_BUFFER: usize = 212_992;
+const MOST_BUFFER: usize = 4 << 20;
+/// The highest low-water mark of a TCP socket that never set SO_RCVBUF: half of what tcp_rmem allows.
+const MOST_LOWAT: i32 = 16 << 20;
 const LEAST_SEND_BUFFER: usize = 4608;
 const LEAST_RECEIVE_BUFFER: usize = 2304;
 /// The longest value that is read.
@@ -153,7 +155,7 @@ impl Task<'_, '_> {
         let given = Given { at: value, len };
         match level {
             SOL_SOCKET => self.set_common(socket, name, &given)?,
-            _ if !has_level(socket, level)? => return Err(ENOPROTOOPT),
+            _ if !has_level(socket, level) => return Err(unknown_level(socket, ENOPROTOOPT)),
             _ => inet::set(socket, level, name, &given)?,
         }
         Ok(0)
@@ -194,7 +196,12 @@ impl Task<'_, '_> {
             SO_PRIORITY if !(0..=6).contains(&value) && !self.may_tune() => return Err(Error::NotPermitted),
             SO_PRIORITY => socket.options().set(Setting::Priority, value),
             SO_RCVLOWAT => {
-                let value = if value < 0 { i32::MAX } else { value.max(1) };
+                let most = match (socket.kind(), socket.protocol(), socket.options().get(Setting::ReceiveBuffer)) {
+                    (SocketKind::Stream, IPPROTO_TCP, 0) => MOST_LOWAT,
+                    (SocketKind::Stream, IPPROTO_TCP, set) => set / 2,
+                    _ => i32::MAX,
+                };
+                let value = if value < 0 { most } else { value.clamp(1, most) };
                 change(socket, Setting::ReceiveLowat, value);
             }
             SO_BUSY_POLL if value > socket.options().get(Setting::BusyPoll) && !self.may_tune() => {
@@ -226,7 +233,7 @@ impl Task<'_, '_> {
         let room = usize::try_from(room).map_err(|_| Error::Invalid)?;
         let told = match level {
             SOL_SOCKET => common_value(socket, name)?,
-            _ if !has_level(socket, level)? => return Err(ENOPROTOOPT),
+            _ if !has_level(socket, level) => return Err(unknown_level(socket, Error::NotSupported)),
             _ => inet::value(socket, level, name, room)?,
         };
         let used = room.min(told.len());
@@ -236,19 +243,27 @@ impl Task<'_, '_> {
     }
 }
 
-/// Whether a socket has options of a level: EOPNOTSUPP of local ones.
-fn has_level(socket: &dyn Socket, level: i32) -> Result<bool> {
+/// Whether a socket has options of a level.
+fn has_level(socket: &dyn Socket, level: i32) -> bool {
     match socket.family() {
-        Family::Unix => Err(Error::NotSupported),
-        Family::Netlink => Ok(level == inet::SOL_NETLINK),
+        Family::Unix => false,
+        Family::Netlink => level == inet::SOL_NETLINK,
         Family::Inet | Family::Inet6 => match level {
-            IPPROTO_IP => Ok(true),
-            IPPROTO_IPV6 => Ok(socket.family() == Family::Inet6),
-            IPPROTO_TCP if socket.kind() == SocketKind::Stream => Ok(true),
-            IPPROTO_UDP if socket.protocol() == IPPROTO_UDP => Ok(true),
-            IPPROTO_TCP | IPPROTO_UDP => Err(Error::NotSupported),
-            _ => Ok(false),
+            IPPROTO_IP => true,
+            IPPROTO_IPV6 => socket.family() == Family::Inet6,
+            IPPROTO_TCP => socket.kind() == SocketKind::Stream,
+            IPPROTO_UDP => socket.protocol() == IPPROTO_UDP,
+            _ => false,
         },
+    }
+}
+
+/// What is said of a level that a socket does not have; `inet`: by those of IPv4 and IPv6.
+fn unknown_level(socket: &dyn Socket, inet: Error) -> Error {
+    match socket.family() {
+        Family::Unix => Error::NotSupported,
+        Family::Netlink => ENOPROTOOPT,
+        Family::Inet | Family::Inet6 => inet,
     }
 }
 
@@ -295,7 +310,9 @@ fn common_value(socket: &dyn Socket, name: i32) -> Result<Value> {
             Err(_) => return Err(ENOTCONN),
         },
         SO_RCVTIMEO | SO_SNDTIMEO => {
-            let limit = options.io_timeout(name == SO_SNDTIMEO).unwrap_or_default();
+            // The shortest time there is stands for none at all.
+            let limit =
+                options.io_timeout(name == SO_SNDTIMEO).filter(|limit| limit.as_micros() > 1).unwrap_or_default();
             let parts = [limit.as_secs(), limit.subsec_micros().into()];
             parts.iter().flat_map(|part| part.to_le_bytes()).collect()
         }

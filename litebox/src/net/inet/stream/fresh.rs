@@ -8,7 +8,7 @@ use super::connecting::Connecting;
 use super::listening::{Listener, Listening};
 use super::{BoundName, Ends, Role, Seat, State, TcpSocket};
 use crate::net::inet::carrier::local::LocalEnd;
-use crate::net::inet::carrier::{StreamCarrier, TcpState};
+use crate::net::inet::carrier::{Inlet, Outlet, StreamCarrier, TcpState};
 use crate::net::inet::routes::{Route, is_broadcast};
 use crate::net::inet::{EADDRNOTAVAIL, ENETUNREACH, FREE_PORTS, Network, check_family, claim, given};
 use crate::net::{Address, Setting, Settings, address};
@@ -70,8 +70,17 @@ pub(super) fn listen(socket: &TcpSocket, state: &mut State, backlog: i32) -> Res
         fresh.place = Some(place);
         return Err(EADDRINUSE);
     }
-    *state = State::Listening(Listening { place, listener });
+    let outlet = publish(socket, place.held.local(), &listener);
+    *state = State::Listening(Listening { place, listener, outlet });
     Ok(())
+}
+
+/// What a listener has outside, if its port leads there.
+fn publish(socket: &TcpSocket, local: SocketAddr, listener: &Arc<Listener>) -> Option<Arc<dyn Outlet>> {
+    let outside = socket.network.outside().filter(|_| !local.ip().is_loopback())?;
+    let inlet: Arc<dyn Inlet> = listener.clone();
+    // Ports that nobody published lead nowhere, which is no error of the listener's.
+    outside.open(true, local, &inlet).ok()
 }
 
 /// Where a connection goes, and where it comes from: ENETUNREACH for what is no single node's address.
@@ -88,14 +97,9 @@ fn ends(socket: &TcpSocket, bound: Option<SocketAddr>, to: &Address) -> Result<(
         (Some(own), _) if own.is_ipv4() != to.is_ipv4() => return Err(ENETUNREACH),
         (Some(own), _) => own,
         (None, Route::Here { source }) => source,
-        (None, Route::Out) => source_outside(&socket.network, to.ip()).ok_or(ENETUNREACH)?,
+        (None, Route::Out) => socket.network.source_for(to.ip()).ok_or(ENETUNREACH)?,
     };
     Ok((from, to, route))
-}
-
-fn source_outside(network: &Network, to: IpAddr) -> Option<IpAddr> {
-    let mut own = network.outside()?.addresses().iter().map(|(own, _)| *own);
-    own.find(|own| own.is_ipv4() == to.is_ipv4())
 }
 
 /// connect(2): begins, and for the sandbox's own addresses ends as well.

@@ -11,7 +11,7 @@ use super::{BoundName, Role, Seat, State, TcpSocket};
 use crate::event::{Events, WaitQueue};
 use crate::net::Settings;
 use crate::net::inet::carrier::local::LocalEnd;
-use crate::net::inet::carrier::{Closing, StreamCarrier};
+use crate::net::inet::carrier::{Closing, Datagram, Inlet, Outlet, StreamCarrier};
 use crate::net::inet::{FREE_PORTS, Network, claim};
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -24,6 +24,8 @@ const MOST_WAITING: usize = 4096;
 pub(super) struct Listening {
     pub place: BoundName,
     pub listener: Arc<Listener>,
+    /// What it has outside.
+    pub outlet: Option<Arc<dyn Outlet>>,
 }
 
 /// A connection that nobody accepted yet.
@@ -138,7 +140,7 @@ impl Listener {
     }
 
     /// accept(2) on `socket`; the new one gets this inode number.
-    pub fn accept(&self, socket: &TcpSocket, ino: u64) -> Result<Arc<TcpSocket>> {
+    pub fn accept(&self, socket: &TcpSocket, outlet: Option<&Arc<dyn Outlet>>, ino: u64) -> Result<Arc<TcpSocket>> {
         let mut waiting = self.waiting.lock();
         let Some(child) = waiting.children.pop_front() else {
             return Err(if waiting.open { Error::WouldBlock } else { Error::Invalid });
@@ -146,6 +148,9 @@ impl Listener {
         self.let_in(&mut waiting);
         drop(waiting);
         let Child { carrier, local, ends, queue, place } = child;
+        if let Some(outlet) = outlet.filter(|_| local.is_none()) {
+            outlet.accepted();
+        }
         place.seat.ino.store(ino, Ordering::Relaxed);
         let connected = Connected { carrier, local, ends, place, bound: None };
         let accepted = TcpSocket::with(&self.network, self.six, socket.uid, ino, State::Connected(connected), queue);
@@ -176,5 +181,36 @@ impl Listener {
             asking.server.close(Closing::Reset);
         }
         self.queue.notify(super::closed::ALL);
+    }
+}
+
+impl Inlet for Listener {
+    fn datagram(&self, _datagram: &Datagram<'_>) {}
+    fn undeliverable(&self, _to: SocketAddr, _error: i32) {}
+    fn connection(
+        &self,
+        local: SocketAddr,
+        peer: SocketAddr,
+        queue: &Arc<WaitQueue>,
+        carrier: Arc<dyn StreamCarrier>,
+    ) -> core::result::Result<(), Arc<dyn StreamCarrier>> {
+        let seat = Seat::new((self.six, self.uid), 0, Role::Connected(Arc::downgrade(&carrier)));
+        let claim = claim(self.six, &self.options, local.ip(), self.uid, false);
+        let held = self.network.tcp.connect(local.port(), claim, peer, FREE_PORTS, &Arc::downgrade(&seat));
+        let Ok(held) = held else { return Err(carrier) };
+        let mut waiting = self.waiting.lock();
+        if !waiting.open || waiting.is_full() {
+            return Err(carrier);
+        }
+        self.network.counters.tcp_passive_opens.count();
+        let (place, queue) = (BoundName { held, seat }, queue.clone());
+        waiting.children.push_back(Child { carrier, local: None, ends: (local, peer), queue, place });
+        drop(waiting);
+        self.queue.notify(READABLE);
+        Ok(())
+    }
+    fn room(&self) -> usize {
+        let waiting = self.waiting.lock();
+        (waiting.limit + 1).saturating_sub(waiting.children.len())
     }
 }

@@ -12,6 +12,9 @@ use crate::user::word;
 
 pub(super) const SOL_NETLINK: i32 = 270;
 
+const NETLINK_ADD_MEMBERSHIP: i32 = 1;
+const NETLINK_DROP_MEMBERSHIP: i32 = 2;
+const MOST_NETLINK_GROUPS: i32 = 39;
 const TCP_MAXSEG: i32 = 2;
 const TCP_LINGER2: i32 = 8;
 const TCP_DEFER_ACCEPT: i32 = 9;
@@ -39,12 +42,16 @@ const IPV6_MULTICAST_IF: i32 = 17;
 const IPV6_JOIN_GROUP: i32 = 20;
 const IPV6_LEAVE_GROUP: i32 = 21;
 const IPV6_MTU: i32 = 24;
+const IPV6_TCLASS: i32 = 67;
+const LEAST_MTU_SIX: i32 = 1280;
 const IPV6_V6ONLY: i32 = 26;
 const IPV6_ADDR_PREFERENCES: i32 = 72;
 const IPV6_UNICAST_IF: i32 = 76;
 
 const EADDRNOTAVAIL: Error = Error::Host(99);
 const ENOENT: Error = Error::NotFound;
+/// The most connections that may wait to be accepted (net.core.somaxconn).
+const SOMAXCONN: i32 = 4096;
 /// The longest packet of the loopback device.
 const MTU: i32 = 65536;
 /// Bytes of one segment on it, before and after a connection is there.
@@ -52,7 +59,8 @@ const SEGMENT_UNCONNECTED: i32 = 536;
 const SEGMENT: i32 = 32741;
 /// Bytes of a segment that timestamps take.
 const TIMESTAMPS: i32 = 12;
-/// The longest TCP_FIN_TIMEOUT, in seconds.
+/// How long a connection that is half closed is kept, in seconds (net.ipv4.tcp_fin_timeout), and the most that it can be.
+const FIN_TIMEOUT: i32 = 60;
 const LONGEST_LINGER: i32 = 120;
 /// The names of ways to control congestion there are; nothing is congested here.
 const CONGESTION: [&[u8]; 2] = [b"cubic", b"reno"];
@@ -82,7 +90,10 @@ fn seconds_deferred(seconds: i32) -> i32 {
         return 0;
     }
     let (mut period, mut step) = (1, 1);
-    while period < seconds && step < LONGEST_LINGER {
+    for _ in 1..u8::MAX {
+        if period >= seconds {
+            break;
+        }
         step = (step * 2).min(LONGEST_LINGER);
         period += step;
     }
@@ -94,6 +105,10 @@ pub(super) fn set(socket: &dyn Socket, level: i32, name: i32, given: &Given) -> 
         IPPROTO_TCP => set_tcp(socket, name, given),
         IPPROTO_IP => set_ip(socket, name, given),
         IPPROTO_IPV6 => set_ipv6(socket, name, given),
+        SOL_NETLINK if matches!(name, NETLINK_ADD_MEMBERSHIP | NETLINK_DROP_MEMBERSHIP) => {
+            // Nothing is ever told to groups: nothing changes that they are about.
+            if (1..=MOST_NETLINK_GROUPS).contains(&given.number()?) { Ok(()) } else { Err(Error::Invalid) }
+        }
         _ => set_number(socket, level, name, given.number()?),
     }
 }
@@ -122,7 +137,8 @@ fn set_tcp(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
     match name {
         TCP_REPAIR => Err(Error::NotPermitted),
         TCP_LINGER2 => {
-            change(socket, Setting::LingerTwo, value.clamp(-1, LONGEST_LINGER));
+            let value = if value == 0 { FIN_TIMEOUT } else { value.clamp(-1, LONGEST_LINGER) };
+            change(socket, Setting::LingerTwo, value);
             Ok(())
         }
         TCP_DEFER_ACCEPT => {
@@ -131,6 +147,7 @@ fn set_tcp(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
         }
         TCP_WINDOW_CLAMP if value == 0 && state != TcpState::Closed => Err(Error::Invalid),
         TCP_FASTOPEN if !matches!(state, TcpState::Closed | TcpState::Listen) => Err(Error::Invalid),
+        TCP_FASTOPEN => set_number(socket, IPPROTO_TCP, name, value.min(SOMAXCONN)),
         _ => set_number(socket, IPPROTO_TCP, name, value),
     }
 }
@@ -227,6 +244,16 @@ fn set_ipv6(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
             change(socket, Setting::UnicastInterfaceSix, index);
             Ok(())
         }
+        IPV6_TCLASS if socket.kind() == SocketKind::Stream => {
+            let value = given.number()?;
+            // What says of congestion is TCP's own matter.
+            let kept = if (0..=255).contains(&value) { value & !3 } else { value };
+            set_number(socket, IPPROTO_IPV6, name, kept)
+        }
+        IPV6_MTU => match given.number()? {
+            0 | LEAST_MTU_SIX.. => Ok(()),
+            _ => Err(Error::Invalid),
+        },
         IPV6_V6ONLY if is_bound(socket) => Err(Error::Invalid),
         IPV6_ADDRFORM => Err(ENOTCONN),
         IPV6_ADDR_PREFERENCES => Ok(()),

@@ -3,6 +3,7 @@
 use litebox::net::{Family, Setting, Socket, SocketKind};
 use litebox::{Error, Result};
 
+use super::inet::SOL_NETLINK;
 use super::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOL_SOCKET};
 
 /// What values an option takes.
@@ -154,6 +155,14 @@ const ROWS: &[Row] = rows! {
         75 TransparentSix Privileged, Everybody;
         77 ReceiveFragmentSizeSix Switch, Everybody;
         78 FreeBindSix Switch, Everybody;
+    }
+    SOL_NETLINK {
+        3 NetlinkInfo Switch, Everybody;
+        4 NetlinkBroadcastError Switch, Everybody;
+        5 NetlinkNoBufs Switch, Everybody;
+        10 NetlinkCapAck Switch, Everybody;
+        11 NetlinkExtAck Switch, Everybody;
+        12 NetlinkStrict Switch, Everybody;
     }
     IPPROTO_UDP {
         1 UdpCork Switch, Everybody;

@@ -1,0 +1,198 @@
+//! What sockets tell of network devices (netdevice(7)), and whom they signal.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use litebox::fs::OpenFile;
+use litebox::net::inet::Device;
+use litebox::net::{Family, Socket};
+use litebox::{Error, Result};
+
+use super::AF_INET;
+use crate::Task;
+use crate::user::{read_bytes, word, write_bytes};
+
+const FIOSETOWN: u32 = 0x8901;
+const SIOCSPGRP: u32 = 0x8902;
+const FIOGETOWN: u32 = 0x8903;
+const SIOCGPGRP: u32 = 0x8904;
+const SIOCGSTAMP: u32 = 0x8906;
+const SIOCGSTAMPNS: u32 = 0x8907;
+const SIOCGIFNAME: u32 = 0x8910;
+const SIOCGIFCONF: u32 = 0x8912;
+const SIOCGIFFLAGS: u32 = 0x8913;
+const SIOCGIFADDR: u32 = 0x8915;
+const SIOCGIFDSTADDR: u32 = 0x8917;
+const SIOCGIFBRDADDR: u32 = 0x8919;
+const SIOCGIFNETMASK: u32 = 0x891b;
+const SIOCGIFMETRIC: u32 = 0x891d;
+const SIOCGIFMTU: u32 = 0x8921;
+const SIOCGIFHWADDR: u32 = 0x8927;
+const SIOCGIFINDEX: u32 = 0x8933;
+const SIOCGIFTXQLEN: u32 = 0x8942;
+const SIOCETHTOOL: u32 = 0x8946;
+const SIOCGIFMAP: u32 = 0x8970;
+/// Requests that tell something of one device.
+const TELLING: [u32; 11] = [
+    SIOCGIFFLAGS,
+    SIOCGIFADDR,
+    SIOCGIFDSTADDR,
+    SIOCGIFBRDADDR,
+    SIOCGIFNETMASK,
+    SIOCGIFMETRIC,
+    SIOCGIFMTU,
+    SIOCGIFHWADDR,
+    SIOCGIFINDEX,
+    SIOCGIFTXQLEN,
+    SIOCGIFMAP,
+];
+/// Requests that change devices, routes or neighbours: SIOCADDRT, SIOCDELRT, SIOCSIFFLAGS, ..ADDR, ..DSTADDR, ..BRDADDR, ..NETMASK,
+/// ..METRIC, ..MTU, ..NAME, ..HWADDR, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFTXQLEN, SIOCDARP, SIOCSARP, SIOCSIFMAP.
+const CHANGING: [u32; 17] = [
+    0x890b, 0x890c, 0x8914, 0x8916, 0x8918, 0x891a, 0x891c, 0x891e, 0x8922, 0x8923, 0x8924, 0x8931, 0x8932, 0x8943,
+    0x8953, 0x8955, 0x8971,
+];
+
+const F_SETOWN: u32 = 8;
+const F_GETOWN: u32 = 9;
+/// Size of `struct ifreq`, and of the name in it.
+const IFREQ: usize = 40;
+const NAME: usize = 16;
+const EADDRNOTAVAIL: Error = Error::Host(99);
+
+/// What follows the name in `struct ifreq`.
+type Tail = [u8; IFREQ - NAME];
+
+fn tail(bytes: &[u8]) -> Tail {
+    let mut raw = Tail::default();
+    for (to, from) in raw.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    raw
+}
+
+fn address_tail(ip: Ipv4Addr) -> Tail {
+    let mut raw = tail(&(AF_INET as u16).to_le_bytes());
+    if let Some(slot) = raw.get_mut(4..8) {
+        slot.copy_from_slice(&ip.octets());
+    }
+    raw
+}
+
+fn first_ipv4(device: &Device) -> Result<(Ipv4Addr, u8)> {
+    let ipv4 = |(ip, prefix): &(IpAddr, u8)| match ip {
+        IpAddr::V4(four) => Some((*four, *prefix)),
+        IpAddr::V6(_) => None,
+    };
+    device.addresses.iter().find_map(ipv4).ok_or(EADDRNOTAVAIL)
+}
+
+fn mask_of(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0)
+}
+
+/// What is told of one device.
+fn about(device: &Device, request: u32) -> Result<Tail> {
+    Ok(match request {
+        SIOCGIFFLAGS => tail(&(device.flags as u16).to_le_bytes()),
+        SIOCGIFADDR | SIOCGIFDSTADDR => address_tail(first_ipv4(device)?.0),
+        SIOCGIFNETMASK => address_tail(Ipv4Addr::from_bits(mask_of(first_ipv4(device)?.1))),
+        SIOCGIFBRDADDR if device.is_loopback() => address_tail(Ipv4Addr::UNSPECIFIED),
+        SIOCGIFBRDADDR => {
+            let (ip, prefix) = first_ipv4(device)?;
+            address_tail(Ipv4Addr::from_bits(ip.to_bits() | !mask_of(prefix)))
+        }
+        SIOCGIFMTU => tail(&device.mtu.to_le_bytes()),
+        SIOCGIFINDEX => tail(&device.index.to_le_bytes()),
+        SIOCGIFTXQLEN => tail(&1000u32.to_le_bytes()),
+        SIOCGIFHWADDR => tail(&[&device.hardware.to_le_bytes()[..], &device.address].concat()),
+        SIOCGIFMETRIC | SIOCGIFMAP => Tail::default(),
+        _ => return Err(Error::NotTerminal),
+    })
+}
+
+impl Task<'_, '_> {
+    /// ioctl(2) of a socket that is not its own matter alone; `None`: it is.
+    pub(in crate::syscalls) fn socket_ioctl(
+        &self,
+        fd: i32,
+        file: &OpenFile,
+        request: u32,
+        arg: u64,
+    ) -> Option<Result<usize>> {
+        let socket = file.file.as_socket()?;
+        match request {
+            FIOSETOWN | SIOCSPGRP => Some(self.set_socket_owner(fd, arg)),
+            FIOGETOWN | SIOCGPGRP => Some(self.socket_owner(fd, arg)),
+            SIOCGSTAMP | SIOCGSTAMPNS => Some(Err(Error::NotFound)),
+            SIOCETHTOOL => Some(Err(Error::NotSupported)),
+            _ if CHANGING.contains(&request) => Some(Err(Error::NotPermitted)),
+            SIOCGIFCONF | SIOCGIFNAME => Some(self.device_ioctl(socket, request, arg)),
+            _ if TELLING.contains(&request) => Some(self.device_ioctl(socket, request, arg)),
+            _ => None,
+        }
+    }
+
+    fn set_socket_owner(&self, fd: i32, arg: u64) -> Result<usize> {
+        let owner = i32::from_le_bytes(read_bytes(arg)?);
+        self.set_owner(fd, F_SETOWN, owner as usize)
+    }
+
+    fn socket_owner(&self, fd: i32, arg: u64) -> Result<usize> {
+        let owner = self.owner(fd, F_GETOWN, 0)? as i32;
+        write_bytes(arg, &owner.to_le_bytes())?;
+        Ok(0)
+    }
+
+    fn device_ioctl(&self, socket: &dyn Socket, request: u32, arg: u64) -> Result<usize> {
+        let devices = self.kernel().network.devices();
+        if request == SIOCGIFCONF {
+            return self.list_devices(&devices, arg);
+        }
+        let raw: [u8; IFREQ] = read_bytes(arg)?;
+        if request == SIOCGIFNAME {
+            let index = u32::from_le_bytes(word(&raw, NAME));
+            let device = devices.iter().find(|device| device.index == index).ok_or(Error::NoDevice)?;
+            write_bytes(arg, &name_of(device))?;
+            return Ok(0);
+        }
+        let name = raw.get(..NAME).unwrap_or_default().split(|byte| *byte == 0).next().unwrap_or_default();
+        let of_ipv4 = matches!(request, SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK);
+        if of_ipv4 && socket.family() != Family::Inet {
+            return Err(Error::NotTerminal);
+        }
+        let device = devices.iter().find(|device| device.name.as_bytes() == name).ok_or(Error::NoDevice)?;
+        write_bytes(arg + NAME as u64, &about(device, request)?)?;
+        Ok(0)
+    }
+
+    /// SIOCGIFCONF: all addresses of IPv4, as far as there is room; without a place for them, how much they need.
+    #[expect(clippy::unused_self, reason = "whose memory it is")]
+    fn list_devices(&self, devices: &[Device], arg: u64) -> Result<usize> {
+        let raw: [u8; 16] = read_bytes(arg)?;
+        let room = i32::from_le_bytes(word(&raw, 0));
+        let at = u64::from_le_bytes(word(&raw, 8));
+        let with_ipv4 = devices.iter().filter_map(|device| Some((device, first_ipv4(device).ok()?.0)));
+        let mut used = 0usize;
+        for (device, ip) in with_ipv4 {
+            let fits = usize::try_from(room).is_ok_and(|room| room >= used + IFREQ);
+            if at != 0 && !fits {
+                break;
+            }
+            if at != 0 {
+                write_bytes(at + used as u64, &name_of(device))?;
+                write_bytes(at + (used + NAME) as u64, &address_tail(ip))?;
+            }
+            used += IFREQ;
+        }
+        write_bytes(arg, &(used as u32).to_le_bytes())?;
+        Ok(0)
+    }
+}
+
+fn name_of(device: &Device) -> [u8; NAME] {
+    let mut raw = [0; NAME];
+    for (to, from) in raw.iter_mut().zip(device.name.bytes()) {
+        *to = from;
+    }
+    raw
+}
