@@ -13,7 +13,6 @@ const ANON_MAGIC: u64 = 0x0904_1934;
 const SOCKFS_MAGIC: u64 = 0x534f_434b;
 
 /// An inode without a name. Its type decides what stat(2) says.
-#[derive(Debug)]
 pub struct AnonInode {
     id: InodeId,
     mode: u32,

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use litebox::net::inet::{Counter, Row, TcpState};
-use litebox::net::{EntryKind, address};
+use litebox::net::{SocketKind, address};
 
 use super::process::{OfProcess, ProcessView};
 use super::tree::{TableEntry, Text, put};
@@ -141,9 +141,9 @@ fn put_unix(view: &ProcessView, out: &mut Text) {
     const LISTENS: u32 = 0x10000;
     for row in view.kernel.local_sockets.rows() {
         let kind = match row.kind {
-            EntryKind::Stream => 1,
-            EntryKind::Datagram | EntryKind::Raw => 2,
-            EntryKind::SeqPacket => 5,
+            SocketKind::Stream => 1,
+            SocketKind::Datagram | SocketKind::Raw => 2,
+            SocketKind::SeqPacket => 5,
         };
         let (flags, state) = if row.listens { (LISTENS, 1) } else { (0, if row.connected { 3 } else { 1 }) };
         put!(out, "0000000000000000: 00000002 00000000 {flags:08X} {kind:04X} {state:02X} {:>5}", row.ino);

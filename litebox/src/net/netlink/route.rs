@@ -97,7 +97,9 @@ fn links(network: &Network, question: &Question<'_>, answer: &mut Answer) -> Res
     const IFLA_ALT_IFNAME: u16 = 53;
     let devices = network.devices();
     if question.wants_all() {
-        devices.iter().for_each(|device| put_link(device, answer));
+        for device in &devices {
+            put_link(device, answer);
+        }
         return Ok(());
     }
     let index = u32::from_le_bytes(number(question.body, 4));

@@ -133,7 +133,7 @@ impl DatagramSocket {
         }
     }
 
-    fn outlet(&self) -> Result<Arc<dyn crate::net::inet::carrier::Outlet>> {
+    pub(super) fn outlet(&self) -> Result<Arc<dyn crate::net::inet::carrier::Outlet>> {
         let mut state = self.state.lock();
         if let Some(outlet) = &state.outlet {
             return Ok(outlet.clone());
