@@ -139,6 +139,13 @@ impl Waiter {
         }
         if now & INTERRUPTED != 0 { self.interruption() } else { Ok(()) }
     }
+    /// Sleeps by `sleep`, in the host, if that can be done.
+    fn sleep_by(&self, sleep: impl FnOnce() -> Option<Result<()>>) -> Option<Result<()>> {
+        match sleep()? {
+            Err(Error::Interrupted) => Some(self.interruption()),
+            slept => Some(slept),
+        }
+    }
     /// A sleep was interrupted: what for decides the North. When it was for nothing of the call's, the sleeper only looks once more.
     #[cold]
     fn interruption(&self) -> Result<()> {
@@ -295,6 +302,12 @@ pub trait Pollable {
     fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool;
     /// Takes one registration back.
     fn unobserve(&self, observer: &Arc<dyn Observer>);
+    /// Sleeps until it is likely to be ready for `interest`, where the host can do that itself; `None`: it cannot.
+    ///
+    /// Errors: `Interrupted`, `TimedOut` past `deadline`.
+    fn sleep_outside(&self, _interest: Events, _deadline: Option<Instant>) -> Option<Result<()>> {
+        None
+    }
     /// When it may become ready by the passing of time alone; whoever sleeps on it wakes up then and asks again.
     fn expire(&self) -> Option<Instant> {
         None
@@ -326,7 +339,12 @@ pub fn wait_until_ready<T>(
             done => break done,
         }
         let timer = file.expire().filter(|t| deadline.is_none_or(|d| *t < d));
-        match waiter.sleep(ticket, timer.or(deadline)) {
+        let until = timer.or(deadline);
+        let slept = match waiter.sleep_by(|| file.sleep_outside(interest, until)) {
+            Some(slept) => slept,
+            None => waiter.sleep(ticket, until),
+        };
+        match slept {
             Err(Error::TimedOut) if timer.is_some() => {}
             Err(e) => break Err(e),
             Ok(()) => {}

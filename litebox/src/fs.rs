@@ -541,6 +541,10 @@ pub trait File: Any + Send + Sync {
     }
     /// Takes a registration back.
     fn unobserve(&self, _observer: &Arc<dyn Observer>) {}
+    /// Sleeps until it is likely to be ready for `interest`, where the host can do that itself; `None`: it cannot.
+    fn sleep_outside(&self, _interest: Events, _deadline: Option<crate::platform::Instant>) -> Option<Result<()>> {
+        None
+    }
     /// Whether it may become ready by the passing of time alone (timers, and sets that may hold timers).
     fn is_timed(&self) -> bool {
         false

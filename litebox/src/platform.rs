@@ -12,7 +12,7 @@ pub mod north;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// A point on the host's monotonic clock, in nanoseconds since an arbitrary start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -334,6 +334,24 @@ pub trait HostFiles {
     /// # Safety
     /// `arg` must suit the request: a checked user range or kernel memory of the right size.
     unsafe fn host_ioctl(&self, fd: HostFd, request: u32, arg: usize) -> Result<usize>;
+    /// Receives from a socket without waiting, by recvmsg(2): `flags` are its flags.
+    ///
+    /// # Safety
+    /// As [`HostFiles::host_read`].
+    unsafe fn host_receive(&self, _fd: HostFd, _addr: usize, _len: usize, _flags: u32) -> Result<usize> {
+        Err(Error::NotSupported)
+    }
+    /// write(2) to a socket that never blocks.
+    ///
+    /// # Safety
+    /// As [`HostFiles::host_write`].
+    unsafe fn host_send(&self, _fd: HostFd, _addr: usize, _len: usize) -> Result<usize> {
+        Err(Error::NotSupported)
+    }
+    /// Sleeps until a descriptor is ready for any of `events` (poll bits): what it is ready for. `Interrupted`, `TimedOut` past `deadline`.
+    fn host_wait(&self, _fd: HostFd, _events: u16, _deadline: Option<Instant>) -> Result<u16> {
+        Err(Error::NotSupported)
+    }
     /// poll(2) of one descriptor without waiting: returned poll bits (POLLIN 1, POLLOUT 4, ERR 8, HUP 16).
     fn host_poll(&self, fd: HostFd, events: u16) -> Result<u16>;
     /// Asks the supervisor to watch `fd` for `events`: whenever it becomes ready anew, the guest kernel is told with `token` in the
@@ -351,6 +369,17 @@ pub trait Broker {
     /// Sends `request`, waits for the answer, which replaces what is in `reply` and is at most as long as there is room in it; returns the
     /// descriptor that came with it. `reads`: it only reads, and a tree that nobody changes; it may be served beside another one.
     fn broker_call(&self, request: &[u8], reply: &mut alloc::vec::Vec<u8>, reads: bool) -> Result<Option<HostFd>>;
+    /// Sends a request about the network (`litebox_protocol::net`): its head, what follows it, and a descriptor; waits for the reply, which comes at
+    /// once. Returns its length and the descriptor that came with it.
+    fn network_call(
+        &self,
+        _head: &[u8],
+        _extra: &[u8],
+        _sent: Option<HostFd>,
+        _reply: &mut [u8],
+    ) -> Result<(usize, Option<HostFd>)> {
+        Err(Error::NotSupported)
+    }
 }
 
 /// Which clock an alarm counts.

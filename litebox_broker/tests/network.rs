@@ -6,6 +6,7 @@
 #[path = "network/names.rs"]
 mod names;
 #[path = "network/namespaces.rs"]
+#[expect(dead_code, reason = "the command's tests use all of it")]
 mod namespaces;
 #[path = "network/sandbox.rs"]
 mod sandbox;
@@ -75,7 +76,7 @@ fn the_hosts_loopback_is_reached_by_a_rule_for_its_port() {
     assert_eq!(&got, b"ping");
     let (code, addresses) = sandbox.resolve(2, "host", 4);
     assert_eq!((code, addresses), (0, vec![mapped(HOST_V4)]));
-    assert_eq!(sandbox.resolve(3, "HOST", 6), (0, vec![HOST_V6]));
+    assert_eq!(sandbox.resolve(3, "HOST", 6), (0, Vec::new()));
 }
 
 #[test]

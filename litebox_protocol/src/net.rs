@@ -39,7 +39,7 @@ pub const RESOLVER_V4: [u8; 4] = [10, 0, 2, 3];
 pub const GUEST_V6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0x15];
 /// The IPv6 address of the host's loopback.
 pub const HOST_V6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2];
-/// The name that is answered with [`HOST_V4`] and [`HOST_V6`].
+/// The name that is answered with [`HOST_V4`].
 pub const HOST_NAME: &str = "host";
 
 /// TCP, as the protocol's number.

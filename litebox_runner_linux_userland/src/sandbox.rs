@@ -70,6 +70,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         most_tasks: config.pids,
         limits: config.limits.clone(),
         strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
+        network: (config.network == 1).then(|| config.published.clone()),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
     };
     let kernel = match boot::kernel(kernel_config, &config.mounts) {

@@ -85,6 +85,9 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<Arc<Kernel>, F
         mounts::mount(vfs, spec, fs)?;
     }
     mounts::furnish(vfs, mounts)?;
+    if kernel.outward.is_some() {
+        mounts::name_server(vfs, &mut maker)?;
+    }
     crate::outside::keep(&kernel);
     Ok(kernel)
 }
@@ -225,6 +228,10 @@ fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]
 /// A watched host descriptor became ready.
 pub(crate) fn host_ready(token: u64, events: u16) {
     if let Some(kernel) = crate::outside::kernel() {
+        if kernel.outward.as_ref().is_some_and(|outward| outward.socket_ready(token, events)) {
+            kernel.tell_owners();
+            return;
+        }
         let terminals = &kernel.vfs.terminals;
         if !terminals.host_ready(token) {
             terminals.streams.changed(token, events);

@@ -146,6 +146,10 @@ impl North for LinuxNorth {
         crate::boot::host_ready(token, events);
     }
 
+    fn network_event(&self, event: &[u8], passed: Option<litebox::platform::HostFd>) {
+        crate::outside::network_event(event, passed);
+    }
+
     fn ending(&self) {
         if let Some(kernel) = crate::outside::kernel() {
             kernel.vfs.terminals.flush_outside();

@@ -1,9 +1,9 @@
-//! What the supervisor hears from outside of the sandbox: signals for the guest.
+//! What the supervisor hears from outside of the sandbox: signals for the guest, and what the network brings.
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
-use litebox::platform::host;
+use litebox::platform::{HostFd, host};
 
 use crate::Kernel;
 use crate::signal::set::{MAX_SIGNAL, SI_USER, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTSTP, SIGWINCH};
@@ -26,6 +26,14 @@ pub(crate) fn keep(kernel: &Arc<Kernel>) {
 pub(crate) fn kernel() -> Option<&'static Kernel> {
     // SAFETY: null, or the reference that `keep` never gives back.
     unsafe { host().kept_kernel().cast::<Kernel>().as_ref() }
+}
+
+/// The broker told something of the network.
+pub(crate) fn network_event(event: &[u8], passed: Option<HostFd>) {
+    match kernel().and_then(|kernel| kernel.outward.as_ref()) {
+        Some(outward) => outward.event(event, passed),
+        None => passed.into_iter().for_each(|fd| host().host_close(fd)),
+    }
 }
 
 /// the user sent a signal.

@@ -288,6 +288,9 @@ impl Pollable for OpenFile {
     fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
         self.file.observe(observer, interest)
     }
+    fn sleep_outside(&self, interest: Events, deadline: Option<crate::platform::Instant>) -> Option<crate::Result<()>> {
+        self.file.sleep_outside(interest, deadline)
+    }
     fn unobserve(&self, observer: &Arc<dyn Observer>) {
         self.file.unobserve(observer);
     }

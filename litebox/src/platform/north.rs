@@ -175,6 +175,12 @@ pub trait North: Sync {
     fn ending(&self) {}
     /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
     fn host_ready(&self, token: u64, events: u16);
+    /// In the supervisor: the broker told something of the network (`litebox_protocol::net::NetEvent`); a descriptor may come along.
+    fn network_event(&self, _event: &[u8], passed: Option<super::HostFd>) {
+        if let Some(fd) = passed {
+            super::host().host_close(fd);
+        }
+    }
     /// In the supervisor: the user sent a signal (Linux number) to the sandbox.
     fn outside_signal(&self, signal: i32);
     /// In the supervisor: the sandbox has used up its memory. Kills the guest that runs in this host process of the sandbox, as the host's kernel would; its

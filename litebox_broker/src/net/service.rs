@@ -1,15 +1,14 @@
 //! The thread that serves the network: requests of the sandbox, and everything that takes time, in one loop that waits for nobody.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use litebox_protocol::EventKind;
 use litebox_protocol::net::{
-    Answer, HOST_NAME, HOST_V4, HOST_V6, MAX_HOST_NAME, NetEvent, NetOp, STATE_DONE, STATE_MORE, STATE_PENDING, TCP,
-    UDP,
+    Answer, HOST_NAME, HOST_V4, MAX_HOST_NAME, NetEvent, NetOp, STATE_DONE, STATE_MORE, STATE_PENDING, TCP, UDP,
 };
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
@@ -376,11 +375,9 @@ impl Service {
         if !self.policy.opens_host() {
             return Found::NoName;
         }
-        let address: IpAddr = match family {
-            Family::V4 => Ipv4Addr::from(HOST_V4).into(),
-            Family::V6 => Ipv6Addr::from(HOST_V6).into(),
-        };
-        Found::Addresses(vec![address], HOST_TTL)
+        // Servers listen on 127.0.0.1, few on ::1, and not every program tries a second address.
+        let address = (family == Family::V4).then(|| IpAddr::from(Ipv4Addr::from(HOST_V4)));
+        Found::Addresses(address.into_iter().collect(), HOST_TTL)
     }
 
     /// What of an answer the sandbox is told; what it is told may be connected to from now on.

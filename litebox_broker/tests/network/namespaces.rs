@@ -56,11 +56,32 @@ impl Namespaces {
         });
         thread.join().expect("a thread")
     }
+    /// Runs it where the service is.
     pub fn inside_service<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
         Self::inside(&self.service, what)
     }
+    /// Runs it where the servers are.
     pub fn inside_servers<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
         Self::inside(&self.servers, what)
+    }
+
+    /// A command in the service's namespace.
+    pub fn command_of_service(&self, program: &str) -> Command {
+        Self::command(&self.service, program)
+    }
+    /// A command in the servers' namespace.
+    pub fn command_of_servers(&self, program: &str) -> Command {
+        Self::command(&self.servers, program)
+    }
+    fn command(space: &str, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", space, program]);
+        command
+    }
+
+    /// The servers have one more address.
+    pub fn give_servers(&self, address: &str) {
+        assert!(ip(&format!("-n {} addr add {address}/32 dev lo", self.servers)), "{address}");
     }
 
     /// Servers at these addresses, on ports 80 and 443, that tell what connections brought until they ended.
@@ -68,7 +89,7 @@ impl Namespaces {
         let (sender, receiver) = channel();
         for address in addresses {
             if *address != "198.51.100.2" {
-                assert!(ip(&format!("-n {} addr add {address}/32 dev lo", self.servers)), "{address}");
+                self.give_servers(address);
             }
             for port in [80, 443] {
                 let at: SocketAddr = format!("{address}:{port}").parse().expect("an address");

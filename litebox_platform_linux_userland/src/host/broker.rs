@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use litebox::platform::{Broker, HostFd};
 use litebox::sync::{AdaptiveSpin, Mutex, MutexGuard};
 use litebox::{Error, Result};
-use litebox_protocol::{Op, Reply, Request};
+use litebox_protocol::{Op, Reply, Request, start_fd};
 use zerocopy::IntoBytes;
 
 use crate::LinuxHost;
@@ -45,13 +45,21 @@ const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 
 /// Sends one message, with a descriptor if given.
 pub(crate) fn send(socket: i32, bytes: &[u8], fd: Option<HostFd>) -> Result<()> {
-    let piece = [bytes.as_ptr() as usize, bytes.len()];
+    send_pieces(socket, &[bytes], fd)
+}
+
+/// Sends one message that lies in pieces, at most two.
+fn send_pieces(socket: i32, bytes: &[&[u8]], fd: Option<HostFd>) -> Result<()> {
+    let mut pieces = [[0usize; 2]; 2];
+    for (piece, bytes) in pieces.iter_mut().zip(bytes) {
+        *piece = [bytes.as_ptr() as usize, bytes.len()];
+    }
     let rights = Rights { len: RIGHTS_LEN, level: SOL_SOCKET, kind: SCM_RIGHTS, fd: fd.map_or(-1, |f| f.0), pad: 0 };
     let message = Message {
         name: 0,
         name_len: 0,
-        pieces: piece.as_ptr() as usize,
-        piece_count: 1,
+        pieces: pieces.as_ptr() as usize,
+        piece_count: bytes.len().min(pieces.len()),
         control: if fd.is_some() { (&raw const rights) as usize } else { 0 },
         control_len: if fd.is_some() { size_of::<Rights>() } else { 0 },
         flags: 0,
@@ -61,6 +69,25 @@ pub(crate) fn send(socket: i32, bytes: &[u8], fd: Option<HostFd>) -> Result<()> 
         unsafe { host_call!(nr::SENDMSG, socket, &raw const message, MSG_NOSIGNAL) }
     })
     .map(drop)
+}
+
+/// Receives from a socket that is no broker's, into memory whose validity the caller vouches for.
+///
+/// # Safety
+/// `addr` is a checked range of guest memory, or valid for writes of `len` bytes.
+pub(crate) unsafe fn receive_bytes(socket: i32, addr: usize, len: usize, flags: usize) -> Result<usize> {
+    let piece = [addr, len];
+    let mut message = Message {
+        name: 0,
+        name_len: 0,
+        pieces: piece.as_ptr() as usize,
+        piece_count: 1,
+        control: 0,
+        control_len: 0,
+        flags: 0,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { host_call!(nr::RECVMSG, socket, &raw mut message, MSG_DONTWAIT | flags) }
 }
 
 /// Receives one message; returns its length and the descriptor that came along.
@@ -89,6 +116,15 @@ fn receive_into(socket: i32, bytes: &mut [MaybeUninit<u8>], flags: usize) -> Res
     let got = unsafe { (&raw const rights).read_volatile() };
     let fd = (got.len >= RIGHTS_LEN && got.level == SOL_SOCKET && got.kind == SCM_RIGHTS).then_some(HostFd(got.fd));
     Ok((len, fd))
+}
+
+/// As [`receive`], into the room behind what is in `bytes`, which grows by the message.
+pub(crate) fn receive_to(socket: i32, bytes: &mut Vec<u8>, flags: usize) -> Result<Option<HostFd>> {
+    let (len, fd) = receive_into(socket, bytes.spare_capacity_mut(), flags)?;
+    let len = bytes.len().saturating_add(len).min(bytes.capacity());
+    // SAFETY: the host wrote so many bytes, of at most as many as there was room for.
+    unsafe { bytes.set_len(len) };
+    Ok(fd)
 }
 
 /// Looks for a message for a while; `None`: there was none.
@@ -148,6 +184,8 @@ pub(crate) struct Channels {
     all: Mutex<()>,
     /// Whose turn it is on the socket for readers.
     readers: Mutex<()>,
+    /// Whose turn it is on the socket about the network.
+    net: Mutex<()>,
     /// Readers that found both taken.
     waits: AtomicU32,
     /// Whether looking for replies has paid lately.
@@ -159,6 +197,7 @@ impl Default for Channels {
         Self {
             all: Mutex::default(),
             readers: Mutex::default(),
+            net: Mutex::default(),
             waits: AtomicU32::default(),
             spin: AdaptiveSpin::new(4, 32),
         }
@@ -211,5 +250,23 @@ impl Broker for LinuxHost {
         // SAFETY: the host wrote so many bytes, of at most as many as there was room for.
         unsafe { reply.set_len(len.min(reply.capacity())) };
         Ok(fd)
+    }
+
+    fn network_call(
+        &self,
+        head: &[u8],
+        extra: &[u8],
+        sent: Option<HostFd>,
+        reply: &mut [u8],
+    ) -> Result<(usize, Option<HostFd>)> {
+        let sandbox = sandbox();
+        let socket = start_fd::NET;
+        let _turn = sandbox.channels.net.lock();
+        send_pieces(socket, &[head, extra], sent)?;
+        match receive(socket, reply, 0)? {
+            // Nobody is there.
+            (0, _) => Err(Error::BrokenPipe),
+            received => Ok(received),
+        }
     }
 }

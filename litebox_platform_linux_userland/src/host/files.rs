@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use litebox::platform::{HostFd, HostFiles, HostStat};
+use litebox::platform::{Clock, HostFd, HostFiles, HostStat, Instant};
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
@@ -156,6 +156,39 @@ impl HostFiles for LinuxHost {
         // SAFETY: the host reads and writes one struct pollfd; timeout 0.
         unsafe { host_call!(nr::POLL, &raw mut one, 1, 0) }?;
         Ok(one.returned)
+    }
+    unsafe fn host_receive(&self, fd: HostFd, addr: usize, len: usize, flags: u32) -> Result<usize> {
+        // SAFETY: the caller's promise.
+        unsafe { crate::host::broker::receive_bytes(fd.0, addr, len, flags as usize) }
+    }
+    unsafe fn host_send(&self, fd: HostFd, addr: usize, len: usize) -> Result<usize> {
+        // SAFETY: the caller's promise.
+        unsafe { host_call!(nr::WRITE, fd.0, addr, len) }
+    }
+    fn host_wait(&self, fd: HostFd, events: u16, deadline: Option<Instant>) -> Result<u16> {
+        const MILLISECOND: u128 = 1_000_000;
+        let Some(block) = stack::current() else { return Err(Error::NotSupported) };
+        // SAFETY: the waiter and the host's part of a guest thread live as long as it.
+        let (waiter, thread) = unsafe { (&*block.waiter, &*block.host) };
+        if waiter.announces() && self.host_poll(fd, events) == Ok(0) {
+            waiter.announce();
+        }
+        let mut one = PollFd { fd: fd.0, events, returned: 0 };
+        loop {
+            let left = deadline.map(|d| d.saturating_since(self.instant()).as_nanos().div_ceil(MILLISECOND));
+            let pause = left.map_or(-1, |ms| i32::try_from(ms).unwrap_or(i32::MAX)) as isize as usize;
+            // A kick before the call has marked the waiter, which the call looks at; one after this line finds the thread.
+            let before = thread.mode.swap(MODE_BLOCKED, Ordering::SeqCst);
+            // SAFETY: the host reads and writes one struct pollfd.
+            let ready = unsafe { call::interruptible(nr::POLL, (&raw mut one) as usize, 1, pause, waiter.word()) };
+            thread.mode.store(before, Ordering::SeqCst);
+            match ready {
+                Ok(0) if deadline.is_some_and(|d| d <= self.instant()) => return Err(Error::TimedOut),
+                Ok(0) => {}
+                Ok(_) => return Ok(one.returned),
+                Err(error) => return Err(error),
+            }
+        }
     }
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()> {
         let mut event = EpollEvent { events: u32::from(events) | EPOLLET, token };

@@ -56,8 +56,8 @@ const fn any(number: usize, name: &'static str) -> Allowed {
 /// Namespaces (NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET), PTRACE and UNTRACED.
 const CLONE_REFUSED: u32 =
     0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
-/// TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, FIONREAD. Never TIOCSTI.
-const TERMINAL_REQUESTS: &[u32] = &[0x5401, 0x5402, 0x5403, 0x5404, 0x5413, 0x541b];
+/// TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCOUTQ (of sockets: SIOCOUTQ), TIOCGWINSZ, FIONREAD. Never TIOCSTI.
+const TERMINAL_REQUESTS: &[u32] = &[0x5401, 0x5402, 0x5403, 0x5404, 0x5411, 0x5413, 0x541b];
 /// PR_SET_SYSCALL_USER_DISPATCH, and PR_SET_PDEATHSIG with SIGKILL: a process of the sandbox can tie itself to the supervisor, and cannot
 /// undo it.
 const PRCTL_OPTIONS: &[(u32, Value)] = &[(59, Value::Any), (1, Value::Only(9))];

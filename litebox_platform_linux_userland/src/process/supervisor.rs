@@ -1,13 +1,15 @@
 //! The supervisor: the sandbox's own process that guest processes are cloned from. It watches host descriptors for them, hears the
 //! broker's events, and sees guest processes end.
 
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use litebox::platform::System;
 use litebox::platform::north::north;
 use litebox::{Error, Result};
+use litebox_protocol::net::MAX_NET_EVENT;
 use litebox_protocol::{Event, EventKind, Op};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::LinuxHost;
 use crate::host::broker;
@@ -67,15 +69,16 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     drop(process);
     watch(sandbox().settings.events, TOKEN_EVENTS)?;
     watch(sandbox().zygotes.counter().0, TOKEN_ZYGOTES)?;
+    let mut heard = Vec::new();
     loop {
-        if let Some(code) = wait_once()? {
+        if let Some(code) = wait_once(&mut heard)? {
             return Ok(code);
         }
     }
 }
 
 /// One round of events; the exit code when the sandbox has ended.
-fn wait_once() -> Result<Option<i32>> {
+fn wait_once(heard: &mut Vec<u8>) -> Result<Option<i32>> {
     const BATCH: usize = 16;
     let mut events = [EpollEvent::default(); BATCH];
     // SAFETY: the host writes at most BATCH events.
@@ -86,7 +89,7 @@ fn wait_once() -> Result<Option<i32>> {
     for event in events.iter().take(count).copied() {
         let (token, ready) = (event.token, event.events);
         match token {
-            TOKEN_EVENTS => hear_broker()?,
+            TOKEN_EVENTS => hear_broker(heard)?,
             TOKEN_ZYGOTES => crate::process::zygote::refill()?,
             _ if token & TOKEN_PROCESS != 0 => {
                 if let Some(code) = process_ended((token & !TOKEN_PROCESS) as u32)? {
@@ -99,20 +102,25 @@ fn wait_once() -> Result<Option<i32>> {
     Ok(None)
 }
 
-fn hear_broker() -> Result<()> {
-    let mut event = Event::default();
-    match broker::receive(sandbox().settings.events, event.as_mut_bytes(), MSG_DONTWAIT) {
-        Ok((len, _)) if len == size_of::<Event>() => {
-            if event.kind == EventKind::Signal as u32 {
+/// Hears what the broker has to tell, all of it. `heard` is kept for the next time.
+fn hear_broker(heard: &mut Vec<u8>) -> Result<()> {
+    loop {
+        heard.clear();
+        heard.reserve(MAX_NET_EVENT);
+        let passed = match broker::receive_to(sandbox().settings.events, heard, MSG_DONTWAIT) {
+            Ok(passed) if !heard.is_empty() => passed,
+            Err(Error::WouldBlock) => return Ok(()),
+            // The broker is gone; without it there is nothing left to serve.
+            _ => return Err(Error::BrokenPipe),
+        };
+        match Event::read_from_bytes(heard) {
+            Ok(event) if event.kind == EventKind::Signal as u32 => {
                 north().outside_signal(i32::try_from(event.value).unwrap_or(0));
             } else if event.kind == EventKind::OutOfMemory as u32 {
                 relieve_memory(i32::try_from(event.value).unwrap_or(0));
             }
-            Ok(())
+            _ => north().network_event(heard, passed),
         }
-        Err(Error::WouldBlock) => Ok(()),
-        // The broker is gone; without it there is nothing left to serve.
-        _ => Err(Error::BrokenPipe),
     }
 }
 

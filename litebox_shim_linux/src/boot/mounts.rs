@@ -8,7 +8,9 @@ use litebox::fs::dev;
 use litebox::fs::host::{self, Granted, HostFs};
 use litebox::fs::memory::MemoryFs;
 use litebox::fs::overlay::OverlayFs;
-use litebox::fs::{Creds, FileSystem, FileType, MountFlags, NewAttr, NewNode, Origin, Vfs, WalkFlags};
+use litebox::fs::{
+    Access, Creds, FileSystem, FileType, Inode, MountFlags, NewAttr, NewNode, OpenHow, Origin, Vfs, WalkFlags,
+};
 use litebox::mm::arena::Arena;
 use litebox::platform::GrantId;
 use litebox::{Error, Result};
@@ -172,6 +174,47 @@ pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Res
         Source::Sys => b"sysfs",
     };
     vfs.mount(&at, fs, flags, source).map_err(failed)?;
+    Ok(())
+}
+
+/// A file system of one file.
+struct OneFile {
+    file: Arc<dyn Inode>,
+    /// Holds it.
+    _fs: Arc<MemoryFs>,
+}
+
+impl FileSystem for OneFile {
+    fn root(&self) -> Arc<dyn Inode> {
+        self.file.clone()
+    }
+    fn type_name(&self) -> &'static str {
+        "tmpfs"
+    }
+}
+
+/// Lets /etc/resolv.conf name the sandbox's own name server, whatever the host's says, or leads to.
+pub(super) fn name_server(vfs: &Vfs, maker: &mut Maker<'_>) -> Result<(), Failure> {
+    const PATH: &[u8] = b"/etc/resolv.conf";
+    let failed = |error| ("cannot mount at", shown(PATH), error);
+    let make = |maker: &mut Maker<'_>| -> Result<Arc<dyn FileSystem>> {
+        let fs = maker.memory(0o755);
+        let attr = NewAttr { permissions: 0o644, uid: 0, gid: 0 };
+        let file = fs.root().create(b"resolv.conf", NewNode::Regular, attr)?;
+        let how = OpenHow { access: Access::WRITE, truncate: false, nonblocking: false };
+        let text = alloc::format!("nameserver {}\n", litebox::net::inet::carrier::host::resolver());
+        file.clone().open(&how)?.write_at(&mut litebox::io::Source::kernel(text.as_bytes()), 0)?;
+        Ok(Arc::new(OneFile { file, _fs: fs }))
+    };
+    let fs = make(maker).map_err(failed)?;
+    let from = superuser(vfs);
+    // A view that has none and cannot be changed does without: then names are asked for at 127.0.0.1, where nobody is.
+    if vfs.walk(&from, PATH, WalkFlags::empty()).is_err() && make_mount_point(vfs, PATH, &fs).is_err() {
+        return Ok(());
+    }
+    // Over the link itself, if it is one: where it leads may not be there.
+    let at = vfs.walk(&from, PATH, WalkFlags::empty()).map_err(failed)?;
+    vfs.mount(&at, fs, MountFlags::RELATIME | MountFlags::NOSUID | MountFlags::NODEV, b"tmpfs").map_err(failed)?;
     Ok(())
 }
 

@@ -5,6 +5,8 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use litebox::net::inet::carrier::Outside;
+use litebox::net::inet::carrier::host::HostNetwork;
 use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
 use litebox_protocol::{STAT_FIGURES, figure};
@@ -31,6 +33,8 @@ pub struct KernelConfig {
     pub strace: Option<i32>,
     /// What the auxiliary vector says under the key of the boundary's tests: the address of the host-call gadget. `None` but in those tests.
     pub test_hostile: Option<u64>,
+    /// It has a network beside its loopback device: the ports that lead in (`litebox_protocol::net::Published`, as bytes).
+    pub network: Option<Vec<u8>>,
 }
 
 /// Counters that `--stats` prints. Relaxed: they are figures, not decisions.
@@ -105,6 +109,8 @@ pub struct Kernel {
     pub network: Arc<litebox::net::inet::Network>,
     /// Netlink sockets and their addresses.
     pub netlink: Arc<litebox::net::netlink::Addresses>,
+    /// The way out of it, if there is one.
+    pub(crate) outward: Option<Arc<HostNetwork>>,
     /// System V shared memory, semaphores and message queues.
     pub(crate) system_v: crate::ipc::SystemV,
     /// POSIX message queues.
@@ -130,6 +136,8 @@ impl Kernel {
     pub fn new(config: KernelConfig, arena: Arc<litebox::mm::arena::Arena>, vfs: litebox::fs::Vfs) -> Arc<Self> {
         let mut boot_id = [0u8; 16];
         host().random(&mut boot_id);
+        let outward = config.network.as_deref().map(|ports| HostNetwork::new(ports, &config.hostname));
+        let way_out = outward.clone().map(|outward| outward as Arc<dyn Outside>);
         let kernel = Arc::new(Self {
             boot_id,
             hostname: Mutex::new(config.hostname.as_bytes().to_vec()),
@@ -142,7 +150,8 @@ impl Kernel {
             futexes: crate::syscalls::futex::FutexTable::new(),
             restorers: crate::unwind::Restorers::default(),
             local_sockets: Arc::default(),
-            network: litebox::net::inet::Network::new(None),
+            network: litebox::net::inet::Network::new(way_out),
+            outward,
             netlink: Arc::default(),
             system_v: crate::ipc::SystemV::default(),
             message_queues: crate::ipc::MessageQueues::default(),

@@ -4,6 +4,7 @@
 //! A carrier tells of changes by the wait queue that it was given when it was made. [`Outside`] makes those that leave the sandbox: where
 //! there is none, only the sandbox's own addresses can be reached.
 
+pub mod host;
 pub mod local;
 
 use alloc::sync::Arc;
@@ -13,6 +14,7 @@ use crate::Result;
 use crate::event::{Events, WaitQueue};
 use crate::io::{Dest, Source};
 use crate::net::{MessageFlags, PacketInfo, PacketOptions, Setting, Settings, Shut};
+use crate::platform::Instant;
 
 /// The state of a connection. The numbers are those of `tcpi_state` (tcp(7)) and /proc/net/tcp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +74,12 @@ pub trait StreamCarrier: Send + Sync {
     }
     /// An option of the socket was set.
     fn option_changed(&self, _of: Setting, _options: &Settings) {}
+    /// Sleeps until it is likely to be ready for any of `interest`, where the host can do that better than the wait queue; `None`: it cannot.
+    ///
+    /// Errors: `Interrupted`; `TimedOut` past `deadline`.
+    fn wait(&self, _interest: Events, _deadline: Option<Instant>) -> Option<Result<()>> {
+        None
+    }
     /// The address it leaves by, once that is known.
     fn local_address(&self) -> Option<SocketAddr> {
         None
@@ -104,6 +112,10 @@ pub trait Inlet: Send + Sync {
     ) -> core::result::Result<(), Arc<dyn StreamCarrier>>;
     /// How many more connections may wait to be accepted.
     fn room(&self) -> usize;
+    /// Whether connections wait to be accepted.
+    fn has_waiting(&self) -> bool {
+        false
+    }
 }
 
 /// What a bound socket has outside: kept while it is bound (a listener: while it listens).

@@ -576,7 +576,9 @@ impl File for DatagramSocket {
 
 impl Inlet for DatagramSocket {
     fn datagram(&self, datagram: &carrier::Datagram<'_>) {
-        self.take_in(datagram.bytes, datagram.from, datagram.info);
+        if self.hears(datagram.from, datagram.info.to.ip()).is_some() {
+            self.take_in(datagram.bytes, datagram.from, datagram.info);
+        }
     }
     fn undeliverable(&self, to: SocketAddr, error: i32) {
         self.fail(to, error, (3, 3), &[]);

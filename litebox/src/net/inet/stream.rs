@@ -22,7 +22,7 @@ use crate::io::{Dest, Source};
 use crate::net::{
     Address, Credentials, Family, MessageFlags, Outgoing, Received, Setting, Settings, Shut, Socket, SocketKind,
 };
-use crate::platform::host;
+use crate::platform::{Instant, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -380,6 +380,18 @@ impl File for TcpSocket {
     }
     fn unobserve(&self, observer: &Arc<dyn Observer>) {
         self.queue.remove(observer);
+    }
+    fn sleep_outside(&self, interest: Events, deadline: Option<Instant>) -> Option<Result<()>> {
+        // A host that has something does not know that it is less than wanted.
+        if self.options.get(Setting::ReceiveLowat) > 1 {
+            return None;
+        }
+        let carrier = match &*self.state.lock() {
+            State::Connected(connected) => connected.carrier.clone(),
+            State::Connecting(connecting) => connecting.carrier.clone(),
+            State::Fresh(_) | State::Listening(_) => return None,
+        };
+        carrier.wait(interest, deadline)
     }
     fn set_status(&self, flags: StatusFlags) -> Result<()> {
         self.hasty.store(flags.contains(StatusFlags::NONBLOCK), Ordering::Relaxed);

@@ -64,7 +64,7 @@ impl DatagramSocket {
     }
 
     /// Whether the socket hears what comes from `from`; a connected one is meant more.
-    fn hears(&self, from: SocketAddr, to: IpAddr) -> Option<bool> {
+    pub(super) fn hears(&self, from: SocketAddr, to: IpAddr) -> Option<bool> {
         let state = self.state.lock();
         match state.peer {
             Some(peer) if peer == from => state.source.is_none_or(|own| own == to || to.is_multicast()).then_some(true),

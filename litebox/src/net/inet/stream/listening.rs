@@ -209,6 +209,9 @@ impl Inlet for Listener {
         self.queue.notify(READABLE);
         Ok(())
     }
+    fn has_waiting(&self) -> bool {
+        !self.waiting.lock().children.is_empty()
+    }
     fn room(&self) -> usize {
         let waiting = self.waiting.lock();
         (waiting.limit + 1).saturating_sub(waiting.children.len())
