@@ -1,6 +1,7 @@
 //! The network's service as a hostile sandbox meets it: requests on its socket, against servers of the test's own.
 //!
-//! What needs addresses of a public network runs in network namespaces that the test makes (root only): one for the service, one for the servers.
+//! What needs addresses of a public network runs in network namespaces that the test makes (root only): one for the
+//! service, one for the servers.
 #![expect(clippy::expect_used, reason = "tests")]
 
 #[path = "network/names.rs"]

@@ -1,10 +1,13 @@
-//! The messages about the network between the sandbox and the broker, on a `SOCK_SEQPACKET` socket of their own (`start_fd::NET`).
+//! The messages about the network between the sandbox and the broker, on a `SOCK_SEQPACKET` socket of their own
+//! (`start_fd::NET`).
 //!
-//! A request is a [`NetRequest`] followed by `extra_len` bytes; at most one descriptor comes with it. Every request has one reply, which comes at
-//! once: a [`NetReply`] followed by `len` bytes, with at most one descriptor. What takes time is answered [`STATE_PENDING`] and finishes as a
-//! [`NetEvent`] on the event socket, which carries the number that the sandbox gave the request. Numbers are in machine byte order.
+//! A request is a [`NetRequest`] followed by `extra_len` bytes; at most one descriptor comes with it. Every request has
+//! one reply, which comes at once: a [`NetReply`] followed by `len` bytes, with at most one descriptor. What takes time
+//! is answered [`STATE_PENDING`] and finishes as a [`NetEvent`] on the event socket, which carries the number that the
+//! sandbox gave the request. Numbers are in machine byte order.
 //!
-//! Addresses have 16 bytes, those of IPv4 in their mapped form (`::ffff:a.b.c.d`); there is no other form of an IPv4 address here.
+//! Addresses have 16 bytes, those of IPv4 in their mapped form (`::ffff:a.b.c.d`); there is no other form of an IPv4
+//! address here.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -31,7 +34,8 @@ pub const MAX_PUBLISHED: usize = 256;
 
 /// The sandbox's own address on the network it sees.
 pub const GUEST_V4: [u8; 4] = [10, 0, 2, 15];
-/// The address under which the host's loopback can be reached, as far as rules (`host:PORT`) allow. It is also the default route's.
+/// The address under which the host's loopback can be reached, as far as rules (`host:PORT`) allow. It is also the
+/// default route's.
 pub const HOST_V4: [u8; 4] = [10, 0, 2, 2];
 /// Where the sandbox's resolver is: our kernel answers there.
 pub const RESOLVER_V4: [u8; 4] = [10, 0, 2, 3];
@@ -58,26 +62,27 @@ pub const STATE_MORE: u32 = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum NetOp {
-    /// Makes a socket of `protocol` that is connected, or connecting, to `address` and `port`; `extra`: at most [`MAX_SETTINGS`] [`Setting`]s
-    /// to make before. R: done, with the descriptor (not blocking) and its local port; or pending: [`EventKind::Connected`] follows. `EACCES`: no
-    /// rule allows it.
+    /// Makes a socket of `protocol` that is connected, or connecting, to `address` and `port`; `extra`: at most
+    /// [`MAX_SETTINGS`] [`Setting`]s to make before. R: done, with the descriptor (not blocking) and its local port; or
+    /// pending: [`EventKind::Connected`] follows. `EACCES`: no rule allows it.
     ///
     /// [`EventKind::Connected`]: super::EventKind::Connected
     Connect = 1,
-    /// The next bytes (`extra`) that the guest wrote to the connection `id`, of which the broker wants to see the first flight.
-    /// R: `STATE_MORE`; done, with the descriptor, all bytes sent; pending: [`EventKind::Handed`] follows. `ECONNRESET`: no rule allows the name in
-    /// it, or there is none; the connection is gone.
+    /// The next bytes (`extra`) that the guest wrote to the connection `id`, of which the broker wants to see the first
+    /// flight. R: `STATE_MORE`; done, with the descriptor, all bytes sent; pending: [`EventKind::Handed`] follows.
+    /// `ECONNRESET`: no rule allows the name in it, or there is none; the connection is gone.
     ///
     /// [`EventKind::Handed`]: super::EventKind::Handed
     First = 2,
     /// The connection or question `id` is not wanted any more. R: done, also when there is none.
     Forget = 3,
-    /// The addresses of the name in `extra` (presentation form, ASCII, no dot at the end); `value`: 4 or 6. R: done, with an [`Answer`]; or
-    /// pending: [`EventKind::Resolved`] follows.
+    /// The addresses of the name in `extra` (presentation form, ASCII, no dot at the end); `value`: 4 or 6. R: done,
+    /// with an [`Answer`]; or pending: [`EventKind::Resolved`] follows.
     ///
     /// [`EventKind::Resolved`]: super::EventKind::Resolved
     Resolve = 4,
-    /// Sets an option (`level`, `name`, value in `extra`) of the socket that comes along. `ENOPROTOOPT`: not on the list.
+    /// Sets an option (`level`, `name`, value in `extra`) of the socket that comes along. `ENOPROTOOPT`: not on the
+    /// list.
     SetOption = 5,
     /// R: the value of an option of the socket that comes along, at most `value` bytes.
     GetOption = 6,

@@ -455,7 +455,7 @@ fn public_network() -> Result {
 /// The kernel of the sandbox is the attacker's: it asks the broker itself, and aims sockets that it was given anew.
 fn hostile() -> Result {
     let dir = fresh_dir("network_hostile")?;
-    std::fs::copy(compile::guest("compromised_kernel.c", Variant::Static, &[])?, dir.join("hostile"))?;
+    std::fs::copy(compile::guest("compromised_kernel.c", Variant::Static, &[])?, dir.join("compromised_kernel"))?;
     let share = format!("{}:/guests:ro", dir.display());
     // Two ports in a row: one is allowed.
     let (allowed, forbidden) = until(|| {

@@ -70,7 +70,8 @@ impl Resolving {
     pub fn candidates(&self, name: &str) -> Vec<String> {
         let searched = self.search.iter().map(|end| format!("{name}.{end}")).filter(|full| full.len() <= 253);
         if name.matches('.').count() >= self.ndots {
-            // As the C library does, but a full name is not tried below other names: whoever answers there answers for somebody else.
+            // As the C library does, but a full name is not tried below other names: whoever answers there answers for
+            // somebody else.
             vec![name.to_string()]
         } else {
             searched.chain([name.to_string()]).collect()

@@ -1,8 +1,9 @@
-//! What the sandbox may do to a socket besides reading and writing: it sends the socket back, and what it wants of it is looked up in a list.
+//! What the sandbox may do to a socket besides reading and writing: it sends the socket back, and what it wants of it
+//! is looked up in a list.
 //!
-//! Nothing here can make a socket lead somewhere else: there is no connect, no bind, no listen, and of the options none that changes where a
-//! packet goes, what may be heard, or what is put around the bytes (TCP_FASTOPEN_CONNECT, TCP_REPAIR, TCP_ULP, SO_BINDTODEVICE, SO_MARK,
-//! SO_ATTACH_*, IP_OPTIONS, IP_TRANSPARENT, groups of multicast).
+//! Nothing here can make a socket lead somewhere else: there is no connect, no bind, no listen, and of the options none
+//! that changes where a packet goes, what may be heard, or what is put around the bytes (TCP_FASTOPEN_CONNECT,
+//! TCP_REPAIR, TCP_ULP, SO_BINDTODEVICE, SO_MARK, SO_ATTACH_*, IP_OPTIONS, IP_TRANSPARENT, groups of multicast).
 
 use std::os::fd::BorrowedFd;
 

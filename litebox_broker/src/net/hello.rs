@@ -1,7 +1,7 @@
 //! The name in a TLS ClientHello: the only thing of what the guest sends that the broker looks into.
 //!
-//! One function over the bytes that came so far (RFC 8446, sections 4.1.2 and 5.1; RFC 6066, section 3). The handshake message may be spread over
-//! records, and records over writes.
+//! One function over the bytes that came so far (RFC 8446, sections 4.1.2 and 5.1; RFC 6066, section 3). The handshake
+//! message may be spread over records, and records over writes.
 
 /// What the first bytes of a connection say.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,4 +1,5 @@
-//! Which names were answered with which addresses: a connection to an address passes by a rule for a name only if that name led there.
+//! Which names were answered with which addresses: a connection to an address passes by a rule for a name only if that
+//! name led there.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

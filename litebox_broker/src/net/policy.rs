@@ -1,4 +1,5 @@
-//! What the sandbox may reach: names when it asks for their addresses, addresses when it asks for them, and once more when it connects.
+//! What the sandbox may reach: names when it asks for their addresses, addresses when it asks for them, and once more
+//! when it connects.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;

@@ -1,7 +1,8 @@
 //! Ports of the host that lead into the sandbox: `-p [ADDR:]HOST:PORT[/udp]`.
 //!
-//! A port is bound from the start, so that one that is taken is known at once; it listens only while somebody in the sandbox does, so that the host
-//! refuses connections that nobody would take. Meanwhile another program of the host may take it as servers do (SO_REUSEADDR): then listening fails.
+//! A port is bound from the start, so that one that is taken is known at once; it listens only while somebody in the
+//! sandbox does, so that the host refuses connections that nobody would take. Meanwhile another program of the host may
+//! take it as servers do (SO_REUSEADDR): then listening fails.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -116,7 +117,8 @@ impl Port {
     /// Nobody listens any more: the host refuses again.
     pub fn unlisten(&mut self) -> Result<(), Errno> {
         if self.credit.take().is_some() && self.what.transport == Transport::Tcp {
-            // A socket that listens is as it was before by that (tcp(7) does not say so; inet_shutdown of Linux does it).
+            // A socket that listens is as it was before by that (tcp(7) does not say so; inet_shutdown of Linux does
+            // it).
             rustix::net::shutdown(&self.socket, Shutdown::Read)?;
         }
         Ok(())
@@ -217,7 +219,8 @@ mod tests {
         }
     }
 
-    /// A port of the loopback that is free, by its number: one that the host picks is given back with the end of listening.
+    /// A port of the loopback that is free, by its number: one that the host picks is given back with the end of
+    /// listening.
     fn published(transport: Transport) -> Port {
         loop {
             let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");

@@ -1,4 +1,5 @@
-//! Addresses that are no public ones: what is refused unless a rule opens it, in every form in which an address can be written.
+//! Addresses that are no public ones: what is refused unless a rule opens it, in every form in which an address can be
+//! written.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,9 +12,11 @@ pub enum Class {
     Global,
     /// One that an organisation gives out itself: of this range. A name may lead there when its rule says so.
     Private(IpNet),
-    /// One with a meaning of its own (link-local, metadata, multicast, reserved): only a rule for addresses of this range opens it.
+    /// One with a meaning of its own (link-local, metadata, multicast, reserved): only a rule for addresses of this
+    /// range opens it.
     Special(IpNet),
-    /// Never reached by an address: the host's loopback, and IPv6 addresses that stand for an IPv4 address that is not public.
+    /// Never reached by an address: the host's loopback, and IPv6 addresses that stand for an IPv4 address that is not
+    /// public.
     Never,
 }
 
@@ -39,8 +42,9 @@ const PRIVATE: [IpNet; 5] = [
 const METADATA: [IpNet; 3] =
     [v4(100, 100, 100, 200, 32), v4(168, 63, 129, 16, 32), v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32)];
 
-/// Link-local (with the metadata servers of clouds), assignments of protocols, benchmarks, multicast, reserved; of IPv6 also the deprecated
-/// site-local and IPv4-compatible ones, the discard-only block, and local translation prefixes (RFC 8215).
+/// Link-local (with the metadata servers of clouds), assignments of protocols, benchmarks, multicast, reserved; of IPv6
+/// also the deprecated site-local and IPv4-compatible ones, the discard-only block, and local translation prefixes (RFC
+/// 8215).
 const SPECIAL: [IpNet; 10] = [
     v4(169, 254, 0, 0, 16),
     v4(192, 0, 0, 0, 24),
@@ -66,7 +70,8 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The IPv4 address to which a gateway would translate this one: of 6to4 (2002::/16), of NAT64 (64:ff9b::/96), of Teredo (2001::/32, the client's).
+/// The IPv4 address to which a gateway would translate this one: of 6to4 (2002::/16), of NAT64 (64:ff9b::/96), of
+/// Teredo (2001::/32, the client's).
 fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d] = address.octets()[12..] else { return None };
     match address.segments() {

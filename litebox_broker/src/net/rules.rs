@@ -121,8 +121,8 @@ impl Rule {
         self.host == Host::Loopback
     }
 
-    /// Whether an allowing rule opens this address, which is of `class`. A range that is not public is opened only by a rule that
-    /// lies in it, and one of the host's own addresses (`own`) only by a rule that names it.
+    /// Whether an allowing rule opens this address, which is of `class`. A range that is not public is opened only by a
+    /// rule that lies in it, and one of the host's own addresses (`own`) only by a rule that names it.
     pub fn opens_address(&self, address: IpAddr, class: Class, own: bool) -> bool {
         let Host::Net(net) = &self.host else { return false };
         net.contains(&address)
@@ -164,7 +164,8 @@ impl Rule {
         }
     }
 
-    /// Whether the rule is for this port, as a denying one: without a port it is for all of them, without a protocol for both.
+    /// Whether the rule is for this port, as a denying one: without a port it is for all of them, without a protocol
+    /// for both.
     pub fn denies(&self, port: u16, transport: Transport) -> bool {
         let in_range = match &self.ports {
             Ports::Any | Ports::Usual => true,

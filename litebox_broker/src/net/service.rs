@@ -1,4 +1,5 @@
-//! The thread that serves the network: requests of the sandbox, and everything that takes time, in one loop that waits for nobody.
+//! The thread that serves the network: requests of the sandbox, and everything that takes time, in one loop that waits
+//! for nobody.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

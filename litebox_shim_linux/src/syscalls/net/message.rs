@@ -104,8 +104,10 @@ impl Task<'_, '_> {
             self.send_self(SIGPIPE);
         }
         match (result, source.moved()) {
-            (Ok(_), moved) | (Err(_), moved @ 1..) => Ok(moved),
-            (Err(error), 0) => Err(self.gave_up(file, error, true)),
+            (Ok(_), moved) => Ok(moved),
+            // What was sent of a stream is; a message is sent whole or not at all, however much of it was looked at.
+            (Err(_), moved @ 1..) if stream => Ok(moved),
+            (Err(error), _) => Err(self.gave_up(file, error, true)),
         }
     }
 

@@ -1,11 +1,14 @@
-//! What leads out by sockets of the host. The broker makes them where its rules allow that, and passes them; here they are read and written.
+//! What leads out by sockets of the host. The broker makes them where its rules allow that, and passes them; here they
+//! are read and written.
 //!
-//! - `client`: requests to the broker. `stream`: connections. `made`: their options. `flows`: datagrams, one socket of the host for each peer, and published ports.
-//! - `names`: the sandbox's name server, which is this kernel: it takes questions apart and asks the broker. `name_stream`: the same over TCP.
+//! - `client`: requests to the broker. `stream`: connections. `made`: their options. `flows`: datagrams, one socket of
+//!   the host for each peer, and published ports.
+//! - `names`: the sandbox's name server, which is this kernel: it takes questions apart and asks the broker.
+//!   `name_stream`: the same over TCP.
 //! - `readiness`: what a socket of the host is ready for, without asking the host.
 //!
-//! Sockets of the host never block. The supervisor watches each; what it hears ends here, in [`HostNetwork::socket_ready`] and
-//! [`HostNetwork::event`].
+//! Sockets of the host never block. The supervisor watches each; what it hears ends here, in
+//! [`HostNetwork::socket_ready`] and [`HostNetwork::event`].
 
 mod client;
 mod flows;

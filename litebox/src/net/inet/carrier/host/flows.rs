@@ -1,7 +1,7 @@
 //! Datagrams by sockets of the host, and ports that lead in.
 //!
-//! A socket of the guest has one connected socket of the host for each peer, made when the first datagram goes there, or the first comes to a
-//! published port. One that was not used for a minute is closed when another is made.
+//! A socket of the guest has one connected socket of the host for each peer, made when the first datagram goes there,
+//! or the first comes to a published port. One that was not used for a minute is closed when another is made.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};

@@ -1,7 +1,9 @@
-//! The sandbox's name server: this kernel, at an address of its own. It takes questions apart (RFC 1035; RFC 6891 for how long replies may be), asks
-//! the broker for addresses of names, which decides by its rules, and puts replies together.
+//! The sandbox's name server: this kernel, at an address of its own. It takes questions apart (RFC 1035; RFC 6891 for
+//! how long replies may be), asks the broker for addresses of names, which decides by its rules, and puts replies
+//! together.
 //!
-//! Addresses are all there is: other kinds of records are answered as not there, so that no name leaves the sandbox by them.
+//! Addresses are all there is: other kinds of records are answered as not there, so that no name leaves the sandbox by
+//! them.
 
 use alloc::string::String;
 use alloc::sync::Weak;
@@ -81,7 +83,8 @@ fn name_at(bytes: &[u8], mut at: usize) -> Option<(String, usize)> {
             name.push('.');
         }
         for byte in bytes.get(at..at + len)? {
-            // What is no letter of a name of a host makes it none; the broker says so. A dot within would make it another one.
+            // What is no letter of a name of a host makes it none; the broker says so. A dot within would make it
+            // another one.
             name.push(if byte.is_ascii_graphic() && *byte != b'.' { char::from(*byte) } else { ' ' });
         }
         at += len;

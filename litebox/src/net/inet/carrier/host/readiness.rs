@@ -1,8 +1,8 @@
 //! What a socket of the host is ready for, kept here so that looking at it costs no host call.
 //!
-//! The supervisor hears of each change and stores what the host said. Whoever finds by a call that nothing is there takes the bit away, if nothing
-//! was stored since before that call. Who has read as much as was asked for does not know whether more is there: the bit is in doubt then, and
-//! whoever wants to know asks the host.
+//! The supervisor hears of each change and stores what the host said. Whoever finds by a call that nothing is there
+//! takes the bit away, if nothing was stored since before that call. Who has read as much as was asked for does not
+//! know whether more is there: the bit is in doubt then, and whoever wants to know asks the host.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
