@@ -343,6 +343,12 @@ fn ready_of(file: &OpenFile, interest: &Interest) -> Events {
 }
 
 impl File for EventSet {
+    fn transfers(&self) -> bool {
+        false
+    }
+    fn ioctl(&self, _request: u32, _arg: usize) -> Result<usize> {
+        Err(Error::Invalid)
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.inode.clone()
     }

@@ -178,8 +178,27 @@ pub struct SetAttr {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub size: Option<u64>,
-    pub atime: Option<Time>,
-    pub mtime: Option<Time>,
+    pub atime: Option<SetTime>,
+    pub mtime: Option<SetTime>,
+}
+
+/// A time that a file is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SetTime {
+    /// The present, by the clock that the file system stamps files with.
+    Now,
+    /// This one.
+    At(Time),
+}
+
+impl SetTime {
+    /// Where this kernel's clock stamps files.
+    pub fn value(self) -> Time {
+        match self {
+            Self::Now => Time::now(),
+            Self::At(time) => time,
+        }
+    }
 }
 
 /// What a new name is made of.
@@ -310,6 +329,8 @@ pub struct OpenHow {
     pub truncate: bool,
     /// Do not wait for the other side of a fifo.
     pub nonblocking: bool,
+    /// It will be appended to (`O_APPEND`).
+    pub append: bool,
 }
 
 /// How the bytes of a file can be mapped into a guest.
@@ -359,8 +380,9 @@ pub trait Inode: Any + Send + Sync {
     fn create(&self, _name: &[u8], _node: NewNode<'_>, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Err(Error::ReadOnly)
     }
-    /// Makes a regular file in the file system of this directory that has no name (`O_TMPFILE`); [`Inode::link`] may give it one.
-    fn create_unnamed(&self, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
+    /// Makes a regular file in the file system of this directory that has no name (`O_TMPFILE`); when it is `linkable`, [`Inode::link`] may give
+    /// it one.
+    fn create_unnamed(&self, _attr: NewAttr, _linkable: bool) -> Result<Arc<dyn Inode>> {
         Err(Error::NotSupported)
     }
     /// Gives `target` (of the same file system) another name here.
@@ -475,6 +497,14 @@ pub trait File: Any + Send + Sync {
     /// Whether a blocking write goes on until everything is written.
     fn takes_everything(&self) -> bool {
         self.is_stream()
+    }
+    /// Whether it can be read or written at all, where it is open for that: a set of epoll(7) cannot.
+    fn transfers(&self) -> bool {
+        true
+    }
+    /// Where `SEEK_END` of lseek(2) counts from; `Invalid` when it has no end.
+    fn end(&self) -> Result<u64> {
+        self.metadata().map(|metadata| metadata.size)
     }
     /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever. Asked of streams only.
     fn io_timeout(&self, _writing: bool) -> Option<core::time::Duration> {

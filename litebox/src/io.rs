@@ -272,6 +272,11 @@ impl<'a> Source<'a> {
         Err(Error::Fault)
     }
 
+    /// As [`Source::take`], but the bytes stay; [`Source::advance`] takes them afterwards.
+    pub fn peek(&self, bytes: &mut [u8]) -> Result<usize> {
+        Source(self.0.clone()).take(bytes)
+    }
+
     /// As [`Source::take_whole`], but the bytes stay; [`Source::advance`] takes them afterwards.
     pub fn peek_whole(&self, bytes: &mut [u8]) -> Result<()> {
         Source(self.0.clone()).take_whole(bytes)

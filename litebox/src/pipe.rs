@@ -13,7 +13,9 @@ use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::event::{Events, Observer, WaitQueue};
-use crate::fs::{Access, File, FileType, Inode, InodeId, Metadata, OpenHow, SetAttr, StatFs, StatusFlags, Time};
+use crate::fs::{
+    Access, File, FileType, Inode, InodeId, Metadata, OpenHow, SetAttr, SetTime, StatFs, StatusFlags, Time,
+};
 use crate::io::{Dest, Source};
 use crate::mm::PAGE;
 use crate::platform::host;
@@ -352,8 +354,8 @@ impl Inode for PipeInode {
         attr.permissions = new.permissions.map_or(attr.permissions, |p| p & 0o7777);
         attr.uid = new.uid.unwrap_or(attr.uid);
         attr.gid = new.gid.unwrap_or(attr.gid);
-        attr.atime = new.atime.unwrap_or(attr.atime);
-        attr.mtime = new.mtime.unwrap_or(attr.mtime);
+        attr.atime = new.atime.map_or(attr.atime, SetTime::value);
+        attr.mtime = new.mtime.map_or(attr.mtime, SetTime::value);
         attr.ctime = Time::now();
         Ok(())
     }
@@ -411,8 +413,9 @@ mod tests {
     fn openers_of_a_fifo_wait_for_each_other() {
         let pipe = Pipe::new();
         let inode = pair().0.inode();
-        let open =
-            |access, nonblocking| pipe.open(inode.clone(), &OpenHow { access, nonblocking, truncate: false }, true);
+        let open = |access, nonblocking| {
+            pipe.open(inode.clone(), &OpenHow { access, nonblocking, truncate: false, append: false }, true)
+        };
         assert!(matches!(open(Access::WRITE, true), Err(Error::NoSuchDevice)));
         let Ok(reader) = open(Access::READ, false) else { panic!("a reader cannot open") };
         assert_eq!(reader.meets_partner(), Err(Error::WouldBlock));

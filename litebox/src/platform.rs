@@ -315,6 +315,12 @@ pub trait HostFiles {
     /// # Safety
     /// As for [`HostFiles::host_write`].
     unsafe fn host_pwrite(&self, fd: HostFd, addr: usize, len: usize, offset: u64) -> Result<usize>;
+    /// write(2) to a regular file that was opened for appending: at its end, which is found and passed in one step. It does not block.
+    /// Returns how much was written and the offset behind it.
+    ///
+    /// # Safety
+    /// As for [`HostFiles::host_write`].
+    unsafe fn host_append(&self, fd: HostFd, addr: usize, len: usize) -> Result<(usize, u64)>;
     /// fstat(2).
     fn host_fstat(&self, fd: HostFd) -> Result<HostStat>;
     /// ftruncate(2).
@@ -366,9 +372,15 @@ pub struct GrantId(pub u32);
 /// One request to the broker and its answer, both fixed-layout (see `litebox_broker::protocol`).
 /// Paths in a request are relative to the grant, without `..`, resolved beneath it, no magic links, last component not followed.
 pub trait Broker {
-    /// Sends `request`, waits for the answer, which replaces what is in `reply` and is at most as long as there is room in it; returns the
+    /// Sends `request`, with the descriptor `file` if there is one, waits for the answer, which replaces what is in `reply` and is at most as long as there is room in it; returns the
     /// descriptor that came with it. `reads`: it only reads, and a tree that nobody changes; it may be served beside another one.
-    fn broker_call(&self, request: &[u8], reply: &mut alloc::vec::Vec<u8>, reads: bool) -> Result<Option<HostFd>>;
+    fn broker_call(
+        &self,
+        request: &[u8],
+        file: Option<HostFd>,
+        reply: &mut alloc::vec::Vec<u8>,
+        reads: bool,
+    ) -> Result<Option<HostFd>>;
     /// Sends a request about the network (`litebox_protocol::net`): its head, what follows it, and a descriptor; waits for the reply, which comes at
     /// once. Returns its length and the descriptor that came with it.
     fn network_call(

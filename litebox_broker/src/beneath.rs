@@ -5,13 +5,14 @@
 //! component at a time with `O_NOFOLLOW`, which can leave a tree no more than the former. The last component is never followed: it
 //! is used as one name in its opened directory.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use litebox_protocol::{MAX_NAME, MAX_PATH, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::file_systems;
+use crate::message::ParsedRequest;
 
 /// Result of an operation on the host.
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -127,6 +128,19 @@ impl Grant {
         self.locate(path)
     }
 
+    /// What a request names: the file behind the descriptor that came along, or what its path leads to.
+    pub fn subject<'a>(&'a self, request: &'a ParsedRequest<'_>) -> Result<Subject<'a>> {
+        let Some(came) = &request.came else {
+            let (dir, name) = self.locate(request.path)?;
+            return Ok(Subject::Name(dir, name));
+        };
+        self.writable()?;
+        if !request.path.is_empty() || !request.op.takes_descriptor() {
+            return Err(Errno::INVAL);
+        }
+        if opened_for_change(came.as_fd())? { Ok(Subject::Open(came.as_fd())) } else { Err(Errno::PERM) }
+    }
+
     /// `EROFS` unless the sandbox may change the tree.
     pub fn writable(&self) -> Result<()> {
         if self.access == Access::ReadWrite { Ok(()) } else { Err(Errno::ROFS) }
@@ -137,6 +151,49 @@ impl Grant {
     pub fn refuse_foreign(&self, fd: BorrowedFd<'_>) -> Result<()> {
         if rustix::fs::fstat(fd)?.st_dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
     }
+}
+
+/// What a request is about.
+pub enum Subject<'a> {
+    /// A name in a directory.
+    Name(Dir<'a>, &'a [u8]),
+    /// A file that the sandbox opened where it may change files.
+    Open(BorrowedFd<'a>),
+}
+
+/// What [`mark_opened`] writes down: a signal that nobody asks for.
+const MARK: libc::c_int = 63;
+/// fcntl(2), Linux's.
+const F_SETSIG: libc::c_int = 10;
+const F_GETSIG: libc::c_int = 11;
+
+/// Marks an open file of a tree that the sandbox may change, so that it is known when the sandbox sends it back. The mark is the signal of
+/// `F_SETSIG`, which is never raised (`O_ASYNC` is off): it belongs to the open file, every descriptor of it shows it, and the sandbox, which has
+/// no fcntl(2), can neither set it elsewhere nor take it off.
+pub fn mark_opened(file: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: no pointers.
+    match unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, MARK) } {
+        0 => Ok(()),
+        _ => Err(Errno::IO),
+    }
+}
+
+/// Whether it is an open file of a tree that the sandbox may change ([`mark_opened`]).
+fn opened_for_change(file: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: no pointers.
+    let mark = unsafe { libc::fcntl(file.as_raw_fd(), F_GETSIG) };
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode);
+    Ok(mark == MARK && kind == rustix::fs::FileType::RegularFile)
+}
+
+/// Opens once more what is open behind `file`, whatever became of its names.
+pub fn open_again(file: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+    rustix::fs::open(own_path(file), flags | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The path by which this process reaches an open file of its own.
+pub fn own_path(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// An opened directory.

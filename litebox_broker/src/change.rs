@@ -3,14 +3,14 @@
 //! What could hand a privilege of this process to somebody on the host is left out: set-id bits of regular files are dropped
 //! (as on a `nosuid` mount), device nodes and attributes outside `user.` are refused.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use litebox_protocol::AttrFlags;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
-use crate::beneath::{Grant, Result, check_path, stat_at, stat_of};
+use crate::beneath::{Grant, Result, Subject, mark_opened, open_again, own_path, stat_at, stat_of};
 use crate::lookup::{check_attribute, open_for_attributes};
 use crate::message::{ParsedRequest, ReplyBuilder};
 
@@ -50,9 +50,14 @@ pub fn rename(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
 
 /// `Op::Link`.
 pub fn link(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
-    let (from, old) = grant.locate_for_change(request.path)?;
     let (to, new) = grant.locate_for_change(request.extra)?;
-    rustix::fs::linkat(&from, old, &to, new, AtFlags::empty())
+    match grant.subject(request)? {
+        Subject::Open(file) => rustix::fs::linkat(rustix::fs::CWD, own_path(file), &to, new, AtFlags::SYMLINK_FOLLOW),
+        Subject::Name(..) => {
+            let (from, old) = grant.locate_for_change(request.path)?;
+            rustix::fs::linkat(&from, old, &to, new, AtFlags::empty())
+        }
+    }
 }
 
 /// `Op::Symlink`. The target is any text: it is never followed here.
@@ -79,55 +84,92 @@ pub fn mknod(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilde
     reply_with_stat(dir.as_fd(), name, reply)
 }
 
+/// `Op::Temporary`.
+pub fn temporary(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<OwnedFd> {
+    grant.writable()?;
+    let mut flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match request.head.flags {
+        0 => {}
+        1 => flags |= OFlags::EXCL,
+        _ => return Err(Errno::INVAL),
+    }
+    let dir = grant.open_directory(request.path)?;
+    let file = rustix::fs::openat(&dir, ".", flags, Mode::from_raw_mode(request.head.mode & 0o777))?;
+    mark_opened(file.as_fd())?;
+    reply.push(stat_of(file.as_fd())?.as_bytes())?;
+    Ok(file)
+}
+
 /// `Op::SetAttr`.
 pub fn set_attr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
     grant.writable()?;
     let what = AttrFlags::from_bits(request.head.flags).ok_or(Errno::INVAL)?;
-    let (dir, name) = grant.locate(request.path)?;
-    let dir = dir.as_fd();
     // Everything happens to this one file, whatever becomes of its name meanwhile.
-    let file = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    grant.refuse_foreign(file.as_fd())?;
-    let kind = FileType::from_raw_mode(stat_of(file.as_fd())?.mode);
+    let opened;
+    let file = match grant.subject(request)? {
+        Subject::Open(file) => file,
+        Subject::Name(dir, name) => {
+            opened = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            grant.refuse_foreign(opened.as_fd())?;
+            opened.as_fd()
+        }
+    };
+    let kind = FileType::from_raw_mode(stat_of(file)?.mode);
     if what.contains(AttrFlags::SIZE) {
-        resize(dir, name, kind, request.head.value)?;
+        resize(file, kind, request.head.value)?;
     }
     if what.intersects(AttrFlags::UID | AttrFlags::GID) {
         let id = |flag, value| if what.contains(flag) && value != u32::MAX { Some(value) } else { None };
         let uid = id(AttrFlags::UID, request.head.uid).map(Uid::from_raw);
         let gid = id(AttrFlags::GID, request.head.gid).map(Gid::from_raw);
-        rustix::fs::chownat(&file, "", uid, gid, AtFlags::EMPTY_PATH)?;
+        rustix::fs::chownat(file, "", uid, gid, AtFlags::EMPTY_PATH)?;
     }
     if what.contains(AttrFlags::MODE) {
         let allowed = if kind == FileType::Directory { 0o7777 } else { 0o1777 };
-        chmod(file.as_fd(), kind, Mode::from_raw_mode(request.head.mode & allowed))?;
+        chmod(file, kind, Mode::from_raw_mode(request.head.mode & allowed))?;
     }
     if what.intersects(AttrFlags::ATIME | AttrFlags::MTIME) {
-        let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
-        let time = |flag, sec, nsec: u32| {
-            if what.contains(flag) { Timespec { tv_sec: sec, tv_nsec: i64::from(nsec) } } else { omit }
-        };
-        if request.head.atime_nsec >= 1_000_000_000 || request.head.mtime_nsec >= 1_000_000_000 {
-            return Err(Errno::INVAL);
-        }
+        let head = &request.head;
         let times = Timestamps {
-            last_access: time(AttrFlags::ATIME, request.head.atime_sec, request.head.atime_nsec),
-            last_modification: time(AttrFlags::MTIME, request.head.mtime_sec, request.head.mtime_nsec),
+            last_access: time(what, (AttrFlags::ATIME, AttrFlags::ATIME_NOW), (head.atime_sec, head.atime_nsec))?,
+            last_modification: time(what, (AttrFlags::MTIME, AttrFlags::MTIME_NOW), (head.mtime_sec, head.mtime_nsec))?,
         };
-        rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        set_times(file, kind, &times)?;
     }
-    reply.push(stat_of(file.as_fd())?.as_bytes())
+    reply.push(stat_of(file)?.as_bytes())
 }
 
-fn resize(dir: BorrowedFd<'_>, name: &[u8], kind: FileType, size: u64) -> Result<()> {
+/// One time of a request: it stays, becomes the present (`now`), or what stands there.
+fn time(what: AttrFlags, (flag, now): (AttrFlags, AttrFlags), (sec, nsec): (i64, u32)) -> Result<Timespec> {
+    if !what.contains(flag) {
+        return Ok(Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT });
+    }
+    if what.contains(now) {
+        return Ok(Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW });
+    }
+    if nsec >= 1_000_000_000 {
+        return Err(Errno::INVAL);
+    }
+    Ok(Timespec { tv_sec: sec, tv_nsec: i64::from(nsec) })
+}
+
+/// utimensat of a descriptor, also an `O_PATH` one: by itself, or, where the host is older than 5.8, through /proc.
+fn set_times(file: BorrowedFd<'_>, kind: FileType, times: &Timestamps) -> Result<()> {
+    match rustix::fs::utimensat(file, "", times, AtFlags::EMPTY_PATH) {
+        Err(Errno::INVAL) if kind != FileType::Symlink => {
+            rustix::fs::utimensat(rustix::fs::CWD, own_path(file), times, AtFlags::empty())
+        }
+        done => done,
+    }
+}
+
+fn resize(file: BorrowedFd<'_>, kind: FileType, size: u64) -> Result<()> {
     match kind {
         FileType::RegularFile => {}
         FileType::Directory => return Err(Errno::ISDIR),
         _ => return Err(Errno::INVAL),
     }
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-    rustix::fs::ftruncate(&file, size)
+    rustix::fs::ftruncate(open_again(file, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?, size)
 }
 
 /// chmod of an `O_PATH` descriptor: by the new call, or through /proc.
@@ -144,8 +186,7 @@ fn chmod(file: BorrowedFd<'_>, kind: FileType, mode: Mode) -> Result<()> {
     }
     match std::io::Error::last_os_error().raw_os_error() {
         Some(libc::ENOSYS | libc::EPERM) => {
-            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            rustix::fs::chmodat(rustix::fs::CWD, path, mode, AtFlags::empty())
+            rustix::fs::chmodat(rustix::fs::CWD, own_path(file), mode, AtFlags::empty())
         }
         Some(code) => Err(Errno::from_raw_os_error(code)),
         None => Err(Errno::IO),
@@ -164,15 +205,14 @@ pub fn set_xattr(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     let end = request.extra.iter().position(|&b| b == 0).ok_or(Errno::INVAL)?;
     let (name, value) = (&request.extra[..end], &request.extra[end + 1..]);
     check_attribute(name)?;
-    let fd = open_for_attributes(grant, request.path)?;
+    let fd = open_for_attributes(grant, request)?;
     rustix::fs::fsetxattr(&fd, name, value, flags)
 }
 
 /// `Op::RemoveXattr`.
 pub fn remove_xattr(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     grant.writable()?;
-    check_path(request.path)?;
     check_attribute(request.extra)?;
-    let fd = open_for_attributes(grant, request.path)?;
+    let fd = open_for_attributes(grant, request)?;
     rustix::fs::fremovexattr(&fd, request.extra)
 }

@@ -47,7 +47,7 @@ impl Files {
     pub fn serve<'a>(&self, message: &[u8], reply: &'a mut ReplyBuilder) -> (&'a [u8], Option<OwnedFd>) {
         reply.clear();
         let read = |reply: &mut ReplyBuilder| {
-            let request = ParsedRequest::parse(message)?;
+            let request = ParsedRequest::parse(message, None)?;
             match self.grant(&request)?.access {
                 Access::ReadWrite => Err(Errno::ACCESS),
                 Access::ReadOnly | Access::CopyOnWrite => self.read(&request, reply),

@@ -7,7 +7,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
-use crate::beneath::{Grant, Result, check_path, stat_at, stat_of};
+use crate::beneath::{Access, Grant, Result, Subject, check_path, mark_opened, open_again, stat_at, stat_of};
 use crate::message::{ParsedRequest, ReplyBuilder};
 
 /// `Op::Walk`. Returns the file, when it was to be opened and could be.
@@ -115,8 +115,6 @@ pub fn open(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder
     if changes {
         grant.writable()?;
     }
-    let (dir, name) = grant.locate(request.path)?;
-    let dir = dir.as_fd();
     let mut flags = OPEN_FLAGS;
     flags |= match (how.contains(OpenFlags::READ), how.contains(OpenFlags::WRITE)) {
         (true, true) => OFlags::RDWR,
@@ -127,23 +125,40 @@ pub fn open(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder
     flags.set(OFlags::TRUNC, how.contains(OpenFlags::TRUNCATE));
     flags.set(OFlags::APPEND, how.contains(OpenFlags::APPEND));
     let mut created = false;
-    let file = match existing(grant, dir, name, how, flags) {
+    let file = match grant.subject(request)? {
+        Subject::Open(file) => open_again(file, flags.difference(OFlags::NOFOLLOW))?,
+        Subject::Name(dir, name) => open_named(grant, (dir.as_fd(), name), request, (how, flags), &mut created)?,
+    };
+    if grant.access == Access::ReadWrite {
+        mark_opened(file.as_fd())?;
+    }
+    reply.push(stat_of(file.as_fd())?.as_bytes())?;
+    reply.head.value = u64::from(created);
+    Ok(file)
+}
+
+/// Opens `name`, or makes it when that is asked for.
+fn open_named(
+    grant: &Grant,
+    (dir, name): (BorrowedFd<'_>, &[u8]),
+    request: &ParsedRequest<'_>,
+    (how, flags): (OpenFlags, OFlags),
+    created: &mut bool,
+) -> Result<OwnedFd> {
+    match existing(grant, dir, name, how, flags) {
         Err(Errno::NOENT) if how.contains(OpenFlags::CREATE) => {
             let fresh = flags | OFlags::CREATE | OFlags::EXCL;
             match rustix::fs::openat(dir, name, fresh, Mode::from_raw_mode(request.head.mode & 0o777)) {
                 // Somebody made it in between: take theirs.
-                Err(Errno::EXIST) if !how.contains(OpenFlags::EXCLUSIVE) => existing(grant, dir, name, how, flags)?,
+                Err(Errno::EXIST) if !how.contains(OpenFlags::EXCLUSIVE) => existing(grant, dir, name, how, flags),
                 other => {
-                    created = true;
-                    other?
+                    *created = true;
+                    other
                 }
             }
         }
-        other => other?,
-    };
-    reply.push(stat_of(file.as_fd())?.as_bytes())?;
-    reply.head.value = u64::from(created);
-    Ok(file)
+        other => other,
+    }
 }
 
 /// Opens `name` if it is a regular file: directories, devices, sockets and fifos are refused before they are touched.
@@ -185,8 +200,11 @@ pub fn stat_fs(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuil
 }
 
 /// Opens a regular file or directory for its attributes.
-pub fn open_for_attributes(grant: &Grant, path: &[u8]) -> Result<OwnedFd> {
-    let (dir, name) = grant.locate(path)?;
+pub fn open_for_attributes(grant: &Grant, request: &ParsedRequest<'_>) -> Result<OwnedFd> {
+    let (dir, name) = match grant.subject(request)? {
+        Subject::Open(file) => return file.try_clone_to_owned().map_err(|_| Errno::MFILE),
+        Subject::Name(dir, name) => (dir, name),
+    };
     match FileType::from_raw_mode(stat_at(dir.as_fd(), name)?.mode) {
         FileType::RegularFile | FileType::Directory => {}
         _ => return Err(Errno::PERM),
@@ -214,7 +232,7 @@ pub fn check_attribute(name: &[u8]) -> Result<()> {
 /// `Op::GetXattr`.
 pub fn get_xattr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
     check_attribute(request.extra)?;
-    let fd = open_for_attributes(grant, request.path)?;
+    let fd = open_for_attributes(grant, request)?;
     let mut value = vec![0; MAX_XATTR];
     let len = rustix::fs::fgetxattr(&fd, request.extra, value.as_mut_slice())?;
     reply.head.value = len as u64;
@@ -223,7 +241,7 @@ pub fn get_xattr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBu
 
 /// `Op::ListXattr`.
 pub fn list_xattr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
-    let fd = open_for_attributes(grant, request.path)?;
+    let fd = open_for_attributes(grant, request)?;
     let mut names = vec![0; MAX_XATTR];
     let len = rustix::fs::flistxattr(&fd, names.as_mut_slice())?;
     for name in names.get(..len).ok_or(Errno::IO)?.split_inclusive(|&b| b == 0) {

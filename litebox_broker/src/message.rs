@@ -1,5 +1,7 @@
 //! Taking requests apart and putting replies together. Nothing here trusts a length.
 
+use std::os::fd::OwnedFd;
+
 use litebox_protocol::{MAX_PATH, MAX_REPLY, MAX_REQUEST, Op, Reply, Request};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
@@ -16,11 +18,13 @@ pub struct ParsedRequest<'a> {
     pub path: &'a [u8],
     /// The rest.
     pub extra: &'a [u8],
+    /// The descriptor that came along.
+    pub came: Option<OwnedFd>,
 }
 
 impl<'a> ParsedRequest<'a> {
-    /// From the bytes of one message.
-    pub fn parse(message: &'a [u8]) -> Result<Self> {
+    /// From the bytes of one message, and the descriptor that came along.
+    pub fn parse(message: &'a [u8], came: Option<OwnedFd>) -> Result<Self> {
         if message.len() > MAX_REQUEST {
             return Err(Errno::MSGSIZE);
         }
@@ -34,7 +38,7 @@ impl<'a> ParsedRequest<'a> {
             return Err(Errno::INVAL);
         }
         let (path, extra) = rest.split_at(path_len);
-        Ok(Self { op, head, path, extra })
+        Ok(Self { op, head, path, extra, came })
     }
 }
 

@@ -86,9 +86,9 @@ impl Session {
     pub fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) -> (Option<&[u8]>, Option<OwnedFd>, Wish) {
         self.reply.clear();
         let mut wish = Wish::None;
-        let request = ParsedRequest::parse(message);
-        let result = match &request {
-            Ok(request) => self.perform(request, came, &mut wish),
+        let mut request = ParsedRequest::parse(message, came);
+        let result = match &mut request {
+            Ok(request) => self.perform(request, &mut wish),
             Err(error) => Err(*error),
         };
         let without_reply = request.is_ok_and(|request| matches!(request.op, Op::Listener | Op::Memory));
@@ -102,18 +102,14 @@ impl Session {
         (Some(self.reply.finish(result)), passed, wish)
     }
 
-    fn perform(
-        &mut self,
-        request: &ParsedRequest<'_>,
-        came: Option<OwnedFd>,
-        wish: &mut Wish,
-    ) -> Result<Option<OwnedFd>> {
+    fn perform(&mut self, request: &mut ParsedRequest<'_>, wish: &mut Wish) -> Result<Option<OwnedFd>> {
         let reply = &mut self.reply;
         let grant = || self.files.grant(request);
         match request.op {
             Op::Walk | Op::Open | Op::List | Op::StatFs | Op::GetXattr | Op::ListXattr => {
                 return self.files.read(request, reply);
             }
+            Op::Temporary => return change::temporary(grant()?, request, reply).map(Some),
             Op::Mkdir => change::mkdir(grant()?, request, reply)?,
             Op::Unlink => change::remove(grant()?, request, false)?,
             Op::Rmdir => change::remove(grant()?, request, true)?,
@@ -124,7 +120,7 @@ impl Session {
             Op::SetAttr => change::set_attr(grant()?, request, reply)?,
             Op::SetXattr => change::set_xattr(grant()?, request)?,
             Op::RemoveXattr => change::remove_xattr(grant()?, request)?,
-            Op::Register => self.register(request.head.value, came.ok_or(Errno::BADF)?)?,
+            Op::Register => self.register(request.head.value, request.came.take().ok_or(Errno::BADF)?)?,
             Op::Unregister => {
                 self.slots.remove(&request.head.value).ok_or(Errno::SRCH)?;
             }
@@ -151,7 +147,9 @@ impl Session {
             }
             Op::Listener => {
                 // Nobody waits for an answer. The supervisor sends one, before any guest runs.
-                let listener = came.filter(|fd| self.listener.is_none() && process::check_listener(fd.as_fd()).is_ok());
+                let listener = request.came.take();
+                let listener =
+                    listener.filter(|fd| self.listener.is_none() && process::check_listener(fd.as_fd()).is_ok());
                 *wish = match listener {
                     Some(_) => Wish::None,
                     None => Wish::Fatal("the listener of the filter is none".into()),

@@ -108,7 +108,8 @@ impl Scene {
         let (answer, _) = Reply::read_from_prefix(reply).expect("a head");
         assert!((0..4096).contains(&answer.error), "error {}", answer.error);
         let Some(passed) = passed else { return };
-        let asked = head.op == Op::Open as u32 || head.op == Op::Walk as u32 && head.flags == 1;
+        let opens = [Op::Open as u32, Op::Temporary as u32].contains(&head.op);
+        let asked = opens || head.op == Op::Walk as u32 && head.flags == 1;
         assert!(asked && answer.error == 0, "a descriptor with that answer");
         let path = fs::read_link(format!("/proc/self/fd/{}", passed.as_raw_fd())).expect("a path");
         let grant = head.grant as usize;
@@ -160,7 +161,7 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
 
 /// A message whose head fits its tail, mostly.
 fn message() -> impl Strategy<Value = Vec<u8>> {
-    let op = prop_oneof![9 => 1..=16u32, 2 => 32..=40u32, 1 => any::<u32>()];
+    let op = prop_oneof![9 => 1..=17u32, 2 => 32..=40u32, 1 => any::<u32>()];
     let number = prop_oneof![3 => 0..4u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
     let mode = prop_oneof![1 => 0..5u32, 2 => any::<u32>()];
     let head = (op, 0..6u32, prop_oneof![3 => 0..64u32, 1 => any::<u32>()], mode, number);
@@ -256,6 +257,79 @@ fn each_grant_is_what_it_was_given_as() {
         let (answer, _) = Reply::read_from_prefix(reply.expect("a reply")).expect("a head");
         assert_eq!((answer.error, passed.is_some()), (0, true), "grant {grant}");
     }
+}
+
+/// Serves a request about `path`, or about the file behind `came`; the error and the descriptor that comes back.
+fn ask(scene: &mut Scene, head: Request, path: &[u8], extra: &[u8], came: Option<&OwnedFd>) -> (i32, Option<OwnedFd>) {
+    let head = Request { path_len: path.len() as u32, extra_len: extra.len() as u32, ..head };
+    let came = came.map(|fd| fd.try_clone().expect("a descriptor"));
+    let (reply, passed, _) = scene.session.serve(&[head.as_bytes(), path, extra].concat(), came);
+    let (answer, _) = Reply::read_from_prefix(reply.expect("a reply")).expect("a head");
+    (answer.error, passed)
+}
+
+/// A file that the sandbox opened in a writable grant is changed through its descriptor, whatever became of its name.
+#[test]
+fn a_descriptor_stands_for_its_file() {
+    let mut scene = Scene::set();
+    let grant = READ_WRITE as u32;
+    let open = Request { op: Op::Open as u32, grant, flags: 1 | 2, ..Request::default() };
+    let (_, file) = ask(&mut scene, open, b"file", b"", None);
+    let file = file.expect("a descriptor");
+    fs::remove_file(scene.top.path().join("rw/file")).expect("a name");
+    fs::write(scene.top.path().join("rw/file"), "another").expect("a file");
+    let chmod = Request { op: Op::SetAttr as u32, grant, flags: 1, mode: 0o604, ..Request::default() };
+    assert_eq!(ask(&mut scene, chmod, b"", b"", Some(&file)).0, 0);
+    assert_eq!(rustix::fs::fstat(&file).expect("metadata").st_mode & 0o777, 0o604);
+    let other = fs::metadata(scene.top.path().join("rw/file")).expect("metadata");
+    assert_ne!(other.mode() & 0o777, 0o604);
+    let append = Request { op: Op::Open as u32, grant, flags: 2 | 32, ..Request::default() };
+    let (error, again) = ask(&mut scene, append, b"", b"", Some(&file));
+    assert_eq!(error, 0);
+    assert!(rustix::fs::fcntl_getfl(again.expect("a descriptor")).expect("flags").contains(OFlags::APPEND));
+    // One that has lost its last name gets none again; one that was made without a name may get one.
+    let link = Request { op: Op::Link as u32, grant, ..Request::default() };
+    assert_eq!(ask(&mut scene, link, b"", b"named", Some(&file)).0, rustix::io::Errno::NOENT.raw_os_error());
+    for (flags, error) in [(0, 0), (1, rustix::io::Errno::NOENT.raw_os_error())] {
+        let make = Request { op: Op::Temporary as u32, grant, flags, mode: 0o600, ..Request::default() };
+        let (made, temporary) = ask(&mut scene, make, b"dir", b"", None);
+        // A file system that knows no such files says so.
+        if made == 0 {
+            let name = format!("dir/named{flags}");
+            assert_eq!(ask(&mut scene, link, b"", name.as_bytes(), temporary.as_ref()).0, error);
+        }
+    }
+}
+
+/// No other descriptor stands for a file: what the sandbox may only read, what it got elsewhere, what is no file.
+#[test]
+fn descriptors_from_elsewhere_are_refused() {
+    let mut scene = Scene::set();
+    let (denied, read_only) = (rustix::io::Errno::PERM.raw_os_error(), rustix::io::Errno::ROFS.raw_os_error());
+    let chmod = |grant: usize| Request {
+        op: Op::SetAttr as u32,
+        grant: grant as u32,
+        flags: 1,
+        mode: 0o777,
+        ..Request::default()
+    };
+    let open = |grant: usize, flags| Request { op: Op::Open as u32, grant: grant as u32, flags, ..Request::default() };
+    let (_, of_read_only) = ask(&mut scene, open(READ_ONLY, 1), b"file", b"", None);
+    let (_, of_copy) = ask(&mut scene, open(COPY_ON_WRITE, 1), b"file", b"", None);
+    let outside = OwnedFd::from(fs::File::open(scene.top.path().join("outside/file")).expect("a file"));
+    let device = OwnedFd::from(fs::File::open("/dev/null").expect("a device"));
+    for file in [of_read_only.expect("a file"), of_copy.expect("a file"), outside, device] {
+        let before = rustix::fs::fstat(&file).expect("metadata").st_mode;
+        assert_eq!(ask(&mut scene, chmod(READ_WRITE), b"", b"", Some(&file)).0, denied);
+        assert_eq!(ask(&mut scene, open(READ_WRITE, 2), b"", b"", Some(&file)).0, denied);
+        assert_eq!(rustix::fs::fstat(&file).expect("metadata").st_mode, before);
+    }
+    let (_, own) = ask(&mut scene, open(READ_WRITE, 1), b"file", b"", None);
+    let own = own.expect("a file");
+    assert_eq!(ask(&mut scene, chmod(READ_ONLY), b"", b"", Some(&own)).0, read_only);
+    // Not beside a path, and not where no descriptor is taken.
+    let invalid = rustix::io::Errno::INVAL.raw_os_error();
+    assert_eq!(ask(&mut scene, chmod(READ_WRITE), b"dir/other", b"", Some(&own)).0, invalid);
 }
 
 /// Lists `path` of the read-only grant and directories beside it: the error, and name and number of entries of each directory told.

@@ -6,6 +6,9 @@
 //!
 //! Paths are relative to the root of a grant: components joined by single slashes, no `.` or `..`, no leading or trailing slash, no zero byte;
 //! the empty path is the root itself. No symbolic link is ever followed: the sandbox's kernel walks links itself.
+//!
+//! Instead of a path, a descriptor can name the file, whatever became of its names: one that [`Op::Open`] or [`Op::Temporary`] gave for a grant that
+//! may be changed. It comes along with the request, whose path is then empty. [`Op::takes_descriptor`] says of which operations that is true.
 
 #![no_std]
 
@@ -105,6 +108,9 @@ pub enum Op {
     RemoveXattr = 15,
     /// R: a [`FsStat`].
     StatFs = 16,
+    /// Makes a regular file without a name in the file system of a directory, with `mode`, open for reading and writing; `flags`: 1: it never
+    /// gets a name. R: its [`Stat`] and the descriptor.
+    Temporary = 17,
     /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below [`MAX_SLOTS`]).
     Register = 32,
     /// The process in slot `value` ended.
@@ -134,6 +140,19 @@ pub enum Op {
 pub const MAX_SLOTS: u64 = 32_768;
 
 impl Op {
+    /// Whether a descriptor may stand for its path.
+    pub const fn takes_descriptor(self) -> bool {
+        matches!(
+            self,
+            Self::Open
+                | Self::Link
+                | Self::SetAttr
+                | Self::GetXattr
+                | Self::SetXattr
+                | Self::ListXattr
+                | Self::RemoveXattr
+        )
+    }
     /// Whether it only reads the files of a grant that the sandbox may not change.
     pub const fn reads(self) -> bool {
         matches!(self, Self::Walk | Self::Open | Self::List | Self::StatFs | Self::GetXattr | Self::ListXattr)
@@ -157,6 +176,7 @@ impl Op {
             14 => Self::ListXattr,
             15 => Self::RemoveXattr,
             16 => Self::StatFs,
+            17 => Self::Temporary,
             32 => Self::Register,
             33 => Self::Unregister,
             34 => Self::Kick,
@@ -219,6 +239,10 @@ bitflags::bitflags! {
         const ATIME = 16;
         /// Time of last change.
         const MTIME = 32;
+        /// With `ATIME`: the present, by the clock of the file system.
+        const ATIME_NOW = 64;
+        /// With `MTIME`: the present, by the clock of the file system.
+        const MTIME_NOW = 128;
     }
 }
 

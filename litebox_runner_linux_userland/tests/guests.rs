@@ -11,6 +11,7 @@
 //! //@ timeout: 20                       (seconds)
 //! //@ files: dir/one two=dir/one      (in the working directory: a file that holds its path, another name of it)
 //! //@ tree                              (the working directory is writable and compared afterwards)
+//! //@ volumes: memory cow rw            (what the working directory is, a test for each; default: cow)
 //! //@ helper                            (another test runs it)
 //! ```
 
@@ -33,7 +34,35 @@ struct Directives {
     timeout: Option<u64>,
     files: Vec<String>,
     tree: bool,
+    volumes: Vec<Volume>,
     helper: bool,
+}
+
+/// What lies behind the working directory in the sandbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Volume {
+    Memory,
+    CopyOnWrite,
+    Writable,
+}
+
+impl Volume {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "memory" => Self::Memory,
+            "cow" => Self::CopyOnWrite,
+            "rw" => Self::Writable,
+            _ => return None,
+        })
+    }
+    /// What it adds to the name of a test.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Memory => "_memory",
+            Self::CopyOnWrite => "",
+            Self::Writable => "_rw",
+        }
+    }
 }
 
 impl Directives {
@@ -54,6 +83,10 @@ impl Directives {
                 "timeout" => found.timeout = Some(value.trim().parse()?),
                 "files" => found.files = words().collect(),
                 "tree" => found.tree = true,
+                "volumes" => {
+                    let parse = |word: String| Volume::parse(&word).ok_or_else(|| format!("no volume {word}"));
+                    found.volumes = words().map(parse).collect::<Result<_, _>>()?;
+                }
                 "helper" => found.helper = true,
                 other => return Err(format!("{}: unknown directive {other}", path.display()).into()),
             }
@@ -61,11 +94,14 @@ impl Directives {
         if found.variants.is_empty() {
             found.variants.push(Variant::Static);
         }
+        if found.volumes.is_empty() {
+            found.volumes.push(if found.tree { Volume::Writable } else { Volume::CopyOnWrite });
+        }
         Ok(found)
     }
 }
 
-fn run(name: &str, file: &str, variant: Variant, directives: &Directives) -> common::Result {
+fn run(name: &str, file: &str, variant: Variant, volume: Volume, directives: &Directives) -> common::Result {
     if !compile::have(variant.compiler()) {
         return skip(&format!("no {} on this machine", variant.compiler()));
     }
@@ -75,8 +111,10 @@ fn run(name: &str, file: &str, variant: Variant, directives: &Directives) -> com
     if let Some(text) = &directives.stdin {
         case = case.stdin(text.as_bytes());
     }
-    if directives.tree {
-        case = case.with_tree();
+    match volume {
+        Volume::Memory => case = case.in_memory(),
+        Volume::CopyOnWrite => {}
+        Volume::Writable => case = case.with_tree(),
     }
     case.timeout(directives.timeout.unwrap_or(20)).compare()
 }
@@ -94,10 +132,12 @@ fn collect() -> Result<Vec<Trial>, Failed> {
         }
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stem = file.trim_end_matches(".c").to_owned();
-        for &variant in &directives.variants {
-            let name = format!("guest_{stem}_{}", variant.name());
+        let kinds = directives.variants.iter().flat_map(|&v| directives.volumes.iter().map(move |&volume| (v, volume)));
+        for (variant, volume) in kinds {
+            let suffix = if directives.tree { "" } else { volume.suffix() };
+            let name = format!("guest_{stem}_{}{suffix}", variant.name());
             let (test_name, file, directives) = (name.clone(), file.clone(), directives.clone());
-            trials.push(Trial::test(name, move || run(&test_name, &file, variant, &directives)));
+            trials.push(Trial::test(name, move || run(&test_name, &file, variant, volume, &directives)));
         }
     }
     trials.sort_by(|a, b| a.name().cmp(b.name()));

@@ -54,6 +54,11 @@ const MAP_KNOWN: u64 = MAP_SHARED
     | MAP_STACK
     | MAP_HUGETLB
     | MAP_FIXED_NOREPLACE;
+/// Whether flags of mmap(2) or shmget(2) name a size that huge pages can have; there are none of any size here.
+pub(crate) fn is_huge_size(flags: u64) -> bool {
+    HUGE_SIZES.contains(&((flags >> MAP_HUGE_SHIFT) & MAP_HUGE_MASK))
+}
+
 /// `MAP_32BIT` means the first 2 GiB.
 const LOW_END: usize = 0x8000_0000;
 
@@ -179,8 +184,7 @@ impl MemoryMap {
         let file = if flags & MAP_ANONYMOUS == 0 { Some(file()?) } else { None };
         if flags & MAP_HUGETLB != 0 {
             // No pool of huge pages here. A file on no hugetlbfs cannot have them, and pages of other sizes nobody.
-            let known = HUGE_SIZES.contains(&((flags >> MAP_HUGE_SHIFT) & MAP_HUGE_MASK));
-            return Err(if file.is_some() || !known { Error::Invalid } else { Error::NoMemory });
+            return Err(if file.is_some() || !is_huge_size(flags) { Error::Invalid } else { Error::NoMemory });
         }
         if len == 0 {
             return Err(Error::Invalid);
@@ -402,7 +406,7 @@ impl MemoryMap {
         let start = page_down(addr as usize);
         // A length that wraps around is 0 to Linux.
         let within = addr as usize - start;
-        let len = (len as usize).checked_add(within).and_then(page_up).unwrap_or(0);
+        let len = page_down((len as usize).wrapping_add(within).wrapping_add(PAGE - 1));
         if start.checked_add(len).is_none() {
             return Err(Error::Invalid);
         }

@@ -32,7 +32,7 @@ use litebox::{Error, Result};
 
 use crate::{Kernel, Process, Thread};
 use process::OfProcess;
-use tree::{DynamicNames, EntryKind, Node, Subject, TableEntry};
+use tree::{DynamicNames, EntryKind, MadeCount, Node, Subject, TableEntry};
 
 const PROC_MAGIC: u64 = 0x9fa0;
 const ROOT_INO: u64 = 1;
@@ -77,6 +77,12 @@ impl Subject for Global {
     fn magic(&self) -> u64 {
         self.magic
     }
+    fn made(&self, entry: &TableEntry<Self>) -> MadeCount {
+        // A directory for each process lies in the root of /proc alone.
+        let processes =
+            if core::ptr::eq(entry, &raw const ROOT) { self.view().map_or(0, |k| k.processes().len()) } else { 0 };
+        MadeCount { directories: processes as u64, size: 0 }
+    }
 }
 
 static ROOT: TableEntry<Global> = TableEntry {
@@ -120,11 +126,13 @@ static ROOT: TableEntry<Global> = TableEntry {
 fn process_called(global: &Global, name: &[u8], ino: u64) -> Result<Arc<dyn Inode>> {
     let id = number(name).ok_or(Error::NotFound)?;
     let kernel = global.view()?;
-    let process = match kernel.process(id) {
-        Some(process) => process,
-        None => kernel.processes().into_iter().find(|p| p.thread(id).is_some()).ok_or(Error::NotFound)?,
+    let subject = if let Some(process) = kernel.process(id) {
+        OfProcess::new(global, &process)
+    } else {
+        let process = kernel.processes().into_iter().find(|p| p.thread(id).is_some()).ok_or(Error::NotFound)?;
+        OfProcess::seen_from(global, &process, id)
     };
-    Ok(Node::new(OfProcess::new(global, &process), &process::DIRECTORY, ino))
+    Ok(Node::new(subject, &process::DIRECTORY, ino))
 }
 
 /// The process whose directory this is: EBADF if it is none, ESRCH if the process is gone.

@@ -81,9 +81,18 @@ pub(crate) fn read_u64(addr: u64) -> Result<u64> {
 
 /// Reads a `struct timespec`; out of range fields are `Invalid`.
 pub(crate) fn read_timespec(addr: u64) -> Result<core::time::Duration> {
-    let raw: [u8; 16] = read_bytes(addr)?;
-    let seconds = i64::from_le_bytes(word(&raw, 0));
-    let nanos = i64::from_le_bytes(word(&raw, 8));
+    timespec_of(&read_bytes::<16>(addr)?, 0)
+}
+
+/// Checks that `N` bytes at a guest address can be written: they are written as they are.
+pub(crate) fn check_writable<const N: usize>(addr: u64) -> Result<()> {
+    write_bytes(addr, &read_bytes::<N>(addr)?)
+}
+
+/// The `struct timespec` of `raw` at `at`; out of range fields are `Invalid`.
+pub(crate) fn timespec_of(raw: &[u8], at: usize) -> Result<core::time::Duration> {
+    let seconds = i64::from_le_bytes(word(raw, at));
+    let nanos = i64::from_le_bytes(word(raw, at + 8));
     let seconds = u64::try_from(seconds).map_err(|_| Error::Invalid)?;
     let nanos = u32::try_from(nanos).ok().filter(|n| *n < 1_000_000_000).ok_or(Error::Invalid)?;
     Ok(core::time::Duration::new(seconds, nanos))

@@ -224,7 +224,7 @@ impl Ours {
                 if !matches!(inode.file_type(), FileType::Regular) {
                     return Err(Error::Invalid);
                 }
-                let file = inode.open(&OpenHow { access, truncate: false, nonblocking: false })?;
+                let file = inode.open(&OpenHow { access, truncate: false, nonblocking: false, append: false })?;
                 self.slots[slot] = Some((file, writes));
                 done
             }
@@ -265,7 +265,7 @@ impl Ours {
                 if dir.file_type() != FileType::Directory {
                     return Err(Error::NotDirectory);
                 }
-                let inode = dir.create_unnamed(attr(0o640))?;
+                let inode = dir.create_unnamed(attr(0o640), true)?;
                 let file = inode.clone().open(&BOTH)?;
                 file.write_at(&mut Source::kernel(&pattern(seed, len)), 0)?;
                 let (dir, name) = self.slot_of(PATHS[q])?;
@@ -287,7 +287,7 @@ impl Ours {
         let meta = at.metadata().unwrap();
         let content = match at.file_type() {
             FileType::Regular => {
-                let how = OpenHow { access: Access::READ, truncate: false, nonblocking: false };
+                let how = OpenHow { access: Access::READ, truncate: false, nonblocking: false, append: false };
                 let mut bytes = vec![0; meta.size as usize + 1];
                 let n = at.clone().open(&how).unwrap().read_at(&mut Dest::kernel(&mut bytes), 0).unwrap();
                 bytes.truncate(n);
@@ -317,7 +317,8 @@ impl Ours {
     }
 }
 
-const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
+const BOTH: OpenHow =
+    OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false, append: false };
 
 /// Names of the kind these tests set, sorted.
 fn user_names(names: &[u8]) -> Vec<u8> {

@@ -18,6 +18,10 @@ impl DirectoryFile {
 }
 
 impl File for DirectoryFile {
+    /// Behind every entry there can be, as ext4 has it.
+    fn end(&self) -> Result<u64> {
+        Ok(i64::MAX as u64)
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.0.clone()
     }

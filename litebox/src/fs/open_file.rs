@@ -157,6 +157,10 @@ impl OpenFile {
         self.flags.store(flags.bits(), Ordering::Relaxed);
         Ok(())
     }
+    /// Whether it is a file of the tree, and not one that the kernel made for a descriptor.
+    pub fn has_place(&self) -> bool {
+        self.location.is_some()
+    }
     /// Whether it has no offsets ([`File::is_stream`]).
     #[inline]
     pub fn is_stream(&self) -> bool {
@@ -218,7 +222,9 @@ impl OpenFile {
         let flags = self.flags();
         let n = if flags.contains(StatusFlags::APPEND) {
             let (n, end) = self.file.append(source)?;
-            *offset = end;
+            if n > 0 {
+                *offset = end;
+            }
             n
         } else {
             let n = self.file.write_at(source, *offset)?;

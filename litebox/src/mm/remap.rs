@@ -187,7 +187,7 @@ impl Inner {
             Object::Pages { .. } if vma.shared() => map_on_host(&mut moved, extents, true),
             Object::Pages { .. } => move_private_pages(&mut moved, vma, r, old_len, extents),
             _ if old_len == 0 => map_on_host(&mut moved, &[], true),
-            _ => host().remap(r.old, old_len, r.new_len, target, r.keep_old),
+            _ => move_on_host(r, old_len, target),
         };
         if let Err(error) = done {
             if r.fixed.is_none() {
@@ -206,6 +206,49 @@ impl Inner {
         }
         self.insert(moved);
         Ok(target)
+    }
+}
+
+/// Moves what the host has at the old place. One vma of ours can be several mappings of the host, which does not join what was moved, or was
+/// advised in part, with what is beside it, and refuses to move more than one at once (`Fault`): then they go one after the other. Where each
+/// ends is found by halving.
+fn move_on_host(r: &RemapRequest, old_len: usize, target: usize) -> Result<()> {
+    let mut done = 0;
+    let mut piece = old_len;
+    while done < old_len {
+        let is_last = done + piece == old_len;
+        let new_len = if is_last { r.new_len - done } else { piece };
+        match host().remap(r.old + done, piece, new_len, target + done, r.keep_old) {
+            Ok(()) => {
+                done += piece;
+                piece = old_len - done;
+            }
+            Err(Error::Fault) if piece > PAGE => piece = (piece / 2).next_multiple_of(PAGE),
+            Err(error) => {
+                if !r.keep_old {
+                    move_back(r.old, target, done);
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Undoes a part of [`move_on_host`].
+fn move_back(old: usize, target: usize, len: usize) {
+    let mut done = 0;
+    let mut piece = len;
+    while done < len {
+        match host().remap(target + done, piece, piece, old + done, false) {
+            Ok(()) => {
+                done += piece;
+                piece = len - done;
+            }
+            Err(Error::Fault) if piece > PAGE => piece = (piece / 2).next_multiple_of(PAGE),
+            // The host has no room for another mapping: what it could not take back is lost to both places.
+            Err(_) => return,
+        }
     }
 }
 

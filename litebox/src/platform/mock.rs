@@ -290,6 +290,9 @@ impl HostFiles for MockHost {
     unsafe fn host_write(&self, _: HostFd, _: usize, _: usize) -> Result<usize> {
         Err(Error::BadDescriptor)
     }
+    unsafe fn host_append(&self, _: HostFd, _: usize, _: usize) -> Result<(usize, u64)> {
+        Err(Error::BadDescriptor)
+    }
     unsafe fn host_pread(&self, _: HostFd, _: usize, _: usize, _: u64) -> Result<usize> {
         Err(Error::BadDescriptor)
     }
@@ -339,7 +342,13 @@ impl MockHost {
 }
 
 impl Broker for MockHost {
-    fn broker_call(&self, request: &[u8], reply: &mut alloc::vec::Vec<u8>, _: bool) -> Result<Option<HostFd>> {
+    fn broker_call(
+        &self,
+        request: &[u8],
+        _: Option<HostFd>,
+        reply: &mut alloc::vec::Vec<u8>,
+        _: bool,
+    ) -> Result<Option<HostFd>> {
         let mut broker = BROKER.lock();
         broker.as_mut().ok_or(Error::Access)?(request, reply);
         Ok(None)

@@ -6,12 +6,16 @@ use alloc::vec::Vec;
 use super::TerminalSignal;
 use super::settings::{
     ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP, IUTF8, IXANY, IXON, NOFLSH,
-    OCRNL, ONLCR, OPOST, Settings, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VQUIT, VREPRINT, VSTART, VSTOP,
-    VSUSP, VWERASE,
+    OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, Settings, TABDLY, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT,
+    VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VWERASE, XTABS,
 };
 
 /// The longest line and the most unread input, as on Linux.
 const MOST_INPUT: usize = 4095;
+/// The most unread input of a terminal that edits no lines: Linux has its tty buffers before the line discipline's.
+const MOST_RAW_INPUT: usize = 16_512;
+/// Columns of a tabulator.
+const TAB: usize = 8;
 /// The most unread output.
 const MOST_OUTPUT: usize = 64 << 10;
 
@@ -31,16 +35,18 @@ pub(super) struct Line {
     literal: bool,
     /// Output is stopped (Ctrl-S).
     pub stopped: bool,
+    /// Where the output is in its line.
+    column: usize,
 }
 
 impl Line {
     /// Whether the master may write.
     pub fn takes_input(&self) -> bool {
-        self.settings.canonical() || self.input.len() < MOST_INPUT
+        self.settings.canonical() || self.input.len() < MOST_RAW_INPUT
     }
     /// How many bytes the master may write without any of them being lost; of a line that is being edited those too many are, as on Linux.
     pub fn input_room(&self) -> usize {
-        if self.settings.canonical() { usize::MAX } else { MOST_INPUT.saturating_sub(self.input.len()) }
+        if self.settings.canonical() { usize::MAX } else { MOST_RAW_INPUT.saturating_sub(self.input.len()) }
     }
     /// Whether the slave may write.
     pub fn takes_output(&self) -> bool {
@@ -147,7 +153,7 @@ impl Line {
             }
             self.echo(byte);
             self.edited.push(byte);
-        } else if self.input.len() < MOST_INPUT {
+        } else if self.input.len() < MOST_RAW_INPUT {
             self.echo(byte);
             self.input.push_back(byte);
         }
@@ -163,16 +169,12 @@ impl Line {
         let s = self.settings;
         let extended = s.on(IEXTEN);
         if s.is(byte, VERASE) {
-            self.erase_last();
+            let _ = self.erase_last();
         } else if s.is(byte, VKILL) {
             self.kill_line(byte);
         } else if extended && s.is(byte, VWERASE) {
-            while self.edited.last().is_some_and(|b| !is_word(*b)) {
-                self.erase_last();
-            }
-            while self.edited.last().is_some_and(|b| is_word(*b)) {
-                self.erase_last();
-            }
+            while self.edited.last().is_some_and(|b| !is_word(*b)) && self.erase_last() {}
+            while self.edited.last().is_some_and(|b| is_word(*b)) && self.erase_last() {}
         } else if extended && s.is(byte, VREPRINT) {
             self.echo(byte);
             self.put_output(b'\n');
@@ -201,16 +203,12 @@ impl Line {
     }
 
     /// Takes the last character of the edited line away.
-    fn erase_last(&mut self) {
-        let Some(mut gone) = self.edited.pop() else { return };
-        if self.settings.input & IUTF8 != 0 {
-            while gone & 0xc0 == 0x80 {
-                match self.edited.pop() {
-                    Some(before) => gone = before,
-                    None => break,
-                }
-            }
-        }
+    /// `false`: there is none.
+    fn erase_last(&mut self) -> bool {
+        let continues = |byte: &u8| self.settings.input & IUTF8 != 0 && byte & 0xc0 == 0x80;
+        // Of a character whose beginning is not there nothing goes.
+        let Some(at) = self.edited.iter().rposition(|byte| !continues(byte)) else { return false };
+        let Some(gone) = self.edited.drain(at..).next() else { return false };
         if self.settings.on(ECHO) {
             if self.settings.on(ECHOE) {
                 let width = if self.settings.on(ECHOCTL) && is_shown_as_two(gone) { 2 } else { 1 };
@@ -222,13 +220,12 @@ impl Line {
                 self.echo(erase);
             }
         }
+        true
     }
 
     fn kill_line(&mut self, byte: u8) {
         if self.settings.on(ECHOKE | ECHOE) {
-            while !self.edited.is_empty() {
-                self.erase_last();
-            }
+            while self.erase_last() {}
             return;
         }
         self.edited.clear();
@@ -256,9 +253,44 @@ impl Line {
             return self.output.push_back(byte);
         }
         match byte {
-            b'\n' if output & ONLCR != 0 => self.output.extend(b"\r\n"),
-            b'\r' if output & OCRNL != 0 => self.output.push_back(b'\n'),
-            other => self.output.push_back(other),
+            b'\n' if output & ONLCR != 0 => {
+                self.column = 0;
+                self.output.extend(b"\r\n");
+            }
+            b'\n' => {
+                if output & ONLRET != 0 {
+                    self.column = 0;
+                }
+                self.output.push_back(b'\n');
+            }
+            b'\r' if output & ONOCR != 0 && self.column == 0 => {}
+            b'\r' => {
+                let becomes_newline = output & OCRNL != 0;
+                if !becomes_newline || output & ONLRET != 0 {
+                    self.column = 0;
+                }
+                self.output.push_back(if becomes_newline { b'\n' } else { b'\r' });
+            }
+            b'\t' => {
+                let spaces = TAB - self.column % TAB;
+                self.column += spaces;
+                if output & TABDLY == XTABS {
+                    self.output.extend(core::iter::repeat_n(b' ', spaces));
+                } else {
+                    self.output.push_back(b'\t');
+                }
+            }
+            b'\x08' => {
+                self.column = self.column.saturating_sub(1);
+                self.output.push_back(byte);
+            }
+            other => {
+                let continues = self.settings.input & IUTF8 != 0 && other & 0xc0 == 0x80;
+                if !other.is_ascii_control() && !continues {
+                    self.column += 1;
+                }
+                self.output.push_back(if output & OLCUC != 0 { other.to_ascii_uppercase() } else { other });
+            }
         }
     }
 

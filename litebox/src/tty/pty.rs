@@ -42,6 +42,8 @@ pub(super) struct PairState {
     /// A thread writes the output to the terminal outside.
     pub draining: bool,
     pub packet: Packet,
+    /// Not to be opened any more (TIOCEXCL): of the slave and of the master.
+    pub exclusive: [bool; 2],
 }
 
 /// A master with its slave.
@@ -77,6 +79,7 @@ impl Pair {
             deadline: None,
             draining: false,
             packet: Packet::default(),
+            exclusive: [false; 2],
         };
         Self {
             number,

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 
 use super::packet::Before;
 use super::pty::Pair;
-use super::settings::Settings;
+use super::settings::{CLOCAL, Settings, TERMIOS_SIZE};
 use super::{Caller, TerminalSignal};
 
 const TCGETS: u32 = 0x5401;
@@ -19,6 +19,8 @@ const TCSETAF: u32 = 0x5408;
 const TCSBRK: u32 = 0x5409;
 const TCXONC: u32 = 0x540a;
 const TCFLSH: u32 = 0x540b;
+const TIOCEXCL: u32 = 0x540c;
+const TIOCNXCL: u32 = 0x540d;
 const TIOCSCTTY: u32 = 0x540e;
 const TIOCGPGRP: u32 = 0x540f;
 const TIOCSPGRP: u32 = 0x5410;
@@ -26,6 +28,8 @@ const TIOCOUTQ: u32 = 0x5411;
 const TIOCSTI: u32 = 0x5412;
 const TIOCGWINSZ: u32 = 0x5413;
 const TIOCSWINSZ: u32 = 0x5414;
+const TIOCGSOFTCAR: u32 = 0x5419;
+const TIOCSSOFTCAR: u32 = 0x541a;
 const FIONREAD: u32 = 0x541b;
 const TIOCPKT: u32 = 0x5420;
 const TIOCNOTTY: u32 = 0x5422;
@@ -34,6 +38,10 @@ const TIOCGETD: u32 = 0x5424;
 const TCSBRKP: u32 = 0x5425;
 const TIOCGSID: u32 = 0x5429;
 const TIOCVHANGUP: u32 = 0x5437;
+const TIOCGLCKTRMIOS: u32 = 0x5456;
+const TIOCSLCKTRMIOS: u32 = 0x5457;
+const TIOCGDEV: u32 = 0x8004_5432;
+const TIOCGEXCL: u32 = 0x8004_5440;
 const TCGETS2: u32 = 0x802c_542a;
 const TCSETS2: u32 = 0x402c_542b;
 const TCSETSW2: u32 = 0x402c_542c;
@@ -107,6 +115,26 @@ impl Pair {
                 write_int(arg, count)
             }
             TIOCGETD => write_int(arg, 0),
+            TIOCEXCL | TIOCNXCL => {
+                self.state.lock().exclusive[usize::from(master)] = request == TIOCEXCL;
+                Ok(0)
+            }
+            TIOCGEXCL => {
+                let exclusive = self.state.lock().exclusive[usize::from(master)];
+                write_int(arg, exclusive.into())
+            }
+            TIOCGDEV => write(arg, &(self.device() as u32).to_le_bytes()),
+            TIOCGSOFTCAR => write_int(arg, usize::from(self.settings().control & CLOCAL != 0)),
+            TIOCSSOFTCAR => {
+                let mut settings = self.settings();
+                let on = if read_int(arg)? == 0 { 0 } else { CLOCAL };
+                settings.control = settings.control & !CLOCAL | on;
+                self.set(settings, false);
+                Ok(0)
+            }
+            // No setting is locked, and who might lock one is not in a sandbox.
+            TIOCGLCKTRMIOS => write(arg, &[0; TERMIOS_SIZE]),
+            TIOCSLCKTRMIOS => Err(Error::NotPermitted),
             // There is one line discipline.
             TIOCSETD => (read_int(arg)? == 0).then_some(0).ok_or(Error::Invalid),
             // Input that nobody typed: refused, as Linux can be told since 6.2. The slave of a master needs the caller's descriptors and is opened
@@ -213,12 +241,17 @@ impl Pair {
         let jobs = terminals.jobs().ok_or(Error::NotTerminal)?;
         let caller = jobs.caller().ok_or(Error::NotTerminal)?;
         if request == TIOCSCTTY {
-            return self.become_controlling(&caller, master);
+            // Asked at the master, it is about the slave.
+            return self.become_controlling(&caller);
         }
         let (session, foreground) = {
             let state = self.state.lock();
             (state.session, state.foreground)
         };
+        if request == TIOCNOTTY && master {
+            // A master controls nobody.
+            return Err(Error::NotTerminal);
+        }
         if session != Some(caller.session) && !(master && matches!(request, TIOCGPGRP | TIOCGSID)) {
             return Err(Error::NotTerminal);
         }
@@ -250,9 +283,9 @@ impl Pair {
     }
 
     /// TIOCSCTTY: for the leader of a session that has no terminal, of one that controls none.
-    pub(super) fn become_controlling(&self, caller: &Caller, master: bool) -> Result<usize> {
+    pub(super) fn become_controlling(&self, caller: &Caller) -> Result<usize> {
         let terminals = self.terminals.upgrade().ok_or(Error::NotTerminal)?;
-        if master || caller.pid != caller.session {
+        if caller.pid != caller.session {
             return Err(Error::NotPermitted);
         }
         let other = terminals.controlling(caller.session);

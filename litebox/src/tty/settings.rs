@@ -10,8 +10,15 @@ pub(super) const IXANY: u32 = 0o4000;
 pub(super) const IUTF8: u32 = 0o40000;
 // c_oflag
 pub(super) const OPOST: u32 = 1;
+pub(super) const OLCUC: u32 = 2;
 pub(super) const ONLCR: u32 = 4;
 pub(super) const OCRNL: u32 = 0o10;
+pub(super) const ONOCR: u32 = 0o20;
+pub(super) const ONLRET: u32 = 0o40;
+pub(super) const TABDLY: u32 = 0o14000;
+pub(super) const XTABS: u32 = 0o14000;
+// c_cflag
+pub(super) const CLOCAL: u32 = 0o4000;
 // c_lflag
 pub(super) const ISIG: u32 = 1;
 pub(super) const ICANON: u32 = 2;

@@ -27,7 +27,7 @@ pub fn opened(file: &dyn File) {
     let Some(slave) = file.as_any().downcast_ref::<Slave>() else { return };
     if let Some(caller) = slave.pair.terminals.upgrade().and_then(|t| t.caller()) {
         // Refused to everybody else, which is no error of the open.
-        let _ = slave.pair.become_controlling(&caller, false);
+        let _ = slave.pair.become_controlling(&caller);
     }
 }
 
@@ -38,6 +38,9 @@ impl Slave {
             let mut state = pair.state.lock();
             if state.locked || !state.master {
                 return Err(Error::Io);
+            }
+            if state.exclusive[0] && pair.terminals.upgrade().and_then(|t| t.caller()).is_some_and(|c| c.uid != 0) {
+                return Err(Error::Busy);
             }
             state.slaves += 1;
             state.slaves_gone = false;

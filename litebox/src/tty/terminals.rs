@@ -109,11 +109,15 @@ impl Terminals {
         let foreground = pair.state.lock().foreground;
         Some((pair.device(), foreground))
     }
-    /// The leader of a session ended: its terminal hangs up, so that another session can have it. Its foreground group hears of that now, also
-    /// when the terminal was lost before.
+    /// The leader of a session ended: another session can have its terminal. Its foreground group hears of that now, also when the terminal was
+    /// lost before. A terminal with a user at it hangs up; a pair stays usable for whoever has it open.
     pub fn session_ended(&self, session: i32) {
         if let Some(pair) = self.controlling(session) {
-            pair.hang_up(true);
+            if pair.outside.is_some() {
+                pair.hang_up(true);
+            } else {
+                pair.lose_session();
+            }
         }
         let (groups, others): (Vec<_>, Vec<_>) =
             core::mem::take(&mut *self.lost.lock()).into_iter().partition(|(of, _)| *of == session);
@@ -161,6 +165,18 @@ impl Pair {
             if let Some(jobs) = self.terminals.upgrade().and_then(|t| t.jobs()) {
                 jobs.signal_group(group, signal);
             }
+        }
+    }
+    /// Its session ended: it controls nobody from now on.
+    fn lose_session(&self) {
+        let group = {
+            let mut state = self.state.lock();
+            state.session = None;
+            core::mem::take(&mut state.foreground)
+        };
+        if let Some(jobs) = self.terminals.upgrade().and_then(|terminals| terminals.jobs()).filter(|_| group > 0) {
+            jobs.signal_group(group, TerminalSignal::HangUp);
+            jobs.signal_group(group, TerminalSignal::Continue);
         }
     }
     /// The terminal hangs up: whoever has it open reads its end, its session loses it and its leader is told. With `reopen` it can be opened anew, without, its

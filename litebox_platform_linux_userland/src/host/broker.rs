@@ -230,11 +230,17 @@ impl Channels {
 }
 
 impl Broker for LinuxHost {
-    fn broker_call(&self, request: &[u8], reply: &mut Vec<u8>, reads: bool) -> Result<Option<HostFd>> {
+    fn broker_call(
+        &self,
+        request: &[u8],
+        file: Option<HostFd>,
+        reply: &mut Vec<u8>,
+        reads: bool,
+    ) -> Result<Option<HostFd>> {
         let sandbox = sandbox();
         reply.clear();
         let (socket, _turn) = sandbox.channels.take(sandbox, reads);
-        send(socket, request, None)?;
+        send(socket, request, file)?;
         let mut early = None;
         // The broker takes longer to list a directory.
         if !request.starts_with(&(Op::List as u32).to_ne_bytes()) {

@@ -101,6 +101,12 @@ impl HostFiles for LinuxHost {
         // SAFETY: the caller's promise.
         unsafe { host_call!(nr::PWRITE64, fd.0, addr, len, offset) }
     }
+    unsafe fn host_append(&self, fd: HostFd, addr: usize, len: usize) -> Result<(usize, u64)> {
+        // SAFETY: the caller's promise.
+        let written = unsafe { host_call!(nr::WRITE, fd.0, addr, len) }?;
+        const SEEK_CUR: i32 = 1;
+        Ok((written, self.host_seek(fd, 0, SEEK_CUR)?))
+    }
     fn host_fstat(&self, fd: HostFd) -> Result<HostStat> {
         let mut stat = Stat::default();
         // SAFETY: the host writes one struct stat.

@@ -116,6 +116,7 @@ pub struct Case {
     timeout: Duration,
     compare_stderr: bool,
     compare_tree: bool,
+    in_memory: bool,
     expect_stdout: Option<Vec<u8>>,
     expect_status: Option<i32>,
     prepare: Option<fn(&Path) -> io::Result<()>>,
@@ -136,6 +137,7 @@ impl Case {
             timeout: Duration::from_secs(60),
             compare_stderr: false,
             compare_tree: false,
+            in_memory: false,
             expect_stdout: None,
             expect_status: None,
             prepare: None,
@@ -204,6 +206,12 @@ impl Case {
         self
     }
 
+    /// The directory it works in is one of the sandbox's memory.
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
     /// States what both halves must print.
     pub fn expect_stdout(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.expect_stdout = Some(bytes.into());
@@ -236,6 +244,15 @@ impl Case {
         }
         fs::remove_dir_all(dir)?;
         Ok(())
+    }
+
+    /// Runs both halves, for a comparison of the test's own: what the bare host did, and the sandbox, unless only the former is asked for.
+    pub fn run_both(self) -> io::Result<(ProgramResult, Option<ProgramResult>)> {
+        let dir = fresh_dir(&self.name)?;
+        let host = self.on_host(&self.make_dir(&dir.join("host"))?)?;
+        let sandbox = if host_only() { None } else { Some(self.in_sandbox(&self.make_dir(&dir.join("sandbox"))?)?) };
+        fs::remove_dir_all(dir)?;
+        Ok((host, sandbox))
     }
 
     fn check_expected(&self, place: &str, outcome: &ProgramResult) -> Result {
@@ -281,7 +298,12 @@ impl Case {
         let mut command = litebox();
         let mut volume = dir.as_os_str().to_owned();
         volume.push(format!(":{WORK_DIR}:{}", if self.compare_tree { "rw" } else { "cow" }));
-        command.arg("run").arg("-v").arg(volume).args(["-w", WORK_DIR]);
+        command.arg("run").args(["-w", WORK_DIR]);
+        if self.in_memory {
+            command.args(["--tmpfs", WORK_DIR]);
+        } else {
+            command.arg("-v").arg(volume);
+        }
         for (name, value) in ENVIRONMENT {
             command.arg("-e").arg(format!("{name}={value}"));
         }

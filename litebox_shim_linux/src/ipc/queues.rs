@@ -169,7 +169,8 @@ impl Task<'_, '_> {
             0 => (Access::READ, READ),
             1 => (Access::WRITE, WRITE),
             2 => (Access::READ | Access::WRITE, READ | WRITE),
-            _ => return Err(Error::Invalid),
+            // Neither: good for making one alone.
+            _ => (Access::empty(), 0),
         };
         let who = self.process().creds();
         let umask = self.thread.fs.umask.load(core::sync::atomic::Ordering::Relaxed);
@@ -177,6 +178,7 @@ impl Task<'_, '_> {
             let mut queues = self.kernel().message_queues.0.lock();
             match queues.get(&name) {
                 Some(_) if flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL => return Err(Error::Exists),
+                Some(_) if access.is_empty() => return Err(Error::Invalid),
                 Some(there) => {
                     there.perm.check(&who, wanted)?;
                     there.clone()

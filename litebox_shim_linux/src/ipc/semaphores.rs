@@ -192,11 +192,13 @@ impl Task<'_, '_> {
 
     /// semtimedop(2)
     pub(crate) fn semtimedop(&mut self, id: i32, operations: u64, count: usize, timeout: u64) -> Result<usize> {
-        if count == 0 || id < 0 {
-            return Err(Error::Invalid);
-        }
+        // The number of operations is 32 bits to Linux, and looked at before the set.
+        let count = count as u32 as usize;
         if count > MOST_OPERATIONS {
             return Err(Error::TooBig);
+        }
+        if count == 0 || id < 0 {
+            return Err(Error::Invalid);
         }
         let mut raw = alloc::vec![0u8; count * 6];
         read_into(operations, &mut raw)?;

@@ -125,6 +125,9 @@ impl Task<'_, '_> {
             }
             // Nothing larger than all memory there is can ever be used; and there are no huge pages.
             let all = litebox::platform::host().arena().1;
+            if flags & SHM_HUGETLB != 0 && !crate::mm::is_huge_size(u64::from(flags as u32)) {
+                return Err(Error::Invalid);
+            }
             if size > all || flags & SHM_HUGETLB != 0 {
                 return Err(Error::NoMemory);
             }

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::syscalls::file::check_range;
 use litebox::fs::OpenFile;
 use litebox::mm::{Advise, Object, PAGE, Vma, VmaFlags, page_up};
 use litebox::platform::{Advice, Prot};
@@ -109,11 +110,17 @@ impl MemoryMap {
 
     /// mincore(2): number of bytes of the answer. Every mapped page counts as resident: nothing is swapped out here, and which untouched pages
     /// exist already is not known.
-    pub fn mincore(&self, addr: u64, len: u64) -> Result<usize> {
+    pub fn mincore(&self, addr: u64, len: u64, residency: u64) -> Result<usize> {
         if !aligned(addr) {
             return Err(Error::Invalid);
         }
+        let within = |start: u64, len: usize| check_range(start as usize, len);
+        within(addr, len as usize).map_err(|_| Error::NoMemory)?;
         let len = usize::try_from(len).ok().and_then(page_up).ok_or(Error::NoMemory)?;
+        within(residency, len / PAGE)?;
+        if len == 0 {
+            return Ok(0);
+        }
         if self.core.covered(addr as usize, len) { Ok(len / PAGE) } else { Err(Error::NoMemory) }
     }
 }

@@ -20,9 +20,12 @@ use super::tree::{TableEntry, Text, put};
 const MASK_BYTES: usize = 128;
 const KIB: u64 = 1024;
 
-/// Time from the start of the sandbox to `at`.
-pub(super) fn since_boot(kernel: &Kernel, at: Instant) -> Duration {
-    at.saturating_since(kernel.boot)
+/// Time from the start of the host to `at`, as CLOCK_BOOTTIME counts it: every program can read that clock, and all that is told must agree.
+pub(crate) fn since_boot(at: Instant) -> Duration {
+    let suspended = host().now(ClockId::Boottime).saturating_sub(host().now(ClockId::Monotonic));
+    // Less is the time between the two questions.
+    let suspended = if suspended < Duration::from_millis(100) { Duration::ZERO } else { suspended };
+    Duration::from_nanos(at.0).saturating_add(suspended)
 }
 
 /// The processors that guests may use, by the host's numbers.
@@ -40,6 +43,11 @@ impl Processors {
             numbers.push(0);
         }
         Self(numbers)
+    }
+    /// Those of them in a mask of an affinity.
+    pub fn within(&self, mask: &[u8]) -> Self {
+        let is_in = |n: &&u32| mask.get(**n as usize / 8).is_some_and(|byte| byte & (1 << (**n % 8)) != 0);
+        Self(self.0.iter().filter(is_in).copied().collect())
     }
     pub fn count(&self) -> usize {
         self.0.len()
@@ -160,7 +168,7 @@ pub(super) fn loadavg(kernel: &Arc<Kernel>, out: &mut Text) {
 }
 
 pub(super) fn uptime(kernel: &Arc<Kernel>, out: &mut Text) {
-    let up = since_boot(kernel, host().instant());
+    let up = since_boot(host().instant());
     let idle = (up * Processors::get().count() as u32).saturating_sub(Times::of_all(kernel).sum());
     let hundredths = |time: Duration| (time.as_secs(), time.subsec_millis() / 10);
     let (up, idle) = (hundredths(up), hundredths(idle));
@@ -173,7 +181,7 @@ pub(super) fn version(_: &Arc<Kernel>, out: &mut Text) {
 
 pub(super) fn stat(kernel: &Arc<Kernel>, out: &mut Text) {
     let processors = Processors::get();
-    let up = since_boot(kernel, host().instant());
+    let up = since_boot(host().instant());
     let used = Times::of_all(kernel);
     let (user, system) = (ticks(used.user), ticks(used.system));
     let count = processors.count() as u64;

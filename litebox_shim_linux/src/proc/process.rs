@@ -13,7 +13,7 @@ use litebox::{Error, Result};
 use crate::task::task_work::{self, Direction, Remote};
 use crate::{Kernel, Process, Thread};
 
-use super::tree::{DynamicNames, EntryKind, LinkTarget, Node, Subject, TableEntry, Text, put};
+use super::tree::{DynamicNames, EntryKind, LinkTarget, MadeCount, Node, Shown, Subject, TableEntry, Text, put};
 use super::{
     Global, current_thread, decimal, descriptors, is_own, login, maps, mounts, net, number, reader_root, status, timers,
 };
@@ -30,8 +30,10 @@ const CHUNK: usize = 16 * 1024;
 pub(crate) struct OfProcess {
     global: Global,
     process: Weak<Process>,
-    /// The thread under task/; `None`: the process.
+    /// The thread under task/, or by whose id the process is seen; `None`: the process, by its first.
     tid: Option<i32>,
+    /// Only the thread is meant.
+    alone: bool,
 }
 
 /// A process for the functions of the tables.
@@ -55,7 +57,11 @@ impl ProcessView {
 
 impl OfProcess {
     pub fn new(global: &Global, process: &Arc<Process>) -> Self {
-        Self { global: global.clone(), process: Arc::downgrade(process), tid: None }
+        Self { global: global.clone(), process: Arc::downgrade(process), tid: None, alone: false }
+    }
+    /// The process, seen by the id of one of its threads.
+    pub fn seen_from(global: &Global, process: &Arc<Process>, tid: i32) -> Self {
+        Self { tid: Some(tid), ..Self::new(global, process) }
     }
     /// The process, unless it is gone.
     pub fn process(&self) -> Option<Arc<Process>> {
@@ -77,7 +83,7 @@ impl Subject for OfProcess {
         if self.tid.is_some() && remains.is_none() {
             return Err(Error::NoProcess);
         }
-        Ok(ProcessView { kernel, process, thread, remains, alone: self.tid.is_some() })
+        Ok(ProcessView { kernel, process, thread, remains, alone: self.alone })
     }
     fn dev(&self) -> u64 {
         self.global.dev
@@ -94,8 +100,32 @@ impl Subject for OfProcess {
     fn cacheable(&self) -> bool {
         false
     }
+    fn made(&self, entry: &TableEntry<Self>) -> MadeCount {
+        let Ok(view) = self.view() else { return MadeCount::default() };
+        match entry.name {
+            "task" => MadeCount { directories: u64::from(view.process.told_threads()), size: 0 },
+            "fd" => {
+                let count = view.thread.map_or(0, |thread| thread.files.descriptors().len());
+                MadeCount { directories: 0, size: count as u64 }
+            }
+            _ => MadeCount::default(),
+        }
+    }
+    fn shown(&self, entry: &TableEntry<Self>) -> Option<Shown> {
+        // These show the memory that the process had when they were opened.
+        let of_memory = matches!(entry.name, "auxv" | "environ" | "maps" | "smaps" | "smaps_rollup");
+        let process = self.process.upgrade().filter(|_| of_memory)?;
+        let image = process.image.read().clone();
+        Some(image)
+    }
     fn check_open(&self, entry: &TableEntry<Self>) -> Result<()> {
-        let ended = self.view()?.thread.is_none();
+        let view = self.view()?;
+        let ended = view.thread.is_none();
+        // Where memory lies is for those alone who may look into it.
+        let private = matches!(entry.name, "auxv" | "environ" | "io" | "maps" | "smaps" | "smaps_rollup");
+        if private && current_thread().is_some_and(|asker| !asker.may_inspect(&view.process)) {
+            return Err(Error::Access);
+        }
         match entry.name {
             "auxv" | "environ" if ended => Err(Error::NoProcess),
             "mountinfo" | "mounts" | "mountstats" if ended => Err(Error::Invalid),
@@ -130,9 +160,7 @@ const ENTRIES: &[TableEntry<OfProcess>] = &[
     TableEntry::setting("clear_refs", 0o200, |_, _| {}, clear_refs),
     TableEntry::text("cmdline", cmdline),
     TableEntry::setting("comm", 0o644, comm, set_comm),
-    TableEntry::file("coredump_filter", 0o644, |_, out| {
-        put!(out, "00000033\n");
-    }),
+    TableEntry::setting("coredump_filter", 0o644, coredump_filter, set_coredump_filter),
     TableEntry::text("cpuset", |_, out| {
         put!(out, "/\n");
     }),
@@ -157,8 +185,8 @@ const ENTRIES: &[TableEntry<OfProcess>] = &[
     }),
     TableEntry::setting("oom_score_adj", 0o644, oom_score_adj, set_oom_score_adj),
     TableEntry { name: "pagemap", permissions: 0o400, kind: EntryKind::Special(|_, _| Err(Error::NotPermitted)) },
-    TableEntry::file("personality", 0o400, |_, out| {
-        put!(out, "00000000\n");
+    TableEntry::file("personality", 0o400, |view: &ProcessView, out| {
+        put!(out, "{:08x}\n", view.process.persona.load(Ordering::Relaxed));
     }),
     TableEntry::file("projid_map", 0o644, id_map),
     TableEntry::magic("root", |view| Ok(place(view, view.places()?.root.read().clone()))),
@@ -229,7 +257,7 @@ fn thread_called(subject: &OfProcess, name: &[u8], ino: u64) -> Result<Arc<dyn I
     let tid = number(name).ok_or(Error::NotFound)?;
     let view = subject.view().map_err(|_| Error::NotFound)?;
     view.process.thread_or_ended_first(tid).ok_or(Error::NotFound)?;
-    Ok(Node::new(OfProcess { tid: Some(tid), ..subject.clone() }, &THREAD, ino))
+    Ok(Node::new(OfProcess { tid: Some(tid), alone: true, ..subject.clone() }, &THREAD, ino))
 }
 
 fn list_threads(subject: &OfProcess, from: u64, sink: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()> {
@@ -353,6 +381,25 @@ fn id_map(_: &ProcessView, out: &mut Text) {
     put!(out, "{:>10} {:>10} {:>10}\n", 0, 0, u32::MAX);
 }
 
+/// Which memory a core file holds (core(5)); kept and told, no core files are written.
+fn coredump_filter(view: &ProcessView, out: &mut Text) {
+    if view.thread.is_some() {
+        put!(out, "{:08x}\n", view.process.coredump_filter.load(Ordering::Relaxed));
+    }
+}
+
+fn set_coredump_filter(view: &ProcessView, bytes: &[u8]) -> Result<()> {
+    const KNOWN: u32 = 0x1ff;
+    let text = core::str::from_utf8(bytes).map_err(|_| Error::Invalid)?.trim();
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None if text.len() > 1 && text.starts_with('0') => u32::from_str_radix(text, 8),
+        None => text.parse(),
+    };
+    view.process.coredump_filter.store(parsed.map_err(|_| Error::Invalid)? & KNOWN, Ordering::Relaxed);
+    Ok(())
+}
+
 fn oom_score_adj(view: &ProcessView, out: &mut Text) {
     put!(out, "{}\n", view.process.oom_score_adj.load(Ordering::Relaxed));
 }
@@ -376,6 +423,8 @@ fn set_oom_score_adj(view: &ProcessView, bytes: &[u8]) -> Result<()> {
 struct Memory {
     node: Arc<dyn Inode>,
     remote: Remote,
+    process: Weak<Process>,
+    image: Arc<crate::loader::ImageInfo>,
 }
 
 fn open_memory(subject: &OfProcess, node: Arc<dyn Inode>) -> Result<Arc<dyn File>> {
@@ -386,7 +435,8 @@ fn open_memory(subject: &OfProcess, node: Arc<dyn Inode>) -> Result<Arc<dyn File
     if !current_thread().is_some_and(|asker| asker.may_inspect(&view.process)) {
         return Err(Error::Access);
     }
-    Ok(Arc::new(Memory { node, remote: Remote::of(&view.process) }))
+    let (process, image) = (Arc::downgrade(&view.process), view.process.image.read().clone());
+    Ok(Arc::new(Memory { node, remote: Remote::of(&view.process), process, image }))
 }
 
 impl Memory {
@@ -399,6 +449,11 @@ impl Memory {
         mut own_side: impl FnMut(&mut Vec<u8>, Option<usize>) -> Result<usize>,
     ) -> Result<usize> {
         let Some(asker) = current_thread() else { return Err(Error::Io) };
+        // The memory went with the program that it was of.
+        let is_there = |process: Arc<Process>| Arc::ptr_eq(&process.image.read(), &self.image);
+        if !self.process.upgrade().is_some_and(is_there) {
+            return Ok(0);
+        }
         let mut bytes = Vec::new();
         let mut done = 0;
         while done < wanted {

@@ -63,7 +63,7 @@ pub(super) fn stat(view: &ProcessView, out: &mut Text) {
     let own = Times::of(view);
     let children = process.children_usage();
     let nice = view.remains.as_ref().map_or(0, |t| t.scheduling.nice());
-    let started = machine::since_boot(&view.kernel, process.started);
+    let started = machine::since_boot(process.started);
     let terminal = view.kernel.vfs.terminals.of_session(process.session.load(Ordering::Relaxed)).unwrap_or((0, -1));
     let id = view.remains.as_ref().map_or(process.pid, |t| t.tid());
     let threads = process.told_threads();
@@ -252,7 +252,10 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
     put!(out, "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n", u8::from(no_new));
     // What the host does about them, no call of the boundary tells.
     put!(out, "Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunknown\n");
-    let processors = machine::Processors::get();
+    let mut processors = machine::Processors::get();
+    if let Some(mask) = view.remains.as_ref().and_then(|thread| thread.scheduling.affinity()) {
+        processors = processors.within(&mask);
+    }
     put!(out, "Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\n", processors.mask(), processors.list());
     put!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
 }

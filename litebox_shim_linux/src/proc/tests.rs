@@ -18,8 +18,9 @@ use crate::loader::ImageInfo;
 use crate::mm::MemoryMap;
 use crate::task::{CloneShares, Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
 
-const READ: OpenHow = OpenHow { access: Access::READ, truncate: false, nonblocking: false };
-const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
+const READ: OpenHow = OpenHow { access: Access::READ, truncate: false, nonblocking: false, append: false };
+const BOTH: OpenHow =
+    OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false, append: false };
 
 fn kernel() -> Arc<Kernel> {
     let config = KernelConfig { hostname: "box".into(), memory_limit: Some(1 << 30), ..KernelConfig::default() };

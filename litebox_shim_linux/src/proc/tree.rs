@@ -14,6 +14,8 @@ use litebox::io::{Dest, Source};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
+use super::PROC_MAGIC;
+
 /// The longest text of one file; what is behind it is cut off.
 const MOST_TEXT: usize = 32 << 20;
 /// The longest write that a setting looks at.
@@ -85,10 +87,30 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     fn check_open(&self, _entry: &TableEntry<Self>) -> Result<()> {
         self.view().map(drop)
     }
+    /// What the names of a directory that no table lists add to its metadata.
+    fn made(&self, _entry: &TableEntry<Self>) -> MadeCount {
+        MadeCount::default()
+    }
+    /// What an open file shows something of: when that is another at a read, the file has become empty. `None`: it is always the same.
+    fn shown(&self, _entry: &TableEntry<Self>) -> Option<Shown> {
+        None
+    }
     /// Whether what was looked up may be kept.
     fn cacheable(&self) -> bool {
         true
     }
+}
+
+/// What an open file shows something of; kept, so that nothing else can be taken for it.
+pub(crate) type Shown = Arc<dyn Any + Send + Sync>;
+
+/// What names that no table lists add to the metadata of their directory.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MadeCount {
+    /// How many of them are directories.
+    pub directories: u64,
+    /// Size of the directory.
+    pub size: u64,
 }
 
 /// Where a magic link leads, and what readlink(2) says of it.
@@ -205,7 +227,8 @@ impl<S: Subject> Node<S> {
     fn links(&self) -> u64 {
         match &self.entry.kind {
             EntryKind::Directory(entries, _) => {
-                2 + entries.iter().filter(|e| e.file_type() == FileType::Directory).count() as u64
+                let listed = entries.iter().filter(|e| e.file_type() == FileType::Directory).count() as u64;
+                2 + listed + self.subject.made(self.entry).directories
             }
             _ => 1,
         }
@@ -229,7 +252,11 @@ impl<S: Subject> Inode for Node<S> {
             uid,
             gid,
             rdev: 0,
-            size: if file_type == FileType::Symlink { self.subject.link_size() } else { 0 },
+            size: match file_type {
+                FileType::Symlink => self.subject.link_size(),
+                FileType::Directory => self.subject.made(self.entry).size,
+                _ => 0,
+            },
             blocks: 0,
             blksize: 1024,
             atime: self.born,
@@ -319,13 +346,9 @@ impl<S: Subject> Inode for Node<S> {
                     // The permission bits of no such file allow it; the superuser gets as far as here.
                     return Err(Error::NotPermitted);
                 }
-                self.subject.check_open(self.entry)?;
-                Ok(Arc::new(Open { node: self, text: Mutex::new(None) }))
+                Ok(Open::new(self)?)
             }
-            EntryKind::Setting(..) => {
-                self.subject.check_open(self.entry)?;
-                Ok(Arc::new(Open { node: self, text: Mutex::new(None) }))
-            }
+            EntryKind::Setting(..) => Ok(Open::new(self)?),
             EntryKind::Special(open) => open(&self.subject, self.clone()),
             EntryKind::Link(_) | EntryKind::Magic(_) => Err(Error::Loop),
         }
@@ -348,10 +371,24 @@ impl<S: Subject> Inode for Node<S> {
 struct Open<S: Subject> {
     node: Arc<Node<S>>,
     text: Mutex<Option<Arc<Vec<u8>>>>,
+    shown: Option<Shown>,
 }
 
 impl<S: Subject> Open<S> {
+    fn new(node: Arc<Node<S>>) -> Result<Arc<Self>> {
+        node.subject.check_open(node.entry)?;
+        let shown = node.subject.shown(node.entry);
+        Ok(Arc::new(Self { node, text: Mutex::new(None), shown }))
+    }
+    /// Whether what it shows something of is another by now.
+    fn has_changed(&self) -> bool {
+        let Some(before) = &self.shown else { return false };
+        self.node.subject.shown(self.node.entry).is_none_or(|now| !Arc::ptr_eq(&now, before))
+    }
     fn make(&self) -> Result<Arc<Vec<u8>>> {
+        if self.has_changed() {
+            return Ok(Arc::default());
+        }
         let (EntryKind::Text(make) | EntryKind::Setting(make, _)) = &self.node.entry.kind else {
             return Err(Error::IsDirectory);
         };
@@ -375,6 +412,11 @@ impl<S: Subject> Open<S> {
 impl<S: Subject> File for Open<S> {
     fn inode(&self) -> Arc<dyn Inode> {
         self.node.clone()
+    }
+    /// A text that is made when it is read has no end to count from, as Linux's `seq_file` has none.
+    fn end(&self) -> Result<u64> {
+        let is_made = matches!(self.node.entry.kind, EntryKind::Text(_)) && self.node.subject.magic() == PROC_MAGIC;
+        if is_made { Err(Error::Invalid) } else { self.metadata().map(|metadata| metadata.size) }
     }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         let text = self.text_at(offset)?;

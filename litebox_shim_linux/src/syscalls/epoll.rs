@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use litebox::epoll::{EventSet, Interest, Mode};
-use litebox::event::{Events, wait_until_ready};
+use litebox::event::{Events, Observer, Told, wait_until_ready};
 use litebox::fs::{Access, OpenFile, StatusFlags};
 use litebox::platform::host;
 use litebox::{Error, Result};
@@ -27,6 +27,22 @@ const EXCLUSIVE_EVENTS: Events = Events::IN.union(Events::OUT).union(Events::ERR
 /// The set behind an open file.
 fn set_of(file: &OpenFile) -> Result<&EventSet> {
     file.file.as_any().downcast_ref::<EventSet>().ok_or(Error::Invalid)
+}
+
+/// Whether a set takes such a file: it must be able to tell when it becomes ready.
+fn can_be_polled(file: &OpenFile) -> bool {
+    struct Nobody;
+    impl Observer for Nobody {
+        fn on_ready(&self, _events: Events) -> Told {
+            Told { taken: false, asleep: false }
+        }
+    }
+    let observer: Arc<dyn Observer> = Arc::new(Nobody);
+    let able = file.file.observe(&observer, Events::empty());
+    if able {
+        file.file.unobserve(&observer);
+    }
+    able
 }
 
 impl Task<'_, '_> {
@@ -60,10 +76,25 @@ impl Task<'_, '_> {
         };
         let outer = self.file(epfd)?;
         let target = self.file(fd)?;
-        if Arc::ptr_eq(&outer, &target) {
+        match self.change_set(&outer, operation, fd, &target, interest) {
+            // What cannot be waited for is told first, whatever else is wrong.
+            Err(Error::Invalid | Error::NotFound) if !can_be_polled(&target) => Err(Error::NotPermitted),
+            other => other.map(|()| 0),
+        }
+    }
+
+    fn change_set(
+        &self,
+        outer: &Arc<OpenFile>,
+        operation: i32,
+        fd: i32,
+        target: &Arc<OpenFile>,
+        interest: Interest,
+    ) -> Result<()> {
+        if Arc::ptr_eq(outer, target) {
             return Err(Error::Invalid);
         }
-        let set = set_of(&outer)?;
+        let set = set_of(outer)?;
         if interest.mode.contains(Mode::EXCLUSIVE) {
             let others = Mode::EXCLUSIVE | Mode::EDGE | Mode::WAKEUP;
             if operation == EPOLL_CTL_MOD
@@ -77,21 +108,20 @@ impl Task<'_, '_> {
             EPOLL_CTL_ADD => {
                 let nested = target.file.as_any().is::<EventSet>();
                 let _one_at_a_time = nested.then(|| self.kernel().epoll_topology.lock());
-                set.add(fd, &target, interest)?;
+                set.add(fd, target, interest)
             }
-            EPOLL_CTL_DEL => set.remove(fd, &target)?,
-            EPOLL_CTL_MOD => set.modify(fd, &target, interest)?,
-            _ => return Err(Error::Invalid),
+            EPOLL_CTL_DEL => set.remove(fd, target),
+            EPOLL_CTL_MOD => set.modify(fd, target, interest),
+            _ => Err(Error::Invalid),
         }
-        Ok(0)
     }
 
     fn wait_for_events(&mut self, epfd: i32, events: u64, count: i32, limit: Option<Duration>) -> Result<usize> {
+        let file = self.file(epfd)?;
         let max = usize::try_from(count).ok().filter(|n| (1..=MAX_EVENTS).contains(n)).ok_or(Error::Invalid)?;
         if !host().is_user_range(usize::try_from(events).map_err(|_| Error::Fault)?, max * EVENT_SIZE) {
             return Err(Error::Fault);
         }
-        let file = self.file(epfd)?;
         let set = set_of(&file)?;
         let once = || {
             let mut at = events;

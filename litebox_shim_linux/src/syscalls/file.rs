@@ -25,7 +25,7 @@ use alloc::sync::Arc;
 use litebox::fs::{FileType, OpenFile, StatusFlags};
 use litebox::{Error, Result};
 
-pub(crate) use io::Vectors;
+pub(crate) use io::{Vectors, check_range};
 pub(crate) use place::{creds_of, read_path};
 
 use crate::Task;

@@ -40,6 +40,8 @@ const TID_MASK: u32 = 0x3fff_ffff;
 /// Robust futexes looked at when a thread exits; a list that loops ends here.
 const ROBUST_LIMIT: usize = 2048;
 const ROBUST_HEAD_SIZE: u64 = 24;
+/// In the address of a [`Key::Private`], whose lowest bits are free: the word was not called private.
+const NOT_CALLED_PRIVATE: usize = 2;
 
 impl Task<'_, '_> {
     fn futex_key(&self, addr: u64, private: bool) -> Result<(Key, usize)> {
@@ -47,7 +49,9 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         let addr = usize::try_from(addr).map_err(|_| Error::Fault)?;
-        if !host().is_user_range(addr, 4) {
+        // A private word need not be there to be known by its address.
+        let reachable = if private { addr < host().user_span().1 } else { host().is_user_range(addr, 4) };
+        if !reachable {
             return Err(Error::Fault);
         }
         let shared = if private { None } else { self.process().mm.futex_key(addr) };
@@ -55,7 +59,9 @@ impl Task<'_, '_> {
             // A word that others might share has to be there: it is by its page that Linux knows it.
             let _: [u8; 4] = read_bytes(addr as u64)?;
         }
-        let own = Key::Private(self.process().mm.identity(), addr);
+        // On Linux a word of private memory is two futexes, one for those who call it private and one for the others.
+        let kind = if private { 0 } else { NOT_CALLED_PRIVATE };
+        let own = Key::Private(self.process().mm.identity(), addr | kind);
         Ok((shared.map_or(own, |(object, offset)| Key::Shared(object, offset)), addr))
     }
 
@@ -261,7 +267,7 @@ impl Task<'_, '_> {
             if value & TID_MASK != self.thread.tid() as u32 {
                 // Unlocked, but died before it could wake anybody.
                 if pending && !lock && value == 0 {
-                    self.wake_both_kinds(&key, at);
+                    self.wake_one(&key);
                 }
                 return Ok(());
             }
@@ -274,18 +280,14 @@ impl Task<'_, '_> {
         }
         // Those who wait for a lock of the kernel's were given it before.
         if value & WAITERS != 0 && !lock {
-            self.wake_both_kinds(&key, at);
+            self.wake_one(&key);
         }
         Ok(())
     }
 
-    /// Wakes one sleeper, whether it called the word private or not: keys of private memory are the same, those of shared objects differ.
-    fn wake_both_kinds(&self, key: &Key, at: usize) {
-        let futexes = &self.kernel().futexes;
-        if futexes.wake(key, 1, u32::MAX) == Ok(0) {
-            // Who waits for the word as a lock is not concerned.
-            let _ = futexes.wake(&Key::Private(self.process().mm.identity(), at), 1, u32::MAX);
-        }
+    /// Wakes one sleeper. Who waits for the word as a lock is not concerned.
+    fn wake_one(&self, key: &Key) {
+        let _ = self.kernel().futexes.wake(key, 1, u32::MAX);
     }
 
     /// The thread exits: clears and wakes its set_tid_address(2) word.
@@ -296,8 +298,8 @@ impl Task<'_, '_> {
             return;
         }
         if write_bytes(addr, &0u32.to_le_bytes()).is_ok() {
-            if let Ok((key, at)) = self.futex_key(addr, false) {
-                self.wake_both_kinds(&key, at);
+            if let Ok((key, _)) = self.futex_key(addr, false) {
+                self.wake_one(&key);
             }
         }
     }

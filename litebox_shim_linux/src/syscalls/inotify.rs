@@ -30,13 +30,10 @@ impl Task<'_, '_> {
     /// inotify_add_watch(2)
     pub(crate) fn inotify_add_watch(&mut self, fd: i32, path: u64, mask: u32) -> Result<usize> {
         let mask = WatchMask::from_bits_truncate(mask);
-        if mask.is_empty() {
+        if mask.is_empty() || mask.contains(WatchMask::MASK_ADD | WatchMask::MASK_CREATE) {
             return Err(Error::Invalid);
         }
         let file = self.file(fd)?;
-        if mask.contains(WatchMask::MASK_ADD | WatchMask::MASK_CREATE) {
-            return Err(Error::Invalid);
-        }
         let inotify = file.file.as_any().downcast_ref::<Inotify>().ok_or(Error::Invalid)?;
         let mut walk = WalkFlags::empty();
         walk.set(WalkFlags::FOLLOW, !mask.contains(WatchMask::DONT_FOLLOW));

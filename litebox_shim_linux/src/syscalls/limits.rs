@@ -204,7 +204,7 @@ impl Process {
     }
 
     /// Has the timers look at RLIMIT_CPU when it is reached.
-    fn watch_cpu_limit(&self) {
+    pub(crate) fn watch_cpu_limit(&self) {
         let soft = self.limits.soft(Resource::Cpu);
         self.timers.watch_cpu_limit((soft != INFINITY).then(|| Duration::from_secs(soft)));
     }

@@ -109,7 +109,7 @@ impl Task<'_, '_> {
     /// mincore(2)
     pub(crate) fn mincore(&mut self, address: Address, len: usize, residency: UserMut<u8>) -> Result<usize> {
         const RESIDENT: [u8; 64] = [1; 64];
-        let pages = self.process().mm.mincore(address.pass(), len.pass())?;
+        let pages = self.process().mm.mincore(address.pass(), len.pass(), residency.pass())?;
         let mut done = 0;
         while done < pages {
             let n = RESIDENT.len().min(pages - done);
@@ -130,7 +130,7 @@ impl Task<'_, '_> {
 
     /// mlock2(2)
     pub(crate) fn mlock2(&mut self, address: Address, len: usize, flags: usize) -> Result<usize> {
-        self.process().mm.mlock(address.pass(), len.pass(), flags.pass(), self.is_privileged()).map(|()| 0)
+        self.process().mm.mlock(address.pass(), len.pass(), (flags as u32).pass(), self.is_privileged()).map(|()| 0)
     }
 
     /// munlock(2)

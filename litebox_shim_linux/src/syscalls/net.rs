@@ -21,7 +21,7 @@ use litebox::{Error, Result};
 use self::address::{Purpose, address_bytes, read_address, write_address};
 use super::unix::AF_UNIX;
 use crate::Task;
-use crate::user::write_bytes;
+use crate::user::{check_writable, write_bytes};
 
 const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
@@ -174,6 +174,11 @@ impl Task<'_, '_> {
 
     /// socketpair(2)
     pub(crate) fn socketpair(&mut self, family: i32, kind: i32, protocol: i32, fds: u64) -> Result<usize> {
+        if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
+            return Err(Error::Invalid);
+        }
+        // The descriptors are written, or cannot be, before the sockets are made.
+        check_writable::<8>(fds)?;
         if matches!(family, AF_INET | AF_INET6) {
             return Err(Error::NotSupported);
         }
@@ -232,10 +237,10 @@ impl Task<'_, '_> {
 
     /// accept4(2)
     pub(crate) fn accept4(&mut self, fd: i32, address: u64, len: u64, flags: i32) -> Result<usize> {
+        let file = self.file(fd)?;
         if flags & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
             return Err(Error::Invalid);
         }
-        let file = self.file(fd)?;
         let listener = socket_of(&file)?;
         let ino = self.kernel().vfs.next_open_id();
         let once = || listener.accept(ino);
@@ -259,8 +264,9 @@ impl Task<'_, '_> {
     /// connect(2)
     pub(crate) fn connect(&mut self, fd: i32, address: u64, len: u32) -> Result<usize> {
         let file = self.file(fd)?;
+        let raw = read_address(address, len)?;
         let socket = socket_of(&file)?;
-        let to = self.address_for(socket, &read_address(address, len)?, Purpose::Connect)?;
+        let to = self.address_for(socket, &raw, Purpose::Connect)?;
         let owner = self.socket_credentials();
         let at_once = file.nonblocking();
         let once = || socket.connect(&to, owner, at_once);

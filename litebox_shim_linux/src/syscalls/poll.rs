@@ -15,6 +15,7 @@ use super::file::FdGuard;
 use super::restart::RestartBlock;
 use crate::Task;
 use crate::signal::RestartPolicy;
+use crate::syscalls::file::check_range;
 use crate::user::{read_bytes, read_into, read_timespec, read_u64, word, write_bytes, write_halves};
 
 /// What select(2) calls readable, writable, exceptional.
@@ -260,9 +261,12 @@ impl<'a> Task<'a, '_> {
     fn poll_with(&mut self, fds: u64, count: usize, timeout: Timeout) -> Result<usize> {
         let mut watches = Watches::new();
         self.read_pollfds(fds, count, &mut watches)?;
-        self.wait_for(&mut watches, timeout)?;
+        let waited = self.wait_for(&mut watches, timeout);
+        // Looked at when the wait is over, also where nothing is to be written.
+        check_range(fds as usize, count * POLLFD)?;
+        waited?;
         let mut ready = 0;
-        let mut at = fds + REVENTS;
+        let mut at = fds.wrapping_add(REVENTS);
         for piece in watches.chunks(PIECE) {
             let mut found = [0u16; PIECE];
             for (to, watch) in found.iter_mut().zip(piece) {

@@ -66,6 +66,10 @@ impl Scheduling {
         let affinity = *parent.affinity.lock();
         *self.affinity.lock() = affinity;
     }
+    /// Where it may run, if it asked for that.
+    pub(crate) fn affinity(&self) -> Option<[u8; MASK_LEN]> {
+        *self.affinity.lock()
+    }
     /// The policy's number.
     pub fn policy(&self) -> i32 {
         self.policy.load(Ordering::Relaxed) & !RESET_ON_FORK

@@ -9,6 +9,7 @@ use litebox::{Error, Result};
 
 use crate::Task;
 use crate::proc::machine;
+use crate::syscalls::file::check_range;
 use crate::user::write_bytes;
 
 /// Most bytes of randomness that pass through the kernel at a time.
@@ -34,6 +35,7 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         let len = len.min(MAX_COUNT);
+        check_range(buf as usize, len as usize)?;
         let mut done = 0u64;
         let mut chunk = [0u8; RANDOM_CHUNK];
         while done < len {
@@ -78,7 +80,9 @@ impl Task<'_, '_> {
     /// sysinfo(2). There is no load average: nobody counts who waits for a processor.
     pub(crate) fn sysinfo(&mut self, out: u64) -> Result<usize> {
         let kernel = self.kernel();
-        let uptime = host().instant().saturating_since(kernel.boot).as_secs();
+        // A second that has begun counts, as on Linux.
+        let up = machine::since_boot(host().instant());
+        let uptime = up.as_secs() + u64::from(up.subsec_nanos() > 0);
         let total = machine::memory_total(kernel);
         let free = total.saturating_sub(machine::memory_used(kernel));
         let threads: u32 = kernel.processes().iter().map(|p| p.thread_count()).sum();

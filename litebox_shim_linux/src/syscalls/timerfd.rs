@@ -8,7 +8,7 @@ use litebox::timerfd::{Setting, TimerFile};
 use litebox::{Error, Result};
 
 use crate::Task;
-use crate::user::{read_timespec, write_bytes};
+use crate::user::{read_bytes, timespec_of, write_bytes};
 
 const TFD_CLOEXEC: i32 = 0o2_000_000;
 const TFD_NONBLOCK: i32 = 0o4000;
@@ -51,11 +51,11 @@ impl Task<'_, '_> {
     pub(crate) fn timerfd_settime(&mut self, fd: i32, flags: i32, new: u64, old: u64) -> Result<usize> {
         const ABSTIME: i32 = 1;
         const CANCEL_ON_SET: i32 = 2;
+        let raw: [u8; 32] = read_bytes(new)?;
         if flags & !(ABSTIME | CANCEL_ON_SET) != 0 {
             return Err(Error::Invalid);
         }
-        let interval = read_timespec(new)?;
-        let value = read_timespec(new.checked_add(16).ok_or(Error::Fault)?)?;
+        let (interval, value) = (timespec_of(&raw, 0)?, timespec_of(&raw, 16)?);
         let file = self.file(fd)?;
         let timer = file.file.as_any().downcast_ref::<TimerFile>().ok_or(Error::Invalid)?;
         let next = match value {

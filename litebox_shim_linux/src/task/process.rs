@@ -84,6 +84,8 @@ pub struct Process {
     pub image: RwLock<Arc<crate::loader::ImageInfo>>,
     /// How gladly it would be killed for memory (/proc/PID/oom_score_adj).
     pub oom_score_adj: AtomicI32,
+    /// Which memory a core file would hold (/proc/PID/coredump_filter).
+    pub coredump_filter: AtomicU32,
     /// Who logged in (/proc/PID/loginuid, sessionid).
     pub(crate) login: Login,
     threads: Mutex<Vec<Weak<Thread>>>,
@@ -137,6 +139,9 @@ pub struct ProcessSpec {
     pub image: crate::loader::ImageInfo,
     pub limits: crate::syscalls::limits::Limits,
 }
+
+/// Private and shared anonymous memory, ELF headers, and private huge pages (core(5)).
+const USUAL_COREDUMP_FILTER: u32 = 0x33;
 
 impl Process {
     /// A process without threads.
@@ -193,6 +198,7 @@ impl Process {
             limits: crate::syscalls::limits::Limits::default(),
             image: RwLock::new(image),
             oom_score_adj: AtomicI32::new(0),
+            coredump_filter: AtomicU32::new(USUAL_COREDUMP_FILTER),
             login: Login::default(),
             threads: Mutex::new(Vec::new()),
             live_threads: AtomicU32::new(0),
@@ -216,6 +222,7 @@ impl Process {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         child.login.inherit(&self.login);
+        child.coredump_filter.store(self.coredump_filter.load(Ordering::Relaxed), Ordering::Relaxed);
         child.persona.store(self.persona.load(Ordering::Relaxed), Ordering::Relaxed);
         Arc::new(child)
     }

@@ -52,6 +52,30 @@ pub fn grants(mut described: &[u8]) -> Result<Vec<Granted>> {
     Ok(granted)
 }
 
+/// What a request is about.
+#[derive(Clone, Copy)]
+pub(super) enum Subject<'s> {
+    /// What has this path.
+    Path(&'s [u8]),
+    /// The open file, whatever became of its names.
+    Open(HostFd),
+}
+
+impl<'s> Subject<'s> {
+    fn parts(self) -> (&'s [u8], Option<HostFd>) {
+        match self {
+            Self::Path(path) => (path, None),
+            Self::Open(fd) => (b"", Some(fd)),
+        }
+    }
+}
+
+impl<'s> From<&'s [u8]> for Subject<'s> {
+    fn from(path: &'s [u8]) -> Self {
+        Self::Path(path)
+    }
+}
+
 /// What a walk found.
 pub(super) struct Walked {
     /// One for each component found.
@@ -203,13 +227,14 @@ impl Client {
 
     /// Sends a request and hands the reply to `read`. A descriptor that `read` does not take is closed. Most replies are small, and memory that is
     /// asked for costs time even if nothing is written there.
-    fn ask<T>(
+    fn ask<'s, T>(
         &self,
         mut head: Request,
-        path: &[u8],
+        subject: impl Into<Subject<'s>>,
         extra: &[u8],
         read: impl FnOnce(&mut ReplyBody<'_>) -> Result<T>,
     ) -> Result<T> {
+        let (path, file) = subject.into().parts();
         if path.len() > MAX_PATH {
             return Err(Error::NameTooLong);
         }
@@ -218,7 +243,7 @@ impl Client {
         head.extra_len = u32::try_from(extra.len()).map_err(|_| Error::TooBig)?;
         // Taken out while in use: `read` may do anything, another request included.
         let mut buffers = self.buffers.lock().pop().unwrap_or_default();
-        let outcome = self.exchange(&mut buffers, &head, path, extra, read);
+        let outcome = self.exchange(&mut buffers, &head, (path, file), extra, read);
         let mut kept = self.buffers.lock();
         if kept.len() < MOST_BUFFERS {
             kept.push(buffers);
@@ -230,7 +255,7 @@ impl Client {
         &self,
         Buffers { request, reply }: &mut Buffers,
         head: &Request,
-        path: &[u8],
+        (path, file): (&[u8], Option<HostFd>),
         extra: &[u8],
         read: impl FnOnce(&mut ReplyBody<'_>) -> Result<T>,
     ) -> Result<T> {
@@ -241,7 +266,7 @@ impl Client {
         reply.clear();
         reply.reserve_exact(longest_reply(head, path));
         let reads = self.read_only && Op::from_number(head.op).is_some_and(Op::reads);
-        let fd = host().broker_call(request, reply, reads)?;
+        let fd = host().broker_call(request, file, reply, reads)?;
         let mut body = reply.as_slice();
         let head: Reply = take(&mut body)?;
         let mut body = ReplyBody { head, body, fd };
@@ -252,12 +277,12 @@ impl Client {
         outcome
     }
 
-    fn stat_of(&self, head: Request, path: &[u8], extra: &[u8]) -> Result<Stat> {
-        self.ask(head, path, extra, |a| take(&mut a.body))
+    fn stat_of<'s>(&self, head: Request, subject: impl Into<Subject<'s>>, extra: &[u8]) -> Result<Stat> {
+        self.ask(head, subject, extra, |a| take(&mut a.body))
     }
 
-    fn nothing(&self, head: Request, path: &[u8], extra: &[u8]) -> Result<()> {
-        self.ask(head, path, extra, |_| Ok(()))
+    fn nothing<'s>(&self, head: Request, subject: impl Into<Subject<'s>>, extra: &[u8]) -> Result<()> {
+        self.ask(head, subject, extra, |_| Ok(()))
     }
 
     /// Looks up the components of `path` behind the first `known`; with `open`, opens the regular file it leads to.
@@ -292,9 +317,16 @@ impl Client {
     }
 
     /// Opens a regular file.
-    pub(super) fn open(&self, path: &[u8], flags: OpenFlags, mode: u32) -> Result<(Stat, HostFd)> {
-        let head = Request { op: Op::Open as u32, flags: flags.bits(), mode, ..Request::default() };
-        self.ask(head, path, b"", |a| {
+    pub(super) fn open(&self, subject: Subject<'_>, flags: OpenFlags) -> Result<(Stat, HostFd)> {
+        self.opened(Request { op: Op::Open as u32, flags: flags.bits(), ..Request::default() }, subject)
+    }
+    /// Makes a regular file without a name where the directory at `path` lies.
+    pub(super) fn temporary(&self, path: &[u8], mode: u32, linkable: bool) -> Result<(Stat, HostFd)> {
+        let head = Request { op: Op::Temporary as u32, flags: u32::from(!linkable), mode, ..Request::default() };
+        self.opened(head, Subject::Path(path))
+    }
+    fn opened(&self, head: Request, subject: Subject<'_>) -> Result<(Stat, HostFd)> {
+        self.ask(head, subject, b"", |a| {
             let stat = take(&mut a.body)?;
             // The host could not carry the descriptor, or we cannot have another one: both are limits of more than one process.
             Ok((stat, a.fd.take().ok_or(Error::TooManyFilesInSystem)?))
@@ -346,31 +378,31 @@ impl Client {
     pub(super) fn rename(&self, old: &[u8], new: &[u8], flags: u32) -> Result<()> {
         self.nothing(Request { op: Op::Rename as u32, flags, ..Request::default() }, old, new)
     }
-    pub(super) fn link(&self, old: &[u8], new: &[u8]) -> Result<()> {
+    pub(super) fn link(&self, old: Subject<'_>, new: &[u8]) -> Result<()> {
         self.nothing(Request { op: Op::Link as u32, ..Request::default() }, old, new)
     }
     /// `head` says what changes.
-    pub(super) fn set_attr(&self, path: &[u8], head: Request) -> Result<Stat> {
-        self.stat_of(Request { op: Op::SetAttr as u32, ..head }, path, b"")
+    pub(super) fn set_attr(&self, subject: Subject<'_>, head: Request) -> Result<Stat> {
+        self.stat_of(Request { op: Op::SetAttr as u32, ..head }, subject, b"")
     }
-    pub(super) fn get_xattr(&self, path: &[u8], name: &[u8]) -> Result<Vec<u8>> {
-        self.bytes(Op::GetXattr, path, name)
+    pub(super) fn get_xattr(&self, subject: Subject<'_>, name: &[u8]) -> Result<Vec<u8>> {
+        self.bytes(Op::GetXattr, subject, name)
     }
-    pub(super) fn list_xattr(&self, path: &[u8]) -> Result<Vec<u8>> {
-        self.bytes(Op::ListXattr, path, b"")
+    pub(super) fn list_xattr(&self, subject: Subject<'_>) -> Result<Vec<u8>> {
+        self.bytes(Op::ListXattr, subject, b"")
     }
-    fn bytes(&self, op: Op, path: &[u8], extra: &[u8]) -> Result<Vec<u8>> {
-        self.ask(Request { op: op as u32, ..Request::default() }, path, extra, |a| {
+    fn bytes(&self, op: Op, subject: Subject<'_>, extra: &[u8]) -> Result<Vec<u8>> {
+        self.ask(Request { op: op as u32, ..Request::default() }, subject, extra, |a| {
             let len = usize::try_from(a.head.value).map_err(|_| Error::Io)?;
             a.body.get(..len).map(<[u8]>::to_vec).ok_or(Error::Io)
         })
     }
-    pub(super) fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8], flags: u32) -> Result<()> {
+    pub(super) fn set_xattr(&self, subject: Subject<'_>, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
         let extra = [name, value].join(&0);
-        self.nothing(Request { op: Op::SetXattr as u32, flags, ..Request::default() }, path, &extra)
+        self.nothing(Request { op: Op::SetXattr as u32, flags, ..Request::default() }, subject, &extra)
     }
-    pub(super) fn remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {
-        self.nothing(Request { op: Op::RemoveXattr as u32, ..Request::default() }, path, name)
+    pub(super) fn remove_xattr(&self, subject: Subject<'_>, name: &[u8]) -> Result<()> {
+        self.nothing(Request { op: Op::RemoveXattr as u32, ..Request::default() }, subject, name)
     }
     pub(super) fn stat_fs(&self, path: &[u8]) -> Result<StatFs> {
         let s: FsStat =

@@ -1,14 +1,17 @@
 //! An open file of the host, used directly through its descriptor.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::Streams;
+use super::node::HostNode;
 use crate::event::{Events, Observer};
 use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, Seekable, SetAttr, StatFs, Time};
 use crate::io::{Dest, Source};
 use crate::platform::{HostFd, HostStat, host};
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// ioctl_tty(2).
@@ -21,6 +24,9 @@ const FIONREAD: u32 = 0x541b;
 /// `struct termios` and `struct winsize` of the host.
 const TERMIOS_SIZE: usize = 36;
 const WINSIZE_SIZE: usize = 8;
+
+/// Most bytes that are gathered to be appended in one step, when they do not lie together.
+const MOST_GATHERED: usize = 1 << 20;
 
 /// A host file behind one descriptor. What the broker opened and has offsets (a regular file, a block device) is read and written at them.
 /// A stream (pipe, terminal, socket) blocks in the host, where a signal to the thread interrupts it. The standard streams are streams even
@@ -35,6 +41,20 @@ pub struct HostFile {
     unchanging: bool,
     /// Somebody opened it since [`HostFile::used_since`] was asked last.
     used: AtomicBool,
+    /// How a file that the sandbox may change is appended to.
+    appends: Appends,
+}
+
+/// Appending is the host's matter, which finds the end and writes in one step: to a descriptor that was opened for that (`O_APPEND`), and that
+/// cannot be used to write elsewhere.
+#[derive(Default)]
+struct Appends {
+    /// The file's own descriptor is such a one.
+    own: bool,
+    /// Who opens the other kind; `None`: nobody does.
+    node: Option<Weak<HostNode>>,
+    /// A descriptor of the other kind. Locked while it is used to append: the host's offset tells where that was.
+    other: Mutex<Option<HostFd>>,
 }
 
 /// The inode of a standard stream, which stays open as long as the sandbox lives: what fstat(2) of the descriptor says.
@@ -78,18 +98,25 @@ impl HostFile {
             inode,
             unchanging: false,
             used: AtomicBool::new(false),
+            appends: Appends::default(),
         }))
     }
     /// A regular file of a granted tree, open behind `fd`, which it owns.
-    pub(super) fn of_node(fd: HostFd, inode: Arc<dyn Inode>, unchanging: bool) -> Arc<Self> {
-        Arc::new(Self {
-            fd,
-            streams: None,
-            file_type: FileType::Regular,
-            inode,
-            unchanging,
-            used: AtomicBool::new(false),
-        })
+    pub(super) fn of_node(fd: HostFd, inode: Arc<HostNode>, unchanging: bool) -> Arc<Self> {
+        Arc::new(Self::build(fd, inode, unchanging, Appends::default()))
+    }
+    /// As [`HostFile::of_node`], of a file that the sandbox may change; `appends`: it was opened for appending.
+    pub(super) fn changeable(fd: HostFd, inode: Arc<HostNode>, appends: bool) -> Arc<Self> {
+        let node = Some(Arc::downgrade(&inode));
+        Arc::new(Self::build(fd, inode, false, Appends { own: appends, node, other: Mutex::new(None) }))
+    }
+    fn build(fd: HostFd, inode: Arc<HostNode>, unchanging: bool, appends: Appends) -> Self {
+        let used = AtomicBool::new(false);
+        Self { fd, streams: None, file_type: FileType::Regular, inode, unchanging, used, appends }
+    }
+    /// Its descriptor, which is open as long as it.
+    pub(super) fn descriptor(&self) -> HostFd {
+        self.fd
     }
 }
 
@@ -114,15 +141,56 @@ impl HostFile {
         }
         Ok(done)
     }
+    /// The descriptor for appending, or the one for writing elsewhere.
+    fn for_writing(&self, append: bool, other: &mut Option<HostFd>) -> Result<HostFd> {
+        let Some(node) = self.appends.node.as_ref().filter(|_| append != self.appends.own) else { return Ok(self.fd) };
+        if let Some(fd) = *other {
+            return Ok(fd);
+        }
+        let opened = node.upgrade().ok_or(Error::Io)?.open_again(self.fd, append)?;
+        Ok(*other.insert(opened))
+    }
+    /// Writes at the end. What comes in several pieces is gathered, so that nobody else's bytes get between them.
+    fn append_pieces(&self, source: &mut Source<'_>) -> Result<(usize, u64)> {
+        let mut other = self.appends.other.lock();
+        let fd = self.for_writing(true, &mut other)?;
+        let (mut done, mut end) = (0, 0);
+        while let Some(piece) = source.piece()? {
+            let lies_together = piece.len == source.remaining() || piece.len >= MOST_GATHERED;
+            let wanted = if lies_together { piece.len } else { source.remaining().min(MOST_GATHERED) };
+            let written = if lies_together {
+                // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
+                unsafe { host().host_append(fd, piece.addr, piece.len) }
+            } else {
+                append_gathered(fd, source, wanted)
+            };
+            match written {
+                Ok((n, behind)) => {
+                    source.advance(n);
+                    (done, end) = (done + n, behind);
+                    if n < wanted {
+                        break;
+                    }
+                }
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((done, end))
+    }
     /// Writes at `offset`, or where the host's descriptor is.
     fn write_pieces(&self, source: &mut Source<'_>, offset: Option<u64>) -> Result<usize> {
+        let fd = match &self.appends {
+            Appends { own: true, other, .. } => self.for_writing(false, &mut other.lock())?,
+            Appends { own: false, .. } => self.fd,
+        };
         let mut done = 0;
         while let Some(piece) = source.piece()? {
             // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
             let n = unsafe {
                 match offset {
-                    None => host().host_write(self.fd, piece.addr, piece.len),
-                    Some(at) => host().host_pwrite(self.fd, piece.addr, piece.len, at.saturating_add(done as u64)),
+                    None => host().host_write(fd, piece.addr, piece.len),
+                    Some(at) => host().host_pwrite(fd, piece.addr, piece.len, at.saturating_add(done as u64)),
                 }
             };
             let Ok(n) = n else { return if done > 0 { Ok(done) } else { n } };
@@ -144,6 +212,16 @@ impl HostFile {
     }
 }
 
+/// Appends the next `wanted` bytes, which lie in several pieces, in one step; fewer where the guest's memory ends.
+fn append_gathered(fd: HostFd, source: &Source<'_>, wanted: usize) -> Result<(usize, u64)> {
+    let mut gathered = Vec::new();
+    gathered.try_reserve_exact(wanted).map_err(|_| Error::NoMemory)?;
+    gathered.resize(wanted, 0);
+    let len = source.peek(&mut gathered)?;
+    // SAFETY: the buffer holds at least `len` bytes.
+    unsafe { host().host_append(fd, gathered.as_ptr() as usize, len) }
+}
+
 impl Seekable for HostFile {
     fn seek(&self, offset: i64, whence: i32) -> Result<u64> {
         host().host_seek(self.fd, offset, whence)
@@ -160,6 +238,9 @@ impl Drop for HostFile {
     fn drop(&mut self) {
         if self.streams.is_none() {
             host().host_close(self.fd);
+        }
+        if let Some(other) = self.appends.other.get_mut().take() {
+            host().host_close(other);
         }
     }
 }
@@ -187,6 +268,7 @@ impl Inode for HostInode {
             inode: self,
             unchanging: false,
             used: AtomicBool::new(false),
+            appends: Appends::default(),
         }))
     }
     fn stat_fs(&self) -> Result<StatFs> {
@@ -244,6 +326,9 @@ impl File for HostFile {
     }
     fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
         self.write_pieces(source, (!self.is_stream()).then_some(offset))
+    }
+    fn append(&self, source: &mut Source<'_>) -> Result<(usize, u64)> {
+        self.append_pieces(source)
     }
     /// The requests that the boundary lets through. Input that nobody typed (TIOCSTI) is refused as Linux refuses it by default since 6.2.
     fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {

@@ -9,15 +9,15 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::fs::memory::FifoSlot;
 use crate::fs::{
     Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
-    RenameFlags, SetAttr, StatFs, StatOnly,
+    RenameFlags, SetAttr, SetTime, StatFs, StatOnly,
 };
 use crate::platform::north::north;
-use crate::platform::{HostFd, HostStat};
+use crate::platform::{HostFd, HostStat, host};
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
 use litebox_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
 
-use super::client::ListWish;
+use super::client::{ListWish, Subject};
 use super::file::{HostFile, metadata_of};
 use super::listing::{ListedName, Listing};
 use super::tree::HostFs;
@@ -41,6 +41,10 @@ pub struct HostNode {
     listing: Mutex<Listing>,
     /// The open file that all readers of an image's file share.
     reader: Mutex<Weak<HostFile>>,
+    /// Open files of one that the sandbox may change: through them it is reached, whatever became of its names.
+    open: Mutex<Vec<Weak<HostFile>>>,
+    /// A file made without a name, until it is opened.
+    temporary: Mutex<Option<Arc<HostFile>>>,
     /// The pipe of a fifo: one of this sandbox, which leads to nobody outside.
     fifo: FifoSlot,
 }
@@ -65,6 +69,8 @@ impl HostNode {
             target: RwLock::new(target),
             listing: Mutex::new(Listing::default()),
             reader: Mutex::new(Weak::new()),
+            open: Mutex::new(Vec::new()),
+            temporary: Mutex::new(None),
             fifo: FifoSlot::default(),
         })
     }
@@ -121,9 +127,13 @@ impl HostNode {
         }
         Ok(path)
     }
-    fn parent_and_name(&self) -> (Option<Arc<Self>>, Box<[u8]>) {
+    pub(super) fn parent_and_name(&self) -> (Option<Arc<Self>>, Box<[u8]>) {
         let place = self.place.read();
         (place.parent.clone(), place.name.clone())
+    }
+    /// Whether it was made without a name and has got none.
+    fn is_nameless(&self) -> bool {
+        self.place.read().parent.is_none() && self.file_type == FileType::Regular
     }
     fn handle(&self) -> Result<Arc<Self>> {
         self.me.upgrade().ok_or(Error::Io)
@@ -244,6 +254,53 @@ impl HostNode {
         self.fs.keep_open(file.clone());
         file
     }
+    /// One of the files that are open behind this node, where the sandbox may change it.
+    fn open_file(&self) -> Option<Arc<HostFile>> {
+        self.open.lock().iter().rev().find_map(Weak::upgrade)
+    }
+    fn note_open(&self, file: &Arc<HostFile>) {
+        let mut open = self.open.lock();
+        // Those that were closed go when the list would grow.
+        if open.len() == open.capacity() {
+            open.retain(|file| file.strong_count() > 0);
+        }
+        open.push(Arc::downgrade(file));
+    }
+    /// Asks something about this file: by an open one of it, or by its path.
+    fn ask_about<T>(&self, ask: impl FnOnce(Subject<'_>) -> Result<T>) -> Result<T> {
+        match self.open_file() {
+            Some(file) => ask(Subject::Open(file.descriptor())),
+            None => ask(Subject::Path(&self.path()?)),
+        }
+    }
+    /// A second descriptor for writing to a file that is open behind `fd`: for appending, or for writing where one likes.
+    pub(super) fn open_again(&self, fd: HostFd, append: bool) -> Result<HostFd> {
+        let mut flags = OpenFlags::WRITE;
+        flags.set(OpenFlags::APPEND, append);
+        self.fs.client.open(Subject::Open(fd), flags).map(|(_, fd)| fd)
+    }
+    /// Opens a file of a tree that the sandbox may change.
+    fn open_changeable(self: &Arc<Self>, how: OpenHow, flags: OpenFlags) -> Result<Arc<dyn File>> {
+        if let Some(file) = self.temporary.lock().take() {
+            return Ok(file);
+        }
+        // The path is right when it was looked up in this call: else the file is reached through /proc/PID/fd, and may have none any more.
+        let open = if self.is_checked() { None } else { self.open_file() };
+        let (stat, fd) = match open {
+            Some(file) => self.fs.client.open(Subject::Open(file.descriptor()), flags)?,
+            None => self.fs.client.open(Subject::Path(&self.path()?), flags)?,
+        };
+        let node = if self.is(&stat) { self.clone() } else { self.fs.replaced(self, stat)? };
+        node.note_stat(stat);
+        let file = HostFile::changeable(fd, node.clone(), how.append);
+        node.note_open(&file);
+        Ok(file)
+    }
+    /// Whether it is the file with this metadata.
+    fn is(&self, stat: &Stat) -> bool {
+        let kept = self.stat.read();
+        (stat.dev, stat.ino) == (kept.dev, kept.ino)
+    }
     fn open_regular(self: &Arc<Self>, how: OpenHow) -> Result<Arc<dyn File>> {
         let writes = how.access.contains(Access::WRITE) || how.truncate;
         if self.fs.image && !writes {
@@ -257,7 +314,11 @@ impl HostNode {
         flags.set(OpenFlags::READ, how.access.contains(Access::READ) || !writes);
         flags.set(OpenFlags::WRITE, writes);
         flags.set(OpenFlags::TRUNCATE, how.truncate);
-        let (stat, fd) = self.fs.client.open(&self.path()?, flags, 0)?;
+        if self.fs.changeable() {
+            flags.set(OpenFlags::APPEND, how.append && writes);
+            return self.open_changeable(OpenHow { append: how.append && writes, ..how }, flags);
+        }
+        let (stat, fd) = self.fs.client.open(Subject::Path(&self.path()?), flags)?;
         self.note_stat(stat);
         if self.fs.image { Ok(self.opened(fd)) } else { Ok(HostFile::of_node(fd, self.clone(), false)) }
     }
@@ -309,13 +370,21 @@ fn attr_request(attr: &SetAttr) -> Request {
         flags |= AttrFlags::SIZE;
         head.value = size;
     }
-    if let Some(time) = attr.atime {
-        flags |= AttrFlags::ATIME;
-        (head.atime_sec, head.atime_nsec) = (time.sec, time.nsec);
+    match attr.atime {
+        Some(SetTime::At(time)) => {
+            flags |= AttrFlags::ATIME;
+            (head.atime_sec, head.atime_nsec) = (time.sec, time.nsec);
+        }
+        Some(SetTime::Now) => flags |= AttrFlags::ATIME | AttrFlags::ATIME_NOW,
+        None => {}
     }
-    if let Some(time) = attr.mtime {
-        flags |= AttrFlags::MTIME;
-        (head.mtime_sec, head.mtime_nsec) = (time.sec, time.nsec);
+    match attr.mtime {
+        Some(SetTime::At(time)) => {
+            flags |= AttrFlags::MTIME;
+            (head.mtime_sec, head.mtime_nsec) = (time.sec, time.nsec);
+        }
+        Some(SetTime::Now) => flags |= AttrFlags::MTIME | AttrFlags::MTIME_NOW,
+        None => {}
     }
     head.flags = flags.bits();
     head
@@ -330,10 +399,13 @@ impl Inode for HostNode {
     }
     fn metadata(&self) -> Result<Metadata> {
         if !self.fs.image && !self.is_checked() {
+            if let Some(file) = self.open_file() {
+                let stat = host().host_fstat(file.descriptor())?;
+                return Ok(Metadata { id: self.id, ..metadata_of(&stat) });
+            }
             let stat = self.fs.client.stat(&self.path()?)?;
-            let kept = *self.stat.read();
             // Under this name there may be another file by now: that of before is gone.
-            if (stat.dev, stat.ino) != (kept.dev, kept.ino) {
+            if !self.is(&stat) {
                 return Err(Error::NotFound);
             }
             self.note_stat(stat);
@@ -345,7 +417,7 @@ impl Inode for HostNode {
         if *attr == SetAttr::default() {
             return Ok(());
         }
-        let stat = self.fs.client.set_attr(&self.path()?, attr_request(attr))?;
+        let stat = self.ask_about(|subject| self.fs.client.set_attr(subject, attr_request(attr)))?;
         self.note_stat(stat);
         Ok(())
     }
@@ -376,15 +448,41 @@ impl Inode for HostNode {
         if (stat.uid, stat.gid) != (attr.uid, attr.gid) {
             // Where the broker may not give files away, they stay its user's.
             let owner = SetAttr { uid: Some(attr.uid), gid: Some(attr.gid), ..SetAttr::default() };
-            if let Ok(changed) = self.fs.client.set_attr(&self.path_with(name)?, attr_request(&owner)) {
+            if let Ok(changed) = self.fs.client.set_attr(Subject::Path(&self.path_with(name)?), attr_request(&owner)) {
                 stat = changed;
             }
         }
         Ok(self.fs.fresh_node(&self.handle()?, name, stat, target)?)
     }
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
-        let old = self.other(target)?.path()?;
-        self.fs.client.link(&old, &self.path_with(name)?)
+        let (target, new) = (self.other(target)?, self.path_with(name)?);
+        match target.open_file().filter(|_| !target.is_checked()) {
+            Some(file) => self.fs.client.link(Subject::Open(file.descriptor()), &new)?,
+            None => self.fs.client.link(Subject::Path(&target.path()?), &new)?,
+        }
+        if target.is_nameless() {
+            target.move_to(self.handle()?, name);
+        }
+        Ok(())
+    }
+    fn create_unnamed(&self, attr: NewAttr, linkable: bool) -> Result<Arc<dyn Inode>> {
+        self.directory()?;
+        if !self.fs.changeable() {
+            return Err(Error::ReadOnly);
+        }
+        let (mut stat, fd) = self.fs.client.temporary(&self.path()?, attr.permissions, linkable)?;
+        if (stat.uid, stat.gid) != (attr.uid, attr.gid) {
+            // Where the broker may not give files away, they stay its user's.
+            let owner = SetAttr { uid: Some(attr.uid), gid: Some(attr.gid), ..SetAttr::default() };
+            if let Ok(changed) = self.fs.client.set_attr(Subject::Open(fd), attr_request(&owner)) {
+                stat = changed;
+            }
+        }
+        let node = self.fs.nameless_node(stat)?;
+        let file = HostFile::changeable(fd, node.clone(), false);
+        node.note_open(&file);
+        *node.temporary.lock() = Some(file);
+        Ok(node)
     }
     fn unlink(&self, name: &[u8]) -> Result<()> {
         self.fs.client.unlink(&self.path_with(name)?)
@@ -464,22 +562,24 @@ impl Inode for HostNode {
     }
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
         match self.file_type {
-            FileType::Regular | FileType::Directory => self.fs.client.get_xattr(&self.path()?, name),
+            FileType::Regular | FileType::Directory => {
+                self.ask_about(|subject| self.fs.client.get_xattr(subject, name))
+            }
             _ => Err(Error::NoData),
         }
     }
     fn set_xattr(&self, name: &[u8], value: &[u8], create: bool, replace: bool) -> Result<()> {
         let flags = u32::from(create) | u32::from(replace) << 1;
-        self.fs.client.set_xattr(&self.path()?, name, value, flags)
+        self.ask_about(|subject| self.fs.client.set_xattr(subject, name, value, flags))
     }
     fn list_xattr(&self) -> Result<Vec<u8>> {
         match self.file_type {
-            FileType::Regular | FileType::Directory => self.fs.client.list_xattr(&self.path()?),
+            FileType::Regular | FileType::Directory => self.ask_about(|subject| self.fs.client.list_xattr(subject)),
             _ => Ok(Vec::new()),
         }
     }
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
-        self.fs.client.remove_xattr(&self.path()?, name)
+        self.ask_about(|subject| self.fs.client.remove_xattr(subject, name))
     }
     fn stat_fs(&self) -> Result<StatFs> {
         self.fs.client.stat_fs(&self.path()?)

@@ -30,6 +30,8 @@ pub struct HostFs {
     root_dev: u64,
     /// Nobody changes the tree: what was learned of it stays true.
     pub(super) image: bool,
+    /// The sandbox may change the tree.
+    changeable: bool,
     /// Nodes in use, so that one file is one node.
     nodes: Mutex<InodeMap<(u64, u64), Weak<HostNode>>>,
     /// Open files of an image; those at the front are closed first, unless they were used since they got there.
@@ -64,6 +66,7 @@ impl HostFs {
             dev,
             root_dev: stat.dev,
             image: info.image == 1 && info.access != 1,
+            changeable: info.access == 1,
             nodes: Mutex::new(InodeMap::default()),
             idle: Mutex::new(VecDeque::new()),
             ahead: Mutex::new(VecDeque::new()),
@@ -75,6 +78,10 @@ impl HostFs {
         let root = fs.node(None, b"", stat, None)?;
         *fs.root.lock() = Some(root);
         Ok(fs)
+    }
+    /// Whether the sandbox may change the tree.
+    pub(super) fn changeable(&self) -> bool {
+        self.changeable
     }
     pub(super) fn id_of(&self, stat: &Stat) -> InodeId {
         let dev =
@@ -117,6 +124,17 @@ impl HostFs {
         let before = self.nodes.lock().remove(&(stat.dev, stat.ino));
         drop(before);
         self.node(Some(parent), name, stat, target)
+    }
+    /// The node of a file that was just made without a name.
+    pub(super) fn nameless_node(&self, stat: Stat) -> Result<Arc<HostNode>> {
+        let before = self.nodes.lock().remove(&(stat.dev, stat.ino));
+        drop(before);
+        self.node(None, b"", stat, None)
+    }
+    /// The node of a file that was opened by the name that `before` had a moment ago.
+    pub(super) fn replaced(&self, before: &HostNode, stat: Stat) -> Result<Arc<HostNode>> {
+        let (parent, name) = before.parent_and_name();
+        self.node(parent.as_ref(), &name, stat, None)
     }
     /// The last handle of a node is gone.
     pub(super) fn node_dropped(&self, stat: &Stat) {

@@ -254,12 +254,12 @@ impl Node {
         self.names_changed(now, i64::from(child.kind() == FileType::Directory))?;
         Ok(child)
     }
-    pub(super) fn make_unnamed(&self, attr: NewAttr) -> Result<Arc<Node>> {
+    pub(super) fn make_unnamed(&self, attr: NewAttr, linkable: bool) -> Result<Arc<Node>> {
         self.living_entries().map(drop)?;
         let node = self.make(NewNode::Regular, attr)?;
         node.change(|attr| {
             attr.nlink = 0;
-            attr.nameless = true;
+            attr.nameless = linkable;
             Ok(())
         })?;
         Ok(node)

@@ -31,7 +31,7 @@ pub fn memory_file(arena: &Arc<Arena>, spec: &MemoryFileSpec<'_>) -> Result<Arc<
     let tree = Arc::new(Tree::new(MEMFD_DEV, TMPFS_MAGIC, arena, None, spec.ino));
     let body = Body::Regular(FileBody::named(Content::Empty, spec.seals, Box::from(spec.name)));
     let node = Node::new(&tree, body, Attr::new(spec.attr, 0, 0));
-    let how = OpenHow { access: Access::READ | Access::WRITE, truncate: false, nonblocking: false };
+    let how = OpenHow { access: Access::READ | Access::WRITE, truncate: false, nonblocking: false, append: false };
     Ok(MemoryFile::open(node, how)?)
 }
 

@@ -11,7 +11,7 @@ use super::file::{FileBody, MemoryFile};
 use super::{Entries, Tree};
 use crate::fs::{
     Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
-    RenameFlags, Seals, SetAttr, StatFs, StatOnly, Time, Usage,
+    RenameFlags, Seals, SetAttr, SetTime, StatFs, StatOnly, Time, Usage,
 };
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -243,8 +243,8 @@ impl Inode for Node {
             own.uid = attr.uid.unwrap_or(own.uid);
             own.gid = attr.gid.unwrap_or(own.gid);
             own.ctime = Time::now();
-            own.atime = attr.atime.unwrap_or(own.atime);
-            own.mtime = attr.mtime.unwrap_or(own.mtime);
+            own.atime = attr.atime.map_or(own.atime, SetTime::value);
+            own.mtime = attr.mtime.map_or(own.mtime, SetTime::value);
             Ok(())
         })
     }
@@ -262,8 +262,8 @@ impl Inode for Node {
     fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Ok(self.create_child(name, node, attr)?)
     }
-    fn create_unnamed(&self, attr: NewAttr) -> Result<Arc<dyn Inode>> {
-        Ok(self.make_unnamed(attr)?)
+    fn create_unnamed(&self, attr: NewAttr, linkable: bool) -> Result<Arc<dyn Inode>> {
+        Ok(self.make_unnamed(attr, linkable)?)
     }
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         self.link_child(name, &self.of(target)?)

@@ -12,7 +12,7 @@ use super::{MemoryFileSpec, MemoryFs, memory_file, memory_file_name};
 use crate::Error;
 use crate::fs::compare::{Ours, Theirs, any_op, arena, attr, compare};
 use crate::fs::{
-    Access, File, FileSystem, FileType, Inode, Mapping, NewNode, OpenHow, RenameFlags, Seals, SetAttr, Time,
+    Access, File, FileSystem, FileType, Inode, Mapping, NewNode, OpenHow, RenameFlags, Seals, SetAttr, SetTime, Time,
 };
 use crate::io::{Dest, Source};
 
@@ -20,7 +20,8 @@ fn fresh() -> Arc<MemoryFs> {
     MemoryFs::new(7, &arena(), None, attr(0o755))
 }
 
-const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
+const BOTH: OpenHow =
+    OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false, append: false };
 
 fn names(dir: &Arc<dyn Inode>) -> Vec<Vec<u8>> {
     let mut names = Vec::new();
@@ -148,7 +149,7 @@ fn unlinked_files_live_as_long_as_they_are_open() {
     assert_eq!(file.read_at(&mut Dest::kernel(&mut bytes), 0), Ok(5));
     assert_eq!(&bytes, b"hello");
     assert_eq!(root.link(b"again", &inode), Err(Error::NotFound));
-    let nameless = root.create_unnamed(attr(0o600)).unwrap();
+    let nameless = root.create_unnamed(attr(0o600), true).unwrap();
     root.link(b"named", &nameless).unwrap();
     assert_eq!(nameless.metadata().unwrap().nlink, 1);
 }
@@ -202,7 +203,9 @@ fn times_follow_what_is_done() {
     let root = fs.root();
     let inode = root.create(b"f", NewNode::Regular, attr(0o644)).unwrap();
     let old = Time { sec: 5, nsec: 6 };
-    inode.set_attr(&SetAttr { atime: Some(old), mtime: Some(old), ..SetAttr::default() }).unwrap();
+    inode
+        .set_attr(&SetAttr { atime: Some(SetTime::At(old)), mtime: Some(SetTime::At(old)), ..SetAttr::default() })
+        .unwrap();
     let before = inode.metadata().unwrap();
     assert_eq!((before.atime, before.mtime), (old, old));
     let file = inode.clone().open(&BOTH).unwrap();

@@ -174,7 +174,7 @@ impl Node {
     }
     /// The lower file, for reading.
     pub(in crate::fs) fn open_lower(&self) -> Result<Arc<dyn File>> {
-        let how = OpenHow { access: Access::READ, truncate: false, nonblocking: false };
+        let how = OpenHow { access: Access::READ, truncate: false, nonblocking: false, append: false };
         self.below()?.clone().open(&how)
     }
     /// Copies the first `keep` bytes of the lower file.

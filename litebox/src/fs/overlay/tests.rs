@@ -17,8 +17,9 @@ use crate::fs::{Access, File, FileSystem, FileType, Inode, Mapping, NewNode, Ope
 use crate::io::{Dest, Source};
 use crate::mm::arena::Arena;
 
-const READ: OpenHow = OpenHow { access: Access::READ, truncate: false, nonblocking: false };
-const BOTH: OpenHow = OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false };
+const READ: OpenHow = OpenHow { access: Access::READ, truncate: false, nonblocking: false, append: false };
+const BOTH: OpenHow =
+    OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false, append: false };
 
 fn lower() -> Arc<dyn FileSystem> {
     MemoryFs::new(3, &arena(), None, attr(0o755))

@@ -1,6 +1,6 @@
 //! Changing metadata: who may, and what else changes with it.
 
-use crate::fs::{FileType, SetAttr, Time};
+use crate::fs::{FileType, SetAttr, SetTime, Time};
 use crate::{Error, Result};
 
 use super::{Access, Creds, Location, Metadata, Vfs, WatchMask, permission};
@@ -17,11 +17,11 @@ pub enum NewTime {
 }
 
 impl NewTime {
-    fn value(self) -> Option<Time> {
+    fn value(self) -> Option<SetTime> {
         match self {
             Self::Keep => None,
-            Self::Now => Some(Time::now()),
-            Self::At(time) => Some(time),
+            Self::Now => Some(SetTime::Now),
+            Self::At(time) => Some(SetTime::At(time)),
         }
     }
 }

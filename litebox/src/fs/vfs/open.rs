@@ -19,7 +19,7 @@ pub struct OpenRequest {
     pub flags: StatusFlags,
     /// Make it when it does not exist (`O_CREAT`).
     pub create: bool,
-    /// It must not exist (`O_EXCL`).
+    /// It must not exist, or, with `TMPFILE`, never gets a name (`O_EXCL`).
     pub exclusive: bool,
     /// Cut it to nothing (`O_TRUNC`).
     pub truncate: bool,
@@ -54,6 +54,11 @@ impl File for PathFile {
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
+}
+
+/// What opening an inode is told of `O_APPEND`.
+fn append_hint(how: &OpenRequest) -> OpenHow {
+    OpenHow { append: how.flags.contains(StatusFlags::APPEND), ..OpenHow::default() }
 }
 
 impl Vfs {
@@ -171,9 +176,9 @@ impl Vfs {
         permission::check_names(&metadata, &from.creds)?;
         let (gid, permissions) = permission::inherit(&metadata, &from.creds, FileType::Regular, how.mode & 0o7777);
         let permissions = permissions & !from.umask;
-        let inode = dir.inode().create_unnamed(NewAttr { permissions, uid: from.creds.uid, gid })?;
+        let inode = dir.inode().create_unnamed(NewAttr { permissions, uid: from.creds.uid, gid }, !how.exclusive)?;
         let counted = Counted::begin(&inode, how.access, false)?;
-        let file = inode.clone().open(&OpenHow { access: how.access, truncate: false, nonblocking: true })?;
+        let file = inode.clone().open(&OpenHow { access: how.access, nonblocking: true, ..append_hint(how) })?;
         let at = Location { mount: dir.mount.clone(), dentry: dir.dentry.unnamed(inode) };
         Ok(OpenFile::named(file, how.access, how.flags, at, self.next_open_id(), counted))
     }
@@ -216,6 +221,7 @@ impl Vfs {
             access: how.access,
             truncate: how.truncate && file_type == FileType::Regular && !new,
             nonblocking: how.flags.contains(StatusFlags::NONBLOCK),
+            ..append_hint(how)
         };
         let file = match inode.clone().open(&open_how) {
             // A node of a file system that knows nothing of devices.

@@ -19,6 +19,8 @@ const UNIT: usize = 16;
 const UNITS: usize = REGION_LEN / UNIT;
 /// Regions of one process.
 const MOST_REGIONS: usize = 64;
+/// Above code no region lies nearer: the heap of a program grows there (brk(2)).
+const HEAP_ROOM: u64 = 0x6000_0000;
 /// Places tried for one region.
 const ATTEMPTS: usize = 2000;
 /// Regions of all processes together.
@@ -178,7 +180,9 @@ impl Region {
             return None;
         }
         let pages = Pages::take()?;
-        let mut bases = plan.stretches(keep).take(ATTEMPTS).map(|stretch| stretch.start() & !4095);
+        let spares_heap = |base: &u64| !(plan.jump()..plan.jump().saturating_add(HEAP_ROOM)).contains(base);
+        let bases = plan.stretches(keep).map(|stretch| stretch.start() & !4095).filter(spares_heap);
+        let mut bases = bases.take(ATTEMPTS);
         let base = bases.find(|base| pages.map(*base))?;
         Some(Self { base, pages, taken: Units::default() })
     }

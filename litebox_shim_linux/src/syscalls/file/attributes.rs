@@ -172,7 +172,8 @@ impl Task<'_, '_> {
             let raw: [u8; 32] = read_bytes(times)?;
             (time_of_timeval(&raw, 0)?, time_of_timeval(&raw, 16)?)
         };
-        let target = if path == 0 { PathTarget::of(self.file(dirfd)?) } else { self.target(dirfd, path, 0)? };
+        let of_descriptor = path == 0 && dirfd != AT_FDCWD;
+        let target = if of_descriptor { PathTarget::of(self.file(dirfd)?) } else { self.target(dirfd, path, 0)? };
         self.set_times_of(&target, atime, mtime)
     }
     /// utime(2)
@@ -217,7 +218,7 @@ impl Task<'_, '_> {
         result.map_err(|e| self.restartable(e))?;
         // Only files in memory count who has them open, and only they can be cut under mappings of others.
         if at.inode().usage().is_some() {
-            let how = OpenHow { access: Access::READ, truncate: false, nonblocking: true };
+            let how = OpenHow { access: Access::READ, truncate: false, nonblocking: true, append: false };
             if let Ok(file) = at.inode().clone().open(&how) {
                 self.cut_mappings(&*file, size);
             }
@@ -260,7 +261,7 @@ impl Task<'_, '_> {
             return Err(Error::BadDescriptor);
         }
         match file.file.inode().file_type() {
-            FileType::Regular => {}
+            FileType::Regular if file.file.transfers() => {}
             FileType::Fifo => return Err(Error::NotSeekable),
             FileType::Directory => return Err(Error::IsDirectory),
             _ => return Err(Error::NoDevice),

@@ -8,7 +8,7 @@ use super::place::{creds_of, read_path};
 use super::stat::is_directory;
 use crate::Task;
 use crate::task::Capability;
-use crate::user::write_bytes;
+use crate::user::{word, write_bytes, write_some};
 
 /// Most bytes of entries that one call gives.
 const MOST_BYTES: usize = 1 << 16;
@@ -49,6 +49,22 @@ impl Layout {
     }
 }
 
+/// How many of the first `written` bytes are whole records, and where to continue behind them; `None`: not even one.
+fn whole_records(records: &[u8], written: usize) -> Option<(usize, u64)> {
+    const NEXT_AT: usize = 8;
+    const LEN_AT: usize = 16;
+    let mut found = None;
+    let mut at = 0;
+    while let Some(record) = records.get(at..).filter(|record| !record.is_empty()) {
+        at += usize::from(u16::from_le_bytes(word(record, LEN_AT)));
+        if at > written {
+            break;
+        }
+        found = Some((at, u64::from_le_bytes(word(record, NEXT_AT))));
+    }
+    found
+}
+
 impl Task<'_, '_> {
     /// getdents(2)
     pub(crate) fn getdents(&mut self, fd: i32, buf: u64, count: u32) -> Result<usize> {
@@ -62,6 +78,9 @@ impl Task<'_, '_> {
         let file = self.file(fd)?;
         is_directory(file.file.inode().file_type())?;
         let at = file.location.clone().ok_or(Error::NotDirectory)?;
+        if i32::try_from(count).is_err() {
+            return Err(Error::Invalid);
+        }
         let room = (count as usize).min(MOST_BYTES);
         let mut out = alloc::vec::Vec::new();
         let mut too_small = false;
@@ -79,7 +98,13 @@ impl Task<'_, '_> {
         if too_small {
             return Err(Error::Invalid);
         }
-        write_bytes(buf, &out)?;
+        let written = write_some(buf, &out);
+        if written < out.len() {
+            // As far as whole entries could be written.
+            let (whole, behind) = whole_records(&out, written).ok_or(Error::Fault)?;
+            out.truncate(whole);
+            next = behind;
+        }
         *offset = next;
         drop(offset);
         file.tell(WatchMask::ACCESS);

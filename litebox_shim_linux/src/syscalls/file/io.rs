@@ -60,6 +60,12 @@ impl IoMode {
         let has_no_position = file.is_stream() && file.file.as_seekable().is_none();
         if has_no_position && matches!(self.position, IoPosition::At(_)) { Err(Error::NotSeekable) } else { Ok(()) }
     }
+    /// No place of a file lies behind what an offset can tell.
+    fn check_end(self, file: &OpenFile, count: usize) -> Result<()> {
+        let IoPosition::At(offset) = self.position else { return Ok(()) };
+        let reaches = offset.checked_add(count as u64).is_some_and(|end| i64::try_from(end).is_ok());
+        if reaches || file.file.as_seekable().is_some() { Ok(()) } else { Err(Error::Invalid) }
+    }
     fn at(offset: i64) -> Result<Self> {
         let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
         Ok(Self { position: IoPosition::At(offset), flags: RwFlags::empty() })
@@ -84,6 +90,10 @@ pub(crate) struct Vectors {
 impl Vectors {
     pub(crate) fn spans(&self) -> &[Span] {
         if self.many.is_empty() { self.few.get(..self.count).unwrap_or(&[]) } else { &self.many }
+    }
+    /// Whether there is nothing to be moved: then the file is not asked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans().iter().all(|span| span.len == 0)
     }
     /// Reads `count` buffers' descriptions at `iov`; EINVAL for too many or a negative length. Together they are cut to what one call moves.
     pub(crate) fn read(iov: usize, count: usize) -> Result<Self> {
@@ -117,11 +127,24 @@ impl Vectors {
 }
 
 /// EFAULT for a buffer that leaves the program's half of the address space.
-fn check_range(addr: usize, len: usize) -> Result<()> {
+pub(crate) fn check_range(addr: usize, len: usize) -> Result<()> {
     match addr.checked_add(len) {
         Some(end) if end <= TASK_SIZE => Ok(()),
         _ => Err(Error::Fault),
     }
+}
+
+/// Whether the file may be read, or written, and can be: looked at before the buffers are.
+fn check_transfer(file: &OpenFile, access: Access) -> Result<()> {
+    if !file.access.contains(access) {
+        return Err(Error::BadDescriptor);
+    }
+    if file.file.transfers() { Ok(()) } else { Err(Error::Invalid) }
+}
+
+/// Linux takes the number of buffers as 32 bits.
+pub(super) fn vector_count(count: usize) -> usize {
+    count as u32 as usize
 }
 
 impl Task<'_, '_> {
@@ -248,12 +271,14 @@ impl Task<'_, '_> {
     /// read(2)
     pub(crate) fn read(&mut self, fd: i32, buf: usize, count: usize) -> Result<usize> {
         let file = self.fd_guard(fd)?;
+        check_transfer(&file, Access::READ)?;
         check_range(buf, count)?;
         self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), IoMode::PLAIN)
     }
     /// write(2)
     pub(crate) fn write(&mut self, fd: i32, buf: usize, count: usize) -> Result<usize> {
         let file = self.fd_guard(fd)?;
+        check_transfer(&file, Access::WRITE)?;
         check_range(buf, count)?;
         self.write_from(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), IoMode::PLAIN)
     }
@@ -261,7 +286,10 @@ impl Task<'_, '_> {
     pub(crate) fn pread64(&mut self, fd: i32, buf: usize, count: usize, offset: i64) -> Result<usize> {
         let mode = IoMode::at(offset)?;
         let file = self.fd_guard(fd)?;
+        mode.check_position(&file)?;
+        check_transfer(&file, Access::READ)?;
         check_range(buf, count)?;
+        mode.check_end(&file, count)?;
         self.read_into(&file, &mut Dest::user(buf, count.min(MAX_RW_COUNT)), mode)
     }
     /// pwrite64(2)
@@ -269,26 +297,30 @@ impl Task<'_, '_> {
         let mode = IoMode::at(offset)?;
         let file = self.fd_guard(fd)?;
         mode.check_position(&file)?;
+        check_transfer(&file, Access::WRITE)?;
         check_range(buf, count)?;
+        mode.check_end(&file, count)?;
         self.write_from(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), mode)
     }
 
     fn read_vectors(&mut self, fd: i32, iov: usize, count: usize, mode: IoMode) -> Result<usize> {
         let file = self.fd_guard(fd)?;
         mode.check_position(&file)?;
-        if !file.access.contains(Access::READ) {
-            return Err(Error::BadDescriptor);
+        check_transfer(&file, Access::READ)?;
+        let vectors = Vectors::read(iov, vector_count(count))?;
+        if vectors.is_empty() {
+            return Ok(0);
         }
-        let vectors = Vectors::read(iov, count)?;
         self.read_into(&file, &mut Dest::user_vec(vectors.spans()), mode)
     }
     fn write_vectors(&mut self, fd: i32, iov: usize, count: usize, mode: IoMode) -> Result<usize> {
         let file = self.fd_guard(fd)?;
         mode.check_position(&file)?;
-        if !file.access.contains(Access::WRITE) {
-            return Err(Error::BadDescriptor);
+        check_transfer(&file, Access::WRITE)?;
+        let vectors = Vectors::read(iov, vector_count(count))?;
+        if vectors.is_empty() {
+            return Ok(0);
         }
-        let vectors = Vectors::read(iov, count)?;
         self.write_from(&file, &mut Source::user_vec(vectors.spans()), mode)
     }
     /// readv(2)
@@ -336,11 +368,12 @@ impl Task<'_, '_> {
             return Err(Error::NotSeekable);
         }
         let mut current = file.offset();
-        let size = || file.file.metadata().map(|m| m.size as i64);
+        let size = || file.file.end().map(|end| end as i64);
         let base = match whence {
             SEEK_SET => 0,
             SEEK_CUR => *current as i64,
             SEEK_END => size()?,
+            _ if file.file.inode().file_type() == FileType::Directory => return Err(Error::Invalid),
             _ => {
                 let from = u64::try_from(offset).map_err(|_| Error::NoSuchDevice)?;
                 *current = file.file.seek_data(from, whence == SEEK_HOLE)?;

@@ -47,7 +47,10 @@ impl Task<'_, '_> {
             // A whiteout is a device node, which nobody here may make.
             return Err(Error::NotPermitted);
         }
-        let (old, new) = (read_path(old)?, read_path(new)?);
+        let old = read_path(old)?;
+        // Linux finds the first directory before it looks at the second name.
+        self.with_origin(old_dir, &old, |_, _| if old.is_empty() { Err(Error::NotFound) } else { Ok(()) })?;
+        let new = read_path(new)?;
         self.with_origin(old_dir, &old, |vfs, old_from| {
             self.with_origin(new_dir, &new, |_, new_from| vfs.rename(old_from, &old, new_from, &new, flags))
         })?;
@@ -89,10 +92,11 @@ impl Task<'_, '_> {
     }
     /// symlinkat(2)
     pub(crate) fn symlinkat(&mut self, target: u64, dirfd: i32, path: u64) -> Result<usize> {
-        let (target, path) = (read_path(target)?, read_path(path)?);
+        let target = read_path(target)?;
         if target.is_empty() {
             return Err(Error::NotFound);
         }
+        let path = read_path(path)?;
         self.with_origin(dirfd, &path, |vfs, from| vfs.make(from, &path, NewNode::Symlink(&target), 0o777))?;
         Ok(0)
     }

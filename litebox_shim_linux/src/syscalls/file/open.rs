@@ -83,7 +83,7 @@ fn request(flags: u64, mode: u64, walk: WalkFlags) -> Result<OpenRequest> {
         access,
         flags: status,
         create: flags & O_CREAT != 0,
-        exclusive: flags & O_CREAT != 0 && flags & O_EXCL != 0,
+        exclusive: (flags & O_CREAT != 0 || temporary) && flags & O_EXCL != 0,
         truncate: flags & O_TRUNC != 0,
         follow: flags & O_NOFOLLOW == 0,
         mode: if flags & O_CREAT != 0 || temporary { (mode & PERMISSIONS) as u32 } else { 0 },
@@ -159,7 +159,7 @@ impl Task<'_, '_> {
         let path = read_path(path)?;
         let once = || match self.open_known(dirfd, &path, how) {
             Some(opened) => opened,
-            None => self.with_origin(dirfd, &path, |vfs, from| vfs.open(from, &path, how)),
+            None => self.open_unknown(dirfd, &path, how),
         };
         let file = match once() {
             Err(Error::WouldBlock) if !how.flags.contains(StatusFlags::NONBLOCK) => self.despite_leases(once),
@@ -195,6 +195,13 @@ impl Task<'_, '_> {
     pub(super) fn despite_leases<T>(&self, once: impl FnMut() -> Result<T>) -> Result<T> {
         let leases = self.kernel().vfs.leases.clone();
         wait_until_ready(self.waiter(), &*leases, Events::IN, None, once)
+    }
+
+    /// Opens what has to be walked to. For `RESOLVE_IN_ROOT` the directory is the root of absolute paths too.
+    fn open_unknown(&self, dirfd: i32, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
+        let from_directory = how.walk.contains(WalkFlags::IN_ROOT);
+        let start: &[u8] = if from_directory && !path.is_empty() { b"." } else { path };
+        self.with_origin(dirfd, start, |vfs, from| vfs.open(from, path, how))
     }
 
     /// Opens what is there already, when the way to it is known.

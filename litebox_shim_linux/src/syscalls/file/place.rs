@@ -55,6 +55,10 @@ impl Task<'_, '_> {
     /// Where a walk of `path` starts, and who walks.
     pub(crate) fn origin<'c>(&self, creds: Creds<'c>, dirfd: i32, path: &[u8]) -> Result<Origin<'c>> {
         let fs = &self.thread.fs;
+        if path.is_empty() && dirfd != AT_FDCWD {
+            // Looked at before the descriptor is; calls that take an empty path do not walk.
+            return Err(Error::NotFound);
+        }
         let start = if path.first() == Some(&b'/') || dirfd == AT_FDCWD {
             fs.cwd.read().clone()
         } else {

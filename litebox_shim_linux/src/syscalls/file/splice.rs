@@ -282,12 +282,15 @@ impl Task<'_, '_> {
     pub(crate) fn vmsplice(&mut self, fd: i32, iov: usize, count: usize, flags: u32) -> Result<usize> {
         let flags = SpliceFlags::from_bits(flags).ok_or(Error::Invalid)?;
         let file = self.file(fd)?;
-        let pipe = pipe_of(&file).ok_or(Error::BadDescriptor)?;
-        let vectors = Vectors::read(iov, count)?;
+        if file.access.is_empty() {
+            return Err(Error::BadDescriptor);
+        }
+        let vectors = Vectors::read(iov, super::io::vector_count(count))?;
         let patient = !flags.contains(SpliceFlags::NONBLOCK);
-        if vectors.spans().iter().all(|span| span.len == 0) {
+        if vectors.is_empty() {
             return Ok(0);
         }
+        let pipe = pipe_of(&file).ok_or(Error::BadDescriptor)?;
         let result = if file.access.contains(Access::WRITE) {
             self.memory_to_pipe(&file, pipe, &mut Source::user_vec(vectors.spans()), patient)
         } else {

@@ -149,10 +149,14 @@ impl Task<'_, '_> {
     }
     /// newfstatat(2)
     pub(crate) fn newfstatat(&mut self, dirfd: i32, path: u64, buf: u64, flags: i32) -> Result<usize> {
-        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
+        const KNOWN: i32 = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
+        // Linux asks the descriptor before it looks at the other flags.
+        let of_descriptor =
+            flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && (path == 0 || crate::user::read_bytes::<1>(path)? == [0]);
+        if flags & !KNOWN != 0 && !of_descriptor {
             return Err(Error::Invalid);
         }
-        let metadata = self.metadata_at(dirfd, path, flags)?;
+        let metadata = self.metadata_at(dirfd, path, flags & KNOWN)?;
         write_bytes(buf, &stat_bytes(&metadata))?;
         Ok(0)
     }

@@ -31,7 +31,7 @@ impl Task<'_, '_> {
         }
         Ok(0)
     }
-    /// sync_file_range(2): more than it promises.
+    /// sync_file_range(2): checked. It starts writing and waits for that, but makes nothing safe: fsync(2) does.
     pub(crate) fn sync_file_range(&mut self, fd: i32, offset: i64, bytes: i64, flags: u32) -> Result<usize> {
         const KNOWN: u32 = 7;
         let file = self.file(fd)?;
@@ -40,11 +40,9 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         match file.file.inode().file_type() {
-            FileType::Regular | FileType::BlockDevice | FileType::Directory | FileType::Symlink => {}
+            FileType::Regular | FileType::BlockDevice | FileType::Directory | FileType::Symlink if file.has_place() => {
+            }
             _ => return Err(Error::NotSeekable),
-        }
-        if flags != 0 {
-            file.file.sync(true)?;
         }
         Ok(0)
     }
@@ -63,6 +61,6 @@ impl Task<'_, '_> {
         if !file.access.contains(litebox::fs::Access::READ) {
             return Err(Error::BadDescriptor);
         }
-        if is_regular(&file) { Ok(0) } else { Err(Error::Invalid) }
+        if is_regular(&file) && file.has_place() { Ok(0) } else { Err(Error::Invalid) }
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use litebox::fs::{Creds, Vfs};
+use litebox::fs::{Creds, FileType, Vfs};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
@@ -78,6 +78,12 @@ impl Task<'_, '_> {
         give(value, size, &bytes)
     }
     fn list_attributes(&self, which: XattrTarget, list: u64, size: usize) -> Result<usize> {
+        const OF_SOCKETS: &[u8] = b"system.sockprotoname\0";
+        if let PathTarget::Nameless(file) = self.attribute_target(which)? {
+            // Pipes and the like have none; a socket tells its protocol.
+            let is_socket = file.file.inode().file_type() == FileType::Socket;
+            return give(list, size, if is_socket { OF_SOCKETS } else { b"" });
+        }
         let names = self.at_attributes(which, Vfs::list_xattr)?;
         give(list, size, &names)
     }

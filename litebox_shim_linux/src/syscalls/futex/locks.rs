@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 
 use litebox::event::Waiter;
 use litebox::platform::{AtomicOp, Instant, host};
+use litebox::sync::MutexGuard;
 use litebox::{Error, Result};
 
 use super::table::{Bucket, Candidate, FutexTable, FutexWaiter, Key, Mode, Sleeper, WaitSpec};
@@ -25,6 +26,19 @@ pub(super) enum Owner {
 pub(super) enum Attempt {
     Taken,
     Queued(Arc<Sleeper>),
+}
+
+/// The queues of two buckets, locked.
+struct Queues<'t> {
+    source: MutexGuard<'t, Vec<FutexWaiter>>,
+    /// `None`: the same bucket.
+    target: Option<MutexGuard<'t, Vec<FutexWaiter>>>,
+}
+
+impl Queues<'_> {
+    fn target(&mut self) -> &mut Vec<FutexWaiter> {
+        self.target.as_deref_mut().unwrap_or(&mut self.source)
+    }
 }
 
 fn load(addr: usize) -> Result<u32> {
@@ -194,68 +208,53 @@ impl FutexTable {
         owner: &dyn Fn(u32) -> Owner,
     ) -> Result<usize> {
         let (source, target) = (self.index(from), self.index(to));
-        let mut low = self.buckets[source.min(target)].sleepers.lock();
-        let mut high = (source != target).then(|| self.buckets[source.max(target)].sleepers.lock());
+        let mut queues = self.lock_both(source, target);
         if load(compare.0)? != compare.1 {
             return Err(Error::WouldBlock);
         }
-        let mut chosen = Vec::new();
-        let here = match &mut high {
-            Some(high) if source > target => &mut **high,
-            _ => &mut *low,
-        };
         // The first one is woken or moved, then as many as asked for.
         let most = (moved as usize).saturating_add(1);
-        if here.iter().filter(|e| e.key == *from).take(most).any(|e| !matches!(e.mode, Mode::Requeue(_, t) if t == *to))
-        {
+        let mut concerned = queues.source.iter().filter(|e| e.key == *from).take(most);
+        if concerned.any(|e| !matches!(e.mode, Mode::Requeue(_, t) if t == *to)) {
             return Err(Error::Invalid);
         }
-        let mut at = 0;
-        while chosen.len() < most && at < here.len() {
-            if here[at].key == *from {
-                chosen.push(here.remove(at));
-            } else {
-                at += 1;
+        let mut count = 0;
+        while count < most {
+            let waiting = |entries: &[FutexWaiter]| entries.iter().position(|e| e.key == *from);
+            let Some(at) = waiting(&queues.source) else { break };
+            let Mode::Requeue(candidate, _) = queues.source[at].mode else { return Err(Error::Invalid) };
+            let more = count + 1 < most && waiting(&queues.source[at + 1..]).is_some();
+            // Who cannot have the lock, nor wait for it, stays where it is, and so do those behind: another requeue may move them.
+            let taken = Self::take_for(queues.target(), to, addr, candidate.tid, more, owner)?;
+            let mut entry = queues.source.remove(at);
+            self.buckets[source].count.fetch_sub(1, Ordering::SeqCst);
+            count += 1;
+            if taken {
+                entry.sleeper.finish();
+                continue;
             }
+            entry.key = *to;
+            entry.mode = Mode::Lock(Candidate { addr, ..candidate });
+            entry.sleeper.moved_to(target);
+            self.buckets[target].count.fetch_add(1, Ordering::SeqCst);
+            self.lock_waiters.fetch_add(1, Ordering::SeqCst);
+            queues.target().push(entry);
         }
-        self.buckets[source].count.fetch_sub(chosen.len() as u32, Ordering::SeqCst);
-        let there = match &mut high {
-            Some(high) if target > source => &mut **high,
-            _ => &mut *low,
-        };
-        let count = chosen.len();
-        let mut outcome = Ok(());
-        let mut chosen = chosen.into_iter().peekable();
-        while let Some(mut entry) = chosen.next() {
-            let Mode::Requeue(candidate, _) = entry.mode else { continue };
-            let more = chosen.peek().is_some();
-            if outcome.is_ok() {
-                match Self::take_for(there, to, addr, candidate.tid, more, owner) {
-                    Ok(true) => {
-                        entry.sleeper.finish();
-                        continue;
-                    }
-                    Ok(false) => {
-                        entry.key = *to;
-                        entry.mode = Mode::Lock(Candidate { addr, ..candidate });
-                        entry.sleeper.moved_to(target);
-                        self.buckets[target].count.fetch_add(1, Ordering::SeqCst);
-                        self.lock_waiters.fetch_add(1, Ordering::SeqCst);
-                        there.push(entry);
-                        continue;
-                    }
-                    Err(error) => outcome = Err(error),
-                }
-            }
-            // It stays where it was, in a bucket whose lock is still held.
-            self.buckets[source].count.fetch_add(1, Ordering::SeqCst);
-            match (&mut high, source > target) {
-                (Some(high), true) => high.push(entry),
-                _ => low.push(entry),
-            }
-            return outcome.map(|()| 0);
+        Ok(count)
+    }
+
+    /// Locks two buckets, in the order of their numbers.
+    fn lock_both(&self, source: usize, target: usize) -> Queues<'_> {
+        let low = self.buckets[source.min(target)].sleepers.lock();
+        if source == target {
+            return Queues { source: low, target: None };
         }
-        outcome.map(|()| count)
+        let high = self.buckets[source.max(target)].sleepers.lock();
+        if source < target {
+            Queues { source: low, target: Some(high) }
+        } else {
+            Queues { source: high, target: Some(low) }
+        }
     }
 
     /// Takes the lock on behalf of a sleeper; `false`: somebody has it, and knows now that there are waiters.

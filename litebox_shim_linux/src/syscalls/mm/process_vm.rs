@@ -114,7 +114,8 @@ impl Task<'_, '_> {
         if flags != 0 {
             return Err(Error::Invalid);
         }
-        let local = Pieces::read(local.0, local.1)?;
+        // Linux takes the number of local pieces as 32 bits, that of the others as it is.
+        let local = Pieces::read(local.0, local.1 as u32 as usize)?;
         if local.left.is_empty() {
             // Linux looks no further.
             return Ok(0);

@@ -13,6 +13,7 @@ use super::control::{Ancillary, Control};
 use super::{EMSGSIZE, socket_of};
 use crate::Task;
 use crate::signal::set::SIGPIPE;
+use crate::syscalls::file::check_range;
 use crate::user::{read_bytes, read_timespec, word, write_bytes};
 
 /// The most messages one sendmmsg(2) or recvmmsg(2) handles.
@@ -60,6 +61,11 @@ fn message_flags(flags: i32) -> MessageFlags {
 /// What a call that receives returns.
 fn count_of(got: &Received, flags: MessageFlags) -> usize {
     if flags.contains(MessageFlags::TRUNC) { got.full.max(got.copied) } else { got.copied }
+}
+
+/// A flag that only the kernel sets for itself (`MSG_CMSG_COMPAT`) is refused before anything is looked at.
+fn check_flags(flags: i32) -> Result<()> {
+    if flags < 0 { Err(Error::Invalid) } else { Ok(()) }
 }
 
 impl Task<'_, '_> {
@@ -146,6 +152,7 @@ impl Task<'_, '_> {
         address: u64,
         address_len: u32,
     ) -> Result<usize> {
+        check_range(buf, len.min(MAX_RW_COUNT))?;
         let file = self.fd_guard(fd)?;
         let to = self.destination(socket_of(&file)?, address, address_len)?;
         let ancillary = self.no_ancillary();
@@ -163,6 +170,7 @@ impl Task<'_, '_> {
         address: u64,
         address_len: u64,
     ) -> Result<usize> {
+        check_range(buf, len.min(MAX_RW_COUNT))?;
         let file = self.fd_guard(fd)?;
         let flags = message_flags(flags);
         let got = self.receive_on(&file, &mut Dest::user(buf, len.min(MAX_RW_COUNT)), flags)?;
@@ -175,6 +183,7 @@ impl Task<'_, '_> {
 
     /// sendmsg(2)
     pub(crate) fn sendmsg(&mut self, fd: i32, message: u64, flags: i32) -> Result<usize> {
+        check_flags(flags)?;
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
         let header = Header::read(message)?;
@@ -187,6 +196,7 @@ impl Task<'_, '_> {
 
     /// recvmsg(2)
     pub(crate) fn recvmsg(&mut self, fd: i32, message: u64, flags: i32) -> Result<usize> {
+        check_flags(flags)?;
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
         let flags = message_flags(flags);
@@ -200,19 +210,22 @@ impl Task<'_, '_> {
         told.set(MessageFlags::CTRUNC, control.cut);
         if header.name != 0 {
             let from = got.from.clone().unwrap_or_default();
-            write_address(&address_bytes(&from, socket.family()), header.name, message + NAME_LEN_AT)?;
+            write_address(&address_bytes(&from, socket.family()), header.name, message.wrapping_add(NAME_LEN_AT))?;
         }
-        write_bytes(message + FLAGS_AT, &told.bits().to_le_bytes())?;
-        write_bytes(message + CONTROL_LEN_AT, &(control.used() as u64).to_le_bytes())?;
+        write_bytes(message.wrapping_add(FLAGS_AT), &told.bits().to_le_bytes())?;
+        write_bytes(message.wrapping_add(CONTROL_LEN_AT), &(control.used() as u64).to_le_bytes())?;
         Ok(count_of(&got, flags))
     }
 
     /// sendmmsg(2)
     pub(crate) fn sendmmsg(&mut self, fd: i32, messages: u64, count: u32, flags: i32) -> Result<usize> {
+        check_flags(flags)?;
         let mut done = 0;
         while done < count.min(MOST_MESSAGES) {
-            let at = messages + u64::from(done) * MMSGHDR;
-            let sent = self.sendmsg(fd, at, flags).and_then(|n| write_bytes(at + LEN_AT, &(n as u32).to_le_bytes()));
+            let at = messages.wrapping_add(u64::from(done) * MMSGHDR);
+            let sent = self
+                .sendmsg(fd, at, flags)
+                .and_then(|n| write_bytes(at.wrapping_add(LEN_AT), &(n as u32).to_le_bytes()));
             match sent {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
@@ -227,16 +240,17 @@ impl Task<'_, '_> {
 
     /// recvmmsg(2)
     pub(crate) fn recvmmsg(&mut self, fd: i32, messages: u64, count: u32, flags: i32, timeout: u64) -> Result<usize> {
+        check_flags(flags)?;
         let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
         let deadline = limit.map(|limit| host().instant().saturating_add(limit));
         let mut flags = flags;
         let mut done = 0;
         socket_of(&*self.file(fd)?)?;
         while done < count.min(MOST_MESSAGES) {
-            let at = messages + u64::from(done) * MMSGHDR;
+            let at = messages.wrapping_add(u64::from(done) * MMSGHDR);
             let got = self
                 .recvmsg(fd, at, flags & !(MessageFlags::WAITFORONE.bits() as i32))
-                .and_then(|n| write_bytes(at + LEN_AT, &(n as u32).to_le_bytes()));
+                .and_then(|n| write_bytes(at.wrapping_add(LEN_AT), &(n as u32).to_le_bytes()));
             match got {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,

@@ -32,6 +32,7 @@ impl Task<'_, '_> {
         if flags.contains(Flags::CLEAR_SIGHAND) {
             child.signals.clear_handlers();
         }
+        child.watch_cpu_limit();
         let thread = self.first_thread(&child, request, shares);
         let pidfd = self.pidfd_for(&child, request)?;
         if flags.contains(Flags::PARENT_SETTID) {

@@ -30,12 +30,12 @@ impl Task<'_, '_> {
 
     /// setpgid(2).
     pub(crate) fn setpgid(&mut self, pid: i32, group: i32) -> Result<usize> {
-        if group < 0 {
-            return Err(Error::Invalid);
-        }
         let own = self.process();
         let pid = if pid == 0 { own.pid } else { pid };
         let group = if group == 0 { pid } else { group };
+        if group < 0 {
+            return Err(Error::Invalid);
+        }
         let process_table = self.kernel().process_table.lock();
         let Some(target) = process_table.process(pid) else {
             // Only the first thread's id stands for its process here.

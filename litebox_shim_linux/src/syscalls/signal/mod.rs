@@ -8,7 +8,7 @@ use litebox::platform::host;
 use litebox::{Error, Result};
 
 use crate::signal::RestartPolicy;
-use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
+use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER, SIGCONT};
 use crate::signal::{Action, AltStack, SigSet, SignalInfo, catchable};
 use crate::task::Capability;
 use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
@@ -100,8 +100,12 @@ impl Task<'_, '_> {
         let sp = self.frame.regs.rsp;
         let before = self.thread.signals.own.lock().alt_stack;
         if new != 0 {
-            let stack = AltStack::from_bytes(&read_bytes(new)?, before, sp)?;
-            self.thread.signals.own.lock().alt_stack = stack;
+            let raw: [u8; 24] = read_bytes(new)?;
+            // Who has never had one may ask for none by zeros.
+            if before != AltStack::default() || raw != [0; 24] {
+                let stack = AltStack::from_bytes(&raw, before, sp)?;
+                self.thread.signals.own.lock().alt_stack = stack;
+            }
         }
         if old != 0 {
             write_bytes(old, &before.to_bytes(Some(sp)))?;
@@ -196,9 +200,6 @@ impl Task<'_, '_> {
 
     /// kill(2).
     pub(crate) fn kill(&mut self, pid: i32, signal: i32) -> Result<usize> {
-        if !(0..=MAX_SIGNAL).contains(&signal) {
-            return Err(Error::Invalid);
-        }
         if pid > 0 {
             // The id of any thread stands for its process.
             let target = self.kernel().process_of_thread(pid).ok_or(Error::NoProcess)?;
@@ -229,15 +230,23 @@ impl Task<'_, '_> {
         outcome.map(|()| 0)
     }
 
-    fn may_signal(&self, target: &Process) -> bool {
+    /// Whether the caller may send this signal: SIGCONT also to whoever is in its session.
+    fn may_signal(&self, target: &Process, signal: i32) -> bool {
+        use core::sync::atomic::Ordering::Relaxed;
         let (mine, theirs) = (self.creds(), target.creds());
-        target.pid == self.process().pid
+        let own = self.process();
+        target.pid == own.pid
+            || (signal == SIGCONT && target.session.load(Relaxed) == own.session.load(Relaxed))
             || mine.can(Capability::Kill)
             || [mine.euid, mine.uid].iter().any(|id| *id == theirs.uid || *id == theirs.suid)
     }
 
+    /// Sends a signal, or with the number 0 says whether one could be sent. A number that is none is looked at when there is a target, as on Linux.
     pub(crate) fn send_to_process(&self, target: &Arc<Process>, info: SignalInfo) -> Result<()> {
-        if !self.may_signal(target) {
+        if !(0..=MAX_SIGNAL).contains(&info.signal) {
+            return Err(Error::Invalid);
+        }
+        if !self.may_signal(target, info.signal) {
             return Err(Error::NotPermitted);
         }
         if info.signal == 0 { Ok(()) } else { target.send_signal(info) }
@@ -253,7 +262,7 @@ impl Task<'_, '_> {
 
     fn send_to_thread(&self, tgid: Option<i32>, tid: i32, info: SignalInfo) -> Result<usize> {
         let thread = self.find_thread(tgid, tid)?;
-        if !self.may_signal(&thread.process) {
+        if !self.may_signal(&thread.process, info.signal) {
             return Err(Error::NotPermitted);
         }
         // Nobody takes what is sent to a first thread that has ended.

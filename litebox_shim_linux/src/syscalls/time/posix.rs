@@ -11,7 +11,7 @@ use super::timers::{Notify, Timer, TimersState, room_for_timer};
 use super::timespec_bytes;
 use crate::Task;
 use crate::signal::set::{MAX_SIGNAL, SIGALRM};
-use crate::user::{read_bytes, word, write_bytes};
+use crate::user::{check_writable, read_bytes, word, write_bytes};
 
 const TIMER_ABSTIME: i32 = 1;
 const SIGEV_SIGNAL: i32 = 0;
@@ -56,8 +56,9 @@ impl TimersState {
 impl Task<'_, '_> {
     /// timer_create(2).
     pub(crate) fn timer_create(&mut self, clock: i32, event: u64, id_out: u64) -> Result<usize> {
-        let base = self.timed_base(clock)?;
         let event: Option<[u8; 64]> = if event == 0 { None } else { Some(read_bytes(event)?) };
+        let is_of_cpu = clock < 0;
+        let base = if is_of_cpu { None } else { Some(self.timed_base(clock)?) };
         if !room_for_timer(self.process()) {
             return Err(Error::WouldBlock);
         }
@@ -65,6 +66,12 @@ impl Task<'_, '_> {
             // The value is the id, which is not known yet.
             None => Notify::Process { signal: SIGALRM, value: 0 },
             Some(raw) => self.notify(raw)?,
+        };
+        // Whose CPU time it is comes last.
+        check_writable::<4>(id_out)?;
+        let base = match base {
+            Some(base) => base,
+            None => self.timed_base(clock)?,
         };
         let timers = &self.process().timers;
         let id = timers.change(|state| {

@@ -26,11 +26,16 @@ impl Task<'_, '_> {
     /// clock_nanosleep(2).
     pub(crate) fn clock_nanosleep(&mut self, clock: i32, flags: i32, request: u64, left: u64) -> Result<usize> {
         const THREAD_CPU: i32 = 3;
-        let base = self.timed_base(clock)?;
+        // Whether there is such a CPU clock is looked at last, whether there is such a clock first.
+        let early = if clock < 0 { None } else { Some(self.timed_base(clock)?) };
         if clock == THREAD_CPU {
             return Err(Error::NotSupported);
         }
         let time = read_timespec(request)?;
+        let base = match early {
+            Some(base) => base,
+            None => self.timed_base(clock)?,
+        };
         if matches!(&base, Base::Thread(_, thread) if core::ptr::eq(thread.as_ptr(), alloc::sync::Arc::as_ptr(self.thread)))
         {
             // It would never wake up.
