@@ -300,19 +300,42 @@ pub struct Creds<'a> {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: &'a [u32],
-    /// Permission bits do not apply (`CAP_DAC_OVERRIDE`, `CAP_FOWNER`).
-    pub privileged: bool,
-    /// May make device nodes (`CAP_MKNOD`).
-    pub makes_devices: bool,
+    /// What of capabilities(7) goes beyond permission bits.
+    pub rights: FileRights,
+}
+
+bitflags::bitflags! {
+    /// Capabilities that concern files; the names are those of capabilities(7).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct FileRights: u8 {
+        /// Files may be given away.
+        const CHOWN = 1;
+        /// Permission bits do not apply.
+        const DAC_OVERRIDE = 2;
+        /// Those for reading, and for passing through directories, do not.
+        const DAC_READ_SEARCH = 4;
+        /// Everybody's files are like one's own.
+        const FOWNER = 8;
+        /// Set-id bits stay.
+        const FSETID = 16;
+        /// Device nodes may be made.
+        const MKNOD = 32;
+        /// Files may be given capabilities.
+        const SETFCAP = 64;
+    }
 }
 
 impl Creds<'_> {
-    /// The superuser of the sandbox, whom permissions do not stop (`CAP_DAC_OVERRIDE`, `CAP_FOWNER`).
-    pub const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], privileged: true, makes_devices: true };
+    /// The superuser of the sandbox, whom permissions do not stop.
+    pub const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], rights: FileRights::all() };
 
-    /// Whether permission bits do not apply.
-    pub fn privileged(&self) -> bool {
-        self.privileged
+    /// Whether they have this right.
+    pub fn may(&self, right: FileRights) -> bool {
+        self.rights.contains(right)
+    }
+    /// Whether they may pass through every directory.
+    pub fn may_search(&self) -> bool {
+        self.rights.intersects(FileRights::DAC_OVERRIDE | FileRights::DAC_READ_SEARCH)
     }
     /// Whether `gid` is one of the groups.
     pub fn in_group(&self, gid: u32) -> bool {

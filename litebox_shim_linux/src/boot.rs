@@ -110,6 +110,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     let mm = MemoryMap::new(&kernel.arena);
     mm.set_limits(limits.of_memory());
     let ids = loader::AuxIds {
+        fixed_addresses: false,
         uid: first.uid,
         euid: first.uid,
         gid: first.gid,

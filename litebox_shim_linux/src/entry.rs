@@ -9,7 +9,7 @@ use litebox::platform::host;
 use litebox::platform::north::{Code, Fault, GuestFrame, North, PatchPolicy};
 use litebox_protocol::STAT_FIGURES;
 
-use crate::task::{Newborn, Task, Thread};
+use crate::task::{Capability, Newborn, Task, Thread};
 use crate::user::write_bytes;
 
 const SIGSEGV: i32 = 11;
@@ -108,6 +108,12 @@ impl North for LinuxNorth {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `resolve_fault`.
         unsafe { object.as_ref() }.map_or(0, Thread::call_under_way)
+    }
+
+    fn keeps_set_id(&self) -> bool {
+        let object = host().current_north().cast::<Thread>();
+        // SAFETY: as in `resolve_fault`.
+        unsafe { object.as_ref() }.is_none_or(|thread| thread.creds().can(Capability::FileSetId))
     }
 
     fn sleeping(&self) {

@@ -73,6 +73,8 @@ pub struct AuxIds {
     pub egid: u32,
     /// Value for the boundary tests' own key (`KernelConfig::test_hostile`): `None` leaves the key away.
     pub test_hostile: Option<u64>,
+    /// Everything lies where it always lies (`ADDR_NO_RANDOMIZE`).
+    pub fixed_addresses: bool,
 }
 
 /// A loaded program.

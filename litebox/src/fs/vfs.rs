@@ -32,7 +32,9 @@ pub use dentry::Dentry;
 pub use mount::{Mount, MountFlags};
 pub use open::{OpenRequest, PathFile};
 pub use permission::check as check_permission;
+pub(super) use permission::without_set_id;
 pub use walk::LookedUp;
+pub(super) use xattr::CAPABILITY;
 
 use super::{
     Access, Ahead, Creds, DirEntry, FAsync, FileSystem, FileType, Inode, Leases, Location, Metadata, StatOnly,

@@ -24,6 +24,11 @@ pub struct Layout {
     pub program_base: usize,
 }
 
+/// Where position-independent programs lie on x86-64: two thirds of what a program can address.
+const PROGRAMS: usize = 0x5555_5555_4000;
+/// How far above they may begin.
+const PROGRAMS_SPREAD: usize = 1 << 40;
+
 /// A random number below `bound` (a power of two), in whole pages.
 fn random_pages(bound: usize) -> usize {
     let mut bytes = [0u8; 8];
@@ -34,15 +39,27 @@ fn random_pages(bound: usize) -> usize {
 impl Layout {
     /// Random bases for a program whose stack may grow to `stack_limit` bytes.
     pub fn random(stack_limit: u64) -> Self {
+        Self::make(stack_limit, random_pages)
+    }
+    /// Bases that are the same for each program (`ADDR_NO_RANDOMIZE` of personality(2)).
+    pub fn fixed(stack_limit: u64) -> Self {
+        Self::make(stack_limit, |_| 0)
+    }
+    fn make(stack_limit: u64, jitter_below: impl Fn(usize) -> usize) -> Self {
         let (lowest, highest) = host().user_span();
         let span = highest - lowest;
         let jitter = (span / 64).next_power_of_two().min(16 * GIB);
-        let stack_top = page_down(highest) - random_pages(jitter);
+        let stack_top = page_down(highest) - jitter_below(jitter);
         // As Linux: room for the stack, at least 128 MiB, at most 5/6 of everything.
         let stack = usize::try_from(stack_limit).unwrap_or(usize::MAX).clamp(128 * MIB, span / 6 * 5);
         let stack = stack.min(span / 4);
-        let mmap_base = page_down(stack_top - stack - STACK_GAP) - random_pages(jitter);
-        let program_base = page_down(lowest + span / 3 * 2 - jitter) + random_pages(jitter);
+        let mmap_base = page_down(stack_top - stack - STACK_GAP) - jitter_below(jitter);
+        // Programs have the layout of x86-64 built in; a smaller address space has one of its own.
+        let program_base = if lowest < PROGRAMS && highest > PROGRAMS + 4 * PROGRAMS_SPREAD {
+            PROGRAMS + jitter_below(PROGRAMS_SPREAD)
+        } else {
+            page_down(lowest + span / 3 * 2 - jitter) + jitter_below(jitter)
+        };
         Self { lowest, highest, stack_top, mmap_base, program_base: program_base.min(mmap_base - span / 16) }
     }
 }

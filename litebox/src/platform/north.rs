@@ -150,6 +150,10 @@ pub trait North: Sync {
     fn call_under_way(&self) -> u64 {
         0
     }
+    /// Whether the set-id bits of a file stay when the calling thread writes to it (`CAP_FSETID`).
+    fn keeps_set_id(&self) -> bool {
+        true
+    }
     /// A thread is about to end for good: the host gives its object ([`ThreadSpec::north`](super::ThreadSpec)) back. Work of its process that a
     /// kick told it of has to be passed on here.
     fn release(&self, _north: *const ()) {}

@@ -224,6 +224,9 @@ impl Line {
     }
 
     fn kill_line(&mut self, byte: u8) {
+        if !self.settings.on(ECHO) {
+            return self.edited.clear();
+        }
         if self.settings.on(ECHOKE | ECHOE) {
             while self.erase_last() {}
             return;

@@ -98,6 +98,7 @@ static void positions(void) {
 }
 int main(void) {
     together();
+    unlink("log");
     positions();
     return 0;
 }

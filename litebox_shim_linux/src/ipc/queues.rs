@@ -162,8 +162,7 @@ impl Task<'_, '_> {
 
     /// mq_open(2). The library has taken the slash off the name.
     pub(crate) fn mq_open(&mut self, name: u64, flags: i32, mode: u32, attributes: u64) -> Result<usize> {
-        let raw: Option<[u8; ATTR]> =
-            if flags & O_CREAT != 0 && attributes != 0 { Some(read_bytes(attributes)?) } else { None };
+        let raw: Option<[u8; ATTR]> = if attributes != 0 { Some(read_bytes(attributes)?) } else { None };
         let name = Self::queue_name(name)?;
         let (access, wanted) = match flags & O_ACCMODE {
             0 => (Access::READ, READ),

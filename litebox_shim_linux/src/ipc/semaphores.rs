@@ -192,18 +192,18 @@ impl Task<'_, '_> {
 
     /// semtimedop(2)
     pub(crate) fn semtimedop(&mut self, id: i32, operations: u64, count: usize, timeout: u64) -> Result<usize> {
+        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
         // The number of operations is 32 bits to Linux, and looked at before the set.
         let count = count as u32 as usize;
         if count > MOST_OPERATIONS {
             return Err(Error::TooBig);
         }
+        let mut raw = alloc::vec![0u8; count * 6];
+        read_into(operations, &mut raw)?;
         if count == 0 || id < 0 {
             return Err(Error::Invalid);
         }
-        let mut raw = alloc::vec![0u8; count * 6];
-        read_into(operations, &mut raw)?;
         let operations: Vec<Operation> = raw.chunks_exact(6).map(operation).collect();
-        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
         let deadline = limit.map(|limit| host().instant().saturating_add(limit));
         let set = self.kernel().system_v.sets.find(id)?;
         if operations.iter().any(|operation| operation.member >= set.value.count) {

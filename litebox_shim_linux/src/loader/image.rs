@@ -36,7 +36,7 @@ const INITIAL_FLAGS: u64 = 0x202;
 /// Replaces what `mm` holds by the prepared program. On an error the old image is gone: the process must die.
 pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> Result<Loaded> {
     let Prepared { program, running, interpreter, arguments } = prepared;
-    mm.reset(Layout::random(limits.stack));
+    mm.reset(if ids.fixed_addresses { Layout::fixed(limits.stack) } else { Layout::random(limits.stack) });
     let layout = mm.layout();
 
     let (file, elf) = &program;
@@ -54,7 +54,7 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
         return Err(Error::Fault);
     }
     tell_host(mm);
-    place_heap(mm, &layout, elf, bias);
+    place_heap(mm, &layout, elf, bias, ids.fixed_addresses);
 
     let auxv = [
         (AT_PHDR, elf.program_headers().map_or(0, at) as u64),
@@ -218,10 +218,10 @@ fn unmap_gaps(mm: &Mm, elf: &Elf, start: usize, len: usize, bias: usize) -> Resu
     if at < start + len { mm.unmap(at, start + len - at) } else { Ok(()) }
 }
 
-fn place_heap(mm: &Mm, layout: &Layout, elf: &Elf, bias: usize) {
+fn place_heap(mm: &Mm, layout: &Layout, elf: &Elf, bias: usize, fixed: bool) {
     let mut random = [0u8; 4];
     host().random(&mut random);
-    let jitter = page_down(u32::from_le_bytes(random) as usize & (HEAP_JITTER - 1));
+    let jitter = if fixed { 0 } else { page_down(u32::from_le_bytes(random) as usize & (HEAP_JITTER - 1)) };
     let behind = elf.extent().map_or(0, |(_, end)| bias.wrapping_add(end));
     // A program without interpreter lies among the mapped vmas, where a heap could not grow.
     let among_areas = elf.relocatable && elf.interpreter.is_none();

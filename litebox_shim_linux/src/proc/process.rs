@@ -113,7 +113,7 @@ impl Subject for OfProcess {
     }
     fn shown(&self, entry: &TableEntry<Self>) -> Option<Shown> {
         // These show the memory that the process had when they were opened.
-        let of_memory = matches!(entry.name, "auxv" | "environ" | "maps" | "smaps" | "smaps_rollup");
+        let of_memory = matches!(entry.name, "environ" | "maps" | "smaps" | "smaps_rollup");
         let process = self.process.upgrade().filter(|_| of_memory)?;
         let image = process.image.read().clone();
         Some(image)

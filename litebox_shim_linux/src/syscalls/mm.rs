@@ -11,6 +11,7 @@ use litebox::{Error, Result};
 use litebox_common_linux::prelude::*;
 
 use crate::Task;
+use crate::syscalls::system::Personality;
 use crate::task::Capability;
 
 use super::MAP_FIXED;
@@ -54,10 +55,19 @@ impl Task<'_, '_> {
     ) -> Result<usize> {
         let (start, len, flags): (u64, u64, u64) = (address.pass(), len.pass(), flags.pass());
         let replaced = if flags & MAP_FIXED == 0 { 0 } else { len };
+        let protection = self.with_execution(protection.pass());
         self.around_rseq(start, replaced, |task| {
             let file = || task.file(fd.0);
-            task.process().mm.mmap(start, len, protection.pass(), flags, offset.pass(), file)
+            task.process().mm.mmap(start, len, protection, flags, offset.pass(), file)
         })
+    }
+
+    /// The protection that is asked for, with the execution that reading implies for some (personality(2)).
+    fn with_execution(&self, protection: u64) -> u64 {
+        const READ: u64 = 1;
+        const EXEC: u64 = 4;
+        let implied = protection & READ != 0 && self.process().personality().contains(Personality::READ_IMPLIES_EXEC);
+        if implied { protection | EXEC } else { protection }
     }
 
     /// munmap(2)
@@ -69,7 +79,8 @@ impl Task<'_, '_> {
     /// mprotect(2)
     pub(crate) fn mprotect(&mut self, address: Address, len: usize, protection: Protection) -> Result<usize> {
         let (start, len) = (address.pass(), len.pass());
-        self.around_rseq(start, len, |task| task.process().mm.mprotect(start, len, protection.pass())).map(|()| 0)
+        let protection = self.with_execution(protection.pass());
+        self.around_rseq(start, len, |task| task.process().mm.mprotect(start, len, protection)).map(|()| 0)
     }
 
     /// mremap(2)

@@ -261,10 +261,9 @@ impl<'a> Task<'a, '_> {
     fn poll_with(&mut self, fds: u64, count: usize, timeout: Timeout) -> Result<usize> {
         let mut watches = Watches::new();
         self.read_pollfds(fds, count, &mut watches)?;
-        let waited = self.wait_for(&mut watches, timeout);
-        // Looked at when the wait is over, also where nothing is to be written.
+        // Also where nothing is to be written; Linux says so when the wait is over.
         check_range(fds as usize, count * POLLFD)?;
-        waited?;
+        self.wait_for(&mut watches, timeout)?;
         let mut ready = 0;
         let mut at = fds.wrapping_add(REVENTS);
         for piece in watches.chunks(PIECE) {

@@ -25,8 +25,35 @@ const NAME_LEN: usize = 65;
 const SYSINFO_LEN: usize = 112;
 /// `uname -r`: the Linux whose behaviour programs get.
 pub(crate) const RELEASE: &str = "6.1.0";
+/// The same in the numbers of Linux 2.6, which has 60 more.
+const RELEASE_OF_26: &str = "2.6.61";
 /// `uname -v`.
 pub(crate) const VERSION: &str = "#1 SMP LiteBox";
+
+bitflags::bitflags! {
+    /// What personality(2) changes here; the numbers are Linux's.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Personality: u32 {
+        /// The execution domain, of which only [`PER_LINUX32`] differs.
+        const DOMAIN = 0xff;
+        /// uname(2) tells of Linux 2.6.
+        const UNAME26 = 0x2_0000;
+        /// Everything lies where it always lies.
+        const ADDR_NO_RANDOMIZE = 0x4_0000;
+        /// What can be read can be executed.
+        const READ_IMPLIES_EXEC = 0x40_0000;
+    }
+}
+
+/// The domain whose machine is a 32-bit one.
+const PER_LINUX32: u32 = 8;
+
+impl crate::Process {
+    /// personality(2), as far as it changes anything.
+    pub(crate) fn personality(&self) -> Personality {
+        Personality::from_bits_truncate(self.persona.load(Ordering::Relaxed))
+    }
+}
 
 impl Task<'_, '_> {
     /// getrandom(2).
@@ -56,7 +83,11 @@ impl Task<'_, '_> {
     /// uname(2).
     pub(crate) fn uname(&mut self, buf: u64) -> Result<usize> {
         let host_name = self.kernel().hostname.lock().clone();
-        let fields: [&[u8]; 6] = [b"Linux", &host_name, RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", b"(none)"];
+        let persona = self.process().personality();
+        let domain = (persona & Personality::DOMAIN).bits();
+        let machine: &[u8] = if domain == PER_LINUX32 { b"i686" } else { b"x86_64" };
+        let release = if persona.contains(Personality::UNAME26) { RELEASE_OF_26 } else { RELEASE };
+        let fields: [&[u8]; 6] = [b"Linux", &host_name, release.as_bytes(), VERSION.as_bytes(), machine, b"(none)"];
         let mut raw = Vec::with_capacity(NAME_LEN * fields.len());
         for field in fields {
             let start = raw.len();
@@ -102,7 +133,7 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
-    /// personality(2): kept and told; addresses stay random, and no other system is imitated.
+    /// personality(2): kept and told; see [`Personality`] for what changes by it.
     pub(crate) fn personality(&mut self, persona: u32) -> Result<usize> {
         const ASK: u32 = u32::MAX;
         let own = &self.process().persona;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use litebox::fs::Creds;
+use litebox::fs::{Creds, FileRights};
 
 /// A capability by its number (capabilities(7)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +24,7 @@ pub enum Capability {
     SysNice = 23,
     MakeNode = 27,
     Lease = 28,
+    SetFileCapabilities = 31,
     MacOverride = 32,
 }
 
@@ -32,6 +33,20 @@ impl Capability {
     pub const fn bit(self) -> u64 {
         1 << self as u32
     }
+}
+
+/// What of a set of capabilities concerns files.
+fn file_rights(held: u64) -> FileRights {
+    const RIGHTS: [(Capability, FileRights); 7] = [
+        (Capability::Chown, FileRights::CHOWN),
+        (Capability::DacOverride, FileRights::DAC_OVERRIDE),
+        (Capability::DacReadSearch, FileRights::DAC_READ_SEARCH),
+        (Capability::FileOwner, FileRights::FOWNER),
+        (Capability::FileSetId, FileRights::FSETID),
+        (Capability::MakeNode, FileRights::MKNOD),
+        (Capability::SetFileCapabilities, FileRights::SETFCAP),
+    ];
+    RIGHTS.into_iter().filter(|(capability, _)| held & capability.bit() != 0).map(|(_, right)| right).collect()
 }
 
 /// The highest capability there is (/proc/sys/kernel/cap_last_cap).
@@ -121,9 +136,8 @@ impl Credentials {
 
     /// As file systems ask for them.
     pub fn for_files(&self) -> Creds<'_> {
-        let privileged = self.can(Capability::DacOverride);
-        let makes_devices = self.can(Capability::MakeNode);
-        Creds { uid: self.fsuid, gid: self.fsgid, groups: &self.groups, privileged, makes_devices }
+        let rights = file_rights(self.capabilities.effective);
+        Creds { uid: self.fsuid, gid: self.fsgid, groups: &self.groups, rights }
     }
 
     /// As access(2) asks: by the real ids.
@@ -135,8 +149,7 @@ impl Credentials {
         } else {
             0
         };
-        let privileged = held & Capability::DacOverride.bit() != 0;
-        Creds { uid: self.uid, gid: self.gid, groups: &self.groups, privileged, makes_devices: false }
+        Creds { uid: self.uid, gid: self.gid, groups: &self.groups, rights: file_rights(held) }
     }
 
     /// After the real, effective or saved uid changed from those of `before`: what becomes of the capabilities.

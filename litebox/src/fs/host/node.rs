@@ -579,6 +579,9 @@ impl Inode for HostNode {
         }
     }
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
+        if !name.starts_with(b"user.") {
+            return Err(Error::NotSupported);
+        }
         self.ask_about(|subject| self.fs.client.remove_xattr(subject, name))
     }
     fn stat_fs(&self) -> Result<StatFs> {

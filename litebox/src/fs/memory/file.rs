@@ -6,9 +6,11 @@ use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Body, Node, PAGE};
+use crate::fs::vfs::{CAPABILITY, without_set_id};
 use crate::fs::{Access, File, Inode, Mapping, OpenHow, Seals, StatusFlags, Time};
 use crate::io::{Dest, Source};
 use crate::mm::arena::PageCache;
+use crate::platform::north::north;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -31,6 +33,9 @@ pub(in crate::fs) struct FileBody {
     /// What a memory file is called; `None` for files that have, or had, a name in a directory.
     name: Option<Box<[u8]>>,
 }
+
+/// The set-id bits of permissions.
+const SET_ID: u32 = 0o6000;
 
 impl FileBody {
     pub fn new(content: Content, seals: Seals) -> Self {
@@ -102,10 +107,17 @@ impl Node {
         self.note_write()
     }
     fn note_write(&self) -> Result<()> {
+        let mut is_capable = false;
         self.change(|attr| {
             attr.modified(Time::now());
+            // Whoever may execute it with more rights than his own executes what somebody wrote now.
+            if attr.permissions & SET_ID != 0 && !north().keeps_set_id() {
+                attr.permissions = without_set_id(attr.permissions, false);
+            }
+            is_capable = attr.xattrs.contains_key(CAPABILITY);
             Ok(())
-        })
+        })?;
+        if is_capable { self.drop_xattr(CAPABILITY) } else { Ok(()) }
     }
     /// Writes at `offset`, or at the end; returns the count and the offset behind it.
     fn write(&self, source: &mut Source<'_>, offset: Option<u64>) -> Result<(usize, u64)> {

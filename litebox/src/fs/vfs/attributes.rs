@@ -1,8 +1,9 @@
 //! Changing metadata: who may, and what else changes with it.
 
-use crate::fs::{FileType, SetAttr, SetTime, Time};
+use crate::fs::{FileRights, FileType, SetAttr, SetTime, Time};
 use crate::{Error, Result};
 
+use super::xattr::CAPABILITY;
 use super::{Access, Creds, Location, Metadata, Vfs, WatchMask, permission};
 
 /// A new timestamp.
@@ -35,7 +36,7 @@ pub fn permissions_change(creds: &Creds<'_>, metadata: &Metadata, permissions: u
 
 /// What chown(2) changes, after its checks.
 pub fn owner_change(creds: &Creds<'_>, metadata: &Metadata, uid: Option<u32>, gid: Option<u32>) -> Result<SetAttr> {
-    if !creds.privileged() {
+    if !creds.may(FileRights::CHOWN) {
         let keeps_user = uid.is_none_or(|uid| uid == metadata.uid);
         let own_group = gid.is_none_or(|gid| gid == metadata.gid || creds.in_group(gid));
         let changes = uid.is_some() || gid.is_some();
@@ -45,7 +46,7 @@ pub fn owner_change(creds: &Creds<'_>, metadata: &Metadata, uid: Option<u32>, gi
     }
     let mut change = SetAttr { uid, gid, ..SetAttr::default() };
     if metadata.file_type() != FileType::Directory {
-        let permissions = permission::without_set_id(metadata);
+        let permissions = permission::after_change(metadata, creds);
         change.permissions = (permissions != metadata.permissions()).then_some(permissions);
     }
     Ok(change)
@@ -83,6 +84,10 @@ impl Vfs {
         permission::check_changeable(at)?;
         let change = owner_change(creds, &at.metadata()?, uid, gid)?;
         at.inode().set_attr(&change)?;
+        if !at.is_directory() {
+            // Most files have none.
+            let _ = at.inode().remove_xattr(CAPABILITY);
+        }
         at.tell(WatchMask::ATTRIB);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use crate::fs::{FileType, NewAttr, NewNode, RenameFlags};
+use crate::fs::{FileRights, FileType, NewAttr, NewNode, RenameFlags};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
@@ -94,7 +94,7 @@ impl Vfs {
         };
         if let NewNode::CharDevice(_) | NewNode::BlockDevice(_) = node {
             // What lies behind a node is decided by this kernel when it is opened (`dev::open_device`); no host directory gets one.
-            if !matches!(node, NewNode::CharDevice(0)) && !from.creds.makes_devices {
+            if !matches!(node, NewNode::CharDevice(0)) && !from.creds.may(FileRights::MKNOD) {
                 return match self.child(&slot.dir.dentry, name) {
                     Ok(_) => Err(Error::Exists),
                     Err(_) => Err(Error::NotPermitted),

@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 
 use super::{Access, Creds, FileType, Location, Metadata, MountFlags};
+use crate::fs::FileRights;
 
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
@@ -13,11 +14,6 @@ const ANY_EXEC: u32 = 0o111;
 /// Whether `creds` may use an inode in this way; `Access` when not.
 pub fn check(metadata: &Metadata, creds: &Creds<'_>, access: Access) -> Result<()> {
     let wanted = u32::from(access.bits());
-    if creds.privileged() {
-        // Executing a file needs at least one x bit even then.
-        let runs = access.contains(Access::EXEC) && metadata.file_type() != FileType::Directory;
-        return if runs && metadata.mode & ANY_EXEC == 0 { Err(Error::Access) } else { Ok(()) };
-    }
     let granted = if creds.uid == metadata.uid {
         metadata.mode >> 6
     } else if creds.in_group(metadata.gid) {
@@ -25,12 +21,21 @@ pub fn check(metadata: &Metadata, creds: &Creds<'_>, access: Access) -> Result<(
     } else {
         metadata.mode
     };
-    if granted & wanted == wanted { Ok(()) } else { Err(Error::Access) }
+    let is_directory = metadata.file_type() == FileType::Directory;
+    let only_looks = if is_directory { !access.contains(Access::WRITE) } else { access == Access::READ };
+    // Executing a file needs at least one x bit even then.
+    let can_run = is_directory || !access.contains(Access::EXEC) || metadata.mode & ANY_EXEC != 0;
+    let overridden = creds.may(FileRights::DAC_OVERRIDE) && can_run;
+    if granted & wanted == wanted || overridden || only_looks && creds.may(FileRights::DAC_READ_SEARCH) {
+        Ok(())
+    } else {
+        Err(Error::Access)
+    }
 }
 
 /// Passing through a directory.
 pub(super) fn check_search(at: &Location, creds: &Creds<'_>) -> Result<()> {
-    if creds.privileged() {
+    if creds.may_search() {
         return Ok(());
     }
     check(&at.metadata()?, creds, Access::EXEC)
@@ -49,12 +54,12 @@ pub(super) fn check_changeable(at: &Location) -> Result<()> {
 
 /// Whether `creds` may change what only an owner may; `NotPermitted` when not.
 pub(super) fn check_owner(metadata: &Metadata, creds: &Creds<'_>) -> Result<()> {
-    if creds.privileged() || creds.uid == metadata.uid { Ok(()) } else { Err(Error::NotPermitted) }
+    if creds.may(FileRights::FOWNER) || creds.uid == metadata.uid { Ok(()) } else { Err(Error::NotPermitted) }
 }
 
 /// Whether a name of `victim` may go from the directory `dir`, which `creds` may write to.
 pub(super) fn check_sticky(dir: &Metadata, victim: &Metadata, creds: &Creds<'_>) -> Result<()> {
-    if dir.mode & STICKY == 0 || creds.uid == victim.uid || creds.uid == dir.uid || creds.privileged() {
+    if dir.mode & STICKY == 0 || creds.uid == victim.uid || creds.uid == dir.uid || creds.may(FileRights::FOWNER) {
         Ok(())
     } else {
         Err(Error::NotPermitted)
@@ -69,16 +74,24 @@ pub(super) fn check_names(dir: &Metadata, creds: &Creds<'_>) -> Result<()> {
 /// Permissions as chmod(2) stores them: a group that is not the caller's loses the set-group-id bit.
 pub(super) fn permissions_to_store(metadata: &Metadata, creds: &Creds<'_>, permissions: u32) -> u32 {
     let permissions = permissions & 0o7777;
-    if creds.privileged() || creds.in_group(metadata.gid) { permissions } else { permissions & !SET_GROUP_ID }
+    if creds.may(FileRights::FSETID) || creds.in_group(metadata.gid) {
+        permissions
+    } else {
+        permissions & !SET_GROUP_ID
+    }
 }
 
-/// Permissions after a change of owner or data by somebody: the set-id bits of a file go.
-pub(super) fn without_set_id(metadata: &Metadata) -> u32 {
-    let mut permissions = metadata.permissions() & !SET_USER_ID;
-    if permissions & GROUP_EXEC != 0 {
-        permissions &= !SET_GROUP_ID;
-    }
-    permissions
+/// Permissions after a change of owner by `creds`: the set-id bits of a file go. One that only says how the file is locked stays with those
+/// who could set it.
+pub(super) fn after_change(metadata: &Metadata, creds: &Creds<'_>) -> u32 {
+    let keeps_group_bit = creds.may(FileRights::FSETID) || creds.in_group(metadata.gid);
+    without_set_id(metadata.permissions(), keeps_group_bit)
+}
+
+/// These permissions without set-id bits.
+pub(in crate::fs) fn without_set_id(permissions: u32, keeps_locking: bool) -> u32 {
+    let permissions = permissions & !SET_USER_ID;
+    if permissions & GROUP_EXEC == 0 && keeps_locking { permissions } else { permissions & !SET_GROUP_ID }
 }
 
 /// Group and permissions of something new in the directory with this metadata.
@@ -90,7 +103,7 @@ pub(super) fn inherit(dir: &Metadata, creds: &Creds<'_>, file_type: FileType, pe
         FileType::Directory => (dir.gid, permissions | SET_GROUP_ID),
         _ if permissions & SET_GROUP_ID != 0
             && permissions & GROUP_EXEC != 0
-            && !creds.privileged()
+            && !creds.may(FileRights::FSETID)
             && !creds.in_group(dir.gid) =>
         {
             (dir.gid, permissions & !SET_GROUP_ID)

@@ -300,7 +300,7 @@ impl FastWalk<'_, '_> {
         if depth == 0 || matches!(name, b"." | b"..") || !dir.is_directory() || dir.removed() {
             return None;
         }
-        if !self.creds.privileged() {
+        if !self.creds.may_search() {
             permission::check(&dir.inode().metadata().ok()?, self.creds, Access::EXEC).ok()?;
         }
         let known = dir.with_known(name, |known| match known {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::fs::FileType;
+use crate::fs::{FileRights, FileType};
 use crate::{Error, Result};
 
 use super::{Access, Creds, Location, Vfs, WatchMask, permission};
@@ -12,6 +12,8 @@ const NAME_MAX: usize = 255;
 /// Longest value.
 const SIZE_MAX: usize = 65_536;
 const STICKY: u32 = 0o1000;
+/// What a program may do more than who executes it (capabilities(7)). It goes when the file is written or gets another owner.
+pub(in crate::fs) const CAPABILITY: &[u8] = b"security.capability";
 
 enum Namespace {
     User,
@@ -41,12 +43,13 @@ fn check(creds: &Creds<'_>, at: &Location, name: &[u8], write: bool) -> Result<(
     }
     match namespace(name)? {
         Namespace::Trusted => {
-            if !creds.privileged() {
+            if !creds.may(FileRights::DAC_OVERRIDE) {
                 return Err(denied);
             }
         }
         Namespace::Security => {
-            if write && !creds.privileged() {
+            let needed = if name == CAPABILITY { FileRights::SETFCAP } else { FileRights::DAC_OVERRIDE };
+            if write && !creds.may(needed) {
                 return Err(denied);
             }
         }
@@ -93,7 +96,7 @@ impl Vfs {
     /// Names of attributes, each ended by a zero byte; `trusted.` ones only for the superuser.
     pub fn list_xattr(&self, creds: &Creds<'_>, at: &Location) -> Result<Vec<u8>> {
         let mut names = at.inode().list_xattr()?;
-        if !creds.privileged() {
+        if !creds.may(FileRights::DAC_OVERRIDE) {
             let shown = |name: &&[u8]| !name.starts_with(b"trusted.");
             names = names.split_inclusive(|&b| b == 0).filter(shown).flatten().copied().collect();
         }

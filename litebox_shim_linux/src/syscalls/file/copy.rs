@@ -144,7 +144,7 @@ fn check_copied(from: &OpenFile, to: &OpenFile) -> Result<()> {
     if kinds.contains(&FileType::Directory) {
         return Err(Error::IsDirectory);
     }
-    if kinds != [FileType::Regular; 2] {
+    if kinds != [FileType::Regular; 2] || !from.file.transfers() || !to.file.transfers() {
         return Err(Error::Invalid);
     }
     let appends = to.flags().contains(StatusFlags::APPEND);

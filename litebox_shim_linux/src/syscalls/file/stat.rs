@@ -152,7 +152,7 @@ impl Task<'_, '_> {
         const KNOWN: i32 = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
         // Linux asks the descriptor before it looks at the other flags.
         let of_descriptor =
-            flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && (path == 0 || crate::user::read_bytes::<1>(path)? == [0]);
+            flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && (path == 0 || crate::user::read_bytes::<1>(path) == Ok([0]));
         if flags & !KNOWN != 0 && !of_descriptor {
             return Err(Error::Invalid);
         }

@@ -56,11 +56,12 @@ impl Task<'_, '_> {
         if len < 0 || !(0..=LAST).contains(&advice) { Err(Error::Invalid) } else { Ok(0) }
     }
     /// readahead(2): checked; the host reads ahead by itself.
-    pub(crate) fn readahead(&mut self, fd: i32, _offset: i64, _count: usize) -> Result<usize> {
+    pub(crate) fn readahead(&mut self, fd: i32, _offset: i64, count: usize) -> Result<usize> {
         let file = self.file(fd)?;
         if !file.access.contains(litebox::fs::Access::READ) {
             return Err(Error::BadDescriptor);
         }
-        if is_regular(&file) && file.has_place() { Ok(0) } else { Err(Error::Invalid) }
+        let can_be_long = isize::try_from(count).is_ok();
+        if can_be_long && is_regular(&file) && file.has_place() { Ok(0) } else { Err(Error::Invalid) }
     }
 }

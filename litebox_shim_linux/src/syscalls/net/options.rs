@@ -229,6 +229,9 @@ impl Task<'_, '_> {
     pub(crate) fn getsockopt(&mut self, fd: i32, level: i32, name: i32, value: u64, len: u64) -> Result<usize> {
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
+        if level != SOL_SOCKET && !has_level(socket, level)? {
+            return Err(ENOPROTOOPT);
+        }
         let room = i32::from_le_bytes(read_bytes(len)?);
         let room = usize::try_from(room).map_err(|_| Error::Invalid)?;
         let told = match level {

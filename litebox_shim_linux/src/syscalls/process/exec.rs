@@ -13,6 +13,7 @@ use litebox::{Error, Result};
 
 use crate::loader::{self, Arguments, AuxIds, Loaded, Prepared};
 use crate::signal::set::{SIGCHLD, SIGSEGV};
+use crate::syscalls::system::Personality;
 use crate::task::{Newborn, UseCounted};
 use crate::user::{read_string, read_u64};
 use crate::{Task, Thread};
@@ -269,7 +270,17 @@ impl Task<'_, '_> {
         process.executed.store(true, Ordering::Release);
         self.forget_user_words()?;
         let creds = self.creds();
-        let ids = AuxIds { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, test_hostile: None };
+        let fixed_addresses = process.personality().contains(Personality::ADDR_NO_RANDOMIZE);
+        let ids = AuxIds {
+            uid: creds.uid,
+            euid: creds.euid,
+            gid: creds.gid,
+            egid: creds.egid,
+            test_hostile: None,
+            fixed_addresses,
+        };
+        // A 64-bit program says itself what of its memory can be executed.
+        process.persona.fetch_and(!Personality::READ_IMPLIES_EXEC.bits(), Ordering::Relaxed);
         let Loaded { registers, fs_base, image } =
             loader::load_into(process.mm.core(), &process.mm.limits(), prepared, &ids)?;
         for file in self.thread.files.remove_close_on_exec() {
