@@ -416,6 +416,8 @@ pub trait Inode: Any + Send + Sync {
     fn unlink(&self, _name: &[u8]) -> Result<()> {
         Err(Error::ReadOnly)
     }
+    /// One of its names was removed, by this kernel: who cannot count them itself learns of it.
+    fn lost_name(&self) {}
     /// Removes an empty directory.
     fn rmdir(&self, _name: &[u8]) -> Result<()> {
         Err(Error::ReadOnly)

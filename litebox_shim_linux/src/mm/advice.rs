@@ -71,6 +71,8 @@ impl MemoryMap {
             23 => (Advise::Host(Advice::PopulateWrite), |a| {
                 if a.prot.contains(Prot::WRITE) { Ok(()) } else { Err(Error::Invalid) }
             }),
+            // DONTNEED_LOCKED: as DONTNEED, of locked pages too.
+            24 => (Advise::Host(Advice::DontNeed), not_special),
             // HWPOISON, SOFT_OFFLINE: need CAP_SYS_ADMIN.
             100 | 101 => return Err(Error::NotPermitted),
             _ => return Err(Error::Invalid),

@@ -56,6 +56,7 @@ impl Task<'_, '_> {
         let (start, len, flags): (u64, u64, u64) = (address.pass(), len.pass(), flags.pass());
         let replaced = if flags & MAP_FIXED == 0 { 0 } else { len };
         let protection = self.with_execution(protection.pass());
+        self.process().check_execution(protection, || false)?;
         self.around_rseq(start, replaced, |task| {
             let file = || task.file(fd.0);
             task.process().mm.mmap(start, len, protection, flags, offset.pass(), file)
@@ -80,7 +81,13 @@ impl Task<'_, '_> {
     pub(crate) fn mprotect(&mut self, address: Address, len: usize, protection: Protection) -> Result<usize> {
         let (start, len) = (address.pass(), len.pass());
         let protection = self.with_execution(protection.pass());
-        self.around_rseq(start, len, |task| task.process().mm.mprotect(start, len, protection)).map(|()| 0)
+        let end = address.0.saturating_add(len);
+        let gains = || {
+            let vmas = self.process().mm.vmas();
+            vmas.iter().any(|vma| vma.start < end && address.0 < vma.end && !vma.prot.contains(Prot::EXEC))
+        };
+        self.process().check_execution(protection, gains)?;
+        self.around_rseq(start, len as u64, |task| task.process().mm.mprotect(start, len as u64, protection)).map(|()| 0)
     }
 
     /// mremap(2)

@@ -12,6 +12,7 @@ use super::{Credentials, Kernel, SharedByClone, Thread, UseCounted};
 use crate::mm::MemoryMap;
 use crate::signal::set::SIGCHLD;
 use crate::signal::{Actions, SignalInfo};
+use crate::syscalls::process::prctl::{Denial, MCE_KILL_DEFAULT};
 
 /// In [`Process::exit`]: the process is ending.
 const EXITING: u64 = 1 << 32;
@@ -48,6 +49,10 @@ pub struct Process {
     pub(crate) no_huge_pages: AtomicBool,
     /// personality(2).
     pub(crate) persona: AtomicU32,
+    /// What is to become of it when memory it uses turns out to be broken (PR_MCE_KILL); kept and told.
+    pub(crate) machine_check: AtomicI32,
+    /// PR_SET_MDWE.
+    pub(crate) denied: AtomicU32,
     /// It has had children: most processes never do, and end without a look for them.
     pub(crate) had_children: AtomicBool,
     /// It has executed a program since it was made.
@@ -178,6 +183,8 @@ impl Process {
             dumpable: AtomicBool::new(true),
             no_huge_pages: AtomicBool::new(false),
             persona: AtomicU32::new(0),
+            machine_check: AtomicI32::new(MCE_KILL_DEFAULT),
+            denied: AtomicU32::new(0),
             had_children: AtomicBool::new(false),
             executed: AtomicBool::new(false),
             stop_report: AtomicI32::new(0),
@@ -223,6 +230,10 @@ impl Process {
         }
         child.login.inherit(&self.login);
         child.coredump_filter.store(self.coredump_filter.load(Ordering::Relaxed), Ordering::Relaxed);
+        child.machine_check.store(self.machine_check.load(Ordering::Relaxed), Ordering::Relaxed);
+        let denied = self.denied.load(Ordering::Relaxed);
+        let inherits = !Denial::from_bits_retain(denied).contains(Denial::NO_INHERIT);
+        child.denied.store(if inherits { denied } else { 0 }, Ordering::Relaxed);
         child.persona.store(self.persona.load(Ordering::Relaxed), Ordering::Relaxed);
         Arc::new(child)
     }

@@ -403,6 +403,11 @@ impl Inode for HostNode {
                 let stat = host().host_fstat(file.descriptor())?;
                 return Ok(Metadata { id: self.id, ..metadata_of(&stat) });
             }
+            let kept = *self.stat.read();
+            if kept.nlink == 0 {
+                // Without names and not open: it can only be told what it was.
+                return Ok(Metadata { id: self.id, ..metadata_of(&HostStat::from(&kept)) });
+            }
             let stat = self.fs.client.stat(&self.path()?)?;
             // Under this name there may be another file by now: that of before is gone.
             if !self.is(&stat) {
@@ -453,6 +458,12 @@ impl Inode for HostNode {
             }
         }
         Ok(self.fs.fresh_node(&self.handle()?, name, stat, target)?)
+    }
+    fn lost_name(&self) {
+        let mut stat = self.stat.write();
+        stat.nlink = if self.file_type == FileType::Directory { 0 } else { stat.nlink.saturating_sub(1) };
+        // What else is known of it is of before.
+        self.checked.store(0, Ordering::Relaxed);
     }
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         let (target, new) = (self.other(target)?, self.path_with(name)?);

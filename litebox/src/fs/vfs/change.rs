@@ -165,11 +165,13 @@ impl Vfs {
             return Err(Error::Busy);
         }
         dir.inode().unlink(name)?;
+        victim.inode().lost_name();
         dir.dentry.name_removed(name, &victim);
         drop(names);
         dir.tell_self(WatchMask::ATTRIB, &**victim.inode());
-        dir.tell_name(WatchMask::DELETE, name, &**victim.inode());
+        // Linux tells of the file before it tells of the name.
         dir.tell_if_gone(&victim);
+        dir.tell_name(WatchMask::DELETE, name, &**victim.inode());
         Ok(())
     }
 
@@ -195,11 +197,12 @@ impl Vfs {
         // Nothing may be made in it from here on.
         let inside = victim.lock_names();
         dir.inode().rmdir(name)?;
+        victim.inode().lost_name();
         dir.dentry.name_removed(name, &victim);
         drop(inside);
         drop(names);
-        dir.tell_name(WatchMask::DELETE, name, &**victim.inode());
         dir.tell_if_gone(&victim);
+        dir.tell_name(WatchMask::DELETE, name, &**victim.inode());
         Ok(())
     }
 
@@ -256,6 +259,9 @@ impl Renaming<'_, '_> {
             }
         }
         old_dir.inode().rename(old, new_dir.inode(), new, self.flags)?;
+        if let Some(there) = there.as_ref().filter(|_| !self.flags.contains(RenameFlags::EXCHANGE)) {
+            there.inode().lost_name();
+        }
         self.update(old, new, &moved, there.as_ref());
         self.tell(old, new, &moved, there);
         Ok(())

@@ -197,6 +197,7 @@ impl Vfs {
         match file_type {
             FileType::Symlink => return Err(Error::Loop),
             FileType::Directory if writes || how.create => return Err(Error::IsDirectory),
+            FileType::Directory if how.flags.contains(StatusFlags::DIRECT) => return Err(Error::Invalid),
             FileType::Socket => return Err(Error::NoSuchDevice),
             FileType::CharDevice | FileType::BlockDevice if at.mount.forbids(MountFlags::NODEV) => {
                 return Err(Error::Access);

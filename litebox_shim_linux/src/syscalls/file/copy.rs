@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use litebox::fs::{Access, FileType, OpenFile, StatusFlags};
+use litebox::fs::{Access, FileType, OpenFile, StatusFlags, WatchMask};
 use litebox::io::{Dest, Source};
 use litebox::{Error, Result};
 
@@ -49,6 +49,9 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         let moved = self.carry(&from, start, &to, None, len)?;
+        if moved > 0 {
+            from.tell(WatchMask::ACCESS);
+        }
         match offset {
             Some(offset) => offset.store_moved(moved)?,
             None if !from.file.offset_stays() => *from.offset() = start + moved as u64,

@@ -1,6 +1,6 @@
 //! ioctl(2): what every descriptor understands; the rest is the file's own matter.
 
-use litebox::fs::{FileType, StatusFlags};
+use litebox::fs::{FileType, OpenFile, StatusFlags};
 use litebox::{Error, Result};
 
 use crate::Task;
@@ -13,7 +13,16 @@ const FIOASYNC: u32 = 0x5452;
 const FIONREAD: u32 = 0x541b;
 const FIGETBSZ: u32 = 2;
 const FIOQSIZE: u32 = 0x5460;
+const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
+const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
 const TIOCGPTPEER: u32 = 0x5441;
+
+/// Whether it is a file that could have flags of ioctl_iflags(2): one of a tree that is not made of tables.
+fn keeps_flags(file: &OpenFile, file_type: FileType) -> bool {
+    const PROC_MAGIC: u64 = 0x9fa0;
+    let is_made = || file.file.inode().stat_fs().is_ok_and(|figures| figures.magic == PROC_MAGIC);
+    file.has_place() && matches!(file_type, FileType::Regular | FileType::Directory) && !is_made()
+}
 
 impl Task<'_, '_> {
     /// ioctl(2)
@@ -44,6 +53,15 @@ impl Task<'_, '_> {
             FIGETBSZ if matches!(file_type, FileType::Regular | FileType::Directory) => {
                 write_bytes(arg, &file.file.metadata()?.blksize.to_le_bytes())?;
                 Ok(0)
+            }
+            // Files have no such flags (chattr(1)) here, and get none.
+            FS_IOC_GETFLAGS if keeps_flags(&file, file_type) => write_bytes(arg, &0u32.to_le_bytes()).map(|()| 0),
+            FS_IOC_SETFLAGS if keeps_flags(&file, file_type) => {
+                if read_bytes(arg)? == [0u8; 4] {
+                    Ok(0)
+                } else {
+                    Err(Error::NotSupported)
+                }
             }
             FIOQSIZE if matches!(file_type, FileType::Regular | FileType::Directory | FileType::Symlink) => {
                 write_bytes(arg, &file.file.metadata()?.size.to_le_bytes())?;

@@ -26,6 +26,10 @@ const PR_SET_TSC: i32 = 26;
 const PR_GET_SECUREBITS: i32 = 27;
 const PR_SET_SECUREBITS: i32 = 28;
 const PR_SET_TIMERSLACK: i32 = 29;
+const PR_TASK_PERF_EVENTS_DISABLE: i32 = 31;
+const PR_TASK_PERF_EVENTS_ENABLE: i32 = 32;
+const PR_MCE_KILL: i32 = 33;
+const PR_MCE_KILL_GET: i32 = 34;
 const PR_GET_TIMERSLACK: i32 = 30;
 const PR_SET_MM: i32 = 35;
 const PR_SET_CHILD_SUBREAPER: i32 = 36;
@@ -36,8 +40,12 @@ const PR_GET_TID_ADDRESS: i32 = 40;
 const PR_SET_THP_DISABLE: i32 = 41;
 const PR_GET_THP_DISABLE: i32 = 42;
 const PR_CAP_AMBIENT: i32 = 47;
+const PR_GET_SPECULATION_CTRL: i32 = 52;
+const PR_SET_SPECULATION_CTRL: i32 = 53;
 const PR_SET_IO_FLUSHER: i32 = 57;
 const PR_GET_IO_FLUSHER: i32 = 58;
+const PR_SET_MDWE: i32 = 65;
+const PR_GET_MDWE: i32 = 66;
 const PR_SET_VMA: i32 = 0x5356_4d41;
 const PR_SET_VMA_ANON_NAME: u64 = 0;
 const ANON_NAME_MAX: usize = 80;
@@ -45,6 +53,58 @@ const ANON_NAME_MAX: usize = 80;
 const TSC_ENABLED: i32 = 1;
 /// How late a thread is woken at first, in nanoseconds.
 pub(crate) const TIMER_SLACK: u64 = 50_000;
+
+/// `PR_MCE_KILL_DEFAULT`
+pub(crate) const MCE_KILL_DEFAULT: i32 = 2;
+
+/// Speculation as on a host that lets no program change anything about it: it is on where the processor has it.
+fn speculation(option: i32, which: u64, rest: [u64; 3]) -> Result<usize> {
+    const KINDS: u64 = 3;
+    const ENABLED: usize = 2;
+    let [_, fourth, fifth] = rest;
+    let asks = option == PR_GET_SPECULATION_CTRL;
+    if fourth != 0 || fifth != 0 || asks && rest != [0; 3] {
+        return Err(Error::Invalid);
+    }
+    match (which < KINDS, asks) {
+        (false, _) => Err(Error::NoDevice),
+        (true, true) => Ok(ENABLED),
+        (true, false) => Err(Error::NoSuchDevice),
+    }
+}
+
+bitflags::bitflags! {
+    /// `PR_SET_MDWE`: memory that can be written or could be is not to be executed.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Denial: u32 {
+        /// What could not be executed when it was mapped never can.
+        const REFUSE_EXEC_GAIN = 1;
+        /// But for children.
+        const NO_INHERIT = 2;
+    }
+}
+
+impl crate::Process {
+    fn deny_execution(&self, flags: u64, rest: [u64; 3]) -> Result<()> {
+        let wanted = u32::try_from(flags).ok().and_then(Denial::from_bits).filter(|_| rest == [0; 3]);
+        let wanted = wanted.filter(|w| *w != Denial::NO_INHERIT).ok_or(Error::Invalid)?;
+        let before = self.denied.load(Ordering::Relaxed);
+        if before != 0 && before != wanted.bits() {
+            return Err(Error::NotPermitted);
+        }
+        self.denied.store(wanted.bits(), Ordering::Relaxed);
+        Ok(())
+    }
+    /// `Access` for a mapping that [`Denial`] forbids: with this protection, which it has not had before where `gains`.
+    pub(crate) fn check_execution(&self, protection: u64, gains: impl FnOnce() -> bool) -> Result<()> {
+        const WRITE: u64 = 2;
+        const EXEC: u64 = 4;
+        if self.denied.load(Ordering::Relaxed) == 0 || protection & EXEC == 0 {
+            return Ok(());
+        }
+        if protection & WRITE != 0 || gains() { Err(Error::Access) } else { Ok(()) }
+    }
+}
 
 impl Task<'_, '_> {
     /// prctl(2).
@@ -58,6 +118,8 @@ impl Task<'_, '_> {
             }
             PR_GET_SECCOMP | PR_GET_TIMING => Ok(0),
             PR_SET_TIMING if a2 == 0 => Ok(0),
+            // There are no counters of events to be stopped.
+            PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
             PR_CAPBSET_READ => self.bounding_has(a2),
             PR_CAPBSET_DROP => self.drop_bounding(a2),
             PR_CAP_AMBIENT => self.ambient(a2, a3, [a4, a5]),
@@ -120,6 +182,21 @@ impl Task<'_, '_> {
                 let value = i32::from(process.subreaper.load(Ordering::Relaxed));
                 write_bytes(a2, &value.to_le_bytes()).map(|()| 0)
             }
+            PR_MCE_KILL => {
+                const CLEAR: u64 = 0;
+                const SET: u64 = 1;
+                let policy = match (a2, rest) {
+                    (CLEAR, [0, 0, 0]) => MCE_KILL_DEFAULT,
+                    (SET, [policy @ 0..=2, 0, 0]) => policy as i32,
+                    _ => return Err(Error::Invalid),
+                };
+                process.machine_check.store(policy, Ordering::Relaxed);
+                Ok(0)
+            }
+            PR_MCE_KILL_GET if a2 == 0 && rest == [0; 3] => Ok(process.machine_check.load(Ordering::Relaxed) as usize),
+            PR_GET_SPECULATION_CTRL | PR_SET_SPECULATION_CTRL => speculation(option, a2, rest),
+            PR_SET_MDWE => process.deny_execution(a2, rest).map(|()| 0),
+            PR_GET_MDWE if a2 == 0 && rest == [0; 3] => Ok(process.denied.load(Ordering::Relaxed) as usize),
             // Huge pages are the host's business; the wish is kept and told.
             PR_SET_THP_DISABLE if rest == [0; 3] => {
                 process.no_huge_pages.store(a2 != 0, Ordering::Relaxed);
