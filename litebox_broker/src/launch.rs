@@ -131,16 +131,16 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
 
     session.supervisor = sandboxed.supervisor;
     session.kick_signal = launch.kick_signal;
+    session.terminal = launch.terminal;
     let limits = Limits { timeout: launch.timeout, memory: launch.memory };
     let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, limits);
     server.net = launch.net.map(|setup| (net, net::Service::new(setup)));
-    server.terminal = launch.terminal;
     server.helper = confinement.network;
     let status = server.run(&signals);
     if !sandboxed.end() {
         say("the host has not ended all processes of the sandbox, which were killed");
     }
-    server.terminal = None;
+    server.session.terminal = None;
     Ok(SandboxEnd { status, figures: server.session.figures, rest: Some(Rest(server, signals)) })
 }
 

@@ -5,7 +5,7 @@
 //! - [`session`] serves requests, which [`socket`] brings: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`net`] is the network: policy, names, connections, published ports.
-//! - [`terminal`] is the user's terminal, lent to the sandbox and given back.
+//! - [`terminal`] is the user's terminal, lent to the sandbox and given back; [`hearing`] is whether that one still hears what it is told.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals, measures and ends it, and [`guard`] when the broker
 //!   cannot any more.
 
@@ -15,6 +15,7 @@ pub mod confine;
 pub mod file_systems;
 pub mod files;
 pub mod guard;
+pub mod hearing;
 pub mod host_calls;
 pub mod launch;
 pub mod list;

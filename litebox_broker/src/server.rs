@@ -5,18 +5,20 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use litebox_protocol::plain::Plain;
 use litebox_protocol::{Event, EventKind};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::confine::Network;
+use crate::hearing::{Hearing, QUESTION};
 use crate::looks::Looks;
 use crate::net::Service;
 use crate::process::Sandboxed;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
-use crate::terminal::{Terminal, line_end};
+use crate::terminal::{Place, Terminal, line_end, stop_job};
 use crate::{host_calls, process};
 
 /// Exit status when the time limit was reached.
@@ -50,11 +52,14 @@ const FORWARDED: [i32; 11] = [
 /// How often memory is looked at.
 const MEMORY_TICK: Duration = Duration::from_millis(10);
 
+/// How often a stopped sandbox's place is looked at.
+const PLACE_TICK: Duration = Duration::from_millis(200);
+
 /// A line for the user.
 pub fn say(line: &str) {
     use std::io::Write;
     // One write, so that lines of several writers do not mix. Nothing can be done when stderr is gone.
-    let _ = std::io::stderr().write_all(format!("litebox: {line}{}", line_end()).as_bytes());
+    let _ = std::io::stderr().write_all(format!("litebox: {}{}", Plain(line), line_end()).as_bytes());
 }
 
 /// Signals received through a descriptor instead of handlers.
@@ -151,10 +156,12 @@ pub struct Server {
     pub net: Option<(OwnedFd, Service)>,
     /// Limits.
     pub limits: Limits,
-    /// The user's terminal, if the sandbox uses it.
-    pub terminal: Option<Terminal>,
     /// Who made its network, and is waited for when nobody waits for us.
     pub helper: Option<Network>,
+    /// Whether the sandbox still hears us.
+    hearing: Hearing,
+    /// It is stopped until it comes to the foreground.
+    waits: bool,
     buffer: Vec<u8>,
     /// Whether the next request is looked for before we fall asleep.
     looks: Looks,
@@ -176,8 +183,20 @@ impl Server {
         let Sockets { requests, readers, events } = sockets;
         let readers = Some(Arc::new(readers));
         let (buffer, looks, events) = (vec![0; BUFFER], Looks::default(), Arc::new(events));
-        let (net, terminal, helper) = (None, None, None);
-        Self { session, sandboxed, requests, readers, events, net, limits, terminal, helper, buffer, looks }
+        Self {
+            session,
+            sandboxed,
+            requests,
+            readers,
+            events,
+            net: None,
+            limits,
+            hearing: Hearing::default(),
+            waits: false,
+            helper: None,
+            buffer,
+            looks,
+        }
     }
 
     /// Serves until the sandbox ends or is ended; returns the exit status. The caller kills what is left.
@@ -190,13 +209,23 @@ impl Server {
                 say("the sandbox has closed its socket: killed");
                 return STATUS_BROKEN;
             }
-            let next = [deadline, last_moment].into_iter().flatten().min();
+            if let Some(signal) = self.hearing.deaf_to() {
+                if signal != QUESTION || self.session.terminal.as_ref().is_some_and(Terminal::was_told_to_end) {
+                    return give_up(signal);
+                }
+                self.hearing.ask_no_more();
+            }
+            let moments = [deadline, last_moment, self.look_at_typed(), self.hearing.deadline(), self.look_at_place()];
+            let next = moments.into_iter().flatten().min();
             let ready = match self.wait(signals, requests_open, deadline, next) {
                 Ok(ready) => ready,
                 Err(status) => return status,
             };
             if ready.listener {
                 return self.report_refused();
+            }
+            if ready.typed {
+                self.hearing.typed();
             }
             if ready.requests {
                 match self.serve_waiting() {
@@ -214,17 +243,32 @@ impl Server {
             if ready.net {
                 self.start_network();
             }
-            if ready.signals {
-                while let Some(signal) = signals.next() {
-                    if signal != libc::SIGCHLD {
-                        self.use_terminal_again(signal);
-                        self.send_event(signal);
-                    } else if let Some(status) = self.supervisor_ended() {
-                        return status;
-                    }
+            while let Some(signal) = if ready.signals { signals.next() } else { None } {
+                if let Err(status) = self.take_signal(signal) {
+                    return status;
                 }
             }
         }
+    }
+
+    /// A signal came. `Err`: the sandbox ends with this status.
+    fn take_signal(&mut self, signal: i32) -> Result<(), u8> {
+        if signal == libc::SIGCHLD {
+            if let Some(status) = self.supervisor_ended() {
+                return Err(status);
+            }
+            if self.sandboxed.has_lost_guard() {
+                say("the guard of the sandbox was killed, and so is the sandbox");
+                return Err(STATUS_BROKEN);
+            }
+            return Ok(());
+        }
+        if self.hearing.is_in_vain(signal) {
+            return Err(give_up(signal));
+        }
+        self.use_terminal_again(signal);
+        self.send_event(signal);
+        Ok(())
     }
 
     /// Waits for something to do, or for `next`; `Err`: a limit was reached.
@@ -247,6 +291,16 @@ impl Server {
         }
         if let Some(listener) = &self.session.listener {
             fds.push(PollFd::new(listener, PollFlags::IN));
+        }
+        let listener_at = fds.len() - 1;
+        if let Some(input) = self
+            .session
+            .terminal
+            .as_ref()
+            .and_then(Terminal::raw_input)
+            .filter(|_| self.hearing.typed_moment().is_none())
+        {
+            fds.push(PollFd::from_borrowed_fd(input, PollFlags::IN));
         }
         let now = Instant::now();
         let mut pause = next.map(|d| d.saturating_duration_since(now));
@@ -271,7 +325,7 @@ impl Server {
         }
         let bits: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
         let at = |i: usize| bits.get(i).copied().unwrap_or(PollFlags::empty());
-        let listener = if self.session.listener.is_some() { at(fds.len() - 1) } else { PollFlags::empty() };
+        let listener = if self.session.listener.is_some() { at(listener_at) } else { PollFlags::empty() };
         Ok(Ready {
             signals: !at(0).is_empty(),
             requests: requests_open && !at(1).is_empty(),
@@ -279,6 +333,7 @@ impl Server {
             net: self.net.is_some()
                 && !at(1 + usize::from(requests_open) + usize::from(self.readers.is_some())).is_empty(),
             listener: listener.contains(PollFlags::IN),
+            typed: fds.len() > listener_at + 1 && !at(listener_at + 1).is_empty(),
         })
     }
 
@@ -355,7 +410,7 @@ impl Server {
                 return Err(STATUS_BROKEN);
             }
             Wish::Stop => {
-                if let Some(terminal) = &self.terminal {
+                if let Some(terminal) = &mut self.session.terminal {
                     terminal.pause();
                 }
                 self.sandboxed.signal_all(libc::SIGSTOP);
@@ -363,23 +418,67 @@ impl Server {
                 unsafe { libc::raise(libc::SIGSTOP) };
                 self.sandboxed.signal_all(libc::SIGCONT);
             }
+            Wish::Background(signal) => {
+                self.sandboxed.signal_all(libc::SIGSTOP);
+                if self.limits.timeout.is_some() {
+                    // Whoever stops keeps no limit: the sandbox alone waits.
+                    self.waits = true;
+                } else {
+                    stop_job(signal);
+                    self.sandboxed.signal_all(libc::SIGCONT);
+                }
+            }
+            Wish::Heard(signal) => {
+                if let Some(again) = self.hearing.heard(signal) {
+                    self.send_event(again);
+                }
+            }
         }
         Ok(())
     }
 
     /// After a stop the terminal is as the shell wants it, and its window may be another.
-    fn use_terminal_again(&self, signal: i32) {
-        let Some(terminal) = self.terminal.as_ref().filter(|_| signal == libc::SIGCONT) else { return };
-        if terminal.in_foreground() {
+    fn use_terminal_again(&mut self, signal: i32) {
+        if signal == libc::SIGCONT && std::mem::take(&mut self.waits) {
+            self.sandboxed.signal_all(libc::SIGCONT);
+        }
+        let Some(terminal) = self.session.terminal.as_mut().filter(|_| signal == libc::SIGCONT) else { return };
+        if terminal.place() == Place::Foreground {
             terminal.resume();
             self.send_event(libc::SIGWINCH);
         }
     }
 
-    fn send_event(&self, signal: i32) {
-        let event = Event { kind: EventKind::Signal as u32, reserved: 0, value: signal as u64 };
+    fn send_event(&mut self, signal: i32) {
+        let event = Event { kind: EventKind::Signal as u32, reserved: 0, value: u64::from(signal.unsigned_abs()) };
         // A full queue means that the sandbox has hundreds of signals still to look at.
-        let _ = send(self.events.as_fd(), event.as_bytes(), None);
+        let sent = send(self.events.as_fd(), event.as_bytes(), None).is_ok();
+        self.hearing.told(signal, sent);
+    }
+
+    /// When to look whether a sandbox that waits for that has come to the foreground: not every shell sends a job that runs SIGCONT.
+    fn look_at_place(&mut self) -> Option<Instant> {
+        let place = self.session.terminal.as_ref().filter(|_| self.waits)?.place();
+        if place == Place::Foreground {
+            self.use_terminal_again(libc::SIGCONT);
+            return None;
+        }
+        Instant::now().checked_add(PLACE_TICK)
+    }
+
+    /// When to look whether what was typed at the console has been taken. Where it was not, the supervisor is asked whether it hears.
+    fn look_at_typed(&mut self) -> Option<Instant> {
+        let moment = self.hearing.typed_moment()?;
+        if moment > Instant::now() {
+            return Some(moment);
+        }
+        if self.session.terminal.as_ref().is_some_and(Terminal::has_input) {
+            self.send_event(QUESTION);
+            self.hearing.typed();
+        } else {
+            self.hearing.taken();
+        }
+        self.hearing.typed_moment()
     }
 
     fn report_refused(&self) -> u8 {
@@ -418,6 +517,19 @@ impl Server {
     }
 }
 
+/// The sandbox does not hear `signal`. What was typed counts only when it is what ends programs.
+fn give_up(signal: i32) -> u8 {
+    let (name, signal) = match signal {
+        QUESTION => ("^C", libc::SIGINT),
+        libc::SIGINT => ("SIGINT", signal),
+        libc::SIGHUP => ("SIGHUP", signal),
+        libc::SIGQUIT => ("SIGQUIT", signal),
+        _ => ("SIGTERM", signal),
+    };
+    say(&format!("the sandbox does not answer {name}: killed"));
+    exit_status(signal)
+}
+
 /// Which descriptors have something.
 #[expect(clippy::struct_excessive_bools, reason = "one for each descriptor that is polled")]
 struct Ready {
@@ -426,6 +538,7 @@ struct Ready {
     readers: bool,
     net: bool,
     listener: bool,
+    typed: bool,
 }
 
 /// Exit status of a program with this wait status, as a shell shows it.

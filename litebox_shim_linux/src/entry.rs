@@ -87,6 +87,7 @@ impl North for LinuxNorth {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `resolve_fault`.
         let Some(thread) = (unsafe { object.as_ref() }) else { return true };
+        thread.process.take_arrived_signals();
         thread.process.run_task_work();
         serve_vfork_parent(object);
         thread.process.pass_kick_on(thread);
@@ -141,6 +142,10 @@ impl North for LinuxNorth {
         }
     }
 
+    fn process_lost(&self, number: u32, signal: i32) -> bool {
+        crate::outside::kernel().is_some_and(|kernel| kernel.process_lost(number, signal))
+    }
+
     fn outside_signal(&self, signal: i32) {
         crate::outside::signal(signal);
     }
@@ -189,6 +194,7 @@ impl Task<'_, '_> {
     pub(crate) fn take_interruption(&self) -> bool {
         let interrupted = self.waiter().clear_interrupt();
         if interrupted {
+            self.process().take_arrived_signals();
             self.process().pass_kick_on(self.thread);
         }
         interrupted
