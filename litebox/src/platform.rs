@@ -8,11 +8,14 @@
 pub mod fast_syscalls;
 pub mod mock;
 pub mod north;
+mod terminal;
 
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 
 use crate::{Error, Result};
+
+use litebox_protocol::TERMIOS_SIZE;
 
 /// A point on the host's monotonic clock, in nanoseconds since an arbitrary start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -392,6 +395,19 @@ pub trait Broker {
     ) -> Result<(usize, Option<HostFd>)> {
         Err(Error::NotSupported)
     }
+
+    /// Reads the user's terminal, to which the standard stream `fd` leads, without waiting. `reader`: a program waits for it, and stops where the user has put
+    /// the sandbox into the background. Zero bytes: its end. Errors: `WouldBlock`, nothing was typed; `Io`, it may not be read.
+    fn read_terminal(&self, fd: HostFd, buf: &mut [u8], reader: bool) -> Result<usize> {
+        terminal::read(|request, reply| self.broker_call(request, None, reply, false), fd, buf, reader)
+    }
+
+    /// Changes the settings of the user's terminal (`struct termios` of the host) `when` tcsetattr(3) says: 0 now, 1 after output, 2 and without waiting
+    /// input. Without settings it only stops the sandbox where that is in the background. Errors: `WouldBlock`, it has stopped and goes
+    /// on, to be tried again; `Io`, it may not change them.
+    fn set_terminal(&self, fd: HostFd, settings: Option<&[u8; TERMIOS_SIZE]>, when: u32) -> Result<()> {
+        terminal::set(|request, reply| self.broker_call(request, None, reply, false), fd, settings, when)
+    }
 }
 
 /// Which clock an alarm counts.
@@ -567,6 +583,15 @@ pub trait System {
     fn write_trace(&self, fd: HostFd, text: &[u8]);
     /// Ends the whole sandbox with exit code 70 and this reason. Used for broken invariants only.
     fn fatal(&self, reason: &str) -> !;
+    /// Whether a process of the sandbox ended without the kernel's doing, and may have held locks.
+    fn has_lost_process(&self) -> bool {
+        false
+    }
+    /// Signals that somebody outside of the sandbox sent to the calling process, or its host for a limit (RLIMIT_CPU), and that nobody has asked for yet: bit n - 1 for
+    /// signal n. Whoever is interrupted asks.
+    fn arrived_signals(&self) -> u64 {
+        0
+    }
     /// Lets another thread run.
     fn yield_now(&self);
     /// One of the host's memory barriers, by the command's number in membarrier(2); 0 asks which there are.

@@ -11,3 +11,31 @@ pub use adaptive_spin::AdaptiveSpin;
 pub use jitter::jitter;
 pub use mutex::{Mutex, MutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use core::sync::atomic::AtomicU32;
+use core::time::Duration;
+
+use crate::platform::{FutexWake, host};
+
+/// How long somebody waits for a lock before he asks whether its holder is gone, and how often he does: the sandbox may be stopped meanwhile.
+const ROUND: Duration = Duration::from_secs(1);
+const ROUNDS: u32 = 3;
+
+/// Waiting for a lock. Something outside of the sandbox may kill a process that holds one (SIGKILL, the host's want of memory): whoever waits for it then ends the
+/// sandbox, with a report, instead of waiting for ever.
+#[derive(Default)]
+pub struct Patience(u32);
+
+impl Patience {
+    /// Sleeps while `*word == expected`.
+    pub fn wait(&mut self, word: &AtomicU32, expected: u32) {
+        let deadline = host().instant().saturating_add(ROUND);
+        if host().futex_wait(word, expected, Some(deadline)) != FutexWake::TimedOut {
+            return;
+        }
+        self.0 += 1;
+        if self.0 >= ROUNDS && host().has_lost_process() {
+            host().fatal("a process of the sandbox was killed from outside while it held a lock of the kernel");
+        }
+    }
+}

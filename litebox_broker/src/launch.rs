@@ -166,9 +166,9 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
 
     session.supervisor = sandboxed.supervisor;
     session.kick_signal = launch.kick_signal;
+    session.terminal = launch.terminal;
     let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, &launch.limits);
     server.net = launch.net.map(|setup| (net, net::Service::new(setup)));
-    server.terminal = launch.terminal;
     server.helper = confinement.network;
     let gauge = group.as_mut().and_then(Cgroup::take_gauge);
     let end = match launch.limits.memory.map(|limit| Meter::new(sandboxed, limit, gauge)).transpose() {
@@ -182,7 +182,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         say("the host has not ended all processes of the sandbox, which were killed");
     }
     drop(group);
-    server.terminal = None;
+    server.session.terminal = None;
     // Nobody may keep the sandbox alive by not reading.
     if let Some(line) = &end.line {
         say(line);

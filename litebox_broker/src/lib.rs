@@ -5,7 +5,7 @@
 //! - [`session`] serves requests, which [`socket`] brings, and [`replies`] go back: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`net`] is the network: policy, names, connections, published ports.
-//! - [`terminal`] is the user's terminal, lent to the sandbox and given back.
+//! - [`terminal`] is the user's terminal, lent to the sandbox and given back; [`hearing`] is whether that one still hears what it is told.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals and ends it, and [`guard`] when the broker
 //!   cannot any more.
 //! - [`limits`] keeps the time it may take, [`memory`] the memory, as [`usage`] counts it. [`cgroup`] does both where the host lets it, [`processors`] chooses where the sandbox runs.
@@ -18,6 +18,7 @@ pub mod confine;
 pub mod file_systems;
 pub mod files;
 pub mod guard;
+pub mod hearing;
 pub mod host_calls;
 pub mod launch;
 pub mod limits;

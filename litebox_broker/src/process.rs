@@ -78,6 +78,11 @@ pub fn refused_call(listener: BorrowedFd<'_>) -> Result<RefusedCall> {
     Ok(RefusedCall { number: notif.data.nr, arch: notif.data.arch })
 }
 
+/// Whose child a process is; `None` without /proc.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "PPid:")
+}
+
 /// The processes of a sandbox, by which it is ended. Both are children of the broker that nobody else waits for, so their numbers stay theirs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sandboxed {
@@ -139,6 +144,18 @@ impl Sandboxed {
                 return gone;
             }
             std::thread::sleep(LAST_PAUSE);
+        }
+    }
+
+    /// Whether somebody has killed the guard.
+    pub fn has_lost_guard(&self) -> bool {
+        let Some(guard) = self.guard else { return false };
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+        // SAFETY: waitid(2) fills one siginfo, which was zeroed; it is that of our child, or nothing.
+        unsafe {
+            libc::waitid(libc::P_PID, guard as libc::id_t, info.as_mut_ptr(), how) == 0
+                && info.assume_init_ref().si_pid() == guard
         }
     }
 

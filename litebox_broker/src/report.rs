@@ -8,6 +8,7 @@ use std::io::IoSlice;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use litebox_protocol::plain::Plain;
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::terminal::line_end;
@@ -51,7 +52,7 @@ impl Voice {
 
 /// Says one line.
 pub fn say(line: &str) {
-    write(format!("litebox: {line}{}", line_end()));
+    write(format!("litebox: {}{}", Plain(line), line_end()));
 }
 
 /// Writes a text as it is: at once if that takes no waiting, else when somebody reads.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::confine::Network;
+use crate::hearing::{Hearing, QUESTION};
 use crate::limits::{Due, End, Limits, TimeLimit};
 use crate::looks::Looks;
 use crate::memory::{Meter, Verdict};
@@ -21,7 +22,7 @@ use crate::replies::{PAUSE, Replies};
 use crate::report::say;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
-use crate::terminal::{Terminal, job_is_in_foreground};
+use crate::terminal::{Place, Terminal, job_is_in_foreground, stop_job};
 use crate::{host_calls, process};
 
 /// Exit status when the time limit was reached.
@@ -51,6 +52,9 @@ const FORWARDED: [i32; 11] = [
     libc::SIGTTIN,
     libc::SIGALRM,
 ];
+
+/// How often a stopped sandbox's place is looked at.
+const PLACE_TICK: Duration = Duration::from_millis(200);
 
 /// Signals received through a descriptor instead of handlers.
 pub struct Signals {
@@ -145,10 +149,12 @@ pub struct Server {
     time: TimeLimit,
     /// Keeps `--memory`.
     pub memory: Option<Meter>,
-    /// The user's terminal, if the sandbox uses it.
-    pub terminal: Option<Terminal>,
     /// Who made its network, and is waited for when nobody waits for us.
     pub helper: Option<Network>,
+    /// Whether the sandbox still hears us.
+    hearing: Hearing,
+    /// It is stopped until it comes to the foreground.
+    waits: bool,
     buffer: Vec<u8>,
     /// Whether the next request is looked for before we fall asleep.
     looks: Looks,
@@ -181,7 +187,8 @@ impl Server {
             net: None,
             time: TimeLimit::begin(limits),
             memory: None,
-            terminal: None,
+            hearing: Hearing::default(),
+            waits: false,
             helper: None,
             buffer: vec![0; BUFFER],
             looks: Looks::default(),
@@ -207,9 +214,14 @@ impl Server {
 
     fn turn(&mut self, signals: &Signals) -> Result<(), End> {
         self.keep_limits()?;
-        let ready = self.wait(signals)?;
+        self.check_hearing()?;
+        let moments = [self.look_at_typed(), self.hearing.deadline(), self.look_at_place()];
+        let ready = self.wait(signals, moments.into_iter().flatten().min())?;
         if ready.listener {
             return Err(self.refused());
+        }
+        if ready.typed {
+            self.hearing.typed();
         }
         if ready.requests {
             if self.serve_waiting()? {
@@ -224,20 +236,8 @@ impl Server {
         if ready.net {
             self.start_network();
         }
-        if ready.signals {
-            self.take_signals(signals)?;
-        }
-        Ok(())
-    }
-
-    fn take_signals(&mut self, signals: &Signals) -> Result<(), End> {
-        while let Some(signal) = signals.next() {
-            if signal != libc::SIGCHLD {
-                self.use_terminal_again(signal);
-                self.send_event(EventKind::Signal, signal as u64);
-            } else if let Some(end) = self.supervisor_ended() {
-                return Err(end);
-            }
+        while let Some(signal) = if ready.signals { signals.next() } else { None } {
+            self.take_signal(signal)?;
         }
         Ok(())
     }
@@ -251,9 +251,9 @@ impl Server {
         match self.time.due(now) {
             Due::Nothing => {}
             Due::Ask => {
-                self.send_event(EventKind::Signal, libc::SIGTERM as u64);
+                self.send_signal(libc::SIGTERM);
                 // A stopped program has to go on to hear of it.
-                self.send_event(EventKind::Signal, libc::SIGCONT as u64);
+                self.send_signal(libc::SIGCONT);
             }
             Due::Kill => return Err(End { status: STATUS_TIMEOUT, line: None }),
         }
@@ -269,8 +269,38 @@ impl Server {
         }
     }
 
-    /// Waits for something to do.
-    fn wait(&self, signals: &Signals) -> Result<Ready, End> {
+    /// A sandbox that does not take what it was told for too long ends.
+    fn check_hearing(&mut self) -> Result<(), End> {
+        let Some(signal) = self.hearing.deaf_to() else { return Ok(()) };
+        if signal != QUESTION || self.session.terminal.as_ref().is_some_and(Terminal::was_told_to_end) {
+            return Err(give_up(signal));
+        }
+        self.hearing.ask_no_more();
+        Ok(())
+    }
+
+    /// A signal came. `Err`: the sandbox ends so.
+    fn take_signal(&mut self, signal: i32) -> Result<(), End> {
+        if signal == libc::SIGCHLD {
+            if let Some(end) = self.supervisor_ended() {
+                return Err(end);
+            }
+            if self.sandboxed.has_lost_guard() {
+                let line = "the guard of the sandbox was killed, and so is the sandbox";
+                return Err(End::saying(STATUS_BROKEN, line));
+            }
+            return Ok(());
+        }
+        if self.hearing.is_in_vain(signal) {
+            return Err(give_up(signal));
+        }
+        self.use_terminal_again(signal);
+        self.send_signal(signal);
+        Ok(())
+    }
+
+    /// Waits for something to do, at most until `moment`.
+    fn wait(&self, signals: &Signals, moment: Option<Instant>) -> Result<Ready, End> {
         let requests_open = self.last_moment.is_none();
         let mut fds = vec![PollFd::new(&signals.fd, PollFlags::IN)];
         // Who is owed a reply asks for nothing more.
@@ -287,9 +317,16 @@ impl Server {
         if let Some(listener) = &self.session.listener {
             fds.push(PollFd::new(listener, PollFlags::IN));
         }
-        let next = [self.last_moment, self.time.next(), self.memory.as_ref().map(Meter::next)];
+        let listener_at = fds.len() - 1;
+        let terminal = self.session.terminal.as_ref();
+        let input = terminal.and_then(Terminal::raw_input).filter(|_| self.hearing.typed_moment().is_none());
+        if let Some(input) = input {
+            fds.push(PollFd::from_borrowed_fd(input, PollFlags::IN));
+        }
+        let next = [moment, self.last_moment, self.time.next(), self.memory.as_ref().map(Meter::next)];
         let mut pause = next.into_iter().flatten().min().map(|moment| moment.saturating_duration_since(Instant::now()));
-        if self.replies.are_owed() || self.reader_replies.are_owed() {
+        let owed = self.replies.are_owed() || self.reader_replies.are_owed();
+        if owed {
             pause = Some(pause.map_or(PAUSE, |p| p.min(PAUSE)));
         }
         let pause = pause.and_then(|p| rustix::fs::Timespec::try_from(p).ok());
@@ -299,7 +336,7 @@ impl Server {
         }
         let bits: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
         let at = |i: usize| bits.get(i).copied().unwrap_or(PollFlags::empty());
-        let listener = if self.session.listener.is_some() { at(fds.len() - 1) } else { PollFlags::empty() };
+        let listener = if self.session.listener.is_some() { at(listener_at) } else { PollFlags::empty() };
         Ok(Ready {
             signals: !at(0).is_empty(),
             requests: requests_open && (owed || !at(1).is_empty()),
@@ -307,6 +344,7 @@ impl Server {
             net: self.net.is_some()
                 && !at(1 + usize::from(requests_open) + usize::from(self.readers.is_some())).is_empty(),
             listener: listener.contains(PollFlags::IN),
+            typed: fds.len() > listener_at + 1 && !at(listener_at + 1).is_empty(),
         })
     }
 
@@ -399,6 +437,21 @@ impl Server {
                 }
             }
             Wish::Stop => self.stop_along(),
+            Wish::Background(signal) => {
+                self.sandboxed.signal_all(libc::SIGSTOP);
+                if self.time.next().is_some() {
+                    // Whoever stops keeps no limit: the sandbox alone waits.
+                    self.waits = true;
+                } else {
+                    stop_job(signal);
+                    self.sandboxed.signal_all(libc::SIGCONT);
+                }
+            }
+            Wish::Heard(signal) => {
+                if let Some(again) = self.hearing.heard(signal) {
+                    self.send_signal(again);
+                }
+            }
         }
         Ok(())
     }
@@ -412,11 +465,11 @@ impl Server {
 
     /// The guest was stopped. Who waits for this process at a terminal, a shell, is told so by its own stop; nobody else would make it go on.
     /// A time limit does.
-    fn stop_along(&self) {
+    fn stop_along(&mut self) {
         if !job_is_in_foreground() {
             return;
         }
-        if let Some(terminal) = &self.terminal {
+        if let Some(terminal) = &mut self.session.terminal {
             terminal.pause();
         }
         let alarm = self.time.alarm();
@@ -428,18 +481,51 @@ impl Server {
     }
 
     /// After a stop the terminal is as the shell wants it, and its window may be another.
-    fn use_terminal_again(&self, signal: i32) {
-        let Some(terminal) = self.terminal.as_ref().filter(|_| signal == libc::SIGCONT) else { return };
-        if terminal.in_foreground() {
+    fn use_terminal_again(&mut self, signal: i32) {
+        if signal == libc::SIGCONT && std::mem::take(&mut self.waits) {
+            self.sandboxed.signal_all(libc::SIGCONT);
+        }
+        let Some(terminal) = self.session.terminal.as_mut().filter(|_| signal == libc::SIGCONT) else { return };
+        if terminal.place() == Place::Foreground {
             terminal.resume();
-            self.send_event(EventKind::Signal, libc::SIGWINCH as u64);
+            self.send_signal(libc::SIGWINCH);
         }
     }
 
-    fn send_event(&self, kind: EventKind, value: u64) {
+    fn send_event(&self, kind: EventKind, value: u64) -> bool {
         let event = Event { kind: kind as u32, reserved: 0, value };
         // A full queue means that the sandbox has hundreds of events still to look at.
-        let _ = send(self.events.as_fd(), event.as_bytes(), None);
+        send(self.events.as_fd(), event.as_bytes(), None).is_ok()
+    }
+
+    fn send_signal(&mut self, signal: i32) {
+        let sent = self.send_event(EventKind::Signal, u64::from(signal.unsigned_abs()));
+        self.hearing.told(signal, sent);
+    }
+
+    /// When to look whether a sandbox that waits for that has come to the foreground: not every shell sends a job that runs SIGCONT.
+    fn look_at_place(&mut self) -> Option<Instant> {
+        let place = self.session.terminal.as_ref().filter(|_| self.waits)?.place();
+        if place == Place::Foreground {
+            self.use_terminal_again(libc::SIGCONT);
+            return None;
+        }
+        Instant::now().checked_add(PLACE_TICK)
+    }
+
+    /// When to look whether what was typed at the console has been taken. Where it was not, the supervisor is asked whether it hears.
+    fn look_at_typed(&mut self) -> Option<Instant> {
+        let moment = self.hearing.typed_moment()?;
+        if moment > Instant::now() {
+            return Some(moment);
+        }
+        if self.session.terminal.as_ref().is_some_and(Terminal::has_input) {
+            self.send_signal(QUESTION);
+            self.hearing.typed();
+        } else {
+            self.hearing.taken();
+        }
+        self.hearing.typed_moment()
     }
 
     fn refused(&self) -> End {
@@ -482,9 +568,20 @@ impl Server {
 
 /// A message came with descriptors that no kernel of ours sends. Kept in the queue, they would count against what all programs of the user may have
 /// in flight together.
-fn unexpected_descriptors() -> u8 {
-    say("the sandbox sent descriptors that nobody asked for: killed");
-    STATUS_BROKEN
+fn unexpected_descriptors() -> End {
+    End::saying(STATUS_BROKEN, "the sandbox sent descriptors that nobody asked for: killed")
+}
+
+/// The sandbox does not hear `signal`. What was typed counts only when it is what ends programs.
+fn give_up(signal: i32) -> End {
+    let (name, signal) = match signal {
+        QUESTION => ("^C", libc::SIGINT),
+        libc::SIGINT => ("SIGINT", signal),
+        libc::SIGHUP => ("SIGHUP", signal),
+        libc::SIGQUIT => ("SIGQUIT", signal),
+        _ => ("SIGTERM", signal),
+    };
+    End::saying(exit_status(signal), &format!("the sandbox does not answer {name}: killed"))
 }
 
 /// Which descriptors have something.
@@ -495,6 +592,7 @@ struct Ready {
     readers: bool,
     net: bool,
     listener: bool,
+    typed: bool,
 }
 
 /// Exit status of a program with this wait status, as a shell shows it.

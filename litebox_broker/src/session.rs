@@ -5,13 +5,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use litebox_protocol::{GrantInfo, MAX_REPORT, MAX_SLOTS, Op, STAT_FIGURES};
+use litebox_protocol::plain::Plain;
+use litebox_protocol::{GrantInfo, MAX_REPORT, MAX_SLOTS, MAX_TYPED, Op, Request, STAT_FIGURES, TerminalFlags};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::beneath::{Access, Grant, Result};
 use crate::files::Files;
 use crate::message::{ParsedRequest, ReplyBuilder};
+use crate::server::is_ignored;
+use crate::terminal::{Place, Terminal, can_stop};
 use crate::{change, process};
 
 /// What the sandbox wants of the one who serves it, besides a reply.
@@ -25,6 +28,10 @@ pub enum Wish {
     Fatal(String),
     /// The guest stopped by job control.
     Stop,
+    /// It wants the terminal in the background: it stops by this signal (SIGTTIN, SIGTTOU).
+    Background(i32),
+    /// The supervisor has taken the event of this signal.
+    Heard(i32),
     /// A line for the user.
     Report(String),
     /// The sandbox killed this process because of its memory limit.
@@ -44,6 +51,8 @@ pub struct Session {
     pub listener: Option<OwnedFd>,
     /// Its files in memory: those that were sent before any guest ran.
     pub objects: Vec<OwnedFd>,
+    /// The user's terminal, if the sandbox has it.
+    pub terminal: Option<Terminal>,
     /// What the sandbox reported for `--stats`.
     pub figures: Option<[u64; STAT_FIGURES]>,
     lines: LineLimit,
@@ -61,6 +70,7 @@ impl Session {
             kick_signal: libc::SIGURG,
             listener: None,
             objects: Vec::new(),
+            terminal: None,
             figures: None,
             lines: LineLimit::new(),
             reply: ReplyBuilder::default(),
@@ -91,7 +101,7 @@ impl Session {
             Ok(request) => self.perform(request, &mut wish),
             Err(error) => Err(*error),
         };
-        let without_reply = request.is_ok_and(|request| matches!(request.op, Op::Listener | Op::Memory));
+        let without_reply = request.is_ok_and(|request| matches!(request.op, Op::Listener | Op::Memory | Op::Heard));
         if without_reply || matches!(wish, Wish::Exit(_) | Wish::Fatal(_)) {
             return (None, None, wish);
         }
@@ -141,10 +151,20 @@ impl Session {
                 let name = plain_text(request.extra.get(..MOST_NAME).unwrap_or(request.extra));
                 *wish = Wish::Killed(format!("process {} ({name})", request.head.value));
             }
-            Op::Memory => self.objects.extend(came.filter(|_| self.listener.is_none() && self.objects.len() < 2)),
+            Op::Memory => {
+                let came = request.came.take();
+                self.objects.extend(came.filter(|_| self.listener.is_none() && self.objects.len() < 2));
+            }
             Op::Stats => {
                 self.figures = Some(<[u64; STAT_FIGURES]>::read_from_bytes(request.extra).map_err(|_| Errno::INVAL)?);
             }
+            Op::ReadTerminal => {
+                let typed = self.read_terminal(&request.head, wish)?;
+                self.reply.head.value = typed.len() as u64;
+                self.reply.push(&typed)?;
+            }
+            Op::SetTerminal => self.set_terminal(request, wish)?,
+            Op::Heard => *wish = Wish::Heard(i32::try_from(request.head.value).map_err(|_| Errno::INVAL)?),
             Op::Listener => {
                 // Nobody waits for an answer. The supervisor sends one, before any guest runs.
                 let listener = request.came.take();
@@ -158,6 +178,44 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// [`Op::ReadTerminal`].
+    fn read_terminal(&mut self, head: &Request, wish: &mut Wish) -> Result<Vec<u8>> {
+        let readable = |terminal: &&mut Terminal| terminal.may_be_read() && terminal.is_behind(head.grant);
+        let terminal = self.terminal.as_mut().filter(readable).ok_or(Errno::IO)?;
+        if terminal.place() == Place::Foreground {
+            // The shell tells nobody that a job which runs has come to the foreground.
+            terminal.claim();
+            let most = usize::try_from(head.value).unwrap_or(usize::MAX).min(MAX_TYPED);
+            return terminal.read(most);
+        }
+        if TerminalFlags::from_bits_truncate(head.flags).contains(TerminalFlags::READER) {
+            if !can_stop(libc::SIGTTIN) {
+                return Err(Errno::IO);
+            }
+            *wish = Wish::Background(libc::SIGTTIN);
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// [`Op::SetTerminal`].
+    fn set_terminal(&mut self, request: &ParsedRequest<'_>, wish: &mut Wish) -> Result<()> {
+        let number = request.head.grant;
+        let terminal = self.terminal.as_mut().filter(|terminal| terminal.is_behind(number)).ok_or(Errno::IO)?;
+        // As on Linux, it may where the signal is ignored.
+        if terminal.place() == Place::Background && !is_ignored(libc::SIGTTOU) {
+            if !can_stop(libc::SIGTTOU) {
+                return Err(Errno::IO);
+            }
+            *wish = Wish::Background(libc::SIGTTOU);
+            return Err(Errno::AGAIN);
+        }
+        if request.extra.is_empty() {
+            return Ok(());
+        }
+        let settings = request.extra.try_into().map_err(|_| Errno::INVAL)?;
+        terminal.change(settings, request.head.value)
     }
 
     /// What the sandbox is told of the grants at its start (`start_fd::CONFIG`).
@@ -203,10 +261,10 @@ fn most_processes() -> usize {
     usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS).clamp(FEW_PROCESSES, MAX_SLOTS)).unwrap_or(usize::MAX)
 }
 
-/// Text fit for a terminal: control characters (and with them escape sequences) are gone, one line, at most [`MAX_REPORT`] bytes.
+/// Text fit for a terminal ([`Plain`]), one line, of at most [`MAX_REPORT`] bytes of the sandbox's.
 fn plain_text(bytes: &[u8]) -> String {
     let bytes = bytes.get(..MAX_REPORT).unwrap_or(bytes);
-    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()
+    Plain(&String::from_utf8_lossy(bytes)).to_string()
 }
 
 /// Lets at most [`LineLimit::PER_SECOND`] lines a second through.

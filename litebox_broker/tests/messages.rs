@@ -81,7 +81,7 @@ impl Scene {
         let top = self.top.path().to_path_buf();
         let (reply, passed, wish) = self.session.serve(message, came);
         let Some(reply) = reply else {
-            assert!(matches!(wish, Wish::Exit(_) | Wish::Fatal(_)), "no reply");
+            assert!(matches!(wish, Wish::Exit(_) | Wish::Fatal(_) | Wish::Heard(_)), "no reply");
             return;
         };
         if let Wish::Report(line) = &wish {

@@ -124,6 +124,10 @@ pub(crate) struct Sandbox {
     pub(crate) exit_announced: AtomicBool,
     /// A broken invariant was reported: everything ends with 70.
     pub(crate) fatal: AtomicBool,
+    /// A process ended without the kernel's doing.
+    pub(crate) lost_process: AtomicBool,
+    /// The host ends processes that use too much of the processor (RLIMIT_CPU), whoever their guest is.
+    pub(crate) cpu_limited: bool,
     /// The first objects of the heap lie in a huge page, or cannot.
     pub(crate) heap_is_huge: AtomicBool,
     /// The processes that the supervisor starts.
@@ -241,6 +245,8 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             exit_status: AtomicI32::new(0),
             exit_announced: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
+            lost_process: AtomicBool::new(false),
+            cpu_limited: is_cpu_limited(),
             heap_is_huge: AtomicBool::new(false),
             started: crate::memory::huge::Started::default(),
             scratch,
@@ -262,6 +268,15 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     crate::entry::trap::install_handlers().map_err(|error| StartError { what: "installing signal handlers", error })?;
     crate::entry::interception::probe(interception)?;
     crate::host::filter::install(interception)
+}
+
+fn is_cpu_limited() -> bool {
+    const GETRLIMIT: usize = 97;
+    const RLIMIT_CPU: usize = 0;
+    let mut limits = [u64::MAX; 2];
+    // SAFETY: the host writes two numbers. Before the filter.
+    let _ = unsafe { host_call!(GETRLIMIT, RLIMIT_CPU, limits.as_mut_ptr()) };
+    limits != [u64::MAX; 2]
 }
 
 fn has_fsgsbase(aux: &[(u64, u64)]) -> bool {

@@ -13,6 +13,7 @@
 #![no_std]
 
 pub mod net;
+pub mod plain;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -134,7 +135,21 @@ pub enum Op {
     Memory = 41,
     /// An [`EventKind::OutOfMemory`] was followed: the guest process with the id `value` was killed. `extra`: its name.
     Killed = 42,
+    /// Reads the user's terminal, which descriptor `grant` leads to, without waiting: at most `value` bytes. `flags`: [`TerminalFlags`]. R: `value` bytes, none at
+    /// its end. EAGAIN: nothing was typed, or the sandbox is in the background; EIO: it may not read that terminal.
+    ReadTerminal = 43,
+    /// Changes the settings of the terminal that descriptor `grant` leads to, to those in `extra` ([`TERMIOS_SIZE`] bytes), when `value` (0 now, 1 after output, 2 and
+    /// without waiting input). Without `extra` nothing is changed. In the background the sandbox stops, as a program that changes them does, and
+    /// the answer is EAGAIN: to be tried again.
+    SetTerminal = 44,
+    /// The supervisor has taken event `value` of the event socket: it is alive. There is no reply.
+    Heard = 45,
 }
+
+/// `struct termios` of the host.
+pub const TERMIOS_SIZE: usize = 36;
+/// Most bytes that an [`Op::ReadTerminal`] asks for.
+pub const MAX_TYPED: usize = 4096;
 
 /// Number of process slots.
 pub const MAX_SLOTS: u64 = 32_768;
@@ -188,6 +203,9 @@ impl Op {
             40 => Self::Fatal,
             41 => Self::Memory,
             42 => Self::Killed,
+            43 => Self::ReadTerminal,
+            44 => Self::SetTerminal,
+            45 => Self::Heard,
             _ => return None,
         })
     }
@@ -222,6 +240,13 @@ bitflags::bitflags! {
         const ONLY_FEW = 4;
         /// A [`Stat`] with each directory.
         const STAT_OF_DIRECTORIES = 8;
+    }
+
+    /// How [`Op::ReadTerminal`] reads.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct TerminalFlags: u32 {
+        /// A program waits for it: in the background the sandbox stops, as a program that reads does.
+        const READER = 1;
     }
 
     /// What [`Op::SetAttr`] changes.

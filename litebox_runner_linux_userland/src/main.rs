@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use litebox_platform_linux_userland::memory::heap::Allocator;
+use litebox_protocol::plain::Plain;
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator(System);
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
         Err(e) if e.use_stderr() => {
             let text = e.to_string();
             let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            eprintln!("litebox: {line} (see litebox --help)");
+            eprintln!("litebox: {} (see litebox --help)", Plain(line));
             ExitCode::from(STATUS_OURS)
         }
         Err(e) => {

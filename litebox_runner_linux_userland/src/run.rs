@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use litebox_broker::{Launch, report};
 use litebox_platform_linux_userland::Patching;
 use litebox_platform_linux_userland::entry::interception::Interception;
+use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
 use zerocopy::IntoBytes;
 
@@ -140,7 +141,7 @@ pub fn run(options: &Options) -> u8 {
             outcome.status
         }
         Err((line, status)) => {
-            eprintln!("litebox: {line}");
+            eprintln!("litebox: {}", Plain(&line));
             status
         }
     }

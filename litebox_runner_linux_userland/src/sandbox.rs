@@ -6,6 +6,7 @@ use litebox::Error;
 use litebox::platform::host;
 use litebox_platform_linux_userland::host::call;
 use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
+use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{self, FirstProgram};
 use litebox_shim_linux::loader::Arguments;
@@ -100,7 +101,7 @@ fn text_of(error: Error) -> &'static str {
 
 /// Says why, and ends the sandbox as `docker run` ends when it cannot start.
 fn refuse(line: &str) -> ! {
-    eprintln!("litebox: {line}");
+    eprintln!("litebox: {}", Plain(line));
     // SAFETY: ends the process.
     unsafe { libc::_exit(i32::from(STATUS_OURS)) }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use litebox_broker::Terminal;
 use litebox_broker::server::is_ignored;
-use litebox_broker::terminal::is_in_foreground;
+use litebox_broker::terminal::controls_us;
 use litebox_shim_linux::boot::Console;
 
 static FLAGS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
@@ -72,23 +72,31 @@ fn may_write(fd: i32) -> bool {
     flags != 0 && (flags - 1) & O_ACCMODE != 0
 }
 
+fn may_read(fd: i32) -> bool {
+    const O_WRONLY: u64 = 1;
+    const O_ACCMODE: u64 = 3;
+    let flags = usize::try_from(fd).ok().and_then(|fd| flags().get(fd).copied()).unwrap_or(0);
+    flags != 0 && (flags - 1) & O_ACCMODE != O_WRONLY
+}
+
 /// The user's terminal, and what the configuration says of it. It becomes the console when that is asked for (`-t`), or when the program would
-/// talk to the user both ways; else it is passed on as it is, and only gets its settings back at the end.
+/// talk to the user both ways; else programs use it as it is. What is typed is for the sandbox only when stdin is the terminal.
 pub fn take_terminal(wanted: bool) -> Result<(Option<Terminal>, u64), String> {
     let Some(input) = terminal_at(0) else {
-        return if wanted { Err("--tty: stdin is not a terminal".into()) } else { Ok((None, 0)) };
+        if wanted {
+            return Err("--tty: stdin is not a terminal".into());
+        }
+        let shown = [2, 1].into_iter().find(|fd| terminal_at(*fd).is_some());
+        return Ok((shown.and_then(|fd| Terminal::take(descriptor(fd), false, false).ok()), 0));
     };
     let same: Vec<i32> = [0, 1, 2].into_iter().filter(|fd| terminal_at(*fd) == Some(input)).collect();
     let output = [1, 2, 0].into_iter().find(|fd| same.contains(fd) && may_write(*fd));
-    let Some(output) = output else {
-        return if wanted { Err("--tty: the terminal is not open for writing".into()) } else { Ok((None, 0)) };
+    let output = match output {
+        None if wanted => return Err("--tty: the terminal is not open for writing".into()),
+        other => other,
     };
-    let in_foreground = is_in_foreground(descriptor(0));
-    let raw = wanted || (same.contains(&1) && in_foreground);
-    if !raw && !in_foreground {
-        return Ok((None, 0));
-    }
-    let terminal = Terminal::take(descriptor(0), raw).map_err(|e| format!("--tty: {e}"))?;
+    let console = output.filter(|_| wanted || same.contains(&1) && controls_us(descriptor(0)));
+    let terminal = Terminal::take(descriptor(0), may_read(0), console.is_some()).map_err(|e| format!("--tty: {e}"))?;
     let bits = same.iter().fold(0u64, |bits, fd| bits | 1 << fd);
-    Ok((Some(terminal), if raw { bits | (output as u64) << OUTPUT_SHIFT } else { 0 }))
+    Ok((Some(terminal), console.map_or(0, |output| bits | (output as u64) << OUTPUT_SHIFT)))
 }

@@ -234,6 +234,7 @@ const REFUSED_ATTACKS: &[&str] = &[
     "clone-untraced",
     "tiocsti",
     "tiocsti-wide",
+    "set-terminal",
     "tioclinux",
     "tiocsctty",
     "tiocspgrp",

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::compile::{self, Variant};
 use common::remains::Own;
+use common::terminal_user::TerminalUser;
 use common::{NamedTest, Result, is_root, program_result, skip};
 use libtest_mimic::Failed;
 
@@ -206,6 +207,193 @@ fn fork_storms_end() -> Result {
     Ok(())
 }
 
+/// A guest that has taken every lock of the kernel makes a sandbox that hears nothing. It ends all the same: by a signal, by a second ^C, by what is typed
+/// at its console, and with its terminal.
+fn wedged_sandboxes_end() -> Result {
+    let own = Own::new("wedged")?;
+    fs::create_dir(own.dir.join("guests"))?;
+    fs::copy(compile::guest("compromised_kernel.c", Variant::Static, &[])?, own.dir.join("guests/compromised_kernel"))?;
+    let volume = format!("{}:/guests:ro", own.dir.join("guests").display());
+    let options = ["--test-hostile", "-v", &volume];
+    for attack in ["hold-locks-and-stay", "hold-locks"] {
+        for signals in [&[libc::SIGTERM][..], &[libc::SIGHUP], &[libc::SIGINT, libc::SIGINT]] {
+            let mut running =
+                Running::start(litebox(&own, &options, &["/guests/compromised_kernel", "attack", attack]))?;
+            running.says("ready")?;
+            running.says("found 1")?;
+            // The locks are taken right after it has said so.
+            std::thread::sleep(Duration::from_millis(700));
+            for signal in signals {
+                running.signal(*signal);
+                std::thread::sleep(Duration::from_millis(600));
+            }
+            let (status, _) = running.ends(PATIENCE)?;
+            let by_signal = 128 + signals.first().copied().unwrap_or(0);
+            // A process that died with a lock may have been noticed first.
+            if status != by_signal && !(attack == "hold-locks" && status == 70) {
+                return Err(format!("{attack}, {signals:?}: status {status}").into());
+            }
+            nothing_left(&own, attack)?;
+        }
+    }
+    for typed in [Some("\x03"), None] {
+        let mut command = Command::new(own.program());
+        command.arg("run").args(options).args([
+            "-w",
+            "/",
+            "--",
+            "/guests/compromised_kernel",
+            "attack",
+            "hold-locks-and-stay",
+        ]);
+        let mut user = TerminalUser::start(command, &[0, 1, 2])?;
+        user.sees("found 1")?;
+        std::thread::sleep(Duration::from_millis(700));
+        let status = if let Some(typed) = typed {
+            user.types(typed)?;
+            user.ends()?.0
+        } else {
+            let mut child = user.leaves();
+            let (status, late) = program_result::wait(&mut child, PATIENCE)?;
+            if let Some(standstill) = late {
+                return Err(format!("it did not end with its terminal: {standstill}").into());
+            }
+            program_result::status_code(status)
+        };
+        let wanted = if typed.is_some() { 130 } else { 129 };
+        if status != wanted {
+            return Err(format!("typed {typed:?}: status {status}").into());
+        }
+        nothing_left(&own, "a wedged console")?;
+    }
+    Ok(())
+}
+
+/// The process among `all` that has used the processor most.
+fn busiest(all: &[i32]) -> Option<i32> {
+    let used = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let number = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+        number(11) + number(12)
+    };
+    all.iter().copied().max_by_key(used)
+}
+
+/// Starts a shell with one child that works and then waits; returns it and the child's process on the host.
+fn with_worker(own: &Own, options: &[&str], work: &str) -> std::result::Result<(Running, i32), Failed> {
+    let script =
+        format!("mkfifo /tmp/never; /bin/bash -c '{work}' & wait $!; echo \"status $?\"; (exit 3); echo alive $?");
+    let mut options = options.to_vec();
+    options.extend(["--tmpfs", "/tmp"]);
+    let mut running = Running::start(litebox(own, &options, &["/bin/bash", "-c", &script]))?;
+    running.says("works")?;
+    let mine: Vec<i32> = own.running().into_iter().filter(|pid| *pid != running.child.id() as i32).collect();
+    let worker = busiest(&mine).ok_or("no process works")?;
+    Ok((running, worker))
+}
+
+/// SIGKILL from outside, the host's want of memory among the reasons, is the death of the process that it hits.
+fn a_guest_process_dies_alone() -> Result {
+    if !is_root() {
+        return skip("only root is told of all processes");
+    }
+    let own = Own::new("alone")?;
+    let count = "for ((i = 0; i < 100000; i++)); do :; done; echo works";
+    let computes = format!("{count}; while :; do :; done");
+    let waits = format!("{count}; read line <>/tmp/never");
+    for options in [&[][..], &[WITHOUT_NAMESPACES], &["--interception-backend", "trap"]] {
+        for (work, what) in [(&computes, "computes"), (&waits, "waits")] {
+            for (signal, status) in [(libc::SIGKILL, 137), (libc::SIGTERM, 143)] {
+                let (running, worker) = with_worker(&own, options, work)?;
+                std::thread::sleep(Duration::from_millis(30));
+                // SAFETY: no pointers; a process of the sandbox just started.
+                unsafe { libc::kill(worker, signal) };
+                let (ended, said) = running.ends(PATIENCE)?;
+                let wanted = format!("status {status}\nalive 3\n");
+                if ended != 0 || said != wanted {
+                    return Err(format!("{options:?}, it {what}, signal {signal}: status {ended}, {said:?}").into());
+                }
+            }
+        }
+    }
+    nothing_left(&own, "all of them")
+}
+
+/// The same in the middle of calls: it is the death of that process, or the end of the sandbox with a report, but no standstill.
+fn nobody_waits_for_locks_of_the_dead() -> Result {
+    if !is_root() {
+        return skip("only root is told of all processes");
+    }
+    let own = Own::new("locks")?;
+    let count = "for ((i = 0; i < 50000; i++)); do :; done; echo works";
+    let calls = format!("{count}; while :; do read -t 0 line </dev/null; echo x >/tmp/file; done 2>/dev/null");
+    let (mut alone, mut reported) = (0, 0);
+    for round in 0..20u64 {
+        let (running, worker) = with_worker(&own, &[], &calls)?;
+        std::thread::sleep(Duration::from_micros(round * 1_777 % 20_000));
+        // SAFETY: as above.
+        unsafe { libc::kill(worker, libc::SIGKILL) };
+        match running.ends(PATIENCE)? {
+            (0, said) if said == "status 137\nalive 3\n" => alone += 1,
+            (70, _) => reported += 1,
+            other => return Err(format!("round {round}: {other:?}").into()),
+        }
+    }
+    println!("{alone} died alone, {reported} ended the sandbox");
+    if alone == 0 {
+        return Err("no process died alone".into());
+    }
+    nothing_left(&own, "all of them")
+}
+
+/// The first process of the sandbox is the sandbox's program.
+fn the_first_process_is_the_sandbox() -> Result {
+    if !is_root() {
+        return skip("only root is told of all processes");
+    }
+    let own = Own::new("first")?;
+    let mut running = Running::start(litebox(
+        &own,
+        &[],
+        &["/bin/bash", "-c", "for ((i = 0; i < 50000; i++)); do :; done; echo works; while :; do :; done"],
+    ))?;
+    running.says("works")?;
+    let mine: Vec<i32> = own.running().into_iter().filter(|pid| *pid != running.child.id() as i32).collect();
+    // SAFETY: no pointers.
+    unsafe { libc::kill(busiest(&mine).ok_or("no process works")?, libc::SIGKILL) };
+    let (status, _) = running.ends(PATIENCE)?;
+    if status != 137 {
+        return Err(format!("status {status}").into());
+    }
+    nothing_left(&own, "its end")
+}
+
+/// A limit of the processor's time that `litebox` inherits ends the process that passes it, as on the bare host.
+fn processor_limits_end_one_process() -> Result {
+    let own = Own::new("cpu")?;
+    for limit in ["-t 1", "-S -t 1"] {
+        let script = "/bin/bash -c \"while :; do :; done\" 2>/dev/null; echo status $?; echo alive";
+        let mut said = Vec::new();
+        for program in [format!("{} run -w / --", own.program().display()), String::new()] {
+            let text = format!("ulimit {limit}; exec {program} /bin/sh -c '{script}'");
+            let mut command = Command::new("bash");
+            command
+                .args(["-c", &text])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .current_dir("/");
+            let outcome = program_result::run(command, b"", Duration::from_secs(60))?;
+            said.push((outcome.status, outcome.out()));
+        }
+        if said.first() != said.get(1) || !said.iter().all(|(_, out)| out.ends_with("alive\n")) {
+            return Err(format!("{limit}: in the sandbox and on the bare host {said:?}").into());
+        }
+    }
+    Ok(())
+}
+
 /// What whoever started `litebox` had it ignore stays ignored (nohup(1)), by the program too.
 fn ignored_signals_stay_ignored() -> Result {
     let own = Own::new("ignored")?;
@@ -272,6 +460,11 @@ const TESTS: &[NamedTest] = &[
     ("killed_at_the_start", killed_at_the_start),
     ("killed_at_random", killed_at_random),
     ("fork_storms_end", fork_storms_end),
+    ("wedged_sandboxes_end", wedged_sandboxes_end),
+    ("a_guest_process_dies_alone", a_guest_process_dies_alone),
+    ("nobody_waits_for_locks_of_the_dead", nobody_waits_for_locks_of_the_dead),
+    ("the_first_process_is_the_sandbox", the_first_process_is_the_sandbox),
+    ("processor_limits_end_one_process", processor_limits_end_one_process),
     ("ignored_signals_stay_ignored", ignored_signals_stay_ignored),
     ("ignored_ends_of_children_are_heard", ignored_ends_of_children_are_heard),
 ];

@@ -6,8 +6,10 @@ use std::io::Read;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::compile::{self, Variant};
 use common::terminal_user::TerminalUser;
 use common::{NamedTest, Result};
+use libtest_mimic::Failed;
 
 const ALL: &[i32] = &[0, 1, 2];
 /// A shell without the user's settings, on a terminal that readline knows.
@@ -321,6 +323,179 @@ fn stops_for_the_shell_outside() -> Result {
     user.ends().map(drop)
 }
 
+/// A shell outside at which the sandbox, or the same program on the bare host, is a job.
+fn shell_outside() -> std::result::Result<TerminalUser, Failed> {
+    let mut user = TerminalUser::start(bare(SHELL), ALL)?;
+    user.types("PS1='<out''side>'\n")?;
+    user.sees("<outside>")?;
+    Ok(user)
+}
+
+/// In the background `cat` waits as it does on the bare host, and what is typed is for the shell.
+fn waits_in_the_background() -> Result {
+    let run = format!("{} run -- cat", env!("CARGO_BIN_EXE_litebox"));
+    let limited = format!("{} run --timeout 60s -- cat", env!("CARGO_BIN_EXE_litebox"));
+    for (program, stops) in [("cat", true), (&run, true), (&format!("{run} | cat"), true), (&limited, false)] {
+        let mut user = shell_outside()?;
+        user.types(&format!("{program} &\n"))?;
+        user.sees("<outside>")?;
+        if stops {
+            // The shell may have said so already.
+            let until = Instant::now() + Duration::from_secs(20);
+            loop {
+                user.types("jobs; echo li''sted\n")?;
+                if user.sees("listed\r\n")?.contains("Stopped") {
+                    break;
+                }
+                if Instant::now() > until {
+                    return Err(format!("{program} does not stop").into());
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        user.types("echo for the sh''ell\n")?;
+        user.sees("\rfor the shell\r\n")?;
+        user.types("fg\n")?;
+        user.sees("cat")?;
+        user.sees("\n")?;
+        std::thread::sleep(Duration::from_millis(500));
+        user.types("for the cat\n")?;
+        user.sees("for the cat\r\n")?;
+        user.sees("for the cat\r\n")?;
+        user.types("\x04")?;
+        user.sees("<outside>")?;
+        user.types("exit 5\n")?;
+        if user.ends()?.0 != 5 {
+            return Err("the shell did not end".into());
+        }
+    }
+    Ok(())
+}
+
+/// After ^Z and `bg` an honest program gets nothing of what is typed; it stops when it wants to read, and goes on in the foreground.
+fn gets_nothing_after_bg() -> Result {
+    let dir = common::fresh_dir("terminal_bg")?;
+    let options = format!("run -v {}:/box:rw --", dir.display());
+    let script = "while read line; do echo \"got $line\"; echo \"$line\" >>/box/got; done";
+    for redirected in ["", " 2>/dev/null"] {
+        let mut user = shell_outside()?;
+        let command = format!("{} {options} /bin/sh -c '{script}'{redirected}\n", env!("CARGO_BIN_EXE_litebox"));
+        user.types(&command)?;
+        std::thread::sleep(Duration::from_millis(700));
+        user.types("one\n")?;
+        user.sees("got one\r\n")?;
+        user.types("\x1a")?;
+        user.sees("Stopped")?;
+        user.sees("<outside>")?;
+        user.types("bg\n")?;
+        user.sees("<outside>")?;
+        for _ in 0..5 {
+            user.types("echo for the sh''ell\n")?;
+            user.sees("\rfor the shell\r\n")?;
+            user.sees("<outside>")?;
+        }
+        user.types("fg\n")?;
+        std::thread::sleep(Duration::from_millis(700));
+        user.types("two\n")?;
+        user.sees("got two\r\n")?;
+        user.types("\x04")?;
+        user.sees("<outside>")?;
+        let got = std::fs::read_to_string(dir.join("got"))?;
+        if got != "one\ntwo\n" {
+            return Err(format!("the program in the background read {got:?}").into());
+        }
+        std::fs::remove_file(dir.join("got"))?;
+        user.types("exit\n")?;
+        user.ends()?;
+    }
+    Ok(())
+}
+
+/// A program whose stdin is not the terminal cannot read it, and one in the background cannot, whatever it does.
+fn hostile_programs_read_nothing() -> Result {
+    let dir = common::fresh_dir("terminal_hostile")?;
+    std::fs::copy(compile::guest("compromised_kernel.c", Variant::Static, &[])?, dir.join("hostile"))?;
+    let litebox = env!("CARGO_BIN_EXE_litebox");
+    let run = format!("{litebox} run --test-hostile -v {}:/box:rw --", dir.display());
+    // Without help of the kernel's: by the descriptors that programs have, and by name.
+    let honest =
+        "cat <&2 >/box/stolen; cat </dev/tty >>/box/stolen; (cat <&1) >>/box/stolen; sleep 1; echo over >>/box/over";
+    let mut user = shell_outside()?;
+    user.types(&format!("{run} /bin/sh -c '{honest}' </dev/null &\n"))?;
+    user.sees("<outside>")?;
+    let until = Instant::now() + Duration::from_secs(20);
+    while !dir.join("over").exists() {
+        user.types("echo for the sh''ell\n")?;
+        user.sees("\rfor the shell\r\n")?;
+        if Instant::now() > until {
+            return Err("the program waits for the terminal".into());
+        }
+    }
+    let stolen = std::fs::read_to_string(dir.join("stolen"))?;
+    if !stolen.is_empty() {
+        return Err(format!("a program without the terminal at stdin read {stolen:?}").into());
+    }
+    // With it: the broker is asked from the background.
+    for input in ["</dev/null", ""] {
+        let log = dir.join("log");
+        user.types(&format!("{run} /box/hostile attack read-terminal-by-broker {input} >{} &\n", log.display()))?;
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            user.types("echo for the sh''ell\n")?;
+            user.sees("\rfor the shell\r\n")?;
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            if said.contains("typed 0 asked 1") {
+                break;
+            }
+            if said.contains("typed") || Instant::now() > until {
+                return Err(format!("stdin {input:?}: {said:?}").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::fs::remove_file(log)?;
+    }
+    // The host is asked: the call is refused.
+    user.types(&format!("{run} /box/hostile attack read-terminal; echo status $?\n"))?;
+    user.sees("refused host call read")?;
+    user.sees("status 159\r\n")?;
+    user.types("exit\n")?;
+    user.ends().map(drop)
+}
+
+/// Settings come back whichever descriptors the terminal is at.
+fn settings_come_back_from_every_descriptor() -> Result {
+    let spoil = "for fd in 0 1 2; do stty -icanon -echo min 3 <&$fd 2>/dev/null; done; stty -a <&2 | grep -o -e '-icanon' >&2; exit 3";
+    for wires in [&[2][..], &[1, 2], &[0, 2], ALL] {
+        let mut user = TerminalUser::start(boxed(&[], &["/bin/sh", "-c", spoil]), wires)?;
+        user.sees("-icanon\r\n")?;
+        let (status, shown) = user.ends()?;
+        if status != 3 || user.settings() != user.before {
+            return Err(format!("{wires:?}: status {status}, shown {shown:?}, settings {:?}", user.settings()).into());
+        }
+    }
+    Ok(())
+}
+
+/// What litebox says itself cannot hide or turn what stands at the terminal.
+fn reports_are_plain() -> Result {
+    let name = "no\u{1b}[2K\u{202e}such\u{2028}program\u{7}\r\u{200b}";
+    for options in [&["--rootfs", name][..], &["--hostname", "a", "-v", name], &[name, "b"], &["-w", name], &[]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+        command.env_clear().arg("run").args(options).arg("--").arg(name);
+        if options.first() == Some(&name) {
+            command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+            command.env_clear().arg(name);
+        }
+        let output = command.output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let treacherous = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{2028}\u{200b}".contains(c);
+        if said.contains(treacherous) || said.lines().count() != 1 || !said.contains("\\u{202e}") {
+            return Err(format!("{options:?}: {said:?}").into());
+        }
+    }
+    Ok(())
+}
+
 /// However the sandbox ends, the terminal is as before.
 fn settings_come_back() -> Result {
     let spoil = "stty raw -echo; echo spoilt; exec sleep 100";
@@ -421,6 +596,11 @@ fn main() {
     let boxed_alone: &[NamedTest] = &[
         ("output_is_complete", output_is_complete),
         ("stops_for_the_shell_outside", stops_for_the_shell_outside),
+        ("waits_in_the_background", waits_in_the_background),
+        ("gets_nothing_after_bg", gets_nothing_after_bg),
+        ("hostile_programs_read_nothing", hostile_programs_read_nothing),
+        ("settings_come_back_from_every_descriptor", settings_come_back_from_every_descriptor),
+        ("reports_are_plain", reports_are_plain),
         ("settings_come_back", settings_come_back),
         ("hang_up", hang_up),
         ("other_descriptors", other_descriptors),

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
 
-use litebox::mm::{Area, VmaFlags};
+use litebox::mm::{Vma, VmaFlags};
 use litebox::platform::host;
 use litebox::platform::north::{Code, Fault, GuestFrame, North, PatchPolicy};
 use litebox_protocol::STAT_FIGURES;
@@ -98,6 +98,7 @@ impl North for LinuxNorth {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `resolve_fault`.
         let Some(thread) = (unsafe { object.as_ref() }) else { return true };
+        thread.process.take_arrived_signals();
         thread.process.run_task_work();
         serve_vfork_parent(object);
         thread.process.pass_kick_on(thread);
@@ -162,6 +163,10 @@ impl North for LinuxNorth {
         }
     }
 
+    fn process_lost(&self, number: u32, signal: i32) -> bool {
+        crate::outside::kernel().is_some_and(|kernel| kernel.process_lost(number, signal))
+    }
+
     fn outside_signal(&self, signal: i32) {
         crate::outside::signal(signal);
     }
@@ -195,7 +200,7 @@ impl Task<'_, '_> {
     fn keep_what_is_copied(&mut self) {
         let process = self.process();
         let area = self.thread.rseq_area.load(Ordering::Relaxed);
-        let goes = |area: &Area| area.flags.contains(VmaFlags::DONTFORK);
+        let goes = |vma: &Vma| vma.flags.contains(VmaFlags::DONTFORK);
         let dies = area != 0 && process.mm.core().with_vma(area, goes) == Some(true);
         if dies {
             // The host would end it, wherever it is then.
@@ -231,6 +236,7 @@ impl Task<'_, '_> {
     pub(crate) fn take_interruption(&self) -> bool {
         let interrupted = self.waiter().clear_interrupt();
         if interrupted {
+            self.process().take_arrived_signals();
             self.process().pass_kick_on(self.thread);
         }
         interrupted

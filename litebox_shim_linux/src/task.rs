@@ -5,6 +5,7 @@ mod exit;
 pub(crate) mod fast_syscalls;
 mod jobs;
 mod kernel;
+mod loss;
 mod process;
 pub(crate) mod process_table;
 mod shared_by_clone;

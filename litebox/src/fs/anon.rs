@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::any::Any;
 
-use super::{FileType, Inode, InodeId, Metadata, SetAttr, StatFs, Time};
+use super::{FileType, Inode, InodeId, Metadata, SetAttr, SetTime, StatFs, Time};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -72,8 +72,8 @@ impl Inode for AnonInode {
             size: 0,
             blocks: 0,
             blksize: 4096,
-            atime: changed.atime.unwrap_or(self.born),
-            mtime: changed.mtime.unwrap_or(self.born),
+            atime: changed.atime.map_or(self.born, SetTime::value),
+            mtime: changed.mtime.map_or(self.born, SetTime::value),
             ctime: self.born,
             btime: None,
         })
@@ -89,8 +89,8 @@ impl Inode for AnonInode {
         changed.permissions = attr.permissions.or(changed.permissions);
         changed.uid = attr.uid.or(changed.uid);
         changed.gid = attr.gid.or(changed.gid);
-        changed.atime = attr.atime.or(changed.atime);
-        changed.mtime = attr.mtime.or(changed.mtime);
+        changed.atime = attr.atime.map(|time| SetTime::At(time.value())).or(changed.atime);
+        changed.mtime = attr.mtime.map(|time| SetTime::At(time.value())).or(changed.mtime);
         Ok(())
     }
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {

@@ -16,6 +16,7 @@ mod tree;
 
 pub use client::{Granted, grants};
 pub use file::HostFile;
+pub(crate) use file::is_terminal;
 pub use node::HostNode;
 pub use streams::Streams;
 pub use tree::HostFs;

@@ -177,6 +177,11 @@ pub trait North: Sync {
     fn with_code(&self, _addr: usize, _number: u64, _look: &mut dyn FnMut(&Code, PatchPolicy)) {}
     /// In the supervisor, at the end: what is to reach the user still does.
     fn ending(&self) {}
+    /// In the supervisor: the host's process with this number ([`HostThread::process`](super::HostThread)) was killed from outside of the sandbox. Its guests die
+    /// of `signal`. `false`: it had none.
+    fn process_lost(&self, _number: u32, _signal: i32) -> bool {
+        false
+    }
     /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
     fn host_ready(&self, token: u64, events: u16);
     /// In the supervisor: the broker told something of the network (`litebox_protocol::net::NetEvent`); a descriptor may come along.

@@ -64,8 +64,9 @@ impl<T: ?Sized> Mutex<T> {
             }
             core::hint::spin_loop();
         }
+        let mut patience = super::Patience::default();
         while self.word.swap(CONTENDED, Ordering::Acquire) != FREE {
-            host().futex_wait(&self.word, CONTENDED, None);
+            patience.wait(&self.word, CONTENDED);
         }
     }
 

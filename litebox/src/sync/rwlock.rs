@@ -7,6 +7,7 @@ use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::Patience;
 use crate::platform::host;
 
 const WRITER: u32 = 1 << 30;
@@ -41,6 +42,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         super::jitter();
+        let mut patience = Patience::default();
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & STATE < WRITER {
@@ -48,7 +50,7 @@ impl<T: ?Sized> RwLock<T> {
                     return RwLockReadGuard { lock: self };
                 }
             } else {
-                self.sleep(word);
+                self.sleep(word, &mut patience);
             }
         }
     }
@@ -57,6 +59,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         super::jitter();
+        let mut patience = Patience::default();
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & STATE == 0 {
@@ -64,7 +67,7 @@ impl<T: ?Sized> RwLock<T> {
                     return RwLockWriteGuard { lock: self };
                 }
             } else {
-                self.sleep(word);
+                self.sleep(word, &mut patience);
             }
         }
     }
@@ -80,10 +83,10 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     #[cold]
-    fn sleep(&self, seen: u32) {
+    fn sleep(&self, seen: u32, patience: &mut Patience) {
         let marked = seen | SLEEPERS;
         if seen == marked || self.word.compare_exchange(seen, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            host().futex_wait(&self.word, marked, None);
+            patience.wait(&self.word, marked);
         }
     }
 

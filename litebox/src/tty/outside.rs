@@ -1,8 +1,8 @@
 //! The console: a terminal of ours whose other side is the terminal that the sandbox was started on.
 //!
-//! `litebox` has made that terminal raw, so that every byte typed there arrives here and our line discipline alone makes lines, echo and
-//! signals of it. It answers reads at once, with nothing when nothing was typed. The supervisor brings input whenever there is some; output is
-//! written by the thread that made it, or by the supervisor when that thread could not wait.
+//! `litebox` makes that terminal raw while it is in the foreground, so that every byte typed there arrives here and our line discipline alone makes lines,
+//! echo and signals of it. The sandbox cannot read it itself: the broker does so for it, and in the background not at all. The supervisor asks for input
+//! whenever there is some; output is written by the thread that made it, or by the supervisor when that thread could not wait.
 
 use core::time::Duration;
 
@@ -71,8 +71,28 @@ impl Pair {
         }
     }
 
+    /// In the background outside of the sandbox: a program there is about to change the terminal, and stops. What it was about to do goes on afterwards.
+    pub(super) fn claim_outside(&self) -> Result<()> {
+        let Some(outside) = &self.outside else { return Ok(()) };
+        match host().set_terminal(outside.input, None, 0) {
+            Err(Error::WouldBlock) => Err(Error::Interrupted),
+            // Orphaned, and so nobody could continue it.
+            Err(Error::Io) => Err(Error::Io),
+            _ => Ok(()),
+        }
+    }
+
     /// Brings what was typed outside, as far as there is room, and takes output there that waits.
     pub(super) fn pump(&self) {
+        self.bring_typed(false);
+    }
+
+    /// As [`Pair::pump`], for a program that waits for it.
+    pub(super) fn pump_for_reader(&self) {
+        self.bring_typed(true);
+    }
+
+    fn bring_typed(&self, mut reader: bool) {
         let Some(outside) = &self.outside else { return };
         let mut gone = false;
         let mut came = false;
@@ -81,11 +101,11 @@ impl Pair {
             while self.state.lock().line.takes_input() {
                 let ready = ready_for(outside.input, POLLIN);
                 let mut chunk = [0u8; CHUNK];
-                let count = if ready & POLLIN == 0 {
+                let waits = core::mem::take(&mut reader);
+                let count = if ready & POLLIN == 0 && !waits {
                     0
                 } else {
-                    // SAFETY: kernel memory with room for as many bytes.
-                    unsafe { host().host_read(outside.input, chunk.as_mut_ptr() as usize, chunk.len()) }.unwrap_or(0)
+                    host().read_terminal(outside.input, &mut chunk, waits).unwrap_or(0)
                 };
                 if count == 0 {
                     gone = ready & (POLLHUP | POLLERR) != 0;

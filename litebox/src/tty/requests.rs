@@ -76,6 +76,7 @@ impl Pair {
             && matches!(request, TCSETS..=TCSETSF | TCSETA..=TCFLSH | TIOCSPGRP | TCSBRKP | TCSETS2 | TCSETSW2 | TCSETSF2)
         {
             self.check_foreground(TerminalSignal::BackgroundWrite)?;
+            self.claim_outside()?;
         }
         match request {
             TCGETS => write(arg, &self.settings().to_bytes()),

@@ -114,6 +114,10 @@ impl File for Slave {
             return Ok(0);
         }
         self.pair.check_foreground(TerminalSignal::BackgroundRead)?;
+        if self.pair.outside.is_some() && !self.ready().contains(Events::IN) {
+            // Typed and not brought yet; or the user has put the sandbox into the background, where it stops for this.
+            self.pair.pump_for_reader();
+        }
         // Who reads at the same time gets what is behind.
         let _reading = self.pair.slave_reading.lock();
         let bytes = {

@@ -140,6 +140,8 @@ impl Terminals {
     pub fn window_changed_outside(&self) -> bool {
         let Some(console) = self.console() else { return false };
         console.take_window();
+        // Perhaps because the sandbox is in the foreground again: what was typed meanwhile is for it.
+        console.pump();
         true
     }
     /// the user sent SIGHUP. `true`: because the terminal is gone, and who used it has been told.

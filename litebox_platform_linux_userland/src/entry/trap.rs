@@ -28,6 +28,10 @@ const SIGSEGV: i32 = 11;
 const SIGPIPE: i32 = 13;
 const SIGCHLD: i32 = 17;
 const SIGSYS: i32 = 31;
+const SIGXFSZ: i32 = 25;
+/// Signals that somebody outside, or the host for a limit, may send to a process: SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGXCPU, SIGVTALRM,
+/// SIGPROF, SIGIO, SIGPWR. They become its guest's.
+const FROM_OUTSIDE: [i32; 12] = [1, 2, 3, 10, 12, 14, 15, 24, 26, 27, 29, 30];
 const ENOSYS: u64 = 38;
 const EFAULT: u64 = 14;
 /// `si_code` of what a kernel sends by itself.
@@ -97,12 +101,15 @@ pub(crate) fn install_handlers() -> Result<()> {
         restorer: place::restorer(),
         mask: 0,
     };
-    for signal in [SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGKICK] {
+    let exceptions = [SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGKICK];
+    for signal in exceptions.into_iter().chain(FROM_OUTSIDE) {
         set_action(signal, &ours)?;
     }
     // A closed reader is an error of write; guest processes need no reaping.
     let ignore = KernelAction { handler: 1, flags: 0, restorer: 0, mask: 0 };
     set_action(SIGPIPE, &ignore)?;
+    // Past RLIMIT_FSIZE writing is an error too.
+    set_action(SIGXFSZ, &ignore)?;
     set_action(SIGCHLD, &ignore)?;
     let none = 0u64;
     // SAFETY: reads one mask.
@@ -144,6 +151,16 @@ pub(crate) extern "C" fn on_signal(signal: i32, info: *const (), context: *mut U
     let (info, context) = unsafe { (&*info.cast::<SigInfo>(), &mut *context) };
     let rip = context.regs.rip as usize;
     let block = stack::current();
+    let mut signal = signal;
+    if FROM_OUTSIDE.contains(&signal) {
+        // The supervisor, and a process that waits for a program, have no guest who could be meant.
+        let Some(home) = block.as_deref().filter(|b| !b.host.is_null()).and_then(ThreadBlock::home) else {
+            return core::ptr::null();
+        };
+        home.arrived.fetch_or(1 << (signal - 1), Ordering::AcqRel);
+        // Its guest hears of it where it looks at its pending work.
+        signal = SIGKICK;
+    }
     // During a call by the fast entry the mode says "guest" as well; but then the program's own code runs, or the vDSO's for it.
     let in_guest =
         |b: &ThreadBlock| !b.leaving && !b.fast.in_vdso && host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST;

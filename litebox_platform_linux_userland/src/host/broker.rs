@@ -158,7 +158,7 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
     back.get_mut(..extra.len()).ok_or(Error::TooBig)?.copy_from_slice(extra);
     let socket = sandbox().settings.broker;
     let message = bytes.get(..size_of::<Request>() + extra.len()).ok_or(Error::TooBig)?;
-    if matches!(op, Op::Exit | Op::Fatal | Op::Listener) {
+    if matches!(op, Op::Exit | Op::Fatal | Op::Listener | Op::Heard) {
         // No answer comes, so no turn is needed: a process that died may have been holding it.
         return send(socket, message, fd);
     }

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use litebox::platform::HostFd;
-use litebox_protocol::{Op, start_fd};
+use litebox_protocol::{Op, TERMIOS_SIZE, start_fd};
 
 use crate::entry::interception::{Interception, sud_available};
 use crate::host::call::{host_call, nr, place};
@@ -25,9 +25,14 @@ pub enum Rule {
     Without(usize, u32),
     /// These bits are not set together in the argument (in its low 32 bits).
     NotTogether(usize, [u32; 2]),
+    /// The argument is none of the standard streams that lead to a terminal.
+    NoTerminal(usize),
     /// Argument 0 is one of the options; argument 1 is the value that stands beside it, all 64 bits of both.
     Options(&'static [(u32, Value)]),
 }
+
+/// Which of descriptors 0, 1 and 2 lead to a terminal.
+pub type Terminals = [bool; 3];
 
 /// What an option may be given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,8 +61,9 @@ const fn any(number: usize, name: &'static str) -> Allowed {
 /// Namespaces (NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET), PTRACE and UNTRACED.
 const CLONE_REFUSED: u32 =
     0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
-/// TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCOUTQ (of sockets: SIOCOUTQ), TIOCGWINSZ, FIONREAD. Never TIOCSTI.
-const TERMINAL_REQUESTS: &[u32] = &[0x5401, 0x5402, 0x5403, 0x5404, 0x5411, 0x5413, 0x541b];
+/// TCGETS, TIOCOUTQ (of sockets: SIOCOUTQ), TIOCGWINSZ, FIONREAD. Never TIOCSTI, and settings are changed by the broker alone.
+const TERMINAL_REQUESTS: &[u32] = &[TCGETS, 0x5411, 0x5413, 0x541b];
+const TCGETS: u32 = 0x5401;
 /// PR_SET_SYSCALL_USER_DISPATCH, and PR_SET_PDEATHSIG with SIGKILL: a process of the sandbox can tie itself to the supervisor, and cannot
 /// undo it.
 const PRCTL_OPTIONS: &[(u32, Value)] = &[(59, Value::Any), (1, Value::Only(9))];
@@ -76,7 +82,7 @@ const BARRIERS: &[u32] = &[0, 1, 8, 16, 32, 64];
 
 /// Everything the host serves for the sandbox.
 pub const ALLOWED: &[Allowed] = &[
-    any(nr::READ, "read"),
+    Allowed { number: nr::READ, name: "read", rule: Rule::NoTerminal(0) },
     any(nr::WRITE, "write"),
     Allowed { number: nr::CLOSE, name: "close", rule: Rule::NoneOf(0, BROKER_SOCKETS) },
     any(nr::FSTAT, "fstat"),
@@ -184,7 +190,12 @@ fn refusal(refuse: u32) -> [Instruction; 7] {
 const GROUP: usize = 8;
 
 /// The filter program; `refuse` is what happens to everything else.
-pub fn program(refuse: u32) -> Vec<Instruction> {
+pub fn program(refuse: u32, terminals: Terminals) -> Vec<Instruction> {
+    // Where there is nothing to compare, the host need not run the program for the call.
+    let rule_of = |call: &Allowed| match call.rule {
+        Rule::NoTerminal(_) if terminals == Terminals::default() => Rule::Any,
+        rule => rule,
+    };
     let mut p = alloc::vec![
         op(LOAD, DATA_ARCH),
         jump(JUMP_EQUAL, ARCH_X86_64, 1, 0),
@@ -202,10 +213,11 @@ pub fn program(refuse: u32) -> Vec<Instruction> {
             p.push(jump(JUMP_ABOVE_OR_EQUAL, next.number as u32, (group.len() + refusal.len()) as u8, 0));
         }
         for call in group {
-            let target = if call.rule == Rule::Any { allowed } else { allowed + bodies.len() };
+            let rule = rule_of(call);
+            let target = if rule == Rule::Any { allowed } else { allowed + bodies.len() };
             p.push(jump(JUMP_EQUAL, call.number as u32, (target - p.len() - 1) as u8, 0));
-            if call.rule != Rule::Any {
-                bodies.extend(rule_body(call.rule, refuse));
+            if rule != Rule::Any {
+                bodies.extend(rule_body(rule, refuse, terminals));
             }
         }
         p.extend(refusal);
@@ -214,7 +226,7 @@ pub fn program(refuse: u32) -> Vec<Instruction> {
     p
 }
 
-fn rule_body(rule: Rule, refuse: u32) -> Vec<Instruction> {
+fn rule_body(rule: Rule, refuse: u32, terminals: Terminals) -> Vec<Instruction> {
     let mut body = Vec::new();
     match rule {
         Rule::Any => {}
@@ -247,6 +259,13 @@ fn rule_body(rule: Rule, refuse: u32) -> Vec<Instruction> {
             body.push(jump(JUMP_ANY_BIT, first, 0, 2));
             body.push(jump(JUMP_ANY_BIT, second, 0, 1));
             body.push(op(RETURN, refuse));
+        }
+        Rule::NoTerminal(argument) => {
+            body.push(op(LOAD, data_argument(argument)));
+            for (fd, _) in (0..).zip(terminals).filter(|(_, is_terminal)| *is_terminal) {
+                body.push(jump(JUMP_EQUAL, fd, 0, 1));
+                body.push(op(RETURN, refuse));
+            }
         }
         Rule::Options(options) => {
             for (option, value) in options {
@@ -307,6 +326,12 @@ fn load(instructions: &[Instruction], flags: usize) -> litebox::Result<usize> {
     unsafe { host_call!(nr::SECCOMP, SET_MODE_FILTER, flags, &raw const program) }
 }
 
+fn is_terminal(fd: usize) -> bool {
+    let mut settings = [0u8; TERMIOS_SIZE];
+    // SAFETY: the request writes `struct termios` into the array.
+    unsafe { host_call!(nr::IOCTL, fd, TCGETS, settings.as_mut_ptr()) }.is_ok()
+}
+
 /// Installs the filter for this process and all it will clone. Afterwards nothing but [`ALLOWED`] is served, for ever.
 pub(crate) fn install(interception: Interception) -> Result<(), StartError> {
     let error = |error| StartError { what: "installing the seccomp filter", error };
@@ -317,7 +342,8 @@ pub(crate) fn install(interception: Interception) -> Result<(), StartError> {
         load(&trap, 0).map_err(error)?;
         crate::sandbox::use_seccomp();
     }
-    match load(&program(RET_NOTIFY), FLAG_NEW_LISTENER) {
+    let terminals = [0, 1, 2].map(is_terminal);
+    match load(&program(RET_NOTIFY, terminals), FLAG_NEW_LISTENER) {
         Ok(listener) => {
             let fd = HostFd(listener as i32);
             crate::host::broker::simple(Op::Listener, 0, &[], Some(fd)).map_err(error)?;
@@ -326,7 +352,7 @@ pub(crate) fn install(interception: Interception) -> Result<(), StartError> {
             Ok(())
         }
         // Somebody outside listens already: the host kills, and cannot say which call it was.
-        Err(_) => load(&program(RET_KILL), 0).map(drop).map_err(error),
+        Err(_) => load(&program(RET_KILL, terminals), 0).map(drop).map_err(error),
     }
 }
 
@@ -380,7 +406,7 @@ mod tests {
     #[test]
     fn at_most_forty_calls_pass_and_no_other() {
         assert!(ALLOWED.len() <= 40 && ALLOWED.is_sorted_by_key(|call| call.number));
-        let p = program(REFUSED);
+        let p = program(REFUSED, [false; 3]);
         for number in 0..700u32 {
             let listed = ALLOWED.iter().any(|c| c.number as u32 == number);
             // Arguments that satisfy every rule: a permitted prctl option, a permitted ioctl request, no clone flags, a socket for messages.
@@ -393,6 +419,21 @@ mod tests {
             assert_eq!(verdict(&p, X86_64, number, args) == RET_ALLOW, listed, "call {number}");
             assert_eq!(verdict(&p, I386, number, args), REFUSED);
             assert_eq!(verdict(&p, X86_64, number | 0x4000_0000, args), REFUSED);
+        }
+    }
+
+    #[test]
+    fn terminals_are_not_read() {
+        for terminals in 0..8u32 {
+            let held = [0, 1, 2].map(|fd| terminals & (1 << fd) != 0);
+            let p = program(REFUSED, held);
+            for fd in 0..8u64 {
+                let expected = if held.get(fd as usize) == Some(&true) { REFUSED } else { RET_ALLOW };
+                for half in [0, HIGH] {
+                    assert_eq!(verdict(&p, X86_64, 0, [fd | half, 0, 0, 0, 0, 0]), expected, "{held:?}, {fd}");
+                }
+                assert_eq!(verdict(&p, X86_64, 1, [fd, 0, 0, 0, 0, 0]), RET_ALLOW, "writing");
+            }
         }
     }
 
@@ -410,7 +451,7 @@ mod tests {
 
     /// Whether `number` passes with these first two arguments.
     fn passes(number: u32, first: u64, second: u64) -> bool {
-        match verdict(&program(REFUSED), X86_64, number, [first, second, 0, 0, 0, 0]) {
+        match verdict(&program(REFUSED, [false; 3]), X86_64, number, [first, second, 0, 0, 0, 0]) {
             RET_ALLOW => true,
             REFUSED => false,
             other => panic!("verdict {other:#x}"),
@@ -433,7 +474,9 @@ mod tests {
         });
         let ioctl = |request| passes(16, 0, request);
         const TIOCSTI: u64 = 0x5412;
-        assert_eq!([0x5401, 0x541b, TIOCSTI, 0, TIOCSTI | HIGH].map(ioctl), [true, true, false, false, false]);
+        const TCSETS: u64 = 0x5402;
+        assert_eq!([0x5401, 0x541b, 0x5413].map(ioctl), [true; 3]);
+        assert_eq!([TIOCSTI, TCSETS, 0, TIOCSTI | HIGH].map(ioctl), [false; 4]);
         let barrier = |command| passes(324, command, 0);
         assert_eq!([0, 8, 2, 4, 8 | HIGH].map(barrier), [true, true, false, false, false]);
     }

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use litebox::Error;
 use litebox::platform::{HostFd, System};
+use litebox_protocol::plain::Plain;
 
 use crate::LinuxHost;
 use crate::host::call::{host_call, nr};
@@ -115,7 +116,7 @@ impl System for LinuxHost {
 
     fn report(&self, line: &str) {
         let mut text = Line::new();
-        let _ = writeln!(text, "litebox: {line}");
+        let _ = writeln!(text, "litebox: {}", Plain(line));
         // SAFETY: a valid buffer.
         let _ = unsafe { host_call!(nr::WRITE, 2, text.bytes.as_ptr(), text.len) };
     }
@@ -143,6 +144,17 @@ impl System for LinuxHost {
             // SAFETY: ends the process.
             let _ = unsafe { host_call!(nr::EXIT_GROUP, OUR_FAILURE) };
         }
+    }
+
+    fn has_lost_process(&self) -> bool {
+        try_sandbox().is_some_and(|sandbox| sandbox.lost_process.load(Ordering::Acquire))
+    }
+
+    fn arrived_signals(&self) -> u64 {
+        let home = crate::thread::stack::current().and_then(|block| block.home());
+        // Mostly none: without a locked instruction.
+        let came = home.filter(|home| home.arrived.load(Ordering::Acquire) != 0);
+        came.map_or(0, |home| home.arrived.swap(0, Ordering::AcqRel))
     }
 
     fn yield_now(&self) {

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use litebox::mm::PAGE;
 use litebox::platform::host;
+use litebox::sync::Patience;
 use talc::{OomHandler, Span, Talc, Talck};
 
 use crate::host::call::{host_call, nr};
@@ -31,8 +32,9 @@ unsafe impl lock_api::RawMutex for HeapLock {
             }
             core::hint::spin_loop();
         }
+        let mut patience = Patience::default();
         while self.0.swap(2, Ordering::Acquire) != 0 {
-            host().futex_wait(&self.0, 2, None);
+            patience.wait(&self.0, 2);
         }
     }
 

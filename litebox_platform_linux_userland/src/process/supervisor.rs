@@ -15,18 +15,20 @@ use crate::LinuxHost;
 use crate::host::broker;
 use crate::host::call::{self, host_call, nr};
 use crate::host::files::{EPOLL_CTL_ADD, EpollEvent};
-use crate::process::table;
+use crate::process::table::{self, HostProcess};
 use crate::sandbox::sandbox;
 
 /// Tokens of the supervisor's own descriptors; watches of the North count up from zero.
 const TOKEN_EVENTS: u64 = u64::MAX;
 const TOKEN_ZYGOTES: u64 = u64::MAX - 1;
-/// With the number of a guest process.
+/// With the address of a [`HostProcess`], which is in the table of processes until the supervisor has seen its end.
 pub(crate) const TOKEN_PROCESS: u64 = 1 << 62;
 const EPOLLIN: u32 = 1;
 /// Exit status when the sandbox itself broke.
 const OUR_FAILURE: i32 = 70;
 const MSG_DONTWAIT: usize = 0x40;
+/// What ends a process that nobody in the sandbox has ended: every other signal has a handler, or is ignored.
+const SIGKILL: i32 = 9;
 
 /// What runs in the first guest process; it must end in `Threads::enter_first` or an exit.
 pub trait FirstProcess {
@@ -92,7 +94,9 @@ fn wait_once(heard: &mut Vec<u8>) -> Result<Option<i32>> {
             TOKEN_EVENTS => hear_broker(heard)?,
             TOKEN_ZYGOTES => crate::process::zygote::refill()?,
             _ if token & TOKEN_PROCESS != 0 => {
-                if let Some(code) = process_ended((token & !TOKEN_PROCESS) as u32)? {
+                // SAFETY: the token of a process that was watched, whose end is told once.
+                let process = unsafe { &*((token & !TOKEN_PROCESS) as *const HostProcess) };
+                if let Some(code) = process_ended(process)? {
                     return Ok(Some(code));
                 }
             }
@@ -116,7 +120,10 @@ fn hear_broker(heard: &mut Vec<u8>) -> Result<()> {
         match Event::read_from_bytes(heard) {
             Ok(event) if event.kind == EventKind::Signal as u32 => {
                 north().outside_signal(i32::try_from(event.value).unwrap_or(0));
-            } else if event.kind == EventKind::OutOfMemory as u32 {
+                // Nobody waits for an answer, and a broker that is gone is heard of here.
+                let _ = broker::simple(Op::Heard, event.value, b"", None);
+            }
+            Ok(event) if event.kind == EventKind::OutOfMemory as u32 => {
                 relieve_memory(i32::try_from(event.value).unwrap_or(0));
             }
             _ => north().network_event(heard, passed),
@@ -132,7 +139,7 @@ fn relieve_memory(id: i32) {
 }
 
 /// A guest process ended. When the sandbox ends with it, tells the broker how.
-fn process_ended(number: u32) -> Result<Option<i32>> {
+fn process_ended(process: &HostProcess) -> Result<Option<i32>> {
     let sandbox = sandbox();
     if sandbox.fatal.load(Ordering::Acquire) {
         broker::simple(Op::Fatal, 0, b"", None)?;
@@ -147,7 +154,8 @@ fn process_ended(number: u32) -> Result<Option<i32>> {
         broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
         return Ok(Some(0));
     }
-    if table::ended(number) {
+    let number = process.number;
+    if table::ended(process) || sandbox.zygotes.forget(number) || north().process_lost(number, SIGKILL) {
         return Ok(None);
     }
     LinuxHost.report("a process of the guest ended without the kernel's doing");

@@ -5,7 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use litebox::platform::{Clock, Futex, HostFd, System, ThreadSpec};
@@ -38,6 +38,8 @@ pub(crate) struct HostProcess {
     pub(crate) ending: AtomicBool,
     /// It was told to end by the kernel.
     ended: AtomicBool,
+    /// Signals that came from outside of the sandbox, which its guest has not heard of.
+    pub(crate) arrived: AtomicU64,
     /// The broker has its pidfd. Changed under the table's lock.
     registered: AtomicBool,
     /// It can take signals: its first thread has told the host on which stack.
@@ -120,6 +122,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
         live: AtomicU32::new(1),
         ending: AtomicBool::new(false),
         ended: AtomicBool::new(false),
+        arrived: AtomicU64::new(0),
         registered: AtomicBool::new(false),
         reachable: AtomicBool::new(true),
         slots: Mutex::default(),
@@ -190,7 +193,7 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
 
 /// Has the supervisor hear of the end of a process just cloned.
 pub(crate) fn watch_end(process: &HostProcess) -> Result<()> {
-    let token = crate::process::supervisor::TOKEN_PROCESS | u64::from(process.number);
+    let token = crate::process::supervisor::TOKEN_PROCESS | core::ptr::from_ref(process) as u64;
     crate::process::supervisor::watch(process.pidfd.load(Ordering::Acquire), token)
 }
 
@@ -238,7 +241,13 @@ fn exit_group() -> ! {
 }
 
 /// The supervisor saw a process end. `false`: not by the kernel's doing.
-pub(crate) fn ended(number: u32) -> bool {
+pub(crate) fn ended(process: &HostProcess) -> bool {
+    let announced = process.ended.load(Ordering::Acquire);
+    if !announced {
+        // Before any lock is taken, which it may have held.
+        sandbox().lost_process.store(true, Ordering::Release);
+    }
+    let number = process.number;
     sandbox().alarms.lock().remove(&number);
     let mut table = sandbox().processes.lock();
     let Some(process) = table.get(&number) else { return true };
@@ -251,7 +260,7 @@ pub(crate) fn ended(number: u32) -> bool {
     let fd = process.pidfd.load(Ordering::Acquire);
     // SAFETY: no pointers; whoever looks at the descriptor does so under the table's lock, where the process is no longer.
     let _ = unsafe { host_call!(nr::CLOSE, fd) };
-    process.ended.load(Ordering::Acquire)
+    announced
 }
 
 /// Makes some thread of another process enter the kernel.

@@ -21,6 +21,7 @@ use crate::process::usage::Before;
 use crate::sandbox::sandbox;
 use crate::thread::host_thread::Founding;
 use crate::thread::kept::KeptSpec;
+use crate::thread::stack;
 
 pub(crate) use rest::rest;
 
@@ -77,6 +78,16 @@ impl Zygotes {
         self.taken
     }
 
+    /// A process was lost: it waits for no program any more. `false`: it did not.
+    pub(crate) fn forget(&self, number: u32) -> bool {
+        let mut idle = self.idle.lock();
+        let before = idle.len();
+        let (kept, lost) = core::mem::take(&mut *idle).into_iter().partition(|zygote| zygote.process.number != number);
+        *idle = kept;
+        drop::<Vec<Arc<Zygote>>>(lost);
+        idle.len() < before
+    }
+
     /// Tells the supervisor that there are too few. A counter that is full says so already.
     fn ask_for_more(&self) {
         let one = 1u64;
@@ -96,7 +107,12 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
         zygotes.wanted.store(true, Ordering::Relaxed);
         zygotes.ask_for_more();
     }
-    let Some(zygote) = zygote else { return table::spawn(spec) };
+    let zygote = match zygote {
+        Some(zygote) => zygote,
+        // The supervisor has no guest that could be copied.
+        None if stack::current().is_none() => make()?.ok_or(Error::WouldBlock)?,
+        None => return table::spawn(spec),
+    };
     spec.host.process.store(zygote.process.number, Ordering::Relaxed);
     spec.host.alive.store(1, Ordering::Relaxed);
     *zygote.task.lock() = Some(KeptSpec::of(spec));

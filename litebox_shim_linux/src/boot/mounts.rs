@@ -201,7 +201,7 @@ pub(super) fn name_server(vfs: &Vfs, maker: &mut Maker<'_>) -> Result<(), Failur
         let fs = maker.memory(0o755);
         let attr = NewAttr { permissions: 0o644, uid: 0, gid: 0 };
         let file = fs.root().create(b"resolv.conf", NewNode::Regular, attr)?;
-        let how = OpenHow { access: Access::WRITE, truncate: false, nonblocking: false };
+        let how = OpenHow { access: Access::WRITE, append: false, truncate: false, nonblocking: false };
         let text = alloc::format!("nameserver {}\n", litebox::net::inet::carrier::host::resolver());
         file.clone().open(&how)?.write_at(&mut litebox::io::Source::kernel(text.as_bytes()), 0)?;
         Ok(Arc::new(OneFile { file, _fs: fs }))

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use litebox::epoll::{EventSet, Interest, Mode};
-use litebox::event::{Events, Observer, Told, wait_until_ready};
+use litebox::event::{Events, Observer, WakeResult, wait_until_ready};
 use litebox::fs::{Access, OpenFile, StatusFlags};
 use litebox::platform::host;
 use litebox::{Error, Result};
@@ -33,8 +33,8 @@ fn set_of(file: &OpenFile) -> Result<&EventSet> {
 fn can_be_polled(file: &OpenFile) -> bool {
     struct Nobody;
     impl Observer for Nobody {
-        fn on_ready(&self, _events: Events) -> Told {
-            Told { taken: false, asleep: false }
+        fn on_ready(&self, _events: Events) -> WakeResult {
+            WakeResult { taken: false, asleep: false }
         }
     }
     let observer: Arc<dyn Observer> = Arc::new(Nobody);

@@ -11,10 +11,9 @@ use litebox::{Error, Result};
 use litebox_common_linux::prelude::*;
 
 use crate::Task;
+use crate::mm::MAP_FIXED;
 use crate::syscalls::system::Personality;
 use crate::task::Capability;
-
-use super::MAP_FIXED;
 
 const SIGSEGV: i32 = 11;
 
@@ -87,7 +86,8 @@ impl Task<'_, '_> {
             vmas.iter().any(|vma| vma.start < end && address.0 < vma.end && !vma.prot.contains(Prot::EXEC))
         };
         self.process().check_execution(protection, gains)?;
-        self.around_rseq(start, len as u64, |task| task.process().mm.mprotect(start, len as u64, protection)).map(|()| 0)
+        self.around_rseq(start, len as u64, |task| task.process().mm.mprotect(start, len as u64, protection))
+            .map(|()| 0)
     }
 
     /// mremap(2)

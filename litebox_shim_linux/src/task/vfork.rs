@@ -64,6 +64,16 @@ impl Thread {
         Some(parent)
     }
 
+    /// The thread of the host is gone, whoever had lent it.
+    pub(super) fn forget_loan(&self) {
+        self.handoff.taken_over.store(false, Ordering::SeqCst);
+        self.handoff.handed_off.store(false, Ordering::SeqCst);
+        self.handoff.rseq_suspended.store(false, Ordering::Relaxed);
+        let parent = self.handoff.parent.lock().take();
+        *self.handoff.child.lock() = Weak::new();
+        drop(parent);
+    }
+
     /// The child is about to register an rseq area of its own, and a thread of the host has one.
     pub(crate) fn suspend_rseq_of_vfork_parent(&self) {
         if let Some(parent) = self.vfork_parent() {

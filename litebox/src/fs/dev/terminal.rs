@@ -4,16 +4,11 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use crate::event::{Events, Observer};
-use crate::fs::host::{HostFile, Streams};
+use crate::fs::host::{HostFile, Streams, is_terminal};
 use crate::fs::{File, Inode, StatusFlags};
 use crate::io::{Dest, Source};
-use crate::platform::{HostFd, host};
+use crate::platform::HostFd;
 use crate::{Error, Result};
-
-/// ioctl: the settings of a terminal. Answered by terminals only.
-const TCGETS: u32 = 0x5401;
-/// Room for `struct termios` of the host.
-const TERMIOS_SIZE: usize = 64;
 
 /// The terminal the sandbox was started on.
 pub(super) struct Terminal {
@@ -25,10 +20,7 @@ impl Terminal {
     /// `NoSuchDevice` when no standard stream is a terminal.
     pub fn open(node: Arc<dyn Inode>, streams: &Arc<Streams>) -> Result<Self> {
         for number in 0..3 {
-            let mut settings = [0u8; TERMIOS_SIZE];
-            // SAFETY: the request writes `struct termios`, 36 bytes, into kernel memory with room for it.
-            let answer = unsafe { host().host_ioctl(HostFd(number), TCGETS, settings.as_mut_ptr() as usize) };
-            if answer.is_ok() {
+            if is_terminal(HostFd(number)) {
                 return Ok(Self { node, stream: HostFile::stream(HostFd(number), streams)? });
             }
         }

@@ -13,6 +13,7 @@ use crate::io::{Dest, Source};
 use crate::platform::{HostFd, HostStat, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
+use litebox_protocol::{MAX_TYPED, TERMIOS_SIZE};
 
 /// ioctl_tty(2).
 const TCGETS: u32 = 0x5401;
@@ -21,8 +22,7 @@ const TCSETSW: u32 = 0x5403;
 const TCSETSF: u32 = 0x5404;
 const TIOCGWINSZ: u32 = 0x5413;
 const FIONREAD: u32 = 0x541b;
-/// `struct termios` and `struct winsize` of the host.
-const TERMIOS_SIZE: usize = 36;
+/// `struct winsize` of the host.
 const WINSIZE_SIZE: usize = 8;
 
 /// Most bytes that are gathered to be appended in one step, when they do not lie together.
@@ -39,6 +39,8 @@ pub struct HostFile {
     inode: Arc<dyn Inode>,
     /// What the inode says of itself is true for ever (an image): no need to ask the host.
     unchanging: bool,
+    /// It is the user's terminal, which the broker alone reads and changes.
+    terminal: bool,
     /// Somebody opened it since [`HostFile::used_since`] was asked last.
     used: AtomicBool,
     /// How a file that the sandbox may change is appended to.
@@ -62,6 +64,7 @@ struct HostInode {
     fd: HostFd,
     id: InodeId,
     file_type: FileType,
+    terminal: bool,
     streams: Arc<Streams>,
 }
 
@@ -90,13 +93,15 @@ impl HostFile {
         let stat = host().host_fstat(fd)?;
         let file_type = FileType::from_mode(stat.mode).ok_or(Error::Invalid)?;
         let id = InodeId { dev: stat.dev, ino: stat.ino };
-        let inode = Arc::new(HostInode { fd, id, file_type, streams: streams.clone() });
+        let terminal = file_type == FileType::CharDevice && is_terminal(fd);
+        let inode = Arc::new(HostInode { fd, id, file_type, terminal, streams: streams.clone() });
         Ok(Arc::new(Self {
             fd,
             streams: Some(streams.clone()),
             file_type,
             inode,
             unchanging: false,
+            terminal,
             used: AtomicBool::new(false),
             appends: Appends::default(),
         }))
@@ -111,8 +116,8 @@ impl HostFile {
         Arc::new(Self::build(fd, inode, false, Appends { own: appends, node, other: Mutex::new(None) }))
     }
     fn build(fd: HostFd, inode: Arc<HostNode>, unchanging: bool, appends: Appends) -> Self {
-        let used = AtomicBool::new(false);
-        Self { fd, streams: None, file_type: FileType::Regular, inode, unchanging, used, appends }
+        let (terminal, used) = (false, AtomicBool::new(false));
+        Self { fd, streams: None, file_type: FileType::Regular, inode, unchanging, terminal, used, appends }
     }
     /// Its descriptor, which is open as long as it.
     pub(super) fn descriptor(&self) -> HostFd {
@@ -120,7 +125,34 @@ impl HostFile {
     }
 }
 
+/// Whether a descriptor leads to a terminal.
+pub(crate) fn is_terminal(fd: HostFd) -> bool {
+    let mut settings = [0u8; TERMIOS_SIZE];
+    // SAFETY: the request writes `struct termios` into kernel memory with room for it.
+    unsafe { host().host_ioctl(fd, TCGETS, settings.as_mut_ptr() as usize) }.is_ok()
+}
+
 impl HostFile {
+    /// Reads what was typed. In the background the sandbox stops for it, as a program of the host would.
+    fn read_typed(&self, dest: &mut Dest<'_>) -> Result<usize> {
+        let mut typed = [0u8; MAX_TYPED];
+        let wanted = dest.remaining().min(typed.len());
+        let Some(room) = typed.get_mut(..wanted).filter(|room| !room.is_empty()) else { return Ok(0) };
+        let n = host().read_terminal(self.fd, room, true)?;
+        dest.put(room.get(..n).unwrap_or_default())
+    }
+    /// tcsetattr(3), which stops in the background: once it goes on, it is tried again.
+    fn set_terminal(&self, arg: usize, when: u32) -> Result<usize> {
+        let mut settings = [0u8; TERMIOS_SIZE];
+        if Source::user(arg, TERMIOS_SIZE).take(&mut settings)? < TERMIOS_SIZE {
+            return Err(Error::Fault);
+        }
+        match host().set_terminal(self.fd, Some(&settings), when) {
+            // As Linux restarts the call.
+            Err(Error::WouldBlock) => Err(Error::Interrupted),
+            other => other.map(|()| 0),
+        }
+    }
     /// Reads from `offset`, or from where the host's descriptor is.
     fn read_pieces(&self, dest: &mut Dest<'_>, offset: Option<u64>) -> Result<usize> {
         let mut done = 0;
@@ -265,6 +297,7 @@ impl Inode for HostInode {
             fd: self.fd,
             streams,
             file_type: self.file_type,
+            terminal: self.terminal,
             inode: self,
             unchanging: false,
             used: AtomicBool::new(false),
@@ -322,6 +355,9 @@ impl File for HostFile {
         if self.file_type == FileType::Regular && self.streams.is_some() { Some(self) } else { None }
     }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        if self.terminal {
+            return self.read_typed(dest);
+        }
         self.read_pieces(dest, (!self.is_stream()).then_some(offset))
     }
     fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
@@ -333,7 +369,8 @@ impl File for HostFile {
     /// The requests that the boundary lets through. Input that nobody typed (TIOCSTI) is refused as Linux refuses it by default since 6.2.
     fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
         let len = match (self.file_type, request) {
-            (FileType::CharDevice, TCGETS | TCSETS | TCSETSW | TCSETSF) => TERMIOS_SIZE,
+            (_, TCSETS | TCSETSW | TCSETSF) if self.terminal => return self.set_terminal(arg, request - TCSETS),
+            (FileType::CharDevice, TCGETS) => TERMIOS_SIZE,
             (FileType::CharDevice, TIOCGWINSZ) => WINSIZE_SIZE,
             (FileType::CharDevice | FileType::Fifo | FileType::Socket, FIONREAD) => size_of::<i32>(),
             _ => return Err(Error::NotTerminal),

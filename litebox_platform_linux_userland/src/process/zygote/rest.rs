@@ -32,6 +32,7 @@ fn may_rest(home: &HostProcess, block: &ThreadBlock) -> bool {
     let ends = sandbox.fatal.load(Ordering::Acquire) || sandbox.exit_announced.load(Ordering::Acquire);
     // The host ends a process with its first thread for some purposes, and an alarm would go off for the next guest.
     sandbox.zygotes.wanted.load(Ordering::Relaxed)
+        && !sandbox.cpu_limited
         && block.first
         && !ends
         && sandbox.zygotes.idle.lock().len() < MOST

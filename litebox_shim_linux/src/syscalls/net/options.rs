@@ -229,14 +229,13 @@ impl Task<'_, '_> {
     pub(crate) fn getsockopt(&mut self, fd: i32, level: i32, name: i32, value: u64, len: u64) -> Result<usize> {
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
-        if level != SOL_SOCKET && !has_level(socket, level)? {
-            return Err(ENOPROTOOPT);
+        if level != SOL_SOCKET && !has_level(socket, level) {
+            return Err(unknown_level(socket, Error::NotSupported));
         }
         let room = i32::from_le_bytes(read_bytes(len)?);
         let room = usize::try_from(room).map_err(|_| Error::Invalid)?;
         let told = match level {
             SOL_SOCKET => common_value(socket, name)?,
-            _ if !has_level(socket, level) => return Err(unknown_level(socket, Error::NotSupported)),
             _ => inet::value(socket, level, name, room)?,
         };
         let used = room.min(told.len());

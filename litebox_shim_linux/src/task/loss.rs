@@ -1,0 +1,105 @@
+//! Processes of the host that something outside of the sandbox ended (SIGKILL, the host's want of memory, RLIMIT_CPU), and signals from there.
+//!
+//! Such an end is the death of the guests in that process, and nobody else's. A process with no memory of theirs runs what is left of their lives: it closes their
+//! files and tells their parents. What the lost threads held on their stacks is not known: references leak, so a file that one of several
+//! threads was reading may stay open. Whether they held locks shows when somebody wants one (`litebox::sync::Patience`).
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use litebox::platform::north::Registers;
+use litebox::platform::{ThreadSpec, host};
+
+use super::{Kernel, Process, Thread};
+use crate::signal::set::SI_USER;
+use crate::signal::{SigSet, SignalInfo};
+
+impl Kernel {
+    /// The host's process `number` is gone: its guests die of `signal`. `false`: it had none, or what is left of them cannot be told.
+    pub(crate) fn process_lost(&self, number: u32, signal: i32) -> bool {
+        let was_there = |thread: &Arc<Thread>| thread.host.process.load(Ordering::Relaxed) == number;
+        let mut found = false;
+        for process in self.processes() {
+            let (lost, others): (alloc::vec::Vec<_>, alloc::vec::Vec<_>) =
+                process.threads().into_iter().partition(was_there);
+            if lost.is_empty() {
+                continue;
+            }
+            found = true;
+            let buried = if others.is_empty() { process.die_elsewhere(&lost, signal) } else { process.lose(&lost) };
+            if !buried {
+                return false;
+            }
+        }
+        found
+    }
+}
+
+impl Process {
+    /// These threads are gone; the process goes on with others (it executes a program elsewhere).
+    fn lose(&self, threads: &[Arc<Thread>]) -> bool {
+        threads.iter().all(|thread| {
+            let whole = !thread.dead.swap(true, Ordering::AcqRel);
+            if whole {
+                thread.forget_host();
+                thread.leave_shares();
+                self.remove_thread(thread);
+                // SAFETY: the host's reference, which nobody uses any more.
+                unsafe { Arc::decrement_strong_count(Arc::as_ptr(thread)) };
+            }
+            whole
+        })
+    }
+
+    /// All its threads are gone: one of them goes on in another process of the host, where it does nothing but end. `false`: they were
+    /// about to end, and how far they had come is not known, or the host has no room.
+    fn die_elsewhere(&self, threads: &[Arc<Thread>], signal: i32) -> bool {
+        let Some((last, others)) = threads.split_first() else { return false };
+        if last.dead.load(Ordering::Acquire) || !self.lose(others) {
+            return false;
+        }
+        last.forget_host();
+        self.begin_exit(self.death_status(signal));
+        let regs = Registers::default();
+        let spec = ThreadSpec {
+            // The reference is the one that the host has had all the time.
+            north: Arc::as_ptr(last).cast(),
+            host: &last.host,
+            waiter: &last.waiter,
+            regs: &regs,
+            fp: None,
+            fs_base: 0,
+            gs_base: 0,
+            fast_syscalls: last.fast_syscalls(),
+        };
+        host().spawn_program(&spec).is_ok()
+    }
+
+    /// Signals from outside of the sandbox become the guest's: to be called where it looks at its pending work.
+    pub(crate) fn take_arrived_signals(&self) {
+        let mut arrived = SigSet(host().arrived_signals());
+        while let Some(signal) = arrived.first() {
+            arrived = arrived.without(SigSet::of(signal));
+            // As from a process that cannot be seen from here. Refused only for a full real-time queue, and these are none.
+            let _ = self.send_signal(SignalInfo::sent(signal, SI_USER, 0, 0));
+        }
+    }
+}
+
+impl Thread {
+    /// Its thread of the host is gone, with everything that was there for it, and so is the memory it used.
+    fn forget_host(&self) {
+        self.host.kick_handle.store(0, Ordering::Release);
+        self.host.tid.store(0, Ordering::Release);
+        self.host.mode.store(0, Ordering::SeqCst);
+        for address in [&self.clear_child_tid, &self.robust_list, &self.rseq_area] {
+            address.store(0, Ordering::Relaxed);
+        }
+        self.forget_loan();
+        *self.newborn.lock() = None;
+        let waits = self.vfork_parent.lock().take();
+        if let Some(parent) = waits {
+            parent.end();
+        }
+    }
+}
