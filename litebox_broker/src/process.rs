@@ -149,40 +149,39 @@ impl Sandboxed {
 
     /// Whether somebody has killed the guard.
     pub fn has_lost_guard(&self) -> bool {
-        let Some(guard) = self.guard else { return false };
-        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-        // SAFETY: waitid(2) fills one siginfo, which was zeroed; it is that of our child, or nothing.
-        unsafe {
-            libc::waitid(libc::P_PID, guard as libc::id_t, info.as_mut_ptr(), how) == 0
-                && info.assume_init_ref().si_pid() == guard
-        }
+        self.guard.is_some_and(|guard| peek(libc::P_PID, guard).is_some())
     }
 
     /// Waits for orphans of the sandbox that have ended. The status of the supervisor's end, when it has: it is not waited for yet.
     pub fn reap(&self) -> Option<i32> {
-        loop {
-            let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-            let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-            // SAFETY: waitid(2) fills one siginfo, which was zeroed; it is that of a child, or nothing.
-            let pid = unsafe {
-                let group = self.supervisor as libc::id_t;
-                if libc::waitid(libc::P_PGID, group, info.as_mut_ptr(), how) < 0 {
-                    return None;
-                }
-                info.assume_init_ref().si_pid()
-            };
-            if pid == self.supervisor {
-                // SAFETY: as above.
-                let (code, status) = unsafe { (info.assume_init_ref().si_code, info.assume_init_ref().si_status()) };
-                return Some(if code == libc::CLD_EXITED { status << 8 } else { status });
-            }
-            if pid == 0 {
-                return None;
-            }
-            // SAFETY: a child of ours that has ended.
-            unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+        // It has no group of its own in its first moments, so it is asked for by its own number.
+        if let Some(info) = peek(libc::P_PID, self.supervisor) {
+            // SAFETY: that of a child which has ended.
+            let status = unsafe { info.si_status() };
+            return Some(if info.si_code == libc::CLD_EXITED { status << 8 } else { status });
         }
+        while let Some(info) = peek(libc::P_PGID, self.supervisor) {
+            // SAFETY: as above; a child of ours that has ended, and not the supervisor, which would have been seen or is seen the next time.
+            unsafe {
+                if info.si_pid() == self.supervisor {
+                    return self.reap();
+                }
+                libc::waitpid(info.si_pid(), std::ptr::null_mut(), libc::__WALL);
+            }
+        }
+        None
+    }
+}
+
+/// What is told of a child that has ended and is not waited for, among those that `kind` and `number` name (waitid(2)).
+fn peek(kind: libc::idtype_t, number: i32) -> Option<libc::siginfo_t> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: waitid(2) fills one siginfo, which was zeroed; the process id in it is 0 when there is no such child.
+    unsafe {
+        let failed = libc::waitid(kind, number as libc::id_t, info.as_mut_ptr(), how) < 0;
+        let info = info.assume_init();
+        (!failed && info.si_pid() != 0).then_some(info)
     }
 }
 

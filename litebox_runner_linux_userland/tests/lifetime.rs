@@ -161,8 +161,8 @@ fn killed_at_random() -> Result {
             Some(supervisor) => drop(unsafe { libc::kill(supervisor, libc::SIGKILL) }),
             None => child.kill()?,
         }
-        if program_result::wait(&mut child, PATIENCE)?.1.is_some() {
-            return Err(format!("round {round}: litebox did not end with its supervisor").into());
+        if let Some(standstill) = program_result::wait(&mut child, PATIENCE)?.1 {
+            return Err(format!("round {round}: litebox did not end with its supervisor: {standstill}").into());
         }
         if round % 20 == 19 {
             nothing_left(&own, "random kills")?;
