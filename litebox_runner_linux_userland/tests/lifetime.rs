@@ -155,7 +155,10 @@ fn killed_at_random() -> Result {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         std::thread::sleep(Duration::from_micros(random(&mut state, 80_000)));
         let victims = own.running();
-        let supervisor = victims.iter().copied().find(|pid| parent_of(*pid) == Some(child.id() as i32));
+        // `litebox` has other children, too; the supervisor leads a session.
+        // SAFETY: no pointers.
+        let leads = |pid: i32| unsafe { libc::getsid(pid) } == pid;
+        let supervisor = victims.iter().copied().find(|pid| parent_of(*pid) == Some(child.id() as i32) && leads(*pid));
         match supervisor.filter(|_| random(&mut state, 3) == 0) {
             // SAFETY: no pointers. It is a child of `litebox`, which waits for it; it has ended at worst.
             Some(supervisor) => drop(unsafe { libc::kill(supervisor, libc::SIGKILL) }),
