@@ -88,7 +88,7 @@ impl Scene {
     }
 
     fn command(&self, limit: &str, way: Way, args: &[&str]) -> Command {
-        let mut command = self.run_command(&[], limit, way, "hostile");
+        let mut command = self.run_command(&[], limit, way, "compromised_kernel");
         command.args(args);
         command
     }
@@ -374,7 +374,7 @@ fn neighbours_are_not_harmed() -> Result {
             continue;
         }
         for attack in attacks {
-            let mut command = scene.run_command(HOST_LIMITS, "30s", way, "hostile");
+            let mut command = scene.run_command(HOST_LIMITS, "30s", way, "compromised_kernel");
             command.args(["attack", attack]);
             let (full, told) = Full::start(command, 1)?;
             let honest = scene.use_everything(way)?;
