@@ -138,8 +138,8 @@ fn refusals() -> Result {
         [&["--allow-net", "host:1,0.0.0.0/0:81,[::/0]:81"][..], &["--net", "public", "--deny-net", "9.9.9.9,2606::/16"]]
     {
         let outcome = attempts(options, &places)?;
-        let expected: String = places.iter().map(|place| format!("{place} EACCES EACCES\n")).collect();
-        prints(&outcome, &expected)?;
+        let expected: Vec<String> = places.iter().map(|place| format!("{place} EACCES EACCES\n")).collect();
+        prints(&outcome, &expected.concat())?;
         for line in [format!("host:{port} not allowed (--allow-net host:{port})"), "10.0.0.1:80/udp not allowed".into()]
         {
             if !outcome.err().lines().any(|said| said.starts_with("litebox: network: ") && said.contains(&line)) {
