@@ -1,9 +1,9 @@
 //! Grants, and how a path of the sandbox is resolved beneath one.
 //!
-//! Every component is checked before the host sees it: no `..`, no `.`, no empty one, no zero byte. The host then resolves
-//! the directory part with `RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS`, or, where it has no openat2(2), one
-//! component at a time with `O_NOFOLLOW`, which can leave a tree no more than the former. The last component is never followed: it
-//! is used as one name in its opened directory.
+//! Every component is checked before the host sees it: no `..`, no `.`, no empty one, no zero byte. The host then
+//! resolves the directory part with `RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS`, or, where it has
+//! no openat2(2), one component at a time with `O_NOFOLLOW`, which can leave a tree no more than the former. The last
+//! component is never followed: it is used as one name in its opened directory.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::file_systems;
 use crate::message::ParsedRequest;
+use crate::visibility::Visibility;
 
 /// Result of an operation on the host.
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -38,6 +39,8 @@ pub struct Grant {
     pub access: Access,
     /// Nobody changes the tree while the sandbox runs.
     pub image: bool,
+    /// What of it is shown.
+    pub visibility: Visibility,
 }
 
 impl Grant {
@@ -48,7 +51,7 @@ impl Grant {
             return Err(Errno::NOTDIR);
         }
         file_systems::require_files_of_users(root.as_fd())?;
-        Ok(Self { root, file: None, dev: stat.st_dev, access, image })
+        Ok(Self { root, file: None, dev: stat.st_dev, access, image, visibility: Visibility::default() })
     }
     /// The one file `name` in the directory `parent`: the empty path names it, and no other path exists.
     pub fn file(parent: OwnedFd, name: &[u8], access: Access, image: bool) -> Result<Self> {
@@ -57,45 +60,82 @@ impl Grant {
         grant.file = Some(name.to_vec());
         Ok(grant)
     }
+    /// The same, of which this is shown.
+    #[must_use]
+    pub fn showing(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
+        self
+    }
 
-    /// The directory that `path` names, opened `O_PATH`.
+    /// The directory that `path` names, opened `O_PATH` to be gone through.
     pub fn open_directory(&self, path: &[u8]) -> Result<OwnedFd> {
-        if self.file.is_some() {
-            return Err(Errno::NOTDIR);
-        }
-        check_path(path)?;
+        self.check_directory(path)?;
         self.directory_at(path, OFlags::PATH)
     }
 
     /// The directory that `path` names, opened for listing.
     pub fn open_for_listing(&self, path: &[u8]) -> Result<OwnedFd> {
+        self.check_directory(path)?;
+        let opened = self.directory_at(path, OFlags::RDONLY)?;
+        self.check_read(opened.as_fd())?;
+        Ok(opened)
+    }
+
+    fn check_directory(&self, path: &[u8]) -> Result<()> {
         if self.file.is_some() {
             return Err(Errno::NOTDIR);
         }
         check_path(path)?;
-        self.directory_at(path, OFlags::RDONLY)
+        self.visibility.check_shown(path)
     }
 
     fn directory_at(&self, path: &[u8], access: OFlags) -> Result<OwnedFd> {
         let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let path = if path.is_empty() { b".".as_slice() } else { path };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-        let opened = match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
-            // No such call, or a filter around us that does not know it.
-            Err(Errno::NOSYS | Errno::PERM) => self.directory_by_steps(path, flags)?,
-            other => other?,
+        let opened = if self.visibility.others_only {
+            self.directory_by_steps(path, flags)?
+        } else {
+            let path = if path.is_empty() { b".".as_slice() } else { path };
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+                // No such call, or a filter around us that does not know it.
+                Err(Errno::NOSYS | Errno::PERM) => self.directory_by_steps(path, flags)?,
+                other => other?,
+            }
         };
         self.refuse_foreign(opened.as_fd())?;
         Ok(opened)
     }
 
+    /// One component after the other. Each directory on the way must let through whom the grant is for; one that is
+    /// opened `O_PATH` is on the way to what is wanted of it.
     fn directory_by_steps(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
         let on_the_way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut here = rustix::fs::openat(&self.root, ".", on_the_way, Mode::empty())?;
-        for name in path.split(|&b| b == b'/').filter(|n| *n != b".") {
+        for name in path.split(|&b| b == b'/').filter(|n| !n.is_empty()) {
+            self.check_search(here.as_fd())?;
             here = rustix::fs::openat(&here, name, on_the_way, Mode::empty())?;
         }
-        if flags.contains(OFlags::PATH) { Ok(here) } else { rustix::fs::openat(&here, ".", flags, Mode::empty()) }
+        if !flags.contains(OFlags::PATH) {
+            return rustix::fs::openat(&here, ".", flags, Mode::empty());
+        }
+        self.check_search(here.as_fd())?;
+        Ok(here)
+    }
+
+    /// `EACCES` unless the open directory may be gone through by whom the grant is for.
+    pub fn check_search(&self, directory: BorrowedFd<'_>) -> Result<()> {
+        if !self.visibility.others_only {
+            return Ok(());
+        }
+        self.visibility.check_search(rustix::fs::fstat(directory)?.st_mode)
+    }
+
+    /// `EACCES` unless the open file or directory may be read by whom the grant is for.
+    pub fn check_read(&self, file: BorrowedFd<'_>) -> Result<()> {
+        if !self.visibility.others_only {
+            return Ok(());
+        }
+        self.visibility.check_read(rustix::fs::fstat(file)?.st_mode)
     }
 
     /// Metadata of what the empty path names.
@@ -113,13 +153,18 @@ impl Grant {
             (None, true) => return Ok((Dir::Root(self.root.as_fd()), b".")),
             (None, false) => {}
         }
+        self.visibility.check_shown(path)?;
         match path.iter().rposition(|&b| b == b'/') {
-            None => Ok((Dir::Root(self.root.as_fd()), path)),
+            None => {
+                self.check_search(self.root.as_fd())?;
+                Ok((Dir::Root(self.root.as_fd()), path))
+            }
             Some(at) => Ok((Dir::Opened(self.directory_at(&path[..at], OFlags::PATH)?), &path[at + 1..])),
         }
     }
 
-    /// As [`Grant::locate`], for an operation that changes a name: the grant must be writable, and its root has no name.
+    /// As [`Grant::locate`], for an operation that changes a name: the grant must be writable, and its root has no
+    /// name.
     pub fn locate_for_change<'p>(&'p self, path: &'p [u8]) -> Result<(Dir<'p>, &'p [u8])> {
         self.writable()?;
         if path.is_empty() {
@@ -140,14 +185,25 @@ impl Grant {
         }
         if opened_for_change(came.as_fd())? { Ok(Subject::Open(came.as_fd())) } else { Err(Errno::PERM) }
     }
+    /// As [`Grant::locate_for_change`], for a name that is to be made: what is hidden may be there, and is not to be
+    /// replaced.
+    pub fn locate_new<'p>(&'p self, path: &'p [u8]) -> Result<(Dir<'p>, &'p [u8])> {
+        self.check_new(path)?;
+        self.locate_for_change(path)
+    }
+
+    /// `EACCES` when `path` is hidden.
+    pub fn check_new(&self, path: &[u8]) -> Result<()> {
+        if self.visibility.hidden.hides(path) { Err(Errno::ACCESS) } else { Ok(()) }
+    }
 
     /// `EROFS` unless the sandbox may change the tree.
     pub fn writable(&self) -> Result<()> {
         if self.access == Access::ReadWrite { Ok(()) } else { Err(Errno::ROFS) }
     }
 
-    /// Refuses what lies in /proc, /sys and the like when such a file system is mounted beneath the grant: its files are not
-    /// files of the user but switches of the kernel.
+    /// Refuses what lies in /proc, /sys and the like when such a file system is mounted beneath the grant: its files
+    /// are not files of the user but switches of the kernel.
     pub fn refuse_foreign(&self, fd: BorrowedFd<'_>) -> Result<()> {
         if rustix::fs::fstat(fd)?.st_dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
     }

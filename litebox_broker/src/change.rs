@@ -20,7 +20,7 @@ fn reply_with_stat(dir: BorrowedFd<'_>, name: &[u8], reply: &mut ReplyBuilder) -
 
 /// `Op::Mkdir`.
 pub fn mkdir(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
-    let (dir, name) = grant.locate_for_change(request.path)?;
+    let (dir, name) = grant.locate_new(request.path)?;
     rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(request.head.mode & 0o1777))?;
     reply_with_stat(dir.as_fd(), name, reply)
 }
@@ -40,7 +40,11 @@ pub fn rename(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
         _ => return Err(Errno::INVAL),
     };
     let (from, old) = grant.locate_for_change(request.path)?;
-    let (to, new) = grant.locate_for_change(request.extra)?;
+    let (to, new) = grant.locate_new(request.extra)?;
+    check_keeps_hidden(grant, from.as_fd(), old, request.path)?;
+    if flags == RenameFlags::EXCHANGE {
+        check_keeps_hidden(grant, to.as_fd(), new, request.extra)?;
+    }
     if flags.is_empty() {
         rustix::fs::renameat(&from, old, &to, new)
     } else {
@@ -48,9 +52,21 @@ pub fn rename(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     }
 }
 
+/// Refuses another name for the directory at `path` when something beneath it is hidden for where it lies. `EXDEV`: who moves a tree then copies it,
+/// and gets what is shown of it.
+fn check_keeps_hidden(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
+    if !grant.visibility.hidden.may_hide_beneath(path) {
+        return Ok(());
+    }
+    match FileType::from_raw_mode(stat_at(dir, name)?.mode) {
+        FileType::Directory => Err(Errno::XDEV),
+        _ => Ok(()),
+    }
+}
+
 /// `Op::Link`.
 pub fn link(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
-    let (to, new) = grant.locate_for_change(request.extra)?;
+    let (to, new) = grant.locate_new(request.extra)?;
     match grant.subject(request)? {
         Subject::Open(file) => rustix::fs::linkat(rustix::fs::CWD, own_path(file), &to, new, AtFlags::SYMLINK_FOLLOW),
         Subject::Name(..) => {
@@ -68,7 +84,7 @@ pub fn symlink(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuil
     if request.extra.contains(&0) {
         return Err(Errno::INVAL);
     }
-    let (dir, name) = grant.locate_for_change(request.path)?;
+    let (dir, name) = grant.locate_new(request.path)?;
     rustix::fs::symlinkat(request.extra, &dir, name)?;
     reply_with_stat(dir.as_fd(), name, reply)
 }
@@ -79,7 +95,7 @@ pub fn mknod(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilde
     if !matches!(kind, FileType::RegularFile | FileType::Fifo | FileType::Socket) {
         return Err(Errno::PERM);
     }
-    let (dir, name) = grant.locate_for_change(request.path)?;
+    let (dir, name) = grant.locate_new(request.path)?;
     rustix::fs::mknodat(&dir, name, kind, Mode::from_raw_mode(request.head.mode & 0o777), 0)?;
     reply_with_stat(dir.as_fd(), name, reply)
 }

@@ -3,7 +3,7 @@
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
 //! - [`session`] serves requests, which [`socket`] brings, and [`replies`] go back: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
-//!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes. [`looks`]: whether the next one is looked for before falling asleep.
+//!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`looks`]: whether the next one is looked for before falling asleep.
 //! - [`net`] is the network: policy, names, connections, published ports.
 //! - [`terminal`] is the user's terminal, lent to the sandbox and given back; [`hearing`] is whether that one still hears what it is told.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals and ends it, and [`guard`] when the broker
@@ -37,6 +37,7 @@ pub mod session;
 pub mod socket;
 pub mod terminal;
 pub mod usage;
+pub mod visibility;
 
 pub use litebox_protocol as protocol;
 
@@ -44,3 +45,4 @@ pub use beneath::{Access, Grant};
 pub use launch::{Launch, SandboxEnd, run};
 pub use limits::Limits;
 pub use terminal::Terminal;
+pub use visibility::{Hidden, Visibility};

@@ -1,6 +1,6 @@
 //! Listing directories.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -42,12 +42,12 @@ impl Waiting {
     fn name_of(&self, found: &Found) -> &CStr {
         self.names.get(found.name.clone()).and_then(|name| CStr::from_bytes_with_nul(name).ok()).unwrap_or_default()
     }
-    /// Takes the next entry down that is neither the directory nor the one above it; `false`: there are no more.
-    fn take(&mut self, entries: &mut RawDir<'_, &OwnedFd>) -> Result<bool> {
+    /// Takes the next entry down that is shown, and neither the directory nor the one above it; `false`: there are no more.
+    fn take(&mut self, entries: &mut RawDir<'_, &OwnedFd>, from: &Listed<'_>) -> Result<bool> {
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes_with_nul();
-            if name != b".\0" && name != b"..\0" && name.len() <= MAX_NAME + 1 {
+            if name != b".\0" && name != b"..\0" && name.len() <= MAX_NAME + 1 && from.shows(entry.file_name()) {
                 let start = self.names.len();
                 self.names.extend_from_slice(name);
                 let (ino, next, file_type) = (entry.ino(), entry.next_entry_cookie(), entry.file_type());
@@ -58,9 +58,9 @@ impl Waiting {
         Ok(false)
     }
     /// Takes down one more than `few`, which says whether there are more, or all; `true`: these are all.
-    fn take_few(&mut self, entries: &mut RawDir<'_, &OwnedFd>, few: usize) -> Result<bool> {
+    fn take_few(&mut self, entries: &mut RawDir<'_, &OwnedFd>, from: &Listed<'_>, few: usize) -> Result<bool> {
         while self.found.len() <= few {
-            if !self.take(entries)? {
+            if !self.take(entries, from)? {
                 return Ok(true);
             }
         }
@@ -70,6 +70,32 @@ impl Waiting {
     fn len_told(&self) -> usize {
         let names: usize = self.found.iter().map(|found| found.name.len().next_multiple_of(8)).sum();
         self.found.len() * (size_of::<ListRecord>() + size_of::<Stat>()) + names
+    }
+}
+
+/// An open directory, as a grant shows it.
+struct Listed<'a> {
+    grant: &'a Grant,
+    dir: &'a OwnedFd,
+    /// Its path beneath the grant: the directory it lies in, and its name there.
+    path: [&'a [u8]; 2],
+    /// Whether its entries may be looked at. Without that their names are all that is told.
+    may_search: bool,
+}
+
+impl<'a> Listed<'a> {
+    fn new(grant: &'a Grant, dir: &'a OwnedFd, path: [&'a [u8]; 2]) -> Self {
+        let may_search = grant.check_search(dir.as_fd()).is_ok();
+        Self { grant, dir, path, may_search }
+    }
+    fn shows(&self, name: &CStr) -> bool {
+        let hidden = &self.grant.visibility.hidden;
+        if hidden.is_empty() {
+            return true;
+        }
+        let [above, own] = self.path;
+        let parts: Vec<&[u8]> = [above, own, name.to_bytes()].into_iter().filter(|part| !part.is_empty()).collect();
+        !hidden.hides(&parts.join(&b'/'))
     }
 }
 
@@ -88,7 +114,8 @@ pub fn list(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder
     let piece = if how.contains(ListFlags::ONLY_FEW) { SMALL_PIECE } else { PIECE };
     let mut buffer = Vec::with_capacity(piece);
     let mut waiting = Waiting::default();
-    let Some(told) = list_open(&dir, how, few, &mut buffer, &mut waiting, reply)? else { return Ok(()) };
+    let listed = Listed::new(grant, &dir, [b"", request.path]);
+    let Some(told) = list_open(&listed, how, few, &mut buffer, &mut waiting, reply)? else { return Ok(()) };
     reply.head.stop = 1;
     if told.with_stat && !request.extra.is_empty() {
         list_beside(grant, request, &mut buffer, &mut waiting, reply)?;
@@ -101,22 +128,23 @@ struct All {
     with_stat: bool,
 }
 
-/// Tells the entries of the open directory `dir`; `None`: not all of them.
+/// Tells the entries of an open directory; `None`: not all of them.
 fn list_open(
-    dir: &OwnedFd,
+    listed: &Listed<'_>,
     how: ListFlags,
     few: usize,
     buffer: &mut Vec<u8>,
     waiting: &mut Waiting,
     reply: &mut ReplyBuilder,
 ) -> Result<Option<All>> {
+    let dir = listed.dir;
     let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
-    let mut with_stat = how.contains(ListFlags::STAT);
-    let is_wanted =
-        |found: &Found| how.contains(ListFlags::STAT_OF_DIRECTORIES) && found.file_type == FileType::Directory;
+    let mut with_stat = how.contains(ListFlags::STAT) && listed.may_search;
+    let of_directories = how.contains(ListFlags::STAT_OF_DIRECTORIES) && listed.may_search;
+    let is_wanted = |found: &Found| of_directories && found.file_type == FileType::Directory;
     let mut ended = false;
     if how.intersects(ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW) {
-        ended = waiting.take_few(&mut entries, few)?;
+        ended = waiting.take_few(&mut entries, listed, few)?;
         with_stat &= ended || !how.contains(ListFlags::STAT_IF_FEW);
         if how.contains(ListFlags::ONLY_FEW) && !ended {
             return Ok(None);
@@ -137,7 +165,7 @@ fn list_open(
         if !has_room(reply) {
             return Ok(None);
         }
-        ended = !waiting.take(&mut entries)?;
+        ended = !waiting.take(&mut entries, listed)?;
     }
 }
 
@@ -166,11 +194,17 @@ fn list_beside(
     reply: &mut ReplyBuilder,
 ) -> Result<()> {
     let above = request.path.iter().rposition(|&b| b == b'/').unwrap_or(0);
-    let above = grant.open_directory(request.path.get(..above).unwrap_or_default())?;
+    let path = request.path.get(..above).unwrap_or_default();
+    let above = grant.open_directory(path)?;
+    let parent = Listed::new(grant, &above, [b"", path]);
     for (which, name) in (0..).zip(names_beside(request)) {
-        let Ok(dir) = open_beside(grant, above.as_fd(), name) else { continue };
+        let Ok(dir) = open_beside(&parent, name) else { continue };
+        let beside = Listed::new(grant, &dir, [path, name]);
+        if !beside.may_search {
+            continue;
+        }
         waiting.clear();
-        let all = waiting.take_few(&mut RawDir::new(&dir, buffer.spare_capacity_mut()), FEW_BESIDE);
+        let all = waiting.take_few(&mut RawDir::new(&dir, buffer.spare_capacity_mut()), &beside, FEW_BESIDE);
         if all != Ok(true) {
             continue;
         }
@@ -188,10 +222,14 @@ fn list_beside(
 }
 
 /// Opens the directory `name` in `above` for listing, whose name was checked.
-fn open_beside(grant: &Grant, above: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
+fn open_beside(above: &Listed<'_>, name: &[u8]) -> Result<OwnedFd> {
+    if !CString::new(name).is_ok_and(|name| above.shows(&name)) {
+        return Err(Errno::NOENT);
+    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::openat(above, name, flags, Mode::empty())?;
-    grant.refuse_foreign(dir.as_fd())?;
+    let dir = rustix::fs::openat(above.dir, name, flags, Mode::empty())?;
+    above.grant.refuse_foreign(dir.as_fd())?;
+    above.grant.check_read(dir.as_fd())?;
     Ok(dir)
 }
 

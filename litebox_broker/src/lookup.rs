@@ -31,10 +31,14 @@ pub fn walk(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder
             return Ok(None);
         }
     };
+    let mut end = request.path.len() - rest.len();
     let mut names = rest.split(|&b| b == b'/').peekable();
     while let Some(name) = names.next() {
         let more = names.peek().is_some();
-        match walk_step(grant, &mut dir, name, more, reply) {
+        end += name.len();
+        let shown = grant.visibility.check_shown(request.path.get(..end).unwrap_or_default());
+        end += 1;
+        match shown.and_then(|()| walk_step(grant, &mut dir, name, more, reply)) {
             Ok(Some(stat)) if !more && request.head.flags == 1 => {
                 return Ok(open_found(grant, dir.as_fd(), name, &stat));
             }
@@ -54,6 +58,7 @@ fn open_found(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], found: &Stat) -> 
     if FileType::from_raw_mode(found.mode) != FileType::RegularFile {
         return None;
     }
+    grant.visibility.check_read(found.mode).ok()?;
     let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OPEN_FLAGS, Mode::empty()).ok()?;
     let opened = stat_of(file.as_fd()).ok()?;
     grant.refuse_foreign(file.as_fd()).ok()?;
@@ -91,6 +96,7 @@ fn walk_step(
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     *dir = rustix::fs::openat(&*dir, name, flags, Mode::empty())?;
     grant.refuse_foreign(dir.as_fd())?;
+    grant.check_search(dir.as_fd())?;
     Ok(Some(stat))
 }
 
@@ -114,6 +120,9 @@ pub fn open(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder
     let changes = how.intersects(OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::APPEND);
     if changes {
         grant.writable()?;
+    }
+    if how.contains(OpenFlags::CREATE) {
+        grant.check_new(request.path)?;
     }
     let mut flags = OPEN_FLAGS;
     flags |= match (how.contains(OpenFlags::READ), how.contains(OpenFlags::WRITE)) {
@@ -175,8 +184,11 @@ fn existing(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], how: OpenFlags, fla
         return Err(Errno::EXIST);
     }
     regular(before.mode)?;
+    grant.visibility.check_read(before.mode)?;
     let file = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-    regular(stat_of(file.as_fd())?.mode)?;
+    let opened = stat_of(file.as_fd())?;
+    regular(opened.mode)?;
+    grant.visibility.check_read(opened.mode)?;
     grant.refuse_foreign(file.as_fd())?;
     Ok(file)
 }
@@ -212,6 +224,7 @@ pub fn open_for_attributes(grant: &Grant, request: &ParsedRequest<'_>) -> Result
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     grant.refuse_foreign(fd.as_fd())?;
+    grant.check_read(fd.as_fd())?;
     Ok(fd)
 }
 
