@@ -48,6 +48,8 @@ pub struct Launch {
     pub terminal: Option<Terminal>,
     /// The signal of `Op::Kick`.
     pub kick_signal: i32,
+    /// What SIGTERM becomes for the program (`--stop-signal`).
+    pub stop_signal: i32,
     /// The supervisor's executable; `None`: this one.
     pub executable: Option<OwnedFd>,
 }
@@ -67,6 +69,7 @@ impl Launch {
             net: None,
             terminal: None,
             kick_signal: libc::SIGURG,
+            stop_signal: libc::SIGTERM,
             executable: None,
         }
     }
@@ -169,6 +172,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     session.terminal = launch.terminal;
     let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, &launch.limits);
     server.net = launch.net.map(|setup| (net, net::Service::new(setup)));
+    server.stop_signal = launch.stop_signal;
     server.helper = confinement.network;
     let gauge = group.as_mut().and_then(Cgroup::take_gauge);
     let end = match launch.limits.memory.map(|limit| Meter::new(sandboxed, limit, gauge)).transpose() {

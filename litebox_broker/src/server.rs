@@ -149,6 +149,8 @@ pub struct Server {
     time: TimeLimit,
     /// Keeps `--memory`.
     pub memory: Option<Meter>,
+    /// What SIGTERM becomes for the program.
+    pub stop_signal: i32,
     /// Who made its network, and is waited for when nobody waits for us.
     pub helper: Option<Network>,
     /// Whether the sandbox still hears us.
@@ -187,6 +189,7 @@ impl Server {
             net: None,
             time: TimeLimit::begin(limits),
             memory: None,
+            stop_signal: libc::SIGTERM,
             hearing: Hearing::default(),
             waits: false,
             helper: None,
@@ -499,7 +502,8 @@ impl Server {
     }
 
     fn send_signal(&mut self, signal: i32) {
-        let sent = self.send_event(EventKind::Signal, u64::from(signal.unsigned_abs()));
+        let as_sent = if signal == libc::SIGTERM { self.stop_signal } else { signal };
+        let sent = self.send_event(EventKind::Signal, u64::from(as_sent.unsigned_abs()));
         self.hearing.told(signal, sent);
     }
 

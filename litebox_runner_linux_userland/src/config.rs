@@ -2,7 +2,7 @@
 
 use litebox_platform_linux_userland::entry::interception::Interception;
 use litebox_platform_linux_userland::{Counted, Patching};
-use litebox_shim_linux::boot::{MountPlan, MountSpec, Source};
+use litebox_shim_linux::boot::{MountPlan, MountSpec, NameOrId, Source, UserSpec};
 
 /// Everything the supervisor needs to know.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,10 +13,14 @@ pub struct Config {
     pub interception: u64,
     /// Whether sites are patched.
     pub patching: u64,
-    /// User of the first program.
-    pub uid: u64,
-    /// Its group.
-    pub gid: u64,
+    /// Capabilities of the sandbox that nobody there gets.
+    pub dropped_capabilities: u64,
+    /// Orphans are reaped (`--init`).
+    pub reaps_orphans: u64,
+    /// The working directory as it was asked for, option included; empty: it was not.
+    pub workdir: Vec<u8>,
+    /// HOME follows the user that was named.
+    pub home_of_user: u64,
     /// `--memory`; 0: no limit.
     pub memory: u64,
     /// How the broker counts memory.
@@ -113,29 +117,31 @@ pub fn counted_of(number: u64) -> Counted {
     }
 }
 
-/// Kind and number of a source.
-fn source_numbers(source: Source) -> [u64; 2] {
+/// Kind and numbers of a source.
+fn source_numbers(source: Source) -> [u64; 3] {
     match source {
-        Source::Grant(n) => [0, n.into()],
-        Source::CopyOnWrite(n) => [1, n.into()],
-        Source::Memory(permissions) => [2, permissions.into()],
-        Source::Dev => [3, 0],
-        Source::Proc => [4, 0],
-        Source::Sys => [5, 0],
-        Source::Pts => [6, 0],
+        Source::Grant(n) => [0, n.into(), 0],
+        Source::CopyOnWrite(n) => [1, n.into(), 0],
+        Source::Memory(permissions, limit) => [2, permissions.into(), limit],
+        Source::Dev => [3, 0, 0],
+        Source::Proc => [4, 0, 0],
+        Source::Sys => [5, 0, 0],
+        Source::Pts => [6, 0, 0],
+        Source::Text(n) => [7, n.into(), 0],
     }
 }
 
-fn source_of([kind, number]: [u64; 2]) -> Option<Source> {
+fn source_of([kind, number, limit]: [u64; 3]) -> Option<Source> {
     let number = u32::try_from(number).ok()?;
     Some(match kind {
         0 => Source::Grant(number),
         1 => Source::CopyOnWrite(number),
-        2 => Source::Memory(number),
+        2 => Source::Memory(number, limit),
         3 => Source::Dev,
         4 => Source::Proc,
         5 => Source::Sys,
         6 => Source::Pts,
+        7 => Source::Text(number),
         _ => return None,
     })
 }
@@ -156,6 +162,21 @@ impl Writer {
     fn string(&mut self, s: &[u8]) {
         self.number(s.len() as u64);
         self.0.extend_from_slice(s);
+    }
+    fn user(&mut self, user: &UserSpec) {
+        self.name_or_id(&user.user);
+        self.list(user.group.as_slice(), Self::name_or_id);
+        self.list(&user.more, Self::name_or_id);
+    }
+    /// A number, or one past all of them and a name.
+    fn name_or_id(&mut self, who: &NameOrId) {
+        match who {
+            NameOrId::Id(id) => self.number((*id).into()),
+            NameOrId::Name(name) => {
+                self.number(u64::MAX);
+                self.string(name);
+            }
+        }
     }
     fn list<T>(&mut self, list: &[T], mut one: impl FnMut(&mut Self, &T)) {
         self.number(list.len() as u64);
@@ -187,7 +208,21 @@ impl Reader<'_> {
         (0..count).map(|_| one(self)).collect()
     }
     fn source(&mut self) -> Option<Source> {
-        source_of([self.number()?, self.number()?])
+        source_of([self.number()?, self.number()?, self.number()?])
+    }
+    fn flag(&mut self) -> Option<bool> {
+        self.number().map(|n| n == 1)
+    }
+    fn user(&mut self) -> Option<UserSpec> {
+        let user = self.name_or_id()?;
+        let group = self.list(Self::name_or_id)?.pop();
+        Some(UserSpec { user, group, more: self.list(Self::name_or_id)? })
+    }
+    fn name_or_id(&mut self) -> Option<NameOrId> {
+        match self.number()? {
+            u64::MAX => self.string().map(NameOrId::Name),
+            id => u32::try_from(id).ok().map(NameOrId::Id),
+        }
     }
 }
 
@@ -199,8 +234,9 @@ impl Config {
             self.arena_size,
             self.interception,
             self.patching,
-            self.uid,
-            self.gid,
+            self.dropped_capabilities,
+            self.reaps_orphans,
+            self.home_of_user,
             self.memory,
             self.counted,
             self.machine_memory,
@@ -212,14 +248,15 @@ impl Config {
         out.numbers(&[self.strace, self.stats]);
         out.numbers(&self.streams);
         out.numbers(&[self.console, self.ignored, self.network]);
-        out.string(&self.published);
-        out.string(&self.path);
-        out.string(&self.hostname);
+        for string in [&self.published, &self.path, &self.hostname, &self.workdir] {
+            out.string(string);
+        }
         for list in [&self.argv, &self.envp, &self.search] {
             out.list(list, |out, s| out.string(s));
         }
         let mounts = &self.mounts;
         out.numbers(&source_numbers(mounts.root));
+        out.number(mounts.read_only.into());
         out.list(&mounts.links, |out, (name, target)| {
             out.string(name);
             out.string(target);
@@ -231,10 +268,11 @@ impl Config {
         out.list(&mounts.mounts, |out, spec| {
             out.string(&spec.at);
             out.numbers(&source_numbers(spec.source));
-            out.number(spec.read_only.into());
+            out.numbers(&[spec.read_only.into(), spec.no_exec.into()]);
         });
         out.string(&mounts.workdir);
-        out.numbers(&[mounts.owner.0.into(), mounts.owner.1.into()]);
+        out.user(&mounts.user);
+        out.list(&mounts.texts, |out, text| out.string(text));
         out.0
     }
 
@@ -245,8 +283,9 @@ impl Config {
             arena_size: r.number()?,
             interception: r.number()?,
             patching: r.number()?,
-            uid: r.number()?,
-            gid: r.number()?,
+            dropped_capabilities: r.number()?,
+            reaps_orphans: r.number()?,
+            home_of_user: r.number()?,
             memory: r.number()?,
             counted: r.number()?,
             machine_memory: r.number()?,
@@ -263,17 +302,22 @@ impl Config {
             published: r.string()?,
             path: r.string()?,
             hostname: r.string()?,
+            workdir: r.string()?,
             argv: r.list(Reader::string)?,
             envp: r.list(Reader::string)?,
             search: r.list(Reader::string)?,
             mounts: MountPlan {
                 root: r.source()?,
+                read_only: r.flag()?,
                 links: r.list(|r| Some((r.string()?, r.string()?)))?,
                 directories: r.list(|r| Some((r.string()?, r.number32()?)))?,
-                mounts: r
-                    .list(|r| Some(MountSpec { at: r.string()?, source: r.source()?, read_only: r.number()? == 1 }))?,
+                mounts: r.list(|r| {
+                    let (at, source) = (r.string()?, r.source()?);
+                    Some(MountSpec { at, source, read_only: r.flag()?, no_exec: r.flag()? })
+                })?,
                 workdir: r.string()?,
-                owner: (r.number32()?, r.number32()?),
+                user: r.user()?,
+                texts: r.list(Reader::string)?,
                 grants: Vec::new(),
             },
         })
@@ -282,7 +326,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use litebox_shim_linux::boot::{MountPlan, MountSpec, Source};
+    use litebox_shim_linux::boot::{MountPlan, MountSpec, NameOrId, Source, UserSpec};
 
     use super::Config;
 
@@ -292,8 +336,10 @@ mod tests {
             arena_size: 1 << 30,
             interception: 2,
             patching: 1,
-            uid: 1000,
-            gid: 100,
+            dropped_capabilities: 5,
+            reaps_orphans: 1,
+            home_of_user: 0,
+            workdir: b"-w sub".to_vec(),
             memory: 1 << 27,
             counted: 1,
             machine_memory: 1 << 34,
@@ -315,11 +361,22 @@ mod tests {
             search: vec![b"/bin".to_vec()],
             mounts: MountPlan {
                 root: Source::CopyOnWrite(3),
+                read_only: true,
                 links: vec![(b"/bin".to_vec(), b"usr/bin".to_vec())],
                 directories: vec![(b"/home".to_vec(), 0o755)],
-                mounts: vec![MountSpec { at: b"/tmp".to_vec(), source: Source::Memory(0o1777), read_only: true }],
+                mounts: vec![MountSpec {
+                    at: b"/tmp".to_vec(),
+                    source: Source::Memory(0o1777, 9),
+                    read_only: true,
+                    no_exec: false,
+                }],
                 workdir: b"/".to_vec(),
-                owner: (7, 8),
+                user: UserSpec {
+                    user: NameOrId::Name(b"joe".to_vec()),
+                    group: Some(NameOrId::Id(7)),
+                    more: vec![NameOrId::Name(b"adm".to_vec())],
+                },
+                texts: vec![b"127.0.0.1 localhost".to_vec()],
                 grants: Vec::new(),
             },
         };

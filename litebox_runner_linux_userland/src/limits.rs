@@ -17,6 +17,7 @@ const ASSUMED_MEMORY: u64 = 4 << 30;
 
 /// The limits of a sandbox.
 #[derive(Args)]
+#[command(next_help_heading = "Limits")]
 pub struct Bounds {
     /// End the program after this time by SIGTERM: 300ms, 5s, 2m, 1h; a plain number is seconds.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -25,7 +26,7 @@ pub struct Bounds {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "2s")]
     stop_timeout: Duration,
     /// Kill the largest process when the sandbox uses so much memory: 512M, 2G; a plain number is bytes. Where that does not help, the sandbox.
-    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_memory)]
     memory: Option<u64>,
     /// Bound what files in memory and copy-on-write layers take together. By default they and shared memory have a quarter of the machine's memory.
     #[arg(long, value_name = "SIZE", value_parser = parse_disk)]
@@ -97,7 +98,8 @@ pub fn machine_memory() -> u64 {
     info.map_or(ASSUMED_MEMORY, |info| info.totalram.saturating_mul(info.mem_unit.into()))
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
+/// A size in bytes: 512M, 2G; a plain number is bytes.
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "not a size such as 512M or 2G".to_string();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -3,12 +3,18 @@
 //! The same executable is all processes of a sandbox: started by a user it is the broker ([`run`]); started by the broker with
 //! [`SANDBOX_ARGUMENT`] it is the supervisor ([`sandbox`]), whose clones are the guest's processes.
 
+mod arguments;
 mod config;
+mod doctor;
 #[cfg(own_entry)]
 mod entry;
+mod environment;
 mod limits;
+mod message;
 mod mounts;
 mod network;
+mod options;
+mod pages;
 mod run;
 mod sandbox;
 mod stats;
@@ -16,12 +22,10 @@ mod streams;
 mod syscalls;
 
 use std::alloc::System;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use litebox_platform_linux_userland::memory::heap::Allocator;
-use litebox_protocol::plain::Plain;
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator(System);
@@ -34,8 +38,10 @@ const SANDBOX_ARGUMENT: &str = "--litebox-sandbox";
 const STATUS_OURS: u8 = 125;
 
 /// Runs unmodified Linux programs in a sandbox whose boundary the host kernel enforces.
+///
+/// `litebox PROGRAM` is `litebox run PROGRAM`.
 #[derive(Parser)]
-#[command(name = "litebox", version)]
+#[command(name = "litebox", version, max_term_width = 120, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -44,39 +50,42 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a program in a new sandbox.
-    Run(Box<run::Options>),
+    Run(Box<options::Options>),
     /// List the system calls: which are served, which are not and why.
     Syscalls(syscalls::Options),
+    /// Say what this host offers, what the absence of a thing costs, and whether a sandbox runs.
+    Doctor(doctor::Options),
+    /// Print the completions of a shell.
+    Completions(pages::Completions),
+    /// Print the manual page of litebox, or of a subcommand.
+    Man(pages::Man),
 }
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == SANDBOX_ARGUMENT) {
         sandbox::run(sandbox::aux_of_libc, sandbox::Used::default());
     }
-    match Cli::try_parse() {
+    match arguments::parse(std::env::args_os().collect()) {
         Ok(Cli { command: Command::Run(options) }) => ExitCode::from(run::run(&options)),
-        Ok(Cli { command: Command::Syscalls(options) }) => print_all(&syscalls::list(&options)),
+        Ok(Cli { command: Command::Syscalls(options) }) => message::print_all(&syscalls::list(&options)),
+        Ok(Cli { command: Command::Doctor(options) }) => {
+            let (text, runs) = doctor::report(&options);
+            let printed = message::print_all(&text);
+            if runs { printed } else { ExitCode::from(STATUS_OURS) }
+        }
+        Ok(Cli { command: Command::Completions(options) }) => message::print_all(&pages::completions(&options)),
+        Ok(Cli { command: Command::Man(options) }) => match pages::manual(&options) {
+            Ok(text) => message::print_all(&text),
+            Err(line) => {
+                message::say(&line);
+                ExitCode::from(STATUS_OURS)
+            }
+        },
         Err(e) if e.use_stderr() => {
             let text = e.to_string();
-            let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            eprintln!("litebox: {} (see litebox --help)", Plain(line));
+            message::say_all(text.trim_start_matches("error: ").trim_end());
             ExitCode::from(STATUS_OURS)
         }
-        Err(e) => {
-            print!("{e}");
-            ExitCode::SUCCESS
-        }
-    }
-}
-
-/// Prints `text`; a reader that goes away early is no failure.
-fn print_all(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("litebox: cannot write: {e}");
-            ExitCode::from(STATUS_OURS)
-        }
+        Err(e) => message::print_all(&e.to_string()),
     }
 }

@@ -15,10 +15,11 @@ use serde::Deserialize;
 
 /// The options.
 #[derive(Args, Default)]
+#[command(next_help_heading = "Network")]
 pub struct NetworkOptions {
     /// What the program may reach: none (the default), or public: every public address, but no private one and not the host.
-    #[arg(long, value_name = "none|public|tun=NAME")]
-    net: Option<String>,
+    #[arg(long, visible_alias = "network", value_name = "none|public|tun=NAME")]
+    pub net: Option<String>,
     /// Let the program reach these, and nothing else: HOST[:PORTS][/tcp|/udp|/tls][?private], such as github.com, *.example.org,
     /// git.example.org:22, 10.1.0.0/16:5432, or host:5432 for a port of this machine.
     #[arg(long, value_name = "RULE,...")]
@@ -31,13 +32,13 @@ pub struct NetworkOptions {
     net_proxy: Option<String>,
     /// Ask this name server instead of those of the host.
     #[arg(long, value_name = "ADDR[:PORT]")]
-    dns: Vec<String>,
+    pub dns: Vec<String>,
     /// Read rules from a file (TOML): [net] with mode, allow, deny, publish, proxy, dns, report.
     #[arg(long, value_name = "FILE")]
     net_file: Option<PathBuf>,
     /// Let a port of this machine lead to a port of the sandbox; ADDR is 127.0.0.1 unless it is named.
     #[arg(short, long, value_name = "[ADDR:]HOST:PORT[/udp]")]
-    publish: Vec<String>,
+    pub publish: Vec<String>,
 }
 
 /// What the file holds.
@@ -93,7 +94,7 @@ fn rules(option: &str, lists: &[String]) -> Result<Vec<Rule>, String> {
 }
 
 /// `ADDR[:PORT]`.
-fn parse_server(text: &str) -> Result<SocketAddr, String> {
+pub fn parse_server(text: &str) -> Result<SocketAddr, String> {
     const PORT: u16 = 53;
     let plain = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, PORT));
     plain

@@ -1,184 +1,101 @@
 //! `litebox run`: the broker's side.
 
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use clap::{Args, ValueEnum};
 use litebox_broker::{Launch, report};
-use litebox_platform_linux_userland::Patching;
-use litebox_platform_linux_userland::entry::interception::Interception;
-use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
+use litebox_shim_linux::boot::{NameOrId, UserSpec};
 use zerocopy::IntoBytes;
 
 use crate::config::{Config, counted_number, interception_number, patching_number};
-use crate::mounts::{self, MountRequest};
-use crate::network::{self, NetworkOptions};
+use crate::doctor::probe;
+use crate::environment::{environment, is_given, search_path};
+use crate::message::say;
+use crate::mounts::{self, Made, MountRequest, Seen};
+use crate::network;
+use crate::options::Options;
+use crate::options::process::{Capabilities, ProcessOptions};
 use crate::{SANDBOX_ARGUMENT, STATUS_OURS, limits, stats, streams};
 
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
 const STDERR: i32 = 2;
-/// Where programs are looked for, and the guest's PATH.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Backend {
-    /// The rewriter if the processor can do it, else traps.
-    Auto,
-    /// Calls trap once; then their sites lead straight into the kernel.
-    Rewriter,
-    /// Every call traps: by Syscall User Dispatch, or by seccomp where the host has none.
-    Trap,
-    /// Every call traps by Syscall User Dispatch.
-    #[value(hide = true)]
-    Sud,
-    /// Every call traps by seccomp.
-    #[value(hide = true)]
-    Seccomp,
-}
-
-impl Backend {
-    fn parts(self) -> (Interception, Patching) {
-        match self {
-            Self::Auto => (Interception::Auto, Patching::Auto),
-            Self::Rewriter => (Interception::Auto, Patching::On),
-            Self::Trap => (Interception::Auto, Patching::Off),
-            Self::Sud => (Interception::Sud, Patching::Off),
-            Self::Seccomp => (Interception::Seccomp, Patching::Off),
-        }
-    }
-}
-
-/// Options of `litebox run`.
-#[expect(clippy::struct_excessive_bools, reason = "they are options without values")]
-#[derive(Args)]
-pub struct Options {
-    /// Give the sandbox a directory or file of the host: read-only, to be changed (the default), or copy-on-write.
-    #[arg(short, long, value_name = "SRC[:DST][:ro|rw|cow]")]
-    volume: Vec<OsString>,
-    /// Mount an empty file system in memory.
-    #[arg(long, value_name = "DST")]
-    tmpfs: Vec<PathBuf>,
-    /// Show nothing of the host but this directory, copy-on-write, as /.
-    #[arg(long, value_name = "DIR")]
-    rootfs: Option<PathBuf>,
-    /// Set an environment variable; without a value, pass on the caller's.
-    #[arg(short, long, value_name = "K[=V]")]
-    env: Vec<OsString>,
-    /// Start in this directory of the sandbox.
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<PathBuf>,
-    /// Run as this user and group, by number.
-    #[arg(short, long, value_name = "UID[:GID]", value_parser = parse_user)]
-    user: Option<(u32, Option<u32>)>,
-    /// What `uname -n` says.
-    #[arg(long, value_name = "NAME", default_value = "litebox", value_parser = parse_hostname)]
-    hostname: String,
-    #[command(flatten)]
-    limits: limits::Bounds,
-    #[command(flatten)]
-    network: NetworkOptions,
-    /// Print each call of the program, as strace(1) does, to stderr or to a file.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
-    strace: Option<PathBuf>,
-    /// Print at the end how many calls, traps and faults there were, and how much memory was used.
-    #[arg(long)]
-    stats: bool,
-    /// Give the program the terminal that stdin is, whatever the other descriptors are. Without it that happens when stdout is the terminal, too.
-    #[arg(short, long)]
-    tty: bool,
-    /// How the guest's system calls are caught.
-    #[arg(long, value_name = "WAY", value_enum, default_value = "auto")]
-    interception_backend: Backend,
-    /// Do as if the host had no namespaces.
-    #[arg(long, hide = true)]
-    test_no_namespaces: bool,
-    /// Do as if the host let nobody make control groups.
-    #[arg(long, hide = true)]
-    test_no_cgroup: bool,
-    /// Tell the guest where the host-call gadget is.
-    #[arg(long, hide = true)]
-    test_hostile: bool,
-    /// The program and its arguments.
-    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
-    command: Vec<OsString>,
-}
-
-fn parse_user(text: &str) -> Result<(u32, Option<u32>), String> {
-    let number = |t: &str| t.parse::<u32>().ok().filter(|n| *n != u32::MAX);
-    let (uid, gid) = match text.split_once(':') {
-        Some((uid, gid)) => (number(uid), Some(number(gid))),
-        None => (number(text), None),
-    };
-    match (uid, gid) {
-        (Some(uid), None) => Ok((uid, None)),
-        (Some(uid), Some(Some(gid))) => Ok((uid, Some(gid))),
-        _ => Err("not numbers such as 1000 or 1000:1000".into()),
-    }
-}
-
-fn parse_hostname(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 64 { Err("must have 1 to 64 bytes".into()) } else { Ok(text.into()) }
-}
-
-/// A message for the user, and the exit status.
-type Refusal = (String, u8);
+/// Exit statuses of `docker run` for a program that cannot be executed, and for one that is not there.
+const STATUS_NOT_EXECUTABLE: u8 = 126;
+const STATUS_NOT_FOUND: u8 = 127;
 
 /// Runs the sandbox to its end; returns the exit status.
 pub fn run(options: &Options) -> u8 {
     match launch(options) {
-        Ok(launch) => {
+        Ok((launch, seen, search)) => {
             let outcome = litebox_broker::run(launch);
-            if options.stats {
+            if let Some(line) = hint(options, outcome.status, &seen, &search) {
+                report::say(&line);
+            }
+            if options.debug.stats {
                 report::write(stats::report(outcome.figures.as_ref()));
             }
             report::finish();
             std::mem::forget(outcome.rest);
             outcome.status
         }
-        Err((line, status)) => {
-            eprintln!("litebox: {}", Plain(&line));
-            status
+        Err(line) => {
+            say(&line);
+            STATUS_OURS
         }
     }
 }
 
-fn launch(options: &Options) -> Result<Launch, Refusal> {
-    let ours = |line: String| (line, STATUS_OURS);
-    let [program, ..] = options.command.as_slice() else {
-        return Err(("no program given".into(), STATUS_OURS));
-    };
-    let (uid, gid) = match options.user {
-        Some((uid, gid)) => (uid, gid.unwrap_or(uid)),
-        None => (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
-    };
-    let network = network::prepare(&options.network).map_err(ours)?;
-    let volumes = options.volume.iter().map(|v| mounts::parse_volume(v)).collect::<Result<_, _>>().map_err(ours)?;
-    let tmpfs =
-        options.tmpfs.iter().map(|t| mounts::destination("--tmpfs", t)).collect::<Result<_, _>>().map_err(ours)?;
-    let wanted = MountRequest {
-        volumes,
-        tmpfs,
-        rootfs: options.rootfs.clone(),
-        workdir: options.workdir.clone(),
-        owner: (uid, gid),
-    };
-    let (mounts, grants) = mounts::make(&wanted).map_err(ours)?;
-    let envp = environment(&options.env)?;
+/// What would help when the program was not there.
+fn hint(options: &Options, status: u8, seen: &Seen, search: &[Vec<u8>]) -> Option<String> {
+    // A program may end with that status as well: then it was there.
+    if ![STATUS_NOT_FOUND, STATUS_NOT_EXECUTABLE].contains(&status) {
+        return None;
+    }
+    seen.hint(options.command().first()?, search)
+}
+
+fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
+    if let Some(why) = &options.refused.0 {
+        return Err(why.clone());
+    }
+    if !probe::has_seccomp() {
+        return Err("this host offers no seccomp filters, and there is no boundary without them \
+            (inside LiteBox there are none; see litebox doctor)"
+            .into());
+    }
+    let command = options.command();
+    let [program, ..] = command.as_slice() else { return Err("no program is given".into()) };
+    let network = network::prepare(&options.network)?;
+    let wanted = MountRequest::new(options, user(&options.process))?;
+    let envp = environment(options, wanted.tools())?;
+    let search = search_path(&envp);
+    let Made { mounts, grants, notes, seen } = mounts::make(wanted)?;
     let mut extra = Vec::new();
-    let strace = options.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose().map_err(ours)?;
-    let (terminal, console) = streams::take_terminal(options.tty).map_err(ours)?;
-    let (interception, patching) = options.interception_backend.parts();
+    let strace = options.debug.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose()?;
+    for note in notes {
+        say(&note);
+    }
+    // From here on the terminal may be raw.
+    let (terminal, console) = streams::take_terminal(options.process.tty)?;
+    let (interception, patching) = options.debug.interception_backend.parts();
+    if let Some(file) = &options.process.cidfile {
+        write_id(file)?;
+    }
+    let home_of_user = matches!(&options.process.user, Some(UserSpec { user: NameOrId::Name(_), .. }));
     let config = Config {
         arena_size: options.limits.arena_size(),
         interception: interception_number(interception),
         patching: patching_number(patching),
-        uid: uid.into(),
-        gid: gid.into(),
+        dropped_capabilities: dropped_capabilities(&options.process),
+        reaps_orphans: options.process.init.into(),
+        home_of_user: (home_of_user && !is_given(options, "HOME")).into(),
+        workdir: options.process.workdir.iter().flat_map(|dir| [b"-w ", dir.as_os_str().as_bytes()].concat()).collect(),
         memory: options.limits.memory(),
         counted: counted_number(options.limits.counted()),
         machine_memory: limits::machine_memory(),
@@ -186,17 +103,17 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
         pids: options.limits.pids(),
         limits: options.limits.resource_limits(),
         strace: strace.map_or(0, |fd| fd as u64 + 1),
-        stats: options.stats.into(),
-        test_hostile: options.test_hostile.into(),
+        stats: options.debug.stats.into(),
+        test_hostile: options.debug.test_hostile.into(),
         streams: streams::flags(),
         console,
         ignored: streams::ignored_signals(),
         network: network.setup.is_some().into(),
         published: network.published.as_bytes().to_vec(),
         path: program.as_bytes().to_vec(),
-        hostname: options.hostname.as_bytes().to_vec(),
-        argv: options.command.iter().map(|a| a.as_bytes().to_vec()).collect(),
-        search: search_path(&envp),
+        hostname: options.process.hostname.as_bytes().to_vec(),
+        argv: command.iter().map(|a| a.as_bytes().to_vec()).collect(),
+        search: search.clone(),
         envp,
         mounts,
     };
@@ -208,14 +125,31 @@ fn launch(options: &Options) -> Result<Launch, Refusal> {
     launch.extra = extra;
     launch.terminal = terminal;
     launch.limits = options.limits.kept();
+    launch.stop_signal = options.process.stop_signal.unwrap_or(libc::SIGTERM);
     #[cfg(own_entry)]
     {
         launch.network = crate::entry::network();
     }
-    launch.no_namespaces = options.test_no_namespaces;
-    launch.no_cgroup = options.test_no_cgroup;
+    launch.no_namespaces = options.debug.test_no_namespaces;
+    launch.no_cgroup = options.debug.test_no_cgroup;
     launch.kick_signal = KICK_SIGNAL;
-    Ok(launch)
+    Ok((launch, seen, search))
+}
+
+/// Who the program runs as: the caller, when nobody is named.
+fn user(options: &ProcessOptions) -> UserSpec {
+    let caller = || UserSpec {
+        user: NameOrId::Id(rustix::process::geteuid().as_raw()),
+        group: Some(NameOrId::Id(rustix::process::getegid().as_raw())),
+        more: Vec::new(),
+    };
+    UserSpec { more: options.group_add.clone(), ..options.user.clone().unwrap_or_else(caller) }
+}
+
+/// Capabilities that the program may not have.
+fn dropped_capabilities(options: &ProcessOptions) -> u64 {
+    let union = |list: &[Capabilities]| list.iter().fold(0, |all, Capabilities(one)| all | one);
+    union(&options.cap_drop) & !union(&options.cap_add)
 }
 
 /// The descriptor that calls are printed to: stderr (`-`), or a file that the sandbox is given.
@@ -228,35 +162,18 @@ fn open_trace(file: &Path, extra: &mut Vec<OwnedFd>) -> Result<i32, String> {
     i32::try_from(extra.len() - 1).map(|n| start_fd::FIRST_EXTRA + n).map_err(|e| e.to_string())
 }
 
-/// Where programs are looked for: PATH as the guest has it.
-fn search_path(envp: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let path = envp.iter().find_map(|item| item.strip_prefix(b"PATH=")).unwrap_or(SEARCH_PATH.as_bytes());
-    path.split(|&b| b == b':').map(|dir| if dir.is_empty() { b".".to_vec() } else { dir.to_vec() }).collect()
-}
-
-/// The guest's environment: PATH, HOME, TERM, LANG, and what the user names.
-fn environment(given: &[OsString]) -> Result<Vec<Vec<u8>>, Refusal> {
-    let mut all: Vec<(Vec<u8>, Vec<u8>)> = vec![
-        (b"PATH".to_vec(), SEARCH_PATH.into()),
-        (b"HOME".to_vec(), mounts::HOME.into()),
-        (b"TERM".to_vec(), std::env::var_os("TERM").unwrap_or_else(|| "dumb".into()).into_vec()),
-        (b"LANG".to_vec(), std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into()).into_vec()),
-    ];
-    for item in given {
-        let bytes = item.as_bytes();
-        let equals = bytes.iter().position(|&b| b == b'=');
-        let (key, value) = match equals.map(|at| bytes.split_at(at)) {
-            Some(([], _)) => {
-                return Err((format!("--env {}: no name before the =", item.to_string_lossy()), STATUS_OURS));
-            }
-            Some((key, value)) => (key.to_vec(), value.get(1..).unwrap_or_default().to_vec()),
-            None => match std::env::var_os(item) {
-                Some(value) => (bytes.to_vec(), value.into_vec()),
-                None => continue,
-            },
-        };
-        all.retain(|(k, _)| *k != key);
-        all.push((key, value));
-    }
-    Ok(all.into_iter().map(|(key, value)| [key, value].join(&b'=')).collect())
+/// A new random id in a file of its own: 64 hexadecimal digits, as `docker run --cidfile` writes.
+fn write_id(file: &Path) -> Result<(), String> {
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            format!("--cidfile {}: the file exists already (remove it)", file.display())
+        }
+        _ => format!("--cidfile {}: {e}", file.display()),
+    };
+    let mut random = [0u8; 32];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(|e| failed(e.into()))?;
+    let digits = random.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    let id: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
+    let mut out = OpenOptions::new().create_new(true).write(true).open(file).map_err(failed)?;
+    out.write_all(id.as_bytes()).map_err(failed)
 }

@@ -8,7 +8,7 @@ use litebox_platform_linux_userland::host::call;
 use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
-use litebox_shim_linux::boot::{self, FirstProgram};
+use litebox_shim_linux::boot::{self, FirstProgram, Identity};
 use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig};
 
@@ -50,14 +50,14 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         stack_end: used.stack_end,
     };
     if let Err(e) = start(settings) {
-        refuse(&format!("the host refuses a sandbox what it needs: {} ({:?})", e.what, e.error));
+        refuse(&format!("the host refuses a sandbox what it needs: {}: {}", e.what, text_of(e.error)));
     }
     // Everything the kernel keeps is made from here on, on the shared heap.
-    let program = FirstProgram {
+    let mut program = FirstProgram {
         arguments: Arguments { argv: config.argv.clone(), envp: config.envp.clone(), path: config.path.clone() },
         search: config.search.clone(),
-        uid: config.uid as u32,
-        gid: config.gid as u32,
+        identity: Identity::default(),
+        dropped_capabilities: config.dropped_capabilities,
         streams: config.streams.map(|flags| flags.checked_sub(1).map(|flags| flags as u32)),
         console: streams::console_of(config.console),
         ignored: config.ignored,
@@ -73,14 +73,28 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
         network: (config.network == 1).then(|| config.published.clone()),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
+        reaps_orphans: config.reaps_orphans == 1,
     };
     let kernel = match boot::kernel(kernel_config, &config.mounts) {
-        Ok(kernel) => kernel,
-        Err((what, path, error)) => supervise(&Refused(format!("{what} {path}: {}", text_of(error)))),
+        Ok((kernel, identity)) => {
+            program.identity = identity;
+            kernel
+        }
+        Err(failure) => {
+            let why = failure.error.map(|error| format!(": {}", text_of(error))).unwrap_or_default();
+            supervise(&Refused(format!("{}{why}", failure.what)));
+        }
     };
+    if config.home_of_user == 1 {
+        boot::follow_home(&kernel, &mut program);
+    }
     if let Err(error) = boot::check_workdir(&kernel, &program.workdir) {
-        let shown = String::from_utf8_lossy(&program.workdir);
-        supervise(&Refused(format!("--workdir {shown}: {}", text_of(error))));
+        let (place, typed) = (String::from_utf8_lossy(&program.workdir), String::from_utf8_lossy(&config.workdir));
+        let why = match error {
+            Error::NotFound => format!("there is no {place} in the sandbox"),
+            other => format!("{place} in the sandbox: {}", text_of(other)),
+        };
+        supervise(&Refused(if typed.is_empty() { why } else { format!("{typed}: {why}") }));
     }
     supervise(&First { kernel, program })
 }
@@ -95,13 +109,18 @@ fn text_of(error: Error) -> &'static str {
         Error::NameTooLong => "the path is too long",
         Error::Loop => "too many symbolic links",
         Error::NoMemory | Error::NoSpace => "not enough memory",
+        Error::Exists => "it exists already",
+        Error::NotSupported | Error::NotImplemented => "this host has none (see litebox doctor)",
+        Error::TooManyFiles => "too many open files (ulimit -n)",
+        Error::WouldBlock => "too many processes (ulimit -u)",
         _ => "the host refuses it",
     }
 }
 
 /// Says why, and ends the sandbox as `docker run` ends when it cannot start.
 fn refuse(line: &str) -> ! {
-    eprintln!("litebox: {}", Plain(line));
+    // Nothing can be done when stderr is gone.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("litebox: {}\n", Plain(line)).as_bytes());
     // SAFETY: ends the process.
     unsafe { libc::_exit(i32::from(STATUS_OURS)) }
 }

@@ -28,7 +28,7 @@ fn plain(command: &mut Command) {
 fn run_in(mode: &str, words: &[&str]) -> std::result::Result<ProgramResult, libtest_mimic::Failed> {
     let helper = compile::guest("host_environment.c", Variant::Static, &[])?;
     let mut command = Command::new(helper);
-    command.arg(mode).arg(env!("CARGO_BIN_EXE_litebox")).arg("run").args(words);
+    command.arg(mode).arg(env!("CARGO_BIN_EXE_litebox")).arg("run").args(["-w", "/"]).args(words);
     plain(&mut command);
     Ok(program_result::run(command, b"", LIMIT)?)
 }
@@ -80,6 +80,21 @@ fn refused_where_somebody_listens() -> Result {
     let outcome =
         run_in("listener", &["--test-hostile", "-v", &volume, "--", "/guests/compromised_kernel", "64", "59"])?;
     if outcome.status != 159 || !outcome.err().starts_with("litebox: refused host call") {
+        return Err(format!("{outcome}").into());
+    }
+    Ok(())
+}
+
+/// LiteBox inside LiteBox has no boundary to build on, and says so.
+fn inside_itself() -> Result {
+    let volume = format!("{}:/litebox:ro", env!("CARGO_BIN_EXE_litebox"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+    command.args(["run", "-w", "/", "-v", &volume, "--", "/litebox", "run", "--", "/bin/true"]);
+    plain(&mut command);
+    let outcome = program_result::run(command, b"", LIMIT)?;
+    let expected = "litebox: this host offers no seccomp filters, and there is no boundary without them \
+        (inside LiteBox there are none; see litebox doctor)\n";
+    if outcome.status != 125 || !outcome.stdout.is_empty() || outcome.err() != expected {
         return Err(format!("{outcome}").into());
     }
     Ok(())
@@ -262,6 +277,7 @@ const TESTS: &[NamedTest] = &[
     ("with_strict_limits", with_strict_limits),
     ("where_somebody_listens_already", where_somebody_listens_already),
     ("refused_where_somebody_listens", refused_where_somebody_listens),
+    ("inside_itself", inside_itself),
     ("without_proc", without_proc),
     ("unreadable_rootfs", unreadable_rootfs),
     ("read_only_current_directory", read_only_current_directory),

@@ -1,8 +1,8 @@
 //! The kernel object of a new sandbox, its first process, and what the supervisor is told.
 
 mod mounts;
+mod user;
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
@@ -27,7 +27,9 @@ use crate::syscalls::limits::Limits;
 use crate::task::process_table::FIRST_PID;
 use crate::task::{CloneShares, Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
 
+pub use crate::task::credentials::SANDBOX_CAPABILITIES;
 pub use mounts::{Failure, MountPlan, MountSpec, Source};
+pub use user::{Identity, NameOrId, UserSpec};
 
 /// Descriptors that the standard streams may be put at.
 const MOST_DESCRIPTORS: u64 = 1024;
@@ -42,9 +44,9 @@ pub struct FirstProgram {
     /// Directories where programs are looked for.
     pub search: Vec<Vec<u8>>,
     /// Who it runs as.
-    pub uid: u32,
-    /// Its group.
-    pub gid: u32,
+    pub identity: Identity,
+    /// Capabilities of the sandbox that it may not have.
+    pub dropped_capabilities: u64,
     /// How the host opened descriptors 0, 1 and 2 (`F_GETFL`); `None`: it is closed.
     pub streams: [Option<u32>; 3],
     /// The user's terminal, which becomes the console.
@@ -67,35 +69,45 @@ pub struct Console {
 }
 
 /// The kernel object of a new sandbox, with everything mounted; made in the supervisor.
-pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<Arc<Kernel>, Failure> {
+pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, Identity), Failure> {
     let arena = Arena::for_files(config.disk_limit);
-    let at_root = |error| ("cannot mount at", "/".into(), error);
+    let at_root = |error| Failure::at("cannot mount at", b"/", error);
+    let failed = |spec: &MountSpec| {
+        let at = spec.at.clone();
+        move |error| Failure::at("cannot mount at", &at, error)
+    };
     let mut maker = mounts::Maker::new(&arena, &mounts.grants).map_err(at_root)?;
     let root = maker.make(mounts.root).map_err(at_root)?;
     let kernel = Kernel::new(config, arena.clone(), Vfs::new(root, MountFlags::RELATIME));
     let vfs = &kernel.vfs;
-    mounts::furnish(vfs, &MountPlan { directories: Vec::new(), grants: Vec::new(), ..mounts.clone() })?;
+    mounts::make_links(vfs, mounts)?;
     for spec in &mounts.mounts {
         let fs: Arc<dyn FileSystem> = match spec.source {
             Source::Pts => PtsFs::new(&vfs.terminals, maker.dev()),
             Source::Proc => ProcFs::new(Arc::downgrade(&kernel), maker.dev()),
             Source::Sys => SysFs::new(Arc::downgrade(&kernel), maker.dev()),
-            other => maker.make(other).map_err(|e| ("cannot mount at", String::from_utf8_lossy(&spec.at).into(), e))?,
+            Source::Text(number) => maker.text(mounts.texts.get(number as usize)).map_err(failed(spec))?,
+            other => maker.make(other).map_err(failed(spec))?,
         };
         mounts::mount(vfs, spec, fs)?;
     }
-    mounts::furnish(vfs, mounts)?;
+    let identity = user::resolve(vfs, &mounts.user)?;
+    mounts::make_directories_of(vfs, mounts, (identity.uid, identity.gid))?;
     if kernel.outward.is_some() {
         mounts::name_server(vfs, &mut maker)?;
     }
+    if mounts.read_only {
+        vfs.root().mount.make_read_only();
+    }
     crate::outside::keep(&kernel);
-    Ok(kernel)
+    Ok((kernel, identity))
 }
 
 /// Loads the first program into the calling process, which becomes the guest's first; never returns when that succeeds.
 pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::convert::Infallible> {
     let context = context(kernel, first)?;
-    let credentials = Credentials::first(first.uid, first.gid);
+    let Identity { uid, gid, ref groups, .. } = first.identity;
+    let credentials = Credentials::first(uid, gid, groups.clone(), first.dropped_capabilities);
     let from = Origin {
         creds: credentials.for_files(),
         root: context.root.read().clone(),
@@ -109,14 +121,8 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     let prepared = loader::prepare(arguments, limits.of_memory().stack, &open)?;
     let mm = MemoryMap::new(&kernel.arena);
     mm.set_limits(limits.of_memory());
-    let ids = loader::AuxIds {
-        fixed_addresses: false,
-        uid: first.uid,
-        euid: first.uid,
-        gid: first.gid,
-        egid: first.gid,
-        test_hostile: kernel.config.test_hostile,
-    };
+    let test_hostile = kernel.config.test_hostile;
+    let ids = loader::AuxIds { fixed_addresses: false, uid, euid: uid, gid, egid: gid, test_hostile };
     let loaded = loader::load_into(mm.core(), &mm.limits(), prepared, &ids)?;
     let pid = kernel.allocate_id().ok_or(Error::WouldBlock)?;
     let mut name = [0u8; 16];
@@ -187,7 +193,8 @@ fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable
 /// The console, opened by its name in /dev/pts, which is what programs are told when they ask for it.
 fn open_console(kernel: &Kernel, first: &FirstProgram, console: Console) -> Result<Arc<OpenFile>> {
     let (input, output) = (HostFd(console.input), HostFd(console.output));
-    let number = kernel.vfs.terminals.open_console(input, output, FIRST_PID, (first.uid, first.gid))?;
+    let number =
+        kernel.vfs.terminals.open_console(input, output, FIRST_PID, (first.identity.uid, first.identity.gid))?;
     let root = kernel.vfs.root();
     let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
     let how = OpenRequest { access: Access::READ | Access::WRITE, follow: true, ..OpenRequest::default() };
@@ -207,6 +214,16 @@ pub fn check_workdir(kernel: &Kernel, workdir: &[u8]) -> Result<()> {
     let root = kernel.vfs.root();
     let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
     kernel.vfs.walk(&from, workdir, WalkFlags::FOLLOW | WalkFlags::DIRECTORY).map(drop)
+}
+
+/// HOME of a user that was named is what the sandbox's /etc/passwd says, if there is such a directory.
+pub fn follow_home(kernel: &Kernel, program: &mut FirstProgram) {
+    const VARIABLE: &[u8] = b"HOME=";
+    let Some(home) = program.identity.home.as_ref().filter(|home| check_workdir(kernel, home).is_ok()) else { return };
+    let variables = &mut program.arguments.envp;
+    if let Some(variable) = variables.iter_mut().find(|variable| variable.starts_with(VARIABLE)) {
+        *variable = [VARIABLE, home.as_slice()].concat();
+    }
 }
 
 /// The path of a program: itself when it has a slash, else the first of that name that can be executed.

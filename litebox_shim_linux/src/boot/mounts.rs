@@ -1,5 +1,6 @@
 //! What the guest sees at the start: file systems and where they are mounted.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,10 +14,12 @@ use litebox::fs::{
 };
 use litebox::mm::arena::Arena;
 use litebox::platform::GrantId;
-use litebox::{Error, Result};
+use litebox::{Error, Result, io};
 
-/// First device number of our file systems; those below belong to files without a name. The minor numbers count up from it, as those of
-/// Linux's own nameless devices do.
+use super::UserSpec;
+
+/// First device number of our file systems; those below belong to files without a name. The minor numbers count up from
+/// it, as those of Linux's own nameless devices do.
 const FIRST_DEV: u64 = 0x20;
 
 /// A file system to be mounted.
@@ -26,8 +29,10 @@ pub enum Source {
     Grant(u32),
     /// The same, with a layer in memory that takes all changes.
     CopyOnWrite(u32),
-    /// Empty, in memory; permissions of its root.
-    Memory(u32),
+    /// Empty, in memory; permissions of its root, and how many bytes it takes at most (0: what the arena has).
+    Memory(u32, u64),
+    /// One file: that of [`MountPlan::texts`].
+    Text(u32),
     /// Devices.
     Dev,
     /// Pseudo-terminals.
@@ -47,6 +52,8 @@ pub struct MountSpec {
     pub source: Source,
     /// Nothing may change there.
     pub read_only: bool,
+    /// Nothing may be executed there.
+    pub no_exec: bool,
 }
 
 /// The whole view.
@@ -54,7 +61,9 @@ pub struct MountSpec {
 pub struct MountPlan {
     /// The root of the tree.
     pub root: Source,
-    /// Symbolic links to be made in the root: name and target.
+    /// Nothing may change in the root's own file system.
+    pub read_only: bool,
+    /// Symbolic links to be made: path and target.
     pub links: Vec<(Vec<u8>, Vec<u8>)>,
     /// Directories to be made: path and permissions. The user owns them.
     pub directories: Vec<(Vec<u8>, u32)>,
@@ -62,14 +71,33 @@ pub struct MountPlan {
     pub mounts: Vec<MountSpec>,
     /// The first program's working directory.
     pub workdir: Vec<u8>,
-    /// Who owns what is made in memory for the user.
-    pub owner: (u32, u32),
+    /// Who the first program runs as, and what is made in memory for them belongs to.
+    pub user: UserSpec,
+    /// Contents of files that are made for the sandbox ([`Source::Text`]).
+    pub texts: Vec<Vec<u8>>,
     /// What the broker says of the grants.
     pub grants: Vec<u8>,
 }
 
-/// Why a view cannot be made: what was being done, at which path, and the error.
-pub type Failure = (&'static str, String, Error);
+/// Why a view cannot be made.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was being done, or all there is to say.
+    pub what: String,
+    /// What stopped it.
+    pub error: Option<Error>,
+}
+
+impl Failure {
+    /// That says all.
+    pub fn plain(what: String) -> Self {
+        Self { what, error: None }
+    }
+    /// Of what was being done at a path.
+    pub fn at(what: &str, path: &[u8], error: Error) -> Self {
+        Self { what: format!("{what} {}", String::from_utf8_lossy(path)), error: Some(error) }
+    }
+}
 
 /// Makes file systems, each with a device number of its own.
 pub(super) struct Maker<'a> {
@@ -91,8 +119,21 @@ impl<'a> Maker<'a> {
         let granted = self.grants.get(index).cloned().ok_or(Error::NotFound)?;
         HostFs::new(GrantId(number), self.dev(), &granted)
     }
-    fn memory(&mut self, permissions: u32) -> Arc<MemoryFs> {
-        MemoryFs::new(self.dev(), self.arena, None, NewAttr { permissions, uid: 0, gid: 0 })
+    fn memory(&mut self, permissions: u32, limit: Option<u64>) -> Arc<MemoryFs> {
+        MemoryFs::new(self.dev(), self.arena, limit, NewAttr { permissions, uid: 0, gid: 0 })
+    }
+    /// A file system that is one file with this content.
+    pub(super) fn text(&mut self, content: Option<&Vec<u8>>) -> Result<Arc<dyn FileSystem>> {
+        const NAME: &[u8] = b"file";
+        let content = content.ok_or(Error::NotFound)?;
+        let fs = self.memory(0o755, None);
+        let file = fs.root().create(NAME, NewNode::Regular, NewAttr { permissions: 0o644, uid: 0, gid: 0 })?;
+        let open = file.clone().open(&OpenHow { access: Access::WRITE, ..OpenHow::default() })?;
+        let mut written = 0;
+        while let Some(rest) = content.get(written..).filter(|rest| !rest.is_empty()) {
+            written += open.write_at(&mut io::Source::kernel(rest), written as u64)?;
+        }
+        Ok(Arc::new(FileOf { _tree: fs, file }))
     }
     pub(super) fn make(&mut self, source: Source) -> Result<Arc<dyn FileSystem>> {
         Ok(match source {
@@ -101,20 +142,32 @@ impl<'a> Maker<'a> {
                 let lower: Arc<dyn FileSystem> = self.granted(number)?;
                 OverlayFs::new(self.dev(), lower, self.arena)
             }
-            Source::Memory(permissions) => self.memory(permissions),
+            Source::Memory(permissions, limit) => self.memory(permissions, (limit != 0).then_some(limit)),
             Source::Dev => {
-                let fs = self.memory(0o755);
+                let fs = self.memory(0o755, None);
                 dev::populate(&fs.root())?;
                 fs
             }
-            // These need the kernel object.
-            Source::Pts | Source::Proc | Source::Sys => return Err(Error::Invalid),
+            // These need the kernel object, or the view.
+            Source::Pts | Source::Proc | Source::Sys | Source::Text(_) => return Err(Error::Invalid),
         })
     }
 }
 
-fn shown(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+/// One file of a file system in memory, to be mounted by itself.
+struct FileOf {
+    /// Keeps it.
+    _tree: Arc<MemoryFs>,
+    file: Arc<dyn Inode>,
+}
+
+impl FileSystem for FileOf {
+    fn root(&self) -> Arc<dyn Inode> {
+        self.file.clone()
+    }
+    fn type_name(&self) -> &'static str {
+        "tmpfs"
+    }
 }
 
 /// A walker that nothing stops.
@@ -140,14 +193,19 @@ fn make_directories(vfs: &Vfs, path: &[u8], permissions: u32) -> Result<()> {
     Ok(())
 }
 
+/// Makes the directories that lead to `path`.
+fn make_parents(vfs: &Vfs, path: &[u8]) -> Result<()> {
+    let parent = path.iter().rposition(|&b| b == b'/').and_then(|at| path.get(..at)).unwrap_or_default();
+    if parent.is_empty() { Ok(()) } else { make_directories(vfs, parent, 0o755) }
+}
+
 /// Makes the place where `fs` is to be mounted.
 fn make_mount_point(vfs: &Vfs, path: &[u8], fs: &Arc<dyn FileSystem>) -> Result<()> {
     if fs.root().file_type() == FileType::Directory {
         return make_directories(vfs, path, 0o755);
     }
     let from = superuser(vfs);
-    let parent = path.iter().rposition(|&b| b == b'/').and_then(|at| path.get(..at)).unwrap_or_default();
-    make_directories(vfs, parent, 0o755)?;
+    make_parents(vfs, path)?;
     match vfs.make(&from, path, NewNode::Regular, 0o644) {
         Ok(_) | Err(Error::Exists) => Ok(()),
         Err(error) => vfs.walk(&from, path, WalkFlags::FOLLOW).map(drop).map_err(|_| error),
@@ -156,18 +214,19 @@ fn make_mount_point(vfs: &Vfs, path: &[u8], fs: &Arc<dyn FileSystem>) -> Result<
 
 /// Mounts a file system.
 pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Result<(), Failure> {
-    let failed = |error| ("cannot mount at", shown(&spec.at), error);
+    let failed = |error| Failure::at("cannot mount at", &spec.at, error);
     make_mount_point(vfs, &spec.at, &fs).map_err(failed)?;
     let at = vfs.walk(&superuser(vfs), &spec.at, WalkFlags::FOLLOW).map_err(failed)?;
     let mut flags = MountFlags::RELATIME | MountFlags::NOSUID;
     flags.set(MountFlags::RDONLY, spec.read_only);
-    if !matches!(spec.source, Source::Dev | Source::Pts | Source::CopyOnWrite(_) | Source::Memory(_)) {
+    flags.set(MountFlags::NOEXEC, spec.no_exec);
+    if !matches!(spec.source, Source::Dev | Source::Pts | Source::CopyOnWrite(_) | Source::Memory(..)) {
         flags |= MountFlags::NODEV;
     }
     let source: &[u8] = match spec.source {
         Source::Grant(_) => b"host",
         Source::CopyOnWrite(_) => b"overlay",
-        Source::Memory(_) => b"tmpfs",
+        Source::Memory(..) | Source::Text(_) => b"tmpfs",
         Source::Dev => b"dev",
         Source::Pts => b"devpts",
         Source::Proc => b"proc",
@@ -177,36 +236,12 @@ pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Res
     Ok(())
 }
 
-/// A file system of one file.
-struct OneFile {
-    file: Arc<dyn Inode>,
-    /// Holds it.
-    _fs: Arc<MemoryFs>,
-}
-
-impl FileSystem for OneFile {
-    fn root(&self) -> Arc<dyn Inode> {
-        self.file.clone()
-    }
-    fn type_name(&self) -> &'static str {
-        "tmpfs"
-    }
-}
-
 /// Lets /etc/resolv.conf name the sandbox's own name server, whatever the host's says, or leads to.
 pub(super) fn name_server(vfs: &Vfs, maker: &mut Maker<'_>) -> Result<(), Failure> {
     const PATH: &[u8] = b"/etc/resolv.conf";
-    let failed = |error| ("cannot mount at", shown(PATH), error);
-    let make = |maker: &mut Maker<'_>| -> Result<Arc<dyn FileSystem>> {
-        let fs = maker.memory(0o755);
-        let attr = NewAttr { permissions: 0o644, uid: 0, gid: 0 };
-        let file = fs.root().create(b"resolv.conf", NewNode::Regular, attr)?;
-        let how = OpenHow { access: Access::WRITE, append: false, truncate: false, nonblocking: false };
-        let text = alloc::format!("nameserver {}\n", litebox::net::inet::carrier::host::resolver());
-        file.clone().open(&how)?.write_at(&mut litebox::io::Source::kernel(text.as_bytes()), 0)?;
-        Ok(Arc::new(OneFile { file, _fs: fs }))
-    };
-    let fs = make(maker).map_err(failed)?;
+    let failed = |error| Failure::at("cannot mount at", PATH, error);
+    let text = format!("nameserver {}\n", litebox::net::inet::carrier::host::resolver());
+    let fs = maker.text(Some(&text.into_bytes())).map_err(failed)?;
     let from = superuser(vfs);
     // A view that has none and cannot be changed does without: then names are asked for at 127.0.0.1, where nobody is.
     if vfs.walk(&from, PATH, WalkFlags::empty()).is_err() && make_mount_point(vfs, PATH, &fs).is_err() {
@@ -218,17 +253,25 @@ pub(super) fn name_server(vfs: &Vfs, maker: &mut Maker<'_>) -> Result<(), Failur
     Ok(())
 }
 
-/// Links and directories of the view, as far as they are missing.
-pub(super) fn furnish(vfs: &Vfs, mounts: &MountPlan) -> Result<(), Failure> {
+/// Links of the view, as far as they are missing.
+pub(super) fn make_links(vfs: &Vfs, mounts: &MountPlan) -> Result<(), Failure> {
     let from = superuser(vfs);
     for (name, target) in &mounts.links {
+        let failed = |error| Failure::at("cannot make the link", name, error);
+        make_parents(vfs, name).map_err(failed)?;
         match vfs.make(&from, name, NewNode::Symlink(target), 0o777) {
             Ok(_) | Err(Error::Exists) => {}
-            Err(error) => return Err(("cannot make the link", shown(name), error)),
+            Err(error) => return Err(failed(error)),
         }
     }
+    Ok(())
+}
+
+/// Directories of the view, as far as they are missing.
+pub(super) fn make_directories_of(vfs: &Vfs, mounts: &MountPlan, owner: (u32, u32)) -> Result<(), Failure> {
+    let from = superuser(vfs);
     for (path, permissions) in &mounts.directories {
-        let failed = |error| ("cannot make the directory", shown(path), error);
+        let failed = |error| Failure::at("cannot make the directory", path, error);
         if vfs.walk(&from, path, WalkFlags::FOLLOW).is_ok() {
             continue;
         }
@@ -236,7 +279,7 @@ pub(super) fn furnish(vfs: &Vfs, mounts: &MountPlan) -> Result<(), Failure> {
         let at = vfs.walk(&from, path, WalkFlags::FOLLOW).map_err(failed)?;
         // The sticky ones are everybody's.
         if permissions & 0o1000 == 0 {
-            vfs.set_owner(&Creds::ROOT, &at, Some(mounts.owner.0), Some(mounts.owner.1)).map_err(failed)?;
+            vfs.set_owner(&Creds::ROOT, &at, Some(owner.0), Some(owner.1)).map_err(failed)?;
         }
     }
     Ok(())

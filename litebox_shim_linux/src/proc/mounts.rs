@@ -60,7 +60,7 @@ pub(super) fn mounts(view: &ProcessView, out: &mut Text) {
         out.put(b" ");
         put_escaped(out, &path, SPECIAL);
         put!(out, " {} ", mount.fs.type_name());
-        put_options(out, mount.flags);
+        put_options(out, mount.flags());
         put!(out, " 0 0\n");
     }
 }
@@ -72,10 +72,10 @@ pub(super) fn mountinfo(view: &ProcessView, out: &mut Text) {
         put!(out, "{} {parent} {major}:{minor} / ", mount.id);
         put_escaped(out, &path, SPECIAL);
         out.put(b" ");
-        put_options(out, mount.flags);
+        put_options(out, mount.flags());
         put!(out, " - {} ", mount.fs.type_name());
         put_escaped(out, source(&mount), SPECIAL);
-        put!(out, " {}\n", if mount.flags.contains(MountFlags::RDONLY) { "ro" } else { "rw" });
+        put!(out, " {}\n", if mount.flags().contains(MountFlags::RDONLY) { "ro" } else { "rw" });
     }
 }
 

@@ -105,15 +105,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Of the first process: one user, one group; the superuser has the capabilities of a sandbox.
-    pub fn first(uid: u32, gid: u32) -> Self {
-        let held = if uid == 0 { SANDBOX_CAPABILITIES } else { 0 };
-        let capabilities = CapabilitySets {
-            permitted: held,
-            effective: held,
-            bounding: SANDBOX_CAPABILITIES,
-            ..CapabilitySets::default()
-        };
+    /// Of the first process; the superuser has the capabilities of a sandbox, but for those that were `dropped`, which nobody there gets.
+    pub fn first(uid: u32, gid: u32, groups: Vec<u32>, dropped: u64) -> Self {
+        let bounding = SANDBOX_CAPABILITIES & !dropped;
+        let held = if uid == 0 { bounding } else { 0 };
+        let capabilities = CapabilitySets { permitted: held, effective: held, bounding, ..CapabilitySets::default() };
         Self {
             uid,
             euid: uid,
@@ -123,7 +119,7 @@ impl Credentials {
             egid: gid,
             sgid: gid,
             fsgid: gid,
-            groups: Vec::new(),
+            groups,
             capabilities,
             securebits: 0,
         }
@@ -231,7 +227,7 @@ mod tests {
 
     #[test]
     fn dropping_root_drops_capabilities_unless_they_are_kept() {
-        let root = Credentials::first(0, 0);
+        let root = Credentials::first(0, 0, Vec::new(), 0);
         let mut user = Credentials { uid: 5, euid: 5, suid: 5, ..root.clone() };
         user.follow_uids(&root);
         assert_eq!((user.capabilities.permitted, user.capabilities.effective), (0, 0));

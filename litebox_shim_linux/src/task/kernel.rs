@@ -35,6 +35,8 @@ pub struct KernelConfig {
     pub test_hostile: Option<u64>,
     /// It has a network beside its loopback device: the ports that lead in (`litebox_protocol::net::Published`, as bytes).
     pub network: Option<Vec<u8>>,
+    /// Orphans are reaped as an init process does it, whatever the first program does (`--init`).
+    pub reaps_orphans: bool,
 }
 
 /// Counters that `--stats` prints. Relaxed: they are figures, not decisions.
@@ -138,6 +140,7 @@ impl Kernel {
         host().random(&mut boot_id);
         let outward = config.network.as_deref().map(|ports| HostNetwork::new(ports, &config.hostname));
         let way_out = outward.clone().map(|outward| outward as Arc<dyn Outside>);
+        let process_table = Mutex::new(ProcessTable::new(config.reaps_orphans));
         let kernel = Arc::new(Self {
             boot_id,
             hostname: Mutex::new(config.hostname.as_bytes().to_vec()),
@@ -158,7 +161,7 @@ impl Kernel {
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),
-            process_table: Mutex::default(),
+            process_table,
             live_threads: AtomicU64::new(0),
             login_sessions: AtomicU32::new(0),
             next_id: AtomicI32::new(1),

@@ -102,9 +102,15 @@ impl ParentsToWake {
 #[derive(Default)]
 pub(crate) struct ProcessTable {
     entries: BTreeMap<i32, ProcessEntry>,
+    /// The first process need not wait for those that it adopted.
+    reaps_orphans: bool,
 }
 
 impl ProcessTable {
+    /// Without members.
+    pub(crate) fn new(reaps_orphans: bool) -> Self {
+        Self { entries: BTreeMap::new(), reaps_orphans }
+    }
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.entries.len()
@@ -231,6 +237,9 @@ impl ProcessTable {
     /// Tells the parent that `child` ended. `true`: it does not want to wait for it, the child is to be taken out.
     fn announce_end(&self, child: &Arc<Process>, told: &mut ParentsToWake) -> bool {
         let Some(parent) = self.process(child.parent.load(Ordering::Relaxed)) else { return true };
+        if self.reaps_orphans && child.adopted.load(Ordering::Relaxed) {
+            return true;
+        }
         let signal = child.exit_signal.load(Ordering::Relaxed);
         let (ignores, forgets) = parent.ignores_children();
         let unwanted = signal == SIGCHLD && (ignores || forgets);

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Error, Result};
 
@@ -34,8 +35,8 @@ pub struct Mount {
     pub fs: Arc<dyn FileSystem>,
     /// Root of the mounted tree.
     pub root: Arc<Dentry>,
-    /// What it forbids.
-    pub flags: MountFlags,
+    /// What it forbids: bits of [`MountFlags`].
+    flags: AtomicU32,
     /// Where it comes from, as the first column of /proc/mounts.
     pub source: Vec<u8>,
     /// Where it is mounted; `None` for the root of the tree.
@@ -47,6 +48,7 @@ pub struct Mount {
 impl Mount {
     pub(super) fn root(fs: Arc<dyn FileSystem>, flags: MountFlags, watches: &Arc<Watches>) -> Arc<Self> {
         let (root, source) = (Dentry::root(fs.root()), fs.type_name().as_bytes().to_vec());
+        let flags = AtomicU32::new(flags.bits());
         Arc::new(Self { id: 1, fs, root, flags, source, at: None, watches: watches.clone() })
     }
     /// Where it is mounted; `None` for the root of the tree.
@@ -55,7 +57,15 @@ impl Mount {
     }
     /// Whether it forbids any of `flags`.
     pub fn forbids(&self, flags: MountFlags) -> bool {
-        self.flags.intersects(flags)
+        self.flags().intersects(flags)
+    }
+    /// All that it forbids.
+    pub fn flags(&self) -> MountFlags {
+        MountFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+    /// Forbids changes from now on; what is under way ends as it began.
+    pub fn make_read_only(&self) {
+        self.flags.fetch_or(MountFlags::RDONLY.bits(), Ordering::Relaxed);
     }
 }
 
@@ -83,8 +93,9 @@ impl Vfs {
         if both.0 != both.1 {
             return Err(Error::NotDirectory);
         }
-        let id = self.next_mount_id.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        let id = self.next_mount_id.fetch_add(1, Ordering::Relaxed);
         let (source, watches) = (source.to_vec(), self.watches.clone());
+        let flags = AtomicU32::new(flags.bits());
         let mount = Arc::new(Mount { id, fs, root, flags, source, at: Some(at.clone()), watches });
         let mut mounts = self.mounts.write();
         mounts.push(mount.clone());

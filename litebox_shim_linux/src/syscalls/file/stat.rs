@@ -199,7 +199,7 @@ impl Task<'_, '_> {
     }
     fn write_statfs(target: &PathTarget, buf: u64) -> Result<usize> {
         let (inode, flags) = match target {
-            PathTarget::Place(at) => (at.inode().clone(), at.mount.flags.bits()),
+            PathTarget::Place(at) => (at.inode().clone(), at.mount.flags().bits()),
             PathTarget::Nameless(file) => (file.file.inode(), 0),
         };
         // ST_RELATIME and its kin have the numbers of mount(2), but for this one.
