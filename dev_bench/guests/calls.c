@@ -14,7 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -201,6 +205,91 @@ static void start_pipe_process(void) {
         _exit(0);
     }
 }
+// Two sockets of the loopback device, the other end of which answers each byte, takes all it gets, or accepts.
+static int near_end, port_of_listener;
+static struct sockaddr_in loopback(int port) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    return a;
+}
+static int bound(int type) {
+    struct sockaddr_in a = loopback(0);
+    socklen_t len = sizeof a;
+    int s = CHECK(socket(AF_INET, type, 0));
+    CHECK(bind(s, (struct sockaddr *)&a, sizeof a));
+    CHECK(getsockname(s, (struct sockaddr *)&a, &len));
+    port_of_listener = ntohs(a.sin_port);
+    return s;
+}
+static int connected(int type) {
+    struct sockaddr_in a = loopback(port_of_listener);
+    int s = CHECK(socket(AF_INET, type, 0)), one = 1;
+    CHECK(connect(s, (struct sockaddr *)&a, sizeof a));
+    if (type == SOCK_STREAM)
+        CHECK(setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one));
+    return s;
+}
+static void answer_socket(int s) {
+    char byte;
+    // A datagram socket has no end.
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    struct sockaddr_in from;
+    socklen_t len = sizeof from;
+    while (recvfrom(s, &byte, 1, 0, (struct sockaddr *)&from, &len) == 1) {
+        int datagram = len != 0;
+        CHECK(datagram ? sendto(s, &byte, 1, 0, (struct sockaddr *)&from, len) : write(s, &byte, 1));
+        len = sizeof from;
+    }
+    _exit(0);
+}
+static void start_tcp(void) {
+    int listener = bound(SOCK_STREAM);
+    CHECK(listen(listener, 8));
+    if (CHECK(fork()) == 0)
+        answer_socket(CHECK(accept(listener, 0, 0)));
+    close(listener);
+    near_end = connected(SOCK_STREAM);
+}
+static void start_udp(void) {
+    int other = bound(SOCK_DGRAM);
+    if (CHECK(fork()) == 0)
+        answer_socket(other);
+    close(other);
+    near_end = connected(SOCK_DGRAM);
+}
+static void turn_socket(void) {
+    CHECK(write(near_end, buffer, 1));
+    CHECK(read(near_end, buffer, 1));
+}
+static void start_tcp_sink(void) {
+    int listener = bound(SOCK_STREAM);
+    CHECK(listen(listener, 8));
+    if (CHECK(fork()) == 0) {
+        int s = CHECK(accept(listener, 0, 0));
+        static char room[128 << 10];
+        while (read(s, room, sizeof room) > 0)
+            ;
+        _exit(0);
+    }
+    close(listener);
+    near_end = connected(SOCK_STREAM);
+}
+static void turn_bulk(void) {
+    static char bytes[128 << 10];
+    CHECK(write(near_end, bytes, sizeof bytes));
+}
+static int accepting;
+static void start_accept(void) {
+    accepting = bound(SOCK_STREAM);
+    CHECK(listen(accepting, 8));
+}
+static void turn_accept(void) {
+    // The one who connects closes first, and not in order: no port stays taken.
+    struct linger at_once = {1, 0};
+    int a = connected(SOCK_STREAM), b = CHECK(accept(accepting, 0, 0));
+    CHECK(setsockopt(a, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
+    close(a);
+    close(b);
+}
 static void reap(pid_t child) {
     int status;
     CHECK(waitpid(child, &status, 0));
@@ -269,6 +358,10 @@ static const struct {
     {"posix_spawn_true", 0, turn_spawn},
     {"vfork_exec_static", find_hello, turn_vfork},
     {"pingpong_processes", start_pipe_process, turn_pingpong_pipe},
+    {"tcp_loopback_bulk", start_tcp_sink, turn_bulk},
+    {"tcp_pingpong", start_tcp, turn_socket},
+    {"tcp_connect_accept_close", start_accept, turn_accept},
+    {"udp_pingpong", start_udp, turn_socket},
 };
 
 static double batch(void (*turn)(void), long count) {

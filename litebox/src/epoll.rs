@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::event::{Events, Observer, WaitQueue, WakeResult};
 use crate::fs::{AnonInode, File, Inode, OpenFile};
@@ -46,6 +46,8 @@ pub struct Interest {
 
 /// How many steps there may be from one set to another through sets that watch sets (Linux's EP_MAX_NESTS).
 const MAX_NESTS: u32 = 4;
+/// The least number of items among which those of files that are gone are looked for.
+const LEAST_LOOKED_THROUGH: usize = 32;
 
 type Key = (i32, u64);
 
@@ -71,6 +73,8 @@ struct EpollCore {
 pub struct EventSet {
     shared: Arc<EpollCore>,
     items: Mutex<BTreeMap<Key, Arc<Item>>>,
+    /// With so many items, those of files that are gone are looked for: twice as many as lived the last time.
+    look_at: AtomicUsize,
     /// Registered files whose readiness may come by time alone.
     timed: Mutex<Vec<Weak<OpenFile>>>,
     /// Sets that watch this one; changed one at a time, as sets are added to sets.
@@ -135,6 +139,7 @@ impl EventSet {
         Arc::new_cyclic(|myself| Self {
             shared: Arc::new(EpollCore { ready: Mutex::new(VecDeque::new()), queue: WaitQueue::new() }),
             items: Mutex::new(BTreeMap::new()),
+            look_at: AtomicUsize::new(LEAST_LOOKED_THROUGH),
             timed: Mutex::new(Vec::new()),
             outer: Mutex::new(Vec::new()),
             inode: AnonInode::shared("eventpoll"),
@@ -171,7 +176,10 @@ impl EventSet {
             if items.contains_key(&key) {
                 return Err(Error::Exists);
             }
-            items.retain(|_, i| i.file.strong_count() > 0);
+            if items.len() >= self.look_at.load(Ordering::Relaxed) {
+                items.retain(|_, i| i.file.strong_count() > 0);
+                self.look_at.store(items.len().max(LEAST_LOOKED_THROUGH) * 2, Ordering::Relaxed);
+            }
             self.shared.ready.lock().try_reserve(items.len() + 1).map_err(|_| Error::NoMemory)?;
             items.insert(key, item.clone());
         }

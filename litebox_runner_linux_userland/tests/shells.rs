@@ -267,6 +267,12 @@ fn proc_shapes() -> Result {
     program("proc_shapes", "/usr/bin/python3", &["-c", SCRIPT]).expect_status(0).compare()
 }
 
+/// Servers and clients of Python's library over the loopback device.
+fn python_sockets() -> Result {
+    const SCRIPT: &str = include_str!("programs/python_sockets.py");
+    program("python_sockets", "/usr/bin/python3", &["-c", SCRIPT]).expect_status(0).compare()
+}
+
 /// A multiplexer driven by keys, judged by what its panes show.
 fn tmux_panes() -> Result {
     const SCRIPT: &str = include_str!("programs/panes.sh");
@@ -315,6 +321,7 @@ fn main() {
         ("expect", expect),
         ("process_tools", process_tools),
         ("proc_shapes", proc_shapes),
+        ("python_sockets", python_sockets),
         ("tmux_panes", tmux_panes),
         ("java_processes", java_processes),
         ("package_build", package_build),

@@ -185,6 +185,23 @@ static void connects(void) {
     SHOW(read(s, buf, 1));
     close(s);
 
+    puts("never asked again");
+    s = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    connect(s, (void *)&a, sizeof a);
+    await(s, POLLOUT);
+    printf("SO_ERROR %d\n", option(s, SOL_SOCKET, SO_ERROR));
+    struct sockaddr_in peer;
+    socklen_t peer_len = sizeof peer;
+    SHOW(getpeername(s, (void *)&peer, &peer_len));
+    int other = accept(l, 0, 0);
+    SHOW(shutdown(s, SHUT_WR));
+    await(other, POLLIN);
+    SHOW(read(other, buf, 9));
+    close(s);
+    await(other, POLLRDHUP);
+    SHOW(write(other, "x", 1));
+    close(other);
+
     puts("sent before it is accepted");
     s = socket(AF_INET, SOCK_STREAM, 0);
     connect(s, (void *)&a, sizeof a);

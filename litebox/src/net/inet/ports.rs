@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
@@ -91,13 +91,12 @@ struct Connected<T: ?Sized> {
     what: Connection<T>,
 }
 
-struct Port<T: ?Sized> {
-    bound: Vec<Bound<T>>,
-    connected: BTreeMap<(IpAddr, SocketAddr), Connected<T>>,
-}
+/// A connection: its port, its own address, its peer's.
+type Ends = (u16, IpAddr, SocketAddr);
 
 struct Shard<T: ?Sized> {
-    ports: BTreeMap<u16, Port<T>>,
+    bound: BTreeMap<u16, Vec<Bound<T>>>,
+    connected: BTreeMap<Ends, Connected<T>>,
     /// Connections that ended, the oldest first.
     ended: alloc::collections::VecDeque<(Instant, SocketAddr, SocketAddr)>,
 }
@@ -137,43 +136,42 @@ impl<T: ?Sized> Default for Ports<T> {
         let mut raw = [0u8; 4];
         host().random(&mut raw);
         let shards = core::array::from_fn(|_| {
-            Mutex::new(Shard { ports: BTreeMap::new(), ended: alloc::collections::VecDeque::new() })
+            let ended = alloc::collections::VecDeque::new();
+            Mutex::new(Shard { bound: BTreeMap::new(), connected: BTreeMap::new(), ended })
         });
         Self { shards, next: AtomicU32::new(u32::from_ne_bytes(raw)), next_id: core::sync::atomic::AtomicU64::new(1) }
     }
 }
 
-impl<T: ?Sized> Port<T> {
-    fn new() -> Self {
-        Self { bound: Vec::new(), connected: BTreeMap::new() }
-    }
-    fn is_empty(&self) -> bool {
-        self.bound.is_empty() && self.connected.is_empty()
-    }
-    /// Whether a new socket, or the one with this entry, cannot have the port.
-    fn refuses(&self, claim: &Claim, own: u64) -> bool {
-        let bound = self.bound.iter().filter(|there| there.id != own);
-        bound.map(|there| &there.claim).any(|there| claim.conflicts(there))
-            || self.connected.values().any(|there| claim.conflicts(&there.claim))
-    }
-}
-
 impl<T: ?Sized> Shard<T> {
+    fn bound(&self, port: u16) -> &[Bound<T>] {
+        self.bound.get(&port).map_or(&[], Vec::as_slice)
+    }
+    fn bound_mut(&mut self, port: u16, id: u64) -> Option<&mut Bound<T>> {
+        self.bound.get_mut(&port)?.iter_mut().find(|bound| bound.id == id)
+    }
+    fn connections(&self, port: u16) -> impl Iterator<Item = &Connected<T>> {
+        let least = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let from = (port, least, SocketAddr::new(least, 0));
+        self.connected.range(from..).take_while(move |(ends, _)| ends.0 == port).map(|(_, connected)| connected)
+    }
+    /// Whether a new socket, or the one with this entry, cannot have a port.
+    fn refuses(&self, port: u16, claim: &Claim, own: u64) -> bool {
+        let mut bound = self.bound(port).iter().filter(|there| there.id != own);
+        bound.any(|there| claim.conflicts(&there.claim))
+            || self.connections(port).any(|there| claim.conflicts(&there.claim))
+    }
     fn forget_ended(&mut self, now: Instant) {
         while let Some((until, local, peer)) = self.ended.front().copied() {
             if until > now && self.ended.len() <= MOST_ENDED {
                 return;
             }
             self.ended.pop_front();
-            let Some(port) = self.ports.get_mut(&local.port()) else { continue };
-            if let Entry::Occupied(there) = port.connected.entry((local.ip(), peer)) {
+            if let Entry::Occupied(there) = self.connected.entry((local.port(), local.ip(), peer)) {
                 // It may have been taken over, or ended once more, meanwhile.
                 if matches!(there.get().what, Connection::Ended(ends) if ends == until) {
                     there.remove();
                 }
-            }
-            if port.is_empty() {
-                self.ports.remove(&local.port());
             }
         }
     }
@@ -209,17 +207,16 @@ impl<T: ?Sized + Send + Sync> Ports<T> {
     fn free(&self, port: u16, claim: &Claim) -> bool {
         let mut shard = self.shard(port).lock();
         shard.forget_ended(host().instant());
-        shard.ports.get(&port).is_none_or(|there| !there.refuses(claim, 0))
+        !shard.refuses(port, claim, 0)
     }
     fn bind_at(self: &Arc<Self>, port: u16, claim: Claim, socket: &Weak<T>) -> Option<Held<T>> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut shard = self.shard(port).lock();
         shard.forget_ended(host().instant());
-        let there = shard.ports.entry(port).or_insert_with(Port::new);
-        if there.refuses(&claim, 0) {
+        if shard.refuses(port, &claim, 0) {
             return None;
         }
-        there.bound.push(Bound { id, claim, socket: socket.clone() });
+        shard.bound.entry(port).or_default().push(Bound { id, claim, socket: socket.clone() });
         drop(shard);
         Some(Held { ports: self.clone(), local: SocketAddr::new(claim.ip, port), of: Of::Bound(id) })
     }
@@ -250,12 +247,11 @@ impl<T: ?Sized + Send + Sync> Ports<T> {
         let now = host().instant();
         let mut shard = self.shard(port).lock();
         shard.forget_ended(now);
-        let there = shard.ports.entry(port).or_insert_with(Port::new);
-        if !beside_bound && !there.bound.is_empty() {
+        if !beside_bound && !shard.bound(port).is_empty() {
             return None;
         }
         let connected = Connected { claim, what: Connection::Living(socket.clone()) };
-        match there.connected.entry((claim.ip, peer)) {
+        match shard.connected.entry((port, claim.ip, peer)) {
             Entry::Occupied(mut ended) => {
                 let Connection::Ended(until) = ended.get().what else { return None };
                 if now.saturating_add(TIME_WAIT) < until.saturating_add(REUSED_AFTER) {
@@ -275,8 +271,7 @@ impl<T: ?Sized + Send + Sync> Ports<T> {
     pub fn find(&self, to: SocketAddr, want: impl Fn(&Claim, &T) -> bool) -> Vec<(Claim, Arc<T>)> {
         let mut found: Vec<(u32, u64, Claim, Arc<T>)> = Vec::new();
         let shard = self.shard(to.port()).lock();
-        let bound = shard.ports.get(&to.port()).map_or(&[][..], |port| &port.bound);
-        for there in bound {
+        for there in shard.bound(to.port()) {
             let Some(score) = there.claim.matches(to.ip()) else { continue };
             let Some(socket) = there.socket.upgrade() else { continue };
             found.push((score, there.id, there.claim, socket));
@@ -294,18 +289,21 @@ impl<T: ?Sized + Send + Sync> Ports<T> {
             let now = host().instant();
             let mut shard = shard.lock();
             shard.forget_ended(now);
-            for (number, port) in &shard.ports {
-                let local = |ip| SocketAddr::new(ip, *number);
-                let bound = port.bound.iter();
-                all.extend(bound.filter_map(|b| Some(Listed::Bound(local(b.claim.ip), b.socket.upgrade()?))));
-                all.extend(port.connected.iter().filter_map(|((ip, peer), connected)| match &connected.what {
-                    Connection::Living(socket) => Some(Listed::Connected(local(*ip), *peer, socket.upgrade()?)),
+            for (number, bound) in &shard.bound {
+                let listed =
+                    |b: &Bound<T>| Some(Listed::Bound(SocketAddr::new(b.claim.ip, *number), b.socket.upgrade()?));
+                all.extend(bound.iter().filter_map(listed));
+            }
+            all.extend(shard.connected.iter().filter_map(|((port, ip, peer), connected)| {
+                let local = SocketAddr::new(*ip, *port);
+                match &connected.what {
+                    Connection::Living(socket) => Some(Listed::Connected(local, *peer, socket.upgrade()?)),
                     Connection::Ended(until) => {
                         let left = until.saturating_since(now);
-                        Some(Listed::Ended(local(*ip), *peer, connected.claim.six, left))
+                        Some(Listed::Ended(local, *peer, connected.claim.six, left))
                     }
-                }));
-            }
+                }
+            }));
         }
         all
     }
@@ -320,11 +318,10 @@ impl<T: ?Sized + Send + Sync> Held<T> {
     pub fn set_listening(&self, claim: Claim) -> Result<()> {
         let Of::Bound(id) = self.of else { return Ok(()) };
         let mut shard = self.ports.shard(self.local.port()).lock();
-        let Some(there) = shard.ports.get_mut(&self.local.port()) else { return Ok(()) };
-        if claim.listens && there.refuses(&claim, id) {
+        if claim.listens && shard.refuses(self.local.port(), &claim, id) {
             return Err(EADDRINUSE);
         }
-        if let Some(own) = there.bound.iter_mut().find(|bound| bound.id == id) {
+        if let Some(own) = shard.bound_mut(self.local.port(), id) {
             own.claim = claim;
         }
         Ok(())
@@ -333,8 +330,7 @@ impl<T: ?Sized + Send + Sync> Held<T> {
     pub fn set_reuse(&self, reuse: bool, share: bool) {
         let Of::Bound(id) = self.of else { return };
         let mut shard = self.ports.shard(self.local.port()).lock();
-        let bound = shard.ports.get_mut(&self.local.port()).map(|port| &mut port.bound);
-        if let Some(own) = bound.into_iter().flatten().find(|bound| bound.id == id) {
+        if let Some(own) = shard.bound_mut(self.local.port(), id) {
             (own.claim.reuse, own.claim.share) = (reuse, share);
         }
     }
@@ -342,8 +338,7 @@ impl<T: ?Sized + Send + Sync> Held<T> {
     pub fn set_address(&mut self, ip: IpAddr) {
         let Of::Bound(id) = self.of else { return };
         let mut shard = self.ports.shard(self.local.port()).lock();
-        let bound = shard.ports.get_mut(&self.local.port()).map(|port| &mut port.bound);
-        if let Some(own) = bound.into_iter().flatten().find(|bound| bound.id == id) {
+        if let Some(own) = shard.bound_mut(self.local.port(), id) {
             own.claim.ip = ip;
         }
         self.local.set_ip(ip);
@@ -353,9 +348,7 @@ impl<T: ?Sized + Send + Sync> Held<T> {
         let Of::Connected(peer) = self.of else { return };
         let until = ended.saturating_add(TIME_WAIT);
         let mut shard = self.ports.shard(self.local.port()).lock();
-        let port = shard.ports.get_mut(&self.local.port());
-        let own = port.and_then(|port| port.connected.get_mut(&(self.local.ip(), peer)));
-        if let Some(own) = own {
+        if let Some(own) = shard.connected.get_mut(&(self.local.port(), self.local.ip(), peer)) {
             own.what = Connection::Ended(until);
             shard.ended.push_back((until, self.local, peer));
         }
@@ -367,19 +360,22 @@ impl<T: ?Sized + Send + Sync> Drop for Held<T> {
     fn drop(&mut self) {
         let number = self.local.port();
         let mut shard = self.ports.shard(number).lock();
-        let Some(port) = shard.ports.get_mut(&number) else { return };
         match self.of {
-            Of::Bound(id) => port.bound.retain(|bound| bound.id != id),
+            Of::Bound(id) => {
+                if let Entry::Occupied(mut port) = shard.bound.entry(number) {
+                    port.get_mut().retain(|bound| bound.id != id);
+                    if port.get().is_empty() {
+                        port.remove();
+                    }
+                }
+            }
             Of::Connected(peer) => {
-                if let Entry::Occupied(own) = port.connected.entry((self.local.ip(), peer)) {
+                if let Entry::Occupied(own) = shard.connected.entry((number, self.local.ip(), peer)) {
                     if matches!(own.get().what, Connection::Living(_)) {
                         own.remove();
                     }
                 }
             }
-        }
-        if port.is_empty() {
-            shard.ports.remove(&number);
         }
     }
 }

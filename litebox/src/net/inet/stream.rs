@@ -260,6 +260,10 @@ impl Socket for TcpSocket {
         match &mut *state {
             State::Fresh(_) => fresh::connect(self, &mut state, to, at_once),
             State::Connecting(_) => connecting::go_on(self, &mut state, at_once),
+            State::Connected(connected) if connected.untold => {
+                connected.untold = false;
+                Ok(())
+            }
             State::Connected(_) | State::Listening(_) => Err(EISCONN),
         }
     }

@@ -260,12 +260,12 @@ fn has_level(socket: &dyn Socket, level: i32) -> bool {
     }
 }
 
-/// What is said of a level that a socket does not have; `inet`: by those of IPv4 and IPv6.
+/// What is said of a level that a socket does not have; `inet`: by those of IPv4.
 fn unknown_level(socket: &dyn Socket, inet: Error) -> Error {
     match socket.family() {
         Family::Unix => Error::NotSupported,
-        Family::Netlink => ENOPROTOOPT,
-        Family::Inet | Family::Inet6 => inet,
+        Family::Netlink | Family::Inet6 => ENOPROTOOPT,
+        Family::Inet => inet,
     }
 }
 

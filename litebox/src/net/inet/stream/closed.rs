@@ -59,7 +59,8 @@ pub(super) fn give_up(socket: &TcpSocket, state: &mut State) {
 }
 
 /// Nobody has it open any more.
-pub(super) fn close(network: &Network, state: State, how: Closing) {
+pub(super) fn close(network: &Network, mut state: State, how: Closing) {
+    super::connecting::settle(&mut state);
     match state {
         State::Fresh(_) => {}
         State::Listening(listening) => listening.listener.close(),

@@ -15,4 +15,6 @@ pub(super) struct Connected {
     pub place: BoundName,
     /// What the socket was bound to before.
     pub bound: Option<BoundName>,
+    /// A connect(2) that did not wait for it has yet to say that it exists.
+    pub untold: bool,
 }

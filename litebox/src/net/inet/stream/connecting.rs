@@ -21,22 +21,20 @@ pub(super) struct Connecting {
     pub place: BoundName,
     /// What the socket was bound to before.
     pub bound: Option<BoundName>,
-    /// connect(2) has said that it exists.
-    pub told: bool,
 }
 
 impl Connecting {
     fn into_connected(self) -> Connected {
-        let Self { carrier, local, ends, place, bound, told: _ } = self;
+        let Self { carrier, local, ends, place, bound } = self;
         let ends = (carrier.local_address().unwrap_or(ends.0), ends.1);
-        Connected { carrier, local, ends, place, bound }
+        Connected { carrier, local, ends, place, bound, untold: true }
     }
 }
 
-/// A connection that exists is one, whoever asks, but for connect(2), which says so once.
+/// A connection that exists is one, whoever asks; connect(2) still says so once.
 pub(super) fn settle(state: &mut State) {
     let State::Connecting(connecting) = state else { return };
-    if connecting.told && !matches!(connecting.carrier.state(), TcpState::SynSent | TcpState::Closed) {
+    if !matches!(connecting.carrier.state(), TcpState::SynSent | TcpState::Closed) {
         let before = core::mem::replace(state, State::Fresh(Fresh::default()));
         if let State::Connecting(connecting) = before {
             *state = State::Connected(connecting.into_connected());
@@ -58,8 +56,10 @@ pub(super) fn go_on(socket: &TcpSocket, state: &mut State, at_once: bool) -> Res
             Err(if error == 0 { ECONNABORTED } else { Error::Host(error) })
         }
         _ => {
-            connecting.told = true;
             settle(state);
+            if let State::Connected(connected) = state {
+                connected.untold = false;
+            }
             Ok(())
         }
     }

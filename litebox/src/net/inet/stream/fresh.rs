@@ -127,7 +127,7 @@ pub(super) fn connect(socket: &TcpSocket, state: &mut State, to: &Address, at_on
     let bound = fresh.place.take();
     let (stands, refused) = (carrier.state(), carrier.state() == TcpState::Closed);
     if stands == TcpState::Established && !at_once {
-        *state = State::Connected(Connected { carrier, local, ends, place, bound });
+        *state = State::Connected(Connected { carrier, local, ends, place, bound, untold: false });
         return Ok(());
     }
     if refused && !at_once {
@@ -136,7 +136,7 @@ pub(super) fn connect(socket: &TcpSocket, state: &mut State, to: &Address, at_on
         let error = carrier.take_error();
         return Err(if error == 0 { ECONNREFUSED } else { Error::Host(error) });
     }
-    *state = State::Connecting(Connecting { carrier, local, ends, place, bound, told: false });
+    *state = State::Connecting(Connecting { carrier, local, ends, place, bound });
     Err(if at_once { EINPROGRESS } else { Error::WouldBlock })
 }
 

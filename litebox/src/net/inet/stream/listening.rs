@@ -152,7 +152,7 @@ impl Listener {
             outlet.accepted();
         }
         place.seat.ino.store(ino, Ordering::Relaxed);
-        let connected = Connected { carrier, local, ends, place, bound: None };
+        let connected = Connected { carrier, local, ends, place, bound: None, untold: false };
         let accepted = TcpSocket::with(&self.network, self.six, socket.uid, ino, State::Connected(connected), queue);
         accepted.options.copy(&socket.options);
         Ok(accepted)
