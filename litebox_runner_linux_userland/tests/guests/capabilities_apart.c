@@ -67,7 +67,7 @@ static void fill(void) {
     chmod("setid", 06777);
 }
 int main(void) {
-    static const struct { const char *name; int number; } held[] = {{"none", -1}, {"CHOWN", 0}, {"DAC_OVERRIDE", 1}, {"DAC_READ_SEARCH", 2}, {"FOWNER", 3}, {"FSETID", 4}};
+    static const struct { const char *name; int number; } held[] = {{"none", -1}, {"CHOWN", 0}, {"DAC_OVERRIDE", 1}, {"FOWNER", 3}, {"FSETID", 4}};
     if (geteuid() != 0) {
         printf("only the superuser can give capabilities\n");
         return 0;

@@ -66,7 +66,7 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
     ];
     let auxv = auxiliary(&auxv, ids);
     let size = map_stack(mm, limits, &layout, elf.exec_stack, arguments.size())?;
-    let image = stack::build(layout.stack_top, &arguments, &auxv)?;
+    let image = stack::build(layout.stack_top, &arguments, &auxv, ids.fixed_addresses)?;
     let fits = layout.stack_top - image.pointer < size;
     // SAFETY: the image is `len` bytes of kernel memory.
     let copied = unsafe { host().copy_to_user(image.pointer, image.bytes.as_ptr(), image.bytes.len()) };

@@ -87,8 +87,8 @@ fn addresses(strings: &[Vec<u8>], mut at: usize, out: &mut Vec<u64>) {
     out.push(0);
 }
 
-/// Builds the stack that ends at `top`. `auxv` are the keys and values that do not depend on it.
-pub(super) fn build(top: usize, arguments: &Arguments, auxv: &[(u64, u64)]) -> Result<StackImage> {
+/// Builds the stack that ends at `top`, or, unless it is `fixed`, somewhat below. `auxv` are the keys and values that do not depend on it.
+pub(super) fn build(top: usize, arguments: &Arguments, auxv: &[(u64, u64)], fixed: bool) -> Result<StackImage> {
     let cmdline = joined(&arguments.argv);
     let environ = joined(&arguments.envp);
     // From the top: a null word, the path, the environment, the arguments.
@@ -98,7 +98,7 @@ pub(super) fn build(top: usize, arguments: &Arguments, auxv: &[(u64, u64)]) -> R
 
     let mut random = [0u8; 18];
     host().random(&mut random);
-    let jitter = usize::from(u16::from_le_bytes([random[16], random[17]]) & 0x1fff);
+    let jitter = if fixed { 0 } else { usize::from(u16::from_le_bytes([random[16], random[17]]) & 0x1fff) };
     let platform = argument.checked_sub(jitter + 16).ok_or(Error::NoMemory)? & !15;
     let seed = platform.checked_sub(16).ok_or(Error::NoMemory)?;
 

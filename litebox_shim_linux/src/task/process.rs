@@ -345,18 +345,6 @@ impl Process {
     pub fn threads(&self) -> Vec<Arc<Thread>> {
         self.threads.lock().iter().filter_map(Weak::upgrade).collect()
     }
-    /// A thread that runs the program's own code now and would take this signal; one that asks is the last that comes into question.
-    pub(crate) fn computing_thread(&self, signal: i32) -> Option<Weak<Thread>> {
-        const IN_PROGRAM: u32 = 1;
-        let computes = |thread: &&Arc<Thread>| {
-            let runs = thread.host.mode.load(Ordering::Relaxed) == IN_PROGRAM && !thread.waiter.asleep();
-            runs && !thread.signals.blocked().has(signal)
-        };
-        let asker = crate::proc::current_thread().map(|thread| thread.tid());
-        let threads = self.threads();
-        let mut others = threads.iter().filter(computes);
-        others.find(|thread| Some(thread.tid()) != asker).map(Arc::downgrade)
-    }
     /// The live thread with this id.
     pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {
         self.threads.lock().iter().filter_map(Weak::upgrade).find(|t| t.tid() == tid)

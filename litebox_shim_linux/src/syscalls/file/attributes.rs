@@ -8,7 +8,7 @@ use litebox::{Error, Result};
 
 use super::AT_FDCWD;
 use super::io::MAX_FILE_SIZE;
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, creds_of};
+use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, creds_of, read_path_or_null};
 use crate::Task;
 use crate::signal::set::SIGXFSZ;
 use crate::user::{read_bytes, word};
@@ -290,12 +290,12 @@ impl Task<'_, '_> {
         if mode & !MODE_BITS != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
             return Err(Error::Invalid);
         }
-        let target = self.target(dirfd, path, flags)?;
+        let credentials = self.creds();
+        let creds = if flags & AT_EACCESS != 0 { creds_of(&credentials) } else { credentials.for_access() };
+        let target = self.target_for(creds, dirfd, &read_path_or_null(path, flags)?, flags)?;
         if mode == F_OK {
             return Ok(0);
         }
-        let credentials = self.creds();
-        let creds = if flags & AT_EACCESS != 0 { creds_of(&credentials) } else { credentials.for_access() };
         let access = Access::from_bits_truncate(mode as u8);
         match &target {
             PathTarget::Place(at) => {

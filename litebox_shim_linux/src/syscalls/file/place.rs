@@ -145,4 +145,19 @@ impl Task<'_, '_> {
         walk.set(WalkFlags::EMPTY_OK, empty_allowed);
         self.walk(dirfd, path, walk).map(PathTarget::Place)
     }
+
+    /// As [`Task::target_named`], but `creds` pass through the directories on the way.
+    pub(super) fn target_for(&self, creds: Creds<'_>, dirfd: i32, path: &[u8], flags: i32) -> Result<PathTarget> {
+        let empty_allowed = flags & AT_EMPTY_PATH != 0;
+        if path.is_empty() && empty_allowed && dirfd != AT_FDCWD {
+            return Ok(PathTarget::of(self.file_or_path(dirfd)?));
+        }
+        let mut walk = follow_flag(flags);
+        walk.set(WalkFlags::EMPTY_OK, empty_allowed);
+        if let Some(found) = self.with_start(dirfd, path, |vfs, start| vfs.walk_known(start, &creds, path, walk)) {
+            return found.map(PathTarget::Place);
+        }
+        let from = self.origin(creds, dirfd, path)?;
+        self.kernel().vfs.walk(&from, path, walk).map(PathTarget::Place)
+    }
 }

@@ -150,10 +150,7 @@ impl Timers {
     }
 
     fn send(&self, process: &Process, due: Due) {
-        // CPU time is for who uses it: a profiler wants to know where.
-        let of_cpu_time = due.timer.is_none() && matches!(due.info.signal, SIGPROF | SIGVTALRM);
-        let computing = if of_cpu_time { process.computing_thread(due.info.signal) } else { None };
-        let sent = match due.thread.or(computing) {
+        let sent = match due.thread {
             Some(thread) => thread.upgrade().is_some_and(|t| process.post(due.info, Some(&t)) == Ok(true)),
             None => process.post(due.info, None) == Ok(true),
         };
