@@ -13,6 +13,8 @@ mod ping;
 mod ports;
 mod routes;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod zerocopy;
 
 pub use carrier::TcpState;

@@ -1,0 +1,70 @@
+//! Streams and ports among themselves.
+
+use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddr};
+
+use super::{Network, TcpSocket, TcpState};
+use crate::Error;
+use crate::event::Events;
+use crate::fs::File;
+use crate::io::{Dest, Source};
+use crate::net::{Address, Credentials, MessageFlags, Outgoing, Shut, Socket};
+
+const OWNER: Credentials = Credentials { pid: 1, uid: 2, gid: 3 };
+
+fn socket(network: &Arc<Network>, ino: u64) -> Arc<TcpSocket> {
+    TcpSocket::new(network, false, 0, ino)
+}
+fn listener(network: &Arc<Network>) -> (Arc<TcpSocket>, Address) {
+    let listener = socket(network, 1);
+    let at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+    assert_eq!(listener.bind(&Address::Inet(at)), Ok(()));
+    assert_eq!(listener.listen(4, OWNER), Ok(()));
+    let name = listener.name();
+    (listener, name)
+}
+fn receive(socket: &dyn Socket) -> crate::Result<usize> {
+    socket.receive(&mut Dest::kernel(&mut [0u8; 16]), MessageFlags::empty()).map(|got| got.copied)
+}
+fn send(socket: &dyn Socket, bytes: &[u8]) -> crate::Result<usize> {
+    socket.send(&mut Source::kernel(bytes), &mut Outgoing::plain(OWNER))
+}
+
+#[test]
+fn a_connection_nobody_asked_after_is_one() {
+    let network = Network::new(None);
+    let (server, name) = listener(&network);
+    let client = socket(&network, 2);
+    assert_eq!(client.connect(&name, OWNER, true), Err(Error::Host(115)));
+    assert!(client.ready().contains(Events::OUT));
+    assert_eq!(client.peer_name(), Ok(name.clone()));
+    let Ok(accepted) = server.accept(3) else { panic!("nothing to accept") };
+    // It ends in order, though connect(2) never said that it exists.
+    drop(client);
+    assert_eq!(receive(&*accepted), Ok(0));
+    assert_eq!(send(&*accepted, b"x"), Ok(1));
+    let client = socket(&network, 4);
+    assert_eq!(client.connect(&name, OWNER, true), Err(Error::Host(115)));
+    assert_eq!(client.shutdown(Shut::WRITE), Ok(()));
+    assert_eq!(client.tcp_state(), TcpState::FinWait2);
+    assert_eq!(client.connect(&name, OWNER, true), Ok(()));
+    assert_eq!(client.connect(&name, OWNER, true), Err(Error::Host(106)));
+}
+
+#[test]
+fn a_port_is_free_again_when_all_that_had_it_are_gone() {
+    let network = Network::new(None);
+    let (server, name) = listener(&network);
+    let client = socket(&network, 2);
+    assert_eq!(client.connect(&name, OWNER, false), Ok(()));
+    let Ok(accepted) = server.accept(3) else { panic!("nothing to accept") };
+    let other = socket(&network, 4);
+    drop(server);
+    assert_eq!(other.bind(&name), Err(Error::Host(98)));
+    // The one that ends last in order is not remembered at this port.
+    drop(client);
+    drop(accepted);
+    assert_eq!(other.bind(&name), Ok(()));
+    assert_eq!(network.tcp_rows().iter().filter(|row| row.state == TcpState::TimeWait).count(), 1);
+    assert_eq!(socket(&network, 5).connect(&name, OWNER, false), Err(Error::Host(111)));
+}
