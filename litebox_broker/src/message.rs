@@ -42,10 +42,17 @@ impl<'a> ParsedRequest<'a> {
     }
 }
 
-/// Whether this message may come with a descriptor.
+/// Whether this message may come with a descriptor: that of a process, of the filter's listener, of a file in memory, or of the open file that it is
+/// about.
 pub fn may_carry_descriptor(message: &[u8]) -> bool {
     let op = message.first_chunk().and_then(|op| Op::from_number(u32::from_ne_bytes(*op)));
-    matches!(op, Some(Op::Register | Op::Listener))
+    op.is_some_and(|op| {
+        let about_open_file = matches!(
+            op,
+            Op::Open | Op::SetAttr | Op::GetXattr | Op::ListXattr | Op::SetXattr | Op::RemoveXattr
+        );
+        about_open_file || matches!(op, Op::Register | Op::Listener | Op::Memory)
+    })
 }
 
 /// A reply in the making.

@@ -468,7 +468,7 @@ mod tests {
         for namespace in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] {
             assert!(!clone(namespace) && !clone(namespace | HIGH));
         }
-        let mmap = |flags| verdict(&program(REFUSED), X86_64, 9, [0, 0, 0, flags, 0, 0]) == RET_ALLOW;
+        let mmap = |flags| verdict(&program(REFUSED, [false; 3]), X86_64, 9, [0, 0, 0, flags, 0, 0]) == RET_ALLOW;
         assert_eq!([0x1, 0x20, 0x22, 0x11, 0x21, 0x23, 0x4021, 0x21 | HIGH].map(mmap), {
             [true, true, true, true, false, false, false, false]
         });
@@ -484,7 +484,7 @@ mod tests {
     /// Nothing is served there, and what is not refused either comes to our kernel.
     #[test]
     fn calls_of_the_old_page_are_ours() {
-        let p = program(REFUSED);
+        let p = program(REFUSED, [false; 3]);
         for (number, ip) in [(96, VSYSCALL), (201, VSYSCALL + 0x400), (309, VSYSCALL + 0x800), (309, VSYSCALL + 0xfff)]
         {
             assert_eq!(verdict_at(&p, ip, X86_64, number, [0; 6]), RET_TRAP, "call {number} at {ip:#x}");

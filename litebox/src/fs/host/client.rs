@@ -265,7 +265,8 @@ impl Client {
         request.extend_from_slice(extra);
         reply.clear();
         reply.reserve_exact(longest_reply(head, path));
-        let reads = self.read_only && Op::from_number(head.op).is_some_and(Op::reads);
+        // The socket for readers takes no descriptors.
+        let reads = self.read_only && file.is_none() && Op::from_number(head.op).is_some_and(Op::reads);
         let fd = host().broker_call(request, file, reply, reads)?;
         let mut body = reply.as_slice();
         let head: Reply = take(&mut body)?;
