@@ -8,6 +8,7 @@
 
 mod anon;
 #[cfg(test)]
+#[path = "../tests/support/fs_compare.rs"]
 mod compare;
 pub mod dev;
 mod directory;

@@ -19,14 +19,13 @@ mod vma;
 mod vma_tree;
 
 pub use fault::FaultClass;
+pub use litebox_common_linux::abi::memory::PAGE;
 pub use map::{Advise, Limits, MapRequest, Mm, Placement, Usage};
 pub use pages::MappedPages;
 pub use remap::RemapRequest;
 pub use unmapped_area::Layout;
 pub use vma::{Object, ObjectId, Vma, VmaFlags, VmaName};
 
-/// Bytes of a page.
-pub const PAGE: usize = 4096;
 /// Vmas a process may have (`vm.max_map_count`).
 pub const MAX_VMAS: usize = 65530;
 /// Distance that a growing stack keeps from the vma below it (`stack_guard_gap`).

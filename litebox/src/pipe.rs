@@ -11,6 +11,7 @@ mod transfer;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
+use litebox_common_linux::abi::ioctl::FIONREAD;
 
 use crate::event::{Events, Observer, WaitQueue};
 use crate::fs::{
@@ -35,7 +36,6 @@ const PIPEFS_MAGIC: u64 = 0x5049_5045;
 const DEFAULT_PAGES: usize = 16;
 /// The most a pipe may be made to hold (Linux's /proc/sys/fs/pipe-max-size).
 pub const MOST_BYTES: usize = 1 << 20;
-const FIONREAD: u32 = 0x541b;
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);

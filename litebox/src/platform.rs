@@ -1,11 +1,12 @@
 //! The South boundary: what a host must provide, as small traits.
 //!
 //! There is exactly one host in a program. It is bound at link time ([`register_host!`](crate::register_host)), so nothing
-//! here is a mutable static and no function carries a type parameter for it. Tests bind [`mock::MockHost`].
+//! here is a mutable static and no function carries a type parameter for it. Tests bind `mock::MockHost` (feature `mock`).
 //!
 //! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a panic.
 
 pub mod fast_syscalls;
+#[cfg(any(test, feature = "mock"))]
 pub mod mock;
 pub mod north;
 mod terminal;

@@ -2,13 +2,12 @@
 //!
 //! The order in which locks may be taken is one tree, in `docs/locks.md`.
 
-mod adaptive_spin;
 mod jitter;
 mod mutex;
 mod rwlock;
 
-pub use adaptive_spin::AdaptiveSpin;
 pub use jitter::jitter;
+pub use litebox_protocol::adaptive_spin::AdaptiveSpin;
 pub use mutex::{Mutex, MutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -3,7 +3,7 @@
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
 //! - [`session`] serves requests, which [`socket`] brings, and [`replies`] go back: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
-//!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`looks`]: whether the next one is looked for before falling asleep.
+//!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next one before falling asleep.
 //! - [`net`] is the network: policy, names, connections, published ports.
 //! - [`terminal`] is the user's terminal, lent to the sandbox and given back; [`hearing`] is whether that one still hears what it is told.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals and ends it, and [`guard`] when the broker
@@ -23,7 +23,6 @@ pub mod host_calls;
 pub mod launch;
 pub mod limits;
 pub mod list;
-pub mod looks;
 pub mod lookup;
 pub mod memory;
 pub mod message;
@@ -35,6 +34,7 @@ pub mod report;
 pub mod server;
 pub mod session;
 pub mod socket;
+pub mod spin;
 pub mod terminal;
 pub mod usage;
 pub mod visibility;

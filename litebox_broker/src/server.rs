@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use litebox_protocol::adaptive_spin::AdaptiveSpin;
 use litebox_protocol::{Event, EventKind};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -13,7 +14,6 @@ use zerocopy::IntoBytes;
 use crate::confine::Network;
 use crate::hearing::{Hearing, QUESTION};
 use crate::limits::{Due, End, Limits, TimeLimit};
-use crate::looks::Looks;
 use crate::memory::{Meter, Verdict};
 use crate::message::may_carry_descriptor;
 use crate::net::Service;
@@ -22,6 +22,7 @@ use crate::replies::{PAUSE, Replies};
 use crate::report::say;
 use crate::session::{Session, Wish};
 use crate::socket::{BUFFER, receive, send, serve_readers};
+use crate::spin::look_for_a_while;
 use crate::terminal::{Place, Terminal, job_is_in_foreground, stop_job};
 use crate::{host_calls, process};
 
@@ -159,7 +160,7 @@ pub struct Server {
     waits: bool,
     buffer: Vec<u8>,
     /// Whether the next request is looked for before we fall asleep.
-    looks: Looks,
+    spin: AdaptiveSpin,
     /// The sandbox has closed its socket, and may take until then to end.
     last_moment: Option<Instant>,
 }
@@ -194,7 +195,7 @@ impl Server {
             waits: false,
             helper: None,
             buffer: vec![0; BUFFER],
-            looks: Looks::default(),
+            spin: AdaptiveSpin::eager(),
             last_moment: None,
         }
     }
@@ -383,9 +384,11 @@ impl Server {
         let (socket, buffer) = (self.requests.as_fd(), &mut self.buffer);
         let mut got = receive(socket, buffer, false);
         if look && matches!(got, Err(Errno::AGAIN)) {
-            self.looks.try_looking(|| {
-                got = receive(socket, buffer, false);
-                !matches!(got, Err(Errno::AGAIN))
+            self.spin.try_spin_for(|| {
+                look_for_a_while(|| {
+                    got = receive(socket, buffer, false);
+                    !matches!(got, Err(Errno::AGAIN))
+                })
             });
         }
         got

@@ -2,7 +2,7 @@
 //!
 //! - [`syscall_table!`] is the table; read it first.
 //! - [`SyscallRequest`] is one call with its arguments, parsed from registers; [`Call`] describes a row.
-//! - [`argument`] and [`names`] are the types that rows speak of, [`show`] prints calls as strace(1) does.
+//! - [`abi`] has the numbers, flags and structures of each family, [`argument`] the other types that rows speak of, [`show`] prints calls as strace(1) does.
 #![no_std]
 
 extern crate alloc;
@@ -10,23 +10,33 @@ extern crate alloc;
 #[macro_use]
 mod table;
 
+pub mod abi;
 pub mod argument;
 mod calls;
-mod errno;
-pub mod names;
 pub mod show;
 
+pub use abi::errno::Errno;
 pub use argument::{Arch, Registers};
 pub use calls::{Call, Support, calls, support};
-pub use errno::Errno;
 
 use prelude::*;
 use show::Shown;
 
 /// The types that rows of the table speak of.
 pub mod prelude {
+    pub use crate::abi::file::*;
+    pub use crate::abi::futex::*;
+    pub use crate::abi::ioctl::*;
+    pub use crate::abi::memory::*;
+    pub use crate::abi::poll::*;
+    pub use crate::abi::process::*;
+    pub use crate::abi::random::*;
+    pub use crate::abi::signal::*;
+    // clone(2) has it among its flags, as wide as they are.
+    pub use crate::abi::signal::SIGCHLD;
+    pub use crate::abi::socket::*;
+    pub use crate::abi::time::*;
     pub use crate::argument::*;
-    pub use crate::names::*;
 }
 
 /// The most arguments a call has.

@@ -2,8 +2,8 @@
 
 use core::fmt::{self, Write};
 
+use crate::abi::Names;
 use crate::argument::Form;
-use crate::names::Names;
 use crate::{Errno, SyscallRequest};
 
 /// The most bytes of a string or buffer that are printed.

@@ -12,6 +12,7 @@
 
 #![no_std]
 
+pub mod adaptive_spin;
 pub mod net;
 pub mod plain;
 

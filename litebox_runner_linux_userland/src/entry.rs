@@ -301,7 +301,7 @@ fn program_break() -> usize {
 /// The host puts the program's name at the end of the stack, and a word behind it.
 fn stack_end() -> usize {
     const AT_EXECFN: u64 = 31;
-    const PAGE: usize = 4096;
+    use litebox_common_linux::abi::memory::PAGE;
     let name = aux(AT_EXECFN) as *const core::ffi::c_char;
     if name.is_null() {
         return 0;

@@ -18,66 +18,24 @@ use litebox::platform::north::Code;
 use litebox::platform::{Prot, host};
 use litebox::sync::RwLock;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::memory::{
+    MAP_32BIT, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGE_MASK, MAP_HUGE_SHIFT,
+    MAP_HUGETLB, MAP_LOCKED, MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE,
+    MAP_STACK, MAP_SYNC, MAP_TYPE, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, MREMAP_DONTUNMAP, MREMAP_FIXED,
+    MREMAP_MAYMOVE, MS_ASYNC, MS_INVALIDATE, MS_SYNC, MapFlags, PROT_GROWSDOWN, PROT_GROWSUP, PROT_SEM,
+};
 
-const MAP_SHARED: u64 = 1;
-const MAP_PRIVATE: u64 = 2;
-const MAP_SHARED_VALIDATE: u64 = 3;
-const MAP_TYPE: u64 = 0xf;
-pub(crate) const MAP_FIXED: u64 = 0x10;
-const MAP_ANONYMOUS: u64 = 0x20;
-const MAP_32BIT: u64 = 0x40;
-const MAP_GROWSDOWN: u64 = 0x100;
-const MAP_LOCKED: u64 = 0x2000;
-const MAP_NORESERVE: u64 = 0x4000;
-const MAP_POPULATE: u64 = 0x8000;
-const MAP_NONBLOCK: u64 = 0x1_0000;
-const MAP_STACK: u64 = 0x2_0000;
 /// Logarithms of the sizes of huge pages; 0: the usual one.
-const HUGE_SIZES: [u64; 3] = [0, 21, 30];
-const MAP_HUGE_SHIFT: u32 = 26;
-const MAP_HUGE_MASK: u64 = 0x3f;
-const MAP_HUGETLB: u64 = 0x4_0000;
-const MAP_SYNC: u64 = 0x8_0000;
-const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
-/// Flags that `MAP_SHARED_VALIDATE` accepts: the old ones that never were checked (with `MAP_DENYWRITE`, `MAP_EXECUTABLE`).
-const MAP_KNOWN: u64 = MAP_SHARED
-    | MAP_PRIVATE
-    | MAP_FIXED
-    | MAP_ANONYMOUS
-    | MAP_32BIT
-    | MAP_GROWSDOWN
-    | 0x1800
-    | MAP_LOCKED
-    | MAP_NORESERVE
-    | MAP_POPULATE
-    | MAP_NONBLOCK
-    | MAP_STACK
-    | MAP_HUGETLB
-    | MAP_FIXED_NOREPLACE;
+const HUGE_SIZES: [usize; 3] = [0, 21, 30];
+/// Flags that `MAP_SHARED_VALIDATE` accepts: the old ones that never were checked.
+const MAP_KNOWN: usize = MapFlags::all().bits() & !MAP_SYNC;
 /// Whether flags of mmap(2) or shmget(2) name a size that huge pages can have; there are none of any size here.
-pub(crate) fn is_huge_size(flags: u64) -> bool {
+pub(crate) fn is_huge_size(flags: usize) -> bool {
     HUGE_SIZES.contains(&((flags >> MAP_HUGE_SHIFT) & MAP_HUGE_MASK))
 }
 
 /// `MAP_32BIT` means the first 2 GiB.
 const LOW_END: usize = 0x8000_0000;
-
-const PROT_SEM: u64 = 8;
-const PROT_GROWSDOWN: u64 = 0x100_0000;
-const PROT_GROWSUP: u64 = 0x200_0000;
-
-const MREMAP_MAYMOVE: u64 = 1;
-const MREMAP_FIXED: u64 = 2;
-const MREMAP_DONTUNMAP: u64 = 4;
-
-const MS_ASYNC: u64 = 1;
-const MS_INVALIDATE: u64 = 2;
-const MS_SYNC: u64 = 4;
-
-const MCL_CURRENT: u64 = 1;
-const MCL_FUTURE: u64 = 2;
-const MCL_ONFAULT: u64 = 4;
-const MLOCK_ONFAULT: u64 = 1;
 
 /// The address space of a process, with Linux's rules for arguments. Its methods answer with the core's errors; `WouldBlock` is EAGAIN.
 pub struct MemoryMap {
@@ -97,7 +55,7 @@ pub fn object_of(file: &Arc<OpenFile>, mapping: Mapping) -> Result<Object> {
     })
 }
 
-fn protection(bits: u64) -> Prot {
+fn protection(bits: usize) -> Prot {
     Prot::from_bits_truncate((bits & 7) as u8)
 }
 
@@ -173,8 +131,8 @@ impl MemoryMap {
         &self,
         addr: u64,
         len: u64,
-        prot: u64,
-        flags: u64,
+        prot: usize,
+        flags: usize,
         offset: u64,
         file: impl FnOnce() -> Result<Arc<OpenFile>>,
     ) -> Result<usize> {
@@ -215,7 +173,7 @@ impl MemoryMap {
         self.core.map(request, &self.limits())
     }
 
-    fn placement(addr: u64, flags: u64) -> Result<Placement> {
+    fn placement(addr: u64, flags: usize) -> Result<Placement> {
         let addr = usize::try_from(addr).map_err(|_| Error::NoMemory)?;
         if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
             if addr % PAGE != 0 {
@@ -227,7 +185,7 @@ impl MemoryMap {
         Ok(Placement::Anywhere { hint: page_down(addr), below })
     }
 
-    fn anonymous_request(&self, request: &mut MapRequest, kind: u64) -> Result<()> {
+    fn anonymous_request(&self, request: &mut MapRequest, kind: usize) -> Result<()> {
         match kind {
             MAP_PRIVATE => Ok(()),
             MAP_SHARED if request.flags.contains(VmaFlags::GROWSDOWN) => Err(Error::Invalid),
@@ -261,7 +219,7 @@ impl MemoryMap {
         Ok(Object::Pages { pages, file: Some(file.clone()) })
     }
 
-    fn file_request(&self, request: &mut MapRequest, file: &Arc<OpenFile>, flags: u64, offset: u64) -> Result<()> {
+    fn file_request(&self, request: &mut MapRequest, file: &Arc<OpenFile>, flags: usize, offset: u64) -> Result<()> {
         let shared = match flags & MAP_TYPE {
             MAP_SHARED_VALIDATE if flags & !(MAP_KNOWN | MAP_SYNC) != 0 => return Err(Error::NotSupported),
             // Files whose pages survive a power cut by themselves do not exist here.
@@ -305,7 +263,7 @@ impl MemoryMap {
     }
 
     /// mprotect(2).
-    pub fn mprotect(&self, addr: u64, len: u64, prot: u64) -> Result<()> {
+    pub fn mprotect(&self, addr: u64, len: u64, prot: usize) -> Result<()> {
         let grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
         if grows == PROT_GROWSDOWN | PROT_GROWSUP || !aligned(addr) {
             return Err(Error::Invalid);
@@ -334,7 +292,7 @@ impl MemoryMap {
     }
 
     /// mremap(2).
-    pub fn mremap(&self, old: u64, old_len: u64, new_len: u64, flags: u64, new: u64) -> Result<usize> {
+    pub fn mremap(&self, old: u64, old_len: u64, new_len: u64, flags: usize, new: u64) -> Result<usize> {
         let (may_move, fixed) = (flags & MREMAP_MAYMOVE != 0, flags & MREMAP_FIXED != 0);
         let keep_old = flags & MREMAP_DONTUNMAP != 0;
         if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
@@ -365,7 +323,7 @@ impl MemoryMap {
     }
 
     /// msync(2).
-    pub fn msync(&self, addr: u64, len: u64, flags: u64) -> Result<()> {
+    pub fn msync(&self, addr: u64, len: u64, flags: usize) -> Result<()> {
         let known = MS_ASYNC | MS_INVALIDATE | MS_SYNC;
         if flags & !known != 0 || !aligned(addr) || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC {
             return Err(Error::Invalid);

@@ -10,7 +10,7 @@ use litebox::platform::{HostFd, host};
 use litebox::sync::Mutex;
 use litebox_common_linux::argument::Argument;
 use litebox_common_linux::show::{self, GuestMemory, Moment};
-use litebox_common_linux::{Arch, Support, SyscallRequest, names, support};
+use litebox_common_linux::{Arch, Support, SyscallRequest, abi, support};
 
 use crate::errno::from_register;
 use crate::signal::{Action, DefaultAction, SIG_DFL, SIG_IGN, SignalInfo, default_action};
@@ -132,7 +132,7 @@ struct Name(i32);
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        show::argument(f, names::Signal(self.0).shown())
+        show::argument(f, abi::signal::Signal(self.0).shown())
     }
 }
 

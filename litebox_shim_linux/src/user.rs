@@ -1,13 +1,12 @@
 //! Fixed-size values in guest memory. Every value is read once.
 
 use alloc::vec::Vec;
+use litebox_common_linux::abi::memory::PAGE;
 
 use litebox::platform::host;
 use litebox::platform::north::north;
 use litebox::{Error, Result};
 use smallvec::SmallVec;
-
-const PAGE: usize = 4096;
 
 /// Reads `N` bytes at a guest address.
 pub(crate) fn read_bytes<const N: usize>(addr: u64) -> Result<[u8; N]> {

@@ -11,6 +11,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use litebox_common_linux::abi::ioctl::FIONREAD;
 
 use super::{AnonInode, Dentry, FAsync, FAsyncEntry, File, FileType, Inode, InodeId, Location, OpenFile};
 use crate::event::{Events, Observer, WaitQueue};
@@ -25,7 +26,6 @@ const MOST_EVENTS: usize = 16_384;
 const MOST_WATCHES: usize = 65_536;
 /// Instances there may be (fs.inotify.max_user_instances).
 const MOST_INSTANCES: usize = 128;
-const FIONREAD: u32 = 0x541b;
 /// Size of `struct inotify_event` without its name; names are filled up to a multiple of it.
 const HEAD: usize = 16;
 

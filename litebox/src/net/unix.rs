@@ -26,6 +26,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use core::time::Duration;
+use litebox_common_linux::abi::ioctl::{FIONREAD, TIOCOUTQ};
 
 use crate::event::{Events, Observer};
 use crate::fs::{AnonInode, File, Inode};
@@ -37,9 +38,6 @@ use crate::{Error, Result};
 
 use connect::Link;
 use inbox::{Inbox, Outbox};
-
-const FIONREAD: u32 = 0x541b;
-const TIOCOUTQ: u32 = 0x5411;
 
 /// Bytes a socket may have sent that were not read (Linux's default for SO_SNDBUF).
 pub const CAPACITY: usize = 212_992;

@@ -4,6 +4,10 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use litebox_common_linux::abi::memory::{
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MREMAP_DONTUNMAP,
+    MREMAP_FIXED, MREMAP_MAYMOVE,
+};
 
 use super::north::{Fault, GuestFrame, North};
 use super::{
@@ -133,10 +137,10 @@ impl AddressSpace for MockHost {
             Backing::File { fd, offset } => (fd.0, offset),
             Backing::Arena { offset } => (Self::arena_memory().1, offset),
         };
-        let sharing = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-        let anonymous = if fd < 0 { libc::MAP_ANONYMOUS } else { 0 };
-        let fixed = if replace { libc::MAP_FIXED } else { libc::MAP_FIXED_NOREPLACE };
-        let flags = sharing | anonymous | fixed | libc::MAP_NORESERVE;
+        let sharing = if shared { MAP_SHARED } else { MAP_PRIVATE };
+        let anonymous = if fd < 0 { MAP_ANONYMOUS } else { 0 };
+        let fixed = if replace { MAP_FIXED } else { MAP_FIXED_NOREPLACE };
+        let flags = (sharing | anonymous | fixed | MAP_NORESERVE) as i32;
         // SAFETY: `user_span` lies apart from everything the test program uses.
         let got = unsafe { libc::mmap(addr, len, i32::from(prot.bits()), flags, fd, offset as i64) };
         libc::check(if got == usize::MAX { -1 } else { 0 })
@@ -153,10 +157,10 @@ impl AddressSpace for MockHost {
         let flags = if addr == new_addr {
             0
         } else {
-            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | if keep_old { libc::MREMAP_DONTUNMAP } else { 0 }
+            MREMAP_MAYMOVE | MREMAP_FIXED | if keep_old { MREMAP_DONTUNMAP } else { 0 }
         };
         // SAFETY: as above.
-        let got = unsafe { libc::mremap(addr, old_len, new_len, flags, new_addr) };
+        let got = unsafe { libc::mremap(addr, old_len, new_len, flags as i32, new_addr) };
         libc::check(if got == usize::MAX { -1 } else { 0 })
     }
     fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()> {
@@ -181,16 +185,6 @@ impl AddressSpace for MockHost {
 /// The few calls of the C library that this host needs; the program that binds it has std, and so a C library.
 mod libc {
     use crate::{Error, Result};
-
-    pub const MAP_SHARED: i32 = 1;
-    pub const MAP_PRIVATE: i32 = 2;
-    pub const MAP_FIXED: i32 = 0x10;
-    pub const MAP_ANONYMOUS: i32 = 0x20;
-    pub const MAP_NORESERVE: i32 = 0x4000;
-    pub const MAP_FIXED_NOREPLACE: i32 = 0x10_0000;
-    pub const MREMAP_MAYMOVE: i32 = 1;
-    pub const MREMAP_FIXED: i32 = 2;
-    pub const MREMAP_DONTUNMAP: i32 = 4;
 
     /// `struct iovec`.
     #[repr(C)]
@@ -258,7 +252,7 @@ impl MockHost {
                         let fd = libc::memfd_create(c"arena".as_ptr().cast(), 0);
                         libc::ftruncate(fd, ARENA_SIZE as i64);
                         ARENA_FD.store(fd as u32, Ordering::Release);
-                        libc::mmap(0, ARENA_SIZE, 3, libc::MAP_SHARED, fd, 0)
+                        libc::mmap(0, ARENA_SIZE, 3, MAP_SHARED as i32, fd, 0)
                     };
                     ARENA.store(base, Ordering::Release);
                 }

@@ -5,6 +5,7 @@
 //! whenever there is some; output is written by the thread that made it, or by the supervisor when that thread could not wait.
 
 use core::time::Duration;
+use litebox_common_linux::abi::ioctl::TIOCGWINSZ;
 
 use crate::platform::{HostFd, Instant, host};
 use crate::sync::Mutex;
@@ -13,7 +14,6 @@ use crate::{Error, Result};
 use super::TerminalSignal;
 use super::pty::{CHUNK, Pair};
 
-const TIOCGWINSZ: u32 = 0x5413;
 const POLLIN: u16 = 1;
 const POLLOUT: u16 = 4;
 const POLLERR: u16 = 8;

@@ -2,42 +2,21 @@
 
 use crate::io::{Dest, Source};
 use crate::{Error, Result};
+use litebox_common_linux::abi::ioctl::{
+    FIONREAD, TCFLSH, TCGETA, TCGETS, TCSBRK, TCSBRKP, TCSETA, TCSETAF, TCSETAW, TCSETS, TCSETSF, TCSETSW, TCXONC,
+    TIOCGETD, TIOCGPGRP, TIOCGPTPEER, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCOUTQ, TIOCPKT, TIOCSCTTY, TIOCSETD,
+    TIOCSPGRP, TIOCSTI, TIOCSWINSZ, TIOCVHANGUP,
+};
 
 use super::packet::Before;
 use super::pty::Pair;
 use super::settings::{CLOCAL, Settings, TERMIOS_SIZE};
 use super::{Caller, TerminalSignal};
 
-const TCGETS: u32 = 0x5401;
-const TCSETS: u32 = 0x5402;
-const TCSETSW: u32 = 0x5403;
-const TCSETSF: u32 = 0x5404;
-const TCGETA: u32 = 0x5405;
-const TCSETA: u32 = 0x5406;
-const TCSETAW: u32 = 0x5407;
-const TCSETAF: u32 = 0x5408;
-const TCSBRK: u32 = 0x5409;
-const TCXONC: u32 = 0x540a;
-const TCFLSH: u32 = 0x540b;
 const TIOCEXCL: u32 = 0x540c;
 const TIOCNXCL: u32 = 0x540d;
-const TIOCSCTTY: u32 = 0x540e;
-const TIOCGPGRP: u32 = 0x540f;
-const TIOCSPGRP: u32 = 0x5410;
-const TIOCOUTQ: u32 = 0x5411;
-const TIOCSTI: u32 = 0x5412;
-const TIOCGWINSZ: u32 = 0x5413;
-const TIOCSWINSZ: u32 = 0x5414;
 const TIOCGSOFTCAR: u32 = 0x5419;
 const TIOCSSOFTCAR: u32 = 0x541a;
-const FIONREAD: u32 = 0x541b;
-const TIOCPKT: u32 = 0x5420;
-const TIOCNOTTY: u32 = 0x5422;
-const TIOCSETD: u32 = 0x5423;
-const TIOCGETD: u32 = 0x5424;
-const TCSBRKP: u32 = 0x5425;
-const TIOCGSID: u32 = 0x5429;
-const TIOCVHANGUP: u32 = 0x5437;
 const TIOCGLCKTRMIOS: u32 = 0x5456;
 const TIOCSLCKTRMIOS: u32 = 0x5457;
 const TIOCGDEV: u32 = 0x8004_5432;
@@ -50,7 +29,6 @@ const TIOCGPTN: u32 = 0x8004_5430;
 const TIOCSPTLCK: u32 = 0x4004_5431;
 const TIOCGPKT: u32 = 0x8004_5438;
 const TIOCGPTLCK: u32 = 0x8004_5439;
-const TIOCGPTPEER: u32 = 0x5441;
 
 fn write(addr: usize, bytes: &[u8]) -> Result<usize> {
     if Dest::user(addr, bytes.len()).put(bytes)? == bytes.len() { Ok(0) } else { Err(Error::Fault) }

@@ -1,5 +1,6 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use litebox_common_linux::abi::ioctl::{TCGETS, TCSETS};
 
 use super::line::Line;
 use super::settings::{ICANON, Settings, VMIN, VTIME};
@@ -148,20 +149,20 @@ fn raw_reads_wait_for_count_or_time() {
     let (_terminals, master, root) = pair();
     let slave = root.lookup(b"0").unwrap().open(&OpenHow::default()).unwrap();
     let mut raw = [0u8; 36];
-    assert_eq!(slave.ioctl(0x5401, raw.as_mut_ptr() as usize), Ok(0));
+    assert_eq!(slave.ioctl(TCGETS, raw.as_mut_ptr() as usize), Ok(0));
     let mut settings = Settings::from_bytes(&raw);
     settings.local &= !ICANON;
     settings.characters[VMIN] = 3;
-    assert_eq!(slave.ioctl(0x5402, settings.to_bytes().as_ptr() as usize), Ok(0));
+    assert_eq!(slave.ioctl(TCSETS, settings.to_bytes().as_ptr() as usize), Ok(0));
     write(&master, b"ab").unwrap();
     assert_eq!(read(&slave), Err(Error::WouldBlock));
     write(&master, b"c").unwrap();
     assert_eq!(read(&slave).unwrap(), b"abc");
     settings.characters[VMIN] = 0;
-    assert_eq!(slave.ioctl(0x5402, settings.to_bytes().as_ptr() as usize), Ok(0));
+    assert_eq!(slave.ioctl(TCSETS, settings.to_bytes().as_ptr() as usize), Ok(0));
     assert_eq!(read(&slave).unwrap(), b"");
     settings.characters[VTIME] = 1;
-    assert_eq!(slave.ioctl(0x5402, settings.to_bytes().as_ptr() as usize), Ok(0));
+    assert_eq!(slave.ioctl(TCSETS, settings.to_bytes().as_ptr() as usize), Ok(0));
     assert_eq!(read(&slave), Err(Error::WouldBlock));
     assert!(slave.expire().is_some());
 }

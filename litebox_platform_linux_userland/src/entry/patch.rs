@@ -24,6 +24,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use litebox_common_linux::abi::memory::PAGE;
 
 use litebox::platform::north::{Code, PatchPolicy, Registers, north};
 use litebox::platform::{Backing, Prot, UserAccess};
@@ -51,7 +52,6 @@ pub(crate) use text_cache::TextCache;
 /// Memory for trampolines and copies of code.
 pub(crate) const MEMORY_LEN: usize = POOL_LEN + text_cache::TEXT_CACHE_LEN;
 
-const PAGE: usize = 4096;
 /// A site whose code was made writable this often after it was patched is not patched again.
 const MOST_REPATCHES: u32 = 8;
 /// How often a process was forked before its own code is copied for its children. A power of two.

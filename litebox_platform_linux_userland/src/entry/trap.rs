@@ -5,6 +5,7 @@
 //! a fault on guest memory (recovered), a kick (noted), or a broken invariant (the end of the sandbox).
 
 use core::sync::atomic::Ordering;
+use litebox_common_linux::abi::signal::{SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXFSZ};
 
 use litebox::Result;
 use litebox::platform::north::{Fault, FaultKind, GuestFrame, Registers, north};
@@ -20,15 +21,6 @@ use crate::thread::stack::{self, ThreadBlock};
 
 /// The signal that makes a thread look at its pending work.
 pub(crate) const SIGKICK: i32 = 62;
-const SIGILL: i32 = 4;
-const SIGTRAP: i32 = 5;
-const SIGBUS: i32 = 7;
-const SIGFPE: i32 = 8;
-const SIGSEGV: i32 = 11;
-const SIGPIPE: i32 = 13;
-const SIGCHLD: i32 = 17;
-const SIGSYS: i32 = 31;
-const SIGXFSZ: i32 = 25;
 /// Signals that somebody outside, or the host for a limit, may send to a process: SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGXCPU, SIGVTALRM,
 /// SIGPROF, SIGIO, SIGPWR. They become its guest's.
 const FROM_OUTSIDE: [i32; 12] = [1, 2, 3, 10, 12, 14, 15, 24, 26, 27, 29, 30];

@@ -199,7 +199,7 @@ impl Default for Channels {
             readers: Mutex::default(),
             net: Mutex::default(),
             waits: AtomicU32::default(),
-            spin: AdaptiveSpin::new(4, 32),
+            spin: AdaptiveSpin::patient(4),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! listed is never executed: the broker is notified, names the call and ends the sandbox; a host without notification kills.
 
 use alloc::vec::Vec;
+use litebox_common_linux::abi::ioctl::{FIONREAD, TCGETS, TIOCGWINSZ, TIOCOUTQ};
 
 use litebox::platform::HostFd;
 use litebox_protocol::{Op, TERMIOS_SIZE, start_fd};
@@ -62,8 +63,7 @@ const fn any(number: usize, name: &'static str) -> Allowed {
 const CLONE_REFUSED: u32 =
     0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
 /// TCGETS, TIOCOUTQ (of sockets: SIOCOUTQ), TIOCGWINSZ, FIONREAD. Never TIOCSTI, and settings are changed by the broker alone.
-const TERMINAL_REQUESTS: &[u32] = &[TCGETS, 0x5411, 0x5413, 0x541b];
-const TCGETS: u32 = 0x5401;
+const TERMINAL_REQUESTS: &[u32] = &[TCGETS, TIOCOUTQ, TIOCGWINSZ, FIONREAD];
 /// PR_SET_SYSCALL_USER_DISPATCH, and PR_SET_PDEATHSIG with SIGKILL: a process of the sandbox can tie itself to the supervisor, and cannot
 /// undo it.
 const PRCTL_OPTIONS: &[(u32, Value)] = &[(59, Value::Any), (1, Value::Only(9))];

@@ -3,21 +3,15 @@
 use litebox::platform::north::Code;
 use litebox::platform::{AddressSpace, Advice, ArenaMemory, Backing, Prot};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::memory::{
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MREMAP_DONTUNMAP,
+    MREMAP_FIXED, MREMAP_MAYMOVE, MS_ASYNC, MS_SYNC,
+};
 
 use crate::LinuxHost;
 use crate::entry::patch::{Change, before_change};
 use crate::host::call::{MADV_REMOVE, host_call, map_at, nr};
 use crate::sandbox::sandbox;
-
-const MAP_SHARED: usize = 0x1;
-const MAP_PRIVATE: usize = 0x2;
-const MAP_FIXED: usize = 0x10;
-const MAP_ANONYMOUS: usize = 0x20;
-const MAP_NORESERVE: usize = 0x4000;
-const MAP_FIXED_NOREPLACE: usize = 0x10_0000;
-const MREMAP_MAYMOVE: usize = 1;
-const MREMAP_FIXED: usize = 2;
-const MREMAP_DONTUNMAP: usize = 4;
 
 fn protection(prot: Prot) -> usize {
     usize::from(prot.bits())
@@ -159,8 +153,6 @@ impl AddressSpace for LinuxHost {
     }
 
     fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()> {
-        const MS_ASYNC: usize = 1;
-        const MS_SYNC: usize = 4;
         check_span(addr, len)?;
         // SAFETY: guest memory.
         unsafe { host_call!(nr::MSYNC, addr, len, if wait { MS_SYNC } else { MS_ASYNC }) }.map(drop)

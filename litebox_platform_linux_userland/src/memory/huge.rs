@@ -5,6 +5,8 @@
 //! take their place; fork copies those entries. It costs the host more than half a millisecond, which pays after some forks, and is inherited.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
+use litebox_common_linux::abi::memory::PAGE;
+use litebox_common_linux::abi::memory::{MREMAP_FIXED, MREMAP_MAYMOVE};
 
 use litebox::platform::Threads;
 
@@ -13,7 +15,6 @@ use crate::host::call::{host_call, nr};
 use crate::memory::layout::HUGE;
 use crate::sandbox::sandbox;
 
-const PAGE: usize = 4096;
 const READ: usize = 1;
 const READ_WRITE: usize = 3;
 const READ_EXEC: usize = 5;
@@ -21,7 +22,7 @@ const READ_EXEC: usize = 5;
 const FRESH: usize = 0x10_4022;
 const MADV_HUGEPAGE: usize = 14;
 const MADV_COLLAPSE: usize = 25;
-const MAYMOVE_FIXED: usize = 3;
+const MAYMOVE_FIXED: usize = MREMAP_MAYMOVE | MREMAP_FIXED;
 
 /// How many processes somebody starts before it is worth it.
 const WORTH_IT: u32 = 8;

@@ -4,6 +4,7 @@
 //! So the heap begins right above this program's image, and the kernel stacks end right below it.
 
 use litebox::platform::HostFd;
+use litebox_common_linux::abi::memory::{MAP_FIXED_NOREPLACE, MAP_NORESERVE};
 
 use crate::host::call::{host_call, map_at, nr};
 use crate::sandbox::{StartError, step};
@@ -110,11 +111,10 @@ fn map(start: usize, len: usize, what: Mapped) -> litebox::Result<()> {
     const READ_WRITE: usize = 3;
     const SHARED: usize = 0x1;
     const PRIVATE_ANONYMOUS: usize = 0x22;
-    const NORESERVE_FIXED_NOREPLACE: usize = 0x4000 | 0x10_0000;
     let (prot, kind, fd) = match what {
         Mapped::Object(fd) => (READ_WRITE, SHARED, fd.0),
         Mapped::Nothing => (0, PRIVATE_ANONYMOUS, -1),
     };
     // SAFETY: NOREPLACE: nothing that exists is touched.
-    unsafe { map_at(start, len, prot, kind | NORESERVE_FIXED_NOREPLACE, fd, 0) }
+    unsafe { map_at(start, len, prot, kind | MAP_NORESERVE | MAP_FIXED_NOREPLACE, fd, 0) }
 }

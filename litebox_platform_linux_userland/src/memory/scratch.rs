@@ -6,8 +6,8 @@
 
 use crate::host::call::{host_call, nr};
 use crate::memory::layout::Layout;
+use litebox_common_linux::abi::memory::PAGE;
 
-const PAGE: usize = 4096;
 /// How far below its end the stack may have been used.
 const STACK: usize = 1 << 20;
 /// brk(2): only before the filter.

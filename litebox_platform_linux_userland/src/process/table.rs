@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
+use litebox_common_linux::abi::signal::SIGKILL;
 
 use litebox::platform::{Clock, Futex, HostFd, System, ThreadSpec};
 use litebox::sync::Mutex;
@@ -200,10 +201,9 @@ pub(crate) fn watch_end(process: &HostProcess) -> Result<()> {
 /// First thing in a new process: it ends with the supervisor, and at once when the broker is gone already.
 pub(crate) fn tie_to_supervisor() -> Result<()> {
     const PR_SET_PDEATHSIG: usize = 1;
-    const SIGKILL: usize = 9;
     const POLLHUP: u16 = 0x10;
     // SAFETY: no pointers.
-    unsafe { host_call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL) }?;
+    unsafe { host_call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL as usize) }?;
     let broker = HostFd(sandbox().settings.broker);
     let ready = loop {
         match litebox::platform::HostFiles::host_poll(&LinuxHost, broker, 0) {

@@ -10,6 +10,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use litebox_common_linux::abi::memory::{MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE};
 
 use litebox::event::Waiter;
 use litebox::platform::HostThread;
@@ -195,7 +196,7 @@ fn committed(home: &HostProcess) -> Result<u32> {
 /// Brings a slot's memory in. What a fork copied there before is gone.
 fn commit(slot: u32) -> Result<()> {
     const READ_WRITE: usize = 3;
-    const PRIVATE_FIXED_ANONYMOUS_NORESERVE: usize = 0x4032;
+    const PRIVATE_FIXED_ANONYMOUS_NORESERVE: usize = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE;
     let (low, len) = memory(slot);
     // SAFETY: the slot is the caller's alone, in a region that nothing else is mapped in.
     unsafe { host_call!(nr::MMAP, low, len, READ_WRITE, PRIVATE_FIXED_ANONYMOUS_NORESERVE, usize::MAX, 0) }

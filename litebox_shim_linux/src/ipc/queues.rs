@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use litebox_common_linux::abi::file::{O_ACCMODE, O_CREAT, O_EXCL, O_NONBLOCK};
 
 use litebox::event::{Events, Observer, WaitQueue, wait_until_ready};
 use litebox::fs::{Access, AnonInode, File, Inode, OpenFile, StatusFlags};
@@ -18,10 +19,6 @@ use crate::Task;
 use crate::ipc::Perm;
 use crate::user::{read_bytes, read_into, read_string, read_timespec, word, write_bytes};
 
-const O_ACCMODE: i32 = 3;
-const O_CREAT: i32 = 0o100;
-const O_EXCL: i32 = 0o200;
-const O_NONBLOCK: i32 = 0o4000;
 const EMSGSIZE: Error = Error::Host(90);
 
 /// Longest name, with its zero.

@@ -2,6 +2,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use litebox_common_linux::abi::memory::{MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE};
 
 use litebox::fs::memory::{MemoryFileSpec, memory_file};
 use litebox::fs::{Access, File, NewAttr, OpenFile, Seals, SetAttr, StatusFlags};
@@ -30,13 +31,6 @@ const SHM_LOCKED: u32 = 0o2000;
 /// Figures of /proc/sys/kernel: shmmax, shmall, shmmni.
 const MOST_BYTES: u64 = u64::MAX - (1 << 24);
 const MOST_SEGMENTS: usize = 4096;
-
-const MAP_SHARED: u64 = 1;
-const MAP_FIXED: u64 = 0x10;
-const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
-const PROT_READ: u64 = 1;
-const PROT_WRITE: u64 = 2;
-const PROT_EXEC: u64 = 4;
 
 /// A segment.
 pub(super) struct Segment {
@@ -125,7 +119,7 @@ impl Task<'_, '_> {
             }
             // Nothing larger than all memory there is can ever be used; and there are no huge pages.
             let all = litebox::platform::host().arena().1;
-            if flags & SHM_HUGETLB != 0 && !crate::mm::is_huge_size(u64::from(flags as u32)) {
+            if flags & SHM_HUGETLB != 0 && !crate::mm::is_huge_size(flags as u32 as usize) {
                 return Err(Error::Invalid);
             }
             if size > all || flags & SHM_HUGETLB != 0 {

@@ -16,7 +16,7 @@ unsafe extern "C" {
     fn __errno_location() -> *const i32;
 }
 
-const PAGE: u64 = 4096;
+const PAGE: u64 = litebox::mm::PAGE as u64;
 const WINDOW: u64 = 40 * PAGE;
 
 /// A call's answer relative to the window it works in.
@@ -77,7 +77,12 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
                     0x12, 0x12, 0x12, 0x10_0002, 0x10_0012, 0x4012, 0x2_0012, 0x10, 0x13, 0x8012, 0x14, 0x11, 0x11,
                 ]);
             let args = [addr, len, prot & 7, flags, u64::MAX, random.pick(&[0, 0, 0, 0, 100, 4096])];
-            (9, args, |m, a| m.mmap(a[0], a[1], a[2], a[3], a[5], no_file), std::format!("mmap {args:x?}"))
+            (
+                9,
+                args,
+                |m, a| m.mmap(a[0], a[1], a[2] as usize, a[3] as usize, a[5], no_file),
+                std::format!("mmap {args:x?}"),
+            )
         }
         2 => {
             let args = [addr, len, 0, 0, 0, 0];
@@ -85,7 +90,7 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
         }
         3 => {
             let args = [addr, len, prot, 0, 0, 0];
-            (10, args, |m, a| m.mprotect(a[0], a[1], a[2]).map(|()| 0), std::format!("mprotect {args:x?}"))
+            (10, args, |m, a| m.mprotect(a[0], a[1], a[2] as usize).map(|()| 0), std::format!("mprotect {args:x?}"))
         }
         4 => {
             let (new, new_len) = place(random);
@@ -93,7 +98,7 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
             let len = len.min(WINDOW);
             let flags = random.pick(&[0, 3, 3, 3, 2, 7, 8, 4]);
             let args = [addr, len, new_len, flags, new, 0];
-            (25, args, |m, a| m.mremap(a[0], a[1], a[2], a[3], a[4]), std::format!("mremap {args:x?}"))
+            (25, args, |m, a| m.mremap(a[0], a[1], a[2], a[3] as usize, a[4]), std::format!("mremap {args:x?}"))
         }
         5 => {
             let advice = random.pick(&[0, 1, 2, 3, 4, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 50]);
@@ -102,7 +107,7 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
         }
         6 => {
             let args = [addr, len, random.pick(&[0, 1, 2, 4, 5, 6, 8]), 0, 0, 0];
-            (26, args, |m, a| m.msync(a[0], a[1], a[2]).map(|()| 0), std::format!("msync {args:x?}"))
+            (26, args, |m, a| m.msync(a[0], a[1], a[2] as usize).map(|()| 0), std::format!("msync {args:x?}"))
         }
         _ => {
             let args = [addr, len, 0, 0, 0, 0];

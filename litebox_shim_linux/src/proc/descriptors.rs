@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use litebox_common_linux::abi::file::{O_CLOEXEC, O_LARGEFILE};
 
 use litebox::epoll::EventSet;
 use litebox::fs::dev::major_minor;
@@ -14,9 +15,6 @@ use crate::Kernel;
 use super::process::{OfProcess, ProcessView};
 use super::tree::{DynamicNames, EntryKind, LinkTarget, Node, Subject, TableEntry, Text, put};
 use super::{decimal, number, reader_root};
-
-const O_CLOEXEC: u32 = 0o2_000_000;
-const O_LARGEFILE: u32 = 0o100_000;
 
 /// A descriptor as what an entry is about.
 #[derive(Clone)]
@@ -179,10 +177,10 @@ fn facts((_, entry): &(ProcessView, FdEntry), out: &mut Text) {
     };
     let mut flags = file.flags().bits() | access;
     if file.location.is_some() {
-        flags |= O_LARGEFILE;
+        flags |= O_LARGEFILE as u32;
     }
     if entry.close_on_exec {
-        flags |= O_CLOEXEC;
+        flags |= O_CLOEXEC as u32;
     }
     let mount = file.location.as_ref().map_or(0, |l| l.mount.id);
     let position = if file.file.is_stream() { 0 } else { *file.offset() };

@@ -5,45 +5,16 @@ use core::time::Duration;
 
 use litebox::{Error, Result};
 
+pub use litebox_common_linux::abi::signal::{
+    SIGABRT, SIGALRM, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGIO, SIGKILL, SIGPIPE, SIGPROF,
+    SIGQUIT, SIGSEGV, SIGSTOP, SIGSYS, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2,
+    SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+};
+
 /// Highest signal number.
 pub const MAX_SIGNAL: i32 = 64;
 /// First real-time signal, as the kernel counts.
 pub const FIRST_REALTIME: i32 = 32;
-
-macro_rules! signals {
-    ($($name:ident = $number:literal),* $(,)?) => { $(#[doc = concat!("signal(7): ", stringify!($name))] pub const $name: i32 = $number;)* };
-}
-signals!(
-    SIGHUP = 1,
-    SIGINT = 2,
-    SIGQUIT = 3,
-    SIGILL = 4,
-    SIGTRAP = 5,
-    SIGABRT = 6,
-    SIGBUS = 7,
-    SIGFPE = 8,
-    SIGKILL = 9,
-    SIGUSR1 = 10,
-    SIGSEGV = 11,
-    SIGUSR2 = 12,
-    SIGPIPE = 13,
-    SIGALRM = 14,
-    SIGTERM = 15,
-    SIGCHLD = 17,
-    SIGCONT = 18,
-    SIGSTOP = 19,
-    SIGTSTP = 20,
-    SIGTTIN = 21,
-    SIGTTOU = 22,
-    SIGURG = 23,
-    SIGXCPU = 24,
-    SIGXFSZ = 25,
-    SIGVTALRM = 26,
-    SIGPROF = 27,
-    SIGWINCH = 28,
-    SIGIO = 29,
-    SIGSYS = 31,
-);
 
 /// `si_code` of kill(2).
 pub const SI_USER: i32 = 0;

@@ -14,7 +14,7 @@ use litebox::io::Dest;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
-use super::set::{SI_KERNEL, SI_USER, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, SigSet, SignalInfo};
+use super::set::{SI_KERNEL, SI_USER, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGIO, SIGSEGV, SIGTRAP, SigSet, SignalInfo};
 use crate::proc::current_thread;
 use crate::user::word;
 use crate::{Process, Task, Thread};
@@ -26,8 +26,6 @@ const SFD_CLOEXEC: i32 = 0o2_000_000;
 /// `si_code` of a POSIX timer and of SIGIO.
 const SI_TIMER: i32 = -2;
 const SI_SIGIO: i32 = -5;
-/// SIGIO.
-const SIGPOLL: i32 = 29;
 
 /// A file that shows pending signals.
 pub(crate) struct SignalFile {
@@ -100,7 +98,7 @@ fn details(info: &SignalInfo) -> Details {
     match (info.code, info.signal) {
         (code, signal) if code > SI_USER && code < SI_KERNEL => match signal {
             SIGCHLD => Details::Child,
-            SIGPOLL => Details::Poll,
+            SIGIO => Details::Poll,
             SIGILL | SIGFPE | SIGSEGV | SIGBUS | SIGTRAP => Details::Fault,
             _ => Details::Sender,
         },

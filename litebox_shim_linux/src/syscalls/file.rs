@@ -25,14 +25,14 @@ use alloc::sync::Arc;
 use litebox::fs::{FileType, OpenFile, StatusFlags};
 use litebox::{Error, Result};
 
+pub(crate) use litebox_common_linux::abi::file::AT_FDCWD;
+
 pub(crate) use io::{Vectors, check_range};
 pub(crate) use place::{creds_of, read_path};
 
 use crate::Task;
 use crate::syscalls::limits::Resource;
 
-/// `dirfd` that stands for the working directory.
-pub(crate) const AT_FDCWD: i32 = -100;
 /// The most one read or write moves (Linux's MAX_RW_COUNT).
 pub(crate) const MAX_RW_COUNT: usize = 0x7fff_f000;
 

@@ -11,7 +11,6 @@ use litebox::{Error, Result};
 use litebox_common_linux::prelude::*;
 
 use crate::Task;
-use crate::mm::MAP_FIXED;
 use crate::syscalls::system::Personality;
 use crate::task::Capability;
 
@@ -52,22 +51,21 @@ impl Task<'_, '_> {
         fd: RawFd,
         offset: usize,
     ) -> Result<usize> {
-        let (start, len, flags): (u64, u64, u64) = (address.pass(), len.pass(), flags.pass());
-        let replaced = if flags & MAP_FIXED == 0 { 0 } else { len };
+        let (start, len): (u64, u64) = (address.pass(), len.pass());
+        let replaced = if flags.contains(MapFlags::MAP_FIXED) { len } else { 0 };
         let protection = self.with_execution(protection.pass());
         self.process().check_execution(protection, || false)?;
         self.around_rseq(start, replaced, |task| {
             let file = || task.file(fd.0);
-            task.process().mm.mmap(start, len, protection, flags, offset.pass(), file)
+            task.process().mm.mmap(start, len, protection, flags.pass(), offset.pass(), file)
         })
     }
 
     /// The protection that is asked for, with the execution that reading implies for some (personality(2)).
-    fn with_execution(&self, protection: u64) -> u64 {
-        const READ: u64 = 1;
-        const EXEC: u64 = 4;
-        let implied = protection & READ != 0 && self.process().personality().contains(Personality::READ_IMPLIES_EXEC);
-        if implied { protection | EXEC } else { protection }
+    fn with_execution(&self, protection: usize) -> usize {
+        let implied =
+            protection & PROT_READ != 0 && self.process().personality().contains(Personality::READ_IMPLIES_EXEC);
+        if implied { protection | PROT_EXEC } else { protection }
     }
 
     /// munmap(2)

@@ -1,6 +1,7 @@
 //! Pipes and fifos.
 
 use alloc::sync::Arc;
+use litebox_common_linux::abi::file::{O_CLOEXEC, O_DIRECT, O_NONBLOCK};
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, OpenFile, StatusFlags};
@@ -9,9 +10,6 @@ use litebox::{Error, Result};
 
 use crate::Task;
 
-const O_CLOEXEC: i32 = 0o2_000_000;
-const O_NONBLOCK: i32 = 0o4000;
-const O_DIRECT: i32 = 0o40000;
 /// `O_EXCL`: a queue of the kernel's notifications, which a Linux may be built without.
 const O_NOTIFICATION_PIPE: i32 = 0o200;
 const ENOPKG: Error = Error::Host(65);

@@ -4,6 +4,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
+use litebox_common_linux::abi::ioctl::{FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGWINSZ};
 
 use super::Streams;
 use super::node::HostNode;
@@ -15,13 +16,6 @@ use crate::sync::Mutex;
 use crate::{Error, Result};
 use litebox_protocol::{MAX_TYPED, TERMIOS_SIZE};
 
-/// ioctl_tty(2).
-const TCGETS: u32 = 0x5401;
-const TCSETS: u32 = 0x5402;
-const TCSETSW: u32 = 0x5403;
-const TCSETSF: u32 = 0x5404;
-const TIOCGWINSZ: u32 = 0x5413;
-const FIONREAD: u32 = 0x541b;
 /// `struct winsize` of the host.
 const WINSIZE_SIZE: usize = 8;
 

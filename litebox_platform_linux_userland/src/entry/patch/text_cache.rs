@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+use litebox_common_linux::abi::memory::{MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE};
 
 use litebox::platform::north::{Code, FileKey};
 use litebox::platform::{Backing, HostFd, HostFiles, Prot};
@@ -113,10 +114,7 @@ impl Drop for TextSlot {
 
 /// Maps what lies at `place` for guest code. The host's answer.
 fn map_private(addr: usize, place: &TextSlot, prot: Prot, replace: bool) -> Result<()> {
-    const PRIVATE_NORESERVE: usize = 0x2 | 0x4000;
-    const FIXED: usize = 0x10;
-    const FIXED_NOREPLACE: usize = 0x10_0000;
-    let flags = PRIVATE_NORESERVE | if replace { FIXED } else { FIXED_NOREPLACE };
+    let flags = MAP_PRIVATE | MAP_NORESERVE | if replace { MAP_FIXED } else { MAP_FIXED_NOREPLACE };
     let offset = place.address() - sandbox().layout.arena.0;
     let fd = sandbox().arena_fd.0;
     // SAFETY: guest memory, which the map of areas gives to this mapping.
@@ -464,7 +462,7 @@ fn patch(key: Key, code: &Code, place: TextSlot, known: usize) -> Option<Patched
 
 /// Shows the file itself where a copy of its code is mapped.
 pub(super) fn map_original(patches: &super::Patches, code: &Code, backing: Backing) -> Result<()> {
-    const PRIVATE_FIXED_NORESERVE: usize = 0x2 | 0x10 | 0x4000;
+    const PRIVATE_FIXED_NORESERVE: usize = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
     let Backing::File { fd, offset } = backing else { return Ok(()) };
     let mut state = patches.state.lock();
     let (start, end) = (code.start as u64, code.end as u64);

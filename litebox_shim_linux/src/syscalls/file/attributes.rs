@@ -5,6 +5,7 @@ use litebox::fs::{
     WatchMask, owner_change, permissions_change, times_change,
 };
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::{AT_EACCESS, F_OK};
 
 use super::AT_FDCWD;
 use super::io::MAX_FILE_SIZE;
@@ -13,10 +14,8 @@ use crate::Task;
 use crate::signal::set::SIGXFSZ;
 use crate::user::{read_bytes, word};
 
-const AT_EACCESS: i32 = 0x200;
 const UTIME_NOW: i64 = 0x3fff_ffff;
 const UTIME_OMIT: i64 = 0x3fff_fffe;
-const F_OK: u32 = 0;
 const MODE_BITS: u32 = 7;
 
 impl PathTarget {

@@ -1,14 +1,13 @@
 //! Descriptors: close, dup and their kin.
 
 use alloc::sync::Arc;
+use litebox_common_linux::abi::file::O_CLOEXEC;
 
 use litebox::fs::{FdTable, OpenFile};
 use litebox::{Error, Result};
 
 use super::locks::owner_of;
 use crate::Task;
-
-const O_CLOEXEC: i32 = 0o2_000_000;
 
 impl Task<'_, '_> {
     /// What follows when a descriptor no longer refers to `file`: record locks taken by the table end, late errors are reported.

@@ -2,36 +2,17 @@
 
 use litebox::fs::StatusFlags;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::{
+    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_RW_HINT, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE,
+    F_GETLK, F_GETPIPE_SZ, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SET_RW_HINT, F_SETFD, F_SETFL,
+    F_SETLEASE, F_SETLK, F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC,
+};
 
 use super::owner::{F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG};
 use crate::Task;
 use crate::user::{read_u64, write_bytes};
 
-const F_DUPFD: u32 = 0;
-const F_GETFD: u32 = 1;
-const F_SETFD: u32 = 2;
-const F_GETFL: u32 = 3;
-const F_SETFL: u32 = 4;
-const F_GETLK: u32 = 5;
-const F_SETLK: u32 = 6;
-const F_SETLKW: u32 = 7;
-const F_OFD_GETLK: u32 = 36;
-const F_OFD_SETLK: u32 = 37;
-const F_OFD_SETLKW: u32 = 38;
-const F_SETLEASE: u32 = 1024;
-const F_GETLEASE: u32 = 1025;
-const F_NOTIFY: u32 = 1026;
-const F_DUPFD_QUERY: u32 = 1027;
-const F_DUPFD_CLOEXEC: u32 = 1030;
-const F_SETPIPE_SZ: u32 = 1031;
-const F_GETPIPE_SZ: u32 = 1032;
-const F_ADD_SEALS: u32 = 1033;
-const F_GET_SEALS: u32 = 1034;
-const F_GET_RW_HINT: u32 = 1035;
-const F_SET_RW_HINT: u32 = 1036;
-
-const FD_CLOEXEC: u64 = 1;
-const O_LARGEFILE: u32 = 0o100_000;
+const O_LARGEFILE: u32 = litebox_common_linux::abi::file::O_LARGEFILE as u32;
 
 /// What F_SETFL may change.
 const CHANGEABLE: StatusFlags = StatusFlags::APPEND

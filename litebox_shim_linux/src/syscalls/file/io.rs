@@ -1,6 +1,7 @@
 //! Moving bytes: read, write and their vectored, positioned forms; lseek.
 
 use alloc::vec::Vec;
+use litebox_common_linux::abi::file::{SEEK_CUR, SEEK_END, SEEK_HOLE, SEEK_SET};
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FileType, OpenFile};
@@ -350,10 +351,6 @@ impl Task<'_, '_> {
 
     /// lseek(2)
     pub(crate) fn lseek(&mut self, fd: i32, offset: i64, whence: i32) -> Result<usize> {
-        const SEEK_SET: i32 = 0;
-        const SEEK_CUR: i32 = 1;
-        const SEEK_END: i32 = 2;
-        const SEEK_HOLE: i32 = 4;
         let file = self.fd_guard(fd)?;
         if !(SEEK_SET..=SEEK_HOLE).contains(&whence) {
             return Err(Error::Invalid);

@@ -2,20 +2,14 @@
 
 use litebox::fs::{FileType, OpenFile, StatusFlags};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TIOCGPTPEER};
 
 use crate::Task;
 use crate::user::{read_bytes, write_bytes};
 
-const FIONCLEX: u32 = 0x5450;
-const FIOCLEX: u32 = 0x5451;
-const FIONBIO: u32 = 0x5421;
-const FIOASYNC: u32 = 0x5452;
-const FIONREAD: u32 = 0x541b;
 const FIGETBSZ: u32 = 2;
-const FIOQSIZE: u32 = 0x5460;
 const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
 const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
-const TIOCGPTPEER: u32 = 0x5441;
 
 /// Whether it is a file that could have flags of ioctl_iflags(2): one of a tree that is not made of tables.
 fn keeps_flags(file: &OpenFile, file_type: FileType) -> bool {

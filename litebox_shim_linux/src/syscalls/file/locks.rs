@@ -1,6 +1,7 @@
 //! Advisory locks: fcntl record locks, open-file-description locks, flock.
 
 use alloc::sync::Arc;
+use litebox_common_linux::abi::file::{F_RDLCK, F_UNLCK, F_WRLCK};
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FdTable, HeldLocks, LockOwner, LockRange, OpenFile, Record};
@@ -8,10 +9,6 @@ use litebox::{Error, Result};
 
 use crate::Task;
 use crate::user::{read_bytes, word, write_bytes};
-
-const F_RDLCK: i16 = 0;
-const F_WRLCK: i16 = 1;
-const F_UNLCK: i16 = 2;
 
 /// `struct flock` of 64-bit Linux as words: type and whence share the first, pid is the low half of the last.
 type RawLock = [u64; 4];

@@ -2,13 +2,13 @@
 
 use litebox::fs::{FileType, NewNode, RenameFlags, WalkFlags};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::AT_REMOVEDIR;
 
 use super::AT_FDCWD;
 use super::place::{AT_EMPTY_PATH, PathTarget, read_path};
 use crate::Task;
 use crate::user::write_bytes;
 
-const AT_REMOVEDIR: i32 = 0x200;
 const AT_SYMLINK_FOLLOW: i32 = 0x400;
 
 impl Task<'_, '_> {

@@ -11,15 +11,11 @@ use super::place::{creds_of, read_path};
 use crate::Task;
 use crate::user::{read_into, word};
 
-const O_ACCMODE: u64 = 3;
-const O_CREAT: u64 = 0o100;
-const O_EXCL: u64 = 0o200;
-const O_NOCTTY: u64 = 0o400;
-const O_TRUNC: u64 = 0o1000;
-const O_DIRECTORY: u64 = 0o200_000;
-const O_NOFOLLOW: u64 = 0o400_000;
-const O_CLOEXEC: u64 = 0o2_000_000;
-const O_PATH: u64 = 0o10_000_000;
+/// The flags of open(2) as wide as openat2(2) has them.
+macro_rules! wide {
+    ($($name:ident)*) => { $(const $name: u64 = litebox_common_linux::abi::file::$name as u64;)* };
+}
+wide!(O_ACCMODE O_CREAT O_EXCL O_NOCTTY O_TRUNC O_DIRECTORY O_NOFOLLOW O_CLOEXEC O_PATH);
 /// The bit of `O_TMPFILE` that is not `O_DIRECTORY`.
 const TMPFILE_BIT: u64 = 0o20_000_000;
 const PERMISSIONS: u64 = 0o7777;

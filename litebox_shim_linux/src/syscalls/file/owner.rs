@@ -1,6 +1,9 @@
 //! Whom an open file signals: fcntl's F_SETOWN, F_SETSIG, F_NOTIFY, leases; and the sending of what they ask for.
 
 use core::sync::atomic::Ordering;
+pub(super) use litebox_common_linux::abi::file::{
+    F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG,
+};
 
 use alloc::sync::Arc;
 
@@ -14,21 +17,13 @@ use crate::task::credentials::Capability;
 use crate::user::{read_bytes, word, write_bytes};
 use crate::{Kernel, Process, Task};
 
-pub(super) const F_SETOWN: u32 = 8;
-pub(super) const F_GETOWN: u32 = 9;
-pub(super) const F_SETSIG: u32 = 10;
-pub(super) const F_GETSIG: u32 = 11;
-pub(super) const F_SETOWN_EX: u32 = 15;
-pub(super) const F_GETOWN_EX: u32 = 16;
-pub(super) const F_GETOWNER_UIDS: u32 = 17;
-
 const F_OWNER_TID: i32 = 0;
 const F_OWNER_PID: i32 = 1;
 const F_OWNER_PGRP: i32 = 2;
 
-const F_RDLCK: usize = 0;
-const F_WRLCK: usize = 1;
-const F_UNLCK: usize = 2;
+const F_RDLCK: usize = litebox_common_linux::abi::file::F_RDLCK as usize;
+const F_WRLCK: usize = litebox_common_linux::abi::file::F_WRLCK as usize;
+const F_UNLCK: usize = litebox_common_linux::abi::file::F_UNLCK as usize;
 
 /// Of F_NOTIFY: the watch does not end with the first signal.
 const DN_MULTISHOT: u32 = 1 << 31;

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
+use litebox_common_linux::abi::memory::PAGE;
 
 use litebox::platform::{ThreadSpec, host};
 use litebox::{Error, Result};
@@ -47,14 +48,13 @@ bitflags::bitflags! {
 }
 
 const EXIT_SIGNAL: u64 = 0xff;
-const SIGCHLD: u64 = 0x11;
+const SIGCHLD: u64 = litebox_common_linux::abi::signal::SIGCHLD as u64;
 const MAX_SIGNAL: u64 = 64;
 /// Threads of one process at most.
 const MAX_THREADS: u32 = 4096;
 /// Sizes of `struct clone_args`: the first, and with all fields known here.
 const ARGS_MIN: usize = 64;
 const ARGS_KNOWN: usize = 88;
-const PAGE: usize = 4096;
 /// Nested namespaces at most.
 const MAX_LEVELS: u64 = 32;
 

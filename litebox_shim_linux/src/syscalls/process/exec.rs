@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use litebox_common_linux::abi::file::AT_FDCWD;
 
 use litebox::fs::{Access, FdTable, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
 use litebox::platform::host;
@@ -18,7 +19,6 @@ use crate::task::{Newborn, UseCounted};
 use crate::user::{read_string, read_u64};
 use crate::{Task, Thread};
 
-const AT_FDCWD: i32 = -100;
 const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
 const AT_EMPTY_PATH: i32 = 0x1000;
 /// Only look whether it could be executed (Linux 6.14).

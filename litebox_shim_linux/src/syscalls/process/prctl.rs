@@ -96,13 +96,12 @@ impl crate::Process {
         Ok(())
     }
     /// `Access` for a mapping that [`Denial`] forbids: with this protection, which it has not had before where `gains`.
-    pub(crate) fn check_execution(&self, protection: u64, gains: impl FnOnce() -> bool) -> Result<()> {
-        const WRITE: u64 = 2;
-        const EXEC: u64 = 4;
-        if self.denied.load(Ordering::Relaxed) == 0 || protection & EXEC == 0 {
+    pub(crate) fn check_execution(&self, protection: usize, gains: impl FnOnce() -> bool) -> Result<()> {
+        use litebox_common_linux::abi::memory::{PROT_EXEC, PROT_WRITE};
+        if self.denied.load(Ordering::Relaxed) == 0 || protection & PROT_EXEC == 0 {
             return Ok(());
         }
-        if protection & WRITE != 0 || gains() { Err(Error::Access) } else { Ok(()) }
+        if protection & PROT_WRITE != 0 || gains() { Err(Error::Access) } else { Ok(()) }
     }
 }
 
@@ -116,10 +115,9 @@ impl Task<'_, '_> {
                 let name = *self.thread.name.lock();
                 write_bytes(a2, &name).map(|()| 0)
             }
-            PR_GET_SECCOMP | PR_GET_TIMING => Ok(0),
-            PR_SET_TIMING if a2 == 0 => Ok(0),
             // There are no counters of events to be stopped.
-            PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
+            PR_GET_SECCOMP | PR_GET_TIMING | PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
+            PR_SET_TIMING if a2 == 0 => Ok(0),
             PR_CAPBSET_READ => self.bounding_has(a2),
             PR_CAPBSET_DROP => self.drop_bounding(a2),
             PR_CAP_AMBIENT => self.ambient(a2, a3, [a4, a5]),

@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use litebox_common_linux::abi::file::AT_FDCWD;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -128,7 +129,7 @@ fn errno(error: Error) -> i32 {
     }
 }
 
-const PAGE: u64 = 4096;
+const PAGE: u64 = crate::mm::PAGE as u64;
 
 /// The whole pages that [`Op::Sparse`] writes, and what it asks afterwards: offsets and whether for a hole.
 fn sparse_questions() -> impl Iterator<Item = (u64, bool)> {
@@ -359,8 +360,6 @@ unsafe extern "C" {
     fn linkat(old_dir: i32, old: *const i8, new_dir: i32, new: *const i8, flags: i32) -> i32;
     fn lseek(fd: i32, offset: i64, whence: i32) -> i64;
 }
-
-const AT_FDCWD: i32 = -100;
 
 /// A directory of the host.
 pub struct Theirs {
