@@ -39,6 +39,7 @@ impl Backend {
 /// What is told of the program's calls.
 #[derive(Args)]
 #[command(next_help_heading = "Looking inside")]
+#[expect(clippy::struct_excessive_bools, reason = "they are options without values")]
 pub struct DebugOptions {
     /// Print each call of the program, as strace(1) does, to stderr or to a file.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
