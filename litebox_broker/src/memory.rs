@@ -1,7 +1,7 @@
 //! `--memory`: how much the sandbox uses, each page once, and when that is to be looked at again. A control group counts where there is one; else we do.
 //!
 //! Looking costs time for each process. So it happens the sooner the less is left until the limit (nothing fills memory faster than
-//! [`FASTEST`]), and uses at most [`MOST_COST`] of a processor; where that makes it late, what the whole host uses tells in between
+//! `FASTEST`), and uses at most `MOST_COST` of a processor; where that makes it late, what the whole host uses tells in between
 //! whether a look is worth more. Nobody is killed on an estimate: pages that processes share after fork(2) are told apart, and the last count before that is
 //! made while no process of the sandbox runs.
 

@@ -1,7 +1,7 @@
 //! What is said to the user, on stderr: never waited for.
 //!
 //! Whoever reads stderr may stop doing so (a full pipe, a terminal held by ^S), and the guest can fill it. The broker keeps limits and ends
-//! sandboxes, so it writes only what goes at once; the rest is left to a thread, and lines beyond [`MOST_LINES`] are dropped and counted.
+//! sandboxes, so it writes only what goes at once; the rest is left to a thread, and lines beyond `MOST_LINES` are dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
