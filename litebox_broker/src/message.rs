@@ -47,8 +47,10 @@ impl<'a> ParsedRequest<'a> {
 pub fn may_carry_descriptor(message: &[u8]) -> bool {
     let op = message.first_chunk().and_then(|op| Op::from_number(u32::from_ne_bytes(*op)));
     op.is_some_and(|op| {
-        let about_open_file =
-            matches!(op, Op::Open | Op::SetAttr | Op::GetXattr | Op::ListXattr | Op::SetXattr | Op::RemoveXattr);
+        let about_open_file = matches!(
+            op,
+            Op::Open | Op::Link | Op::SetAttr | Op::GetXattr | Op::ListXattr | Op::SetXattr | Op::RemoveXattr
+        );
         about_open_file || matches!(op, Op::Register | Op::Listener | Op::Memory)
     })
 }

@@ -1,6 +1,6 @@
 //! The Linux ABI, stated once: a file per family, with its numbers, flags and structures.
 //!
-//! [`named!`] makes three things of one list of names: a constant for each (`MAP_FIXED`), a type of arguments that prints them by name, and, of flags,
+//! `named!` makes three things of one list of names: a constant for each (`MAP_FIXED`), a type of arguments that prints them by name, and, of flags,
 //! a set of flags that is checked and combined as bitflags are (`MapFlags::MAP_FIXED`).
 
 pub mod errno;
