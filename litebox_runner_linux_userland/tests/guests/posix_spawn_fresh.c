@@ -39,7 +39,7 @@ static void burn(double seconds)
 // One who uses and leaves what a process can have.
 static int careless(void)
 {
-    burn(0.15);
+    burn(0.6);
     signal(SIGTERM, SIG_IGN);
     signal(SIGALRM, SIG_IGN);
     alarm(1);
@@ -65,9 +65,9 @@ static int looks(void)
     double used = self.ru_utime.tv_sec + self.ru_stime.tv_sec + (self.ru_utime.tv_usec + self.ru_stime.tv_usec) / 1e6;
     double alone = one.ru_utime.tv_sec + one.ru_stime.tv_sec + (one.ru_utime.tv_usec + one.ru_stime.tv_usec) / 1e6;
     int wrong = 0;
-    wrong |= (process > 0.1 || process < 0) << 0;
-    wrong |= (thread > 0.1 || thread < 0) << 1;
-    wrong |= (used > 0.1 || alone > 0.1) << 2;
+    wrong |= (process > 0.4 || process < 0) << 0;
+    wrong |= (thread > 0.4 || thread < 0) << 1;
+    wrong |= (used > 0.4 || alone > 0.4) << 2;
     struct itimerval timer;
     getitimer(ITIMER_REAL, &timer);
     wrong |= (timer.it_value.tv_sec != 0) << 3;
@@ -115,6 +115,6 @@ int main(int count, char **args)
     struct rusage children;
     getrusage(RUSAGE_CHILDREN, &children);
     double used = children.ru_utime.tv_sec + children.ru_stime.tv_sec + (children.ru_utime.tv_usec + children.ru_stime.tv_usec) / 1e6;
-    printf("children used what they used %d\n", used > 1.2 && used < 4);
+    printf("children used what they used %d\n", used > 3 && used < 5.8);
     return 0;
 }
