@@ -218,12 +218,11 @@ fn oom_score_adj() -> Option<i32> {
 /// Processes of the sandbox that run no program: the supervisor, and empty ones.
 const OWN_TASKS: u64 = 64;
 
-/// RLIMIT_NPROC of the sandbox, which the host counts for each user in each user namespace. Root's sandboxes share a user: there is none.
+/// RLIMIT_NPROC of the sandbox, which the host counts for each user in each user namespace: root's sandboxes have a user each, and so has one in a user
+/// namespace of its own. Else what the user runs already counts, too.
 fn task_limit(tasks: u64, root: bool, namespaces: i32) -> Option<u64> {
-    if root {
-        return None;
-    }
-    let others = if namespaces & libc::CLONE_NEWUSER != 0 { 0 } else { usage::tasks_of(rustix::process::getuid())? };
+    let alone = root || namespaces & libc::CLONE_NEWUSER != 0;
+    let others = if alone { 0 } else { usage::tasks_of(rustix::process::getuid())? };
     Some(tasks.saturating_add(OWN_TASKS).saturating_add(others))
 }
 

@@ -45,6 +45,8 @@ pub struct Count {
 pub enum Verdict {
     /// Nothing.
     Fine,
+    /// Nothing more: somebody has ended, of whom the sandbox said nothing. The user is told.
+    Relieved,
     /// The largest process is to be killed.
     KillLargest(i32),
     /// That was in vain, or there is none: the sandbox is to be killed.
@@ -150,8 +152,11 @@ impl Meter {
 
     fn judge(&mut self, count: &Count) -> Verdict {
         if count.bytes < self.limit {
-            self.relief = None;
-            return Verdict::Fine;
+            let unsaid = self.relief.as_ref().is_some_and(|relief| !relief.said);
+            if !unsaid {
+                self.relief = None;
+            }
+            return if unsaid { Verdict::Relieved } else { Verdict::Fine };
         }
         if let Some(relief) = &self.relief {
             let dying = count.guests.iter().any(|(id, _)| *id == relief.victim.0);

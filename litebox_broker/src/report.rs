@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,9 +69,23 @@ pub fn write(text: String) {
     waiting.texts.push_back(text);
     if !waiting.started {
         // Without room for a thread the text is lost, unless a later one finds room.
-        waiting.started = std::thread::Builder::new().stack_size(STACK).spawn(write_all).is_ok();
+        waiting.started = start_thread();
     }
     VOICE.changed.notify_all();
+}
+
+/// Starts the thread. No signal is for it, whoever sets up signals later.
+fn start_thread() -> bool {
+    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: both sets are filled in before they are read. The mask is the calling thread's, and is given back.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigemptyset(before.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let started = std::thread::Builder::new().stack_size(STACK).spawn(write_all).is_ok();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        started
+    }
 }
 
 /// Waits for what was said to be written, a second at most.

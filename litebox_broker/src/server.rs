@@ -264,6 +264,11 @@ impl Server {
         let Some(meter) = &mut self.memory else { return Ok(()) };
         match meter.keep(&self.session.objects) {
             Ok(Verdict::Fine) => Ok(()),
+            Ok(Verdict::Relieved) => {
+                // A process that only the host knows, or that the host has killed at its wall.
+                meter.says_killed("a process").iter().for_each(|line| say(line));
+                Ok(())
+            }
             Ok(Verdict::KillLargest(process)) => {
                 self.send_event(EventKind::OutOfMemory, u64::from(process.unsigned_abs()));
                 Ok(())

@@ -79,7 +79,7 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
     let mut extra = Vec::new();
     let strace = options.debug.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose()?;
     for note in notes {
-        say(&note);
+        report::say(&note);
     }
     // From here on the terminal may be raw.
     let (terminal, console) = streams::take_terminal(options.process.tty)?;

@@ -12,12 +12,14 @@ use common::{NamedTest, ProgramResult, Result, is_root, litebox, program_result,
 use libtest_mimic::Failed;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where all programs start: a directory that may be given.
+const WORK: &str = env!("CARGO_TARGET_TMPDIR");
 
 type Checked<T> = std::result::Result<T, Failed>;
 
 fn run(options: &[&str], program: &[&str]) -> Checked<ProgramResult> {
     let mut command = litebox();
-    command.arg("run").args(options).arg("--").args(program).current_dir("/");
+    command.arg("run").args(options).arg("--").args(program).current_dir(WORK);
     Ok(program_result::run(command, b"", PATIENCE)?)
 }
 
@@ -88,19 +90,23 @@ fn pids_of_the_host() -> Result {
     fs::copy(env!("CARGO_BIN_EXE_litebox"), dir.join("litebox"))?;
     fs::copy(guest, dir.join("hungry"))?;
     let volume = format!("{}:/guests:ro", dir.display());
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65532", "--regid=65532", "--clear-groups", "--inh-caps=-all", "--"]);
-    command.arg(dir.join("litebox")).args(["run", "-w", "/", "-v", &volume, "--test-hostile", "--pids", "20"]);
-    command.args(["--timeout", "20s", "--", "/guests/hungry", "storm", "500"]).current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let outcome = program_result::run(command, b"", PATIENCE);
+    let storm = |mut command: Command| -> Result {
+        command.args(["run", "-w", "/", "-v", &volume, "--test-hostile", "--pids", "20", "--timeout", "20s"]);
+        command.args(["--", "/guests/hungry", "storm", "500"]).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let outcome = program_result::run(command, b"", PATIENCE)?;
+        let made: Option<u32> = outcome.out().lines().find_map(|line| line.strip_prefix("made ")?.parse().ok());
+        if made.is_none_or(|made| made > 84) {
+            return Err(format!("the host did not bound the processes\n{outcome}").into());
+        }
+        Ok(())
+    };
+    let mut ordinary = Command::new("setpriv");
+    ordinary.args(["--reuid=65532", "--regid=65532", "--clear-groups", "--inh-caps=-all", "--"]);
+    ordinary.arg(dir.join("litebox"));
+    let outcome = storm(ordinary).and_then(|()| storm(Command::new(dir.join("litebox"))));
     fs::remove_dir_all(dir)?;
-    let outcome = outcome?;
-    let made: Option<u32> = outcome.out().lines().find_map(|line| line.strip_prefix("made ")?.parse().ok());
-    if made.is_none_or(|made| made > 84) {
-        return Err(format!("the host did not bound the processes\n{outcome}").into());
-    }
-    Ok(())
+    outcome
 }
 
 /// Files in memory, those of copy-on-write layers and names share one bound; shared memory has another.
@@ -110,14 +116,14 @@ fn disk() -> Result {
     let volume = format!("{}:/cow:cow", dir.display());
     let script = "dd if=/dev/zero of=/tmp/a bs=1M count=6 status=none && echo six
         dd if=/dev/zero of=/tmp/b bs=1M count=6 status=none 2>&1 | grep -o 'No space left on device'
-        stat -c %s /tmp/b; rm /tmp/b
+        [ $(stat -c %s /tmp/b) -gt 4000000 ] && echo the rest; rm /tmp/b
         echo more >> /cow/large || echo no copy
         rm /tmp/a; echo more >> /cow/large && echo copied
         df --output=size -B1M /tmp | tail -n 1 | tr -d ' '
         dd if=/dev/zero of=/scratch/c bs=1M count=6 status=none 2>&1 | grep -o 'No space left on device'";
     let options = ["--disk", "10M", "-v", &volume, "--tmpfs", "/scratch"];
     let outcome = run(&options, &["/bin/bash", "-c", script])?;
-    let wanted = "six\nNo space left on device\n4194304\nno copy\ncopied\n10\nNo space left on device\n";
+    let wanted = "six\nNo space left on device\nthe rest\nno copy\ncopied\n10\nNo space left on device\n";
     if outcome.out() != wanted {
         return Err(format!("--disk 10M: expected {wanted:?}\n{outcome}").into());
     }
@@ -205,7 +211,7 @@ fn cpus() -> Result {
 fn groups_are_removed() -> Result {
     for program in [&["/bin/true"] as &[&str], &["/usr/bin/perl", "-e", "my $x = 'a' x 1_000_000_000; sleep 9"]] {
         let mut command = litebox();
-        command.args(["run", "--memory", "64M", "--cpus", "0.5", "--"]).args(program).current_dir("/");
+        command.args(["run", "--memory", "64M", "--cpus", "0.5", "--"]).args(program).current_dir(WORK);
         let child = command.spawn()?;
         let name = format!("litebox-{}", child.id());
         let outcome = program_result::finish(child, PATIENCE)?;
@@ -241,7 +247,7 @@ fn seconds(times: &str) -> f64 {
 /// When the host's memory is used up, its killer looks at the sandbox first.
 fn oom_score() -> Result {
     let mut command = litebox();
-    command.args(["run", "--", "/bin/sh", "-c", "echo up; read line"]).current_dir("/").stdin(Stdio::piped());
+    command.args(["run", "--", "/bin/sh", "-c", "echo up; read line"]).current_dir(WORK).stdin(Stdio::piped());
     let mut child = command.spawn()?;
     let mut byte = [0];
     std::io::Read::read_exact(child.stdout.as_mut().ok_or("no stdout")?, &mut byte)?;
