@@ -180,7 +180,8 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             error: litebox::Error::NotSupported,
         });
     }
-    let arena_size = settings.arena_size;
+    // What lies behind the arena in its object begins at a page, which a part of the machine's memory does not.
+    let arena_size = settings.arena_size.next_multiple_of(crate::memory::layout::HUGE);
     let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
     let arena_fd =
         step("memory for files", shared_memory(c"litebox-arena", arena_size + crate::entry::patch::MEMORY_LEN))?;
