@@ -23,6 +23,7 @@ use litebox_shim_linux::boot::{MountPlan, MountSpec, Source, UserSpec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::network::Network;
 use crate::options::Options;
 use hide::Patterns;
 pub use hint::Seen;
@@ -67,7 +68,7 @@ pub struct MountRequest {
 
 impl MountRequest {
     /// From the options; `user` is who the program runs as.
-    pub fn new(options: &Options, user: UserSpec) -> Result<Self, String> {
+    pub fn new(options: &Options, network: &Network, user: UserSpec) -> Result<Self, String> {
         let files = &options.files;
         let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let root = || PathBuf::from("/");
@@ -88,7 +89,7 @@ impl MountRequest {
             rootfs: files.rootfs.clone(),
             workdir: workdir.map(place).transpose()?,
             hidden: Patterns::parse(&files.hide, &bases)?,
-            names: Names::of(&options.process, &options.network),
+            names: Names::of(&options.process, &options.network.dns, network.addresses()),
             user,
             read_only: files.read_only,
             shm_size: files.shm_size.unwrap_or(0),

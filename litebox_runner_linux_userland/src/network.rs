@@ -1,7 +1,7 @@
 //! The options of the network: `--net`, `--allow-net`, `--deny-net`, `--net-proxy`, `--dns`, `-p`, and `--net-file`, which holds the same.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +10,7 @@ use litebox_broker::net::policy::{Mode, Policy};
 use litebox_broker::net::proxy::Proxy;
 use litebox_broker::net::publish::{Port, Publish};
 use litebox_broker::net::rules::Rule;
-use litebox_protocol::net::{MAX_PUBLISHED, Published};
+use litebox_protocol::net::{GUEST_V4, GUEST_V6, MAX_PUBLISHED, Published};
 use serde::Deserialize;
 
 /// The options.
@@ -68,6 +68,16 @@ pub struct Network {
     pub setup: Option<Setup>,
     /// The published ports, in the order of their numbers.
     pub published: Vec<Published>,
+}
+
+impl Network {
+    /// The sandbox's own addresses, which its name stands for.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        match self.setup {
+            Some(_) => vec![Ipv4Addr::from(GUEST_V4).into(), Ipv6Addr::from(GUEST_V6).into()],
+            None => vec![Ipv4Addr::LOCALHOST.into()],
+        }
+    }
 }
 
 /// How far a sandbox reaches.

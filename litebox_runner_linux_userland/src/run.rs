@@ -72,7 +72,7 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
     let command = options.command();
     let [program, ..] = command.as_slice() else { return Err("no program is given".into()) };
     let network = network::prepare(&options.network)?;
-    let wanted = MountRequest::new(options, user(&options.process))?;
+    let wanted = MountRequest::new(options, &network, user(&options.process))?;
     let envp = environment(options, wanted.tools())?;
     let search = search_path(&envp);
     let Made { mounts, grants, notes, seen } = mounts::make(wanted)?;

@@ -1,18 +1,21 @@
 //! Files of /etc that are the sandbox's own: it has another name than the host, and may have other name servers.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use litebox_shim_linux::boot::{MountPlan, MountSpec, Source};
 
 use super::mount;
-use crate::network::{self, NetworkOptions};
+use crate::network;
 use crate::options::process::ProcessOptions;
 
 /// What they say.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     pub hostname: String,
+    /// Addresses of that name: those of the sandbox's network, or of its loopback where it has none.
+    pub addresses: Vec<IpAddr>,
     /// Lines of /etc/hosts.
     pub hosts: Vec<String>,
     /// /etc/resolv.conf, unless it is the host's.
@@ -21,9 +24,9 @@ pub struct Names {
 
 impl Names {
     /// As the options have them.
-    pub fn of(options: &ProcessOptions, network: &NetworkOptions) -> Self {
+    pub fn of(options: &ProcessOptions, servers: &[String], addresses: Vec<IpAddr>) -> Self {
         let hosts = options.add_host.iter().map(|host| format!("{}\t{}", host.address, host.name)).collect();
-        Self { hostname: options.hostname.clone(), hosts, resolver: resolver(options, &network.dns) }
+        Self { hostname: options.hostname.clone(), addresses, hosts, resolver: resolver(options, servers) }
     }
     /// Mounts them over the files of the host or of the `rootfs`, which the sandbox sees as `/`. Files that are missing
     /// stay so.
@@ -73,7 +76,9 @@ fn hosts(before: Option<&str>, host: &str, names: &Names) -> String {
             }
         }
     }
-    let _ = writeln!(out, "127.0.0.1\t{}", names.hostname);
+    for address in &names.addresses {
+        let _ = writeln!(out, "{address}\t{}", names.hostname);
+    }
     for line in &names.hosts {
         let _ = writeln!(out, "{line}");
     }
@@ -111,9 +116,14 @@ mod tests {
 
     #[test]
     fn the_name_of_the_host_gives_way_to_that_of_the_sandbox() {
-        let names = Names { hostname: "box".into(), hosts: vec!["10.0.0.5\tdb".into()], resolver: None };
+        let names = Names {
+            hostname: "box".into(),
+            addresses: vec!["10.0.2.15".parse().expect("an address")],
+            hosts: vec!["10.0.0.5\tdb".into()],
+            resolver: None,
+        };
         let before = "127.0.0.1 localhost\n127.0.1.1 secret.example secret\n10.1.1.1 shared secret # both\n# kept\n";
-        let expected = "127.0.0.1 localhost\n10.1.1.1\tshared\n# kept\n127.0.0.1\tbox\n10.0.0.5\tdb\n";
+        let expected = "127.0.0.1 localhost\n10.1.1.1\tshared\n# kept\n10.0.2.15\tbox\n10.0.0.5\tdb\n";
         assert_eq!(hosts(Some(before), "secret", &names), expected);
         assert!(hosts(None, "secret", &names).starts_with("127.0.0.1\tlocalhost\n"));
     }
