@@ -158,6 +158,8 @@ pub struct Server {
     hearing: Hearing,
     /// It is stopped until it comes to the foreground.
     waits: bool,
+    /// Somebody outside asked for a stop by SIGTSTP, SIGTTIN or SIGTTOU, and has not sent SIGCONT since.
+    stop_asked: bool,
     buffer: Vec<u8>,
     /// Whether the next request is looked for before we fall asleep.
     spin: AdaptiveSpin,
@@ -193,6 +195,7 @@ impl Server {
             stop_signal: libc::SIGTERM,
             hearing: Hearing::default(),
             waits: false,
+            stop_asked: false,
             helper: None,
             buffer: vec![0; BUFFER],
             spin: AdaptiveSpin::eager(),
@@ -302,6 +305,11 @@ impl Server {
         }
         if self.hearing.is_in_vain(signal) {
             return Err(give_up(signal));
+        }
+        match signal {
+            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => self.stop_asked = true,
+            libc::SIGCONT => self.stop_asked = false,
+            _ => {}
         }
         self.use_terminal_again(signal);
         self.send_signal(signal);
@@ -474,10 +482,10 @@ impl Server {
         End { status: exit_status(wait_status), line }
     }
 
-    /// The guest was stopped. Who waits for this process at a terminal, a shell, is told so by its own stop; nobody else would make it go on.
-    /// A time limit does.
+    /// The guest was stopped. A shell that waits for this process at a terminal is told so by its own stop; so is who asked for the stop. Nobody
+    /// else would make it go on. A time limit does.
     fn stop_along(&mut self) {
-        if !job_is_in_foreground() {
+        if !std::mem::take(&mut self.stop_asked) && !job_is_in_foreground() {
             return;
         }
         if let Some(terminal) = &mut self.session.terminal {
