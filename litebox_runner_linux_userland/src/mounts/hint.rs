@@ -38,6 +38,9 @@ impl Seen {
         };
         let real = std::fs::canonicalize(&path).ok()?;
         let shown = program.to_string_lossy();
+        if !real.is_file() {
+            return None;
+        }
         if !self.shows(&real) {
             let what = if real == path { String::new() } else { format!("a link to {}, ", real.display()) };
             let what = if what.is_empty() { "on the host, ".to_string() } else { what };
