@@ -231,8 +231,7 @@ fn pager() -> Result {
 }
 
 fn editor() -> Result {
-    let text =
-        "vi -u NONE -N /tmp/litebox-terminal-test; cat /tmp/litebox-terminal-test; rm /tmp/litebox-terminal-test";
+    let text = "dir=$(mktemp -d); vi -u NONE -N $dir/text; cat $dir/text; rm -r $dir";
     dialogue(
         &["/bin/sh", "-c", text],
         &[

@@ -23,7 +23,12 @@ const BOTH: OpenHow =
     OpenHow { access: Access::READ.union(Access::WRITE), truncate: false, nonblocking: false, append: false };
 
 fn kernel() -> Arc<Kernel> {
-    let config = KernelConfig { hostname: "box".into(), memory_limit: Some(1 << 30), ..KernelConfig::default() };
+    let config = KernelConfig {
+        hostname: "box".into(),
+        machine_memory: 4 << 30,
+        memory_limit: Some(1 << 30),
+        ..KernelConfig::default()
+    };
     Kernel::new(config, Arena::new(), Vfs::new(Arc::new(EmptyRoot), MountFlags::empty()))
 }
 
