@@ -118,7 +118,7 @@ mod tests {
     fn the_name_of_the_host_gives_way_to_that_of_the_sandbox() {
         let names = Names {
             hostname: "box".into(),
-            addresses: vec!["10.0.2.15".parse().expect("an address")],
+            addresses: vec![std::net::Ipv4Addr::new(10, 0, 2, 15).into()],
             hosts: vec!["10.0.0.5\tdb".into()],
             resolver: None,
         };
