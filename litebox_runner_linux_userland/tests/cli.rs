@@ -1,20 +1,18 @@
 //! The command `litebox`: options, exit statuses, messages, streams, signals, bad input.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::compile::{self, Variant};
-use common::{NamedTest, ProgramResult, Result, fresh_dir, is_root, program_result, skip};
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::{NamedTest, ProgramResult, Result, fresh_dir, is_root, program_result, skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn run<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> std::io::Result<ProgramResult> {
-    let mut command = common::litebox();
+    let mut command = litebox_test_support::litebox();
     command.args(args);
     program_result::run(command, b"", LIMIT)
 }
@@ -150,7 +148,7 @@ fn volume_links_stay_inside() -> Result {
 
 fn current_directory_is_copy_on_write() -> Result {
     let dir = fresh_dir("current_directory")?;
-    let mut command = common::litebox();
+    let mut command = litebox_test_support::litebox();
     command.args(["run", "--", "/usr/bin/perl", "-e", "open F, '>', 'x' or die; print F 'y'; close F; print -s 'x'"]);
     command.current_dir(&dir);
     let outcome = program_result::run(command, b"", LIMIT)?;
@@ -188,7 +186,7 @@ fn rootfs() -> Result {
 }
 
 fn environment() -> Result {
-    let mut command = common::litebox();
+    let mut command = litebox_test_support::litebox();
     command.env("SECRET", "leaks").env("PASSED", "on");
     command.args(["run", "-e", "A=1", "-e", "PASSED", "--", "/usr/bin/env"]);
     let outcome = program_result::run(command, b"", LIMIT)?;
@@ -327,7 +325,7 @@ fn signals_are_forwarded() -> Result {
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("WINCH", 28)] {
         let script =
             format!("$|=1; $SIG{{{name}}} = sub {{ print 'got {name}'; exit 5 }}; print \"ready\\n\"; sleep 20");
-        let mut child = common::litebox().args(["run", "--", "/usr/bin/perl", "-e", &script]).spawn()?;
+        let mut child = litebox_test_support::litebox().args(["run", "--", "/usr/bin/perl", "-e", &script]).spawn()?;
         let mut output = child.stdout.take().ok_or("no stdout")?;
         let mut ready = [0; 6];
         output.read_exact(&mut ready)?;
@@ -343,8 +341,9 @@ fn signals_are_forwarded() -> Result {
 }
 
 fn signal_without_handler() -> Result {
-    let mut child =
-        common::litebox().args(["run", "--", "/usr/bin/perl", "-e", "$|=1; print 'r'; sleep 20"]).spawn()?;
+    let mut child = litebox_test_support::litebox()
+        .args(["run", "--", "/usr/bin/perl", "-e", "$|=1; print 'r'; sleep 20"])
+        .spawn()?;
     let mut output = child.stdout.take().ok_or("no stdout")?;
     output.read_exact(&mut [0])?;
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
@@ -382,7 +381,7 @@ fn closed_stdout() -> Result {
 /// A limit on the size of files holds for a standard stream that is a file of the user's, too.
 fn file_size_limit_of_stdout() -> Result {
     const SIGXFSZ: i32 = 25;
-    let dir = common::fresh_dir("file_size_limit_of_stdout")?;
+    let dir = litebox_test_support::fresh_dir("file_size_limit_of_stdout")?;
     let path = dir.join("out");
     let command = format!(
         "\"$1\" run -- /bin/sh -c 'ulimit -f 2; exec /usr/bin/head -c 4000 /dev/zero' > '{0}'; status=$?; wc -c < '{0}'; exit $status",
@@ -413,7 +412,8 @@ fn large_argument_list() -> Result {
 }
 
 fn stdin_passes_through() -> Result {
-    let mut child = common::litebox().args(["run", "--", "/usr/bin/cat"]).stdin(Stdio::piped()).spawn()?;
+    let mut child =
+        litebox_test_support::litebox().args(["run", "--", "/usr/bin/cat"]).stdin(Stdio::piped()).spawn()?;
     let mut input = child.stdin.take().ok_or("no stdin")?;
     let mut output = child.stdout.take().ok_or("no stdout")?;
     for word in ["first", "again"] {
@@ -501,5 +501,5 @@ const TESTS: &[NamedTest] = table! {
 };
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

@@ -3,15 +3,13 @@
 //!
 //! The combinations come from the types of the table's arguments; `guests/sweep.c` makes the calls, each in a process of its own.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use common::Case;
-use common::compile::{self, Variant};
 use libtest_mimic::Failed;
 use litebox_common_linux::calls;
+use litebox_test_support::Case;
+use litebox_test_support::compile::{self, Variant};
 
 /// Calls that are not made, and why.
 const LEFT_OUT: &[(&str, &[&str])] = &[
@@ -73,9 +71,9 @@ fn answers(output: &str) -> BTreeMap<&str, &str> {
     output.lines().filter_map(|line| line.rsplit_once(" = ")).collect()
 }
 
-fn errors_come_in_the_order_of_linux() -> common::Result {
+fn errors_come_in_the_order_of_linux() -> litebox_test_support::Result {
     if !compile::have(Variant::Static.compiler()) {
-        return common::skip("no gcc on this machine");
+        return litebox_test_support::skip("no gcc on this machine");
     }
     let binary = compile::guest("sweep.c", Variant::Static, &[])?;
     let case = Case::guest("error_order", &binary).in_memory().stdin(wanted()).timeout(150);
@@ -102,5 +100,5 @@ fn errors_come_in_the_order_of_linux() -> common::Result {
 }
 
 fn main() {
-    common::run_table(&[("errors_come_in_the_order_of_linux", errors_come_in_the_order_of_linux)]);
+    litebox_test_support::run_table(&[("errors_come_in_the_order_of_linux", errors_come_in_the_order_of_linux)]);
 }

@@ -1,13 +1,11 @@
 //! The scripts in `examples/` do what they show: each prints what `examples/expected/` says.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::Result;
 use libtest_mimic::Trial;
+use litebox_test_support::Result;
 
 /// The root of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -38,5 +36,5 @@ fn main() -> std::io::Result<()> {
     }
     names.sort();
     let trials = names.into_iter().map(|name| Trial::test(name.clone(), move || example(&name))).collect();
-    common::run_trials(trials)
+    litebox_test_support::run_trials(trials)
 }

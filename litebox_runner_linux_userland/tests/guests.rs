@@ -15,14 +15,12 @@
 //! //@ helper                            (another test runs it)
 //! ```
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::compile::{self, Variant};
-use common::{Case, skip};
 use libtest_mimic::{Failed, Trial};
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::{Case, skip};
 
 #[derive(Clone, Default)]
 struct Directives {
@@ -101,7 +99,13 @@ impl Directives {
     }
 }
 
-fn run(name: &str, file: &str, variant: Variant, volume: Volume, directives: &Directives) -> common::Result {
+fn run(
+    name: &str,
+    file: &str,
+    variant: Variant,
+    volume: Volume,
+    directives: &Directives,
+) -> litebox_test_support::Result {
     if !compile::have(variant.compiler()) {
         return skip(&format!("no {} on this machine", variant.compiler()));
     }
@@ -146,7 +150,7 @@ fn collect() -> Result<Vec<Trial>, Failed> {
 
 fn main() {
     match collect() {
-        Ok(trials) => common::run_trials(trials),
+        Ok(trials) => litebox_test_support::run_trials(trials),
         Err(error) => {
             eprintln!("guests: {}", error.message().unwrap_or("failed"));
             std::process::exit(101);

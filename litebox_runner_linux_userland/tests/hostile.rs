@@ -3,18 +3,16 @@
 //! `litebox run --test-hostile` tells the guest where the host-call gadget is; `guests/compromised_kernel.c` jumps to it. What may be
 //! called is read from the table of `docs/security.md`, so that the page cannot promise less than the filter allows.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::compile::{self, Variant};
-use common::remains::Own;
-use common::{NamedTest, ProgramResult, Result, is_root, program_result, skip};
 use libtest_mimic::Failed;
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::remains::Own;
+use litebox_test_support::{NamedTest, ProgramResult, Result, is_root, program_result, skip};
 
 /// How a sandbox is started.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -180,7 +178,7 @@ fn refused_calls(name: &str, mode: &str, way: Way, numbers: impl Iterator<Item =
 }
 
 fn every_number(name: &str, way: Way) -> Result {
-    if common::host_only() {
+    if litebox_test_support::host_only() {
         return Ok(());
     }
     if way == Way::OrdinaryUser && !is_root() {
@@ -204,7 +202,7 @@ fn refused_calls_as_ordinary_user() -> Result {
 
 /// The filter is the same one: a sample says that it is in force.
 fn refused_calls_without_dispatch() -> Result {
-    if common::host_only() {
+    if litebox_test_support::host_only() {
         return Ok(());
     }
     let allowed = allowed()?;
@@ -214,11 +212,11 @@ fn refused_calls_without_dispatch() -> Result {
 
 /// No number is allowed through the entries of other architectures.
 fn i386_entry() -> Result {
-    if common::host_only() { Ok(()) } else { refused_calls("i386", "i386", Way::Plain, 0..=LAST_NUMBER) }
+    if litebox_test_support::host_only() { Ok(()) } else { refused_calls("i386", "i386", Way::Plain, 0..=LAST_NUMBER) }
 }
 
 fn x32_entry() -> Result {
-    if common::host_only() { Ok(()) } else { refused_calls("x32", "x32", Way::Plain, 0..=LAST_NUMBER) }
+    if litebox_test_support::host_only() { Ok(()) } else { refused_calls("x32", "x32", Way::Plain, 0..=LAST_NUMBER) }
 }
 
 /// Calls with arguments that the filter must refuse.
@@ -307,7 +305,7 @@ fn check_harmless(scene: &Scene, way: Way, name: &str, may_hang: bool) -> std::r
 }
 
 fn attacks() -> Result {
-    if common::host_only() {
+    if litebox_test_support::host_only() {
         return Ok(());
     }
     let mut scene = Scene::set("attacks")?;
@@ -359,7 +357,7 @@ const HOST_LIMITS: &[&str] = &["--nofile=1024:1024", "--nproc=200:200", "--sigpe
 
 /// What a sandbox fills is its own: another one of the same user starts and does its work meanwhile.
 fn neighbours_are_not_harmed() -> Result {
-    if common::host_only() {
+    if litebox_test_support::host_only() {
         return Ok(());
     }
     let scene = Scene::set("neighbours")?;
@@ -411,7 +409,7 @@ fn a_full_host_is_an_error() -> Result {
         a, b = socket.socketpair()\n\
         for _ in range(5): socket.send_fds(a, [b'x'], [0] * 200)\n\
         print('parked', flush=True); sys.stdin.read()";
-    if common::host_only() {
+    if litebox_test_support::host_only() {
         return Ok(());
     }
     let way = if is_root() { Way::OrdinaryUser } else { Way::Plain };
@@ -456,7 +454,7 @@ fn unconnected_tcp_socket() -> std::io::Result<std::os::fd::OwnedFd> {
 fn sockets_are_not_redirected() -> Result {
     use std::net::{TcpListener, UdpSocket};
     use std::os::fd::OwnedFd;
-    if common::host_only() {
+    if litebox_test_support::host_only() {
         return Ok(());
     }
     let scene = Scene::set("redirect")?;
@@ -485,7 +483,7 @@ fn sockets_are_not_redirected() -> Result {
 /// A process of the sandbox holds the broker's sockets, memory, what waits for events, and the files of its volumes that are open.
 fn descriptors() -> Result {
     use std::os::unix::fs::MetadataExt;
-    if common::host_only() {
+    if litebox_test_support::host_only() {
         return Ok(());
     }
     let scene = Scene::set("descriptors")?;
@@ -528,5 +526,5 @@ const TESTS: &[NamedTest] = &[
 ];
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

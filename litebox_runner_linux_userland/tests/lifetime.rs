@@ -1,7 +1,5 @@
 //! The end of a sandbox: it comes whatever happens, takes along everything that the sandbox made, and nothing else.
 
-mod common;
-
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -9,11 +7,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::compile::{self, Variant};
-use common::remains::Own;
-use common::terminal_user::TerminalUser;
-use common::{NamedTest, Result, is_root, program_result, skip};
 use libtest_mimic::Failed;
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::remains::Own;
+use litebox_test_support::terminal_user::TerminalUser;
+use litebox_test_support::{NamedTest, Result, is_root, program_result, skip};
 
 /// How long the end of all processes may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -474,8 +472,8 @@ const TESTS: &[NamedTest] = &[
 
 fn main() {
     assert!(Path::new("/proc/self").exists(), "these tests look at processes");
-    if common::host_only() {
+    if litebox_test_support::host_only() {
         return;
     }
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

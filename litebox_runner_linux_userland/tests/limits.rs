@@ -2,8 +2,6 @@
 //!
 //! `guests/hungry.c` uses memory in the ways that have to be counted.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -12,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::compile::{self, Variant};
-use common::terminal_user::TerminalUser;
-use common::{NamedTest, ProgramResult, Result, is_root, litebox, program_result, skip};
 use libtest_mimic::Failed;
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::terminal_user::TerminalUser;
+use litebox_test_support::{NamedTest, ProgramResult, Result, is_root, litebox, program_result, skip};
 
 /// The exit status of a sandbox whose time is over.
 const TIMEOUT: i32 = 124;
@@ -338,8 +336,12 @@ fn asked_before_killed() -> Result {
 
 /// A program that uses the whole screen gives it back.
 fn screen_is_restored() -> Result {
-    let Some(vim) = common::find_program(&["/usr/bin/vim", "/usr/bin/vim.basic", "/usr/bin/vim.tiny", "/usr/bin/less"])
-    else {
+    let Some(vim) = litebox_test_support::find_program(&[
+        "/usr/bin/vim",
+        "/usr/bin/vim.basic",
+        "/usr/bin/vim.tiny",
+        "/usr/bin/less",
+    ]) else {
         return skip("no program here that uses the whole screen");
     };
     let vim = vim.to_string_lossy();
@@ -391,5 +393,5 @@ const TESTS: &[NamedTest] = table! {
 };
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

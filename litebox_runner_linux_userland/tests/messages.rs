@@ -1,18 +1,16 @@
 //! Every message that a user gets, word for word.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{NamedTest, ProgramResult, Result, fresh_dir, program_result};
+use litebox_test_support::{NamedTest, ProgramResult, Result, fresh_dir, program_result};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn run_in(dir: &Path, words: &[&str]) -> std::io::Result<ProgramResult> {
-    let mut command = common::litebox();
+    let mut command = litebox_test_support::litebox();
     command.args(words).current_dir(dir);
     program_result::run(command, b"", LIMIT)
 }
@@ -192,5 +190,5 @@ const TESTS: &[NamedTest] = &[
 ];
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

@@ -3,7 +3,6 @@
 //! Servers are on the host's loopback, or in network namespaces that the test makes (root only), and nowhere else.
 #![expect(clippy::expect_used, reason = "tests")]
 
-mod common;
 #[path = "../../litebox_broker/tests/network/names.rs"]
 #[expect(dead_code, reason = "the broker's own tests use all of it")]
 mod names;
@@ -16,8 +15,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::compile::{self, Variant};
-use common::{NamedTest, ProgramResult, Result, find_program, fresh_dir, program_result, skip};
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::{NamedTest, ProgramResult, Result, find_program, fresh_dir, program_result, skip};
 use names::Names;
 use namespaces::{Namespaces, free_port};
 
@@ -25,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PYTHON: [&str; 2] = ["/usr/bin/python3", "/usr/local/bin/python3"];
 
 fn sandbox(options: &[&str], program: &[&str]) -> Command {
-    let mut command = common::litebox();
+    let mut command = litebox_test_support::litebox();
     command.arg("run").args(options).arg("--").args(program);
     command
 }
@@ -498,5 +497,5 @@ const TESTS: &[NamedTest] = &[
 ];
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

@@ -1,12 +1,10 @@
 //! Real programs of the machine: the same stdout and exit status in the sandbox as on the bare host.
 
-mod common;
-
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use common::{Case, NamedTest, Result, find_program, skip};
+use litebox_test_support::{Case, NamedTest, Result, find_program, skip};
 
 /// A file of text lines in a fixed, well mixed order.
 fn lines(dir: &Path, name: &str, count: u64) -> io::Result<()> {
@@ -200,8 +198,8 @@ fn python_killed_by_signal() -> Result {
 fn yes_head() -> Result {
     use std::process::{Command, Stdio};
     let mut runs = vec![Command::new("/usr/bin/yes")];
-    if !common::host_only() {
-        let mut sandboxed = common::litebox();
+    if !litebox_test_support::host_only() {
+        let mut sandboxed = litebox_test_support::litebox();
         sandboxed.args(["run", "--", "/usr/bin/yes"]);
         runs.push(sandboxed);
     }
@@ -209,8 +207,9 @@ fn yes_head() -> Result {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let output = child.stdout.take().ok_or("no stdout")?;
         let first = io::BufRead::lines(io::BufReader::new(output)).take(3).collect::<io::Result<Vec<_>>>()?;
-        let (status, late) = common::program_result::wait(&mut child, std::time::Duration::from_secs(20))?;
-        let status = common::program_result::status_code(status);
+        let (status, late) =
+            litebox_test_support::program_result::wait(&mut child, std::time::Duration::from_secs(20))?;
+        let status = litebox_test_support::program_result::status_code(status);
         if late.is_some() || status != 141 || first != ["y", "y", "y"] {
             return Err(format!("{command:?}: status {status}, read {first:?}").into());
         }
@@ -225,10 +224,10 @@ fn java_threads() -> Result {
         for (int i = 0; i < 8; i++) { t[i] = new Thread(() -> { for (int n = 0; n < 1000; n++) { \
         if (new java.io.File(\"/usr/none/\" + n).exists()) sum.addAndGet(1); sum.addAndGet(new int[1000 + n].length); } }); t[i].start(); } \
         for (var x : t) x.join(); System.out.println(\"joined \" + sum); } }";
-    if !common::compile::have("javac") {
+    if !litebox_test_support::compile::have("javac") {
         return skip("no javac on this machine");
     }
-    let classes = common::fresh_dir("java_threads_classes")?;
+    let classes = litebox_test_support::fresh_dir("java_threads_classes")?;
     fs::write(classes.join("Main.java"), source)?;
     let status = std::process::Command::new("javac").arg("Main.java").current_dir(&classes).status()?;
     if !status.success() {
@@ -244,5 +243,5 @@ fn main() {
     table.push(("python_killed_by_signal", python_killed_by_signal));
     table.push(("yes_head", yes_head));
     table.push(("java_threads", java_threads));
-    common::run_table(&table);
+    litebox_test_support::run_table(&table);
 }

@@ -1,15 +1,13 @@
 //! `--pids`, `--cpus`, `--disk`, `--ulimit`, and what bounds a sandbox when nothing is asked for.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::compile::{self, Variant};
-use common::{NamedTest, ProgramResult, Result, is_root, litebox, program_result, skip};
 use libtest_mimic::Failed;
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::{NamedTest, ProgramResult, Result, is_root, litebox, program_result, skip};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Where all programs start: a directory that may be given.
@@ -33,7 +31,7 @@ fn prints(options: &[&str], program: &[&str], wanted: &str) -> Result {
 }
 
 fn python() -> Option<PathBuf> {
-    common::find_program(&["/usr/bin/python3"])
+    litebox_test_support::find_program(&["/usr/bin/python3"])
 }
 
 fn hungry() -> Checked<(PathBuf, String)> {
@@ -111,7 +109,7 @@ fn pids_of_the_host() -> Result {
 
 /// Files in memory, those of copy-on-write layers and names share one bound; shared memory has another.
 fn disk() -> Result {
-    let dir = common::fresh_dir("disk")?;
+    let dir = litebox_test_support::fresh_dir("disk")?;
     fs::write(dir.join("large"), vec![b'x'; 6 << 20])?;
     let volume = format!("{}:/cow:cow", dir.display());
     let script = "dd if=/dev/zero of=/tmp/a bs=1M count=6 status=none && echo six
@@ -274,5 +272,5 @@ const TESTS: &[NamedTest] = table! {
 };
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

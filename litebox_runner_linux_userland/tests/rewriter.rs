@@ -1,12 +1,10 @@
 //! Call sites that trapped once do not trap again: what `--stats` says about it.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::compile::{self, Variant};
-use common::{GUEST_DIR, NamedTest, ProgramResult, Result, program_result};
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::{GUEST_DIR, NamedTest, ProgramResult, Result, program_result};
 
 /// The figures that `--stats` prints, by name.
 fn figures(outcome: &ProgramResult) -> BTreeMap<String, u64> {
@@ -21,7 +19,7 @@ fn figures(outcome: &ProgramResult) -> BTreeMap<String, u64> {
 }
 
 fn run(options: &[&str], command: &[&str]) -> std::result::Result<(ProgramResult, BTreeMap<String, u64>), String> {
-    let mut litebox = common::litebox();
+    let mut litebox = litebox_test_support::litebox();
     litebox.args(["run", "--stats"]).args(options).arg("--").args(command);
     let outcome = program_result::run(litebox, b"", Duration::from_secs(60)).map_err(|error| error.to_string())?;
     if outcome.status != 0 {
@@ -119,5 +117,5 @@ const TESTS: &[NamedTest] = &[
 ];
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

@@ -1,14 +1,12 @@
 //! Hello worlds of every kind of executable.
 
-mod common;
-
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::compile::{self, Variant};
-use common::{Case, NamedTest, Result, skip};
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::{Case, NamedTest, Result, skip};
 
 fn hello(name: &str, variant: Variant) -> Result {
     if !compile::have(variant.compiler()) {
@@ -65,9 +63,9 @@ queue 32777
 kernel/msg_next_id = -5: EINVAL
 ";
     let binary = compile::guest("proc_sys.c", Variant::Static, &[])?;
-    let dir = common::fresh_dir("settings")?;
+    let dir = litebox_test_support::fresh_dir("settings")?;
     fs::copy(&binary, dir.join("settings"))?;
-    let output = common::litebox().args(["run", "--", "./settings"]).current_dir(&dir).output()?;
+    let output = litebox_test_support::litebox().args(["run", "--", "./settings"]).current_dir(&dir).output()?;
     let found = String::from_utf8_lossy(&output.stdout);
     if found != EXPECTED {
         return Err(format!("{} {found}{}", output.status, String::from_utf8_lossy(&output.stderr)).into());
@@ -86,10 +84,11 @@ fn streams_that_are_files() -> Result {
         \x20   except OSError as e: print(e.errno)\n";
     let mut found = Vec::new();
     for sandbox in [false, true] {
-        let dir = common::fresh_dir(if sandbox { "streams_sandbox" } else { "streams_host" })?;
+        let dir = litebox_test_support::fresh_dir(if sandbox { "streams_sandbox" } else { "streams_host" })?;
         fs::write(dir.join("in"), b"0123456789")?;
         fs::write(dir.join("out"), b"..........")?;
-        let mut command = if sandbox { common::litebox() } else { std::process::Command::new("/usr/bin/env") };
+        let mut command =
+            if sandbox { litebox_test_support::litebox() } else { std::process::Command::new("/usr/bin/env") };
         if sandbox {
             command.args(["run", "--"]);
         }
@@ -149,5 +148,5 @@ const TESTS: &[NamedTest] = &[
 ];
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

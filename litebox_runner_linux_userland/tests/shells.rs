@@ -1,12 +1,10 @@
 //! Shells and what they start: the same output, exit status and files in the sandbox as on the bare host.
 
-mod common;
-
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use common::{Case, NamedTest, Result, find_program, skip};
+use litebox_test_support::{Case, NamedTest, Result, find_program, skip};
 
 /// A script run by each of these shells.
 fn script(name: &str, shells: &[&str], text: &'static str) -> Result {
@@ -101,7 +99,7 @@ fn git() -> Result {
         cd ..; git clone -q r c; cd c; ls; git status; git log -1 --format=%H; git diff HEAD~1 --stat";
     let path = find_program(&["/usr/bin/git", "/usr/local/bin/git"]).unwrap_or_else(|| "/usr/bin/git".into());
     if !path.exists() {
-        return common::skip("no git on this machine");
+        return litebox_test_support::skip("no git on this machine");
     }
     program("git", "/bin/sh", &["-c", text]).compare()
 }
@@ -280,10 +278,10 @@ fn tmux_panes() -> Result {
 }
 
 fn java_processes() -> Result {
-    if !common::compile::have("javac") {
+    if !litebox_test_support::compile::have("javac") {
         return skip("no javac on this machine");
     }
-    let classes = common::fresh_dir("java_processes_classes")?;
+    let classes = litebox_test_support::fresh_dir("java_processes_classes")?;
     fs::write(classes.join("Processes.java"), include_str!("programs/Processes.java"))?;
     let status = std::process::Command::new("javac").arg("Processes.java").current_dir(&classes).status()?;
     if !status.success() {
@@ -327,5 +325,5 @@ fn main() {
         ("package_build", package_build),
     ];
     let table: Vec<NamedTest> = SCRIPTS.iter().chain(PROGRAMS).copied().collect();
-    common::run_table(&table)
+    litebox_test_support::run_table(&table)
 }

@@ -1,7 +1,5 @@
 //! Where people run it: containers, old kernels, filters already in force, few descriptors, no /proc, unreadable or read-only directories.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::compile::{self, Variant};
-use common::{NamedTest, ProgramResult, Result, is_root, program_result, skip};
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::{NamedTest, ProgramResult, Result, is_root, program_result, skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// A program that makes threads, reads files and waits.
@@ -251,7 +249,7 @@ fn stopped_and_continued() -> Result {
     output.read_exact(&mut first)?;
     for _ in 0..20 {
         // Without `litebox` itself: its parent, this test, would have to wait for that.
-        let processes = common::standstill::descendants(child.id()).into_iter().skip(1);
+        let processes = litebox_test_support::standstill::descendants(child.id()).into_iter().skip(1);
         let processes: Vec<String> = processes.map(|pid| pid.to_string()).collect();
         for signal in ["-STOP", "-CONT"] {
             // One of them may have ended.
@@ -288,5 +286,5 @@ const TESTS: &[NamedTest] = &[
 ];
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

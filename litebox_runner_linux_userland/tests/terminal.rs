@@ -1,15 +1,13 @@
 //! `litebox run` on a terminal: what a user types and sees there, the same as when the program runs on the bare host.
 
-mod common;
-
 use std::io::Read;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::compile::{self, Variant};
-use common::terminal_user::TerminalUser;
-use common::{NamedTest, Result};
 use libtest_mimic::Failed;
+use litebox_test_support::compile::{self, Variant};
+use litebox_test_support::terminal_user::TerminalUser;
+use litebox_test_support::{NamedTest, Result};
 
 const ALL: &[i32] = &[0, 1, 2];
 /// A shell without the user's settings, on a terminal that readline knows.
@@ -48,7 +46,7 @@ use Step::{Resize, See, Type, Wait};
 /// status.
 fn dialogue(program: &[&str], steps: &[Step], status: i32) -> Result {
     let mut runs = vec![("bare host", bare(program))];
-    if !common::host_only() {
+    if !litebox_test_support::host_only() {
         runs.push(("sandbox with -t", boxed(&["-t"], program)));
         runs.push(("sandbox", boxed(&[], program)));
     }
@@ -373,7 +371,7 @@ fn waits_in_the_background() -> Result {
 
 /// After ^Z and `bg` an honest program gets nothing of what is typed; it stops when it wants to read, and goes on in the foreground.
 fn gets_nothing_after_bg() -> Result {
-    let dir = common::fresh_dir("terminal_bg")?;
+    let dir = litebox_test_support::fresh_dir("terminal_bg")?;
     let options = format!("run -v {}:/box:rw --", dir.display());
     let script = "while read line; do echo \"got $line\"; echo \"$line\" >>/box/got; done";
     for redirected in ["", " 2>/dev/null"] {
@@ -412,7 +410,7 @@ fn gets_nothing_after_bg() -> Result {
 
 /// A program whose stdin is not the terminal cannot read it, and one in the background cannot, whatever it does.
 fn hostile_programs_read_nothing() -> Result {
-    let dir = common::fresh_dir("terminal_hostile")?;
+    let dir = litebox_test_support::fresh_dir("terminal_hostile")?;
     std::fs::copy(compile::guest("compromised_kernel.c", Variant::Static, &[])?, dir.join("hostile"))?;
     let litebox = env!("CARGO_BIN_EXE_litebox");
     let run = format!("{litebox} run --test-hostile -v {}:/box:rw --", dir.display());
@@ -541,15 +539,15 @@ fn settings_come_back() -> Result {
 
 /// The user's terminal goes away: the session hears of it.
 fn hang_up() -> Result {
-    let dir = common::fresh_dir("terminal_hang_up")?;
+    let dir = litebox_test_support::fresh_dir("terminal_hang_up")?;
     let volume = format!("{}:/box:rw", dir.display());
     let text = "trap 'echo hung up >/box/said; exit 3' HUP; echo there; while :; do sleep 0.1; done";
     let mut user = TerminalUser::start(boxed(&["-v", &volume], &["/bin/sh", "-c", text]), ALL)?;
     user.sees("there")?;
     let mut child = user.leaves();
-    let (status, late) = common::program_result::wait(&mut child, Duration::from_secs(20))?;
+    let (status, late) = litebox_test_support::program_result::wait(&mut child, Duration::from_secs(20))?;
     let said = std::fs::read_to_string(dir.join("said")).unwrap_or_default();
-    if late.is_some() || common::program_result::status_code(status) != 3 || said != "hung up\n" {
+    if late.is_some() || litebox_test_support::program_result::status_code(status) != 3 || said != "hung up\n" {
         return Err(format!("status {status:?}, said {said:?}").into());
     }
     Ok(())
@@ -604,5 +602,7 @@ fn main() {
         ("hang_up", hang_up),
         ("other_descriptors", other_descriptors),
     ];
-    common::run_table(&[bare_and_boxed, if common::host_only() { &[] } else { boxed_alone }].concat());
+    litebox_test_support::run_table(
+        &[bare_and_boxed, if litebox_test_support::host_only() { &[] } else { boxed_alone }].concat(),
+    );
 }

@@ -1,13 +1,11 @@
 //! What people keep in their home and beside their work: toolchains, virtual environments, profiles.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{NamedTest, ProgramResult, Result, fresh_dir, program_result};
+use litebox_test_support::{NamedTest, ProgramResult, Result, fresh_dir, program_result};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -44,7 +42,7 @@ impl Scene {
     }
 
     fn run(&self, words: &[&str]) -> std::io::Result<ProgramResult> {
-        let mut command = common::litebox();
+        let mut command = litebox_test_support::litebox();
         let path = format!("{}/.cargo/bin:/usr/bin:/bin", self.home.display());
         command.args(words).current_dir(&self.work).env("HOME", &self.home).env("PATH", path);
         program_result::run(command, b"", LIMIT)
@@ -217,7 +215,11 @@ fn doctor() -> Result {
     )?;
     is_page(&scene.run(&["doctor", "--json"])?, &["\"name\": \"a sandbox runs\"", "\"state\": \"ok\""])?;
     // What surroundings take away is told.
-    let helper = common::compile::guest("host_environment.c", common::compile::Variant::Static, &[])?;
+    let helper = litebox_test_support::compile::guest(
+        "host_environment.c",
+        litebox_test_support::compile::Variant::Static,
+        &[],
+    )?;
     for (mode, line) in [
         ("container", "without  user namespaces"),
         ("nofile", "without  open files (ulimit -n)     1024: fewer"),
@@ -250,5 +252,5 @@ const TESTS: &[NamedTest] = &[
 ];
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

@@ -1,20 +1,18 @@
 //! What of the host the program sees: what others may read, what is hidden, what is given by name, and how it starts.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{NamedTest, ProgramResult, Result, fresh_dir, is_root, program_result, skip};
+use litebox_test_support::{NamedTest, ProgramResult, Result, fresh_dir, is_root, program_result, skip};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs `litebox run WORDS` in a directory, with more of an environment.
 fn run_with(dir: &Path, environment: &[(&str, &str)], words: &[&str]) -> std::io::Result<ProgramResult> {
-    let mut command = common::litebox();
+    let mut command = litebox_test_support::litebox();
     command.arg("run").args(words).current_dir(dir).envs(environment.iter().copied());
     program_result::run(command, b"", LIMIT)
 }
@@ -385,7 +383,7 @@ print(len(others()))";
 fn stop_signal() -> Result {
     use std::io::Read;
     let dir = fresh_dir("stop_signal")?;
-    let mut command = common::litebox();
+    let mut command = litebox_test_support::litebox();
     let script = "trap 'echo int; exit 3' INT; echo ready; while :; do sleep 0.05; done";
     command.args(["run", "--stop-signal", "SIGINT", "--", "/bin/sh", "-c", script]).current_dir(&dir);
     let mut child = command.spawn()?;
@@ -424,5 +422,5 @@ const TESTS: &[NamedTest] = table! {
 };
 
 fn main() {
-    common::run_table(TESTS);
+    litebox_test_support::run_table(TESTS);
 }

@@ -106,7 +106,7 @@ pub fn wait(child: &mut Child, timeout: Duration) -> io::Result<(ExitStatus, Opt
             return Ok((status, None));
         }
         if Instant::now() >= deadline {
-            let standstill = super::standstill::describe(child.id());
+            let standstill = crate::standstill::describe(child.id());
             child.kill()?;
             return Ok((child.wait()?, Some(standstill)));
         }
@@ -116,7 +116,7 @@ pub fn wait(child: &mut Child, timeout: Duration) -> io::Result<(ExitStatus, Opt
 }
 
 /// Fails with a readable difference unless both halves did the same.
-pub fn compare(host: &ProgramResult, sandbox: &ProgramResult, with_stderr: bool) -> super::Result {
+pub fn compare(host: &ProgramResult, sandbox: &ProgramResult, with_stderr: bool) -> crate::Result {
     let mut report: Vec<String> = Vec::new();
     if sandbox.timed_out {
         report.push("the sandbox timed out\n".into());
@@ -155,7 +155,7 @@ fn difference(host: &str, sandbox: &str) -> String {
 }
 
 /// Fails unless two directories hold the same names, kinds, modes, links and contents.
-pub fn compare_trees(host: &Path, sandbox: &Path) -> super::Result {
+pub fn compare_trees(host: &Path, sandbox: &Path) -> crate::Result {
     let (mut left, mut right) = (BTreeMap::new(), BTreeMap::new());
     list(host, host, &mut left)?;
     list(sandbox, sandbox, &mut right)?;

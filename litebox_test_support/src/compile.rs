@@ -70,7 +70,7 @@ pub fn have(compiler: &str) -> bool {
 
 /// The folder of the guests' sources.
 pub fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../litebox_runner_linux_userland/tests/guests")
 }
 
 /// Compiles a file of `tests/guests`; the result is kept until the source changes.
@@ -82,7 +82,7 @@ pub fn guest(file: &str, variant: Variant, flags: &[String]) -> io::Result<PathB
         fs::read(header)?.hash(&mut hasher);
     }
     let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests").join(format!("{:016x}", hasher.finish()));
+    let dir = crate::scratch().join("guests").join(format!("{:016x}", hasher.finish()));
     let binary = dir.join(&stem);
     if binary.exists() {
         return Ok(binary);

@@ -18,7 +18,7 @@ impl Own {
         let dir = Path::new("/var/tmp").join(format!("litebox-{name}-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
-        fs::copy(env!("CARGO_BIN_EXE_litebox"), dir.join("litebox"))?;
+        fs::copy(crate::program(), dir.join("litebox"))?;
         Ok(Self { dir })
     }
 

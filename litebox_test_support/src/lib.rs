@@ -1,8 +1,10 @@
 //! What the tests of real programs share: compile a guest, run a command on the bare host and in the sandbox, compare.
 //!
+//! It is a crate so that it is compiled once, and not with each test program. Cargo tells a library neither where
+//! `litebox` is nor where tests may write: both are found from the place of the test program that runs.
+//!
 //! Two variables steer a run: `LITEBOX_TEST_NO_SKIP=1` makes a skipped test a failure (CI), and
 //! `LITEBOX_TEST_HOST_ONLY=1` runs the bare-host half alone, to check the tests themselves.
-#![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
 pub mod compile;
 pub mod program_result;
@@ -81,9 +83,25 @@ pub fn find_program(candidates: &[&str]) -> Option<PathBuf> {
     candidates.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
+/// The directory of this build's profile: the test program that runs is `PROFILE/deps/NAME`.
+fn profile_dir() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The command `litebox` of this build, which cargo makes before it runs a test of its package.
+pub fn program() -> PathBuf {
+    profile_dir().join("litebox")
+}
+
+/// Where tests of this build write: the directory that cargo calls `CARGO_TARGET_TMPDIR`.
+pub fn scratch() -> PathBuf {
+    profile_dir().with_file_name("tmp")
+}
+
 /// A fresh, empty directory for one test.
 pub fn fresh_dir(name: &str) -> io::Result<PathBuf> {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("work").join(name);
+    let dir = scratch().join("work").join(name);
     if let Err(error) = fs::remove_dir_all(&dir) {
         if error.kind() != io::ErrorKind::NotFound {
             return Err(error);
@@ -95,7 +113,7 @@ pub fn fresh_dir(name: &str) -> io::Result<PathBuf> {
 
 /// `litebox` itself, with the environment of a plain login and its own process group.
 pub fn litebox() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+    let mut command = Command::new(program());
     plain(&mut command);
     command
 }
@@ -106,6 +124,7 @@ fn plain(command: &mut Command) {
 }
 
 /// One program to be run on the bare host and in the sandbox.
+#[must_use = "nothing runs before `compare` or `run_both`"]
 pub struct Case {
     name: String,
     program: PathBuf,

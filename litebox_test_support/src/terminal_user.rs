@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 
-use super::program_result;
+use crate::program_result;
 
 /// How long something may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
