@@ -10,6 +10,8 @@ use litebox_platform_linux_userland::Counted;
 const MOST_TASKS: u64 = 4096;
 /// The part of the machine's memory that files in memory and shared memory may take.
 const MEMORY_PART: u64 = 4;
+/// Bytes of a huge page.
+const HUGE_PAGE: u64 = 2 << 20;
 /// Nothing starts with less of them.
 const LEAST_ARENA: u64 = 64 << 20;
 /// Where the machine does not tell what it has.
@@ -64,9 +66,9 @@ impl Bounds {
         }
     }
 
-    /// Bytes that files in memory and shared memory may take. Only what is used costs memory.
+    /// Bytes that files in memory and shared memory may take, in whole huge pages. Only what is used costs memory.
     pub fn arena_size(&self) -> u64 {
-        (machine_memory() / MEMORY_PART).max(self.disk.unwrap_or(0)).max(LEAST_ARENA)
+        (machine_memory() / MEMORY_PART / HUGE_PAGE * HUGE_PAGE).max(self.disk.unwrap_or(0)).max(LEAST_ARENA)
     }
 
     /// `--memory`; 0: no limit.
