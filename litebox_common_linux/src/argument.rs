@@ -223,18 +223,35 @@ wide_words!(Word64 WordPair);
 /// The address of a `T` (or of several) that the kernel reads.
 pub struct UserRef<T> {
     address: usize,
+    arch: Arch,
     points_to: PhantomData<fn() -> T>,
 }
 
 /// The address of a `T` (or of several) that the kernel writes, and may read before.
 pub struct UserMut<T> {
     address: usize,
+    arch: Arch,
     points_to: PhantomData<fn(T)>,
 }
 
 macro_rules! pointers {
     ($($name:ident $shown:expr;)*) => {
         $(impl<T> $name<T> {
+            /// The address of a `T` as programs of an architecture have it.
+            #[inline(always)]
+            pub const fn new(arch: Arch, address: usize) -> Self {
+                Self { address, arch, points_to: PhantomData }
+            }
+            /// Whether the guest gave none.
+            #[inline(always)]
+            pub const fn is_null(self) -> bool {
+                self.address == 0
+            }
+            /// Whose layout what lies there has.
+            #[inline(always)]
+            pub const fn arch(self) -> Arch {
+                self.arch
+            }
             /// The address as the guest gave it; nothing is known about it.
             #[inline(always)]
             pub const fn address(self) -> usize {
@@ -255,7 +272,8 @@ macro_rules! pointers {
         impl<T: Pointee> Argument for $name<T> {
             #[inline(always)]
             fn take(registers: &mut Registers) -> Self {
-                Self { address: registers.take() as usize, points_to: PhantomData }
+                let arch = registers.arch;
+                Self { address: registers.take() as usize, arch, points_to: PhantomData }
             }
             fn shown(self) -> Shown {
                 $shown(self.address as u64, T::FORM)
@@ -336,17 +354,11 @@ structures! {
     CapHeader Opaque "struct __user_cap_header_struct"
     CloneArgs Opaque "struct clone_args"
     Dirent Opaque "struct linux_dirent64"
-    EpollEvent Opaque "struct epoll_event"
     FdPair Pair "int[2]"
     FdSet Opaque "fd_set"
-    IoVec Opaque "struct iovec"
-    Itimerspec Opaque "struct itimerspec"
-    Itimerval Opaque "struct itimerval"
     MsgHdr Opaque "struct msghdr"
     OpenHow Opaque "struct open_how"
     PollFd Opaque "struct pollfd"
-    Rlimit Opaque "struct rlimit"
-    Rusage Opaque "struct rusage"
     SchedAttr Opaque "struct sched_attr"
     SigAction Opaque "struct sigaction"
     SigInfo Opaque "siginfo_t"
@@ -357,8 +369,6 @@ structures! {
     StatFs Opaque "struct statfs"
     Statx Opaque "struct statx"
     SysInfo Opaque "struct sysinfo"
-    Timespec Timespec "struct timespec"
-    Timeval Timeval "struct timeval"
     UserDesc Opaque "struct user_desc"
     Utimbuf Opaque "struct utimbuf"
     UtsName Opaque "struct utsname"

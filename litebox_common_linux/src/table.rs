@@ -334,7 +334,7 @@ time "Time" {
     Full  gettimeofday      [x86_64 96, x86 78]    (time: UserMut<Timeval>, zone: UserMut<()>)
     Full  settimeofday      [x86_64 164, x86 79]   (time: UserRef<Timeval>, zone: UserRef<()>)
     Full  time              [x86_64 201, x86 13]   (seconds: UserMut<isize>)
-    Full  times             [x86_64 100, x86 43]   (buf: UserMut<()>)
+    Full  times             [x86_64 100, x86 43]   (buf: UserMut<Tms>)
     Full  alarm             [x86_64 37, x86 27]    (seconds: u32)
     Full  getitimer         [x86_64 36, x86 105]   (which: i32, value: UserMut<Itimerval>)
     Full  setitimer         [x86_64 38, x86 104]   (which: i32, new: UserRef<Itimerval>, old: UserMut<Itimerval>)

@@ -1,12 +1,17 @@
 //! Fixed-size values in guest memory. Every value is read once.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 use litebox_common_linux::abi::memory::PAGE;
 
 use litebox::platform::host;
 use litebox::platform::north::north;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::layout::{Field, Layout};
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::{Arch, UserMut, UserRef};
 use smallvec::SmallVec;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Reads `N` bytes at a guest address.
 pub(crate) fn read_bytes<const N: usize>(addr: u64) -> Result<[u8; N]> {
@@ -78,23 +83,86 @@ pub(crate) fn read_u64(addr: u64) -> Result<u64> {
     read_bytes(addr).map(u64::from_le_bytes)
 }
 
-/// Reads a `struct timespec`; out of range fields are `Invalid`.
-pub(crate) fn read_timespec(addr: u64) -> Result<core::time::Duration> {
-    timespec_of(&read_bytes::<16>(addr)?, 0)
-}
-
 /// Checks that `N` bytes at a guest address can be written: they are written as they are.
 pub(crate) fn check_writable<const N: usize>(addr: u64) -> Result<()> {
     write_bytes(addr, &read_bytes::<N>(addr)?)
 }
 
-/// The `struct timespec` of `raw` at `at`; out of range fields are `Invalid`.
-pub(crate) fn timespec_of(raw: &[u8], at: usize) -> Result<core::time::Duration> {
-    let seconds = i64::from_le_bytes(word(raw, at));
-    let nanos = i64::from_le_bytes(word(raw, at + 8));
-    let seconds = u64::try_from(seconds).map_err(|_| Error::Invalid)?;
-    let nanos = u32::try_from(nanos).ok().filter(|n| *n < 1_000_000_000).ok_or(Error::Invalid)?;
-    Ok(core::time::Duration::new(seconds, nanos))
+/// Reading a structure by its typed address.
+pub(crate) trait UserRead<T>: Copy {
+    /// The structure there.
+    fn read(self) -> Result<T>;
+    /// The same; `None` when no address was given.
+    fn read_if_given(self) -> Result<Option<T>>;
+    /// The address of the `index`th of several.
+    fn nth(self, index: usize) -> Result<Self>;
+}
+
+/// Writing one.
+pub(crate) trait UserWrite<T>: Copy {
+    /// Writes the structure there.
+    fn write(self, value: T) -> Result<()>;
+    /// The same, unless no address was given.
+    fn write_if_given(self, value: T) -> Result<()>;
+}
+
+fn read_raw<T: Field<Raw>, Raw: FromBytes + IntoBytes>(addr: usize) -> Result<T> {
+    let mut raw = Raw::new_zeroed();
+    read_into(addr as u64, raw.as_mut_bytes())?;
+    Ok(T::of(raw))
+}
+
+fn write_raw<T: Field<Raw>, Raw: IntoBytes + Immutable>(addr: usize, value: T) -> Result<()> {
+    write_bytes(addr as u64, value.raw().as_bytes())
+}
+
+macro_rules! reads {
+    ($($pointer:ident)*) => {
+        $(impl<T: Layout> UserRead<T> for $pointer<T> {
+            #[inline]
+            fn read(self) -> Result<T> {
+                match self.arch() {
+                    Arch::X86_64 => read_raw::<T, T::X86_64>(self.address()),
+                    Arch::X86 => read_raw::<T, T::X86>(self.address()),
+                }
+            }
+            fn read_if_given(self) -> Result<Option<T>> {
+                if self.is_null() { Ok(None) } else { self.read().map(Some) }
+            }
+            fn nth(self, index: usize) -> Result<Self> {
+                let size = match self.arch() {
+                    Arch::X86_64 => size_of::<T::X86_64>(),
+                    Arch::X86 => size_of::<T::X86>(),
+                };
+                let at = index.checked_mul(size).and_then(|far| self.address().checked_add(far));
+                Ok(Self::new(self.arch(), at.ok_or(Error::Fault)?))
+            }
+        })*
+    };
+}
+reads!(UserRef UserMut);
+
+impl<T: Layout> UserWrite<T> for UserMut<T> {
+    #[inline]
+    fn write(self, value: T) -> Result<()> {
+        match self.arch() {
+            Arch::X86_64 => write_raw::<T, T::X86_64>(self.address(), value),
+            Arch::X86 => write_raw::<T, T::X86>(self.address(), value),
+        }
+    }
+    fn write_if_given(self, value: T) -> Result<()> {
+        if self.is_null() { Ok(()) } else { self.write(value) }
+    }
+}
+
+/// The time that a `struct timespec` says; out of range fields are `Invalid`.
+pub(crate) fn duration_of(time: Timespec) -> Result<Duration> {
+    time.duration().ok_or(Error::Invalid)
+}
+
+/// Reads a `struct timespec` of a 64-bit program; out of range fields are `Invalid`.
+pub(crate) fn read_timespec(addr: u64) -> Result<Duration> {
+    duration_of(UserRef::new(Arch::X86_64, usize::try_from(addr).map_err(|_| Error::Fault)?).read()?)
 }
 
 /// The `N` bytes of `raw` at `at`; zeros where it is too short.

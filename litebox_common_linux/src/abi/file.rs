@@ -1,5 +1,6 @@
 //! Files: open(2), fcntl(2), stat(2) and their kin.
 
+use super::layout::{Gap, structure};
 use super::named;
 
 named! {
@@ -67,3 +68,30 @@ pub const F_RDLCK: i16 = 0;
 pub const F_WRLCK: i16 = 1;
 /// Kind of a lock for fcntl(2): none.
 pub const F_UNLCK: i16 = 2;
+
+structure! {
+    /// `struct flock`
+    Flock [FlockX86_64 FlockX86] Opaque {
+        /// `F_RDLCK`, `F_WRLCK` or `F_UNLCK`.
+        kind: i16 = i16, i16;
+        /// What `start` counts from, as for lseek(2).
+        whence: i16 = i16, i16;
+        #[expect(missing_docs, reason = "between the fields")]
+        padding: u32 = u32, Gap;
+        /// The first byte.
+        start: i64 = i64, i32;
+        /// How many; 0: to the end, negative: before `start`.
+        len: i64 = i64, i32;
+        /// Who holds it.
+        pid: i32 = i32, i32;
+        #[expect(missing_docs, reason = "behind the fields")]
+        tail: u32 = u32, Gap;
+    }
+    /// `struct iovec`
+    IoVec [IoVecX86_64 IoVecX86] Opaque {
+        /// The first byte.
+        base: u64 = u64, u32;
+        /// How many.
+        len: u64 = u64, u32;
+    }
+}

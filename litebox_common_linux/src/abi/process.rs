@@ -1,6 +1,8 @@
 //! Processes: clone(2), wait4(2), prctl(2), limits.
 
+use super::layout::structure;
 use super::named;
+use super::time::{Timeval, TimevalX86, TimevalX86_64};
 
 named! {
     /// clone(2); the low byte is the signal at the child's end
@@ -39,5 +41,42 @@ named! {
         RLIMIT_CPU = 0, RLIMIT_FSIZE = 1, RLIMIT_DATA = 2, RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_RSS = 5, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7,
         RLIMIT_MEMLOCK = 8, RLIMIT_AS = 9, RLIMIT_LOCKS = 10, RLIMIT_SIGPENDING = 11, RLIMIT_MSGQUEUE = 12, RLIMIT_NICE = 13, RLIMIT_RTPRIO = 14,
         RLIMIT_RTTIME = 15
+    }
+}
+
+structure! {
+    /// `struct rlimit64`, and `struct rlimit` of 64-bit programs
+    Rlimit [RlimitX86_64 RlimitX86] Opaque {
+        /// The limit in force.
+        soft: u64 = u64, u64;
+        /// What it may be raised to.
+        hard: u64 = u64, u64;
+    }
+    /// `struct rusage`; the fields that Linux does not fill in are left out of the names.
+    Rusage [RusageX86_64 RusageX86] Opaque {
+        /// Time in the program.
+        user: Timeval = TimevalX86_64, TimevalX86;
+        /// Time in the kernel.
+        system: Timeval = TimevalX86_64, TimevalX86;
+        /// Most memory in use at once, in KiB.
+        max_resident: u64 = u64, u32;
+        #[expect(missing_docs, reason = "zero")]
+        unused_sizes: [u64; 3] = [u64; 3], [u32; 3];
+        /// Page faults without the disk.
+        minor_faults: u64 = u64, u32;
+        /// Page faults with it.
+        major_faults: u64 = u64, u32;
+        #[expect(missing_docs, reason = "zero")]
+        unused_swaps: u64 = u64, u32;
+        /// Blocks read.
+        blocks_in: u64 = u64, u32;
+        /// Blocks written.
+        blocks_out: u64 = u64, u32;
+        #[expect(missing_docs, reason = "zero")]
+        unused_messages: [u64; 3] = [u64; 3], [u32; 3];
+        /// Times the processor was given up.
+        voluntary_switches: u64 = u64, u32;
+        /// Times it was taken away.
+        involuntary_switches: u64 = u64, u32;
     }
 }

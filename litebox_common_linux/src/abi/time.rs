@@ -1,5 +1,8 @@
 //! Clocks and times: clock_gettime(2), timer_settime(2).
 
+use core::time::Duration;
+
+use super::layout::structure;
 use super::named;
 
 named! {
@@ -7,5 +10,95 @@ named! {
     choice ClockName(i32, u32) {
         CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3, CLOCK_MONOTONIC_RAW = 4,
         CLOCK_REALTIME_COARSE = 5, CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7, CLOCK_REALTIME_ALARM = 8, CLOCK_BOOTTIME_ALARM = 9, CLOCK_TAI = 11
+    }
+}
+
+/// Flag of clock_nanosleep(2), timer_settime(2) and timerfd_settime(2): the time is a moment.
+pub const TIMER_ABSTIME: i32 = 1;
+
+structure! {
+    /// `struct timespec`
+    Timespec [TimespecX86_64 TimespecX86] Timespec {
+        /// Seconds.
+        sec: i64 = i64, i32;
+        /// Nanoseconds.
+        nsec: i64 = i64, i32;
+    }
+    /// `struct timeval`
+    Timeval [TimevalX86_64 TimevalX86] Timeval {
+        /// Seconds.
+        sec: i64 = i64, i32;
+        /// Microseconds.
+        usec: i64 = i64, i32;
+    }
+    /// `struct itimerspec`
+    Itimerspec [ItimerspecX86_64 ItimerspecX86] Opaque {
+        /// Time from one expiry to the next.
+        interval: Timespec = TimespecX86_64, TimespecX86;
+        /// Time to the next expiry.
+        value: Timespec = TimespecX86_64, TimespecX86;
+    }
+    /// `struct itimerval`
+    Itimerval [ItimervalX86_64 ItimervalX86] Opaque {
+        /// Time from one expiry to the next.
+        interval: Timeval = TimevalX86_64, TimevalX86;
+        /// Time to the next expiry.
+        value: Timeval = TimevalX86_64, TimevalX86;
+    }
+    /// `struct tms`
+    Tms [TmsX86_64 TmsX86] Opaque {
+        /// The process's own time in its program, in clock ticks.
+        user: i64 = i64, i32;
+        /// And in the kernel.
+        system: i64 = i64, i32;
+        /// Time of children that were waited for.
+        children_user: i64 = i64, i32;
+        /// And in the kernel.
+        children_system: i64 = i64, i32;
+    }
+}
+
+impl Timespec {
+    /// The time it says; `None` when a field is out of range.
+    pub fn duration(self) -> Option<Duration> {
+        let nsec = u32::try_from(self.nsec).ok().filter(|n| *n < 1_000_000_000)?;
+        Some(Duration::new(u64::try_from(self.sec).ok()?, nsec))
+    }
+}
+
+impl From<Duration> for Timespec {
+    fn from(time: Duration) -> Self {
+        Self { sec: time.as_secs() as i64, nsec: time.subsec_nanos().into() }
+    }
+}
+
+impl Timeval {
+    /// The time it says; `None` when a field is out of range.
+    pub fn duration(self) -> Option<Duration> {
+        let usec = u32::try_from(self.usec).ok().filter(|n| *n < 1_000_000)?;
+        Some(Duration::new(u64::try_from(self.sec).ok()?, usec * 1000))
+    }
+}
+
+impl From<Duration> for Timeval {
+    fn from(time: Duration) -> Self {
+        Self { sec: time.as_secs() as i64, usec: time.subsec_micros().into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Itimerspec, ItimerspecX86, ItimerspecX86_64, Timespec};
+    use crate::abi::layout::Field;
+    use core::time::Duration;
+
+    #[test]
+    fn a_structure_is_what_programs_of_both_kinds_have() {
+        let spec = Itimerspec { interval: Duration::new(1, 2).into(), value: Timespec { sec: -1, nsec: 4 } };
+        let long: ItimerspecX86_64 = spec.raw();
+        let short: ItimerspecX86 = spec.raw();
+        assert_eq!((size_of_val(&long), size_of_val(&short)), (32, 16));
+        assert_eq!((Itimerspec::of(long), Itimerspec::of(short)), (spec, spec));
+        assert_eq!((spec.interval.duration(), spec.value.duration()), (Some(Duration::new(1, 2)), None));
     }
 }

@@ -8,15 +8,15 @@ use litebox::event::{Events, Observer, WakeResult, wait_until_ready};
 use litebox::fs::{Access, OpenFile, StatusFlags};
 use litebox::platform::host;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::poll::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent};
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::{UserMut, UserRef};
 
 use crate::Task;
 use crate::signal::RestartPolicy;
-use crate::user::{read_bytes, read_timespec, word, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_of};
 
 const EPOLL_CLOEXEC: i32 = 0o2_000_000;
-const EPOLL_CTL_ADD: i32 = 1;
-const EPOLL_CTL_DEL: i32 = 2;
-const EPOLL_CTL_MOD: i32 = 3;
 /// `struct epoll_event` is packed on x86-64.
 const EVENT_SIZE: usize = 12;
 /// The most events one call may ask for.
@@ -64,15 +64,20 @@ impl Task<'_, '_> {
     }
 
     /// epoll_ctl(2)
-    pub(crate) fn epoll_ctl(&mut self, epfd: i32, operation: i32, fd: i32, event: u64) -> Result<usize> {
+    pub(crate) fn epoll_ctl(
+        &mut self,
+        epfd: i32,
+        operation: i32,
+        fd: i32,
+        event: UserRef<EpollEvent>,
+    ) -> Result<usize> {
         let interest = if operation == EPOLL_CTL_DEL {
             Interest { events: Events::empty(), mode: Mode::empty(), data: 0 }
         } else {
-            let raw: [u8; EVENT_SIZE] = read_bytes(event)?;
-            let bits = u32::from_le_bytes(word(&raw, 0));
-            let mode = Mode::from_bits_truncate(bits);
-            let events = Events::from_bits_retain(bits & !Mode::all().bits());
-            Interest { events, mode, data: u64::from_le_bytes(word(&raw, 4)) }
+            let event = event.read()?;
+            let mode = Mode::from_bits_truncate(event.events);
+            let events = Events::from_bits_retain(event.events & !Mode::all().bits());
+            Interest { events, mode, data: event.data }
         };
         let outer = self.file(epfd)?;
         let target = self.file(fd)?;
@@ -116,23 +121,25 @@ impl Task<'_, '_> {
         }
     }
 
-    fn wait_for_events(&mut self, epfd: i32, events: u64, count: i32, limit: Option<Duration>) -> Result<usize> {
+    fn wait_for_events(
+        &mut self,
+        epfd: i32,
+        events: UserMut<EpollEvent>,
+        count: i32,
+        limit: Option<Duration>,
+    ) -> Result<usize> {
         let file = self.file(epfd)?;
         let max = usize::try_from(count).ok().filter(|n| (1..=MAX_EVENTS).contains(n)).ok_or(Error::Invalid)?;
-        if !host().is_user_range(usize::try_from(events).map_err(|_| Error::Fault)?, max * EVENT_SIZE) {
+        if !host().is_user_range(events.address(), max * EVENT_SIZE) {
             return Err(Error::Fault);
         }
         let set = set_of(&file)?;
         let once = || {
-            let mut at = events;
-            let mut fault = false;
+            let (mut index, mut fault) = (0, false);
             let taken = set.take(max, &mut |ready, data| {
-                let mut raw = [0u8; EVENT_SIZE];
-                let (head, tail) = raw.split_at_mut(4);
-                head.copy_from_slice(&ready.bits().to_le_bytes());
-                tail.copy_from_slice(&data.to_le_bytes());
-                fault = write_bytes(at, &raw).is_err();
-                at += EVENT_SIZE as u64;
+                let event = EpollEvent { events: ready.bits(), data };
+                fault = events.nth(index).and_then(|at| at.write(event)).is_err();
+                index += 1;
                 !fault
             });
             match taken {
@@ -158,7 +165,13 @@ impl Task<'_, '_> {
     }
 
     /// epoll_wait(2)
-    pub(crate) fn epoll_wait(&mut self, epfd: i32, events: u64, count: i32, timeout: i32) -> Result<usize> {
+    pub(crate) fn epoll_wait(
+        &mut self,
+        epfd: i32,
+        events: UserMut<EpollEvent>,
+        count: i32,
+        timeout: i32,
+    ) -> Result<usize> {
         let limit = u64::try_from(timeout).ok().map(Duration::from_millis);
         self.wait_for_events(epfd, events, count, limit)
     }
@@ -167,7 +180,7 @@ impl Task<'_, '_> {
     pub(crate) fn epoll_pwait(
         &mut self,
         epfd: i32,
-        events: u64,
+        events: UserMut<EpollEvent>,
         count: i32,
         timeout: i32,
         mask: u64,
@@ -184,13 +197,13 @@ impl Task<'_, '_> {
     pub(crate) fn epoll_pwait2(
         &mut self,
         epfd: i32,
-        events: u64,
+        events: UserMut<EpollEvent>,
         count: i32,
-        timeout: u64,
+        timeout: UserRef<Timespec>,
         mask: u64,
         size: u64,
     ) -> Result<usize> {
-        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+        let limit = timeout.read_if_given()?.map(duration_of).transpose()?;
         if mask != 0 {
             self.set_temporary_mask(mask, size)?;
         }

@@ -5,11 +5,13 @@ use core::time::Duration;
 
 use litebox::platform::{ClockId, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::process::Rlimit;
+use litebox_common_linux::argument::{UserMut, UserRef};
 
 use crate::signal::SignalInfo;
 use crate::signal::set::{SIGKILL, SIGXCPU};
 use crate::task::process_table::ProcessTable;
-use crate::user::{read_bytes, word, write_bytes};
+use crate::user::{UserRead, UserWrite};
 use crate::{Kernel, Process, Task};
 
 /// No limit.
@@ -228,42 +230,44 @@ impl Process {
     }
 }
 
-fn read_limit(addr: u64) -> Result<Limit> {
-    let raw: [u8; 16] = read_bytes(addr)?;
-    Ok(limit(u64::from_le_bytes(word(&raw, 0)), u64::from_le_bytes(word(&raw, 8))))
+impl From<Rlimit> for Limit {
+    fn from(raw: Rlimit) -> Self {
+        limit(raw.soft, raw.hard)
+    }
 }
 
-fn write_limit(addr: u64, value: Limit) -> Result<()> {
-    let mut raw = [0u8; 16];
-    let (soft, hard) = raw.split_at_mut(8);
-    soft.copy_from_slice(&value.soft.to_le_bytes());
-    hard.copy_from_slice(&value.hard.to_le_bytes());
-    write_bytes(addr, &raw)
+impl From<Limit> for Rlimit {
+    fn from(limit: Limit) -> Self {
+        Self { soft: limit.soft, hard: limit.hard }
+    }
 }
 
 impl Task<'_, '_> {
     /// getrlimit(2).
-    pub(crate) fn getrlimit(&mut self, resource: u32, out: u64) -> Result<usize> {
+    pub(crate) fn getrlimit(&mut self, resource: u32, out: UserMut<Rlimit>) -> Result<usize> {
         let now = self.process().limits.get(resource as usize).ok_or(Error::Invalid)?;
-        write_limit(out, now).map(|()| 0)
+        out.write(now.into()).map(|()| 0)
     }
 
     /// setrlimit(2).
-    pub(crate) fn setrlimit(&mut self, resource: u32, new: u64) -> Result<usize> {
-        let new = read_limit(new)?;
+    pub(crate) fn setrlimit(&mut self, resource: u32, new: UserRef<Rlimit>) -> Result<usize> {
+        let new = new.read()?.into();
         let process = self.process().clone();
         change(&process, resource, Some(new)).map(|_| 0)
     }
 
     /// prlimit64(2).
-    pub(crate) fn prlimit64(&mut self, pid: i32, resource: u32, new: u64, old: u64) -> Result<usize> {
-        let new = if new == 0 { None } else { Some(read_limit(new)?) };
+    pub(crate) fn prlimit64(
+        &mut self,
+        pid: i32,
+        resource: u32,
+        new: UserRef<Rlimit>,
+        old: UserMut<Rlimit>,
+    ) -> Result<usize> {
+        let new = new.read_if_given()?.map(Limit::from);
         let target = self.limited(pid)?;
         let before = change(&target, resource, new)?;
-        if old != 0 {
-            write_limit(old, before)?;
-        }
-        Ok(0)
+        old.write_if_given(before.into()).map(|()| 0)
     }
 
     /// The process whose limits may be looked at and changed.

@@ -1,6 +1,8 @@
 //! restart_syscall(2): calls with a time limit that go on after an interruption without handler, until the moment they first meant.
 
 use core::time::Duration;
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::{Arch, UserMut};
 
 use litebox::platform::Instant;
 use litebox::{Error, Result};
@@ -24,14 +26,14 @@ pub(crate) enum RestartBlock {
         /// Until when.
         deadline: Instant,
     },
-    /// nanosleep(2) and relative clock_nanosleep(2); what is left goes to `left`, unless that is 0.
+    /// nanosleep(2) and relative clock_nanosleep(2); what is left goes to `left`, unless that is null.
     Sleep {
         /// By which clock.
         clock: i32,
         /// What it shows at the end.
         until: Duration,
-        /// A `struct timespec`.
-        left: u64,
+        /// Where to.
+        left: UserMut<Timespec>,
     },
     /// poll(2).
     Poll {
@@ -45,13 +47,18 @@ pub(crate) enum RestartBlock {
 }
 
 /// Number of restart_syscall(2).
-const RESTART_SYSCALL: u64 = 219;
+const fn restart_syscall_number(arch: Arch) -> u64 {
+    match arch {
+        Arch::X86_64 => 219,
+        Arch::X86 => 0,
+    }
+}
 
 impl Task<'_, '_> {
     /// Notes that the running call was interrupted and goes on by `block` unless a handler runs; gives the error to return.
     pub(crate) fn interrupted_with(&mut self, block: RestartBlock) -> Error {
         *self.thread.restart_block.lock() = Some(block);
-        self.interrupted_call(RestartPolicy::NoHandler, RESTART_SYSCALL)
+        self.interrupted_call(RestartPolicy::NoHandler, restart_syscall_number(self.abi()))
     }
 
     /// restart_syscall(2)

@@ -7,6 +7,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicI32, Ordering};
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::UserMut;
 
 use litebox::platform::host;
 use litebox::sync::Mutex;
@@ -14,7 +16,7 @@ use litebox::{Error, Result};
 
 use crate::syscalls::limits::Resource;
 use crate::task::Capability;
-use crate::user::{read_bytes, read_into, word, write_bytes};
+use crate::user::{UserWrite, read_bytes, read_into, word, write_bytes};
 use crate::{Task, Thread};
 
 const POLICY_OTHER: i32 = 0;
@@ -230,10 +232,9 @@ impl Task<'_, '_> {
     }
 
     /// sched_rr_get_interval(2).
-    pub(crate) fn sched_rr_get_interval(&mut self, tid: i32, out: u64) -> Result<usize> {
+    pub(crate) fn sched_rr_get_interval(&mut self, tid: i32, out: UserMut<Timespec>) -> Result<usize> {
         self.scheduled(tid)?;
-        write_bytes(out, &super::time::timespec_bytes(core::time::Duration::from_nanos(SLICE_NANOS.into())))?;
-        Ok(0)
+        out.write(core::time::Duration::from_nanos(SLICE_NANOS.into()).into()).map(|()| 0)
     }
 
     /// sched_getattr(2).

@@ -6,26 +6,17 @@ use litebox::fs::{Access, StatusFlags};
 use litebox::platform::{ClockId, host};
 use litebox::timerfd::{Setting, TimerFile};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::time::{Itimerspec, TIMER_ABSTIME};
+use litebox_common_linux::argument::{UserMut, UserRef};
 
 use crate::Task;
-use crate::user::{read_bytes, timespec_of, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_of};
 
 const TFD_CLOEXEC: i32 = 0o2_000_000;
 const TFD_NONBLOCK: i32 = 0o4000;
 
-fn write_setting(addr: u64, setting: &Setting) -> Result<()> {
-    let next = setting.next.unwrap_or_default();
-    let words = [
-        setting.interval.as_secs(),
-        setting.interval.subsec_nanos().into(),
-        next.as_secs(),
-        next.subsec_nanos().into(),
-    ];
-    let mut raw = [0u8; 32];
-    for (slot, value) in raw.chunks_exact_mut(8).zip(words) {
-        slot.copy_from_slice(&value.to_le_bytes());
-    }
-    write_bytes(addr, &raw)
+fn spec_of(setting: &Setting) -> Itimerspec {
+    Itimerspec { interval: setting.interval.into(), value: setting.next.unwrap_or_default().into() }
 }
 
 impl Task<'_, '_> {
@@ -48,33 +39,36 @@ impl Task<'_, '_> {
     }
 
     /// timerfd_settime(2)
-    pub(crate) fn timerfd_settime(&mut self, fd: i32, flags: i32, new: u64, old: u64) -> Result<usize> {
-        const ABSTIME: i32 = 1;
+    pub(crate) fn timerfd_settime(
+        &mut self,
+        fd: i32,
+        flags: i32,
+        new: UserRef<Itimerspec>,
+        old: UserMut<Itimerspec>,
+    ) -> Result<usize> {
         const CANCEL_ON_SET: i32 = 2;
-        let raw: [u8; 32] = read_bytes(new)?;
-        if flags & !(ABSTIME | CANCEL_ON_SET) != 0 {
+        let new = new.read()?;
+        if flags & !(TIMER_ABSTIME | CANCEL_ON_SET) != 0 {
             return Err(Error::Invalid);
         }
-        let (interval, value) = (timespec_of(&raw, 0)?, timespec_of(&raw, 16)?);
+        let (interval, value) = (duration_of(new.interval)?, duration_of(new.value)?);
         let file = self.file(fd)?;
         let timer = file.file.as_any().downcast_ref::<TimerFile>().ok_or(Error::Invalid)?;
         let next = match value {
             Duration::ZERO => None,
-            at if flags & ABSTIME != 0 => Some(at),
+            at if flags & TIMER_ABSTIME != 0 => Some(at),
             after => Some(host().now(timer.clock()).saturating_add(after)),
         };
         let before = timer.set(Setting { next, interval });
-        if old != 0 {
-            write_setting(old, &before)?;
-        }
+        old.write_if_given(spec_of(&before))?;
         Ok(0)
     }
 
     /// timerfd_gettime(2)
-    pub(crate) fn timerfd_gettime(&mut self, fd: i32, current: u64) -> Result<usize> {
+    pub(crate) fn timerfd_gettime(&mut self, fd: i32, current: UserMut<Itimerspec>) -> Result<usize> {
         let file = self.file(fd)?;
         let timer = file.file.as_any().downcast_ref::<TimerFile>().ok_or(Error::Invalid)?;
-        write_setting(current, &timer.get())?;
+        current.write(spec_of(&timer.get()))?;
         Ok(0)
     }
 }

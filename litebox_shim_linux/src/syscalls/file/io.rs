@@ -8,12 +8,14 @@ use litebox::fs::{Access, FileType, OpenFile};
 use litebox::io::{Dest, Source, Span};
 use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::IoVec;
+use litebox_common_linux::argument::UserRef;
 
 use super::MAX_RW_COUNT;
 use crate::Task;
 use crate::signal::RestartPolicy;
 use crate::signal::set::{SIGPIPE, SIGXFSZ};
-use crate::user::{read_bytes, word};
+use crate::user::UserRead;
 
 /// The most buffers one vectored call takes.
 const IOV_MAX: usize = 1024;
@@ -97,7 +99,7 @@ impl Vectors {
         self.spans().iter().all(|span| span.len == 0)
     }
     /// Reads `count` buffers' descriptions at `iov`; EINVAL for too many or a negative length. Together they are cut to what one call moves.
-    pub(crate) fn read(iov: usize, count: usize) -> Result<Self> {
+    pub(crate) fn read(iov: impl UserRead<IoVec>, count: usize) -> Result<Self> {
         if count > IOV_MAX {
             return Err(Error::Invalid);
         }
@@ -109,9 +111,8 @@ impl Vectors {
         // Linux looks at all lengths before it looks at any address.
         let mut ranges = Ok(());
         for i in 0..count {
-            let at = iov.checked_add(i * 16).ok_or(Error::Fault)?;
-            let raw: [u8; 16] = read_bytes(at as u64)?;
-            let (addr, len) = (usize::from_le_bytes(word(&raw, 0)), usize::from_le_bytes(word(&raw, 8)));
+            let IoVec { base, len } = iov.nth(i)?.read()?;
+            let (addr, len) = (base as usize, len as usize);
             if isize::try_from(len).is_err() {
                 return Err(Error::Invalid);
             }
@@ -304,7 +305,7 @@ impl Task<'_, '_> {
         self.write_from(&file, &mut Source::user(buf, count.min(MAX_RW_COUNT)), mode)
     }
 
-    fn read_vectors(&mut self, fd: i32, iov: usize, count: usize, mode: IoMode) -> Result<usize> {
+    fn read_vectors(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize, mode: IoMode) -> Result<usize> {
         let file = self.fd_guard(fd)?;
         mode.check_position(&file)?;
         check_transfer(&file, Access::READ)?;
@@ -314,7 +315,7 @@ impl Task<'_, '_> {
         }
         self.read_into(&file, &mut Dest::user_vec(vectors.spans()), mode)
     }
-    fn write_vectors(&mut self, fd: i32, iov: usize, count: usize, mode: IoMode) -> Result<usize> {
+    fn write_vectors(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize, mode: IoMode) -> Result<usize> {
         let file = self.fd_guard(fd)?;
         mode.check_position(&file)?;
         check_transfer(&file, Access::WRITE)?;
@@ -325,27 +326,41 @@ impl Task<'_, '_> {
         self.write_from(&file, &mut Source::user_vec(vectors.spans()), mode)
     }
     /// readv(2)
-    pub(crate) fn readv(&mut self, fd: i32, iov: usize, count: usize) -> Result<usize> {
+    pub(crate) fn readv(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize) -> Result<usize> {
         self.read_vectors(fd, iov, count, IoMode::PLAIN)
     }
     /// writev(2)
-    pub(crate) fn writev(&mut self, fd: i32, iov: usize, count: usize) -> Result<usize> {
+    pub(crate) fn writev(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize) -> Result<usize> {
         self.write_vectors(fd, iov, count, IoMode::PLAIN)
     }
     /// preadv(2)
-    pub(crate) fn preadv(&mut self, fd: i32, iov: usize, count: usize, offset: i64) -> Result<usize> {
+    pub(crate) fn preadv(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize, offset: i64) -> Result<usize> {
         self.read_vectors(fd, iov, count, IoMode::at(offset)?)
     }
     /// pwritev(2)
-    pub(crate) fn pwritev(&mut self, fd: i32, iov: usize, count: usize, offset: i64) -> Result<usize> {
+    pub(crate) fn pwritev(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize, offset: i64) -> Result<usize> {
         self.write_vectors(fd, iov, count, IoMode::at(offset)?)
     }
     /// preadv2(2)
-    pub(crate) fn preadv2(&mut self, fd: i32, iov: usize, count: usize, offset: i64, flags: i32) -> Result<usize> {
+    pub(crate) fn preadv2(
+        &mut self,
+        fd: i32,
+        iov: UserRef<IoVec>,
+        count: usize,
+        offset: i64,
+        flags: i32,
+    ) -> Result<usize> {
         self.read_vectors(fd, iov, count, IoMode::with_flags(offset, flags)?)
     }
     /// pwritev2(2)
-    pub(crate) fn pwritev2(&mut self, fd: i32, iov: usize, count: usize, offset: i64, flags: i32) -> Result<usize> {
+    pub(crate) fn pwritev2(
+        &mut self,
+        fd: i32,
+        iov: UserRef<IoVec>,
+        count: usize,
+        offset: i64,
+        flags: i32,
+    ) -> Result<usize> {
         self.write_vectors(fd, iov, count, IoMode::with_flags(offset, flags)?)
     }
 

@@ -1,30 +1,15 @@
 //! Advisory locks: fcntl record locks, open-file-description locks, flock.
 
 use alloc::sync::Arc;
-use litebox_common_linux::abi::file::{F_RDLCK, F_UNLCK, F_WRLCK};
+use litebox_common_linux::abi::file::{F_RDLCK, F_UNLCK, F_WRLCK, Flock};
+use litebox_common_linux::argument::{Arch, UserMut};
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FdTable, HeldLocks, LockOwner, LockRange, OpenFile, Record};
 use litebox::{Error, Result};
 
 use crate::Task;
-use crate::user::{read_bytes, word, write_bytes};
-
-/// `struct flock` of 64-bit Linux as words: type and whence share the first, pid is the low half of the last.
-type RawLock = [u64; 4];
-
-fn read_lock(addr: usize) -> Result<RawLock> {
-    let raw: [u8; 32] = read_bytes(addr as u64)?;
-    Ok([0, 8, 16, 24].map(|at| u64::from_le_bytes(word(&raw, at))))
-}
-
-fn write_lock(addr: usize, lock: &RawLock) -> Result<()> {
-    let mut raw = [0u8; 32];
-    for (slot, value) in raw.chunks_exact_mut(8).zip(lock) {
-        slot.copy_from_slice(&value.to_le_bytes());
-    }
-    write_bytes(addr as u64, &raw)
-}
+use crate::user::{UserRead, UserWrite};
 
 #[derive(Clone, Copy)]
 struct LockRequest {
@@ -33,18 +18,15 @@ struct LockRequest {
     pid: i32,
 }
 
-fn start_of(raw: &RawLock, file: &OpenFile) -> Result<LockRequest> {
-    let [head, start, len, tail] = *raw;
-    let kind = head as i16;
-    let whence = (head >> 16) as i16;
-    let base = match whence {
+fn start_of(raw: &Flock, file: &OpenFile) -> Result<LockRequest> {
+    let base = match raw.whence {
         0 => 0,
         1 => *file.offset() as i64,
         2 => file.file.metadata()?.size as i64,
         _ => return Err(Error::Invalid),
     };
-    let start = base.checked_add(start as i64).ok_or(Error::Overflow)?;
-    let len = len as i64;
+    let start = base.checked_add(raw.start).ok_or(Error::Overflow)?;
+    let len = raw.len;
     // A negative length counts back from the start.
     let (first, end) = match len {
         0 => (start, None),
@@ -57,19 +39,15 @@ fn start_of(raw: &RawLock, file: &OpenFile) -> Result<LockRequest> {
         Some(last) if last == i64::MAX => u64::MAX,
         Some(last) => u64::try_from(last).map_err(|_| Error::Invalid)? + 1,
     };
-    Ok(LockRequest { kind, range: LockRange { start: first, end }, pid: tail as i32 })
+    Ok(LockRequest { kind: raw.kind, range: LockRange { start: first, end }, pid: raw.pid })
 }
 
 impl LockRequest {
-    fn into_raw(record: Option<Record>, raw: &RawLock) -> RawLock {
-        let Some(record) = record else {
-            let mut same = *raw;
-            same[0] = (raw[0] & !0xffff) | F_UNLCK as u64;
-            return same;
-        };
+    fn into_raw(record: Option<Record>, raw: &Flock) -> Flock {
+        let Some(record) = record else { return Flock { kind: F_UNLCK, ..*raw } };
         let kind = if record.write { F_WRLCK } else { F_RDLCK };
         let len = if record.range.end == u64::MAX { 0 } else { record.range.end - record.range.start };
-        [kind as u64, record.range.start, len, u64::from(record.pid as u32)]
+        Flock { kind, start: record.range.start as i64, len: len as i64, pid: record.pid, ..Flock::default() }
     }
 }
 
@@ -86,7 +64,7 @@ impl Task<'_, '_> {
     /// F_GETLK, F_OFD_GETLK
     pub(super) fn test_record_lock(&mut self, fd: i32, arg: usize, ofd: bool) -> Result<usize> {
         let file = self.file(fd)?;
-        let raw = read_lock(arg)?;
+        let raw = UserMut::<Flock>::new(Arch::X86_64, arg).read()?;
         let asked = start_of(&raw, &file)?;
         if ofd && asked.pid != 0 {
             return Err(Error::Invalid);
@@ -98,14 +76,14 @@ impl Task<'_, '_> {
         };
         let owner = self.lock_owner(&file, ofd);
         let found = self.kernel().file_locks.test(file.file.inode().id(), owner, asked.range, write);
-        write_lock(arg, &LockRequest::into_raw(found, &raw))?;
+        UserMut::new(Arch::X86_64, arg).write(LockRequest::into_raw(found, &raw))?;
         Ok(0)
     }
 
     /// F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
     pub(super) fn set_record_lock(&mut self, fd: i32, arg: usize, ofd: bool, wait: bool) -> Result<usize> {
         let file = self.file(fd)?;
-        let raw = read_lock(arg)?;
+        let raw = UserMut::<Flock>::new(Arch::X86_64, arg).read()?;
         let asked = start_of(&raw, &file)?;
         if ofd && asked.pid != 0 {
             return Err(Error::Invalid);

@@ -1,6 +1,8 @@
 //! splice, tee, vmsplice: moving what is in pipes.
 
 use alloc::sync::Arc;
+use litebox_common_linux::abi::file::IoVec;
+use litebox_common_linux::argument::UserRef;
 
 use litebox::event::{Events, Pollable, wait_until_ready};
 use litebox::fs::{Access, AnonInode, FileType, OpenFile, StatusFlags};
@@ -279,7 +281,7 @@ impl Task<'_, '_> {
     }
 
     /// vmsplice(2)
-    pub(crate) fn vmsplice(&mut self, fd: i32, iov: usize, count: usize, flags: u32) -> Result<usize> {
+    pub(crate) fn vmsplice(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize, flags: u32) -> Result<usize> {
         let flags = SpliceFlags::from_bits(flags).ok_or(Error::Invalid)?;
         let file = self.file(fd)?;
         if file.access.is_empty() {

@@ -1,12 +1,14 @@
 //! Memory of a process by its id: process_vm_readv(2), process_vm_writev(2).
 
 use alloc::vec::Vec;
+use litebox_common_linux::abi::file::IoVec;
+use litebox_common_linux::argument::UserRef;
 
 use litebox::{Error, Result};
 
 use crate::Task;
 use crate::task::task_work::{self, Direction, Remote, move_bytes};
-use crate::user::{read_bytes, word};
+use crate::user::UserRead;
 
 /// The most vectors of a call.
 const MOST_VECTORS: usize = 1024;
@@ -22,16 +24,15 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn read(addr: u64, count: usize) -> Result<Self> {
+    fn read(vectors: UserRef<IoVec>, count: usize) -> Result<Self> {
         if count > MOST_VECTORS {
             return Err(Error::Invalid);
         }
         let mut left = Vec::new();
         left.try_reserve_exact(count).map_err(|_| Error::NoMemory)?;
         let mut total = 0u64;
-        for i in 0..count as u64 {
-            let raw: [u8; 16] = read_bytes(addr.checked_add(16 * i).ok_or(Error::Fault)?)?;
-            let (base, len) = (u64::from_le_bytes(word(&raw, 0)), u64::from_le_bytes(word(&raw, 8)));
+        for i in 0..count {
+            let IoVec { base, len } = vectors.nth(i)?.read()?;
             if len > i64::MAX as u64 {
                 return Err(Error::Invalid);
             }
@@ -80,9 +81,9 @@ impl Task<'_, '_> {
     pub(crate) fn process_vm_readv(
         &mut self,
         pid: i32,
-        local: u64,
+        local: UserRef<IoVec>,
         local_count: usize,
-        remote: u64,
+        remote: UserRef<IoVec>,
         remote_count: usize,
         flags: usize,
     ) -> Result<usize> {
@@ -93,9 +94,9 @@ impl Task<'_, '_> {
     pub(crate) fn process_vm_writev(
         &mut self,
         pid: i32,
-        local: u64,
+        local: UserRef<IoVec>,
         local_count: usize,
-        remote: u64,
+        remote: UserRef<IoVec>,
         remote_count: usize,
         flags: usize,
     ) -> Result<usize> {
@@ -107,8 +108,8 @@ impl Task<'_, '_> {
         &self,
         direction: Direction,
         pid: i32,
-        local: (u64, usize),
-        remote: (u64, usize),
+        local: (UserRef<IoVec>, usize),
+        remote: (UserRef<IoVec>, usize),
         flags: usize,
     ) -> Result<usize> {
         if flags != 0 {

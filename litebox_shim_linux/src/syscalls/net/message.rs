@@ -6,6 +6,7 @@ use litebox::io::{Dest, Source};
 use litebox::net::{Address, MessageFlags, Outgoing, Received, Socket, SocketKind};
 use litebox::platform::host;
 use litebox::{Error, Result};
+use litebox_common_linux::argument::{Arch, UserRef};
 
 use super::super::file::{MAX_RW_COUNT, Vectors};
 use super::address::{LONGEST_ADDRESS, Purpose, address_bytes, read_address, write_address};
@@ -187,7 +188,7 @@ impl Task<'_, '_> {
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
         let header = Header::read(message)?;
-        let vectors = Vectors::read(header.iov, header.iov_count)?;
+        let vectors = Vectors::read(UserRef::new(Arch::X86_64, header.iov), header.iov_count)?;
         let ancillary = self.read_control(socket, header.control, header.control_len)?;
         let to = self.destination(socket, header.name, header.name_len)?;
         let mut source = Source::user_vec(vectors.spans());
@@ -201,7 +202,7 @@ impl Task<'_, '_> {
         let socket = socket_of(&file)?;
         let flags = message_flags(flags);
         let header = Header::read(message)?;
-        let vectors = Vectors::read(header.iov, header.iov_count)?;
+        let vectors = Vectors::read(UserRef::new(Arch::X86_64, header.iov), header.iov_count)?;
         let mut got = self.receive_on(&file, &mut Dest::user_vec(vectors.spans()), flags)?;
         let mut control = Control::new(header.control, header.control_len);
         self.write_control(socket, &mut got, &mut control, flags.contains(MessageFlags::CMSG_CLOEXEC))?;

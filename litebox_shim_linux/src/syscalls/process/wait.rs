@@ -7,12 +7,14 @@ use litebox::event::{Events, Observer};
 use litebox::fs::StatusFlags;
 use litebox::platform::Usage;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::process::Rusage;
+use litebox_common_linux::argument::UserMut;
 
 use crate::signal::RestartPolicy;
 use crate::signal::set::{SIGCHLD, SIGCONT};
-use crate::syscalls::time::rusage_bytes;
+use crate::syscalls::time::rusage_of;
 use crate::task::process_table::{ProcessTable, Reaped, cld};
-use crate::user::write_bytes;
+use crate::user::{UserWrite, write_bytes};
 use crate::{Process, Task};
 
 const NO_CHILD: Error = Error::Host(10);
@@ -67,7 +69,13 @@ enum WaitLook {
 
 impl Task<'_, '_> {
     /// wait4(2).
-    pub(crate) fn wait4(&mut self, pid: i32, status: u64, options: u32, usage: u64) -> Result<usize> {
+    pub(crate) fn wait4(
+        &mut self,
+        pid: i32,
+        status: UserMut<i32>,
+        options: u32,
+        usage: UserMut<Rusage>,
+    ) -> Result<usize> {
         let options = Options::from_bits_retain(options);
         if !Options::WAIT4.contains(options) {
             return Err(Error::Invalid);
@@ -80,20 +88,23 @@ impl Task<'_, '_> {
             pid => Whom::Pid(pid),
         };
         let Some(event) = self.wait_for_child(&whom, options | Options::EXITED)? else { return Ok(0) };
-        if status != 0 {
-            write_bytes(status, &event.wait_status.to_le_bytes())?;
-        }
-        if usage != 0 {
-            write_bytes(usage, &rusage_bytes(&event.usage))?;
-        }
+        status.write_if_given(event.wait_status)?;
+        usage.write_if_given(rusage_of(&event.usage))?;
         Ok(event.pid as usize)
     }
 
     /// waitid(2).
-    pub(crate) fn waitid(&mut self, kind: i32, id: i32, info: u64, options: u32, usage: u64) -> Result<usize> {
+    pub(crate) fn waitid(
+        &mut self,
+        kind: i32,
+        id: i32,
+        info: u64,
+        options: u32,
+        usage: UserMut<Rusage>,
+    ) -> Result<usize> {
         let outcome = self.waitid_event(kind, id, options);
-        if let (Ok(Some(event)), true) = (&outcome, usage != 0) {
-            write_bytes(usage, &rusage_bytes(&event.usage))?;
+        if let Ok(Some(event)) = &outcome {
+            usage.write_if_given(rusage_of(&event.usage))?;
         }
         if info != 0 && !matches!(outcome, Err(Error::Interrupted)) {
             // As on Linux, also when nothing was found.

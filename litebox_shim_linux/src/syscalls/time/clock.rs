@@ -6,9 +6,10 @@ use core::time::Duration;
 
 use litebox::platform::{ClockId, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::time::{Timespec, Timeval};
+use litebox_common_linux::argument::{UserMut, UserRef};
 
-use super::{timespec_bytes, timeval_bytes};
-use crate::user::{read_bytes, read_timespec, word, write_bytes};
+use crate::user::{UserRead, UserWrite, read_bytes, word, write_bytes};
 use crate::{Process, Task, Thread};
 
 /// What a CPU-time clock counts.
@@ -142,13 +143,13 @@ impl Task<'_, '_> {
     }
 
     /// clock_gettime(2), for programs that do not ask the vDSO.
-    pub(crate) fn clock_gettime(&mut self, clock: i32, out: u64) -> Result<usize> {
+    pub(crate) fn clock_gettime(&mut self, clock: i32, out: UserMut<Timespec>) -> Result<usize> {
         let now = self.clock_base(clock)?.now().ok_or(Error::Invalid)?;
-        write_bytes(out, &timespec_bytes(now)).map(|()| 0)
+        out.write(now.into()).map(|()| 0)
     }
 
     /// clock_getres(2).
-    pub(crate) fn clock_getres(&mut self, clock: i32, out: u64) -> Result<usize> {
+    pub(crate) fn clock_getres(&mut self, clock: i32, out: UserMut<Timespec>) -> Result<usize> {
         let step = match self.clock_base(clock)? {
             Base::Wall(id) => host().resolution(id),
             Base::Process(Cpu::Scheduled) | Base::Thread(Cpu::Scheduled, _) | Base::Other(Cpu::Scheduled, _) => {
@@ -157,35 +158,27 @@ impl Task<'_, '_> {
             // They count in ticks, as the coarse clocks do.
             Base::Process(_) | Base::Thread(..) | Base::Other(..) => host().resolution(ClockId::MonotonicCoarse),
         };
-        if out != 0 {
-            write_bytes(out, &timespec_bytes(step))?;
-        }
-        Ok(0)
+        out.write_if_given(step.into()).map(|()| 0)
     }
 
     /// clock_settime(2): nobody here may.
-    pub(crate) fn clock_settime(&mut self, clock: i32, time: u64) -> Result<usize> {
+    pub(crate) fn clock_settime(&mut self, clock: i32, time: UserRef<Timespec>) -> Result<usize> {
         if clock > 0 {
             // All others are never set.
             return Err(Error::Invalid);
         }
-        let raw: [u8; 16] = read_bytes(time)?;
+        let time = time.read()?;
         if clock < 0 {
             self.clock_base(clock)?;
             return Err(Error::NotPermitted);
         }
-        let (seconds, nanos) = (i64::from_le_bytes(word(&raw, 0)), i64::from_le_bytes(word(&raw, 8)));
-        if seconds < 0 || !(0..1_000_000_000).contains(&nanos) {
-            return Err(Error::Invalid);
-        }
+        time.duration().ok_or(Error::Invalid)?;
         Err(Error::NotPermitted)
     }
 
     /// gettimeofday(2), for programs that do not ask the vDSO.
-    pub(crate) fn gettimeofday(&mut self, time: u64, zone: u64) -> Result<usize> {
-        if time != 0 {
-            write_bytes(time, &timeval_bytes(host().now(ClockId::Realtime)))?;
-        }
+    pub(crate) fn gettimeofday(&mut self, time: UserMut<Timeval>, zone: u64) -> Result<usize> {
+        time.write_if_given(host().now(ClockId::Realtime).into())?;
         if zone != 0 {
             write_bytes(zone, &[0; 8])?;
         }
@@ -193,9 +186,9 @@ impl Task<'_, '_> {
     }
 
     /// settimeofday(2): nobody here may.
-    pub(crate) fn settimeofday(&mut self, time: u64, zone: u64) -> Result<usize> {
-        if time != 0 {
-            super::read_timeval(time)?;
+    pub(crate) fn settimeofday(&mut self, time: UserRef<Timeval>, zone: u64) -> Result<usize> {
+        if let Some(time) = time.read_if_given()? {
+            time.duration().ok_or(Error::Invalid)?;
         }
         if zone != 0 {
             read_bytes::<8>(zone)?;
@@ -270,11 +263,4 @@ impl Task<'_, '_> {
         write_bytes(buf, &raw)?;
         Ok(TIME_ERROR)
     }
-}
-
-/// Reads a `struct itimerspec`: interval, then value.
-pub(super) fn read_itimerspec(addr: u64) -> Result<(Duration, Duration)> {
-    let interval = read_timespec(addr)?;
-    let value = read_timespec(addr.checked_add(16).ok_or(Error::Fault)?)?;
-    Ok((interval, value))
 }

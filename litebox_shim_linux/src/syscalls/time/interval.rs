@@ -3,12 +3,13 @@
 use core::time::Duration;
 
 use litebox::{Error, Result};
+use litebox_common_linux::abi::time::Itimerval;
+use litebox_common_linux::argument::{UserMut, UserRef};
 
 use super::setting::Setting;
 use super::timers::{IntervalTimer, TimersState};
-use super::{read_timeval, timeval_bytes};
 use crate::Task;
-use crate::user::write_bytes;
+use crate::user::{UserRead, UserWrite};
 
 fn which(number: i32) -> Result<IntervalTimer> {
     Ok(match number {
@@ -52,24 +53,22 @@ impl Task<'_, '_> {
     }
 
     /// setitimer(2).
-    pub(crate) fn setitimer(&mut self, number: i32, new: u64, old: u64) -> Result<usize> {
-        let (interval, value) = match new {
-            // As ever, a null pointer disarms.
-            0 => (Duration::ZERO, Duration::ZERO),
-            addr => (read_timeval(addr)?, read_timeval(addr.checked_add(16).ok_or(Error::Fault)?)?),
+    pub(crate) fn setitimer(&mut self, number: i32, new: UserRef<Itimerval>, old: UserMut<Itimerval>) -> Result<usize> {
+        // As ever, a null pointer disarms.
+        let new = new.read_if_given()?.unwrap_or_default();
+        let (Some(interval), Some(value)) = (new.interval.duration(), new.value.duration()) else {
+            return Err(Error::Invalid);
         };
-        let before = self.set_interval_timer(which(number)?, value, interval);
-        if old != 0 {
-            write_itimerval(old, before)?;
-        }
+        let (interval, value) = self.set_interval_timer(which(number)?, value, interval);
+        old.write_if_given(Itimerval { interval: interval.into(), value: value.into() })?;
         Ok(0)
     }
 
     /// getitimer(2).
-    pub(crate) fn getitimer(&mut self, number: i32, current: u64) -> Result<usize> {
+    pub(crate) fn getitimer(&mut self, number: i32, current: UserMut<Itimerval>) -> Result<usize> {
         let which = which(number)?;
-        let now = self.process().timers.state.lock().reported(which);
-        write_itimerval(current, now).map(|()| 0)
+        let (interval, value) = self.process().timers.state.lock().reported(which);
+        current.write(Itimerval { interval: interval.into(), value: value.into() }).map(|()| 0)
     }
 
     /// alarm(2): the seconds that were left of the one before.
@@ -79,12 +78,4 @@ impl Task<'_, '_> {
         let up = left.subsec_micros() >= 500_000 || left.as_secs() == 0 && left.subsec_micros() != 0;
         usize::try_from(left.as_secs() + u64::from(up)).map_err(|_| Error::Overflow)
     }
-}
-
-fn write_itimerval(addr: u64, (interval, left): (Duration, Duration)) -> Result<()> {
-    let mut raw = [0u8; 32];
-    let (first, second) = raw.split_at_mut(16);
-    first.copy_from_slice(&timeval_bytes(interval));
-    second.copy_from_slice(&timeval_bytes(left));
-    write_bytes(addr, &raw)
 }

@@ -4,28 +4,19 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use litebox::{Error, Result};
+use litebox_common_linux::abi::time::{Itimerspec, TIMER_ABSTIME};
+use litebox_common_linux::argument::{UserMut, UserRef};
 
-use super::clock::read_itimerspec;
 use super::setting::Setting;
 use super::timers::{Notify, Timer, TimersState, room_for_timer};
-use super::timespec_bytes;
 use crate::Task;
 use crate::signal::set::{MAX_SIGNAL, SIGALRM};
-use crate::user::{check_writable, read_bytes, word, write_bytes};
+use crate::user::{UserRead, UserWrite, check_writable, duration_of, read_bytes, word, write_bytes};
 
-const TIMER_ABSTIME: i32 = 1;
 const SIGEV_SIGNAL: i32 = 0;
 const SIGEV_NONE: i32 = 1;
 const SIGEV_THREAD: i32 = 2;
 const SIGEV_THREAD_ID: i32 = 4;
-
-fn write_itimerspec(addr: u64, interval: Duration, left: Duration) -> Result<()> {
-    let mut raw = [0u8; 32];
-    let (first, second) = raw.split_at_mut(16);
-    first.copy_from_slice(&timespec_bytes(interval));
-    second.copy_from_slice(&timespec_bytes(left));
-    write_bytes(addr, &raw)
-}
 
 impl Timer {
     /// Interval and time left, as timer_gettime(2) reports them.
@@ -111,11 +102,15 @@ impl Task<'_, '_> {
     }
 
     /// timer_settime(2).
-    pub(crate) fn timer_settime(&mut self, id: i32, flags: i32, new: u64, old: u64) -> Result<usize> {
-        if new == 0 {
-            return Err(Error::Invalid);
-        }
-        let (interval, value) = read_itimerspec(new)?;
+    pub(crate) fn timer_settime(
+        &mut self,
+        id: i32,
+        flags: i32,
+        new: UserRef<Itimerspec>,
+        old: UserMut<Itimerspec>,
+    ) -> Result<usize> {
+        let new = new.read_if_given()?.ok_or(Error::Invalid)?;
+        let (interval, value) = (duration_of(new.interval)?, duration_of(new.value)?);
         let (was_interval, was_left) = self.with_timer(id, |timer| {
             let before = timer.reported();
             let now = timer.base.now().unwrap_or_default();
@@ -131,16 +126,14 @@ impl Task<'_, '_> {
         })?;
         // A moment that has passed already is due at once.
         self.process().timers.run_due(self.process());
-        if old != 0 {
-            write_itimerspec(old, was_interval, was_left)?;
-        }
+        old.write_if_given(Itimerspec { interval: was_interval.into(), value: was_left.into() })?;
         Ok(0)
     }
 
     /// timer_gettime(2).
-    pub(crate) fn timer_gettime(&mut self, id: i32, current: u64) -> Result<usize> {
+    pub(crate) fn timer_gettime(&mut self, id: i32, current: UserMut<Itimerspec>) -> Result<usize> {
         let (interval, left) = self.with_timer(id, |timer| timer.reported())?;
-        write_itimerspec(current, interval, left).map(|()| 0)
+        current.write(Itimerspec { interval: interval.into(), value: left.into() }).map(|()| 0)
     }
 
     /// timer_getoverrun(2).

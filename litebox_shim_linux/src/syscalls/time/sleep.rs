@@ -4,34 +4,41 @@ use core::time::Duration;
 
 use litebox::platform::{ClockId, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::time::{TIMER_ABSTIME, Timespec};
+use litebox_common_linux::argument::{UserMut, UserRef};
 
-use super::{Base, timespec_bytes};
+use super::Base;
 use crate::Task;
 use crate::signal::RestartPolicy;
 use crate::syscalls::restart::RestartBlock;
-use crate::user::{read_timespec, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_of};
 
-const TIMER_ABSTIME: i32 = 1;
 const MONOTONIC: i32 = 1;
 /// How often a sleep by CPU time looks at its clock at most.
 const CPU_STEP: Duration = Duration::from_millis(1);
 
 impl Task<'_, '_> {
     /// nanosleep(2). Interrupted by a handler, it writes what is left and fails.
-    pub(crate) fn nanosleep(&mut self, request: u64, left: u64) -> Result<usize> {
-        let length = read_timespec(request)?;
+    pub(crate) fn nanosleep(&mut self, request: UserRef<Timespec>, left: UserMut<Timespec>) -> Result<usize> {
+        let length = duration_of(request.read()?)?;
         self.sleep_until(MONOTONIC, host().now(ClockId::Monotonic).saturating_add(length), left)
     }
 
     /// clock_nanosleep(2).
-    pub(crate) fn clock_nanosleep(&mut self, clock: i32, flags: i32, request: u64, left: u64) -> Result<usize> {
+    pub(crate) fn clock_nanosleep(
+        &mut self,
+        clock: i32,
+        flags: i32,
+        request: UserRef<Timespec>,
+        left: UserMut<Timespec>,
+    ) -> Result<usize> {
         const THREAD_CPU: i32 = 3;
         // Whether there is such a CPU clock is looked at last, whether there is such a clock first.
         let early = if clock < 0 { None } else { Some(self.timed_base(clock)?) };
         if clock == THREAD_CPU {
             return Err(Error::NotSupported);
         }
-        let time = read_timespec(request)?;
+        let time = duration_of(request.read()?)?;
         let base = match early {
             Some(base) => base,
             None => self.timed_base(clock)?,
@@ -54,15 +61,13 @@ impl Task<'_, '_> {
         self.sleep_until(clock, now.saturating_add(time), left)
     }
 
-    /// Sleeps until `clock` shows `until`; on an interruption the time that is left goes to `left`, unless that is 0.
-    pub(crate) fn sleep_until(&mut self, clock: i32, until: Duration, left: u64) -> Result<usize> {
+    /// Sleeps until `clock` shows `until`; on an interruption the time that is left goes to `left`, unless that is null.
+    pub(crate) fn sleep_until(&mut self, clock: i32, until: Duration, left: UserMut<Timespec>) -> Result<usize> {
         let base = self.clock_base(clock)?;
         match self.sleep_by(&base, until) {
             Err(Error::Interrupted) => {
-                if left != 0 {
-                    let rest = until.saturating_sub(base.now().unwrap_or(until));
-                    write_bytes(left, &timespec_bytes(rest))?;
-                }
+                let rest = until.saturating_sub(base.now().unwrap_or(until));
+                left.write_if_given(rest.into())?;
                 Err(self.interrupted_with(RestartBlock::Sleep { clock, until, left }))
             }
             other => other.map(|()| 0),

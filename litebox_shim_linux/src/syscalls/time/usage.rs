@@ -5,35 +5,30 @@ use core::time::Duration;
 use litebox::platform::{Usage, host};
 use litebox::{Error, Result};
 
-use super::timeval_bytes;
+use litebox_common_linux::abi::process::Rusage;
+use litebox_common_linux::abi::time::Tms;
+use litebox_common_linux::argument::UserMut;
+
 use crate::Task;
-use crate::user::write_bytes;
+use crate::user::UserWrite;
 
 /// Clock ticks of a second, as programs count them (AT_CLKTCK).
 const TICKS: u64 = 100;
 
-/// The image of a `struct rusage`.
-pub(crate) fn rusage_bytes(used: &Usage) -> [u8; 144] {
-    let mut raw = [0u8; 144];
-    let mut put = |at: usize, value: &[u8]| {
-        if let Some(slot) = raw.get_mut(at..at + value.len()) {
-            slot.copy_from_slice(value);
-        }
-    };
-    put(0, &timeval_bytes(used.user));
-    put(16, &timeval_bytes(used.system));
-    for (at, value) in [
-        (32, used.max_resident),
-        (64, used.minor_faults),
-        (72, used.major_faults),
-        (88, used.blocks_in),
-        (96, used.blocks_out),
-        (128, used.voluntary_switches),
-        (136, used.involuntary_switches),
-    ] {
-        put(at, &value.to_le_bytes());
+/// What the host says was used, as getrusage(2) tells it.
+pub(crate) fn rusage_of(used: &Usage) -> Rusage {
+    Rusage {
+        user: used.user.into(),
+        system: used.system.into(),
+        max_resident: used.max_resident,
+        minor_faults: used.minor_faults,
+        major_faults: used.major_faults,
+        blocks_in: used.blocks_in,
+        blocks_out: used.blocks_out,
+        voluntary_switches: used.voluntary_switches,
+        involuntary_switches: used.involuntary_switches,
+        ..Rusage::default()
     }
-    raw
 }
 
 fn ticks(time: Duration) -> u64 {
@@ -42,7 +37,7 @@ fn ticks(time: Duration) -> u64 {
 
 impl Task<'_, '_> {
     /// getrusage(2).
-    pub(crate) fn getrusage(&mut self, who: i32, out: u64) -> Result<usize> {
+    pub(crate) fn getrusage(&mut self, who: i32, out: UserMut<Rusage>) -> Result<usize> {
         const SELF: i32 = 0;
         const CHILDREN: i32 = -1;
         const THREAD: i32 = 1;
@@ -52,19 +47,16 @@ impl Task<'_, '_> {
             CHILDREN => self.process().children_usage(),
             _ => return Err(Error::Invalid),
         };
-        write_bytes(out, &rusage_bytes(&used)).map(|()| 0)
+        out.write(rusage_of(&used)).map(|()| 0)
     }
 
     /// times(2): ticks since the sandbox started.
-    pub(crate) fn times(&mut self, out: u64) -> Result<usize> {
-        if out != 0 {
+    pub(crate) fn times(&mut self, out: UserMut<Tms>) -> Result<usize> {
+        if !out.is_null() {
             let (own, children) = (host().usage(false), self.process().children_usage());
-            let mut raw = [0u8; 32];
-            let values = [own.user, own.system, children.user, children.system];
-            for (slot, time) in raw.chunks_exact_mut(8).zip(values) {
-                slot.copy_from_slice(&ticks(time).to_le_bytes());
-            }
-            write_bytes(out, &raw)?;
+            let [user, system, children_user, children_system] =
+                [own.user, own.system, children.user, children.system].map(|time| ticks(time) as i64);
+            out.write(Tms { user, system, children_user, children_system })?;
         }
         let up = host().instant().saturating_since(self.kernel().boot);
         usize::try_from(ticks(up)).map_err(|_| Error::Overflow)
