@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 use litebox::mm::{Vma, VmaFlags};
 use litebox::platform::host;
 use litebox::platform::north::{Code, Fault, GuestFrame, North, PatchPolicy};
+use litebox_common_linux::Arch;
 use litebox_protocol::STAT_FIGURES;
 
 use crate::task::{Capability, Newborn, Task, Thread};
@@ -17,13 +18,14 @@ const SIGSEGV: i32 = 11;
 /// Linux as the North of the sandbox.
 pub struct LinuxNorth;
 
-/// Runs `f` as the calling guest thread.
-fn with_task(frame: &mut GuestFrame<'_>, f: impl FnOnce(&mut Task<'_, '_>)) {
+/// Runs `f` as the calling guest thread, for a call in the manner of `arch` if it is one.
+#[inline]
+fn with_task(frame: &mut GuestFrame<'_>, arch: Arch, f: impl FnOnce(&mut Task<'_, '_>)) {
     let object = frame.thread.cast::<Thread>();
     // SAFETY: a guest thread's object is one leaked reference of its `Arc<Thread>`, given back only when the thread exits; the
     // handle made here is not dropped, so the count stays as it is.
     let thread = ManuallyDrop::new(unsafe { Arc::from_raw(object) });
-    f(&mut Task { thread: &thread, frame });
+    f(&mut Task { thread: &thread, frame, arch });
 }
 
 /// As [`Thread::serve_vfork_parent`], of the calling thread.
@@ -35,18 +37,23 @@ fn serve_vfork_parent(object: *const Thread) {
 
 impl North for LinuxNorth {
     fn syscall(&self, frame: &mut GuestFrame<'_>) {
-        with_task(frame, |task| {
+        with_task(frame, Arch::X86_64, |task| {
             task.thread.count_call();
             task.do_syscall();
-            // Unless another one goes on in its place (vfork).
-            if core::ptr::eq(task.frame.thread, Arc::as_ptr(task.thread).cast()) {
-                task.return_to_guest();
-            }
+            task.after_call();
+        });
+    }
+
+    fn syscall32(&self, frame: &mut GuestFrame<'_>) {
+        with_task(frame, Arch::X86, |task| {
+            task.thread.count_call();
+            task.do_syscall32();
+            task.after_call();
         });
     }
 
     fn fault(&self, frame: &mut GuestFrame<'_>, fault: Fault) {
-        with_task(frame, |task| {
+        with_task(frame, Arch::X86_64, |task| {
             task.kernel().stats.faults.fetch_add(1, Ordering::Relaxed);
             task.deliver_fault(fault);
             task.return_to_guest();
@@ -54,7 +61,7 @@ impl North for LinuxNorth {
     }
 
     fn kicked(&self, frame: &mut GuestFrame<'_>) {
-        with_task(frame, |task| {
+        with_task(frame, Arch::X86_64, |task| {
             task.return_to_guest();
         });
     }
@@ -209,6 +216,15 @@ impl Task<'_, '_> {
         process.mm.core().after_fork();
         if dies {
             self.die_of(SIGSEGV);
+        }
+    }
+
+    /// The way back from a call.
+    #[inline]
+    fn after_call(&mut self) {
+        // Unless another one goes on in its place (vfork).
+        if core::ptr::eq(self.frame.thread, Arc::as_ptr(self.thread).cast()) {
+            self.return_to_guest();
         }
     }
 

@@ -33,29 +33,51 @@ litebox::register_host!(litebox::platform::mock::MockHost);
 #[cfg(test)]
 litebox::register_north!(LinuxNorth);
 
-/// What is done for a row of the table: its handler is called with typed arguments, or there is none.
-macro_rules! serve {
-    (Full $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
-        serve!(handler $task $registers $name $arguments)
-    };
-    (Partial $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
-        serve!(handler $task $registers $name $arguments)
-    };
-    (Refused $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
-        not_served($number)
-    };
-    (Missing $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
-        not_served($number)
-    };
-    (handler $task:ident $registers:ident $name:ident ($($argument:ident: $type:ty),*)) => {{
+/// The handler of a row of the table, with typed arguments; rows that are not served have none.
+macro_rules! handler {
+    (Full $name:ident ($($argument:ident: $type:ty),*)) => {
         // Out of line: what one handler keeps on the stack is not kept for all. What it returns fits a register.
         #[inline(never)]
-        fn $name(task: &mut Task<'_, '_>, $($argument: $type),*) -> u64 {
+        pub(super) fn $name(task: &mut Task<'_, '_>, $($argument: $type),*) -> u64 {
             errno::in_register(|| -> Result<usize> { task.$name($($argument.pass()),*) })
         }
+    };
+    (Partial $name:ident $arguments:tt) => {
+        handler!(Full $name $arguments);
+    };
+    ($support:ident $name:ident $arguments:tt) => {};
+}
+
+macro_rules! handlers {
+    (() $($family:ident $title:literal { $(
+        $support:ident $(($errno:ident))? $name:ident [$(x86_64 $x86_64:literal)? $(,)? $(x86 $x86:literal)?]
+        $arguments:tt $($note:literal)?
+    )* })*) => {
+        $($(handler!($support $name $arguments);)*)*
+    };
+}
+
+/// The handlers of all rows, once for both architectures.
+mod handlers {
+    use super::{Result, Task, errno};
+    use litebox_common_linux::prelude::*;
+    use litebox_common_linux::syscall_table;
+
+    syscall_table!(handlers);
+}
+
+/// What is done for a row: its handler is called with arguments from the registers, or there is none.
+macro_rules! serve {
+    (Full $task:ident $number:ident $registers:ident $name:ident ($($argument:ident: $type:ty),*)) => {{
         $(let $argument = <$type as Argument>::take(&mut $registers);)*
-        $name($task, $($argument),*)
+        handlers::$name($task, $($argument),*)
     }};
+    (Partial $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
+        serve!(Full $task $number $registers $name $arguments)
+    };
+    ($support:ident $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
+        not_served($registers.arch(), $number)
+    };
 }
 
 /// The rows that have a number on x86-64 become the arms of one match.
@@ -66,7 +88,20 @@ macro_rules! dispatch {
     )* })*) => {
         match $number {
             $($($($x86_64 => serve!($support $task $number $registers $name $arguments),)?)*)*
-            _ => not_served($number),
+            _ => not_served($registers.arch(), $number),
+        }
+    };
+}
+
+/// The rows that have a number on 32-bit x86, likewise.
+macro_rules! dispatch32 {
+    (($task:ident $number:ident $registers:ident) $($family:ident $title:literal { $(
+        $support:ident $(($errno:ident))? $name:ident [$(x86_64 $x86_64:literal)? $(,)? $(x86 $x86:literal)?]
+        $arguments:tt $($note:literal)?
+    )* })*) => {
+        match $number {
+            $($($($x86 => serve!($support $task $number $registers $name $arguments),)?)*)*
+            _ => not_served($registers.arch(), $number),
         }
     };
 }
@@ -82,11 +117,25 @@ impl Task<'_, '_> {
     #[inline]
     pub(crate) fn call_registers(&self) -> Registers {
         let r = &self.frame.regs;
-        Registers::new(Arch::X86_64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9])
+        match self.abi() {
+            Arch::X86_64 => Registers::new(Arch::X86_64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]),
+            Arch::X86 => Registers::new(Arch::X86, [r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp]),
+        }
     }
 
     /// Serves the system call in the registers and stores its result there.
     pub(crate) fn do_syscall(&mut self) {
+        self.serve_call(serve);
+    }
+
+    /// The same for a call in the manner of 32-bit programs, whatever code makes it: their numbers, registers and structures.
+    pub(crate) fn do_syscall32(&mut self) {
+        self.serve_call(serve32);
+    }
+
+    #[expect(clippy::inline_always, reason = "the dispatch is part of the function above")]
+    #[inline(always)]
+    fn serve_call(&mut self, serve: impl FnOnce(&mut Self, u32, Registers) -> u64) {
         let (number, thread) = (self.call_number(), self.thread);
         if thread.traced {
             self.trace_begin();
@@ -109,8 +158,15 @@ fn serve(task: &mut Task<'_, '_>, number: u32, mut registers: Registers) -> u64 
     syscall_table!(dispatch, task number registers)
 }
 
+/// As [`serve`], by the numbers of 32-bit x86.
+#[expect(clippy::inline_always, reason = "the arguments stay in registers")]
+#[inline(always)]
+fn serve32(task: &mut Task<'_, '_>, number: u32, mut registers: Registers) -> u64 {
+    syscall_table!(dispatch32, task number registers)
+}
+
 /// What a call without handler answers.
 #[cold]
-fn not_served(number: u32) -> u64 {
-    support(Arch::X86_64, number).and_then(Support::refusal).unwrap_or(Errno::ENOSYS).in_register()
+fn not_served(arch: Arch, number: u32) -> u64 {
+    support(arch, number).and_then(Support::refusal).unwrap_or(Errno::ENOSYS).in_register()
 }

@@ -26,6 +26,7 @@ use alloc::sync::Arc;
 
 use litebox::event::Waiter;
 use litebox::platform::north::GuestFrame;
+use litebox_common_linux::Arch;
 
 /// The context of one entry into the kernel: the thread that entered and its registers. Handlers of system calls are methods of this.
 pub struct Task<'a, 'f> {
@@ -33,9 +34,16 @@ pub struct Task<'a, 'f> {
     pub thread: &'a Arc<Thread>,
     /// Its registers and floating-point state; changes take effect on return.
     pub frame: &'a mut GuestFrame<'f>,
+    /// How the call that it makes is made.
+    pub arch: Arch,
 }
 
 impl Task<'_, '_> {
+    /// Whose numbers, registers and structures the call that is served has. It belongs to the call: 64-bit programs can make calls of 32-bit ones.
+    #[inline]
+    pub fn abi(&self) -> Arch {
+        self.arch
+    }
     /// The process of the calling thread.
     #[inline]
     pub fn process(&self) -> &Arc<Process> {

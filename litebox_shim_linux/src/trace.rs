@@ -120,7 +120,7 @@ impl Task<'_, '_> {
             None => line.write_str(&traced.begun),
         };
         let _ = show::result(&mut line, result);
-        if !is_served(traced.number) {
+        if !is_served(self.abi(), traced.number) {
             line.push_str(" (unsupported)");
         }
         self.thread.trace_line(&line);
@@ -136,6 +136,6 @@ impl fmt::Display for Name {
     }
 }
 
-fn is_served(number: u32) -> bool {
-    matches!(support(Arch::X86_64, number), Some(Support::Full | Support::Partial))
+fn is_served(arch: Arch, number: u32) -> bool {
+    matches!(support(arch, number), Some(Support::Full | Support::Partial))
 }

@@ -140,6 +140,12 @@ pub enum PatchPolicy {
 pub trait North: Sync {
     /// A system call. May not return (exit).
     fn syscall(&self, frame: &mut GuestFrame<'_>);
+    /// A system call in the manner of 32-bit programs, by `int $0x80` or from 32-bit code: the number is in `eax`, the arguments are in `ebx`, `ecx`, `edx`,
+    /// `esi`, `edi` and `ebp`. May not return (exit). A North without such programs answers what a Linux without them does.
+    fn syscall32(&self, frame: &mut GuestFrame<'_>) {
+        const ENOSYS: i64 = 38;
+        frame.regs.rax = -ENOSYS as u64;
+    }
     /// A processor exception in guest code.
     fn fault(&self, frame: &mut GuestFrame<'_>, fault: Fault);
     /// Guest code was interrupted because work is pending for the thread (`Waiter::interrupted`).

@@ -9,6 +9,7 @@ use litebox::Error;
 use litebox::fs::{EmptyRoot, FdTable, FsContext, MountFlags, Vfs};
 use litebox::platform::north::{GuestFrame, Registers};
 use litebox::sync::RwLock;
+use litebox_common_linux::Arch;
 
 use super::set::{SIGTERM, SIGUSR1, SIGUSR2};
 use super::{Action, RestartPolicy, SigSet};
@@ -66,7 +67,11 @@ fn a_handler_runs_on_a_linux_frame_and_sigreturn_restores_everything() {
     let mut stack = vec![0u8; 16384];
     let (mut regs, mut fp) = guest(&mut stack);
     let (before, fp_before) = (regs, fp.clone());
-    let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, Some(&mut fp)) };
+    let mut task = Task {
+        thread: &thread,
+        frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, Some(&mut fp)),
+        arch: Arch::X86_64,
+    };
     task.process().set_signal_action(SIGUSR1, action(0));
     task.send_self(SIGUSR1);
     assert!(task.waiter().interrupted());
@@ -102,7 +107,11 @@ fn an_interrupted_call_restarts_or_fails_by_the_handler() {
         let thread = thread();
         let mut stack = vec![0u8; 16384];
         let (mut regs, _) = guest(&mut stack);
-        let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, None) };
+        let mut task = Task {
+            thread: &thread,
+            frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, None),
+            arch: Arch::X86_64,
+        };
         task.process().set_signal_action(SIGUSR2, action(flags));
         assert_eq!(task.interrupted_call(policy, 35), Error::Interrupted);
         task.send_self(SIGUSR2);
@@ -118,7 +127,8 @@ fn blocked_signals_wait_and_sigtimedwait_takes_them() {
     let thread = thread();
     let mut stack = vec![0u8; 16384];
     let (mut regs, _) = guest(&mut stack);
-    let mut task = Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, None) };
+    let mut task =
+        Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, None), arch: Arch::X86_64 };
     let set = SigSet::of(SIGUSR1).0;
     assert_eq!(task.rt_sigprocmask(0, &raw const set as u64, 0, 8), Ok(0));
     assert_eq!(task.tgkill(1, 1, SIGUSR1), Ok(0));
