@@ -212,12 +212,9 @@ fn chmod(file: BorrowedFd<'_>, kind: FileType, mode: Mode) -> Result<()> {
 /// `Op::SetXattr`.
 pub fn set_xattr(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     grant.writable()?;
-    let flags = match request.head.flags {
-        0 => XattrFlags::empty(),
-        1 => XattrFlags::CREATE,
-        2 => XattrFlags::REPLACE,
-        _ => return Err(Errno::INVAL),
-    };
+    // Both at once are Linux's to answer.
+    let known = XattrFlags::CREATE | XattrFlags::REPLACE;
+    let flags = XattrFlags::from_bits(request.head.flags).filter(|&flags| known.contains(flags)).ok_or(Errno::INVAL)?;
     let end = request.extra.iter().position(|&b| b == 0).ok_or(Errno::INVAL)?;
     let (name, value) = (&request.extra[..end], &request.extra[end + 1..]);
     check_attribute(name)?;

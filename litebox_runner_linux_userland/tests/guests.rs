@@ -15,10 +15,12 @@
 //! //@ helper                            (another test runs it)
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use libtest_mimic::{Failed, Trial};
+use litebox_common_linux::calls;
 use litebox_test_support::compile::{self, Variant};
 use litebox_test_support::{Case, skip};
 
@@ -123,8 +125,70 @@ fn run(
     case.timeout(directives.timeout.unwrap_or(20)).compare()
 }
 
+/// Served calls that no guest makes, and why.
+const MADE_BY_NONE: &[(&str, &str)] = &[("sync", "on the bare host it writes back the files of everybody")];
+
+/// What a C source calls, and the numbers of calls that it names; neither comments nor texts count.
+fn calls_in_code(source: &str, into: &mut BTreeSet<String>) {
+    let mut rest = source;
+    let mut word = String::new();
+    while let Some(letter) = rest.chars().next() {
+        rest = &rest[letter.len_utf8()..];
+        if letter.is_ascii_alphanumeric() || letter == '_' {
+            word.push(letter);
+            continue;
+        }
+        let whole = std::mem::take(&mut word);
+        if letter == '(' || whole.starts_with("SYS_") {
+            into.insert(whole);
+        }
+        let end = match letter {
+            '/' if rest.starts_with('/') => rest.find('\n'),
+            '/' if rest.starts_with('*') => rest.find("*/"),
+            '"' => end_of_text(rest),
+            '\'' if rest.starts_with("\"'") => Some(2),
+            _ => Some(0),
+        };
+        rest = &rest[end.unwrap_or(rest.len())..];
+    }
+}
+
+/// Where the text behind a quotation mark ends.
+fn end_of_text(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A served call that no guest names is one that nothing compares with Linux.
+fn every_served_call_is_named_by_a_guest() -> litebox_test_support::Result {
+    let mut named = BTreeSet::new();
+    for entry in fs::read_dir(compile::sources())? {
+        calls_in_code(&fs::read_to_string(entry?.path())?, &mut named);
+    }
+    let is_named = |name: &str| named.contains(name) || named.contains(&format!("SYS_{name}"));
+    let is_excused = |name: &str| MADE_BY_NONE.iter().any(|&(excused, _)| excused == name);
+    // The calls that only 32-bit programs have are another matter.
+    let served = || calls().filter(|call| call.support.refusal().is_none() && call.x86_64.is_some());
+    let unnamed: Vec<&str> =
+        served().map(|call| call.name).filter(|name| !is_named(name) && !is_excused(name)).collect();
+    if !unnamed.is_empty() {
+        return Err(format!("served, and named by no file of tests/guests: {}", unnamed.join(" ")).into());
+    }
+    let stale: Vec<&str> = MADE_BY_NONE.iter().map(|&(name, _)| name).filter(|name| is_named(name)).collect();
+    if stale.is_empty() { Ok(()) } else { Err(format!("excused, but named by a guest: {}", stale.join(" ")).into()) }
+}
+
 fn collect() -> Result<Vec<Trial>, Failed> {
-    let mut trials = Vec::new();
+    let named = "every_served_call_is_named_by_a_guest";
+    let mut trials = vec![Trial::test(named, every_served_call_is_named_by_a_guest)];
     for entry in fs::read_dir(compile::sources())? {
         let path = entry?.path();
         if path.extension().is_none_or(|ending| ending != "c") {

@@ -356,7 +356,7 @@ impl Mm {
                 .map(|a| a.end.min(end) - a.start.max(start))
                 .sum();
             if flags.contains(VmaFlags::LOCKED) {
-                let wanted = inner.vmas.locked as u64 - already as u64 + len as u64;
+                let wanted = inner.vmas.locked.saturating_sub(already) as u64 + len as u64;
                 if wanted > limits.locked {
                     return Err(Error::NoMemory);
                 }
@@ -398,7 +398,8 @@ impl Mm {
     /// mlockall(2), munlockall(2): flags for all vmas there are (`None`: leave them) and for all to come.
     pub fn set_all_locked(&self, current: Option<VmaFlags>, future: VmaFlags, limits: &Limits) -> Result<()> {
         let mut inner = self.lock();
-        if current.is_some_and(|f| f.contains(VmaFlags::LOCKED)) && inner.vmas.total as u64 > limits.locked {
+        let lockable: usize = inner.vmas.iter().map(Vma::lockable).sum();
+        if current.is_some_and(|f| f.contains(VmaFlags::LOCKED)) && lockable as u64 > limits.locked {
             return Err(Error::NoMemory);
         }
         inner.future = future;

@@ -6,7 +6,11 @@ use crate::fs::{InodeId, OpenFile};
 use crate::platform::north::Code;
 use crate::platform::{Backing, HostFd, Prot};
 
+use super::PAGE;
 use super::pages::MappedPages;
+
+/// Size of a stack that was hardly used.
+const STACK_AT_START: usize = 33 * PAGE;
 
 bitflags::bitflags! {
     /// Properties of a vma besides its protection.
@@ -173,6 +177,11 @@ impl Vma {
     /// Whether it counts as data (RLIMIT_DATA): private, writable, no stack.
     pub fn is_data(&self) -> bool {
         self.prot.contains(Prot::WRITE) && !self.flags.intersects(VmaFlags::SHARED | VmaFlags::GROWSDOWN)
+    }
+    /// What it counts when it is locked. A growing stack counts as Linux's does at the start: here it is mapped as a whole
+    /// at once, there it has grown as far as it was used (setup_arg_pages() in fs/exec.c).
+    pub fn lockable(&self) -> usize {
+        if self.flags.contains(VmaFlags::GROWSDOWN) { self.len().min(STACK_AT_START) } else { self.len() }
     }
     /// Whether it is code of a file that nobody changes, and the guest cannot change what it sees of it.
     pub(super) fn is_fixed_code(&self) -> bool {

@@ -75,7 +75,7 @@ impl VmaTree {
             self.stack += len;
         }
         if vma.flags.contains(VmaFlags::LOCKED) {
-            self.locked += len;
+            self.locked += vma.lockable();
         }
     }
     fn count_out(&mut self, vma: &Vma) {
@@ -88,7 +88,7 @@ impl VmaTree {
             self.stack -= len;
         }
         if vma.flags.contains(VmaFlags::LOCKED) {
-            self.locked -= len;
+            self.locked -= vma.lockable();
         }
     }
     fn put(&mut self, vma: Vma) {

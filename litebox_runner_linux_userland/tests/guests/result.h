@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *result(long r)
+static __attribute__((unused)) const char *result(long r)
 {
     static char text[4][32];
     static int next;
@@ -12,3 +12,5 @@ static const char *result(long r)
     else snprintf(t, 32, "%s", strerrorname_np(errno));
     return t;
 }
+// Prints what a call returned behind what stands on the line already. Calls that follow each other are one `say` each: C promises no order of arguments.
+static __attribute__((unused)) void say(long r) { printf(" %s", result(r)); }

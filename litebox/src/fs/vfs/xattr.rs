@@ -37,7 +37,7 @@ fn namespace(name: &[u8]) -> Result<Namespace> {
 
 /// Whether `creds` may read (or, with `write`, change) the attribute.
 fn check(creds: &Creds<'_>, at: &Location, name: &[u8], write: bool) -> Result<()> {
-    let denied = if write { Error::NotPermitted } else { Error::NoData };
+    let denied = denied(write);
     if write {
         permission::check_changeable(at)?;
     }
@@ -70,7 +70,22 @@ fn check(creds: &Creds<'_>, at: &Location, name: &[u8], write: bool) -> Result<(
     Ok(())
 }
 
+/// How reading or changing an attribute fails that the caller has no right to.
+fn denied(write: bool) -> Error {
+    if write { Error::NotPermitted } else { Error::NoData }
+}
+
 impl Vfs {
+    /// Why a file without a name (a pipe, a socket) has no such attribute: it has none at all, but who asks for one that
+    /// it may not have, or that only files and directories have, is told so first.
+    pub fn nameless_xattr(creds: &Creds<'_>, name: &[u8], write: bool) -> Error {
+        match namespace(name) {
+            Err(error) => error,
+            Ok(Namespace::User) => denied(write),
+            Ok(Namespace::Trusted) if !creds.may(FileRights::DAC_OVERRIDE) => denied(write),
+            Ok(Namespace::Trusted | Namespace::Security) => Error::NotSupported,
+        }
+    }
     /// Value of an attribute.
     pub fn get_xattr(&self, creds: &Creds<'_>, at: &Location, name: &[u8]) -> Result<Vec<u8>> {
         check(creds, at, name, false)?;

@@ -52,11 +52,15 @@ impl Task<'_, '_> {
     fn at_attributes<T>(
         &self,
         which: XattrTarget,
+        nameless: impl FnOnce(&Creds<'_>) -> Error,
         call: impl FnOnce(&Vfs, &Creds<'_>, &litebox::fs::Location) -> Result<T>,
     ) -> Result<T> {
-        let PathTarget::Place(at) = self.attribute_target(which)? else { return Err(Error::NotSupported) };
         let credentials = self.creds();
-        call(&self.kernel().vfs, &creds_of(&credentials), &at)
+        let creds = creds_of(&credentials);
+        match self.attribute_target(which)? {
+            PathTarget::Place(at) => call(&self.kernel().vfs, &creds, &at),
+            PathTarget::Nameless(_) => Err(nameless(&creds)),
+        }
     }
     fn set_attribute(&self, which: XattrTarget, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
         if flags & !(XATTR_CREATE | XATTR_REPLACE) != 0 {
@@ -69,12 +73,14 @@ impl Task<'_, '_> {
         let mut bytes = alloc::vec![0; size];
         read_into(value, &mut bytes)?;
         let how = (flags & XATTR_CREATE != 0, flags & XATTR_REPLACE != 0);
-        self.at_attributes(which, |vfs, creds, at| vfs.set_xattr(creds, at, &name, &bytes, how))?;
+        let nameless = |creds: &Creds<'_>| Vfs::nameless_xattr(creds, &name, true);
+        self.at_attributes(which, nameless, |vfs, creds, at| vfs.set_xattr(creds, at, &name, &bytes, how))?;
         Ok(0)
     }
     fn get_attribute(&self, which: XattrTarget, name: u64, value: u64, size: usize) -> Result<usize> {
         let name = read_name(name)?;
-        let bytes = self.at_attributes(which, |vfs, creds, at| vfs.get_xattr(creds, at, &name))?;
+        let nameless = |creds: &Creds<'_>| Vfs::nameless_xattr(creds, &name, false);
+        let bytes = self.at_attributes(which, nameless, |vfs, creds, at| vfs.get_xattr(creds, at, &name))?;
         give(value, size, &bytes)
     }
     fn list_attributes(&self, which: XattrTarget, list: u64, size: usize) -> Result<usize> {
@@ -84,12 +90,13 @@ impl Task<'_, '_> {
             let is_socket = file.file.inode().file_type() == FileType::Socket;
             return give(list, size, if is_socket { OF_SOCKETS } else { b"" });
         }
-        let names = self.at_attributes(which, Vfs::list_xattr)?;
+        let names = self.at_attributes(which, |_| Error::NotSupported, Vfs::list_xattr)?;
         give(list, size, &names)
     }
     fn remove_attribute(&self, which: XattrTarget, name: u64) -> Result<usize> {
         let name = read_name(name)?;
-        self.at_attributes(which, |vfs, creds, at| vfs.remove_xattr(creds, at, &name))?;
+        let nameless = |creds: &Creds<'_>| Vfs::nameless_xattr(creds, &name, true);
+        self.at_attributes(which, nameless, |vfs, creds, at| vfs.remove_xattr(creds, at, &name))?;
         Ok(0)
     }
 
