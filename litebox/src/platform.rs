@@ -5,6 +5,7 @@
 //!
 //! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a panic.
 
+pub mod compat;
 pub mod fast_syscalls;
 #[cfg(any(test, feature = "mock"))]
 pub mod mock;
@@ -17,6 +18,8 @@ use core::time::Duration;
 use crate::{Error, Result};
 
 use litebox_protocol::TERMIOS_SIZE;
+
+use compat::{CpuMode, Segments, Vdso32};
 
 /// A point on the host's monotonic clock, in nanoseconds since an arbitrary start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -510,6 +513,10 @@ pub struct ThreadSpec<'a> {
     pub fs_base: u64,
     /// GS base.
     pub gs_base: u64,
+    /// How its first code is decoded.
+    pub mode: CpuMode,
+    /// The segments of a thread of a 32-bit program, in place of both bases.
+    pub segments: Option<Segments>,
     /// Calls that the host may answer without the North. Must live as long as the thread.
     pub fast_syscalls: &'a fast_syscalls::FastSyscalls,
 }
@@ -553,6 +560,17 @@ pub trait Threads {
     fn gs_base(&self) -> u64;
     /// Sets the guest's GS base (takes effect when guest code continues).
     fn set_gs_base(&self, base: u64);
+    /// The segments of the calling thread, if it is one of a 32-bit program.
+    fn segments(&self) -> Option<Segments> {
+        None
+    }
+    /// The calling thread is one of a 32-bit program with these segments, or of a 64-bit one, from its return to guest code on. A selector that cannot be loaded
+    /// is none.
+    fn set_segments(&self, _segments: Option<Segments>) {}
+    /// The vDSO of 32-bit programs; `None` where the host cannot run them, which the user is told once.
+    fn vdso32(&self) -> Option<Vdso32> {
+        None
+    }
     /// Arms or disarms the calling process's one alarm of this clock: from `deadline` (time of that clock) on, a thread of the process is
     /// interrupted as by [`Threads::kick`], again and again until the alarm is set anew: the thread may have been leaving.
     fn set_alarm(&self, clock: AlarmClock, deadline: Option<Duration>);

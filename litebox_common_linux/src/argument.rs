@@ -10,9 +10,10 @@ use core::marker::PhantomData;
 use crate::show::Shown;
 
 /// An architecture whose programs make calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Arch {
     /// 64-bit programs.
+    #[default]
     X86_64,
     /// 32-bit programs (i386).
     X86,

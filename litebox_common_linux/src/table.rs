@@ -62,8 +62,8 @@ process "Processes and threads" {
     Full             set_tid_address    [x86_64 218, x86 258]  (address: UserMut<i32>)
     Partial          prctl              [x86_64 157, x86 172]  (option: PrctlOption, arg2: usize, arg3: usize, arg4: usize, arg5: usize)  "what concerns one process; the rest is EINVAL, as on a kernel without it"
     Partial          arch_prctl         [x86_64 158, x86 384]  (code: ArchPrctlCode, address: usize)  "FS and GS base, and cpuid as where it cannot fault; the rest is EINVAL, as on a kernel without shadow stacks"
-    Refused(ENOSYS)  set_thread_area    [x86_64 205, x86 243]  (descriptor: UserMut<UserDesc>)  "as x86-64 Linux answers: arch_prctl sets FS"
-    Refused(ENOSYS)  get_thread_area    [x86_64 211, x86 244]  (descriptor: UserMut<UserDesc>)  "as x86-64 Linux answers: arch_prctl reads FS"
+    Partial          set_thread_area    [x86_64 205, x86 243]  (descriptor: UserMut<UserDesc>)  "of a segment only its begin has an effect; ENOSYS for 64-bit calls, as on Linux"
+    Partial          get_thread_area    [x86_64 211, x86 244]  (descriptor: UserMut<UserDesc>)  "ENOSYS for 64-bit calls, as on Linux"
     Refused(ENOSYS)  modify_ldt         [x86_64 154, x86 123]  (function: i32, pointer: UserMut<u8>, size: usize)  "segments of the guest's own would let it choose what the kernel's segments mean"
     Full             pidfd_open         [x86_64 434, x86 434]  (pid: i32, flags: u32)
     Full             pidfd_send_signal  [x86_64 424, x86 424]  (pidfd: RawFd, signal: Signal, info: UserRef<SigInfo>, flags: u32)
@@ -462,7 +462,7 @@ thirty_two "Calls that only 32-bit programs make: not served yet" {
     Missing  ppoll_time64                  [x86 414]  (fds: UserMut<PollFd>, count: u32, timeout: UserMut<Timespec>, mask: UserRef<SigSet>, size: usize)
     Missing  pselect6_time64               [x86 413]  (count: i32, readable: UserMut<FdSet>, writable: UserMut<FdSet>, exceptional: UserMut<FdSet>, timeout: UserMut<Timespec>, mask: UserRef<()>)
     Missing  recvmmsg_time64               [x86 417]  (fd: RawFd, messages: UserMut<MsgHdr>, count: u32, flags: MessageFlags, timeout: UserMut<Timespec>)
-    Missing  sigreturn                     [x86 119]  ()
+    Full     sigreturn                     [x86 119]  ()
     Missing  sigaction                     [x86 67]   (signal: Signal, new: UserRef<SigAction>, old: UserMut<SigAction>)
     Missing  sigprocmask                   [x86 126]  (how: MaskHow, set: UserRef<u32>, old: UserMut<u32>)
     Missing  sigpending                    [x86 73]   (set: UserMut<u32>)

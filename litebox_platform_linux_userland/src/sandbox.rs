@@ -109,6 +109,10 @@ pub(crate) struct Sandbox {
     pub(crate) patching: bool,
     /// What is known of sites in files.
     pub(crate) site_cache: Mutex<crate::entry::patch::SiteCache>,
+    /// The host runs 32-bit programs.
+    pub(crate) runs_32bit: AtomicBool,
+    /// The user was told that it does not.
+    pub(crate) told_of_32bit: AtomicBool,
     /// What `cpuid` answers.
     pub(crate) cpuid_cache: crate::entry::patch::CpuidCache,
     /// Patched copies of code.
@@ -238,6 +242,8 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             by_seccomp: AtomicBool::new(false),
             patching,
             site_cache: Mutex::new(crate::entry::patch::SiteCache::default()),
+            runs_32bit: AtomicBool::new(false),
+            told_of_32bit: AtomicBool::new(false),
             cpuid_cache: crate::entry::patch::CpuidCache::default(),
             text_cache: crate::entry::patch::TextCache::default(),
             trampolines: crate::entry::patch::Pool::new(),
@@ -268,6 +274,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     }
     crate::entry::trap::install_handlers().map_err(|error| StartError { what: "installing signal handlers", error })?;
     crate::entry::interception::probe(interception)?;
+    sandbox().runs_32bit.store(crate::thread::segments::make_entries(), Ordering::Relaxed);
     crate::host::filter::install(interception)
 }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod host_thread;
 pub(crate) mod kept;
+pub(crate) mod segments;
 pub(crate) mod stack;

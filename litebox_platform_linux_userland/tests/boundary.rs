@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use litebox::event::Waiter;
+use litebox::platform::compat::CpuMode;
 use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::platform::north::{Fault, GuestFrame, North, Registers};
 use litebox::platform::{Backing, HostFd, HostThread, Prot, ThreadSpec, host};
@@ -270,6 +271,8 @@ impl North for TinyNorth {
                     fp: None,
                     fs_base: 0,
                     gs_base: 0,
+                    mode: CpuMode::Long,
+                    segments: None,
                     fast_syscalls: &thread.fast_syscalls,
                 };
                 host().spawn_thread(&spec).map_or(11u64.wrapping_neg(), |()| 0)
@@ -329,6 +332,8 @@ impl FirstProcess for Guest {
             fp: None,
             fs_base: 0,
             gs_base: 0,
+            mode: CpuMode::Long,
+            segments: None,
             fast_syscalls: &thread.fast_syscalls,
         })
     }

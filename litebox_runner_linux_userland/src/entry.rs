@@ -306,8 +306,9 @@ fn stack_end() -> usize {
     if name.is_null() {
         return 0;
     }
-    // SAFETY: the host says where the name is.
-    let len = unsafe { core::ffi::CStr::from_ptr(name) }.count_bytes();
+    // `CStr` may call the C library's `strlen`, which is one of the functions with several versions.
+    // SAFETY: the host says where the name is, and ends it with a zero.
+    let len = (0..PAGE).take_while(|at| unsafe { *name.add(*at) } != 0).count();
     (name as usize + len + 1 + size_of::<usize>()).next_multiple_of(PAGE)
 }
 

@@ -3,7 +3,7 @@
 //! A guest prints facts that are the same on any Linux: names of errors, results; no pids, addresses or times. Lines at the
 //! top of the file steer its test:
 //! ```c
-//! //@ variants: static dynamic musl     (default: static)
+//! //@ variants: static dynamic musl m32 (default: static)
 //! //@ flags: -pthread -lm               (of the compiler)
 //! //@ options: --tmpfs /scratch         (of litebox run)
 //! //@ args: one two
@@ -108,8 +108,8 @@ fn run(
     volume: Volume,
     directives: &Directives,
 ) -> litebox_test_support::Result {
-    if !compile::have(variant.compiler()) {
-        return skip(&format!("no {} on this machine", variant.compiler()));
+    if let Some(missing) = variant.missing() {
+        return skip(&missing);
     }
     let binary = compile::guest(file, variant, &directives.flags)?;
     let mut case = Case::guest(name, &binary).args(&directives.args).options(&directives.options);

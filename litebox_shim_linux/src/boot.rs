@@ -154,6 +154,8 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         fp: None,
         fs_base: loaded.fs_base,
         gs_base: 0,
+        mode: loaded.mode,
+        segments: loaded.segments,
         fast_syscalls: thread.fast_syscalls(),
     })
 }

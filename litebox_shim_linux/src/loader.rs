@@ -4,6 +4,7 @@
 //! the program and its interpreter, and checks the argument vectors. [`load_into`] then replaces the address space; an error there
 //! ends the process, as on Linux.
 
+pub(crate) mod compat;
 mod elf;
 mod image;
 mod script;
@@ -21,9 +22,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::fs::{File, OpenFile, Running};
+use litebox::platform::compat::{CpuMode, Segments};
 use litebox::platform::host;
 use litebox::platform::north::Registers;
 use litebox::{Error, Result};
+use litebox_common_linux::Arch;
 
 /// How many times a `#!` line may lead to another script, as on Linux.
 const SCRIPT_DEPTH: usize = 5;
@@ -37,6 +40,8 @@ pub struct ImageInfo {
     pub environ: Vec<u8>,
     /// The auxiliary vector as pushed.
     pub auxv: Vec<u64>,
+    /// Whose program it is.
+    pub arch: Arch,
     /// The executable (`/proc/self/exe`): for a script, its interpreter.
     pub exe: Option<Arc<OpenFile>>,
     /// Keeps it from being written.
@@ -63,6 +68,14 @@ pub struct Prepared {
     arguments: Arguments,
 }
 
+impl Prepared {
+    /// Whether all that it may read can be executed, too: 32-bit programs that say nothing of their stack (personality(2)).
+    pub(crate) fn reading_implies_execution(&self) -> bool {
+        let elf = &self.program.1;
+        elf.arch == Arch::X86 && elf.says_nothing_of_stack
+    }
+}
+
 /// What the auxiliary vector says of the user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of getauxval(3)")]
@@ -83,6 +96,10 @@ pub struct Loaded {
     pub registers: Registers,
     /// FS base to start with.
     pub fs_base: u64,
+    /// How its code is decoded.
+    pub mode: CpuMode,
+    /// The segments of a 32-bit program.
+    pub segments: Option<Segments>,
     /// What /proc shows of it.
     pub image: ImageInfo,
 }
@@ -127,18 +144,26 @@ pub fn prepare_file(
     let running = Running::begin(&file)?;
     let span = host().user_span();
     let elf = Elf::read_behind(&head, &*file.file, span)?;
+    if elf.arch == Arch::X86 && host().vdso32().is_none() {
+        return Err(Error::NotExecutable);
+    }
     let interpreter = match &elf.interpreter {
         None => None,
-        Some(path) => Some(prepare_interpreter(path, span, open)?),
+        Some(path) => Some(prepare_interpreter(path, elf.arch, span, open)?),
     };
     Ok(Prepared { program: (file, elf), running, interpreter, arguments })
 }
 
-fn prepare_interpreter(path: &[u8], span: (usize, usize), open: OpenProgram<'_>) -> Result<(Arc<OpenFile>, Elf)> {
+fn prepare_interpreter(
+    path: &[u8],
+    arch: Arch,
+    span: (usize, usize),
+    open: OpenProgram<'_>,
+) -> Result<(Arc<OpenFile>, Elf)> {
     let file = open(path)?;
     let bad = |error| if error == Error::NotExecutable { Error::BadLibrary } else { error };
     let elf = Elf::read(&*file.file, span).map_err(bad)?;
-    Ok((file, elf))
+    if elf.arch == arch { Ok((file, elf)) } else { Err(Error::BadLibrary) }
 }
 
 /// Whether a file begins like a script.

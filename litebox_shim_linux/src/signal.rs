@@ -2,6 +2,9 @@
 
 mod deliver;
 mod frame;
+mod frame32;
+mod fsave;
+mod info32;
 pub mod set;
 pub(crate) mod signalfd;
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod process_table;
 mod shared_by_clone;
 pub(crate) mod task_work;
 mod thread;
+mod tls;
 mod vfork;
 
 pub use credentials::{Capability, Credentials};

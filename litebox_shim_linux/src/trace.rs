@@ -75,7 +75,12 @@ impl Task<'_, '_> {
         };
         let endless = matches!(
             request,
-            Some(SyscallRequest::exit { .. } | SyscallRequest::exit_group { .. } | SyscallRequest::rt_sigreturn {})
+            Some(
+                SyscallRequest::exit { .. }
+                    | SyscallRequest::exit_group { .. }
+                    | SyscallRequest::rt_sigreturn {}
+                    | SyscallRequest::sigreturn {}
+            )
         );
         if endless {
             begun.push_str(" = ?");
@@ -108,7 +113,7 @@ impl Task<'_, '_> {
         let mut line = String::new();
         let replaced = matches!(traced.request, Some(SyscallRequest::execve { .. } | SyscallRequest::execveat { .. }));
         let _ = match &traced.request {
-            Some(SyscallRequest::rt_sigreturn {}) => return,
+            Some(SyscallRequest::rt_sigreturn {} | SyscallRequest::sigreturn {}) => return,
             // What the arguments led to is gone with the old program.
             Some(_) if replaced && !traced.shown => line.write_str(&traced.begun),
             Some(request) => {

@@ -20,6 +20,12 @@ pub enum Variant {
     DynamicExec,
     /// A static program of musl.
     Musl,
+    /// A static 32-bit program at a fixed address.
+    M32,
+    /// A static 32-bit program at any address.
+    M32StaticPie,
+    /// A dynamic 32-bit program at any address.
+    M32Dynamic,
 }
 
 impl Variant {
@@ -31,6 +37,9 @@ impl Variant {
             "dynamic" => Self::Dynamic,
             "dynamic-exec" => Self::DynamicExec,
             "musl" => Self::Musl,
+            "m32" => Self::M32,
+            "m32-static-pie" => Self::M32StaticPie,
+            "m32-dynamic" => Self::M32Dynamic,
             _ => return None,
         })
     }
@@ -43,6 +52,9 @@ impl Variant {
             Self::Dynamic => "dynamic",
             Self::DynamicExec => "dynamic-exec",
             Self::Musl => "musl",
+            Self::M32 => "m32",
+            Self::M32StaticPie => "m32-static-pie",
+            Self::M32Dynamic => "m32-dynamic",
         }
     }
 
@@ -51,12 +63,30 @@ impl Variant {
         if self == Self::Musl { "musl-gcc" } else { "gcc" }
     }
 
+    /// Why this machine cannot compile or run it, if it cannot.
+    pub fn missing(self) -> Option<String> {
+        let is_32bit = matches!(self, Self::M32 | Self::M32StaticPie | Self::M32Dynamic);
+        if !have(self.compiler()) {
+            return Some(format!("no {} on this machine", self.compiler()));
+        }
+        if is_32bit && !Path::new("/usr/lib32/libc.a").exists() {
+            return Some("no C library for 32-bit programs on this machine (gcc-multilib)".into());
+        }
+        if is_32bit && !Path::new("/proc/sys/abi/vsyscall32").exists() {
+            return Some("the kernel of this machine runs no 32-bit programs".into());
+        }
+        None
+    }
+
     fn flags(self) -> &'static [&'static str] {
         match self {
             Self::Static | Self::Musl => &["-static", "-no-pie", "-fno-pie"],
             Self::StaticPie => &["-static-pie", "-fPIE"],
             Self::Dynamic => &["-pie", "-fPIE"],
             Self::DynamicExec => &["-no-pie", "-fno-pie"],
+            Self::M32 => &["-m32", "-static", "-no-pie", "-fno-pie"],
+            Self::M32StaticPie => &["-m32", "-static-pie", "-fPIE"],
+            Self::M32Dynamic => &["-m32", "-pie", "-fPIE"],
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Layout {
     pub lowest: usize,
     /// Behind the highest.
     pub highest: usize,
+    /// Nothing is placed above this but where it is told to be.
+    pub placed_below: usize,
     /// Behind the stack.
     pub stack_top: usize,
     /// New vmas go below this.
@@ -60,7 +62,29 @@ impl Layout {
         } else {
             page_down(lowest + span / 3 * 2 - jitter) + jitter_below(jitter)
         };
-        Self { lowest, highest, stack_top, mmap_base, program_base: program_base.min(mmap_base - span / 16) }
+        let program_base = program_base.min(mmap_base - span / 16);
+        Self { lowest, highest, placed_below: highest, stack_top, mmap_base, program_base }
+    }
+
+    /// Bases for a 32-bit program: as on an x86-64 host, but for the stack, which begins a little lower. An access through a segment register just loaded may go
+    /// astray by as much as the offset in it, and is noticed only where nothing is: near 0 and near 4 GiB.
+    pub fn compat(stack_limit: u64, fixed: bool) -> Self {
+        const END: usize = 0xffff_e000;
+        const STACKS: usize = 0xff00_0000;
+        const STACK_SPREAD: usize = 8 * MIB;
+        const SPREAD: usize = MIB;
+        const PROGRAMS: usize = 0x5655_5000;
+        let random = |bound| if fixed { 0 } else { random_pages(bound) };
+        let stack = usize::try_from(stack_limit).unwrap_or(usize::MAX).min(END / 6 * 5);
+        let gap = (stack + STACK_SPREAD + (END - STACKS) + STACK_GAP).clamp(128 * MIB, END / 6 * 5);
+        Self {
+            lowest: host().user_span().0,
+            highest: END,
+            placed_below: STACKS,
+            stack_top: STACKS - random(STACK_SPREAD),
+            mmap_base: page_down(END - gap) - random(SPREAD),
+            program_base: PROGRAMS + random(SPREAD),
+        }
     }
 }
 
@@ -136,13 +160,13 @@ pub(super) fn choose(
 ) -> Option<usize> {
     let hint = page_down(hint);
     if hint >= layout.lowest
-        && hint.checked_add(len).is_some_and(|end| end <= below.unwrap_or(layout.highest))
+        && hint.checked_add(len).is_some_and(|end| end <= below.unwrap_or(layout.placed_below))
         && is_free(vmas, hint, len)
     {
         return Some(hint);
     }
     if let Some(below) = below {
-        return scan_down(vmas, len, align, layout.lowest, below.min(layout.highest)).0;
+        return scan_down(vmas, len, align, layout.lowest, below.min(layout.placed_below)).0;
     }
     if len <= search.skipped {
         *search = Search::new(layout);
@@ -155,7 +179,7 @@ pub(super) fn choose(
     }
     *search = Search::new(layout);
     // All full below the base: anywhere.
-    scan_down(vmas, len, align, layout.lowest, layout.highest)
+    scan_down(vmas, len, align, layout.lowest, layout.placed_below)
         .0
-        .or_else(|| scan_down(vmas, len, PAGE, layout.lowest, layout.highest).0)
+        .or_else(|| scan_down(vmas, len, PAGE, layout.lowest, layout.placed_below).0)
 }

@@ -59,6 +59,8 @@ pub enum VmaName {
     Heap,
     /// `[stack]`
     Stack,
+    /// `[vdso]`
+    Vdso,
     /// `[anon:...]` or `[anon_shmem:...]` (PR_SET_VMA_ANON_NAME).
     Given(Arc<[u8]>),
 }

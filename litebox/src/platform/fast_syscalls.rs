@@ -31,10 +31,15 @@ pub struct FastSyscalls {
     pub slots: [Slot; SLOTS],
 }
 
+/// The number in a slot that nobody uses: one that belongs to another slot.
+const fn unused(index: usize) -> u32 {
+    index as u32 + 1
+}
+
 impl Default for FastSyscalls {
     fn default() -> Self {
         let empty = |i: usize| Slot {
-            number: AtomicU32::new(i as u32 + 1),
+            number: AtomicU32::new(unused(i)),
             taken: AtomicU32::new(0),
             word: AtomicPtr::new(core::ptr::null_mut()),
         };
@@ -57,6 +62,12 @@ impl FastSyscalls {
         slot.word.store(word.cast_mut(), Ordering::Relaxed);
         slot.taken.store(taken, Ordering::Relaxed);
         slot.number.store(number, Ordering::Relaxed);
+    }
+    /// No call is answered by a word any more. To be called by the thread itself, or before it runs.
+    pub fn clear(&self) {
+        for (i, slot) in self.slots.iter().enumerate() {
+            slot.number.store(unused(i), Ordering::Relaxed);
+        }
     }
     /// Counts a call. Only the thread itself counts, so this needs no atomic addition.
     #[inline]

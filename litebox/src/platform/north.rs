@@ -3,6 +3,7 @@
 //! Like the host, there is exactly one North in a program, bound at link time by [`register_north!`](crate::register_north).
 
 use super::Prot;
+use super::compat::CpuMode;
 
 /// The general registers of a guest thread. The order is that of the x86-64 kernel's `struct sigcontext`, so that the image in a
 /// host signal frame can be used in place.
@@ -36,6 +37,8 @@ pub struct GuestFrame<'a> {
     pub regs: &'a mut Registers,
     /// The North's object of the thread ([`ThreadSpec::north`](super::ThreadSpec)).
     pub thread: *const (),
+    /// How the code is decoded that it was in, and that it goes on with.
+    pub mode: CpuMode,
     vectors: Vectors<'a>,
 }
 
@@ -52,12 +55,18 @@ enum Vectors<'a> {
 impl<'a> GuestFrame<'a> {
     /// A frame whose floating-point state, if any, is in memory already.
     pub fn new(thread: *const (), regs: &'a mut Registers, saved: Option<&'a mut [u8]>) -> Self {
-        Self { regs, thread, vectors: saved.map_or(Vectors::None, Vectors::Saved) }
+        Self { regs, thread, mode: CpuMode::Long, vectors: saved.map_or(Vectors::None, Vectors::Saved) }
     }
     /// A frame whose floating-point state is saved by `save` once somebody asks for it.
     #[inline]
     pub fn live(thread: *const (), regs: &'a mut Registers, save: fn() -> &'static mut [u8]) -> Self {
-        Self { regs, thread, vectors: Vectors::Live(save) }
+        Self { regs, thread, mode: CpuMode::Long, vectors: Vectors::Live(save) }
+    }
+    /// The same frame of code that is decoded so.
+    #[must_use]
+    pub fn of_mode(mut self, mode: CpuMode) -> Self {
+        self.mode = mode;
+        self
     }
     /// The xsave area (Linux signal frame layout, `sw_reserved` filled in), when there is one. A guest signal frame copies it; a guest
     /// sigreturn copies it back after checking. Whoever gives the guest other registers than the result of its call asks for it, too:

@@ -12,16 +12,19 @@
 //! goes back to its start, so none is lost. `HostThread::mode` stays [`MODE_GUEST`](crate::entry::trap::MODE_GUEST) all the time, so every interruption
 //! of a thread in a call kicks it, but for one that sleeps.
 
+mod compat;
 mod vectors;
 
 use core::arch::global_asm;
 use core::mem::offset_of;
 use litebox::platform::UserAccess;
+use litebox::platform::compat::CpuMode;
 use litebox::platform::fast_syscalls::{FastSyscalls, SLOTS, Slot};
 use litebox::platform::north::{GuestFrame, Registers, north};
 use litebox_syscall_rewriter::Header;
 
 use crate::LinuxHost;
+use crate::entry::compat::segments_of;
 use crate::entry::trap::UserContext;
 use crate::thread::stack::{self, ThreadBlock};
 
@@ -344,7 +347,10 @@ pub(crate) fn window_start(rip: usize) -> Option<usize> {
         (&raw const litebox_quick_window_start, &raw const litebox_quick_window_end),
         (&raw const litebox_whole_window_start, &raw const litebox_whole_window_end),
     ];
-    let (start, _) = windows.into_iter().find(|(start, end)| (*start as usize..*end as usize).contains(&rip))?;
+    let (start, _) = windows
+        .into_iter()
+        .chain(compat::windows())
+        .find(|(start, end)| (*start as usize..*end as usize).contains(&rip))?;
     Some(start as usize)
 }
 
@@ -352,13 +358,17 @@ pub(crate) fn window_start(rip: usize) -> Option<usize> {
 pub(crate) fn available() -> bool {
     const OSXSAVE: u32 = 1 << 27;
     const LAHF: u32 = 1;
-    core::arch::x86_64::__cpuid(1).ecx & OSXSAVE != 0 && core::arch::x86_64::__cpuid(0x8000_0001).ecx & LAHF != 0
+    let ecx = |leaf| {
+        #[allow(unused_unsafe, reason = "it is needed by Rust 1.85, and not by later ones")]
+        // SAFETY: all processors of 64 bits have the instruction and these leaves.
+        unsafe { core::arch::x86_64::__cpuid(leaf) }.ecx
+    };
+    ecx(1) & OSXSAVE != 0 && ecx(0x8000_0001) & LAHF != 0
 }
 
 /// Makes the calling thread known to the entry. What does not change in its context is filled in here.
 pub(crate) fn prepare(block: &mut ThreadBlock) {
     const CONTEXT_FLAGS: u64 = 7;
-    const USER_SEGMENTS: u64 = 0x33 | (0x2b << 48);
     let (low, len) = stack::span(block.slot);
     let fp = block.this.wrapping_add_signed(FP);
     let context = UserContext {
@@ -366,7 +376,7 @@ pub(crate) fn prepare(block: &mut ThreadBlock) {
         link: 0,
         stack: [low as u64, 0, len as u64],
         regs: Registers::default(),
-        segments: USER_SEGMENTS,
+        segments: segments_of(CpuMode::Long),
         error: 0,
         trap: 0,
         old_mask: 0,
@@ -378,6 +388,12 @@ pub(crate) fn prepare(block: &mut ThreadBlock) {
     // SAFETY: the room between the block and the top of the stack is this thread's, for this.
     unsafe { (block.this.wrapping_add_signed(CONTEXT) as *mut UserContext).write(context) };
     block.fast.mark = i64::from(MARK as i32) as u64;
+    block.compat_entry = compat::entry();
+}
+
+fn context_of(block: &ThreadBlock) -> &'static mut UserContext {
+    // SAFETY: as for `registers_of`.
+    unsafe { &mut *(block.this.wrapping_add_signed(CONTEXT) as *mut UserContext) }
 }
 
 fn registers_of(block: &ThreadBlock) -> &'static mut Registers {
@@ -416,6 +432,7 @@ fn finish(block: &ThreadBlock, frame: &mut GuestFrame<'_>) -> u32 {
     let flags = frame.regs.eflags;
     if flags & TRAP_FLAG != 0 || block.guest_gs != 0 || frame.regs.rip >> USER_ADDRESS_BITS != 0 {
         let _ = frame.fp();
+        context_of(block).go_on(frame.mode, block);
         return BY_HOST;
     }
     if frame.fp_saved() || flags & !PLAIN_FLAGS != 0 {

@@ -108,6 +108,8 @@ pub(crate) enum TrapOutcome {
     GoOn,
     /// The thread was about to make a system call: to be served.
     Call,
+    /// The same, a call of 32-bit x86.
+    Call32,
 }
 
 /// A processor exception or call of guest code, as far as patching has to do with it.

@@ -8,15 +8,18 @@ use core::sync::atomic::Ordering;
 use litebox_common_linux::abi::signal::{SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXFSZ};
 
 use litebox::Result;
+use litebox::platform::compat::CpuMode;
 use litebox::platform::north::{Fault, FaultKind, GuestFrame, Registers, north};
 use litebox::platform::{HostThread, System};
 
 use crate::LinuxHost;
+use crate::entry::compat;
 use crate::entry::fast;
 use crate::entry::patch::{self, CodeEvent, TrapOutcome};
 use crate::host::call::{host_call, nr, place};
 use crate::sandbox::sandbox;
 use crate::thread::host_thread;
+use crate::thread::segments;
 use crate::thread::stack::{self, ThreadBlock};
 
 /// The signal that makes a thread look at its pending work.
@@ -24,7 +27,6 @@ pub(crate) const SIGKICK: i32 = 62;
 /// Signals that somebody outside, or the host for a limit, may send to a process: SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGXCPU, SIGVTALRM,
 /// SIGPROF, SIGIO, SIGPWR. They become its guest's.
 const FROM_OUTSIDE: [i32; 12] = [1, 2, 3, 10, 12, 14, 15, 24, 26, 27, 29, 30];
-const ENOSYS: u64 = 38;
 const EFAULT: u64 = 14;
 /// `si_code` of what a kernel sends by itself.
 const SI_KERNEL: i32 = 0x80;
@@ -69,8 +71,6 @@ struct SigInfo {
     /// SIGSYS: number (low half) and architecture (high half).
     call: u64,
 }
-
-const ARCH_X86_64: u32 = 0xc000_003e;
 
 /// The page in which kernels have code for three calls, for static programs of old. The host runs none of them for a guest: its filter raises SIGSYS
 /// for a call made there ([`filter`](crate::host::filter)), and has the thread go on where it was called from.
@@ -177,6 +177,8 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     host_thread::enter_kernel_gs(block);
     let fp = fp_of(context);
     let (error, trap) = (context.error, context.trap);
+    let mut mode = context.mode();
+    let plain = is_plain(mode, block);
     let event = match signal {
         SIGSYS => CodeEvent::Call,
         SIGSEGV if fast::leave_probe(&mut context.regs) => CodeEvent::Call,
@@ -185,17 +187,23 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
         SIGTRAP if info.code == TRAP_TRACE => CodeEvent::Step,
         _ => CodeEvent::Other,
     };
-    let look = patch::look(event, &mut context.regs, block);
+    let look = match signal {
+        SIGSEGV if segments::restore_bases(block) => TrapOutcome::GoOn,
+        _ if plain => patch::look(event, &mut context.regs, block),
+        _ => compat::look(event, signal == SIGKICK, &mut context.regs, &mut mode, block),
+    };
+    let call32 = signal == SIGSYS && (info.call >> 32) as u32 == compat::ARCH_I386;
     let old_call = signal == SIGSYS && VSYSCALL.contains(&info.addr);
-    if event == CodeEvent::Call && !old_call {
+    if plain && event == CodeEvent::Call && !call32 && !old_call {
         patch::trapped(&context.regs, fp.as_deref(), block);
     }
-    let mut frame = GuestFrame::new(block.north, &mut context.regs, fp);
+    let mut frame = GuestFrame::new(block.north, &mut context.regs, fp).of_mode(mode);
     match signal {
         _ if look == TrapOutcome::GoOn => {}
-        SIGSYS if (info.call >> 32) as u32 != ARCH_X86_64 => {
-            // int $0x80 from 64-bit code: no 32-bit calls yet.
-            frame.regs.rax = ENOSYS.wrapping_neg();
+        _ if call32 || look == TrapOutcome::Call32 => {
+            sandbox().counters.traps.fetch_add(1, Ordering::Relaxed);
+            crate::host::counters::count_host_call();
+            north().syscall32(&mut frame);
         }
         _ if event == CodeEvent::Call || look == TrapOutcome::Call => {
             sandbox().counters.traps.fetch_add(1, Ordering::Relaxed);
@@ -218,7 +226,10 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
             north().fault(&mut frame, fault);
         }
     }
-    settle(block, &mut frame)
+    let word = settle(block, &mut frame);
+    let mode = frame.mode;
+    context.go_on(mode, block);
+    word
 }
 
 /// Runs `wait`, in which the calling thread sleeps on a word that whoever interrupts it changes: there is no need to kick it.
@@ -257,11 +268,15 @@ fn settle(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> *const u32 {
             break;
         }
         host.mode.store(MODE_KERNEL, Ordering::Relaxed);
-        // A thread that was to go on at the copy of an instruction: a signal frame shows the instruction.
-        patch::look(CodeEvent::Other, frame.regs, block);
+        if is_plain(frame.mode, block) {
+            // A thread that was to go on at the copy of an instruction: a signal frame shows the instruction.
+            patch::look(CodeEvent::Other, frame.regs, block);
+        }
         north().kicked(frame);
     }
-    patch::go_on(frame.regs, block);
+    if is_plain(frame.mode, block) {
+        patch::go_on(frame.regs, block);
+    }
     litebox::sync::jitter();
     host_thread::leave_kernel_gs(block);
     waiter.word()
@@ -274,10 +289,21 @@ pub(crate) extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
     let Some(block) = stack::current() else { LinuxHost.fatal("guest code entered outside a guest thread") };
     host_part(block).mode.store(MODE_KERNEL, Ordering::Relaxed);
     host_thread::enter_kernel_gs(block);
-    patch::look(CodeEvent::Other, &mut context.regs, block);
+    let mode = context.mode();
+    if is_plain(mode, block) {
+        patch::look(CodeEvent::Other, &mut context.regs, block);
+    }
     let fp = fp_of(context);
-    let mut frame = GuestFrame::new(block.north, &mut context.regs, fp);
-    settle(block, &mut frame)
+    let mut frame = GuestFrame::new(block.north, &mut context.regs, fp).of_mode(mode);
+    let word = settle(block, &mut frame);
+    let mode = frame.mode;
+    context.go_on(mode, block);
+    word
+}
+
+/// Whether it is 64-bit code of a 64-bit program: what is not is never patched.
+fn is_plain(mode: CpuMode, block: &ThreadBlock) -> bool {
+    mode == CpuMode::Long && block.segments.is_none()
 }
 
 /// A signal hit kernel code (or the supervisor).
@@ -286,7 +312,8 @@ fn from_kernel(signal: i32, info: &SigInfo, context: &mut UserContext, block: Op
     match signal {
         SIGKICK => kicked_in_kernel(context, block),
         SIGSEGV | SIGBUS => {
-            if let Some(exit) = crate::memory::user::fault_exit(rip) {
+            let exit = crate::memory::user::fault_exit(rip).or_else(|| segments::refused_call32(rip));
+            if let Some(exit) = exit {
                 sandbox().counters.faults.fetch_add(1, Ordering::Relaxed);
                 context.regs.rip = exit as u64;
             } else if !retry_with_supervisor_fs(block) {

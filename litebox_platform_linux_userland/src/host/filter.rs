@@ -4,6 +4,7 @@
 //! listed is never executed: the broker is notified, names the call and ends the sandbox; a host without notification kills.
 
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use litebox_common_linux::abi::ioctl::{FIONREAD, TCGETS, TIOCGWINSZ, TIOCOUTQ};
 
 use litebox::platform::HostFd;
@@ -11,7 +12,7 @@ use litebox_protocol::{Op, TERMIOS_SIZE, start_fd};
 
 use crate::entry::interception::{Interception, sud_available};
 use crate::host::call::{host_call, nr, place};
-use crate::sandbox::StartError;
+use crate::sandbox::{StartError, sandbox};
 
 /// A condition on the arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -343,17 +344,19 @@ pub(crate) fn install(interception: Interception) -> Result<(), StartError> {
         crate::sandbox::use_seccomp();
     }
     let terminals = [0, 1, 2].map(is_terminal);
-    match load(&program(RET_NOTIFY, terminals), FLAG_NEW_LISTENER) {
-        Ok(listener) => {
-            let fd = HostFd(listener as i32);
-            crate::host::broker::simple(Op::Listener, 0, &[], Some(fd)).map_err(error)?;
-            // SAFETY: no pointers; the broker has its own now.
-            let _ = unsafe { host_call!(nr::CLOSE, listener) };
-            Ok(())
-        }
-        // Somebody outside listens already: the host kills, and cannot say which call it was.
-        Err(_) => load(&program(RET_KILL, terminals), 0).map(drop).map_err(error),
+    if let Ok(listener) = load(&program(RET_NOTIFY, terminals), FLAG_NEW_LISTENER) {
+        let fd = HostFd(listener as i32);
+        crate::host::broker::simple(Op::Listener, 0, &[], Some(fd)).map_err(error)?;
+        // SAFETY: no pointers; the broker has its own now.
+        let _ = unsafe { host_call!(nr::CLOSE, listener) };
+        return Ok(());
     }
+    // Somebody outside listens already: the host kills, and cannot say which call it was.
+    if by_seccomp {
+        // It would kill for the calls of 32-bit code, too, before the other filter could say that they are ours.
+        sandbox().runs_32bit.store(false, Ordering::Relaxed);
+    }
+    load(&program(RET_KILL, terminals), 0).map(drop).map_err(error)
 }
 
 #[cfg(test)]

@@ -3,25 +3,26 @@
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
+use litebox::platform::compat::{Segments, Vdso32};
 use litebox::platform::north::{Registers, north};
-use litebox::platform::{AlarmClock, HostThread, ThreadSpec, Threads, Usage};
+use litebox::platform::{AlarmClock, HostThread, System, ThreadSpec, Threads, Usage};
 use litebox::sync::jitter;
 use litebox::{Error, Result};
 use litebox_protocol::Op;
 
 use crate::LinuxHost;
+use crate::entry::compat;
 use crate::entry::trap::{SIGKICK, UserContext};
 use crate::host::call::{self, host_call, nr};
 use crate::host::clock::Timespec;
 use crate::process::table::HostProcess;
 use crate::process::usage::Before;
 use crate::sandbox::sandbox;
+use crate::thread::segments;
 use crate::thread::stack::{self, ThreadBlock};
 
 /// Room kept below a frame for the first function of the thread.
 const LAUNCH_ROOM: usize = 512;
-/// Code segment, stack segment of 64-bit user code, as the host's frames hold them.
-const USER_SEGMENTS: u64 = 0x33 | (0x2b << 48);
 /// UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS.
 const CONTEXT_FLAGS: u64 = 7;
 
@@ -39,31 +40,34 @@ pub(crate) fn write_fs(base: u64) {
     unsafe { core::arch::asm!("wrfsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
 }
 
-fn read_gs() -> u64 {
+pub(crate) fn read_gs() -> u64 {
     let base: u64;
     // SAFETY: as for FS.
     unsafe { core::arch::asm!("rdgsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
     base
 }
 
-fn write_gs(base: u64) {
+pub(crate) fn write_gs(base: u64) {
     // SAFETY: as for FS.
     unsafe { core::arch::asm!("wrgsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
 }
 
-/// GS leads to the thread's block while the kernel runs, and while guest code runs that never set its own.
+/// GS leads to the thread's block while the kernel runs, and while guest code runs that never set its own. In a 32-bit program's thread it is the guest's alone.
 pub(crate) fn enter_kernel_gs(block: &mut ThreadBlock) {
     let gs = read_gs();
-    if gs != block.this as u64 {
+    if gs != block.this as u64 && block.segments.is_none() {
         block.guest_gs = gs;
         write_gs(block.this as u64);
     }
 }
 
 /// Gives the guest the GS base it set, if it set one.
-pub(crate) fn leave_kernel_gs(block: &ThreadBlock) {
+pub(crate) fn leave_kernel_gs(block: &mut ThreadBlock) {
     if block.guest_gs != 0 {
-        write_gs(block.guest_gs);
+        match block.segments {
+            None => write_gs(block.guest_gs),
+            Some(_) => segments::load_pending(block),
+        }
     }
 }
 
@@ -84,7 +88,7 @@ impl Frame {
             link: 0,
             stack: [low as u64, 0, len as u64],
             regs: *regs,
-            segments: USER_SEGMENTS,
+            segments: 0,
             error: 0,
             trap: 0,
             old_mask: 0,
@@ -121,6 +125,7 @@ pub(crate) fn fill_block(block: &mut ThreadBlock, spec: &ThreadSpec<'_>) {
     block.waiter = spec.waiter;
     block.fast_syscalls = spec.fast_syscalls;
     block.guest_gs = spec.gs_base;
+    segments::prepare(block, spec.segments);
     spec.host.cpu_before.store(u64::try_from(block.before.cpu.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     spec.host.process.store(block.process, Ordering::Relaxed);
     spec.host.alive.store(1, Ordering::Relaxed);
@@ -131,8 +136,7 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
     let Some(block) = stack::current() else { fatal("a guest thread started off its stack") };
     // SAFETY: the frame built for this thread.
     let fs = unsafe { core::mem::take(&mut (*context).link) };
-    write_gs(block.this as u64);
-    write_fs(fs);
+    segments::begin(block, fs);
     if block.alive.load(Ordering::Acquire) > 1 {
         block.tid.store(block.alive.load(Ordering::Acquire) as i32, Ordering::Relaxed);
     }
@@ -158,7 +162,7 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
 }
 
 pub(crate) fn fatal(reason: &str) -> ! {
-    litebox::platform::System::fatal(&LinuxHost, reason)
+    System::fatal(&LinuxHost, reason)
 }
 
 /// Gives the calling thread its stack for signals, and has its calls intercepted.
@@ -256,7 +260,9 @@ pub(crate) fn prepare(slot: u32, block: &mut ThreadBlock, spec: &ThreadSpec<'_>)
     fill_block(block, spec);
     let frame = Frame::build(slot, spec.regs, spec.fp);
     // SAFETY: the frame just built.
-    unsafe { (*(frame.context as *mut UserContext)).link = spec.fs_base };
+    let context = unsafe { &mut *(frame.context as *mut UserContext) };
+    context.link = spec.fs_base;
+    context.go_on(spec.mode, block);
     frame.launch_pad()
 }
 
@@ -445,12 +451,31 @@ impl Threads for LinuxHost {
         write_fs(base);
     }
     fn gs_base(&self) -> u64 {
-        stack::current().map_or(0, |b| b.guest_gs)
+        stack::current().filter(|b| b.segments.is_none()).map_or(0, |b| b.guest_gs)
     }
     fn set_gs_base(&self, base: u64) {
         if let Some(block) = stack::current() {
             block.guest_gs = base;
         }
+    }
+
+    fn segments(&self) -> Option<Segments> {
+        segments::current(stack::current()?)
+    }
+    fn set_segments(&self, new: Option<Segments>) {
+        if let Some(block) = stack::current() {
+            segments::set(block, new);
+        }
+    }
+    fn vdso32(&self) -> Option<Vdso32> {
+        let sandbox = sandbox();
+        if sandbox.runs_32bit.load(Ordering::Relaxed) {
+            return Some(compat::vdso());
+        }
+        if !sandbox.told_of_32bit.swap(true, Ordering::Relaxed) {
+            System::report(&LinuxHost, "this host runs no 32-bit programs (ia32_emulation, or a filter of its own)");
+        }
+        None
     }
 
     fn set_alarm(&self, clock: AlarmClock, deadline: Option<Duration>) {

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use litebox::event::Waiter;
+use litebox::platform::compat::{CpuMode, Segments};
 use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::platform::north::Registers;
 use litebox::platform::{HostThread, ThreadSpec};
@@ -16,6 +17,8 @@ pub(crate) struct KeptSpec {
     fp: Option<Vec<u8>>,
     fs_base: u64,
     gs_base: u64,
+    mode: CpuMode,
+    segments: Option<Segments>,
     fast_syscalls: *const FastSyscalls,
 }
 
@@ -33,6 +36,8 @@ impl KeptSpec {
             fp: spec.fp.map(<[u8]>::to_vec),
             fs_base: spec.fs_base,
             gs_base: spec.gs_base,
+            mode: spec.mode,
+            segments: spec.segments,
             fast_syscalls: spec.fast_syscalls,
         }
     }
@@ -49,6 +54,8 @@ impl KeptSpec {
             fp: self.fp.as_deref(),
             fs_base: self.fs_base,
             gs_base: self.gs_base,
+            mode: self.mode,
+            segments: self.segments,
             fast_syscalls,
         }
     }

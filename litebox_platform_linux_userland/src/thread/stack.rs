@@ -14,9 +14,11 @@ use litebox_common_linux::abi::memory::{MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE,
 
 use litebox::event::Waiter;
 use litebox::platform::HostThread;
+use litebox::platform::compat::Segments;
 use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::{Error, Result};
 
+use crate::entry::compat::FarPointer;
 use crate::host::call::{host_call, nr};
 use crate::process::table::HostProcess;
 use crate::process::usage::Before;
@@ -45,8 +47,18 @@ pub(crate) struct ThreadBlock {
     pub(crate) waiter: *const Waiter,
     /// Calls that are answered where they enter.
     pub(crate) fast_syscalls: *const FastSyscalls,
-    /// GS base of the guest.
+    /// GS base of the guest; of a 32-bit program's, a word that is not 0.
     pub(crate) guest_gs: u64,
+    /// The segments of a thread of a 32-bit program.
+    pub(crate) segments: Option<Segments>,
+    /// They are not in the processor yet.
+    pub(crate) load_segments: bool,
+    /// Where 32-bit code goes on: what a far jump takes, address and selector.
+    pub(crate) far: FarPointer,
+    /// Where calls of its vDSO go on.
+    pub(crate) landing: u32,
+    /// Where the vDSO enters the kernel.
+    pub(crate) compat_entry: u64,
     /// Which process of the sandbox it belongs to.
     pub(crate) process: u32,
     home: *const HostProcess,
@@ -230,6 +242,11 @@ fn begin(slot: u32, home: &HostProcess) -> &'static mut ThreadBlock {
             waiter: core::ptr::null(),
             fast_syscalls: core::ptr::null(),
             guest_gs: 0,
+            segments: None,
+            load_segments: false,
+            far: FarPointer::new(),
+            landing: 0,
+            compat_entry: 0,
             process: home.number,
             home,
             founds: false,

@@ -8,15 +8,17 @@ use litebox::io::Dest;
 use litebox::mm::{PAGE, page_down, page_up};
 use litebox::platform::Prot;
 use litebox::{Error, Result};
+use litebox_common_linux::Arch;
 
-const HEADER: usize = 64;
-const PROGRAM_HEADER: usize = 56;
+use super::compat::end_of;
+
 /// Linux refuses program header tables longer than this.
 const TABLE_MAX: usize = 65536;
 const PATH_MAX: usize = 4096;
 
 const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
+const EM_386: u16 = 3;
 const EM_X86_64: u16 = 62;
 const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
@@ -48,9 +50,85 @@ impl Segment {
     }
 }
 
+/// The fields of a header or of a line of its table, where 64-bit files have them, or 32-bit ones.
+struct Format {
+    arch: Arch,
+    /// Of the header.
+    size: usize,
+    entry: usize,
+    phoff: usize,
+    phentsize: usize,
+    phnum: usize,
+    /// Of a line.
+    line: usize,
+    flags: usize,
+    offset: usize,
+    vaddr: usize,
+    file_size: usize,
+    mem_size: usize,
+    align: usize,
+}
+
+const FORMAT_64: Format = Format {
+    arch: Arch::X86_64,
+    size: 64,
+    entry: 24,
+    phoff: 32,
+    phentsize: 54,
+    phnum: 56,
+    line: 56,
+    flags: 4,
+    offset: 8,
+    vaddr: 16,
+    file_size: 32,
+    mem_size: 40,
+    align: 48,
+};
+
+const FORMAT_32: Format = Format {
+    arch: Arch::X86,
+    size: 52,
+    entry: 24,
+    phoff: 28,
+    phentsize: 42,
+    phnum: 44,
+    line: 32,
+    flags: 24,
+    offset: 4,
+    vaddr: 8,
+    file_size: 16,
+    mem_size: 20,
+    align: 28,
+};
+
+impl Format {
+    /// That of a file which begins so; `None` when it is no executable for this machine.
+    fn of(head: &[u8]) -> Option<&'static Self> {
+        const CLASS_32: u8 = 1;
+        const CLASS_64: u8 = 2;
+        const LITTLE_ENDIAN: u8 = 1;
+        let ident: [u8; 6] = *head.first_chunk()?;
+        let format = match (ident[4], u16_at(head, 18)) {
+            (CLASS_64, EM_X86_64) => &FORMAT_64,
+            (CLASS_32, EM_386) => &FORMAT_32,
+            _ => return None,
+        };
+        (ident[..4] == *b"\x7fELF" && ident[5] == LITTLE_ENDIAN && head.len() >= format.size).then_some(format)
+    }
+    /// An address or a size.
+    fn word(&self, from: &[u8], at: usize) -> u64 {
+        match self.arch {
+            Arch::X86_64 => u64_at(from, at),
+            Arch::X86 => u64::from(u32_at(from, at)),
+        }
+    }
+}
+
 /// What the loader needs of an executable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elf {
+    /// Whose code it is.
+    pub arch: Arch,
     /// It may be placed anywhere.
     pub relocatable: bool,
     /// Entry point in the image.
@@ -59,8 +137,10 @@ pub struct Elf {
     pub segments: Vec<Segment>,
     /// Path of the interpreter, without the final zero.
     pub interpreter: Option<Vec<u8>>,
-    /// The program asks for an executable stack.
+    /// The program says whether it wants an executable stack, and does.
     pub exec_stack: bool,
+    /// It says nothing of its stack.
+    pub says_nothing_of_stack: bool,
     /// Offset in the file of the program headers.
     pub phoff: u64,
     /// Their number.
@@ -140,64 +220,78 @@ impl Elf {
 
     /// As [`Elf::read`], of a file whose first bytes are known.
     pub(super) fn read_behind(head: &Head, file: &dyn File, span: (usize, usize)) -> Result<Self> {
-        let header: [u8; HEADER] = *head.bytes().first_chunk().ok_or(Error::NotExecutable)?;
-        let kind = u16_at(&header, 16);
-        let is_elf = header[..4] == *b"\x7fELF" && header[4] == 2 && header[5] == 1;
-        if !is_elf || !matches!(kind, ET_EXEC | ET_DYN) || u16_at(&header, 18) != EM_X86_64 {
+        let header = head.bytes();
+        let format = Format::of(header).ok_or(Error::NotExecutable)?;
+        let kind = u16_at(header, 16);
+        if !matches!(kind, ET_EXEC | ET_DYN) {
             return Err(Error::NotExecutable);
         }
-        let phnum = usize::from(u16_at(&header, 56));
-        let table_size = phnum * PROGRAM_HEADER;
-        if usize::from(u16_at(&header, 54)) != PROGRAM_HEADER || table_size == 0 || table_size > TABLE_MAX {
+        let span = (span.0, span.1.min(end_of(format.arch)));
+        let phnum = usize::from(u16_at(header, format.phnum));
+        let table_size = phnum * format.line;
+        if usize::from(u16_at(header, format.phentsize)) != format.line || table_size == 0 || table_size > TABLE_MAX {
             return Err(Error::NotExecutable);
         }
-        let phoff = u64_at(&header, 32);
+        let phoff = format.word(header, format.phoff);
         let mut table = vec![0u8; table_size];
         head.read_exact(file, &mut table, phoff).map_err(|_| Error::NotExecutable)?;
 
         let relocatable = kind == ET_DYN;
-        let entry = u64_at(&header, 24) as usize;
+        let entry = format.word(header, format.entry) as usize;
         let mut elf = Self {
+            arch: format.arch,
             relocatable,
             entry,
             segments: Vec::new(),
             interpreter: None,
             exec_stack: false,
+            says_nothing_of_stack: true,
             phoff,
             phnum,
             align: PAGE,
         };
-        for row in table.chunks_exact(PROGRAM_HEADER) {
-            elf.add_row(row, head, file, span)?;
+        for row in table.chunks_exact(format.line) {
+            elf.add_row(row, format, head, file, span)?;
         }
         elf.check_span(span)?;
         Ok(elf)
     }
 
-    fn add_row(&mut self, row: &[u8], head: &Head, file: &dyn File, span: (usize, usize)) -> Result<()> {
-        let flags = u32_at(row, 4);
+    fn add_row(
+        &mut self,
+        row: &[u8],
+        format: &Format,
+        head: &Head,
+        file: &dyn File,
+        span: (usize, usize),
+    ) -> Result<()> {
+        let flags = u32_at(row, format.flags);
         match u32_at(row, 0) {
             PT_LOAD => {
-                let align = u64_at(row, 48) as usize;
+                let align = format.word(row, format.align) as usize;
                 if align.is_power_of_two() && align <= 1 << 30 {
                     self.align = self.align.max(align);
                 }
-                if let Some(segment) = Self::segment(row, flags, span)? {
+                if let Some(segment) = Self::segment(row, format, flags, span)? {
                     self.segments.push(segment);
                 }
             }
             PT_INTERP if self.interpreter.is_none() => {
-                self.interpreter = Some(Self::read_interpreter(row, head, file)?);
+                self.interpreter = Some(Self::read_interpreter(row, format, head, file)?);
             }
-            PT_GNU_STACK => self.exec_stack = flags & 1 != 0,
+            PT_GNU_STACK => {
+                self.exec_stack = flags & 1 != 0;
+                self.says_nothing_of_stack = false;
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn segment(row: &[u8], flags: u32, span: (usize, usize)) -> Result<Option<Segment>> {
-        let (offset, vaddr) = (u64_at(row, 8), u64_at(row, 16) as usize);
-        let (file_size, mem_size) = (u64_at(row, 32) as usize, u64_at(row, 40) as usize);
+    fn segment(row: &[u8], format: &Format, flags: u32, span: (usize, usize)) -> Result<Option<Segment>> {
+        let word = |at| format.word(row, at);
+        let (offset, vaddr) = (word(format.offset), word(format.vaddr) as usize);
+        let (file_size, mem_size) = (word(format.file_size) as usize, word(format.mem_size) as usize);
         let size_max = span.1 - span.0;
         let in_memory = vaddr.checked_add(mem_size).is_some_and(|end| end <= span.1) && mem_size <= size_max;
         let in_file = offset.checked_add(file_size as u64).is_some_and(|end| i64::try_from(end).is_ok());
@@ -214,8 +308,8 @@ impl Elf {
         Ok(Some(Segment { vaddr, offset, file_size, mem_size, prot }))
     }
 
-    fn read_interpreter(row: &[u8], head: &Head, file: &dyn File) -> Result<Vec<u8>> {
-        let (offset, size) = (u64_at(row, 8), u64_at(row, 32) as usize);
+    fn read_interpreter(row: &[u8], format: &Format, head: &Head, file: &dyn File) -> Result<Vec<u8>> {
+        let (offset, size) = (format.word(row, format.offset), format.word(row, format.file_size) as usize);
         if !(2..=PATH_MAX).contains(&size) {
             return Err(Error::NotExecutable);
         }
@@ -237,6 +331,19 @@ impl Elf {
             return Err(Error::NotExecutable);
         }
         Ok(())
+    }
+
+    /// The size of a line of the program headers.
+    pub(super) fn line_size(&self) -> usize {
+        match self.arch {
+            Arch::X86_64 => FORMAT_64.line,
+            Arch::X86 => FORMAT_32.line,
+        }
+    }
+
+    /// Whether its stack is to be executable. For 32-bit programs that is the rule unless they say otherwise.
+    pub(super) fn wants_exec_stack(&self) -> bool {
+        self.exec_stack || self.arch == Arch::X86 && self.says_nothing_of_stack
     }
 
     /// First page and end of the pages of all segments; `None` without segments.

@@ -5,11 +5,13 @@ use alloc::vec::Vec;
 
 use litebox::fs::OpenFile;
 use litebox::mm::{Layout, Limits, MapRequest, Mm, Object, PAGE, Placement, VmaFlags, VmaName, page_down, page_up};
+use litebox::platform::compat::{CpuMode, Segments};
 use litebox::platform::north::Registers;
 use litebox::platform::{Prot, host};
 use litebox::{Error, Result};
+use litebox_common_linux::Arch;
 
-use super::{AuxIds, Elf, ImageInfo, Loaded, Prepared, Segment, mapping_of, stack};
+use super::{AuxIds, Elf, ImageInfo, Loaded, Prepared, Segment, compat, mapping_of, stack};
 use crate::mm::object_of;
 
 const AT_PHDR: u64 = 3;
@@ -25,6 +27,8 @@ const AT_GID: u64 = 13;
 const AT_EGID: u64 = 14;
 const AT_CLKTCK: u64 = 17;
 const AT_SECURE: u64 = 23;
+const AT_SYSINFO: u64 = 32;
+const AT_SYSINFO_EHDR: u64 = 33;
 /// Not a key of Linux; only for the tests of the boundary.
 const AT_TEST_HOSTILE: u64 = 0x6c62_6f78;
 
@@ -36,10 +40,14 @@ const INITIAL_FLAGS: u64 = 0x202;
 /// Replaces what `mm` holds by the prepared program. On an error the old image is gone: the process must die.
 pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> Result<Loaded> {
     let Prepared { program, running, interpreter, arguments } = prepared;
-    mm.reset(if ids.fixed_addresses { Layout::fixed(limits.stack) } else { Layout::random(limits.stack) });
+    let (file, elf) = &program;
+    mm.reset(match elf.arch {
+        Arch::X86 => Layout::compat(limits.stack, ids.fixed_addresses),
+        Arch::X86_64 if ids.fixed_addresses => Layout::fixed(limits.stack),
+        Arch::X86_64 => Layout::random(limits.stack),
+    });
     let layout = mm.layout();
 
-    let (file, elf) = &program;
     let base = if elf.interpreter.is_some() { Base::At(layout.program_base) } else { Base::Anywhere };
     let bias = map_elf(mm, limits, file, elf, base)?;
     let at = |address: usize| bias.wrapping_add(address);
@@ -53,20 +61,29 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
     if !host().is_user_range(entry, 1) {
         return Err(Error::Fault);
     }
-    tell_host(mm);
+    let (mode, segments) = match elf.arch {
+        Arch::X86_64 => {
+            tell_host(mm);
+            (CpuMode::Long, None)
+        }
+        Arch::X86 => {
+            let vdso = u32::try_from(compat::map_vdso(mm, limits)?).map_err(|_| Error::NoMemory)?;
+            (CpuMode::Compat, Some(Segments { vdso, ..Segments::default() }))
+        }
+    };
     place_heap(mm, &layout, elf, bias, ids.fixed_addresses);
 
     let auxv = [
         (AT_PHDR, elf.program_headers().map_or(0, at) as u64),
-        (AT_PHENT, 56),
+        (AT_PHENT, elf.line_size() as u64),
         (AT_PHNUM, elf.phnum as u64),
         (AT_BASE, interpreter_base as u64),
         (AT_FLAGS, 0),
         (AT_ENTRY, at(elf.entry) as u64),
     ];
-    let auxv = auxiliary(&auxv, ids);
-    let size = map_stack(mm, limits, &layout, elf.exec_stack, arguments.size())?;
-    let image = stack::build(layout.stack_top, &arguments, &auxv, ids.fixed_addresses)?;
+    let auxv = auxiliary(&auxv, segments.as_ref(), ids);
+    let size = map_stack(mm, limits, &layout, elf.wants_exec_stack(), arguments.size())?;
+    let image = stack::build(layout.stack_top, elf.arch, &arguments, &auxv, ids.fixed_addresses)?;
     let fits = layout.stack_top - image.pointer < size;
     // SAFETY: the image is `len` bytes of kernel memory.
     let copied = unsafe { host().copy_to_user(image.pointer, image.bytes.as_ptr(), image.bytes.len()) };
@@ -81,6 +98,7 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
         cmdline: image.cmdline,
         environ: image.environ,
         auxv: image.auxv,
+        arch: elf.arch,
         exe: Some(file.clone()),
         running: Some(running),
         argument_range: image.argument_range,
@@ -88,7 +106,7 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
         stack_start: image.pointer,
         name,
     };
-    Ok(Loaded { registers, fs_base: 0, image: info })
+    Ok(Loaded { registers, fs_base: 0, mode, segments, image: info })
 }
 
 /// The host looks through programs: for each one their code, and what lies beside it for reading.
@@ -102,7 +120,7 @@ fn tell_host(mm: &Mm) {
 }
 
 /// Keys and values that do not lie on the stack themselves: the host's, then ours.
-fn auxiliary(ours: &[(u64, u64)], ids: &AuxIds) -> Vec<(u64, u64)> {
+fn auxiliary(ours: &[(u64, u64)], segments: Option<&Segments>, ids: &AuxIds) -> Vec<(u64, u64)> {
     let mut from_host = [(0, 0); 32];
     let n = host().aux_vector(&mut from_host).min(from_host.len());
     let own = [
@@ -113,8 +131,13 @@ fn auxiliary(ours: &[(u64, u64)], ids: &AuxIds) -> Vec<(u64, u64)> {
         (AT_SECURE, 0),
     ];
     let mut all: Vec<(u64, u64)> = Vec::new();
+    if let (Some(segments), Some(vdso)) = (segments, host().vdso32()) {
+        let at = u64::from(segments.vdso);
+        all.extend([(AT_SYSINFO, at + u64::from(vdso.vsyscall)), (AT_SYSINFO_EHDR, at)]);
+    }
     let from_host = from_host.get(..n).unwrap_or_default();
-    let machine = from_host.iter().filter(|(key, _)| !own.iter().chain(ours).any(|(k, _)| k == key));
+    let known: Vec<u64> = own.iter().chain(ours).chain(&all).map(|(key, _)| *key).collect();
+    let machine = from_host.iter().filter(|(key, _)| !known.contains(key));
     all.extend(machine.filter(|(key, _)| *key != 0 && *key != AT_TEST_HOSTILE));
     for (key, value) in [(AT_PAGESZ, PAGE as u64), (AT_CLKTCK, 100)] {
         if !all.iter().any(|(k, _)| *k == key) {

@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 
 use litebox::platform::host;
 use litebox::{Error, Result};
+use litebox_common_linux::Arch;
+
+use super::compat::word_size;
 
 /// Longest argument or environment string, with its zero (`MAX_ARG_STRLEN`).
 const STRING_MAX: usize = 128 << 10;
@@ -87,12 +90,27 @@ fn addresses(strings: &[Vec<u8>], mut at: usize, out: &mut Vec<u64>) {
     out.push(0);
 }
 
-/// Builds the stack that ends at `top`, or, unless it is `fixed`, somewhat below. `auxv` are the keys and values that do not depend on it.
-pub(super) fn build(top: usize, arguments: &Arguments, auxv: &[(u64, u64)], fixed: bool) -> Result<StackImage> {
+/// What AT_PLATFORM leads to.
+fn platform_name(arch: Arch) -> &'static [u8] {
+    match arch {
+        Arch::X86_64 => b"x86_64\0",
+        Arch::X86 => b"i686\0",
+    }
+}
+
+/// Builds the stack of a program of `arch` that ends at `top`, or, unless it is `fixed`, somewhat below. `auxv` are the keys and values that do not depend on it.
+pub(super) fn build(
+    top: usize,
+    arch: Arch,
+    arguments: &Arguments,
+    auxv: &[(u64, u64)],
+    fixed: bool,
+) -> Result<StackImage> {
+    let word_size = word_size(arch);
     let cmdline = joined(&arguments.argv);
     let environ = joined(&arguments.envp);
     // From the top: a null word, the path, the environment, the arguments.
-    let path = top.checked_sub(8 + arguments.path.len() + 1).ok_or(Error::NoMemory)?;
+    let path = top.checked_sub(word_size + arguments.path.len() + 1).ok_or(Error::NoMemory)?;
     let environment = path.checked_sub(environ.len()).ok_or(Error::NoMemory)?;
     let argument = environment.checked_sub(cmdline.len()).ok_or(Error::NoMemory)?;
 
@@ -112,7 +130,7 @@ pub(super) fn build(top: usize, arguments: &Arguments, auxv: &[(u64, u64)], fixe
     addresses(&arguments.argv, argument, &mut words);
     addresses(&arguments.envp, environment, &mut words);
     words.extend_from_slice(&vector);
-    let pointer = seed.checked_sub(words.len() * 8).ok_or(Error::NoMemory)? & !15;
+    let pointer = seed.checked_sub(words.len() * word_size).ok_or(Error::NoMemory)? & !15;
 
     let mut bytes = vec![0u8; top - pointer];
     let mut put = |at: usize, data: &[u8]| {
@@ -122,10 +140,10 @@ pub(super) fn build(top: usize, arguments: &Arguments, auxv: &[(u64, u64)], fixe
         }
     };
     for (i, word) in words.iter().enumerate() {
-        put(pointer + i * 8, &word.to_le_bytes());
+        put(pointer + i * word_size, word.to_le_bytes().get(..word_size).unwrap_or_default());
     }
     put(seed, &random[..16]);
-    put(platform, b"x86_64\0");
+    put(platform, platform_name(arch));
     put(argument, &cmdline);
     put(environment, &environ);
     put(path, &arguments.path);

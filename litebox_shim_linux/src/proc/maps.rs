@@ -65,6 +65,7 @@ fn line_of(view: &ProcessView, vma: &Vma, root: &litebox::fs::Location) -> Line 
     match &vma.name {
         VmaName::Heap => line.name = b"[heap]".to_vec(),
         VmaName::Stack => line.name = b"[stack]".to_vec(),
+        VmaName::Vdso => line.name = b"[vdso]".to_vec(),
         VmaName::Given(name) if vma.object.is_anonymous() => line.name = bracketed("anon", name),
         VmaName::Given(name) if vma.object.file().is_none() => line.name = bracketed("anon_shmem", name),
         _ => {}

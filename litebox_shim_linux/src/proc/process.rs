@@ -10,6 +10,7 @@ use litebox::io::{Dest, Source};
 use litebox::mm::PAGE;
 use litebox::{Error, Result};
 
+use crate::loader::compat::word_size;
 use crate::task::task_work::{self, Direction, Remote};
 use crate::{Kernel, Process, Thread};
 
@@ -360,8 +361,9 @@ fn environ(view: &ProcessView, out: &mut Text) {
 
 fn auxv(view: &ProcessView, out: &mut Text) {
     if view.thread.is_some() {
-        for word in &view.process.image.read().auxv {
-            out.put(&word.to_le_bytes());
+        let image = view.process.image.read();
+        for word in &image.auxv {
+            out.put(word.to_le_bytes().get(..word_size(image.arch)).unwrap_or_default());
         }
     }
 }

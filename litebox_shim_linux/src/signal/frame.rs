@@ -4,14 +4,15 @@ use core::sync::atomic::Ordering;
 
 use litebox::platform::host;
 use litebox::{Error, Result};
+use litebox_common_linux::Arch;
 
 use super::set::SIGSEGV;
 use super::{Action, AltStack, SigSet, SignalInfo};
 use crate::Task;
 use crate::user::{read_bytes, read_into, word, write_bytes};
 
-const SA_ONSTACK: u64 = 0x0800_0000;
-const SA_RESTORER: u64 = 0x0400_0000;
+pub(super) const SA_ONSTACK: u64 = 0x0800_0000;
+pub(super) const SA_RESTORER: u64 = 0x0400_0000;
 const SS_DISABLE: u32 = 2;
 const SS_AUTODISARM: u32 = 1 << 31;
 const RED_ZONE: u64 = 128;
@@ -26,17 +27,17 @@ const UC_MASK: usize = MC + 256;
 const INFO: usize = UC_MASK + 8;
 const FRAME: usize = INFO + SignalInfo::SIZE;
 
-const UC_FP_XSTATE: u64 = 1;
+pub(super) const UC_FP_XSTATE: u64 = 1;
 const UC_SIGCONTEXT_SS: u64 = 2;
 const UC_STRICT_RESTORE_SS: u64 = 4;
 const USER_CS: u16 = 0x33;
 const USER_SS: u16 = 0x2b;
 
 /// Flags a sigreturn may set: the arithmetic ones, trap, direction, resume and alignment check.
-const FLAGS: u64 = 0x5_0dd5;
-const TF: u64 = 0x100;
-const DF: u64 = 0x400;
-const RF: u64 = 0x1_0000;
+pub(super) const FLAGS: u64 = 0x5_0dd5;
+pub(super) const TF: u64 = 0x100;
+pub(super) const DF: u64 = 0x400;
+pub(super) const RF: u64 = 0x1_0000;
 
 const FX_SIZE: usize = 512;
 const HEADER_END: usize = 576;
@@ -48,7 +49,7 @@ const MXCSR_INIT: u32 = 0x1f80;
 const FCW_INIT: u16 = 0x37f;
 
 impl AltStack {
-    fn holds(&self, sp: u64) -> bool {
+    pub(super) fn holds(&self, sp: u64) -> bool {
         !self.autodisarm && self.size != 0 && sp > self.base && sp - self.base <= self.size
     }
     /// As sigaltstack(2) reports it to a thread with this stack pointer; a frame holds it without saying whether it is in use.
@@ -84,6 +85,9 @@ impl AltStack {
 impl Task<'_, '_> {
     /// Builds the frame of a handler on the guest's stack and makes the thread continue in the handler.
     pub(crate) fn push_frame(&mut self, info: &SignalInfo, action: &Action, old: SigSet) -> Result<()> {
+        if self.process().arch() == Arch::X86 {
+            return self.push_frame32(info, action, old);
+        }
         let (alt, trap) = {
             let own = self.thread.signals.own.lock();
             (own.alt_stack, own.last_trap)
@@ -106,7 +110,7 @@ impl Task<'_, '_> {
         if (on_alt || enter_alt) && (at < alt.base || at - alt.base >= alt.size) {
             return Err(Error::Fault);
         }
-        let xsave = self.frame.fp().is_some_and(|fp| u32::from_le_bytes(word(fp, SW_RESERVED)) == MAGIC1);
+        let xsave = self.frame.fp().is_some_and(|fp| is_extended(fp));
         let mut raw = [0u8; FRAME];
         let mut put = |offset: usize, value: u64| raw[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
         put(0, action.restorer);
@@ -147,17 +151,26 @@ impl Task<'_, '_> {
         Ok(())
     }
 
-    /// rt_sigreturn(2): back to where the frame says. A bad frame is SIGSEGV.
+    /// rt_sigreturn(2): back to where the frame says.
     #[expect(clippy::unnecessary_wraps, reason = "handlers of calls have one shape")]
     pub(crate) fn rt_sigreturn(&mut self) -> Result<usize> {
+        let restore = match self.abi() {
+            Arch::X86_64 => Self::restore_frame,
+            Arch::X86 => Self::restore_frame32,
+        };
+        Ok(self.return_by_frame(restore))
+    }
+
+    /// The end of a handler: back to where `restore` says. A bad frame is SIGSEGV.
+    pub(super) fn return_by_frame(&mut self, restore: impl FnOnce(&mut Self) -> Result<()>) -> usize {
         self.thread.signals.restart.store(0, Ordering::Relaxed);
         // The handler's own calls may have left one that is not meant for what it interrupted.
         *self.thread.restart_block.lock() = None;
-        if self.restore_frame().is_err() {
+        if restore(self).is_err() {
             self.force(SignalInfo::kernel(SIGSEGV));
         }
         // It has no result of its own: the register stays as it is now.
-        Ok(self.frame.regs.rax as usize)
+        self.frame.regs.rax as usize
     }
 
     fn restore_frame(&mut self) -> Result<()> {
@@ -188,7 +201,7 @@ impl Task<'_, '_> {
         Ok(())
     }
 
-    fn restore_fp(&mut self, addr: u64) -> Result<()> {
+    pub(super) fn restore_fp(&mut self, addr: u64) -> Result<()> {
         let Some(fp) = self.frame.fp() else { return Ok(()) };
         if fp.len() < FX_SIZE {
             return Err(Error::Fault);
@@ -230,8 +243,13 @@ impl Task<'_, '_> {
     }
 }
 
+/// Whether an area is one of `xsave`, not only of `fxsave`.
+pub(super) fn is_extended(fp: &[u8]) -> bool {
+    u32::from_le_bytes(word(fp, SW_RESERVED)) == MAGIC1
+}
+
 /// What a handler and a fresh program start with.
-fn initial_fp(fp: &mut [u8]) {
+pub(super) fn initial_fp(fp: &mut [u8]) {
     if fp.len() < FX_SIZE {
         return;
     }

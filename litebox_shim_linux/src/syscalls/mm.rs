@@ -55,10 +55,20 @@ impl Task<'_, '_> {
         let replaced = if flags.contains(MapFlags::MAP_FIXED) { len } else { 0 };
         let protection = self.with_execution(protection.pass());
         self.process().check_execution(protection, || false)?;
+        let flags = self.placed(flags);
         self.around_rseq(start, replaced, |task| {
             let file = || task.file(fd.0);
             task.process().mm.mmap(start, len, protection, flags.pass(), offset.pass(), file)
         })
+    }
+
+    /// `MAP_32BIT` as it is meant: all memory of a 32-bit program is low, and a 64-bit program that makes a call of 32 bits cannot be told of any other.
+    fn placed(&self, flags: MapFlags) -> MapFlags {
+        match (self.abi(), self.process().arch()) {
+            (Arch::X86_64, _) => flags,
+            (Arch::X86, Arch::X86) => flags - MapFlags::MAP_32BIT,
+            (Arch::X86, Arch::X86_64) => flags | MapFlags::MAP_32BIT,
+        }
     }
 
     /// The protection that is asked for, with the execution that reading implies for some (personality(2)).

@@ -6,20 +6,28 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use litebox::platform::fast_syscalls::FastSyscalls;
+use litebox_common_linux::Arch;
 
 use super::{Credentials, Thread};
 
-/// Numbers of these calls (x86-64).
-mod nr {
-    pub(super) const GETPID: u32 = 39;
-    pub(super) const UMASK: u32 = 95;
-    pub(super) const GETUID: u32 = 102;
-    pub(super) const GETGID: u32 = 104;
-    pub(super) const GETEUID: u32 = 107;
-    pub(super) const GETEGID: u32 = 108;
-    pub(super) const GETPPID: u32 = 110;
-    pub(super) const GETTID: u32 = 186;
+/// Numbers of these calls.
+struct Numbers {
+    getpid: u32,
+    umask: u32,
+    getuid: u32,
+    getgid: u32,
+    geteuid: u32,
+    getegid: u32,
+    getppid: u32,
+    gettid: u32,
 }
+
+const X86_64: Numbers =
+    Numbers { getpid: 39, umask: 95, getuid: 102, getgid: 104, geteuid: 107, getegid: 108, getppid: 110, gettid: 186 };
+
+/// The ids are those of the calls with 32 bits. gettid finds its slot taken.
+const X86: Numbers =
+    Numbers { getpid: 20, umask: 60, getuid: 199, getgid: 200, geteuid: 201, getegid: 202, getppid: 64, gettid: 224 };
 
 /// What umask(2) takes of its argument.
 pub(crate) const MODE_MASK: u32 = 0o777;
@@ -45,21 +53,26 @@ impl Ids {
 }
 
 impl Thread {
-    /// Its calls that words answer, up to date: to be called by whoever makes the thread, and by itself when its places are others.
+    /// Its calls that words answer, up to date: to be called by whoever makes the thread, and by itself when its places or its program are others.
     pub(crate) fn fast_syscalls(&self) -> &FastSyscalls {
         let (process, ids) = (&self.process, &self.ids);
         if !self.traced {
+            let nr = match process.arch() {
+                Arch::X86_64 => &X86_64,
+                Arch::X86 => &X86,
+            };
+            self.fast_syscalls.clear();
             let mask = self.fs.umask.as_ptr();
             let set = |number, word: *const u32, taken| {
                 // SAFETY: words of the thread, of its process, which it keeps, and of places, which its part keeps.
                 unsafe { self.fast_syscalls.set(number, word, taken) };
             };
-            set(nr::GETPID, (&raw const process.pid).cast(), 0);
-            set(nr::GETPPID, process.parent.as_ptr().cast(), 0);
-            set(nr::GETTID, self.tid.as_ptr().cast(), 0);
-            set(nr::UMASK, mask, MODE_MASK);
+            set(nr.getpid, (&raw const process.pid).cast(), 0);
+            set(nr.getppid, process.parent.as_ptr().cast(), 0);
+            set(nr.gettid, self.tid.as_ptr().cast(), 0);
+            set(nr.umask, mask, MODE_MASK);
             for (number, word) in
-                [(nr::GETUID, &ids.uid), (nr::GETEUID, &ids.euid), (nr::GETGID, &ids.gid), (nr::GETEGID, &ids.egid)]
+                [(nr.getuid, &ids.uid), (nr.geteuid, &ids.euid), (nr.getgid, &ids.gid), (nr.getegid, &ids.egid)]
             {
                 set(number, word.as_ptr(), 0);
             }

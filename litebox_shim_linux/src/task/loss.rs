@@ -7,6 +7,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
+use litebox::platform::compat::CpuMode;
 use litebox::platform::north::Registers;
 use litebox::platform::{ThreadSpec, host};
 
@@ -70,6 +71,8 @@ impl Process {
             fp: None,
             fs_base: 0,
             gs_base: 0,
+            mode: CpuMode::Long,
+            segments: None,
             fast_syscalls: last.fast_syscalls(),
         };
         host().spawn_program(&spec).is_ok()

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use litebox::event::WaitQueue;
 use litebox::platform::{Instant, host};
 use litebox::sync::{Mutex, RwLock};
+use litebox_common_linux::Arch;
 
 use super::{Credentials, Kernel, SharedByClone, Thread, UseCounted};
 use crate::mm::MemoryMap;
@@ -49,6 +50,8 @@ pub struct Process {
     pub(crate) no_huge_pages: AtomicBool,
     /// personality(2).
     pub(crate) persona: AtomicU32,
+    /// It executes a 32-bit program.
+    is_compat: AtomicBool,
     /// What is to become of it when memory it uses turns out to be broken (PR_MCE_KILL); kept and told.
     pub(crate) machine_check: AtomicI32,
     /// PR_SET_MDWE.
@@ -183,6 +186,7 @@ impl Process {
             dumpable: AtomicBool::new(true),
             no_huge_pages: AtomicBool::new(false),
             persona: AtomicU32::new(0),
+            is_compat: AtomicBool::new(image.arch == Arch::X86),
             machine_check: AtomicI32::new(MCE_KILL_DEFAULT),
             denied: AtomicU32::new(0),
             had_children: AtomicBool::new(false),
@@ -256,6 +260,14 @@ impl Process {
         let status = self.exit_status();
         let (code, status) = super::process_table::cld::of(status);
         self.child_info(code, status)
+    }
+    /// Whose program it executes.
+    pub(crate) fn arch(&self) -> Arch {
+        if self.is_compat.load(Ordering::Relaxed) { Arch::X86 } else { Arch::X86_64 }
+    }
+    /// It executes another one.
+    pub(crate) fn set_arch(&self, arch: Arch) {
+        self.is_compat.store(arch == Arch::X86, Ordering::Relaxed);
     }
     /// The credentials now.
     pub fn creds(&self) -> Arc<Credentials> {

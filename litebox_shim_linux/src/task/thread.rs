@@ -69,6 +69,8 @@ pub struct Thread {
     pub(crate) tracing: crate::trace::Tracing,
     /// Calls that are answered where they enter; and those it has made and not yet reported to [`Stats`](super::kernel::Stats).
     pub(super) fast_syscalls: FastSyscalls,
+    /// Its entries of the descriptor table (set_thread_area(2)).
+    pub(super) tls: Mutex<super::tls::Entries>,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
     /// Its process goes on in another address space; the thread is only to leave the one it is in.
@@ -144,6 +146,7 @@ impl Thread {
             fasync: process.kernel.vfs.fasync.clone(),
             tracing: crate::trace::Tracing::default(),
             fast_syscalls: FastSyscalls::default(),
+            tls: Mutex::default(),
             dead: AtomicBool::new(false),
             moved: AtomicBool::new(false),
         })

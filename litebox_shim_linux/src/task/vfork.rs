@@ -114,6 +114,7 @@ impl Task<'_, '_> {
         let mut regs = *self.frame.regs;
         regs.rax = u64::from(result.unsigned_abs());
         let own_fs = host().fs_base();
+        let mode = self.frame.mode;
         let parent_spec = ThreadSpec {
             north: self.frame.thread,
             host: &self.thread.host,
@@ -122,6 +123,8 @@ impl Task<'_, '_> {
             fp: self.frame.fp().map(|fp| &*fp),
             fs_base: own_fs,
             gs_base: host().gs_base(),
+            mode,
+            segments: host().segments(),
             fast_syscalls: self.thread.fast_syscalls(),
         };
         let north = Arc::into_raw(child.clone()).cast();
@@ -144,7 +147,14 @@ impl Task<'_, '_> {
         if stack != 0 {
             self.frame.regs.rsp = stack;
         }
-        host().set_fs_base(fs_base);
+        if let Some(segments) = host().segments() {
+            let own = child.segments_from(segments);
+            if own != segments {
+                host().set_segments(Some(own));
+            }
+        } else {
+            host().set_fs_base(fs_base);
+        }
         Ok(())
     }
 }

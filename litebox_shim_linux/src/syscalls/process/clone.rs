@@ -6,6 +6,7 @@ use litebox_common_linux::abi::memory::PAGE;
 
 use litebox::platform::{ThreadSpec, host};
 use litebox::{Error, Result};
+use litebox_common_linux::Arch;
 
 use crate::task::VforkWait;
 use crate::user::{read_bytes, read_into, word, write_bytes};
@@ -195,6 +196,7 @@ impl Task<'_, '_> {
         thread.inherit_identity(self.thread);
         thread.signals.inherit(&self.thread.signals);
         thread.scheduling.inherit(&self.thread.scheduling);
+        self.give_tls(&thread, request)?;
         if flags.contains(Flags::CHILD_CLEARTID) {
             thread.clear_child_tid.store(request.child_tid as usize, Ordering::Relaxed);
         }
@@ -218,6 +220,13 @@ impl Task<'_, '_> {
             self.wait_for_vfork(&vfork);
         }
         Ok(thread.tid() as usize)
+    }
+
+    /// The segments of a new thread: the caller's, but for the one that is given for it.
+    pub(super) fn give_tls(&self, thread: &Thread, request: &Request) -> Result<()> {
+        thread.inherit_tls(self.thread);
+        let given = self.abi() == Arch::X86 && request.flags.contains(Flags::SETTLS);
+        if given { thread.set_tls(request.tls) } else { Ok(()) }
     }
 
     /// The id asked for, or a fresh one.
@@ -247,6 +256,7 @@ impl Task<'_, '_> {
         }
         // The host gives this reference back when the thread ends.
         let north = Arc::into_raw(thread.clone());
+        let mode = self.frame.mode;
         let spec = ThreadSpec {
             north: north.cast(),
             host: &thread.host,
@@ -255,6 +265,8 @@ impl Task<'_, '_> {
             fp: self.frame.fp().map(|fp| &*fp),
             fs_base,
             gs_base: host().gs_base(),
+            mode,
+            segments: host().segments().map(|segments| thread.segments_from(segments)),
             fast_syscalls: thread.fast_syscalls(),
         };
         let started = start(&spec);

@@ -8,6 +8,7 @@ use core::time::Duration;
 use litebox_common_linux::abi::file::AT_FDCWD;
 
 use litebox::fs::{Access, FdTable, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
+use litebox::platform::compat::CpuMode;
 use litebox::platform::host;
 use litebox::sync::jitter;
 use litebox::{Error, Result};
@@ -279,9 +280,12 @@ impl Task<'_, '_> {
             test_hostile: None,
             fixed_addresses,
         };
-        // A 64-bit program says itself what of its memory can be executed.
+        // A program says itself what of its memory can be executed.
         process.persona.fetch_and(!Personality::READ_IMPLIES_EXEC.bits(), Ordering::Relaxed);
-        let Loaded { registers, fs_base, image } =
+        if prepared.reading_implies_execution() {
+            process.persona.fetch_or(Personality::READ_IMPLIES_EXEC.bits(), Ordering::Relaxed);
+        }
+        let Loaded { registers, fs_base, mode, segments, image } =
             loader::load_into(process.mm.core(), &process.mm.limits(), prepared, &ids)?;
         for file in self.thread.files.remove_close_on_exec() {
             // Nobody hears of late errors.
@@ -303,10 +307,17 @@ impl Task<'_, '_> {
             *to = *from;
         }
         *self.thread.name.lock() = name;
+        process.set_arch(image.arch);
+        self.thread.forget_tls();
+        let _ = self.thread.fast_syscalls();
         let before = core::mem::replace(&mut *process.image.write(), Arc::new(image));
         drop(before);
-        host().set_fs_base(fs_base);
-        host().set_gs_base(0);
+        host().set_segments(segments);
+        if mode == CpuMode::Long {
+            host().set_fs_base(fs_base);
+            host().set_gs_base(0);
+        }
+        self.frame.mode = mode;
         *self.frame.regs = registers;
         if let Some(state) = self.frame.fp() {
             reset_fp(state);

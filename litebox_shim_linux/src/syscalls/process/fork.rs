@@ -34,6 +34,7 @@ impl Task<'_, '_> {
         }
         child.watch_cpu_limit();
         let thread = self.first_thread(&child, request, shares);
+        self.give_tls(&thread, request)?;
         let pidfd = self.pidfd_for(&child, request)?;
         if flags.contains(Flags::PARENT_SETTID) {
             let _ = write_bytes(request.parent_tid, &child.pid.to_le_bytes());

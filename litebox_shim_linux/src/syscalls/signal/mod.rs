@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use litebox::platform::host;
 use litebox::{Error, Result};
+use litebox_common_linux::Arch;
 
 use crate::signal::RestartPolicy;
 use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER, SIGCONT};
@@ -100,7 +101,10 @@ impl Task<'_, '_> {
         let sp = self.frame.regs.rsp;
         let before = self.thread.signals.own.lock().alt_stack;
         if new != 0 {
-            let raw: [u8; 24] = read_bytes(new)?;
+            let raw = match self.abi() {
+                Arch::X86_64 => read_bytes(new)?,
+                Arch::X86 => AltStack::widened(&read_bytes(new)?),
+            };
             // Who has never had one may ask for none by zeros.
             if before != AltStack::default() || raw != [0; 24] {
                 let stack = AltStack::from_bytes(&raw, before, sp)?;
@@ -108,7 +112,10 @@ impl Task<'_, '_> {
             }
         }
         if old != 0 {
-            write_bytes(old, &before.to_bytes(Some(sp)))?;
+            match self.abi() {
+                Arch::X86_64 => write_bytes(old, &before.to_bytes(Some(sp)))?,
+                Arch::X86 => write_bytes(old, &before.to_bytes32(Some(sp)))?,
+            }
         }
         Ok(0)
     }
@@ -154,7 +161,7 @@ impl Task<'_, '_> {
         let deadline = limit.map(|d| host().instant().saturating_add(d));
         let taken = self.await_signal(wanted, limit == Some(Duration::ZERO), deadline)?;
         if info != 0 {
-            write_bytes(info, &taken.to_bytes())?;
+            write_bytes(info, &taken.image(self.abi()))?;
         }
         usize::try_from(taken.signal).map_err(|_| Error::Invalid)
     }
@@ -289,7 +296,7 @@ impl Task<'_, '_> {
     }
 
     fn queued_info(&self, signal: i32, info: u64, pid: i32) -> Result<SignalInfo> {
-        let info = SignalInfo::from_bytes(signal, &read_bytes(info)?);
+        let info = SignalInfo::from_image(self.abi(), signal, &read_bytes(info)?);
         // Only to oneself may a program pretend to be the kernel or kill(2).
         if (info.code >= 0 || info.code == SI_TKILL) && pid != self.process().pid {
             return Err(Error::NotPermitted);

@@ -1,0 +1,44 @@
+//! Threads of 32-bit programs on x86-64: the processor's compatibility mode, and the segments that are the program's own.
+
+/// How the processor decodes the code of a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CpuMode {
+    /// As 64-bit code.
+    #[default]
+    Long,
+    /// As 32-bit code.
+    Compat,
+}
+
+/// The first entry of the global descriptor table that is a thread's own, and how many are (set_thread_area(2)).
+pub const FIRST_TLS_ENTRY: u32 = 12;
+/// How many such entries there are.
+pub const TLS_ENTRIES: usize = 3;
+
+/// The segments of a thread of a 32-bit program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Segments {
+    /// The selector in FS.
+    pub fs: u16,
+    /// The selector in GS.
+    pub gs: u16,
+    /// Where the segments of the thread's own entries begin.
+    pub tls: [u32; TLS_ENTRIES],
+    /// Where the vDSO of its program lies.
+    pub vdso: u32,
+}
+
+/// The vDSO of 32-bit programs (vdso(7)): an ELF image of one page, and what the North has to know of it. All numbers are offsets.
+#[derive(Clone, Copy, Debug)]
+pub struct Vdso32 {
+    /// The image; it fits a page.
+    pub image: &'static [u8],
+    /// The word to which the address of the image is added where it is mapped.
+    pub relocation: u32,
+    /// `__kernel_vsyscall`: AT_SYSINFO.
+    pub vsyscall: u32,
+    /// `__kernel_sigreturn`.
+    pub sigreturn: u32,
+    /// `__kernel_rt_sigreturn`.
+    pub rt_sigreturn: u32,
+}

@@ -1,0 +1,352 @@
+//! The vDSO of 32-bit programs: an ELF image (elf(5), vdso(7)), written here as the linker would.
+//!
+//! It is mapped anew for each program, because the far jump in it names an absolute address. Of the functions only `__kernel_vsyscall` is more than a call: the
+//! clocks are read by the kernel, which asks the host's own vDSO. Signal handlers return through the two others, whose bytes debuggers and unwinders know.
+
+use core::arch::global_asm;
+
+use litebox::platform::compat::Vdso32;
+
+use super::{CODE64, ENTRY_AT};
+
+/// An entry of the symbol table: a function.
+macro_rules! symbol {
+    ($name:literal) => {
+        concat!(
+            ".long .Lvdso32_n_",
+            $name,
+            " - .Lvdso32_strings\n",
+            ".long .Lvdso32_f_",
+            $name,
+            " - litebox_vdso32\n",
+            ".long .Lvdso32_e_",
+            $name,
+            " - .Lvdso32_f_",
+            $name,
+            "\n",
+            ".byte 0x12, 0\n",
+            ".short 1\n",
+        )
+    };
+}
+
+/// Its name.
+macro_rules! name {
+    ($name:literal) => {
+        concat!(".Lvdso32_n_", $name, ": .asciz \"", $name, "\"\n")
+    };
+}
+
+/// A function that makes a call of up to three arguments.
+macro_rules! function {
+    ($name:literal $number:literal) => {
+        concat!(
+            ".balign 16, 0x90\n",
+            ".Lvdso32_f_",
+            $name,
+            ":\n",
+            "push ebx\n",
+            "mov ebx, [esp + 8]\n",
+            "mov ecx, [esp + 12]\n",
+            "mov edx, [esp + 16]\n",
+            "mov eax, ",
+            $number,
+            "\n",
+            "call .Lvdso32_f___kernel_vsyscall\n",
+            "pop ebx\n",
+            ".Lvdso32_p_",
+            $name,
+            ": ret\n",
+            ".Lvdso32_e_",
+            $name,
+            ":\n",
+        )
+    };
+}
+
+/// What unwinders are told of such a function.
+macro_rules! frame {
+    ($name:literal) => {
+        concat!(
+            ".balign 4\n",
+            ".Lvdso32_u_",
+            $name,
+            ": .long .Lvdso32_v_",
+            $name,
+            " - . - 4\n",
+            ".long . - .Lvdso32_cie\n",
+            ".long .Lvdso32_f_",
+            $name,
+            " - .\n",
+            ".long .Lvdso32_e_",
+            $name,
+            " - .Lvdso32_f_",
+            $name,
+            "\n",
+            // Behind the push, CFA is esp + 8 and ebx is at CFA - 8; behind the pop it is as before.
+            ".byte 0, 0x41, 0x0e, 8, 0x83, 2\n",
+            ".byte 0x02, .Lvdso32_p_",
+            $name,
+            " - .Lvdso32_f_",
+            $name,
+            " - 1, 0x0e, 4, 0xc3\n",
+            ".balign 4\n",
+            ".Lvdso32_v_",
+            $name,
+            ":\n",
+        )
+    };
+}
+
+/// Its line in the table of them.
+macro_rules! sorted {
+    ($name:literal) => {
+        concat!(
+            ".long .Lvdso32_f_",
+            $name,
+            " - .Lvdso32_frames_header\n",
+            ".long .Lvdso32_u_",
+            $name,
+            " - .Lvdso32_frames_header\n",
+        )
+    };
+}
+
+global_asm!(
+    ".section .rodata.litebox_vdso32, \"a\", @progbits",
+    ".balign 64",
+    ".globl litebox_vdso32",
+    "litebox_vdso32:",
+    // ELF, 32-bit, little-endian; a shared object for i386.
+    ".byte 0x7f, 0x45, 0x4c, 0x46, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0",
+    ".short 3, 3",
+    ".long 1, .Lvdso32_f___kernel_vsyscall - litebox_vdso32, .Lvdso32_headers - litebox_vdso32, 0, 0",
+    ".short 52, 32, 3, 40, 0, 0",
+    ".Lvdso32_headers:",
+    // PT_LOAD, PT_DYNAMIC, PT_GNU_EH_FRAME: offset, two addresses, two sizes, flags, alignment.
+    ".long 1, 0, 0, 0, litebox_vdso32_end - litebox_vdso32, litebox_vdso32_end - litebox_vdso32, 5, 4096",
+    ".long 2, .Lvdso32_dynamic - litebox_vdso32, .Lvdso32_dynamic - litebox_vdso32, .Lvdso32_dynamic - litebox_vdso32",
+    ".long .Lvdso32_dynamic_end - .Lvdso32_dynamic, .Lvdso32_dynamic_end - .Lvdso32_dynamic, 4, 4",
+    ".long 0x6474e550, .Lvdso32_frames_header - litebox_vdso32, .Lvdso32_frames_header - litebox_vdso32",
+    ".long .Lvdso32_frames_header - litebox_vdso32",
+    ".long .Lvdso32_frames - .Lvdso32_frames_header, .Lvdso32_frames - .Lvdso32_frames_header, 4, 4",
+    // One bucket, and all symbols in its chain.
+    ".Lvdso32_hash:",
+    ".long 1, 10, 1",
+    ".long 0, 2, 3, 4, 5, 6, 7, 8, 9, 0",
+    ".Lvdso32_symbols:",
+    ".long 0, 0, 0, 0",
+    symbol!("__kernel_vsyscall"),
+    symbol!("__kernel_sigreturn"),
+    symbol!("__kernel_rt_sigreturn"),
+    symbol!("__vdso_clock_gettime"),
+    symbol!("__vdso_clock_gettime64"),
+    symbol!("__vdso_clock_getres"),
+    symbol!("__vdso_gettimeofday"),
+    symbol!("__vdso_time"),
+    symbol!("__vdso_getcpu"),
+    ".Lvdso32_strings:",
+    ".byte 0",
+    ".Lvdso32_soname: .asciz \"linux-gate.so.1\"",
+    ".Lvdso32_first_version: .asciz \"LINUX_2.5\"",
+    ".Lvdso32_second_version: .asciz \"LINUX_2.6\"",
+    name!("__kernel_vsyscall"),
+    name!("__kernel_sigreturn"),
+    name!("__kernel_rt_sigreturn"),
+    name!("__vdso_clock_gettime"),
+    name!("__vdso_clock_gettime64"),
+    name!("__vdso_clock_getres"),
+    name!("__vdso_gettimeofday"),
+    name!("__vdso_time"),
+    name!("__vdso_getcpu"),
+    ".Lvdso32_strings_end:",
+    ".balign 4",
+    ".Lvdso32_symbol_versions:",
+    ".short 0, 2, 2, 2, 3, 3, 3, 3, 3, 3",
+    ".balign 4",
+    // Of each: version, flags, index, count, hash of the name, to the name, to the next; the name.
+    ".Lvdso32_versions:",
+    ".short 1, 1, 1, 1",
+    ".long 0xfcef091, 20, 28, .Lvdso32_soname - .Lvdso32_strings, 0",
+    ".short 1, 0, 2, 1",
+    ".long 0x3ae75f5, 20, 28, .Lvdso32_first_version - .Lvdso32_strings, 0",
+    ".short 1, 0, 3, 1",
+    ".long 0x3ae75f6, 20, 0, .Lvdso32_second_version - .Lvdso32_strings, 0",
+    // DT_SONAME, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SYMENT, DT_VERDEF, DT_VERDEFNUM, DT_VERSYM.
+    ".Lvdso32_dynamic:",
+    ".long 14, .Lvdso32_soname - .Lvdso32_strings",
+    ".long 4, .Lvdso32_hash - litebox_vdso32",
+    ".long 5, .Lvdso32_strings - litebox_vdso32",
+    ".long 6, .Lvdso32_symbols - litebox_vdso32",
+    ".long 10, .Lvdso32_strings_end - .Lvdso32_strings",
+    ".long 11, 16",
+    ".long 0x6ffffffc, .Lvdso32_versions - litebox_vdso32",
+    ".long 0x6ffffffd, 3",
+    ".long 0x6ffffff0, .Lvdso32_symbol_versions - litebox_vdso32",
+    ".long 0, 0",
+    ".Lvdso32_dynamic_end:",
+    // Version, then how the address of the frames, their number and the table are written.
+    ".Lvdso32_frames_header:",
+    ".byte 1, 0x1b, 0x03, 0x3b",
+    ".long .Lvdso32_frames - .",
+    ".long 7",
+    sorted!("__kernel_vsyscall"),
+    sorted!("__vdso_clock_gettime"),
+    sorted!("__vdso_clock_gettime64"),
+    sorted!("__vdso_clock_getres"),
+    sorted!("__vdso_gettimeofday"),
+    sorted!("__vdso_time"),
+    sorted!("__vdso_getcpu"),
+    ".balign 4",
+    ".Lvdso32_frames:",
+    ".Lvdso32_cie: .long .Lvdso32_cie_end - . - 4",
+    ".long 0",
+    // Version 1, "zR": addresses are relative; code 1, data -4, return address 8. CFA is esp (4) + 4, the return address at CFA - 4.
+    ".byte 1, 0x7a, 0x52, 0, 1, 0x7c, 8, 1, 0x1b, 0x0c, 4, 4, 0x88, 1",
+    ".balign 4",
+    ".Lvdso32_cie_end:",
+    ".Lvdso32_u___kernel_vsyscall: .long .Lvdso32_v___kernel_vsyscall - . - 4",
+    ".long . - .Lvdso32_cie",
+    ".long .Lvdso32_f___kernel_vsyscall - .",
+    ".long .Lvdso32_e___kernel_vsyscall - .Lvdso32_f___kernel_vsyscall",
+    ".byte 0, 0, 0, 0",
+    ".Lvdso32_v___kernel_vsyscall:",
+    frame!("__vdso_clock_gettime"),
+    frame!("__vdso_clock_gettime64"),
+    frame!("__vdso_clock_getres"),
+    frame!("__vdso_gettimeofday"),
+    frame!("__vdso_time"),
+    frame!("__vdso_getcpu"),
+    ".long 0",
+    ".code32",
+    ".balign 16, 0x90",
+    ".Lvdso32_f___kernel_vsyscall:",
+    // A far jump into 64-bit code. A call that is made again is made by the instruction before the return.
+    ".byte 0xea",
+    ".globl litebox_vdso32_jump",
+    "litebox_vdso32_jump:",
+    ".long litebox_vdso32_enter64 - litebox_vdso32",
+    ".short {CODE64}",
+    "int 0x80",
+    ".globl litebox_vdso32_landing",
+    "litebox_vdso32_landing:",
+    "ret",
+    ".Lvdso32_e___kernel_vsyscall:",
+    ".balign 16, 0x90",
+    ".globl litebox_vdso32_syscall_landing",
+    "litebox_vdso32_syscall_landing:",
+    "pop ebp",
+    "pop edx",
+    "pop ecx",
+    "ret",
+    ".balign 16, 0x90",
+    "nop",
+    ".Lvdso32_f___kernel_sigreturn:",
+    "pop eax",
+    "mov eax, 119",
+    "int 0x80",
+    ".Lvdso32_e___kernel_sigreturn:",
+    ".balign 16, 0x90",
+    "nop",
+    ".Lvdso32_f___kernel_rt_sigreturn:",
+    "mov eax, 173",
+    "int 0x80",
+    ".Lvdso32_e___kernel_rt_sigreturn:",
+    function!("__vdso_clock_gettime" "265"),
+    function!("__vdso_clock_gettime64" "403"),
+    function!("__vdso_clock_getres" "266"),
+    function!("__vdso_gettimeofday" "78"),
+    function!("__vdso_time" "13"),
+    function!("__vdso_getcpu" "318"),
+    ".code64",
+    ".balign 16, 0x90",
+    ".globl litebox_vdso32_enter64",
+    "litebox_vdso32_enter64:",
+    // Does r15 lead to a block, which begins with its own address? The flags stay as they are. Who was in other 64-bit code before may have anything there.
+    "mov r11, rcx",
+    ".globl litebox_vdso32_checking",
+    "litebox_vdso32_checking:",
+    "mov r10, r15",
+    "not r10",
+    "mov rcx, [r15]",
+    "lea rcx, [rcx + r10 + 1]",
+    "jrcxz 2f",
+    "mov rcx, r11",
+    "int 0x80",
+    "ud2",
+    "2:",
+    "mov rcx, r11",
+    "jmp qword ptr [r15 + {ENTRY_AT}]",
+    ".globl litebox_vdso32_end",
+    "litebox_vdso32_end:",
+    // What the kernel has to know of it.
+    ".globl litebox_vdso32_places",
+    ".balign 4",
+    "litebox_vdso32_places:",
+    ".long .Lvdso32_f___kernel_vsyscall - litebox_vdso32",
+    ".long .Lvdso32_f___kernel_sigreturn - litebox_vdso32",
+    ".long .Lvdso32_f___kernel_rt_sigreturn - litebox_vdso32",
+    ".long litebox_vdso32_jump - litebox_vdso32",
+    ".long litebox_vdso32_landing - litebox_vdso32",
+    ".long litebox_vdso32_syscall_landing - litebox_vdso32",
+    ".long litebox_vdso32_enter64 - litebox_vdso32",
+    ".long litebox_vdso32_checking - litebox_vdso32",
+    ".long litebox_vdso32_end - litebox_vdso32",
+    ".text",
+    CODE64 = const CODE64,
+    ENTRY_AT = const ENTRY_AT,
+);
+
+/// Offsets in the image.
+#[repr(C)]
+struct Places {
+    vsyscall: u32,
+    sigreturn: u32,
+    rt_sigreturn: u32,
+    jump: u32,
+    landing: u32,
+    syscall_landing: u32,
+    enter64: u32,
+    checking: u32,
+    len: u32,
+}
+
+unsafe extern "C" {
+    static litebox_vdso32: u8;
+    static litebox_vdso32_places: Places;
+}
+
+fn places() -> &'static Places {
+    // SAFETY: constants of the program.
+    unsafe { &litebox_vdso32_places }
+}
+
+/// Where a call that came through `__kernel_vsyscall` goes on.
+pub(super) fn landing() -> u32 {
+    places().landing
+}
+
+/// Where the host would have a call by `syscall` go on.
+pub(super) fn syscall_landing() -> u32 {
+    places().syscall_landing
+}
+
+/// Whether an offset is in its 64-bit code, and whether `rcx` is in `r11` there.
+pub(super) fn in_64bit_code(offset: u64) -> Option<bool> {
+    let Places { enter64, checking, len, .. } = *places();
+    (u64::from(enter64)..=u64::from(len)).contains(&offset).then_some(offset >= u64::from(checking))
+}
+
+/// The image and what programs and their loader have to know of it.
+pub(crate) fn vdso() -> Vdso32 {
+    let places = places();
+    // SAFETY: constants of the program: so many bytes from its start on.
+    let image = unsafe { core::slice::from_raw_parts(&raw const litebox_vdso32, places.len as usize) };
+    Vdso32 {
+        image,
+        relocation: places.jump,
+        vsyscall: places.vsyscall,
+        sigreturn: places.sigreturn,
+        rt_sigreturn: places.rt_sigreturn,
+    }
+}
