@@ -17,7 +17,7 @@ use crate::guard;
 use crate::launch::{anybody_may_execute, copy_in_memory};
 use crate::limits::Limits;
 use crate::process::Sandboxed;
-use crate::server::Signals;
+use crate::server::{STATUS_OURS, Signals};
 use crate::usage;
 
 /// What is started.
@@ -121,8 +121,27 @@ fn user_of_sandbox() -> libc::uid_t {
 fn namespace_of_pids() -> u32 {
     rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino as u32)
 }
-/// Where inherited descriptors are parked while they are put in order.
-const PARKING: RawFd = 512;
+
+/// Where descriptors are while they are put in order: above all that are open, so that none of them is in the way.
+#[derive(Clone, Copy)]
+struct Parking {
+    /// The executable's, closed by the execution.
+    executable: RawFd,
+    /// The broker's as a process, closed by the execution.
+    broker: RawFd,
+    /// Where the guard says that it is ready, closed by the execution.
+    ready: RawFd,
+    /// The first of the inherited ones.
+    inherited: RawFd,
+}
+
+impl Parking {
+    /// Above these.
+    fn above(open: impl Iterator<Item = RawFd>) -> Self {
+        let first = open.max().unwrap_or(2).max(start_fd::FIRST_EXTRA) + 1;
+        Self { executable: first, broker: first + 1, ready: first + 2, inherited: first + 3 }
+    }
+}
 
 /// All that the child needs, made before it exists: it uses the memory of the broker, and may not change it.
 struct Plan<'a> {
@@ -130,6 +149,7 @@ struct Plan<'a> {
     argv: Vec<*const libc::c_char>,
     envp: [*const libc::c_char; 2],
     inherited: Vec<RawFd>,
+    parking: Parking,
     mask: &'a libc::sigset_t,
     /// Whose processes they become, if not the caller's.
     user: Option<libc::uid_t>,
@@ -165,11 +185,16 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
             Err(_) => user = None,
         }
     }
+    let inherited: Vec<RawFd> = program.inherited.iter().map(AsRawFd::as_raw_fd).collect();
+    let sources = [executable.as_raw_fd(), broker.as_raw_fd(), ready.1.as_raw_fd()];
+    // Targets count from the first number of the supervisor's own.
+    let targets = start_fd::REQUESTS + RawFd::try_from(inherited.len()).map_err(|_| Errno::MFILE)?;
     let mut plan = Plan {
         executable: executable.as_raw_fd(),
         argv: program.arguments.iter().map(|a| a.as_ptr()).chain([std::ptr::null()]).collect(),
         envp: [ENVIRONMENT.as_ptr(), std::ptr::null()],
-        inherited: program.inherited.iter().map(AsRawFd::as_raw_fd).collect(),
+        parking: Parking::above(sources.into_iter().chain(inherited.iter().copied()).chain([targets])),
+        inherited,
         mask: program.signals.mask_before(),
         user,
         network: how.network.as_ref().filter(|_| !how.no_namespaces),
@@ -252,7 +277,7 @@ fn become_supervisor(plan: &Plan<'_>) -> ! {
     if !plan.own_pids {
         match guard::start(plan.broker, plan.ready.1) {
             Some(pid) => plan.guard.store(pid, Ordering::Relaxed),
-            None => give_up(b"litebox: cannot start the sandbox: the host has no room for another process\n"),
+            None => give_up(NO_ROOM),
         }
     }
     if plan.network.is_some_and(|network| !network.join()) {
@@ -275,18 +300,18 @@ fn become_supervisor(plan: &Plan<'_>) -> ! {
             raise_oom_score();
         }
         drop_privileges(plan);
-        restrict_files(PARKING_EXECUTABLE);
+        restrict_files(plan.parking.executable);
         // Another user is not tied any more.
-        tie_to(PARKING_BROKER);
+        tie_to(plan.parking.broker);
     }
-    if !plan.own_pids && !guard::is_ready(PARKING_READY) {
+    if !plan.own_pids && !guard::is_ready(plan.parking.ready) {
         give_up(b"litebox: cannot start the sandbox: its guard does not start\n");
     }
     // SAFETY: the strings of `plan` live until the execution.
     unsafe {
         libc::syscall(
             libc::SYS_execveat,
-            PARKING_EXECUTABLE,
+            plan.parking.executable,
             c"".as_ptr(),
             plan.argv.as_ptr(),
             plan.envp.as_ptr(),
@@ -307,28 +332,27 @@ fn tie_to(broker: RawFd) {
     }
 }
 
+/// What is said when the host makes no more processes (fork(2), EAGAIN).
+const NO_ROOM: &[u8] =
+    b"litebox: cannot start the sandbox: the host lets this user have no more processes (see ulimit -u)\n";
+
+/// Nothing has run yet: the sandbox cannot be made here.
 fn give_up(why: &[u8]) -> ! {
     // SAFETY: write(2) of a valid buffer.
     unsafe {
         libc::write(2, why.as_ptr().cast(), why.len());
-        libc::_exit(70)
+        libc::_exit(STATUS_OURS.into())
     }
 }
-
-/// The executable's descriptor in the child, closed by the execution.
-const PARKING_EXECUTABLE: RawFd = PARKING - 1;
-/// The broker's as a process, also closed by the execution.
-const PARKING_BROKER: RawFd = PARKING - 2;
-/// Where the guard says that it is ready.
-const PARKING_READY: RawFd = PARKING - 3;
 
 /// Puts the inherited descriptors at 3, 4, ... and closes everything else.
 fn place_descriptors(plan: &Plan<'_>) -> bool {
     // SAFETY: plain system calls on descriptors.
     unsafe {
         // All out of the way first: a source may lie where another one is to go.
-        let mut parked = PARKING;
-        let own = [(plan.executable, PARKING_EXECUTABLE), (plan.broker, PARKING_BROKER), (plan.ready.0, PARKING_READY)];
+        let Parking { executable, broker, ready, inherited } = plan.parking;
+        let mut parked = inherited;
+        let own = [(plan.executable, executable), (plan.broker, broker), (plan.ready.0, ready)];
         for (from, to) in own {
             if libc::dup3(from, to, libc::O_CLOEXEC) < 0 {
                 return false;
@@ -341,14 +365,14 @@ fn place_descriptors(plan: &Plan<'_>) -> bool {
             parked += 1;
         }
         let mut target = start_fd::REQUESTS;
-        for source in PARKING..parked {
+        for source in inherited..parked {
             if libc::dup2(source, target) < 0 {
                 return false;
             }
             target += 1;
         }
-        close_from_to(target, PARKING_READY - 1);
-        close_from_to(PARKING, RawFd::MAX);
+        close_from_to(target, executable - 1);
+        close_from_to(inherited, RawFd::MAX);
     }
     true
 }

@@ -15,7 +15,7 @@ use crate::limits::{End, Limits};
 use crate::memory::Meter;
 use crate::net;
 use crate::report::say;
-use crate::server::{STATUS_BROKEN, STATUS_OURS, Server, Signals, Sockets};
+use crate::server::{STATUS_OURS, Server, Signals, Sockets};
 use crate::session::Session;
 use crate::socket;
 use crate::terminal::Terminal;
@@ -97,12 +97,12 @@ pub fn run(launch: Launch) -> SandboxEnd {
     match start_and_serve(launch) {
         Ok(outcome) => outcome,
         Err(failure) => {
-            let (line, status) = match failure {
-                Failure::Host(what, e) => (format!("cannot start the sandbox: {what}: {e}"), STATUS_BROKEN),
-                Failure::Refused(why) => (why, STATUS_OURS),
+            let line = match failure {
+                Failure::Host(what, e) => format!("cannot start the sandbox: {what}: {e}"),
+                Failure::Refused(why) => why,
             };
             say(&line);
-            SandboxEnd { status, figures: None, rest: None }
+            SandboxEnd { status: STATUS_OURS, figures: None, rest: None }
         }
     }
 }
@@ -161,7 +161,12 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         network: launch.network,
     };
     let program = Program { executable, arguments: &launch.arguments, inherited: &inherited, signals: &signals };
-    let sandboxed = confine::spawn(program, &confinement).map_err(|e| ("clone", e))?;
+    let sandboxed = confine::spawn(program, &confinement).map_err(|e| match e {
+        Errno::AGAIN => Failure::Refused(
+            "cannot start the sandbox: the host lets this user have no more processes (see ulimit -u)".into(),
+        ),
+        other => Failure::Host("clone", other),
+    })?;
     drop(inherited);
     if let Some(network) = &confinement.network {
         network.dismiss();

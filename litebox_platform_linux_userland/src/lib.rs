@@ -22,6 +22,7 @@ mod process;
 mod sandbox;
 mod thread;
 
+pub use memory::layout::{Needs, needs};
 pub use process::supervisor::{FirstProcess, supervise};
 pub use sandbox::{Counted, Patching, Settings, StartError, start};
 

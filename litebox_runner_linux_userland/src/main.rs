@@ -9,6 +9,7 @@ mod doctor;
 #[cfg(own_entry)]
 mod entry;
 mod environment;
+mod inherited;
 mod limits;
 mod message;
 mod mounts;
@@ -64,6 +65,10 @@ enum Command {
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == SANDBOX_ARGUMENT) {
         sandbox::run(sandbox::aux_of_libc, sandbox::Used::default());
+    }
+    if let Err(line) = inherited::claim_stack() {
+        message::say(&line);
+        return ExitCode::from(STATUS_OURS);
     }
     match arguments::parse(std::env::args_os().collect()) {
         Ok(Cli { command: Command::Run(options) }) => ExitCode::from(run::run(&options)),

@@ -20,7 +20,7 @@ use crate::mounts::{self, Made, MountRequest, Seen};
 use crate::network;
 use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
-use crate::{SANDBOX_ARGUMENT, STATUS_OURS, limits, stats, streams};
+use crate::{SANDBOX_ARGUMENT, STATUS_OURS, inherited, limits, stats, streams};
 
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
@@ -69,6 +69,7 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
             (inside LiteBox there are none; see litebox doctor)"
             .into());
     }
+    let inherited = inherited::claim(options.limits.arena_size())?;
     let command = options.command();
     let [program, ..] = command.as_slice() else { return Err("no program is given".into()) };
     let network = network::prepare(&options.network)?;
@@ -101,7 +102,7 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
         machine_memory: limits::machine_memory(),
         disk: options.limits.disk(),
         pids: options.limits.pids(),
-        limits: options.limits.resource_limits(),
+        limits: [inherited, options.limits.resource_limits()].concat(),
         strace: strace.map_or(0, |fd| fd as u64 + 1),
         stats: options.debug.stats.into(),
         test_hostile: options.debug.test_hostile.into(),

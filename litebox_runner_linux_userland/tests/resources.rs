@@ -174,6 +174,69 @@ fn ulimit() -> Result {
     Ok(())
 }
 
+/// `litebox run PROGRAM` under the limits of a shell's `ulimit`.
+fn under(limits: &str, program: &str) -> Checked<ProgramResult> {
+    let script = format!("ulimit {limits}; exec \"$1\" run -- /bin/sh -c '{program}'");
+    let mut command = Command::new("/bin/bash");
+    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_litebox")]).current_dir(WORK);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ok(program_result::run(command, b"", PATIENCE)?)
+}
+
+/// What litebox was started under: soft limits are raised for the sandbox and kept for the program, hard ones that are too low are named.
+fn inherited_limits() -> Result {
+    for (limits, name, amount) in [
+        ("-f 0", "(ulimit -f) is 0 bytes", "GiB are needed"),
+        ("-f 100", "(ulimit -f) is 100 KiB", "GiB are needed"),
+        ("-n 64", "(ulimit -n) is 64", "256 are needed"),
+        ("-v 2000000", "(ulimit -v) is 2 GiB", "GiB are needed"),
+        ("-d 1000", "(ulimit -d) is 1000 KiB", "16 MiB are needed"),
+        ("-s 40", "(ulimit -s) is 40 KiB", "64 KiB are needed"),
+    ] {
+        let outcome = under(limits, "echo started")?;
+        let error = outcome.err();
+        let said = error.starts_with("litebox: ") && error.contains(name) && error.contains(amount);
+        if outcome.status != 125 || !said || error.lines().count() != 1 {
+            return Err(format!("ulimit {limits}\n{outcome}").into());
+        }
+    }
+    for (limits, program, wanted) in [
+        ("-n 300", "ulimit -n; ulimit -Hn", "300\n300\n"),
+        ("-S -n 64", "ulimit -n", "64\n"),
+        ("-S -f 8; ulimit -S -d 2000", "ulimit -f; ulimit -d", "8\n2000\n"),
+        ("-s 4000", "ulimit -s; ulimit -Hs", "4000\n4000\n"),
+        ("-S -v 1000000", "ulimit -v", "1000000\n"),
+    ] {
+        // Blocks of -f have the size that the shell gives them: the same one asks for it and shows it.
+        let outcome = under(limits, &format!("exec /bin/bash -c \"{program}\""))?;
+        if outcome.status != 0 || outcome.out() != wanted {
+            return Err(format!("ulimit {limits}\n{outcome}").into());
+        }
+    }
+    Ok(())
+}
+
+/// A user who may have no more processes is told so.
+fn inherited_limit_of_processes() -> Result {
+    if !is_root() || common::find_program(&["/usr/bin/setpriv"]).is_none() {
+        return skip("only root can become a user who runs nothing else, by setpriv");
+    }
+    let user = 60_000 + std::process::id() % 4_000;
+    for most in 1..=3 {
+        let own = common::remains::Own::new(&format!("few-processes-{most}"))?;
+        let script = format!("ulimit -u {most}; exec \"$1\" run --test-no-namespaces -w / -- /bin/true");
+        let mut command = Command::new("/usr/bin/setpriv");
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", "/bin/bash"]);
+        command.args(["-c", &script, "sh"]).arg(own.program()).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let outcome = program_result::run(command, b"", PATIENCE)?;
+        if outcome.status != 125 || !outcome.err().contains("ulimit -u") || outcome.err().lines().count() != 1 {
+            return Err(format!("ulimit -u {most}\n{outcome}").into());
+        }
+    }
+    Ok(())
+}
+
 /// Two busy processes on one processor get one second a second, with a control group and without.
 fn cpus() -> Result {
     let script = "for i in 1 2; do perl -e 'my $t = time; 1 while time - $t < 3' & done; wait; times";
@@ -268,7 +331,7 @@ macro_rules! table {
 }
 
 const TESTS: &[NamedTest] = table! {
-    pids pids_by_default pids_of_the_host disk disk_by_default ulimit cpus groups_are_removed oom_score
+    pids pids_by_default pids_of_the_host disk disk_by_default ulimit inherited_limits inherited_limit_of_processes cpus groups_are_removed oom_score
 };
 
 fn main() {

@@ -26,6 +26,22 @@ const GAP: usize = 1 << 30;
 /// Places beside the image that are tried.
 const ATTEMPTS: usize = 16;
 
+/// What a sandbox needs of the limits that it is started under (getrlimit(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes of the largest of its files in memory. They are sparse.
+    pub file_size: u64,
+    /// Bytes of addresses of each of its processes, programs not counted.
+    pub addresses: u64,
+}
+
+/// What a sandbox with an arena of so many bytes needs.
+pub fn needs(arena_size: u64) -> Needs {
+    let objects = arena_size.next_multiple_of(HUGE as u64).saturating_add(crate::entry::patch::MEMORY_LEN as u64);
+    let heap = HEAP_LEN as u64;
+    Needs { file_size: objects.max(heap), addresses: heap.saturating_add(objects) + stack::region_len() as u64 }
+}
+
 /// Places in the address space.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {

@@ -63,10 +63,12 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     let process = table::register()?;
     let tid = sandbox().first_tid.as_ptr() as usize;
     // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the id.
-    let child = unsafe { call::clone(FLAGS, 0, process.pidfd.as_ptr() as usize, tid) }?;
-    if child == 0 {
-        first.run()
-    }
+    let child = match unsafe { call::clone(FLAGS, 0, process.pidfd.as_ptr() as usize, tid) } {
+        Ok(0) => first.run(),
+        Err(Error::WouldBlock) => return no_room_for_first(),
+        other => other.map(drop),
+    };
+    child?;
     table::watch_end(&process)?;
     drop(process);
     watch(sandbox().settings.events, TOKEN_EVENTS)?;
@@ -77,6 +79,14 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
             return Ok(code);
         }
     }
+}
+
+/// The host makes no process for the program: no sandbox can be had here.
+fn no_room_for_first() -> Result<i32> {
+    const STATUS_OURS: u64 = 125;
+    LinuxHost.report("cannot start the sandbox: the host lets this user have no more processes (see ulimit -u)");
+    broker::simple(Op::Exit, STATUS_OURS << 8, &[], None)?;
+    Ok(0)
 }
 
 /// One round of events; the exit code when the sandbox has ended.

@@ -54,8 +54,8 @@ const fn limit(soft: u64, hard: u64) -> Limit {
     Limit { soft, hard }
 }
 
-/// What the first process starts with.
-const INITIAL: [Limit; COUNT] = [
+/// What the first process starts with, where whoever started the sandbox is not bound by less.
+pub const INITIAL: [Limit; COUNT] = [
     limit(INFINITY, INFINITY),
     limit(INFINITY, INFINITY),
     limit(INFINITY, INFINITY),
