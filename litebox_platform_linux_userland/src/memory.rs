@@ -5,5 +5,6 @@ pub mod heap;
 pub(crate) mod huge;
 pub(crate) mod layout;
 pub(crate) mod memory_functions;
+pub(crate) mod rseq_areas;
 pub(crate) mod scratch;
 pub(crate) mod user;

@@ -39,6 +39,7 @@ impl North for LinuxNorth {
     fn syscall(&self, frame: &mut GuestFrame<'_>) {
         with_task(frame, Arch::X86_64, |task| {
             task.thread.count_call();
+            task.leave_critical_section();
             task.do_syscall();
             task.after_call();
         });

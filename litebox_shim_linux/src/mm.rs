@@ -25,6 +25,8 @@ use litebox_common_linux::abi::memory::{
     MREMAP_MAYMOVE, MS_ASYNC, MS_INVALIDATE, MS_SYNC, MapFlags, PROT_GROWSDOWN, PROT_GROWSUP, PROT_SEM,
 };
 
+use crate::task::rseq::RseqAreas;
+
 /// Logarithms of the sizes of huge pages; 0: the usual one.
 const HUGE_SIZES: [usize; 3] = [0, 21, 30];
 /// Flags that `MAP_SHARED_VALIDATE` accepts: the old ones that never were checked.
@@ -42,6 +44,8 @@ pub struct MemoryMap {
     core: Mm,
     limits: RwLock<Limits>,
     arena: Arc<Arena>,
+    /// Where the host writes for its threads (rseq(2)).
+    pub(crate) rseq: RseqAreas,
     /// The commands of membarrier(2) that its processes registered for.
     pub(crate) barriers: AtomicU32,
 }
@@ -67,7 +71,13 @@ impl MemoryMap {
     /// An empty address space, whose shared memory comes from `arena`.
     pub fn new(arena: &Arc<Arena>) -> Self {
         let limits = Limits { stack: 8 << 20, ..Limits::NONE };
-        Self { core: Mm::default(), limits: RwLock::new(limits), arena: arena.clone(), barriers: AtomicU32::new(0) }
+        Self {
+            core: Mm::default(),
+            limits: RwLock::new(limits),
+            arena: arena.clone(),
+            rseq: RseqAreas::default(),
+            barriers: AtomicU32::new(0),
+        }
     }
     /// Where shared memory comes from.
     pub(crate) fn arena(&self) -> &Arc<Arena> {

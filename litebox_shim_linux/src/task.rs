@@ -8,6 +8,7 @@ mod kernel;
 mod loss;
 mod process;
 pub(crate) mod process_table;
+pub(crate) mod rseq;
 mod shared_by_clone;
 pub(crate) mod task_work;
 mod thread;

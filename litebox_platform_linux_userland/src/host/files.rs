@@ -2,12 +2,13 @@
 
 use core::sync::atomic::Ordering;
 
-use litebox::platform::{Clock, HostFd, HostFiles, HostStat, Instant};
+use litebox::platform::{Clock, HostFd, HostFiles, HostStat, Instant, UserAccess};
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
 use crate::entry::trap::MODE_BLOCKED;
 use crate::host::call::{self, host_call, nr};
+use crate::memory::rseq_areas;
 use crate::sandbox::sandbox;
 use crate::thread::stack;
 
@@ -84,18 +85,30 @@ unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<us
     }
 }
 
+/// Has the host fill memory by `fill` (address, length; returns how many bytes came). Memory with a pointer that the host follows is filled by us.
+fn filled(addr: usize, len: usize, fill: impl FnOnce(usize, usize) -> Result<usize>) -> Result<usize> {
+    const PIECE: usize = 512;
+    if rseq_areas::pointer_in(addr, len).is_none() {
+        return fill(addr, len);
+    }
+    let mut piece = [0u8; PIECE];
+    let came = fill(piece.as_mut_ptr() as usize, len.min(PIECE))?.min(PIECE);
+    // SAFETY: so many bytes of the piece.
+    if unsafe { LinuxHost.copy_to_user(addr, piece.as_ptr(), came) } == came { Ok(came) } else { Err(Error::Fault) }
+}
+
 impl HostFiles for LinuxHost {
     unsafe fn host_read(&self, fd: HostFd, addr: usize, len: usize) -> Result<usize> {
-        // SAFETY: the caller's promise.
-        unsafe { may_block(nr::READ, fd, addr, len) }
+        // SAFETY: the caller's promise, or a buffer of ours.
+        filled(addr, len, |addr, len| unsafe { may_block(nr::READ, fd, addr, len) })
     }
     unsafe fn host_write(&self, fd: HostFd, addr: usize, len: usize) -> Result<usize> {
         // SAFETY: the caller's promise.
         unsafe { may_block(nr::WRITE, fd, addr, len) }
     }
     unsafe fn host_pread(&self, fd: HostFd, addr: usize, len: usize, offset: u64) -> Result<usize> {
-        // SAFETY: the caller's promise.
-        unsafe { host_call!(nr::PREAD64, fd.0, addr, len, offset) }
+        // SAFETY: the caller's promise, or a buffer of ours.
+        filled(addr, len, |addr, len| unsafe { host_call!(nr::PREAD64, fd.0, addr, len, offset) })
     }
     unsafe fn host_pwrite(&self, fd: HostFd, addr: usize, len: usize, offset: u64) -> Result<usize> {
         // SAFETY: the caller's promise.
@@ -164,8 +177,8 @@ impl HostFiles for LinuxHost {
         Ok(one.returned)
     }
     unsafe fn host_receive(&self, fd: HostFd, addr: usize, len: usize, flags: u32) -> Result<usize> {
-        // SAFETY: the caller's promise.
-        unsafe { crate::host::broker::receive_bytes(fd.0, addr, len, flags as usize) }
+        // SAFETY: the caller's promise, or a buffer of ours.
+        filled(addr, len, |addr, len| unsafe { crate::host::broker::receive_bytes(fd.0, addr, len, flags as usize) })
     }
     unsafe fn host_send(&self, fd: HostFd, addr: usize, len: usize) -> Result<usize> {
         // SAFETY: the caller's promise.

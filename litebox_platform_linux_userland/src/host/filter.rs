@@ -63,8 +63,10 @@ const fn any(number: usize, name: &'static str) -> Allowed {
 /// Namespaces (NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET), PTRACE and UNTRACED.
 const CLONE_REFUSED: u32 =
     0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
+/// By which signal a process ended (`struct pidfd_info` as it first was).
+pub(crate) const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
 /// TCGETS, TIOCOUTQ (of sockets: SIOCOUTQ), TIOCGWINSZ, FIONREAD. Never TIOCSTI, and settings are changed by the broker alone.
-const TERMINAL_REQUESTS: &[u32] = &[TCGETS, TIOCOUTQ, TIOCGWINSZ, FIONREAD];
+const IOCTL_REQUESTS: &[u32] = &[TCGETS, TIOCOUTQ, TIOCGWINSZ, FIONREAD, PIDFD_GET_INFO];
 /// PR_SET_SYSCALL_USER_DISPATCH, and PR_SET_PDEATHSIG with SIGKILL: a process of the sandbox can tie itself to the supervisor, and cannot
 /// undo it.
 const PRCTL_OPTIONS: &[(u32, Value)] = &[(59, Value::Any), (1, Value::Only(9))];
@@ -93,7 +95,7 @@ pub const ALLOWED: &[Allowed] = &[
     any(nr::MPROTECT, "mprotect"),
     any(nr::MUNMAP, "munmap"),
     any(nr::RT_SIGRETURN, "rt_sigreturn"),
-    Allowed { number: nr::IOCTL, name: "ioctl", rule: Rule::OneOf(1, TERMINAL_REQUESTS) },
+    Allowed { number: nr::IOCTL, name: "ioctl", rule: Rule::OneOf(1, IOCTL_REQUESTS) },
     any(nr::PREAD64, "pread64"),
     any(nr::PWRITE64, "pwrite64"),
     any(nr::SCHED_YIELD, "sched_yield"),

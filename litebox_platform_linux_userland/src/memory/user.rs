@@ -9,6 +9,7 @@ use litebox::platform::{AtomicOp, UserAccess};
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
+use crate::memory::rseq_areas;
 use crate::sandbox::sandbox;
 
 global_asm!(
@@ -200,6 +201,12 @@ fn in_user_space(addr: usize, len: usize) -> bool {
     within(layout.user) || within(layout.vdso)
 }
 
+/// Fills guest memory with zeros; how many bytes.
+fn zero(dst: usize, len: usize) -> usize {
+    // SAFETY: only guest memory is written (the callers checked that); faults are recovered.
+    len - unsafe { litebox_user_zero(dst, len) }
+}
+
 impl UserAccess for LinuxHost {
     unsafe fn copy_from_user(&self, dst: *mut u8, src: usize, len: usize) -> usize {
         if !in_user_space(src, len) {
@@ -213,23 +220,36 @@ impl UserAccess for LinuxHost {
         if !in_user_space(dst, len) {
             return 0;
         }
-        // SAFETY: `src` is valid (the caller's promise); faults on the guest side are recovered.
-        len - unsafe { litebox_user_copy(dst, src as usize, len) }
+        // SAFETY: part of `src`, which is valid (the caller's promise); faults on the guest side are recovered.
+        let copy =
+            |to: usize, from: usize, len: usize| len - unsafe { litebox_user_copy(to, src as usize + from, len) };
+        match rseq_areas::near(dst, len) {
+            None => copy(dst, 0, len),
+            Some(areas) => rseq_areas::write_around(areas, dst, len, copy, zero),
+        }
     }
 
     fn zero_user(&self, dst: usize, len: usize) -> usize {
         if !in_user_space(dst, len) {
             return 0;
         }
-        // SAFETY: only guest memory is written; faults are recovered.
-        len - unsafe { litebox_user_zero(dst, len) }
+        match rseq_areas::near(dst, len) {
+            None => zero(dst, len),
+            Some(areas) => rseq_areas::write_around(areas, dst, len, |at, _, len| zero(at, len), zero),
+        }
     }
 
     fn put_halves(&self, dst: usize, stride: usize, halves: &[u16]) -> usize {
         let len =
             halves.len().checked_sub(1).and_then(|steps| steps.checked_mul(stride)?.checked_add(size_of::<u16>()));
-        if !len.is_some_and(|len| in_user_space(dst, len)) {
-            return 0;
+        let Some(len) = len.filter(|len| in_user_space(dst, *len)) else { return 0 };
+        if rseq_areas::pointer_in(dst, len).is_some() {
+            // One by one.
+            let put = |(i, half): (usize, &u16)| {
+                // SAFETY: each number has two bytes.
+                unsafe { self.copy_to_user(dst + i * stride, core::ptr::from_ref(half).cast(), 2) == 2 }
+            };
+            return halves.iter().enumerate().take_while(|each| put((each.0, each.1))).count();
         }
         // SAFETY: only guest memory is written; faults are recovered.
         halves.len() - unsafe { litebox_user_halves(dst, halves.as_ptr(), halves.len(), stride) }
@@ -247,6 +267,10 @@ impl UserAccess for LinuxHost {
             let before = unsafe { litebox_user_atomic(addr, kind, operand, expected) };
             u32::try_from(before).map_err(|_| Error::Fault)
         };
+        if op != AtomicOp::Load && rseq_areas::pointer_in(addr, 4).is_some() {
+            let before = access(0, 0, 0)?;
+            return if zero(addr & !7, 8) == 8 { Ok(before) } else { Err(Error::Fault) };
+        }
         let update = |f: &dyn Fn(u32) -> u32| -> Result<u32> {
             let mut seen = access(0, 0, 0)?;
             loop {

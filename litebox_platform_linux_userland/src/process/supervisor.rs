@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 use litebox::platform::System;
 use litebox::platform::north::north;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::signal::SIGKILL;
 use litebox_protocol::net::MAX_NET_EVENT;
 use litebox_protocol::{Event, EventKind, Op};
 use zerocopy::{FromBytes, IntoBytes};
@@ -15,6 +16,7 @@ use crate::LinuxHost;
 use crate::host::broker;
 use crate::host::call::{self, host_call, nr};
 use crate::host::files::{EPOLL_CTL_ADD, EpollEvent};
+use crate::host::filter::PIDFD_GET_INFO;
 use crate::process::table::{self, HostProcess};
 use crate::sandbox::sandbox;
 
@@ -27,8 +29,6 @@ const EPOLLIN: u32 = 1;
 /// Exit status when the sandbox itself broke.
 const OUR_FAILURE: i32 = 70;
 const MSG_DONTWAIT: usize = 0x40;
-/// What ends a process that nobody in the sandbox has ended: every other signal has a handler, or is ignored.
-const SIGKILL: i32 = 9;
 
 /// What runs in the first guest process; it must end in `Threads::enter_first` or an exit.
 pub trait FirstProcess {
@@ -148,6 +148,41 @@ fn relieve_memory(id: i32) {
     let _ = broker::simple(Op::Killed, u64::from(pid.unsigned_abs()), name.get(..len).unwrap_or_default(), None);
 }
 
+/// What PIDFD_GET_INFO tells of a process that has ended (`struct pidfd_info`, Linux 6.15).
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// The signal by which a process died that nobody in the sandbox has ended: SIGSEGV where the host found a bad rseq area. SIGKILL where the host does
+/// not tell.
+fn death_of(process: &HostProcess) -> i32 {
+    const PIDFD_INFO_EXIT: u64 = 8;
+    /// The host tells of the end a moment before it can say more.
+    const TRIES: u32 = 20;
+    const MILLISECOND: usize = 1;
+    let pidfd = process.pidfd.load(Ordering::Acquire);
+    for _ in 0..TRIES {
+        let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+        // SAFETY: the host reads and writes one struct.
+        let told = unsafe { host_call!(nr::IOCTL, pidfd, PIDFD_GET_INFO, &raw mut info) };
+        match told {
+            Ok(_) if info.mask & PIDFD_INFO_EXIT != 0 => {
+                return Some(info.exit_code & 0x7f).filter(|s| *s != 0).unwrap_or(SIGKILL);
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+        // SAFETY: waits for nothing but the time.
+        let _ = unsafe { host_call!(nr::POLL, 0, 0, MILLISECOND) };
+    }
+    SIGKILL
+}
+
 /// A guest process ended. When the sandbox ends with it, tells the broker how.
 fn process_ended(process: &HostProcess) -> Result<Option<i32>> {
     let sandbox = sandbox();
@@ -165,7 +200,9 @@ fn process_ended(process: &HostProcess) -> Result<Option<i32>> {
         return Ok(Some(0));
     }
     let number = process.number;
-    if table::ended(process) || sandbox.zygotes.forget(number) || north().process_lost(number, SIGKILL) {
+    // Before the descriptor goes.
+    let death = if process.was_told_to_end() { SIGKILL } else { death_of(process) };
+    if table::ended(process) || sandbox.zygotes.forget(number) || north().process_lost(number, death) {
         return Ok(None);
     }
     LinuxHost.report("a process of the guest ended without the kernel's doing");

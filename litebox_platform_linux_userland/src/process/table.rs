@@ -18,6 +18,7 @@ use crate::LinuxHost;
 use crate::host::broker;
 use crate::host::call::{self, host_call, nr};
 use crate::host::clock::Timespec;
+use crate::memory::rseq_areas::RseqAreas;
 use crate::process::usage::Before;
 use crate::sandbox::sandbox;
 use crate::thread::stack::{self, Slots};
@@ -53,6 +54,8 @@ pub(crate) struct HostProcess {
     forwarder: AtomicI32,
     /// What it had used for guests before the present one.
     before: Mutex<Before>,
+    /// Where the host writes for its threads.
+    pub(crate) rseq: RseqAreas,
     /// The processes that it starts.
     pub(crate) started: crate::memory::huge::Started,
 }
@@ -78,6 +81,11 @@ impl HostProcess {
     /// A thread of it runs: the first one's id is that of the process.
     pub(crate) fn founded_by(&self, tid: i32) {
         let _ = self.id.compare_exchange(0, tid, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// The kernel has ended it.
+    pub(crate) fn was_told_to_end(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// CPU time of its present guest, and that in user mode.
@@ -130,6 +138,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
         patches: crate::entry::patch::Patches::default(),
         forwarder: AtomicI32::new(0),
         before: Mutex::default(),
+        rseq: RseqAreas::default(),
         started: crate::memory::huge::Started::default(),
     });
     table.insert(number, process.clone());
@@ -170,6 +179,10 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     let result = stack::allocate_for_child(own).and_then(|(slot, block)| {
         // The child's stack is made here, in memory that it gets a copy of.
         block.set_home(&process);
+        if caller.rseq_area != 0 {
+            block.rseq_area = caller.rseq_area;
+            process.rseq.insert(caller.rseq_area);
+        }
         (block.founds, block.first, block.copied) = (true, true, true);
         process.slots.lock().inherited = Some(slot);
         let sp = crate::thread::host_thread::prepare(slot, block, spec);

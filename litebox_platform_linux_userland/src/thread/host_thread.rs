@@ -502,8 +502,22 @@ impl Threads for LinuxHost {
     }
 
     fn rseq(&self, addr: usize, len: u32, flags: i32, signature: u32) -> Result<()> {
+        const UNREGISTER: i32 = 1;
+        let block = stack::current().ok_or(Error::NotSupported)?;
+        let home = block.home().ok_or(Error::NotSupported)?;
+        let registers = flags == 0 && block.rseq_area == 0;
+        if registers {
+            home.rseq.insert(addr);
+        }
         // SAFETY: the host checks the guest's address and only ever writes that area.
-        unsafe { host_call!(nr::RSEQ, addr, len, flags, signature) }.map(drop)
+        let result = unsafe { host_call!(nr::RSEQ, addr, len, flags, signature) }.map(drop);
+        match result {
+            Ok(()) if registers => block.rseq_area = addr,
+            Err(_) if registers => home.rseq.remove(addr),
+            Ok(()) if flags == UNREGISTER => home.rseq.remove(core::mem::take(&mut block.rseq_area)),
+            _ => {}
+        }
+        result
     }
 
     fn aux_vector(&self, out: &mut [(u64, u64)]) -> usize {

@@ -74,6 +74,8 @@ pub(crate) struct ThreadBlock {
     pub(crate) handoff: Option<Box<VforkHandoff>>,
     /// What the host's thread had used for guests before the present one.
     pub(crate) before: Before,
+    /// Where the host writes for it (rseq(2)); 0: nowhere.
+    pub(crate) rseq_area: usize,
     /// Past all use of the kernel's memory: only the end of the host thread is left.
     pub(crate) leaving: bool,
     /// Kicks that came while it was leaving, to be forwarded.
@@ -255,6 +257,7 @@ fn begin(slot: u32, home: &HostProcess) -> &'static mut ThreadBlock {
             armed: false,
             handoff: None,
             before: Before::default(),
+            rseq_area: 0,
             leaving: false,
             kicks_owed: AtomicU32::new(0),
             slot,

@@ -12,6 +12,7 @@ use litebox::{Error, Result};
 
 use super::{EIDRM, Fields, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
+use crate::task::rseq::Fate;
 use crate::user::{read_bytes, write_bytes};
 
 const SHM_HUGETLB: i32 = 0o4000;
@@ -181,8 +182,12 @@ impl Task<'_, '_> {
             (_, true) => MAP_SHARED | MAP_FIXED,
             (_, false) => MAP_SHARED | MAP_FIXED_NOREPLACE,
         };
+        let size = segment.value.size as u64;
+        let replaced = if placed & MAP_FIXED != 0 { size } else { 0 };
+        let mapped = self.around_rseq(&[(at, replaced)], Fate::Gone, |task| {
+            task.process().mm.mmap(at, size, prot, placed, 0, || Ok(file))
+        })?;
         let process = self.process().clone();
-        let mapped = process.mm.mmap(at, segment.value.size as u64, prot, placed, 0, || Ok(file));
         let start = mapped.map_err(|error| if error == Error::Exists { Error::Invalid } else { error })?;
         let mut state = segment.value.state.lock();
         (state.attach_time, state.last) = (now(), process.pid);

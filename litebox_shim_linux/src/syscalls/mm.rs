@@ -3,8 +3,6 @@
 mod membarrier;
 mod process_vm;
 
-use core::sync::atomic::Ordering;
-
 use litebox::mm::PAGE;
 use litebox::platform::{Prot, host};
 use litebox::{Error, Result};
@@ -13,30 +11,9 @@ use litebox_common_linux::prelude::*;
 use crate::Task;
 use crate::syscalls::system::Personality;
 use crate::task::Capability;
-
-const SIGSEGV: i32 = 11;
+use crate::task::rseq::Fate;
 
 impl Task<'_, '_> {
-    /// Makes a change of the map between `start` and `start + len`. A kernel that cannot write a thread's rseq vma ends the process. The host would end
-    /// it anywhere, in our kernel too: so it does not use the calling thread's vma meanwhile, and the process dies here when nobody can
-    /// write there any more.
-    fn around_rseq<T>(&mut self, start: u64, len: u64, change: impl FnOnce(&Self) -> T) -> T {
-        let vma = self.thread.rseq_area.load(Ordering::Relaxed);
-        let end = start.saturating_add(len).saturating_add(PAGE as u64 - 1);
-        if vma == 0 || !(start..end).contains(&(vma as u64)) {
-            return change(self);
-        }
-        self.thread.suspend_rseq();
-        let result = change(self);
-        let usable = Prot::READ | Prot::WRITE;
-        if self.process().mm.core().with_vma(vma, |found| found.prot.contains(usable)) == Some(true) {
-            self.thread.resume_rseq();
-            return result;
-        }
-        self.thread.rseq_area.store(0, Ordering::Relaxed);
-        self.die_of(SIGSEGV)
-    }
-
     fn is_privileged(&self) -> bool {
         self.creds().can(Capability::IpcLock)
     }
@@ -56,10 +33,11 @@ impl Task<'_, '_> {
         let protection = self.with_execution(protection.pass());
         self.process().check_execution(protection, || false)?;
         let flags = self.placed(flags);
-        self.around_rseq(start, replaced, |task| {
+        let fate = Fate::of_mapping(protection, flags.bits());
+        self.around_rseq(&[(start, replaced)], fate, |task| {
             let file = || task.file(fd.0);
             task.process().mm.mmap(start, len, protection, flags.pass(), offset.pass(), file)
-        })
+        })?
     }
 
     /// `MAP_32BIT` as it is meant: all memory of a 32-bit program is low, and a 64-bit program that makes a call of 32 bits cannot be told of any other.
@@ -81,7 +59,7 @@ impl Task<'_, '_> {
     /// munmap(2)
     pub(crate) fn munmap(&mut self, address: Address, len: usize) -> Result<usize> {
         let (start, len) = (address.pass(), len.pass());
-        self.around_rseq(start, len, |task| task.process().mm.munmap(start, len)).map(|()| 0)
+        self.around_rseq(&[(start, len)], Fate::Gone, |task| task.process().mm.munmap(start, len))?.map(|()| 0)
     }
 
     /// mprotect(2)
@@ -94,8 +72,11 @@ impl Task<'_, '_> {
             vmas.iter().any(|vma| vma.start < end && address.0 < vma.end && !vma.prot.contains(Prot::EXEC))
         };
         self.process().check_execution(protection, gains)?;
-        self.around_rseq(start, len as u64, |task| task.process().mm.mprotect(start, len as u64, protection))
-            .map(|()| 0)
+        let fate = Fate::of_protection(protection);
+        self.around_rseq(&[(start, len as u64)], fate, |task| {
+            task.process().mm.mprotect(start, len as u64, protection)
+        })?
+        .map(|()| 0)
     }
 
     /// mremap(2)
@@ -108,18 +89,20 @@ impl Task<'_, '_> {
         new: Address,
     ) -> Result<usize> {
         let (from, old_len, new_len): (u64, u64, u64) = (old.pass(), old_len.pass(), new_len.pass());
-        self.around_rseq(from, old_len, |task| {
-            task.process().mm.mremap(from, old_len, new_len, flags.pass(), new.pass())
-        })
+        let to: u64 = new.pass();
+        let replaced = if flags.contains(RemapFlags::MREMAP_FIXED) { new_len } else { 0 };
+        self.around_rseq(&[(from, old_len), (to, replaced)], Fate::Gone, |task| {
+            task.process().mm.mremap(from, old_len, new_len, flags.pass(), to)
+        })?
     }
 
     /// brk(2)
-    #[expect(clippy::unnecessary_wraps, reason = "handlers of calls have one shape")]
     pub(crate) fn brk(&mut self, address: Address) -> Result<usize> {
         let (start, end) = self.process().mm.core().brk_range();
         let wanted: u64 = address.pass();
-        let given_back = if wanted < start as u64 { 0 } else { (end as u64).saturating_sub(wanted) };
-        Ok(self.around_rseq(wanted, given_back, |task| task.process().mm.brk(wanted)))
+        let first = wanted.checked_next_multiple_of(PAGE as u64).unwrap_or(u64::MAX);
+        let given_back = if wanted < start as u64 { 0 } else { (end as u64).saturating_sub(first) };
+        self.around_rseq(&[(first, given_back)], Fate::Gone, |task| task.process().mm.brk(wanted))
     }
 
     /// madvise(2)

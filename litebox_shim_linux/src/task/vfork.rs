@@ -9,6 +9,7 @@ use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
 use super::{Task, Thread};
+use crate::signal::set::SIGSEGV;
 
 /// Whose thread of the host a thread runs on, and who runs on its.
 #[derive(Default)]
@@ -56,8 +57,8 @@ impl Thread {
         }
         let parent = self.handoff.parent.lock().take()?;
         parent.handoff.handed_off.store(false, Ordering::SeqCst);
-        if self.handoff.rseq_suspended.swap(false, Ordering::Relaxed) {
-            parent.resume_rseq();
+        if self.handoff.rseq_suspended.swap(false, Ordering::Relaxed) && !parent.resume_rseq() {
+            parent.process.begin_exit(parent.process.death_status(SIGSEGV));
         }
         *parent.handoff.child.lock() = Weak::new();
         parent.waiter.interrupt();

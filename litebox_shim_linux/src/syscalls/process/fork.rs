@@ -99,6 +99,7 @@ impl Task<'_, '_> {
         let copied = !flags.contains(Flags::VM);
         if copied {
             self.thread.copy_rseq_to(&thread);
+            child.mm.rseq.insert(&thread);
         }
         let set_tid = if flags.contains(Flags::CHILD_SETTID) { request.child_tid } else { 0 };
         *thread.newborn.lock() = Some(Newborn::Child { copied, set_tid });
