@@ -366,8 +366,8 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::{
-        ALLOWED, Instruction, JUMP_ABOVE_OR_EQUAL, JUMP_ANY_BIT, JUMP_EQUAL, LOAD, RET_ALLOW, RET_TRAP, RETURN,
-        VSYSCALL, program,
+        ALLOWED, Instruction, JUMP_ABOVE_OR_EQUAL, JUMP_ANY_BIT, JUMP_EQUAL, LOAD, PIDFD_GET_INFO, RET_ALLOW, RET_TRAP,
+        RETURN, VSYSCALL, program,
     };
 
     const REFUSED: u32 = 0x8000_0000;
@@ -480,7 +480,7 @@ mod tests {
         let ioctl = |request| passes(16, 0, request);
         const TIOCSTI: u64 = 0x5412;
         const TCSETS: u64 = 0x5402;
-        assert_eq!([0x5401, 0x541b, 0x5413].map(ioctl), [true; 3]);
+        assert_eq!([0x5401, 0x541b, 0x5413, PIDFD_GET_INFO.into()].map(ioctl), [true; 4]);
         assert_eq!([TIOCSTI, TCSETS, 0, TIOCSTI | HIGH].map(ioctl), [false; 4]);
         let barrier = |command| passes(324, command, 0);
         assert_eq!([0, 8, 2, 4, 8 | HIGH].map(barrier), [true, true, false, false, false]);

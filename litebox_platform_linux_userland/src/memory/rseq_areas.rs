@@ -112,6 +112,8 @@ pub(crate) fn write_around(
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
     use core::cell::RefCell;
 
     use super::{RseqAreas, write_around};
