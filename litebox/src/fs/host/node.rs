@@ -20,7 +20,7 @@ use litebox_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
 use super::client::{ListWish, Subject};
 use super::file::{HostFile, metadata_of};
 use super::listing::{ListedName, Listing};
-use super::tree::HostFs;
+use super::tree::{FoundAhead, HostFs};
 
 struct NodeName {
     parent: Option<Arc<HostNode>>,
@@ -239,12 +239,12 @@ impl HostNode {
         let mut found = found.into_iter();
         let Some((_, _, first)) = found.next() else { return Err(walked.stop.unwrap_or(Error::Io)) };
         let Some(call) = call else { return Ok(first) };
-        for (dir, name, node) in found {
-            self.fs.keep_ahead(dir, name, Some(node), call);
-        }
+        let mut ahead: Vec<FoundAhead> =
+            found.map(|(dir, name, node)| FoundAhead::new(dir, name, Some(node), call)).collect();
         if let (Some(Error::NotFound), Some(name)) = (walked.stop, names.next()) {
-            self.fs.keep_ahead(above, name, None, call);
+            ahead.push(FoundAhead::new(above, name, None, call));
         }
+        self.fs.keep_ahead(ahead);
         Ok(first)
     }
     /// An open file of an image that readers share from now on.

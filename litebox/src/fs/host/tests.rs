@@ -14,7 +14,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{HostFs, grants};
 use crate::Error;
-use crate::fs::{FileSystem, FileType, Inode};
+use crate::fs::{Ahead, FileSystem, FileType, Inode};
 use crate::platform::GrantId;
 use crate::platform::mock::MockHost;
 use crate::sync::{Mutex, MutexGuard};
@@ -41,8 +41,14 @@ struct Scene {
     _fs: Arc<HostFs>,
 }
 
+/// Whether this is a directory deep down: e/e/e.
+fn is_deep(path: &str) -> bool {
+    path.split('/').all(|name| name == "e")
+}
+
 fn stat_of(path: &str) -> Stat {
     let (mode, ino) = match path.split_once('/') {
+        _ if is_deep(path) => (0o40755, 1_000_000 + path.len()),
         None if path.is_empty() => (0o40755, 1),
         None => (0o40755, 2 + number(path)),
         Some((dir, file)) => (0o100_644, 1000 + number(dir) * 1000 + number(file)),
@@ -56,6 +62,7 @@ fn number(name: &str) -> usize {
 
 fn exists(path: &str) -> bool {
     match path.split_once('/') {
+        _ if is_deep(path) => true,
         None => path.is_empty() || path.starts_with('d') && number(path) < DIRECTORIES,
         Some((dir, file)) => exists(dir) && file.starts_with('f') && number(file) < FILES,
     }
@@ -221,6 +228,22 @@ fn files_looked_at_one_after_the_other_soon_bring_the_others() {
     scene.look_into(0);
     // Of the directory, two files, and all of them.
     assert_eq!(scene.requests(), 4);
+}
+
+#[test]
+fn a_deep_path_is_asked_for_once() {
+    const DEPTH: usize = 600;
+    let scene = Scene::set(|_, _| ());
+    let path = ["e"; DEPTH].join("/");
+    let mut rest = path.as_str();
+    let mut here = scene.root.clone();
+    while let Some((name, behind)) = rest.split_once('/') {
+        here = here.lookup_ahead(name.as_bytes(), Ahead { rest: behind.as_bytes(), open: false }).unwrap();
+        rest = behind;
+    }
+    let last = here.lookup(rest.as_bytes()).unwrap().metadata().unwrap();
+    assert_eq!(last.id.ino, 1_000_000 + path.len() as u64);
+    assert_eq!(scene.requests(), 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 
 use crate::Result;
 use crate::fs::{FileSystem, FileType, Inode, InodeId, InodeMap};
@@ -18,7 +19,7 @@ use super::node::HostNode;
 
 /// Open files of an image that are kept after their last use.
 const MOST_IDLE: usize = 128;
-/// Names that were found before they were looked up.
+/// Names that were found before they were looked up; more where one request found more.
 const MOST_AHEAD: usize = 64;
 /// Directories that were listed before anybody looked into them.
 const MOST_LISTED: usize = 128;
@@ -47,12 +48,19 @@ pub struct HostFs {
 }
 
 /// What a request found of a name that nobody has looked up yet.
-struct FoundAhead {
+pub(super) struct FoundAhead {
     dir: Arc<HostNode>,
     name: Box<[u8]>,
     found: Option<Arc<HostNode>>,
     /// For which call it was found out; 0: it stays true.
     call: u64,
+}
+
+impl FoundAhead {
+    /// `name` in `dir` is `found`, or absent, in this call.
+    pub(super) fn new(dir: Arc<HostNode>, name: &[u8], found: Option<Arc<HostNode>>, call: u64) -> Self {
+        Self { dir, name: name.into(), found, call }
+    }
 }
 
 impl HostFs {
@@ -94,7 +102,7 @@ impl HostFs {
         parent: Option<&Arc<HostNode>>,
         name: &[u8],
         stat: Stat,
-        target: Option<alloc::vec::Vec<u8>>,
+        target: Option<Vec<u8>>,
     ) -> Result<Arc<HostNode>> {
         let fs = self.me.upgrade().ok_or(crate::Error::Io)?;
         let file_type = FileType::from_mode(stat.mode).ok_or(crate::Error::Io)?;
@@ -119,7 +127,7 @@ impl HostFs {
         parent: &Arc<HostNode>,
         name: &[u8],
         stat: Stat,
-        target: Option<alloc::vec::Vec<u8>>,
+        target: Option<Vec<u8>>,
     ) -> Result<Arc<HostNode>> {
         let before = self.nodes.lock().remove(&(stat.dev, stat.ino));
         drop(before);
@@ -169,11 +177,14 @@ impl HostFs {
         drop(idle);
         drop(oldest);
     }
-    /// Keeps what a request found of `name` in `dir` for the lookup that is likely to come; `None`: it is absent.
-    pub(super) fn keep_ahead(&self, dir: Arc<HostNode>, name: &[u8], found: Option<Arc<HostNode>>, call: u64) {
+    /// Keeps what one request found for the lookups that are likely to come, the nearest first. All of it stays, a path as long as paths can be: the first that is
+    /// looked up would be the first to go.
+    pub(super) fn keep_ahead(&self, found: Vec<FoundAhead>) {
         let mut ahead = self.ahead.lock();
-        ahead.push_back(FoundAhead { dir, name: name.into(), found, call });
-        let oldest = if ahead.len() > MOST_AHEAD { ahead.pop_front() } else { None };
+        let others = MOST_AHEAD.saturating_sub(found.len());
+        let too_many = ahead.len().saturating_sub(others);
+        let oldest: Vec<FoundAhead> = ahead.drain(..too_many).collect();
+        ahead.extend(found);
         drop(ahead);
         drop(oldest);
     }
