@@ -244,12 +244,26 @@ fn oom_score_adj() -> Option<i32> {
 const OWN_TASKS: u64 = 64;
 
 /// RLIMIT_NPROC of the sandbox, which the host counts for each user in each user namespace: root's sandboxes have a user each, and so has one in a user
-/// namespace of its own. Else what the user runs already counts, too.
+/// namespace of its own. Else what the user runs already counts, too. Those in a namespace still count for the user who made it, so the sandbox of an
+/// ordinary user takes at most half of what that user has left: the other half is for other programs, and other sandboxes.
 fn task_limit(tasks: u64, root: bool, namespaces: i32) -> Option<u64> {
-    let alone = root || namespaces & libc::CLONE_NEWUSER != 0;
-    let others = if alone { 0 } else { usage::tasks_of(rustix::process::getuid())? };
-    Some(tasks.saturating_add(OWN_TASKS).saturating_add(others))
+    let wanted = tasks.saturating_add(OWN_TASKS);
+    if root {
+        return Some(wanted);
+    }
+    let of_user = rustix::process::getrlimit(rustix::process::Resource::Nproc).current.unwrap_or(u64::MAX);
+    let alone = namespaces & libc::CLONE_NEWUSER != 0;
+    if alone && wanted <= of_user / SMALL_PART {
+        // Whatever else the user runs: counting it takes time.
+        return Some(wanted);
+    }
+    let others = usage::tasks_of(rustix::process::getuid())?;
+    let most = wanted.min(of_user.saturating_sub(others) / 2);
+    Some(if alone { most } else { most.saturating_add(others) })
 }
+
+/// One in so many of the processes that a user may have is little.
+const SMALL_PART: u64 = 4;
 
 /// Bytes of stack that the child needs at most.
 const CHILD_STACK: usize = 32 << 10;

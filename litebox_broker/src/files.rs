@@ -45,7 +45,7 @@ impl Files {
     /// Serves one message of the socket for readers: what changes something, or concerns a tree that the sandbox may change, is refused. So nothing
     /// that is looked at here changes by a request that is served at the same time.
     pub fn serve<'a>(&self, message: &[u8], reply: &'a mut ReplyBuilder) -> (&'a [u8], Option<OwnedFd>) {
-        reply.clear();
+        reply.begin(message);
         let read = |reply: &mut ReplyBuilder| {
             let request = ParsedRequest::parse(message, None)?;
             match self.grant(&request)?.access {

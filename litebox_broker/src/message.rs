@@ -51,7 +51,7 @@ pub fn may_carry_descriptor(message: &[u8]) -> bool {
             op,
             Op::Open | Op::Link | Op::SetAttr | Op::GetXattr | Op::ListXattr | Op::SetXattr | Op::RemoveXattr
         );
-        about_open_file || matches!(op, Op::Register | Op::Listener | Op::Memory)
+        about_open_file || matches!(op, Op::Register | Op::Kick | Op::Listener | Op::Memory)
     })
 }
 
@@ -69,9 +69,15 @@ impl Default for ReplyBuilder {
 }
 
 impl ReplyBuilder {
-    /// Starts anew, keeping the buffer.
-    pub fn clear(&mut self) {
-        self.head = Reply::default();
+    /// Starts anew, keeping the buffer: the reply to `message`.
+    pub fn begin(&mut self, message: &[u8]) {
+        self.clear();
+        let number = message.get(core::mem::offset_of!(Request, number)..).and_then(|rest| rest.first_chunk());
+        self.head.number = number.map_or(0, |number| u32::from_ne_bytes(*number));
+    }
+    /// Says nothing but whose reply it is.
+    fn clear(&mut self) {
+        self.head = Reply { number: self.head.number, ..Reply::default() };
         self.bytes.truncate(size_of::<Reply>());
     }
     /// Whether `more` bytes fit.

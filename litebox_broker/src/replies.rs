@@ -8,30 +8,63 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use litebox_protocol::Reply;
+use litebox_protocol::net::NetReply;
 use rustix::io::Errno;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::socket::send;
 
 /// After so long an owed reply is sent again.
 pub const PAUSE: Duration = Duration::from_millis(5);
 
+/// What is said on a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A [`Reply`], which is good without its descriptor, too.
+    #[default]
+    Files,
+    /// A [`NetReply`]. One that comes with a socket says that there is one.
+    Network,
+}
+
+impl Kind {
+    /// In place of `reply`, to the same request: an error.
+    fn refusal(self, reply: &[u8], error: Errno) -> Vec<u8> {
+        let error = error.raw_os_error();
+        match self {
+            Self::Files => {
+                let number = Reply::read_from_prefix(reply).map_or(0, |(head, _)| head.number);
+                Reply { error, number, ..Reply::default() }.as_bytes().to_vec()
+            }
+            Self::Network => {
+                let number = NetReply::read_from_prefix(reply).map_or(0, |(head, _)| head.number);
+                NetReply { error, number, ..NetReply::default() }.as_bytes().to_vec()
+            }
+        }
+    }
+}
+
 /// The replies of one socket.
 #[derive(Debug, Default)]
 pub struct Replies {
+    kind: Kind,
     /// The error that is still to be told.
-    owed: Option<Reply>,
+    owed: Option<Vec<u8>>,
 }
 
 impl Replies {
+    /// Those of a socket on which this is said.
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, owed: None }
+    }
     /// Sends a reply and what goes with it.
     pub fn send(&mut self, socket: BorrowedFd<'_>, reply: &[u8], passed: Option<BorrowedFd<'_>>) {
-        self.owed = deliver(reply, passed, |reply, passed| send(socket, reply, passed));
+        self.owed = deliver(self.kind, reply, passed, |reply, passed| send(socket, reply, passed));
     }
     /// Sends what is owed. `false`: not possible yet.
     pub fn settle(&mut self, socket: BorrowedFd<'_>) -> bool {
         if let Some(owed) = self.owed.take() {
-            self.send(socket, owed.as_bytes(), None);
+            self.send(socket, &owed, None);
         }
         self.owed.is_none()
     }
@@ -43,19 +76,23 @@ impl Replies {
 
 /// Sends by `send`; returns what is owed afterwards.
 fn deliver(
+    kind: Kind,
     reply: &[u8],
     passed: Option<BorrowedFd<'_>>,
     send: impl Fn(&[u8], Option<BorrowedFd<'_>>) -> Result<(), Errno>,
-) -> Option<Reply> {
+) -> Option<Vec<u8>> {
     let mut sent = send(reply, passed);
     if passed.is_some() && is_worth_another(sent) {
-        sent = send(reply, None);
+        sent = match kind {
+            Kind::Files => send(reply, None),
+            Kind::Network => send(&kind.refusal(reply, Errno::NOBUFS), None),
+        };
     }
     if !is_worth_another(sent) {
         return None;
     }
-    let error = Reply { error: Errno::NOMEM.raw_os_error(), ..Reply::default() };
-    is_worth_another(send(error.as_bytes(), None)).then_some(error)
+    let error = kind.refusal(reply, Errno::NOMEM);
+    is_worth_another(send(&error, None)).then_some(error)
 }
 
 /// Whether it was not sent although somebody is there.
@@ -69,13 +106,15 @@ mod tests {
     use std::fs::File;
     use std::os::fd::{AsFd, BorrowedFd};
 
+    use litebox_protocol::Reply;
     use rustix::io::Errno;
+    use zerocopy::{FromBytes, IntoBytes};
 
-    use super::{Replies, deliver};
+    use super::{Kind, Replies, deliver};
 
     /// What was tried, when the host answers with `answers` one after the other: lengths, and whether a descriptor was there. And whether
     /// a reply is owed.
-    fn tried(answers: &[Result<(), Errno>]) -> (Vec<(usize, bool)>, bool) {
+    fn tried(kind: Kind, answers: &[Result<(), Errno>]) -> (Vec<(usize, bool)>, bool) {
         let file = File::open("/dev/null").unwrap_or_else(|e| panic!("{e}"));
         let tried = RefCell::new(Vec::new());
         let send = |reply: &[u8], passed: Option<BorrowedFd<'_>>| {
@@ -83,19 +122,24 @@ mod tests {
             tried.push((reply.len(), passed.is_some()));
             answers[tried.len() - 1]
         };
-        let owed = deliver(&[0; 120], Some(file.as_fd()), send).is_some();
+        let owed = deliver(kind, &[0; 120], Some(file.as_fd()), send).is_some();
         (tried.into_inner(), owed)
     }
 
     #[test]
     fn a_reply_goes_without_its_descriptor_or_as_an_error_or_later() {
         let (refused, full) = (Err(Errno::TOOMANYREFS), Err(Errno::NOBUFS));
-        assert_eq!(tried(&[Ok(())]), (vec![(120, true)], false));
-        assert_eq!(tried(&[refused, Ok(())]), (vec![(120, true), (120, false)], false));
-        assert_eq!(tried(&[refused, full, Ok(())]), (vec![(120, true), (120, false), (24, false)], false));
-        assert_eq!(tried(&[full, full, full]), (vec![(120, true), (120, false), (24, false)], true));
+        let files = |answers: &[_]| tried(Kind::Files, answers);
+        assert_eq!(files(&[Ok(())]), (vec![(120, true)], false));
+        assert_eq!(files(&[refused, Ok(())]), (vec![(120, true), (120, false)], false));
+        assert_eq!(files(&[refused, full, Ok(())]), (vec![(120, true), (120, false), (24, false)], false));
+        assert_eq!(files(&[full, full, full]), (vec![(120, true), (120, false), (24, false)], true));
         // Nobody is there any more.
-        assert_eq!(tried(&[Err(Errno::PIPE)]), (vec![(120, true)], false));
+        assert_eq!(files(&[Err(Errno::PIPE)]), (vec![(120, true)], false));
+        // Without its socket a reply about the network would be wrong.
+        let network = |answers: &[_]| tried(Kind::Network, answers);
+        assert_eq!(network(&[refused, Ok(())]), (vec![(120, true), (20, false)], false));
+        assert_eq!(network(&[refused, full, full]), (vec![(120, true), (20, false), (20, false)], true));
     }
 
     #[test]
@@ -103,8 +147,10 @@ mod tests {
         let (near, far) = crate::socket::pair().unwrap_or_else(|e| panic!("{e}"));
         let mut replies = Replies::default();
         let mut sent = 0;
+        let mut reply = [0; 1000];
+        reply[..24].copy_from_slice(Reply { number: 77, ..Reply::default() }.as_bytes());
         while !replies.are_owed() {
-            replies.send(near.as_fd(), &[7; 1000], None);
+            replies.send(near.as_fd(), &reply, None);
             sent += 1;
         }
         assert!(!replies.settle(near.as_fd()));
@@ -116,9 +162,10 @@ mod tests {
         assert!(replies.settle(near.as_fd()) && !replies.are_owed());
         let (len, _) = rustix::net::recv(&far, &mut buffer[..], rustix::net::RecvFlags::DONTWAIT)
             .unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!((len, buffer.first()), (24, Some(&(Errno::NOMEM.raw_os_error() as u8))));
+        let said = Reply::read_from_prefix(&buffer).map(|(head, _)| (head.error, head.number)).ok();
+        assert_eq!((len, said), (24, Some((Errno::NOMEM.raw_os_error(), 77))));
         drop(far);
-        replies.send(near.as_fd(), &[7; 1000], None);
+        replies.send(near.as_fd(), &reply, None);
         assert!(!replies.are_owed());
     }
 }

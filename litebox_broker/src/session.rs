@@ -94,7 +94,7 @@ impl Session {
 
     /// Serves one message. Returns the reply (`None`: there is none), a descriptor to go with it, and what else is to be done.
     pub fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) -> (Option<&[u8]>, Option<OwnedFd>, Wish) {
-        self.reply.clear();
+        self.reply.begin(message);
         let mut wish = Wish::None;
         let mut request = ParsedRequest::parse(message, came);
         let result = match &mut request {
@@ -135,7 +135,11 @@ impl Session {
                 self.slots.remove(&request.head.value).ok_or(Errno::SRCH)?;
             }
             Op::Kick => {
-                let process = self.slots.get(&request.head.value).ok_or(Errno::SRCH)?;
+                let shown = request.came.take();
+                if let Some(process) = &shown {
+                    process::check_descends(process.as_fd(), self.supervisor)?;
+                }
+                let process = shown.as_ref().or_else(|| self.slots.get(&request.head.value)).ok_or(Errno::SRCH)?;
                 process::send_signal(process.as_fd(), self.kick_signal)?;
             }
             Op::Exit => *wish = Wish::Exit(i32::try_from(request.head.value).map_err(|_| Errno::INVAL)?),

@@ -182,6 +182,8 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
                 mtime_sec: seconds,
                 atime_nsec: nanos,
                 mtime_nsec: nanos,
+                number: wrong,
+                reserved: 0,
             };
             [head.as_bytes(), &path, &extra].concat()
         },

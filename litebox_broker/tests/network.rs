@@ -448,7 +448,8 @@ proptest! {
         let setup = Setup { servers: vec![SocketAddr::from(([127, 0, 0, 1], 9))], ..setup("only.example.org") };
         let mut service = litebox_broker::net::Service::new(setup);
         let extra_len = (extra.len() as u32).wrapping_add_signed(lie);
-        let head = NetRequest { op, extra_len, id, address, port, protocol, reserved: 0, level, name, value };
+        let head =
+                NetRequest { op, extra_len, id, address, port, protocol, level, name, value, ..NetRequest::default() };
         let message = [head.as_bytes(), extra.as_slice()].concat();
         for len in [message.len(), message.len() / 2] {
             let (reply, passed) = service.serve(&message[..len], None);

@@ -8,3 +8,4 @@ pub(crate) mod entropy;
 pub(crate) mod files;
 pub mod filter;
 pub(crate) mod system;
+pub(crate) mod turn;

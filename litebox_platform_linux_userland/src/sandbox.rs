@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use litebox::platform::HostFd;
 use litebox::sync::Mutex;
@@ -128,6 +128,10 @@ pub(crate) struct Sandbox {
     pub(crate) exit_announced: AtomicBool,
     /// A broken invariant was reported: everything ends with 70.
     pub(crate) fatal: AtomicBool,
+    /// How many processes there have been.
+    pub(crate) serials: AtomicU32,
+    /// Who ended so.
+    pub(crate) lost: crate::host::turn::Lost,
     /// A process ended without the kernel's doing.
     pub(crate) lost_process: AtomicBool,
     /// The host ends processes that use too much of the processor (RLIMIT_CPU), whoever their guest is.
@@ -252,6 +256,8 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             exit_status: AtomicI32::new(0),
             exit_announced: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
+            serials: AtomicU32::new(0),
+            lost: crate::host::turn::Lost::default(),
             lost_process: AtomicBool::new(false),
             cpu_limited: is_cpu_limited(),
             heap_is_huge: AtomicBool::new(false),

@@ -117,7 +117,7 @@ pub enum Op {
     Register = 32,
     /// The process in slot `value` ended.
     Unregister = 33,
-    /// Sends the kick signal to the process in slot `value`.
+    /// Sends the kick signal to the process in slot `value`, or to the one whose pidfd comes along.
     Kick = 34,
     /// The first guest process ended with the wait status `value`: the sandbox is to end. There is no reply.
     Exit = 35,
@@ -290,6 +290,9 @@ pub struct Request {
     pub mtime_sec: i64,
     pub atime_nsec: u32,
     pub mtime_nsec: u32,
+    /// What the reply is known by.
+    pub number: u32,
+    pub reserved: u32,
 }
 
 /// Head of a reply.
@@ -304,8 +307,8 @@ pub struct Reply {
     pub value: u64,
     /// See [`Op`].
     pub stop: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// That of the request. Who asked may have been killed meanwhile: then the next reader finds a reply that is not for it.
+    pub number: u32,
 }
 
 /// Metadata of a file of the host.
@@ -443,7 +446,7 @@ mod tests {
 
     #[test]
     fn layouts_have_no_padding_and_numbers_round_trip() {
-        assert_eq!(size_of::<Request>(), 64);
+        assert_eq!(size_of::<Request>(), 72);
         assert_eq!(size_of::<Reply>(), 24);
         assert_eq!(size_of::<Stat>(), 96);
         assert_eq!(size_of::<ListRecord>(), 24);

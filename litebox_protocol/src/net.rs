@@ -130,6 +130,9 @@ pub struct NetRequest {
     pub level: i32,
     pub name: i32,
     pub value: u32,
+    /// What the reply is known by.
+    pub number: u32,
+    pub reserved_too: u32,
 }
 
 /// An option with a number as value, to be set before a connection is made.
@@ -156,6 +159,8 @@ pub struct NetReply {
     pub port: u16,
     /// Zero.
     pub reserved: u16,
+    /// That of the request.
+    pub number: u32,
 }
 
 /// What a name is answered with; `count` addresses follow.

@@ -365,8 +365,7 @@ fn neighbours_are_not_harmed() -> Result {
     for (way, attacks) in [
         (Way::Plain, ["fill-messages", "fill-timers", "fill-processes"].as_slice()),
         (Way::WithoutNamespaces, &["fill-messages", "fill-timers", "fill-processes"]),
-        // The host counts processes by user, and has no other limit for them where that user is an ordinary one.
-        (Way::OrdinaryUser, &["fill-messages", "fill-timers"]),
+        (Way::OrdinaryUser, &["fill-messages", "fill-timers", "fill-processes"]),
     ] {
         if !is_root() && way != Way::Plain {
             continue;
@@ -399,6 +398,57 @@ fn neighbours_are_not_harmed() -> Result {
         drop(full);
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+/// An honest program prints the same beside two hostile sandboxes that fork, compute and fill what they can. How long it takes is said; with
+/// `LITEBOX_TEST_NEIGHBOURS=1`, on a machine that does nothing else, it may not take more than twice as long as alone.
+fn honest_beside_hostile() -> Result {
+    if litebox_test_support::host_only() {
+        return Ok(());
+    }
+    const WORK: &str = "i=0; while [ $i -lt 40 ]; do /usr/bin/true; i=$((i+1)); done; \
+        seq 1 60000 | sort -n | sha256sum; ls /usr/bin | wc -l";
+    const STORM: &str =
+        "b() { while :; do /usr/bin/true & done; }; for i in 1 2 3 4; do b & done; echo storms; read line";
+    let scene = Scene::set("beside")?;
+    let honest = || -> std::result::Result<(Duration, String), Failed> {
+        let mut command = scene.run_any(&[], "60s", Way::Plain);
+        command.args(["/bin/sh", "-c", WORK]);
+        let start = std::time::Instant::now();
+        let outcome = program_result::run(command, b"", Duration::from_secs(90))?;
+        if outcome.status != 0 {
+            return Err(format!("the honest program\n{outcome}").into());
+        }
+        Ok((start.elapsed(), outcome.out()))
+    };
+    let shortest = || -> std::result::Result<(Duration, String), Failed> {
+        let mut best = honest()?;
+        for _ in 0..2 {
+            let (time, said) = honest()?;
+            if said != best.1 {
+                return Err(format!("it printed {said:?}, and before {:?}", best.1).into());
+            }
+            best.0 = best.0.min(time);
+        }
+        Ok(best)
+    };
+    let (alone, said) = shortest()?;
+    let mut storm = scene.run_any(&[], "120s", Way::Plain);
+    storm.args(["/bin/bash", "-c", STORM]);
+    let mut filling = scene.run_command(HOST_LIMITS, "120s", Way::Plain, "neighbours");
+    filling.arg("fill");
+    let storm = Full::start(storm, 1)?;
+    let filling = Full::start(filling, 5)?;
+    let (beside, then_said) = shortest()?;
+    drop((storm, filling));
+    println!("{alone:?} alone, {beside:?} beside two hostile sandboxes");
+    if said != then_said {
+        return Err(format!("alone {said:?}, beside {then_said:?}").into());
+    }
+    if litebox_test_support::flag("LITEBOX_TEST_NEIGHBOURS") && beside > alone * 2 {
+        return Err(format!("{alone:?} alone, {beside:?} beside two hostile sandboxes").into());
+    }
+    Ok(())
 }
 
 /// Other programs of the user have as many descriptors in flight as the sandbox may have open: the broker can pass none. The guest is told so, and gets
@@ -521,6 +571,7 @@ const TESTS: &[NamedTest] = &[
     ("attacks", attacks),
     ("sockets_are_not_redirected", sockets_are_not_redirected),
     ("neighbours_are_not_harmed", neighbours_are_not_harmed),
+    ("honest_beside_hostile", honest_beside_hostile),
     ("a_full_host_is_an_error", a_full_host_is_an_error),
     ("descriptors", descriptors),
 ];

@@ -107,6 +107,33 @@ fn pids_of_the_host() -> Result {
     outcome
 }
 
+/// A kernel in the wrong hands leaves processes to its user's other programs, whatever `--pids` is.
+fn pids_leave_room() -> Result {
+    if !is_root() || litebox_test_support::find_program(&["/usr/bin/setpriv"]).is_none() {
+        return skip("only root can become a user who runs nothing else, by setpriv");
+    }
+    let (guest, _) = hungry()?;
+    let own = litebox_test_support::remains::Own::new("room")?;
+    fs::copy(guest, own.dir.join("hungry"))?;
+    let volume = format!("{}:/guests:ro", own.dir.display());
+    let user = 60_000 + std::process::id() % 4_000;
+    for namespaces in ["", "--test-no-namespaces"] {
+        let script = format!(
+            "ulimit -u 80; exec \"$1\" run {namespaces} -w / -v {volume} --test-hostile --timeout 20s -- /guests/hungry storm 500"
+        );
+        let mut command = Command::new("/usr/bin/setpriv");
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", "/bin/bash"]);
+        command.args(["-c", &script, "sh"]).arg(own.program()).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let outcome = program_result::run(command, b"", PATIENCE)?;
+        let made: Option<u32> = outcome.out().lines().find_map(|line| line.strip_prefix("made ")?.parse().ok());
+        if made.is_none_or(|made| made > 40) {
+            return Err(format!("{namespaces}: of 80 processes half are for others\n{outcome}").into());
+        }
+    }
+    Ok(())
+}
+
 /// Files in memory, those of copy-on-write layers and names share one bound; shared memory has another.
 fn disk() -> Result {
     let dir = litebox_test_support::fresh_dir("disk")?;
@@ -216,14 +243,28 @@ fn inherited_limits() -> Result {
     Ok(())
 }
 
+/// The broker keeps a descriptor for each process that is to be interrupted, as far as it may have them: signals arrive without, too.
+fn signals_without_room() -> Result {
+    // Each computes, and is stopped: one at a time uses the processor, and all stay.
+    const STOPPED: &str = "pipe(R, W); for (1 .. 160) { \
+        my \\$p = fork; if (!\\$p) { syswrite(W, q(x)); 1 while 1 } \
+        sysread(R, \\$b, 1); select(undef, undef, undef, 0.002); kill STOP => \\$p; waitpid(\\$p, 2); push @p, \\$p } \
+        print scalar(@p), qq( stopped\\n); kill KILL => @p; \\$n++ while wait > 0; print qq(\\$n ended\\n)";
+    let outcome = under("-n 256", &format!("exec /usr/bin/perl -e \"{STOPPED}\""))?;
+    if outcome.out() != "160 stopped\n160 ended\n" || outcome.status != 0 {
+        return Err(format!("160 processes that compute, and 256 descriptors\n{outcome}").into());
+    }
+    Ok(())
+}
+
 /// A user who may have no more processes is told so.
 fn inherited_limit_of_processes() -> Result {
-    if !is_root() || common::find_program(&["/usr/bin/setpriv"]).is_none() {
+    if !is_root() || litebox_test_support::find_program(&["/usr/bin/setpriv"]).is_none() {
         return skip("only root can become a user who runs nothing else, by setpriv");
     }
     let user = 60_000 + std::process::id() % 4_000;
     for most in 1..=3 {
-        let own = common::remains::Own::new(&format!("few-processes-{most}"))?;
+        let own = litebox_test_support::remains::Own::new(&format!("few-processes-{most}"))?;
         let script = format!("ulimit -u {most}; exec \"$1\" run --test-no-namespaces -w / -- /bin/true");
         let mut command = Command::new("/usr/bin/setpriv");
         command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", "/bin/bash"]);
@@ -331,7 +372,7 @@ macro_rules! table {
 }
 
 const TESTS: &[NamedTest] = table! {
-    pids pids_by_default pids_of_the_host disk disk_by_default ulimit inherited_limits inherited_limit_of_processes cpus groups_are_removed oom_score
+    pids pids_by_default pids_of_the_host pids_leave_room disk disk_by_default ulimit inherited_limits signals_without_room inherited_limit_of_processes cpus groups_are_removed oom_score
 };
 
 fn main() {

@@ -1,5 +1,7 @@
 //! Taking requests about the network apart. Nothing here trusts a length.
 
+use std::mem::offset_of;
+
 use litebox_protocol::net::{MAX_NET_REQUEST, MAX_SETTINGS, NetOp, NetReply, NetRequest, Setting};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
@@ -40,8 +42,17 @@ impl<'a> Asked<'a> {
 
 /// A reply with these bytes behind its head.
 pub fn reply(state: u32, port: u16, bytes: &[u8]) -> Vec<u8> {
-    let head = NetReply { error: 0, state, len: bytes.len() as u32, port, reserved: 0 };
+    let head = NetReply { state, len: bytes.len() as u32, port, ..NetReply::default() };
     [head.as_bytes(), bytes].concat()
+}
+
+/// Says whose reply it is: that to `message`.
+pub fn address(reply: &mut [u8], message: &[u8]) {
+    let number = message.get(offset_of!(NetRequest, number)..).and_then(|rest| rest.first_chunk::<4>());
+    let place = reply.get_mut(offset_of!(NetReply, number)..).and_then(|rest| rest.first_chunk_mut::<4>());
+    if let (Some(number), Some(place)) = (number, place) {
+        *place = *number;
+    }
 }
 
 /// A reply that says why nothing was done.

@@ -21,7 +21,7 @@ use super::Setup;
 use super::config::HostConfig;
 use super::connect::{Connections, Taken, Told, Wanted};
 use super::dns::Family;
-use super::message::{Asked, failed, reply};
+use super::message::{Asked, address, failed, reply};
 use super::names::Names;
 use super::policy::{Permit, Policy, shown_peer};
 use super::proxy::{Place, Proxy};
@@ -31,6 +31,7 @@ use super::resolve::{self, Found, Resolver};
 use super::routes::HostRoutes;
 use super::rules::{Transport, normal_name};
 use super::{control, sockets};
+use crate::replies::{Kind, PAUSE, Replies};
 use crate::socket::{BUFFER, receive, send};
 
 /// Requests served in a row before something else is looked at.
@@ -58,6 +59,8 @@ pub struct Service {
     reports: Reports,
     /// Questions of the sandbox under way: the name, and which addresses.
     asked: std::collections::BTreeMap<u64, (String, Family)>,
+    /// The way back to those who ask.
+    replies: Replies,
     /// Events that the sandbox has not taken yet.
     outbox: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     /// Ports accept nothing until then.
@@ -91,6 +94,7 @@ impl Service {
             proxy_at: None,
             reports: Reports::new(setup.report),
             asked: std::collections::BTreeMap::new(),
+            replies: Replies::new(Kind::Network),
             outbox: VecDeque::new(),
             rests_until: None,
         }
@@ -132,8 +136,10 @@ impl Service {
 
     /// Waits for something to do; `None`: nothing can be waited for.
     fn wait(&self, requests: &OwnedFd, events: &OwnedFd) -> Option<Vec<(Source, PollFlags)>> {
-        let mut polled: Vec<(Source, BorrowedFd<'_>, PollFlags)> =
-            vec![(Source::Requests, requests.as_fd(), PollFlags::IN)];
+        // Who is owed a reply asks for nothing more.
+        let owed = self.replies.are_owed();
+        let wanted = if owed { PollFlags::empty() } else { PollFlags::IN };
+        let mut polled: Vec<(Source, BorrowedFd<'_>, PollFlags)> = vec![(Source::Requests, requests.as_fd(), wanted)];
         if !self.outbox.is_empty() {
             polled.push((Source::Events, events.as_fd(), PollFlags::OUT));
         }
@@ -148,18 +154,23 @@ impl Service {
             polled.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         let deadlines = [self.resolver.deadline(), self.connections.deadline(), self.rests_until];
         let pause = deadlines.into_iter().flatten().min().map(|d| d.saturating_duration_since(Instant::now()));
+        let pause = if owed { Some(pause.map_or(PAUSE, |pause| pause.min(PAUSE))) } else { pause };
         let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
         match rustix::event::poll(&mut fds, pause.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => return None,
         }
         let ready = polled.iter().zip(&fds).map(|((source, ..), fd)| (*source, fd.revents()));
-        Some(ready.filter(|(_, flags)| !flags.is_empty()).collect())
+        let tries = |source: &Source| owed && matches!(source, Source::Requests);
+        Some(ready.filter(|(source, flags)| !flags.is_empty() || tries(source)).collect())
     }
 
     /// Serves the requests that wait; `false`: the other end is closed.
     fn serve_waiting(&mut self, socket: &OwnedFd, buffer: &mut [u8]) -> bool {
         for _ in 0..MOST_REQUESTS {
+            if !self.replies.settle(socket.as_fd()) {
+                return true;
+            }
             let (len, came) = match receive(socket.as_fd(), buffer, false) {
                 Ok((0, _)) => return false,
                 Ok(got) => got,
@@ -167,10 +178,7 @@ impl Service {
                 Err(_) => return false,
             };
             let (message, passed) = self.serve(buffer.get(..len).unwrap_or_default(), came);
-            let sent = send(socket.as_fd(), &message, passed.as_ref().map(OwnedFd::as_fd));
-            if sent == Err(Errno::TOOMANYREFS) {
-                let _ = send(socket.as_fd(), &failed(Errno::NOBUFS), None);
-            }
+            self.replies.send(socket.as_fd(), &message, passed.as_ref().map(OwnedFd::as_fd));
         }
         true
     }
@@ -179,7 +187,9 @@ impl Service {
     pub fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) -> Replied {
         let now = Instant::now();
         let result = Asked::parse(message).and_then(|asked| self.perform(&asked, came, now));
-        result.unwrap_or_else(|error| (failed(error), None))
+        let (mut replied, passed) = result.unwrap_or_else(|error| (failed(error), None));
+        address(&mut replied, message);
+        (replied, passed)
     }
 
     fn perform(&mut self, asked: &Asked<'_>, came: Option<OwnedFd>, now: Instant) -> Result<Replied, Errno> {

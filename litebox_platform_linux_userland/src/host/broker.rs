@@ -5,13 +5,15 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use litebox::platform::{Broker, HostFd};
-use litebox::sync::{AdaptiveSpin, Mutex, MutexGuard};
+use litebox::sync::AdaptiveSpin;
 use litebox::{Error, Result};
+use litebox_protocol::net::{NetReply, NetRequest};
 use litebox_protocol::{Op, Reply, Request, start_fd};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::LinuxHost;
 use crate::host::call::{host_call, nr};
+use crate::host::turn::{Turn, TurnGuard};
 use crate::sandbox::{Sandbox, sandbox};
 
 /// struct msghdr of the host.
@@ -151,21 +153,26 @@ fn retry(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {
 /// A request without paths whose reply is only an error number.
 pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Result<()> {
     const LONGEST: usize = 512;
-    let head = Request { op: op as u32, value, extra_len: extra.len() as u32, ..Request::default() };
-    let mut bytes = [0u8; LONGEST];
-    let (front, back) = bytes.split_at_mut(size_of::<Request>());
-    front.copy_from_slice(head.as_bytes());
-    back.get_mut(..extra.len()).ok_or(Error::TooBig)?.copy_from_slice(extra);
+    let mut head = Request { op: op as u32, value, extra_len: extra.len() as u32, ..Request::default() };
+    if extra.len() > LONGEST {
+        return Err(Error::TooBig);
+    }
     let socket = sandbox().settings.broker;
-    let message = bytes.get(..size_of::<Request>() + extra.len()).ok_or(Error::TooBig)?;
     if matches!(op, Op::Exit | Op::Fatal | Op::Listener | Op::Heard) {
         // No answer comes, so no turn is needed: a process that died may have been holding it.
-        return send(socket, message, fd);
+        return send_pieces(socket, &[head.as_bytes(), extra], fd);
     }
-    let _turn = sandbox().channels.take_first();
-    send(socket, message, fd)?;
+    let turn = sandbox().channels.take_first();
+    head.number = turn.next_number();
+    send_pieces(socket, &[head.as_bytes(), extra], fd)?;
     let mut reply = Reply::default();
-    receive(socket, reply.as_mut_bytes(), 0)?;
+    loop {
+        let (len, passed) = receive(socket, reply.as_mut_bytes(), 0)?;
+        if len == 0 || reply.number == head.number {
+            break;
+        }
+        close(passed);
+    }
     if reply.error == 0 { Ok(()) } else { Err(litebox::Error::from_errno(reply.error)) }
 }
 
@@ -175,17 +182,33 @@ pub(crate) fn announce(socket: i32, op: Op, fd: HostFd) -> Result<()> {
     send(socket, head.as_bytes(), Some(fd))
 }
 
+/// Lets go what came with a reply that is for nobody.
+fn close(fd: Option<HostFd>) {
+    if let Some(fd) = fd {
+        litebox::platform::HostFiles::host_close(&LinuxHost, fd);
+    }
+}
+
+/// The number of a reply to a request about files.
+fn number_of(reply: &[u8]) -> Option<u32> {
+    number_at(reply, core::mem::offset_of!(Reply, number))
+}
+
+fn number_at(reply: &[u8], offset: usize) -> Option<u32> {
+    reply.get(offset..)?.first_chunk().map(|number| u32::from_ne_bytes(*number))
+}
+
 /// How often a thread looks for a reply before it falls asleep: about as long as falling asleep and being woken take.
 const LOOKS: u32 = 64;
 
 /// The two ways to the broker: what only reads can be served beside something else.
 pub(crate) struct Channels {
     /// Whose turn it is on the socket for all requests.
-    all: Mutex<()>,
+    all: Turn,
     /// Whose turn it is on the socket for readers.
-    readers: Mutex<()>,
+    readers: Turn,
     /// Whose turn it is on the socket about the network.
-    net: Mutex<()>,
+    net: Turn,
     /// Readers that found both taken.
     waits: AtomicU32,
     /// Whether looking for replies has paid lately.
@@ -195,9 +218,9 @@ pub(crate) struct Channels {
 impl Default for Channels {
     fn default() -> Self {
         Self {
-            all: Mutex::default(),
-            readers: Mutex::default(),
-            net: Mutex::default(),
+            all: Turn::default(),
+            readers: Turn::default(),
+            net: Turn::default(),
             waits: AtomicU32::default(),
             spin: AdaptiveSpin::patient(4),
         }
@@ -206,25 +229,25 @@ impl Default for Channels {
 
 impl Channels {
     /// A turn on the socket for all requests.
-    fn take_first(&self) -> MutexGuard<'_, ()> {
-        self.all.lock()
+    fn take_first(&self) -> TurnGuard<'_> {
+        self.all.take()
     }
     /// The socket to use, and a turn on it.
-    fn take(&self, sandbox: &Sandbox, reads: bool) -> (i32, MutexGuard<'_, ()>) {
+    fn take(&self, sandbox: &Sandbox, reads: bool) -> (i32, TurnGuard<'_>) {
         let (all, readers) = (sandbox.settings.broker, sandbox.settings.readers);
-        if let Some(turn) = self.all.try_lock() {
+        if let Some(turn) = self.all.try_take() {
             return (all, turn);
         }
         if !reads {
             return (all, self.take_first());
         }
-        if let Some(turn) = self.readers.try_lock() {
+        if let Some(turn) = self.readers.try_take() {
             return (readers, turn);
         }
         if self.waits.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
             (all, self.take_first())
         } else {
-            (readers, self.readers.lock())
+            (readers, self.readers.take())
         }
     }
 }
@@ -239,23 +262,33 @@ impl Broker for LinuxHost {
     ) -> Result<Option<HostFd>> {
         let sandbox = sandbox();
         reply.clear();
-        let (socket, _turn) = sandbox.channels.take(sandbox, reads);
-        send(socket, request, file)?;
-        let mut early = None;
+        let (socket, turn) = sandbox.channels.take(sandbox, reads);
+        let (mut head, rest) = Request::read_from_prefix(request).map_err(|_| Error::Invalid)?;
+        head.number = turn.next_number();
+        send_pieces(socket, &[head.as_bytes(), rest], file)?;
         // The broker takes longer to list a directory.
-        if !request.starts_with(&(Op::List as u32).to_ne_bytes()) {
-            sandbox.channels.spin.try_spin(|| {
-                early = look_for(socket, reply.spare_capacity_mut());
-                early.is_some()
-            });
+        let looks = head.op != Op::List as u32;
+        loop {
+            reply.clear();
+            let mut early = None;
+            if looks {
+                sandbox.channels.spin.try_spin(|| {
+                    early = look_for(socket, reply.spare_capacity_mut());
+                    early.is_some()
+                });
+            }
+            let (len, fd) = match early {
+                Some(received) => received?,
+                None => receive_into(socket, reply.spare_capacity_mut(), 0)?,
+            };
+            // SAFETY: the host wrote so many bytes, of at most as many as there was room for.
+            unsafe { reply.set_len(len.min(reply.capacity())) };
+            // One without a head is taken for what it is by the caller.
+            if number_of(reply).is_none_or(|number| number == head.number) {
+                return Ok(fd);
+            }
+            close(fd);
         }
-        let (len, fd) = match early {
-            Some(received) => received?,
-            None => receive_into(socket, reply.spare_capacity_mut(), 0)?,
-        };
-        // SAFETY: the host wrote so many bytes, of at most as many as there was room for.
-        unsafe { reply.set_len(len.min(reply.capacity())) };
-        Ok(fd)
     }
 
     fn network_call(
@@ -267,12 +300,21 @@ impl Broker for LinuxHost {
     ) -> Result<(usize, Option<HostFd>)> {
         let sandbox = sandbox();
         let socket = start_fd::NET;
-        let _turn = sandbox.channels.net.lock();
-        send_pieces(socket, &[head, extra], sent)?;
-        match receive(socket, reply, 0)? {
-            // Nobody is there.
-            (0, _) => Err(Error::BrokenPipe),
-            received => Ok(received),
+        let turn = sandbox.channels.net.take();
+        let mut head = NetRequest::read_from_bytes(head).map_err(|_| Error::Invalid)?;
+        head.number = turn.next_number();
+        send_pieces(socket, &[head.as_bytes(), extra], sent)?;
+        loop {
+            let (len, passed) = receive(socket, reply, 0)?;
+            if len == 0 {
+                // Nobody is there.
+                return Err(Error::BrokenPipe);
+            }
+            let number = number_at(reply.get(..len).unwrap_or(reply), core::mem::offset_of!(NetReply, number));
+            if number.is_none_or(|number| number == head.number) {
+                return Ok((len, passed));
+            }
+            close(passed);
         }
     }
 }

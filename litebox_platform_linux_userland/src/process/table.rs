@@ -30,6 +30,8 @@ pub(crate) const FIRST: u32 = 1;
 pub(crate) struct HostProcess {
     /// Its number in the sandbox and its slot at the broker; given out anew once it has gone.
     pub(crate) number: u32,
+    /// A number that no other process has had for a very long time; above [`turn::SUPERVISOR`](crate::host::turn::SUPERVISOR), below 2^31.
+    pub(crate) serial: u32,
     /// Descriptor that stands for it; written by the host when the process is cloned.
     pub(crate) pidfd: AtomicI32,
     /// The host's id of it, for its clock; 0 before its first thread ran.
@@ -126,6 +128,7 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
     }
     let process = Arc::new(HostProcess {
         number,
+        serial: next_serial(),
         pidfd: AtomicI32::new(-1),
         id: AtomicI32::new(0),
         live: AtomicU32::new(1),
@@ -143,6 +146,12 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
     });
     table.insert(number, process.clone());
     Ok(process)
+}
+
+fn next_serial() -> u32 {
+    const NUMBERS: u32 = (1 << 31) - 2;
+    let count = sandbox().serials.fetch_add(1, Ordering::Relaxed);
+    crate::host::turn::SUPERVISOR + 1 + count % NUMBERS
 }
 
 /// Takes an entry out; the process is gone or never was.
@@ -258,6 +267,7 @@ pub(crate) fn ended(process: &HostProcess) -> bool {
     let announced = process.ended.load(Ordering::Acquire);
     if !announced {
         // Before any lock is taken, which it may have held.
+        sandbox().lost.add(process.serial);
         sandbox().lost_process.store(true, Ordering::Release);
     }
     let number = process.number;
@@ -280,7 +290,8 @@ pub(crate) fn ended(process: &HostProcess) -> bool {
 pub(crate) fn kick(number: u32) {
     for _ in 0..MOST_TRIES {
         match try_kick(number) {
-            Err(TOO_MANY_IN_FLIGHT) => {
+            // Of the user's programs together, or of the broker, which did not receive it.
+            Err(TOO_MANY_IN_FLIGHT | Error::BadDescriptor) => {
                 let soon = LinuxHost.instant().saturating_add(BETWEEN_TRIES);
                 LinuxHost.futex_wait(&AtomicU32::new(0), 0, Some(soon));
             }
@@ -288,7 +299,7 @@ pub(crate) fn kick(number: u32) {
             _ => return,
         }
     }
-    LinuxHost.report("a signal was lost: this user's programs have too many descriptors in flight");
+    LinuxHost.report("a signal was lost: this user's programs have too many descriptors open or in flight");
 }
 
 /// ETOOMANYREFS: programs of this user, others too, have sent more descriptors that nobody received yet than one of them may have open.
@@ -306,8 +317,12 @@ fn try_kick(number: u32) -> Result<()> {
     }
     if !process.registered.load(Ordering::Acquire) {
         let fd = HostFd(process.pidfd.load(Ordering::Acquire));
-        broker::simple(Op::Register, u64::from(number), &[], Some(fd))?;
-        process.registered.store(true, Ordering::Release);
+        match broker::simple(Op::Register, u64::from(number), &[], Some(fd)) {
+            Ok(()) => process.registered.store(true, Ordering::Release),
+            // The broker keeps no more of them. It is shown this one each time.
+            Err(Error::TooManyFiles) => return broker::simple(Op::Kick, u64::from(number), &[], Some(fd)),
+            Err(error) => return Err(error),
+        }
     }
     drop(table);
     broker::simple(Op::Kick, u64::from(number), &[], None)

@@ -81,7 +81,7 @@ static void use_up(const char *name, int (*make)(void)) {
 }
 
 static void fill(void) {
-    struct rlimit few = {64, 64}, descriptors = {4096, 4096};
+    struct rlimit few = {64, 64}, descriptors = {1024, 1024};
     if (setrlimit(RLIMIT_NOFILE, &descriptors) || getuid() == 0 && setuid(4321)) // root has no limits
         fail("limits");
     use_up("pipes", make_pipe);
