@@ -370,6 +370,8 @@ pub trait HostFiles {
     /// Asks the supervisor to watch `fd` for `events`: whenever it becomes ready anew, the guest kernel is told with `token` in the
     /// supervisor. No events: not any more. `Err(NotPermitted)`: this kind of file is always ready.
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()>;
+    /// Has the supervisor look again until when it may sleep ([`north::North::deadline`]).
+    fn wake_supervisor(&self) {}
 }
 
 /// A directory tree of the host that was granted to the sandbox, by the number the broker gave it.

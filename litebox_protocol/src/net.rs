@@ -211,3 +211,21 @@ pub struct Published {
 pub const fn mapped(v4: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
 }
+
+/// A TUN device, whose descriptor the sandbox has from its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Tun {
+    /// The descriptor: packets without a protocol, each with a header of 12 bytes (`struct virtio_net_hdr_v1`).
+    pub fd: i32,
+    /// The longest packet.
+    pub mtu: u32,
+    /// The sandbox's own address, and how many bits of it are those of its network; all zeros: none.
+    pub v4: [u8; 4],
+    /// See [`Tun::v4`].
+    pub prefix_v4: u32,
+    /// The same of IPv6.
+    pub v6: [u8; 16],
+    /// See [`Tun::v6`].
+    pub prefix_v6: u32,
+}

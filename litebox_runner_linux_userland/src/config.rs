@@ -49,6 +49,8 @@ pub struct Config {
     pub network: u64,
     /// [`Published`](litebox_protocol::net::Published) ports as bytes.
     pub published: Vec<u8>,
+    /// Its [`Tun`](litebox_protocol::net::Tun) device as bytes; empty: it has none.
+    pub tun: Vec<u8>,
     /// The program as it was asked for.
     pub path: Vec<u8>,
     /// `uname -n`.
@@ -248,7 +250,7 @@ impl Config {
         out.numbers(&[self.strace, self.stats]);
         out.numbers(&self.streams);
         out.numbers(&[self.console, self.ignored, self.network]);
-        for string in [&self.published, &self.path, &self.hostname, &self.workdir] {
+        for string in [&self.published, &self.tun, &self.path, &self.hostname, &self.workdir] {
             out.string(string);
         }
         for list in [&self.argv, &self.envp, &self.search] {
@@ -300,6 +302,7 @@ impl Config {
             ignored: r.number()?,
             network: r.number()?,
             published: r.string()?,
+            tun: r.string()?,
             path: r.string()?,
             hostname: r.string()?,
             workdir: r.string()?,
@@ -354,6 +357,7 @@ mod tests {
             ignored: 3,
             network: 1,
             published: vec![80, 0, 6, 0],
+            tun: vec![8, 0],
             path: b"/bin/true".to_vec(),
             hostname: b"box".to_vec(),
             argv: vec![b"true".to_vec(), Vec::new()],

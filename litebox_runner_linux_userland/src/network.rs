@@ -1,5 +1,7 @@
 //! The options of the network: `--net`, `--allow-net`, `--deny-net`, `--net-proxy`, `--dns`, `-p`, and `--net-file`, which holds the same.
 
+mod tun;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,11 +15,14 @@ use litebox_broker::net::rules::Rule;
 use litebox_protocol::net::{GUEST_V4, GUEST_V6, MAX_PUBLISHED, Published};
 use serde::Deserialize;
 
+use tun::Opened;
+
 /// The options.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkOptions {
-    /// What the program may reach: none (the default), or public: every public address, but no private one and not the host.
+    /// What the program may reach: none (the default); public: every public address, but no private one and not the host; tun=NAME:
+    /// whatever the host does with the packets of this TUN device.
     #[arg(long, visible_alias = "network", value_name = "none|public|tun=NAME")]
     pub net: Option<String>,
     /// Let the program reach these, and nothing else: HOST[:PORTS][/tcp|/udp|/tls][?private], such as github.com, *.example.org,
@@ -68,6 +73,8 @@ pub struct Network {
     pub setup: Option<Setup>,
     /// The published ports, in the order of their numbers.
     pub published: Vec<Published>,
+    /// The TUN device that it has instead.
+    pub tun: Option<Opened>,
 }
 
 impl Network {
@@ -75,17 +82,24 @@ impl Network {
     pub fn addresses(&self) -> Vec<IpAddr> {
         match self.setup {
             Some(_) => vec![Ipv4Addr::from(GUEST_V4).into(), Ipv6Addr::from(GUEST_V6).into()],
-            None => vec![Ipv4Addr::LOCALHOST.into()],
+            None => self.addresses_of_device(),
         }
+    }
+    fn addresses_of_device(&self) -> Vec<IpAddr> {
+        let Some(Opened { tun, .. }) = &self.tun else { return vec![Ipv4Addr::LOCALHOST.into()] };
+        let both: [IpAddr; 2] = [Ipv4Addr::from(tun.v4).into(), Ipv6Addr::from(tun.v6).into()];
+        both.into_iter().filter(|own| !own.is_unspecified()).collect()
     }
 }
 
 /// How far a sandbox reaches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Reach {
     None,
     Rules,
     Public,
+    /// As far as the packets of a TUN device.
+    Tun(String),
 }
 
 fn parse_reach(option: &str, text: &str) -> Result<Reach, String> {
@@ -93,8 +107,10 @@ fn parse_reach(option: &str, text: &str) -> Result<Reach, String> {
         "none" => Ok(Reach::None),
         "allow" => Ok(Reach::Rules),
         "public" => Ok(Reach::Public),
-        _ if text.starts_with("tun=") => Err(format!("{option} {text}: packets by a TUN device are not served yet")),
-        _ => Err(format!("{option} {text}: there are none and public")),
+        _ => match text.strip_prefix("tun=") {
+            Some(name) => Ok(Reach::Tun(name.into())),
+            None => Err(format!("{option} {text}: there are none, public and tun=NAME")),
+        },
     }
 }
 
@@ -149,6 +165,15 @@ pub fn prepare(options: &NetworkOptions) -> Result<Network, String> {
     if publish.len() > MAX_PUBLISHED {
         return Err(format!("--publish: more than {MAX_PUBLISHED} ports"));
     }
+    if let Reach::Tun(name) = &reach {
+        let decided = !allow.is_empty() || !deny.is_empty() || !publish.is_empty() || proxy.is_some();
+        if decided {
+            return Err(format!(
+                "--net tun={name}: the host decides what passes, so --allow-net, --deny-net, --net-proxy and --publish have no meaning"
+            ));
+        }
+        return Ok(Network { tun: Some(tun::open(name)?), ..Network::default() });
+    }
     let ports = publish.iter().map(|text| take_port(text)).collect::<Result<Vec<_>, _>>()?;
     let published = ports.iter().map(|port| port.what().describe()).collect();
     if reach == Reach::None && ports.is_empty() {
@@ -157,7 +182,7 @@ pub fn prepare(options: &NetworkOptions) -> Result<Network, String> {
     let mode = if reach == Reach::Public { Mode::Public } else { Mode::Rules };
     let policy = Policy { mode, allow, deny };
     let setup = Setup { policy, ports, servers, proxy, report: file.report.unwrap_or(true) };
-    Ok(Network { setup: Some(setup), published })
+    Ok(Network { setup: Some(setup), published, tun: None })
 }
 
 fn take_port(text: &str) -> Result<Port, String> {
@@ -202,7 +227,11 @@ mod tests {
             o.allow_net.push("a.org".into());
         };
         assert!(options(both).is_err_and(|why| why.contains("exclude")));
-        assert!(options(|o| o.net = Some("tun=tun99".into())).is_err_and(|why| why.contains("tun=tun99")));
+        let with_rules = |o: &mut NetworkOptions| {
+            o.net = Some("tun=tun99".into());
+            o.deny_net.push("a.org".into());
+        };
+        assert!(options(with_rules).is_err_and(|why| why.contains("tun=tun99") && why.contains("the host decides")));
         assert!(options(|o| o.net = Some("wormhole".into())).is_err_and(|why| why.contains("wormhole")));
         assert!(options(|o| o.deny_net.push("a b".into())).is_err_and(|why| why.contains("--deny-net")));
         assert!(options(|o| o.dns.push("nowhere".into())).is_err_and(|why| why.contains("--dns nowhere")));

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use litebox_broker::{Launch, report};
+use litebox_protocol::net::Tun;
 use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{NameOrId, UserSpec};
 use zerocopy::IntoBytes;
@@ -72,13 +73,17 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
     let inherited = inherited::claim(options.limits.arena_size())?;
     let command = options.command();
     let [program, ..] = command.as_slice() else { return Err("no program is given".into()) };
-    let network = network::prepare(&options.network)?;
+    let mut network = network::prepare(&options.network)?;
     let wanted = MountRequest::new(options, &network, user(&options.process))?;
     let envp = environment(options, wanted.tools())?;
     let search = search_path(&envp);
     let Made { mounts, grants, notes, seen } = mounts::make(wanted)?;
     let mut extra = Vec::new();
     let strace = options.debug.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose()?;
+    let tun = network.tun.take().map(|device| {
+        extra.push(device.descriptor);
+        extra_number(&extra).map(|fd| Tun { fd, ..device.tun })
+    });
     for note in notes {
         report::say(&note);
     }
@@ -110,6 +115,7 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
         console,
         ignored: streams::ignored_signals(),
         network: network.setup.is_some().into(),
+        tun: tun.transpose()?.map_or(Vec::new(), |tun| tun.as_bytes().to_vec()),
         published: network.published.as_bytes().to_vec(),
         path: program.as_bytes().to_vec(),
         hostname: options.process.hostname.as_bytes().to_vec(),
@@ -160,6 +166,11 @@ fn open_trace(file: &Path, extra: &mut Vec<OwnedFd>) -> Result<i32, String> {
     }
     let opened = OpenOptions::new().create(true).write(true).truncate(true).open(file);
     extra.push(opened.map_err(|e| format!("--strace={}: {e}", file.display()))?.into());
+    extra_number(extra)
+}
+
+/// The number that the last of these descriptors has in the sandbox.
+fn extra_number(extra: &[OwnedFd]) -> Result<i32, String> {
     i32::try_from(extra.len() - 1).map(|n| start_fd::FIRST_EXTRA + n).map_err(|e| e.to_string())
 }
 

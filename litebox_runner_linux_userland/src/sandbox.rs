@@ -6,11 +6,13 @@ use litebox::Error;
 use litebox::platform::host;
 use litebox_platform_linux_userland::host::call;
 use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
+use litebox_protocol::net::Tun;
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{self, FirstProgram, Identity};
 use litebox_shim_linux::loader::Arguments;
-use litebox_shim_linux::{Kernel, KernelConfig};
+use litebox_shim_linux::{Kernel, KernelConfig, WayOut};
+use zerocopy::FromBytes;
 
 use crate::config::{Config, counted_of, interception_of, patching_of};
 use crate::{STATUS_OURS, streams};
@@ -71,7 +73,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         most_tasks: config.pids,
         limits: config.limits.clone(),
         strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
-        network: (config.network == 1).then(|| config.published.clone()),
+        network: way_out(&config),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
         reaps_orphans: config.reaps_orphans == 1,
     };
@@ -97,6 +99,15 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         supervise(&Refused(if typed.is_empty() { why } else { format!("{typed}: {why}") }));
     }
     supervise(&First { kernel, program })
+}
+
+/// The network that it has.
+fn way_out(config: &Config) -> WayOut {
+    match Tun::read_from_bytes(&config.tun) {
+        Ok(tun) => WayOut::Tun(tun),
+        Err(_) if config.network == 1 => WayOut::Host(config.published.clone()),
+        Err(_) => WayOut::None,
+    }
 }
 
 /// An error in words.

@@ -1,5 +1,8 @@
 //! Hello worlds of every kind of executable.
 
+#[path = "run/tun.rs"]
+mod tun;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -145,6 +148,11 @@ const TESTS: &[NamedTest] = &[
     ("test_shebang", test_shebang),
     ("test_shebang_one_argument", test_shebang_one_argument),
     ("test_shebang_missing_interpreter", test_shebang_missing_interpreter),
+    ("test_tun_and_runner_with_iperf3", tun::test_tun_and_runner_with_iperf3),
+    ("connections_by_packets", tun::connections_by_packets),
+    ("short_packets", tun::short_packets),
+    ("servers_behind_a_device", tun::servers_behind_a_device),
+    ("the_device_is_made_once", tun::the_device_is_made_once),
 ];
 
 fn main() {

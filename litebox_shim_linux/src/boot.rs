@@ -79,6 +79,9 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     let mut maker = mounts::Maker::new(&arena, &mounts.grants).map_err(at_root)?;
     let root = maker.make(mounts.root).map_err(at_root)?;
     let kernel = Kernel::new(config, arena.clone(), Vfs::new(root, MountFlags::RELATIME));
+    if let Some(wire) = &kernel.wire {
+        wire.watch().map_err(|error| Failure { what: "the TUN device".into(), error: Some(error) })?;
+    }
     let vfs = &kernel.vfs;
     mounts::make_links(vfs, mounts)?;
     for spec in &mounts.mounts {
@@ -248,7 +251,8 @@ fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]
 /// A watched host descriptor became ready.
 pub(crate) fn host_ready(token: u64, events: u16) {
     if let Some(kernel) = crate::outside::kernel() {
-        if kernel.outward.as_ref().is_some_and(|outward| outward.socket_ready(token, events)) {
+        let of_wire = kernel.wire.as_ref().is_some_and(|wire| wire.socket_ready(token));
+        if of_wire || kernel.outward.as_ref().is_some_and(|outward| outward.socket_ready(token, events)) {
             kernel.tell_owners();
             return;
         }

@@ -5,8 +5,8 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
 
 use litebox::mm::{Vma, VmaFlags};
-use litebox::platform::host;
 use litebox::platform::north::{Code, Fault, GuestFrame, North, PatchPolicy};
+use litebox::platform::{Instant, host};
 use litebox_common_linux::Arch;
 use litebox_protocol::STAT_FIGURES;
 
@@ -159,6 +159,14 @@ impl North for LinuxNorth {
 
     fn host_ready(&self, token: u64, events: u16) {
         crate::boot::host_ready(token, events);
+    }
+    fn deadline(&self) -> Option<Instant> {
+        crate::outside::kernel()?.wire.as_ref()?.deadline()
+    }
+    fn due(&self) {
+        if let Some(wire) = crate::outside::kernel().and_then(|kernel| kernel.wire.as_ref()) {
+            wire.due();
+        }
     }
 
     fn network_event(&self, event: &[u8], passed: Option<litebox::platform::HostFd>) {

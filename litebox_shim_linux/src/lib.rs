@@ -26,7 +26,7 @@ use litebox_common_linux::prelude::*;
 use litebox_common_linux::{Errno, Support, support, syscall_table};
 
 pub use entry::LinuxNorth;
-pub use task::{Kernel, KernelConfig, Process, Task, Thread};
+pub use task::{Kernel, KernelConfig, Process, Task, Thread, WayOut};
 
 #[cfg(test)]
 litebox::register_host!(litebox::platform::mock::MockHost);

@@ -17,7 +17,7 @@ mod vfork;
 
 pub use credentials::{Capability, Credentials};
 pub(crate) use kernel::PID_LIMIT;
-pub use kernel::{Kernel, KernelConfig};
+pub use kernel::{Kernel, KernelConfig, WayOut};
 pub(crate) use process::Relation;
 pub use process::{Process, ProcessSpec};
 pub use shared_by_clone::{CloneShares, SharedByClone, UseCounted};

@@ -11,6 +11,7 @@ pub mod program_result;
 pub mod remains;
 pub mod standstill;
 pub mod terminal_user;
+pub mod tun_space;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

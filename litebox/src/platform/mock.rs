@@ -321,6 +321,31 @@ impl HostFiles for MockHost {
     fn host_watch(&self, _: HostFd, _: u16, _: u64) -> Result<()> {
         Err(Error::BadDescriptor)
     }
+    unsafe fn host_send(&self, fd: HostFd, addr: usize, len: usize) -> Result<usize> {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { core::slice::from_raw_parts(addr as *const u8, len) };
+        if let Some((_, sent)) = SENT.lock().iter_mut().find(|(of, _)| *of == fd) {
+            sent.push(bytes.to_vec());
+        }
+        Ok(len)
+    }
+}
+
+type Sent = (HostFd, alloc::vec::Vec<alloc::vec::Vec<u8>>);
+
+/// What was sent by descriptors that somebody looks at.
+static SENT: Mutex<alloc::vec::Vec<Sent>> = Mutex::new(alloc::vec::Vec::new());
+
+impl MockHost {
+    /// What was sent by a descriptor since this was asked before.
+    pub fn take_sent(&self, fd: HostFd) -> alloc::vec::Vec<alloc::vec::Vec<u8>> {
+        let mut all = SENT.lock();
+        if let Some((_, sent)) = all.iter_mut().find(|(of, _)| *of == fd) {
+            return core::mem::take(sent);
+        }
+        all.push((fd, alloc::vec::Vec::new()));
+        alloc::vec::Vec::new()
+    }
 }
 
 /// Answers a request to the broker: with bytes that go behind what is there.

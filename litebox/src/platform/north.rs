@@ -199,6 +199,12 @@ pub trait North: Sync {
     }
     /// In the supervisor: a watched host descriptor became ready for `events` (poll bits).
     fn host_ready(&self, token: u64, events: u16);
+    /// In the supervisor, before it sleeps: until when, if something is due then ([`North::due`]).
+    fn deadline(&self) -> Option<super::Instant> {
+        None
+    }
+    /// In the supervisor: it has slept, or heard something; whatever is due by now is done.
+    fn due(&self) {}
     /// In the supervisor: the broker told something of the network (`litebox_protocol::net::NetEvent`); a descriptor may come along.
     fn network_event(&self, _event: &[u8], passed: Option<super::HostFd>) {
         if let Some(fd) = passed {

@@ -209,6 +209,9 @@ impl HostFiles for LinuxHost {
             }
         }
     }
+    fn wake_supervisor(&self) {
+        sandbox().zygotes.wake_supervisor();
+    }
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()> {
         let mut event = EpollEvent { events: u32::from(events) | EPOLLET, token };
         let operation = if events == 0 { EPOLL_CTL_DEL } else { EPOLL_CTL_ADD };

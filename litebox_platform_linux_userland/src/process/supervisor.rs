@@ -4,8 +4,8 @@
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use litebox::platform::System;
 use litebox::platform::north::north;
+use litebox::platform::{Clock, System};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::signal::SIGKILL;
 use litebox_protocol::net::MAX_NET_EVENT;
@@ -26,6 +26,9 @@ const TOKEN_ZYGOTES: u64 = u64::MAX - 1;
 /// With the address of a [`HostProcess`], which is in the table of processes until the supervisor has seen its end.
 pub(crate) const TOKEN_PROCESS: u64 = 1 << 62;
 const EPOLLIN: u32 = 1;
+/// A pause of epoll_wait(2) without an end, and the longest one with an end that is used.
+const FOREVER: usize = usize::MAX;
+const MOST_PAUSE: usize = 1 << 20;
 /// Exit status when the sandbox itself broke.
 const OUR_FAILURE: i32 = 70;
 const MSG_DONTWAIT: usize = 0x40;
@@ -93,8 +96,9 @@ fn no_room_for_first() -> Result<i32> {
 fn wait_once(heard: &mut Vec<u8>) -> Result<Option<i32>> {
     const BATCH: usize = 16;
     let mut events = [EpollEvent::default(); BATCH];
+    let pause = pause();
     // SAFETY: the host writes at most BATCH events.
-    let count = match unsafe { host_call!(nr::EPOLL_WAIT, sandbox().epoll.0, events.as_mut_ptr(), BATCH, usize::MAX) } {
+    let count = match unsafe { host_call!(nr::EPOLL_WAIT, sandbox().epoll.0, events.as_mut_ptr(), BATCH, pause) } {
         Err(Error::Interrupted) => 0,
         other => other?,
     };
@@ -113,7 +117,19 @@ fn wait_once(heard: &mut Vec<u8>) -> Result<Option<i32>> {
             _ => north().host_ready(token, (ready & 0xffff) as u16),
         }
     }
+    // What came may say that nothing is due any more, so it is heard first.
+    if pause != FOREVER {
+        north().due();
+    }
     Ok(None)
+}
+
+/// For how many milliseconds the supervisor may sleep.
+fn pause() -> usize {
+    const MILLISECOND: u128 = 1_000_000;
+    let Some(deadline) = north().deadline() else { return FOREVER };
+    let left = deadline.saturating_since(LinuxHost.instant()).as_nanos().div_ceil(MILLISECOND);
+    usize::try_from(left).unwrap_or(MOST_PAUSE).min(MOST_PAUSE)
 }
 
 /// Hears what the broker has to tell, all of it. `heard` is kept for the next time.

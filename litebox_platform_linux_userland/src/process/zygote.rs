@@ -88,8 +88,13 @@ impl Zygotes {
         idle.len() < before
     }
 
-    /// Tells the supervisor that there are too few. A counter that is full says so already.
+    /// Tells the supervisor that there are too few.
     fn ask_for_more(&self) {
+        self.wake_supervisor();
+    }
+
+    /// Has the supervisor look around. A counter that is full says so already.
+    pub(crate) fn wake_supervisor(&self) {
         let one = 1u64;
         // SAFETY: the host reads eight bytes.
         let _ = unsafe { host_call!(nr::WRITE, self.taken.0, &raw const one, size_of::<u64>()) };

@@ -7,12 +7,25 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsiz
 
 use litebox::net::inet::carrier::Outside;
 use litebox::net::inet::carrier::host::HostNetwork;
+use litebox::net::inet::carrier::wire::WireNetwork;
 use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
 use litebox_protocol::{STAT_FIGURES, figure};
 
 use super::process_table::ProcessTable;
 use super::{Process, Thread};
+
+/// What network a sandbox has beside its loopback device.
+#[derive(Clone, Debug, Default)]
+pub enum WayOut {
+    /// None.
+    #[default]
+    None,
+    /// Sockets of the host: the ports that lead in (`litebox_protocol::net::Published`, as bytes).
+    Host(Vec<u8>),
+    /// Packets of a TUN device.
+    Tun(litebox_protocol::net::Tun),
+}
 
 /// What the runner decides before the first guest instruction.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +46,8 @@ pub struct KernelConfig {
     pub strace: Option<i32>,
     /// What the auxiliary vector says under the key of the boundary's tests: the address of the host-call gadget. `None` but in those tests.
     pub test_hostile: Option<u64>,
-    /// It has a network beside its loopback device: the ports that lead in (`litebox_protocol::net::Published`, as bytes).
-    pub network: Option<Vec<u8>>,
+    /// What network it has beside its loopback device.
+    pub network: WayOut,
     /// Orphans are reaped as an init process does it, whatever the first program does (`--init`).
     pub reaps_orphans: bool,
 }
@@ -113,6 +126,8 @@ pub struct Kernel {
     pub netlink: Arc<litebox::net::netlink::Addresses>,
     /// The way out of it, if there is one.
     pub(crate) outward: Option<Arc<HostNetwork>>,
+    /// The same, when it is a TUN device.
+    pub(crate) wire: Option<Arc<WireNetwork>>,
     /// System V shared memory, semaphores and message queues.
     pub(crate) system_v: crate::ipc::SystemV,
     /// POSIX message queues.
@@ -138,8 +153,14 @@ impl Kernel {
     pub fn new(config: KernelConfig, arena: Arc<litebox::mm::arena::Arena>, vfs: litebox::fs::Vfs) -> Arc<Self> {
         let mut boot_id = [0u8; 16];
         host().random(&mut boot_id);
-        let outward = config.network.as_deref().map(|ports| HostNetwork::new(ports, &config.hostname));
+        let (mut outward, mut wire) = (None, None);
+        match &config.network {
+            WayOut::None => {}
+            WayOut::Host(ports) => outward = Some(HostNetwork::new(ports, &config.hostname)),
+            WayOut::Tun(tun) => wire = Some(WireNetwork::new(tun)),
+        }
         let way_out = outward.clone().map(|outward| outward as Arc<dyn Outside>);
+        let way_out = way_out.or_else(|| wire.clone().map(|wire| wire as Arc<dyn Outside>));
         let process_table = Mutex::new(ProcessTable::new(config.reaps_orphans));
         let kernel = Arc::new(Self {
             boot_id,
@@ -155,6 +176,7 @@ impl Kernel {
             local_sockets: Arc::default(),
             network: litebox::net::inet::Network::new(way_out),
             outward,
+            wire,
             netlink: Arc::default(),
             system_v: crate::ipc::SystemV::default(),
             message_queues: crate::ipc::MessageQueues::default(),

@@ -6,6 +6,7 @@
 
 pub mod host;
 pub mod local;
+pub mod wire;
 
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
@@ -96,8 +97,25 @@ pub struct Datagram<'a> {
     pub info: PacketInfo,
 }
 
+/// What a port is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Port {
+    /// A listener's.
+    Stream,
+    /// A datagram socket's.
+    Datagram,
+    /// The identifier of a ping socket.
+    Echo,
+}
+
 /// Where what comes from outside goes: a bound datagram socket, or a listener.
 pub trait Inlet: Send + Sync {
+    /// The socket's options.
+    fn options(&self) -> &Settings;
+    /// Whether a datagram from `from` to its address `to` is for it, connected as it is.
+    fn hears(&self, _from: SocketAddr, _to: IpAddr) -> bool {
+        false
+    }
     /// A datagram came. What does not fit is lost.
     fn datagram(&self, datagram: &Datagram<'_>);
     /// What was sent to `to` could not be delivered, by its Linux number.
@@ -132,10 +150,25 @@ pub trait Outlet: Send + Sync {
 pub trait Outside: Send + Sync {
     /// The sandbox's own addresses outside, with the lengths of their prefixes: those of its one device beside the loopback one.
     fn addresses(&self) -> &[(IpAddr, u8)];
-    /// Begins a connection to `to`. Changes are told by `queue`.
+    /// The longest packet.
+    fn mtu(&self) -> u32 {
+        1500
+    }
+    /// The address that the default route leads to, if it is another node's than whom it leads to.
+    fn gateway(&self, _six: bool) -> Option<IpAddr> {
+        None
+    }
+    /// Begins a connection from the first of `ends` to the second. Changes are told by `queue`.
     ///
-    /// Errors: EACCES when it is not allowed; ENETUNREACH; ENOBUFS when the host gives no more descriptors.
-    fn connect(&self, to: SocketAddr, queue: &Arc<WaitQueue>, options: &Settings) -> Result<Arc<dyn StreamCarrier>>;
-    /// A datagram socket has the port `local`, or a listener (`stream`) listens on it. `inlet` is told of what comes.
-    fn open(&self, stream: bool, local: SocketAddr, inlet: &Arc<dyn Inlet>) -> Result<Arc<dyn Outlet>>;
+    /// Errors: EACCES when it is not allowed; ENETUNREACH; ENOBUFS when there is no more room for connections.
+    fn connect(
+        &self,
+        ends: (SocketAddr, SocketAddr),
+        queue: &Arc<WaitQueue>,
+        options: &Settings,
+    ) -> Result<Arc<dyn StreamCarrier>>;
+    /// A socket has the port `local`. `inlet` is told of what comes.
+    ///
+    /// Errors: EACCES when nothing of this kind is let out.
+    fn open(&self, kind: Port, local: SocketAddr, inlet: &Arc<dyn Inlet>) -> Result<Arc<dyn Outlet>>;
 }

@@ -97,11 +97,11 @@ pub struct DatagramSocket {
 }
 
 /// Where a datagram goes, and how.
-struct Way {
-    from: SocketAddr,
-    to: SocketAddr,
+pub(super) struct Way {
+    pub from: SocketAddr,
+    pub to: SocketAddr,
     packet: PacketOptions,
-    route: Route,
+    pub route: Route,
 }
 
 impl DatagramSocket {
@@ -279,7 +279,7 @@ impl DatagramSocket {
             .segment
             .map_or_else(|| usize::try_from(self.options.get(Setting::Segment)).unwrap_or(0), usize::from);
         if self.transport == Transport::Ping {
-            return ping::send(self, &way.from, way.to, bytes, matches!(way.route, Route::Out)).map(|()| len);
+            return ping::send(self, &way, bytes).map(|()| len);
         }
         if segment > 0 && bytes.len() > segment {
             return self.send_segments(&way, &bytes, segment).map(|()| len);
@@ -422,7 +422,7 @@ impl Socket for DatagramSocket {
         self.bind_to(&mut state, to)?;
         state.chosen = (!to.ip().is_unspecified(), to.port() != 0);
         drop(state);
-        if self.transport == Transport::Udp && !to.ip().is_loopback() && self.network.outside().is_some() {
+        if !to.ip().is_loopback() && self.network.outside().is_some() {
             // A port that nobody published leads nowhere, which is no error here.
             let _ = self.outlet();
         }
@@ -575,8 +575,14 @@ impl File for DatagramSocket {
 }
 
 impl Inlet for DatagramSocket {
+    fn options(&self) -> &Settings {
+        &self.options
+    }
+    fn hears(&self, from: SocketAddr, to: IpAddr) -> bool {
+        Self::hears(self, from, to).is_some()
+    }
     fn datagram(&self, datagram: &carrier::Datagram<'_>) {
-        if self.hears(datagram.from, datagram.info.to.ip()).is_some() {
+        if Self::hears(self, datagram.from, datagram.info.to.ip()).is_some() {
             self.take_in(datagram.bytes, datagram.from, datagram.info);
         }
     }

@@ -1,10 +1,11 @@
-//! Ping sockets (icmp(7)): echo requests, which the sandbox's own addresses answer at once.
+//! Ping sockets (icmp(7)): echo requests, which the sandbox's own addresses answer at once; what is behind
+//! a TUN device answers for itself.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::datagram::DatagramSocket;
-use super::routes::LOOPBACK;
+use super::datagram::{DatagramSocket, Way};
+use super::routes::{LOOPBACK, Route};
 use crate::net::PacketInfo;
 use crate::platform::{ClockId, host};
 use crate::{Error, Result};
@@ -15,25 +16,22 @@ const ECHO_REPLY: u8 = 0;
 const ECHO_REQUEST_SIX: u8 = 128;
 const ECHO_REPLY_SIX: u8 = 129;
 
-/// Sends an echo request from a socket whose port is the request's identifier: EINVAL for what is none, EACCES to the outside.
-pub(super) fn send(
-    socket: &DatagramSocket,
-    from: &SocketAddr,
-    to: SocketAddr,
-    mut packet: Vec<u8>,
-    outside: bool,
-) -> Result<()> {
+/// Sends an echo request from a socket whose port is the request's identifier: EINVAL for what is none, EACCES to an
+/// outside that lets none through.
+pub(super) fn send(socket: &DatagramSocket, way: &Way, mut packet: Vec<u8>) -> Result<()> {
+    let (from, to) = (way.from, way.to);
     let (request, reply) = if to.is_ipv4() { (ECHO_REQUEST, ECHO_REPLY) } else { (ECHO_REQUEST_SIX, ECHO_REPLY_SIX) };
     let Some(header) = packet.get_mut(..HEADER) else { return Err(Error::Invalid) };
     let [kind, code, sum, sum_low, id, id_low, ..] = header else { return Err(Error::Invalid) };
     if *kind != request || *code != 0 {
         return Err(Error::Invalid);
     }
-    if outside {
-        return Err(Error::Access);
+    [*id, *id_low] = from.port().to_be_bytes();
+    if way.route == Route::Out {
+        // Whoever lets it out puts the checksum in.
+        return socket.send_out(way, &packet);
     }
     *kind = reply;
-    [*id, *id_low] = from.port().to_be_bytes();
     [*sum, *sum_low] = [0, 0];
     if to.is_ipv4() {
         let check = checksum(&packet).to_be_bytes();
@@ -43,7 +41,7 @@ pub(super) fn send(
     }
     socket.network().counters.icmp_echos.count();
     let info = PacketInfo {
-        to: *from,
+        to: from,
         interface: LOOPBACK,
         ttl: 64,
         tos: 0,

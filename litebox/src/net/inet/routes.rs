@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Network;
+use super::carrier::Outside;
 use crate::{Error, Result};
 
 const ENETUNREACH: Error = Error::Host(101);
@@ -44,11 +45,11 @@ impl Device {
         let addresses = [(Ipv4Addr::LOCALHOST.into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)].to_vec();
         Self { name: "lo", index: LOOPBACK, hardware, flags, mtu: 65536, address: [0; 6], addresses }
     }
-    fn outward(addresses: &[(IpAddr, u8)]) -> Self {
+    fn outward(outside: &dyn Outside) -> Self {
         // UP, BROADCAST, RUNNING, MULTICAST, LOWER_UP.
         let (hardware, flags, address) = (1, 0x1_1043, [0x02, 0, 0, 0, 0x02, 0x0f]);
-        let addresses = addresses.to_vec();
-        Self { name: "eth0", index: OUTWARD, hardware, flags, mtu: 1500, address, addresses }
+        let (addresses, mtu) = (outside.addresses().to_vec(), outside.mtu());
+        Self { name: "eth0", index: OUTWARD, hardware, flags, mtu, address, addresses }
     }
 }
 
@@ -75,7 +76,7 @@ pub fn is_broadcast(address: IpAddr) -> bool {
 impl Network {
     /// The devices there are.
     pub fn devices(&self) -> Vec<Device> {
-        let outward = self.outside().map(|outside| Device::outward(outside.addresses()));
+        let outward = self.outside().map(|outside| Device::outward(&**outside));
         core::iter::once(Device::loopback()).chain(outward).collect()
     }
     /// The address that what is sent to `to` comes from.

@@ -216,7 +216,8 @@ fn all_routes(network: &Network) -> Vec<Route> {
                 routes.push(Route { to: net, table: TABLE_MAIN, scope: near, kind: TYPE_UNICAST, ..local(ip, prefix) });
                 let far =
                     Route { to: None, table: TABLE_MAIN, scope: SCOPE_UNIVERSE, kind: TYPE_UNICAST, ..local(ip, 0) };
-                routes.push(Route { source: None, gateway: Some(first_of(ip, prefix, 2)), ..far });
+                let gateway = network.outside().and_then(|outside| outside.gateway(six));
+                routes.push(Route { source: None, gateway, ..far });
             }
         }
     }
@@ -233,14 +234,6 @@ fn masked(ip: IpAddr, prefix: u8) -> IpAddr {
             let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
             Ipv6Addr::from_bits(six.to_bits() & mask).into()
         }
-    }
-}
-
-/// An address of a network, by its number in it.
-fn first_of(ip: IpAddr, prefix: u8, place: u8) -> IpAddr {
-    match masked(ip, prefix) {
-        IpAddr::V4(four) => Ipv4Addr::from_bits(four.to_bits() | u32::from(place)).into(),
-        IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() | u128::from(place)).into(),
     }
 }
 

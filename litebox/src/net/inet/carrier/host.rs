@@ -29,12 +29,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use litebox_protocol::EventKind;
 use litebox_protocol::net::{
-    Answer, GUEST_V4, GUEST_V6, HOST_V4, NetEvent, NetOp, NetRequest, Published, RESOLVER_V4, STATE_PENDING, TCP, UDP,
-    mapped,
+    Answer, GUEST_V4, GUEST_V6, HOST_V4, HOST_V6, NetEvent, NetOp, NetRequest, Published, RESOLVER_V4, STATE_PENDING,
+    TCP, UDP, mapped,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{Inlet, Outlet, Outside, StreamCarrier};
+use super::{Inlet, Outlet, Outside, Port, StreamCarrier};
 use crate::event::{Events, WaitQueue};
 use crate::net::{Settings, address};
 use crate::platform::{HostFd, host};
@@ -272,14 +272,26 @@ impl Outside for HostNetwork {
     fn addresses(&self) -> &[(IpAddr, u8)] {
         &self.addresses
     }
-    fn connect(&self, to: SocketAddr, queue: &Arc<WaitQueue>, options: &Settings) -> Result<Arc<dyn StreamCarrier>> {
+    fn gateway(&self, six: bool) -> Option<IpAddr> {
+        Some(if six { Ipv6Addr::from(HOST_V6).into() } else { gateway().into() })
+    }
+    fn connect(
+        &self,
+        (_, to): (SocketAddr, SocketAddr),
+        queue: &Arc<WaitQueue>,
+        options: &Settings,
+    ) -> Result<Arc<dyn StreamCarrier>> {
         let own = self.own.upgrade().ok_or(Error::Invalid)?;
         if to == SocketAddr::new(resolver(), DNS) {
             return Ok(NameStream::new(&own, queue));
         }
         Ok(HostStream::connect(&own, to, queue, options)?)
     }
-    fn open(&self, stream: bool, local: SocketAddr, inlet: &Arc<dyn Inlet>) -> Result<Arc<dyn Outlet>> {
+    fn open(&self, kind: Port, local: SocketAddr, inlet: &Arc<dyn Inlet>) -> Result<Arc<dyn Outlet>> {
+        if kind == Port::Echo {
+            return Err(Error::Access);
+        }
+        let stream = kind == Port::Stream;
         let own = self.own.upgrade().ok_or(Error::Invalid)?;
         let index = self.published_as(stream, local);
         let outlet = HostOutlet::new(&own, stream, local, inlet, index);

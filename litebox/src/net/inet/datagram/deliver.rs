@@ -6,10 +6,11 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::{DatagramSocket, ECONNREFUSED, Packet, READABLE, Transport, Way};
 use crate::io::Source;
+use crate::net::inet::carrier::Port;
 use crate::net::inet::ports::Claim;
 use crate::net::inet::routes::{LOOPBACK, Route, is_broadcast};
 use crate::net::inet::share_of;
-use crate::net::{PacketInfo, Setting, Shut};
+use crate::net::{PacketInfo, PacketOptions, Setting, Shut};
 use crate::platform::{ClockId, host};
 use crate::{Error, Result};
 
@@ -39,9 +40,11 @@ impl DatagramSocket {
         }
         Ok(())
     }
-    fn send_out(&self, way: &Way, bytes: &[u8]) -> Result<()> {
+    pub(in crate::net::inet) fn send_out(&self, way: &Way, bytes: &[u8]) -> Result<()> {
         let outlet = self.outlet()?;
-        outlet.send(way.to, &mut Source::kernel(bytes), &way.packet).map(drop)
+        let PacketInfo { ttl, tos, .. } = self.info(way);
+        let packet = PacketOptions { ttl: Some(ttl), tos: Some(tos), ..way.packet };
+        outlet.send(way.to, &mut Source::kernel(bytes), &packet).map(drop)
     }
     /// What the receiver can learn.
     fn info(&self, way: &Way) -> PacketInfo {
@@ -140,8 +143,9 @@ impl DatagramSocket {
         }
         let local = state.port.as_ref().map(crate::net::inet::ports::Held::local).ok_or(Error::Invalid)?;
         let outside = self.network.outside().ok_or(Error::Host(101))?;
+        let kind = if self.transport == Transport::Udp { Port::Datagram } else { Port::Echo };
         let inlet: Arc<dyn crate::net::inet::carrier::Inlet> = self.own.upgrade().ok_or(Error::Invalid)?;
-        let outlet = outside.open(false, local, &inlet)?;
+        let outlet = outside.open(kind, local, &inlet)?;
         state.outlet = Some(outlet.clone());
         Ok(outlet)
     }

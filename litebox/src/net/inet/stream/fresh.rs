@@ -8,7 +8,7 @@ use super::connecting::Connecting;
 use super::listening::{Listener, Listening};
 use super::{BoundName, Ends, Role, Seat, State, TcpSocket};
 use crate::net::inet::carrier::local::LocalEnd;
-use crate::net::inet::carrier::{Inlet, Outlet, StreamCarrier, TcpState};
+use crate::net::inet::carrier::{Inlet, Outlet, Port, StreamCarrier, TcpState};
 use crate::net::inet::routes::{Route, is_broadcast};
 use crate::net::inet::{EADDRNOTAVAIL, ENETUNREACH, FREE_PORTS, Network, check_family, claim, given};
 use crate::net::{Address, Setting, Settings, address};
@@ -80,7 +80,7 @@ fn publish(socket: &TcpSocket, local: SocketAddr, listener: &Arc<Listener>) -> O
     let outside = socket.network.outside().filter(|_| !local.ip().is_loopback())?;
     let inlet: Arc<dyn Inlet> = listener.clone();
     // Ports that nobody published lead nowhere, which is no error of the listener's.
-    outside.open(true, local, &inlet).ok()
+    outside.open(Port::Stream, local, &inlet).ok()
 }
 
 /// Where a connection goes, and where it comes from: ENETUNREACH for what is no single node's address.
@@ -117,7 +117,7 @@ pub(super) fn connect(socket: &TcpSocket, state: &mut State, to: &Address, at_on
     let ends = (SocketAddr::new(from, held.local().port()), to);
     let place = BoundName { held, seat };
     let (carrier, local) = match route {
-        Route::Out => (network.outside().ok_or(ENETUNREACH)?.connect(to, &socket.queue, &socket.options)?, None),
+        Route::Out => (network.outside().ok_or(ENETUNREACH)?.connect(ends, &socket.queue, &socket.options)?, None),
         Route::Here { .. } => {
             let end = join(socket, ends);
             (end.clone() as Arc<dyn StreamCarrier>, Some(end))

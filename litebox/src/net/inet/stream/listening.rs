@@ -185,6 +185,9 @@ impl Listener {
 }
 
 impl Inlet for Listener {
+    fn options(&self) -> &Settings {
+        &self.options
+    }
     fn datagram(&self, _datagram: &Datagram<'_>) {}
     fn undeliverable(&self, _to: SocketAddr, _error: i32) {}
     fn connection(
