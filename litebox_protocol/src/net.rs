@@ -94,6 +94,8 @@ pub enum NetOp {
     Unlisten = 9,
     /// `value` more connections, or peers of UDP, may come on the published port `id`.
     Credit = 10,
+    /// Sends the one byte in `extra` as urgent data (MSG_OOB) by the TCP socket that comes along. `EAGAIN`: there is no room.
+    SendUrgent = 11,
 }
 
 impl NetOp {
@@ -110,6 +112,7 @@ impl NetOp {
             8 => Self::Listen,
             9 => Self::Unlisten,
             10 => Self::Credit,
+            11 => Self::SendUrgent,
             _ => return None,
         })
     }

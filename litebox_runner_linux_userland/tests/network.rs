@@ -12,6 +12,7 @@ mod namespaces;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -252,6 +253,52 @@ fn published() -> Result {
     Ok(())
 }
 
+const TWO_LISTENERS: &str = r"
+import socket, threading
+def serve(name):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(('0.0.0.0', 8000))
+    s.listen()
+    served = 0
+    while True:
+        c, _ = s.accept()
+        c.sendall(name)
+        c.close()
+        served += 1
+        if name == b'a' and served == 20:
+            break
+    s.close()
+threading.Thread(target=serve, args=(b'a',)).start()
+serve(b'b')
+";
+
+/// Listeners that share a published port get connections both, and one goes on when the other has ended.
+fn published_by_two() -> Result {
+    let Some(python) = find_program(&PYTHON) else { return skip("no python3 on this machine") };
+    let outside = free_port();
+    let publish = format!("{outside}:8000");
+    let program = [&python.display().to_string(), "-c", TWO_LISTENERS];
+    let _running = Running::start(sandbox(&["-p", &publish], &program))?;
+    let answer = || {
+        let mut text = String::new();
+        TcpStream::connect(("127.0.0.1", outside)).ok()?.read_to_string(&mut text).ok()?;
+        Some(text).filter(|text| !text.is_empty())
+    };
+    let mut served = [0; 2];
+    while served[0] < 20 || served[1] < 20 {
+        let text = until(answer)?;
+        *served.get_mut(usize::from(text == "b")).ok_or("neither")? += 1;
+    }
+    for _ in 0..5 {
+        let text = until(answer)?;
+        if text != "b" {
+            return Err(format!("{text:?} from a listener that has ended").into());
+        }
+    }
+    Ok(())
+}
+
 const ECHO: &str = r"
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -309,6 +356,35 @@ fn udp_to_the_host() -> Result {
     let outcome =
         run(&["--allow-net", &format!("host:{port}/udp")], &[&python.display().to_string(), "-c", QUERY, &port])?;
     prints(&outcome, "0 10.0.2.2\n5 10.0.2.2\n1400 10.0.2.2\n60000 10.0.2.2\n")
+}
+
+const URGENT: &str = r"
+import socket, sys
+s = socket.create_connection(('10.0.2.2', int(sys.argv[1])), 20)
+print(s.send(b'abc!', socket.MSG_OOB))
+s.sendall(b'more')
+print(s.recv(100))
+";
+
+/// Urgent data go out as such.
+fn urgent_to_the_host() -> Result {
+    let Some(python) = find_program(&PYTHON) else { return skip("no python3 on this machine") };
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port().to_string();
+    std::thread::spawn(move || {
+        let Ok((mut stream, _)) = listener.accept() else { return };
+        let mut byte = 0u8;
+        // SAFETY: one byte may be written.
+        while unsafe { libc::recv(stream.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_OOB) } != 1 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut rest = [0; 7];
+        let _ = stream.read_exact(&mut rest);
+        let _ = stream.write_all(&[&[byte], &rest[..]].concat());
+    });
+    let outcome =
+        run(&["--allow-net", &format!("host:{port}")], &[&python.display().to_string(), "-c", URGENT, &port])?;
+    prints(&outcome, "4\nb'!abcmore'\n")
 }
 
 const LOOK_UP: &str = r"
@@ -489,8 +565,10 @@ const TESTS: &[NamedTest] = &[
     ("refusals", refusals),
     ("none", none),
     ("published", published),
+    ("published_by_two", published_by_two),
     ("published_udp", published_udp),
     ("udp_to_the_host", udp_to_the_host),
+    ("urgent_to_the_host", urgent_to_the_host),
     ("name_lookups", name_lookups),
     ("public_network", public_network),
     ("hostile", hostile),

@@ -1,4 +1,5 @@
-//! Telling a process of an open file by a signal: readiness (`O_ASYNC`), a lease that is broken, a change in a directory (`F_NOTIFY`).
+//! Telling a process of an open file by a signal: readiness (`O_ASYNC`), urgent data, a lease that is broken, a change in a directory
+//! (`F_NOTIFY`).
 //!
 //! What happens is noted under whatever locks its cause holds: an [`FAsyncEntry`] is marked, nothing more. The North sends the signals soon
 //! after, with no lock held: at the end of the call that caused it, before that call goes to sleep, or when a host event was served.
@@ -46,8 +47,10 @@ pub struct FAsyncEntry {
     fd: AtomicI32,
     /// What happened and was not told yet.
     due: AtomicU32,
-    /// It is among the observers of its file.
-    observing: AtomicBool,
+    /// What it observes its file for; nothing: it is not among the observers.
+    observing: AtomicU32,
+    /// The owner hears of urgent data, whether it is told of readiness or not.
+    urgent: AtomicBool,
     /// Of a directory: what is watched for.
     pub(super) watched: Mutex<Option<Watched>>,
     fasync: Arc<FAsync>,
@@ -58,6 +61,23 @@ impl FAsyncEntry {
     pub(super) fn raise(&self, what: Events) {
         self.due.fetch_or(what.bits(), Ordering::AcqRel);
         self.fasync.any.store(true, Ordering::Release);
+    }
+}
+
+impl FAsyncEntry {
+    /// Observes its file for these events, and for no others.
+    fn observe(self: &Arc<Self>, file: &OpenFile, interest: Events) {
+        let before = self.observing.swap(interest.bits(), Ordering::AcqRel);
+        if before == interest.bits() {
+            return;
+        }
+        let observer: Arc<dyn Observer> = self.clone();
+        if before != 0 {
+            file.file.unobserve(&observer);
+        }
+        if !interest.is_empty() {
+            file.file.observe(&observer, interest);
+        }
     }
 }
 
@@ -105,7 +125,8 @@ impl FAsync {
             file: Arc::downgrade(file),
             fd: AtomicI32::new(fd),
             due: AtomicU32::new(0),
-            observing: AtomicBool::new(false),
+            observing: AtomicU32::new(0),
+            urgent: AtomicBool::new(false),
             watched: Mutex::new(None),
             fasync: self.clone(),
         });
@@ -119,14 +140,15 @@ impl FAsync {
     /// Tells of the readiness of `file` from now on, or no more (`O_ASYNC`).
     pub fn follow(self: &Arc<Self>, file: &Arc<OpenFile>, fd: i32, on: bool) {
         let fasync_entry = self.of(file, fd);
-        let observer: Arc<dyn Observer> = fasync_entry.clone();
-        if fasync_entry.observing.swap(on, Ordering::AcqRel) == on {
-            return;
-        }
-        if on {
-            file.file.observe(&observer, Events::all() - Events::EXCLUSIVE);
-        } else {
-            file.file.unobserve(&observer);
+        let urgent = if fasync_entry.urgent.load(Ordering::Acquire) { Events::PRI } else { Events::empty() };
+        fasync_entry.observe(file, if on { Events::all() - Events::EXCLUSIVE } else { urgent });
+    }
+    /// The owner of `file`, a socket, hears of urgent data from now on (SIGURG).
+    pub fn follow_urgent(self: &Arc<Self>, file: &Arc<OpenFile>, fd: i32) {
+        let fasync_entry = self.of(file, fd);
+        fasync_entry.urgent.store(true, Ordering::Release);
+        if fasync_entry.observing.load(Ordering::Acquire) == 0 {
+            fasync_entry.observe(file, Events::PRI);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 
 use litebox_protocol::net::{MAX_OPTION, Setting};
 use rustix::io::Errno;
-use rustix::net::Shutdown;
+use rustix::net::{SendFlags, Shutdown};
 
 use super::sockets;
 
@@ -144,6 +144,16 @@ pub fn shut(socket: BorrowedFd<'_>, how: u32) -> Result<(), Errno> {
     rustix::net::shutdown(socket, how)
 }
 
+/// send(2) of one urgent byte, to the peer that the socket has: without an address there is no other.
+pub fn send_urgent(socket: BorrowedFd<'_>, byte: &[u8]) -> Result<(), Errno> {
+    let [_] = byte else { return Err(Errno::INVAL) };
+    check_kind(socket)?;
+    if sockets::get_number(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL)? != libc::IPPROTO_TCP {
+        return Err(Errno::OPNOTSUPP);
+    }
+    rustix::net::send(socket, byte, SendFlags::OOB | SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::expect_used, reason = "tests")]
@@ -154,7 +164,7 @@ mod tests {
     use rustix::io::Errno;
     use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-    use super::{OPTIONS, Use, get, set, shut};
+    use super::{OPTIONS, Use, get, send_urgent, set, shut};
     use crate::net::sockets;
 
     fn pair() -> (TcpStream, TcpStream) {
@@ -232,7 +242,27 @@ mod tests {
             assert!(set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &[1, 0, 0, 0]).is_err());
             assert!(get(fd, libc::SOL_SOCKET, libc::SO_ERROR, 4).is_err());
             assert!(shut(fd, 2).is_err());
+            assert!(send_urgent(fd, b"x").is_err());
         }
+    }
+
+    #[test]
+    fn urgent_bytes_go_to_the_peer_alone() {
+        let (near, far) = pair();
+        assert_eq!(send_urgent(near.as_fd(), b"ab"), Err(Errno::INVAL));
+        assert_eq!(send_urgent(near.as_fd(), b"!"), Ok(()));
+        let mut byte = [0; 4];
+        let got = loop {
+            match rustix::net::recv(&far, &mut byte[..], rustix::net::RecvFlags::OOB) {
+                Err(Errno::INVAL | Errno::AGAIN) => std::thread::yield_now(),
+                got => break got,
+            }
+        };
+        assert_eq!((got.map(|(len, _)| len), byte[0]), (Ok(1), b'!'));
+        let fresh = sockets::new("127.0.0.1".parse().expect("an address"), SocketType::STREAM).expect("a socket");
+        assert!(send_urgent(fresh.as_fd(), b"x").is_err());
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        assert_eq!(send_urgent(udp.as_fd(), b"x"), Err(Errno::OPNOTSUPP));
     }
 
     #[test]

@@ -212,6 +212,7 @@ impl Service {
                 return Ok((reply(STATE_DONE, 0, &value), None));
             }
             NetOp::Shutdown => control::shut(socket()?, head.value)?,
+            NetOp::SendUrgent => control::send_urgent(socket()?, asked.extra)?,
             NetOp::Listen => self.port(head.id)?.listen(head.value)?,
             NetOp::Unlisten => self.port(head.id)?.unlisten()?,
             NetOp::Credit => self.port(head.id)?.add_credit(head.value)?,

@@ -316,6 +316,61 @@ static void waiting(void) {
     close(l);
 }
 
+static volatile int urgent_signals, ready_signals;
+static void on_urgent(int signal, siginfo_t *info, void *context) {
+    (void)context;
+    if (signal == SIGURG) urgent_signals += info->si_code == SI_KERNEL ? 1 : 100;
+    else ready_signals++;
+}
+static void wait_for_signals(int count) {
+    for (int i = 0; i < 2000 && urgent_signals < count; i++) usleep(1000);
+    printf("%d SIGURG\n", urgent_signals);
+}
+
+/* The owner of a connection hears of urgent data, whether it is told of readiness or not. */
+static void signals_of_urgent_data(void) {
+    puts("SIGURG");
+    struct sigaction action = {.sa_sigaction = on_urgent, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(SIGURG, &action, 0);
+    sigaction(SIGIO, &action, 0);
+    make_pair();
+    SHOW(send(client, "a", 1, MSG_OOB));
+    await(server, POLLPRI);
+    wait_for_signals(0);
+    SHOW(fcntl(server, F_SETOWN, getpid()));
+    SHOW(send(client, "b", 1, MSG_OOB));
+    wait_for_signals(1);
+    SHOW(write(client, "plain", 5));
+    SHOW(send(client, "cd", 2, MSG_OOB));
+    wait_for_signals(2);
+    printf("%d SIGIO\n", ready_signals);
+    fcntl(server, F_SETFL, O_ASYNC);
+    send(client, "e", 1, MSG_OOB);
+    wait_for_signals(3);
+    printf("SIGIO too: %d\n", ready_signals > 0);
+    fcntl(server, F_SETFL, 0);
+    ready_signals = 0;
+    send(client, "f", 1, MSG_OOB);
+    wait_for_signals(4);
+    SHOW(fcntl(server, F_SETOWN, 0));
+    send(client, "g", 1, MSG_OOB);
+    await(server, POLLPRI);
+    wait_for_signals(0);
+    printf("%d SIGIO\n", ready_signals);
+    pid_t child = fork();
+    if (child == 0) {
+        fcntl(server, F_SETOWN, getpid());
+        send(client, "h", 1, MSG_OOB);
+        wait_for_signals(5);
+        exit(0);
+    }
+    waitpid(child, 0, 0);
+    printf("%d SIGURG here\n", urgent_signals);
+    signal(SIGIO, SIG_DFL);
+    signal(SIGURG, SIG_DFL);
+    end_pair();
+}
+
 static void urgent(void) {
     puts("urgent data");
     make_pair();
@@ -555,6 +610,7 @@ int main(void) {
     connects();
     waiting();
     urgent();
+    signals_of_urgent_data();
     transfers();
     edges();
     ports();

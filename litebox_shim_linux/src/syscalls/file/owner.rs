@@ -9,10 +9,11 @@ use alloc::sync::Arc;
 
 use litebox::event::Events;
 use litebox::fs::{FileOwner, FileType, LeaseKind, OpenFile, OwnerTarget, StatusFlags, WatchMask};
+use litebox::net::{Family, Socket, SocketKind};
 use litebox::{Error, Result};
 
 use crate::signal::SignalInfo;
-use crate::signal::set::{MAX_SIGNAL, SIGIO};
+use crate::signal::set::{MAX_SIGNAL, SIGIO, SIGURG};
 use crate::task::credentials::Capability;
 use crate::user::{read_bytes, word, write_bytes};
 use crate::{Kernel, Process, Task};
@@ -77,6 +78,9 @@ impl Task<'_, '_> {
             return Err(Error::NoProcess);
         }
         self.own(&file, target);
+        if is_connection(&file) {
+            self.kernel().vfs.fasync.follow_urgent(&file, fd);
+        }
         Ok(0)
     }
 
@@ -190,6 +194,14 @@ impl Task<'_, '_> {
     }
 }
 
+/// Whether urgent data can come by it.
+fn is_connection(file: &OpenFile) -> bool {
+    let of = |socket: &dyn Socket| {
+        matches!(socket.family(), Family::Inet | Family::Inet6) && socket.kind() == SocketKind::Stream
+    };
+    file.file.as_socket().is_some_and(of)
+}
+
 impl Kernel {
     fn has_target(&self, target: OwnerTarget) -> bool {
         match target {
@@ -212,6 +224,13 @@ impl Kernel {
     fn tell_owners_now(&self) {
         for (file, fd, events) in self.vfs.fasync.take() {
             let owner = *file.owner.lock();
+            if events.contains(Events::PRI) && is_connection(&file) {
+                let urgent = SignalInfo::kernel(SIGURG);
+                self.send_to_owner(&owner, urgent, urgent);
+                if !file.flags().contains(StatusFlags::ASYNC) {
+                    continue;
+                }
+            }
             for (_, code, band) in REASONS.iter().filter(|(reason, ..)| events.intersects(*reason)) {
                 self.tell_owner(&owner, fd, *code, *band);
             }
@@ -224,6 +243,11 @@ impl Kernel {
             0 => plain,
             signal => SignalInfo::of_file(signal, code, band.bits().into(), fd),
         };
+        self.send_to_owner(owner, info, plain);
+    }
+
+    /// Sends a signal; `plain` where there is no room for details, as Linux.
+    fn send_to_owner(&self, owner: &FileOwner, info: SignalInfo, plain: SignalInfo) {
         let may = |process: &Process| {
             let theirs = process.creds();
             let ours = [owner.euid, owner.uid];
@@ -234,7 +258,6 @@ impl Kernel {
             OwnerTarget::Thread(id) => {
                 let thread = self.processes().iter().find_map(|p| p.thread(id));
                 if let Some(thread) = thread.filter(|thread| may(&thread.process)) {
-                    // Without room for the details: without them, as Linux.
                     if thread.send_signal(info).is_err() {
                         let _ = thread.send_signal(plain);
                     }

@@ -81,8 +81,8 @@ pub struct HostNetwork {
     watchers: Mutex<BTreeMap<u64, Watcher>>,
     /// By the number of the request.
     waiting: Mutex<BTreeMap<u64, Waiting>>,
-    /// Who is bound to a published port, by its number.
-    listeners: Mutex<BTreeMap<u64, Weak<HostOutlet>>>,
+    /// Who is bound to a published port, by its number: several, if they share it (SO_REUSEPORT).
+    listeners: Mutex<BTreeMap<u64, Vec<Weak<HostOutlet>>>>,
     next: AtomicU64,
 }
 
@@ -171,9 +171,8 @@ impl HostNetwork {
         let bytes = rest.get(..head.len as usize).unwrap_or_default();
         let is = |kind: EventKind| head.kind == kind as u32;
         if is(EventKind::Accepted) || is(EventKind::Datagram) {
-            let listener = self.listeners.lock().get(&head.id).and_then(Weak::upgrade);
-            if let (Some(listener), Some(passed)) = (listener, passed) {
-                let peer = SocketAddr::new(address::canonical(IpAddr::from(head.address)), head.port);
+            let peer = SocketAddr::new(address::canonical(IpAddr::from(head.address)), head.port);
+            if let (Some(listener), Some(passed)) = (self.listener(head.id, peer), passed) {
                 listener.came(peer, passed, bytes);
             }
             return;
@@ -197,10 +196,28 @@ impl HostNetwork {
         if four { of_four } else { of_six }
     }
 
-    /// A listener has gone, unless another one came.
+    /// The one that is meant by somebody of those bound to a published port: always the same one.
+    fn listener(&self, index: u64, peer: SocketAddr) -> Option<Arc<HostOutlet>> {
+        let listeners = self.listeners.lock();
+        let there: Vec<_> = listeners.get(&index)?.iter().filter_map(Weak::upgrade).collect();
+        there.get(crate::net::inet::share_of(peer, there.len())).cloned()
+    }
+
+    /// Somebody is bound to a published port; whether it is the first one.
+    fn add_listener(&self, index: u64, outlet: &Arc<HostOutlet>) -> bool {
+        let mut listeners = self.listeners.lock();
+        let there = listeners.entry(index).or_default();
+        there.retain(|other| other.strong_count() > 0);
+        there.push(Arc::downgrade(outlet));
+        there.len() == 1
+    }
+
+    /// A listener has gone, unless there are others.
     fn listener_gone(&self, index: u64) {
         let mut listeners = self.listeners.lock();
-        if listeners.get(&index).is_some_and(|listener| listener.strong_count() == 0) {
+        let Some(there) = listeners.get_mut(&index) else { return };
+        there.retain(|other| other.strong_count() > 0);
+        if there.is_empty() {
             listeners.remove(&index);
             drop(listeners);
             client::tell(NetOp::Unlisten, index, 0);
@@ -298,12 +315,11 @@ impl Outside for HostNetwork {
         if let Some(index) = index {
             let room = if stream { u32::try_from(inlet.room()).unwrap_or(u32::MAX) } else { flows::MOST_PEERS };
             let credit = room.clamp(1, MOST_WAITING);
-            self.listeners.lock().insert(index, Arc::downgrade(&outlet));
-            let request = NetRequest { op: NetOp::Listen as u32, id: index, value: credit, ..NetRequest::default() };
-            if let Err(error) = client::ask(request, &[], None) {
-                self.listeners.lock().remove(&index);
-                return Err(error);
-            }
+            // Another one brings room with it.
+            let op = if self.add_listener(index, &outlet) { NetOp::Listen } else { NetOp::Credit };
+            let request = NetRequest { op: op as u32, id: index, value: credit, ..NetRequest::default() };
+            // Refused, the outlet is given back, and is none of them any more.
+            client::ask(request, &[], None)?;
         }
         Ok(outlet)
     }

@@ -60,6 +60,12 @@ pub(super) fn number_option(fd: HostFd, level: i32, name: i32) -> Result<i32> {
     reply.bytes().try_into().map(i32::from_ne_bytes).map_err(|_| Error::Io)
 }
 
+/// Sends one urgent byte by a socket of the host.
+pub(super) fn send_urgent(fd: HostFd, byte: u8) -> Result<()> {
+    let head = NetRequest { op: NetOp::SendUrgent as u32, ..NetRequest::default() };
+    ask(head, &[byte], Some(fd)).map(drop)
+}
+
 /// shutdown(2) of a socket of the host; `how` as there.
 pub(super) fn shut(fd: HostFd, how: u32) -> Result<()> {
     let head = NetRequest { op: NetOp::Shutdown as u32, value: how, ..NetRequest::default() };

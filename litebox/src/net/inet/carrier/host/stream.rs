@@ -340,14 +340,37 @@ impl HostStream {
         Ok(done)
     }
 
-    fn send_pieces(&self, fd: HostFd, source: &mut Source<'_>) -> Result<usize> {
+    /// Sends all but the last byte as ever, and that one, urgent, by the broker.
+    fn send_urgent(&self, fd: HostFd, source: &mut Source<'_>) -> Result<usize> {
+        let done = self.send_pieces(fd, source, 1)?;
+        if source.remaining() != 1 {
+            return Ok(done);
+        }
+        let mut last = [0];
+        let sent = source.peek_whole(&mut last).and_then(|()| client::send_urgent(fd, last[0]));
+        match sent {
+            Ok(()) => {
+                source.advance(1);
+                Ok(done + 1)
+            }
+            Err(_) if done > 0 => Ok(done),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends what fits, but for the last bytes, which are `kept`.
+    fn send_pieces(&self, fd: HostFd, source: &mut Source<'_>, kept: usize) -> Result<usize> {
         let mut done = 0;
         while let Some(piece) = source.piece()? {
+            let len = piece.len.min(source.remaining().saturating_sub(kept));
+            if len == 0 {
+                return Ok(done);
+            }
             let seen = self.readiness.look();
             // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows.
-            let sent = unsafe { host().host_send(fd, piece.addr, piece.len) };
+            let sent = unsafe { host().host_send(fd, piece.addr, len) };
             let n = match sent {
-                Ok(n) => n.min(piece.len),
+                Ok(n) => n.min(len),
                 Err(Error::WouldBlock) => {
                     if !self.readiness.clear(seen, Events::OUT) && done == 0 {
                         continue;
@@ -358,7 +381,7 @@ impl HostStream {
             };
             source.advance(n);
             done += n;
-            if n < piece.len {
+            if n < len {
                 self.readiness.clear(seen, Events::OUT);
                 return Ok(done);
             }
@@ -414,15 +437,15 @@ impl StreamCarrier for HostStream {
         }
     }
     fn send(&self, source: &mut Source<'_>, flags: MessageFlags) -> Result<usize> {
-        if flags.contains(MessageFlags::OOB) {
-            return Err(Error::NotSupported);
-        }
         self.check(Error::BrokenPipe)?;
         if self.is_shut(SHUT_WRITE) {
             return Err(Error::BrokenPipe);
         }
         match self.descriptor() {
-            Some(fd) => self.send_pieces(fd, source),
+            Some(fd) if flags.contains(MessageFlags::OOB) => self.send_urgent(fd, source),
+            Some(fd) => self.send_pieces(fd, source, 0),
+            // Nothing is urgent before the connection is ours.
+            None if flags.contains(MessageFlags::OOB) => Err(Error::WouldBlock),
             None => self.send_first(source),
         }
     }

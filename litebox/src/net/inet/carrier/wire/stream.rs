@@ -302,7 +302,11 @@ impl StreamCarrier for WireStream {
             tcp::State::TimeWait => TcpState::TimeWait,
         }
     }
-    fn send(&self, source: &mut Source<'_>, _flags: MessageFlags) -> Result<usize> {
+    fn send(&self, source: &mut Source<'_>, flags: MessageFlags) -> Result<usize> {
+        if flags.contains(MessageFlags::OOB) {
+            // smoltcp knows nothing of urgent data.
+            return Err(Error::NotSupported);
+        }
         let mut core = self.core.lock();
         if core.error != 0 || core.shut.contains(Shut::WRITE) {
             return match core::mem::take(&mut core.error) {
