@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use crate::beneath::Grant;
 use crate::cgroup::{Cgroup, Wanted};
 use crate::confine::{Confinement, Network, Program};
+use crate::control;
 use crate::limits::{End, Limits};
 use crate::memory::Meter;
 use crate::net;
@@ -52,6 +53,8 @@ pub struct Launch {
     pub stop_signal: i32,
     /// The supervisor's executable; `None`: this one.
     pub executable: Option<OwnedFd>,
+    /// Where clients come from that want something of it while it runs.
+    pub control: Option<control::Setup>,
 }
 
 impl Launch {
@@ -71,6 +74,7 @@ impl Launch {
             kick_signal: libc::SIGURG,
             stop_signal: libc::SIGTERM,
             executable: None,
+            control: None,
         }
     }
 }
@@ -87,6 +91,8 @@ pub struct SandboxEnd {
     pub status: u8,
     /// What the sandbox reported with `Op::Stats`.
     pub figures: Option<[u64; STAT_FIGURES]>,
+    /// Its first program ran. Known only of one that clients talk to.
+    pub ran: bool,
     /// What is left of it here.
     pub rest: Option<Rest>,
 }
@@ -102,7 +108,7 @@ pub fn run(launch: Launch) -> SandboxEnd {
                 Failure::Refused(why) => why,
             };
             say(&line);
-            SandboxEnd { status: STATUS_OURS, figures: None, rest: None }
+            SandboxEnd { status: STATUS_OURS, figures: None, ran: false, rest: None }
         }
     }
 }
@@ -178,6 +184,11 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, &launch.limits);
     server.net = launch.net.map(|setup| (net, net::Service::new(setup)));
     server.stop_signal = launch.stop_signal;
+    server.stop_timeout = launch.limits.stop_timeout;
+    if let Some(setup) = launch.control {
+        let started = control::Control::start(setup, server.events.clone(), sandboxed, launch.limits.memory);
+        server.control = Some(started.map_err(|e| ("the thread for clients", e))?);
+    }
     server.helper = confinement.network;
     let gauge = group.as_mut().and_then(Cgroup::take_gauge);
     let end = match launch.limits.memory.map(|limit| Meter::new(sandboxed, limit, gauge)).transpose() {
@@ -196,7 +207,11 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     if let Some(line) = &end.line {
         say(line);
     }
-    Ok(SandboxEnd { status: end.status, figures: server.session.figures, rest: Some(Rest(server, signals)) })
+    if let Some(control) = &mut server.control {
+        control.over(end.status, end.line.as_deref().unwrap_or_default());
+    }
+    let ran = server.control.as_ref().is_some_and(control::Control::first_ran);
+    Ok(SandboxEnd { status: end.status, figures: server.session.figures, ran, rest: Some(Rest(server, signals)) })
 }
 
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), Failure> {

@@ -4,6 +4,7 @@
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
 //! - [`session`] serves requests, which [`socket`] brings, and [`replies`] go back: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next one before falling asleep.
+//! - [`control`] is what the user does with it meanwhile: more programs, signals, pauses.
 //! - [`net`] is the network: policy, names, connections, published ports.
 //! - [`terminal`] is the user's terminal, lent to the sandbox and given back; [`hearing`] is whether that one still hears what it is told.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals and ends it, and [`guard`] when the broker
@@ -15,6 +16,7 @@ pub mod beneath;
 pub mod cgroup;
 pub mod change;
 pub mod confine;
+pub mod control;
 pub mod file_systems;
 pub mod files;
 pub mod guard;

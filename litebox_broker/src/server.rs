@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::confine::Network;
+use crate::control::{Control, Order};
 use crate::hearing::{Hearing, QUESTION};
 use crate::limits::{Due, End, Limits, TimeLimit};
 use crate::memory::{Meter, Verdict};
@@ -30,6 +31,8 @@ use crate::{host_calls, process};
 pub const STATUS_TIMEOUT: u8 = 124;
 /// Exit status when the memory limit was reached: that of SIGKILL.
 pub const STATUS_MEMORY: u8 = 137;
+/// Exit status when the user had it killed: that of SIGKILL.
+const STATUS_KILLED: u8 = 137;
 /// Exit status when the sandbox made a refused host call: that of SIGSYS.
 pub const STATUS_REFUSED: u8 = 159;
 /// Exit status when the sandbox itself broke.
@@ -152,6 +155,14 @@ pub struct Server {
     pub memory: Option<Meter>,
     /// What SIGTERM becomes for the program.
     pub stop_signal: i32,
+    /// How long it may take to end when it is asked to.
+    pub stop_timeout: Duration,
+    /// Who serves the user's other programs that want something of the sandbox.
+    pub control: Option<Control>,
+    /// All its processes were stopped by one of them.
+    paused: bool,
+    /// It was asked to end by one of them, and is killed then.
+    stops_at: Option<Instant>,
     /// Who made its network, and is waited for when nobody waits for us.
     pub helper: Option<Network>,
     /// Whether the sandbox still hears us.
@@ -193,6 +204,10 @@ impl Server {
             time: TimeLimit::begin(limits),
             memory: None,
             stop_signal: libc::SIGTERM,
+            stop_timeout: limits.stop_timeout,
+            control: None,
+            paused: false,
+            stops_at: None,
             hearing: Hearing::default(),
             waits: false,
             stop_asked: false,
@@ -222,7 +237,8 @@ impl Server {
     fn turn(&mut self, signals: &Signals) -> Result<(), End> {
         self.keep_limits()?;
         self.check_hearing()?;
-        let moments = [self.look_at_typed(), self.hearing.deadline(), self.look_at_place()];
+        let deadline = self.hearing.deadline().filter(|_| !self.paused);
+        let moments = [self.look_at_typed(), deadline, self.look_at_place(), self.stops_at];
         let ready = self.wait(signals, moments.into_iter().flatten().min())?;
         if ready.listener {
             return Err(self.refused());
@@ -246,6 +262,9 @@ impl Server {
         while let Some(signal) = if ready.signals { signals.next() } else { None } {
             self.take_signal(signal)?;
         }
+        if ready.orders {
+            self.take_orders()?;
+        }
         Ok(())
     }
 
@@ -255,16 +274,16 @@ impl Server {
         if self.last_moment.is_some_and(|moment| now >= moment) {
             return Err(End::saying(STATUS_BROKEN, "the sandbox has closed its socket: killed"));
         }
+        if self.stops_at.is_some_and(|moment| now >= moment) {
+            return Err(End { status: STATUS_KILLED, line: None });
+        }
         match self.time.due(now) {
             Due::Nothing => {}
-            Due::Ask => {
-                self.send_signal(libc::SIGTERM);
-                // A stopped program has to go on to hear of it.
-                self.send_signal(libc::SIGCONT);
-            }
+            Due::Ask => self.ask_to_end(),
             Due::Kill => return Err(End { status: STATUS_TIMEOUT, line: None }),
         }
-        let Some(meter) = &mut self.memory else { return Ok(()) };
+        // Who is paused takes no more memory; and looking at all of it would have it go on.
+        let Some(meter) = self.memory.as_mut().filter(|_| !self.paused) else { return Ok(()) };
         match meter.keep(&self.session.objects) {
             Ok(Verdict::Fine) => Ok(()),
             Ok(Verdict::Relieved) => {
@@ -281,8 +300,52 @@ impl Server {
         }
     }
 
+    /// The program is to end. One that is stopped has to go on to hear of it.
+    fn ask_to_end(&mut self) {
+        self.pause(false);
+        self.send_signal(libc::SIGTERM);
+        self.send_signal(libc::SIGCONT);
+    }
+
+    /// Stops all processes of the sandbox, or has them go on.
+    fn pause(&mut self, paused: bool) {
+        if self.paused != paused {
+            self.paused = paused;
+            self.sandboxed.signal_all(if paused { libc::SIGSTOP } else { libc::SIGCONT });
+            if let Some(control) = &self.control {
+                control.paused(paused);
+            }
+        }
+    }
+
+    /// Does what the user's other programs want. `Err`: the sandbox ends so.
+    fn take_orders(&mut self) -> Result<(), End> {
+        let orders = self.control.as_ref().map(Control::take_orders).unwrap_or_default();
+        for order in orders {
+            match order {
+                Order::Pause => self.pause(true),
+                Order::Resume => self.pause(false),
+                Order::Signal(libc::SIGKILL) => return Err(End { status: STATUS_KILLED, line: None }),
+                Order::Signal(signal) => {
+                    // As it is sent: who names a signal means that one.
+                    let sent = self.send_event(EventKind::Signal, u64::from(signal.unsigned_abs()));
+                    self.hearing.told(signal, sent);
+                }
+                Order::Stop(patience) => {
+                    let moment = Instant::now().checked_add(patience.unwrap_or(self.stop_timeout));
+                    self.stops_at = moment.into_iter().chain(self.stops_at).min();
+                    self.ask_to_end();
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A sandbox that does not take what it was told for too long ends.
     fn check_hearing(&mut self) -> Result<(), End> {
+        if self.paused {
+            return Ok(());
+        }
         let Some(signal) = self.hearing.deaf_to() else { return Ok(()) };
         if signal != QUESTION || self.session.terminal.as_ref().is_some_and(Terminal::was_told_to_end) {
             return Err(give_up(signal));
@@ -340,7 +403,12 @@ impl Server {
         if let Some(input) = input {
             fds.push(PollFd::from_borrowed_fd(input, PollFlags::IN));
         }
-        let next = [moment, self.last_moment, self.time.next(), self.memory.as_ref().map(Meter::next)];
+        let orders_at = fds.len();
+        if let Some(control) = &self.control {
+            fds.push(PollFd::from_borrowed_fd(control.orders_fd(), PollFlags::IN));
+        }
+        let counted = self.memory.as_ref().filter(|_| !self.paused).map(Meter::next);
+        let next = [moment, self.last_moment, self.time.next(), counted];
         let mut pause = next.into_iter().flatten().min().map(|moment| moment.saturating_duration_since(Instant::now()));
         let owed = self.replies.are_owed() || self.reader_replies.are_owed();
         if owed {
@@ -361,7 +429,8 @@ impl Server {
             net: self.net.is_some()
                 && !at(1 + usize::from(requests_open) + usize::from(self.readers.is_some())).is_empty(),
             listener: listener.contains(PollFlags::IN),
-            typed: fds.len() > listener_at + 1 && !at(listener_at + 1).is_empty(),
+            typed: orders_at > listener_at + 1 && !at(listener_at + 1).is_empty(),
+            orders: self.control.is_some() && !at(orders_at).is_empty(),
         })
     }
 
@@ -466,6 +535,16 @@ impl Server {
                     self.sandboxed.signal_all(libc::SIGCONT);
                 }
             }
+            Wish::ProgramStarted(number, pid) => {
+                if let Some(control) = &mut self.control {
+                    control.started(number, pid);
+                }
+            }
+            Wish::ProgramEnded(number, status, why) => {
+                if let Some(control) = &self.control {
+                    control.ended(number, status, why);
+                }
+            }
             Wish::Heard(signal) => {
                 if let Some(again) = self.hearing.heard(signal) {
                     self.send_signal(again);
@@ -520,7 +599,8 @@ impl Server {
     fn send_signal(&mut self, signal: i32) {
         let as_sent = if signal == libc::SIGTERM { self.stop_signal } else { signal };
         let sent = self.send_event(EventKind::Signal, u64::from(as_sent.unsigned_abs()));
-        self.hearing.told(signal, sent);
+        // What is heard is what was sent.
+        self.hearing.told(as_sent, sent);
     }
 
     /// When to look whether a sandbox that waits for that has come to the foreground: not every shell sends a job that runs SIGCONT.
@@ -535,7 +615,7 @@ impl Server {
 
     /// When to look whether what was typed at the console has been taken. Where it was not, the supervisor is asked whether it hears.
     fn look_at_typed(&mut self) -> Option<Instant> {
-        let moment = self.hearing.typed_moment()?;
+        let moment = self.hearing.typed_moment().filter(|_| !self.paused)?;
         if moment > Instant::now() {
             return Some(moment);
         }
@@ -613,6 +693,7 @@ struct Ready {
     net: bool,
     listener: bool,
     typed: bool,
+    orders: bool,
 }
 
 /// Exit status of a program with this wait status, as a shell shows it.

@@ -36,6 +36,10 @@ pub enum Wish {
     Report(String),
     /// The sandbox killed this process because of its memory limit.
     Killed(String),
+    /// The program with this number runs, as this process of the sandbox.
+    ProgramStarted(u32, i32),
+    /// The program with this number ended with this wait status, or why it was not started.
+    ProgramEnded(u32, i32, String),
 }
 
 /// State of one sandbox's requests.
@@ -168,6 +172,13 @@ impl Session {
                 self.reply.push(&typed)?;
             }
             Op::SetTerminal => self.set_terminal(request, wish)?,
+            Op::ProgramStarted => {
+                *wish = Wish::ProgramStarted(program(&request.head)?, request.head.flags as i32);
+            }
+            Op::ProgramEnded => {
+                let status = request.head.flags as i32;
+                *wish = Wish::ProgramEnded(program(&request.head)?, status, plain_text(request.extra));
+            }
             Op::Heard => *wish = Wish::Heard(i32::try_from(request.head.value).map_err(|_| Errno::INVAL)?),
             Op::Listener => {
                 // Nobody waits for an answer. The supervisor sends one, before any guest runs.
@@ -250,6 +261,11 @@ impl Session {
         self.slots.insert(slot, process);
         Ok(())
     }
+}
+
+/// Which of the programs that clients started a request is about.
+fn program(head: &Request) -> Result<u32> {
+    u32::try_from(head.value).map_err(|_| Errno::INVAL)
 }
 
 /// Bytes of a process's name that are shown (TASK_COMM_LEN).

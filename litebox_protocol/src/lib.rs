@@ -13,6 +13,7 @@
 #![no_std]
 
 pub mod adaptive_spin;
+pub mod control;
 pub mod net;
 pub mod plain;
 
@@ -145,6 +146,10 @@ pub enum Op {
     SetTerminal = 44,
     /// The supervisor has taken event `value` of the event socket: it is alive. There is no reply.
     Heard = 45,
+    /// Program `value` that somebody outside had started (0: the first) runs; `flags`: its process id.
+    ProgramStarted = 46,
+    /// Program `value` that somebody outside had started ended with the wait status in `flags`; `extra`: why it was not started, if it was not.
+    ProgramEnded = 47,
 }
 
 /// `struct termios` of the host.
@@ -207,6 +212,8 @@ impl Op {
             43 => Self::ReadTerminal,
             44 => Self::SetTerminal,
             45 => Self::Heard,
+            46 => Self::ProgramStarted,
+            47 => Self::ProgramEnded,
             _ => return None,
         })
     }
@@ -409,6 +416,15 @@ pub enum EventKind {
     Datagram = 6,
     /// The memory limit is reached: the guest that runs in the host process `value` (its id as the sandbox has it) is to be killed.
     OutOfMemory = 7,
+    /// The descriptor that comes along is one of the streams of a program that is about to be started: `value` is its number, and above
+    /// bit 32 which.
+    Stream = 8,
+    /// Program `value` is to be started, as the memory file that comes along says ([`Start`](control::Start)).
+    Start = 9,
+    /// Program `value` is to get the signal that stands above bit 32.
+    ProgramSignal = 10,
+    /// The window of program `value` has another size: rows above bit 48, columns above bit 32.
+    ProgramWindow = 11,
 }
 
 /// A message on the event socket.

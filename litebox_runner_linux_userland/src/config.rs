@@ -45,6 +45,8 @@ pub struct Config {
     pub console: u64,
     /// Signals that whoever started litebox had it ignore: bit n - 1 for signal n.
     pub ignored: u64,
+    /// More programs may be started in it.
+    pub takes_programs: u64,
     /// It has a network beside its own loopback.
     pub network: u64,
     /// [`Published`](litebox_protocol::net::Published) ports as bytes.
@@ -245,6 +247,7 @@ impl Config {
             self.disk,
             self.pids,
             self.test_hostile,
+            self.takes_programs,
         ]);
         out.list(&self.limits, |out, (number, soft, hard)| out.numbers(&[(*number).into(), *soft, *hard]));
         out.numbers(&[self.strace, self.stats]);
@@ -294,6 +297,7 @@ impl Config {
             disk: r.number()?,
             pids: r.number()?,
             test_hostile: r.number()?,
+            takes_programs: r.number()?,
             limits: r.list(|r| Some((r.number32()?, r.number()?, r.number()?)))?,
             strace: r.number()?,
             stats: r.number()?,
@@ -350,6 +354,7 @@ mod tests {
             pids: 100,
             limits: vec![(7, 64, 128)],
             test_hostile: 0,
+            takes_programs: 1,
             strace: 7,
             stats: 1,
             streams: [1, 0, 0o2002],

@@ -33,6 +33,18 @@ pub fn environment(options: &Options, tools: &Tools) -> Result<Vec<Vec<u8>>, Str
     Ok(all.into_iter().map(|(key, value)| [key, value].join(&b'=')).collect())
 }
 
+/// Variables to be put over those of a program that runs: those of the files, then those named. Each is `K=V`.
+pub fn changes(named: &[OsString], files: &[std::path::PathBuf]) -> Result<Vec<Vec<u8>>, String> {
+    let mut all = Variables::new();
+    for file in files {
+        read_file(&mut all, file)?;
+    }
+    for item in named {
+        set(&mut all, item).map_err(|why| format!("-e {}: {why}", item.to_string_lossy()))?;
+    }
+    Ok(all.into_iter().map(|(key, value)| [key, value].join(&b'=')).collect())
+}
+
 /// PATH, with the programs of toolchains first.
 fn path(tools: &Tools) -> Vec<u8> {
     let own = tools.programs.iter().map(|dir| dir.as_os_str().as_bytes());

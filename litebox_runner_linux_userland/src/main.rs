@@ -13,6 +13,7 @@ mod inherited;
 mod limits;
 mod message;
 mod mounts;
+mod named;
 mod network;
 mod options;
 mod pages;
@@ -52,6 +53,28 @@ struct Cli {
 enum Command {
     /// Run a program in a new sandbox.
     Run(Box<options::Options>),
+    /// Run one more program in a sandbox that runs.
+    Exec(named::exec::Options),
+    /// List the sandboxes that have a name.
+    Ps(named::list::Options),
+    /// Print what a sandbox in the background has written.
+    Logs(named::logs::Options),
+    /// End sandboxes: ask their programs to end, and kill them if they do not.
+    Stop(named::end::Stop),
+    /// Send a signal to the first programs of sandboxes.
+    Kill(named::end::Kill),
+    /// Wait until sandboxes end, and print their exit statuses.
+    Wait(named::end::Names),
+    /// Forget sandboxes that have ended.
+    Rm(named::end::Remove),
+    /// Stop all processes of sandboxes, until unpause.
+    Pause(named::end::Names),
+    /// Have the processes of paused sandboxes go on.
+    Unpause(named::end::Names),
+    /// Print what sandboxes use of the processor and of memory.
+    Stats(named::figures::Options),
+    /// Print everything that is known of sandboxes, as JSON.
+    Inspect(named::list::Inspect),
     /// List the system calls: which are served, which are not and why.
     Syscalls(syscalls::Options),
     /// Say what this host offers, what the absence of a thing costs, and whether a sandbox runs.
@@ -72,6 +95,17 @@ fn main() -> ExitCode {
     }
     match arguments::parse(std::env::args_os().collect()) {
         Ok(Cli { command: Command::Run(options) }) => ExitCode::from(run::run(&options)),
+        Ok(Cli { command: Command::Exec(options) }) => ExitCode::from(named::exec::exec(&options)),
+        Ok(Cli { command: Command::Ps(options) }) => ExitCode::from(named::list::list(&options)),
+        Ok(Cli { command: Command::Logs(options) }) => ExitCode::from(named::logs::logs(&options)),
+        Ok(Cli { command: Command::Stop(options) }) => ExitCode::from(named::end::stop(&options)),
+        Ok(Cli { command: Command::Kill(options) }) => ExitCode::from(named::end::kill(&options)),
+        Ok(Cli { command: Command::Wait(options) }) => ExitCode::from(named::end::wait(&options)),
+        Ok(Cli { command: Command::Rm(options) }) => ExitCode::from(named::end::remove(&options)),
+        Ok(Cli { command: Command::Pause(options) }) => ExitCode::from(named::end::pause(&options, true)),
+        Ok(Cli { command: Command::Unpause(options) }) => ExitCode::from(named::end::pause(&options, false)),
+        Ok(Cli { command: Command::Stats(options) }) => ExitCode::from(named::figures::figures(&options)),
+        Ok(Cli { command: Command::Inspect(options) }) => ExitCode::from(named::list::inspect(&options)),
         Ok(Cli { command: Command::Syscalls(options) }) => message::print_all(&syscalls::list(&options)),
         Ok(Cli { command: Command::Doctor(options) }) => {
             let (text, runs) = doctor::report(&options);

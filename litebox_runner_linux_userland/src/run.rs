@@ -1,14 +1,16 @@
 //! `litebox run`: the broker's side.
 
 use std::ffi::CString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use litebox_broker::control::Setup;
 use litebox_broker::{Launch, report};
 use litebox_protocol::net::Tun;
+use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{NameOrId, UserSpec};
 use zerocopy::IntoBytes;
@@ -18,6 +20,9 @@ use crate::doctor::probe;
 use crate::environment::{environment, is_given, search_path};
 use crate::message::say;
 use crate::mounts::{self, Made, MountRequest, Seen};
+use crate::named::detach;
+use crate::named::directory::Directory;
+use crate::named::record::{self, Record};
 use crate::network;
 use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
@@ -30,26 +35,115 @@ const STDERR: i32 = 2;
 const STATUS_NOT_EXECUTABLE: u8 = 126;
 const STATUS_NOT_FOUND: u8 = 127;
 
-/// Runs the sandbox to its end; returns the exit status.
+/// What a sandbox with a name has besides.
+pub struct Named {
+    /// Where others find it.
+    pub directory: Directory,
+    /// Random.
+    pub id: String,
+    /// How others talk to it.
+    pub setup: Setup,
+    /// It runs in the background.
+    pub detached: bool,
+}
+
+/// Runs the sandbox to its end, or begins to run it in the background; returns the exit status.
 pub fn run(options: &Options) -> u8 {
-    match launch(options) {
-        Ok((launch, seen, search)) => {
-            let outcome = litebox_broker::run(launch);
-            if let Some(line) = hint(options, outcome.status, &seen, &search) {
-                report::say(&line);
-            }
-            if options.debug.stats {
-                report::write(stats::report(outcome.figures.as_ref()));
-            }
-            report::finish();
-            std::mem::forget(outcome.rest);
-            outcome.status
+    if let Some(why) = &options.refused.0 {
+        say(why);
+        return STATUS_OURS;
+    }
+    if options.process.detach {
+        return detach::start(options);
+    }
+    let Some(name) = &options.process.name else { return run_here(options) };
+    match Named::here(name) {
+        Ok(named) => {
+            let ended = run_named(options, named, None);
+            let (directory, status) = (ended.directory, ended.status);
+            // Nothing is left of it. Nobody can be told if that fails.
+            let _ = directory.remove();
+            status
         }
+        Err(why) => {
+            say(&why);
+            STATUS_OURS
+        }
+    }
+}
+
+/// A sandbox that nobody finds.
+fn run_here(options: &Options) -> u8 {
+    match launch(options, None) {
+        Ok(prepared) => finish(options, prepared).0,
         Err(line) => {
             say(&line);
             STATUS_OURS
         }
     }
+}
+
+impl Named {
+    /// In the foreground.
+    fn here(name: &str) -> Result<Self, String> {
+        let id = record::new_id().map_err(|e| format!("--name {name}: {e}"))?;
+        let directory = Directory::create(name)?;
+        let listener = directory.listen().map_err(|e| format!("--name {name}: {e}"))?;
+        Ok(Self { directory, id, setup: Setup { listener, ready: None }, detached: false })
+    }
+}
+
+/// How a sandbox with a name ended.
+pub struct NamedEnd {
+    /// Where others found it.
+    pub directory: Directory,
+    /// Exit status.
+    pub status: u8,
+    /// Its program ran.
+    pub ran: bool,
+}
+
+/// Runs a sandbox with a name to its end. `errors` is where it is said why it cannot be started, if not on stderr; it is closed when it can.
+pub fn run_named(options: &Options, named: Named, errors: Option<OwnedFd>) -> NamedEnd {
+    let Named { directory, id, setup, detached } = named;
+    let wanted = Wanted { directory: &directory, id: &id, setup, detached };
+    let (status, ran) = match launch(options, Some(wanted)) {
+        Ok(prepared) => {
+            drop(errors);
+            finish(options, prepared)
+        }
+        Err(line) => {
+            match errors {
+                // Nothing can be done when that is gone.
+                Some(errors) => drop(File::from(errors).write_all(format!("litebox: {}\n", Plain(&line)).as_bytes())),
+                None => say(&line),
+            }
+            (STATUS_OURS, false)
+        }
+    };
+    NamedEnd { directory, status, ran }
+}
+
+/// As [`Named`], for its start.
+struct Wanted<'a> {
+    directory: &'a Directory,
+    id: &'a str,
+    setup: Setup,
+    detached: bool,
+}
+
+/// Runs what was prepared: the exit status, and whether the program ran.
+fn finish(options: &Options, (launch, seen, search): (Launch, Seen, Vec<Vec<u8>>)) -> (u8, bool) {
+    let outcome = litebox_broker::run(launch);
+    if let Some(line) = hint(options, outcome.status, &seen, &search) {
+        report::say(&line);
+    }
+    if options.debug.stats {
+        report::write(stats::report(outcome.figures.as_ref()));
+    }
+    report::finish();
+    std::mem::forget(outcome.rest);
+    (outcome.status, outcome.ran)
 }
 
 /// What would help when the program was not there.
@@ -61,10 +155,7 @@ fn hint(options: &Options, status: u8, seen: &Seen, search: &[Vec<u8>]) -> Optio
     seen.hint(options.command().first()?, search)
 }
 
-fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
-    if let Some(why) = &options.refused.0 {
-        return Err(why.clone());
-    }
+fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
     if !probe::has_seccomp() {
         return Err("this host offers no seccomp filters, and there is no boundary without them \
             (inside LiteBox there are none; see litebox doctor)"
@@ -88,10 +179,13 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
         report::say(&note);
     }
     // From here on the terminal may be raw.
-    let (terminal, console) = streams::take_terminal(options.process.tty)?;
+    let (terminal, console) = match named.as_ref().filter(|named| named.detached) {
+        Some(_) => (None, if options.process.tty { streams::CONSOLE_IN_BACKGROUND } else { 0 }),
+        None => streams::take_terminal(options.process.tty)?,
+    };
     let (interception, patching) = options.debug.interception_backend.parts();
     if let Some(file) = &options.process.cidfile {
-        write_id(file)?;
+        write_id(file, named.as_ref().map(|named| named.id))?;
     }
     let home_of_user = matches!(&options.process.user, Some(UserSpec { user: NameOrId::Name(_), .. }));
     let config = Config {
@@ -111,6 +205,7 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
         strace: strace.map_or(0, |fd| fd as u64 + 1),
         stats: options.debug.stats.into(),
         test_hostile: options.debug.test_hostile.into(),
+        takes_programs: named.is_some().into(),
         streams: streams::flags(),
         console,
         ignored: streams::ignored_signals(),
@@ -127,16 +222,23 @@ fn launch(options: &Options) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
     let arguments = ["litebox", SANDBOX_ARGUMENT].map(|a| CString::new(a).unwrap_or_default()).to_vec();
     let mut launch = Launch::new(arguments);
     launch.config = config.encode();
+    // A helper that was made for who started it is nothing for who is in the background.
+    #[cfg(own_entry)]
+    if named.as_ref().is_none_or(|named| !named.detached) {
+        launch.network = crate::entry::network();
+    }
+    if let Some(Wanted { directory, id, setup, .. }) = named {
+        let record = Record::new(id, &directory.name, options, &config.envp, &config.mounts.workdir);
+        let text = serde_json::to_string(&record).map_err(|e| e.to_string())?;
+        directory.write_config(&text).map_err(|e| format!("--name {}: {e}", directory.name))?;
+        launch.control = Some(setup);
+    }
     launch.grants = grants;
     launch.net = network.setup;
     launch.extra = extra;
     launch.terminal = terminal;
     launch.limits = options.limits.kept();
     launch.stop_signal = options.process.stop_signal.unwrap_or(libc::SIGTERM);
-    #[cfg(own_entry)]
-    {
-        launch.network = crate::entry::network();
-    }
     launch.no_namespaces = options.debug.test_no_namespaces;
     launch.no_cgroup = options.debug.test_no_cgroup;
     launch.kick_signal = KICK_SIGNAL;
@@ -175,17 +277,17 @@ fn extra_number(extra: &[OwnedFd]) -> Result<i32, String> {
 }
 
 /// A new random id in a file of its own: 64 hexadecimal digits, as `docker run --cidfile` writes.
-fn write_id(file: &Path) -> Result<(), String> {
+fn write_id(file: &Path, id: Option<&str>) -> Result<(), String> {
     let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
             format!("--cidfile {}: the file exists already (remove it)", file.display())
         }
         _ => format!("--cidfile {}: {e}", file.display()),
     };
-    let mut random = [0u8; 32];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(|e| failed(e.into()))?;
-    let digits = random.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    let id: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
+    let id = match id {
+        Some(id) => id.into(),
+        None => record::new_id().map_err(|e| failed(e.into()))?,
+    };
     let mut out = OpenOptions::new().create_new(true).write(true).open(file).map_err(failed)?;
     out.write_all(id.as_bytes()).map_err(failed)
 }

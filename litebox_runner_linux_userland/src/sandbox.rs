@@ -75,6 +75,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
         network: way_out(&config),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
+        takes_programs: config.takes_programs == 1,
         reaps_orphans: config.reaps_orphans == 1,
     };
     let kernel = match boot::kernel(kernel_config, &config.mounts) {
@@ -97,6 +98,9 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
             other => format!("{place} in the sandbox: {}", text_of(other)),
         };
         supervise(&Refused(if typed.is_empty() { why } else { format!("{typed}: {why}") }));
+    }
+    if config.takes_programs == 1 {
+        boot::keep_first(&kernel, &program);
     }
     supervise(&First { kernel, program })
 }

@@ -14,11 +14,16 @@ static FLAGS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
 
 static IGNORES_PIPES: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn look() {
+/// Descriptors 0 to 2 were put elsewhere.
+pub fn look_again() {
     for (fd, slot) in (0..).zip(&FLAGS) {
         // SAFETY: fcntl(2) with F_GETFL reads nothing of ours; a closed descriptor is -1.
         slot.store(unsafe { libc::fcntl(fd, libc::F_GETFL) }, Ordering::Relaxed);
     }
+}
+
+extern "C" fn look() {
+    look_again();
     IGNORES_PIPES.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
 }
 
@@ -44,12 +49,17 @@ pub fn ignored_signals() -> u64 {
 
 /// In the configuration: bits of the descriptors, and above them the one to write to.
 const OUTPUT_SHIFT: u32 = 8;
+/// In the configuration: they are pipes.
+const PIPES: u64 = 1 << 3;
+
+/// In the configuration: the console of a sandbox in the background, whose output goes to the log. Nobody types.
+pub const CONSOLE_IN_BACKGROUND: u64 = PIPES | 0b111 | 1 << OUTPUT_SHIFT;
 
 /// The console as the configuration has it.
 pub fn console_of(number: u64) -> Option<Console> {
     let descriptors = [0, 1, 2].map(|fd: u32| number & (1 << fd) != 0);
     let output = i32::try_from(number >> OUTPUT_SHIFT).ok()?;
-    (number != 0).then_some(Console { descriptors, input: 0, output })
+    (number != 0).then_some(Console { descriptors, input: 0, output, pipes: number & PIPES != 0 })
 }
 
 fn descriptor(fd: i32) -> BorrowedFd<'static> {

@@ -65,7 +65,10 @@ fn options() -> Result {
             "--privileged",
             "--privileged: there is no privilege to give: the program never talks to the host's kernel. What it needs of the host is named by -v",
         ),
-        ("-d", "--detach: the sandbox runs in the foreground: end the line with &, or use nohup or systemd-run"),
+        (
+            "--detach-keys=ctrl-p",
+            "--detach-keys ctrl-p: the sandbox runs in the foreground, or in the background: nothing is detached from it",
+        ),
         ("--pid host", "--pid host: the program has a kernel of its own, and never shares the host's"),
         (
             "--device=/dev/kvm",

@@ -1,7 +1,7 @@
 //! The kernel object of a new sandbox, its first process, and what the supervisor is told.
 
 mod mounts;
-mod user;
+pub(crate) mod user;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,9 +32,9 @@ pub use mounts::{Failure, MountPlan, MountSpec, Source};
 pub use user::{Identity, NameOrId, UserSpec};
 
 /// Descriptors that the standard streams may be put at.
-const MOST_DESCRIPTORS: u64 = 1024;
+pub(crate) const MOST_DESCRIPTORS: u64 = 1024;
 /// umask of the first process.
-const UMASK: u32 = 0o022;
+pub(crate) const UMASK: u32 = 0o022;
 
 /// What the first process runs.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,8 @@ pub struct Console {
     pub input: i32,
     /// The one to write to.
     pub output: i32,
+    /// They are pipes: the terminal is a program's that passes on what is typed, or nobody's.
+    pub pipes: bool,
 }
 
 /// The kernel object of a new sandbox, with everything mounted; made in the supervisor.
@@ -127,7 +129,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     let test_hostile = kernel.config.test_hostile;
     let ids = loader::AuxIds { fixed_addresses: false, uid, euid: uid, gid, egid: gid, test_hostile };
     let loaded = loader::load_into(mm.core(), &mm.limits(), prepared, &ids)?;
-    let pid = kernel.allocate_id().ok_or(Error::WouldBlock)?;
+    let pid = FIRST_PID;
     let mut name = [0u8; 16];
     for (to, from) in name.iter_mut().zip(loaded.image.name.iter().take(15)) {
         *to = *from;
@@ -148,6 +150,9 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     process.add_thread(&thread);
     process.begin_cpu_limit();
     crate::outside::take_signals(kernel);
+    if kernel.config.takes_programs {
+        crate::outside::programs::tell_started(0, pid);
+    }
     let thread = leaked(thread);
     host().enter_first(&ThreadSpec {
         north: core::ptr::from_ref(thread).cast(),
@@ -198,8 +203,17 @@ fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable
 /// The console, opened by its name in /dev/pts, which is what programs are told when they ask for it.
 fn open_console(kernel: &Kernel, first: &FirstProgram, console: Console) -> Result<Arc<OpenFile>> {
     let (input, output) = (HostFd(console.input), HostFd(console.output));
-    let number =
-        kernel.vfs.terminals.open_console(input, output, FIRST_PID, (first.identity.uid, first.identity.gid))?;
+    let (terminals, owner) = (&kernel.vfs.terminals, (first.identity.uid, first.identity.gid));
+    let number = if console.pipes {
+        terminals.open_piped_console(input, output, FIRST_PID, owner)?
+    } else {
+        terminals.open_console(input, output, FIRST_PID, owner)?
+    };
+    open_terminal(kernel, number)
+}
+
+/// The terminal /dev/pts/`number`, opened as programs open it.
+pub(crate) fn open_terminal(kernel: &Kernel, number: u32) -> Result<Arc<OpenFile>> {
     let root = kernel.vfs.root();
     let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
     let how = OpenRequest { access: Access::READ | Access::WRITE, follow: true, ..OpenRequest::default() };
@@ -212,6 +226,11 @@ fn context(kernel: &Kernel, first: &FirstProgram) -> Result<FsContext> {
     let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root.clone(), umask: 0 };
     let cwd: Location = kernel.vfs.walk(&from, &first.workdir, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
     Ok(FsContext { root: RwLock::new(root), cwd: RwLock::new(cwd), umask: AtomicU32::new(UMASK) })
+}
+
+/// Keeps what programs that are started later have in common with the first.
+pub fn keep_first(kernel: &Kernel, first: &FirstProgram) {
+    kernel.outside_programs.follow(first);
 }
 
 /// Whether the working directory is there, to be known before anything starts.
@@ -232,7 +251,7 @@ pub fn follow_home(kernel: &Kernel, program: &mut FirstProgram) {
 }
 
 /// The path of a program: itself when it has a slash, else the first of that name that can be executed.
-fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]) -> Result<Vec<u8>> {
+pub(crate) fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search: &[Vec<u8>]) -> Result<Vec<u8>> {
     if program.contains(&b'/') {
         return Ok(program.to_vec());
     }

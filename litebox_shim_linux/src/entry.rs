@@ -6,9 +6,9 @@ use core::sync::atomic::Ordering;
 
 use litebox::mm::{Vma, VmaFlags};
 use litebox::platform::north::{Code, Fault, GuestFrame, North, PatchPolicy};
-use litebox::platform::{Instant, host};
+use litebox::platform::{HostFd, Instant, host};
 use litebox_common_linux::Arch;
-use litebox_protocol::STAT_FIGURES;
+use litebox_protocol::{Event, STAT_FIGURES};
 
 use crate::task::{Capability, Newborn, Task, Thread};
 use crate::user::write_bytes;
@@ -169,7 +169,7 @@ impl North for LinuxNorth {
         }
     }
 
-    fn network_event(&self, event: &[u8], passed: Option<litebox::platform::HostFd>) {
+    fn network_event(&self, event: &[u8], passed: Option<HostFd>) {
         crate::outside::network_event(event, passed);
     }
 
@@ -181,6 +181,10 @@ impl North for LinuxNorth {
 
     fn process_lost(&self, number: u32, signal: i32) -> bool {
         crate::outside::kernel().is_some_and(|kernel| kernel.process_lost(number, signal))
+    }
+
+    fn program_event(&self, event: &Event, passed: Option<HostFd>) {
+        crate::outside::programs::event(event, passed);
     }
 
     fn outside_signal(&self, signal: i32) {
@@ -208,6 +212,7 @@ impl Task<'_, '_> {
                 }
             }
             Some(Newborn::Program(prepared)) => self.begin_program(*prepared),
+            Some(Newborn::FromOutside(request)) => self.begin_from_outside(&request),
         }
     }
 

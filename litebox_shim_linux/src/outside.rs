@@ -1,4 +1,6 @@
-//! What the supervisor hears from outside of the sandbox: signals for the guest, and what the network brings.
+//! What the supervisor hears from outside of the sandbox: signals for the guest, what the network brings, and programs to start ([`programs`]).
+
+pub(crate) mod programs;
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -26,6 +28,16 @@ pub(crate) fn keep(kernel: &Arc<Kernel>) {
 pub(crate) fn kernel() -> Option<&'static Kernel> {
     // SAFETY: null, or the reference that `keep` never gives back.
     unsafe { host().kept_kernel().cast::<Kernel>().as_ref() }
+}
+
+/// The same, to be kept.
+fn kept() -> Option<Arc<Kernel>> {
+    let kernel = core::ptr::from_ref(kernel()?);
+    // SAFETY: `keep` made it of an `Arc`, whose reference is never given back.
+    unsafe {
+        Arc::increment_strong_count(kernel);
+        Some(Arc::from_raw(kernel))
+    }
 }
 
 /// The broker told something of the network.

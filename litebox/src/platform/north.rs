@@ -211,6 +211,12 @@ pub trait North: Sync {
             super::host().host_close(fd);
         }
     }
+    /// In the supervisor: the broker told of a program that the user wants started, or has started; a descriptor may come along.
+    fn program_event(&self, _event: &litebox_protocol::Event, passed: Option<super::HostFd>) {
+        if let Some(fd) = passed {
+            super::host().host_close(fd);
+        }
+    }
     /// In the supervisor: the user sent a signal (Linux number) to the sandbox.
     fn outside_signal(&self, signal: i32);
     /// In the supervisor: the sandbox has used up its memory. Kills the guest that runs in this host process of the sandbox, as the host's kernel would; its

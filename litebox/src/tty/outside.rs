@@ -3,6 +3,9 @@
 //! `litebox` makes that terminal raw while it is in the foreground, so that every byte typed there arrives here and our line discipline alone makes lines,
 //! echo and signals of it. The sandbox cannot read it itself: the broker does so for it, and in the background not at all. The supervisor asks for input
 //! whenever there is some; output is written by the thread that made it, or by the supervisor when that thread could not wait.
+//!
+//! The other side can also be two pipes, whose other ends a program of the user's holds: what comes was typed at its terminal, which is none of ours. It tells us the
+//! size of its window.
 
 use core::time::Duration;
 use litebox_common_linux::abi::ioctl::TIOCGWINSZ;
@@ -26,13 +29,28 @@ const LAST_PAUSE: Duration = Duration::from_millis(2);
 pub(super) struct Outside {
     input: HostFd,
     output: HostFd,
+    /// They are pipes, and ours to close.
+    pipes: bool,
     /// Held by who moves input, so that it stays in order.
     reading: Mutex<()>,
 }
 
 impl Outside {
     pub fn new(input: HostFd, output: HostFd) -> Self {
-        Self { input, output, reading: Mutex::new(()) }
+        Self { input, output, pipes: false, reading: Mutex::new(()) }
+    }
+    /// Two pipes, which are closed with it.
+    pub fn of_pipes(input: HostFd, output: HostFd) -> Self {
+        Self { input, output, pipes: true, reading: Mutex::new(()) }
+    }
+    /// Reads what was typed, without waiting: it is known whether there is something (`ready`).
+    fn read_typed(&self, chunk: &mut [u8], ready: bool, waits: bool) -> Result<usize> {
+        if !self.pipes {
+            return host().read_terminal(self.input, chunk, waits);
+        }
+        // Nobody else reads there, so what is there stays until then.
+        // SAFETY: kernel memory of that length.
+        if ready { unsafe { host().host_read(self.input, chunk.as_mut_ptr() as usize, chunk.len()) } } else { Ok(0) }
     }
     /// Whether the host means this terminal by `token`: tokens are descriptors.
     pub fn has_token(&self, token: u64) -> bool {
@@ -51,6 +69,18 @@ impl Outside {
     }
 }
 
+impl Drop for Outside {
+    fn drop(&mut self) {
+        if self.pipes {
+            for fd in [self.input, self.output] {
+                // Somebody else has it open, too, so the host would go on to watch it.
+                let _ = watch(fd, 0);
+                host().host_close(fd);
+            }
+        }
+    }
+}
+
 impl Pair {
     /// Has the supervisor told of input.
     pub(super) fn watch_outside(&self) {
@@ -63,7 +93,7 @@ impl Pair {
 
     /// Takes the size of the window over.
     pub(super) fn take_window(&self) {
-        let Some(outside) = &self.outside else { return };
+        let Some(outside) = self.outside.as_ref().filter(|outside| !outside.pipes) else { return };
         let mut window = [0u8; 8];
         // SAFETY: the request writes `struct winsize`, eight bytes, into kernel memory with room for it.
         if unsafe { host().host_ioctl(outside.input, TIOCGWINSZ, window.as_mut_ptr() as usize) }.is_ok() {
@@ -73,7 +103,7 @@ impl Pair {
 
     /// In the background outside of the sandbox: a program there is about to change the terminal, and stops. What it was about to do goes on afterwards.
     pub(super) fn claim_outside(&self) -> Result<()> {
-        let Some(outside) = &self.outside else { return Ok(()) };
+        let Some(outside) = self.outside.as_ref().filter(|outside| !outside.pipes) else { return Ok(()) };
         match host().set_terminal(outside.input, None, 0) {
             Err(Error::WouldBlock) => Err(Error::Interrupted),
             // Orphaned, and so nobody could continue it.
@@ -105,7 +135,7 @@ impl Pair {
                 let count = if ready & POLLIN == 0 && !waits {
                     0
                 } else {
-                    host().read_terminal(outside.input, &mut chunk, waits).unwrap_or(0)
+                    outside.read_typed(&mut chunk, ready & POLLIN != 0, waits).unwrap_or(0)
                 };
                 if count == 0 {
                     gone = ready & (POLLHUP | POLLERR) != 0;
@@ -125,9 +155,12 @@ impl Pair {
 
     /// Writes waiting output to the terminal outside. One thread does it at a time; what others add meanwhile it takes along.
     pub(super) fn drain(&self) {
-        let Some(outside) = &self.outside else { return };
         // A guest's thread waits for the terminal, where signals reach it; the supervisor must not.
-        let patient = !host().current_north().is_null();
+        self.drain_to(!host().current_north().is_null());
+    }
+
+    fn drain_to(&self, patient: bool) {
+        let Some(outside) = &self.outside else { return };
         {
             let mut state = self.state.lock();
             if state.draining || state.line.stopped || state.line.output_len() == 0 {
@@ -178,7 +211,7 @@ impl Pair {
     pub(super) fn flush_outside(&self) {
         let until = host().instant().saturating_add(LAST_WAIT);
         loop {
-            self.drain();
+            self.drain_to(false);
             let done = {
                 let state = self.state.lock();
                 state.line.stopped || (state.line.output_len() == 0 && !state.draining)

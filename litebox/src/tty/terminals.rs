@@ -25,6 +25,8 @@ pub struct Terminals {
     jobs: Mutex<Option<Weak<dyn Jobs>>>,
     /// The terminal outside, when there is one.
     console: Mutex<Option<Arc<Pair>>>,
+    /// The terminals of programs that were started from outside, by the ids of these.
+    lent: Mutex<BTreeMap<i32, Arc<Pair>>>,
     /// Sessions that lost their terminals, and the groups that were in the foreground then.
     lost: Mutex<Vec<(i32, i32)>>,
     /// The standard streams, one of which may be a terminal too.
@@ -65,16 +67,63 @@ impl Terminals {
         session: i32,
         owner: (u32, u32),
     ) -> Result<u32> {
-        let pair = self.new_pair(owner, Some(Outside::new(input, output)))?;
+        let pair = self.open_outside(Outside::new(input, output), session, owner)?;
+        *self.console.lock() = Some(pair.clone());
+        pair.watch_outside();
+        Ok(pair.number)
+    }
+    /// As [`Terminals::open_console`], for a console whose other side is two pipes.
+    pub fn open_piped_console(
+        self: &Arc<Self>,
+        input: HostFd,
+        output: HostFd,
+        session: i32,
+        owner: (u32, u32),
+    ) -> Result<u32> {
+        let pair = self.open_outside(Outside::of_pipes(input, output), session, owner)?;
+        *self.console.lock() = Some(pair.clone());
+        pair.watch_outside();
+        Ok(pair.number)
+    }
+    fn open_outside(self: &Arc<Self>, outside: Outside, session: i32, owner: (u32, u32)) -> Result<Arc<Pair>> {
+        let pair = self.new_pair(owner, Some(outside))?;
         {
             let mut state = pair.state.lock();
             state.locked = false;
             state.session = Some(session);
             state.foreground = session;
         }
-        *self.console.lock() = Some(pair.clone());
+        Ok(pair)
+    }
+    /// Makes the terminal of a program that was started from outside, whose other side is two pipes, ours from now on; `window`: rows and columns. It controls the
+    /// session that the program, process `pid`, leads. Returns its number.
+    pub fn lend(
+        self: &Arc<Self>,
+        (input, output): (HostFd, HostFd),
+        pid: i32,
+        owner: (u32, u32),
+        window: (u16, u16),
+    ) -> Result<u32> {
+        let pair = self.open_outside(Outside::of_pipes(input, output), pid, owner)?;
+        pair.state.lock().window = window_of(window);
+        self.lent.lock().insert(pid, pair.clone());
         pair.watch_outside();
         Ok(pair.number)
+    }
+    /// The terminal of process `pid` outside has another size.
+    pub fn resize_lent(&self, pid: i32, window: (u16, u16)) {
+        let pair = self.lent.lock().get(&pid).cloned();
+        if let Some(pair) = pair {
+            pair.resize(window_of(window));
+        }
+    }
+    /// Process `pid`, whose terminal was lent, has ended: what it wrote last still goes out, as far as somebody takes it.
+    pub fn end_loan(&self, pid: i32) {
+        let pair = self.lent.lock().remove(&pid);
+        if let Some(pair) = pair {
+            pair.flush_outside();
+            pair.hang_up(false);
+        }
     }
     pub(super) fn console(&self) -> Option<Arc<Pair>> {
         self.console.lock().clone()
@@ -130,9 +179,9 @@ impl Terminals {
     }
     /// In the supervisor: the host's descriptor with this token is ready. `false`: it is not the console's.
     pub fn host_ready(&self, token: u64) -> bool {
-        let Some(console) = self.console().filter(|c| c.outside.as_ref().is_some_and(|o| o.has_token(token))) else {
-            return false;
-        };
+        let is_meant = |pair: &Arc<Pair>| pair.outside.as_ref().is_some_and(|outside| outside.has_token(token));
+        let lent = || self.lent.lock().values().find(|pair| is_meant(pair)).cloned();
+        let Some(console) = self.console().filter(is_meant).or_else(lent) else { return false };
         console.pump();
         true
     }
@@ -157,6 +206,17 @@ impl Terminals {
             console.flush_outside();
         }
     }
+}
+
+/// `struct winsize`.
+fn window_of((rows, columns): (u16, u16)) -> [u8; 8] {
+    let mut window = [0; 8];
+    let (front, back) = window.split_at_mut(2);
+    front.copy_from_slice(&rows.to_ne_bytes());
+    if let Some(second) = back.get_mut(..2) {
+        second.copy_from_slice(&columns.to_ne_bytes());
+    }
+    window
 }
 
 impl Pair {

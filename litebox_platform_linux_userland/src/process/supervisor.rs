@@ -32,6 +32,9 @@ const MOST_PAUSE: usize = 1 << 20;
 /// Exit status when the sandbox itself broke.
 const OUR_FAILURE: i32 = 70;
 const MSG_DONTWAIT: usize = 0x40;
+/// Events of programs that the user starts in the sandbox.
+const PROGRAM_EVENTS: [EventKind; 4] =
+    [EventKind::Stream, EventKind::Start, EventKind::ProgramSignal, EventKind::ProgramWindow];
 
 /// What runs in the first guest process; it must end in `Threads::enter_first` or an exit.
 pub trait FirstProcess {
@@ -151,6 +154,9 @@ fn hear_broker(heard: &mut Vec<u8>) -> Result<()> {
             }
             Ok(event) if event.kind == EventKind::OutOfMemory as u32 => {
                 relieve_memory(i32::try_from(event.value).unwrap_or(0));
+            }
+            Ok(event) if PROGRAM_EVENTS.iter().any(|kind| event.kind == *kind as u32) => {
+                north().program_event(&event, passed);
             }
             _ => north().network_event(heard, passed),
         }

@@ -93,6 +93,7 @@ fn summary(options: &Options) -> String {
         (process.rm, "rm"),
         (process.interactive, "i"),
         (process.tty, "t"),
+        (process.detach, "d"),
         (process.init, "init"),
         (files.read_only, "read-only"),
     ] {
@@ -405,8 +406,14 @@ const LINES: &[(&str, &str)] = &[
         "docker run --cap-add=SYS_PTRACE --security-opt seccomp=unconfined -i -t swift:latest /bin/bash",
         "refused: error: invalid value 'SYS_PTRACE' for '--cap-add <CAP>': the sandbox's kernel has nothing that this capability would allow",
     ),
-    ("docker run --name some-postgres -e POSTGRES_PASSWORD=mysecretpassword -d postgres", "refused: --detach"),
-    ("docker run --name some-redis -d redis redis-server --save 60 1 --loglevel warning", "refused: --detach"),
+    (
+        "docker run --name some-postgres -e POSTGRES_PASSWORD=mysecretpassword -d postgres",
+        "d e=POSTGRES_PASSWORD=mysecretpassword name=some-postgres | postgres",
+    ),
+    (
+        "docker run --name some-redis -d redis redis-server --save 60 1 --loglevel warning",
+        "d name=some-redis | redis redis-server --save 60 1 --loglevel warning",
+    ),
     ("docker run -it --rm --pid=host justincormack/nsenter1", "refused: --pid host"),
 ];
 

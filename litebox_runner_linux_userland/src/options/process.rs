@@ -57,7 +57,7 @@ pub struct ProcessOptions {
     /// Leave stdin open: it always is.
     #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, hide_default_value = true, hide_possible_values = true)]
     pub interactive: bool,
-    /// Leave nothing behind: it never does.
+    /// Leave nothing behind: with -d neither the log nor how it ended; without -d it never does.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, hide_default_value = true, hide_possible_values = true)]
     pub rm: bool,
     /// Reap the orphans that the program leaves, as an init process does.
@@ -69,10 +69,13 @@ pub struct ProcessOptions {
     /// Write the sandbox's random id to a file, which must not exist.
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<PathBuf>,
-    /// A name, for whoever looks at the list of processes.
-    #[arg(long, value_name = "NAME", value_parser = parse_word)]
+    /// Run in the background, and print the sandbox's name: litebox exec, logs, stop and the like find it by that.
+    #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, hide_default_value = true, hide_possible_values = true)]
+    pub detach: bool,
+    /// A name, by which litebox exec and the like find it.
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub name: Option<String>,
-    /// A label, for whoever looks at the list of processes.
+    /// A label, which litebox inspect shows.
     #[arg(short, long, value_name = "K[=V]")]
     pub label: Vec<OsString>,
 }
@@ -116,6 +119,13 @@ fn parse_hostname(text: &str) -> Result<String, String> {
         return Err("must have 1 to 64 bytes".into());
     }
     parse_word(text)
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    if crate::named::directory::is_name(text) {
+        return Ok(text.into());
+    }
+    Err("a name has 1 to 64 letters, digits, _, . and -, and begins with a letter or digit".into())
 }
 
 /// Text that may stand in a line of a file among others.
@@ -210,7 +220,7 @@ const SIGNALS: [&str; 31] = [
 const SIGRTMIN: i32 = 34;
 const SIGRTMAX: i32 = 64;
 
-fn parse_signal(text: &str) -> Result<i32, String> {
+pub fn parse_signal(text: &str) -> Result<i32, String> {
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
     let named = (1..).zip(SIGNALS).find(|(_, known)| *known == name).map(|(number, _)| number);

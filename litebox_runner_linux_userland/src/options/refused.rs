@@ -7,7 +7,6 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 /// One such option.
 struct Row {
     long: &'static str,
-    short: Option<char>,
     takes_value: bool,
     /// Values that ask for what a sandbox is anyway.
     taken: &'static [&'static str],
@@ -15,15 +14,15 @@ struct Row {
 }
 
 const fn flag(long: &'static str, why: &'static str) -> Row {
-    Row { long, short: None, takes_value: false, taken: &[], why }
+    Row { long, takes_value: false, taken: &[], why }
 }
 
 const fn value(long: &'static str, taken: &'static [&'static str], why: &'static str) -> Row {
-    Row { long, short: None, takes_value: true, taken, why }
+    Row { long, takes_value: true, taken, why }
 }
 
 const NO_DAEMON: &str = "there is no daemon that would do it: use systemd, or a loop in the shell";
-const NO_LOG: &str = "there is no daemon that keeps logs: redirect stdout and stderr";
+const NO_LOG: &str = "the log of a sandbox in the background is read by litebox logs; else redirect stdout and stderr";
 const NO_HEALTH: &str = "there is no daemon that would look after it";
 const NO_CONTAINERS: &str = "there are no other containers: name the files it shares by -v";
 const OWN_KERNEL: &str = "the program has a kernel of its own, and never shares the host's";
@@ -36,11 +35,7 @@ const ROWS: &[Row] = &[
     value("device", &[], "devices of the host are not given; /dev has null, zero, full, random, tty and ptmx"),
     value("device-cgroup-rule", &[], "devices of the host are not given"),
     value("gpus", &[], "graphics processors of the host are not given"),
-    Row {
-        short: Some('d'),
-        ..flag("detach", "the sandbox runs in the foreground: end the line with &, or use nohup or systemd-run")
-    },
-    value("detach-keys", &[], "nothing is detached: the sandbox runs in the foreground"),
+    value("detach-keys", &[], "the sandbox runs in the foreground, or in the background: nothing is detached from it"),
     value("restart", &["no"], NO_DAEMON),
     value("ipc", &["", "private", "none"], OWN_KERNEL),
     value("pid", &["", "private"], OWN_KERNEL),
@@ -85,7 +80,6 @@ impl Args for Refused {
     fn augment_args(command: Command) -> Command {
         ROWS.iter().fold(command, |command, row| {
             let arg = Arg::new(row.long).long(row.long).hide(true);
-            let arg = if let Some(short) = row.short { arg.short(short) } else { arg };
             command.arg(if row.takes_value {
                 arg.action(ArgAction::Append).num_args(1)
             } else {

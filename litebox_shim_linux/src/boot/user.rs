@@ -49,9 +49,32 @@ pub struct Identity {
     pub home: Option<Vec<u8>>,
 }
 
+impl UserSpec {
+    /// From `USER[:GROUP]`, each a name or a number; `None`: it is neither.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let mut parts = text.splitn(2, |b| *b == b':');
+        let user = NameOrId::parse(parts.next()?)?;
+        let group = match parts.next() {
+            Some(group) => Some(NameOrId::parse(group)?),
+            None => None,
+        };
+        Some(Self { user, group, more: Vec::new() })
+    }
+}
+
+impl NameOrId {
+    fn parse(text: &[u8]) -> Option<Self> {
+        if text.first()?.is_ascii_digit() {
+            let id = core::str::from_utf8(text).ok()?.parse().ok()?;
+            return (id != u32::MAX).then_some(Self::Id(id));
+        }
+        (!text.iter().any(|b| matches!(b, b':' | b'/' | b'\n'))).then(|| Self::Name(text.to_vec()))
+    }
+}
+
 /// Looks the names up in the files of the sandbox. A user by number needs none: what stands in the files of such a user
 /// is taken, and without it the group has the user's number.
-pub(super) fn resolve(vfs: &Vfs, spec: &UserSpec) -> Result<Identity, Failure> {
+pub(crate) fn resolve(vfs: &Vfs, spec: &UserSpec) -> Result<Identity, Failure> {
     if let UserSpec { user: NameOrId::Id(uid), group: Some(NameOrId::Id(gid)), more } = spec {
         if more.is_empty() {
             return Ok(Identity { uid: *uid, gid: *gid, ..Identity::default() });

@@ -75,6 +75,7 @@ impl Task<'_, '_> {
         *process.usage.lock() = host().usage(false);
         self.kernel().parent_thread_ended(process, self.thread.tid());
         self.kernel().process_ended(process);
+        crate::outside::programs::ended(process);
         if last_user { host().exit_process() } else { host().exit_thread() }
     }
 

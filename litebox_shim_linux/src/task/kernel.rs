@@ -12,7 +12,7 @@ use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
 use litebox_protocol::{STAT_FIGURES, figure};
 
-use super::process_table::ProcessTable;
+use super::process_table::{FIRST_PID, ProcessTable};
 use super::{Process, Thread};
 
 /// What network a sandbox has beside its loopback device.
@@ -48,6 +48,8 @@ pub struct KernelConfig {
     pub test_hostile: Option<u64>,
     /// What network it has beside its loopback device.
     pub network: WayOut,
+    /// The user may start more programs, and is told when the first runs.
+    pub takes_programs: bool,
     /// Orphans are reaped as an init process does it, whatever the first program does (`--init`).
     pub reaps_orphans: bool,
 }
@@ -138,6 +140,8 @@ pub struct Kernel {
     pub epoll_topology: Mutex<()>,
     /// Signals from outside that the first process has not been sent yet.
     pub(crate) outside_signals: AtomicU64,
+    /// What the user starts besides the first program.
+    pub(crate) outside_programs: crate::outside::programs::Programs,
     /// The processes.
     pub(crate) process_table: Mutex<ProcessTable>,
     /// Threads of all processes.
@@ -183,10 +187,12 @@ impl Kernel {
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),
+            outside_programs: crate::outside::programs::Programs::default(),
             process_table,
             live_threads: AtomicU64::new(0),
             login_sessions: AtomicU32::new(0),
-            next_id: AtomicI32::new(1),
+            // The first program's id is its own: others may be started before it.
+            next_id: AtomicI32::new(FIRST_PID + 1),
             ids_wrapped: AtomicBool::new(false),
         });
         let jobs: Weak<Self> = Arc::downgrade(&kernel);

@@ -105,6 +105,8 @@ pub struct Process {
     /// Id of the thread that executes a program and sees all others leave; 0: none does.
     executing: AtomicI32,
     ended: AtomicBool,
+    /// Its number among those that somebody outside of the sandbox started; 0: it is none of them.
+    pub(crate) outside_number: AtomicU32,
 }
 
 /// Who logged in, and the number of that session; all ones: nobody has.
@@ -217,6 +219,7 @@ impl Process {
             exit: AtomicU64::new(0),
             executing: AtomicI32::new(0),
             ended: AtomicBool::new(false),
+            outside_number: AtomicU32::new(0),
             kernel,
         }
     }

@@ -88,6 +88,8 @@ pub(crate) enum Newborn {
     },
     /// It executes a program.
     Program(Box<Prepared>),
+    /// It finds and executes what somebody outside of the sandbox asked for.
+    FromOutside(Box<crate::outside::programs::Request>),
 }
 
 /// A parent that waits for its vfork child.

@@ -8,6 +8,7 @@ use litebox_common_linux::abi::ioctl::{FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETS
 
 use super::Streams;
 use super::node::HostNode;
+use super::streams::PassedStream;
 use crate::event::{Events, Observer};
 use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, Seekable, SetAttr, StatFs, Time};
 use crate::io::{Dest, Source};
@@ -29,6 +30,8 @@ pub struct HostFile {
     fd: HostFd,
     /// Who waits for the standard streams, of which it is one; `None`: it is none, and is closed with the last reference.
     streams: Option<Arc<Streams>>,
+    /// It was passed to us later: what closes it.
+    passed: Option<Arc<PassedStream>>,
     file_type: FileType,
     inode: Arc<dyn Inode>,
     /// What the inode says of itself is true for ever (an image): no need to ask the host.
@@ -53,9 +56,11 @@ struct Appends {
     other: Mutex<Option<HostFd>>,
 }
 
-/// The inode of a standard stream, which stays open as long as the sandbox lives: what fstat(2) of the descriptor says.
+/// The inode of a standard stream, which stays open as long as the sandbox lives, or of one that was passed later: what fstat(2) of the
+/// descriptor says.
 struct HostInode {
     fd: HostFd,
+    passed: Option<Arc<PassedStream>>,
     id: InodeId,
     file_type: FileType,
     terminal: bool,
@@ -84,14 +89,23 @@ pub(super) fn metadata_of(stat: &HostStat) -> Metadata {
 impl HostFile {
     /// The standard stream `fd`, which stays open. Errors: those of fstat(2).
     pub fn stream(fd: HostFd, streams: &Arc<Streams>) -> Result<Arc<Self>> {
+        Self::stream_of(fd, streams, None)
+    }
+    /// The stream `fd`, which was passed to the sandbox and is closed with its last user. Errors: those of fstat(2).
+    pub fn passed_stream(fd: HostFd, streams: &Arc<Streams>) -> Result<Arc<Self>> {
+        Self::stream_of(fd, streams, Some(PassedStream::new(fd, streams)))
+    }
+    fn stream_of(fd: HostFd, streams: &Arc<Streams>, passed: Option<Arc<PassedStream>>) -> Result<Arc<Self>> {
         let stat = host().host_fstat(fd)?;
         let file_type = FileType::from_mode(stat.mode).ok_or(Error::Invalid)?;
         let id = InodeId { dev: stat.dev, ino: stat.ino };
         let terminal = file_type == FileType::CharDevice && is_terminal(fd);
-        let inode = Arc::new(HostInode { fd, id, file_type, terminal, streams: streams.clone() });
+        let inode = HostInode { fd, passed: passed.clone(), id, file_type, terminal, streams: streams.clone() };
+        let inode = Arc::new(inode);
         Ok(Arc::new(Self {
             fd,
             streams: Some(streams.clone()),
+            passed,
             file_type,
             inode,
             unchanging: false,
@@ -111,7 +125,8 @@ impl HostFile {
     }
     fn build(fd: HostFd, inode: Arc<HostNode>, unchanging: bool, appends: Appends) -> Self {
         let (terminal, used) = (false, AtomicBool::new(false));
-        Self { fd, streams: None, file_type: FileType::Regular, inode, unchanging, terminal, used, appends }
+        let (streams, passed, file_type) = (None, None, FileType::Regular);
+        Self { fd, streams, passed, file_type, inode, unchanging, terminal, used, appends }
     }
     /// Its descriptor, which is open as long as it.
     pub(super) fn descriptor(&self) -> HostFd {
@@ -262,7 +277,7 @@ impl Seekable for HostFile {
 
 impl Drop for HostFile {
     fn drop(&mut self) {
-        if self.streams.is_none() {
+        if self.streams.is_none() && self.passed.is_none() {
             host().host_close(self.fd);
         }
         if let Some(other) = self.appends.other.get_mut().take() {
@@ -290,6 +305,7 @@ impl Inode for HostInode {
         Ok(Arc::new(HostFile {
             fd: self.fd,
             streams,
+            passed: self.passed.clone(),
             file_type: self.file_type,
             terminal: self.terminal,
             inode: self,

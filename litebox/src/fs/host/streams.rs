@@ -1,5 +1,6 @@
 //! Waiting for the standard streams of the sandbox: the supervisor watches them at the host, and says here when one changed.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use crate::event::{Events, Observer, WaitQueue};
@@ -14,10 +15,37 @@ struct Watch {
     armed: Mutex<bool>,
 }
 
-/// Who waits for which of descriptors 0, 1 and 2. The token of a watch at the host is the descriptor's number.
+/// Who waits for which of descriptors 0, 1 and 2, and of the streams that were passed to us later. The token of a watch at the host is the
+/// descriptor's number.
 #[derive(Default)]
 pub struct Streams {
-    watches: [Watch; 3],
+    watches: [Arc<Watch>; 3],
+    passed: Mutex<BTreeMap<i32, Arc<Watch>>>,
+}
+
+/// A stream that was passed to us, and is closed with its last user.
+pub(super) struct PassedStream {
+    fd: HostFd,
+    streams: Arc<Streams>,
+}
+
+impl PassedStream {
+    /// Owns `fd` from now on.
+    pub(super) fn new(fd: HostFd, streams: &Arc<Streams>) -> Arc<Self> {
+        streams.passed.lock().insert(fd.0, Arc::default());
+        Arc::new(Self { fd, streams: streams.clone() })
+    }
+}
+
+impl Drop for PassedStream {
+    fn drop(&mut self) {
+        let watch = self.streams.passed.lock().remove(&self.fd.0);
+        if watch.is_some_and(|watch| *watch.armed.lock()) {
+            // The other end keeps the file open: the host would go on to watch it.
+            let _ = host().host_watch(self.fd, 0, 0);
+        }
+        host().host_close(self.fd);
+    }
 }
 
 impl Streams {
@@ -25,8 +53,9 @@ impl Streams {
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
-    fn watch(&self, fd: HostFd) -> Option<&Watch> {
-        self.watches.get(usize::try_from(fd.0).ok()?)
+    fn watch(&self, fd: HostFd) -> Option<Arc<Watch>> {
+        let standard = self.watches.get(usize::try_from(fd.0).ok()?);
+        standard.cloned().or_else(|| self.passed.lock().get(&fd.0).cloned())
     }
     /// Adds `observer`; `false`: the host says that this kind of file is always ready.
     pub(super) fn observe(&self, fd: HostFd, observer: &Arc<dyn Observer>, interest: Events) -> bool {
