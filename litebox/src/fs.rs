@@ -216,12 +216,16 @@ pub enum NewNode<'a> {
 }
 
 /// Owner and permissions of a new inode (umask already applied; a set-group-id directory is the Vfs's matter).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the names are those of Metadata")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct NewAttr {
+    /// Permission bits.
     pub permissions: u32,
+    /// Owner.
     pub uid: u32,
+    /// Group.
     pub gid: u32,
+    /// A regular file that will be opened at once.
+    pub to_be_opened: bool,
 }
 
 /// One name in a directory.
@@ -384,6 +388,11 @@ pub trait Inode: Any + Send + Sync {
     fn file_type(&self) -> FileType;
     /// Metadata now.
     fn metadata(&self) -> Result<Metadata>;
+    /// Metadata of which type, owner and permissions are those of now: what decides who may do what. Where all of it has to be asked for, this may be
+    /// known.
+    fn rights(&self) -> Result<Metadata> {
+        self.metadata()
+    }
     /// Changes metadata; permission was checked.
     fn set_attr(&self, _attr: &SetAttr) -> Result<()> {
         Err(Error::ReadOnly)

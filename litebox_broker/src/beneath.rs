@@ -6,6 +6,7 @@
 //! component is never followed: it is used as one name in its opened directory.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use litebox_protocol::{MAX_NAME, MAX_PATH, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use crate::file_systems;
 use crate::message::ParsedRequest;
 use crate::visibility::Visibility;
+use crate::watches::Watches;
 
 /// Result of an operation on the host.
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -41,6 +43,8 @@ pub struct Grant {
     pub image: bool,
     /// What of it is shown.
     pub visibility: Visibility,
+    /// Its directories that are watched.
+    watches: Mutex<Option<Watches>>,
 }
 
 impl Grant {
@@ -51,7 +55,8 @@ impl Grant {
             return Err(Errno::NOTDIR);
         }
         file_systems::require_files_of_users(root.as_fd())?;
-        Ok(Self { root, file: None, dev: stat.st_dev, access, image, visibility: Visibility::default() })
+        let (dev, visibility) = (stat.st_dev, Visibility::default());
+        Ok(Self { root, file: None, dev, access, image, visibility, watches: Mutex::default() })
     }
     /// The one file `name` in the directory `parent`: the empty path names it, and no other path exists.
     pub fn file(parent: OwnedFd, name: &[u8], access: Access, image: bool) -> Result<Self> {
@@ -195,6 +200,28 @@ impl Grant {
     /// `EACCES` when `path` is hidden.
     pub fn check_new(&self, path: &[u8]) -> Result<()> {
         if self.visibility.hidden.hides(path) { Err(Errno::ACCESS) } else { Ok(()) }
+    }
+
+    /// `Op::Changes`: the queue of changes of a tree that the sandbox may change. One of which something is hidden has none, and one file
+    /// neither: names would come there that are not shown.
+    pub fn changes(&self) -> Result<OwnedFd> {
+        let mut watches = self.lock_watches();
+        if self.access != Access::ReadWrite || self.file.is_some() || !self.visibility.hidden.is_empty() {
+            return Err(Errno::OPNOTSUPP);
+        }
+        if watches.is_none() {
+            *watches = Some(Watches::new()?);
+        }
+        watches.as_ref().ok_or(Errno::OPNOTSUPP)?.queue()
+    }
+
+    /// Watches an open directory beneath the grant; the number of the watch, 0 when it cannot be watched.
+    pub fn watch(&self, directory: BorrowedFd<'_>) -> i32 {
+        self.lock_watches().as_mut().map_or(0, |watches| watches.add(directory))
+    }
+
+    fn lock_watches(&self) -> MutexGuard<'_, Option<Watches>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `EROFS` unless the sandbox may change the tree.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use crate::beneath::{Grant, Result, Subject, mark_opened, open_again, own_path, stat_at, stat_of};
+use crate::list::is_empty;
 use crate::lookup::{check_attribute, open_for_attributes};
 use crate::message::{ParsedRequest, ReplyBuilder};
 
@@ -20,8 +21,18 @@ fn reply_with_stat(dir: BorrowedFd<'_>, name: &[u8], reply: &mut ReplyBuilder) -
 
 /// `Op::Mkdir`.
 pub fn mkdir(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
+    if request.head.flags > 1 {
+        return Err(Errno::INVAL);
+    }
     let (dir, name) = grant.locate_new(request.path)?;
     rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(request.head.mode & 0o1777))?;
+    if request.head.flags == 1 {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(&dir, name, flags, Mode::empty())?;
+        reply.head.watch = grant.watch(made.as_fd()).unsigned_abs();
+        reply.head.value = u64::from(is_empty(made.as_fd()));
+        return reply.push(stat_of(made.as_fd())?.as_bytes());
+    }
     reply_with_stat(dir.as_fd(), name, reply)
 }
 

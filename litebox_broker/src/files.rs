@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::beneath::{Access, Grant, Result};
 use crate::message::{ParsedRequest, ReplyBuilder};
-use crate::{list, lookup};
+use crate::{list, lookup, walk};
 
 /// What the sandbox may reach, numbered as it stands.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Files {
     pub fn read(&self, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<Option<OwnedFd>> {
         let grant = self.grant(request)?;
         match request.op {
-            Op::Walk => return lookup::walk(grant, request, reply),
+            Op::Walk => return walk::walk(grant, request, reply),
             Op::Open => return lookup::open(grant, request, reply).map(Some),
             Op::List => list::list(grant, request, reply)?,
             Op::StatFs => lookup::stat_fs(grant, request, reply)?,

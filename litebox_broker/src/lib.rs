@@ -40,6 +40,8 @@ pub mod spin;
 pub mod terminal;
 pub mod usage;
 pub mod visibility;
+pub mod walk;
+pub mod watches;
 
 pub use litebox_protocol as protocol;
 

@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
-use crate::beneath::{Grant, Result, check_name, stat_at};
+use crate::beneath::{Grant, Result, check_name, stat_at, stat_of};
 use crate::message::{ParsedRequest, ReplyBuilder};
 
 /// Most entries that are looked at before it is decided whether their metadata is told.
@@ -108,6 +108,10 @@ pub fn list(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder
     }
     check_beside(request)?;
     let dir = grant.open_for_listing(request.path)?;
+    if how.contains(ListFlags::WATCH) {
+        reply.head.watch = grant.watch(dir.as_fd()).unsigned_abs();
+        reply.push(stat_of(dir.as_fd())?.as_bytes())?;
+    }
     if request.head.value != 0 {
         rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(request.head.value))?;
     }
@@ -261,4 +265,18 @@ fn tell(dir: BorrowedFd<'_>, found: &Found, name: &CStr, with_stat: bool, reply:
     }
     reply.push(name)?;
     reply.pad_to_8()
+}
+
+/// Whether nothing is in a directory, as far as that can be found out.
+pub fn is_empty(dir: BorrowedFd<'_>) -> bool {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(dir) = rustix::fs::openat(dir, ".", flags, Mode::empty()) else { return false };
+    let mut buffer = Vec::with_capacity(SMALL_PIECE);
+    let mut entries = RawDir::new(&dir, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        if !entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")) {
+            return false;
+        }
+    }
+    true
 }

@@ -1,118 +1,18 @@
-//! Operations that change nothing: walking, opening, listing.
+//! Operations that change nothing: opening, attributes, figures.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use litebox_protocol::{FsStat, MAX_NAME, MAX_REPLY, MAX_XATTR, OpenFlags, Reply, Stat};
+use litebox_protocol::{FsStat, MAX_NAME, MAX_REPLY, MAX_XATTR, OpenFlags, Reply};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
-use crate::beneath::{Access, Grant, Result, Subject, check_path, mark_opened, open_again, stat_at, stat_of};
+use crate::beneath::{Access, Grant, Result, Subject, mark_opened, open_again, stat_at, stat_of};
 use crate::message::{ParsedRequest, ReplyBuilder};
 
-/// `Op::Walk`. Returns the file, when it was to be opened and could be.
-pub fn walk(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<Option<OwnedFd>> {
-    check_path(request.path)?;
-    if request.head.flags > 1 {
-        return Err(Errno::INVAL);
-    }
-    if request.path.is_empty() {
-        let (dir, name) = grant.locate(request.path)?;
-        reply.push(stat_at(dir.as_fd(), name)?.as_bytes())?;
-        reply.head.count = 1;
-        return Ok(None);
-    }
-    let skip = usize::try_from(request.head.value).map_err(|_| Errno::INVAL)?;
-    let (known, rest) = split_components(request.path, skip).ok_or(Errno::INVAL)?;
-    let mut dir = match grant.open_directory(known) {
-        Ok(dir) => dir,
-        Err(e) => {
-            reply.head.stop = e.raw_os_error() as u32;
-            return Ok(None);
-        }
-    };
-    let mut end = request.path.len() - rest.len();
-    let mut names = rest.split(|&b| b == b'/').peekable();
-    while let Some(name) = names.next() {
-        let more = names.peek().is_some();
-        end += name.len();
-        let shown = grant.visibility.check_shown(request.path.get(..end).unwrap_or_default());
-        end += 1;
-        match shown.and_then(|()| walk_step(grant, &mut dir, name, more, reply)) {
-            Ok(Some(stat)) if !more && request.head.flags == 1 => {
-                return Ok(open_found(grant, dir.as_fd(), name, &stat));
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => break,
-            Err(e) => {
-                reply.head.stop = e.raw_os_error() as u32;
-                break;
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Opens the regular file that was just found as `name`, for reading; `None` when it cannot be.
-fn open_found(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], found: &Stat) -> Option<OwnedFd> {
-    if FileType::from_raw_mode(found.mode) != FileType::RegularFile {
-        return None;
-    }
-    grant.visibility.check_read(found.mode).ok()?;
-    let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OPEN_FLAGS, Mode::empty()).ok()?;
-    let opened = stat_of(file.as_fd()).ok()?;
-    grant.refuse_foreign(file.as_fd()).ok()?;
-    let same = (opened.dev, opened.ino, opened.mode) == (found.dev, found.ino, found.mode);
-    same.then_some(file)
-}
-
-/// Answers for one component and, when more follow, goes into it. `None`: the walk ends here.
-fn walk_step(
-    grant: &Grant,
-    dir: &mut OwnedFd,
-    name: &[u8],
-    more: bool,
-    reply: &mut ReplyBuilder,
-) -> Result<Option<Stat>> {
-    let stat = stat_at(dir.as_fd(), name)?;
-    let kind = FileType::from_raw_mode(stat.mode);
-    if !reply.has_room(size_of::<Stat>() + MAX_LINK) {
-        return Ok(None);
-    }
-    reply.push(stat.as_bytes())?;
-    reply.head.count += 1;
-    if kind == FileType::Symlink {
-        let target = rustix::fs::readlinkat(&*dir, name, Vec::new())?;
-        reply.head.value = target.as_bytes().len() as u64;
-        reply.push(target.as_bytes())?;
-        return Ok(None);
-    }
-    if !more {
-        return Ok(Some(stat));
-    }
-    if kind != FileType::Directory {
-        return Err(Errno::NOTDIR);
-    }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    *dir = rustix::fs::openat(&*dir, name, flags, Mode::empty())?;
-    grant.refuse_foreign(dir.as_fd())?;
-    grant.check_search(dir.as_fd())?;
-    Ok(Some(stat))
-}
-
-/// Longest target of a symbolic link.
-const MAX_LINK: usize = 4096;
 /// Nothing is followed, nothing waits, nothing becomes a controlling terminal.
-const OPEN_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
-
-/// The first `n` components, and the others; `None` when none would be left over.
-fn split_components(path: &[u8], n: usize) -> Option<(&[u8], &[u8])> {
-    if n == 0 {
-        return Some((b"", path));
-    }
-    let (at, _) = path.iter().enumerate().filter(|&(_, b)| *b == b'/').nth(n - 1)?;
-    Some((&path[..at], &path[at + 1..]))
-}
+pub(crate) const OPEN_FLAGS: OFlags =
+    OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// `Op::Open`.
 pub fn open(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<OwnedFd> {

@@ -124,6 +124,7 @@ impl Session {
                 return self.files.read(request, reply);
             }
             Op::Temporary => return change::temporary(grant()?, request, reply).map(Some),
+            Op::Changes => return grant()?.changes().map(Some),
             Op::Mkdir => change::mkdir(grant()?, request, reply)?,
             Op::Unlink => change::remove(grant()?, request, false)?,
             Op::Rmdir => change::remove(grant()?, request, true)?,

@@ -74,7 +74,7 @@ pub enum Op {
     /// Looks up every component of the path; `value`: how many leading components are known (existing directories) and get no answer.
     /// R: `count` [`Stat`]s, one for each component found (for the empty path: one, of the root). `stop` is 0, or why the
     /// component after those was not found (an errno). The walk also ends at a symbolic link: `value` bytes of its target follow.
-    /// `flags` 1: when the whole path leads to a regular file that can be read, a descriptor for reading it comes along.
+    /// `flags`: [`WalkFlags`].
     Walk = 1,
     /// Opens a regular file; `flags`: [`OpenFlags`], `mode` for a new one. R: the [`Stat`] and the descriptor; `value` is 1
     /// when the file was created.
@@ -83,9 +83,11 @@ pub enum Op {
     /// R: `count` records, each an [`ListRecord`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1
     /// when there are no more. `extra`: names of at most [`MAX_BESIDE`] directories beside that one, each ended by a zero byte. When the
     /// metadata of all its entries is told, the entries of these follow as long as they fit, each a [`Beside`] and records with metadata;
-    /// `value` says of how many. One that cannot be listed, or has more than [`FEW_BESIDE`] entries, is left out.
+    /// `value` says of how many. One that cannot be listed, or has more than [`FEW_BESIDE`] entries, is left out. With [`ListFlags::WATCH`] the
+    /// [`Stat`] of the directory comes first, and `watch` is the number of its watch.
     List = 3,
-    /// Makes a directory with `mode`. R: its [`Stat`].
+    /// Makes a directory with `mode`; `flags`: 1: it is watched. R: its [`Stat`]; `watch` is the number of its watch, and `value` 1 when nothing was
+    /// in it after that.
     Mkdir = 4,
     /// Removes a name that is not a directory.
     Unlink = 5,
@@ -114,6 +116,9 @@ pub enum Op {
     /// Makes a regular file without a name in the file system of a directory, with `mode`, open for reading and writing; `flags`: 1: it never
     /// gets a name. R: its [`Stat`] and the descriptor.
     Temporary = 17,
+    /// R: the descriptor of the queue of inotify(7) in which changes of the directories of the grant come that a [`Op::Walk`] watches.
+    /// EOPNOTSUPP: nothing of this grant can be watched.
+    Changes = 18,
     /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below [`MAX_SLOTS`]).
     Register = 32,
     /// The process in slot `value` ended.
@@ -198,6 +203,7 @@ impl Op {
             15 => Self::RemoveXattr,
             16 => Self::StatFs,
             17 => Self::Temporary,
+            18 => Self::Changes,
             32 => Self::Register,
             33 => Self::Unregister,
             34 => Self::Kick,
@@ -220,6 +226,18 @@ impl Op {
 }
 
 bitflags::bitflags! {
+    /// What [`Op::Walk`] does besides.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct WalkFlags: u32 {
+        /// When the whole path leads to a regular file that can be read, a descriptor for reading it comes along.
+        const OPEN = 1;
+        /// Each directory in which a component is looked up is watched from before that on ([`Op::Changes`]). The reply ends with the numbers
+        /// of these watches, 32 bits each; 0: that one cannot be watched.
+        const WATCH = 2;
+        /// The [`Stat`] of the directory that the known components lead to comes first; all components may be known.
+        const STAT_KNOWN = 4;
+    }
+
     /// How [`Op::Open`] opens.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct OpenFlags: u32 {
@@ -248,6 +266,8 @@ bitflags::bitflags! {
         const ONLY_FEW = 4;
         /// A [`Stat`] with each directory.
         const STAT_OF_DIRECTORIES = 8;
+        /// The directory is watched from before it is listed ([`Op::Changes`]).
+        const WATCH = 16;
     }
 
     /// How [`Op::ReadTerminal`] reads.
@@ -316,6 +336,10 @@ pub struct Reply {
     pub stop: u32,
     /// That of the request. Who asked may have been killed meanwhile: then the next reader finds a reply that is not for it.
     pub number: u32,
+    /// See [`Op`].
+    pub watch: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Metadata of a file of the host.

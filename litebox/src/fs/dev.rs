@@ -64,7 +64,7 @@ const DIRECTORIES: [(&[u8], u32); 3] = [(b"shm", 0o1777), (b"pts", 0o755), (b"mq
 
 /// Fills the root of an empty, writable file system with what belongs into /dev.
 pub fn populate(root: &Arc<dyn Inode>) -> Result<()> {
-    let attr = |permissions| NewAttr { permissions, uid: 0, gid: 0 };
+    let attr = |permissions| NewAttr { permissions, ..NewAttr::default() };
     for (name, permissions, number) in DEVICES {
         root.create(name, NewNode::CharDevice(number), attr(permissions))?;
     }

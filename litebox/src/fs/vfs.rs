@@ -128,6 +128,10 @@ impl Location {
     pub fn metadata(&self) -> Result<Metadata> {
         self.inode().metadata()
     }
+    /// What decides who may use it ([`Inode::rights`]).
+    pub fn rights(&self) -> Result<Metadata> {
+        self.inode().rights()
+    }
     /// Whether both are the same place.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.dentry, &other.dentry) && Arc::ptr_eq(&self.mount, &other.mount)
@@ -254,7 +258,7 @@ impl Vfs {
     }
     /// Whether `creds` may use what lies at `at` in this way: `Access` or, for writing on a read-only mount, `ReadOnly`.
     pub fn check_access(&self, creds: &Creds<'_>, at: &Location, access: Access) -> Result<()> {
-        let metadata = at.metadata()?;
+        let metadata = at.rights()?;
         if access.contains(Access::WRITE) {
             permission::check_mount_writable(at, metadata.file_type())?;
         }

@@ -30,7 +30,7 @@ pub fn arena() -> Arc<Arena> {
 
 /// Attributes of the test's own user.
 pub fn attr(permissions: u32) -> NewAttr {
-    NewAttr { permissions, uid: 0, gid: 0 }
+    NewAttr { permissions, ..NewAttr::default() }
 }
 
 const PATHS: [&str; 12] = ["a", "b", "c", "d", "a/a", "a/b", "b/a", "b/b", "a/a/a", "a/b/c", "b/a/c", "a/b/c/d"];

@@ -120,14 +120,14 @@ impl<'a> Maker<'a> {
         HostFs::new(GrantId(number), self.dev(), &granted)
     }
     fn memory(&mut self, permissions: u32, limit: Option<u64>) -> Arc<MemoryFs> {
-        MemoryFs::new(self.dev(), self.arena, limit, NewAttr { permissions, uid: 0, gid: 0 })
+        MemoryFs::new(self.dev(), self.arena, limit, NewAttr { permissions, ..NewAttr::default() })
     }
     /// A file system that is one file with this content.
     pub(super) fn text(&mut self, content: Option<&Vec<u8>>) -> Result<Arc<dyn FileSystem>> {
         const NAME: &[u8] = b"file";
         let content = content.ok_or(Error::NotFound)?;
         let fs = self.memory(0o755, None);
-        let file = fs.root().create(NAME, NewNode::Regular, NewAttr { permissions: 0o644, uid: 0, gid: 0 })?;
+        let file = fs.root().create(NAME, NewNode::Regular, NewAttr { permissions: 0o644, ..NewAttr::default() })?;
         let open = file.clone().open(&OpenHow { access: Access::WRITE, ..OpenHow::default() })?;
         let mut written = 0;
         while let Some(rest) = content.get(written..).filter(|rest| !rest.is_empty()) {

@@ -127,7 +127,7 @@ impl Task<'_, '_> {
                 return Err(Error::NoMemory);
             }
             let name = alloc::format!("SYSV{:08x}", key as u32);
-            let attr = NewAttr { permissions: 0o777, uid: who.euid, gid: who.egid };
+            let attr = NewAttr { permissions: 0o777, uid: who.euid, gid: who.egid, ..NewAttr::default() };
             let spec = MemoryFileSpec { name: name.as_bytes(), ino: id as u64, attr, seals: Seals::SEAL };
             let file = memory_file(&kernel.arena, &spec)?;
             file.set_attr(&SetAttr { size: Some(size as u64), ..SetAttr::default() })?;

@@ -79,7 +79,7 @@ fn nothing_is_behind_other_numbers() {
 #[test]
 fn dev_is_a_memory_file_system_with_nodes() {
     let arena = crate::mm::arena::Arena::new();
-    let attr = crate::fs::NewAttr { permissions: 0o755, uid: 0, gid: 0 };
+    let attr = crate::fs::NewAttr { permissions: 0o755, ..crate::fs::NewAttr::default() };
     let root = crate::fs::FileSystem::root(&*crate::fs::memory::MemoryFs::new(9, &arena, None, attr));
     super::populate(&root).unwrap();
     let null = root.lookup(b"null").unwrap().metadata().unwrap();

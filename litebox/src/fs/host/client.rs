@@ -11,6 +11,7 @@ use crate::sync::Mutex;
 use crate::{Error, Result};
 use litebox_protocol::{
     Beside, FsStat, GrantInfo, ListFlags, ListRecord, MAX_PATH, MAX_REPLY, Op, OpenFlags, Reply, Request, Stat,
+    WalkFlags,
 };
 
 /// The way to the broker for one grant.
@@ -78,6 +79,8 @@ impl<'s> From<&'s [u8]> for Subject<'s> {
 
 /// What a walk found.
 pub(super) struct Walked {
+    /// Metadata of the directory that the known components lead to, if it was asked for.
+    pub(super) known: Option<Stat>,
     /// One for each component found.
     pub(super) stats: Vec<Stat>,
     /// Target of the link at which the walk ended.
@@ -86,6 +89,8 @@ pub(super) struct Walked {
     pub(super) stop: Option<Error>,
     /// The file the whole path leads to, when it was asked for and could be opened.
     pub(super) opened: Option<HostFd>,
+    /// Watches of the directories in which components were looked up.
+    pub(super) watches: Vec<i32>,
 }
 
 /// What is wanted of a directory's entries.
@@ -103,6 +108,8 @@ pub(super) enum ListWish {
     OnlyFew(u32),
     /// All entries without metadata, or none when there are more than so many.
     OnlyFewNames(u32),
+    /// As `MetadataIfFew`, of a directory that is watched from before.
+    Watched(u32),
 }
 
 impl ListWish {
@@ -115,6 +122,7 @@ impl ListWish {
             Self::MetadataIfFew(most) => {
                 (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::STAT_OF_DIRECTORIES, most)
             }
+            Self::Watched(most) => (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::WATCH, most),
             Self::OnlyFew(most) => (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW, most),
             Self::OnlyFewNames(most) => (ListFlags::ONLY_FEW, most),
         }
@@ -159,6 +167,8 @@ impl<F: FnMut(DirEntry<'_>) -> bool> Sink for F {
 
 /// A piece of a listing.
 pub(super) struct ListPiece {
+    /// Metadata of the directory and the number of its watch, if it was to be watched.
+    pub(super) directory: Option<(Stat, i32)>,
     /// Whether there are no more entries.
     pub(super) end: bool,
     /// Whether whoever got the entries wants more.
@@ -179,10 +189,15 @@ fn longest_reply(head: &Request, path: &[u8]) -> usize {
         // A record for each component, and one target.
         Some(Op::Walk) => {
             let components = path.split(|b| *b == b'/').count();
-            (FIXED + components * size_of::<Stat>() + MAX_PATH).min(MAX_REPLY)
+            (FIXED + components * (size_of::<Stat>() + size_of::<i32>()) + size_of::<i32>() + MAX_PATH).min(MAX_REPLY)
         }
         _ => FIXED,
     }
+}
+
+/// The watch that a reply tells of; 0: none.
+fn watch_number(head: &Reply) -> i32 {
+    i32::try_from(head.watch).unwrap_or(0)
 }
 
 fn take<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(body: &mut &[u8]) -> Result<T> {
@@ -286,10 +301,11 @@ impl Client {
         self.ask(head, subject, extra, |_| Ok(()))
     }
 
-    /// Looks up the components of `path` behind the first `known`; with `open`, opens the regular file it leads to.
-    pub(super) fn walk(&self, path: &[u8], known: usize, open: bool) -> Result<Walked> {
-        let head = Request { op: Op::Walk as u32, value: known as u64, flags: open.into(), ..Request::default() };
+    /// Looks up the components of `path` behind the first `known`.
+    pub(super) fn walk(&self, path: &[u8], known: usize, how: WalkFlags) -> Result<Walked> {
+        let head = Request { op: Op::Walk as u32, value: known as u64, flags: how.bits(), ..Request::default() };
         self.ask(head, path, b"", |a| {
+            let known = if how.contains(WalkFlags::STAT_KNOWN) { Some(take::<Stat>(&mut a.body)?) } else { None };
             let mut stats = Vec::new();
             for _ in 0..a.head.count {
                 stats.push(take::<Stat>(&mut a.body)?);
@@ -297,29 +313,34 @@ impl Client {
             let is_link = stats.last().is_some_and(|s| FileType::from_mode(s.mode) == Some(FileType::Symlink));
             let target = if is_link && a.head.stop == 0 {
                 let len = usize::try_from(a.head.value).map_err(|_| Error::Io)?;
-                Some(a.body.get(..len).ok_or(Error::Io)?.to_vec())
+                let (target, rest) = a.body.split_at_checked(len).ok_or(Error::Io)?;
+                a.body = rest;
+                Some(target.to_vec())
             } else {
                 None
             };
+            let number = |bytes: &[u8]| bytes.try_into().map_or(0, i32::from_ne_bytes);
+            let watches = a.body.chunks_exact(size_of::<i32>()).map(number).collect();
             let stop = i32::try_from(a.head.stop).map_err(|_| Error::Io)?;
-            Ok(Walked { stats, target, stop: (stop != 0).then(|| Error::from_errno(stop)), opened: a.fd.take() })
+            let stop = (stop != 0).then(|| Error::from_errno(stop));
+            Ok(Walked { known, stats, target, stop, opened: a.fd.take(), watches })
         })
     }
 
-    /// Metadata of the file at `path`.
-    pub(super) fn stat(&self, path: &[u8]) -> Result<Stat> {
-        let known = path.split(|&b| b == b'/').count().saturating_sub(1);
-        let walked = self.walk(path, known, false)?;
-        match (walked.stats.first(), walked.stop) {
-            (Some(stat), _) => Ok(*stat),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(Error::Io),
-        }
+    /// The queue in which changes of the watched directories come.
+    pub(super) fn changes(&self) -> Result<HostFd> {
+        self.ask(Request { op: Op::Changes as u32, ..Request::default() }, b"".as_slice(), b"", |a| {
+            a.fd.take().ok_or(Error::TooManyFilesInSystem)
+        })
     }
 
     /// Opens a regular file.
     pub(super) fn open(&self, subject: Subject<'_>, flags: OpenFlags) -> Result<(Stat, HostFd)> {
         self.opened(Request { op: Op::Open as u32, flags: flags.bits(), ..Request::default() }, subject)
+    }
+    /// Makes a regular file and opens it.
+    pub(super) fn create(&self, path: &[u8], how: OpenFlags, mode: u32) -> Result<(Stat, HostFd)> {
+        self.opened(Request { op: Op::Open as u32, flags: how.bits(), mode, ..Request::default() }, Subject::Path(path))
     }
     /// Makes a regular file without a name where the directory at `path` lies.
     pub(super) fn temporary(&self, path: &[u8], mode: u32, linkable: bool) -> Result<(Stat, HostFd)> {
@@ -347,8 +368,12 @@ impl Client {
         let (flags, mode) = wanted.coded();
         let head = Request { op: Op::List as u32, value: cookie, flags: flags.bits(), mode, ..Request::default() };
         self.ask(head, path, beside, |a| {
+            let directory = match wanted {
+                ListWish::Watched(_) => Some((take::<Stat>(&mut a.body)?, watch_number(&a.head))),
+                _ => None,
+            };
             if !take_entries(a.head.count, &mut a.body, sink)? {
-                return Ok(ListPiece { end: false, wanted: false });
+                return Ok(ListPiece { directory, end: false, wanted: false });
             }
             for _ in 0..a.head.value {
                 let next: Beside = take(&mut a.body)?;
@@ -357,12 +382,14 @@ impl Client {
                     return Err(Error::Io);
                 }
             }
-            Ok(ListPiece { end: a.head.stop == 1, wanted: true })
+            Ok(ListPiece { directory, end: a.head.stop == 1, wanted: true })
         })
     }
 
-    pub(super) fn mkdir(&self, path: &[u8], mode: u32) -> Result<Stat> {
-        self.stat_of(Request { op: Op::Mkdir as u32, mode, ..Request::default() }, path, b"")
+    /// Makes a directory. Its metadata and, with `watch`, the number of its watch, and whether it was empty after that.
+    pub(super) fn mkdir(&self, path: &[u8], mode: u32, watch: bool) -> Result<(Stat, i32, bool)> {
+        let head = Request { op: Op::Mkdir as u32, mode, flags: watch.into(), ..Request::default() };
+        self.ask(head, path, b"", |a| Ok((take(&mut a.body)?, watch_number(&a.head), a.head.value == 1)))
     }
     pub(super) fn mknod(&self, path: &[u8], mode: u32) -> Result<Stat> {
         self.stat_of(Request { op: Op::Mknod as u32, mode, ..Request::default() }, path, b"")

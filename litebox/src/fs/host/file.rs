@@ -280,6 +280,9 @@ impl Drop for HostFile {
         if self.streams.is_none() && self.passed.is_none() {
             host().host_close(self.fd);
         }
+        if let Some(node) = self.appends.node.as_ref().and_then(Weak::upgrade) {
+            node.closed();
+        }
         if let Some(other) = self.appends.other.get_mut().take() {
             host().host_close(other);
         }

@@ -94,6 +94,8 @@ pub(super) struct ListedEntry {
     name: Range<u32>,
     pub(super) ino: u64,
     pub(super) file_type: FileType,
+    /// Where the host goes on behind it.
+    pub(super) next: u64,
     /// Which of the metadata is its own.
     stat: Option<u32>,
 }
@@ -131,19 +133,40 @@ impl Entries {
             self.text.reserve(names);
         }
     }
+    /// The metadata of an entry, where it was fetched.
+    pub(super) fn stat_of(&self, entry: &ListedEntry) -> Option<Stat> {
+        self.stats.get(entry.stat? as usize).copied()
+    }
+    /// Where the host's place `cookie` is among them: behind the entry that it stands behind.
+    pub(super) fn behind(&self, cookie: u64) -> Option<usize> {
+        if cookie == 0 {
+            return Some(0);
+        }
+        self.in_order.iter().position(|entry| entry.next == cookie).map(|at| at + 1)
+    }
     /// Adds an entry; `false`: there are too many.
-    fn push(&mut self, name: &[u8], ino: u64, file_type: FileType, stat: Option<Stat>) -> bool {
+    fn push(&mut self, entry: &DirEntry<'_>, stat: Option<Stat>) -> bool {
+        let DirEntry { name, ino, file_type, next } = *entry;
         let start = self.text.len();
         self.text.extend_from_slice(name);
         let (Ok(from), Ok(to)) = (u32::try_from(start), u32::try_from(self.text.len())) else { return false };
         let at = u32::try_from(self.stats.len()).ok().filter(|_| stat.is_some());
         self.stats.extend(stat);
-        self.in_order.push(ListedEntry { name: from..to, ino, file_type, stat: at });
+        self.in_order.push(ListedEntry { name: from..to, ino, file_type, next, stat: at });
         self.in_order.len() <= MOST_ENTRIES
     }
     /// Whether the metadata is there, but for what the host does not tell.
-    fn has_all_metadata(&self) -> bool {
+    pub(super) fn has_all_metadata(&self) -> bool {
         self.stats.len() == self.in_order.len()
+    }
+}
+
+impl Sink for Entries {
+    fn expect(&mut self, count: usize, names: usize, stats: usize) {
+        self.reserve(count, names, stats);
+    }
+    fn entry(&mut self, entry: DirEntry<'_>, stat: Option<Stat>) -> bool {
+        self.push(&entry, stat)
     }
 }
 
@@ -420,7 +443,7 @@ impl Sink for Reader<'_, '_> {
             self.seen = true;
             self.cookie = entry.next;
         }
-        self.target().is_some_and(|entries| entries.push(entry.name, entry.ino, entry.file_type, stat))
+        self.target().is_some_and(|entries| entries.push(&entry, stat))
     }
     fn beside(&mut self, which: usize) {
         self.now = Some(which);

@@ -4,23 +4,51 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::fs::memory::FifoSlot;
 use crate::fs::{
-    Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
-    RenameFlags, SetAttr, SetTime, StatFs, StatOnly,
+    Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow, RenameFlags,
+    SetAttr, StatFs, StatOnly,
 };
+use crate::platform::HostStat;
 use crate::platform::north::north;
-use crate::platform::{HostFd, HostStat, host};
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
-use litebox_protocol::{AttrFlags, MAX_NAME, MAX_PATH, OpenFlags, Request, Stat};
+use litebox_protocol::{MAX_NAME, MAX_PATH, Stat, WalkFlags};
 
-use super::client::{ListWish, Subject};
+use super::attributes::{Attributes, Known};
+use super::changes::Moment;
+use super::client::{ListWish, Walked};
 use super::file::{HostFile, metadata_of};
-use super::listing::{ListedName, Listing};
+use super::listing::{Entries, ListedName, Listing};
+use super::remembered::Remembered;
 use super::tree::{FoundAhead, HostFs};
+
+/// From which moments on what a walk found in its directories may be remembered.
+#[derive(Default)]
+struct Moments {
+    /// Of the first.
+    first: Option<Moment>,
+    /// When the walk was asked for; `None`: nothing is remembered.
+    asked: Option<Moment>,
+    /// Watches of those behind it.
+    watches: alloc::vec::IntoIter<i32>,
+}
+
+impl Moments {
+    /// Of the next, which is `directory`.
+    fn next(&mut self, directory: &Arc<HostNode>) -> Option<Moment> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let (asked, watch) = (self.asked?, self.watches.next()?);
+        // One that was watched before may have changed meanwhile.
+        let is_fresh = watch > 0 && directory.watch().is_none();
+        let version = if is_fresh { directory.fs.changes.bind(directory, watch, asked) } else { None };
+        version.map(|version| asked.of(Some(version)))
+    }
+}
 
 struct NodeName {
     parent: Option<Arc<HostNode>>,
@@ -34,12 +62,16 @@ pub struct HostNode {
     id: InodeId,
     file_type: FileType,
     place: RwLock<NodeName>,
-    stat: RwLock<Stat>,
-    /// For which call `stat` was asked for, of a tree that others change; 0: not for one.
+    attributes: RwLock<Attributes>,
+    /// For which call the metadata was asked for, of a tree that others change; 0: not for one.
     checked: AtomicU64,
+    /// It was asked for before: a directory of which it is asked again is watched.
+    was_asked: AtomicBool,
+    /// What is known of a directory while it is watched.
+    remembered: Mutex<Option<Box<Remembered>>>,
     target: RwLock<Option<Vec<u8>>>,
     listing: Mutex<Listing>,
-    /// The open file that all readers of an image's file share.
+    /// The open file that readers share.
     reader: Mutex<Weak<HostFile>>,
     /// Open files of one that the sandbox may change: through them it is reached, whatever became of its names.
     open: Mutex<Vec<Weak<HostFile>>>,
@@ -64,8 +96,10 @@ impl HostNode {
             fs,
             file_type,
             place: RwLock::new(NodeName { parent, name: name.into() }),
-            stat: RwLock::new(stat),
+            attributes: RwLock::new(Attributes::of_before(stat)),
             checked: AtomicU64::new(north().call_under_way()),
+            was_asked: AtomicBool::new(false),
+            remembered: Mutex::default(),
             target: RwLock::new(target),
             listing: Mutex::new(Listing::default()),
             reader: Mutex::new(Weak::new()),
@@ -76,37 +110,59 @@ impl HostNode {
     }
     /// A lookup led here: by this name it can be reached now.
     pub(super) fn found_as(&self, parent: Option<&Arc<Self>>, name: &[u8], stat: Stat, target: Option<Vec<u8>>) {
-        self.note_stat(stat);
-        if target.is_some() {
+        // A link that is gone may have had the number of this one.
+        let kept = self.stat();
+        let is_new = (kept.ctime_sec, kept.ctime_nsec) != (stat.ctime_sec, stat.ctime_nsec);
+        // What is kept true is as good, as of this call.
+        if self.known() != Known::All {
+            self.note_stat(stat);
+        }
+        if target.is_some() || is_new {
             *self.target.write() = target;
         }
         if let Some(parent) = parent {
             self.move_to(parent.clone(), name);
         }
     }
-    /// The broker said so just now.
-    fn note_stat(&self, stat: Stat) {
-        *self.stat.write() = stat;
-        self.checked.store(if self.fs.image { 0 } else { north().call_under_way() }, Ordering::Relaxed);
+    pub(super) fn attributes(&self) -> &RwLock<Attributes> {
+        &self.attributes
     }
-    /// Whether its metadata was asked for in this very call.
-    fn is_checked(&self) -> bool {
-        let checked = self.checked.load(Ordering::Relaxed);
-        checked != 0 && checked == north().call_under_way()
+    pub(super) fn checked(&self) -> &AtomicU64 {
+        &self.checked
     }
-    fn move_to(&self, parent: Arc<Self>, name: &[u8]) {
-        let mut place = self.place.write();
-        let same = place.parent.as_ref().is_some_and(|p| Arc::ptr_eq(p, &parent)) && *place.name == *name;
-        if !same {
-            *place = NodeName { parent: Some(parent), name: name.into() };
+    /// Whether its metadata was asked for before; from now on it was.
+    pub(super) fn was_asked(&self) -> bool {
+        self.was_asked.swap(true, Ordering::Relaxed)
+    }
+    pub(super) fn remembered(&self) -> &Mutex<Option<Box<Remembered>>> {
+        &self.remembered
+    }
+    pub(super) fn open_files(&self) -> &Mutex<Vec<Weak<HostFile>>> {
+        &self.open
+    }
+    pub(super) fn reader(&self) -> &Mutex<Weak<HostFile>> {
+        &self.reader
+    }
+    /// A file made without a name, or one just made, until it is opened.
+    pub(super) fn made_open(&self) -> &Mutex<Option<Arc<HostFile>>> {
+        &self.temporary
+    }
+    pub(super) fn move_to(&self, parent: Arc<Self>, name: &[u8]) {
+        let is_there = |place: &NodeName| {
+            place.parent.as_ref().is_some_and(|above| Arc::ptr_eq(above, &parent)) && *place.name == *name
+        };
+        if is_there(&self.place.read()) {
+            return;
         }
+        let before = core::mem::replace(&mut *self.place.write(), NodeName { parent: Some(parent), name: name.into() });
+        drop(before);
     }
     /// Path beneath the grant.
     pub(super) fn path(&self) -> Result<Vec<u8>> {
         self.path_with(b"")
     }
     /// Path of `name` in this directory.
-    fn path_with(&self, name: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn path_with(&self, name: &[u8]) -> Result<Vec<u8>> {
         let mut names: Vec<Box<[u8]>> = Vec::new();
         let mut len = name.len();
         let (mut parent, mut own) = self.parent_and_name();
@@ -132,20 +188,26 @@ impl HostNode {
         (place.parent.clone(), place.name.clone())
     }
     /// Whether it was made without a name and has got none.
-    fn is_nameless(&self) -> bool {
+    pub(super) fn is_nameless(&self) -> bool {
         self.place.read().parent.is_none() && self.file_type == FileType::Regular
     }
-    fn handle(&self) -> Result<Arc<Self>> {
+    pub(super) fn handle(&self) -> Result<Arc<Self>> {
         self.me.upgrade().ok_or(Error::Io)
     }
     fn directory(&self) -> Result<()> {
         if self.file_type == FileType::Directory { Ok(()) } else { Err(Error::NotDirectory) }
     }
-    fn other<'n>(&self, node: &'n Arc<dyn Inode>) -> Result<&'n Self> {
-        let other = node.as_any().downcast_ref::<Self>().ok_or(Error::CrossDevice)?;
+    pub(super) fn other(&self, node: &Arc<dyn Inode>) -> Result<Arc<Self>> {
+        let other = node.clone().into_any().downcast::<Self>().map_err(|_| Error::CrossDevice)?;
         if Arc::ptr_eq(&other.fs, &self.fs) { Ok(other) } else { Err(Error::CrossDevice) }
     }
-    fn look_up(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Self>> {
+    pub(super) fn look_up(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Self>> {
+        if let Some(found) = self.remembered_name(name) {
+            let found = found?;
+            // A file with several names is reached by the last that led to it.
+            found.move_to(self.handle()?, name);
+            return Ok(found);
+        }
         let me = self.handle()?;
         let call = self.fs.true_for();
         if let Some(found) = call.and_then(|call| self.fs.found_ahead(&me, name, call)) {
@@ -171,7 +233,7 @@ impl HostNode {
         &self.fs
     }
     pub(super) fn size(&self) -> u64 {
-        self.stat.read().size
+        self.stat().size
     }
     pub(super) fn listing(&self) -> &Mutex<Listing> {
         &self.listing
@@ -215,7 +277,9 @@ impl HostNode {
             path.push(b'/');
             path.extend_from_slice(name);
         }
-        let walked = self.fs.client.walk(&path, known, open)?;
+        let asked = self.moment();
+        let walked = self.fs.client.walk(&path, known, self.how_to_walk(open, !rest.is_empty()))?;
+        let mut moments = self.note_watches(&me, &walked, asked);
         let mut names = path.split(|&b| b == b'/').skip(known);
         let mut found = Vec::new();
         let mut above = me;
@@ -226,6 +290,9 @@ impl HostNode {
             // The first is the answer, the others wait.
             match (node, at) {
                 (Ok(node), _) => {
+                    if let Some(moment) = moments.next(&above) {
+                        above.remember(name, Some((&node, Attributes::all(*stat, moment))), moment);
+                    }
                     found.push((above, name, node.clone()));
                     above = node;
                 }
@@ -236,105 +303,45 @@ impl HostNode {
         if let Some(fd) = walked.opened {
             above.opened(fd);
         }
+        let absent = (walked.stop == Some(Error::NotFound)).then(|| names.next()).flatten();
+        if let Some((name, moment)) = absent.and_then(|name| Some((name, moments.next(&above)?))) {
+            above.remember(name, None, moment);
+        }
         let mut found = found.into_iter();
         let Some((_, _, first)) = found.next() else { return Err(walked.stop.unwrap_or(Error::Io)) };
         let Some(call) = call else { return Ok(first) };
         let mut ahead: Vec<FoundAhead> =
             found.map(|(dir, name, node)| FoundAhead::new(dir, name, Some(node), call)).collect();
-        if let (Some(Error::NotFound), Some(name)) = (walked.stop, names.next()) {
+        if let Some(name) = absent {
             ahead.push(FoundAhead::new(above, name, None, call));
         }
         self.fs.keep_ahead(ahead);
         Ok(first)
     }
-    /// An open file of an image that readers share from now on.
-    fn opened(self: &Arc<Self>, fd: HostFd) -> Arc<HostFile> {
-        let file = HostFile::of_node(fd, self.clone(), true);
-        *self.reader.lock() = Arc::downgrade(&file);
-        self.fs.keep_open(file.clone());
-        file
-    }
-    /// One of the files that are open behind this node, where the sandbox may change it.
-    fn open_file(&self) -> Option<Arc<HostFile>> {
-        self.open.lock().iter().rev().find_map(Weak::upgrade)
-    }
-    fn note_open(&self, file: &Arc<HostFile>) {
-        let mut open = self.open.lock();
-        // Those that were closed go when the list would grow.
-        if open.len() == open.capacity() {
-            open.retain(|file| file.strong_count() > 0);
+    /// What the broker is to do besides walking from this directory on; `deep`: it goes through others.
+    fn how_to_walk(&self, open: bool, deep: bool) -> WalkFlags {
+        let mut how = WalkFlags::empty();
+        how.set(WalkFlags::OPEN, open);
+        if self.fs.changes.is_heard(&self.fs.client) {
+            how |= WalkFlags::STAT_KNOWN;
+            how.set(WalkFlags::WATCH, deep || self.watch().is_none());
         }
-        open.push(Arc::downgrade(file));
+        how
     }
-    /// Asks something about this file: by an open one of it, or by its path.
-    fn ask_about<T>(&self, ask: impl FnOnce(Subject<'_>) -> Result<T>) -> Result<T> {
-        match self.open_file() {
-            Some(file) => ask(Subject::Open(file.descriptor())),
-            None => ask(Subject::Path(&self.path()?)),
+    /// All entries of a watched directory, where the place `cookie` of the host is among them.
+    fn entries_for(&self, cookie: u64) -> Result<Option<Arc<Entries>>> {
+        if !self.fs.changes.is_heard(&self.fs.client) {
+            return Ok(None);
         }
+        let known = self.remembered_entries().filter(|entries| entries.behind(cookie).is_some());
+        if known.is_some() || cookie != 0 { Ok(known) } else { self.list_watched() }
     }
-    /// A second descriptor for writing to a file that is open behind `fd`: for appending, or for writing where one likes.
-    pub(super) fn open_again(&self, fd: HostFd, append: bool) -> Result<HostFd> {
-        let mut flags = OpenFlags::WRITE;
-        flags.set(OpenFlags::APPEND, append);
-        self.fs.client.open(Subject::Open(fd), flags).map(|(_, fd)| fd)
-    }
-    /// Opens a file of a tree that the sandbox may change.
-    fn open_changeable(self: &Arc<Self>, how: OpenHow, flags: OpenFlags) -> Result<Arc<dyn File>> {
-        if let Some(file) = self.temporary.lock().take() {
-            return Ok(file);
-        }
-        // The path is right when it was looked up in this call: else the file is reached through /proc/PID/fd, and may have none any more.
-        let open = if self.is_checked() { None } else { self.open_file() };
-        let (stat, fd) = match open {
-            Some(file) => self.fs.client.open(Subject::Open(file.descriptor()), flags)?,
-            None => self.fs.client.open(Subject::Path(&self.path()?), flags)?,
-        };
-        let node = if self.is(&stat) { self.clone() } else { self.fs.replaced(self, stat)? };
-        node.note_stat(stat);
-        let file = HostFile::changeable(fd, node.clone(), how.append);
-        node.note_open(&file);
-        Ok(file)
-    }
-    /// Whether it is the file with this metadata.
-    fn is(&self, stat: &Stat) -> bool {
-        let kept = self.stat.read();
-        (stat.dev, stat.ino) == (kept.dev, kept.ino)
-    }
-    fn open_regular(self: &Arc<Self>, how: OpenHow) -> Result<Arc<dyn File>> {
-        let writes = how.access.contains(Access::WRITE) || how.truncate;
-        if self.fs.image && !writes {
-            if let Some(open) = self.reader.lock().upgrade() {
-                open.note_use();
-                return Ok(open);
-            }
-        }
-        let mut flags = OpenFlags::empty();
-        // A file that is only written may have to be read by us too (mapping it needs both): asked for first.
-        flags.set(OpenFlags::READ, how.access.contains(Access::READ) || !writes);
-        flags.set(OpenFlags::WRITE, writes);
-        flags.set(OpenFlags::TRUNCATE, how.truncate);
-        if self.fs.changeable() {
-            flags.set(OpenFlags::APPEND, how.append && writes);
-            return self.open_changeable(OpenHow { append: how.append && writes, ..how }, flags);
-        }
-        let (stat, fd) = self.fs.client.open(Subject::Path(&self.path()?), flags)?;
-        self.note_stat(stat);
-        if self.fs.image { Ok(self.opened(fd)) } else { Ok(HostFile::of_node(fd, self.clone(), false)) }
-    }
-    fn create_node(&self, name: &[u8], node: NewNode<'_>, permissions: u32) -> Result<(Stat, Option<Vec<u8>>)> {
-        let path = self.path_with(name)?;
-        let client = &self.fs.client;
-        let mode = |file_type: FileType| file_type.mode_bits() | permissions;
-        match node {
-            NewNode::Regular => client.mknod(&path, mode(FileType::Regular)),
-            NewNode::Directory => client.mkdir(&path, permissions),
-            NewNode::Symlink(target) => return Ok((client.symlink(&path, target)?, Some(target.to_vec()))),
-            NewNode::Fifo => client.mknod(&path, mode(FileType::Fifo)),
-            NewNode::Socket => client.mknod(&path, mode(FileType::Socket)),
-            NewNode::CharDevice(_) | NewNode::BlockDevice(_) => Err(Error::NotPermitted),
-        }
-        .map(|stat| (stat, None))
+    /// Notes which directories are watched now.
+    fn note_watches(&self, me: &Arc<Self>, walked: &Walked, asked: Moment) -> Moments {
+        let Some(stat) = walked.known else { return Moments::default() };
+        let mut watches = walked.watches.clone().into_iter();
+        let watch = watches.next().or_else(|| self.watch()).unwrap_or(0);
+        Moments { first: Some(me.note_watch(stat, watch, asked)), asked: Some(asked), watches }
     }
 }
 
@@ -345,49 +352,12 @@ impl Drop for HostNode {
         while let Some(mut last) = above.and_then(Arc::into_inner) {
             above = last.place.get_mut().parent.take();
         }
-        let stat = *self.stat.read();
+        if let Some(kept) = self.remembered.get_mut() {
+            self.fs.changes.names.fetch_sub(kept.len(), Ordering::Relaxed);
+        }
+        let stat = self.attributes.get_mut().stat;
         self.fs.node_dropped(&stat);
     }
-}
-
-/// The request that changes what `attr` names.
-fn attr_request(attr: &SetAttr) -> Request {
-    let mut flags = AttrFlags::empty();
-    let mut head = Request::default();
-    if let Some(permissions) = attr.permissions {
-        flags |= AttrFlags::MODE;
-        head.mode = permissions;
-    }
-    if let Some(uid) = attr.uid {
-        flags |= AttrFlags::UID;
-        head.uid = uid;
-    }
-    if let Some(gid) = attr.gid {
-        flags |= AttrFlags::GID;
-        head.gid = gid;
-    }
-    if let Some(size) = attr.size {
-        flags |= AttrFlags::SIZE;
-        head.value = size;
-    }
-    match attr.atime {
-        Some(SetTime::At(time)) => {
-            flags |= AttrFlags::ATIME;
-            (head.atime_sec, head.atime_nsec) = (time.sec, time.nsec);
-        }
-        Some(SetTime::Now) => flags |= AttrFlags::ATIME | AttrFlags::ATIME_NOW,
-        None => {}
-    }
-    match attr.mtime {
-        Some(SetTime::At(time)) => {
-            flags |= AttrFlags::MTIME;
-            (head.mtime_sec, head.mtime_nsec) = (time.sec, time.nsec);
-        }
-        Some(SetTime::Now) => flags |= AttrFlags::MTIME | AttrFlags::MTIME_NOW,
-        None => {}
-    }
-    head.flags = flags.bits();
-    head
 }
 
 impl Inode for HostNode {
@@ -398,33 +368,13 @@ impl Inode for HostNode {
         self.file_type
     }
     fn metadata(&self) -> Result<Metadata> {
-        if !self.fs.image && !self.is_checked() {
-            if let Some(file) = self.open_file() {
-                let stat = host().host_fstat(file.descriptor())?;
-                return Ok(Metadata { id: self.id, ..metadata_of(&stat) });
-            }
-            let kept = *self.stat.read();
-            if kept.nlink == 0 {
-                // Without names and not open: it can only be told what it was.
-                return Ok(Metadata { id: self.id, ..metadata_of(&HostStat::from(&kept)) });
-            }
-            let stat = self.fs.client.stat(&self.path()?)?;
-            // Under this name there may be another file by now: that of before is gone.
-            if !self.is(&stat) {
-                return Err(Error::NotFound);
-            }
-            self.note_stat(stat);
-        }
-        let stat = HostStat::from(&*self.stat.read());
-        Ok(Metadata { id: self.id, ..metadata_of(&stat) })
+        self.metadata_now()
+    }
+    fn rights(&self) -> Result<Metadata> {
+        self.rights_now()
     }
     fn set_attr(&self, attr: &SetAttr) -> Result<()> {
-        if *attr == SetAttr::default() {
-            return Ok(());
-        }
-        let stat = self.ask_about(|subject| self.fs.client.set_attr(subject, attr_request(attr)))?;
-        self.note_stat(stat);
-        Ok(())
+        self.change_attributes(attr)
     }
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
         self.directory()?;
@@ -449,77 +399,44 @@ impl Inode for HostNode {
     }
     fn create(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<dyn Inode>> {
         self.directory()?;
-        let (mut stat, target) = self.create_node(name, node, attr.permissions)?;
-        if (stat.uid, stat.gid) != (attr.uid, attr.gid) {
-            // Where the broker may not give files away, they stay its user's.
-            let owner = SetAttr { uid: Some(attr.uid), gid: Some(attr.gid), ..SetAttr::default() };
-            if let Ok(changed) = self.fs.client.set_attr(Subject::Path(&self.path_with(name)?), attr_request(&owner)) {
-                stat = changed;
-            }
-        }
-        Ok(self.fs.fresh_node(&self.handle()?, name, stat, target)?)
+        Ok(self.make_name(name, node, attr)?)
     }
     fn lost_name(&self) {
-        let mut stat = self.stat.write();
-        stat.nlink = if self.file_type == FileType::Directory { 0 } else { stat.nlink.saturating_sub(1) };
-        // What else is known of it is of before.
-        self.checked.store(0, Ordering::Relaxed);
+        self.note_lost_name();
     }
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
-        let (target, new) = (self.other(target)?, self.path_with(name)?);
-        match target.open_file().filter(|_| !target.is_checked()) {
-            Some(file) => self.fs.client.link(Subject::Open(file.descriptor()), &new)?,
-            None => self.fs.client.link(Subject::Path(&target.path()?), &new)?,
-        }
-        if target.is_nameless() {
-            target.move_to(self.handle()?, name);
-        }
-        Ok(())
+        self.link_name(name, &self.other(target)?)
     }
     fn create_unnamed(&self, attr: NewAttr, linkable: bool) -> Result<Arc<dyn Inode>> {
         self.directory()?;
-        if !self.fs.changeable() {
-            return Err(Error::ReadOnly);
-        }
-        let (mut stat, fd) = self.fs.client.temporary(&self.path()?, attr.permissions, linkable)?;
-        if (stat.uid, stat.gid) != (attr.uid, attr.gid) {
-            // Where the broker may not give files away, they stay its user's.
-            let owner = SetAttr { uid: Some(attr.uid), gid: Some(attr.gid), ..SetAttr::default() };
-            if let Ok(changed) = self.fs.client.set_attr(Subject::Open(fd), attr_request(&owner)) {
-                stat = changed;
-            }
-        }
-        let node = self.fs.nameless_node(stat)?;
-        let file = HostFile::changeable(fd, node.clone(), false);
-        node.note_open(&file);
-        *node.temporary.lock() = Some(file);
-        Ok(node)
+        Ok(self.make_unnamed(attr, linkable)?)
     }
     fn unlink(&self, name: &[u8]) -> Result<()> {
-        self.fs.client.unlink(&self.path_with(name)?)
+        self.remove_name(name, false)
     }
     fn rmdir(&self, name: &[u8]) -> Result<()> {
-        self.fs.client.rmdir(&self.path_with(name)?)
+        self.remove_name(name, true)
     }
     fn rename(&self, name: &[u8], new_dir: &Arc<dyn Inode>, new_name: &[u8], flags: RenameFlags) -> Result<()> {
         if flags.contains(RenameFlags::WHITEOUT) {
             return Err(Error::Invalid);
         }
-        let there = self.other(new_dir)?;
-        let moved = self.look_up(name, Ahead::default())?;
-        let swapped =
-            if flags.contains(RenameFlags::EXCHANGE) { Some(there.look_up(new_name, Ahead::default())?) } else { None };
-        self.fs.client.rename(&self.path_with(name)?, &there.path_with(new_name)?, flags.bits())?;
-        moved.move_to(there.handle()?, new_name);
-        if let Some(swapped) = swapped {
-            swapped.move_to(self.handle()?, name);
-        }
-        Ok(())
+        self.move_name(name, &self.other(new_dir)?, new_name, flags)
     }
     fn read_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         self.directory()?;
         if let Some(listed) = self.read_unchanging_dir(cookie, sink) {
             return listed;
+        }
+        if let Some(entries) = self.entries_for(cookie)? {
+            let start = entries.behind(cookie).unwrap_or(usize::MAX);
+            for entry in entries.in_order().iter().skip(start) {
+                let (name, next) = (entries.name_of(entry), entry.next);
+                if !sink(DirEntry { name, ino: entry.ino, file_type: entry.file_type, next }) {
+                    break;
+                }
+            }
+            return Ok(());
         }
         let path = self.path()?;
         let mut cookie = cookie;
@@ -553,12 +470,13 @@ impl Inode for HostNode {
             return Err(Error::Invalid);
         }
         let known = self.target.read().clone();
-        if let (Some(target), true) = (known, self.fs.image) {
+        let kept = self.fs.image || self.has_its_name();
+        if let (Some(target), true) = (known, kept) {
             return Ok(target);
         }
         let path = self.path()?;
         let known = path.split(|&b| b == b'/').count() - 1;
-        let target = self.fs.client.walk(&path, known, false)?.target.ok_or(Error::Io)?;
+        let target = self.fs.client.walk(&path, known, WalkFlags::empty())?.target.ok_or(Error::Io)?;
         *self.target.write() = Some(target.clone());
         Ok(target)
     }

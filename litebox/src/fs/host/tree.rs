@@ -10,14 +10,16 @@ use crate::fs::{FileSystem, FileType, Inode, InodeId, InodeMap};
 use crate::platform::GrantId;
 use crate::platform::north::north;
 use crate::sync::Mutex;
-use litebox_protocol::Stat;
+use litebox_protocol::{Stat, WalkFlags};
 
+use super::attributes::Known;
+use super::changes::{Changes, Forgotten};
 use super::client::{Client, Granted};
 use super::file::HostFile;
 use super::listing::Credit;
 use super::node::HostNode;
 
-/// Open files of an image that are kept after their last use.
+/// Open files that are kept after their last use.
 const MOST_IDLE: usize = 128;
 /// Names that were found before they were looked up; more where one request found more.
 const MOST_AHEAD: usize = 64;
@@ -35,7 +37,7 @@ pub struct HostFs {
     changeable: bool,
     /// Nodes in use, so that one file is one node.
     nodes: Mutex<InodeMap<(u64, u64), Weak<HostNode>>>,
-    /// Open files of an image; those at the front are closed first, unless they were used since they got there.
+    /// Open files that readers share; those at the front are closed first, unless they were used since they got there.
     idle: Mutex<VecDeque<Arc<HostFile>>>,
     /// What was found before it was looked up, the latest last.
     ahead: Mutex<VecDeque<FoundAhead>>,
@@ -43,6 +45,8 @@ pub struct HostFs {
     listed: Mutex<VecDeque<Arc<HostNode>>>,
     /// What metadata of an image may be fetched on suspicion.
     pub(super) credit: Credit,
+    /// What is heard of changes of a tree that others change, too.
+    pub(super) changes: Changes,
     me: Weak<HostFs>,
     root: Mutex<Option<Arc<HostNode>>>,
 }
@@ -80,6 +84,7 @@ impl HostFs {
             ahead: Mutex::new(VecDeque::new()),
             listed: Mutex::new(VecDeque::new()),
             credit: Credit::new(),
+            changes: Changes::new(info.access == 1),
             me: me.clone(),
             root: Mutex::new(None),
         });
@@ -155,7 +160,7 @@ impl HostFs {
     pub(super) fn true_for(&self) -> Option<u64> {
         if self.image { Some(0) } else { Some(north().call_under_way()).filter(|call| *call != 0) }
     }
-    /// Keeps an open file of an image for a while.
+    /// Keeps an open file for a while.
     pub(super) fn keep_open(&self, file: Arc<HostFile>) {
         let mut idle = self.idle.lock();
         idle.push_back(file);
@@ -176,6 +181,31 @@ impl HostFs {
         }
         drop(idle);
         drop(oldest);
+    }
+    /// Whether what is remembered of the tree is true, as of the call under way.
+    pub(super) fn look(&self) -> bool {
+        self.changes.look(&|directory, name| self.find_links(directory, name))
+    }
+    /// Somebody made `name`: where it is another name of a file that is known, what is known of that is true no longer.
+    fn find_links(&self, directory: &HostNode, name: &[u8]) -> Result<()> {
+        let path = directory.path_with(name)?;
+        let known = path.split(|&b| b == b'/').count() - 1;
+        let walked = self.client.walk(&path, known, WalkFlags::empty())?;
+        let stat = walked.stats.first().ok_or(crate::Error::NotFound)?;
+        if stat.nlink > 1 {
+            let node = self.nodes.lock().get(&(stat.dev, stat.ino)).and_then(Weak::upgrade);
+            if let Some(node) = node {
+                node.lower(Known::Nothing);
+            }
+        }
+        Ok(())
+    }
+    /// Keeps that open file no longer.
+    pub(super) fn let_go(&self, file: &Arc<HostFile>, forgotten: &mut Forgotten) {
+        let mut idle = self.idle.lock();
+        if let Some(at) = idle.iter().position(|kept| Arc::ptr_eq(kept, file)) {
+            forgotten.files.extend(idle.remove(at));
+        }
     }
     /// Keeps what one request found for the lookups that are likely to come, the nearest first. All of it stays, a path as long as paths can be: the first that is
     /// looked up would be the first to go.

@@ -143,7 +143,7 @@ impl Node {
     /// Takes `name` away, leaving a whiteout (a character device 0:0) when that is asked for.
     fn leave(&self, name: &[u8], flags: RenameFlags) -> Result<()> {
         if flags.contains(RenameFlags::WHITEOUT) {
-            let whiteout = self.make(NewNode::CharDevice(0), NewAttr { permissions: 0, uid: 0, gid: 0 })?;
+            let whiteout = self.make(NewNode::CharDevice(0), NewAttr::default())?;
             self.put_name(name, &whiteout)
         } else {
             self.take_name(name)

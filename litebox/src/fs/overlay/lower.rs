@@ -132,7 +132,7 @@ impl Node {
         }
         let lower = self.below()?;
         let meta = lower.metadata()?;
-        let owner = NewAttr { permissions: meta.permissions(), uid: meta.uid, gid: meta.gid };
+        let owner = NewAttr { permissions: meta.permissions(), uid: meta.uid, gid: meta.gid, ..NewAttr::default() };
         let mut attr = Attr::new(owner, meta.nlink, meta.rdev);
         (attr.atime, attr.mtime, attr.ctime, attr.btime) = (meta.atime, meta.mtime, meta.ctime, meta.btime);
         self.lower_xattrs(&**lower, &mut attr)?;

@@ -74,7 +74,7 @@ impl Vfs {
         if at.inode().file_type() == FileType::Symlink {
             return Err(Error::NotSupported);
         }
-        let change = permissions_change(creds, &at.metadata()?, permissions)?;
+        let change = permissions_change(creds, &at.rights()?, permissions)?;
         at.inode().set_attr(&change)?;
         at.tell(WatchMask::ATTRIB);
         Ok(())
@@ -82,7 +82,7 @@ impl Vfs {
     /// chown(2); `None` stays.
     pub fn set_owner(&self, creds: &Creds<'_>, at: &Location, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         permission::check_changeable(at)?;
-        let change = owner_change(creds, &at.metadata()?, uid, gid)?;
+        let change = owner_change(creds, &at.rights()?, uid, gid)?;
         at.inode().set_attr(&change)?;
         if !at.is_directory() {
             // Most files have none.
@@ -97,7 +97,7 @@ impl Vfs {
             return Ok(());
         }
         permission::check_changeable(at)?;
-        match times_change(creds, &at.metadata()?, atime, mtime)? {
+        match times_change(creds, &at.rights()?, atime, mtime)? {
             Some(change) => {
                 at.inode().set_attr(&change)?;
                 at.tell(match (change.atime, change.mtime) {
@@ -118,7 +118,7 @@ impl Vfs {
             _ => return Err(Error::Invalid),
         }
         permission::check_changeable(at)?;
-        permission::check(&at.metadata()?, creds, Access::WRITE)?;
+        permission::check(&at.rights()?, creds, Access::WRITE)?;
         if let Some(usage) = at.inode().usage() {
             usage.check_changeable()?;
         }

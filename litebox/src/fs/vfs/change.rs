@@ -43,7 +43,7 @@ impl Vfs {
         if matches!(slot.last, LastComponent::Name(_)) { Ok(slot) } else { Err(Error::Exists) }
     }
 
-    /// Makes `name` in `dir` with these permissions (umask applied).
+    /// Makes `name` in `dir` with these permissions (umask applied); `to_be_opened`: a regular file that is opened next.
     pub(super) fn make_node(
         &self,
         from: &Origin<'_>,
@@ -51,6 +51,7 @@ impl Vfs {
         name: &[u8],
         node: NewNode<'_>,
         permissions: u32,
+        to_be_opened: bool,
     ) -> Result<Location> {
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong);
@@ -65,12 +66,13 @@ impl Vfs {
             Err(other) => return Err(other),
         }
         permission::check_changeable(dir)?;
-        let metadata = dir.metadata()?;
+        let metadata = dir.rights()?;
         permission::check_names(&metadata, &from.creds)?;
         // The set-group-id bit is judged by what was asked for, before the umask.
         let (gid, permissions) = permission::inherit(&metadata, &from.creds, type_of(node), permissions & 0o7777);
         let permissions = if matches!(node, NewNode::Symlink(_)) { permissions } else { permissions & !from.umask };
-        let inode = dir.inode().create(name, node, NewAttr { permissions, uid: from.creds.uid, gid })?;
+        let attr = NewAttr { permissions, uid: from.creds.uid, gid, to_be_opened };
+        let inode = dir.inode().create(name, node, attr)?;
         let dentry = self.name_made(&dir.dentry, name, inode);
         drop(names);
         dir.tell_name(WatchMask::CREATE, name, &**dentry.inode());
@@ -101,7 +103,7 @@ impl Vfs {
                 };
             }
         }
-        self.make_node(from, &slot.dir, name, node, permissions)
+        self.make_node(from, &slot.dir, name, node, permissions, false)
     }
 
     /// link(2): gives what lies at `target` the name `path` too.
@@ -123,7 +125,7 @@ impl Vfs {
             return Err(Error::CrossDevice);
         }
         permission::check_changeable(dir)?;
-        permission::check_names(&dir.metadata()?, &from.creds)?;
+        permission::check_names(&dir.rights()?, &from.creds)?;
         if dir.dentry.removed() {
             return Err(Error::NotFound);
         }
@@ -140,9 +142,9 @@ impl Vfs {
     /// What goes away under the last name of `slot`: checked to be removable by who asks.
     fn victim(&self, from: &Origin<'_>, dir: &Location, name: &[u8]) -> Result<Arc<Dentry>> {
         let dentry = self.child_locked(&dir.dentry, name)?;
-        let metadata = dir.metadata()?;
+        let metadata = dir.rights()?;
         permission::check_names(&metadata, &from.creds)?;
-        permission::check_sticky(&metadata, &dentry.inode().metadata()?, &from.creds)?;
+        permission::check_sticky(&metadata, &dentry.inode().rights()?, &from.creds)?;
         Ok(dentry)
     }
 
@@ -299,16 +301,16 @@ impl Renaming<'_, '_> {
 
     fn check_permission(&self, moved: &Arc<Dentry>, there: Option<&Arc<Dentry>>) -> Result<()> {
         let creds = &self.from.creds;
-        let (old_dir, new_dir) = (self.source.dir.metadata()?, self.target.dir.metadata()?);
+        let (old_dir, new_dir) = (self.source.dir.rights()?, self.target.dir.rights()?);
         permission::check_names(&old_dir, creds)?;
-        let moved_metadata = moved.inode().metadata()?;
+        let moved_metadata = moved.inode().rights()?;
         permission::check_sticky(&old_dir, &moved_metadata, creds)?;
         permission::check_names(&new_dir, creds)?;
         if self.target.dir.dentry.removed() {
             return Err(Error::NotFound);
         }
         if let Some(there) = there {
-            permission::check_sticky(&new_dir, &there.inode().metadata()?, creds)?;
+            permission::check_sticky(&new_dir, &there.inode().rights()?, creds)?;
             if !self.flags.contains(RenameFlags::EXCHANGE) {
                 match (moved.is_directory(), there.is_directory()) {
                     (true, false) => return Err(Error::NotDirectory),

@@ -101,7 +101,7 @@ impl Vfs {
         if at.mount.forbids(MountFlags::NOEXEC) {
             return Err(Error::Access);
         }
-        self.check_program(creds, &at.metadata()?)?;
+        self.check_program(creds, &at.rights()?)?;
         if let Some(usage) = at.inode().usage() {
             usage.check_executable()?;
         }
@@ -165,18 +165,19 @@ impl Vfs {
 
     fn create_file(&self, from: &Origin<'_>, slot: &NameSlot, name: &[u8], how: &OpenRequest) -> Result<Location> {
         permission::check_changeable(&slot.dir)?;
-        self.make_node(from, &slot.dir, name, NewNode::Regular, how.mode)
+        self.make_node(from, &slot.dir, name, NewNode::Regular, how.mode, true)
     }
 
     /// `O_TMPFILE`: a file without a name in the file system of a directory.
     fn open_temporary(&self, from: &Origin<'_>, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
         let dir = self.walk(from, path, how.walk | WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
         permission::check_changeable(&dir)?;
-        let metadata = dir.metadata()?;
+        let metadata = dir.rights()?;
         permission::check_names(&metadata, &from.creds)?;
         let (gid, permissions) = permission::inherit(&metadata, &from.creds, FileType::Regular, how.mode & 0o7777);
         let permissions = permissions & !from.umask;
-        let inode = dir.inode().create_unnamed(NewAttr { permissions, uid: from.creds.uid, gid }, !how.exclusive)?;
+        let attr = NewAttr { permissions, uid: from.creds.uid, gid, to_be_opened: true };
+        let inode = dir.inode().create_unnamed(attr, !how.exclusive)?;
         let counted = Counted::begin(&inode, how.access, false)?;
         let file = inode.clone().open(&OpenHow { access: how.access, nonblocking: true, ..append_hint(how) })?;
         let at = Location { mount: dir.mount.clone(), dentry: dir.dentry.unnamed(inode) };
@@ -207,7 +208,7 @@ impl Vfs {
         if !new {
             let mut wanted = how.access;
             wanted.set(Access::WRITE, writes);
-            let metadata = at.metadata()?;
+            let metadata = at.rights()?;
             permission::check(&metadata, creds, wanted)?;
             if writes {
                 permission::check_mount_writable(&at, file_type)?;

@@ -38,7 +38,7 @@ pub(super) fn check_search(at: &Location, creds: &Creds<'_>) -> Result<()> {
     if creds.may_search() {
         return Ok(());
     }
-    check(&at.metadata()?, creds, Access::EXEC)
+    check(&at.rights()?, creds, Access::EXEC)
 }
 
 /// `ReadOnly` when the mount forbids writing to what has data or names of its own there.

@@ -301,7 +301,7 @@ impl FastWalk<'_, '_> {
             return None;
         }
         if !self.creds.may_search() {
-            permission::check(&dir.inode().metadata().ok()?, self.creds, Access::EXEC).ok()?;
+            permission::check(&dir.inode().rights().ok()?, self.creds, Access::EXEC).ok()?;
         }
         let known = dir.with_known(name, |known| match known {
             None => Some(Err(Error::NotFound)),

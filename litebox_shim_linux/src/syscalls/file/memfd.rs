@@ -47,7 +47,7 @@ impl Task<'_, '_> {
         }
         let process = self.process().clone();
         let creds = self.creds();
-        let attr = NewAttr { permissions, uid: creds.fsuid, gid: creds.fsgid };
+        let attr = NewAttr { permissions, uid: creds.fsuid, gid: creds.fsgid, ..NewAttr::default() };
         let spec =
             MemoryFileSpec { name: &[b"memfd:", &*name].concat(), ino: self.kernel().vfs.next_open_id(), attr, seals };
         let file = memory_file(process.mm.arena(), &spec)?;
