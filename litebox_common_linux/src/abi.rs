@@ -7,6 +7,7 @@ pub mod errno;
 pub mod file;
 pub mod futex;
 pub mod ioctl;
+pub mod ipc;
 pub mod layout;
 pub mod memory;
 pub mod poll;

@@ -7,6 +7,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
+use crate::abi::layout::{Id16, Layouts, UserWord};
 use crate::show::Shown;
 
 /// An architecture whose programs make calls.
@@ -224,14 +225,14 @@ wide_words!(Word64 WordPair);
 /// The address of a `T` (or of several) that the kernel reads.
 pub struct UserRef<T> {
     address: usize,
-    arch: Arch,
+    layouts: Layouts,
     points_to: PhantomData<fn() -> T>,
 }
 
 /// The address of a `T` (or of several) that the kernel writes, and may read before.
 pub struct UserMut<T> {
     address: usize,
-    arch: Arch,
+    layouts: Layouts,
     points_to: PhantomData<fn(T)>,
 }
 
@@ -241,7 +242,21 @@ macro_rules! pointers {
             /// The address of a `T` as programs of an architecture have it.
             #[inline(always)]
             pub const fn new(arch: Arch, address: usize) -> Self {
-                Self { address, arch, points_to: PhantomData }
+                let layouts = match arch {
+                    Arch::X86_64 => Layouts::X86_64,
+                    Arch::X86 => Layouts::X86,
+                };
+                Self { address, layouts, points_to: PhantomData }
+            }
+            /// The address of a `T` in the layout of others.
+            #[inline(always)]
+            pub const fn with_layouts(layouts: Layouts, address: usize) -> Self {
+                Self { address, layouts, points_to: PhantomData }
+            }
+            /// No address.
+            #[inline(always)]
+            pub const fn null() -> Self {
+                Self { address: 0, layouts: Layouts::X86_64, points_to: PhantomData }
             }
             /// Whether the guest gave none.
             #[inline(always)]
@@ -250,8 +265,28 @@ macro_rules! pointers {
             }
             /// Whose layout what lies there has.
             #[inline(always)]
-            pub const fn arch(self) -> Arch {
-                self.arch
+            pub const fn layouts(self) -> Layouts {
+                self.layouts
+            }
+            /// The same, with times of 64 bits also for 32-bit programs.
+            #[inline]
+            #[must_use]
+            pub const fn time64(self) -> Self {
+                let layouts = match self.layouts {
+                    Layouts::X86_64 => Layouts::X86_64,
+                    Layouts::X86 | Layouts::X86Time64 => Layouts::X86Time64,
+                };
+                Self { layouts, ..self }
+            }
+            /// The same address, of something else.
+            #[inline(always)]
+            pub const fn cast<U>(self) -> $name<U> {
+                self.at(self.address)
+            }
+            /// The address of something else of the same program.
+            #[inline(always)]
+            pub const fn at<U>(self, address: usize) -> $name<U> {
+                $name { address, layouts: self.layouts, points_to: PhantomData }
             }
             /// The address as the guest gave it; nothing is known about it.
             #[inline(always)]
@@ -273,8 +308,7 @@ macro_rules! pointers {
         impl<T: Pointee> Argument for $name<T> {
             #[inline(always)]
             fn take(registers: &mut Registers) -> Self {
-                let arch = registers.arch;
-                Self { address: registers.take() as usize, arch, points_to: PhantomData }
+                Self::new(registers.arch, registers.take() as usize)
             }
             fn shown(self) -> Shown {
                 $shown(self.address as u64, T::FORM)
@@ -297,6 +331,14 @@ macro_rules! pointers {
 pointers! {
     UserRef Shown::Given;
     UserMut Shown::Filled;
+}
+
+impl<T> UserMut<T> {
+    /// The same address, only to be read from.
+    #[inline(always)]
+    pub const fn to_ref(self) -> UserRef<T> {
+        UserRef { address: self.address, layouts: self.layouts, points_to: PhantomData }
+    }
 }
 
 /// How what lies at an address is printed.
@@ -334,10 +376,12 @@ impl Pointee for i32 {
 impl Pointee for u32 {
     const FORM: Form = Form::Int;
 }
+impl Pointee for Id16 {}
 impl Pointee for u64 {}
 impl Pointee for usize {}
 impl Pointee for isize {}
 impl Pointee for UserStr {}
+impl Pointee for UserWord {}
 
 /// Names of the kernel's structures. What lies in them is the business of the handlers that read them.
 macro_rules! structures {
@@ -357,20 +401,14 @@ structures! {
     Dirent Opaque "struct linux_dirent64"
     FdPair Pair "int[2]"
     FdSet Opaque "fd_set"
-    MsgHdr Opaque "struct msghdr"
     OpenHow Opaque "struct open_how"
     PollFd Opaque "struct pollfd"
     SchedAttr Opaque "struct sched_attr"
-    SigAction Opaque "struct sigaction"
     SigInfo Opaque "siginfo_t"
     SigSet Signals "sigset_t"
     SigStack Opaque "stack_t"
     SockAddr Opaque "struct sockaddr"
-    Stat Opaque "struct stat"
-    StatFs Opaque "struct statfs"
     Statx Opaque "struct statx"
-    SysInfo Opaque "struct sysinfo"
     UserDesc Opaque "struct user_desc"
-    Utimbuf Opaque "struct utimbuf"
     UtsName Opaque "struct utsname"
 }

@@ -27,6 +27,8 @@ pub mod prelude {
     pub use crate::abi::file::*;
     pub use crate::abi::futex::*;
     pub use crate::abi::ioctl::*;
+    pub use crate::abi::ipc::*;
+    pub use crate::abi::layout::{Id16, Layouts, UserWord};
     pub use crate::abi::memory::*;
     pub use crate::abi::poll::*;
     pub use crate::abi::process::*;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use litebox_common_linux::{Call, Support, calls};
+use litebox_common_linux::{Arch, Call, Support, calls};
 use serde_json::{Value, json};
 
 /// Options of `litebox syscalls`.
@@ -42,9 +42,9 @@ fn level_and_errno(call: &Call) -> String {
     call.support.refusal().map_or_else(|| level(call).into(), |errno| format!("{}: {errno}", level(call)))
 }
 
-/// How many calls of x86-64 have which level: full, partial, refused, missing.
-fn counts() -> [usize; 4] {
-    let count = |name: &str| calls().filter(|call| call.x86_64.is_some() && level(call) == name).count();
+/// How many calls of an architecture have which level: full, partial, refused, missing.
+fn counts(arch: Arch) -> [usize; 4] {
+    let count = |name: &str| calls().filter(|call| call.number(arch).is_some() && level(call) == name).count();
     ["full", "partial", "refused", "missing"].map(count)
 }
 
@@ -66,8 +66,10 @@ fn plain() -> String {
             call.note
         );
     }
-    let [full, partial, refused, missing] = counts();
-    let _ = writeln!(out, "x86-64: {full} full, {partial} partial, {refused} refused, {missing} missing");
+    for (name, arch) in [("x86-64", Arch::X86_64), ("x86", Arch::X86)] {
+        let [full, partial, refused, missing] = counts(arch);
+        let _ = writeln!(out, "{name}: {full} full, {partial} partial, {refused} refused, {missing} missing");
+    }
     out
 }
 
@@ -88,16 +90,19 @@ fn json_list() -> String {
 }
 
 fn markdown() -> String {
-    let [full, partial, refused, missing] = counts();
+    let [full, partial, refused, missing] = counts(Arch::X86_64);
+    let [full32, partial32, refused32, missing32] = counts(Arch::X86);
     let mut out = format!(
         "# System calls\n\n\
          Generated from the table in `litebox_common_linux/src/table.rs` by `litebox syscalls --markdown`; a test fails when this page is stale.\n\
          How to add a call: [writing-syscalls.md](writing-syscalls.md).\n\n\
          Of the {} calls that 64-bit Linux has, {full} are served in full and {partial} in part (the note says what is not as on Linux); \
          {refused} are refused for good (the note says why), and {missing} are missing. The last two fail with the errno that stands beside \
-         them, and `--strace` marks them. A number without a row fails with ENOSYS. The numbers under x86 are those of 32-bit programs, which \
-         do not run yet.\n",
-        full + partial + refused + missing
+         them, and `--strace` marks them. A number without a row fails with ENOSYS. The numbers under x86 are those of calls in \
+         the manner of 32-bit programs (`int $0x80`): of {}, {full32} are served in full and {partial32} in part, {refused32} are refused, and \
+         {missing32} are missing.\n",
+        full + partial + refused + missing,
+        full32 + partial32 + refused32 + missing32
     );
     let mut family = "";
     for call in calls() {

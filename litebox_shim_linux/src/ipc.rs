@@ -15,9 +15,9 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::ipc::IpcPerm;
 
 use crate::task::Credentials;
-use crate::user::word;
 
 pub(crate) use queues::MessageQueues;
 
@@ -38,9 +38,6 @@ const WRITE: u32 = 0o200;
 const MOST_OBJECTS: usize = 32_768;
 const ENOMSG: Error = Error::Host(42);
 const EIDRM: Error = Error::Host(43);
-
-/// Size of `struct ipc64_perm`.
-const PERM: usize = 48;
 
 /// Seconds since 1970.
 fn now() -> i64 {
@@ -74,24 +71,24 @@ impl Perm {
         let owns = who.euid == 0 || who.euid == self.uid || who.euid == self.creator.0;
         if owns { Ok(()) } else { Err(Error::NotPermitted) }
     }
-    /// As `struct ipc64_perm`.
-    fn bytes(&self, id: i32) -> [u8; PERM] {
-        let mut raw = [0u8; PERM];
-        let words = [self.key as u32, self.uid, self.gid, self.creator.0, self.creator.1, self.mode];
-        for (slot, value) in raw.chunks_exact_mut(4).zip(words) {
-            slot.copy_from_slice(&value.to_le_bytes());
+    /// As programs see it.
+    fn of(&self, id: i32) -> IpcPerm {
+        IpcPerm {
+            key: self.key,
+            uid: self.uid,
+            gid: self.gid,
+            creator_uid: self.creator.0,
+            creator_gid: self.creator.1,
+            mode: self.mode,
+            sequence: (id as usize / MOST_OBJECTS) as u32,
+            tail: (),
         }
-        let round = (id as usize / MOST_OBJECTS) as u16;
-        if let Some(slot) = raw.get_mut(24..26) {
-            slot.copy_from_slice(&round.to_le_bytes());
-        }
-        raw
     }
-    /// IPC_SET: owner and permissions from a `struct ipc64_perm`.
-    fn set(&mut self, raw: &[u8]) {
-        self.uid = u32::from_le_bytes(word(raw, 4));
-        self.gid = u32::from_le_bytes(word(raw, 8));
-        self.mode = self.mode & !0o777 | u32::from_le_bytes(word(raw, 20)) & 0o777;
+    /// IPC_SET: owner and permissions.
+    fn set(&mut self, new: &IpcPerm) {
+        self.uid = new.uid;
+        self.gid = new.gid;
+        self.mode = self.mode & !0o777 | new.mode & 0o777;
     }
 }
 
@@ -254,25 +251,5 @@ impl SystemV {
         for set in self.sets.all() {
             set.value.undo(pid);
         }
-    }
-}
-
-/// Fields of a structure, put one after the other.
-struct Fields(Vec<u8>);
-
-impl Fields {
-    fn new(perm: [u8; PERM]) -> Self {
-        Self(perm.to_vec())
-    }
-    fn word(mut self, value: u64) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-    fn half(mut self, value: u32) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-    fn write(self, addr: u64) -> Result<()> {
-        crate::user::write_bytes(addr, &self.0)
     }
 }

@@ -58,6 +58,7 @@ macro_rules! handlers {
 }
 
 /// The handlers of all rows, once for both architectures.
+#[expect(clippy::used_underscore_items, reason = "the names are those of the calls")]
 mod handlers {
     use super::{Result, Task, errno};
     use litebox_common_linux::prelude::*;

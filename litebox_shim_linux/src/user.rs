@@ -7,9 +7,9 @@ use litebox_common_linux::abi::memory::PAGE;
 use litebox::platform::host;
 use litebox::platform::north::north;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::layout::{Field, Layout};
+use litebox_common_linux::abi::layout::{Field, Layout, Layouts};
 use litebox_common_linux::abi::time::Timespec;
-use litebox_common_linux::argument::{Arch, UserMut, UserRef};
+use litebox_common_linux::argument::{UserMut, UserRef};
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -121,21 +121,19 @@ macro_rules! reads {
         $(impl<T: Layout> UserRead<T> for $pointer<T> {
             #[inline]
             fn read(self) -> Result<T> {
-                match self.arch() {
-                    Arch::X86_64 => read_raw::<T, T::X86_64>(self.address()),
-                    Arch::X86 => read_raw::<T, T::X86>(self.address()),
+                match self.layouts() {
+                    Layouts::X86_64 => read_raw::<T, T::X86_64>(self.address()),
+                    Layouts::X86 => read_raw::<T, T::X86>(self.address()),
+                    Layouts::X86Time64 => read_raw::<T, T::Time64>(self.address()),
                 }
             }
             fn read_if_given(self) -> Result<Option<T>> {
                 if self.is_null() { Ok(None) } else { self.read().map(Some) }
             }
             fn nth(self, index: usize) -> Result<Self> {
-                let size = match self.arch() {
-                    Arch::X86_64 => size_of::<T::X86_64>(),
-                    Arch::X86 => size_of::<T::X86>(),
-                };
-                let at = index.checked_mul(size).and_then(|far| self.address().checked_add(far));
-                Ok(Self::new(self.arch(), at.ok_or(Error::Fault)?))
+                let far = index.checked_mul(T::size(self.layouts()));
+                let at = far.and_then(|far| self.address().checked_add(far));
+                Ok(self.at(at.ok_or(Error::Fault)?))
             }
         })*
     };
@@ -145,9 +143,10 @@ reads!(UserRef UserMut);
 impl<T: Layout> UserWrite<T> for UserMut<T> {
     #[inline]
     fn write(self, value: T) -> Result<()> {
-        match self.arch() {
-            Arch::X86_64 => write_raw::<T, T::X86_64>(self.address(), value),
-            Arch::X86 => write_raw::<T, T::X86>(self.address(), value),
+        match self.layouts() {
+            Layouts::X86_64 => write_raw::<T, T::X86_64>(self.address(), value),
+            Layouts::X86 => write_raw::<T, T::X86>(self.address(), value),
+            Layouts::X86Time64 => write_raw::<T, T::Time64>(self.address(), value),
         }
     }
     fn write_if_given(self, value: T) -> Result<()> {
@@ -155,14 +154,26 @@ impl<T: Layout> UserWrite<T> for UserMut<T> {
     }
 }
 
+/// The address of a field of the structure at an address, by its offsets in both layouts.
+macro_rules! field_at {
+    ($pointer:expr, $long:ident $short:ident . $field:ident: $type:ty) => {{
+        let offset = match $pointer.layouts() {
+            litebox_common_linux::abi::layout::Layouts::X86_64 => core::mem::offset_of!($long, $field),
+            _ => core::mem::offset_of!($short, $field),
+        };
+        $pointer.at::<$type>($pointer.address().wrapping_add(offset))
+    }};
+}
+pub(crate) use field_at;
+
 /// The time that a `struct timespec` says; out of range fields are `Invalid`.
 pub(crate) fn duration_of(time: Timespec) -> Result<Duration> {
     time.duration().ok_or(Error::Invalid)
 }
 
-/// Reads a `struct timespec` of a 64-bit program; out of range fields are `Invalid`.
-pub(crate) fn read_timespec(addr: u64) -> Result<Duration> {
-    duration_of(UserRef::new(Arch::X86_64, usize::try_from(addr).map_err(|_| Error::Fault)?).read()?)
+/// The time at an address; out of range fields are `Invalid`, no address is no time.
+pub(crate) fn duration_at(time: impl UserRead<Timespec>) -> Result<Option<Duration>> {
+    time.read_if_given()?.map(duration_of).transpose()
 }
 
 /// The `N` bytes of `raw` at `at`; zeros where it is too short.

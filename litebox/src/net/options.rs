@@ -17,7 +17,7 @@ macro_rules! settings {
 
 settings! {
     Debug, ReuseAddress, ReusePort, DontRoute, Broadcast, KeepAlive, OobInline, NoCheck, Priority, LingerOn, LingerSeconds,
-    PassCredentials, PassSecurity, PassPidfd, Timestamp, TimestampNanos, Mark, ReceiveMark, ReceiveOverflow, PeekOffset = -1, BusyPoll,
+    PassCredentials, PassSecurity, PassPidfd, Timestamp, TimestampNanos, TimestampNew, Mark, ReceiveMark, ReceiveOverflow, PeekOffset = -1, BusyPoll,
     PreferBusyPoll, ZeroCopy, IncomingCpu = -1, Interface, SelectErrorQueue, NoFcs, WifiStatus, LockFilter, TransmitRehash = 1,
     ReceiveLowat = 1,
     /// SO_SNDBUF and SO_RCVBUF as they were set, doubled; 0: as the kernel likes.

@@ -1,6 +1,6 @@
 //! Files: open(2), fcntl(2), stat(2) and their kin.
 
-use super::layout::{Gap, structure};
+use super::layout::{Id16, structure};
 use super::named;
 
 named! {
@@ -35,7 +35,7 @@ named! {
     /// fcntl(2)
     choice FcntlCommand(u32, i32) {
         F_DUPFD = 0, F_GETFD = 1, F_SETFD = 2, F_GETFL = 3, F_SETFL = 4, F_GETLK = 5, F_SETLK = 6, F_SETLKW = 7, F_SETOWN = 8, F_GETOWN = 9,
-        F_SETSIG = 10, F_GETSIG = 11, F_SETOWN_EX = 15, F_GETOWN_EX = 16, F_OFD_GETLK = 36, F_OFD_SETLK = 37, F_OFD_SETLKW = 38,
+        F_SETSIG = 10, F_GETSIG = 11, F_GETLK64 = 12, F_SETLK64 = 13, F_SETLKW64 = 14, F_SETOWN_EX = 15, F_GETOWN_EX = 16, F_OFD_GETLK = 36, F_OFD_SETLK = 37, F_OFD_SETLKW = 38,
         F_SETLEASE = 1024, F_GETLEASE = 1025, F_NOTIFY = 1026, F_DUPFD_CLOEXEC = 1030, F_SETPIPE_SZ = 1031, F_GETPIPE_SZ = 1032,
         F_ADD_SEALS = 1033, F_GET_SEALS = 1034, F_GETOWNER_UIDS = 17, F_DUPFD_QUERY = 1027, F_GET_RW_HINT = 1035, F_SET_RW_HINT = 1036
     }
@@ -76,16 +76,33 @@ structure! {
         kind: i16 = i16, i16;
         /// What `start` counts from, as for lseek(2).
         whence: i16 = i16, i16;
-        #[expect(missing_docs, reason = "between the fields")]
-        padding: u32 = u32, Gap;
+        /// Between the fields.
+        padding: u32 = u32, [u8; 0];
         /// The first byte.
         start: i64 = i64, i32;
         /// How many; 0: to the end, negative: before `start`.
         len: i64 = i64, i32;
         /// Who holds it.
         pid: i32 = i32, i32;
-        #[expect(missing_docs, reason = "behind the fields")]
-        tail: u32 = u32, Gap;
+        /// Behind the fields.
+        tail: u32 = u32, [u8; 0];
+    }
+    /// `struct flock64`
+    Flock64 [Flock64X86_64 Flock64X86] Opaque {
+        /// As in [`Flock`].
+        kind: i16 = i16, i16;
+        /// As in [`Flock`].
+        whence: i16 = i16, i16;
+        /// Between the fields.
+        padding: u32 = u32, [u8; 0];
+        /// As in [`Flock`].
+        start: i64 = i64, i64;
+        /// As in [`Flock`].
+        len: i64 = i64, i64;
+        /// As in [`Flock`].
+        pid: i32 = i32, i32;
+        /// Behind the fields.
+        tail: u32 = u32, [u8; 0];
     }
     /// `struct iovec`
     IoVec [IoVecX86_64 IoVecX86] Opaque {
@@ -93,5 +110,175 @@ structure! {
         base: u64 = u64, u32;
         /// How many.
         len: u64 = u64, u32;
+    }
+    /// `struct stat`; its fields stand in another order on x86, but for that stat(2) is the same
+    Stat [StatX86_64 StatX86] Opaque {
+        /// The device it is on.
+        dev: u64 = u64, u32;
+        /// Its inode.
+        ino: u64 = u64, u32;
+        /// Kind and permissions, for 32-bit programs.
+        mode16: u32 = [u8; 0], u16;
+        /// How many names it has.
+        nlink: u64 = u64, u16;
+        /// Kind and permissions, for 64-bit programs.
+        mode: u32 = u32, [u8; 0];
+        /// Its user.
+        uid: u32 = u32, Id16;
+        /// Its group.
+        gid: u32 = u32, Id16;
+        /// Between the fields.
+        padding: () = [u8; 4], [u8; 0];
+        /// The device it is.
+        rdev: u64 = u64, u32;
+        /// Its length in bytes.
+        size: u64 = u64, u32;
+        /// How many bytes are best read at once.
+        blksize: u64 = u64, u32;
+        /// Its length on the device, in units of 512 bytes.
+        blocks: u64 = u64, u32;
+        /// Seconds of the last access.
+        atime: i64 = i64, i32;
+        /// And nanoseconds.
+        atime_nsec: u64 = u64, u32;
+        /// Seconds of the last change of its bytes.
+        mtime: i64 = i64, i32;
+        /// And nanoseconds.
+        mtime_nsec: u64 = u64, u32;
+        /// Seconds of the last change of its attributes.
+        ctime: i64 = i64, i32;
+        /// And nanoseconds.
+        ctime_nsec: u64 = u64, u32;
+        /// Behind the fields.
+        tail: () = [u8; 24], [u8; 8];
+    }
+    /// `struct stat64` of 32-bit programs; 64-bit ones have none
+    Stat64 [Stat64X86_64 Stat64X86] Opaque {
+        /// As in [`Stat`].
+        dev: u64 = u64, u64;
+        /// Between the fields.
+        padding: () = [u8; 4], [u8; 4];
+        /// The inode, cut off.
+        ino32: u64 = u32, u32;
+        /// As in [`Stat`].
+        mode: u32 = u32, u32;
+        /// As in [`Stat`].
+        nlink: u64 = u32, u32;
+        /// As in [`Stat`].
+        uid: u32 = u32, u32;
+        /// As in [`Stat`].
+        gid: u32 = u32, u32;
+        /// As in [`Stat`].
+        rdev: u64 = u64, u64;
+        /// Between the fields.
+        padding2: () = [u8; 4], [u8; 4];
+        /// As in [`Stat`].
+        size: u64 = u64, u64;
+        /// As in [`Stat`].
+        blksize: u64 = u32, u32;
+        /// As in [`Stat`].
+        blocks: u64 = u64, u64;
+        /// As in [`Stat`].
+        atime: i64 = i32, i32;
+        /// As in [`Stat`].
+        atime_nsec: u64 = u32, u32;
+        /// As in [`Stat`].
+        mtime: i64 = i32, i32;
+        /// As in [`Stat`].
+        mtime_nsec: u64 = u32, u32;
+        /// As in [`Stat`].
+        ctime: i64 = i32, i32;
+        /// As in [`Stat`].
+        ctime_nsec: u64 = u32, u32;
+        /// The inode.
+        ino: u64 = u64, u64;
+    }
+    /// `struct __old_kernel_stat`: what Linux 1.0 had, still there for 32-bit programs
+    OldStat [OldStatX86_64 OldStatX86] Opaque {
+        /// As in [`Stat`].
+        dev: u64 = u16, u16;
+        /// As in [`Stat`].
+        ino: u64 = u16, u16;
+        /// As in [`Stat`].
+        mode: u32 = u16, u16;
+        /// As in [`Stat`].
+        nlink: u64 = u16, u16;
+        /// As in [`Stat`].
+        uid: u32 = Id16, Id16;
+        /// As in [`Stat`].
+        gid: u32 = Id16, Id16;
+        /// As in [`Stat`].
+        rdev: u64 = u16, u16;
+        /// Between the fields.
+        padding: () = [u8; 2], [u8; 2];
+        /// As in [`Stat`].
+        size: u64 = u32, u32;
+        /// As in [`Stat`].
+        atime: i64 = i32, i32;
+        /// As in [`Stat`].
+        mtime: i64 = i32, i32;
+        /// As in [`Stat`].
+        ctime: i64 = i32, i32;
+    }
+    /// `struct statfs`
+    StatFs [StatFsX86_64 StatFsX86] Opaque {
+        /// What kind of file system.
+        kind: u64 = u64, u32;
+        /// Bytes of a block.
+        block_size: u64 = u64, u32;
+        /// Blocks.
+        blocks: u64 = u64, u32;
+        /// Of them, free.
+        free: u64 = u64, u32;
+        /// Of them, for everybody.
+        available: u64 = u64, u32;
+        /// Inodes.
+        files: u64 = u64, u32;
+        /// Of them, free.
+        files_free: u64 = u64, u32;
+        /// Its number.
+        id: u64 = u64, u64;
+        /// The longest name.
+        name_max: u64 = u64, u32;
+        /// Bytes of a fragment.
+        fragment_size: u64 = u64, u32;
+        /// How it is mounted.
+        flags: u64 = u64, u32;
+        /// Behind the fields.
+        tail: () = [u8; 32], [u8; 16];
+    }
+    /// `struct statfs64`
+    StatFs64 [StatFs64X86_64 StatFs64X86] Opaque {
+        /// As in [`StatFs`].
+        kind: u64 = u64, u32;
+        /// As in [`StatFs`].
+        block_size: u64 = u64, u32;
+        /// As in [`StatFs`].
+        blocks: u64 = u64, u64;
+        /// As in [`StatFs`].
+        free: u64 = u64, u64;
+        /// As in [`StatFs`].
+        available: u64 = u64, u64;
+        /// As in [`StatFs`].
+        files: u64 = u64, u64;
+        /// As in [`StatFs`].
+        files_free: u64 = u64, u64;
+        /// As in [`StatFs`].
+        id: u64 = u64, u64;
+        /// As in [`StatFs`].
+        name_max: u64 = u64, u32;
+        /// As in [`StatFs`].
+        fragment_size: u64 = u64, u32;
+        /// As in [`StatFs`].
+        flags: u64 = u64, u32;
+        /// Behind the fields.
+        tail: () = [u8; 32], [u8; 16];
+    }
+    /// `struct utimbuf`
+    Utimbuf [UtimbufX86_64 UtimbufX86] Opaque {
+        /// Seconds of the last access.
+        atime: i64 = i64, i32;
+        /// Seconds of the last change.
+        mtime: i64 = i64, i32;
     }
 }

@@ -1,5 +1,6 @@
 //! Memory: mmap(2), madvise(2) and their kin.
 
+use super::layout::structure;
 use super::named;
 
 named! {
@@ -42,3 +43,23 @@ pub const MCL_FUTURE: u64 = 2;
 pub const MCL_ONFAULT: u64 = 4;
 /// mlock2(2): pages when they are touched.
 pub const MLOCK_ONFAULT: u64 = 1;
+
+structure! {
+    /// The arguments of mmap(2) as the first 32-bit programs gave them: in memory
+    MapArguments [MapArgumentsX86_64 MapArgumentsX86] Opaque {
+        /// Where.
+        address: u64 = u64, u32;
+        /// How many bytes.
+        len: u64 = u64, u32;
+        /// PROT_ flags.
+        protection: u64 = u64, u32;
+        /// MAP_ flags.
+        flags: u64 = u64, u32;
+        /// The file.
+        fd: i32 = i32, i32;
+        /// Between the fields.
+        padding: () = [u8; 4], [u8; 0];
+        /// From which byte.
+        offset: u64 = u64, u32;
+    }
+}

@@ -16,4 +16,22 @@ structure! {
         /// What the program wants to be told.
         data: u64 = u64, u64;
     }
+    /// The arguments of select(2) as the first 32-bit programs gave them: in memory
+    SelectArguments [SelectArgumentsX86_64 SelectArgumentsX86] Opaque {
+        /// How many descriptors.
+        count: i32 = i32, i32;
+        /// Between the fields.
+        padding: () = [u8; 4], [u8; 0];
+        /// The sets.
+        sets: [u64; 3] = [u64; 3], [u32; 3];
+        /// The time-out.
+        timeout: u64 = u64, u32;
+    }
+    /// What pselect6(2) has for a sixth argument
+    SelectMask [SelectMaskX86_64 SelectMaskX86] Opaque {
+        /// The address of a `sigset_t`.
+        set: u64 = u64, u32;
+        /// Its size.
+        size: u64 = u64, u32;
+    }
 }

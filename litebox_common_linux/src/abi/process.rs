@@ -1,6 +1,6 @@
 //! Processes: clone(2), wait4(2), prctl(2), limits.
 
-use super::layout::structure;
+use super::layout::{Limit32, structure};
 use super::named;
 use super::time::{Timeval, TimevalX86, TimevalX86_64};
 
@@ -45,12 +45,59 @@ named! {
 }
 
 structure! {
-    /// `struct rlimit64`, and `struct rlimit` of 64-bit programs
+    /// `struct rlimit`
     Rlimit [RlimitX86_64 RlimitX86] Opaque {
+        /// The limit in force.
+        soft: u64 = u64, Limit32;
+        /// What it may be raised to.
+        hard: u64 = u64, Limit32;
+    }
+    /// `struct rlimit64`
+    Rlimit64 [Rlimit64X86_64 Rlimit64X86] Opaque {
         /// The limit in force.
         soft: u64 = u64, u64;
         /// What it may be raised to.
         hard: u64 = u64, u64;
+    }
+    /// `struct robust_list_head`
+    RobustListHead [RobustListHeadX86_64 RobustListHeadX86] Opaque {
+        /// The first lock held; the head itself: none.
+        next: u64 = u64, u32;
+        /// From an entry to its futex.
+        offset: i64 = i64, i32;
+        /// The lock that is being taken or given back.
+        pending: u64 = u64, u32;
+    }
+    /// `struct sysinfo`
+    SysInfo [SysInfoX86_64 SysInfoX86] Opaque {
+        /// Seconds since the start.
+        uptime: i64 = i64, i32;
+        /// Of 1, 5 and 15 minutes, in units of 1/65536.
+        loads: [u64; 3] = [u64; 3], [u32; 3];
+        /// Memory, in `unit`s.
+        total: u64 = u64, u32;
+        /// Of it, free.
+        free: u64 = u64, u32;
+        /// Of it, shared.
+        shared: u64 = u64, u32;
+        /// Of it, in buffers.
+        buffers: u64 = u64, u32;
+        /// Swap, in `unit`s.
+        total_swap: u64 = u64, u32;
+        /// Of it, free.
+        free_swap: u64 = u64, u32;
+        /// Threads.
+        threads: u16 = u16, u16;
+        /// Between the fields.
+        padding: () = [u8; 6], [u8; 2];
+        /// Memory that the kernel does not map.
+        total_high: u64 = u64, u32;
+        /// Of it, free.
+        free_high: u64 = u64, u32;
+        /// Bytes.
+        unit: u32 = u32, u32;
+        /// Behind the fields.
+        tail: () = [u8; 4], [u8; 8];
     }
     /// `struct rusage`; the fields that Linux does not fill in are left out of the names.
     Rusage [RusageX86_64 RusageX86] Opaque {
@@ -60,19 +107,19 @@ structure! {
         system: Timeval = TimevalX86_64, TimevalX86;
         /// Most memory in use at once, in KiB.
         max_resident: u64 = u64, u32;
-        #[expect(missing_docs, reason = "zero")]
+        /// Zero.
         unused_sizes: [u64; 3] = [u64; 3], [u32; 3];
         /// Page faults without the disk.
         minor_faults: u64 = u64, u32;
         /// Page faults with it.
         major_faults: u64 = u64, u32;
-        #[expect(missing_docs, reason = "zero")]
+        /// Zero.
         unused_swaps: u64 = u64, u32;
         /// Blocks read.
         blocks_in: u64 = u64, u32;
         /// Blocks written.
         blocks_out: u64 = u64, u32;
-        #[expect(missing_docs, reason = "zero")]
+        /// Zero.
         unused_messages: [u64; 3] = [u64; 3], [u32; 3];
         /// Times the processor was given up.
         voluntary_switches: u64 = u64, u32;

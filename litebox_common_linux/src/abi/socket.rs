@@ -1,5 +1,6 @@
 //! Sockets: socket(2), send(2), setsockopt(2).
 
+use super::layout::structure;
 use super::named;
 
 named! {
@@ -18,4 +19,55 @@ named! {
     }
     /// shutdown(2)
     choice ShutdownHow(i32, u32) { SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2 }
+}
+
+structure! {
+    /// `struct msghdr`
+    MsgHdr [MsgHdrX86_64 MsgHdrX86] Opaque {
+        /// Where the address is, or goes.
+        name: u64 = u64, u32;
+        /// Its length.
+        name_len: i32 = i32, i32;
+        /// Between the fields.
+        padding: () = [u8; 4], [u8; 0];
+        /// Where the buffers are.
+        vectors: u64 = u64, u32;
+        /// How many.
+        vector_count: u64 = u64, u32;
+        /// Where the control messages are, or go.
+        control: u64 = u64, u32;
+        /// How many bytes of them.
+        control_len: u64 = u64, u32;
+        /// MSG_ flags of what was received.
+        flags: u32 = u32, u32;
+        /// Behind the fields.
+        tail: () = [u8; 4], [u8; 0];
+    }
+    /// `struct mmsghdr`
+    MMsgHdr [MMsgHdrX86_64 MMsgHdrX86] Opaque {
+        /// The message.
+        header: MsgHdr = MsgHdrX86_64, MsgHdrX86;
+        /// How many bytes it has.
+        len: u32 = u32, u32;
+        /// Behind the fields.
+        tail: () = [u8; 4], [u8; 0];
+    }
+    /// `struct cmsghdr`
+    CMsgHdr [CMsgHdrX86_64 CMsgHdrX86] Opaque {
+        /// How many bytes, with this head.
+        len: u64 = u64, u32;
+        /// The protocol.
+        level: i32 = i32, i32;
+        /// What it is.
+        kind: i32 = i32, i32;
+    }
+    /// `struct ifconf`
+    IfConf [IfConfX86_64 IfConfX86] Opaque {
+        /// How many bytes.
+        len: i32 = i32, i32;
+        /// Between the fields.
+        padding: () = [u8; 4], [u8; 0];
+        /// Where.
+        buffer: u64 = u64, u32;
+    }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::layout::structure;
+use super::layout::{Field, raw_layout, structure};
 use super::named;
 
 named! {
@@ -18,7 +18,7 @@ pub const TIMER_ABSTIME: i32 = 1;
 
 structure! {
     /// `struct timespec`
-    Timespec [TimespecX86_64 TimespecX86] Timespec {
+    Timespec [TimespecX86_64 TimespecX86 TimespecTime64] Timespec {
         /// Seconds.
         sec: i64 = i64, i32;
         /// Nanoseconds.
@@ -32,7 +32,7 @@ structure! {
         usec: i64 = i64, i32;
     }
     /// `struct itimerspec`
-    Itimerspec [ItimerspecX86_64 ItimerspecX86] Opaque {
+    Itimerspec [ItimerspecX86_64 ItimerspecX86 ItimerspecTime64] Opaque {
         /// Time from one expiry to the next.
         interval: Timespec = TimespecX86_64, TimespecX86;
         /// Time to the next expiry.
@@ -55,6 +55,86 @@ structure! {
         children_user: i64 = i64, i32;
         /// And in the kernel.
         children_system: i64 = i64, i32;
+    }
+    /// `struct timex`: adjtimex(2)
+    Timex [TimexX86_64 TimexX86] Opaque {
+        /// What to change.
+        modes: u32 = u32, u32;
+        /// Between the fields.
+        padding: u32 = u32, [u8; 0];
+        /// How far the clock is off.
+        offset: i64 = i64, i32;
+        /// How much its frequency is corrected.
+        frequency: i64 = i64, i32;
+        /// The most it is off, in microseconds.
+        most_error: i64 = i64, i32;
+        /// How much it probably is.
+        likely_error: i64 = i64, i32;
+        /// STA_ flags.
+        status: i32 = i32, i32;
+        /// Between the fields.
+        padding2: u32 = u32, [u8; 0];
+        /// Of the loop that corrects it.
+        constant: i64 = i64, i32;
+        /// The smallest step, in microseconds.
+        precision: i64 = i64, i32;
+        /// The most its frequency is corrected by.
+        tolerance: i64 = i64, i32;
+        /// What it shows.
+        time: Timeval = TimevalX86_64, TimevalX86;
+        /// Microseconds of a tick.
+        tick: i64 = i64, i32;
+        /// Of a pulse that nobody sends: frequency and jitter.
+        pulse: [i64; 2] = [i64; 2], [i32; 2];
+        /// Its shift.
+        pulse_shift: i32 = i32, i32;
+        /// Between the fields.
+        padding3: u32 = u32, [u8; 0];
+        /// Its stability, and how often it went wrong.
+        pulse_counts: [i64; 5] = [i64; 5], [i32; 5];
+        /// TAI - UTC.
+        tai: i32 = i32, i32;
+        /// Behind the fields, given back as it came.
+        tail: [u32; 11] = [u32; 11], [u32; 11];
+    }
+}
+
+/// Nanoseconds of a 32-bit program with times of 64 bits: what stands beside them is padding.
+#[derive(
+    Clone,
+    Copy,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    zerocopy::Unaligned,
+)]
+#[repr(C, packed)]
+pub struct PaddedNsec(u32, u32);
+
+impl Field<PaddedNsec> for i64 {
+    fn of(raw: PaddedNsec) -> Self {
+        raw.0.into()
+    }
+    fn raw(self) -> PaddedNsec {
+        PaddedNsec(self as u32, (self >> 32) as u32)
+    }
+}
+
+raw_layout! {
+    /// `struct __kernel_timespec` of 32-bit programs
+    Timespec TimespecTime64 {
+        /// Seconds.
+        sec: i64 = i64;
+        /// Nanoseconds.
+        nsec: i64 = PaddedNsec;
+    }
+    /// `struct __kernel_itimerspec` of 32-bit programs
+    Itimerspec ItimerspecTime64 {
+        /// Time from one expiry to the next.
+        interval: Timespec = TimespecTime64;
+        /// Time to the next expiry.
+        value: Timespec = TimespecTime64;
     }
 }
 

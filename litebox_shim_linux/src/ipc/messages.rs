@@ -7,10 +7,12 @@ use alloc::vec::Vec;
 use litebox::event::{Events, Observer, Pollable, WaitQueue, wait_until_ready};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::ipc::MsqIdDs;
+use litebox_common_linux::argument::{UserMut, UserRef};
 
-use super::{EIDRM, ENOMSG, Fields, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
+use super::{EIDRM, ENOMSG, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
-use crate::user::{read_bytes, read_into, read_u64, word, write_bytes};
+use crate::user::{UserRead, UserWrite, read_into, write_bytes};
 
 const MSG_NOERROR: i32 = 0o10_000;
 const MSG_EXCEPT: i32 = 0o20_000;
@@ -159,15 +161,16 @@ impl Task<'_, '_> {
     }
 
     /// msgsnd(2)
-    pub(crate) fn msgsnd(&mut self, id: i32, message: u64, size: usize, flags: i32) -> Result<usize> {
-        let kind = read_u64(message)? as i64;
+    pub(crate) fn msgsnd(&mut self, id: i32, message: UserRef<()>, size: usize, flags: i32) -> Result<usize> {
+        let head: UserRef<isize> = message.cast();
+        let kind = head.read()? as i64;
         if size > MOST_MESSAGE || id < 0 || kind < 1 {
             return Err(Error::Invalid);
         }
         let mut text = Vec::new();
         text.try_reserve_exact(size).map_err(|_| Error::NoMemory)?;
         text.resize(size, 0);
-        read_into(message.checked_add(8).ok_or(Error::Fault)?, &mut text)?;
+        read_into(head.nth(1)?.address() as u64, &mut text)?;
         let queue = self.kernel().system_v.queues.find(id)?;
         queue.perm().check(&self.process().creds(), WRITE)?;
         let pid = self.process().pid;
@@ -186,7 +189,14 @@ impl Task<'_, '_> {
     }
 
     /// msgrcv(2)
-    pub(crate) fn msgrcv(&mut self, id: i32, message: u64, size: usize, kind: i64, flags: i32) -> Result<usize> {
+    pub(crate) fn msgrcv(
+        &mut self,
+        id: i32,
+        message: UserMut<()>,
+        size: usize,
+        kind: i64,
+        flags: i32,
+    ) -> Result<usize> {
         if id < 0 || isize::try_from(size).is_err() {
             return Err(Error::Invalid);
         }
@@ -221,19 +231,21 @@ impl Task<'_, '_> {
         let got = got.map_err(|error| if error == Error::WouldBlock { ENOMSG } else { error })?;
         queue.value.queue.notify(Events::OUT);
         let text = got.text.get(..size.min(got.text.len())).unwrap_or_default();
-        write_bytes(message, &got.kind.to_le_bytes())?;
-        write_bytes(message.checked_add(8).ok_or(Error::Fault)?, text)?;
+        let head: UserMut<isize> = message.cast();
+        head.write(got.kind as isize)?;
+        write_bytes(head.nth(1)?.address() as u64, text)?;
         Ok(text.len())
     }
 
     /// msgctl(2)
-    pub(crate) fn msgctl(&mut self, id: i32, command: i32, buf: u64) -> Result<usize> {
+    pub(crate) fn msgctl(&mut self, id: i32, command: i32, buf: UserMut<()>) -> Result<usize> {
+        let about: UserMut<MsqIdDs> = buf.cast();
         let queues = &self.kernel().system_v.queues;
         if id < 0 || command < 0 {
             return Err(Error::Invalid);
         }
         if matches!(command, IPC_INFO | MSG_INFO) {
-            return write_info(queues, command == MSG_INFO, buf);
+            return write_info(queues, command == MSG_INFO, buf.address() as u64);
         }
         let by_index = matches!(command, MSG_STAT | MSG_STAT_ANY);
         let queue = if by_index { queues.at(id as usize)? } else { queues.find(id)? };
@@ -243,17 +255,17 @@ impl Task<'_, '_> {
                 if command != MSG_STAT_ANY {
                     queue.perm().check(&who, READ)?;
                 }
-                stat(&queue).write(buf)?;
+                about.write(stat(&queue))?;
                 return Ok(if by_index { queue.id as usize } else { 0 });
             }
             IPC_SET => {
-                let raw: [u8; 96] = read_bytes(buf)?;
+                let new = about.read()?;
                 queue.perm().check_owner(&who)?;
-                let most = u64::from_le_bytes(word(&raw, 88));
+                let most = new.most_bytes;
                 if most > MOST_BYTES && who.euid != 0 {
                     return Err(Error::NotPermitted);
                 }
-                queue.perm.lock().set(&raw);
+                queue.perm.lock().set(&new.perm);
                 let mut state = queue.value.state.lock();
                 // More than this nobody gets: it is the kernel's memory.
                 (state.most_bytes, state.change_time) = (most.min(64 * MOST_BYTES), now());
@@ -287,18 +299,19 @@ fn write_info(queues: &super::Table<Queue>, used: bool, buf: u64) -> Result<usiz
     Ok(highest)
 }
 
-/// `struct msqid64_ds`.
-fn stat(queue: &Object<Queue>) -> Fields {
+/// What `IPC_STAT` tells.
+fn stat(queue: &Object<Queue>) -> MsqIdDs {
     let state = queue.value.state.lock();
-    Fields::new(queue.perm().bytes(queue.id))
-        .word(state.send_time as u64)
-        .word(state.receive_time as u64)
-        .word(state.change_time as u64)
-        .word(state.bytes)
-        .word(state.messages.len() as u64)
-        .word(state.most_bytes)
-        .half(state.last_sender as u32)
-        .half(state.last_receiver as u32)
-        .word(0)
-        .word(0)
+    MsqIdDs {
+        perm: queue.perm().of(queue.id),
+        send_time: state.send_time as u64,
+        receive_time: state.receive_time as u64,
+        change_time: state.change_time as u64,
+        bytes: state.bytes,
+        messages: state.messages.len() as u64,
+        most_bytes: state.most_bytes,
+        last_sender: state.last_sender,
+        last_receiver: state.last_receiver,
+        tail: (),
+    }
 }

@@ -6,13 +6,15 @@ use alloc::sync::Arc;
 use litebox::fs::Access;
 use litebox::net::netlink::NetlinkSocket;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::signal::SigEvent;
+use litebox_common_linux::argument::UserRef;
 
 use crate::Task;
 use crate::signal::SignalInfo;
 use crate::signal::set::MAX_SIGNAL;
 use crate::syscalls::net::netlink_at;
 use crate::task::Kernel;
-use crate::user::{read_bytes, word};
+use crate::user::{UserRead, read_bytes};
 
 const SI_MESGQ: i32 = -3;
 /// What the kernel gives back over the socket; its last byte says why.
@@ -91,11 +93,9 @@ const SIGEV_THREAD: i32 = 2;
 
 impl Task<'_, '_> {
     /// What a `struct sigevent` asks for. Of a thread it names the socket and the cookie.
-    fn means(&self, event: u64) -> Result<Means> {
-        let raw: [u8; 16] = read_bytes(event)?;
-        let value = u64::from_le_bytes(word(&raw, 0));
-        let (number, kind) = (i32::from_le_bytes(word(&raw, 8)), i32::from_le_bytes(word(&raw, 12)));
-        match kind {
+    fn means(&self, event: SigEvent) -> Result<Means> {
+        let SigEvent { value, signal: number, notify, .. } = event;
+        match notify {
             // Signal 0: as nobody, but for the name.
             SIGEV_SIGNAL if (0..=MAX_SIGNAL).contains(&number) => Ok(Means::Signal { number, value }),
             SIGEV_NONE => Ok(Means::Nothing),
@@ -108,9 +108,12 @@ impl Task<'_, '_> {
     }
 
     /// mq_notify(2).
-    pub(crate) fn mq_notify(&mut self, fd: i32, event: u64) -> Result<usize> {
+    pub(crate) fn mq_notify(&mut self, fd: i32, event: UserRef<SigEvent>) -> Result<usize> {
         let pid = self.process().pid;
-        let wanted = if event == 0 { None } else { Some(Registration { pid, means: self.means(event)? }) };
+        let wanted = match event.read_if_given()? {
+            None => None,
+            Some(event) => Some(Registration { pid, means: self.means(event)? }),
+        };
         let (_, queue) = self.queue_file(fd, Access::empty())?;
         let mut state = queue.state.lock();
         // A registration of a process that is gone means nothing.

@@ -12,12 +12,15 @@ use litebox::io::Dest;
 use litebox::platform::{ClockId, Instant, host};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::ipc::MqAttr;
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::{UserMut, UserRef};
 
 use super::notify::Registration;
 use super::{READ, WRITE};
 use crate::Task;
 use crate::ipc::Perm;
-use crate::user::{read_bytes, read_into, read_string, read_timespec, word, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_at, read_into, read_string, write_bytes};
 
 const EMSGSIZE: Error = Error::Host(90);
 
@@ -33,8 +36,6 @@ const MOST_SIZE_OF_ROOT: i64 = 16 << 20;
 const MOST_BYTES: i64 = 819_200;
 /// Priorities lie below this.
 const PRIORITIES: u32 = 32_768;
-/// Size of `struct mq_attr`.
-const ATTR: usize = 64;
 
 #[derive(Default)]
 pub(super) struct QueueState {
@@ -137,13 +138,9 @@ impl MessageQueue {
         self.queue.notify(Events::OUT | Events::WRNORM);
         Ok((text, priority))
     }
-    fn attr(&self, flags: u64) -> [u8; ATTR] {
-        let mut raw = [0u8; ATTR];
-        let words = [flags, self.most as u64, self.size as u64, self.state.lock().count as u64];
-        for (slot, value) in raw.chunks_exact_mut(8).zip(words) {
-            slot.copy_from_slice(&value.to_le_bytes());
-        }
-        raw
+    fn attr(&self, flags: i64) -> MqAttr {
+        let count = self.state.lock().count;
+        MqAttr { flags, most: self.most, size: self.size, count, tail: () }
     }
 }
 
@@ -158,8 +155,8 @@ impl Task<'_, '_> {
     }
 
     /// mq_open(2). The library has taken the slash off the name.
-    pub(crate) fn mq_open(&mut self, name: u64, flags: i32, mode: u32, attributes: u64) -> Result<usize> {
-        let raw: Option<[u8; ATTR]> = if attributes != 0 { Some(read_bytes(attributes)?) } else { None };
+    pub(crate) fn mq_open(&mut self, name: u64, flags: i32, mode: u32, attributes: UserRef<MqAttr>) -> Result<usize> {
+        let attributes = attributes.read_if_given()?;
         let name = Self::queue_name(name)?;
         let (access, wanted) = match flags & O_ACCMODE {
             0 => (Access::READ, READ),
@@ -184,7 +181,7 @@ impl Task<'_, '_> {
                     if queues.len() >= MOST_QUEUES {
                         return Err(Error::NoSpace);
                     }
-                    let (most, size) = limits(raw.as_ref(), who.euid == 0)?;
+                    let (most, size) = limits(attributes, who.euid == 0)?;
                     let (uid, gid) = (who.fsuid, who.fsgid);
                     let perm = Perm { key: 0, uid, gid, creator: (uid, gid), mode: mode & !umask & 0o777 };
                     let state = Mutex::default();
@@ -228,7 +225,7 @@ impl Task<'_, '_> {
         message: u64,
         len: usize,
         priority: u32,
-        timeout: u64,
+        timeout: UserRef<Timespec>,
     ) -> Result<usize> {
         let deadline = read_deadline(timeout)?;
         if priority >= PRIORITIES {
@@ -261,8 +258,8 @@ impl Task<'_, '_> {
         fd: i32,
         message: u64,
         len: usize,
-        priority: u64,
-        timeout: u64,
+        priority: UserMut<u32>,
+        timeout: UserRef<Timespec>,
     ) -> Result<usize> {
         let deadline = read_deadline(timeout)?;
         let (file, queue) = self.queue_file(fd, Access::READ)?;
@@ -279,36 +276,30 @@ impl Task<'_, '_> {
         };
         let (text, of) = got.map_err(|error| self.restartable(error))?;
         write_bytes(message, &text)?;
-        if priority != 0 {
-            write_bytes(priority, &of.to_le_bytes())?;
-        }
+        priority.write_if_given(of)?;
         Ok(text.len())
     }
 
     /// mq_getsetattr(2)
-    pub(crate) fn mq_getsetattr(&mut self, fd: i32, new: u64, old: u64) -> Result<usize> {
-        let flags = if new == 0 { None } else { Some(u64::from_le_bytes(word(&read_bytes::<ATTR>(new)?, 0))) };
-        if flags.is_some_and(|flags| flags & !(O_NONBLOCK as u64) != 0) {
+    pub(crate) fn mq_getsetattr(&mut self, fd: i32, new: UserRef<MqAttr>, old: UserMut<MqAttr>) -> Result<usize> {
+        let flags = new.read_if_given()?.map(|new| new.flags);
+        if flags.is_some_and(|flags| flags & !i64::from(O_NONBLOCK) != 0) {
             return Err(Error::Invalid);
         }
         let (file, queue) = self.queue_file(fd, Access::empty())?;
-        let before = queue.attr(if file.nonblocking() { O_NONBLOCK as u64 } else { 0 });
+        let before = queue.attr(if file.nonblocking() { O_NONBLOCK.into() } else { 0 });
         if let Some(flags) = flags {
             let mut status = file.flags();
             status.set(StatusFlags::NONBLOCK, flags != 0);
             file.set_flags(status)?;
         }
-        if old != 0 {
-            write_bytes(old, &before)?;
-        }
-        Ok(0)
+        old.write_if_given(before).map(|()| 0)
     }
 }
 
 /// How many messages of which size a new queue holds.
-fn limits(attr: Option<&[u8; ATTR]>, privileged: bool) -> Result<(i64, i64)> {
-    let Some(raw) = attr else { return Ok((MOST_MESSAGES, MOST_SIZE)) };
-    let (most, size) = (i64::from_le_bytes(word(raw, 8)), i64::from_le_bytes(word(raw, 16)));
+fn limits(attributes: Option<MqAttr>, privileged: bool) -> Result<(i64, i64)> {
+    let Some(MqAttr { most, size, .. }) = attributes else { return Ok((MOST_MESSAGES, MOST_SIZE)) };
     let (many, long) = if privileged { (MOST_MESSAGES_OF_ROOT, MOST_SIZE_OF_ROOT) } else { (MOST_MESSAGES, MOST_SIZE) };
     if !(1..=many).contains(&most) || !(1..=long).contains(&size) {
         return Err(Error::Invalid);
@@ -318,10 +309,7 @@ fn limits(attr: Option<&[u8; ATTR]>, privileged: bool) -> Result<(i64, i64)> {
 }
 
 /// A time limit on the wall clock, on the one that waiting counts by.
-fn read_deadline(addr: u64) -> Result<Option<Instant>> {
-    if addr == 0 {
-        return Ok(None);
-    }
-    let left = read_timespec(addr)?.saturating_sub(host().now(ClockId::Realtime));
-    Ok(Some(host().instant().saturating_add(left)))
+fn read_deadline(limit: UserRef<Timespec>) -> Result<Option<Instant>> {
+    let Some(until) = duration_at(limit)? else { return Ok(None) };
+    Ok(Some(host().instant().saturating_add(until.saturating_sub(host().now(ClockId::Realtime)))))
 }

@@ -8,10 +8,13 @@ use litebox::event::{Events, Observer, Pollable, WaitQueue, wait_until_ready};
 use litebox::platform::host;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::ipc::SemIdDs;
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::{UserMut, UserRef};
 
-use super::{EIDRM, Fields, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
+use super::{EIDRM, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
-use crate::user::{read_bytes, read_into, read_timespec, word, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_at, read_into, word, write_bytes};
 
 const GETPID: i32 = 11;
 const GETVAL: i32 = 12;
@@ -187,12 +190,18 @@ impl Task<'_, '_> {
 
     /// semop(2)
     pub(crate) fn semop(&mut self, id: i32, operations: u64, count: usize) -> Result<usize> {
-        self.semtimedop(id, operations, count, 0)
+        self.semtimedop(id, operations, count, UserRef::null())
     }
 
     /// semtimedop(2)
-    pub(crate) fn semtimedop(&mut self, id: i32, operations: u64, count: usize, timeout: u64) -> Result<usize> {
-        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+    pub(crate) fn semtimedop(
+        &mut self,
+        id: i32,
+        operations: u64,
+        count: usize,
+        timeout: UserRef<Timespec>,
+    ) -> Result<usize> {
+        let limit = duration_at(timeout)?;
         // The number of operations is 32 bits to Linux, and looked at before the set.
         let count = count as u32 as usize;
         if count > MOST_OPERATIONS {
@@ -282,6 +291,7 @@ impl Task<'_, '_> {
             write_bytes(argument, &raw)?;
             return Ok(highest);
         }
+        let about: UserMut<SemIdDs> = UserMut::new(self.abi(), argument as usize);
         let by_index = matches!(command, SEM_STAT | SEM_STAT_ANY);
         let set = if by_index { sets.at(id as usize)? } else { sets.find(id)? };
         let who = self.process().creds();
@@ -291,13 +301,13 @@ impl Task<'_, '_> {
                 if command != SEM_STAT_ANY {
                     perm.check(&who, READ)?;
                 }
-                stat(&set).write(argument)?;
+                about.write(stat(&set))?;
                 return Ok(if by_index { set.id as usize } else { 0 });
             }
             IPC_SET => {
-                let raw: [u8; 48] = read_bytes(argument)?;
+                let new = about.read()?;
                 perm.check_owner(&who)?;
-                set.perm.lock().set(&raw);
+                set.perm.lock().set(&new.perm);
                 set.value.state.lock().change_time = now();
             }
             IPC_RMID => {
@@ -383,15 +393,14 @@ fn set_all(set: &Set, values: u64, pid: i32) -> Result<()> {
     Ok(())
 }
 
-/// `struct semid64_ds`.
-fn stat(set: &Object<Set>) -> Fields {
+/// What `IPC_STAT` tells.
+fn stat(set: &Object<Set>) -> SemIdDs {
     let state = set.value.state.lock();
-    Fields::new(set.perm().bytes(set.id))
-        .word(state.operation_time as u64)
-        .word(0)
-        .word(state.change_time as u64)
-        .word(0)
-        .word(set.value.count as u64)
-        .word(0)
-        .word(0)
+    SemIdDs {
+        perm: set.perm().of(set.id),
+        operation_time: state.operation_time as u64,
+        change_time: state.change_time as u64,
+        count: set.value.count as u64,
+        ..SemIdDs::default()
+    }
 }

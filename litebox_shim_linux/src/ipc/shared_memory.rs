@@ -9,11 +9,14 @@ use litebox::fs::{Access, File, NewAttr, OpenFile, Seals, SetAttr, StatusFlags};
 use litebox::mm::PAGE;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::ipc::{ShmIdDs, ShmInfo, ShmUsage};
+use litebox_common_linux::abi::layout::Layouts;
+use litebox_common_linux::argument::UserMut;
 
-use super::{EIDRM, Fields, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
+use super::{EIDRM, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
 use crate::task::rseq::Fate;
-use crate::user::{read_bytes, write_bytes};
+use crate::user::{UserRead, UserWrite};
 
 const SHM_HUGETLB: i32 = 0o4000;
 const SHM_RDONLY: i32 = 0o10_000;
@@ -223,7 +226,7 @@ impl Task<'_, '_> {
     }
 
     /// shmctl(2)
-    pub(crate) fn shmctl(&mut self, id: i32, command: i32, buf: u64) -> Result<usize> {
+    pub(crate) fn shmctl(&mut self, id: i32, command: i32, buf: UserMut<()>) -> Result<usize> {
         self.sweep_segments();
         let segments = &self.kernel().system_v.segments;
         if id < 0 {
@@ -231,15 +234,25 @@ impl Task<'_, '_> {
         }
         match command {
             IPC_INFO => {
-                let raw = [MOST_BYTES, 1, MOST_SEGMENTS as u64, MOST_SEGMENTS as u64, MOST_BYTES, 0, 0, 0, 0];
-                write_words(buf, &raw)?;
+                let wide = buf.layouts() == Layouts::X86_64;
+                let most = if wide { MOST_BYTES } else { MOST_BYTES.min(i32::MAX as u64) };
+                buf.cast::<ShmInfo>().write(ShmInfo {
+                    most_size: most,
+                    least_size: 1,
+                    most_segments: MOST_SEGMENTS as u64,
+                    most_attached: MOST_SEGMENTS as u64,
+                    most_pages: MOST_BYTES,
+                    tail: (),
+                })?;
                 return Ok(segments.figures().1);
             }
             SHM_INFO => {
                 let all = segments.all();
                 let pages: usize = all.iter().map(|segment| segment.value.size.div_ceil(PAGE)).sum();
                 let resident: u64 = all.iter().map(|segment| segment.value.resident() / PAGE as u64).sum();
-                write_words(buf, &[all.len() as u64, pages as u64, resident, 0, 0, 0])?;
+                let usage =
+                    ShmUsage { segments: all.len() as u32, pages: pages as u64, resident, ..ShmUsage::default() };
+                buf.cast::<ShmUsage>().write(usage)?;
                 return Ok(segments.figures().1);
             }
             _ => {}
@@ -252,14 +265,14 @@ impl Task<'_, '_> {
                 if command != SHM_STAT_ANY {
                     segment.perm().check(&who, READ)?;
                 }
-                stat(&segment).write(buf)?;
+                buf.cast::<ShmIdDs>().write(stat(&segment))?;
                 return Ok(if by_index { segment.id as usize } else { 0 });
             }
             IPC_SET => {
-                let raw: [u8; 48] = read_bytes(buf)?;
+                let new = buf.cast::<ShmIdDs>().read()?;
                 let mut perm = segment.perm.lock();
                 perm.check_owner(&who)?;
-                perm.set(&raw);
+                perm.set(&new.perm);
                 segment.value.state.lock().change_time = now();
             }
             IPC_RMID => {
@@ -284,23 +297,19 @@ impl Task<'_, '_> {
     }
 }
 
-fn write_words(addr: u64, words: &[u64]) -> Result<()> {
-    let raw: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    write_bytes(addr, &raw)
-}
-
-/// `struct shmid64_ds`.
-fn stat(segment: &Object<Segment>) -> Fields {
+/// What `IPC_STAT` tells.
+fn stat(segment: &Object<Segment>) -> ShmIdDs {
     let attached = segment.value.attach_count() as u64;
     let state = segment.value.state.lock();
-    Fields::new(segment.perm().bytes(segment.id))
-        .word(segment.value.size as u64)
-        .word(state.attach_time as u64)
-        .word(state.detach_time as u64)
-        .word(state.change_time as u64)
-        .half(state.creator as u32)
-        .half(state.last as u32)
-        .word(attached)
-        .word(0)
-        .word(0)
+    ShmIdDs {
+        perm: segment.perm().of(segment.id),
+        size: segment.value.size as u64,
+        attach_time: state.attach_time as u64,
+        detach_time: state.detach_time as u64,
+        change_time: state.change_time as u64,
+        creator: state.creator,
+        last: state.last,
+        attached,
+        tail: (),
+    }
 }

@@ -7,7 +7,7 @@ use litebox_common_linux::abi::file::{O_CLOEXEC, O_LARGEFILE};
 use litebox::epoll::EventSet;
 use litebox::fs::dev::major_minor;
 use litebox::fs::memory::memory_file_name;
-use litebox::fs::{Access, AnonInode, FdEntry, FileType, Inode, Inotify, Location, OpenFile, Reach};
+use litebox::fs::{Access, AnonInode, FdEntry, FileType, Inode, Inotify, Location, OpenFile, Reach, StatusFlags};
 use litebox::{Error, Result};
 
 use crate::Kernel;
@@ -175,8 +175,9 @@ fn facts((_, entry): &(ProcessView, FdEntry), out: &mut Text) {
         (false, true) => 1,
         _ => 0,
     };
-    let mut flags = file.flags().bits() | access;
-    if file.location.is_some() {
+    let status = file.flags();
+    let mut flags = (status - StatusFlags::SMALL).bits() | access;
+    if file.location.is_some() && !status.contains(StatusFlags::SMALL) {
         flags |= O_LARGEFILE as u32;
     }
     if entry.close_on_exec {

@@ -9,7 +9,7 @@ use litebox::Error;
 use litebox::fs::{EmptyRoot, FdTable, FsContext, MountFlags, Vfs};
 use litebox::platform::north::{GuestFrame, Registers};
 use litebox::sync::RwLock;
-use litebox_common_linux::Arch;
+use litebox_common_linux::argument::{Arch, UserMut, UserRef};
 
 use super::set::{SIGTERM, SIGUSR1, SIGUSR2};
 use super::{Action, RestartPolicy, SigSet};
@@ -135,7 +135,10 @@ fn blocked_signals_wait_and_sigtimedwait_takes_them() {
     assert_eq!(task.kill(1, 65), Err(Error::Invalid));
     assert_eq!(task.kill(99, 0), Err(Error::NoProcess));
     let zero = [0u64; 2];
-    let wait = |task: &mut Task<'_, '_>| task.rt_sigtimedwait(&raw const set as u64, 0, zero.as_ptr() as u64, 8);
+    let wait = |task: &mut Task<'_, '_>| {
+        let timeout = UserRef::new(Arch::X86_64, zero.as_ptr() as usize);
+        task.rt_sigtimedwait(&raw const set as u64, UserMut::null(), timeout, 8)
+    };
     assert_eq!(wait(&mut task), Ok(10));
     assert_eq!(wait(&mut task), Err(Error::WouldBlock));
 }

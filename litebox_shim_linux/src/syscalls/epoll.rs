@@ -14,7 +14,7 @@ use litebox_common_linux::argument::{UserMut, UserRef};
 
 use crate::Task;
 use crate::signal::RestartPolicy;
-use crate::user::{UserRead, UserWrite, duration_of};
+use crate::user::{UserRead, UserWrite, duration_at};
 
 const EPOLL_CLOEXEC: i32 = 0o2_000_000;
 /// `struct epoll_event` is packed on x86-64.
@@ -203,7 +203,7 @@ impl Task<'_, '_> {
         mask: u64,
         size: u64,
     ) -> Result<usize> {
-        let limit = timeout.read_if_given()?.map(duration_of).transpose()?;
+        let limit = duration_at(timeout.time64())?;
         if mask != 0 {
             self.set_temporary_mask(mask, size)?;
         }

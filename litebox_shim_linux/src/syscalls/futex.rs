@@ -10,13 +10,17 @@ use core::time::Duration;
 
 use litebox::platform::{AtomicOp, ClockId, Instant, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::layout::{Layout, UserWord};
+use litebox_common_linux::abi::process::RobustListHead;
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::{Arch, UserMut, UserRef};
 
 pub use table::{FutexTable, Key, WaitSpec};
 
 use crate::Task;
 use crate::signal::RestartPolicy;
 use crate::syscalls::restart::RestartBlock;
-use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_at, read_bytes, write_bytes};
 
 const PRIVATE: i32 = 128;
 const CLOCK_REALTIME: i32 = 256;
@@ -39,7 +43,6 @@ const WAITERS: u32 = 0x8000_0000;
 const TID_MASK: u32 = 0x3fff_ffff;
 /// Robust futexes looked at when a thread exits; a list that loops ends here.
 const ROBUST_LIMIT: usize = 2048;
-const ROBUST_HEAD_SIZE: u64 = 24;
 /// In the address of a [`Key::Private`], whose lowest bits are free: the word was not called private.
 const NOT_CALLED_PRIVATE: usize = 2;
 
@@ -66,9 +69,18 @@ impl Task<'_, '_> {
     }
 
     /// futex(2). `timeout` is the second number for the requeueing operations.
-    pub(crate) fn futex(&mut self, addr: u64, op: i32, val: u32, timeout: u64, addr2: u64, val3: u32) -> Result<usize> {
+    pub(crate) fn futex(
+        &mut self,
+        addr: u64,
+        op: i32,
+        val: u32,
+        timeout: UserRef<Timespec>,
+        addr2: u64,
+        val3: u32,
+    ) -> Result<usize> {
         let command = op & !(PRIVATE | CLOCK_REALTIME);
         let (private, realtime) = (op & PRIVATE != 0, op & CLOCK_REALTIME != 0);
+        let val2 = timeout.address() as u32;
         if realtime && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2) {
             return Err(Error::NotImplemented);
         }
@@ -77,15 +89,15 @@ impl Task<'_, '_> {
             WAIT_BITSET => self.wait_on_word(addr, private, val, timeout, realtime, Some(val3)),
             WAKE => self.wake_word(addr, private, val, u32::MAX),
             WAKE_BITSET => self.wake_word(addr, private, val, val3),
-            REQUEUE => self.requeue_word(addr, private, val, timeout as u32, addr2, None),
-            CMP_REQUEUE => self.requeue_word(addr, private, val, timeout as u32, addr2, Some(val3)),
+            REQUEUE => self.requeue_word(addr, private, val, val2, addr2, None),
+            CMP_REQUEUE => self.requeue_word(addr, private, val, val2, addr2, Some(val3)),
             LOCK_PI => self.futex_lock(addr, private, timeout, true, true),
             LOCK_PI2 => self.futex_lock(addr, private, timeout, realtime, true),
-            TRYLOCK_PI => self.futex_lock(addr, private, 0, false, false),
+            TRYLOCK_PI => self.futex_lock(addr, private, UserRef::null(), false, false),
             UNLOCK_PI => self.futex_unlock(addr, private),
             WAIT_REQUEUE_PI => self.futex_wait_requeue(addr, private, val, u32::MAX, timeout, realtime, addr2),
-            CMP_REQUEUE_PI => self.futex_requeue_to_lock(addr, private, val, timeout as u32, addr2, val3),
-            WAKE_OP => self.futex_wake_op(addr, private, val, timeout as u32, addr2, val3),
+            CMP_REQUEUE_PI => self.futex_requeue_to_lock(addr, private, val, val2, addr2, val3),
+            WAKE_OP => self.futex_wake_op(addr, private, val, val2, addr2, val3),
             _ => Err(Error::NotImplemented),
         }
     }
@@ -95,11 +107,11 @@ impl Task<'_, '_> {
         addr: u64,
         private: bool,
         expected: u32,
-        timeout: u64,
+        timeout: UserRef<Timespec>,
         realtime: bool,
         bitset: Option<u32>,
     ) -> Result<usize> {
-        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+        let limit = duration_at(timeout)?;
         // WAIT counts from now, WAIT_BITSET names the moment.
         let deadline = limit.map(|limit| match bitset {
             None => host().instant().saturating_add(limit),
@@ -204,58 +216,64 @@ impl Task<'_, '_> {
     }
 
     /// set_robust_list(2).
-    pub(crate) fn set_robust_list(&mut self, head: u64, len: u64) -> Result<usize> {
-        if len != ROBUST_HEAD_SIZE {
+    pub(crate) fn set_robust_list(&mut self, head: UserMut<RobustListHead>, len: usize) -> Result<usize> {
+        if len != RobustListHead::size(head.layouts()) {
             return Err(Error::Invalid);
         }
-        self.thread.robust_list.store(head as usize, Ordering::Relaxed);
+        self.thread.robust_list_of(self.abi()).store(head.address(), Ordering::Relaxed);
         Ok(0)
     }
 
     /// get_robust_list(2).
-    pub(crate) fn get_robust_list(&mut self, tid: i32, head: u64, len: u64) -> Result<usize> {
+    pub(crate) fn get_robust_list(
+        &mut self,
+        tid: i32,
+        head: UserMut<UserWord>,
+        len: UserMut<UserWord>,
+    ) -> Result<usize> {
         let list = if tid == 0 {
-            self.thread.robust_list.load(Ordering::Relaxed)
+            self.thread.robust_list_of(self.abi()).load(Ordering::Relaxed)
         } else {
             let process = self.kernel().process_of_thread(tid).ok_or(Error::NoProcess)?;
             let thread = process.thread_or_ended_first(tid).ok_or(Error::NoProcess)?;
             if !self.may_inspect(&process) {
                 return Err(Error::NotPermitted);
             }
-            thread.robust_list.load(Ordering::Relaxed)
+            thread.robust_list_of(self.abi()).load(Ordering::Relaxed)
         };
-        write_bytes(len, &ROBUST_HEAD_SIZE.to_le_bytes())?;
-        write_bytes(head, &(list as u64).to_le_bytes())?;
+        len.write(UserWord(RobustListHead::size(head.layouts()) as u64))?;
+        head.write(UserWord(list as u64))?;
         Ok(0)
     }
 
     /// The thread exits: marks the robust futexes it holds (get_robust_list(2)).
     pub(crate) fn release_robust_list(&mut self) {
-        let head = self.thread.robust_list.swap(0, Ordering::Relaxed) as u64;
-        if head != 0 {
-            // A list the guest broke is walked as far as it goes.
-            let _ = self.walk_robust_list(head);
+        for arch in [Arch::X86_64, Arch::X86] {
+            let head = self.thread.robust_list_of(arch).swap(0, Ordering::Relaxed);
+            if head != 0 {
+                // A list the guest broke is walked as far as it goes.
+                let _ = self.walk_robust_list(UserRef::new(arch, head));
+            }
         }
     }
 
-    fn walk_robust_list(&mut self, head: u64) -> Result<()> {
-        let raw: [u8; 24] = read_bytes(head)?;
-        let offset = u64::from_le_bytes(word(&raw, 8));
-        let pending = u64::from_le_bytes(word(&raw, 16));
-        let mut entry = u64::from_le_bytes(word(&raw, 0));
+    fn walk_robust_list(&mut self, head: UserRef<RobustListHead>) -> Result<()> {
+        let RobustListHead { next, offset, pending } = head.read()?;
+        let futex_of = |entry: u64| (entry & !1).wrapping_add_signed(offset);
+        let mut entry = next;
         for _ in 0..ROBUST_LIMIT {
             // Bit 0 marks a priority-inheritance futex.
-            if entry & !1 == head {
+            if entry & !1 == head.address() as u64 {
                 break;
             }
-            let next = read_u64(entry & !1);
+            let next = head.at::<UserWord>(entry as usize & !1).read();
             if entry & !1 != pending & !1 {
-                self.futex_owner_died((entry & !1).wrapping_add(offset), entry & 1 != 0, false)?;
+                self.futex_owner_died(futex_of(entry), entry & 1 != 0, false)?;
             }
-            entry = next?;
+            entry = next?.0;
         }
         if pending & !1 != 0 {
-            self.futex_owner_died((pending & !1).wrapping_add(offset), pending & 1 != 0, true)?;
+            self.futex_owner_died(futex_of(pending), pending & 1 != 0, true)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::user::{read_into, word, write_bytes};
 /// "Leave it as it is".
 const SAME: u32 = u32::MAX;
 /// The most supplementary groups (NGROUPS_MAX).
-const MOST_GROUPS: usize = 65_536;
+pub(crate) const MOST_GROUPS: usize = 65_536;
 
 /// `id`, if it is one of `allowed` or anything may be chosen.
 fn choose(id: u32, current: u32, allowed: &[u32], privileged: bool) -> Result<u32> {
@@ -191,20 +191,26 @@ impl Task<'_, '_> {
 
     /// setgroups(2).
     pub(crate) fn setgroups(&mut self, size: usize, list: u64) -> Result<usize> {
-        let before = self.creds();
-        if !before.can(Capability::SetGid) {
-            return Err(Error::NotPermitted);
-        }
-        // An int to Linux.
-        let size = size & 0xffff_ffff;
-        if size > MOST_GROUPS {
-            return Err(Error::Invalid);
-        }
+        let size = self.check_groups(size)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size * 4).map_err(|_| Error::NoMemory)?;
         bytes.resize(size * 4, 0);
         read_into(list, &mut bytes)?;
-        let mut groups: Vec<u32> = bytes.chunks_exact(4).map(|raw| u32::from_le_bytes(word(raw, 0))).collect();
+        self.become_member(bytes.chunks_exact(4).map(|raw| u32::from_le_bytes(word(raw, 0))).collect())
+    }
+
+    /// Whether the caller may have `size` groups: an int to Linux.
+    pub(crate) fn check_groups(&self, size: usize) -> Result<usize> {
+        if !self.creds().can(Capability::SetGid) {
+            return Err(Error::NotPermitted);
+        }
+        let size = size & 0xffff_ffff;
+        if size > MOST_GROUPS { Err(Error::Invalid) } else { Ok(size) }
+    }
+
+    /// The groups of the caller from now on.
+    pub(crate) fn become_member(&mut self, mut groups: Vec<u32>) -> Result<usize> {
+        let before = self.creds();
         if groups.contains(&SAME) {
             return Err(Error::Invalid);
         }

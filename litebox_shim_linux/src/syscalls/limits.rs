@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use litebox::platform::{ClockId, host};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::process::Rlimit;
+use litebox_common_linux::abi::process::{Rlimit, Rlimit64};
 use litebox_common_linux::argument::{UserMut, UserRef};
 
 use crate::signal::SignalInfo;
@@ -242,6 +242,18 @@ impl From<Limit> for Rlimit {
     }
 }
 
+impl From<Rlimit64> for Limit {
+    fn from(raw: Rlimit64) -> Self {
+        limit(raw.soft, raw.hard)
+    }
+}
+
+impl From<Limit> for Rlimit64 {
+    fn from(limit: Limit) -> Self {
+        Self { soft: limit.soft, hard: limit.hard }
+    }
+}
+
 impl Task<'_, '_> {
     /// getrlimit(2).
     pub(crate) fn getrlimit(&mut self, resource: u32, out: UserMut<Rlimit>) -> Result<usize> {
@@ -261,8 +273,8 @@ impl Task<'_, '_> {
         &mut self,
         pid: i32,
         resource: u32,
-        new: UserRef<Rlimit>,
-        old: UserMut<Rlimit>,
+        new: UserRef<Rlimit64>,
+        old: UserMut<Rlimit64>,
     ) -> Result<usize> {
         let new = new.read_if_given()?.map(Limit::from);
         let target = self.limited(pid)?;

@@ -9,14 +9,19 @@ use litebox::event::{Events, Observer, Pollable, Waiter};
 use litebox::fs::OpenFile;
 use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::layout::{Layout, Layouts, UserWord};
+use litebox_common_linux::abi::poll::SelectMask;
+use litebox_common_linux::abi::time::{Timespec, Timeval};
+use litebox_common_linux::argument::{FdSet, UserMut, UserRef};
 use smallvec::SmallVec;
+use zerocopy::IntoBytes;
 
 use super::file::FdGuard;
 use super::restart::RestartBlock;
 use crate::Task;
 use crate::signal::RestartPolicy;
 use crate::syscalls::file::check_range;
-use crate::user::{read_bytes, read_into, read_timespec, read_u64, word, write_bytes, write_halves};
+use crate::user::{UserRead, UserWrite, duration_of, read_into, word, write_bytes, write_halves};
 
 /// What select(2) calls readable, writable, exceptional.
 const READABLE: Events = Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR);
@@ -136,11 +141,11 @@ fn wait(waiter: &Arc<Waiter>, watches: &mut [Watch<'_>], deadline: Option<Instan
     if look(watches) { Ok(()) } else { outcome }
 }
 
-/// Where a time-out came from, so that what is left of it can be written back.
+/// The time-out as the guest gave it, and where.
 #[derive(Clone, Copy)]
-enum TimeFormat {
-    Timespec,
-    Timeval,
+enum TimeOrigin {
+    Timespec(UserMut<Timespec>),
+    Timeval(UserMut<Timeval>),
 }
 
 /// personality(2): time-outs are left as they were given.
@@ -152,12 +157,12 @@ struct Timeout {
     deadline: Option<Instant>,
     /// Not at all.
     poll: bool,
-    /// Address and format of the guest's value.
-    origin: Option<(u64, TimeFormat)>,
+    /// The guest's value.
+    origin: Option<TimeOrigin>,
 }
 
 impl Timeout {
-    fn of(limit: Option<Duration>, origin: Option<(u64, TimeFormat)>) -> Self {
+    fn of(limit: Option<Duration>, origin: Option<TimeOrigin>) -> Self {
         Self {
             // Who does not wait needs no clock.
             deadline: limit.filter(|d| !d.is_zero()).map(|d| host().instant().saturating_add(d)),
@@ -165,45 +170,56 @@ impl Timeout {
             origin,
         }
     }
-    /// The time-out at a guest address; 0: none.
-    fn at(addr: u64, format: TimeFormat) -> Result<Self> {
-        if addr == 0 {
-            return Ok(Self::of(None, None));
-        }
-        let limit = match format {
-            TimeFormat::Timespec => read_timespec(addr)?,
-            TimeFormat::Timeval => read_timeval(addr)?,
+    /// The time-out at an address of the guest, if there is one.
+    fn at(origin: TimeOrigin) -> Result<Self> {
+        let limit = match origin {
+            TimeOrigin::Timespec(at) => at.read_if_given()?.map(duration_of).transpose()?,
+            TimeOrigin::Timeval(at) => at.read_if_given()?.map(duration_of_timeval).transpose()?,
         };
-        Ok(Self::of(Some(limit), Some((addr, format))))
+        Ok(Self::of(limit, limit.map(|_| origin)))
     }
     /// Linux writes the remaining time back, and does not mind when it cannot.
     fn write_back(&self) {
-        let Some((addr, format)) = self.origin else { return };
+        let Some(origin) = self.origin else { return };
         let left = self.deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_since(host().instant()));
-        let fraction = match format {
-            TimeFormat::Timespec => left.subsec_nanos(),
-            TimeFormat::Timeval => left.subsec_micros(),
+        let _ = match origin {
+            TimeOrigin::Timespec(at) => at.write(left.into()),
+            TimeOrigin::Timeval(at) => at.write(left.into()),
         };
-        let mut raw = [0u8; 16];
-        let (seconds, rest) = raw.split_at_mut(8);
-        seconds.copy_from_slice(&left.as_secs().to_le_bytes());
-        rest.copy_from_slice(&u64::from(fraction).to_le_bytes());
-        let _ = write_bytes(addr, &raw);
     }
 }
 
 /// select(2)'s time-out: microseconds beyond a second are seconds, negative ones an error.
-fn read_timeval(addr: u64) -> Result<Duration> {
-    let raw: [u8; 16] = read_bytes(addr)?;
-    let seconds = i64::from_le_bytes(word(&raw, 0));
-    let micros = i64::from_le_bytes(word(&raw, 8));
-    let seconds = seconds.saturating_add(micros.div_euclid(1_000_000));
+fn duration_of_timeval(time: Timeval) -> Result<Duration> {
+    let seconds = time.sec.saturating_add(time.usec.div_euclid(1_000_000));
     let seconds = u64::try_from(seconds).map_err(|_| Error::Invalid)?;
-    if micros < 0 {
+    if time.usec < 0 {
         return Err(Error::Invalid);
     }
-    let nanos = u32::try_from(micros.rem_euclid(1_000_000)).map_err(|_| Error::Invalid)? * 1000;
+    let nanos = u32::try_from(time.usec.rem_euclid(1_000_000)).map_err(|_| Error::Invalid)? * 1000;
     Ok(Duration::new(seconds, nanos))
+}
+
+/// How many bytes of one of select's sets count, of `bits`: whole words of the program.
+fn set_bytes(set: UserMut<FdSet>, bits: usize) -> usize {
+    let word = <UserWord as Layout>::size(match set.layouts() {
+        Layouts::X86_64 => Layouts::X86_64,
+        Layouts::X86 | Layouts::X86Time64 => Layouts::X86,
+    });
+    bits.div_ceil(8 * word) * word
+}
+
+/// One of select's sets, `bits` long; no address: empty.
+fn read_set(set: UserMut<FdSet>, bits: usize) -> Result<Vec<u64>> {
+    let words = bits.div_ceil(64);
+    let mut taken = Vec::new();
+    taken.try_reserve_exact(words).map_err(|_| Error::NoMemory)?;
+    taken.resize(words, 0u64);
+    if !set.is_null() {
+        let raw = taken.as_mut_slice().as_mut_bytes();
+        read_into(set.address() as u64, raw.get_mut(..set_bytes(set, bits)).unwrap_or_default())?;
+    }
+    Ok(taken)
 }
 
 impl<'a> Task<'a, '_> {
@@ -298,8 +314,15 @@ impl<'a> Task<'a, '_> {
     }
 
     /// ppoll(2)
-    pub(crate) fn ppoll(&mut self, fds: u64, count: u32, timeout: u64, mask: u64, size: u64) -> Result<usize> {
-        let timeout = Timeout::at(timeout, TimeFormat::Timespec)?;
+    pub(crate) fn ppoll(
+        &mut self,
+        fds: u64,
+        count: u32,
+        timeout: UserMut<Timespec>,
+        mask: u64,
+        size: u64,
+    ) -> Result<usize> {
+        let timeout = Timeout::at(TimeOrigin::Timespec(timeout))?;
         if mask != 0 {
             self.set_temporary_mask(mask, size)?;
         }
@@ -315,17 +338,6 @@ impl<'a> Task<'a, '_> {
         result
     }
 
-    /// One of select's sets, `bits` long; address 0: empty.
-    fn read_set(addr: u64, bits: usize) -> Result<Vec<u64>> {
-        let words = bits.div_ceil(64);
-        let mut set = Vec::new();
-        set.try_reserve_exact(words).map_err(|_| Error::NoMemory)?;
-        for i in 0..words as u64 {
-            set.push(if addr == 0 { 0 } else { read_u64(addr.wrapping_add(i * 8))? });
-        }
-        Ok(set)
-    }
-
     /// How many descriptors select looks at: Linux's table, which grows in powers of two.
     fn select_width(&self, count: i32) -> Result<usize> {
         let count = usize::try_from(count).map_err(|_| Error::Invalid)?;
@@ -334,10 +346,9 @@ impl<'a> Task<'a, '_> {
         Ok(count.min(table))
     }
 
-    fn select_with(&mut self, count: i32, sets: [u64; 3], timeout: Timeout) -> Result<usize> {
+    fn select_with(&mut self, count: i32, sets: [UserMut<FdSet>; 3], timeout: Timeout) -> Result<usize> {
         let width = self.select_width(count)?;
-        let wanted =
-            [Self::read_set(sets[0], width)?, Self::read_set(sets[1], width)?, Self::read_set(sets[2], width)?];
+        let wanted = [read_set(sets[0], width)?, read_set(sets[1], width)?, read_set(sets[2], width)?];
         let kinds = [READABLE, WRITABLE, EXCEPTIONAL];
         let has = |set: &[u64], fd: usize| set.get(fd / 64).is_some_and(|w| w >> (fd % 64) & 1 != 0);
         let mut watches = Vec::new();
@@ -363,8 +374,8 @@ impl<'a> Task<'a, '_> {
         }
         self.wait_for(&mut watches, timeout)?;
         let mut ready = 0;
-        for ((addr, set), kind) in sets.into_iter().zip(&wanted).zip(kinds) {
-            if addr == 0 {
+        for ((at, set), kind) in sets.into_iter().zip(&wanted).zip(kinds) {
+            if at.is_null() {
                 continue;
             }
             let mut result = alloc::vec![0u64; set.len()];
@@ -376,9 +387,8 @@ impl<'a> Task<'a, '_> {
                     }
                 }
             }
-            for (i, value) in result.iter().enumerate() {
-                write_bytes(addr.wrapping_add(i as u64 * 8), &value.to_le_bytes())?;
-            }
+            let raw = result.as_slice().as_bytes();
+            write_bytes(at.address() as u64, raw.get(..set_bytes(at, width)).unwrap_or_default())?;
         }
         Ok(ready)
     }
@@ -387,12 +397,12 @@ impl<'a> Task<'a, '_> {
     pub(crate) fn select(
         &mut self,
         count: i32,
-        readable: u64,
-        writable: u64,
-        exceptional: u64,
-        timeout: u64,
+        readable: UserMut<FdSet>,
+        writable: UserMut<FdSet>,
+        exceptional: UserMut<FdSet>,
+        timeout: UserMut<Timeval>,
     ) -> Result<usize> {
-        let timeout = Timeout::at(timeout, TimeFormat::Timeval)?;
+        let timeout = Timeout::at(TimeOrigin::Timeval(timeout))?;
         self.select_with(count, [readable, writable, exceptional], timeout)
     }
 
@@ -400,22 +410,16 @@ impl<'a> Task<'a, '_> {
     pub(crate) fn pselect6(
         &mut self,
         count: i32,
-        readable: u64,
-        writable: u64,
-        exceptional: u64,
-        timeout: u64,
-        mask: u64,
+        readable: UserMut<FdSet>,
+        writable: UserMut<FdSet>,
+        exceptional: UserMut<FdSet>,
+        timeout: UserMut<Timespec>,
+        mask: UserRef<SelectMask>,
     ) -> Result<usize> {
-        let (mask, size) = match mask {
-            0 => (0, 0),
-            addr => {
-                let raw: [u8; 16] = read_bytes(addr)?;
-                (u64::from_le_bytes(word(&raw, 0)), u64::from_le_bytes(word(&raw, 8)))
-            }
-        };
-        let timeout = Timeout::at(timeout, TimeFormat::Timespec)?;
-        if mask != 0 {
-            self.set_temporary_mask(mask, size)?;
+        let mask = mask.read_if_given()?.unwrap_or_default();
+        let timeout = Timeout::at(TimeOrigin::Timespec(timeout))?;
+        if mask.set != 0 {
+            self.set_temporary_mask(mask.set, mask.size)?;
         }
         let result = self.select_with(count, [readable, writable, exceptional], timeout);
         self.unless_interrupted(result)

@@ -6,11 +6,15 @@ use core::sync::atomic::Ordering;
 
 use litebox::platform::host;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::layout::Layouts;
+use litebox_common_linux::abi::memory::PAGE;
+use litebox_common_linux::abi::process::SysInfo;
+use litebox_common_linux::argument::UserMut;
 
 use crate::Task;
 use crate::proc::machine;
 use crate::syscalls::file::check_range;
-use crate::user::write_bytes;
+use crate::user::{UserWrite, write_bytes};
 
 /// Most bytes of randomness that pass through the kernel at a time.
 const RANDOM_CHUNK: usize = 256;
@@ -21,8 +25,6 @@ const GRND_RANDOM_AND_INSECURE: u32 = 2 | 4;
 const MAX_COUNT: u64 = 0x7fff_f000;
 /// Length of a field of `struct utsname`.
 const NAME_LEN: usize = 65;
-/// Length of `struct sysinfo`.
-const SYSINFO_LEN: usize = 112;
 /// `uname -r`: the Linux whose behaviour programs get.
 pub(crate) const RELEASE: &str = "6.1.0";
 /// The same in the numbers of Linux 2.6, which has 60 more.
@@ -82,17 +84,22 @@ impl Task<'_, '_> {
 
     /// uname(2).
     pub(crate) fn uname(&mut self, buf: u64) -> Result<usize> {
+        self.write_names(buf, NAME_LEN, 6)
+    }
+
+    /// The first `count` names of uname(2), in `len` bytes each with a zero behind.
+    pub(crate) fn write_names(&self, buf: u64, len: usize, count: usize) -> Result<usize> {
         let host_name = self.kernel().hostname.lock().clone();
         let persona = self.process().personality();
         let domain = (persona & Personality::DOMAIN).bits();
         let machine: &[u8] = if domain == PER_LINUX32 { b"i686" } else { b"x86_64" };
         let release = if persona.contains(Personality::UNAME26) { RELEASE_OF_26 } else { RELEASE };
         let fields: [&[u8]; 6] = [b"Linux", &host_name, release.as_bytes(), VERSION.as_bytes(), machine, b"(none)"];
-        let mut raw = Vec::with_capacity(NAME_LEN * fields.len());
-        for field in fields {
+        let mut raw = Vec::with_capacity(len * count);
+        for field in fields.iter().take(count) {
             let start = raw.len();
-            raw.extend(field.iter().take(NAME_LEN - 1));
-            raw.resize(start + NAME_LEN, 0);
+            raw.extend(field.iter().take(len - 1));
+            raw.resize(start + len, 0);
         }
         write_bytes(buf, &raw)?;
         Ok(0)
@@ -109,7 +116,7 @@ impl Task<'_, '_> {
     }
 
     /// sysinfo(2). There is no load average: nobody counts who waits for a processor.
-    pub(crate) fn sysinfo(&mut self, out: u64) -> Result<usize> {
+    pub(crate) fn sysinfo(&mut self, out: UserMut<SysInfo>) -> Result<usize> {
         let kernel = self.kernel();
         // A second that has begun counts, as on Linux.
         let up = machine::since_boot(host().instant());
@@ -117,20 +124,16 @@ impl Task<'_, '_> {
         let total = machine::memory_total(kernel);
         let free = total.saturating_sub(machine::memory_used(kernel));
         let threads: u32 = kernel.processes().iter().map(|p| p.thread_count()).sum();
-        let mut raw = [0u8; SYSINFO_LEN];
-        let mut put = |at: usize, bytes: &[u8]| {
-            if let Some(slot) = raw.get_mut(at..at + bytes.len()) {
-                slot.copy_from_slice(bytes);
-            }
-        };
-        put(0, &uptime.to_le_bytes());
-        put(32, &total.to_le_bytes());
-        put(40, &free.to_le_bytes());
-        put(80, &u16::try_from(threads).unwrap_or(u16::MAX).to_le_bytes());
-        // The unit that all of these are counted in.
-        put(104, &1u32.to_le_bytes());
-        write_bytes(out, &raw)?;
-        Ok(0)
+        let threads = u16::try_from(threads).unwrap_or(u16::MAX);
+        let mut told = SysInfo { uptime: uptime as i64, total, free, threads, unit: 1, ..SysInfo::default() };
+        // Where bytes do not fit 32 bits they are counted in pages.
+        let too_wide = out.layouts() != Layouts::X86_64 && u32::try_from(total).is_err();
+        if too_wide {
+            told.unit = PAGE as u32;
+            told.total /= PAGE as u64;
+            told.free /= PAGE as u64;
+        }
+        out.write(told).map(|()| 0)
     }
 
     /// personality(2): kept and told; see [`Personality`] for what changes by it.

@@ -95,7 +95,7 @@ impl Thread {
         self.host.kick_handle.store(0, Ordering::Release);
         self.host.tid.store(0, Ordering::Release);
         self.host.mode.store(0, Ordering::SeqCst);
-        for address in [&self.clear_child_tid, &self.robust_list, &self.rseq_area] {
+        for address in [&self.clear_child_tid, &self.robust_list, &self.robust_list32, &self.rseq_area] {
             address.store(0, Ordering::Relaxed);
         }
         self.forget_loan();

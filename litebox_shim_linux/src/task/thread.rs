@@ -9,6 +9,7 @@ use litebox::fs::{FAsync, FdTable, FsContext};
 use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::platform::{HostThread, host};
 use litebox::sync::{Mutex, RwLock};
+use litebox_common_linux::Arch;
 
 use super::{CloneShares, Credentials, Process, SharedByClone};
 use crate::loader::Prepared;
@@ -49,6 +50,8 @@ pub struct Thread {
     pub clear_child_tid: AtomicUsize,
     /// set_robust_list(2): head address; 0: none.
     pub robust_list: AtomicUsize,
+    /// The same, made by a call in the manner of 32-bit programs.
+    pub robust_list32: AtomicUsize,
     /// rseq(2): registered area; 0: none.
     pub rseq_area: AtomicUsize,
     /// Length (high half) and signature it was registered with.
@@ -115,6 +118,13 @@ impl VforkWait {
 }
 
 impl Thread {
+    /// Where the thread's robust list of an architecture is kept.
+    pub(crate) fn robust_list_of(&self, arch: Arch) -> &AtomicUsize {
+        match arch {
+            Arch::X86_64 => &self.robust_list,
+            Arch::X86 => &self.robust_list32,
+        }
+    }
     /// A thread of `process` that does not run yet.
     pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16], shares: CloneShares) -> Arc<Self> {
         let creds = process.creds();
@@ -138,6 +148,7 @@ impl Thread {
             name: Mutex::new(name),
             clear_child_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
+            robust_list32: AtomicUsize::new(0),
             rseq_area: AtomicUsize::new(0),
             rseq_terms: AtomicU64::new(0),
             restart_block: Mutex::new(None),

@@ -5,14 +5,17 @@ use litebox::fs::{
     WatchMask, owner_change, permissions_change, times_change,
 };
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::{AT_EACCESS, F_OK};
+use litebox_common_linux::abi::file::{AT_EACCESS, F_OK, Utimbuf};
+use litebox_common_linux::abi::layout::Layout;
+use litebox_common_linux::abi::time::{Timespec, Timeval};
+use litebox_common_linux::argument::UserRef;
 
 use super::AT_FDCWD;
 use super::io::MAX_FILE_SIZE;
 use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, creds_of, read_path_or_null};
 use crate::Task;
 use crate::signal::set::SIGXFSZ;
-use crate::user::{read_bytes, word};
+use crate::user::UserRead;
 
 const UTIME_NOW: i64 = 0x3fff_ffff;
 const UTIME_OMIT: i64 = 0x3fff_fffe;
@@ -42,9 +45,8 @@ fn id_of(raw: u32) -> Option<u32> {
     (raw != u32::MAX).then_some(raw)
 }
 
-/// A `struct timespec` of utimensat(2).
-fn new_time(raw: &[u8], at: usize) -> Result<NewTime> {
-    let (sec, nsec) = (i64::from_le_bytes(word(raw, at)), i64::from_le_bytes(word(raw, at + 8)));
+/// A time of utimensat(2).
+fn new_time(Timespec { sec, nsec }: Timespec) -> Result<NewTime> {
     Ok(match nsec {
         UTIME_NOW => NewTime::Now,
         UTIME_OMIT => NewTime::Keep,
@@ -53,11 +55,19 @@ fn new_time(raw: &[u8], at: usize) -> Result<NewTime> {
     })
 }
 
-/// A `struct timeval` of utimes(2).
-fn time_of_timeval(raw: &[u8], at: usize) -> Result<NewTime> {
-    let (sec, usec) = (i64::from_le_bytes(word(raw, at)), i64::from_le_bytes(word(raw, at + 8)));
+/// A time of utimes(2).
+fn time_of_timeval(Timeval { sec, usec }: Timeval) -> Result<NewTime> {
     let usec = u32::try_from(usec).ok().filter(|u| *u < 1_000_000).ok_or(Error::Invalid)?;
     Ok(NewTime::At(Time { sec, nsec: usec * 1000 }))
+}
+
+/// Of access and of change, one behind the other; no address: now.
+fn both_times<T: Layout>(times: UserRef<T>, time: impl Fn(T) -> Result<NewTime>) -> Result<(NewTime, NewTime)> {
+    if times.is_null() {
+        return Ok((NewTime::Now, NewTime::Now));
+    }
+    let (access, change) = (times.read()?, times.nth(1)?.read()?);
+    Ok((time(access)?, time(change)?))
 }
 
 impl Task<'_, '_> {
@@ -136,13 +146,8 @@ impl Task<'_, '_> {
         })
     }
     /// utimensat(2); a null path means the descriptor itself.
-    pub(crate) fn utimensat(&mut self, dirfd: i32, path: u64, times: u64, flags: i32) -> Result<usize> {
-        let (atime, mtime) = if times == 0 {
-            (NewTime::Now, NewTime::Now)
-        } else {
-            let raw: [u8; 32] = read_bytes(times)?;
-            (new_time(&raw, 0)?, new_time(&raw, 16)?)
-        };
+    pub(crate) fn utimensat(&mut self, dirfd: i32, path: u64, times: UserRef<Timespec>, flags: i32) -> Result<usize> {
+        let (atime, mtime) = both_times(times, new_time)?;
         if (atime, mtime) == (NewTime::Keep, NewTime::Keep) {
             return Ok(0);
         }
@@ -160,29 +165,24 @@ impl Task<'_, '_> {
         self.set_times_of(&target, atime, mtime)
     }
     /// utimes(2)
-    pub(crate) fn utimes(&mut self, path: u64, times: u64) -> Result<usize> {
+    pub(crate) fn utimes(&mut self, path: u64, times: UserRef<Timeval>) -> Result<usize> {
         self.futimesat(AT_FDCWD, path, times)
     }
     /// futimesat(2)
-    pub(crate) fn futimesat(&mut self, dirfd: i32, path: u64, times: u64) -> Result<usize> {
-        let (atime, mtime) = if times == 0 {
-            (NewTime::Now, NewTime::Now)
-        } else {
-            let raw: [u8; 32] = read_bytes(times)?;
-            (time_of_timeval(&raw, 0)?, time_of_timeval(&raw, 16)?)
-        };
+    pub(crate) fn futimesat(&mut self, dirfd: i32, path: u64, times: UserRef<Timeval>) -> Result<usize> {
+        let (atime, mtime) = both_times(times, time_of_timeval)?;
         let of_descriptor = path == 0 && dirfd != AT_FDCWD;
         let target = if of_descriptor { PathTarget::of(self.file(dirfd)?) } else { self.target(dirfd, path, 0)? };
         self.set_times_of(&target, atime, mtime)
     }
     /// utime(2)
-    pub(crate) fn utime(&mut self, path: u64, times: u64) -> Result<usize> {
-        let (atime, mtime) = if times == 0 {
-            (NewTime::Now, NewTime::Now)
-        } else {
-            let raw: [u8; 16] = read_bytes(times)?;
-            let at = |offset| NewTime::At(Time { sec: i64::from_le_bytes(word(&raw, offset)), nsec: 0 });
-            (at(0), at(8))
+    pub(crate) fn utime(&mut self, path: u64, times: UserRef<Utimbuf>) -> Result<usize> {
+        let (atime, mtime) = match times.read_if_given()? {
+            None => (NewTime::Now, NewTime::Now),
+            Some(Utimbuf { atime, mtime }) => {
+                let at = |sec| NewTime::At(Time { sec, nsec: 0 });
+                (at(atime), at(mtime))
+            }
         };
         let target = self.target(AT_FDCWD, path, 0)?;
         self.set_times_of(&target, atime, mtime)

@@ -10,7 +10,12 @@ use litebox::{Error, Result};
 use super::MAX_RW_COUNT;
 use super::io::{IoMode, MAX_FILE_SIZE};
 use super::splice::{Offset, can_be_spliced, check_area, pipe_of};
+use super::stat::MAX_SMALL_FILE;
+use litebox_common_linux::abi::layout::Layouts;
+use litebox_common_linux::argument::UserMut;
+
 use crate::Task;
+use crate::user::{UserRead, UserWrite};
 
 /// Bytes carried at once.
 const CHUNK: usize = 64 << 10;
@@ -24,8 +29,25 @@ fn chunk(len: usize) -> Result<Vec<u8>> {
 
 impl Task<'_, '_> {
     /// sendfile(2)
-    pub(crate) fn sendfile(&mut self, to: i32, from: i32, offset: u64, len: usize) -> Result<usize> {
-        let offset = Offset::read(offset)?;
+    pub(crate) fn sendfile(&mut self, to: i32, from: i32, offset: UserMut<isize>, len: usize) -> Result<usize> {
+        if offset.layouts() == Layouts::X86_64 || offset.is_null() {
+            return self.send_file(to, from, Offset::read(offset.address() as u64)?, len);
+        }
+        // An offset of 32 bits: no further than it can say.
+        let start = offset.read()? as i64;
+        let room = MAX_SMALL_FILE.saturating_sub(start as u64);
+        if start >= 0 && room == 0 && len > 0 {
+            return Err(Error::Overflow);
+        }
+        let mut place = Offset::at(start as u64);
+        let moved = self.send_file(to, from, Some(place), len.min(usize::try_from(room).unwrap_or(len)))?;
+        place.value += moved as u64;
+        offset.write(place.value as isize)?;
+        Ok(moved)
+    }
+
+    /// sendfile(2), from an offset of 64 bits.
+    pub(crate) fn send_file(&mut self, to: i32, from: i32, offset: Option<Offset>, len: usize) -> Result<usize> {
         let from = self.file(from)?;
         if !from.access.contains(Access::READ) {
             return Err(Error::BadDescriptor);

@@ -6,6 +6,8 @@ use litebox::{Error, Result};
 use super::AT_FDCWD;
 use super::place::{creds_of, read_path};
 use super::stat::is_directory;
+use litebox_common_linux::argument::Arch;
+
 use crate::Task;
 use crate::task::Capability;
 use crate::user::{word, write_bytes, write_some};
@@ -15,52 +17,68 @@ const MOST_BYTES: usize = 1 << 16;
 
 /// How entries are laid out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Layout {
+enum EntryLayout {
     /// `struct linux_dirent`: the type is the last byte.
     Old,
+    /// The same of 32-bit programs.
+    Old32,
     /// `struct linux_dirent64`: the type stands before the name.
     New,
 }
 
-/// Bytes before the name in both layouts, without the type.
-const HEAD: usize = 18;
-
-impl Layout {
-    fn record(self, entry: &litebox::fs::DirEntry<'_>, out: &mut alloc::vec::Vec<u8>) -> usize {
-        let len = (HEAD + 1 + entry.name.len() + 1).next_multiple_of(8);
+impl EntryLayout {
+    /// How wide the inode's number and the place behind the entry are, and what the whole is a multiple of.
+    fn word(self) -> usize {
+        match self {
+            Self::Old32 => 4,
+            Self::Old | Self::New => 8,
+        }
+    }
+    /// EOVERFLOW for a number that does not fit.
+    fn record(self, entry: &litebox::fs::DirEntry<'_>, out: &mut alloc::vec::Vec<u8>) -> Result<()> {
+        let len = self.len(entry);
         let start = out.len();
-        out.extend_from_slice(&entry.ino.to_le_bytes());
-        out.extend_from_slice(&entry.next.to_le_bytes());
+        if self == Self::Old32 {
+            out.extend_from_slice(&u32::try_from(entry.ino).map_err(|_| Error::Overflow)?.to_le_bytes());
+            out.extend_from_slice(&(entry.next as u32).to_le_bytes());
+        } else {
+            out.extend_from_slice(&entry.ino.to_le_bytes());
+            out.extend_from_slice(&entry.next.to_le_bytes());
+        }
         out.extend_from_slice(&(len as u16).to_le_bytes());
         if self == Self::New {
             out.push(entry.file_type.dirent_type());
         }
         out.extend_from_slice(entry.name);
         out.resize(start + len, 0);
-        if self == Self::Old {
+        if self != Self::New {
             if let Some(last) = out.last_mut() {
                 *last = entry.file_type.dirent_type();
             }
         }
-        len
+        Ok(())
     }
-    fn len(entry: &litebox::fs::DirEntry<'_>) -> usize {
-        (HEAD + 1 + entry.name.len() + 1).next_multiple_of(8)
+    /// Bytes of an entry: two words, its length, the type, the name and a zero.
+    fn len(self, entry: &litebox::fs::DirEntry<'_>) -> usize {
+        (2 * self.word() + 2 + 1 + entry.name.len() + 1).next_multiple_of(self.word())
     }
 }
 
 /// How many of the first `written` bytes are whole records, and where to continue behind them; `None`: not even one.
-fn whole_records(records: &[u8], written: usize) -> Option<(usize, u64)> {
-    const NEXT_AT: usize = 8;
-    const LEN_AT: usize = 16;
+fn whole_records(layout: EntryLayout, records: &[u8], written: usize) -> Option<(usize, u64)> {
+    let (next_at, len_at) = (layout.word(), 2 * layout.word());
     let mut found = None;
     let mut at = 0;
     while let Some(record) = records.get(at..).filter(|record| !record.is_empty()) {
-        at += usize::from(u16::from_le_bytes(word(record, LEN_AT)));
+        at += usize::from(u16::from_le_bytes(word(record, len_at)));
         if at > written {
             break;
         }
-        found = Some((at, u64::from_le_bytes(word(record, NEXT_AT))));
+        let next = match layout {
+            EntryLayout::Old32 => u32::from_le_bytes(word(record, next_at)).into(),
+            EntryLayout::Old | EntryLayout::New => u64::from_le_bytes(word(record, next_at)),
+        };
+        found = Some((at, next));
     }
     found
 }
@@ -68,13 +86,14 @@ fn whole_records(records: &[u8], written: usize) -> Option<(usize, u64)> {
 impl Task<'_, '_> {
     /// getdents(2)
     pub(crate) fn getdents(&mut self, fd: i32, buf: u64, count: u32) -> Result<usize> {
-        self.entries(fd, buf, count, Layout::Old)
+        let layout = if self.abi() == Arch::X86 { EntryLayout::Old32 } else { EntryLayout::Old };
+        self.entries(fd, buf, count, layout)
     }
     /// getdents64(2)
     pub(crate) fn getdents64(&mut self, fd: i32, buf: u64, count: u32) -> Result<usize> {
-        self.entries(fd, buf, count, Layout::New)
+        self.entries(fd, buf, count, EntryLayout::New)
     }
-    fn entries(&mut self, fd: i32, buf: u64, count: u32, layout: Layout) -> Result<usize> {
+    fn entries(&mut self, fd: i32, buf: u64, count: u32, layout: EntryLayout) -> Result<usize> {
         let file = self.file(fd)?;
         is_directory(file.file.inode().file_type())?;
         let at = file.location.clone().ok_or(Error::NotDirectory)?;
@@ -84,24 +103,29 @@ impl Task<'_, '_> {
         let room = (count as usize).min(MOST_BYTES);
         let mut out = alloc::vec::Vec::new();
         let mut too_small = false;
+        let mut outcome = Ok(());
         let mut offset = file.offset();
         let mut next = *offset;
         self.kernel().vfs.read_dir(&at, *offset, &mut |entry| {
-            if out.len() + Layout::len(&entry) > room {
+            if out.len() + layout.len(&entry) > room {
                 too_small = out.is_empty();
                 return false;
             }
-            layout.record(&entry, &mut out);
-            next = entry.next;
-            true
+            outcome = layout.record(&entry, &mut out);
+            next = if outcome.is_ok() { entry.next } else { next };
+            outcome.is_ok()
         })?;
+        // What does not fit is told when it is the first.
+        if out.is_empty() {
+            outcome?;
+        }
         if too_small {
             return Err(Error::Invalid);
         }
         let written = write_some(buf, &out);
         if written < out.len() {
             // As far as whole entries could be written.
-            let (whole, behind) = whole_records(&out, written).ok_or(Error::Fault)?;
+            let (whole, behind) = whole_records(layout, &out, written).ok_or(Error::Fault)?;
             out.truncate(whole);
             next = behind;
         }
@@ -109,6 +133,37 @@ impl Task<'_, '_> {
         drop(offset);
         file.tell(WatchMask::ACCESS);
         Ok(out.len())
+    }
+
+    /// readdir(2): the next entry as `struct old_linux_dirent`, and 1; 0 at the end.
+    pub(crate) fn one_entry(&mut self, fd: i32, buf: u64) -> Result<usize> {
+        let file = self.file(fd)?;
+        is_directory(file.file.inode().file_type())?;
+        let at = file.location.clone().ok_or(Error::NotDirectory)?;
+        let mut offset = file.offset();
+        let mut found = None;
+        self.kernel().vfs.read_dir(&at, *offset, &mut |entry| {
+            if found.is_some() {
+                return false;
+            }
+            let head = u32::try_from(entry.ino).map_err(|_| Error::Overflow).map(|ino| {
+                let mut raw = alloc::vec::Vec::with_capacity(entry.name.len() + 11);
+                raw.extend_from_slice(&ino.to_le_bytes());
+                raw.extend_from_slice(&(*offset as u32).to_le_bytes());
+                raw.extend_from_slice(&(entry.name.len() as u16).to_le_bytes());
+                raw.extend_from_slice(entry.name);
+                raw.push(0);
+                raw
+            });
+            found = Some((head, entry.next));
+            true
+        })?;
+        let Some((entry, next)) = found else { return Ok(0) };
+        write_bytes(buf, &entry?)?;
+        *offset = next;
+        drop(offset);
+        file.tell(WatchMask::ACCESS);
+        Ok(1)
     }
 
     fn enter(&self, at: &Location) -> Result<()> {

@@ -4,11 +4,14 @@ use litebox::fs::StatusFlags;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::file::{
     F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_RW_HINT, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE,
-    F_GETLK, F_GETPIPE_SZ, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SET_RW_HINT, F_SETFD, F_SETFL,
-    F_SETLEASE, F_SETLK, F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC,
+    F_GETLK, F_GETLK64, F_GETPIPE_SZ, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SET_RW_HINT, F_SETFD,
+    F_SETFL, F_SETLEASE, F_SETLK, F_SETLK64, F_SETLKW, F_SETLKW64, F_SETPIPE_SZ, FD_CLOEXEC,
 };
 
+use super::locks::LockCommand;
 use super::owner::{F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG};
+use litebox_common_linux::argument::Arch;
+
 use crate::Task;
 use crate::user::{read_u64, write_bytes};
 
@@ -24,6 +27,7 @@ const CHANGEABLE: StatusFlags = StatusFlags::APPEND
 impl Task<'_, '_> {
     /// fcntl(2)
     pub(crate) fn fcntl(&mut self, fd: i32, command: u32, arg: usize) -> Result<usize> {
+        let arch = self.abi();
         match command {
             F_DUPFD => self.duplicate_from(fd, arg, false),
             F_DUPFD_CLOEXEC => self.duplicate_from(fd, arg, true),
@@ -35,9 +39,14 @@ impl Task<'_, '_> {
             F_GETFL => self.status_flags(fd),
             F_DUPFD_QUERY => self.same_description(fd, arg as i32),
             F_SETFL => self.set_status_flags(fd, arg as u32),
-            F_GETLK | F_OFD_GETLK => self.test_record_lock(fd, arg, command == F_OFD_GETLK),
-            F_SETLK | F_OFD_SETLK => self.set_record_lock(fd, arg, command == F_OFD_SETLK, false),
-            F_SETLKW | F_OFD_SETLKW => self.set_record_lock(fd, arg, command == F_OFD_SETLKW, true),
+            F_GETLK | F_OFD_GETLK => self.test_record_lock(fd, LockCommand::new(arch, command, arg)),
+            F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
+                self.set_record_lock(fd, LockCommand::new(arch, command, arg))
+            }
+            F_GETLK64 if arch == Arch::X86 => self.test_record_lock(fd, LockCommand::new(arch, command, arg)),
+            F_SETLK64 | F_SETLKW64 if arch == Arch::X86 => {
+                self.set_record_lock(fd, LockCommand::new(arch, command, arg))
+            }
             F_SETOWN | F_SETOWN_EX | F_SETSIG => self.set_owner(fd, command, arg),
             F_GETOWN | F_GETOWN_EX | F_GETSIG | F_GETOWNER_UIDS => self.owner(fd, command, arg),
             F_NOTIFY => self.notify_owner(fd, arg as u32),
@@ -75,7 +84,7 @@ impl Task<'_, '_> {
         let file = self.file_or_path(fd)?;
         let flags = file.flags();
         if flags.contains(StatusFlags::PATH) {
-            return Ok(flags.bits() as usize);
+            return Ok((flags - StatusFlags::SMALL).bits() as usize);
         }
         let mode: u32 = match (file.access.contains(Access::READ), file.access.contains(Access::WRITE)) {
             (true, true) => 2,
@@ -84,8 +93,8 @@ impl Task<'_, '_> {
             (false, false) => 3,
         };
         // Programs of 64 bits have every named file opened with O_LARGEFILE.
-        let large = if file.location.is_some() { O_LARGEFILE } else { 0 };
-        Ok((flags.bits() | mode | large) as usize)
+        let large = if file.location.is_some() && !flags.contains(StatusFlags::SMALL) { O_LARGEFILE } else { 0 };
+        Ok(((flags - StatusFlags::SMALL).bits() | mode | large) as usize)
     }
 
     fn set_status_flags(&self, fd: i32, new: u32) -> Result<usize> {

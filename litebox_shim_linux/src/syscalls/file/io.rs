@@ -12,6 +12,7 @@ use litebox_common_linux::abi::file::IoVec;
 use litebox_common_linux::argument::UserRef;
 
 use super::MAX_RW_COUNT;
+use super::stat::MAX_SMALL_FILE;
 use crate::Task;
 use crate::signal::RestartPolicy;
 use crate::signal::set::{SIGPIPE, SIGXFSZ};
@@ -248,10 +249,12 @@ impl Task<'_, '_> {
             return Ok(());
         }
         let limit = self.file_size_limit();
+        let small = file.flags().contains(litebox::fs::StatusFlags::SMALL) && super::is_regular(file);
+        let most = if small { MAX_SMALL_FILE } else { MAX_FILE_SIZE };
         let at = match mode.position {
             IoPosition::At(offset) => offset,
             // Without a limit the exact place of an ordinary write does not matter.
-            IoPosition::Current if limit == u64::MAX => return Ok(()),
+            IoPosition::Current if limit == u64::MAX && !small => return Ok(()),
             IoPosition::Current if file.flags().contains(litebox::fs::StatusFlags::APPEND) => {
                 file.file.metadata()?.size
             }
@@ -261,11 +264,11 @@ impl Task<'_, '_> {
             self.send_self(SIGXFSZ);
             return Err(Error::FileTooBig);
         }
-        if at >= MAX_FILE_SIZE {
+        if at >= most {
             return Err(Error::FileTooBig);
         }
         if super::is_regular(file) {
-            source.limit(usize::try_from(limit.min(MAX_FILE_SIZE) - at).unwrap_or(usize::MAX));
+            source.limit(usize::try_from(limit.min(most) - at).unwrap_or(usize::MAX));
         }
         Ok(())
     }

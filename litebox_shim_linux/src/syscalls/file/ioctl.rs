@@ -4,12 +4,25 @@ use litebox::fs::{FileType, OpenFile, StatusFlags};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TIOCGPTPEER};
 
+use litebox_common_linux::argument::Arch;
+
 use crate::Task;
 use crate::user::{read_bytes, write_bytes};
 
 const FIGETBSZ: u32 = 2;
 const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
 const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
+const FS_IOC32_GETFLAGS: u32 = 0x8004_6601;
+const FS_IOC32_SETFLAGS: u32 = 0x4004_6602;
+
+/// A request by the number that 64-bit programs have for it.
+fn request_of(arch: Arch, request: u32) -> u32 {
+    match (arch, request) {
+        (Arch::X86, FS_IOC32_GETFLAGS) => FS_IOC_GETFLAGS,
+        (Arch::X86, FS_IOC32_SETFLAGS) => FS_IOC_SETFLAGS,
+        (_, same) => same,
+    }
+}
 
 /// Whether it is a file that could have flags of ioctl_iflags(2): one of a tree that is not made of tables.
 fn keeps_flags(file: &OpenFile, file_type: FileType) -> bool {
@@ -23,6 +36,7 @@ impl Task<'_, '_> {
     pub(crate) fn ioctl(&mut self, fd: i32, request: u32, arg: u64) -> Result<usize> {
         let file = self.file(fd)?;
         let file_type = file.file.inode().file_type();
+        let request = request_of(self.abi(), request);
         match request {
             FIOCLEX | FIONCLEX => {
                 self.thread.files.set_close_on_exec(fd, request == FIOCLEX)?;

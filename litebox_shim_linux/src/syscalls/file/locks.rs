@@ -1,7 +1,11 @@
 //! Advisory locks: fcntl record locks, open-file-description locks, flock.
 
 use alloc::sync::Arc;
-use litebox_common_linux::abi::file::{F_RDLCK, F_UNLCK, F_WRLCK, Flock};
+use litebox_common_linux::abi::file::{
+    F_GETLK, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETLK, F_SETLKW, F_SETLKW64, F_UNLCK, F_WRLCK, Flock,
+    Flock64,
+};
+use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::argument::{Arch, UserMut};
 
 use litebox::event::{Events, wait_until_ready};
@@ -10,6 +14,60 @@ use litebox::{Error, Result};
 
 use crate::Task;
 use crate::user::{UserRead, UserWrite};
+
+/// Where a program says which lock it means.
+#[derive(Clone, Copy)]
+enum FlockAt {
+    Flock(UserMut<Flock>),
+    Flock64(UserMut<Flock64>),
+}
+
+impl FlockAt {
+    fn read(self) -> Result<Flock> {
+        match self {
+            Self::Flock(at) => at.read(),
+            Self::Flock64(at) => {
+                let Flock64 { kind, whence, padding, start, len, pid, tail } = at.read()?;
+                Ok(Flock { kind, whence, padding, start, len, pid, tail })
+            }
+        }
+    }
+    /// EOVERFLOW for a start that 32 bits do not hold; a length that they do not hold is as long as can be.
+    fn write(self, lock: Flock) -> Result<()> {
+        const MOST: i64 = i32::MAX as i64;
+        match self {
+            Self::Flock(at) if at.layouts() == Layouts::X86_64 => at.write(lock),
+            Self::Flock(_) if lock.kind != F_UNLCK && lock.start > MOST => Err(Error::Overflow),
+            Self::Flock(at) => at.write(Flock { len: lock.len.min(MOST), ..lock }),
+            Self::Flock64(at) => {
+                let Flock { kind, whence, padding, start, len, pid, tail } = lock;
+                at.write(Flock64 { kind, whence, padding, start, len, pid, tail })
+            }
+        }
+    }
+}
+
+/// A command of fcntl(2) about record locks.
+#[derive(Clone, Copy)]
+pub(super) struct LockCommand {
+    at: FlockAt,
+    /// The lock belongs to the open file description.
+    ofd: bool,
+    /// Whoever cannot have it waits for it.
+    wait: bool,
+}
+
+impl LockCommand {
+    /// By its number, of an architecture; the lock lies at `arg`.
+    pub(super) fn new(arch: Arch, command: u32, arg: usize) -> Self {
+        let at = match command {
+            F_GETLK | F_SETLK | F_SETLKW => FlockAt::Flock(UserMut::new(arch, arg)),
+            _ => FlockAt::Flock64(UserMut::new(arch, arg)),
+        };
+        let ofd = matches!(command, F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW);
+        Self { at, ofd, wait: matches!(command, F_SETLKW | F_SETLKW64 | F_OFD_SETLKW) }
+    }
+}
 
 #[derive(Clone, Copy)]
 struct LockRequest {
@@ -62,9 +120,10 @@ impl Task<'_, '_> {
     }
 
     /// F_GETLK, F_OFD_GETLK
-    pub(super) fn test_record_lock(&mut self, fd: i32, arg: usize, ofd: bool) -> Result<usize> {
+    pub(super) fn test_record_lock(&mut self, fd: i32, command: LockCommand) -> Result<usize> {
+        let LockCommand { at, ofd, .. } = command;
         let file = self.file(fd)?;
-        let raw = UserMut::<Flock>::new(Arch::X86_64, arg).read()?;
+        let raw = at.read()?;
         let asked = start_of(&raw, &file)?;
         if ofd && asked.pid != 0 {
             return Err(Error::Invalid);
@@ -76,15 +135,15 @@ impl Task<'_, '_> {
         };
         let owner = self.lock_owner(&file, ofd);
         let found = self.kernel().file_locks.test(file.file.inode().id(), owner, asked.range, write);
-        UserMut::new(Arch::X86_64, arg).write(LockRequest::into_raw(found, &raw))?;
+        at.write(LockRequest::into_raw(found, &raw))?;
         Ok(0)
     }
 
     /// F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
-    pub(super) fn set_record_lock(&mut self, fd: i32, arg: usize, ofd: bool, wait: bool) -> Result<usize> {
+    pub(super) fn set_record_lock(&mut self, fd: i32, command: LockCommand) -> Result<usize> {
+        let LockCommand { at, ofd, wait } = command;
         let file = self.file(fd)?;
-        let raw = UserMut::<Flock>::new(Arch::X86_64, arg).read()?;
-        let asked = start_of(&raw, &file)?;
+        let asked = start_of(&at.read()?, &file)?;
         if ofd && asked.pid != 0 {
             return Err(Error::Invalid);
         }

@@ -5,9 +5,11 @@ use alloc::sync::Arc;
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, OpenFile, OpenRequest, Origin, StatusFlags, WalkFlags};
 use litebox::{Error, Result};
+use litebox_common_linux::argument::Arch;
 
 use super::AT_FDCWD;
 use super::place::{creds_of, read_path};
+use super::stat::MAX_SMALL_FILE;
 use crate::Task;
 use crate::user::{read_into, word};
 
@@ -15,7 +17,7 @@ use crate::user::{read_into, word};
 macro_rules! wide {
     ($($name:ident)*) => { $(const $name: u64 = litebox_common_linux::abi::file::$name as u64;)* };
 }
-wide!(O_ACCMODE O_CREAT O_EXCL O_NOCTTY O_TRUNC O_DIRECTORY O_NOFOLLOW O_CLOEXEC O_PATH);
+wide!(O_ACCMODE O_CREAT O_EXCL O_NOCTTY O_TRUNC O_DIRECTORY O_NOFOLLOW O_CLOEXEC O_PATH O_LARGEFILE);
 /// The bit of `O_TMPFILE` that is not `O_DIRECTORY`.
 const TMPFILE_BIT: u64 = 0o20_000_000;
 const PERMISSIONS: u64 = 0o7777;
@@ -87,6 +89,12 @@ fn request(flags: u64, mode: u64, walk: WalkFlags) -> Result<OpenRequest> {
     })
 }
 
+/// EOVERFLOW for a file that is too long for a program that does not know of such.
+fn check_small(file: &OpenFile) -> Result<()> {
+    let small = file.flags().contains(StatusFlags::SMALL) && super::is_regular(file);
+    if small && file.file.metadata()?.size > MAX_SMALL_FILE { Err(Error::Overflow) } else { Ok(()) }
+}
+
 impl Task<'_, '_> {
     /// open(2)
     pub(crate) fn open(&mut self, path: u64, flags: i32, mode: u32) -> Result<usize> {
@@ -95,13 +103,15 @@ impl Task<'_, '_> {
 
     /// creat(2)
     pub(crate) fn creat(&mut self, path: u64, mode: u32) -> Result<usize> {
-        self.openat(AT_FDCWD, path, (O_CREAT | O_TRUNC | 1) as i32, mode)
+        self.openat(AT_FDCWD, path, (O_CREAT | O_TRUNC | O_LARGEFILE | 1) as i32, mode)
     }
 
     /// openat(2): flags that are not known are ignored.
     pub(crate) fn openat(&mut self, dirfd: i32, path: u64, flags: i32, mode: u32) -> Result<usize> {
         let flags = u64::from(flags as u32) & KNOWN;
-        let how = request(flags, mode.into(), WalkFlags::empty())?;
+        let mut how = request(flags, mode.into(), WalkFlags::empty())?;
+        let small = self.abi() == Arch::X86 && !how.flags.intersects(StatusFlags::LARGEFILE | StatusFlags::PATH);
+        how.flags.set(StatusFlags::SMALL, small);
         self.open_as(dirfd, path, &how, flags)
     }
 
@@ -162,6 +172,7 @@ impl Task<'_, '_> {
             other => other,
         };
         let file = file.map_err(|e| self.restartable(e))?;
+        check_small(&file)?;
         self.await_partner(&file)?;
         if how.truncate {
             self.cut_mappings(&*file.file, 0);

@@ -13,7 +13,7 @@ use crate::user::{ShortString, read_short_string};
 /// Longest path, with its zero.
 const PATH_MAX: usize = 4096;
 
-pub(super) const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
+pub(crate) const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
 pub(super) const AT_EMPTY_PATH: i32 = 0x1000;
 
 /// Credentials for file access, as the tree asks for them.

@@ -43,12 +43,17 @@ pub(super) fn can_be_spliced(file: &OpenFile) -> bool {
 
 /// An offset of a call: where it lies in guest memory, and its value. `None` stands for the file's own.
 #[derive(Clone, Copy)]
-pub(super) struct Offset {
+pub(crate) struct Offset {
+    /// 0: whoever made it stores it himself.
     addr: u64,
     pub value: u64,
 }
 
 impl Offset {
+    /// One that lies nowhere.
+    pub fn at(value: u64) -> Self {
+        Self { addr: 0, value }
+    }
     /// Reads the offset at `addr`, if there is one. [`check_area`] finds negative ones.
     pub fn read(addr: u64) -> Result<Option<Self>> {
         if addr == 0 {
@@ -58,6 +63,9 @@ impl Offset {
     }
     /// Stores it, moved by `n`.
     pub fn store_moved(&self, n: usize) -> Result<()> {
+        if self.addr == 0 {
+            return Ok(());
+        }
         write_bytes(self.addr, &(self.value.saturating_add(n as u64)).to_le_bytes())
     }
 }

@@ -1,12 +1,15 @@
 //! Metadata: the stat family, statx, statfs.
 
-use litebox::fs::{FileType, InodeId, Metadata, StatFs};
+use litebox::fs::{FileType, InodeId, Metadata, StatFs as StatFsFigures};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::{Stat, StatFs};
+use litebox_common_linux::abi::layout::Layouts;
+use litebox_common_linux::argument::UserMut;
 
 use super::AT_FDCWD;
 use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, follow_flag, read_path_or_null};
 use crate::Task;
-use crate::user::write_bytes;
+use crate::user::{UserWrite, write_bytes};
 
 const AT_NO_AUTOMOUNT: i32 = 0x800;
 /// How statx(2) should keep up with a server: no matter here, but both at once are an error.
@@ -17,8 +20,8 @@ const STATX_MNT_ID: u32 = 0x1000;
 const STATX_RESERVED: u32 = 0x8000_0000;
 const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
 const STATX_SIZE: usize = 256;
-const STAT_SIZE: usize = 144;
-const STATFS_SIZE: usize = 120;
+/// The longest file that programs without O_LARGEFILE know.
+pub(crate) const MAX_SMALL_FILE: u64 = 0x7fff_ffff;
 
 /// Puts little-endian fields at their offsets.
 struct Fields<const N: usize>([u8; N]);
@@ -40,24 +43,38 @@ impl<const N: usize> Fields<N> {
     }
 }
 
-/// `struct stat` of x86-64.
-fn stat_bytes(m: &Metadata) -> [u8; STAT_SIZE] {
-    let mut f = Fields([0; STAT_SIZE]);
-    f.put64(0, m.id.dev);
-    f.put64(8, m.id.ino);
-    f.put64(16, m.nlink);
-    f.put32(24, m.mode);
-    f.put32(28, m.uid);
-    f.put32(32, m.gid);
-    f.put64(40, m.rdev);
-    f.put64(48, m.size);
-    f.put64(56, m.blksize.into());
-    f.put64(64, m.blocks);
-    for (at, time) in [(72, m.atime), (88, m.mtime), (104, m.ctime)] {
-        f.put64(at, time.sec as u64);
-        f.put64(at + 8, time.nsec.into());
+/// What stat(2) tells.
+pub(crate) fn stat_of(m: &Metadata) -> Stat {
+    Stat {
+        dev: m.id.dev,
+        ino: m.id.ino,
+        mode16: m.mode,
+        nlink: m.nlink,
+        mode: m.mode,
+        uid: m.uid,
+        gid: m.gid,
+        padding: (),
+        rdev: m.rdev,
+        size: m.size,
+        blksize: m.blksize.into(),
+        blocks: m.blocks,
+        atime: m.atime.sec,
+        atime_nsec: m.atime.nsec.into(),
+        mtime: m.mtime.sec,
+        mtime_nsec: m.mtime.nsec.into(),
+        ctime: m.ctime.sec,
+        ctime_nsec: m.ctime.nsec.into(),
+        tail: (),
     }
-    f.0
+}
+
+/// Writes it, unless something does not fit.
+pub(crate) fn write_stat(m: &Metadata, buf: UserMut<Stat>) -> Result<usize> {
+    let fits = u32::try_from(m.id.ino).is_ok() && u16::try_from(m.nlink).is_ok() && m.size <= MAX_SMALL_FILE;
+    if buf.layouts() != Layouts::X86_64 && !fits {
+        return Err(Error::Overflow);
+    }
+    buf.write(stat_of(m)).map(|()| 0)
 }
 
 /// `struct statx`.
@@ -98,17 +115,35 @@ fn statx_bytes(m: &Metadata, mount: Option<(u32, bool)>) -> [u8; STATX_SIZE] {
     f.0
 }
 
-/// `struct statfs`.
-fn statfs_bytes(s: &StatFs, id: InodeId, flags: u64) -> [u8; STATFS_SIZE] {
-    let mut f = Fields([0; STATFS_SIZE]);
-    let words = [s.magic, s.block_size, s.blocks, s.free, s.available, s.files, s.files_free, id.dev, s.name_max];
-    for (at, n) in (0..).step_by(8).zip(words) {
-        f.put64(at, n);
-    }
-    f.put64(72, s.block_size);
+/// What statfs(2) tells.
+fn statfs_of(s: &StatFsFigures, id: InodeId, flags: u64) -> StatFs {
     // ST_VALID: the flags mean something.
-    f.put64(80, flags | 0x20);
-    f.0
+    const ST_VALID: u64 = 0x20;
+    StatFs {
+        kind: s.magic,
+        block_size: s.block_size,
+        blocks: s.blocks,
+        free: s.free,
+        available: s.available,
+        files: s.files,
+        files_free: s.files_free,
+        id: id.dev,
+        name_max: s.name_max,
+        fragment_size: s.block_size,
+        flags: flags | ST_VALID,
+        tail: (),
+    }
+}
+
+/// Writes it, unless a figure does not fit.
+fn write_statfs(told: StatFs, buf: UserMut<StatFs>) -> Result<usize> {
+    let figures = [told.blocks, told.free, told.available, told.block_size, told.files, told.files_free];
+    // As many files as anybody wants.
+    let fits = |figure: &u64| *figure == u64::MAX || u32::try_from(*figure).is_ok();
+    if buf.layouts() != Layouts::X86_64 && !figures.iter().all(fits) {
+        return Err(Error::Overflow);
+    }
+    buf.write(told).map(|()| 0)
 }
 
 impl PathTarget {
@@ -123,18 +158,20 @@ impl PathTarget {
 
 impl Task<'_, '_> {
     /// stat(2)
-    pub(crate) fn stat(&mut self, path: u64, buf: u64) -> Result<usize> {
+    pub(crate) fn stat(&mut self, path: u64, buf: UserMut<Stat>) -> Result<usize> {
         self.newfstatat(AT_FDCWD, path, buf, 0)
     }
     /// lstat(2)
-    pub(crate) fn lstat(&mut self, path: u64, buf: u64) -> Result<usize> {
+    pub(crate) fn lstat(&mut self, path: u64, buf: UserMut<Stat>) -> Result<usize> {
         self.newfstatat(AT_FDCWD, path, buf, AT_SYMLINK_NOFOLLOW)
     }
     /// fstat(2)
-    pub(crate) fn fstat(&mut self, fd: i32, buf: u64) -> Result<usize> {
-        let metadata = self.fd_guard_or_path(fd)?.file.metadata()?;
-        write_bytes(buf, &stat_bytes(&metadata))?;
-        Ok(0)
+    pub(crate) fn fstat(&mut self, fd: i32, buf: UserMut<Stat>) -> Result<usize> {
+        write_stat(&self.metadata_of(fd)?, buf)
+    }
+    /// What an open file tells of itself.
+    pub(crate) fn metadata_of(&self, fd: i32) -> Result<Metadata> {
+        self.fd_guard_or_path(fd)?.file.metadata()
     }
     fn metadata_at(&self, dirfd: i32, path: u64, flags: i32) -> Result<Metadata> {
         // The open file knows its metadata even when its name is gone.
@@ -148,7 +185,11 @@ impl Task<'_, '_> {
         self.target_named(dirfd, &path, flags)?.metadata()
     }
     /// newfstatat(2)
-    pub(crate) fn newfstatat(&mut self, dirfd: i32, path: u64, buf: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn newfstatat(&mut self, dirfd: i32, path: u64, buf: UserMut<Stat>, flags: i32) -> Result<usize> {
+        write_stat(&self.metadata_named(dirfd, path, flags)?, buf)
+    }
+    /// What newfstatat(2) tells, by its arguments.
+    pub(crate) fn metadata_named(&self, dirfd: i32, path: u64, flags: i32) -> Result<Metadata> {
         const KNOWN: i32 = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
         // Linux asks the descriptor before it looks at the other flags.
         let of_descriptor =
@@ -156,9 +197,7 @@ impl Task<'_, '_> {
         if flags & !KNOWN != 0 && !of_descriptor {
             return Err(Error::Invalid);
         }
-        let metadata = self.metadata_at(dirfd, path, flags & KNOWN)?;
-        write_bytes(buf, &stat_bytes(&metadata))?;
-        Ok(0)
+        self.metadata_at(dirfd, path, flags & KNOWN)
     }
     /// statx(2)
     pub(crate) fn statx(&mut self, dirfd: i32, path: u64, flags: i32, mask: u32, buf: u64) -> Result<usize> {
@@ -188,16 +227,22 @@ impl Task<'_, '_> {
     }
 
     /// statfs(2)
-    pub(crate) fn statfs(&mut self, path: u64, buf: u64) -> Result<usize> {
-        let target = self.target(AT_FDCWD, path, 0)?;
-        Self::write_statfs(&target, buf)
+    pub(crate) fn statfs(&mut self, path: u64, buf: UserMut<StatFs>) -> Result<usize> {
+        write_statfs(self.figures_named(path)?, buf)
     }
     /// fstatfs(2)
-    pub(crate) fn fstatfs(&mut self, fd: i32, buf: u64) -> Result<usize> {
-        let target = PathTarget::of(self.file_or_path(fd)?);
-        Self::write_statfs(&target, buf)
+    pub(crate) fn fstatfs(&mut self, fd: i32, buf: UserMut<StatFs>) -> Result<usize> {
+        write_statfs(self.figures_of(fd)?, buf)
     }
-    fn write_statfs(target: &PathTarget, buf: u64) -> Result<usize> {
+    /// What statfs(2) tells of a path.
+    pub(crate) fn figures_named(&self, path: u64) -> Result<StatFs> {
+        Self::figures(&self.target(AT_FDCWD, path, 0)?)
+    }
+    /// What fstatfs(2) tells of an open file.
+    pub(crate) fn figures_of(&self, fd: i32) -> Result<StatFs> {
+        Self::figures(&PathTarget::of(self.file_or_path(fd)?))
+    }
+    fn figures(target: &PathTarget) -> Result<StatFs> {
         let (inode, flags) = match target {
             PathTarget::Place(at) => (at.inode().clone(), at.mount.flags().bits()),
             PathTarget::Nameless(file) => (file.file.inode(), 0),
@@ -207,8 +252,7 @@ impl Task<'_, '_> {
         const ST_RELATIME: u64 = 4096;
         let relatime = if flags & MS_RELATIME != 0 { ST_RELATIME } else { 0 };
         let stat = inode.stat_fs()?;
-        write_bytes(buf, &statfs_bytes(&stat, inode.id(), u64::from(flags & !MS_RELATIME) | relatime))?;
-        Ok(0)
+        Ok(statfs_of(&stat, inode.id(), u64::from(flags & !MS_RELATIME) | relatime))
     }
 }
 

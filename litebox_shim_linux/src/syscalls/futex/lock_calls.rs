@@ -2,13 +2,15 @@
 
 use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::UserRef;
 
 use super::locks::{Attempt, Owner};
 use super::table::{Candidate, WaitSpec};
 use super::{Key, absolute};
 use crate::Task;
 use crate::signal::RestartPolicy;
-use crate::user::read_timespec;
+use crate::user::duration_at;
 
 impl Task<'_, '_> {
     fn owner_of(&self, tid: u32) -> Owner {
@@ -30,12 +32,12 @@ impl Task<'_, '_> {
         &mut self,
         addr: u64,
         private: bool,
-        timeout: u64,
+        timeout: UserRef<Timespec>,
         realtime: bool,
         wait: bool,
     ) -> Result<usize> {
         let number = self.frame.regs.rax;
-        let deadline = absolute_timeout(if wait { timeout } else { 0 }, realtime)?;
+        let deadline = absolute_timeout(if wait { timeout } else { UserRef::null() }, realtime)?;
         let (key, at) = self.futex_key(addr, private)?;
         let candidate = self.candidate(at);
         let kernel = self.kernel().clone();
@@ -66,7 +68,7 @@ impl Task<'_, '_> {
         private: bool,
         expected: u32,
         bitset: u32,
-        timeout: u64,
+        timeout: UserRef<Timespec>,
         realtime: bool,
         addr2: u64,
     ) -> Result<usize> {
@@ -116,9 +118,6 @@ impl Task<'_, '_> {
     }
 }
 
-fn absolute_timeout(timeout: u64, realtime: bool) -> Result<Option<Instant>> {
-    if timeout == 0 {
-        return Ok(None);
-    }
-    Ok(Some(absolute(read_timespec(timeout)?, realtime)))
+fn absolute_timeout(timeout: UserRef<Timespec>, realtime: bool) -> Result<Option<Instant>> {
+    Ok(duration_at(timeout)?.map(|time| absolute(time, realtime)))
 }

@@ -4,12 +4,14 @@ use alloc::vec::Vec;
 
 use litebox::platform::Instant;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::UserRef;
 
 use super::table::WaitSpec;
 use super::{absolute, at_least_one};
 use crate::Task;
 use crate::signal::RestartPolicy;
-use crate::user::{read_bytes, read_timespec, word};
+use crate::user::{duration_at, read_bytes, word};
 
 /// Words of one futex_waitv(2) at most.
 const WAITV_MAX: u32 = 128;
@@ -58,14 +60,15 @@ fn read_words(addr: u64, count: u32) -> Result<Vec<Word>> {
         .collect()
 }
 
-fn deadline(timeout: u64, clock: i32) -> Result<Option<Instant>> {
-    if timeout == 0 {
+fn deadline(timeout: UserRef<Timespec>, clock: i32) -> Result<Option<Instant>> {
+    if timeout.is_null() {
         return Ok(None);
     }
     if clock != REALTIME && clock != MONOTONIC {
         return Err(Error::Invalid);
     }
-    Ok(Some(absolute(read_timespec(timeout)?, clock == REALTIME)))
+    // These calls came after 2038 was thought of: a 32-bit program has the time of 64 bits, too.
+    Ok(duration_at(timeout.time64())?.map(|time| absolute(time, clock == REALTIME)))
 }
 
 impl Task<'_, '_> {
@@ -89,7 +92,7 @@ impl Task<'_, '_> {
         words: u64,
         count: u32,
         flags: u32,
-        timeout: u64,
+        timeout: UserRef<Timespec>,
         clock: i32,
     ) -> Result<usize> {
         if flags != 0 || count == 0 || count > WAITV_MAX || words == 0 {
@@ -122,7 +125,7 @@ impl Task<'_, '_> {
         expected: u64,
         mask: u64,
         flags: u32,
-        timeout: u64,
+        timeout: UserRef<Timespec>,
         clock: i32,
     ) -> Result<usize> {
         let private = private(flags)?;

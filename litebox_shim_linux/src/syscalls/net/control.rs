@@ -8,13 +8,16 @@ use litebox::fs::OpenFile;
 use litebox::net::unix::{Rights, UnixSocket};
 use litebox::net::{Credentials, Family, PacketInfo, PacketOptions, QueuedError, Received, Setting, Socket, address};
 use litebox::{Error, Result};
-use smallvec::SmallVec;
+use litebox_common_linux::abi::layout::{Field, Layout, Layouts, UserWord};
+use litebox_common_linux::abi::socket::{CMsgHdr, CMsgHdrX86, CMsgHdrX86_64};
+use litebox_common_linux::argument::UserMut;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::address::address_bytes;
 use super::{ENOBUFS, ETOOMANYREFS};
 use crate::Task;
 use crate::task::credentials::Capability;
-use crate::user::{read_into, word, write_bytes};
+use crate::user::{UserWrite, read_into, word, write_bytes};
 
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
@@ -38,8 +41,7 @@ const IPV6_TCLASS: i32 = 67;
 const SOL_UDP: i32 = 17;
 const UDP_SEGMENT: i32 = 103;
 const UDP_GRO: i32 = 104;
-/// Size of `struct cmsghdr`, and of `struct ucred`.
-const CMSG_HEAD: usize = 16;
+/// Size of `struct ucred`.
 const UCRED: usize = 12;
 /// The most descriptors one message carries (SCM_MAX_FD).
 const MOST_RIGHTS: usize = 253;
@@ -71,13 +73,26 @@ impl Message<'_> {
     }
 }
 
+/// What each control message ends at a multiple of: a `long` of the program.
+fn alignment(layouts: Layouts) -> usize {
+    UserWord::size(layouts)
+}
+
+/// The head of the first control message of `raw`.
+fn head_of(layouts: Layouts, raw: &[u8]) -> Option<CMsgHdr> {
+    Some(match layouts {
+        Layouts::X86_64 => CMsgHdr::of(CMsgHdrX86_64::read_from_prefix(raw).ok()?.0),
+        Layouts::X86 | Layouts::X86Time64 => CMsgHdr::of(CMsgHdrX86::read_from_prefix(raw).ok()?.0),
+    })
+}
+
 /// Splits the control data of a sender; EINVAL for a message that ends behind them.
-fn messages(mut rest: &[u8], mut each: impl FnMut(Message<'_>) -> Result<()>) -> Result<()> {
-    while rest.len() >= CMSG_HEAD {
-        let size = usize::from_le_bytes(word(rest, 0));
-        let data = rest.get(CMSG_HEAD..size).ok_or(Error::Invalid)?;
-        each(Message { level: i32::from_le_bytes(word(rest, 8)), kind: i32::from_le_bytes(word(rest, 12)), data })?;
-        rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
+fn messages(layouts: Layouts, mut rest: &[u8], mut each: impl FnMut(Message<'_>) -> Result<()>) -> Result<()> {
+    while let Some(CMsgHdr { len, level, kind }) = head_of(layouts, rest) {
+        let size = usize::try_from(len).map_err(|_| Error::Invalid)?;
+        let data = rest.get(CMsgHdr::size(layouts)..size).ok_or(Error::Invalid)?;
+        each(Message { level, kind, data })?;
+        rest = rest.get(size.next_multiple_of(alignment(layouts))..).unwrap_or_default();
     }
     Ok(())
 }
@@ -117,9 +132,17 @@ fn packet_option(message: &Message<'_>, six: bool, packet: &mut PacketOptions) -
     Ok(())
 }
 
+/// How a time is named whose seconds have 64 bits also for 32-bit programs (`SO_TIMESTAMP_NEW`).
+const fn stamp_with_64_bits(kind: i32) -> i32 {
+    match kind {
+        SCM_TIMESTAMPNS => 64,
+        _ => 63,
+    }
+}
+
 /// The control messages of a receiver as they are laid out in his memory.
 pub(super) struct Control {
-    at: u64,
+    at: UserMut<CMsgHdr>,
     room: usize,
     used: usize,
     /// Something did not fit.
@@ -127,8 +150,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub fn new(at: u64, len: u64) -> Self {
-        let room = if at == 0 { 0 } else { usize::try_from(len).unwrap_or(usize::MAX) };
+    pub fn new(at: UserMut<CMsgHdr>, len: u64) -> Self {
+        let room = if at.is_null() { 0 } else { usize::try_from(len).unwrap_or(usize::MAX) };
         Self { at, room, used: 0, cut: false }
     }
     /// Bytes in use.
@@ -138,21 +161,23 @@ impl Control {
     fn left(&self) -> usize {
         self.room - self.used
     }
+    /// Bytes of the head of a message.
+    fn head(&self) -> usize {
+        CMsgHdr::size(self.at.layouts())
+    }
     /// Writes one message, cut to the room there is.
     fn put(&mut self, level: i32, kind: i32, data: &[u8]) -> Result<()> {
-        if self.left() < CMSG_HEAD {
+        let head = self.head();
+        if self.left() < head {
             self.cut = true;
             return Ok(());
         }
-        let len = (CMSG_HEAD + data.len()).min(self.left());
-        self.cut |= len < CMSG_HEAD + data.len();
-        let mut raw: SmallVec<[u8; 64]> = SmallVec::from_slice(&(len as u64).to_le_bytes());
-        raw.extend_from_slice(&level.to_le_bytes());
-        raw.extend_from_slice(&kind.to_le_bytes());
-        raw.extend_from_slice(data);
-        raw.truncate(len);
-        write_bytes(self.at + self.used as u64, &raw)?;
-        self.used += len.next_multiple_of(8).min(self.left());
+        let len = (head + data.len()).min(self.left());
+        self.cut |= len < head + data.len();
+        let at = self.at.address().checked_add(self.used).ok_or(Error::Fault)?;
+        self.at.at::<CMsgHdr>(at).write(CMsgHdr { len: len as u64, level, kind })?;
+        write_bytes((at + head) as u64, data.get(..len - head).unwrap_or_default())?;
+        self.used += len.next_multiple_of(alignment(self.at.layouts())).min(self.left());
         Ok(())
     }
 
@@ -165,11 +190,14 @@ impl Control {
         } else {
             return Ok(());
         };
-        let mut raw = [0u8; 16];
-        for (slot, value) in raw.chunks_exact_mut(8).zip([info.stamp.as_secs(), fraction.into()]) {
-            slot.copy_from_slice(&value.to_le_bytes());
+        // Seconds and a fraction, each as wide as the program wants it.
+        let parts = [info.stamp.as_secs(), fraction.into()];
+        let new = options.is_on(Setting::TimestampNew);
+        if new || self.at.layouts() == Layouts::X86_64 {
+            let kind = if new { stamp_with_64_bits(kind) } else { kind };
+            return self.put(SOL_SOCKET, kind, parts.as_bytes());
         }
-        self.put(SOL_SOCKET, kind, &raw)
+        self.put(SOL_SOCKET, kind, parts.map(|part| part as u32).as_bytes())
     }
 
     /// What the receiver wants to know of a packet.
@@ -254,18 +282,19 @@ impl Task<'_, '_> {
     }
 
     /// Reads control messages: descriptors and credentials to send along, wishes for the packet.
-    pub(super) fn read_control(&self, socket: &dyn Socket, at: u64, len: u64) -> Result<Ancillary> {
+    pub(super) fn read_control(&self, socket: &dyn Socket, at: UserMut<CMsgHdr>, len: u64) -> Result<Ancillary> {
         let mut ancillary = self.no_ancillary();
-        if at == 0 || len == 0 {
+        if at.is_null() || len == 0 {
             return Ok(ancillary);
         }
         let len = usize::try_from(len).ok().filter(|_| len <= MOST_CONTROL).ok_or(ENOBUFS)?;
         let mut raw = Vec::new();
         raw.try_reserve_exact(len).map_err(|_| ENOBUFS)?;
         raw.resize(len, 0);
-        read_into(at, &mut raw)?;
+        read_into(at.address() as u64, &mut raw)?;
+        let layouts = at.layouts();
         match socket.family() {
-            Family::Unix => messages(&raw, |message| match (message.level, message.kind) {
+            Family::Unix => messages(layouts, &raw, |message| match (message.level, message.kind) {
                 (SOL_SOCKET, SCM_RIGHTS) => self.add_rights(&mut ancillary.rights, message.data),
                 (SOL_SOCKET, SCM_CREDENTIALS) => {
                     ancillary.credentials = self.claimed_credentials(message.data)?;
@@ -275,9 +304,11 @@ impl Task<'_, '_> {
                 (SOL_SOCKET, _) => Err(Error::Invalid),
                 _ => Ok(()),
             })?,
-            Family::Netlink => messages(&raw, |_| Ok(()))?,
+            Family::Netlink => messages(layouts, &raw, |_| Ok(()))?,
             family => {
-                messages(&raw, |message| packet_option(&message, family == Family::Inet6, &mut ancillary.packet))?;
+                messages(layouts, &raw, |message| {
+                    packet_option(&message, family == Family::Inet6, &mut ancillary.packet)
+                })?;
             }
         }
         self.check_in_flight(socket, ancillary.rights.len())?;
@@ -349,7 +380,7 @@ impl Task<'_, '_> {
         if rights.is_empty() {
             return Ok(());
         }
-        let fit = control.left().saturating_sub(CMSG_HEAD) / 4;
+        let fit = control.left().saturating_sub(control.head()) / 4;
         let mut fds = Vec::new();
         let count = rights.len();
         for file in rights.into_iter().take(fit) {

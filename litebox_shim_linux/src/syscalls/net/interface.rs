@@ -6,10 +6,12 @@ use litebox::fs::OpenFile;
 use litebox::net::inet::Device;
 use litebox::net::{Family, Socket};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::socket::IfConf;
+use litebox_common_linux::argument::{Arch, UserMut};
 
 use super::AF_INET;
 use crate::Task;
-use crate::user::{read_bytes, word, write_bytes};
+use crate::user::{UserRead, UserWrite, read_bytes, word, write_bytes};
 
 const FIOSETOWN: u32 = 0x8901;
 const SIOCSPGRP: u32 = 0x8902;
@@ -56,6 +58,8 @@ const F_SETOWN: u32 = 8;
 const F_GETOWN: u32 = 9;
 /// Size of `struct ifreq`, and of the name in it.
 const IFREQ: usize = 40;
+/// The same of 32-bit programs.
+const IFREQ_OF_32_BITS: usize = 32;
 const NAME: usize = 16;
 const EADDRNOTAVAIL: Error = Error::Host(99);
 
@@ -146,9 +150,10 @@ impl Task<'_, '_> {
     fn device_ioctl(&self, socket: &dyn Socket, request: u32, arg: u64) -> Result<usize> {
         let devices = self.kernel().network.devices();
         if request == SIOCGIFCONF {
-            return self.list_devices(&devices, arg);
+            return self.list_devices(&devices, UserMut::new(self.abi(), arg as usize));
         }
-        let raw: [u8; IFREQ] = read_bytes(arg)?;
+        // Of a request only the name and 16 bytes behind it are used.
+        let raw: [u8; 2 * NAME] = read_bytes(arg)?;
         if request == SIOCGIFNAME {
             let index = u32::from_le_bytes(word(&raw, NAME));
             let device = devices.iter().find(|device| device.index == index).ok_or(Error::NoDevice)?;
@@ -166,15 +171,16 @@ impl Task<'_, '_> {
     }
 
     /// SIOCGIFCONF: all addresses of IPv4, as far as there is room; without a place for them, how much they need.
-    #[expect(clippy::unused_self, reason = "whose memory it is")]
-    fn list_devices(&self, devices: &[Device], arg: u64) -> Result<usize> {
-        let raw: [u8; 16] = read_bytes(arg)?;
-        let room = i32::from_le_bytes(word(&raw, 0));
-        let at = u64::from_le_bytes(word(&raw, 8));
+    fn list_devices(&self, devices: &[Device], arg: UserMut<IfConf>) -> Result<usize> {
+        let IfConf { len: room, buffer: at, .. } = arg.read()?;
+        let each = match self.abi() {
+            Arch::X86_64 => IFREQ,
+            Arch::X86 => IFREQ_OF_32_BITS,
+        };
         let with_ipv4 = devices.iter().filter_map(|device| Some((device, first_ipv4(device).ok()?.0)));
         let mut used = 0usize;
         for (device, ip) in with_ipv4 {
-            let fits = usize::try_from(room).is_ok_and(|room| room >= used + IFREQ);
+            let fits = usize::try_from(room).is_ok_and(|room| room >= used + each);
             if at != 0 && !fits {
                 break;
             }
@@ -182,9 +188,9 @@ impl Task<'_, '_> {
                 write_bytes(at + used as u64, &name_of(device))?;
                 write_bytes(at + (used + NAME) as u64, &address_tail(ip))?;
             }
-            used += IFREQ;
+            used += each;
         }
-        write_bytes(arg, &(used as u32).to_le_bytes())?;
+        arg.cast::<i32>().write(used as i32)?;
         Ok(0)
     }
 }

@@ -6,7 +6,11 @@ use litebox::io::{Dest, Source};
 use litebox::net::{Address, MessageFlags, Outgoing, Received, Socket, SocketKind};
 use litebox::platform::host;
 use litebox::{Error, Result};
-use litebox_common_linux::argument::{Arch, UserRef};
+use litebox_common_linux::abi::file::IoVec;
+use litebox_common_linux::abi::layout::UserWord;
+use litebox_common_linux::abi::socket::{CMsgHdr, MMsgHdr, MMsgHdrX86, MMsgHdrX86_64, MsgHdr, MsgHdrX86, MsgHdrX86_64};
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::{UserMut, UserRef};
 
 use super::super::file::{MAX_RW_COUNT, Vectors};
 use super::address::{LONGEST_ADDRESS, Purpose, address_bytes, read_address, write_address};
@@ -15,42 +19,30 @@ use super::{EMSGSIZE, socket_of};
 use crate::Task;
 use crate::signal::set::SIGPIPE;
 use crate::syscalls::file::check_range;
-use crate::user::{read_bytes, read_timespec, word, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_at, field_at};
 
 /// The most messages one sendmmsg(2) or recvmmsg(2) handles.
 const MOST_MESSAGES: u32 = 1024;
-/// Size of `struct msghdr`, and of `struct mmsghdr`.
-const MSGHDR: usize = 56;
-const MMSGHDR: u64 = 64;
-const NAME_LEN_AT: u64 = 8;
-const CONTROL_LEN_AT: u64 = 40;
-const FLAGS_AT: u64 = 48;
-/// Where the length lies in `struct mmsghdr`.
-const LEN_AT: u64 = 56;
 
-/// `struct msghdr`, as far as it is read.
+/// `struct msghdr`, looked at.
 struct Header {
     name: u64,
     name_len: u32,
-    iov: usize,
-    iov_count: usize,
-    control: u64,
+    vectors: UserRef<IoVec>,
+    vector_count: usize,
+    control: UserMut<CMsgHdr>,
     control_len: u64,
 }
 
 impl Header {
-    fn read(addr: u64) -> Result<Self> {
-        let raw: [u8; MSGHDR] = read_bytes(addr)?;
-        let field = |at| u64::from_le_bytes(word(&raw, at));
-        let name_len = i32::from_le_bytes(word(&raw, 8));
-        let iov_count = field(24) as usize;
-        let name = field(0);
+    fn read(message: UserRef<MsgHdr>) -> Result<Self> {
+        let MsgHdr { name, name_len, vectors, vector_count, control, control_len, .. } = message.read()?;
         let name_len = if name == 0 { 0 } else { u32::try_from(name_len).map_err(|_| Error::Invalid)? };
-        if iov_count > 1024 {
-            return Err(EMSGSIZE);
-        }
+        let vector_count = usize::try_from(vector_count).ok().filter(|n| *n <= 1024).ok_or(EMSGSIZE)?;
         let name_len = name_len.min(LONGEST_ADDRESS);
-        Ok(Self { name, name_len, iov: field(16) as usize, iov_count, control: field(32), control_len: field(40) })
+        let vectors = message.at(vectors as usize);
+        let control = UserMut::with_layouts(message.layouts(), control as usize);
+        Ok(Self { name, name_len, vectors, vector_count, control, control_len })
     }
 }
 
@@ -183,12 +175,12 @@ impl Task<'_, '_> {
     }
 
     /// sendmsg(2)
-    pub(crate) fn sendmsg(&mut self, fd: i32, message: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn sendmsg(&mut self, fd: i32, message: UserRef<MsgHdr>, flags: i32) -> Result<usize> {
         check_flags(flags)?;
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
         let header = Header::read(message)?;
-        let vectors = Vectors::read(UserRef::new(Arch::X86_64, header.iov), header.iov_count)?;
+        let vectors = Vectors::read(header.vectors, header.vector_count)?;
         let ancillary = self.read_control(socket, header.control, header.control_len)?;
         let to = self.destination(socket, header.name, header.name_len)?;
         let mut source = Source::user_vec(vectors.spans());
@@ -196,13 +188,13 @@ impl Task<'_, '_> {
     }
 
     /// recvmsg(2)
-    pub(crate) fn recvmsg(&mut self, fd: i32, message: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn recvmsg(&mut self, fd: i32, message: UserMut<MsgHdr>, flags: i32) -> Result<usize> {
         check_flags(flags)?;
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
         let flags = message_flags(flags);
-        let header = Header::read(message)?;
-        let vectors = Vectors::read(UserRef::new(Arch::X86_64, header.iov), header.iov_count)?;
+        let header = Header::read(message.to_ref())?;
+        let vectors = Vectors::read(header.vectors, header.vector_count)?;
         let mut got = self.receive_on(&file, &mut Dest::user_vec(vectors.spans()), flags)?;
         let mut control = Control::new(header.control, header.control_len);
         self.write_control(socket, &mut got, &mut control, flags.contains(MessageFlags::CMSG_CLOEXEC))?;
@@ -211,22 +203,25 @@ impl Task<'_, '_> {
         told.set(MessageFlags::CTRUNC, control.cut);
         if header.name != 0 {
             let from = got.from.clone().unwrap_or_default();
-            write_address(&address_bytes(&from, socket.family()), header.name, message.wrapping_add(NAME_LEN_AT))?;
+            let name_len = field_at!(message, MsgHdrX86_64 MsgHdrX86.name_len: i32);
+            write_address(&address_bytes(&from, socket.family()), header.name, name_len.address() as u64)?;
         }
-        write_bytes(message.wrapping_add(FLAGS_AT), &told.bits().to_le_bytes())?;
-        write_bytes(message.wrapping_add(CONTROL_LEN_AT), &(control.used() as u64).to_le_bytes())?;
+        field_at!(message, MsgHdrX86_64 MsgHdrX86.flags: u32).write(told.bits())?;
+        let control_len = field_at!(message, MsgHdrX86_64 MsgHdrX86.control_len: UserWord);
+        control_len.write(UserWord(control.used() as u64))?;
         Ok(count_of(&got, flags))
     }
 
     /// sendmmsg(2)
-    pub(crate) fn sendmmsg(&mut self, fd: i32, messages: u64, count: u32, flags: i32) -> Result<usize> {
+    pub(crate) fn sendmmsg(&mut self, fd: i32, messages: UserMut<MMsgHdr>, count: u32, flags: i32) -> Result<usize> {
         check_flags(flags)?;
         let mut done = 0;
         while done < count.min(MOST_MESSAGES) {
-            let at = messages.wrapping_add(u64::from(done) * MMSGHDR);
-            let sent = self
-                .sendmsg(fd, at, flags)
-                .and_then(|n| write_bytes(at.wrapping_add(LEN_AT), &(n as u32).to_le_bytes()));
+            let at = messages.nth(done as usize);
+            let sent = at.and_then(|at| {
+                let len = self.sendmsg(fd, at.to_ref().cast(), flags)?;
+                field_at!(at, MMsgHdrX86_64 MMsgHdrX86.len: u32).write(len as u32)
+            });
             match sent {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
@@ -240,18 +235,26 @@ impl Task<'_, '_> {
     }
 
     /// recvmmsg(2)
-    pub(crate) fn recvmmsg(&mut self, fd: i32, messages: u64, count: u32, flags: i32, timeout: u64) -> Result<usize> {
+    pub(crate) fn recvmmsg(
+        &mut self,
+        fd: i32,
+        messages: UserMut<MMsgHdr>,
+        count: u32,
+        flags: i32,
+        timeout: UserMut<Timespec>,
+    ) -> Result<usize> {
         check_flags(flags)?;
-        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+        let limit = duration_at(timeout)?;
         let deadline = limit.map(|limit| host().instant().saturating_add(limit));
         let mut flags = flags;
         let mut done = 0;
         socket_of(&*self.file(fd)?)?;
         while done < count.min(MOST_MESSAGES) {
-            let at = messages.wrapping_add(u64::from(done) * MMSGHDR);
-            let got = self
-                .recvmsg(fd, at, flags & !(MessageFlags::WAITFORONE.bits() as i32))
-                .and_then(|n| write_bytes(at.wrapping_add(LEN_AT), &(n as u32).to_le_bytes()));
+            let at = messages.nth(done as usize);
+            let got = at.and_then(|at| {
+                let len = self.recvmsg(fd, at.cast(), flags & !(MessageFlags::WAITFORONE.bits() as i32))?;
+                field_at!(at, MMsgHdrX86_64 MMsgHdrX86.len: u32).write(len as u32)
+            });
             match got {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
@@ -267,11 +270,7 @@ impl Task<'_, '_> {
         }
         if let Some(deadline) = deadline {
             let left = deadline.saturating_since(host().instant());
-            let mut raw = [0u8; 16];
-            for (slot, value) in raw.chunks_exact_mut(8).zip([left.as_secs(), left.subsec_nanos().into()]) {
-                slot.copy_from_slice(&value.to_le_bytes());
-            }
-            write_bytes(timeout, &raw)?;
+            timeout.write(left.into())?;
         }
         Ok(done as usize)
     }

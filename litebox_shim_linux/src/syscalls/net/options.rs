@@ -8,13 +8,17 @@ use core::time::Duration;
 
 use litebox::net::{Family, Setting, Socket, SocketKind};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::layout::{Field, Layout, Layouts};
+use litebox_common_linux::abi::time::{Timeval, TimevalX86, TimevalX86_64};
+use litebox_common_linux::argument::UserRef;
 use smallvec::SmallVec;
+use zerocopy::IntoBytes;
 
 use super::address::address_bytes;
 use super::{ENOPROTOOPT, ENOTCONN, socket_of};
 use crate::Task;
 use crate::task::credentials::Capability;
-use crate::user::{read_bytes, read_into, word, write_bytes};
+use crate::user::{UserRead, read_bytes, read_into, word, write_bytes};
 
 const SOL_SOCKET: i32 = 1;
 const IPPROTO_IP: i32 = 0;
@@ -53,6 +57,10 @@ const SO_BPF_EXTENSIONS: i32 = 48;
 const SO_MEMINFO: i32 = 55;
 const SO_INCOMING_NAPI_ID: i32 = 56;
 const SO_COOKIE: i32 = 57;
+const SO_TIMESTAMP_NEW: i32 = 63;
+const SO_TIMESTAMPNS_NEW: i32 = 64;
+const SO_RCVTIMEO_NEW: i32 = 66;
+const SO_SNDTIMEO_NEW: i32 = 67;
 const SO_PREFER_BUSY_POLL: i32 = 69;
 const SO_BUF_LOCK: i32 = 72;
 
@@ -110,18 +118,23 @@ fn change(socket: &dyn Socket, setting: Setting, value: i32) {
     socket.option_changed(setting);
 }
 
-/// `struct timeval` as a limit; EDOM for one that is none.
-fn time_limit(raw: &[u8]) -> Result<Duration> {
-    let (sec, usec) = (i64::from_le_bytes(word(raw, 0)), i64::from_le_bytes(word(raw, 8)));
+/// As a limit; EDOM for one that is none.
+fn time_limit(Timeval { sec, usec }: Timeval) -> Result<Duration> {
     let micros = u32::try_from(usec).ok().filter(|micros| *micros < 1_000_000).ok_or(EDOM)?;
     // In the past: not at all, which is the shortest time there is.
     Ok(u64::try_from(sec).map_or(Duration::from_micros(1), |sec| Duration::new(sec, micros * 1000)))
+}
+
+/// The layout of the time in an option: that of `struct timeval`, or with 64 bits for everybody.
+fn layouts_of_limit(name: i32, layouts: Layouts) -> Layouts {
+    if matches!(name, SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW) { Layouts::X86_64 } else { layouts }
 }
 
 /// What a caller gives as the value of an option.
 struct Given {
     at: u64,
     len: usize,
+    layouts: Layouts,
 }
 
 impl Given {
@@ -152,7 +165,7 @@ impl Task<'_, '_> {
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
         let len = i32::try_from(len).map_err(|_| Error::Invalid)? as usize;
-        let given = Given { at: value, len };
+        let given = Given { at: value, len, layouts: self.abi().into() };
         match level {
             SOL_SOCKET => self.set_common(socket, name, &given)?,
             _ if !has_level(socket, level) => return Err(unknown_level(socket, ENOPROTOOPT)),
@@ -174,12 +187,14 @@ impl Task<'_, '_> {
             SO_SNDBUF | SO_RCVBUF => set_buffer(socket, name == SO_SNDBUF, value),
             SO_SNDBUFFORCE | SO_RCVBUFFORCE | SO_MARK if !self.may_tune() => return Err(Error::NotPermitted),
             SO_SNDBUFFORCE | SO_RCVBUFFORCE => set_buffer(socket, name == SO_SNDBUFFORCE, value),
-            SO_RCVTIMEO | SO_SNDTIMEO => {
-                let raw = given.bytes()?;
-                if raw.len() < 16 {
+            SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
+                let layouts = layouts_of_limit(name, given.layouts);
+                if given.len < Timeval::size(layouts) {
                     return Err(Error::Invalid);
                 }
-                socket.options().set_io_timeout(name == SO_SNDTIMEO, time_limit(&raw)?);
+                let time = UserRef::<Timeval>::with_layouts(layouts, given.at as usize).read()?;
+                let sending = matches!(name, SO_SNDTIMEO | SO_SNDTIMEO_NEW);
+                socket.options().set_io_timeout(sending, time_limit(time)?);
             }
             SO_LINGER => {
                 let raw = given.bytes()?;
@@ -211,9 +226,8 @@ impl Task<'_, '_> {
             SO_PEEK_OFF if socket.family() == Family::Netlink => return Err(Error::NotSupported),
             // Linux lets everybody say that they do not want it.
             SO_REUSEPORT if value == 0 => socket.options().set(Setting::ReusePort, 0),
-            SO_TIMESTAMP | SO_TIMESTAMPNS => {
-                socket.options().set(Setting::Timestamp, (value != 0 && name == SO_TIMESTAMP).into());
-                socket.options().set(Setting::TimestampNanos, (value != 0 && name == SO_TIMESTAMPNS).into());
+            SO_TIMESTAMP | SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
+                set_stamps(socket, name, value != 0);
             }
             SO_BUF_LOCK if value & !3 != 0 => return Err(Error::Invalid),
             SO_BUF_LOCK | SO_BSDCOMPAT | SO_MAX_PACING_RATE => {}
@@ -235,7 +249,7 @@ impl Task<'_, '_> {
         let room = i32::from_le_bytes(read_bytes(len)?);
         let room = usize::try_from(room).map_err(|_| Error::Invalid)?;
         let told = match level {
-            SOL_SOCKET => common_value(socket, name)?,
+            SOL_SOCKET => common_value(socket, name, self.abi().into())?,
             _ => inet::value(socket, level, name, room)?,
         };
         let used = room.min(told.len());
@@ -281,8 +295,25 @@ fn bind_to_device(socket: &dyn Socket, given: &Given) -> Result<()> {
     Ok(())
 }
 
+/// SO_TIMESTAMP and its kin: of one socket, one of them is on.
+fn set_stamps(socket: &dyn Socket, name: i32, on: bool) {
+    let options = socket.options();
+    options.set(Setting::Timestamp, (on && matches!(name, SO_TIMESTAMP | SO_TIMESTAMP_NEW)).into());
+    options.set(Setting::TimestampNanos, (on && matches!(name, SO_TIMESTAMPNS | SO_TIMESTAMPNS_NEW)).into());
+    options.set(Setting::TimestampNew, (on && matches!(name, SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW)).into());
+}
+
+/// Whether it is this one.
+fn stamps(socket: &dyn Socket, name: i32) -> bool {
+    let options = socket.options();
+    let kind =
+        if matches!(name, SO_TIMESTAMP | SO_TIMESTAMP_NEW) { Setting::Timestamp } else { Setting::TimestampNanos };
+    let new = matches!(name, SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW);
+    options.is_on(kind) && options.is_on(Setting::TimestampNew) == new
+}
+
 /// An option of SOL_SOCKET.
-fn common_value(socket: &dyn Socket, name: i32) -> Result<Value> {
+fn common_value(socket: &dyn Socket, name: i32, layouts: Layouts) -> Result<Value> {
     let options = socket.options();
     Ok(match name {
         SO_TYPE => number(kind_number(socket.kind())),
@@ -311,13 +342,16 @@ fn common_value(socket: &dyn Socket, name: i32) -> Result<Value> {
             Ok(_) => return Err(Error::Invalid),
             Err(_) => return Err(ENOTCONN),
         },
-        SO_RCVTIMEO | SO_SNDTIMEO => {
+        SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
+            let sending = matches!(name, SO_SNDTIMEO | SO_SNDTIMEO_NEW);
             // The shortest time there is stands for none at all.
-            let limit =
-                options.io_timeout(name == SO_SNDTIMEO).filter(|limit| limit.as_micros() > 1).unwrap_or_default();
-            let parts = [limit.as_secs(), limit.subsec_micros().into()];
-            parts.iter().flat_map(|part| part.to_le_bytes()).collect()
+            let limit = options.io_timeout(sending).filter(|limit| limit.as_micros() > 1).unwrap_or_default();
+            match layouts_of_limit(name, layouts) {
+                Layouts::X86_64 => Value::from_slice(Field::<TimevalX86_64>::raw(Timeval::from(limit)).as_bytes()),
+                _ => Value::from_slice(Field::<TimevalX86>::raw(Timeval::from(limit)).as_bytes()),
+            }
         }
+        SO_TIMESTAMP | SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => number(stamps(socket, name).into()),
         SO_LINGER => numbers(&[options.get(Setting::LingerOn), options.get(Setting::LingerSeconds)]),
         SO_BINDTODEVICE => Value::from_slice(inet::interface_name(options.get(Setting::Interface))),
         SO_MAX_PACING_RATE => Value::from_slice(&u64::MAX.to_le_bytes()),

@@ -122,7 +122,12 @@ impl Task<'_, '_> {
     }
 
     /// clone(2).
-    pub(crate) fn clone(&mut self, flags: u64, stack: u64, parent: u64, child: u64, tls: u64) -> Result<usize> {
+    pub(crate) fn clone(&mut self, flags: u64, stack: u64, parent: u64, fourth: u64, fifth: u64) -> Result<usize> {
+        // The last two change places.
+        let (child, tls) = match self.abi() {
+            Arch::X86_64 => (fourth, fifth),
+            Arch::X86 => (fifth, fourth),
+        };
         let request = Request {
             flags: Flags::from_bits_retain(flags & 0xffff_ffff & !EXIT_SIGNAL),
             exit_signal: (flags & EXIT_SIGNAL) as i32,

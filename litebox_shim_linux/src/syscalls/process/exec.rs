@@ -12,12 +12,14 @@ use litebox::platform::compat::CpuMode;
 use litebox::platform::host;
 use litebox::sync::jitter;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::layout::UserWord;
+use litebox_common_linux::argument::{UserRef, UserStr};
 
 use crate::loader::{self, Arguments, AuxIds, Loaded, Prepared};
 use crate::signal::set::{SIGCHLD, SIGSEGV};
 use crate::syscalls::system::Personality;
 use crate::task::{Newborn, UseCounted};
-use crate::user::{read_string, read_u64};
+use crate::user::{UserRead, read_string};
 use crate::{Task, Thread};
 
 const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
@@ -42,12 +44,19 @@ struct Program {
 
 impl Task<'_, '_> {
     /// execve(2).
-    pub(crate) fn execve(&mut self, path: u64, argv: u64, envp: u64) -> Result<usize> {
+    pub(crate) fn execve(&mut self, path: u64, argv: UserRef<UserStr>, envp: UserRef<UserStr>) -> Result<usize> {
         self.execveat(AT_FDCWD, path, argv, envp, 0)
     }
 
     /// execveat(2).
-    pub(crate) fn execveat(&mut self, dirfd: i32, path: u64, argv: u64, envp: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn execveat(
+        &mut self,
+        dirfd: i32,
+        path: u64,
+        argv: UserRef<UserStr>,
+        envp: UserRef<UserStr>,
+        flags: i32,
+    ) -> Result<usize> {
         let prepared = self.prepare_program(dirfd, path, argv, envp, flags)?;
         if flags & AT_EXECVE_CHECK != 0 {
             return Ok(0);
@@ -146,7 +155,14 @@ impl Task<'_, '_> {
     }
 
     /// All that may fail while the old program lives.
-    fn prepare_program(&mut self, dirfd: i32, path: u64, argv: u64, envp: u64, flags: i32) -> Result<Prepared> {
+    fn prepare_program(
+        &mut self,
+        dirfd: i32,
+        path: u64,
+        argv: UserRef<UserStr>,
+        envp: UserRef<UserStr>,
+        flags: i32,
+    ) -> Result<Prepared> {
         let path = read_string(path, PATH_MAX, Error::NameTooLong)?;
         if self.is_too_crowded() {
             return Err(Error::WouldBlock);
@@ -359,13 +375,14 @@ fn reset_fp(state: &mut [u8]) {
 }
 
 /// The pointers of a vector up to its null; none at all for a null vector. `room` bytes are all that may be there.
-fn read_pointers(addr: u64, room: u64) -> Result<Vec<u64>> {
+fn read_pointers(vector: UserRef<UserStr>, room: u64) -> Result<Vec<u64>> {
     let mut pointers = Vec::new();
-    if addr == 0 {
+    if vector.is_null() {
         return Ok(pointers);
     }
+    let words: UserRef<UserWord> = vector.at(vector.address());
     loop {
-        let pointer = read_u64(addr.checked_add(8 * pointers.len() as u64).ok_or(Error::Fault)?)?;
+        let UserWord(pointer) = words.nth(pointers.len())?.read()?;
         if pointer == 0 {
             return Ok(pointers);
         }

@@ -7,11 +7,13 @@ use core::sync::atomic::Ordering;
 use litebox::event::{Events, Observer};
 use litebox::fs::{Access, AnonInode, File, Inode, StatusFlags};
 use litebox::{Error, Result};
+use litebox_common_linux::argument::{SigInfo, UserRef};
 
 use super::clone::{Flags, Request};
 use crate::signal::SignalInfo;
 use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
-use crate::user::{read_bytes, write_bytes};
+use crate::syscalls::signal::read_info;
+use crate::user::{UserRead, write_bytes};
 use crate::{Process, Task, Thread};
 
 const PIDFD_NONBLOCK: u32 = 0o4000;
@@ -87,7 +89,13 @@ impl Task<'_, '_> {
     }
 
     /// pidfd_send_signal(2).
-    pub(crate) fn pidfd_send_signal(&mut self, fd: i32, signal: i32, info: u64, flags: u32) -> Result<usize> {
+    pub(crate) fn pidfd_send_signal(
+        &mut self,
+        fd: i32,
+        signal: i32,
+        info: UserRef<SigInfo>,
+        flags: u32,
+    ) -> Result<usize> {
         if flags != 0 {
             return Err(Error::Invalid);
         }
@@ -97,12 +105,11 @@ impl Task<'_, '_> {
             Err(_) => crate::proc::process_of_directory(&*self.file(fd)?.file.inode())?,
         };
         let own = target.pid == self.process().pid;
-        let info = if info == 0 {
+        let info = if info.is_null() {
             SignalInfo::sent(signal, SI_USER, self.process().pid, self.creds().uid)
         } else {
-            let raw = read_bytes(info)?;
-            let given = SignalInfo::from_bytes(signal, &raw);
-            if i32::from_le_bytes(crate::user::word(&raw, 0)) != signal {
+            let given = read_info(signal, info)?;
+            if info.cast::<i32>().read()? != signal {
                 return Err(Error::Invalid);
             }
             // Only to oneself may a program pretend to be the kernel or kill(2).

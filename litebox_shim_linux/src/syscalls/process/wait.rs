@@ -7,8 +7,9 @@ use litebox::event::{Events, Observer};
 use litebox::fs::StatusFlags;
 use litebox::platform::Usage;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::abi::process::Rusage;
-use litebox_common_linux::argument::UserMut;
+use litebox_common_linux::argument::{SigInfo, UserMut};
 
 use crate::signal::RestartPolicy;
 use crate::signal::set::{SIGCHLD, SIGCONT};
@@ -98,7 +99,7 @@ impl Task<'_, '_> {
         &mut self,
         kind: i32,
         id: i32,
-        info: u64,
+        info: UserMut<SigInfo>,
         options: u32,
         usage: UserMut<Rusage>,
     ) -> Result<usize> {
@@ -106,7 +107,7 @@ impl Task<'_, '_> {
         if let Ok(Some(event)) = &outcome {
             usage.write_if_given(rusage_of(&event.usage))?;
         }
-        if info != 0 && !matches!(outcome, Err(Error::Interrupted)) {
+        if !info.is_null() && !matches!(outcome, Err(Error::Interrupted)) {
             // As on Linux, also when nothing was found.
             let event = outcome.as_ref().ok().and_then(Option::as_ref);
             let signal = if event.is_some() { SIGCHLD } else { 0 };
@@ -116,8 +117,11 @@ impl Task<'_, '_> {
                 event.map_or(0, |e| i32::from_ne_bytes(e.uid.to_ne_bytes())),
                 event.map_or(0, |e| e.status),
             ];
-            write_bytes(info, &words(head))?;
-            write_bytes(info.wrapping_add(16), &words(body))?;
+            // Where the fields are aligned for addresses.
+            let behind = if info.layouts() == Layouts::X86_64 { 16 } else { 12 };
+            let at = info.address() as u64;
+            write_bytes(at, &words(head))?;
+            write_bytes(at.wrapping_add(behind), &words(body))?;
         }
         outcome.map(|_| 0)
     }

@@ -6,13 +6,16 @@ use core::time::Duration;
 
 use litebox::platform::host;
 use litebox::{Error, Result};
-use litebox_common_linux::Arch;
+use litebox_common_linux::abi::layout::Layouts;
+use litebox_common_linux::abi::signal::SigAction;
+use litebox_common_linux::abi::time::Timespec;
+use litebox_common_linux::argument::{Arch, SigInfo, UserMut, UserRef};
 
 use crate::signal::RestartPolicy;
 use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER, SIGCONT};
 use crate::signal::{Action, AltStack, SigSet, SignalInfo, catchable};
 use crate::task::Capability;
-use crate::user::{read_bytes, read_timespec, read_u64, word, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_at, read_bytes, read_u64, write_bytes};
 use crate::{Process, Task, Thread};
 
 const SIGSET_SIZE: u64 = 8;
@@ -29,21 +32,48 @@ pub(crate) fn read_set(addr: u64, size: u64) -> Result<SigSet> {
     Ok(SigSet(read_u64(addr)?).without(SigSet::UNBLOCKABLE))
 }
 
+/// Whose `siginfo_t` has a layout.
+fn arch_of(layouts: Layouts) -> Arch {
+    match layouts {
+        Layouts::X86_64 => Arch::X86_64,
+        Layouts::X86 | Layouts::X86Time64 => Arch::X86,
+    }
+}
+
+/// A `siginfo_t` of the program; the signal's number is the caller's.
+pub(crate) fn read_info(signal: i32, info: UserRef<SigInfo>) -> Result<SignalInfo> {
+    let raw = read_bytes(info.address() as u64)?;
+    Ok(SignalInfo::from_image(arch_of(info.layouts()), signal, &raw))
+}
+
+fn write_info(to: UserMut<SigInfo>, info: &SignalInfo) -> Result<()> {
+    write_bytes(to.address() as u64, &info.image(arch_of(to.layouts())))
+}
+
 impl Task<'_, '_> {
     /// rt_sigaction(2).
-    pub(crate) fn rt_sigaction(&mut self, signal: i32, new: u64, old: u64, size: u64) -> Result<usize> {
+    pub(crate) fn rt_sigaction(
+        &mut self,
+        signal: i32,
+        new: UserRef<SigAction>,
+        old: UserMut<SigAction>,
+        size: u64,
+    ) -> Result<usize> {
         if size != SIGSET_SIZE {
             return Err(Error::Invalid);
         }
-        let action = match new {
-            0 => None,
-            addr => {
-                let raw: [u8; 32] = read_bytes(addr)?;
-                let field = |at| u64::from_le_bytes(word(&raw, at));
-                let mask = SigSet(field(24)).without(SigSet::UNBLOCKABLE);
-                Some(Action { handler: field(0), flags: field(8) & SA_KNOWN, restorer: field(16), mask })
-            }
-        };
+        let before = self.change_action(signal, new.read_if_given()?)?;
+        old.write_if_given(before).map(|()| 0)
+    }
+
+    /// What a signal does, and from now on, if something else is given.
+    pub(crate) fn change_action(&mut self, signal: i32, new: Option<SigAction>) -> Result<SigAction> {
+        let action = new.map(|new| Action {
+            handler: new.handler,
+            flags: new.flags & SA_KNOWN,
+            restorer: new.restorer,
+            mask: SigSet(new.mask).without(SigSet::UNBLOCKABLE),
+        });
         if !(1..=MAX_SIGNAL).contains(&signal) || action.is_some() && !catchable(signal) {
             return Err(Error::Invalid);
         }
@@ -51,16 +81,8 @@ impl Task<'_, '_> {
         if let Some(action) = action {
             self.process().set_signal_action(signal, action);
         }
-        if old != 0 {
-            let mut raw = [0u8; 32];
-            for (slot, value) in
-                raw.chunks_exact_mut(8).zip([before.handler, before.flags, before.restorer, before.mask.0])
-            {
-                slot.copy_from_slice(&value.to_le_bytes());
-            }
-            write_bytes(old, &raw)?;
-        }
-        Ok(0)
+        let Action { handler, flags, restorer, mask } = before;
+        Ok(SigAction { handler, flags, restorer, mask: mask.0 })
     }
 
     /// rt_sigprocmask(2).
@@ -71,13 +93,7 @@ impl Task<'_, '_> {
         let before = self.thread.signals.blocked();
         if set != 0 {
             let set = read_set(set, size)?;
-            let mask = match how {
-                SIG_BLOCK => before.union(set),
-                SIG_UNBLOCK => before.without(set),
-                SIG_SETMASK => set,
-                _ => return Err(Error::Invalid),
-            };
-            self.set_blocked(mask);
+            self.change_blocked(how, set)?;
         }
         if old != 0 {
             write_bytes(old, &before.0.to_le_bytes())?;
@@ -85,13 +101,30 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
+    /// Blocks or unblocks signals, or says which are blocked.
+    pub(crate) fn change_blocked(&mut self, how: i32, set: SigSet) -> Result<()> {
+        let before = self.thread.signals.blocked();
+        let mask = match how {
+            SIG_BLOCK => before.union(set),
+            SIG_UNBLOCK => before.without(set),
+            SIG_SETMASK => set,
+            _ => return Err(Error::Invalid),
+        };
+        self.set_blocked(mask);
+        Ok(())
+    }
+
+    /// The signals that are pending and blocked.
+    pub(crate) fn blocked_and_pending(&self) -> SigSet {
+        SigSet(self.pending_signals().0 & self.thread.signals.blocked().0)
+    }
+
     /// rt_sigpending(2).
     pub(crate) fn rt_sigpending(&mut self, set: u64, size: u64) -> Result<usize> {
         if size > SIGSET_SIZE {
             return Err(Error::Invalid);
         }
-        let pending = self.pending_signals().0 & self.thread.signals.blocked().0;
-        let bytes = pending.to_le_bytes();
+        let bytes = self.blocked_and_pending().0.to_le_bytes();
         write_bytes(set, bytes.get(..size as usize).unwrap_or(&bytes))?;
         Ok(0)
     }
@@ -123,10 +156,15 @@ impl Task<'_, '_> {
     /// Replaces the mask until a handler's frame was pushed for it or the call returns (ppoll(2), pselect(2), epoll_pwait(2)).
     pub(crate) fn set_temporary_mask(&mut self, set: u64, size: u64) -> Result<()> {
         let mask = read_set(set, size)?;
+        self.block_temporarily(mask);
+        Ok(())
+    }
+
+    /// As [`set_temporary_mask`](Self::set_temporary_mask), of a mask that was read.
+    pub(crate) fn block_temporarily(&mut self, mask: SigSet) {
         let before = self.thread.signals.blocked();
         self.thread.signals.save_mask(before);
         self.set_blocked(mask);
-        Ok(())
     }
 
     /// The call ends without having been interrupted: the mask of before is back at once, so that what came in the last moment waits.
@@ -155,13 +193,19 @@ impl Task<'_, '_> {
     }
 
     /// rt_sigtimedwait(2): takes a blocked signal; the result is its number.
-    pub(crate) fn rt_sigtimedwait(&mut self, set: u64, info: u64, timeout: u64, size: u64) -> Result<usize> {
+    pub(crate) fn rt_sigtimedwait(
+        &mut self,
+        set: u64,
+        info: UserMut<SigInfo>,
+        timeout: UserRef<Timespec>,
+        size: u64,
+    ) -> Result<usize> {
         let wanted = read_set(set, size)?;
-        let limit = if timeout == 0 { None } else { Some(read_timespec(timeout)?) };
+        let limit = duration_at(timeout)?;
         let deadline = limit.map(|d| host().instant().saturating_add(d));
         let taken = self.await_signal(wanted, limit == Some(Duration::ZERO), deadline)?;
-        if info != 0 {
-            write_bytes(info, &taken.image(self.abi()))?;
+        if !info.is_null() {
+            write_info(info, &taken)?;
         }
         usize::try_from(taken.signal).map_err(|_| Error::Invalid)
     }
@@ -295,8 +339,8 @@ impl Task<'_, '_> {
         self.send_to_thread(None, tid, self.sent_info(signal, SI_TKILL))
     }
 
-    fn queued_info(&self, signal: i32, info: u64, pid: i32) -> Result<SignalInfo> {
-        let info = SignalInfo::from_image(self.abi(), signal, &read_bytes(info)?);
+    fn queued_info(&self, signal: i32, info: UserRef<SigInfo>, pid: i32) -> Result<SignalInfo> {
+        let info = read_info(signal, info)?;
         // Only to oneself may a program pretend to be the kernel or kill(2).
         if (info.code >= 0 || info.code == SI_TKILL) && pid != self.process().pid {
             return Err(Error::NotPermitted);
@@ -305,14 +349,20 @@ impl Task<'_, '_> {
     }
 
     /// rt_sigqueueinfo(2).
-    pub(crate) fn rt_sigqueueinfo(&mut self, pid: i32, signal: i32, info: u64) -> Result<usize> {
+    pub(crate) fn rt_sigqueueinfo(&mut self, pid: i32, signal: i32, info: UserRef<SigInfo>) -> Result<usize> {
         let info = self.queued_info(signal, info, pid)?;
         let target = self.kernel().process_of_thread(pid).ok_or(Error::NoProcess)?;
         self.send_to_process(&target, info).map(|()| 0)
     }
 
     /// rt_tgsigqueueinfo(2).
-    pub(crate) fn rt_tgsigqueueinfo(&mut self, tgid: i32, tid: i32, signal: i32, info: u64) -> Result<usize> {
+    pub(crate) fn rt_tgsigqueueinfo(
+        &mut self,
+        tgid: i32,
+        tid: i32,
+        signal: i32,
+        info: UserRef<SigInfo>,
+    ) -> Result<usize> {
         if tgid <= 0 || tid <= 0 {
             return Err(Error::Invalid);
         }

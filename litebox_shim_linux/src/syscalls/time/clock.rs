@@ -6,10 +6,10 @@ use core::time::Duration;
 
 use litebox::platform::{ClockId, host};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::time::{Timespec, Timeval};
+use litebox_common_linux::abi::time::{Timespec, Timeval, Timex};
 use litebox_common_linux::argument::{UserMut, UserRef};
 
-use crate::user::{UserRead, UserWrite, read_bytes, word, write_bytes};
+use crate::user::{UserRead, UserWrite, read_bytes, write_bytes};
 use crate::{Process, Task, Thread};
 
 /// What a CPU-time clock counts.
@@ -197,11 +197,9 @@ impl Task<'_, '_> {
     }
 
     /// time(2), for programs that do not ask the vDSO; in step with what it tells the others: the second of the last tick.
-    pub(crate) fn time(&mut self, out: u64) -> Result<usize> {
+    pub(crate) fn time(&mut self, out: UserMut<isize>) -> Result<usize> {
         let now = host().now(ClockId::RealtimeCoarse).as_secs();
-        if out != 0 {
-            write_bytes(out, &now.to_le_bytes())?;
-        }
+        out.write_if_given(now as isize)?;
         usize::try_from(now).map_err(|_| Error::Overflow)
     }
 
@@ -219,13 +217,12 @@ impl Task<'_, '_> {
     }
 
     /// adjtimex(2): reading is for everybody, setting for nobody here.
-    pub(crate) fn adjtimex(&mut self, buf: u64) -> Result<usize> {
+    pub(crate) fn adjtimex(&mut self, buf: UserMut<Timex>) -> Result<usize> {
         self.clock_adjtime(0, buf)
     }
 
     /// clock_adjtime(2).
-    pub(crate) fn clock_adjtime(&mut self, clock: i32, buf: u64) -> Result<usize> {
-        const SIZE: usize = 208;
+    pub(crate) fn clock_adjtime(&mut self, clock: i32, buf: UserMut<Timex>) -> Result<usize> {
         const TIME_ERROR: usize = 5;
         /// STA_UNSYNC: nobody disciplines this clock.
         const UNSYNCHRONIZED: i32 = 0x40;
@@ -234,33 +231,27 @@ impl Task<'_, '_> {
         if clock != 0 {
             return Err(Error::NotSupported);
         }
-        let mut raw: [u8; SIZE] = read_bytes(buf)?;
-        let modes = u32::from_le_bytes(word(&raw, 0));
-        if modes != 0 && modes != OFFSET_SS_READ {
+        let given = buf.read()?;
+        if given.modes != 0 && given.modes != OFFSET_SS_READ {
             return Err(Error::NotPermitted);
         }
-        let now = host().now(ClockId::Realtime);
-        let mut put = |at: usize, value: i64| {
-            if let Some(slot) = raw.get_mut(at..at + 8) {
-                slot.copy_from_slice(&value.to_le_bytes());
-            }
-        };
-        // offset, freq, maxerror, esterror, status, constant, precision, tolerance, time, tick; the rest is of a pulse nobody sends.
-        put(8, 0);
-        put(16, 0);
-        put(24, 16_000_000);
-        put(32, 16_000_000);
-        put(40, i64::from(UNSYNCHRONIZED));
-        put(48, 2);
-        put(56, 1);
-        put(64, 32_768_000);
-        put(72, i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        put(80, i64::from(now.subsec_micros()));
-        put(88, 10_000);
-        for at in (96..160).step_by(8) {
-            put(at, 0);
-        }
-        write_bytes(buf, &raw)?;
+        buf.write(Timex {
+            offset: 0,
+            frequency: 0,
+            most_error: 16_000_000,
+            likely_error: 16_000_000,
+            status: UNSYNCHRONIZED,
+            constant: 2,
+            precision: 1,
+            tolerance: 32_768_000,
+            time: host().now(ClockId::Realtime).into(),
+            tick: 10_000,
+            // Of a pulse nobody sends.
+            pulse: [0; 2],
+            pulse_shift: 0,
+            pulse_counts: [0; 5],
+            ..given
+        })?;
         Ok(TIME_ERROR)
     }
 }

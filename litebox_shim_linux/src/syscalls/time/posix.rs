@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use litebox::{Error, Result};
+use litebox_common_linux::abi::signal::SigEvent;
 use litebox_common_linux::abi::time::{Itimerspec, TIMER_ABSTIME};
 use litebox_common_linux::argument::{UserMut, UserRef};
 
@@ -11,7 +12,7 @@ use super::setting::Setting;
 use super::timers::{Notify, Timer, TimersState, room_for_timer};
 use crate::Task;
 use crate::signal::set::{MAX_SIGNAL, SIGALRM};
-use crate::user::{UserRead, UserWrite, check_writable, duration_of, read_bytes, word, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_of};
 
 const SIGEV_SIGNAL: i32 = 0;
 const SIGEV_NONE: i32 = 1;
@@ -46,8 +47,8 @@ impl TimersState {
 
 impl Task<'_, '_> {
     /// timer_create(2).
-    pub(crate) fn timer_create(&mut self, clock: i32, event: u64, id_out: u64) -> Result<usize> {
-        let event: Option<[u8; 64]> = if event == 0 { None } else { Some(read_bytes(event)?) };
+    pub(crate) fn timer_create(&mut self, clock: i32, event: UserRef<SigEvent>, id_out: UserMut<i32>) -> Result<usize> {
+        let event = event.read_if_given()?;
         let is_of_cpu = clock < 0;
         let base = if is_of_cpu { None } else { Some(self.timed_base(clock)?) };
         if !room_for_timer(self.process()) {
@@ -56,10 +57,10 @@ impl Task<'_, '_> {
         let notify = match &event {
             // The value is the id, which is not known yet.
             None => Notify::Process { signal: SIGALRM, value: 0 },
-            Some(raw) => self.notify(raw)?,
+            Some(event) => self.notify(event)?,
         };
         // Whose CPU time it is comes last.
-        check_writable::<4>(id_out)?;
+        id_out.write(id_out.read()?)?;
         let base = match base {
             Some(base) => base,
             None => self.timed_base(clock)?,
@@ -74,19 +75,17 @@ impl Task<'_, '_> {
             state.timers.insert(id, Timer { clock, base, notify, setting: Setting::default(), overrun: 0, waiting: 0 });
             id
         });
-        if let Err(error) = write_bytes(id_out, &id.to_le_bytes()) {
+        if let Err(error) = id_out.write(id) {
             timers.change(|state| state.timers.remove(&id));
             return Err(error);
         }
         Ok(0)
     }
 
-    fn notify(&self, event: &[u8; 64]) -> Result<Notify> {
-        let value = u64::from_le_bytes(word(event, 0));
-        let field = |at| i32::from_le_bytes(word(event, at));
-        let (signal, how, tid) = (field(8), field(12), field(16));
+    fn notify(&self, event: &SigEvent) -> Result<Notify> {
+        let SigEvent { value, signal, notify, tid, .. } = *event;
         let sane = (1..=MAX_SIGNAL).contains(&signal);
-        match how {
+        match notify {
             SIGEV_NONE => Ok(Notify::Nobody),
             SIGEV_SIGNAL | SIGEV_THREAD if sane => Ok(Notify::Process { signal, value }),
             SIGEV_THREAD_ID => {

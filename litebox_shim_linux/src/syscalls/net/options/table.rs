@@ -68,9 +68,7 @@ const ROWS: &[Row] = rows! {
         11 NoCheck Switch, Everybody;
         15 ReusePort Switch, Internet;
         16 PassCredentials Switch, Local;
-        29 Timestamp Switch, Everybody;
         34 PassSecurity Switch, Local;
-        35 TimestampNanos Switch, Everybody;
         36 Mark Any, Everybody;
         40 ReceiveOverflow Switch, Everybody;
         41 WifiStatus Switch, Everybody;
