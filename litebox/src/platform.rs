@@ -615,6 +615,11 @@ pub trait System {
     }
     /// Lets another thread run.
     fn yield_now(&self);
+    /// The order of locks in this sandbox, and the locks that the calling thread holds; `None` where nobody counts them.
+    #[cfg(debug_assertions)]
+    fn held_locks(&self) -> Option<(&crate::sync::LockOrder, &crate::sync::HeldLocks)> {
+        None
+    }
     /// One of the host's memory barriers, by the command's number in membarrier(2); 0 asks which there are.
     fn memory_barrier(&self, command: u32) -> Result<usize>;
     /// Keeps the North's kernel object, which every process of the sandbox can then find.

@@ -1,14 +1,18 @@
 //! Locks that work between processes: the state is one futex word inside the lock, in the shared heap.
 //!
-//! The order in which locks may be taken is one tree, in `docs/locks.md`.
+//! The order in which locks may be taken is one tree, in `docs/locks.md`. Debug builds check that it is one (`order.rs`).
 
 mod jitter;
 mod mutex;
+#[cfg(debug_assertions)]
+mod order;
 mod rwlock;
 
 pub use jitter::jitter;
 pub use litebox_protocol::adaptive_spin::AdaptiveSpin;
 pub use mutex::{Mutex, MutexGuard};
+#[cfg(debug_assertions)]
+pub use order::{HeldLocks, LockOrder};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use core::sync::atomic::AtomicU32;

@@ -142,6 +142,9 @@ pub(crate) struct Sandbox {
     pub(crate) started: crate::memory::huge::Started,
     /// What the supervisor's start left.
     pub(crate) scratch: crate::memory::scratch::Scratch,
+    /// In which order locks were taken.
+    #[cfg(debug_assertions)]
+    pub(crate) lock_order: litebox::sync::LockOrder,
 }
 
 impl Sandbox {
@@ -263,6 +266,8 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             heap_is_huge: AtomicBool::new(false),
             started: crate::memory::huge::Started::default(),
             scratch,
+            #[cfg(debug_assertions)]
+            lock_order: litebox::sync::LockOrder::new(),
         });
         (*at).heap.claim(heap_start, heap.1, heap.0 + HEAP_AT_START);
     }

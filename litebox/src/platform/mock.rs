@@ -2,6 +2,8 @@
 //!
 //! `litebox::register_host!(litebox::platform::mock::MockHost)` in a test crate binds it.
 
+extern crate std;
+
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use litebox_common_linux::abi::memory::{
@@ -459,6 +461,14 @@ impl System for MockHost {
     }
     fn yield_now(&self) {
         core::hint::spin_loop();
+    }
+    #[cfg(debug_assertions)]
+    fn held_locks(&self) -> Option<(&crate::sync::LockOrder, &crate::sync::HeldLocks)> {
+        static ORDER: crate::sync::LockOrder = crate::sync::LockOrder::new();
+        std::thread_local! {
+            static HELD: &'static crate::sync::HeldLocks = alloc::boxed::Box::leak(alloc::boxed::Box::default());
+        }
+        HELD.try_with(|held| (&ORDER, *held)).ok()
     }
     fn memory_barrier(&self, _command: u32) -> Result<usize> {
         Err(Error::NotImplemented)

@@ -4,6 +4,8 @@ use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
+#[cfg(debug_assertions)]
+use super::order::Way;
 use crate::platform::host;
 
 const FREE: u32 = 0;
@@ -12,9 +14,10 @@ const CONTENDED: u32 = 2;
 const SPINS: u32 = 64;
 
 /// A mutex in shared memory. Not poisoned: a panic ends the sandbox.
-#[derive(Default)]
 pub struct Mutex<T: ?Sized> {
     word: AtomicU32,
+    #[cfg(debug_assertions)]
+    class: super::order::ClassOf,
     value: UnsafeCell<T>,
 }
 
@@ -23,10 +26,23 @@ unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 // SAFETY: owning the mutex is owning the value.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 
+impl<T: Default> Default for Mutex<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T> Mutex<T> {
     /// A free mutex around `value`.
+    #[track_caller]
     pub const fn new(value: T) -> Self {
-        Self { word: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
+        Self {
+            word: AtomicU32::new(FREE),
+            #[cfg(debug_assertions)]
+            class: super::order::ClassOf::new(),
+            value: UnsafeCell::new(value),
+        }
     }
     /// Takes the value out.
     pub fn into_inner(self) -> T {
@@ -39,10 +55,12 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         super::jitter();
+        #[cfg(debug_assertions)]
+        self.class.will_wait(core::any::type_name::<T>(), Way::Write);
         if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.lock_slow();
         }
-        MutexGuard { lock: self }
+        MutexGuard::of(self)
     }
 
     /// Takes the lock if it is free.
@@ -51,7 +69,7 @@ impl<T: ?Sized> Mutex<T> {
         self.word
             .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
-            .then(|| MutexGuard { lock: self })
+            .then(|| MutexGuard::of(self))
     }
 
     #[cold]
@@ -81,10 +99,22 @@ pub struct MutexGuard<'a, T: ?Sized> {
     lock: &'a Mutex<T>,
 }
 
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// The calling thread just took the lock.
+    #[inline]
+    fn of(lock: &'a Mutex<T>) -> Self {
+        #[cfg(debug_assertions)]
+        lock.class.taken(core::any::type_name::<T>(), Way::Write);
+        Self { lock }
+    }
+}
+
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         super::jitter();
+        #[cfg(debug_assertions)]
+        self.lock.class.given_back(Way::Write);
         if self.lock.word.swap(FREE, Ordering::Release) == CONTENDED {
             host().futex_wake(&self.lock.word, 1);
         }

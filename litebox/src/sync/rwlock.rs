@@ -8,6 +8,8 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Patience;
+#[cfg(debug_assertions)]
+use super::order::Way;
 use crate::platform::host;
 
 const WRITER: u32 = 1 << 30;
@@ -15,9 +17,10 @@ const SLEEPERS: u32 = 1 << 31;
 const STATE: u32 = !SLEEPERS;
 
 /// A readers-writer lock in shared memory.
-#[derive(Default)]
 pub struct RwLock<T: ?Sized> {
     word: AtomicU32,
+    #[cfg(debug_assertions)]
+    class: super::order::ClassOf,
     value: UnsafeCell<T>,
 }
 
@@ -26,10 +29,23 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 // SAFETY: owning the lock is owning the value.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 
+impl<T: Default> Default for RwLock<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T> RwLock<T> {
     /// A free lock around `value`.
+    #[track_caller]
     pub const fn new(value: T) -> Self {
-        Self { word: AtomicU32::new(0), value: UnsafeCell::new(value) }
+        Self {
+            word: AtomicU32::new(0),
+            #[cfg(debug_assertions)]
+            class: super::order::ClassOf::new(),
+            value: UnsafeCell::new(value),
+        }
     }
 }
 
@@ -42,34 +58,44 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         super::jitter();
+        #[cfg(debug_assertions)]
+        self.class.will_wait(core::any::type_name::<T>(), Way::Read);
         let mut patience = Patience::default();
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & STATE < WRITER {
                 if self.word.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    return RwLockReadGuard { lock: self };
+                    break;
                 }
             } else {
                 self.sleep(word, &mut patience);
             }
         }
+        #[cfg(debug_assertions)]
+        self.class.taken(core::any::type_name::<T>(), Way::Read);
+        RwLockReadGuard { lock: self }
     }
 
     /// Takes it for writing.
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         super::jitter();
+        #[cfg(debug_assertions)]
+        self.class.will_wait(core::any::type_name::<T>(), Way::Write);
         let mut patience = Patience::default();
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & STATE == 0 {
                 if self.word.compare_exchange_weak(word, word | WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    return RwLockWriteGuard { lock: self };
+                    break;
                 }
             } else {
                 self.sleep(word, &mut patience);
             }
         }
+        #[cfg(debug_assertions)]
+        self.class.taken(core::any::type_name::<T>(), Way::Write);
+        RwLockWriteGuard { lock: self }
     }
 
     /// The value, without the lock.
@@ -91,6 +117,8 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     fn release(&self, amount: u32) {
+        #[cfg(debug_assertions)]
+        self.class.given_back(if amount == WRITER { Way::Write } else { Way::Read });
         let before = self.word.fetch_sub(amount, Ordering::Release);
         if before & SLEEPERS != 0 && (before & STATE) == amount {
             // Whoever still has to sleep sets the bit again.

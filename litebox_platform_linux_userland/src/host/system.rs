@@ -161,6 +161,10 @@ impl System for LinuxHost {
         // SAFETY: no arguments.
         let _ = unsafe { host_call!(nr::SCHED_YIELD) };
     }
+    #[cfg(debug_assertions)]
+    fn held_locks(&self) -> Option<(&litebox::sync::LockOrder, &litebox::sync::HeldLocks)> {
+        Some((&try_sandbox()?.lock_order, &crate::thread::stack::current()?.held_locks))
+    }
     fn memory_barrier(&self, command: u32) -> litebox::Result<usize> {
         // SAFETY: no memory is passed.
         unsafe { host_call!(nr::MEMBARRIER, command, 0, 0) }

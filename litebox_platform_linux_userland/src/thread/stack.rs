@@ -88,6 +88,9 @@ pub(crate) struct ThreadBlock {
     pub(crate) tid: AtomicI32,
     /// A fault in kernel code was already tried again with the supervisor's FS.
     pub(crate) fault_retried: bool,
+    /// The locks it holds.
+    #[cfg(debug_assertions)]
+    pub(crate) held_locks: litebox::sync::HeldLocks,
 }
 
 impl ThreadBlock {
@@ -264,6 +267,8 @@ fn begin(slot: u32, home: &HostProcess) -> &'static mut ThreadBlock {
             alive: AtomicU32::new(1),
             tid: AtomicI32::new(0),
             fault_retried: false,
+            #[cfg(debug_assertions)]
+            held_locks: litebox::sync::HeldLocks::new(),
         });
         crate::entry::fast::prepare(&mut *block);
         &mut *block

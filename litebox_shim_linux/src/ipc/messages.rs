@@ -301,9 +301,10 @@ fn write_info(queues: &super::Table<Queue>, used: bool, buf: u64) -> Result<usiz
 
 /// What `IPC_STAT` tells.
 fn stat(queue: &Object<Queue>) -> MsqIdDs {
+    let perm = queue.perm().of(queue.id);
     let state = queue.value.state.lock();
     MsqIdDs {
-        perm: queue.perm().of(queue.id),
+        perm,
         send_time: state.send_time as u64,
         receive_time: state.receive_time as u64,
         change_time: state.change_time as u64,

@@ -395,9 +395,10 @@ fn set_all(set: &Set, values: u64, pid: i32) -> Result<()> {
 
 /// What `IPC_STAT` tells.
 fn stat(set: &Object<Set>) -> SemIdDs {
+    let perm = set.perm().of(set.id);
     let state = set.value.state.lock();
     SemIdDs {
-        perm: set.perm().of(set.id),
+        perm,
         operation_time: state.operation_time as u64,
         change_time: state.change_time as u64,
         count: set.value.count as u64,

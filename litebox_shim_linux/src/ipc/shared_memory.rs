@@ -300,9 +300,10 @@ impl Task<'_, '_> {
 /// What `IPC_STAT` tells.
 fn stat(segment: &Object<Segment>) -> ShmIdDs {
     let attached = segment.value.attach_count() as u64;
+    let perm = segment.perm().of(segment.id);
     let state = segment.value.state.lock();
     ShmIdDs {
-        perm: segment.perm().of(segment.id),
+        perm,
         size: segment.value.size as u64,
         attach_time: state.attach_time as u64,
         detach_time: state.detach_time as u64,

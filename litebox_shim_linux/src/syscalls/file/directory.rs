@@ -200,7 +200,8 @@ impl Task<'_, '_> {
     /// getcwd(2): the length with the zero.
     pub(crate) fn getcwd(&mut self, buf: u64, size: usize) -> Result<usize> {
         let fs = &self.thread.fs;
-        let (cwd, root) = (fs.cwd.read().clone(), fs.root.read().clone());
+        let cwd = fs.cwd.read().clone();
+        let root = fs.root.read().clone();
         let (mut path, reach) = self.kernel().vfs.path_of(&cwd, &root)?;
         match reach {
             Reach::Normal => {}

@@ -1,0 +1,121 @@
+//! What the documentation says of the sources is true: every lock is in `docs/locks.md`, lines are short enough to be read.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use litebox_test_support::{NamedTest, Result};
+
+/// The top of the repository.
+const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// The crates that run in the sandbox, and share its locks.
+const KERNEL: [&str; 3] = ["litebox", "litebox_shim_linux", "litebox_platform_linux_userland"];
+/// Longest line of a page or a comment.
+const WIDTH: usize = 120;
+
+/// Files below `dir` whose names end so, in order.
+fn files(dir: &Path, ending: &str, into: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut found: Vec<PathBuf> = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    found.sort();
+    for path in found {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                files(&path, ending, into)?;
+            }
+        } else if name.ends_with(ending) {
+            into.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn sources(of: impl IntoIterator<Item = &'static str>) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for name in of {
+        files(&Path::new(TOP).join(name).join("src"), ".rs", &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Whether a type holds a lock of its own.
+fn is_lock(kind: &str) -> bool {
+    !kind.trim_start().starts_with('&') && ["Mutex<", "RwLock<"].iter().any(|lock| kind.contains(lock))
+}
+
+/// `pub(crate) name: Kind,` as name and kind.
+fn field(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim().trim_end_matches(',');
+    let line = line.strip_prefix("pub").map_or(line, |rest| {
+        let rest = rest.trim_start();
+        rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(rest, |(_, rest)| rest).trim_start()
+    });
+    let (name, kind) = line.split_once(": ")?;
+    name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_').then_some((name, kind))
+}
+
+/// The name of the struct that a line begins, and what follows it.
+fn structure(line: &str) -> Option<(&str, &str)> {
+    let (before, rest) = line.trim_start().split_once("struct ")?;
+    if !before.is_empty() && !before.starts_with("pub") {
+        return None;
+    }
+    let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
+    Some(rest.split_at(end))
+}
+
+/// The locks of a source as the page names them: `Structure::field`, or `Structure` for one without fields' names.
+fn locks(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut inside = None;
+    for line in source.lines().take_while(|line| !line.starts_with("mod tests {")) {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        if let Some((name, rest)) = structure(line) {
+            if rest.starts_with('(') && is_lock(rest) {
+                found.push(name.to_owned());
+            }
+            inside = rest.ends_with('{').then_some(name);
+        } else if line.starts_with('}') {
+            inside = None;
+        } else if let Some((name, (field, kind))) = inside.zip(field(line)) {
+            if is_lock(kind) {
+                found.push(format!("{name}::{field}"));
+            }
+        }
+    }
+    found
+}
+
+fn every_lock_is_in_the_page() -> Result {
+    let page = fs::read_to_string(Path::new(TOP).join("docs/locks.md"))?;
+    let named: BTreeSet<&str> =
+        page.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_' && letter != ':').collect();
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for path in sources(KERNEL)? {
+        // The locks themselves, and what only tests use.
+        if ["sync", "mock.rs", "tests.rs"].iter().any(|part| path.iter().any(|name| name == *part)) {
+            continue;
+        }
+        let all = locks(&fs::read_to_string(&path)?);
+        count += all.len();
+        let shown = path.strip_prefix(TOP).unwrap_or(&path).display();
+        missing
+            .extend(all.iter().filter(|name| !named.contains(name.as_str())).map(|name| format!("{name} ({shown})")));
+    }
+    if count < 100 {
+        return Err(
+            format!("only {count} locks were found in the sources: this test does not read them any more").into()
+        );
+    }
+    if missing.is_empty() { Ok(()) } else { Err(format!("not in docs/locks.md:\n{}", missing.join("\n")).into()) }
+}
+
+const TESTS: &[NamedTest] = &[("every_lock_is_in_the_page", every_lock_is_in_the_page)];
+
+fn main() {
+    litebox_test_support::run_table(TESTS);
+}
