@@ -1,8 +1,8 @@
 //! Side-by-side measurements against the bare host, and whatever other sandboxes are installed.
 //!
 //! `dev_bench` measures every benchmark of [`suite`] on all sides in turn, so that what else the machine does hits them
-//! alike. It reports medians of the rounds and their ratios to the bare host. `dev_bench scale` prints how the price of a
-//! call grows with threads, open files, mapped areas and the size of a directory.
+//! alike. It reports medians of the rounds and their ratios to the bare host. `dev_bench scale` prints how the price of
+//! a call grows with threads, open files, mapped areas and the size of a directory.
 
 mod chart;
 mod compare;

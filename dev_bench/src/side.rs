@@ -74,7 +74,8 @@ pub struct Places {
     pub disk: PathBuf,
     /// Empty, in memory: a tmpfs of the host, the sandbox's own file system in memory elsewhere.
     pub memory: PathBuf,
-    /// Empty, on the disk: what is written there stays in gVisor's memory. gVisor has a /dev of its own and shows no `memory`.
+    /// Empty, on the disk: what is written there stays in gVisor's memory. gVisor has a /dev of its own and shows no
+    /// `memory`.
     pub overlaid: PathBuf,
 }
 

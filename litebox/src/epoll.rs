@@ -1,8 +1,8 @@
 //! Interest sets: the object behind epoll(7).
 //!
-//! Each registered file has an `Item` that observes it. When the file reports readiness, the item puts itself on the set's ready
-//! list (room for it was reserved when it was added) and the set tells those who wait for it. Waiting takes items off that list and
-//! asks each file again, so a stale entry costs a look and never a wrong event.
+//! Each registered file has an `Item` that observes it. When the file reports readiness, the item puts itself on the
+//! set's ready list (room for it was reserved when it was added) and the set tells those who wait for it. Waiting takes
+//! items off that list and asks each file again, so a stale entry costs a look and never a wrong event.
 //!
 //! Lock order: a file's wait queue, then the set's ready list; the ready list is never held while a file is asked.
 
@@ -147,8 +147,8 @@ impl EventSet {
         })
     }
 
-    /// Registers `file` under `fd`: `Exists`; `NotPermitted` for files that are always ready; `Loop`. Callers serialise additions of sets to
-    /// sets among each other.
+    /// Registers `file` under `fd`: `Exists`; `NotPermitted` for files that are always ready; `Loop`. Callers serialise
+    /// additions of sets to sets among each other.
     pub fn add(&self, fd: i32, file: &Arc<OpenFile>, interest: Interest) -> Result<()> {
         if let Some(other) = file.file.as_any().downcast_ref::<EventSet>() {
             if interest.mode.contains(Mode::EXCLUSIVE) {
@@ -223,8 +223,8 @@ impl EventSet {
         Ok(())
     }
 
-    /// Takes up to `max` reports: `report(events, data)`; `false` from it puts the item back and ends (the caller's memory was bad).
-    /// Returns how many were taken.
+    /// Takes up to `max` reports: `report(events, data)`; `false` from it puts the item back and ends (the caller's
+    /// memory was bad). Returns how many were taken.
     pub fn take(&self, max: usize, report: &mut dyn FnMut(Events, u64) -> bool) -> usize {
         self.expire();
         let mut left = self.shared.ready.lock().len();
@@ -314,8 +314,8 @@ impl EventSet {
         let (above, _) = self.reach(Self::outer_sets, None);
         if loops || below + above + 1 > MAX_NESTS { Err(Error::Loop) } else { Ok(()) }
     }
-    /// How many steps it is to the farthest set one way, and whether `target` lies on the way. Level by level, each set once in a level: the
-    /// work is bounded however the sets are woven.
+    /// How many steps it is to the farthest set one way, and whether `target` lies on the way. Level by level, each set
+    /// once in a level: the work is bounded however the sets are woven.
     fn reach(&self, next: fn(&Self) -> Vec<Arc<EventSet>>, target: Option<&Self>) -> (u32, bool) {
         let mut level: Vec<Arc<EventSet>> = self.myself.upgrade().into_iter().collect();
         let (mut steps, mut found) = (0, false);

@@ -3,7 +3,8 @@
 /// Makes [`Error`] and both directions of its numbers from one list.
 macro_rules! errors {
     ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
-        /// Why a core operation failed. The names are POSIX's in words; the comment gives the errno, whose number is Linux's on x86.
+        /// Why a core operation failed. The names are POSIX's in words; the comment gives the errno, whose number is
+        /// Linux's on x86.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[non_exhaustive]
         pub enum Error {

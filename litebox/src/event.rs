@@ -1,7 +1,7 @@
 //! Readiness and waiting.
 //!
-//! A thread that blocks sleeps on the one futex word of its [`Waiter`]. Whoever makes a thing ready, or signals the thread,
-//! changes that word and wakes it. [`wait_until_ready`] is the only loop that blocks on readiness.
+//! A thread that blocks sleeps on the one futex word of its [`Waiter`]. Whoever makes a thing ready, or signals the
+//! thread, changes that word and wakes it. [`wait_until_ready`] is the only loop that blocks on readiness.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -53,10 +53,11 @@ impl Events {
 
 /// Somebody who wants to know when a thing becomes ready: a waiting thread, or an epoll.
 pub trait Observer: Send + Sync {
-    /// Called with the queue's lock held: must not block, allocate, or take a lock that is held while queues are notified.
+    /// Called with the queue's lock held: must not block, allocate, or take a lock that is held while queues are
+    /// notified.
     fn on_ready(&self, events: Events) -> WakeResult;
-    /// Ends the sleep that [`WakeResult::asleep`] spoke of. Called with the queue's lock given back: who wakes up on the processor of whoever
-    /// woke it would run into that lock at once.
+    /// Ends the sleep that [`WakeResult::asleep`] spoke of. Called with the queue's lock given back: who wakes up on
+    /// the processor of whoever woke it would run into that lock at once.
     fn finish_wake(&self) {}
 }
 
@@ -73,8 +74,9 @@ const INTERRUPTED: u32 = 1 << 31;
 const ASLEEP: u32 = 1 << 30;
 const COUNT: u32 = ASLEEP - 1;
 
-/// The one word a thread sleeps on. The low bits count wake-ups; the top bit says that work (a signal) is pending; the bit below it
-/// that the thread sleeps, so that only the first of several wake-ups costs a host call. It comes first: hosts look at it in assembly.
+/// The one word a thread sleeps on. The low bits count wake-ups; the top bit says that work (a signal) is pending; the
+/// bit below it that the thread sleeps, so that only the first of several wake-ups costs a host call. It comes first:
+/// hosts look at it in assembly.
 #[derive(Default)]
 #[repr(C)]
 pub struct Waiter {
@@ -94,7 +96,8 @@ impl Waiter {
         jitter();
         self.word.load(Ordering::Acquire)
     }
-    /// Has the North told ([`North::sleeping`](crate::platform::north::North::sleeping)) before the thread's next sleep, or not.
+    /// Has the North told ([`North::sleeping`](crate::platform::north::North::sleeping)) before the thread's next
+    /// sleep, or not.
     pub fn announce_sleep(&self, wanted: bool) {
         self.announce.store(wanted, Ordering::Relaxed);
     }
@@ -146,7 +149,8 @@ impl Waiter {
             slept => Some(slept),
         }
     }
-    /// A sleep was interrupted: what for decides the North. When it was for nothing of the call's, the sleeper only looks once more.
+    /// A sleep was interrupted: what for decides the North. When it was for nothing of the call's, the sleeper only
+    /// looks once more.
     #[cold]
     fn interruption(&self) -> Result<()> {
         self.clear_interrupt();
@@ -156,8 +160,9 @@ impl Waiter {
         self.interrupt();
         Err(Error::Interrupted)
     }
-    /// Looks at the word for about as long as falling asleep and being woken takes: an answer from another processor often comes before
-    /// that. A thread whose answers do not come so soon (the processors are busy, or nobody answers) only tries now and then.
+    /// Looks at the word for about as long as falling asleep and being woken takes: an answer from another processor
+    /// often comes before that. A thread whose answers do not come so soon (the processors are busy, or nobody answers)
+    /// only tries now and then.
     fn changes_soon(&self, ticket: u32) -> bool {
         const LOOKS: u32 = 100;
         self.spin.try_spin(|| {
@@ -262,8 +267,8 @@ impl WaitQueue {
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::SeqCst) == 0
     }
-    /// Tells everybody interested in `events`, but of those who wait exclusively only up to the first that looks after it; an error or
-    /// hang-up is everybody's. Costs one load when nobody waits.
+    /// Tells everybody interested in `events`, but of those who wait exclusively only up to the first that looks after
+    /// it; an error or hang-up is everybody's. Costs one load when nobody waits.
     pub fn notify(&self, events: Events) {
         core::sync::atomic::fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) == 0 {
@@ -298,7 +303,8 @@ impl WaitQueue {
 pub trait Pollable {
     /// What it is ready for right now.
     fn ready(&self) -> Events;
-    /// Registers `observer` for changes towards `interest`. `false`: it never changes (always ready), nothing was registered.
+    /// Registers `observer` for changes towards `interest`. `false`: it never changes (always ready), nothing was
+    /// registered.
     fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool;
     /// Takes one registration back.
     fn unobserve(&self, observer: &Arc<dyn Observer>);

@@ -1,7 +1,7 @@
 //! Where bytes come from and go to: cursors over guest memory or kernel memory.
 //!
-//! File systems fill a [`Dest`] and drain a [`Source`] without knowing which it is. A fault ends the transfer early; the
-//! caller reports the bytes moved so far, or `Fault` when there were none.
+//! File systems fill a [`Dest`] and drain a [`Source`] without knowing which it is. A fault ends the transfer early;
+//! the caller reports the bytes moved so far, or `Fault` when there were none.
 
 use crate::platform::host;
 use crate::{Error, Result};
@@ -36,8 +36,8 @@ impl Cursor<'_> {
     fn spans(&self) -> &[Span] {
         self.many.unwrap_or(&self.one)
     }
-    /// A transfer stopped at the present place, which could not be accessed: whether it can be now, because the map of memory had only to
-    /// catch up with its file.
+    /// A transfer stopped at the present place, which could not be accessed: whether it can be now, because the map of
+    /// memory had only to catch up with its file.
     fn comes_back(&self, write: bool) -> bool {
         match (&self.of, self.current()) {
             (AddressOf::User, Some(span)) => crate::platform::north::north().resolve_fault(span.addr, write),
@@ -114,8 +114,8 @@ macro_rules! cursor_methods {
         pub fn limit(&mut self, n: usize) {
             self.0.left = self.0.left.min(n);
         }
-        /// The next contiguous piece, for a direct host call on it (see `HostFiles`); tell [`Self::advance`] what was moved.
-        /// A piece in guest memory has been range-checked; `Err(Fault)` when it is not in the guest's range.
+        /// The next contiguous piece, for a direct host call on it (see `HostFiles`); tell [`Self::advance`] what was
+        /// moved. A piece in guest memory has been range-checked; `Err(Fault)` when it is not in the guest's range.
         pub fn piece(&self) -> Result<Option<Span>> {
             match self.0.current() {
                 Some(s) if self.0.of == AddressOf::User && !host().is_user_range(s.addr, s.len) => Err(Error::Fault),
@@ -234,7 +234,8 @@ impl<'a> Source<'a> {
     }
     cursor_methods!();
 
-    /// Copies into `bytes`; returns how many were there. `Err(Fault)` only when nothing at all could be moved in this call.
+    /// Copies into `bytes`; returns how many were there. `Err(Fault)` only when nothing at all could be moved in this
+    /// call.
     pub fn take(&mut self, bytes: &mut [u8]) -> Result<usize> {
         let mut done = 0;
         while done < bytes.len() {

@@ -1,7 +1,8 @@
 //! Memory: the page arena, and the map of a guest's vmas.
 //!
 //! - [`Vma`] is one stretch of a guest's address space with equal properties; `vma_tree::VmaTree` keeps them in order.
-//! - [`Mm`] is the address space of one guest process: it decides where mappings go and mirrors each change on the host.
+//! - [`Mm`] is the address space of one guest process: it decides where mappings go and mirrors each change on the
+//!   host.
 //!
 //! No user memory may be touched while the lock of a [`Mm`] is held: a fault there asks the same space for help.
 

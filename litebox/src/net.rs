@@ -1,7 +1,7 @@
 //! Sockets.
 //!
-//! - `socket`: what every socket can do ([`Socket`]), and what goes over one. `address`, `options`: what all families share; `queue`: bytes on
-//!   their way.
+//! - `socket`: what every socket can do ([`Socket`]), and what goes over one. `address`, `options`: what all families
+//!   share; `queue`: bytes on their way.
 //! - `inet`: IPv4 and IPv6. `unix`: local sockets. `netlink`: what the kernel says of its own accord.
 
 pub mod address;

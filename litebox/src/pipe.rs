@@ -1,8 +1,8 @@
 //! Pipes: anonymous ones and the named ones behind fifos.
 //!
-//! A [`Pipe`] is a ring of pages and the count of those who have it open. A [`PipeEnd`] is an open file of it: for reading, for writing,
-//! or (a fifo) for both. Opening a fifo waits for the other side: the end is counted as open from the start, and
-//! [`PipeEnd::meets_partner`] says when somebody came.
+//! A [`Pipe`] is a ring of pages and the count of those who have it open. A [`PipeEnd`] is an open file of it: for
+//! reading, for writing, or (a fifo) for both. Opening a fifo waits for the other side: the end is counted as open from
+//! the start, and [`PipeEnd::meets_partner`] says when somebody came.
 
 mod budget;
 mod ring;
@@ -44,7 +44,8 @@ struct PipeState {
     ring: Ring,
     readers: u32,
     writers: u32,
-    /// How often it was opened for reading and for writing, so that who waits for the other side sees even one that came and went.
+    /// How often it was opened for reading and for writing, so that who waits for the other side sees even one that
+    /// came and went.
     read_opens: u32,
     write_opens: u32,
 }
@@ -93,7 +94,8 @@ impl Pipe {
         })
     }
 
-    /// Both ends of a new pipe without a name, `owner`'s (user and group); the first is for reading. `ino` is unique in the sandbox.
+    /// Both ends of a new pipe without a name, `owner`'s (user and group); the first is for reading. `ino` is unique in
+    /// the sandbox.
     pub fn pair(budgets: &Arc<Budgets>, ino: u64, owner: (u32, u32)) -> Result<(Arc<PipeEnd>, Arc<PipeEnd>)> {
         let pipe = Self::with(Some(budgets.share(owner.0)?));
         let inode = PipeInode::new(ino, owner, pipe.clone());
@@ -103,7 +105,8 @@ impl Pipe {
 
     /// One more open file. `inode` is what it shows; `named`: a fifo, whose openers wait for each other.
     ///
-    /// Errors: `NoSuchDevice` for a writer of a fifo that does not want to wait for readers, `Invalid` for neither reading nor writing.
+    /// Errors: `NoSuchDevice` for a writer of a fifo that does not want to wait for readers, `Invalid` for neither
+    /// reading nor writing.
     pub fn open(self: &Arc<Self>, inode: Arc<dyn Inode>, how: &OpenHow, named: bool) -> Result<Arc<PipeEnd>> {
         let (reads, writes) = (how.access.contains(Access::READ), how.access.contains(Access::WRITE));
         if !reads && !writes {
@@ -148,7 +151,8 @@ impl Pipe {
 }
 
 impl PipeEnd {
-    /// Whether opening is done: `WouldBlock` while a fifo has nobody on the other side. [`File::observe`] tells of a change.
+    /// Whether opening is done: `WouldBlock` while a fifo has nobody on the other side. [`File::observe`] tells of a
+    /// change.
     pub fn meets_partner(&self) -> Result<()> {
         let Some(before) = self.awaits else { return Ok(()) };
         let state = self.pipe.state.lock();

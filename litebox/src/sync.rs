@@ -1,6 +1,7 @@
 //! Locks that work between processes: the state is one futex word inside the lock, in the shared heap.
 //!
-//! The order in which locks may be taken is one tree, in `docs/locks.md`. Debug builds check that it is one (`order.rs`).
+//! The order in which locks may be taken is one tree, in `docs/locks.md`. Debug builds check that it is one
+//! (`order.rs`).
 
 mod jitter;
 mod mutex;
@@ -20,12 +21,13 @@ use core::time::Duration;
 
 use crate::platform::{FutexWake, host};
 
-/// How long somebody waits for a lock before he asks whether its holder is gone, and how often he does: the sandbox may be stopped meanwhile.
+/// How long somebody waits for a lock before he asks whether its holder is gone, and how often he does: the sandbox may
+/// be stopped meanwhile.
 const ROUND: Duration = Duration::from_secs(1);
 const ROUNDS: u32 = 3;
 
-/// Waiting for a lock. Something outside of the sandbox may kill a process that holds one (SIGKILL, the host's want of memory): whoever waits for it then ends the
-/// sandbox, with a report, instead of waiting for ever.
+/// Waiting for a lock. Something outside of the sandbox may kill a process that holds one (SIGKILL, the host's want of
+/// memory): whoever waits for it then ends the sandbox, with a report, instead of waiting for ever.
 #[derive(Default)]
 pub struct Patience(u32);
 

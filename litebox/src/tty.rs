@@ -1,8 +1,10 @@
-//! Terminals: the line between a master and its slave (termios(3), pty(7)), and the terminal that the sandbox was started on.
+//! Terminals: the line between a master and its slave (termios(3), pty(7)), and the terminal that the sandbox was
+//! started on.
 //!
-//! - `settings`: struct termios and its older and newer shapes. `line`: what the line discipline makes of input and output; pure, without
-//!   files.
-//! - `pty`: pairs and their masters. `slave`: the side that programs read and write, with job control. `requests`: ioctl requests. `packet`: packet mode.
+//! - `settings`: struct termios and its older and newer shapes. `line`: what the line discipline makes of input and
+//!   output; pure, without files.
+//! - `pty`: pairs and their masters. `slave`: the side that programs read and write, with job control. `requests`:
+//!   ioctl requests. `packet`: packet mode.
 //! - `outside`: the console, a pair whose master is the terminal of the user.
 //! - `terminals`: all pairs of a sandbox, and whose session each controls. `directory`: /dev/pts.
 
@@ -72,7 +74,8 @@ pub trait Jobs: Send + Sync {
     fn signal_process(&self, pid: i32, signal: TerminalSignal);
     /// The session of a process group; `None`: there is no such group.
     fn session_of(&self, group: i32) -> Option<i32>;
-    /// The caller's group is in the background and wants to read or to write. `Ok`: it does not mind the signal and may write. `Interrupted`: the
-    /// group was sent it. `Io`: nobody would continue it, or it reads and does not mind the signal.
+    /// The caller's group is in the background and wants to read or to write. `Ok`: it does not mind the signal and may
+    /// write. `Interrupted`: the group was sent it. `Io`: nobody would continue it, or it reads and does not mind the
+    /// signal.
     fn stop_background(&self, caller: &Caller, signal: TerminalSignal) -> Result<()>;
 }

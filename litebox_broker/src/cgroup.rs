@@ -1,8 +1,9 @@
-//! A control group for the sandbox, where the host lets us make one (cgroups(7)): it counts memory without a look at each process, bounds it also between two
-//! looks, and gives out parts of a processor. Controllers of version 1 and of version 2 serve.
+//! A control group for the sandbox, where the host lets us make one (cgroups(7)): it counts memory without a look at
+//! each process, bounds it also between two looks, and gives out parts of a processor. Controllers of version 1 and of
+//! version 2 serve.
 //!
-//! The group lies beneath our own, so whatever bounds us bounds the sandbox. The supervisor enters it before its first instruction and nobody leaves
-//! it: the filter has no call that opens a file.
+//! The group lies beneath our own, so whatever bounds us bounds the sandbox. The supervisor enters it before its first
+//! instruction and nobody leaves it: the filter has no call that opens a file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -220,7 +221,8 @@ impl Gauge {
         read_again(file, &mut self.text).is_ok() && kills(&self.text) > 0
     }
 
-    /// Bytes in use that cannot be given back: no page cache of the host's files. And of these: files in memory and shared memory.
+    /// Bytes in use that cannot be given back: no page cache of the host's files. And of these: files in memory and
+    /// shared memory.
     pub fn read(&mut self) -> std::io::Result<(u64, u64)> {
         let rest = match &mut self.rest {
             Some(file) => {

@@ -1,7 +1,7 @@
 //! Operations that change files of the host. All of them need a writable grant.
 //!
-//! What could hand a privilege of this process to somebody on the host is left out: set-id bits of regular files are dropped
-//! (as on a `nosuid` mount), device nodes and attributes outside `user.` are refused.
+//! What could hand a privilege of this process to somebody on the host is left out: set-id bits of regular files are
+//! dropped (as on a `nosuid` mount), device nodes and attributes outside `user.` are refused.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -63,8 +63,8 @@ pub fn rename(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     }
 }
 
-/// Refuses another name for the directory at `path` when something beneath it is hidden for where it lies. `EXDEV`: who moves a tree then copies it,
-/// and gets what is shown of it.
+/// Refuses another name for the directory at `path` when something beneath it is hidden for where it lies. `EXDEV`: who
+/// moves a tree then copies it, and gets what is shown of it.
 fn check_keeps_hidden(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
     if !grant.visibility.hidden.may_hide_beneath(path) {
         return Ok(());

@@ -1,7 +1,7 @@
 //! Which file systems of the host hold files of users.
 //!
-//! The others (/proc, /sys, cgroups, and whatever a kernel to come invents) are ways to control a kernel, and no grant leads there. They are not listed:
-//! a list of what is dangerous is never complete.
+//! The others (/proc, /sys, cgroups, and whatever a kernel to come invents) are ways to control a kernel, and no grant
+//! leads there. They are not listed: a list of what is dangerous is never complete.
 
 use std::os::fd::BorrowedFd;
 
@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use crate::beneath::Result;
 
-/// `f_type` of statfs(2), sorted. Of `linux/magic.h`, of the file systems that keep their number to themselves, and of those that
-/// are made outside of Linux.
+/// `f_type` of statfs(2), sorted. Of `linux/magic.h`, of the file systems that keep their number to themselves, and of
+/// those that are made outside of Linux.
 const OF_USERS: [u32; 83] = [
     0x0000_002f, // qnx4
     0x0000_0187, // autofs: where others are mounted when somebody looks

@@ -1,10 +1,11 @@
 //! The guard: a process that ends the sandbox when the broker ends without having done so (SIGKILL).
 //!
-//! The supervisor ends with the broker (PR_SET_PDEATHSIG), and with a pid namespace everything ends with it. Without one there may be processes that nothing ties
-//! to anybody: fork(2) does not inherit the tie. What they cannot leave is the supervisor's process group, because the filter has neither setsid(2) nor
-//! setpgid(2), and one signal reaches all of a group, those that are being forked included. The guard belongs to the supervisor's session, so the number of that
-//! group stays the sandbox's as long as it lives; but not to the group, so it is neither stopped nor killed with it. It runs the broker's code with the
-//! broker's rights and holds one descriptor.
+//! The supervisor ends with the broker (PR_SET_PDEATHSIG), and with a pid namespace everything ends with it. Without
+//! one there may be processes that nothing ties to anybody: fork(2) does not inherit the tie. What they cannot leave is
+//! the supervisor's process group, because the filter has neither setsid(2) nor setpgid(2), and one signal reaches all
+//! of a group, those that are being forked included. The guard belongs to the supervisor's session, so the number of
+//! that group stays the sandbox's as long as it lives; but not to the group, so it is neither stopped nor killed with
+//! it. It runs the broker's code with the broker's rights and holds one descriptor.
 
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -16,10 +17,12 @@ pub fn has_ended(process: RawFd) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
 }
 
-/// Starts the guard of the calling process's group, as another child of its parent. `broker` is a pidfd; the guard writes a byte to `ready` when nothing that is
-/// sent to the group concerns it any more. `None`: the host has no room for it.
+/// Starts the guard of the calling process's group, as another child of its parent. `broker` is a pidfd; the guard
+/// writes a byte to `ready` when nothing that is sent to the group concerns it any more. `None`: the host has no room
+/// for it.
 ///
-/// For the child between clone and execution, which leads its session and uses the memory of its parent: the guard gets a copy of that.
+/// For the child between clone and execution, which leads its session and uses the memory of its parent: the guard gets
+/// a copy of that.
 pub fn start(broker: RawFd, ready: RawFd) -> Option<i32> {
     const FLAGS: libc::c_long = (libc::CLONE_PARENT | libc::SIGCHLD) as libc::c_long;
     // SAFETY: a fork: the new process goes on with a copy of this stack, and makes system calls alone.
@@ -39,7 +42,8 @@ pub fn is_ready(ready: RawFd) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, PATIENCE) == 1 }
 }
 
-/// How often the group is killed at most, and the pause between: once is enough, but on kernels before 4.20 a fork can escape that.
+/// How often the group is killed at most, and the pause between: once is enough, but on kernels before 4.20 a fork can
+/// escape that.
 const ROUNDS: u32 = 200;
 static PAUSE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 

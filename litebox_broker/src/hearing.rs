@@ -1,8 +1,9 @@
 //! Whether the sandbox still hears the broker.
 //!
-//! A hostile guest can write to the kernel's heap, and so make the supervisor wait for ever for a lock that nobody holds. A signal that is to end programs would
-//! be lost on such a sandbox, and so would ^C at its console, which the supervisor alone looks at. So the supervisor says of each event that it has
-//! taken it; when it does not, or when nobody takes what is typed, the sandbox is ended. What programs do about the signal is their business.
+//! A hostile guest can write to the kernel's heap, and so make the supervisor wait for ever for a lock that nobody
+//! holds. A signal that is to end programs would be lost on such a sandbox, and so would ^C at its console, which the
+//! supervisor alone looks at. So the supervisor says of each event that it has taken it; when it does not, or when
+//! nobody takes what is typed, the sandbox is ended. What programs do about the signal is their business.
 
 use std::time::{Duration, Instant};
 

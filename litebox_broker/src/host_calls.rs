@@ -1,5 +1,5 @@
-//! Names of host calls, for the one line that says which call was refused. Each table is one text: as pointers it would be pages that each start of the
-//! program would have to relocate.
+//! Names of host calls, for the one line that says which call was refused. Each table is one text: as pointers it would
+//! be pages that each start of the program would have to relocate.
 
 /// By number, of the x86-64 entry.
 const X86_64: &str = "\

@@ -1,4 +1,5 @@
-//! Limits of a sandbox, and how it ends: the time that it may take is kept here, its memory by [`Meter`](crate::memory::Meter).
+//! Limits of a sandbox, and how it ends: the time that it may take is kept here, its memory by
+//! [`Meter`](crate::memory::Meter).
 
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
@@ -93,8 +94,8 @@ impl TimeLimit {
         End::saying(STATUS_TIMEOUT, &format!("time limit of {:?} reached: {what}", self.limit))
     }
 
-    /// Has this process, while it is stopped, go on when something is due: until the result is dropped. `None`: nothing will be, or the host has no
-    /// timer.
+    /// Has this process, while it is stopped, go on when something is due: until the result is dropped. `None`: nothing
+    /// will be, or the host has no timer.
     pub fn alarm(&self) -> Option<Alarm> {
         let left = self.next?.saturating_duration_since(Instant::now());
         Alarm::after(left)
@@ -110,7 +111,8 @@ impl Alarm {
         let mut timer = MaybeUninit::<libc::timer_t>::uninit();
         // Zero would switch the timer off.
         let left = left.max(Duration::from_millis(1));
-        // SAFETY: sigevent and itimerspec are plain data, read by the calls; the timer's id is used only when it was written.
+        // SAFETY: sigevent and itimerspec are plain data, read by the calls; the timer's id is used only when it was
+        // written.
         unsafe {
             let mut event: libc::sigevent = MaybeUninit::zeroed().assume_init();
             event.sigev_notify = libc::SIGEV_SIGNAL;

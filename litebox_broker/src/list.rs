@@ -42,7 +42,8 @@ impl Waiting {
     fn name_of(&self, found: &Found) -> &CStr {
         self.names.get(found.name.clone()).and_then(|name| CStr::from_bytes_with_nul(name).ok()).unwrap_or_default()
     }
-    /// Takes the next entry down that is shown, and neither the directory nor the one above it; `false`: there are no more.
+    /// Takes the next entry down that is shown, and neither the directory nor the one above it; `false`: there are no
+    /// more.
     fn take(&mut self, entries: &mut RawDir<'_, &OwnedFd>, from: &Listed<'_>) -> Result<bool> {
         while let Some(entry) = entries.next() {
             let entry = entry?;

@@ -1,9 +1,10 @@
-//! `--memory`: how much the sandbox uses, each page once, and when that is to be looked at again. A control group counts where there is one; else we do.
+//! `--memory`: how much the sandbox uses, each page once, and when that is to be looked at again. A control group
+//! counts where there is one; else we do.
 //!
-//! Looking costs time for each process. So it happens the sooner the less is left until the limit (nothing fills memory faster than
-//! `FASTEST`), and uses at most `MOST_COST` of a processor; where that makes it late, what the whole host uses tells in between
-//! whether a look is worth more. Nobody is killed on an estimate: pages that processes share after fork(2) are told apart, and the last count before that is
-//! made while no process of the sandbox runs.
+//! Looking costs time for each process. So it happens the sooner the less is left until the limit (nothing fills memory
+//! faster than `FASTEST`), and uses at most `MOST_COST` of a processor; where that makes it late, what the whole host
+//! uses tells in between whether a look is worth more. Nobody is killed on an estimate: pages that processes share
+//! after fork(2) are told apart, and the last count before that is made while no process of the sandbox runs.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -22,7 +23,8 @@ const MOST_COST: u32 = 100;
 const MOST_COST_OF_GROWTH: u32 = 10;
 /// Time between two looks at these figures.
 const GLANCE: Duration = Duration::from_millis(25);
-/// The host counts private pages for each processor apart: its sums may be behind by so many parts of the limit, one in this number.
+/// The host counts private pages for each processor apart: its sums may be behind by so many parts of the limit, one in
+/// this number.
 const BEHIND: u64 = 8;
 /// How long a killed process may take to give its memory back.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -132,7 +134,8 @@ impl Meter {
         Ok(verdict)
     }
 
-    /// A count that may be behind what is used, but for what other processes end or make meanwhile is never ahead of it by more than that.
+    /// A count that may be behind what is used, but for what other processes end or make meanwhile is never ahead of it
+    /// by more than that.
     fn count(&mut self, objects: &[OwnedFd]) -> Result<Count, Unknown> {
         if let Some(gauge) = &mut self.gauge {
             let (bytes, objects) = gauge.read().map_err(|e| format!("its control group: {e}"))?;

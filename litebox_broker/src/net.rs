@@ -1,9 +1,11 @@
 //! The network of a sandbox: what it may reach, and sockets for what it may.
 //!
-//! The sandbox asks on a socket of its own ([`message`] takes that apart), a thread of its own serves it ([`service`]), and nothing that a guest does
-//! keeps that thread waiting. What is reached is decided by [`policy`], from [`rules`] and what [`ranges`] says of an address; names are looked up by
-//! [`resolve`] ([`config`]: where, [`dns`]: how), and [`names`] remembers which led where. [`connect`] holds connections until they may be passed on, because of
-//! the name in their first flight ([`hello`]) or a [`proxy`]; [`control`] is what may be done to passed sockets; [`publish`] is the way in.
+//! The sandbox asks on a socket of its own ([`message`] takes that apart), a thread of its own serves it ([`service`]),
+//! and nothing that a guest does keeps that thread waiting. What is reached is decided by [`policy`], from [`rules`]
+//! and what [`ranges`] says of an address; names are looked up by [`resolve`] ([`config`]: where, [`dns`]: how), and
+//! [`names`] remembers which led where. [`connect`] holds connections until they may be passed on, because of the name
+//! in their first flight ([`hello`]) or a [`proxy`]; [`control`] is what may be done to passed sockets; [`publish`] is
+//! the way in.
 
 pub mod config;
 pub mod connect;

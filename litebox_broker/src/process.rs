@@ -24,7 +24,8 @@ pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<()> {
 
 /// Refuses a descriptor that is not a pidfd of a process which descends from `ancestor`.
 ///
-/// The sandbox can make pidfds only by clone(2), so this is a second lock on the door; without /proc the first has to do.
+/// The sandbox can make pidfds only by clone(2), so this is a second lock on the door; without /proc the first has to
+/// do.
 pub fn check_descends(process: BorrowedFd<'_>, ancestor: i32) -> Result<()> {
     let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd())) else {
         return send_signal(process, 0);
@@ -83,13 +84,15 @@ pub fn parent_of(pid: i32) -> Option<i32> {
     field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "PPid:")
 }
 
-/// The processes of a sandbox, by which it is ended. Both are children of the broker that nobody else waits for, so their numbers stay theirs.
+/// The processes of a sandbox, by which it is ended. Both are children of the broker that nobody else waits for, so
+/// their numbers stay theirs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sandboxed {
-    /// It leads a session and a process group that its descendants cannot leave: the filter has no setsid and no setpgid.
+    /// It leads a session and a process group that its descendants cannot leave: the filter has no setsid and no
+    /// setpgid.
     pub supervisor: i32,
-    /// In the same session: as long as it is there, the number of the group cannot become anybody else's. `None`: the supervisor is the first process of
-    /// a pid namespace, which ends with it.
+    /// In the same session: as long as it is there, the number of the group cannot become anybody else's. `None`: the
+    /// supervisor is the first process of a pid namespace, which ends with it.
     pub guard: Option<i32>,
 }
 
@@ -106,12 +109,12 @@ impl Sandboxed {
         }
     }
 
-    /// Kills everything that the sandbox made, and nothing else, and waits for its end. The broker is a subreaper: orphans of the sandbox
-    /// become its children. To be called once; `false`: the host has not ended all of it.
+    /// Kills everything that the sandbox made, and nothing else, and waits for its end. The broker is a subreaper:
+    /// orphans of the sandbox become its children. To be called once; `false`: the host has not ended all of it.
     pub fn end(&self) -> bool {
         self.signal_all(libc::SIGKILL);
-        // SAFETY: kill(2) and waitpid(2) touch no memory but `status`; the numbers are those of our own children, not waited for yet. The supervisor was
-        // just killed, so its end comes.
+        // SAFETY: kill(2) and waitpid(2) touch no memory but `status`; the numbers are those of our own children, not
+        // waited for yet. The supervisor was just killed, so its end comes.
         unsafe {
             libc::kill(self.supervisor, libc::SIGKILL);
             let mut status = 0;
@@ -152,7 +155,8 @@ impl Sandboxed {
         self.guard.is_some_and(|guard| peek(libc::P_PID, guard).is_some())
     }
 
-    /// Waits for orphans of the sandbox that have ended. The status of the supervisor's end, when it has: it is not waited for yet.
+    /// Waits for orphans of the sandbox that have ended. The status of the supervisor's end, when it has: it is not
+    /// waited for yet.
     pub fn reap(&self) -> Option<i32> {
         // It has no group of its own in its first moments, so it is asked for by its own number.
         if let Some(info) = peek(libc::P_PID, self.supervisor) {
@@ -161,7 +165,8 @@ impl Sandboxed {
             return Some(if info.si_code == libc::CLD_EXITED { status << 8 } else { status });
         }
         while let Some(info) = peek(libc::P_PGID, self.supervisor) {
-            // SAFETY: as above; a child of ours that has ended, and not the supervisor, which would have been seen or is seen the next time.
+            // SAFETY: as above; a child of ours that has ended, and not the supervisor, which would have been seen or
+            // is seen the next time.
             unsafe {
                 if info.si_pid() == self.supervisor {
                     return self.reap();

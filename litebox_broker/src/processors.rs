@@ -1,9 +1,11 @@
-//! `--cpus` without a control group: on which processors a sandbox runs. It cannot choose others itself: the filter has no sched_setaffinity(2).
+//! `--cpus` without a control group: on which processors a sandbox runs. It cannot choose others itself: the filter has
+//! no sched_setaffinity(2).
 
 use rustix::process::getpid;
 use rustix::thread::{CpuSet, sched_getaffinity};
 
-/// The processors for so many thousandths of one; `None`: all that there are, which are no more. An error where that cannot be kept.
+/// The processors for so many thousandths of one; `None`: all that there are, which are no more. An error where that
+/// cannot be kept.
 pub fn choose(thousandths: u64) -> Result<Option<CpuSet>, String> {
     let Ok(own) = sched_getaffinity(None) else {
         return Err("--cpus: this host does not tell which processors there are".into());

@@ -1,7 +1,8 @@
 //! What is said to the user, on stderr: never waited for.
 //!
-//! Whoever reads stderr may stop doing so (a full pipe, a terminal held by ^S), and the guest can fill it. The broker keeps limits and ends
-//! sandboxes, so it writes only what goes at once; the rest is left to a thread, and lines beyond `MOST_LINES` are dropped and counted.
+//! Whoever reads stderr may stop doing so (a full pipe, a terminal held by ^S), and the guest can fill it. The broker
+//! keeps limits and ends sandboxes, so it writes only what goes at once; the rest is left to a thread, and lines beyond
+//! `MOST_LINES` are dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -108,7 +109,8 @@ fn is_written_at_once(bytes: &[u8]) -> bool {
     bytes.len() <= PIPE_BUF && written() == Ok(bytes.len())
 }
 
-/// Writes all bytes, however long it takes. Nothing can be done when stderr is gone. The standard library's lock is not held meanwhile.
+/// Writes all bytes, however long it takes. Nothing can be done when stderr is gone. The standard library's lock is not
+/// held meanwhile.
 fn write_patiently(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match rustix::io::write(std::io::stderr(), bytes) {

@@ -15,8 +15,8 @@ use crate::files::Files;
 use crate::message::ReplyBuilder;
 use crate::replies::{PAUSE, Replies};
 
-/// Longer than any message, so that none is cut that could be right; and so long that the allocator gets it from the host, which brings in only
-/// the pages that are used.
+/// Longer than any message, so that none is cut that could be right; and so long that the allocator gets it from the
+/// host, which brings in only the pages that are used.
 pub const BUFFER: usize = 256 << 10;
 const _: () = assert!(BUFFER > MAX_REQUEST);
 
@@ -25,8 +25,8 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }
 
-/// Receives one message and at most one descriptor. A message too long for `buffer` is cut: its lengths then do not fit. `PROTO`: it came with several
-/// descriptors, which no kernel of ours sends.
+/// Receives one message and at most one descriptor. A message too long for `buffer` is cut: its lengths then do not
+/// fit. `PROTO`: it came with several descriptors, which no kernel of ours sends.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<(usize, Option<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

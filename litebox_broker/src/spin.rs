@@ -1,8 +1,9 @@
 //! Looking for the next request for a while before falling asleep.
 //!
-//! While a program starts, its requests come one after the other, and on a machine with nothing else to do the host takes longer to wake us, on
-//! a processor that sleeps too, than we take to serve most of them. On a busy machine it is the other way round: whoever is woken is served at once, and
-//! whoever only gave its turn to others waits until theirs is over.
+//! While a program starts, its requests come one after the other, and on a machine with nothing else to do the host
+//! takes longer to wake us, on a processor that sleeps too, than we take to serve most of them. On a busy machine it is
+//! the other way round: whoever is woken is served at once, and whoever only gave its turn to others waits until theirs
+//! is over.
 
 use std::time::{Duration, Instant};
 

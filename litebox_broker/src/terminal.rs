@@ -1,8 +1,10 @@
-//! The terminal that `litebox` was started on. The sandbox can write to it; what is typed, and its settings, are the broker's business, who follows the rules of job
-//! control: in the background nothing is read and nothing changed, and a program that wants to stops (SIGTTIN, SIGTTOU), as any other does.
+//! The terminal that `litebox` was started on. The sandbox can write to it; what is typed, and its settings, are the
+//! broker's business, who follows the rules of job control: in the background nothing is read and nothing changed, and
+//! a program that wants to stops (SIGTTIN, SIGTTOU), as any other does.
 //!
-//! As the *console* it is raw while the sandbox is in the foreground: that one makes lines, echo and signals itself. Else it is as the user has it, but for what
-//! programs set. Its settings come back when the sandbox ends, when it stops, and, by a small process that outlives this one, when this one is killed.
+//! As the *console* it is raw while the sandbox is in the foreground: that one makes lines, echo and signals itself.
+//! Else it is as the user has it, but for what programs set. Its settings come back when the sandbox ends, when it
+//! stops, and, by a small process that outlives this one, when this one is killed.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -69,7 +71,8 @@ pub fn job_is_in_foreground() -> bool {
 }
 
 impl Terminal {
-    /// Takes a terminal. `reads`: what is typed there is for the sandbox. The console becomes raw, at once or when it comes to the foreground.
+    /// Takes a terminal. `reads`: what is typed there is for the sandbox. The console becomes raw, at once or when it
+    /// comes to the foreground.
     pub fn take(terminal: BorrowedFd<'_>, reads: bool, console: bool) -> Result<Self, Errno> {
         let fd = rustix::io::fcntl_dupfd_cloexec(terminal, 3)?;
         let device = rustix::fs::fstat(&fd)?.st_rdev;
@@ -167,7 +170,8 @@ impl Terminal {
             return Err(Errno::AGAIN);
         }
         let mut typed = vec![0; most];
-        // Its own open file does not block. Where there is none, only somebody else in the foreground who reads at the same moment could make it.
+        // Its own open file does not block. Where there is none, only somebody else in the foreground who reads at the
+        // same moment could make it.
         let n = rustix::io::read(input, typed.as_mut_slice())?;
         typed.truncate(n);
         // Raw, it answers so when there is nothing.
@@ -215,7 +219,8 @@ fn has_input(input: BorrowedFd<'_>) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
 }
 
-/// The same terminal as an open file of its own that does not block: what is set at the user's is everybody's who has it.
+/// The same terminal as an open file of its own that does not block: what is set at the user's is everybody's who has
+/// it.
 fn open_anew(terminal: &OwnedFd) -> Option<OwnedFd> {
     let path = format!("/proc/self/fd/{}", terminal.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -224,7 +229,8 @@ fn open_anew(terminal: &OwnedFd) -> Option<OwnedFd> {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It is ours no more, and the shell's if it has put us into the background: changing it from there stops the process.
+        // It is ours no more, and the shell's if it has put us into the background: changing it from there stops the
+        // process.
         if self.place() == Place::Foreground {
             self.pause();
         }
@@ -232,8 +238,8 @@ impl Drop for Terminal {
     }
 }
 
-/// Whether a signal of job control stops this process: it is not ignored, and somebody is left who could continue it (an orphaned group has
-/// nobody).
+/// Whether a signal of job control stops this process: it is not ignored, and somebody is left who could continue it
+/// (an orphaned group has nobody).
 pub fn can_stop(signal: i32) -> bool {
     // SAFETY: plain system calls.
     let (group, session) = unsafe { (libc::getpgrp(), libc::getsid(0)) };
@@ -260,7 +266,8 @@ pub fn can_stop(signal: i32) -> bool {
 /// Stops the job of this process as the terminal does; returns when somebody continues it.
 pub fn stop_job(signal: i32) {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: the set is initialised first; plain system calls. The signal is blocked by `Signals`, and is again afterwards.
+    // SAFETY: the set is initialised first; plain system calls. The signal is blocked by `Signals`, and is again
+    // afterwards.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), signal);

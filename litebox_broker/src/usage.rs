@@ -1,6 +1,7 @@
 //! What the processes of a sandbox use, as /proc tells it (proc_pid_status(5), proc_pid_smaps(5)).
 //!
-//! A process belongs to the sandbox when it is in the process group that the supervisor leads: the filter lets nobody leave it, whoever the parent is.
+//! A process belongs to the sandbox when it is in the process group that the supervisor leads: the filter lets nobody
+//! leave it, whoever the parent is.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -33,7 +34,8 @@ pub struct Process {
     pub stands: bool,
     /// It has ended, and was not waited for.
     pub ended: bool,
-    /// Bytes of private memory it has mapped, in the processor's memory and in swap. Pages shared with other processes after fork(2) count for each.
+    /// Bytes of private memory it has mapped, in the processor's memory and in swap. Pages shared with other processes
+    /// after fork(2) count for each.
     pub private: u64,
     /// Bytes of shared memory it has mapped.
     pub shared: u64,
@@ -172,7 +174,8 @@ fn share(rollup: &str) -> Option<u64> {
     Some((field("Pss_Anon:")? + field("SwapPss:").unwrap_or(0)) << 10)
 }
 
-/// The user whom the sandbox runs as. Root without CAP_SYS_PTRACE (in a container) may look into a process of that user only as that user.
+/// The user whom the sandbox runs as. Root without CAP_SYS_PTRACE (in a container) may look into a process of that user
+/// only as that user.
 #[derive(Debug)]
 struct Reader {
     uid: u32,
@@ -220,7 +223,8 @@ fn set_file_ids(uid: u32, gid: u32) {
     }
 }
 
-/// Whether this process has CAP_SYS_PTRACE: then it may look into processes of others, and into those that are not dumpable.
+/// Whether this process has CAP_SYS_PTRACE: then it may look into processes of others, and into those that are not
+/// dumpable.
 pub fn may_look_into_all() -> bool {
     const CAP_SYS_PTRACE: u32 = 19;
     let Ok(status) = fs::read_to_string("/proc/self/status") else { return false };
@@ -258,8 +262,9 @@ pub fn of_objects(objects: &[OwnedFd]) -> Result<u64, Errno> {
     })
 }
 
-/// Bytes that all processes of the host use of what a sandbox may use: private, shared and swapped memory, page tables, kernel stacks. What it grows by is
-/// a hint, and costs less than a look at many processes. `None`: the host does not tell.
+/// Bytes that all processes of the host use of what a sandbox may use: private, shared and swapped memory, page tables,
+/// kernel stacks. What it grows by is a hint, and costs less than a look at many processes. `None`: the host does not
+/// tell.
 pub fn of_host() -> Option<u64> {
     let mut text = String::new();
     read("/proc/meminfo", &mut text).ok()?;

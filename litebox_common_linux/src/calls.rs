@@ -1,7 +1,7 @@
 //! The rows of the table as a list: for `litebox syscalls`, for `docs/syscalls.md`, for tests.
 //!
-//! They are kept as one text and taken apart when somebody asks: a table of names would be some thirty pages that each start of the program would
-//! have to relocate.
+//! They are kept as one text and taken apart when somebody asks: a table of names would be some thirty pages that each
+//! start of the program would have to relocate.
 
 use crate::{Arch, Errno, Registers, SyscallRequest};
 

@@ -1,4 +1,5 @@
-//! Whether it pays to look for what is waited for, for a while, before falling asleep. Both sides of a channel do that, and threads that wait for others.
+//! Whether it pays to look for what is waited for, for a while, before falling asleep. Both sides of a channel do that,
+//! and threads that wait for others.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,7 +14,8 @@ pub enum SpinOutcome {
     Crowded,
 }
 
-/// Looks as long as that has paid lately, and leaves it out more and more often when it has not. Races lose a count, which does no harm.
+/// Looks as long as that has paid lately, and leaves it out more and more often when it has not. Races lose a count,
+/// which does no harm.
 #[derive(Debug)]
 pub struct AdaptiveSpin {
     /// From the low end: the credit (8 bits), the level (8 bits), and how many times it is still left out (16 bits).
@@ -40,7 +42,8 @@ const fn pause(level: u32) -> u32 {
 }
 
 impl AdaptiveSpin {
-    /// For threads that wait for others: begins with `credit`; looks in vain are forgiven a few times after a find, then one try in 32 is made.
+    /// For threads that wait for others: begins with `credit`; looks in vain are forgiven a few times after a find,
+    /// then one try in 32 is made.
     pub const fn patient(credit: u32) -> Self {
         let level = if credit == 0 { MOST_VAIN } else { 0 };
         Self { state: AtomicU32::new(state(credit, level, pause(level))), most_credit: 8, first_level: MOST_VAIN }

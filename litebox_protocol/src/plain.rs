@@ -2,12 +2,14 @@
 
 use core::fmt::{Display, Formatter, Result, Write};
 
-/// Shows a text in one line. What a terminal does not show as a character of its own is written as an escape: control characters (and with them escape
-/// sequences), line and paragraph separators, characters that turn the direction of writing, and those that have no width.
+/// Shows a text in one line. What a terminal does not show as a character of its own is written as an escape: control
+/// characters (and with them escape sequences), line and paragraph separators, characters that turn the direction of
+/// writing, and those that have no width.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'a>(pub &'a str);
 
-/// Whether a character could change how others are shown, or is not seen itself (Unicode: general categories Cc, Cf, Zl, Zp, and what else is shown as nothing).
+/// Whether a character could change how others are shown, or is not seen itself (Unicode: general categories Cc, Cf,
+/// Zl, Zp, and what else is shown as nothing).
 const fn is_treacherous(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}'

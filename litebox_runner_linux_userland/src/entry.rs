@@ -1,13 +1,14 @@
 //! The first instructions of the program, whoever executes it.
 //!
-//! When root starts a sandbox, a helper makes its network namespace meanwhile: that takes the host half a millisecond, as long as everything
-//! that the broker does before it starts the supervisor. The helper is a process that shares the broker's memory and only makes
-//! system calls; the supervisor joins its namespace (`litebox_broker::confine`).
+//! When root starts a sandbox, a helper makes its network namespace meanwhile: that takes the host half a millisecond,
+//! as long as everything that the broker does before it starts the supervisor. The helper is a process that shares the
+//! broker's memory and only makes system calls; the supervisor joins its namespace (`litebox_broker::confine`).
 //!
-//! Relocation writes to some fifty pages; they are brought in by one call instead of by a fault each. Then the ways part. A user's `litebox`
-//! goes to the C library's `_start`. The supervisor, which has no use for that library, goes on here: what the library does at its start, above
-//! all the questions it asks the processor (each one traps on a virtual machine), takes a quarter of a millisecond. It needs two things of it: the
-//! relocations, and storage for the thread-locals that the standard library's panics use.
+//! Relocation writes to some fifty pages; they are brought in by one call instead of by a fault each. Then the ways
+//! part. A user's `litebox` goes to the C library's `_start`. The supervisor, which has no use for that library, goes
+//! on here: what the library does at its start, above all the questions it asks the processor (each one traps on a
+//! virtual machine), takes a quarter of a millisecond. It needs two things of it: the relocations, and storage for the
+//! thread-locals that the standard library's panics use.
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
@@ -19,8 +20,9 @@ use rustix::process::{Pid, PidfdFlags};
 
 use crate::{SANDBOX_ARGUMENT, sandbox};
 
-// What the linker may leave to the start of a static-pie are relative relocations and those of functions with several versions. Everything else
-// is libc's business, which then does all of it (again): the addends are in the table, so that twice is as good as once.
+// What the linker may leave to the start of a static-pie are relative relocations and those of functions with several
+// versions. Everything else is libc's business, which then does all of it (again): the addends are in the table, so
+// that twice is as good as once.
 global_asm!(
     ".section .text.litebox_entry, \"ax\", @progbits",
     ".globl litebox_entry",
@@ -85,7 +87,8 @@ global_asm!(
     "3: syscall",
     "ud2",
     "1: xor ebp, ebp",
-    // madvise(pages of relocated and other data, MADV_POPULATE_WRITE); a host that does not know it refuses, which does no harm.
+    // madvise(pages of relocated and other data, MADV_POPULATE_WRITE); a host that does not know it refuses, which does
+    // no harm.
     "lea rdi, [rip + __init_array_start]",
     "and rdi, -4096",
     "lea rsi, [rip + _end]",
@@ -143,7 +146,8 @@ global_asm!(
     "add rcx, rbx",
     "mov [rbx + rdx], rcx",
     "jmp 6b",
-    // A function with several versions: what is at base and addend says which. Nobody asked the processor, so it is the plainest.
+    // A function with several versions: what is at base and addend says which. Nobody asked the processor, so it is the
+    // plainest.
     "7: cmp r14, r15",
     "jae 8f",
     "mov eax, [r14 + 8]",
@@ -235,7 +239,8 @@ struct ProgramHeader {
     align: u64,
 }
 
-/// Thread-locals end where FS leads; there, and behind, is what the C library keeps of a thread (its first and third word are FS itself).
+/// Thread-locals end where FS leads; there, and behind, is what the C library keeps of a thread (its first and third
+/// word are FS itself).
 #[repr(C, align(64))]
 struct Storage(UnsafeCell<[u8; STORAGE]>);
 
@@ -260,8 +265,8 @@ fn make_thread_locals() {
     const ARCH_SET_FS: usize = 0x1002;
     let headers = aux(AT_PHDR) as *const ProgramHeader;
     let base = &raw const __executable_start;
-    // SAFETY: the host says where the headers are; the linker says what is in them. The image of the thread-locals is far smaller
-    // than the storage, or nothing starts (`copy_from_slice` checks).
+    // SAFETY: the host says where the headers are; the linker says what is in them. The image of the thread-locals is
+    // far smaller than the storage, or nothing starts (`copy_from_slice` checks).
     unsafe {
         let storage = &mut *THREAD.0.get();
         let pointer = (&raw const storage[POINTER]) as u64;

@@ -1,4 +1,5 @@
-//! What the documentation says of the sources is true: every lock is in `docs/locks.md`, lines are short enough to be read.
+//! What the documentation says of the sources is true: every lock is in `docs/locks.md`, lines are short enough to be
+//! read.
 
 use std::collections::BTreeSet;
 use std::fs;

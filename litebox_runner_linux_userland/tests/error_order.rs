@@ -1,7 +1,8 @@
-//! Which of several errors a call answers: every served call of the table is made with combinations of bad descriptors, addresses, flags and lengths,
-//! on the bare host and in the sandbox, and must answer the same.
+//! Which of several errors a call answers: every served call of the table is made with combinations of bad descriptors,
+//! addresses, flags and lengths, on the bare host and in the sandbox, and must answer the same.
 //!
-//! The combinations come from the types of the table's arguments; `guests/sweep.c` makes the calls, each in a process of its own.
+//! The combinations come from the types of the table's arguments; `guests/sweep.c` makes the calls, each in a process
+//! of its own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,7 +1,8 @@
 //! The boundary: a guest that owns its whole process, our code included, reaches nothing outside.
 //!
-//! `litebox run --test-hostile` tells the guest where the host-call gadget is; `guests/compromised_kernel.c` jumps to it. What may be
-//! called is read from the table of `docs/security.md`, so that the page cannot promise less than the filter allows.
+//! `litebox run --test-hostile` tells the guest where the host-call gadget is; `guests/compromised_kernel.c` jumps to
+//! it. What may be called is read from the table of `docs/security.md`, so that the page cannot promise less than the
+//! filter allows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -400,8 +401,9 @@ fn neighbours_are_not_harmed() -> Result {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
 
-/// An honest program prints the same beside two hostile sandboxes that fork, compute and fill what they can. How long it takes is said; with
-/// `LITEBOX_TEST_NEIGHBOURS=1`, on a machine that does nothing else, it may not take more than twice as long as alone.
+/// An honest program prints the same beside two hostile sandboxes that fork, compute and fill what they can. How long
+/// it takes is said; with `LITEBOX_TEST_NEIGHBOURS=1`, on a machine that does nothing else, it may not take more than
+/// twice as long as alone.
 fn honest_beside_hostile() -> Result {
     if litebox_test_support::host_only() {
         return Ok(());
@@ -451,8 +453,8 @@ fn honest_beside_hostile() -> Result {
     Ok(())
 }
 
-/// Other programs of the user have as many descriptors in flight as the sandbox may have open: the broker can pass none. The guest is told so, and gets
-/// its file once they are received.
+/// Other programs of the user have as many descriptors in flight as the sandbox may have open: the broker can pass
+/// none. The guest is told so, and gets its file once they are received.
 fn a_full_host_is_an_error() -> Result {
     use std::io::{BufRead, BufReader, Write};
     const PARK: &str = "import socket, sys\n\
@@ -500,7 +502,8 @@ fn unconnected_tcp_socket() -> std::io::Result<std::os::fd::OwnedFd> {
     }
 }
 
-/// A socket that somebody gave as standard input is for reading and writing: no message of the sandbox names another address.
+/// A socket that somebody gave as standard input is for reading and writing: no message of the sandbox names another
+/// address.
 fn sockets_are_not_redirected() -> Result {
     use std::net::{TcpListener, UdpSocket};
     use std::os::fd::OwnedFd;
@@ -530,7 +533,8 @@ fn sockets_are_not_redirected() -> Result {
     if reached { Err("the sandbox reached another address".into()) } else { Ok(()) }
 }
 
-/// A process of the sandbox holds the broker's sockets, memory, what waits for events, and the files of its volumes that are open.
+/// A process of the sandbox holds the broker's sockets, memory, what waits for events, and the files of its volumes
+/// that are open.
 fn descriptors() -> Result {
     use std::os::unix::fs::MetadataExt;
     if litebox_test_support::host_only() {

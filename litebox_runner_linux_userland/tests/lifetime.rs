@@ -134,8 +134,8 @@ fn random(state: &mut u64, below: u64) -> u64 {
     *state % below
 }
 
-/// At random moments of programs that fork, execute and end, with and without namespaces, by root and by others: `litebox` or its supervisor is killed, and
-/// nothing stays. `LITEBOX_TEST_KILLS` says how often.
+/// At random moments of programs that fork, execute and end, with and without namespaces, by root and by others:
+/// `litebox` or its supervisor is killed, and nothing stays. `LITEBOX_TEST_KILLS` says how often.
 fn killed_at_random() -> Result {
     if !is_root() {
         return skip("only root is told of all processes");
@@ -208,8 +208,8 @@ fn fork_storms_end() -> Result {
     Ok(())
 }
 
-/// A guest that has taken every lock of the kernel makes a sandbox that hears nothing. It ends all the same: by a signal, by a second ^C, by what is typed
-/// at its console, and with its terminal.
+/// A guest that has taken every lock of the kernel makes a sandbox that hears nothing. It ends all the same: by a
+/// signal, by a second ^C, by what is typed at its console, and with its terminal.
 fn wedged_sandboxes_end() -> Result {
     let own = Own::new("wedged")?;
     fs::create_dir(own.dir.join("guests"))?;
@@ -321,7 +321,8 @@ fn a_guest_process_dies_alone() -> Result {
     nothing_left(&own, "all of them")
 }
 
-/// The same in the middle of calls: it is the death of that process, or the end of the sandbox with a report, but no standstill.
+/// The same in the middle of calls: it is the death of that process, or the end of the sandbox with a report, but no
+/// standstill.
 fn nobody_waits_for_locks_of_the_dead() -> Result {
     if !is_root() {
         return skip("only root is told of all processes");

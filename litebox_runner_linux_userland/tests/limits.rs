@@ -77,7 +77,8 @@ fn ends_somebody(options: &[&str], arguments: &[&str]) -> Result {
     Ok(())
 }
 
-/// With a control group, where one can be had; without; and without namespaces, too: then the sandbox's processes are seen otherwise.
+/// With a control group, where one can be had; without; and without namespaces, too: then the sandbox's processes are
+/// seen otherwise.
 const WAYS: [&[&str]; 3] = [&[], &["--test-no-cgroup"], &["--test-no-cgroup", "--test-no-namespaces"]];
 
 fn everywhere(check: fn(&[&str], &[&str]) -> Result, options: &[&str], arguments: &[&str]) -> Result {

@@ -1,4 +1,5 @@
-//! The network: real clients to servers of the test's own, published ports, names, and everything that has to be refused.
+//! The network: real clients to servers of the test's own, published ports, names, and everything that has to be
+//! refused.
 //!
 //! Servers are on the host's loopback, or in network namespaces that the test makes (root only), and nowhere else.
 #![expect(clippy::expect_used, reason = "tests")]
@@ -454,7 +455,8 @@ fn certificate(name: &str) -> std::result::Result<std::path::PathBuf, libtest_mi
     if made.success() { Ok(dir) } else { Err("no certificate".into()) }
 }
 
-/// Names, TLS and public addresses as on the internet, between two namespaces: the name in the handshake is what counts.
+/// Names, TLS and public addresses as on the internet, between two namespaces: the name in the handshake is what
+/// counts.
 fn public_network() -> Result {
     let Some(spaces) = Namespaces::make() else { return skip("no network namespaces here") };
     let have = |path: &str| std::path::Path::new(path).exists();

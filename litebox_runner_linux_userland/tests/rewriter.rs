@@ -33,7 +33,8 @@ fn figure(figures: &BTreeMap<String, u64>, name: &str) -> u64 {
     figures.get(name).copied().unwrap_or(u64::MAX)
 }
 
-/// Every site traps once: a large program that runs a second time hardly traps any more (measured: 2.9 % of the calls of both runs).
+/// Every site traps once: a large program that runs a second time hardly traps any more (measured: 2.9 % of the calls
+/// of both runs).
 fn few_calls_trap() -> Result {
     let twice = "import json,sqlite3,os; os.execv('/usr/bin/python3', ['python3', '-c', 'import json,sqlite3'])";
     // The memory of files is as long as asked for, also where that is no whole number of pages.
@@ -72,7 +73,8 @@ fn sites_are_patched() -> Result {
     Ok(())
 }
 
-/// A program that is executed again is not sent to the processor for what `cpuid` answers: the sites of its start are patched.
+/// A program that is executed again is not sent to the processor for what `cpuid` answers: the sites of its start are
+/// patched.
 fn cpuids_are_answered() -> Result {
     let binary = compile::guest("cpuid.c", Variant::Static, &[])?;
     let dir = binary.parent().unwrap_or(&binary).display().to_string();
@@ -92,7 +94,8 @@ fn cpuids_are_answered() -> Result {
     Ok(())
 }
 
-/// Programs that are started again and again share their patched code, and a process that is forked often shares its own.
+/// Programs that are started again and again share their patched code, and a process that is forked often shares its
+/// own.
 fn code_is_shared() -> Result {
     let shared = |options: &[&str], script: &str| -> std::result::Result<u64, String> {
         let (_, figures) = run(options, &["/bin/bash", "-c", script])?;

@@ -1,5 +1,6 @@
-//! Static programs, working on their arguments and the standard streams. Each runs on the bare host and in the sandbox, caught in both
-//! ways, with the same output and status. Messages and statuses of `litebox run` itself are checked here, too.
+//! Static programs, working on their arguments and the standard streams. Each runs on the bare host and in the sandbox,
+//! caught in both ways, with the same output and status. Messages and statuses of `litebox run` itself are checked
+//! here, too.
 #![expect(clippy::expect_used, reason = "tests")]
 
 use std::ffi::OsStr;

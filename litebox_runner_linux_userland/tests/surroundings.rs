@@ -1,4 +1,5 @@
-//! Where people run it: containers, old kernels, filters already in force, few descriptors, no /proc, unreadable or read-only directories.
+//! Where people run it: containers, old kernels, filters already in force, few descriptors, no /proc, unreadable or
+//! read-only directories.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -233,7 +234,8 @@ fn poll_of_stdin() -> Result {
     Ok(())
 }
 
-/// The processes of a sandbox are stopped and continued from outside while they wait in all ways there are; the host makes their waits go on.
+/// The processes of a sandbox are stopped and continued from outside while they wait in all ways there are; the host
+/// makes their waits go on.
 fn stopped_and_continued() -> Result {
     let script = "import os, select, threading, time\nread, write = os.pipe()\np = select.poll(); p.register(read, select.POLLIN)\n\
         if os.fork() == 0: time.sleep(0.8); os.write(write, b'x'); time.sleep(0.2); os._exit(0)\n\

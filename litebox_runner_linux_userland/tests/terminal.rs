@@ -42,8 +42,8 @@ enum Step {
 }
 use Step::{Resize, See, Type, Wait};
 
-/// Does the steps at a program on the bare host, which shows that they are right, then in the sandbox, with `-t` and without. It ends with the
-/// status.
+/// Does the steps at a program on the bare host, which shows that they are right, then in the sandbox, with `-t` and
+/// without. It ends with the status.
 fn dialogue(program: &[&str], steps: &[Step], status: i32) -> Result {
     let mut runs = vec![("bare host", bare(program))];
     if !litebox_test_support::host_only() {
@@ -311,7 +311,8 @@ fn stops_for_the_shell_outside() -> Result {
         user.sees("\ropost\r\nicanon\r\n")?;
         user.sees("<outside>")?;
     }
-    // In the background it does not touch the terminal, and when it wants to read, it gets nothing that was meant for the shell.
+    // In the background it does not touch the terminal, and when it wants to read, it gets nothing that was meant for
+    // the shell.
     user.types(&format!("{run}sleep 0.5 &\n"))?;
     user.sees("<outside>")?;
     user.types("wait; echo ba''ck\n")?;
@@ -369,7 +370,8 @@ fn waits_in_the_background() -> Result {
     Ok(())
 }
 
-/// After ^Z and `bg` an honest program gets nothing of what is typed; it stops when it wants to read, and goes on in the foreground.
+/// After ^Z and `bg` an honest program gets nothing of what is typed; it stops when it wants to read, and goes on in
+/// the foreground.
 fn gets_nothing_after_bg() -> Result {
     let dir = litebox_test_support::fresh_dir("terminal_bg")?;
     let options = format!("run -v {}:/box:rw --", dir.display());

@@ -2,7 +2,8 @@
 //!
 //! - `tree`: directories as tables; everything else here fills tables.
 //! - `process`, `status`, `maps`, `descriptors`: /proc/PID. `mounts`: the tree of mounts. `net`: /proc/net.
-//! - `login`, `timers`, `times`: single files of those. `machine`: processors, memory, load. `settings`: /proc/sys. [`sys`]: /sys and the control groups.
+//! - `login`, `timers`, `times`: single files of those. `machine`: processors, memory, load. `settings`: /proc/sys.
+//!   [`sys`]: /sys and the control groups.
 //!
 //! Nothing of the host appears but what a program can measure anyway: the processor and how many of them it may use.
 
@@ -157,8 +158,8 @@ pub(crate) fn current_thread() -> Option<Arc<Thread>> {
     if object.is_null() {
         return None;
     }
-    // SAFETY: a guest thread's north pointer is one leaked reference of its `Arc<Thread>`, kept until the thread exits; the handle made
-    // here is counted on top of it.
+    // SAFETY: a guest thread's north pointer is one leaked reference of its `Arc<Thread>`, kept until the thread exits;
+    // the handle made here is counted on top of it.
     unsafe {
         Arc::increment_strong_count(object);
         Some(Arc::from_raw(object))

@@ -1,11 +1,12 @@
 //! What unwinders know of the code that signal handlers return to.
 //!
-//! That code (`mov $15,%eax; syscall`) is on the stack of every handler as its return address. Unwinders look for an entry of the program's call
-//! frame tables that covers the address and says that the frame is a signal's; where there is none, they recognise the very bytes. So the bytes
-//! may be changed only where the tables speak of them.
+//! That code (`mov $15,%eax; syscall`) is on the stack of every handler as its return address. Unwinders look for an
+//! entry of the program's call frame tables that covers the address and says that the frame is a signal's; where there
+//! is none, they recognise the very bytes. So the bytes may be changed only where the tables speak of them.
 //!
-//! Static programs have no index of the tables, and section headers are not in memory. But what compilers write is found by itself: a common entry
-//! (CIE) with the augmentation `zRS`, and behind it the entries (FDE) of the functions that share it.
+//! Static programs have no index of the tables, and section headers are not in memory. But what compilers write is
+//! found by itself: a common entry (CIE) with the augmentation `zRS`, and behind it the entries (FDE) of the functions
+//! that share it.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -24,7 +25,8 @@ const AUGMENTATION_AT: usize = 9;
 const PC_RELATIVE: u8 = 0x1b;
 /// Entries lie on multiples of this.
 const ALIGNED: usize = 4;
-/// Bytes that are looked at together; entries that belong together may lie across the end of a piece when they are shorter than the overlap.
+/// Bytes that are looked at together; entries that belong together may lie across the end of a piece when they are
+/// shorter than the overlap.
 const PIECE: usize = 64 << 10;
 const OVERLAP: usize = 2 << 10;
 /// What is searched of one object.
@@ -36,8 +38,8 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at.checked_add(4)?)?.first_chunk::<4>().map(|b| u32::from_le_bytes(*b))
 }
 
-/// Whether a table in `bytes`, which lie at `start`, says of `pc` and of the byte before it (where unwinders look for the caller of a handler)
-/// that its frame is a signal's.
+/// Whether a table in `bytes`, which lie at `start`, says of `pc` and of the byte before it (where unwinders look for
+/// the caller of a handler) that its frame is a signal's.
 pub(crate) fn is_signal_frame(bytes: &[u8], start: u64, pc: u64) -> bool {
     let first = start.wrapping_neg() as usize % ALIGNED;
     (first..bytes.len())
@@ -55,7 +57,8 @@ fn common_entry(bytes: &[u8], at: usize) -> Option<usize> {
     if word(bytes, at + 4)? != 0 || !matches!(version, 1 | 3) {
         return None;
     }
-    // Behind it: factors of code and data, the register of the return address, the length of the augmentation's data, and that. All are one byte.
+    // Behind it: factors of code and data, the register of the return address, the length of the augmentation's data,
+    // and that. All are one byte.
     let [code, data, register, data_len, encoding] =
         *bytes.get(augmentation + AUGMENTATION.len()..)?.first_chunk::<5>()?;
     let short = |byte: u8| byte & 0x80 == 0;
@@ -98,7 +101,8 @@ const MOST_KNOWN: usize = 4096;
 pub(crate) struct Restorers(Mutex<BTreeMap<(ObjectId, u64), bool>>);
 
 impl Restorers {
-    /// A handler ended by the `syscall` at `at`. Whether unwinders know the code there without looking at its bytes: by a table in the same file.
+    /// A handler ended by the `syscall` at `at`. Whether unwinders know the code there without looking at its bytes: by
+    /// a table in the same file.
     pub(crate) fn are_in_tables(&self, memory: &MemoryMap, at: u64) -> bool {
         let Some(pc) = beginning(at) else { return false };
         let place =

@@ -74,7 +74,8 @@ impl Plan {
     pub fn jump(&self) -> u64 {
         self.jump
     }
-    /// The bytes of the instructions it overwrites, from there on. Longer than the jump when the last one is not overwritten whole.
+    /// The bytes of the instructions it overwrites, from there on. Longer than the jump when the last one is not
+    /// overwritten whole.
     pub fn original(&self) -> &[u8] {
         &self.original
     }
@@ -147,8 +148,8 @@ fn number_before(site: &Site<'_>) -> Option<Vec<u8>> {
     Some(found.to_vec())
 }
 
-/// Whether code before `address` decodes to an instruction that starts there. Decoding from a wrong place falls into step with
-/// the true instructions soon, so most of many starting points agree on the truth.
+/// Whether code before `address` decodes to an instruction that starts there. Decoding from a wrong place falls into
+/// step with the true instructions soon, so most of many starting points agree on the truth.
 fn starts_instruction(site: &Site<'_>, address: u64) -> bool {
     const FARTHEST: usize = 80;
     const NEAREST: usize = 16;
@@ -156,8 +157,8 @@ fn starts_instruction(site: &Site<'_>, address: u64) -> bool {
     let nearest = if available > 2 * NEAREST { NEAREST } else { 1 };
     let mut decoder = Decoder::new(64, site.tail(address - available as u64), DecoderOptions::NONE);
     let mut instruction = Instruction::default();
-    // Where decoding leads from each distance before the address: there, past it, or to bytes that are no instruction. It is known for all that is
-    // nearer, so one instruction tells.
+    // Where decoding leads from each distance before the address: there, past it, or to bytes that are no instruction.
+    // It is known for all that is nearer, so one instruction tells.
     let mut leads = [Some(true); FARTHEST + 1];
     let (mut votes, mut agreeing) = (0u32, 0u32);
     for distance in 1..=available {

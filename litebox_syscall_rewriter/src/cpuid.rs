@@ -2,8 +2,8 @@
 
 use crate::Code;
 
-/// What a processor answers to one leaf (`eax`) and, where it matters, subleaf (`ecx`). Tables of them are looked through in their order; the last entry has
-/// `more` zero and is looked at like the others.
+/// What a processor answers to one leaf (`eax`) and, where it matters, subleaf (`ecx`). Tables of them are looked
+/// through in their order; the last entry has `more` zero and is looked at like the others.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CpuidLeaf {
@@ -21,7 +21,8 @@ pub struct CpuidLeaf {
 
 /// Offset of the table's address in the lookup.
 const TABLE_AT: usize = 9;
-/// The registers other than the four and the flags stay, and so does the stack below the red zone. What is not in the table is asked of the processor.
+/// The registers other than the four and the flags stay, and so does the stack below the red zone. What is not in the
+/// table is asked of the processor.
 const LOOKUP: [u8; 77] = [
     0x48, 0x8d, 0x64, 0x24, 0x80, // lea -0x80(%rsp),%rsp
     0x9c, // pushfq

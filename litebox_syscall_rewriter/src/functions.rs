@@ -1,7 +1,8 @@
 //! Functions as a program's call frame tables name them, and the `cpuid` instructions in them.
 //!
-//! Nothing traps at a `cpuid`, so nothing proves that the bytes `0f a2` are one. But the tables that unwinders read (`.eh_frame`) say where each function
-//! begins and ends, and compilers put no data into functions: decoding one from its beginning meets every instruction of it.
+//! Nothing traps at a `cpuid`, so nothing proves that the bytes `0f a2` are one. But the tables that unwinders read
+//! (`.eh_frame`) say where each function begins and ends, and compilers put no data into functions: decoding one from
+//! its beginning meets every instruction of it.
 
 use alloc::vec::Vec;
 
@@ -38,8 +39,8 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at.checked_add(4)?)?.first_chunk::<4>().map(|b| u32::from_le_bytes(*b))
 }
 
-/// The functions that a table in `bytes`, which lie at `start`, has entries for. The table begins anywhere in them, with the first common entry as
-/// compilers write it.
+/// The functions that a table in `bytes`, which lie at `start`, has entries for. The table begins anywhere in them,
+/// with the first common entry as compilers write it.
 pub fn functions(bytes: &[u8], start: u64) -> Vec<Function> {
     let first = start.wrapping_neg() as usize % 4;
     let table = (first..bytes.len()).step_by(4).find(|at| is_common(bytes, *at));
@@ -70,8 +71,8 @@ fn is_common(bytes: &[u8], at: usize) -> bool {
         return false;
     }
     let Some(letters) = augmentation.iter().take(8).position(|b| *b == 0) else { return false };
-    // Behind it: factors of code and data, the register of the return address, the length of the augmentation's data; one byte each. Then the data, in the
-    // order of the letters.
+    // Behind it: factors of code and data, the register of the return address, the length of the augmentation's data;
+    // one byte each. Then the data, in the order of the letters.
     let mut data = letters + 1 + 4;
     for letter in augmentation.get(1..letters).unwrap_or_default() {
         match letter {
@@ -86,8 +87,9 @@ fn is_common(bytes: &[u8], at: usize) -> bool {
     false
 }
 
-/// The `cpuid` instructions of a function whose `bytes` lie at `start`, and what can make room for a jump there; `None` when they are not instructions all
-/// through. Those that code jumps right behind are left out, unless they are loaded for.
+/// The `cpuid` instructions of a function whose `bytes` lie at `start`, and what can make room for a jump there; `None`
+/// when they are not instructions all through. Those that code jumps right behind are left out, unless they are loaded
+/// for.
 pub fn cpuids(bytes: &[u8], start: u64) -> Option<Vec<(u64, PatchKind)>> {
     let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
     let (mut found, mut targets) = (Vec::new(), Vec::new());

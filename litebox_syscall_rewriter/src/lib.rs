@@ -1,19 +1,23 @@
 //! Pure patching of proven `syscall` instructions: bytes in, patch out. No I/O, no memory of anything.
 //!
-//! A trap proves that an address holds a `syscall` instruction that is executed. [`analyse`] decides from the bytes around it how the next
-//! execution can go to a trampoline instead:
+//! A trap proves that an address holds a `syscall` instruction that is executed. [`analyse`] decides from the bytes
+//! around it how the next execution can go to a trampoline instead:
 //!
-//! - **before**: the instruction right before loads the number (`mov $nr,%eax`, `mov $nr,%rax`). Its first five bytes become the jump; the `syscall`
-//!   stays, so code that jumps straight to it traps as before. Bytes before a proven address may be read in several ways; it is taken for that
-//!   instruction when the trap came with that number and decoding from many places before agrees on its start.
-//! - **after**: the jump overwrites the `syscall` and whole instructions behind it, which decode exactly. They are relocated into the trampoline.
-//!   The trampoline's address is chosen so that every overwritten instruction boundary reads as an invalid opcode: code that jumps
-//!   there raises an exception, and the map from boundaries to copies says where it goes on.
+//! - **before**: the instruction right before loads the number (`mov $nr,%eax`, `mov $nr,%rax`). Its first five bytes
+//!   become the jump; the `syscall` stays, so code that jumps straight to it traps as before. Bytes before a proven
+//!   address may be read in several ways; it is taken for that instruction when the trap came with that number and
+//!   decoding from many places before agrees on its start.
+//! - **after**: the jump overwrites the `syscall` and whole instructions behind it, which decode exactly. They are
+//!   relocated into the trampoline. The trampoline's address is chosen so that every overwritten instruction boundary
+//!   reads as an invalid opcode: code that jumps there raises an exception, and the map from boundaries to copies says
+//!   where it goes on.
 //!
-//! - **cpuid**: a `cpuid` that the call frame tables prove ([`functions`], [`cpuids`]) becomes a jump as in *after*, to code that looks the answer up. In a virtual
-//!   machine the instruction itself costs microseconds, and every program executes dozens when it starts.
+//! - **cpuid**: a `cpuid` that the call frame tables prove ([`functions`], [`cpuids`]) becomes a jump as in *after*, to
+//!   code that looks the answer up. In a virtual machine the instruction itself costs microseconds, and every program
+//!   executes dozens when it starts.
 //!
-//! A [`Plan`] says where its trampoline may lie ([`Plan::windows`], [`Plan::stretches`]); [`Plan::assemble`] makes the [`Patch`] for a place.
+//! A [`Plan`] says where its trampoline may lie ([`Plan::windows`], [`Plan::stretches`]); [`Plan::assemble`] makes the
+//! [`Patch`] for a place.
 #![forbid(unsafe_code)]
 #![no_std]
 
@@ -40,7 +44,8 @@ pub const BYTES_BEFORE: usize = 96;
 /// How many bytes from a site on it likes to see.
 pub const BYTES_AFTER: usize = 32;
 
-/// Has the decoder make its tables, which all later copies of the calling process share then. Each process would make its own at its first site.
+/// Has the decoder make its tables, which all later copies of the calling process share then. Each process would make
+/// its own at its first site.
 pub fn prepare() {
     let _ = iced_x86::Decoder::new(64, &[0x90], iced_x86::DecoderOptions::NONE).decode();
 }

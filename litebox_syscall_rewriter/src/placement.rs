@@ -1,12 +1,13 @@
-//! Where a trampoline may lie: in reach of the jump, and so that overwritten instruction boundaries read as invalid opcodes.
+//! Where a trampoline may lie: in reach of the jump, and so that overwritten instruction boundaries read as invalid
+//! opcodes.
 
 use core::ops::RangeInclusive;
 
 use crate::analysis::Plan;
 use crate::{JUMP_LEN, Refusal};
 
-/// First bytes that are no instruction in 64-bit mode, on any processor: `#UD` at their own address. Bytes that became prefixes of newer
-/// instructions (62, c4, c5, d5) are not among them.
+/// First bytes that are no instruction in 64-bit mode, on any processor: `#UD` at their own address. Bytes that became
+/// prefixes of newer instructions (62, c4, c5, d5) are not among them.
 pub const INVALID_OPCODES: [u8; 19] =
     [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4, 0xd6, 0xea];
 
@@ -42,7 +43,8 @@ impl Plan {
         (self.jump + JUMP_LEN as u64) as i64
     }
 
-    /// Which bytes of the distance must be invalid opcodes: its lowest byte is the first. Byte `n` of the distance is byte `n + 1` of the jump.
+    /// Which bytes of the distance must be invalid opcodes: its lowest byte is the first. Byte `n` of the distance is
+    /// byte `n + 1` of the jump.
     fn constrained(&self) -> [bool; 4] {
         let mut bytes = [false; 4];
         for at in self.inner_boundaries() {
@@ -78,13 +80,14 @@ impl Plan {
         whole.into_iter().chain(pieces).map(move |(from, to)| address(from)..=address(to))
     }
 
-    /// Stretches of 64 KiB in which [`Plan::windows`] finds something, the nearest first, those below before those above; none nearer than
-    /// `keep` bytes.
+    /// Stretches of 64 KiB in which [`Plan::windows`] finds something, the nearest first, those below before those
+    /// above; none nearer than `keep` bytes.
     pub fn stretches(&self, keep: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
         let nearest = i64::try_from(keep).unwrap_or(REACH).div_euclid(STRETCH) + 1;
         let farthest = REACH / STRETCH - 1;
         let wanted = self.constrained();
-        // Numbers of stretches that agree in all but the lowest byte: the highest byte of the distance is the same, or one less below.
+        // Numbers of stretches that agree in all but the lowest byte: the highest byte of the distance is the same, or
+        // one less below.
         let highest = |n: i64| [-n * STRETCH, n * STRETCH, -n * STRETCH - 1];
         let groups = (nearest.div_euclid(GROUP)..=farthest.div_euclid(GROUP)).map(|group| group * GROUP);
         let groups = groups.filter(move |first| highest(*first).iter().any(|distance| suits(*distance, wanted, 3)));

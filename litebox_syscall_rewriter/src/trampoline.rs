@@ -1,8 +1,8 @@
 //! The bytes of a patch.
 //!
-//! A trampoline: `[load of the number] lea HEADER(%rip),%r11; jmp *ENTRY(%rip)`, the [`Header`], and behind it a `syscall` of its own for threads that the
-//! entry does not know, then the moved instructions and the way back. The entry stub finds all it needs through `r11`, which the
-//! guest's `syscall` would have overwritten anyway.
+//! A trampoline: `[load of the number] lea HEADER(%rip),%r11; jmp *ENTRY(%rip)`, the [`Header`], and behind it a
+//! `syscall` of its own for threads that the entry does not know, then the moved instructions and the way back. The
+//! entry stub finds all it needs through `r11`, which the guest's `syscall` would have overwritten anyway.
 
 use smallvec::SmallVec;
 
@@ -10,8 +10,8 @@ use crate::analysis::{Dependence, Moved, PatchKind, Plan};
 use crate::cpuid::{LOOKUP_LEN, append_lookup};
 use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
 
-/// The words of a trampoline that the entry stub reads, in their order. Places in the guest's code are told by their distance from the header: code and
-/// trampolines that move together need no change.
+/// The words of a trampoline that the entry stub reads, in their order. Places in the guest's code are told by their
+/// distance from the header: code and trampolines that move together need no change.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
@@ -52,7 +52,8 @@ pub struct Patch {
 pub type Code = SmallVec<[u8; 96]>;
 
 impl Patch {
-    /// Where execution goes on that was at `address`, a boundary of the overwritten instructions that the jump does not keep.
+    /// Where execution goes on that was at `address`, a boundary of the overwritten instructions that the jump does not
+    /// keep.
     pub fn copy_of(&self, address: u64) -> Option<u64> {
         let inside = self.jump < address && address < self.jump + JUMP_LEN as u64;
         self.moved.iter().find(|(original, _)| inside && *original == address).map(|(_, copy)| *copy)
@@ -97,8 +98,8 @@ impl Plan {
         fixed + self.moved.len() * 16
     }
 
-    /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`; for a `cpuid`, looking at the table of
-    /// [`CpuidLeaf`](crate::CpuidLeaf)s there.
+    /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`; for a `cpuid`,
+    /// looking at the table of [`CpuidLeaf`](crate::CpuidLeaf)s there.
     pub fn assemble(&self, address: u64, entry: u64) -> Result<Patch, Refusal> {
         let mut code = Code::new();
         if self.kind.is_before() {
@@ -128,8 +129,8 @@ impl Plan {
         self.finish(address, code, (fallback, behind, resume))
     }
 
-    /// Behind the call: the moved instructions and the way back. `places` are those of the trampoline's own `syscall`, of what follows it, and where a
-    /// call continues.
+    /// Behind the call: the moved instructions and the way back. `places` are those of the trampoline's own `syscall`,
+    /// of what follows it, and where a call continues.
     fn finish(&self, address: u64, mut code: Code, places: (u64, u64, u64)) -> Result<Patch, Refusal> {
         let jump_bytes = self.jump_to(address)?;
         let (fallback, behind, resume) = places;

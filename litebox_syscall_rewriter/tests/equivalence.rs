@@ -1,5 +1,5 @@
-//! Patched code does what the original does: code around a `syscall` is executed as it is and patched, from its beginning, from the call and from every
-//! instruction behind it, and all registers, flags and memory are compared.
+//! Patched code does what the original does: code around a `syscall` is executed as it is and patched, from its
+//! beginning, from the call and from every instruction behind it, and all registers, flags and memory are compared.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what is not there is a failed test")]
 #![expect(clippy::unused_self, reason = "who has the machine may use what there is once")]
 

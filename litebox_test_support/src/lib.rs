@@ -266,7 +266,8 @@ impl Case {
         Ok(())
     }
 
-    /// Runs both halves, for a comparison of the test's own: what the bare host did, and the sandbox, unless only the former is asked for.
+    /// Runs both halves, for a comparison of the test's own: what the bare host did, and the sandbox, unless only the
+    /// former is asked for.
     pub fn run_both(self) -> io::Result<(ProgramResult, Option<ProgramResult>)> {
         let dir = fresh_dir(&self.name)?;
         let host = self.on_host(&self.make_dir(&dir.join("host"))?)?;

@@ -1,5 +1,6 @@
-//! What the processes of a sandbox were doing that did not end in time: for each thread its state and, where its stack can be read, the functions
-//! of the kernel whose return addresses are on it. A hang that happens once in a thousand runs is not to happen in vain.
+//! What the processes of a sandbox were doing that did not end in time: for each thread its state and, where its stack
+//! can be read, the functions of the kernel whose return addresses are on it. A hang that happens once in a thousand
+//! runs is not to happen in vain.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

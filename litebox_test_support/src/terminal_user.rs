@@ -41,7 +41,8 @@ impl TerminalUser {
         }
         let terminal = slave.as_raw_fd();
         let lead = move || {
-            // SAFETY: system calls alone. The session of the test binary is left, and the process leads its own group there.
+            // SAFETY: system calls alone. The session of the test binary is left, and the process leads its own group
+            // there.
             let failed = unsafe { libc::setsid() < 0 || libc::ioctl(terminal, libc::TIOCSCTTY, 0) < 0 };
             if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
         };

@@ -23,7 +23,8 @@ pub struct AnonInode {
 }
 
 impl AnonInode {
-    /// The inode all nameless files of one class share, as Linux's `anon_inode`. `label` is shown as `anon_inode:[label]`.
+    /// The inode all nameless files of one class share, as Linux's `anon_inode`. `label` is shown as
+    /// `anon_inode:[label]`.
     pub fn shared(label: &'static str) -> Arc<Self> {
         Arc::new(Self {
             id: InodeId { dev: ANON_DEV, ino: 1 },

@@ -1,8 +1,9 @@
-//! Telling a process of an open file by a signal: readiness (`O_ASYNC`), urgent data, a lease that is broken, a change in a directory
-//! (`F_NOTIFY`).
+//! Telling a process of an open file by a signal: readiness (`O_ASYNC`), urgent data, a lease that is broken, a change
+//! in a directory (`F_NOTIFY`).
 //!
-//! What happens is noted under whatever locks its cause holds: an [`FAsyncEntry`] is marked, nothing more. The North sends the signals soon
-//! after, with no lock held: at the end of the call that caused it, before that call goes to sleep, or when a host event was served.
+//! What happens is noted under whatever locks its cause holds: an [`FAsyncEntry`] is marked, nothing more. The North
+//! sends the signals soon after, with no lock held: at the end of the call that caused it, before that call goes to
+//! sleep, or when a host event was served.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;

@@ -1,5 +1,5 @@
-//! Leases: an open file whose owner is told before somebody opens or cuts the file against it, and has a while to get out of the way
-//! (fcntl(2) `F_SETLEASE`).
+//! Leases: an open file whose owner is told before somebody opens or cuts the file against it, and has a while to get
+//! out of the way (fcntl(2) `F_SETLEASE`).
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -71,7 +71,8 @@ impl Leases {
         by_inode.get(&file.file.inode().id())?.iter().find(|lease| lease.id == file.id)?.target()
     }
 
-    /// Takes a lease, or changes what is there. `Invalid` for what can have none; `WouldBlock` when the file is open against it.
+    /// Takes a lease, or changes what is there. `Invalid` for what can have none; `WouldBlock` when the file is open
+    /// against it.
     pub fn set(self: &Arc<Self>, fasync: &Arc<FAsync>, file: &Arc<OpenFile>, fd: i32, kind: LeaseKind) -> Result<()> {
         let inode = file.file.inode();
         let usage = inode.usage().filter(|_| inode.file_type() == FileType::Regular).ok_or(Error::Invalid)?;
@@ -127,7 +128,8 @@ impl Leases {
         self.queue.notify(Events::IN);
     }
 
-    /// Somebody wants to open `inode`, or to write or cut it: holders of leases against that are told. `WouldBlock` until they have given way.
+    /// Somebody wants to open `inode`, or to write or cut it: holders of leases against that are told. `WouldBlock`
+    /// until they have given way.
     #[inline]
     pub(super) fn check(&self, inode: &dyn Inode, writes: bool) -> Result<()> {
         match inode.usage() {

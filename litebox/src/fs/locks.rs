@@ -1,4 +1,5 @@
-//! Advisory file locks: record locks of processes and of open file descriptions (fcntl(2)), and whole-file locks (flock(2)).
+//! Advisory file locks: record locks of processes and of open file descriptions (fcntl(2)), and whole-file locks
+//! (flock(2)).
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -15,7 +16,8 @@ use crate::{Error, Result};
 /// Who holds a lock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LockOwner {
-    /// Whoever uses a table of descriptors, by its address: closing the file there, or the end of the table, gives the locks back.
+    /// Whoever uses a table of descriptors, by its address: closing the file there, or the end of the table, gives the
+    /// locks back.
     Table(usize),
     /// An open file description, by its id.
     Description(u64),
@@ -51,7 +53,8 @@ pub struct Record {
 
 #[derive(Default)]
 struct FileLocks {
-    /// Those of one owner together, by their starts; owners in the order in which they came. The first in the way is the one to be told of.
+    /// Those of one owner together, by their starts; owners in the order in which they came. The first in the way is
+    /// the one to be told of.
     records: Vec<Record>,
     /// flock(2): description and whether exclusive.
     whole: Vec<(u64, bool)>,
@@ -202,8 +205,9 @@ impl LockTable {
         let outcome = tables.take(id, new);
         self.finish(tables, id, outcome, new.write)
     }
-    /// As [`LockTable::lock`], for a thread that is going to sleep when a lock stands in the way: notes what it waits for; `Deadlock` when that closes a
-    /// circle. Both at once, so that nobody who has what it wants seems to wait. Pair with [`LockTable::stop_waiting`].
+    /// As [`LockTable::lock`], for a thread that is going to sleep when a lock stands in the way: notes what it waits
+    /// for; `Deadlock` when that closes a circle. Both at once, so that nobody who has what it wants seems to wait.
+    /// Pair with [`LockTable::stop_waiting`].
     pub fn lock_or_wait(&self, thread: i32, id: InodeId, new: Record) -> Result<()> {
         let mut tables = self.tables.lock();
         tables.waiting.retain(|w| w.thread != thread);
@@ -274,7 +278,8 @@ impl LockTable {
     pub fn no_records(&self) -> bool {
         !self.any.load(Ordering::Acquire)
     }
-    /// flock(2): `Some(exclusive)` takes or converts, `None` gives back. Converting gives the old lock up first, as Linux does.
+    /// flock(2): `Some(exclusive)` takes or converts, `None` gives back. Converting gives the old lock up first, as
+    /// Linux does.
     pub fn flock(&self, id: InodeId, description: u64, kind: Option<bool>) -> Result<()> {
         let mut tables = self.tables.lock();
         let file = tables.files.entry(id).or_default();

@@ -7,8 +7,8 @@
 //!
 //! A node may have a *lower* inode (`fs/overlay`): what was not changed here is found there. A tmpfs has none.
 //!
-//! Locks, outermost first: `Tree::names`, then the entries of one directory; the writer's lock of a file, then its content; the
-//! attributes of one node; the overlay's table of origins. No two directories' entries are locked at once.
+//! Locks, outermost first: `Tree::names`, then the entries of one directory; the writer's lock of a file, then its
+//! content; the attributes of one node; the overlay's table of origins. No two directories' entries are locked at once.
 
 mod directory;
 mod fifo;
@@ -132,8 +132,8 @@ pub struct MemoryFs {
 }
 
 impl MemoryFs {
-    /// An empty one. `dev` is the device number its files show, `limit` how many bytes of file data it takes at most (`None`: what the
-    /// arena has), `root` the attributes of its root directory.
+    /// An empty one. `dev` is the device number its files show, `limit` how many bytes of file data it takes at most
+    /// (`None`: what the arena has), `root` the attributes of its root directory.
     pub fn new(dev: u64, arena: &Arc<Arena>, limit: Option<u64>, root: NewAttr) -> Arc<Self> {
         let tree = Arc::new(Tree::new(dev, TMPFS_MAGIC, arena, limit, 1));
         let attr = Attr::new(root, 2, 0);

@@ -1,7 +1,8 @@
 //! Watching files and directories: inotify(7).
 //!
 //! [`Watches`] knows who watches which inode; there is one for all mounts. What happens to files is told to it by
-//! [`Location::tell`] and its kin: one load as long as nobody watches anything. An [`Inotify`] is the open file that events are read from.
+//! [`Location::tell`] and its kin: one load as long as nobody watches anything. An [`Inotify`] is the open file that
+//! events are read from.
 //!
 //! Locks: `Watches::by_inode`, then one instance's watches, then its queue. No file system is called under them.
 
@@ -225,7 +226,8 @@ impl Watches {
             }
         }
     }
-    /// The owner of the open directory `file`, asked for by `fd`, is told of `mask` from now on, too; of nothing any more when it is empty.
+    /// The owner of the open directory `file`, asked for by `fd`, is told of `mask` from now on, too; of nothing any
+    /// more when it is empty.
     pub fn tell_owner(self: &Arc<Self>, fasync: &Arc<FAsync>, file: &Arc<OpenFile>, fd: i32, mask: WatchMask) {
         let fasync_entry = fasync.of(file, fd);
         let mut watched = fasync_entry.watched.lock();

@@ -2,15 +2,17 @@
 //!
 //! Every inode of the view is a node of the memory file system (`fs/memory`) that may have a *lower* inode:
 //!
-//! - **Names.** A directory that nobody changed or listed looks names up below. Before the first change, and for a listing, it learns all names
-//!   of the lower directory; from then on its own entries are all there is. So nothing needs whiteouts or opaque marks, and renaming
-//!   moves a node together with what lies below it.
-//! - **Attributes** are the lower inode's until the first change of one of them; then they are copied, the bytes stay below.
-//! - **Bytes** are copied before the first write. Files opened earlier read the copy from then on. Mappings made of the lower file before
-//!   that keep showing the lower file.
+//! - **Names.** A directory that nobody changed or listed looks names up below. Before the first change, and for a
+//!   listing, it learns all names of the lower directory; from then on its own entries are all there is. So nothing
+//!   needs whiteouts or opaque marks, and renaming moves a node together with what lies below it.
+//! - **Attributes** are the lower inode's until the first change of one of them; then they are copied, the bytes stay
+//!   below.
+//! - **Bytes** are copied before the first write. Files opened earlier read the copy from then on. Mappings made of the
+//!   lower file before that keep showing the lower file.
 //!
-//! Inode numbers are the lower ones, so an inode stays the same inode when it is copied, and hard links below stay hard links. What was
-//! changed is kept by the table of origins, since a lower name leads to it; what was not is forgotten with its last user.
+//! Inode numbers are the lower ones, so an inode stays the same inode when it is copied, and hard links below stay hard
+//! links. What was changed is kept by the table of origins, since a lower name leads to it; what was not is forgotten
+//! with its last user.
 
 mod lower;
 #[cfg(test)]
@@ -36,7 +38,8 @@ pub struct OverlayFs {
 }
 
 impl OverlayFs {
-    /// A changeable view of `lower`, which may be a directory or a single file. `dev` is the device number its files show.
+    /// A changeable view of `lower`, which may be a directory or a single file. `dev` is the device number its files
+    /// show.
     pub fn new(dev: u64, lower: Arc<dyn FileSystem>, arena: &Arc<Arena>) -> Arc<Self> {
         let below = lower.root();
         let mut tree = Tree::new(dev, OVERLAY_MAGIC, arena, None, FIRST_INO);

@@ -1,7 +1,7 @@
 //! The page arena: file data of the memory and overlay file systems, and shared anonymous memory.
 //!
-//! [`Arena`] hands out runs of pages; a [`PageCache`] is a growable object made of them. No lock is held while guest memory is
-//! touched: a fault there may ask the same file for its pages.
+//! [`Arena`] hands out runs of pages; a [`PageCache`] is a growable object made of them. No lock is held while guest
+//! memory is touched: a fault there may ask the same file for its pages.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -297,15 +297,16 @@ impl PageCache {
         let runs = self.runs.lock();
         (runs.size, runs.allocated)
     }
-    /// The extents that hold `[offset, offset + len)`, ascending and without gaps, cut at the end of the file rounded up to pages: holes
-    /// get their (zero) pages now. Fewer than asked for when the file ends before; an error when the arena is full.
+    /// The extents that hold `[offset, offset + len)`, ascending and without gaps, cut at the end of the file rounded
+    /// up to pages: holes get their (zero) pages now. Fewer than asked for when the file ends before; an error when the
+    /// arena is full.
     pub fn extents(&self, offset: u64, len: u64) -> Result<Extents> {
         let mut runs = self.runs.lock();
         let end = up(offset.saturating_add(len)).min(up(runs.size));
         runs.extents(down(offset), end, Some(&self.supply)).map_err(|_| Error::NoMemory)
     }
-    /// One more mapping shows these pages. While there is one, no page of the file goes back to the arena: what truncation or
-    /// punching cuts off becomes zeros in place, and a file that grows again gets the same pages.
+    /// One more mapping shows these pages. While there is one, no page of the file goes back to the arena: what
+    /// truncation or punching cuts off becomes zeros in place, and a file that grows again gets the same pages.
     pub fn add_mapping(&self) {
         self.holders.fetch_add(1, Ordering::AcqRel);
     }
@@ -388,8 +389,8 @@ impl PageCache {
         }
         self.discard(&mut runs, first, last);
     }
-    /// The first byte at or behind `offset` that has a page (`hole` false) or has none (`hole`: the end of the file at the latest).
-    /// `NoSuchDevice` when there is none before the end.
+    /// The first byte at or behind `offset` that has a page (`hole` false) or has none (`hole`: the end of the file at
+    /// the latest). `NoSuchDevice` when there is none before the end.
     pub fn seek(&self, offset: u64, hole: bool) -> Result<u64> {
         let runs = self.runs.lock();
         if offset >= runs.size {

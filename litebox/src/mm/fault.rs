@@ -1,4 +1,5 @@
-//! What a fault in guest memory means, and the faults that the map itself resolves: a stack that grows, a file that grew.
+//! What a fault in guest memory means, and the faults that the map itself resolves: a stack that grows, a file that
+//! grew.
 
 use crate::platform::{Prot, host};
 
@@ -18,8 +19,8 @@ pub enum FaultClass {
     PastEnd,
 }
 
-/// Ranges that a fault filled lately: another thread may have faulted on them at the same time and has to try again. How often is
-/// limited, so that no mistake in here makes a thread fault for ever.
+/// Ranges that a fault filled lately: another thread may have faulted on them at the same time and has to try again.
+/// How often is limited, so that no mistake in here makes a thread fault for ever.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Recent {
     start: usize,

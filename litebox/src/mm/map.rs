@@ -126,7 +126,8 @@ pub struct Usage {
 
 /// The address space of one guest process.
 ///
-/// Operations mirror on the calling host process, so only threads of the process itself may call those that change something.
+/// Operations mirror on the calling host process, so only threads of the process itself may call those that change
+/// something.
 pub struct Mm {
     inner: Mutex<Inner>,
 }
@@ -191,7 +192,8 @@ impl Mm {
         drop(dead);
     }
 
-    /// Makes `child`, which nobody uses yet, a copy of this map and has `start` copy the host's mappings: nobody changes either meanwhile.
+    /// Makes `child`, which nobody uses yet, a copy of this map and has `start` copy the host's mappings: nobody
+    /// changes either meanwhile.
     pub fn fork<R>(&self, child: &Self, start: impl FnOnce() -> R) -> R {
         let mut inner = self.lock();
         let executable = inner.vmas.iter().filter(|a| a.prot.contains(Prot::EXEC) && a.object.id().is_some());
@@ -259,8 +261,8 @@ impl Mm {
         Ok(())
     }
 
-    /// Changes the protection of `[start, start + len)`. A hole is `NoMemory`, after everything before it was changed. With
-    /// `grows_down`, everything below in the same growing vma is meant too.
+    /// Changes the protection of `[start, start + len)`. A hole is `NoMemory`, after everything before it was changed.
+    /// With `grows_down`, everything below in the same growing vma is meant too.
     pub fn protect(&self, start: usize, len: usize, prot: Prot, grows_down: bool, limits: &Limits) -> Result<()> {
         self.lock().protect(start, len, prot, grows_down, limits)
     }
@@ -315,8 +317,8 @@ impl Mm {
         if covered { Ok(()) } else { Err(Error::NoMemory) }
     }
 
-    /// Writes shared file mappings of the range back; files whose pages are ours count as written then. A hole is `NoMemory`, after the rest was
-    /// written.
+    /// Writes shared file mappings of the range back; files whose pages are ours count as written then. A hole is
+    /// `NoMemory`, after the rest was written.
     pub fn sync(&self, start: usize, len: usize, wait: bool, invalidate: bool) -> Result<()> {
         let (shared, written, covered) = {
             let inner = self.lock();
@@ -469,8 +471,8 @@ impl Mm {
         })
     }
 
-    /// The file in the arena called `identity` was cut to `size` bytes: pages of it behind its end are taken away, so that touching them
-    /// is an error.
+    /// The file in the arena called `identity` was cut to `size` bytes: pages of it behind its end are taken away, so
+    /// that touching them is an error.
     pub fn cut_pages(&self, identity: usize, size: u64) {
         let mut inner = self.lock();
         let shown = |a: &&Vma| matches!(&a.object, Object::Pages { pages, .. } if pages.identity() == identity);
@@ -489,7 +491,8 @@ impl Mm {
     }
 }
 
-/// Advises the host of `vmas`, which begin at or behind `start`, in as few calls as possible; up to the first that `check` refuses.
+/// Advises the host of `vmas`, which begin at or behind `start`, in as few calls as possible; up to the first that
+/// `check` refuses.
 fn advise_host(vmas: &[Vma], start: usize, advice: Advice, check: impl Fn(&Vma) -> Result<()>) -> Result<()> {
     let populate = matches!(advice, Advice::PopulateRead | Advice::PopulateWrite);
     let drops = matches!(advice, Advice::DontNeed | Advice::Free);

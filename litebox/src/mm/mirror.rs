@@ -295,8 +295,8 @@ impl Inner {
         }
     }
 
-    /// The guest is about to change pages of the range: files of which patched copies are shown there are shown themselves, wherever they are mapped,
-    /// for a patch may reach over the end of a vma.
+    /// The guest is about to change pages of the range: files of which patched copies are shown there are shown
+    /// themselves, wherever they are mapped, for a patch may reach over the end of a vma.
     pub fn show_original(&mut self, start: usize, end: usize) -> Result<()> {
         let unchanged = |a: &&Vma| a.flags.contains(VmaFlags::UNCHANGED);
         let files: Vec<_> = self.vmas.overlapping(start, end).filter(unchanged).filter_map(|a| a.object.id()).collect();

@@ -209,9 +209,9 @@ impl Inner {
     }
 }
 
-/// Moves what the host has at the old place. One vma of ours can be several mappings of the host, which does not join what was moved, or was
-/// advised in part, with what is beside it, and refuses to move more than one at once (`Fault`): then they go one after the other. Where each
-/// ends is found by halving.
+/// Moves what the host has at the old place. One vma of ours can be several mappings of the host, which does not join
+/// what was moved, or was advised in part, with what is beside it, and refuses to move more than one at once (`Fault`):
+/// then they go one after the other. Where each ends is found by halving.
 fn move_on_host(r: &RemapRequest, old_len: usize, target: usize) -> Result<()> {
     let mut done = 0;
     let mut piece = old_len;

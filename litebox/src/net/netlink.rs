@@ -1,7 +1,7 @@
 //! Netlink sockets (netlink(7)): asking the kernel, and hearing from it.
 //!
-//! `message`: how questions and answers are laid out. `route`: devices, addresses, routes; `diag`: sockets. What would change something is
-//! refused: EPERM.
+//! `message`: how questions and answers are laid out. `route`: devices, addresses, routes; `diag`: sockets. What would
+//! change something is refused: EPERM.
 
 mod diag;
 mod message;

@@ -1,5 +1,5 @@
-//! Bytes on their way from one socket to another: in chunks that are made when bytes come and end when they are read, so that an empty
-//! queue holds nothing.
+//! Bytes on their way from one socket to another: in chunks that are made when bytes come and end when they are read,
+//! so that an empty queue holds nothing.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -38,7 +38,8 @@ impl ByteQueue {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-    /// Adds the next `most` bytes of `source`, or what there is. Less when memory runs out or a part of the source cannot be read.
+    /// Adds the next `most` bytes of `source`, or what there is. Less when memory runs out or a part of the source
+    /// cannot be read.
     ///
     /// Errors: `Fault` and `NoMemory` when nothing was added.
     pub fn push(&mut self, source: &mut Source<'_>, most: usize) -> Result<usize> {

@@ -222,7 +222,8 @@ pub trait Socket: File {
     }
     /// connect(2), by `owner`; [`Address::Unspecified`] parts again. Called again it goes on with what it began.
     ///
-    /// Errors: `WouldBlock` while it takes time. With `at_once`, connections that take time say EINPROGRESS, then EALREADY.
+    /// Errors: `WouldBlock` while it takes time. With `at_once`, connections that take time say EINPROGRESS, then
+    /// EALREADY.
     fn connect(&self, _to: &Address, _owner: Credentials, _at_once: bool) -> Result<()> {
         Err(Error::NotSupported)
     }
@@ -244,7 +245,8 @@ pub trait Socket: File {
     ///
     /// Errors: `WouldBlock`; `BrokenPipe` on a stream that ended; those of sendmsg(2).
     fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize>;
-    /// Receives; of `flags`, PEEK, OOB, TRUNC, ERRQUEUE matter. `WouldBlock` when there is nothing; nothing when nothing will come.
+    /// Receives; of `flags`, PEEK, OOB, TRUNC, ERRQUEUE matter. `WouldBlock` when there is nothing; nothing when
+    /// nothing will come.
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received>;
     /// The pending error, by its Linux number, which is thereby taken (SO_ERROR); 0: none.
     fn take_error(&self) -> i32 {

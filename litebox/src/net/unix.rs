@@ -4,10 +4,11 @@
 //! - `connect`: binding, listening, connecting, parting. `transfer`: sending and receiving.
 //! - `inbox`: what was received; `rights`: open files in messages.
 //!
-//! A [`UnixSocket`] is the open file, a `Core` what other sockets know of it. What a socket sends goes into the queue of the receiver
-//! and is charged to the sender until it is read.
+//! A [`UnixSocket`] is the open file, a `Core` what other sockets know of it. What a socket sends goes into the queue
+//! of the receiver and is charged to the sender until it is read.
 //!
-//! Locks: `Domain::connecting`, one core's link, another's link, an inbox, `Domain::names`; `InFlight::sockets` before inboxes.
+//! Locks: `Domain::connecting`, one core's link, another's link, an inbox, `Domain::names`; `InFlight::sockets` before
+//! inboxes.
 
 mod connect;
 mod inbox;
@@ -59,7 +60,8 @@ struct Core {
     shut: AtomicU8,
     error: AtomicI32,
     dead: AtomicBool,
-    /// Whoever receives wants to know who sent (SO_PASSCRED), or may still come to want it: nobody accepted the connection yet.
+    /// Whoever receives wants to know who sent (SO_PASSCRED), or may still come to want it: nobody accepted the
+    /// connection yet.
     curious: AtomicBool,
 }
 

@@ -1,4 +1,5 @@
-//! How many pages the pipes of one user may hold together (pipe(7), "/proc/sys/fs/pipe-user-pages-*"). A fifo's pages are nobody's.
+//! How many pages the pipes of one user may hold together (pipe(7), "/proc/sys/fs/pipe-user-pages-*"). A fifo's pages
+//! are nobody's.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -75,7 +76,8 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// It has `pages` from now on; how many its owner has altogether. Called with the pipe locked, or before anybody knows it.
+    /// It has `pages` from now on; how many its owner has altogether. Called with the pipe locked, or before anybody
+    /// knows it.
     fn take(&self, pages: usize) -> usize {
         let before = self.pages.swap(pages, Ordering::Relaxed);
         // Modulo 2^64: a smaller number of pages takes the difference away.

@@ -1,7 +1,7 @@
 //! The bytes in a pipe: a ring of pages, filled and emptied as Linux does it.
 //!
-//! What a pipe can hold is counted in pages and not in bytes: a short write goes into the last page while there is room for all of
-//! it, and takes a page of its own otherwise. So a write of at most one page goes in whole or not at all.
+//! What a pipe can hold is counted in pages and not in bytes: a short write goes into the last page while there is room
+//! for all of it, and takes a page of its own otherwise. So a write of at most one page goes in whole or not at all.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -167,7 +167,8 @@ impl Ring {
         Ok(())
     }
 
-    /// Moves bytes into `dest`, at most one packet. 0: there is nothing, or no room in `dest`. A page that cannot be copied as a whole stays.
+    /// Moves bytes into `dest`, at most one packet. 0: there is nothing, or no room in `dest`. A page that cannot be
+    /// copied as a whole stays.
     pub fn read(&mut self, dest: &mut Dest<'_>) -> Result<usize> {
         let mut done = 0;
         while dest.remaining() > 0 {
@@ -195,7 +196,8 @@ impl Ring {
         Ok(done)
     }
 
-    /// Takes bytes from `source` as long as there is room. `WouldBlock`: there is none; `Fault` when nothing could be taken.
+    /// Takes bytes from `source` as long as there is room. `WouldBlock`: there is none; `Fault` when nothing could be
+    /// taken.
     pub fn write(&mut self, source: &mut Source<'_>, packet: bool) -> Result<usize> {
         let mut done = 0;
         if !packet {

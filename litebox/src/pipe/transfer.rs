@@ -45,7 +45,8 @@ impl Pages {
         self.0.push_back(slot);
         Ok(())
     }
-    /// Adds one page of at most `most` bytes that `read` fills; how many it read. Nothing is added when it read nothing.
+    /// Adds one page of at most `most` bytes that `read` fills; how many it read. Nothing is added when it read
+    /// nothing.
     pub fn read_page(&mut self, most: usize, read: impl FnOnce(&mut Dest<'_>) -> Result<usize>) -> Result<usize> {
         let mut page = new_page()?;
         let room = page.get_mut(..most.min(PAGE)).unwrap_or_default();
@@ -88,7 +89,8 @@ impl PipeEnd {
         self.pipe.readable.notify(READABLE);
         Ok(())
     }
-    /// Takes at most `len` bytes in at most `count` pages out. `WouldBlock`: there is nothing yet; nothing: there never will be.
+    /// Takes at most `len` bytes in at most `count` pages out. `WouldBlock`: there is nothing yet; nothing: there never
+    /// will be.
     pub fn take(&self, len: usize, count: usize) -> Result<Pages> {
         let mut state = self.pipe.state.lock();
         if state.ring.is_empty() && state.writers > 0 {

@@ -1,4 +1,5 @@
-//! The user's terminal, which the sandbox may not read itself: the broker reads it and changes its settings, by the rules of job control.
+//! The user's terminal, which the sandbox may not read itself: the broker reads it and changes its settings, by the
+//! rules of job control.
 
 use alloc::vec::Vec;
 

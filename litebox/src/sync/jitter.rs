@@ -1,7 +1,8 @@
 //! Pauses of random length where threads meet, for tests of races (feature `jitter`).
 //!
-//! A window of a few instructions between a look and what follows from it is hit once in thousands of runs. With pauses at the
-//! places where threads meet (locks, the words that threads sleep on) the same tests find it in a few. Without the feature this is nothing.
+//! A window of a few instructions between a look and what follows from it is hit once in thousands of runs. With pauses
+//! at the places where threads meet (locks, the words that threads sleep on) the same tests find it in a few. Without
+//! the feature this is nothing.
 
 /// A place where another thread may come in between.
 #[inline]

@@ -1,13 +1,15 @@
 //! Which locks are taken under which: a debug build ends the sandbox when two orders contradict each other.
 //!
-//! As Linux's lockdep does (Documentation/locking/lockdep-design.rst), it looks at classes of locks, not at single locks. A
-//! class is all locks that one line of the sources makes of one type. An order is learned when it is seen for the first
-//! time. So a contradiction is found when both orders happened, whenever that was, and not only when two threads meet.
-//! Two locks of one class may be held at once: which of them comes first, their owner decides (`docs/locks.md`).
+//! As Linux's lockdep does (Documentation/locking/lockdep-design.rst), it looks at classes of locks, not at single
+//! locks. A class is all locks that one line of the sources makes of one type. An order is learned when it is seen for
+//! the first time. So a contradiction is found when both orders happened, whenever that was, and not only when two
+//! threads meet. Two locks of one class may be held at once: which of them comes first, their owner decides
+//! (`docs/locks.md`).
 //!
-//! Who only reads waits for who writes alone. So what is noted is not "is taken under", but "is waited for under, and held
-//! by whom": a class counts twice, held for writing and held for reading. Who holds `h` and wants to read `t` waits for
-//! those who hold `t` for writing; who wants to write it, for all who hold it. A circle of such waits is a deadlock.
+//! Who only reads waits for who writes alone. So what is noted is not "is taken under", but "is waited for under, and
+//! held by whom": a class counts twice, held for writing and held for reading. Who holds `h` and wants to read `t`
+//! waits for those who hold `t` for writing; who wants to write it, for all who hold it. A circle of such waits is a
+//! deadlock.
 
 use core::cell::Cell;
 use core::panic::Location;
@@ -97,8 +99,8 @@ impl Class {
 
     /// The place and the type; for a class that has a number.
     fn name(&self) -> (&'static Location<'static>, &'static str) {
-        // SAFETY: who has the number of a class saw `count` after these fields were written, once, from a static place and a
-        // static name.
+        // SAFETY: who has the number of a class saw `count` after these fields were written, once, from a static place
+        // and a static name.
         unsafe {
             let name =
                 core::slice::from_raw_parts(self.value.load(Ordering::Relaxed), self.value_len.load(Ordering::Relaxed));

@@ -44,7 +44,8 @@ impl Line {
     pub fn takes_input(&self) -> bool {
         self.settings.canonical() || self.input.len() < MOST_RAW_INPUT
     }
-    /// How many bytes the master may write without any of them being lost; of a line that is being edited those too many are, as on Linux.
+    /// How many bytes the master may write without any of them being lost; of a line that is being edited those too
+    /// many are, as on Linux.
     pub fn input_room(&self) -> usize {
         if self.settings.canonical() { usize::MAX } else { MOST_RAW_INPUT.saturating_sub(self.input.len()) }
     }

@@ -1,4 +1,5 @@
-//! Packet mode (`TIOCPKT`, ioctl_tty(2)): each read of the master begins with a byte that says whether data follows, or what happened at the slave.
+//! Packet mode (`TIOCPKT`, ioctl_tty(2)): each read of the master begins with a byte that says whether data follows, or
+//! what happened at the slave.
 
 use super::line::Line;
 
@@ -62,7 +63,8 @@ impl Packet {
     pub fn output_flushed(&mut self) {
         self.note(FLUSHWRITE, 0);
     }
-    /// Something was done to `line`: whether its output was stopped or goes on by it, or the keys for that were changed.
+    /// Something was done to `line`: whether its output was stopped or goes on by it, or the keys for that were
+    /// changed.
     pub fn compare(&mut self, before: Before, line: &Line) {
         let now = Before::of(line);
         match (before.stopped, now.stopped) {

@@ -116,8 +116,8 @@ impl Pair {
             TIOCSLCKTRMIOS => Err(Error::NotPermitted),
             // There is one line discipline.
             TIOCSETD => (read_int(arg)? == 0).then_some(0).ok_or(Error::Invalid),
-            // Input that nobody typed: refused, as Linux can be told since 6.2. The slave of a master needs the caller's descriptors and is opened
-            // elsewhere; a slave has none.
+            // Input that nobody typed: refused, as Linux can be told since 6.2. The slave of a master needs the
+            // caller's descriptors and is opened elsewhere; a slave has none.
             TIOCSTI | TIOCGPTPEER => Err(Error::Io),
             TIOCGPTN if master => write_int(arg, self.number as usize),
             TIOCSPTLCK if master => {

@@ -1,4 +1,5 @@
-//! Settings of a terminal, and the shapes that programs give and take them in: termios(3), struct termio of System V, struct termios2.
+//! Settings of a terminal, and the shapes that programs give and take them in: termios(3), struct termio of System V,
+//! struct termios2.
 
 // c_iflag
 pub(super) const ISTRIP: u32 = 0o40;

@@ -21,8 +21,8 @@ pub(super) struct Slave {
     generation: u32,
 }
 
-/// A file was opened without `O_NOCTTY`: a terminal that controls no session becomes that of the caller's, if the caller leads one that
-/// has none.
+/// A file was opened without `O_NOCTTY`: a terminal that controls no session becomes that of the caller's, if the
+/// caller leads one that has none.
 pub fn opened(file: &dyn File) {
     let Some(slave) = file.as_any().downcast_ref::<Slave>() else { return };
     if let Some(caller) = slave.pair.terminals.upgrade().and_then(|t| t.caller()) {

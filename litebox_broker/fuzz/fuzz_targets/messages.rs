@@ -1,6 +1,7 @@
 //! Messages of a hostile sandbox: `cargo +nightly fuzz run messages` in `litebox_broker`.
 //!
-//! The input is a row of messages, each behind its length in two bytes; all are served by one session over a read-only and a writable tree.
+//! The input is a row of messages, each behind its length in two bytes; all are served by one session over a read-only
+//! and a writable tree.
 #![no_main]
 
 use std::fs;

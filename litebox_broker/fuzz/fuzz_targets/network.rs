@@ -1,6 +1,7 @@
 //! Requests of a hostile sandbox about the network: `cargo +nightly fuzz run network` in `litebox_broker`.
 //!
-//! The input is a row of messages, each behind its length in two bytes; all are served by one service, whose rules allow one name and no address.
+//! The input is a row of messages, each behind its length in two bytes; all are served by one service, whose rules
+//! allow one name and no address.
 #![no_main]
 
 use std::net::SocketAddr;

@@ -28,8 +28,8 @@ pub(crate) fn arm() -> litebox::Result<()> {
     unsafe { host_call!(nr::PRCTL, PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_ON, start, len, 0) }.map(drop)
 }
 
-/// Whether the host offers Syscall User Dispatch: asks for an impossible range, which only a host that knows the request refuses by
-/// its arguments.
+/// Whether the host offers Syscall User Dispatch: asks for an impossible range, which only a host that knows the
+/// request refuses by its arguments.
 pub(crate) fn sud_available() -> bool {
     let start = place::gadget_start();
     let len = place::gadget_end() - start;

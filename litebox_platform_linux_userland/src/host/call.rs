@@ -1,8 +1,8 @@
 //! Host calls: the numbers this program uses and the gadget that makes them.
 //!
-//! All `syscall` instructions of the program's kernel code lie between `litebox_gadget_start` and `litebox_gadget_end`: Syscall User
-//! Dispatch lets exactly that range through. The gadget is no security boundary (a hostile guest can jump to it); the seccomp
-//! [`filter`](crate::host::filter) is.
+//! All `syscall` instructions of the program's kernel code lie between `litebox_gadget_start` and `litebox_gadget_end`:
+//! Syscall User Dispatch lets exactly that range through. The gadget is no security boundary (a hostile guest can jump
+//! to it); the seccomp [`filter`](crate::host::filter) is.
 
 use core::arch::global_asm;
 
@@ -80,8 +80,9 @@ global_asm!(
     "syscall",
     "ret",
     ".size litebox_host_call, . - litebox_host_call",
-    // isize litebox_host_call_interruptible(nr, a, b, c, word): as above with three arguments, unless the top bit of *word is set. A
-    // kick that arrives inside the window [start, end) moves rip to the interrupted exit, so none is lost before the call sleeps.
+    // isize litebox_host_call_interruptible(nr, a, b, c, word): as above with three arguments, unless the top bit of
+    // *word is set. A kick that arrives inside the window [start, end) moves rip to the interrupted exit, so none is
+    // lost before the call sleeps.
     ".globl litebox_host_call_interruptible",
     ".type litebox_host_call_interruptible, @function",
     "litebox_host_call_interruptible:",
@@ -102,7 +103,8 @@ global_asm!(
     "mov rax, -4",
     "ret",
     ".size litebox_host_call_interruptible, . - litebox_host_call_interruptible",
-    // isize litebox_clone(flags, stack, parent_tid, child_tid, tls): the child pops the function to call and its argument from `stack`.
+    // isize litebox_clone(flags, stack, parent_tid, child_tid, tls): the child pops the function to call and its
+    // argument from `stack`.
     ".globl litebox_clone",
     ".type litebox_clone, @function",
     "litebox_clone:",
@@ -121,8 +123,9 @@ global_asm!(
     "2:",
     "ret",
     ".size litebox_clone, . - litebox_clone",
-    // Host signals of guest threads enter here, on the kernel stack: rdi signal, rsi siginfo, rdx ucontext; rsp points at the
-    // return address of the frame. AC may be set by guest code; every other flag and the FPU were reset by the host.
+    // Host signals of guest threads enter here, on the kernel stack: rdi signal, rsi siginfo, rdx ucontext; rsp points
+    // at the return address of the frame. AC may be set by guest code; every other flag and the FPU were reset by the
+    // host.
     ".globl litebox_signal_entry",
     ".type litebox_signal_entry, @function",
     "litebox_signal_entry:",
@@ -161,7 +164,8 @@ global_asm!(
     "call {on_pending}",
     "jmp 5b",
     ".size litebox_signal_entry, . - litebox_signal_entry",
-    // Starts guest code from a signal frame made by hand: rdi = ucontext in it, rsi = address of the frame (its return address).
+    // Starts guest code from a signal frame made by hand: rdi = ucontext in it, rsi = address of the frame (its return
+    // address).
     ".globl litebox_start_guest",
     ".type litebox_start_guest, @function",
     "litebox_start_guest:",
@@ -273,7 +277,8 @@ pub(crate) unsafe fn clone(flags: usize, stack: usize, parent_tid: usize, child_
 /// Leaves for guest code through a signal frame.
 ///
 /// # Safety
-/// `frame` is the address of a complete host signal frame whose ucontext is at `context`, on the calling thread's kernel stack.
+/// `frame` is the address of a complete host signal frame whose ucontext is at `context`, on the calling thread's
+/// kernel stack.
 pub(crate) unsafe fn start_guest(context: usize, frame: usize) -> ! {
     // SAFETY: the caller vouches.
     unsafe { litebox_start_guest(context, frame) }
@@ -293,7 +298,8 @@ pub(crate) use host_call;
 /// madvise(2): the pages of a memory object go, everywhere.
 pub(crate) const MADV_REMOVE: usize = 9;
 
-/// mmap(2) at `addr` and nowhere else. `flags` have MAP_FIXED, or MAP_FIXED_NOREPLACE: then `Exists` says that something is there.
+/// mmap(2) at `addr` and nowhere else. `flags` have MAP_FIXED, or MAP_FIXED_NOREPLACE: then `Exists` says that
+/// something is there.
 ///
 /// # Safety
 /// What MAP_FIXED replaces is nobody's but the caller's to replace.

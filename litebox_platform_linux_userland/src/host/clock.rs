@@ -51,7 +51,8 @@ impl VdsoClock {
     pub(crate) fn find(aux: &[(u64, u64)]) -> Self {
         let Some(base) = vdso_base(aux) else { return Self(None, None) };
         let function = |name| {
-            // SAFETY: the host's vDSO is a well-formed ELF image mapped at `base`; both functions have this type (vdso(7)).
+            // SAFETY: the host's vDSO is a well-formed ELF image mapped at `base`; both functions have this type
+            // (vdso(7)).
             unsafe { find_symbol(base, name).map(|at| core::mem::transmute::<usize, ClockFunction>(at)) }
         };
         Self(function(b"__vdso_clock_gettime"), function(b"__vdso_clock_getres"))

@@ -1,4 +1,5 @@
-//! Random bytes of the host, some asked for ahead: programs and the kernel want a few at a time, and each question is a host call.
+//! Random bytes of the host, some asked for ahead: programs and the kernel want a few at a time, and each question is a
+//! host call.
 
 use litebox::sync::Mutex;
 

@@ -12,8 +12,8 @@ use crate::host::call::{host_call, nr};
 use crate::memory::huge::Segment;
 use crate::sandbox::try_sandbox;
 
-/// Keys of the auxiliary vector that describe machine and host: AT_PAGESZ, AT_HWCAP, AT_CLKTCK, AT_HWCAP2, AT_RSEQ_*, AT_HWCAP3/4,
-/// AT_SYSINFO_EHDR, AT_MINSIGSTKSZ (getauxval(3)).
+/// Keys of the auxiliary vector that describe machine and host: AT_PAGESZ, AT_HWCAP, AT_CLKTCK, AT_HWCAP2, AT_RSEQ_*,
+/// AT_HWCAP3/4, AT_SYSINFO_EHDR, AT_MINSIGSTKSZ (getauxval(3)).
 pub(crate) const AUX_FOR_GUESTS: [u64; 10] = [6, 16, 17, 26, 27, 28, 29, 30, 33, 51];
 
 /// A short list of auxiliary entries, made before there is a heap.
@@ -62,7 +62,8 @@ pub(crate) fn constant_segments() -> impl Iterator<Item = Segment> {
     const EXECUTABLE: u32 = 1;
     const WRITABLE: u32 = 2;
     let image = image_span().0;
-    // SAFETY: the image begins with its header, which says where those of its segments are. Nothing of that is ever written.
+    // SAFETY: the image begins with its header, which says where those of its segments are. Nothing of that is ever
+    // written.
     let (table, size, count) = unsafe {
         let half = |at: usize| usize::from(((image + at) as *const u16).read());
         (((image + 32) as *const usize).read(), half(54), half(56))

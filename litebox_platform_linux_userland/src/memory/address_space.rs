@@ -34,8 +34,8 @@ fn remap(addr: usize, old_len: usize, new_len: usize, flags: usize, new_addr: us
     unsafe { host_call!(nr::MREMAP, addr, old_len, new_len, flags, new_addr) }.map(drop)
 }
 
-/// Moves what is at `addr` in as many pieces as the host has mappings there; the last page takes along what is added. When one cannot be moved, those before
-/// it come back.
+/// Moves what is at `addr` in as many pieces as the host has mappings there; the last page takes along what is added.
+/// When one cannot be moved, those before it come back.
 fn remap_pieces(addr: usize, old_len: usize, new_len: usize, flags: usize, new_addr: usize) -> Result<()> {
     let more = new_len.saturating_sub(old_len);
     let last = if more > 0 { PAGE.min(old_len) } else { 0 };
@@ -127,7 +127,8 @@ impl AddressSpace for LinuxHost {
         let moving = if addr == new_addr { 0 } else { MREMAP_MAYMOVE | MREMAP_FIXED };
         let flags = if keep_old { MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP } else { moving };
         match remap(addr, old_len, new_len, flags, new_addr) {
-            // One area of the guest may be several mappings to the host: what was moved and grew, or was advised in part.
+            // One area of the guest may be several mappings to the host: what was moved and grew, or was advised in
+            // part.
             Err(Error::Fault) if flags & MREMAP_FIXED != 0 => remap_pieces(addr, old_len, new_len, flags, new_addr),
             other => other,
         }

@@ -49,8 +49,8 @@ unsafe impl lock_api::RawMutex for HeapLock {
     }
 }
 
-/// How far the allocator's memory reaches. The allocator writes behind its last free block whenever that block becomes smaller, so it is given
-/// its memory piece by piece: no process needs page tables for the far end of the addresses.
+/// How far the allocator's memory reaches. The allocator writes behind its last free block whenever that block becomes
+/// smaller, so it is given its memory piece by piece: no process needs page tables for the far end of the addresses.
 struct Growth {
     /// What it has.
     given: Span,
@@ -89,7 +89,8 @@ pub(crate) struct Heap {
 
 /// How many bytes are asked for ahead, at least and at most.
 const AHEAD: (usize, usize) = (64 << 10, 512 << 10);
-/// The allocator is given so much more memory at once, at least: what one entry of a page table of the second level maps.
+/// The allocator is given so much more memory at once, at least: what one entry of a page table of the second level
+/// maps.
 const PIECE: usize = 2 << 20;
 /// Larger blocks may never be used whole.
 const LARGE: usize = 64 << 10;
@@ -150,7 +151,8 @@ impl Heap {
         }
         block
     }
-    /// The heap grew to `end`, by a block of `size`: has the host bring in pages behind what was asked for, in one call.
+    /// The heap grew to `end`, by a block of `size`: has the host bring in pages behind what was asked for, in one
+    /// call.
     #[cold]
     fn ask_ahead(&self, end: usize, size: usize) {
         let ready = self.ready.load(Ordering::Relaxed);

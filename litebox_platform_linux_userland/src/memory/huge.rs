@@ -1,8 +1,10 @@
-//! Huge pages for what every process of a sandbox uses: this program's code and constants, and the first objects of the kernel's heap.
+//! Huge pages for what every process of a sandbox uses: this program's code and constants, and the first objects of the
+//! kernel's heap.
 //!
-//! fork does not copy the page tables of files and of shared memory. A new process would meet all that again by a page fault for every 64 KiB of it,
-//! and at its end the host would undo hundreds of entries. A huge page is one entry. So code and constants are copied to such pages, which then
-//! take their place; fork copies those entries. It costs the host more than half a millisecond, which pays after some forks, and is inherited.
+//! fork does not copy the page tables of files and of shared memory. A new process would meet all that again by a page
+//! fault for every 64 KiB of it, and at its end the host would undo hundreds of entries. A huge page is one entry. So
+//! code and constants are copied to such pages, which then take their place; fork copies those entries. It costs the
+//! host more than half a millisecond, which pays after some forks, and is inherited.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
 use litebox_common_linux::abi::memory::PAGE;
@@ -107,8 +109,8 @@ fn replace(segment: Segment) {
         return;
     }
     let prot = if segment.executable { READ_EXEC } else { READ };
-    // SAFETY: the segment is readable, and the copy has room for it at the same distance from its start. Then it takes the segment's place with the
-    // same bytes, in one step for all threads.
+    // SAFETY: the segment is readable, and the copy has room for it at the same distance from its start. Then it takes
+    // the segment's place with the same bytes, in one step for all threads.
     let done = unsafe {
         core::ptr::copy_nonoverlapping(used.0 as *const u8, (copy + used.0 - start) as *mut u8, used.1 - used.0);
         host_call!(nr::MPROTECT, copy, len, prot).is_ok()
@@ -132,7 +134,8 @@ fn take(start: usize, len: usize, prot: usize) -> Option<Mapping> {
     (at == start).then_some(taken)
 }
 
-/// Has the host bring in huge pages at a fresh mapping. `false`: it did not, and small ones in their place would make fork slower.
+/// Has the host bring in huge pages at a fresh mapping. `false`: it did not, and small ones in their place would make
+/// fork slower.
 fn make_huge(start: usize, len: usize) -> bool {
     // SAFETY: of the caller's mapping. A host without huge pages refuses.
     if unsafe { host_call!(nr::MADVISE, start, len, MADV_HUGEPAGE) }.is_err() {

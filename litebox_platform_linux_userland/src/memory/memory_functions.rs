@@ -1,14 +1,15 @@
 //! The memcpy family for the whole program, preferred by the linker to libc's.
 //!
 //! libc picks versions with ymm or zmm registers at run time. Kernel code may use no register wider than those an entry
-//! saves (xmm), so the program carries its own: `rep` instructions for long runs, which the processor makes fast (ERMS), and 16-byte
-//! moves for short ones.
+//! saves (xmm), so the program carries its own: `rep` instructions for long runs, which the processor makes fast
+//! (ERMS), and 16-byte moves for short ones.
 
 use core::arch::global_asm;
 
 global_asm!(
     ".section .text.litebox_memory, \"ax\", @progbits",
-    // void *memmove(void *rdi, const void *rsi, size_t rdx): backwards only when the destination begins inside the source.
+    // void *memmove(void *rdi, const void *rsi, size_t rdx): backwards only when the destination begins inside the
+    // source.
     ".globl memmove",
     ".type memmove, @function",
     ".balign 32",

@@ -1,8 +1,9 @@
-//! What the supervisor's start leaves in its address space: the stack it began on, and what was allocated before there was a kernel heap.
+//! What the supervisor's start leaves in its address space: the stack it began on, and what was allocated before there
+//! was a kernel heap.
 //!
-//! Guest processes are copies of the supervisor's and have no use for either once their first thread runs on a kernel stack. Both lie far from
-//! everything else, so that fork would make six pages of page tables for some ten pages of memory. A process drops them before it starts another
-//! one for the first time.
+//! Guest processes are copies of the supervisor's and have no use for either once their first thread runs on a kernel
+//! stack. Both lie far from everything else, so that fork would make six pages of page tables for some ten pages of
+//! memory. A process drops them before it starts another one for the first time.
 
 use crate::host::call::{host_call, nr};
 use crate::memory::layout::Layout;
@@ -18,7 +19,8 @@ const BRK: usize = 12;
 pub(crate) struct Scratch([(usize, usize); 2]);
 
 impl Scratch {
-    /// `program_break`: where it was before anything was allocated. `stack_end`: where the stack ends. What is 0 is not known, and stays.
+    /// `program_break`: where it was before anything was allocated. `stack_end`: where the stack ends. What is 0 is not
+    /// known, and stays.
     pub(crate) fn new(program_break: usize, stack_end: usize, layout: &Layout) -> Self {
         // SAFETY: asks, and changes nothing.
         let now = unsafe { host_call!(BRK, 0) }.unwrap_or(0);

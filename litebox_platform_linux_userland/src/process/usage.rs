@@ -1,5 +1,5 @@
-//! What processes and threads have used, as the host counts it. A host process that served other guests before, one after the other, had used something
-//! when the present one came: that is not told.
+//! What processes and threads have used, as the host counts it. A host process that served other guests before, one
+//! after the other, had used something when the present one came: that is not told.
 
 use core::sync::atomic::Ordering;
 use core::time::Duration;

@@ -1,5 +1,5 @@
-//! A thread of the host that runs two guest threads, one after the other: that of a vfork child while its parent waits, and then the parent again.
-//! Nobody is made, put to sleep or woken for that.
+//! A thread of the host that runs two guest threads, one after the other: that of a vfork child while its parent waits,
+//! and then the parent again. Nobody is made, put to sleep or woken for that.
 
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
@@ -25,7 +25,8 @@ pub(crate) struct VforkHandoff {
     began: Duration,
 }
 
-/// The calling thread goes on as `child`, until that ends; then as `parent` says. `WouldBlock` when it is handed off already.
+/// The calling thread goes on as `child`, until that ends; then as `parent` says. `WouldBlock` when it is handed off
+/// already.
 pub(crate) fn hand_off(parent: &ThreadSpec<'_>, child: &ThreadSpec<'_>) -> Result<()> {
     let Some(block) = stack::current().filter(|b| b.handoff.is_none()) else { return Err(Error::WouldBlock) };
     let began = clock::by_host(ClockId::ThreadCpu);

@@ -1,4 +1,5 @@
-// Capabilities that concern files, one at a time: who has one of them may do what it says and no more. What writing and giving away take from a file.
+// Capabilities that concern files, one at a time: who has one of them may do what it says and no more. What writing and
+// giving away take from a file.
 //@ volumes: memory cow
 #include "result.h"
 #include <fcntl.h>

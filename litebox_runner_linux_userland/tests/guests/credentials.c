@@ -1,5 +1,6 @@
 //@ flags: -pthread
-// Users, groups, capabilities and what prctl keeps of a process. The superuser first takes the capabilities that containers get.
+// Users, groups, capabilities and what prctl keeps of a process. The superuser first takes the capabilities that
+// containers get.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-// A file that is open and has lost its name, or has given it to another, is reached through its descriptor. Files made without a name.
+// A file that is open and has lost its name, or has given it to another, is reached through its descriptor. Files made
+// without a name.
 //@ volumes: memory cow rw
 #include "result.h"
 #include <fcntl.h>

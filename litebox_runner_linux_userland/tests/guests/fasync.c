@@ -1,4 +1,5 @@
-// Signals to the owner of an open file: readiness (O_ASYNC, F_SETSIG, F_SETOWN), leases that are broken, changes in a directory (F_NOTIFY).
+// Signals to the owner of an open file: readiness (O_ASYNC, F_SETSIG, F_SETOWN), leases that are broken, changes in a
+// directory (F_NOTIFY).
 //@ flags: -pthread
 #define _GNU_SOURCE
 #include <errno.h>

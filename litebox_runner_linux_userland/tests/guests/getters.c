@@ -1,6 +1,7 @@
 //@ variants: static dynamic
 //@ flags: -pthread
-// Calls that only tell or exchange a number: what they answer, what they leave alone, and that signals come between them.
+// Calls that only tell or exchange a number: what they answer, what they leave alone, and that signals come between
+// them.
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

@@ -1,5 +1,6 @@
 //@ tree
-// Local sockets in a directory that others can see too: their names are files there, whoever knows a name is connected to who has it.
+// Local sockets in a directory that others can see too: their names are files there, whoever knows a name is connected
+// to who has it.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>

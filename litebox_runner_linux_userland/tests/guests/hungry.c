@@ -1,6 +1,7 @@
 //@ helper
-// Uses memory in many ways, for the tests of limits: `hungry WAY ...`; sizes are in MiB. Some ways jump to the host-call gadget, whose address
-// --test-hostile passes in an auxiliary value: they do what a kernel in the wrong hands could do.
+// Uses memory in many ways, for the tests of limits: `hungry WAY ...`; sizes are in MiB. Some ways jump to the
+// host-call gadget, whose address --test-hostile passes in an auxiliary value: they do what a kernel in the wrong hands
+// could do.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

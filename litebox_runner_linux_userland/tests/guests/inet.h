@@ -1,4 +1,5 @@
-// What the guests about IPv4 and IPv6 share: addresses on the loopback device, pairs of connected sockets, readiness by name.
+// What the guests about IPv4 and IPv6 share: addresses on the loopback device, pairs of connected sockets, readiness by
+// name.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

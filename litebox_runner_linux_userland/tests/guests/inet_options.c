@@ -1,4 +1,5 @@
-// Options of sockets of IPv4 and IPv6: what they are at first, what can be set and what not, how much is read and written.
+// Options of sockets of IPv4 and IPv6: what they are at first, what can be set and what not, how much is read and
+// written.
 #include "inet.h"
 #include <linux/sockios.h>
 #include <net/if.h>

@@ -1,4 +1,5 @@
-// inotify where files end: order of events, watches that end with their file, a number that is used again, reading by sendfile.
+// inotify where files end: order of events, watches that end with their file, a number that is used again, reading by
+// sendfile.
 //@ volumes: memory cow rw
 #include "result.h"
 #include <fcntl.h>

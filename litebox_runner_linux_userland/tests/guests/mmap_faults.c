@@ -1,5 +1,5 @@
-// Memory that traps: file mappings past the end of the file, files cut while they are mapped, pages that may only be written or executed,
-// and calls whose buffers lie in such pages.
+// Memory that traps: file mappings past the end of the file, files cut while they are mapped, pages that may only be
+// written or executed, and calls whose buffers lie in such pages.
 //@ tree
 //@ variants: static dynamic
 #include <errno.h>

@@ -1,4 +1,5 @@
-// Times of a file that is mapped: mapping it is a read, what was written through the mapping counts at msync(2) at the latest.
+// Times of a file that is mapped: mapping it is a read, what was written through the mapping counts at msync(2) at the
+// latest.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>

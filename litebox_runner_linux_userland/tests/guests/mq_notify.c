@@ -1,6 +1,7 @@
 //@ flags: -pthread -lrt
 //@ timeout: 30
-// mq_notify by a thread: as the C library does it, and the netlink socket and cookie behind that; when a registration ends.
+// mq_notify by a thread: as the C library does it, and the netlink socket and cookie behind that; when a registration
+// ends.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <mqueue.h>

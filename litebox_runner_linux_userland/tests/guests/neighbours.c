@@ -1,5 +1,6 @@
 //@ helper
-// Two sandboxes side by side: `neighbours fill` uses up each limit it finds, and waits; `neighbours use` needs a little of everything.
+// Two sandboxes side by side: `neighbours fill` uses up each limit it finds, and waits; `neighbours use` needs a little
+// of everything.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-// Netlink: devices, addresses, routes and rules in full and one by one; sockets of the sandbox; what would change something; names.
+// Netlink: devices, addresses, routes and rules in full and one by one; sockets of the sandbox; what would change
+// something; names.
 #include "inet.h"
 #include <ifaddrs.h>
 #include <linux/inet_diag.h>

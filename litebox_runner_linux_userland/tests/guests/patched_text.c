@@ -1,7 +1,8 @@
 //@ variants: static dynamic
 //@ flags: -pthread
 //@ timeout: 40
-// Code of a file that is executed again and again, by processes that are forked again and again, and that is then changed, moved and taken away.
+// Code of a file that is executed again and again, by processes that are forked again and again, and that is then
+// changed, moved and taken away.
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-// personality(2): addresses that stay, a 32-bit machine, an old release, execution that reading implies; what execve keeps of it.
+// personality(2): addresses that stay, a 32-bit machine, an old release, execution that reading implies; what execve
+// keeps of it.
 //@ variants: static-pie dynamic static
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 //@ variants: static dynamic
 //@ timeout: 60
-// Programs started one after the other begin with nothing of those before: time used, timers, memory, signals, descriptors.
+// Programs started one after the other begin with nothing of those before: time used, timers, memory, signals,
+// descriptors.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

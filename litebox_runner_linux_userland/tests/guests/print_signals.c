@@ -1,5 +1,6 @@
 //@ helper
-// Prints each signal it gets; SIGTERM ends it with status 3. With an argument, two threads that block everything burn time meanwhile.
+// Prints each signal it gets; SIGTERM ends it with status 3. With an argument, two threads that block everything burn
+// time meanwhile.
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>

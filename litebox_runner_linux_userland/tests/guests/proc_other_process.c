@@ -1,6 +1,7 @@
 //@ flags: -pthread
 //@ timeout: 30
-// What /proc and clocks tell of other processes: their CPU time, their names and titles, children, timers, logins; and of a process that has ended.
+// What /proc and clocks tell of other processes: their CPU time, their names and titles, children, timers, logins; and
+// of a process that has ended.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>

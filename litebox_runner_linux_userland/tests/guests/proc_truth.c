@@ -1,4 +1,5 @@
-// What directories and files of /proc say of themselves and of processes: links, sizes, ids, masks, memory that is gone, rights, clocks.
+// What directories and files of /proc say of themselves and of processes: links, sizes, ids, masks, memory that is
+// gone, rights, clocks.
 //@ flags: -pthread
 #include "result.h"
 #include <fcntl.h>

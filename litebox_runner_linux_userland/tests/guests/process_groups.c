@@ -1,7 +1,7 @@
 //@ flags: -pthread
 //@ timeout: 60
-// Process groups and sessions: by ids of threads, against programs that are executed, processes that are made and processes that end; whose child
-// it is when a thread executes a program.
+// Process groups and sessions: by ids of threads, against programs that are executed, processes that are made and
+// processes that end; whose child it is when a thread executes a program.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>

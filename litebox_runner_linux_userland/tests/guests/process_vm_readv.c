@@ -1,8 +1,8 @@
 //@ variants: static dynamic
 //@ flags: -pthread
 //@ timeout: 60
-// process_vm_readv, process_vm_writev and /proc/PID/mem between processes: running, asleep, stopped, ending, with several threads, asking each
-// other; partial transfers, permissions and errors.
+// process_vm_readv, process_vm_writev and /proc/PID/mem between processes: running, asleep, stopped, ending, with
+// several threads, asking each other; partial transfers, permissions and errors.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -281,7 +281,8 @@ static void each_other(void)
     fflush(stdout);
 }
 
-// Targets that end, or execute a program, while they are looked into: an answer or ESRCH, never anything else, and never none.
+// Targets that end, or execute a program, while they are looked into: an answer or ESRCH, never anything else, and
+// never none.
 static void ending(void)
 {
     int bad = 0;

@@ -1,4 +1,5 @@
-// FUTEX_CMP_REQUEUE_PI keeps who it cannot give the lock to; private words and words that others may share are different futexes.
+// FUTEX_CMP_REQUEUE_PI keeps who it cannot give the lock to; private words and words that others may share are
+// different futexes.
 //@ flags: -pthread
 #include "result.h"
 #include <linux/futex.h>

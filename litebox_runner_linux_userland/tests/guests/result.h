@@ -12,5 +12,6 @@ static __attribute__((unused)) const char *result(long r)
     else snprintf(t, 32, "%s", strerrorname_np(errno));
     return t;
 }
-// Prints what a call returned behind what stands on the line already. Calls that follow each other are one `say` each: C promises no order of arguments.
+// Prints what a call returned behind what stands on the line already. Calls that follow each other are one `say` each:
+// C promises no order of arguments.
 static __attribute__((unused)) void say(long r) { printf(" %s", result(r)); }

@@ -1,5 +1,6 @@
 //@ flags: -pthread
-// RLIMIT_NPROC: how many threads a user may have, zombies included. The superuser is free of it, and so becomes a user that has no others.
+// RLIMIT_NPROC: how many threads a user may have, zombies included. The superuser is free of it, and so becomes a user
+// that has no others.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>

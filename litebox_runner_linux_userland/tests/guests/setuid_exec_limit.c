@@ -1,4 +1,5 @@
-// RLIMIT_NPROC and execve(2): who becomes a user that has more threads than allowed may not execute a program while that is so.
+// RLIMIT_NPROC and execve(2): who becomes a user that has more threads than allowed may not execute a program while
+// that is so.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>

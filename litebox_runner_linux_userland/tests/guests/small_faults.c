@@ -1,5 +1,6 @@
 //@ variants: static
-// Small things that a program can hold against a kernel: memory that moves, locks that nobody waits for, errors of rare calls.
+// Small things that a program can hold against a kernel: memory that moves, locks that nobody waits for, errors of rare
+// calls.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>

@@ -1,5 +1,6 @@
-// Each line of the input is a system call: name, number, and a letter for the kind of each argument. It is made with combinations of bad and good
-// arguments, each in a process of its own, and what it answers is printed: the name of an error, `ok`, or the signal that ended it.
+// Each line of the input is a system call: name, number, and a letter for the kind of each argument. It is made with
+// combinations of bad and good arguments, each in a process of its own, and what it answers is printed: the name of an
+// error, `ok`, or the signal that ended it.
 //@ helper
 #include <errno.h>
 #include <fcntl.h>

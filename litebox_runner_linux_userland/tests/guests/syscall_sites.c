@@ -92,7 +92,8 @@ static void *worker(void *wrong) {
     return NULL;
 }
 
-// A function made at run time: mov $number,%eax; syscall; ret - or with the number in a register and instructions behind it.
+// A function made at run time: mov $number,%eax; syscall; ret - or with the number in a register and instructions
+// behind it.
 static void assemble(uint8_t *to, long number, int before) {
     uint8_t short_one[] = {0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xc3};
     uint8_t long_one[] = {0x48, 0x89, 0xf8, 0x0f, 0x05, 0x48, 0x3d, 1, 0xf0, 0xff, 0xff, 0x90, 0xc3};

@@ -1,4 +1,5 @@
-// System V shared memory, semaphores and message queues: keys, permissions, sharing between processes, waiting, removal, errors.
+// System V shared memory, semaphores and message queues: keys, permissions, sharing between processes, waiting,
+// removal, errors.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

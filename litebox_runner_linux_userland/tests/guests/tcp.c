@@ -1,4 +1,5 @@
-// TCP on the loopback device: connecting, ends of connections, urgent data, backlog, readiness, buffers, names; IPv6 and both at once.
+// TCP on the loopback device: connecting, ends of connections, urgent data, backlog, readiness, buffers, names; IPv6
+// and both at once.
 #include "inet.h"
 
 static int pipes;

@@ -1,5 +1,6 @@
 //@ flags: -pthread
-// What runs is not written, what is written does not run (ETXTBSY); places in what has none (ESPIPE); sets of sets of files.
+// What runs is not written, what is written does not run (ETXTBSY); places in what has none (ESPIPE); sets of sets of
+// files.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

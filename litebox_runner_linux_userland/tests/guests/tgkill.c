@@ -1,7 +1,8 @@
 //@ variants: static
 //@ flags: -pthread
 //@ timeout: 60
-// A signal reaches whom it is meant for, wherever the threads are that share memory with it: computing, asleep, or being made.
+// A signal reaches whom it is meant for, wherever the threads are that share memory with it: computing, asleep, or
+// being made.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>

@@ -1,6 +1,7 @@
 //@ flags: -pthread
 //@ timeout: 30
-// Alarms, interval timers, timers with signals, sleeps by every clock, CPU time. Prints nothing that depends on the machine's speed.
+// Alarms, interval timers, timers with signals, sleeps by every clock, CPU time. Prints nothing that depends on the
+// machine's speed.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
-// Times of files: those that are set to the present and those that come of writing are of one clock, which does not go back.
+// Times of files: those that are set to the present and those that come of writing are of one clock, which does not go
+// back.
 //@ volumes: memory cow rw
 #include "result.h"
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 //@ timeout: 30
-// Files that are cut while others have them mapped: SIGBUS behind the end in every process, the bytes back when the file grows again.
+// Files that are cut while others have them mapped: SIGBUS behind the end in every process, the bytes back when the
+// file grows again.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

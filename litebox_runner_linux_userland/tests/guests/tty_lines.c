@@ -1,4 +1,5 @@
-// Pseudo-terminals: how much they hold, columns of the output, erasing over parts of characters, requests that keep one word.
+// Pseudo-terminals: how much they hold, columns of the output, erasing over parts of characters, requests that keep one
+// word.
 //@ flags: -lutil
 #include "result.h"
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-// UDP on the loopback device: errors of ports that nobody has, connected sockets, lengths, flags, what comes along, multicast, IPv6.
+// UDP on the loopback device: errors of ports that nobody has, connected sockets, lengths, flags, what comes along,
+// multicast, IPv6.
 #include "inet.h"
 #include <linux/errqueue.h>
 #include <net/if.h>

@@ -1,4 +1,5 @@
-// Local sockets: names, connections, messages, descriptors and credentials that come along, ends, readiness, options, errors.
+// Local sockets: names, connections, messages, descriptors and credentials that come along, ends, readiness, options,
+// errors.
 //@ flags: -pthread
 #include <errno.h>
 #include <fcntl.h>

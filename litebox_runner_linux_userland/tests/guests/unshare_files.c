@@ -1,7 +1,8 @@
 //@ variants: static dynamic
 //@ flags: -pthread
 //@ timeout: 60
-// Threads with descriptors, a working directory and a mask of their own; processes that share their signal actions; whose creator waits.
+// Threads with descriptors, a working directory and a mask of their own; processes that share their signal actions;
+// whose creator waits.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/close_range.h>

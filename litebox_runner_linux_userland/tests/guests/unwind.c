@@ -1,6 +1,7 @@
 //@ variants: static dynamic musl
 //@ flags: -pthread -fexceptions -funwind-tables -fnon-call-exceptions
-// Unwinders get from a signal handler to the code it interrupted, also after the code that handlers return to was executed often.
+// Unwinders get from a signal handler to the code it interrupted, also after the code that handlers return to was
+// executed often.
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>

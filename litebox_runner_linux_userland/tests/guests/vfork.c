@@ -1,7 +1,8 @@
 //@ variants: static dynamic musl
 //@ flags: -pthread
 //@ timeout: 60
-// What a vfork child does in its parent's place, and what the parent finds afterwards: registers, signals, ends of either.
+// What a vfork child does in its parent's place, and what the parent finds afterwards: registers, signals, ends of
+// either.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

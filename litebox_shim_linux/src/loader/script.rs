@@ -18,8 +18,8 @@ fn blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// The interpreter that a file beginning with `head` asks for; `None`: it is no script. `head` is shorter than [`LINE_MAX`] only when
-/// the file is.
+/// The interpreter that a file beginning with `head` asks for; `None`: it is no script. `head` is shorter than
+/// [`LINE_MAX`] only when the file is.
 pub(super) fn parse(head: &[u8]) -> Result<Option<Interpreter>> {
     let Some(line) = head.strip_prefix(b"#!") else { return Ok(None) };
     let newline = line.iter().position(|b| *b == b'\n');

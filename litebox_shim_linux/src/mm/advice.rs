@@ -110,8 +110,8 @@ impl MemoryMap {
         if holes || at < end { Err(Error::NoMemory) } else { Ok(()) }
     }
 
-    /// mincore(2): number of bytes of the answer. Every mapped page counts as resident: nothing is swapped out here, and which untouched pages
-    /// exist already is not known.
+    /// mincore(2): number of bytes of the answer. Every mapped page counts as resident: nothing is swapped out here,
+    /// and which untouched pages exist already is not known.
     pub fn mincore(&self, addr: u64, len: u64, residency: u64) -> Result<usize> {
         if !aligned(addr) {
             return Err(Error::Invalid);

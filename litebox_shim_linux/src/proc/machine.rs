@@ -20,7 +20,8 @@ use super::tree::{TableEntry, Text, put};
 const MASK_BYTES: usize = 128;
 const KIB: u64 = 1024;
 
-/// Time from the start of the host to `at`, as CLOCK_BOOTTIME counts it: every program can read that clock, and all that is told must agree.
+/// Time from the start of the host to `at`, as CLOCK_BOOTTIME counts it: every program can read that clock, and all
+/// that is told must agree.
 pub(crate) fn since_boot(at: Instant) -> Duration {
     let suspended = host().now(ClockId::Boottime).saturating_sub(host().now(ClockId::Monotonic));
     // Less is the time between the two questions.
@@ -304,7 +305,8 @@ fn text_of(words: &[u32]) -> String {
     text.trim().into()
 }
 
-/// Names of feature bits by leaf, subleaf and register (1 ebx, 2 ecx, 3 edx): as Linux calls them, in Linux's order; empty: not shown.
+/// Names of feature bits by leaf, subleaf and register (1 ebx, 2 ecx, 3 edx): as Linux calls them, in Linux's order;
+/// empty: not shown.
 type FeatureNames = (u32, u32, usize, [&'static str; 32]);
 
 #[rustfmt::skip]

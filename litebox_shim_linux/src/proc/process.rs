@@ -332,7 +332,8 @@ fn memory_at(view: &ProcessView, range: (usize, usize)) -> Option<Vec<u8>> {
     (moved == len && len > 0).then_some(bytes)
 }
 
-/// Its arguments, or what it has written over them to be called by (setproctitle(3)): that may go on into the environment behind them.
+/// Its arguments, or what it has written over them to be called by (setproctitle(3)): that may go on into the
+/// environment behind them.
 fn cmdline(view: &ProcessView, out: &mut Text) {
     if view.thread.is_none() {
         return;

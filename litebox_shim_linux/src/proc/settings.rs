@@ -1,4 +1,5 @@
-//! /proc/sys: settings of the kernel. They are what this kernel does; those that only the sandbox feels can be changed by its superuser.
+//! /proc/sys: settings of the kernel. They are what this kernel does; those that only the sandbox feels can be changed
+//! by its superuser.
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;

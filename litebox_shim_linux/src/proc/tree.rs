@@ -1,7 +1,9 @@
-//! Trees made of tables: directories whose entries are listed in statics, files whose text a function makes when they are read.
+//! Trees made of tables: directories whose entries are listed in statics, files whose text a function makes when they
+//! are read.
 //!
-//! A [`Subject`] says what a tree is about (the kernel, a process, a descriptor); its view is what the functions of the table look at.
-//! A file's text is made at the first read and again at each read from offset 0, so that one pass over it sees one moment.
+//! A [`Subject`] says what a tree is about (the kernel, a process, a descriptor); its view is what the functions of the
+//! table look at. A file's text is made at the first read and again at each read from offset 0, so that one pass over
+//! it sees one moment.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -91,7 +93,8 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     fn made(&self, _entry: &TableEntry<Self>) -> MadeCount {
         MadeCount::default()
     }
-    /// What an open file shows something of: when that is another at a read, the file has become empty. `None`: it is always the same.
+    /// What an open file shows something of: when that is another at a read, the file has become empty. `None`: it is
+    /// always the same.
     fn shown(&self, _entry: &TableEntry<Self>) -> Option<Shown> {
         None
     }
@@ -193,7 +196,8 @@ impl<S: Subject> TableEntry<S> {
     }
 }
 
-/// Number of the inode called `name` in the directory number `parent`: the same for the same path, in all likelihood no other's.
+/// Number of the inode called `name` in the directory number `parent`: the same for the same path, in all likelihood no
+/// other's.
 pub(crate) fn ino_of(parent: u64, name: &[u8]) -> u64 {
     // FNV-1a, folded to 48 bits.
     let mut hash = 0xcbf2_9ce4_8422_2325 ^ parent;
@@ -266,7 +270,8 @@ impl<S: Subject> Inode for Node<S> {
         })
     }
     fn set_attr(&self, attr: &SetAttr) -> Result<()> {
-        // Truncation by opening with O_TRUNC and new times change nothing; modes and owners are not anybody's to change.
+        // Truncation by opening with O_TRUNC and new times change nothing; modes and owners are not anybody's to
+        // change.
         if attr.permissions.is_some() || attr.uid.is_some() || attr.gid.is_some() {
             return Err(Error::NotPermitted);
         }

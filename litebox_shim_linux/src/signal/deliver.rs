@@ -1,4 +1,5 @@
-//! Delivery: what an interrupted thread does on its way to guest code, faults, and the one place that decides on restarts.
+//! Delivery: what an interrupted thread does on its way to guest code, faults, and the one place that decides on
+//! restarts.
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -39,8 +40,8 @@ pub(crate) struct TrapInfo {
 }
 
 impl Task<'_, '_> {
-    /// Notes that the running call (`number`) was interrupted; gives the error to return. Whether it is restarted is decided when the
-    /// pending signals have been looked at.
+    /// Notes that the running call (`number`) was interrupted; gives the error to return. Whether it is restarted is
+    /// decided when the pending signals have been looked at.
     pub(crate) fn interrupted_call(&mut self, policy: RestartPolicy, number: u64) -> Error {
         self.thread.signals.restart_number.store(number, Ordering::Relaxed);
         self.thread.signals.restart.store(policy as u8, Ordering::Relaxed);

@@ -154,7 +154,8 @@ impl SignalInfo {
         raw[16..].copy_from_slice(&self.fields);
         raw
     }
-    /// Whether it keeps its details however many signals are queued: a timer's, and standard signals of the kernel or of kill(2).
+    /// Whether it keeps its details however many signals are queued: a timer's, and standard signals of the kernel or
+    /// of kill(2).
     pub(crate) fn is_privileged(&self) -> bool {
         self.timer != 0 || self.signal < FIRST_REALTIME && self.code >= 0
     }
@@ -183,8 +184,9 @@ impl Pending {
     pub fn queued(&self) -> usize {
         self.queue.iter().filter(|info| info.timer == 0).count()
     }
-    /// Adds one. A standard signal that is pending already is dropped, real-time ones queue up. Without `room` in RLIMIT_SIGPENDING a
-    /// signal loses its details, and real-time ones that kill(2) did not send are refused (`WouldBlock`, EAGAIN).
+    /// Adds one. A standard signal that is pending already is dropped, real-time ones queue up. Without `room` in
+    /// RLIMIT_SIGPENDING a signal loses its details, and real-time ones that kill(2) did not send are refused
+    /// (`WouldBlock`, EAGAIN).
     pub fn add(&mut self, info: SignalInfo, room: bool) -> Result<()> {
         if info.timer == 0 && info.signal < FIRST_REALTIME && self.set.has(info.signal) {
             return Ok(());

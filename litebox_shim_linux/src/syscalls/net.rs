@@ -1,6 +1,5 @@
-//! Sockets: making, naming, connecting them. `address`: `struct sockaddr`; `message`: what goes over them, `control`: what comes along;
-//! `options`: how they behave, `interface`: what they tell
-//! of devices.
+//! Sockets: making, naming, connecting them. `address`: `struct sockaddr`; `message`: what goes over them, `control`:
+//! what comes along; `options`: how they behave, `interface`: what they tell of devices.
 
 pub(super) mod address;
 mod control;

@@ -1,4 +1,5 @@
-//! restart_syscall(2): calls with a time limit that go on after an interruption without handler, until the moment they first meant.
+//! restart_syscall(2): calls with a time limit that go on after an interruption without handler, until the moment they
+//! first meant.
 
 use core::time::Duration;
 use litebox_common_linux::abi::time::Timespec;
@@ -55,7 +56,8 @@ const fn restart_syscall_number(arch: Arch) -> u64 {
 }
 
 impl Task<'_, '_> {
-    /// Notes that the running call was interrupted and goes on by `block` unless a handler runs; gives the error to return.
+    /// Notes that the running call was interrupted and goes on by `block` unless a handler runs; gives the error to
+    /// return.
     pub(crate) fn interrupted_with(&mut self, block: RestartBlock) -> Error {
         *self.thread.restart_block.lock() = Some(block);
         self.interrupted_call(RestartPolicy::NoHandler, restart_syscall_number(self.abi()))

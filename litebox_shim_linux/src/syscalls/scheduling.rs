@@ -1,7 +1,7 @@
 //! Scheduling: priorities, policies, affinity, getcpu(2).
 //!
-//! The host schedules; no call of the boundary's filter changes how. What a program asks for is kept and answered, so that it finds what
-//! it set, and refused where Linux refuses it to a process without `CAP_SYS_NICE`.
+//! The host schedules; no call of the boundary's filter changes how. What a program asks for is kept and answered, so
+//! that it finds what it set, and refused where Linux refuses it to a process without `CAP_SYS_NICE`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,7 +28,8 @@ const POLICY_DEADLINE: i32 = 6;
 /// SCHED_RESET_ON_FORK beside a policy; SCHED_FLAG_RESET_ON_FORK in an attribute.
 const RESET_ON_FORK: i32 = 0x4000_0000;
 const FLAG_RESET_ON_FORK: u64 = 1;
-/// Flags of `struct sched_attr` that are known: RESET_ON_FORK, RECLAIM, DL_OVERRUN, KEEP_POLICY, KEEP_PARAMS, UTIL_CLAMP_MIN and _MAX.
+/// Flags of `struct sched_attr` that are known: RESET_ON_FORK, RECLAIM, DL_OVERRUN, KEEP_POLICY, KEEP_PARAMS,
+/// UTIL_CLAMP_MIN and _MAX.
 const KNOWN_FLAGS: u64 = 0x7f;
 const KEEP_POLICY: u64 = 0x08;
 const ATTR_LEN: u32 = 48;

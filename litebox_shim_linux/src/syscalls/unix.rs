@@ -72,7 +72,8 @@ impl Task<'_, '_> {
         Credentials { pid: self.process().pid, uid: creds.euid, gid: creds.egid }
     }
 
-    /// The socket's place that an address stands for: ECONNREFUSED for files that are no sockets; EACCES without permission to write to it.
+    /// The socket's place that an address stands for: ECONNREFUSED for files that are no sockets; EACCES without
+    /// permission to write to it.
     pub(super) fn find_address(&self, kind: SocketKind, given: Given) -> Result<Address> {
         match given {
             Given::Family => Err(Error::Invalid),

@@ -1,4 +1,5 @@
-//! Who a thread is: ids, groups and capabilities of credentials(7) and capabilities(7), and what changing one does to the others.
+//! Who a thread is: ids, groups and capabilities of credentials(7) and capabilities(7), and what changing one does to
+//! the others.
 
 use alloc::vec::Vec;
 
@@ -54,8 +55,9 @@ pub const LAST_CAPABILITY: u64 = 40;
 /// All there are.
 pub const ALL_CAPABILITIES: u64 = (1 << (LAST_CAPABILITY + 1)) - 1;
 
-/// What the superuser of a sandbox may do, all of it to the sandbox's own objects: the set that containers usually get. CHOWN, DAC_OVERRIDE,
-/// FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP.
+/// What the superuser of a sandbox may do, all of it to the sandbox's own objects: the set that containers usually get.
+/// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD,
+/// AUDIT_WRITE, SETFCAP.
 pub const SANDBOX_CAPABILITIES: u64 = 0xa804_25fb;
 
 /// Those that follow the file-system uid.
@@ -105,7 +107,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Of the first process; the superuser has the capabilities of a sandbox, but for those that were `dropped`, which nobody there gets.
+    /// Of the first process; the superuser has the capabilities of a sandbox, but for those that were `dropped`, which
+    /// nobody there gets.
     pub fn first(uid: u32, gid: u32, groups: Vec<u32>, dropped: u64) -> Self {
         let bounding = SANDBOX_CAPABILITIES & !dropped;
         let held = if uid == 0 { bounding } else { 0 };

@@ -1,8 +1,9 @@
 //! The tree of processes: who is whose child, what becomes of children whose parent ends, and what a parent is told.
 //!
-//! One lock guards the table and all changes of parents, groups, sessions and of the state "ended, not waited for". A signal to the
-//! parent is sent under it, so that whoever has waited for a child finds its SIGCHLD there already. Who sleeps is woken when the lock was given
-//! back ([`ParentsToWake`]): a parent that wakes up looks at its children, and would run into it.
+//! One lock guards the table and all changes of parents, groups, sessions and of the state "ended, not waited for". A
+//! signal to the parent is sent under it, so that whoever has waited for a child finds its SIGCHLD there already. Who
+//! sleeps is woken when the lock was given back ([`ParentsToWake`]): a parent that wakes up looks at its children, and
+//! would run into it.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -167,8 +168,9 @@ impl ProcessTable {
         self.process(FIRST_PID).filter(|first| first.pid != process.pid).cloned()
     }
 
-    /// Whether no member of a group (but for `without`) has a parent outside of it that is in its session: nobody is left who would
-    /// continue it when it stops. The group of the first process has the user's shell; whom that process adopted has nobody, as elsewhere.
+    /// Whether no member of a group (but for `without`) has a parent outside of it that is in its session: nobody is
+    /// left who would continue it when it stops. The group of the first process has the user's shell; whom that process
+    /// adopted has nobody, as elsewhere.
     pub(crate) fn is_orphaned(&self, group: i32, without: Option<i32>) -> bool {
         !self.processes().any(|p| {
             let parent = p.parent.load(Ordering::Relaxed);
@@ -188,7 +190,8 @@ impl ProcessTable {
         self.processes().any(|p| p.group.load(Ordering::Relaxed) == group && p.stopped() && !p.ended())
     }
 
-    /// The end of `process` may have orphaned its group or those of its children: stopped members are hung up on and go on.
+    /// The end of `process` may have orphaned its group or those of its children: stopped members are hung up on and go
+    /// on.
     fn release_orphaned_groups(&self, process: &Process) {
         let own = (process.group.load(Ordering::Relaxed), process.session.load(Ordering::Relaxed));
         let parent = self.process(process.parent.load(Ordering::Relaxed));
@@ -287,7 +290,8 @@ impl Kernel {
         drop(gone);
     }
 
-    /// A thread ends that has children: others of its process are their parent from now on. Those that asked for it get their signal.
+    /// A thread ends that has children: others of its process are their parent from now on. Those that asked for it get
+    /// their signal.
     pub(crate) fn parent_thread_ended(&self, process: &Process, tid: i32) {
         if !process.had_children.load(Ordering::Acquire) {
             return;

@@ -1,7 +1,7 @@
 //! What clone(2) can share: address space and signal actions between processes, descriptors and places between threads.
 //!
-//! Whoever has a part looks at it all the time and exchanges it only when it executes a program or stops sharing. So looking is one
-//! load: what a part was before stays allocated, though emptied, for as long as its holder is there.
+//! Whoever has a part looks at it all the time and exchanges it only when it executes a program or stops sharing. So
+//! looking is one load: what a part was before stays allocated, though emptied, for as long as its holder is there.
 
 use alloc::sync::Arc;
 use core::ops::Deref;

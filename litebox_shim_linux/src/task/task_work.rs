@@ -1,9 +1,9 @@
-//! What other processes ask a process to do: its memory is mapped in its own host process alone, so one of its threads has to read or write it
-//! for them, and to take mappings away.
+//! What other processes ask a process to do: its memory is mapped in its own host process alone, so one of its threads
+//! has to read or write it for them, and to take mappings away.
 //!
-//! Whoever asks hands a [`TaskWork`] in, interrupts one thread and sleeps. That thread runs it on its way to guest code, or between two looks of
-//! the sleep it is in, which goes on afterwards as if nothing had been. A thread that leaves passes the duty on; the last one refuses
-//! what is left.
+//! Whoever asks hands a [`TaskWork`] in, interrupts one thread and sleeps. That thread runs it on its way to guest
+//! code, or between two looks of the sleep it is in, which goes on afterwards as if nothing had been. A thread that
+//! leaves passes the duty on; the last one refuses what is left.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -30,7 +30,8 @@ pub(crate) enum Direction {
     Write,
 }
 
-/// Moves bytes between pieces of the calling process's memory and a buffer; how many, up to the first that cannot be accessed.
+/// Moves bytes between pieces of the calling process's memory and a buffer; how many, up to the first that cannot be
+/// accessed.
 pub(crate) fn move_bytes(direction: Direction, pieces: &[(u64, usize)], mut bytes: &mut [u8]) -> usize {
     let mut moved = 0;
     for (addr, len) in pieces {
@@ -171,8 +172,9 @@ impl Remote {
     pub(crate) fn of(process: &Arc<Process>) -> Self {
         Self { process: process.clone(), mm: process.mm.identity() }
     }
-    /// Moves bytes between pieces of that memory and a buffer, for `asker`, the calling thread: how many, up to the first that cannot be
-    /// accessed. `NoProcess`: there is no such memory any more. Sleeps, but only until a thread of the process has come by.
+    /// Moves bytes between pieces of that memory and a buffer, for `asker`, the calling thread: how many, up to the
+    /// first that cannot be accessed. `NoProcess`: there is no such memory any more. Sleeps, but only until a thread of
+    /// the process has come by.
     pub(crate) fn move_bytes(
         &self,
         asker: &Arc<Thread>,
@@ -214,7 +216,8 @@ impl Remote {
 }
 
 impl Thread {
-    /// `file` was cut to `size` bytes by the calling thread: its pages behind that go wherever they are mapped. Called with no lock held.
+    /// `file` was cut to `size` bytes by the calling thread: its pages behind that go wherever they are mapped. Called
+    /// with no lock held.
     pub(crate) fn cut_mappings(self: &Arc<Self>, file: &Arc<PageCache>, size: u64) {
         if !file.is_held() {
             return;

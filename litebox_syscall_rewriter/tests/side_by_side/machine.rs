@@ -1,7 +1,8 @@
 //! Executes code with given registers and tells what it left behind.
 //!
-//! The code ends with a jump to [`finish`]. A patched call enters [`called`] as it would enter the kernel; an invalid opcode goes on where the patch
-//! says, as it does in a sandbox. There is one set of registers for all: one execution at a time.
+//! The code ends with a jump to [`finish`]. A patched call enters [`called`] as it would enter the kernel; an invalid
+//! opcode goes on where the patch says, as it does in a sandbox. There is one set of registers for all: one execution
+//! at a time.
 
 use std::arch::global_asm;
 use std::ffi::{c_int, c_long, c_void};
@@ -192,7 +193,8 @@ impl Machine {
         let stack = AltStack { at: stack, flags: 0, len: STACK_LEN };
         let action =
             Action { handler: on_invalid as *const () as usize, mask: [0; 16], flags: SIGINFO_ONSTACK, restorer: 0 };
-        // SAFETY: the handler follows the convention, the stack lives as long as the thread; the call has no arguments and does not exist.
+        // SAFETY: the handler follows the convention, the stack lives as long as the thread; the call has no arguments
+        // and does not exist.
         unsafe {
             assert_eq!(sigaltstack(&raw const stack, std::ptr::null_mut()), 0);
             assert_eq!(sigaction(SIGILL, &raw const action, std::ptr::null_mut()), 0);

@@ -1,9 +1,11 @@
 //! What is known of whole directories of a tree that nobody changes, so that lookups in them need no request.
 //!
-//! At the third lookup in one directory its first entries are asked for; when that is all of them, names that are absent are known from then
-//! on. A large directory, which its size tells, is listed after the more lookups the larger it is. Metadata costs the broker a call for each entry, so it comes along where it is likely to be wanted: a [`Credit`] is spent on
-//! metadata that nobody has asked for yet, and each entry that is then asked for earns twice its price. Whoever walks over
-//! a tree and looks at every file soon gets each directory in one request; who looks at a file here and there pays for little.
+//! At the third lookup in one directory its first entries are asked for; when that is all of them, names that are
+//! absent are known from then on. A large directory, which its size tells, is listed after the more lookups the larger
+//! it is. Metadata costs the broker a call for each entry, so it comes along where it is likely to be wanted: a
+//! [`Credit`] is spent on metadata that nobody has asked for yet, and each entry that is then asked for earns twice its
+//! price. Whoever walks over a tree and looks at every file soon gets each directory in one request; who looks at a
+//! file here and there pays for little.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -28,11 +30,12 @@ const SOME: u32 = 3;
 const FEW: u32 = 256;
 /// Size in bytes from which on a directory has more, whatever the file system of the host.
 const LARGE: u64 = 16 << 10;
-/// Lookups in a larger directory before all its names are listed: most lookups of programs that search are of names that are absent. One more for so
-/// many bytes of its size: listing it costs as much as a request.
+/// Lookups in a larger directory before all its names are listed: most lookups of programs that search are of names
+/// that are absent. One more for so many bytes of its size: listing it costs as much as a request.
 const LOOKUPS_BEFORE_LISTING: u32 = 6;
 const BYTES_PER_LOOKUP: u64 = 4 << 10;
-/// Of how many names one has to be looked up before the metadata of all is fetched: what a request costs is worth the metadata of so many.
+/// Of how many names one has to be looked up before the metadata of all is fetched: what a request costs is worth the
+/// metadata of so many.
 const SHARE: usize = 10;
 /// Largest directory that is kept whole.
 const MOST_ENTRIES: usize = 32_768;
@@ -274,8 +277,8 @@ impl Listing {
         }
         if let ListingState::Entries(entries) = &self.known { Some(entries.clone()) } else { None }
     }
-    /// The directory `name` among its entries is listed because somebody wants to know: how many others may be listed with it. As many as were
-    /// before, so that at most half of the work is for nothing.
+    /// The directory `name` among its entries is listed because somebody wants to know: how many others may be listed
+    /// with it. As many as were before, so that at most half of the work is for nothing.
     pub(super) fn list_below(&mut self, name: &[u8]) -> usize {
         if self.listed_below == 0 {
             self.begin_ahead(name);

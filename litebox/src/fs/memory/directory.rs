@@ -330,7 +330,8 @@ impl Node {
     }
 }
 
-/// Takes the tree below `root` apart: directories know their parents, which would keep both alive. Not by recursion: trees can be deep.
+/// Takes the tree below `root` apart: directories know their parents, which would keep both alive. Not by recursion:
+/// trees can be deep.
 pub(in crate::fs) fn dismantle(root: Arc<Node>) {
     let mut left = alloc::vec![root];
     while let Some(node) = left.pop() {

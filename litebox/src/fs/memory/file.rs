@@ -26,7 +26,8 @@ pub(in crate::fs) enum Content {
 
 /// What a regular file has besides its attributes.
 pub(in crate::fs) struct FileBody {
-    /// Held by whoever writes or changes the size, also while guest memory is touched. Readers and page faults do not take it.
+    /// Held by whoever writes or changes the size, also while guest memory is touched. Readers and page faults do not
+    /// take it.
     writing: Mutex<()>,
     content: Mutex<Content>,
     seals: Mutex<Seals>,
@@ -79,7 +80,8 @@ impl FileBody {
 }
 
 impl Node {
-    /// The pages of a regular file, copied up when they still lie below: only the first `keep` bytes of them. The writer's lock is held.
+    /// The pages of a regular file, copied up when they still lie below: only the first `keep` bytes of them. The
+    /// writer's lock is held.
     fn own_pages(&self, body: &FileBody, keep: u64) -> Result<Arc<PageCache>> {
         if let Some(pages) = body.pages() {
             return Ok(pages);

@@ -327,7 +327,8 @@ impl Inode for Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // The directories above go one after the other, not by recursion: the chain can be longer than the kernel's stack.
+        // The directories above go one after the other, not by recursion: the chain can be longer than the kernel's
+        // stack.
         let mut above = self.parent.get_mut().take();
         while let Some(mut last) = above.and_then(Arc::into_inner) {
             above = last.parent.get_mut().take();

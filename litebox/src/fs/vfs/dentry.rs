@@ -1,5 +1,5 @@
-//! Names and what they lead to. What was looked up in a file system that only we change is kept, absent names too; of other file
-//! systems' names only those in use are known, so that a place in use is one dentry.
+//! Names and what they lead to. What was looked up in a file system that only we change is kept, absent names too; of
+//! other file systems' names only those in use are known, so that a place in use is one dentry.
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -22,7 +22,8 @@ pub struct Dentry {
     inode: Arc<dyn Inode>,
     place: RwLock<DentryName>,
     children: RwLock<Children>,
-    /// Held while a name in this directory is made, removed or renamed, and while a name is looked up that will be kept.
+    /// Held while a name in this directory is made, removed or renamed, and while a name is looked up that will be
+    /// kept.
     changes: Mutex<()>,
     mounted: AtomicBool,
     removed: AtomicBool,
@@ -144,8 +145,8 @@ impl Dentry {
             Some(Child::InUse(_)) | None => CachedName::Unknown,
         }
     }
-    /// Runs `look` on what is known of `name`: the dentry, or `None` for a name that is absent. `None` when nothing is known. The
-    /// directory's children stay locked for reading meanwhile.
+    /// Runs `look` on what is known of `name`: the dentry, or `None` for a name that is absent. `None` when nothing is
+    /// known. The directory's children stay locked for reading meanwhile.
     pub(super) fn with_known<T>(&self, name: &[u8], look: impl FnOnce(Option<&Arc<Self>>) -> T) -> Option<T> {
         match self.children.read().known.get(name)? {
             Child::Kept(dentry) => Some(look(Some(dentry))),
@@ -202,7 +203,8 @@ impl Dentry {
 }
 
 impl Drop for Dentry {
-    /// The directories above that end with it go one after the other, not by recursion: the chain can be longer than the kernel's stack.
+    /// The directories above that end with it go one after the other, not by recursion: the chain can be longer than
+    /// the kernel's stack.
     fn drop(&mut self) {
         let mut above = self.place.get_mut().parent.take();
         while let Some(mut last) = above.and_then(Arc::into_inner) {
@@ -212,7 +214,8 @@ impl Drop for Dentry {
 }
 
 impl Vfs {
-    /// The child `name` of a directory: `NotFound`, `NameTooLong`, or what the file system says. The name is a normal one.
+    /// The child `name` of a directory: `NotFound`, `NameTooLong`, or what the file system says. The name is a normal
+    /// one.
     pub(super) fn child(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>> {
         self.child_ahead(dir, name, Ahead::default())
     }

@@ -12,7 +12,8 @@ const NAME_MAX: usize = 255;
 /// Longest value.
 const SIZE_MAX: usize = 65_536;
 const STICKY: u32 = 0o1000;
-/// What a program may do more than who executes it (capabilities(7)). It goes when the file is written or gets another owner.
+/// What a program may do more than who executes it (capabilities(7)). It goes when the file is written or gets another
+/// owner.
 pub(in crate::fs) const CAPABILITY: &[u8] = b"security.capability";
 
 enum Namespace {
@@ -76,8 +77,8 @@ fn denied(write: bool) -> Error {
 }
 
 impl Vfs {
-    /// Why a file without a name (a pipe, a socket) has no such attribute: it has none at all, but who asks for one that
-    /// it may not have, or that only files and directories have, is told so first.
+    /// Why a file without a name (a pipe, a socket) has no such attribute: it has none at all, but who asks for one
+    /// that it may not have, or that only files and directories have, is told so first.
     pub fn nameless_xattr(creds: &Creds<'_>, name: &[u8], write: bool) -> Error {
         match namespace(name) {
             Err(error) => error,

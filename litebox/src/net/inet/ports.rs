@@ -1,7 +1,7 @@
 //! Ports: who has which, who may have one too, and which are free.
 //!
-//! A port is taken by sockets that were bound to it, by connections, and for a while by connections that ended (TIME_WAIT), of which
-//! nothing else is left.
+//! A port is taken by sockets that were bound to it, by connections, and for a while by connections that ended
+//! (TIME_WAIT), of which nothing else is left.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
@@ -221,7 +221,8 @@ impl<T: ?Sized + Send + Sync> Ports<T> {
         Some(Held { ports: self.clone(), local: SocketAddr::new(claim.ip, port), of: Of::Bound(id) })
     }
 
-    /// Takes the port of a connection. `port` 0: one of `range`. EADDRNOTAVAIL when there is such a connection already, or no port is left.
+    /// Takes the port of a connection. `port` 0: one of `range`. EADDRNOTAVAIL when there is such a connection already,
+    /// or no port is left.
     pub fn connect(
         self: &Arc<Self>,
         port: u16,
@@ -267,7 +268,8 @@ impl<T: ?Sized + Send + Sync> Ports<T> {
         Some(Held { ports: self.clone(), local: SocketAddr::new(claim.ip, port), of: Of::Connected(peer) })
     }
 
-    /// Those bound to a port that what is sent to `to` is for, the one that is meant most first; among equals, the youngest.
+    /// Those bound to a port that what is sent to `to` is for, the one that is meant most first; among equals, the
+    /// youngest.
     pub fn find(&self, to: SocketAddr, want: impl Fn(&Claim, &T) -> bool) -> Vec<(Claim, Arc<T>)> {
         let mut found: Vec<(u32, u64, Claim, Arc<T>)> = Vec::new();
         let shard = self.shard(to.port()).lock();
@@ -334,7 +336,8 @@ impl<T: ?Sized + Send + Sync> Held<T> {
             (own.claim.reuse, own.claim.share) = (reuse, share);
         }
     }
-    /// The claim of a bound socket changed its address: what is sent elsewhere is not for it (connected datagram sockets).
+    /// The claim of a bound socket changed its address: what is sent elsewhere is not for it (connected datagram
+    /// sockets).
     pub fn set_address(&mut self, ip: IpAddr) {
         let Of::Bound(id) = self.of else { return };
         let mut shard = self.ports.shard(self.local.port()).lock();

@@ -71,7 +71,8 @@ impl Seat {
             _ => None,
         }
     }
-    /// State, bytes to be received (of a listener: connections that wait), bytes not sent (of a listener: how many may wait).
+    /// State, bytes to be received (of a listener: connections that wait), bytes not sent (of a listener: how many may
+    /// wait).
     pub fn figures(&self) -> (TcpState, usize, usize) {
         let carrier = match &*self.what.lock() {
             Role::Idle => return (TcpState::Closed, 0, 0),
@@ -141,7 +142,8 @@ impl TcpSocket {
         connecting::settle(&mut state);
         look(&mut state)
     }
-    /// What carries it: EPIPE, ENOTCONN (`otherwise`) without a connection; the error of one that was thrown away, which is taken.
+    /// What carries it: EPIPE, ENOTCONN (`otherwise`) without a connection; the error of one that was thrown away,
+    /// which is taken.
     fn carrier(&self, otherwise: Error) -> Result<Arc<dyn StreamCarrier>> {
         let mut state = self.state.lock();
         match &mut *state {

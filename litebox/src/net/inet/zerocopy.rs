@@ -1,4 +1,5 @@
-//! MSG_ZEROCOPY: what was sent is copied at once, which the sender is told as Linux tells it of sockets that have to copy.
+//! MSG_ZEROCOPY: what was sent is copied at once, which the sender is told as Linux tells it of sockets that have to
+//! copy.
 
 use core::ops::RangeInclusive;
 

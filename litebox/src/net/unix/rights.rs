@@ -1,11 +1,12 @@
 //! Open files that lie in messages (SCM_RIGHTS), and the garbage that they can become.
 //!
-//! A socket may lie in its own queue, or two in each other's: when their last descriptor is closed, nobody can ever take them out. So
-//! whenever a socket is closed while others are under way, those are looked for: a socket all of whose references lie in queues is alive
-//! only if one of these queues belongs to a living one. The queues of the others are emptied.
+//! A socket may lie in its own queue, or two in each other's: when their last descriptor is closed, nobody can ever
+//! take them out. So whenever a socket is closed while others are under way, those are looked for: a socket all of
+//! whose references lie in queues is alive only if one of these queues belongs to a living one. The queues of the
+//! others are emptied.
 //!
-//! Files taken out of queues end one after the other and not by recursion: a queue in a queue in a queue may be deeper than the
-//! kernel's stack.
+//! Files taken out of queues end one after the other and not by recursion: a queue in a queue in a queue may be deeper
+//! than the kernel's stack.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -111,7 +112,8 @@ impl InFlight {
         let sockets = self.sockets.lock();
         let mut candidates: BTreeMap<usize, Candidate> = BTreeMap::new();
         for (&at, &references) in &*sockets {
-            // SAFETY: the key is the address of an open file that lies in a queue: it lives at least until `taken`, which waits for the lock.
+            // SAFETY: the key is the address of an open file that lies in a queue: it lives at least until `taken`,
+            // which waits for the lock.
             let file = unsafe {
                 let pointer = at as *const OpenFile;
                 Arc::increment_strong_count(pointer);

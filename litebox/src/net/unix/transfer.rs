@@ -108,8 +108,8 @@ impl UnixSocket {
         })
     }
 
-    /// Has `send` put a message into a queue. The files that go along count as under way before they are: whoever looks for garbage
-    /// meanwhile finds them in no queue, and so alive.
+    /// Has `send` put a message into a queue. The files that go along count as under way before they are: whoever looks
+    /// for garbage meanwhile finds them in no queue, and so alive.
     fn with_envelope(
         &self,
         outgoing: &mut Outgoing<'_>,
@@ -134,7 +134,8 @@ impl UnixSocket {
         sent
     }
 
-    /// How many files lie in messages of the whole sandbox. Garbage among them is found first when there are more than `most`.
+    /// How many files lie in messages of the whole sandbox. Garbage among them is found first when there are more than
+    /// `most`.
     pub fn files_in_flight(&self, most: usize) -> usize {
         let in_flight = &self.core.domain.in_flight;
         if in_flight.count() > most {
@@ -143,7 +144,8 @@ impl UnixSocket {
         in_flight.count()
     }
 
-    /// Receives; with `peek`, what was received stays. `WouldBlock` when there is nothing; nothing when nothing will come.
+    /// Receives; with `peek`, what was received stays. `WouldBlock` when there is nothing; nothing when nothing will
+    /// come.
     pub(super) fn receive_message_or_bytes(&self, dest: &mut Dest<'_>, peek: bool, ahead: usize) -> Result<Received> {
         match self.core.kind {
             SocketKind::Stream => self.receive_bytes(dest, peek, ahead),

@@ -96,7 +96,8 @@ fn no_more_addresses_than_are_told() {
 }
 
 proptest! {
-    /// A reply of which bytes were changed, cut or repeated is read as something, and never with more addresses than can be told.
+    /// A reply of which bytes were changed, cut or repeated is read as something, and never with more addresses than
+    /// can be told.
     #[test]
     fn changed_replies(changes in proptest::collection::vec((0usize..200, any::<u8>()), 0..6), len in 0usize..220) {
         let records = vec![alias("example.org.", "cdn.net."), a("cdn.net.", 60, 3), a("cdn.net.", 60, 4)];

@@ -1,4 +1,5 @@
-//! The floating-point state of a thread in a call that entered fast: how the host lays it out in its frames, and saving it the same way.
+//! The floating-point state of a thread in a call that entered fast: how the host lays it out in its frames, and saving
+//! it the same way.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,8 +58,8 @@ impl FrameLayout {
     }
 }
 
-/// Saves the floating-point state of the calling thread's guest: xmm registers are in the area already, everything else is still in
-/// the processor.
+/// Saves the floating-point state of the calling thread's guest: xmm registers are in the area already, everything else
+/// is still in the processor.
 pub(super) fn save_state() -> &'static mut [u8] {
     let Some(block) = stack::current() else { return &mut [] };
     let [mask, described @ ..] = sandbox().frame_layout.get();
@@ -66,8 +67,8 @@ pub(super) fn save_state() -> &'static mut [u8] {
     let (extended, size) = ((sizes >> 32) as usize, size as u32 as usize);
     let at = block.this.wrapping_add_signed(FP);
     block.fast.features = features;
-    // SAFETY: the area above the block is this thread's, FP_ROOM long, 64-byte aligned; the layout fits (checked when it was learned). The
-    // processor saves the components that the host itself has in its frames, but for xmm.
+    // SAFETY: the area above the block is this thread's, FP_ROOM long, 64-byte aligned; the layout fits (checked when
+    // it was learned). The processor saves the components that the host itself has in its frames, but for xmm.
     unsafe {
         ((at + FX_SIZE) as *mut [u64; HEADER_LEN / 8]).write([0; HEADER_LEN / 8]);
         let saved = features & !SSE;

@@ -102,7 +102,8 @@ fn take_out(state: &mut PatchState, patch: &Arc<Patch>, change: Change) {
     state.dormant.insert(patch.jump, patch.clone());
 }
 
-/// Puts the guest's bytes back. The caller changes the protection to what the guest wants; until then the code can be executed as before.
+/// Puts the guest's bytes back. The caller changes the protection to what the guest wants; until then the code can be
+/// executed as before.
 fn restore(patch: &Patch) {
     let bytes = patch.original.get(..JUMP_LEN).unwrap_or_default();
     let start = patch.jump as usize;

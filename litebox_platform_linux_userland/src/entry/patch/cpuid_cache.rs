@@ -1,8 +1,9 @@
 //! What the processor answers to `cpuid`, and where programs ask.
 //!
-//! A virtual machine leaves to its host at each `cpuid`, for microseconds, and a program of glibc executes some sixty when it starts. The answers do not
-//! change, but for those that tell which processor the thread runs on: they are left to the processor. A program and its interpreter are searched
-//! when they are executed the second time in a sandbox; from then on their sites are learned ones like those of system calls.
+//! A virtual machine leaves to its host at each `cpuid`, for microseconds, and a program of glibc executes some sixty
+//! when it starts. The answers do not change, but for those that tell which processor the thread runs on: they are left
+//! to the processor. A program and its interpreter are searched when they are executed the second time in a sandbox;
+//! from then on their sites are learned ones like those of system calls.
 
 use alloc::boxed::Box;
 use alloc::vec;

@@ -1,8 +1,9 @@
-//! Memory for trampolines: regions of 64 KiB near the code, in the guest's part of the address space but not in its map of areas. Fresh placements of the
-//! map step around them, as around everything it does not know.
+//! Memory for trampolines: regions of 64 KiB near the code, in the guest's part of the address space but not in its map
+//! of areas. Fresh placements of the map step around them, as around everything it does not know.
 //!
-//! The pages of a region lie in a pool that the kernel has mapped for writing; the guest's mapping of them is for reading and executing. So a
-//! trampoline is written by a copy. Processes that fork share their regions: what one of them has put there stays, until no other has the region.
+//! The pages of a region lie in a pool that the kernel has mapped for writing; the guest's mapping of them is for
+//! reading and executing. So a trampoline is written by a copy. Processes that fork share their regions: what one of
+//! them has put there stays, until no other has the region.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -276,7 +277,8 @@ impl Region {
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at as *mut u8, fits) };
     }
 
-    /// The trampoline is not needed any more. Its place is kept while other processes have the region: theirs may be there.
+    /// The trampoline is not needed any more. Its place is kept while other processes have the region: theirs may be
+    /// there.
     pub(super) fn release(&mut self, patch: &Patch) {
         let (unit, units) = (self.unit(patch.trampoline), patch.trampoline_bytes.len().div_ceil(UNIT));
         self.taken.mark(unit, units, false);

@@ -24,7 +24,8 @@ fn span(code: &Code, syscall: u64) -> (usize, usize) {
 }
 
 impl SiteBytes {
-    /// The guest's own, also where they are patched: sites lie close together, and everywhere the same bytes have to be found.
+    /// The guest's own, also where they are patched: sites lie close together, and everywhere the same bytes have to be
+    /// found.
     pub(super) fn read(code: &Code, syscall: u64, state: &PatchState) -> Self {
         let (start, end) = span(code, syscall);
         let mut bytes = [0; BYTES_BEFORE + BYTES_AFTER];

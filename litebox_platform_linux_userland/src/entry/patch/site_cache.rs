@@ -1,4 +1,5 @@
-//! What the sandbox knows of sites in files: a site that trapped in one process is patched in the others when they first trap in that file.
+//! What the sandbox knows of sites in files: a site that trapped in one process is patched in the others when they
+//! first trap in that file.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

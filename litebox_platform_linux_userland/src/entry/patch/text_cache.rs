@@ -1,9 +1,10 @@
 //! Patched copies of files' code.
 //!
-//! Patches make pages private: each process that maps a file pays for the change of protection, for a copy of every page with a site, and again
-//! for the page table of all that when it forks. So code that is mapped again and again is copied once, patches and all, into memory that all
-//! processes share ([`PatchedText`]), and mapped from there. Its trampolines lie at the same distance everywhere, which is why they name no address of the
-//! guest. Only code of files that nobody changes is copied, and a process that wants to change its code gets the file's own first.
+//! Patches make pages private: each process that maps a file pays for the change of protection, for a copy of every
+//! page with a site, and again for the page table of all that when it forks. So code that is mapped again and again is
+//! copied once, patches and all, into memory that all processes share ([`PatchedText`]), and mapped from there. Its
+//! trampolines lie at the same distance everywhere, which is why they name no address of the guest. Only code of files
+//! that nobody changes is copied, and a process that wants to change its code gets the file's own first.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -29,7 +30,8 @@ pub(crate) const TEXT_CACHE_LEN: usize = 64 << 20;
 const MOST_CODE: usize = 4 << 20;
 /// Mappings of files that are counted.
 const MOST_COUNTED: usize = 1 << 10;
-/// How often code is mapped before it is copied. Later it is copied anew when it was mapped twice as often and more is known of it.
+/// How often code is mapped before it is copied. Later it is copied anew when it was mapped twice as often and more is
+/// known of it.
 const FIRST_COPY: u64 = 4;
 
 /// Which code: of which file, from where, how much.
@@ -279,7 +281,8 @@ impl PatchState {
         self.text_cache.iter().any(touches)
     }
 
-    /// Guest memory goes: so do copies that were mapped there. Where the kernel's regions go, the guest's own bytes come back first.
+    /// Guest memory goes: so do copies that were mapped there. Where the kernel's regions go, the guest's own bytes
+    /// come back first.
     pub(super) fn cut_texts(&mut self, start: u64, end: u64) {
         self.text_cache.retain_mut(|mapped| {
             cut(&mut mapped.live, start, end);

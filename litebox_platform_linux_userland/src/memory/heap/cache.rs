@@ -1,8 +1,9 @@
 //! Small blocks, in front of the heap's allocator.
 //!
-//! The allocator has one lock, looks for a good place for each block and writes beside it; and most blocks are small and live shortly. So small
-//! blocks are cut from slabs, by size class, and never go back. Free ones are kept in a few shards, each behind a lock of its own; a thread uses
-//! the shard of its kernel stack and its process. What a shard has too many of lies in a pool of the class that all shards share.
+//! The allocator has one lock, looks for a good place for each block and writes beside it; and most blocks are small
+//! and live shortly. So small blocks are cut from slabs, by size class, and never go back. Free ones are kept in a few
+//! shards, each behind a lock of its own; a thread uses the shard of its kernel stack and its process. What a shard has
+//! too many of lies in a pool of the class that all shards share.
 
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicU32, Ordering};

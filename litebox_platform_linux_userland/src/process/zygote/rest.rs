@@ -1,4 +1,5 @@
-//! A process whose guest has ended rests until another program comes: it costs the host no new process, and it knows the kernel's pages already.
+//! A process whose guest has ended rests until another program comes: it costs the host no new process, and it knows
+//! the kernel's pages already.
 
 use core::sync::atomic::Ordering;
 
@@ -12,11 +13,12 @@ use crate::thread::stack::{self, ThreadBlock};
 
 /// How many rest.
 const MOST: usize = 8;
-/// The most memory one may ever have had resident, in KiB: the next guest would be told of it as its own (getrusage(2)).
+/// The most memory one may ever have had resident, in KiB: the next guest would be told of it as its own
+/// (getrusage(2)).
 const LIGHT: u64 = 16 << 10;
 
-/// The calling process has no guest any more, and this is its only thread that uses what the kernel shares: it becomes a zygote, if one may be wanted and there
-/// is room. Returns if not.
+/// The calling process has no guest any more, and this is its only thread that uses what the kernel shares: it becomes
+/// a zygote, if one may be wanted and there is room. Returns if not.
 pub(crate) fn rest(home: &HostProcess) {
     let Some(block) = stack::current() else { return };
     if !may_rest(home, block) {

@@ -10,7 +10,8 @@ use super::locks::owner_of;
 use crate::Task;
 
 impl Task<'_, '_> {
-    /// What follows when a descriptor no longer refers to `file`: record locks taken by the table end, late errors are reported.
+    /// What follows when a descriptor no longer refers to `file`: record locks taken by the table end, late errors are
+    /// reported.
     pub(crate) fn closed(&self, file: Arc<OpenFile>) -> Result<()> {
         self.closed_in(&self.thread.files, file)
     }

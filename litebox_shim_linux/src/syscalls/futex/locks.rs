@@ -1,5 +1,5 @@
-//! Futexes that are locks (`FUTEX_LOCK_PI` and its kin): the word holds the owner's thread id, the kernel hands it to the next waiter.
-//! There are no priorities to inherit here; the queue is first come, first served.
+//! Futexes that are locks (`FUTEX_LOCK_PI` and its kin): the word holds the owner's thread id, the kernel hands it to
+//! the next waiter. There are no priorities to inherit here; the queue is first come, first served.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -60,8 +60,8 @@ fn first_of(sleepers: &[FutexWaiter], key: &Key) -> Result<Option<(usize, Candid
 }
 
 impl FutexTable {
-    /// Takes the lock for a thread or queues it. Errors: `WouldBlock` when it may not `wait`; `Deadlock`: it has it already; `NoProcess`: the
-    /// owner does not exist; `Busy`: the owner is leaving, try again.
+    /// Takes the lock for a thread or queues it. Errors: `WouldBlock` when it may not `wait`; `Deadlock`: it has it
+    /// already; `NoProcess`: the owner does not exist; `Busy`: the owner is leaving, try again.
     pub(super) fn attempt_lock(
         &self,
         waiter: &Arc<Waiter>,
@@ -177,8 +177,8 @@ impl FutexTable {
         }
     }
 
-    /// Sleeps on `spec` until moved to the lock `target` and given it. Errors: `WouldBlock` when the word holds something else or when it was
-    /// interrupted after it had been moved; `Interrupted` before that; `TimedOut`.
+    /// Sleeps on `spec` until moved to the lock `target` and given it. Errors: `WouldBlock` when the word holds
+    /// something else or when it was interrupted after it had been moved; `Interrupted` before that; `TimedOut`.
     pub(super) fn wait_requeue(
         &self,
         waiter: &Arc<Waiter>,
@@ -196,8 +196,8 @@ impl FutexTable {
         }
     }
 
-    /// Gives the lock `to` (at `addr`) to the first sleeper of `from`, or moves it and up to `moved` others there. `compare` is (address, value):
-    /// the first word must hold it.
+    /// Gives the lock `to` (at `addr`) to the first sleeper of `from`, or moves it and up to `moved` others there.
+    /// `compare` is (address, value): the first word must hold it.
     pub(super) fn requeue_to_lock(
         &self,
         from: &Key,
@@ -224,7 +224,8 @@ impl FutexTable {
             let Some(at) = waiting(&queues.source) else { break };
             let Mode::Requeue(candidate, _) = queues.source[at].mode else { return Err(Error::Invalid) };
             let more = count + 1 < most && waiting(&queues.source[at + 1..]).is_some();
-            // Who cannot have the lock, nor wait for it, stays where it is, and so do those behind: another requeue may move them.
+            // Who cannot have the lock, nor wait for it, stays where it is, and so do those behind: another requeue may
+            // move them.
             let taken = Self::take_for(queues.target(), to, addr, candidate.tid, more, owner)?;
             let mut entry = queues.source.remove(at);
             self.buckets[source].count.fetch_sub(1, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! Who waits on which user word: buckets in the kernel's heap, each with its lock.
 //!
-//! No wake-up is lost: a waiter announces itself in its bucket before it compares the word, under the bucket's lock; a waker has changed
-//! the word before it looks at the bucket. A wake-up of nobody takes no lock.
+//! No wake-up is lost: a waiter announces itself in its bucket before it compares the word, under the bucket's lock; a
+//! waker has changed the word before it looks at the bucket. A wake-up of nobody takes no lock.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -158,7 +158,8 @@ impl FutexTable {
         Ok(self.push(&mut sleepers, waiter, spec.key, spec.bitset, mode))
     }
 
-    /// Takes a sleeper out wherever it is by now; the result is what it waited for in the end. `None`: it was woken before that.
+    /// Takes a sleeper out wherever it is by now; the result is what it waited for in the end. `None`: it was woken
+    /// before that.
     pub(super) fn dequeue(&self, sleeper: &Arc<Sleeper>) -> Option<Mode> {
         loop {
             let index = sleeper.bucket.load(Ordering::Acquire);
@@ -179,8 +180,8 @@ impl FutexTable {
         }
     }
 
-    /// Sleeps until one of the words is woken; the result is its index. Errors: `WouldBlock` when a word holds something else, `Fault`,
-    /// `TimedOut`, `Interrupted`.
+    /// Sleeps until one of the words is woken; the result is its index. Errors: `WouldBlock` when a word holds
+    /// something else, `Fault`, `TimedOut`, `Interrupted`.
     pub fn wait(&self, waiter: &Arc<Waiter>, specs: &[WaitSpec], deadline: Option<Instant>) -> Result<usize> {
         let mut sleepers = SmallVec::<[_; 1]>::new();
         let mut outcome = Ok(());
@@ -221,7 +222,8 @@ impl FutexTable {
         }
     }
 
-    /// Wakes up to `count` sleepers whose bitset meets `bitset`, longest first. `Invalid`: one of them waits for a lock.
+    /// Wakes up to `count` sleepers whose bitset meets `bitset`, longest first. `Invalid`: one of them waits for a
+    /// lock.
     pub fn wake(&self, key: &Key, count: u32, bitset: u32) -> Result<usize> {
         let bucket = self.bucket(key);
         fence(Ordering::SeqCst);
@@ -237,7 +239,8 @@ impl FutexTable {
         woken
     }
 
-    /// Takes those who are woken out of the bucket; as many as there is room for go to `taken` and are told later, the others at once.
+    /// Takes those who are woken out of the bucket; as many as there is room for go to `taken` and are told later, the
+    /// others at once.
     fn take_in(
         bucket: &Bucket,
         sleepers: &mut Vec<FutexWaiter>,
@@ -271,8 +274,8 @@ impl FutexTable {
         outcome.map(|()| woken as usize)
     }
 
-    /// Wakes `wake` sleepers of `from` and moves up to `moved` others to `to`; the result is (woken, moved). With `compare`
-    /// (address, value) the word must hold that value: `WouldBlock` otherwise.
+    /// Wakes `wake` sleepers of `from` and moves up to `moved` others to `to`; the result is (woken, moved). With
+    /// `compare` (address, value) the word must hold that value: `WouldBlock` otherwise.
     pub fn requeue(
         &self,
         from: &Key,

@@ -1,8 +1,8 @@
 //! membarrier(2): barriers on all processors that run threads of a process, by the host's call of that name.
 //!
-//! Who may ask for which barrier is kept here, as a program that executes another one starts without permissions and the host's process
-//! stays. The barrier that concerns other processes, too, is the host's slow one for everybody: quicker ones would disturb processes
-//! outside of the sandbox.
+//! Who may ask for which barrier is kept here, as a program that executes another one starts without permissions and
+//! the host's process stays. The barrier that concerns other processes, too, is the host's slow one for everybody:
+//! quicker ones would disturb processes outside of the sandbox.
 
 use core::sync::atomic::Ordering;
 

@@ -60,7 +60,8 @@ impl Task<'_, '_> {
             // There are no I/O contexts: nobody has one, which is the same.
             IO => Ok(0),
             SYSVSEM => {
-                // Threads share the list of what is undone at their process's end. Who never asked for that has none, which is the same.
+                // Threads share the list of what is undone at their process's end. Who never asked for that has none,
+                // which is the same.
                 let sets = &self.kernel().system_v;
                 let list = |process: &Arc<Process>| {
                     if sets.has_undo(process.pid) { Arc::as_ptr(process) } else { core::ptr::null() }

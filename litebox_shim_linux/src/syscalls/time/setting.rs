@@ -26,7 +26,8 @@ impl Setting {
         self.next = Some(now.saturating_add(nanos(interval - late % interval)));
         u64::try_from(late / interval + 1).unwrap_or(u64::MAX)
     }
-    /// Time until the next expiry, as somebody is told who asks: what has expired and was not taken yet counts from its next period.
+    /// Time until the next expiry, as somebody is told who asks: what has expired and was not taken yet counts from its
+    /// next period.
     pub fn left(&self, now: Duration) -> Option<Duration> {
         let mut copy = *self;
         copy.advance(now);

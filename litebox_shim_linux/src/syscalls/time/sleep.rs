@@ -61,7 +61,8 @@ impl Task<'_, '_> {
         self.sleep_until(clock, now.saturating_add(time), left)
     }
 
-    /// Sleeps until `clock` shows `until`; on an interruption the time that is left goes to `left`, unless that is null.
+    /// Sleeps until `clock` shows `until`; on an interruption the time that is left goes to `left`, unless that is
+    /// null.
     pub(crate) fn sleep_until(&mut self, clock: i32, until: Duration, left: UserMut<Timespec>) -> Result<usize> {
         let base = self.clock_base(clock)?;
         match self.sleep_by(&base, until) {

@@ -1,9 +1,10 @@
 //! All timers of a process that end in a signal: those of setitimer(2) and of timer_create(2).
 //!
-//! The host offers two alarms for each process: one that follows time, one that follows its CPU time. Each is set to the earliest
-//! moment at which anything can be due. It interrupts some thread of the process, and whoever is interrupted looks at the timers
-//! on its way to guest code. A timer whose signal waits to be taken is not armed again until then, so that no timer, however short, keeps the
-//! process busy with nothing else; what passed meanwhile is its overrun.
+//! The host offers two alarms for each process: one that follows time, one that follows its CPU time. Each is set to
+//! the earliest moment at which anything can be due. It interrupts some thread of the process, and whoever is
+//! interrupted looks at the timers on its way to guest code. A timer whose signal waits to be taken is not armed again
+//! until then, so that no timer, however short, keeps the process busy with nothing else; what passed meanwhile is its
+//! overrun.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -159,8 +160,8 @@ impl Timers {
         }
     }
 
-    /// A signal was taken; called with no lock held. Its timer goes on, and the signal learns of the overrun. `None`: its timer
-    /// was set anew or deleted meanwhile, the signal is void.
+    /// A signal was taken; called with no lock held. Its timer goes on, and the signal learns of the overrun. `None`:
+    /// its timer was set anew or deleted meanwhile, the signal is void.
     pub(crate) fn taken(&self, mut info: SignalInfo) -> Option<SignalInfo> {
         if !self.in_use.load(Ordering::Relaxed) {
             return Some(info);

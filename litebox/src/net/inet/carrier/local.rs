@@ -1,5 +1,5 @@
-//! A connection whose both ends are in this sandbox: two queues of bytes, and what TCP would have told of each end. There are no
-//! packets: what one end does is the other's state at once.
+//! A connection whose both ends are in this sandbox: two queues of bytes, and what TCP would have told of each end.
+//! There are no packets: what one end does is the other's state at once.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -280,7 +280,8 @@ fn pick(ends: &mut [End; 2], side: usize) -> &mut End {
 }
 
 impl LocalEnd {
-    /// A connection that the other end has to admit ([`LocalEnd::establish`]): the end that asks, and the end that is asked.
+    /// A connection that the other end has to admit ([`LocalEnd::establish`]): the end that asks, and the end that is
+    /// asked.
     pub fn pair(
         client: (&Arc<WaitQueue>, &Settings),
         server: (&Arc<WaitQueue>, &Settings),

@@ -59,7 +59,8 @@ const SEGMENT_UNCONNECTED: i32 = 536;
 const SEGMENT: i32 = 32741;
 /// Bytes of a segment that timestamps take.
 const TIMESTAMPS: i32 = 12;
-/// How long a connection that is half closed is kept, in seconds (net.ipv4.tcp_fin_timeout), and the most that it can be.
+/// How long a connection that is half closed is kept, in seconds (net.ipv4.tcp_fin_timeout), and the most that it can
+/// be.
 const FIN_TIMEOUT: i32 = 60;
 const LONGEST_LINGER: i32 = 120;
 /// The names of ways to control congestion there are; nothing is congested here.
@@ -84,7 +85,8 @@ fn state_of(socket: &dyn Socket) -> TcpState {
     socket.as_any().downcast_ref::<TcpSocket>().map_or(TcpState::Closed, TcpSocket::tcp_state)
 }
 
-/// How often a SYN is sent again within so many seconds, and how many seconds that is: TCP_DEFER_ACCEPT is kept as the first.
+/// How often a SYN is sent again within so many seconds, and how many seconds that is: TCP_DEFER_ACCEPT is kept as the
+/// first.
 fn seconds_deferred(seconds: i32) -> i32 {
     if seconds <= 0 {
         return 0;
