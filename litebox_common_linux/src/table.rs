@@ -70,8 +70,8 @@ process "Processes and threads" {
     Full             pidfd_getfd        [x86_64 438, x86 438]  (pidfd: RawFd, target: RawFd, flags: u32)
     Full             process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
     Full             process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
-    Missing          process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)
-    Missing          process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
+    Full             process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)
+    Full             process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
     Partial          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)  "files of epoll sets are EOPNOTSUPP"
     Refused(EPERM)   ptrace             [x86_64 101, x86 26]   (request: isize, pid: i32, address: usize, data: usize)  "no guest traces another; the answer is that of a host with Yama mode 3"
     Partial          unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "namespaces are refused with EPERM, as to those without the right"
@@ -128,7 +128,7 @@ memory "Memory" {
     Refused(ENOSYS)  move_pages               [x86_64 279, x86 317]  (pid: i32, count: usize, pages: UserRef<u64>, nodes: UserRef<i32>, status: UserMut<i32>, flags: i32)  "no NUMA"
     Refused(ENOSYS)  memfd_secret             [x86_64 447, x86 447]  (flags: u32)  "memory that the kernel cannot read would be memory that it cannot serve"
     Refused(ENOSYS)  map_shadow_stack         [x86_64 453, x86 453]  (address: Address, size: usize, flags: u32)  "as on a processor without shadow stacks"
-    Missing          mseal                    [x86_64 462, x86 462]  (address: Address, len: usize, flags: usize)
+    Full             mseal                    [x86_64 462, x86 462]  (address: Address, len: usize, flags: usize)
     Refused(ENOSYS)  userfaultfd              [x86_64 323, x86 374]  (flags: i32)  "faults are resolved by the sandbox's kernel alone"
 }
 
@@ -244,12 +244,12 @@ path "Names, directories and attributes" {
     Full                 removexattr        [x86_64 197, x86 235]  (path: UserStr, name: UserStr)
     Full                 lremovexattr       [x86_64 198, x86 236]  (path: UserStr, name: UserStr)
     Full                 fremovexattr       [x86_64 199, x86 237]  (fd: RawFd, name: UserStr)
-    Missing              setxattrat         [x86_64 463, x86 463]  (dirfd: DirFd, path: UserStr, flags: AtFlags, name: UserStr, arguments: UserRef<()>, size: usize)
-    Missing              getxattrat         [x86_64 464, x86 464]  (dirfd: DirFd, path: UserStr, flags: AtFlags, name: UserStr, arguments: UserMut<()>, size: usize)
-    Missing              listxattrat        [x86_64 465, x86 465]  (dirfd: DirFd, path: UserStr, flags: AtFlags, list: UserMut<u8>, size: usize)
-    Missing              removexattrat      [x86_64 466, x86 466]  (dirfd: DirFd, path: UserStr, flags: AtFlags, name: UserStr)
-    Missing              file_getattr       [x86_64 468, x86 468]  (dirfd: DirFd, path: UserStr, attributes: UserMut<()>, size: usize, flags: AtFlags)
-    Missing              file_setattr       [x86_64 469, x86 469]  (dirfd: DirFd, path: UserStr, attributes: UserRef<()>, size: usize, flags: AtFlags)
+    Full                 setxattrat         [x86_64 463, x86 463]  (dirfd: DirFd, path: UserStr, flags: AtFlags, name: UserStr, arguments: UserRef<()>, size: usize)
+    Full                 getxattrat         [x86_64 464, x86 464]  (dirfd: DirFd, path: UserStr, flags: AtFlags, name: UserStr, arguments: UserMut<()>, size: usize)
+    Full                 listxattrat        [x86_64 465, x86 465]  (dirfd: DirFd, path: UserStr, flags: AtFlags, list: UserMut<u8>, size: usize)
+    Full                 removexattrat      [x86_64 466, x86 466]  (dirfd: DirFd, path: UserStr, flags: AtFlags, name: UserStr)
+    Full                 file_getattr       [x86_64 468, x86 468]  (dirfd: DirFd, path: UserStr, attributes: UserMut<()>, size: usize, flags: AtFlags)
+    Partial              file_setattr       [x86_64 469, x86 469]  (dirfd: DirFd, path: UserStr, attributes: UserRef<()>, size: usize, flags: AtFlags)  "files have no flags (chattr(1)) and get none: EOPNOTSUPP"
     Full                 inotify_init       [x86_64 253, x86 291]  ()
     Full                 inotify_init1      [x86_64 294, x86 332]  (flags: OpenFlags)
     Full                 inotify_add_watch  [x86_64 254, x86 292]  (fd: RawFd, path: UserStr, mask: u32)
@@ -258,9 +258,9 @@ path "Names, directories and attributes" {
     Refused(EPERM)       fanotify_mark      [x86_64 301, x86 339]  (fd: RawFd, flags: u32, mask: Word64, dirfd: DirFd, path: UserStr)  "needs CAP_SYS_ADMIN, which no guest has"
     Refused(EOPNOTSUPP)  name_to_handle_at  [x86_64 303, x86 341]  (dirfd: DirFd, path: UserStr, handle: UserMut<()>, mount: UserMut<i32>, flags: AtFlags)  "no file system of the sandbox has handles"
     Refused(EPERM)       open_by_handle_at  [x86_64 304, x86 342]  (dirfd: DirFd, handle: UserRef<()>, flags: OpenFlags)  "needs CAP_DAC_READ_SEARCH, which no guest has"
-    Missing              lookup_dcookie     [x86_64 212, x86 253]  (cookie: Word64, buf: UserMut<u8>, len: usize)  "Linux 6.7 removed it"
-    Missing              ustat              [x86_64 136, x86 62]   (device: u32, buf: UserMut<()>)
-    Missing              sysfs              [x86_64 139, x86 135]  (option: i32, arg1: usize, arg2: usize)
+    Refused(ENOSYS)      lookup_dcookie     [x86_64 212, x86 253]  (cookie: Word64, buf: UserMut<u8>, len: usize)  "Linux 6.7 removed it"
+    Full                 ustat              [x86_64 136, x86 62]   (device: u32, buf: UserMut<()>)
+    Full                 sysfs              [x86_64 139, x86 135]  (option: i32, arg1: usize, arg2: usize)
 }
 
 network "Networking" {

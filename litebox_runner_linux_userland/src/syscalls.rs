@@ -94,13 +94,13 @@ fn markdown() -> String {
     let [full32, partial32, refused32, missing32] = counts(Arch::X86);
     let mut out = format!(
         "# System calls\n\n\
-         Generated from the table in `litebox_common_linux/src/table.rs` by `litebox syscalls --markdown`; a test fails when this page is stale.\n\
-         How to add a call: [writing-syscalls.md](writing-syscalls.md).\n\n\
-         Of the {} calls that 64-bit Linux has, {full} are served in full and {partial} in part (the note says what is not as on Linux); \
-         {refused} are refused for good (the note says why), and {missing} are missing. The last two fail with the errno that stands beside \
-         them, and `--strace` marks them. A number without a row fails with ENOSYS. The numbers under x86 are those of calls in \
-         the manner of 32-bit programs (`int $0x80`): of {}, {full32} are served in full and {partial32} in part, {refused32} are refused, and \
-         {missing32} are missing.\n",
+         Generated from the table in `litebox_common_linux/src/table.rs` by `litebox syscalls --markdown`; a test fails when\n\
+         this page is stale. How to add a call: [writing-syscalls.md](writing-syscalls.md).\n\n\
+         Of the {} calls that 64-bit Linux has, {full} are served in full and {partial} in part (the note says what is not as\n\
+         on Linux); {refused} are refused for good (the note says why), and {missing} are missing. The last two fail with the\n\
+         errno that stands beside them, and `--strace` marks them. A number without a row fails with ENOSYS. The numbers\n\
+         under x86 are those of calls in the manner of 32-bit programs (`int $0x80`): of {}, {full32} are served in full and\n\
+         {partial32} in part, {refused32} are refused, and {missing32} are missing.\n",
         full + partial + refused + missing,
         full32 + partial32 + refused32 + missing32
     );

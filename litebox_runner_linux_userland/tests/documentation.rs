@@ -115,7 +115,53 @@ fn every_lock_is_in_the_page() -> Result {
     if missing.is_empty() { Ok(()) } else { Err(format!("not in docs/locks.md:\n{}", missing.join("\n")).into()) }
 }
 
-const TESTS: &[NamedTest] = &[("every_lock_is_in_the_page", every_lock_is_in_the_page)];
+/// Lines of comments that are too long still. It falls; `scripts/wrap.py FILE` wraps them.
+const TOO_LONG_STILL: usize = 600;
+
+/// Whether a line of a page is prose: no row of a table, no code that is shown.
+fn prose(page: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut fenced = false;
+    page.lines().enumerate().filter(move |(_, line)| {
+        fenced ^= line.trim_start().starts_with("```");
+        !fenced && !line.trim_start().starts_with('|')
+    })
+}
+
+fn lines_are_short() -> Result {
+    let mut pages = Vec::new();
+    files(Path::new(TOP), ".md", &mut pages)?;
+    let mut too_long = Vec::new();
+    for path in &pages {
+        let page = fs::read_to_string(path)?;
+        let shown = path.strip_prefix(TOP).unwrap_or(path).display();
+        too_long.extend(
+            prose(&page)
+                .filter(|(_, line)| line.chars().count() > WIDTH)
+                .map(|(number, _)| format!("{shown}:{}", number + 1)),
+        );
+    }
+    too_long.retain(|place| !place.starts_with("docs/security.md"));
+    if !too_long.is_empty() {
+        return Err(format!("more than {WIDTH} characters; scripts/wrap.py wraps:\n{}", too_long.join("\n")).into());
+    }
+    let mut all = Vec::new();
+    for ending in [".rs", ".c", ".h"] {
+        files(Path::new(TOP), ending, &mut all)?;
+    }
+    let mut comments = 0;
+    for path in &all {
+        let source = fs::read_to_string(path)?;
+        let long = |line: &&str| line.trim_start().starts_with("//") && line.chars().count() > WIDTH;
+        comments += source.lines().filter(long).count();
+    }
+    if comments > TOO_LONG_STILL {
+        return Err(format!("{comments} lines of comments have more than {WIDTH} characters").into());
+    }
+    Ok(())
+}
+
+const TESTS: &[NamedTest] =
+    &[("every_lock_is_in_the_page", every_lock_is_in_the_page), ("lines_are_short", lines_are_short)];
 
 fn main() {
     litebox_test_support::run_table(TESTS);

@@ -381,6 +381,19 @@ impl MemoryMap {
         if len == 0 { Ok(()) } else { self.core.set_locked(start, len, flags, limits) }
     }
 
+    /// mseal(2).
+    pub fn mseal(&self, addr: u64, len: u64, flags: u64) -> Result<()> {
+        if flags != 0 || !aligned(addr) {
+            return Err(Error::Invalid);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let (start, len) = (addr as usize, page_up(len as usize).ok_or(Error::Invalid)?);
+        start.checked_add(len).ok_or(Error::Invalid)?;
+        self.core.seal(start, len)
+    }
+
     /// mlockall(2).
     pub fn mlockall(&self, flags: u64, privileged: bool) -> Result<()> {
         let known = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;

@@ -412,6 +412,17 @@ impl Mm {
         Ok(())
     }
 
+    /// Seals `[start, start + len)` (mseal(2)). A hole is `NoMemory`, before anything was changed.
+    pub fn seal(&self, start: usize, len: usize) -> Result<()> {
+        let mut inner = self.lock();
+        let end = start.checked_add(len).ok_or(Error::Invalid)?;
+        if !inner.vmas.covered(start, end) || inner.vmas.count() + 2 > inner.max_vmas {
+            return Err(Error::NoMemory);
+        }
+        inner.vmas.update(start, end, |a| a.flags |= VmaFlags::SEALED);
+        Ok(())
+    }
+
     /// Names private anonymous memory (`PR_SET_VMA_ANON_NAME`).
     pub fn set_name(&self, start: usize, len: usize, name: &VmaName) -> Result<()> {
         let mut inner = self.lock();

@@ -178,6 +178,7 @@ impl Inner {
                 if !replace && gone > 0 {
                     return Err(Error::Exists);
                 }
+                self.check_unsealed(addr, end)?;
                 if self.vmas.count() + self.vmas.splits(addr, end) >= self.max_vmas {
                     return Err(Error::NoMemory);
                 }
@@ -212,8 +213,15 @@ impl Inner {
         self.peak = self.peak.max(self.vmas.total);
     }
 
+    /// `NotPermitted` where something of `[start, end)` is sealed.
+    pub fn check_unsealed(&self, start: usize, end: usize) -> Result<()> {
+        let sealed = self.vmas.overlapping(start, end).any(|vma| vma.flags.contains(VmaFlags::SEALED));
+        if sealed { Err(Error::NotPermitted) } else { Ok(()) }
+    }
+
     /// Unmaps `[start, end)`; the vmas are given back so that they are dropped without the lock.
     pub fn unmap(&mut self, start: usize, end: usize) -> Result<Vec<Vma>> {
+        self.check_unsealed(start, end)?;
         if self.vmas.count() + self.vmas.splits(start, end) > self.max_vmas {
             return Err(Error::NoMemory);
         }
@@ -244,6 +252,10 @@ impl Inner {
                 break;
             }
             let len = vma.end.min(end) - vma.start.max(start);
+            if vma.flags.contains(VmaFlags::SEALED) {
+                outcome = Err(Error::NotPermitted);
+                break;
+            }
             if !vma.max_prot.contains(prot) {
                 outcome = Err(Error::Access);
                 break;

@@ -78,6 +78,9 @@ impl Inner {
             }
         }
         let vma = self.vmas.find(r.old).ok_or(Error::Fault)?;
+        if vma.flags.contains(VmaFlags::SEALED) {
+            return Err(Error::NotPermitted);
+        }
         if moving && old_len > vma.end - r.old {
             return Err(Error::Fault);
         }

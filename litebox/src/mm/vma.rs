@@ -46,6 +46,8 @@ bitflags::bitflags! {
         const UNCHANGED = 0x2000;
         /// The host shows its copy of such code, in which calls are patched.
         const PATCHED = 0x4000;
+        /// Its place and protection stay as they are (mseal(2)).
+        const SEALED = 0x8000;
     }
 }
 

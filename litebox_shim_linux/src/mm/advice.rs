@@ -18,6 +18,12 @@ fn locked(vma: &Vma) -> Result<()> {
     if vma.flags.contains(VmaFlags::LOCKED) { Err(Error::Invalid) } else { Ok(()) }
 }
 
+/// What drops pages may not be done to sealed memory that the guest could not empty by writing (mseal(2)).
+fn may_drop(vma: &Vma) -> Result<()> {
+    let kept = vma.flags.contains(VmaFlags::SEALED) && vma.object.is_anonymous() && !vma.prot.contains(Prot::WRITE);
+    if kept { Err(Error::NotPermitted) } else { Ok(()) }
+}
+
 fn anonymous(vma: &Vma) -> Result<()> {
     if vma.object.is_anonymous() { Ok(()) } else { Err(Error::Invalid) }
 }
@@ -43,10 +49,10 @@ impl MemoryMap {
             1 => (flags(VmaFlags::RANDOM, reading), not_special),
             2 => (flags(VmaFlags::SEQUENTIAL, reading), not_special),
             3 => (Advise::Host(Advice::WillNeed), not_special),
-            4 => (Advise::Host(Advice::DontNeed), locked),
-            8 => (Advise::Host(Advice::Free), |a| locked(a).and(anonymous(a))),
+            4 => (Advise::Host(Advice::DontNeed), |a| may_drop(a).and(locked(a))),
+            8 => (Advise::Host(Advice::Free), |a| may_drop(a).and(locked(a)).and(anonymous(a))),
             9 => return self.remove_range(addr, len),
-            10 => (flags(VmaFlags::DONTFORK, none), not_special),
+            10 => (flags(VmaFlags::DONTFORK, none), may_drop),
             11 => (flags(none, VmaFlags::DONTFORK), not_special),
             // MERGEABLE and UNMERGEABLE: pages are not merged, which nobody can see.
             12 | 13 => (Advise::Nothing, not_special),
@@ -61,7 +67,7 @@ impl MemoryMap {
             16 => (flags(VmaFlags::DONTDUMP, none), not_special),
             17 => (flags(none, VmaFlags::DONTDUMP), not_special),
             18 => (flags(VmaFlags::WIPEONFORK, none), |a| {
-                anonymous(a).and(if a.shared() { Err(Error::Invalid) } else { Ok(()) })
+                may_drop(a).and(anonymous(a)).and(if a.shared() { Err(Error::Invalid) } else { Ok(()) })
             }),
             19 => (flags(none, VmaFlags::WIPEONFORK), not_special),
             20 | 21 => (Advise::Nothing, locked),
@@ -72,7 +78,7 @@ impl MemoryMap {
                 if a.prot.contains(Prot::WRITE) { Ok(()) } else { Err(Error::Invalid) }
             }),
             // DONTNEED_LOCKED: as DONTNEED, of locked pages too.
-            24 => (Advise::Host(Advice::DontNeed), not_special),
+            24 => (Advise::Host(Advice::DontNeed), may_drop),
             // HWPOISON, SOFT_OFFLINE: need CAP_SYS_ADMIN.
             100 | 101 => return Err(Error::NotPermitted),
             _ => return Err(Error::Invalid),
@@ -86,6 +92,14 @@ impl MemoryMap {
         Ok(())
     }
 
+    /// Fails as advice about `[addr, addr + len)` does that nothing comes of.
+    pub fn check_covered(&self, addr: u64, len: u64) -> Result<()> {
+        match range(addr, len)? {
+            Some((start, len)) => self.core.advise(start, len, Advise::Nothing, not_special),
+            None => Ok(()),
+        }
+    }
+
     /// `MADV_REMOVE`: a hole in the shared file below.
     fn remove_range(&self, addr: u64, len: u64) -> Result<()> {
         let Some((start, len)) = range(addr, len)? else { return Ok(()) };
@@ -96,6 +110,7 @@ impl MemoryMap {
         for vma in vmas {
             holes |= vma.start > at;
             at = vma.end;
+            may_drop(&vma)?;
             locked(&vma)?;
             let file: Option<&Arc<OpenFile>> = vma.object.file();
             let (from, to) = (vma.start.max(start), vma.end.min(end));

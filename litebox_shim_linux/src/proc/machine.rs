@@ -126,8 +126,12 @@ pub(super) fn devices(_: &Arc<Kernel>, out: &mut Text) {
     );
 }
 
+/// The file systems that there are, by their numbers in sysfs(2).
+pub(crate) const FILE_SYSTEMS: [&str; 10] =
+    ["sysfs", "tmpfs", "proc", "cgroup2", "devtmpfs", "sockfs", "pipefs", "devpts", "overlay", "mqueue"];
+
 pub(super) fn filesystems(_: &Arc<Kernel>, out: &mut Text) {
-    for name in ["sysfs", "tmpfs", "proc", "cgroup2", "devtmpfs", "sockfs", "pipefs", "devpts", "overlay", "mqueue"] {
+    for name in FILE_SYSTEMS {
         put!(out, "nodev\t{name}\n");
     }
 }

@@ -224,6 +224,7 @@ fn vm_flags(vma: Option<&Vma>, line: &Line) -> Vec<&'static str> {
         (flags.contains(VmaFlags::DONTDUMP), "dd"),
         (flags.contains(VmaFlags::HUGEPAGE), "hg"),
         (flags.contains(VmaFlags::NOHUGEPAGE), "nh"),
+        (flags.contains(VmaFlags::SEALED), "sl"),
     ];
     all.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect()
 }

@@ -7,6 +7,7 @@ mod copy;
 mod descriptors;
 mod directory;
 mod fcntl;
+mod flags;
 mod io;
 mod ioctl;
 mod locks;
@@ -18,6 +19,7 @@ mod place;
 mod splice;
 mod stat;
 mod sync;
+mod systems;
 mod xattr;
 
 use alloc::sync::Arc;

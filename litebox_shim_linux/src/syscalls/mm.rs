@@ -147,6 +147,11 @@ impl Task<'_, '_> {
         self.process().mm.munlock(address.pass(), len.pass()).map(|()| 0)
     }
 
+    /// mseal(2)
+    pub(crate) fn mseal(&mut self, address: Address, len: usize, flags: usize) -> Result<usize> {
+        self.process().mm.mseal(address.pass(), len.pass(), flags.pass()).map(|()| 0)
+    }
+
     /// mlockall(2)
     pub(crate) fn mlockall(&mut self, flags: usize) -> Result<usize> {
         self.process().mm.mlockall(flags.pass(), self.is_privileged()).map(|()| 0)

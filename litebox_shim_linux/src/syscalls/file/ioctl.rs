@@ -25,10 +25,8 @@ fn request_of(arch: Arch, request: u32) -> u32 {
 }
 
 /// Whether it is a file that could have flags of ioctl_iflags(2): one of a tree that is not made of tables.
-fn keeps_flags(file: &OpenFile, file_type: FileType) -> bool {
-    const PROC_MAGIC: u64 = 0x9fa0;
-    let is_made = || file.file.inode().stat_fs().is_ok_and(|figures| figures.magic == PROC_MAGIC);
-    file.has_place() && matches!(file_type, FileType::Regular | FileType::Directory) && !is_made()
+fn keeps_flags(file: &OpenFile) -> bool {
+    file.has_place() && super::flags::keeps_flags(&*file.file.inode())
 }
 
 impl Task<'_, '_> {
@@ -63,8 +61,8 @@ impl Task<'_, '_> {
                 Ok(0)
             }
             // Files have no such flags (chattr(1)) here, and get none.
-            FS_IOC_GETFLAGS if keeps_flags(&file, file_type) => write_bytes(arg, &0u32.to_le_bytes()).map(|()| 0),
-            FS_IOC_SETFLAGS if keeps_flags(&file, file_type) => {
+            FS_IOC_GETFLAGS if keeps_flags(&file) => write_bytes(arg, &0u32.to_le_bytes()).map(|()| 0),
+            FS_IOC_SETFLAGS if keeps_flags(&file) => {
                 if read_bytes(arg)? == [0u8; 4] {
                     Ok(0)
                 } else {

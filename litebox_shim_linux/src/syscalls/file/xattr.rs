@@ -6,9 +6,9 @@ use litebox::fs::{Creds, FileType, Vfs};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
-use super::place::{AT_SYMLINK_NOFOLLOW, PathTarget, creds_of};
+use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, creds_of};
 use crate::Task;
-use crate::user::{read_into, read_string, write_bytes};
+use crate::user::{read_into, read_string, word, write_bytes};
 
 const XATTR_CREATE: i32 = 1;
 const XATTR_REPLACE: i32 = 2;
@@ -23,6 +23,40 @@ enum XattrTarget {
     Path(u64),
     Link(u64),
     Fd(i32),
+    /// A path from a directory, with `AT_` flags.
+    At(i32, u64, i32),
+}
+
+/// `struct xattr_args` of setxattrat(2) and getxattrat(2): where the value is, how large, and flags.
+struct XattrArguments {
+    value: u64,
+    size: usize,
+    flags: i32,
+}
+
+impl XattrArguments {
+    const SIZE: usize = 16;
+
+    /// What the guest has for it; later versions of the structure may be longer, with nothing in them.
+    fn read(addr: u64, size: usize) -> Result<Self> {
+        if size < Self::SIZE {
+            return Err(Error::Invalid);
+        }
+        if size > 4096 {
+            return Err(Error::TooBig);
+        }
+        let mut raw = alloc::vec![0u8; size];
+        read_into(addr, &mut raw)?;
+        if raw.iter().skip(Self::SIZE).any(|byte| *byte != 0) {
+            return Err(Error::TooBig);
+        }
+        let half = |at| u32::from_le_bytes(word(&raw, at));
+        Ok(Self { value: u64::from_le_bytes(word(&raw, 0)), size: half(8) as usize, flags: half(12) as i32 })
+    }
+}
+
+fn check_at_flags(flags: i32) -> Result<()> {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 { Ok(()) } else { Err(Error::Invalid) }
 }
 
 fn read_name(addr: u64) -> Result<Vec<u8>> {
@@ -46,6 +80,7 @@ impl Task<'_, '_> {
         match which {
             XattrTarget::Path(path) => self.target(AT_FDCWD, path, 0),
             XattrTarget::Link(path) => self.target(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW),
+            XattrTarget::At(dirfd, path, flags) => self.target(dirfd, path, flags),
             XattrTarget::Fd(fd) => Ok(PathTarget::of(self.file(fd)?)),
         }
     }
@@ -100,6 +135,47 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
+    /// setxattrat(2)
+    pub(crate) fn setxattrat(
+        &mut self,
+        dirfd: i32,
+        path: u64,
+        flags: i32,
+        name: u64,
+        arguments: u64,
+        size: usize,
+    ) -> Result<usize> {
+        let given = XattrArguments::read(arguments, size)?;
+        check_at_flags(flags)?;
+        self.set_attribute(XattrTarget::At(dirfd, path, flags), name, given.value, given.size, given.flags)
+    }
+    /// getxattrat(2)
+    pub(crate) fn getxattrat(
+        &mut self,
+        dirfd: i32,
+        path: u64,
+        flags: i32,
+        name: u64,
+        arguments: u64,
+        size: usize,
+    ) -> Result<usize> {
+        let given = XattrArguments::read(arguments, size)?;
+        if given.flags != 0 {
+            return Err(Error::Invalid);
+        }
+        check_at_flags(flags)?;
+        self.get_attribute(XattrTarget::At(dirfd, path, flags), name, given.value, given.size)
+    }
+    /// listxattrat(2)
+    pub(crate) fn listxattrat(&mut self, dirfd: i32, path: u64, flags: i32, list: u64, size: usize) -> Result<usize> {
+        check_at_flags(flags)?;
+        self.list_attributes(XattrTarget::At(dirfd, path, flags), list, size)
+    }
+    /// removexattrat(2)
+    pub(crate) fn removexattrat(&mut self, dirfd: i32, path: u64, flags: i32, name: u64) -> Result<usize> {
+        check_at_flags(flags)?;
+        self.remove_attribute(XattrTarget::At(dirfd, path, flags), name)
+    }
     /// setxattr(2)
     pub(crate) fn setxattr(&mut self, path: u64, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
         self.set_attribute(XattrTarget::Path(path), name, value, size, flags)

@@ -7,8 +7,15 @@ use litebox_common_linux::argument::UserRef;
 use litebox::{Error, Result};
 
 use crate::Task;
+use crate::task::Capability;
 use crate::task::task_work::{self, Direction, Remote, move_bytes};
 use crate::user::UserRead;
+
+/// Advice about another process's memory.
+const MADV_WILLNEED: i32 = 3;
+const MADV_COLD: i32 = 20;
+const MADV_PAGEOUT: i32 = 21;
+const MADV_COLLAPSE: i32 = 25;
 
 /// The most vectors of a call.
 const MOST_VECTORS: usize = 1024;
@@ -101,6 +108,45 @@ impl Task<'_, '_> {
         flags: usize,
     ) -> Result<usize> {
         self.across(Direction::Write, pid, (local, local_count), (remote, remote_count), flags)
+    }
+
+    /// process_madvise(2): of the own process anything that madvise(2) knows, of another one what only says how memory
+    /// will be used. The host is not told of another process's memory: such advice changes nothing that a program sees.
+    pub(crate) fn process_madvise(
+        &mut self,
+        pidfd: i32,
+        vectors: UserRef<IoVec>,
+        count: usize,
+        advice: i32,
+        flags: u32,
+    ) -> Result<usize> {
+        if flags != 0 {
+            return Err(Error::Invalid);
+        }
+        // Linux takes the number of pieces as 32 bits.
+        let pieces = Pieces::read(vectors, count as u32 as usize)?;
+        let (target, _) = self.process_of(pidfd)?;
+        if !self.may_inspect(&target) {
+            return Err(Error::Access);
+        }
+        let own = target.pid == self.process().pid;
+        if !own && !matches!(advice, MADV_WILLNEED | MADV_COLD | MADV_PAGEOUT | MADV_COLLAPSE) {
+            return Err(Error::Invalid);
+        }
+        if !own && !self.creds().can(Capability::SysNice) {
+            return Err(Error::NotPermitted);
+        }
+        let mut done = 0;
+        for (start, len) in pieces.left.iter().rev() {
+            let outcome =
+                if own { target.mm.madvise(*start, *len, advice) } else { target.mm.check_covered(*start, *len) };
+            match outcome {
+                Ok(()) => done += *len as usize,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
     }
 
     /// Moves bytes between the caller and another process once it is clear that they may be touched.

@@ -69,7 +69,7 @@ impl Task<'_, '_> {
     }
 
     /// The process behind a pidfd.
-    pub(super) fn process_of(&self, fd: i32) -> Result<(Arc<Process>, StatusFlags)> {
+    pub(in crate::syscalls) fn process_of(&self, fd: i32) -> Result<(Arc<Process>, StatusFlags)> {
         let file = self.file(fd)?;
         let of = file.file.as_any().downcast_ref::<PidFile>().ok_or(Error::BadDescriptor)?;
         Ok((of.process.clone(), file.flags()))
@@ -148,6 +148,18 @@ impl Task<'_, '_> {
     /// Whether ptrace(2) would let the caller look into `target`.
     pub(crate) fn may_inspect(&self, target: &Process) -> bool {
         self.thread.may_inspect(target)
+    }
+
+    /// process_mrelease(2): the memory of a process that dies goes at once by itself; what is left is to say whether it dies.
+    pub(crate) fn process_mrelease(&mut self, fd: i32, flags: u32) -> Result<usize> {
+        if flags != 0 {
+            return Err(Error::Invalid);
+        }
+        let (target, _) = self.process_of(fd)?;
+        if target.ended() {
+            return Err(Error::NoProcess);
+        }
+        if target.exiting() { Ok(0) } else { Err(Error::Invalid) }
     }
 }
 
