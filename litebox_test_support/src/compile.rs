@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How a guest is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +119,10 @@ pub fn guest(file: &str, variant: Variant, flags: &[String]) -> io::Result<PathB
         return Ok(binary);
     }
     fs::create_dir_all(&dir)?;
-    // Tests run at the same time: each compiles to a name of its own, and the rename decides.
-    let partial = dir.join(format!("{stem}.{}", std::process::id()));
+    // Tests run at the same time, in processes or in threads: each compiles to a name of its own, and the rename decides.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let partial = dir.join(format!("{stem}.{}.{number}", std::process::id()));
     let mut command = Command::new(variant.compiler());
     command.args(["-O1", "-g", "-Wall", "-D_GNU_SOURCE", "-o"]).arg(&partial).arg(&source);
     let output = command.args(variant.flags()).args(flags).output()?;

@@ -2,6 +2,7 @@
 //@ flags: -pthread
 // clone and clone3 with their flags, pidfds, processes with several threads, and the errors of all that.
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -278,7 +279,7 @@ static void threads(void)
     printf("exit against threads %d\n", status_of(p));
     p = fork();
     if (p == 0) { pthread_create(&t, 0, spins, 0); pthread_create(&t, 0, sleeps, 0); sleeps(0); }
-    usleep(20000);
+    wait_asleep(p, p);
     kill(p, SIGKILL);
     printf("killed with threads %d\n", status_of(p));
     p = fork();

@@ -2,6 +2,7 @@
 // directory (F_NOTIFY).
 //@ flags: -pthread
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -134,7 +135,7 @@ static void readiness(int reader, int writer, const char *what)
 
 static void *write_later(void *fd)
 {
-	usleep(100000);
+	wait_asleep(getpid(), getpid());
 	write(*(int *)fd, "x", 1);
 	return NULL;
 }
@@ -214,7 +215,7 @@ static void without(void)
 
 static void *give_up(void *fd)
 {
-	usleep(200000);
+	wait_asleep(getpid(), getpid());
 	heard("lease");
 	printf("has to be %d\n", fcntl(*(int *)fd, F_GETLEASE));
 	fcntl(*(int *)fd, F_SETLEASE, F_UNLCK);

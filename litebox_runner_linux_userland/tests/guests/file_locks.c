@@ -2,6 +2,7 @@
 //@ flags: -pthread
 //@ timeout: 30
 // Record locks of tables and of descriptions, flock, who holds them, who waits, and what ends them.
+#include "asleep.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -187,9 +188,9 @@ static void waits(void) {
     }
     char c;
     read(to[0], &c, 1);
-    usleep(20000);
+    wait_asleep(child, child);
     set(fd, F_UNLCK, 0, 0);
-    usleep(20000);
+    wait_asleep(child, child);
     flock(fd, LOCK_UN);
     wait_for(child);
     // What a process that ends held is free.
@@ -214,7 +215,7 @@ static void waits(void) {
     pthread_t thread;
     pthread_create(&thread, NULL, waiter, &outcome);
     while (!waiting) usleep(1000);
-    usleep(20000);
+    wait_others_asleep(1);
     printf("a thread waits: %d\n", outcome);
     set_at(fd, F_OFD_SETLK, F_UNLCK, SEEK_SET, 0, 10);
     pthread_join(thread, NULL);
@@ -296,7 +297,7 @@ static void tables(void) {
     waiting = 0;
     pthread_create(&thread, NULL, in_circle, &outcome);
     while (waiting != 2) usleep(1000);
-    usleep(30000);
+    wait_others_asleep(1);
     printf("threads in a circle: %s\n", result(set_at(fd, F_SETLKW, F_WRLCK, SEEK_SET, 300, 10)));
     set(fd, F_UNLCK, 0, 10);
     pthread_join(thread, NULL);

@@ -1,5 +1,6 @@
 // The second family of futex calls: words with flags of their own, several at once, moved between words.
 //@ flags: -pthread
+#include "asleep.h"
 #include "result.h"
 #include <fcntl.h>
 #include <pthread.h>
@@ -28,17 +29,6 @@ static long wait2(unsigned *word, unsigned long value, unsigned long mask, unsig
 static long wake2(unsigned *word, unsigned long mask, int count, unsigned flags) {
     return syscall(SYS_futex_wake, word, mask, count, flags);
 }
-static void wait_asleep(int tid) {
-    char path[64], state;
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-    for (;;) {
-        FILE *f = fopen(path, "r");
-        int n = f ? fscanf(f, "%*d (%*[^)]) %c", &state) : 0;
-        if (f) fclose(f);
-        if (n == 1 && state == 'S') return;
-        usleep(1000);
-    }
-}
 static void *asleep(void *arg) {
     struct sleeper *s = arg;
     __atomic_store_n(&s->tid, syscall(SYS_gettid), __ATOMIC_SEQ_CST);
@@ -50,7 +40,7 @@ static pthread_t start(struct sleeper *s) {
     pthread_t t;
     pthread_create(&t, NULL, asleep, s);
     while (!__atomic_load_n(&s->tid, __ATOMIC_SEQ_CST)) usleep(1000);
-    wait_asleep(s->tid);
+    wait_asleep(getpid(), s->tid);
     return t;
 }
 static void one_word(void) {
@@ -119,7 +109,7 @@ static void several_words(void) {
     pthread_t t;
     pthread_create(&t, NULL, wait_for_any, NULL);
     while (!__atomic_load_n(&many_tid, __ATOMIC_SEQ_CST)) usleep(1000);
-    wait_asleep(many_tid);
+    wait_asleep(getpid(), many_tid);
     printf("woken by the third: %s", result(wake2(&many[2], 0xffffffff, 1, U32 | PRIVATE)));
     pthread_join(t, NULL);
     printf(", it says %ld\n", many_result);

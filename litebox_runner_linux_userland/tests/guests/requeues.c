@@ -1,6 +1,7 @@
 // FUTEX_CMP_REQUEUE_PI keeps who it cannot give the lock to; private words and words that others may share are
 // different futexes.
 //@ flags: -pthread
+#include "asleep.h"
 #include "result.h"
 #include <linux/futex.h>
 #include <pthread.h>
@@ -15,17 +16,6 @@ static int waiting, owned, failed;
 
 static long futex(unsigned *addr, int op, unsigned val, const void *timeout, unsigned *addr2, unsigned val3) {
     return syscall(SYS_futex, addr, op, val, timeout, addr2, val3);
-}
-static void wait_asleep(int tid) {
-    char path[64], state;
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-    for (;;) {
-        FILE *f = fopen(path, "r");
-        int n = f ? fscanf(f, "%*d (%*[^)]) %c", &state) : 0;
-        if (f) fclose(f);
-        if (n == 1 && state == 'S') return;
-        usleep(1000);
-    }
 }
 static void *requeued(void *tid) {
     *(int *)tid = syscall(SYS_gettid);
@@ -42,7 +32,7 @@ static void locks(void) {
     int tids[3];
     for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, requeued, &tids[i]);
     while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) < 3) usleep(1000);
-    for (int i = 0; i < 3; i++) wait_asleep(tids[i]);
+    for (int i = 0; i < 3; i++) wait_asleep(getpid(), tids[i]);
     lock = 0x3ffffff0;
     long r = futex(&cond, FUTEX_CMP_REQUEUE_PI, 1, (void *)100L, &lock, 0);
     printf("to a lock of nobody: %s\n", result(r));
@@ -68,7 +58,7 @@ static void kinds(const char *what, unsigned *at) {
         pthread_create(&t[i], NULL, asleep, &s[i]);
         int tid;
         while (!(tid = __atomic_load_n(&s[i].tid, __ATOMIC_SEQ_CST))) usleep(1000);
-        wait_asleep(tid);
+        wait_asleep(getpid(), tid);
     }
     printf("%s", what);
     printf(": wakes of both kinds %s", result(futex(at, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0)));

@@ -2,6 +2,7 @@
 // RLIMIT_NPROC: how many threads a user may have, zombies included. The superuser is free of it, and so becomes a user
 // that has no others.
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,15 +37,19 @@ static void limit_to(rlim_t most)
     if (setrlimit(RLIMIT_NPROC, &now)) perror("setrlimit");
 }
 
-static void *nothing(void *unused) { return unused; }
+static void *own_id(void *id) {
+    *(pid_t *)id = syscall(SYS_gettid);
+    return NULL;
+}
 
 static int thread(void)
 {
     pthread_t made;
-    int error = pthread_create(&made, NULL, nothing, NULL);
+    pid_t tid = 0;
+    int error = pthread_create(&made, NULL, own_id, &tid);
     if (error == 0) pthread_join(made, NULL);
     // Whoever joined it may be told before it is no longer counted.
-    usleep(50000);
+    while (error == 0 && state_of(getpid(), tid)) usleep(500);
     return error;
 }
 

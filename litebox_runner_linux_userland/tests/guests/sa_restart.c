@@ -2,6 +2,7 @@
 //@ timeout: 60
 // What a signal does to calls that wait: with a handler, with SA_RESTART, with none.
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -101,10 +102,10 @@ static void *disturb(void *arg) {
     (void)arg;
     // Twice, so that a restarted call is interrupted again.
     for (int i = 0; i < 2 && !returned; i++) {
-        usleep(15000);
+        wait_asleep(getpid(), main_tid);
         syscall(SYS_tgkill, getpid(), main_tid, SIGUSR1);
     }
-    usleep(15000);
+    wait_asleep(getpid(), main_tid);
     while (!returned && finish) {
         finish();
         usleep(20000);

@@ -1,6 +1,7 @@
 // RLIMIT_NPROC and execve(2): who becomes a user that has more threads than allowed may not execute a program while
 // that is so.
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,8 +23,8 @@ static void crowd(int n)
             if (setresuid(USER, USER, USER)) _exit(1);
             for (;;) pause();
         }
+        wait_asleep(others[i], others[i]);
     }
-    usleep(100000);
 }
 
 static void leave(int n)

@@ -1,6 +1,7 @@
 //@ flags: -pthread
 // Who gets which signal: queues, values, limits, masks, waiting for signals; errors of the calls.
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -152,7 +153,7 @@ static void limits(void) {
 }
 
 static void *send_later(void *arg) {
-    usleep(20000);
+    wait_asleep(getpid(), getpid());
     kill(getpid(), *(int *)arg);
     return NULL;
 }

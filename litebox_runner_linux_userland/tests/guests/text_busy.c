@@ -2,6 +2,7 @@
 // What runs is not written, what is written does not run (ETXTBSY); places in what has none (ESPIPE); sets of sets of
 // files.
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -172,7 +173,7 @@ static void exclusive(void)
 		pipe(shared_pipe);
 		for (int i = 0; i < 4; i++)
 			pthread_create(&t[i], NULL, wait_for_it, (void *)mode);
-		usleep(300000);
+		wait_others_asleep(4);
 		write(shared_pipe[1], "x", 1);
 		for (int i = 0; i < 4; i++)
 			pthread_join(t[i], NULL);
@@ -184,7 +185,7 @@ static void exclusive(void)
 	pipe(shared_pipe);
 	for (int i = 0; i < 4; i++)
 		pthread_create(&t[i], NULL, wait_for_it, (void *)1);
-	usleep(300000);
+	wait_others_asleep(4);
 	close(shared_pipe[1]);
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);

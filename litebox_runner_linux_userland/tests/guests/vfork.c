@@ -4,6 +4,7 @@
 // What a vfork child does in its parent's place, and what the parent finds afterwards: registers, signals, ends of
 // either.
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -142,7 +143,7 @@ static void seen(void)
         _exit(mark == 78 && WIFSIGNALED(st) ? 0 : 1);
     }
     pid_t child = told();
-    usleep(2000);
+    while (state_of(w, w) == 'R') usleep(500);
     char path[64], line[256];
     snprintf(path, sizeof path, "/proc/%d/stat", w);
     int fd = open(path, O_RDONLY), n = read(fd, line, sizeof line - 1);

@@ -1,6 +1,7 @@
 //@ variants: static dynamic musl
 // Processes made and waited for: statuses, wait4 and waitid in all their variants, SIGCHLD, orphans, vfork, errors.
 #define _GNU_SOURCE
+#include "asleep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -83,7 +84,7 @@ static void statuses(void)
     say_status("fault", st);
     p = fork();
     if (p == 0) for (volatile int i = 0;; i++) ;
-    usleep(20000);
+    wait_for_state(p, p, 'R');
     kill(p, SIGTERM);
     waitpid(p, &st, 0);
     say_status("running child", st);
@@ -131,14 +132,21 @@ static void wait_variants(void)
     SHOW(waitid(3, -1, &info, WEXITED));
     SHOW(waitid(3, 900, &info, WEXITED));
     SHOW(waitid(P_ALL, 0, &info, WEXITED));
+    int hold[2];
+    if (pipe(hold)) return;
     pid_t p = fork();
-    if (p == 0) { usleep(50000); _exit(5); }
+    if (p == 0) {
+        char c;
+        close(hold[1]);
+        _exit(read(hold[0], &c, 1) ? 6 : 5);
+    }
     memset(&info, 0x55, sizeof info);
     SHOW(waitid(P_PID, p, &info, WEXITED | WNOHANG));
     printf("signo %d pid %d\n", info.si_signo, info.si_pid);
     SHOW(waitpid(p, &st, WNOHANG));
     SHOW(waitpid(p, &st, __WCLONE));
     memset(&info, 0, sizeof info);
+    close(hold[1]);
     SHOW(waitid(P_PID, p, &info, WEXITED | WNOWAIT));
     printf("signo %d code %d status %d pid %d uid %d\n", info.si_signo, info.si_code, info.si_status, info.si_pid == p, info.si_uid == getuid());
     SHOW(waitid(P_PID, p, 0, WSTOPPED | WNOHANG));
@@ -157,7 +165,8 @@ static void wait_variants(void)
     printf("usage plausible %d\n", use.ru_utime.tv_sec < 10 && use.ru_stime.tv_usec < 1000000);
     // The oldest first.
     pid_t a = child(1), b = child(2);
-    usleep(50000);
+    wait_for_state(a, a, 'Z');
+    wait_for_state(b, b, 'Z');
     int first = wait(&st) == a, second = wait(&st) == b;
     printf("order %d %d\n", first, second);
     // Killed.
