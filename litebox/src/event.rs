@@ -5,12 +5,12 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use smallvec::SmallVec;
 
 use crate::platform::{FutexWake, Instant, host};
-use crate::sync::{AdaptiveSpin, Mutex, jitter};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use crate::sync::{AdaptiveSpin, Mutex, const_fn, jitter};
 use crate::{Error, Result};
 
 bitflags::bitflags! {
@@ -211,6 +211,7 @@ impl Waiter {
         self.word.load(Ordering::Relaxed) & INTERRUPTED != 0
     }
     /// The word itself, for hosts that check it in assembly: its top bit says that work is pending.
+    #[cfg(not(loom))]
     pub fn word(&self) -> *const u32 {
         self.word.as_ptr()
     }
@@ -244,9 +245,11 @@ struct WaitEntry {
 }
 
 impl WaitQueue {
-    /// An empty queue.
-    pub const fn new() -> Self {
-        Self { count: AtomicU32::new(0), entries: Mutex::new(Vec::new()) }
+    const_fn! {
+        /// An empty queue.
+        pub fn new() -> Self {
+            Self { count: AtomicU32::new(0), entries: Mutex::new(Vec::new()) }
+        }
     }
     /// Adds `observer` for `interest` (and errors and hang-ups, always).
     pub fn add(&self, observer: &Arc<dyn Observer>, interest: Events) {
@@ -270,7 +273,7 @@ impl WaitQueue {
     /// Tells everybody interested in `events`, but of those who wait exclusively only up to the first that looks after
     /// it; an error or hang-up is everybody's. Costs one load when nobody waits.
     pub fn notify(&self, events: Events) {
-        core::sync::atomic::fence(Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }

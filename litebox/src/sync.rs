@@ -3,12 +3,18 @@
 //! The order in which locks may be taken is one tree, in `docs/locks.md`. Debug builds check that it is one
 //! (`order.rs`).
 
+/// The processor's atomics; in a model (`litebox/loom`), loom's.
+pub mod atomic {
+    pub use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+}
+mod const_fn;
 mod jitter;
 mod mutex;
 #[cfg(debug_assertions)]
 mod order;
 mod rwlock;
 
+pub(crate) use const_fn::const_fn;
 pub use jitter::jitter;
 pub use litebox_protocol::adaptive_spin::AdaptiveSpin;
 pub use mutex::{Mutex, MutexGuard};

@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use loom::sync::atomic::{AtomicU32, Ordering};
-use loom::sync::{Mutex, Notify};
+use loom::sync::atomic::{AtomicU32, Ordering, fence};
+use loom::sync::{Condvar, Mutex};
 
 use crate::Result;
 
@@ -39,7 +39,7 @@ pub enum AtomicOp {
 
 struct Sleeper {
     word: usize,
-    woken: Arc<Notify>,
+    woken: Arc<Condvar>,
 }
 
 loom::lazy_static! {
@@ -62,15 +62,15 @@ fn place(word: &AtomicU32) -> usize {
 impl Host {
     /// Sleeps while `*word == expected`, until woken: compared under the lock of the queue, as Linux does.
     pub fn futex_wait(&self, word: &AtomicU32, expected: u32, _deadline: Option<Instant>) -> FutexWake {
-        let woken = Arc::new(Notify::new());
-        {
-            let mut sleepers = SLEEPERS.lock().unwrap();
-            if word.load(Ordering::SeqCst) != expected {
-                return FutexWake::Look;
-            }
-            sleepers.push(Sleeper { word: place(word), woken: woken.clone() });
+        let woken = Arc::new(Condvar::new());
+        let mut sleepers = SLEEPERS.lock().unwrap();
+        if word.load(Ordering::SeqCst) != expected {
+            return FutexWake::Look;
         }
-        woken.wait();
+        sleepers.push(Sleeper { word: place(word), woken: woken.clone() });
+        while sleepers.iter().any(|sleeper| Arc::ptr_eq(&sleeper.woken, &woken)) {
+            sleepers = woken.wait(sleepers).unwrap();
+        }
         FutexWake::Look
     }
 
@@ -86,7 +86,7 @@ impl Host {
             }
             !is_meant
         });
-        woken.iter().for_each(|woken| woken.notify());
+        woken.iter().for_each(|woken| woken.notify_one());
     }
 
     /// Now.
@@ -97,6 +97,9 @@ impl Host {
     /// The guest's word at `addr`: one of the model's.
     pub fn user_atomic_u32(&self, addr: usize, op: AtomicOp) -> Result<u32> {
         let AtomicOp::Load = op;
+        // Loom takes sequentially consistent accesses for weaker ones than they are. The table counted itself in by a locked
+        // instruction, which on x86 is this barrier.
+        fence(Ordering::SeqCst);
         // SAFETY: models pass addresses of words that outlive their threads.
         Ok(unsafe { &*(addr as *const AtomicU32) }.load(Ordering::SeqCst))
     }

@@ -2,8 +2,9 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::atomic::{AtomicU32, Ordering};
+use super::const_fn;
 #[cfg(debug_assertions)]
 use super::order::Way;
 use crate::platform::host;
@@ -11,7 +12,8 @@ use crate::platform::host;
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
-const SPINS: u32 = 64;
+/// Looks at a lock before sleeping on it. In a model each is a step more, and a sleep is as good.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// A mutex in shared memory. Not poisoned: a panic ends the sandbox.
 pub struct Mutex<T: ?Sized> {
@@ -34,14 +36,16 @@ impl<T: Default> Default for Mutex<T> {
 }
 
 impl<T> Mutex<T> {
-    /// A free mutex around `value`.
-    #[track_caller]
-    pub const fn new(value: T) -> Self {
-        Self {
-            word: AtomicU32::new(FREE),
-            #[cfg(debug_assertions)]
-            class: super::order::ClassOf::new(),
-            value: UnsafeCell::new(value),
+    const_fn! {
+        /// A free mutex around `value`.
+        #[track_caller]
+        pub fn new(value: T) -> Self {
+            Self {
+                word: AtomicU32::new(FREE),
+                #[cfg(debug_assertions)]
+                class: super::order::ClassOf::new(),
+                value: UnsafeCell::new(value),
+            }
         }
     }
     /// Takes the value out.
@@ -136,7 +140,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     extern crate std;
     use super::Mutex;

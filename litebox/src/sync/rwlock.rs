@@ -5,9 +5,10 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Patience;
+use super::atomic::{AtomicU32, Ordering};
+use super::const_fn;
 #[cfg(debug_assertions)]
 use super::order::Way;
 use crate::platform::host;
@@ -37,14 +38,16 @@ impl<T: Default> Default for RwLock<T> {
 }
 
 impl<T> RwLock<T> {
-    /// A free lock around `value`.
-    #[track_caller]
-    pub const fn new(value: T) -> Self {
-        Self {
-            word: AtomicU32::new(0),
-            #[cfg(debug_assertions)]
-            class: super::order::ClassOf::new(),
-            value: UnsafeCell::new(value),
+    const_fn! {
+        /// A free lock around `value`.
+        #[track_caller]
+        pub fn new(value: T) -> Self {
+            Self {
+                word: AtomicU32::new(0),
+                #[cfg(debug_assertions)]
+                class: super::order::ClassOf::new(),
+                value: UnsafeCell::new(value),
+            }
         }
     }
 }
@@ -61,14 +64,15 @@ impl<T: ?Sized> RwLock<T> {
         #[cfg(debug_assertions)]
         self.class.will_wait(core::any::type_name::<T>(), Way::Read);
         let mut patience = Patience::default();
+        let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let word = self.word.load(Ordering::Relaxed);
-            if word & STATE < WRITER {
-                if self.word.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    break;
-                }
-            } else {
-                self.sleep(word, &mut patience);
+            if word & STATE >= WRITER {
+                word = self.sleep(word, &mut patience);
+                continue;
+            }
+            match self.word.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => word = now,
             }
         }
         #[cfg(debug_assertions)]
@@ -83,14 +87,15 @@ impl<T: ?Sized> RwLock<T> {
         #[cfg(debug_assertions)]
         self.class.will_wait(core::any::type_name::<T>(), Way::Write);
         let mut patience = Patience::default();
+        let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let word = self.word.load(Ordering::Relaxed);
-            if word & STATE == 0 {
-                if self.word.compare_exchange_weak(word, word | WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    break;
-                }
-            } else {
-                self.sleep(word, &mut patience);
+            if word & STATE != 0 {
+                word = self.sleep(word, &mut patience);
+                continue;
+            }
+            match self.word.compare_exchange_weak(word, word | WRITER, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => word = now,
             }
         }
         #[cfg(debug_assertions)]
@@ -108,12 +113,17 @@ impl<T: ?Sized> RwLock<T> {
         unsafe { &*self.value.get() }
     }
 
+    /// Sleeps while the word is what was seen; returns what it is then.
     #[cold]
-    fn sleep(&self, seen: u32, patience: &mut Patience) {
+    fn sleep(&self, seen: u32, patience: &mut Patience) -> u32 {
         let marked = seen | SLEEPERS;
-        if seen == marked || self.word.compare_exchange(seen, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            patience.wait(&self.word, marked);
+        if seen != marked {
+            if let Err(now) = self.word.compare_exchange(seen, marked, Ordering::Relaxed, Ordering::Relaxed) {
+                return now;
+            }
         }
+        patience.wait(&self.word, marked);
+        self.word.load(Ordering::Relaxed)
     }
 
     fn release(&self, amount: u32) {
@@ -173,7 +183,7 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     extern crate std;
     use super::RwLock;
