@@ -414,3 +414,6 @@ impl Drop for EventSet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
