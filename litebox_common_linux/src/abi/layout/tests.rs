@@ -247,17 +247,19 @@ fn members(there: &There, width: &str) -> Vec<(&'static str, &'static str)> {
 
 /// The program that prints sizes and offsets, a line for each structure.
 fn program(list: &[&There], width: &str) -> String {
-    let mut text = HEADERS.to_string();
-    text.push_str("int main(void)\n{\n");
+    let mut lines: Vec<String> = [HEADERS, "int main(void)\n{\n"].map(ToString::to_string).into();
     for there in list {
-        text.push_str(&format!("    printf(\"{} sizeof=%zu\", sizeof({}));\n", there.name, there.text));
-        for (field, member) in members(there, width) {
-            text.push_str(&format!("    printf(\" {field}=%zu\", offsetof({}, {member}));\n", there.text));
-        }
-        text.push_str("    puts(\"\");\n");
+        lines.push(format!("    printf(\"{} sizeof=%zu\", sizeof({}));\n", there.name, there.text));
+        let members = members(there, width);
+        lines.extend(
+            members
+                .into_iter()
+                .map(|(field, member)| format!("    printf(\" {field}=%zu\", offsetof({}, {member}));\n", there.text)),
+        );
+        lines.push("    puts(\"\");\n".to_string());
     }
-    text.push_str("    return 0;\n}\n");
-    text
+    lines.push("    return 0;\n}\n".to_string());
+    lines.concat()
 }
 
 /// What it prints; `None` where such programs cannot be made.
