@@ -13,6 +13,7 @@ use litebox::platform::north::Registers;
 
 use crate::entry::patch::{CodeEvent, TrapOutcome};
 use crate::entry::trap::UserContext;
+use crate::sandbox::sandbox;
 use crate::thread::stack::ThreadBlock;
 
 pub(crate) use vdso::vdso;
@@ -63,10 +64,11 @@ impl UserContext {
     }
 }
 
-/// 32-bit code of a 32-bit program has the thread's block in `r15`.
+/// 32-bit code of a 32-bit program has the thread's block in `r15`. Until a frame of the host was seen, the fast entry
+/// could not save the floating-point state: there is nothing in `r15`, so that the first call of the vDSO traps.
 pub(crate) fn keep_block(regs: &mut Registers, mode: CpuMode, block: &ThreadBlock) {
     if mode == CpuMode::Compat && block.segments.is_some() {
-        regs.r15 = block.this as u64;
+        regs.r15 = if sandbox().frame_layout.known() { block.this as u64 } else { 0 };
     }
 }
 

@@ -187,6 +187,10 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
         SIGTRAP if info.code == TRAP_TRACE => CodeEvent::Step,
         _ => CodeEvent::Other,
     };
+    if !plain {
+        // Hosts whose frames are not served are those on which it never helps.
+        sandbox().frame_layout.learn(fp.as_deref());
+    }
     let look = match signal {
         SIGSEGV if segments::restore_bases(block) => TrapOutcome::GoOn,
         _ if plain => patch::look(event, &mut context.regs, block),

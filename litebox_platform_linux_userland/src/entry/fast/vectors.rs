@@ -50,7 +50,8 @@ impl FrameLayout {
         }
         true
     }
-    fn known(&self) -> bool {
+    /// Whether one was seen.
+    pub(crate) fn known(&self) -> bool {
         self.words[1].load(Ordering::Acquire) != 0
     }
     fn get(&self) -> [u64; 7] {
