@@ -45,6 +45,11 @@ impl Task<'_, '_> {
         if flags != 0 {
             return Err(Error::Invalid);
         }
+        let is_private = matches!(command, PRIVATE_EXPEDITED | PRIVATE_EXPEDITED_SYNC_CORE);
+        // The permission's bit is the next one. Who has it need not be told whether there is such a command: that is a question to the host.
+        if is_private && self.process().mm.barriers.load(Ordering::Acquire) & (command << 1) as u32 != 0 {
+            return pass_on(command);
+        }
         let served = served();
         if command == QUERY {
             return if served == 0 { Err(Error::NotImplemented) } else { Ok(served as usize) };
@@ -58,13 +63,7 @@ impl Task<'_, '_> {
             GET_REGISTRATIONS => return Ok(allowed.load(Ordering::Acquire) as usize),
             REGISTER_GLOBAL_EXPEDITED => {}
             GLOBAL | GLOBAL_EXPEDITED => return pass_on(GLOBAL),
-            PRIVATE_EXPEDITED | PRIVATE_EXPEDITED_SYNC_CORE => {
-                // The permission's bit is the next one.
-                if allowed.load(Ordering::Acquire) & (command << 1) as u32 == 0 {
-                    return Err(Error::NotPermitted);
-                }
-                return pass_on(command);
-            }
+            _ if is_private => return Err(Error::NotPermitted),
             _ => {
                 pass_on(command)?;
             }
