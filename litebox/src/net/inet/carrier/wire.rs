@@ -269,6 +269,7 @@ impl WireNetwork {
         let kept = if own { shard.remove(&stream.ends()) } else { None };
         drop(shard);
         drop(kept);
+        stream.unfile();
         if stream.was_embryo() {
             self.born(stream.number());
         }

@@ -302,6 +302,7 @@ impl Core {
             }
         }
     }
+
     /// When it wants to be looked at next.
     pub fn next_look(&mut self, now: Instant) -> Option<Instant> {
         let deadline = self.deadline();
@@ -311,6 +312,8 @@ impl Core {
             let at = Instant(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1000));
             at.max(now.saturating_add(Duration::from_millis(1)))
         });
+        // What is held back would be asked for at once.
+        let asked = asked.filter(|_| corked.is_none());
         [deadline, corked, asked].into_iter().flatten().min()
     }
 }

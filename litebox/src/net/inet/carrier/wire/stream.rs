@@ -145,8 +145,10 @@ impl WireStream {
 
     /// In the supervisor: what was filed is due.
     pub fn due(&self) {
-        self.filed.store(NEVER, Ordering::SeqCst);
         let now = host().instant();
+        // Unless somebody filed a later time meanwhile.
+        let past = |filed: u64| (filed <= now.0).then_some(NEVER);
+        let _ = self.filed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, past);
         let overdue = self.core.lock().overdue(now);
         if let Some(error) = overdue {
             self.give_up(error);
@@ -264,11 +266,16 @@ impl WireStream {
     fn file(&self, next: Instant, now: Instant) {
         // Those that move with each segment need not be exact: who is early looks again.
         let filed = self.filed.load(Ordering::SeqCst);
-        if next.0 >= filed && filed > now.0 {
-            return;
+        if next.0 < filed || filed <= now.0 {
+            self.network.timers.file(next, now, (self.number, &self.filed), &self.own);
         }
-        self.filed.store(next.0, Ordering::SeqCst);
-        self.network.timers.add(next, self.number, &self.own);
+    }
+
+    /// It is over: nobody looks at it.
+    pub fn unfile(&self) {
+        if self.filed.load(Ordering::SeqCst) != NEVER {
+            self.network.timers.forget(self.number, &self.filed);
+        }
     }
 
     /// A connection that was asked for came about: its listener takes it, or it ends.

@@ -219,6 +219,7 @@ fn a_flood_of_requests_ends() {
         MockHost.take_sent(far.fd);
     }
     assert!(far.wire.streams_kept() <= super::MOST_EMBRYOS);
+    assert!(far.wire.timers.len() <= super::MOST_EMBRYOS);
     assert_eq!(server.accept(9).err(), Some(Error::WouldBlock));
     // Somebody honest still comes in.
     let client = TcpSocket::new(&near.network, false, 0, 2);

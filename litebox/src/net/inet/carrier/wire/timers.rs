@@ -30,15 +30,36 @@ impl Default for Timers {
 }
 
 impl Timers {
-    /// The connection with this number wants to be looked at then.
-    pub fn add(&self, at: Instant, number: u64, stream: &Weak<WireStream>) {
+    /// The connection with this number wants to be looked at then. `filed` is the one time that it has;
+    /// an earlier one stays.
+    pub fn file(&self, at: Instant, now: Instant, (number, filed): (u64, &AtomicU64), stream: &Weak<WireStream>) {
         let mut due = self.due.lock();
+        let before = filed.load(Ordering::SeqCst);
+        if at.0 >= before && before > now.0 {
+            return;
+        }
+        due.remove(&(before, number));
+        filed.store(at.0, Ordering::SeqCst);
         due.insert((at.0, number), stream.clone());
         self.note_first(&due);
         drop(due);
         if at.0 < self.sleeps_until.load(Ordering::SeqCst) {
             host().wake_supervisor();
         }
+    }
+    /// A connection does not want to be looked at any more.
+    pub fn forget(&self, number: u64, filed: &AtomicU64) {
+        let mut due = self.due.lock();
+        let before = filed.swap(NEVER, Ordering::SeqCst);
+        let forgotten = due.remove(&(before, number));
+        self.note_first(&due);
+        drop(due);
+        drop(forgotten);
+    }
+    /// How many times there are.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.due.lock().len()
     }
     fn note_first(&self, due: &BTreeMap<(u64, u64), Weak<WireStream>>) {
         let first = due.first_key_value().map_or(NEVER, |((at, _), _)| *at);
