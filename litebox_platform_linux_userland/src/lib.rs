@@ -30,3 +30,5 @@ pub use sandbox::{Counted, Patching, Settings, StartError, start};
 pub struct LinuxHost;
 
 litebox::register_host!(LinuxHost);
+#[cfg(test)]
+litebox::register_north!(litebox::platform::mock::MockNorth);
