@@ -12,6 +12,7 @@ use crate::beneath::Grant;
 use crate::cgroup::{Cgroup, Wanted};
 use crate::confine::{Confinement, Network, Program};
 use crate::control;
+use crate::keeping::{Keeper, Keeping};
 use crate::limits::{End, Limits};
 use crate::memory::Meter;
 use crate::net;
@@ -55,6 +56,8 @@ pub struct Launch {
     pub executable: Option<OwnedFd>,
     /// Where clients come from that want something of it while it runs.
     pub control: Option<control::Setup>,
+    /// Who takes what the sandbox tells of its changes when it ends.
+    pub keeper: Option<Keeper>,
 }
 
 impl Launch {
@@ -75,6 +78,7 @@ impl Launch {
             stop_signal: libc::SIGTERM,
             executable: None,
             control: None,
+            keeper: None,
         }
     }
 }
@@ -93,6 +97,8 @@ pub struct SandboxEnd {
     pub figures: Option<[u64; STAT_FIGURES]>,
     /// Its first program ran. Known only of one that clients talk to.
     pub ran: bool,
+    /// Whether its changes were kept, or why not; `None`: nobody asked.
+    pub kept: Option<Result<(), String>>,
     /// What is left of it here.
     pub rest: Option<Rest>,
 }
@@ -108,7 +114,7 @@ pub fn run(launch: Launch) -> SandboxEnd {
                 Failure::Refused(why) => why,
             };
             say(&line);
-            SandboxEnd { status: STATUS_OURS, figures: None, ran: false, rest: None }
+            SandboxEnd { status: STATUS_OURS, figures: None, ran: false, kept: None, rest: None }
         }
     }
 }
@@ -190,6 +196,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         server.control = Some(started.map_err(|e| ("the thread for clients", e))?);
     }
     server.helper = confinement.network;
+    server.keeping = launch.keeper.map(Keeping::start);
     let gauge = group.as_mut().and_then(Cgroup::take_gauge);
     let end = match launch.limits.memory.map(|limit| Meter::new(sandboxed, limit, gauge)).transpose() {
         Ok(meter) => {
@@ -202,6 +209,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         say("the host has not ended all processes of the sandbox, which were killed");
     }
     drop(group);
+    let kept = server.keeping.take().map(Keeping::finish);
     server.session.terminal = None;
     // Nobody may keep the sandbox alive by not reading.
     if let Some(line) = &end.line {
@@ -211,7 +219,8 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         control.over(end.status, end.line.as_deref().unwrap_or_default());
     }
     let ran = server.control.as_ref().is_some_and(control::Control::first_ran);
-    Ok(SandboxEnd { status: end.status, figures: server.session.figures, ran, rest: Some(Rest(server, signals)) })
+    let (status, figures) = (end.status, server.session.figures);
+    Ok(SandboxEnd { status, figures, ran, kept, rest: Some(Rest(server, signals)) })
 }
 
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), Failure> {

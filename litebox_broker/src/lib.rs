@@ -6,6 +6,7 @@
 //!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next one before falling asleep.
 //! - [`control`] is what the user does with it meanwhile: more programs, signals, pauses.
 //! - [`net`] is the network: policy, names, connections, published ports.
+//! - [`keeping`] has a thread take what the sandbox tells of its changes at its end.
 //! - [`terminal`] is the user's terminal, lent to the sandbox and given back; [`hearing`] is whether that one still hears what it is told.
 //! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals and ends it, and [`guard`] when the broker
 //!   cannot any more.
@@ -22,6 +23,7 @@ pub mod files;
 pub mod guard;
 pub mod hearing;
 pub mod host_calls;
+pub mod keeping;
 pub mod launch;
 pub mod limits;
 pub mod list;
@@ -46,6 +48,7 @@ pub mod watches;
 pub use litebox_protocol as protocol;
 
 pub use beneath::{Access, Grant};
+pub use keeping::{Keeper, Stage};
 pub use launch::{Launch, SandboxEnd, run};
 pub use limits::Limits;
 pub use terminal::Terminal;

@@ -56,13 +56,21 @@ pub struct TimeLimit {
     /// When the program is asked; afterwards, when it is killed.
     next: Option<Instant>,
     request: bool,
+    /// It was killed.
+    killed: bool,
 }
 
 impl TimeLimit {
     /// The time begins now.
     pub fn begin(limits: &Limits) -> Self {
         let next = limits.timeout.and_then(|limit| Instant::now().checked_add(limit));
-        Self { limit: limits.timeout.unwrap_or_default(), grace: limits.stop_timeout, next, request: false }
+        Self {
+            limit: limits.timeout.unwrap_or_default(),
+            grace: limits.stop_timeout,
+            next,
+            request: false,
+            killed: false,
+        }
     }
 
     /// When something is due.
@@ -84,12 +92,24 @@ impl TimeLimit {
         Due::Ask
     }
 
+    /// It is looked at again so much later.
+    pub fn look_again(&mut self, pause: Duration) {
+        let now = Instant::now();
+        self.killed = true;
+        self.next = Some(now.checked_add(pause).unwrap_or(now));
+    }
+
+    /// The sandbox is killed now.
+    pub fn killed(&mut self) {
+        self.killed = true;
+    }
+
     /// An end after the time was over is because of that, whatever the program made of it.
     pub fn end_of(&self, end: End) -> End {
         if !self.request || end.status == STATUS_REFUSED {
             return end;
         }
-        let by_itself = self.next.is_some_and(|next| Instant::now() < next);
+        let by_itself = !self.killed && self.next.is_some_and(|next| Instant::now() < next);
         let what = if by_itself { "program ended by SIGTERM" } else { "sandbox killed" };
         End::saying(STATUS_TIMEOUT, &format!("time limit of {:?} reached: {what}", self.limit))
     }

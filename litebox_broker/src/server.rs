@@ -14,6 +14,7 @@ use zerocopy::IntoBytes;
 use crate::confine::Network;
 use crate::control::{Control, Order};
 use crate::hearing::{Hearing, QUESTION};
+use crate::keeping::{Keeping, LastWill};
 use crate::limits::{Due, End, Limits, TimeLimit};
 use crate::memory::{Meter, Verdict};
 use crate::message::may_carry_descriptor;
@@ -56,6 +57,9 @@ const FORWARDED: [i32; 11] = [
     libc::SIGTTIN,
     libc::SIGALRM,
 ];
+
+/// How often a sandbox is looked at that tells of its changes when its time is over.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// How often a stopped sandbox's place is looked at.
 const PLACE_TICK: Duration = Duration::from_millis(200);
@@ -151,6 +155,8 @@ pub struct Server {
     /// Its network and the socket for it, until it has a thread of its own.
     pub net: Option<(OwnedFd, Service)>,
     time: TimeLimit,
+    /// Who takes what it tells of its changes.
+    pub keeping: Option<Keeping>,
     /// Keeps `--memory`.
     pub memory: Option<Meter>,
     /// What SIGTERM becomes for the program.
@@ -202,6 +208,7 @@ impl Server {
             events: Arc::new(events),
             net: None,
             time: TimeLimit::begin(limits),
+            keeping: None,
             memory: None,
             stop_signal: libc::SIGTERM,
             stop_timeout: limits.stop_timeout,
@@ -280,7 +287,11 @@ impl Server {
         match self.time.due(now) {
             Due::Nothing => {}
             Due::Ask => self.ask_to_end(),
-            Due::Kill => return Err(End { status: STATUS_TIMEOUT, line: None }),
+            Due::Kill if self.may_tell(now) => self.time.look_again(LAST_LOOK),
+            Due::Kill => {
+                self.time.killed();
+                return Err(End { status: STATUS_TIMEOUT, line: None });
+            }
         }
         // Who is paused takes no more memory; and looking at all of it would have it go on.
         let Some(meter) = self.memory.as_mut().filter(|_| !self.paused) else { return Ok(()) };
@@ -339,6 +350,17 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Whether a sandbox whose time is over lives on until it has told what it changed. Its program is killed.
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let Some(keeping) = &mut self.keeping else { return false };
+        let verdict = keeping.at_the_end(now);
+        if verdict == LastWill::Ask {
+            self.send_event(EventKind::Signal, libc::SIGKILL as u64);
+            self.send_event(EventKind::Signal, libc::SIGCONT as u64);
+        }
+        verdict != LastWill::Refused
     }
 
     /// A sandbox that does not take what it was told for too long ends.

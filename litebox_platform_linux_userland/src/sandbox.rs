@@ -42,6 +42,8 @@ pub struct Settings {
     pub counted: Counted,
     /// The supervisor writes for the guest: it has a console, whose output has to be out before the end.
     pub console: bool,
+    /// The supervisor tells the broker what was changed before the end.
+    pub tells: bool,
     /// What the host said under a key of the auxiliary vector; 0: nothing.
     pub aux: fn(u64) -> u64,
     /// Where the program's break was before anything was allocated; 0: guest processes keep what was.

@@ -368,6 +368,7 @@ fn supervisor() -> ! {
         stats: false,
         counted: Counted::No,
         console: false,
+        tells: false,
         // SAFETY: reads the library's copy of the vector.
         aux: |key| unsafe { getauxval(key) },
         // The C library keeps what it needs there.

@@ -14,6 +14,7 @@
 
 pub mod adaptive_spin;
 pub mod control;
+pub mod layer;
 pub mod net;
 pub mod plain;
 

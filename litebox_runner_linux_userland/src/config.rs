@@ -1,7 +1,9 @@
 //! What the broker tells the supervisor: fixed numbers, then strings with their lengths.
 
+use litebox::platform::HostFd;
 use litebox_platform_linux_userland::entry::interception::Interception;
 use litebox_platform_linux_userland::{Counted, Patching};
+use litebox_shim_linux::LayerConfig;
 use litebox_shim_linux::boot::{MountPlan, MountSpec, NameOrId, Source, UserSpec};
 
 /// Everything the supervisor needs to know.
@@ -37,6 +39,8 @@ pub struct Config {
     pub strace: u64,
     /// The figures are wanted at the end (`--stats`).
     pub stats: u64,
+    /// Whom changes of copy-on-write trees are told (`--save`, `--diff`), as [`layer_number`] has it; 0: nobody.
+    pub layer: u64,
     /// The boundary's tests want the address of the gadget.
     pub test_hostile: u64,
     /// `F_GETFL` of descriptors 0, 1 and 2, plus one; 0: closed.
@@ -119,6 +123,17 @@ pub fn counted_of(number: u64) -> Counted {
         2 => Counted::AsSameUser,
         _ => Counted::No,
     }
+}
+
+/// The number of a descriptor that changes are told to, with or without contents, in the configuration.
+pub fn layer_number(fd: i32, contents: bool) -> u64 {
+    (u64::from(fd.unsigned_abs()) + 1) << 1 | u64::from(contents)
+}
+
+/// And back.
+pub fn layer_of(number: u64) -> Option<LayerConfig> {
+    let fd = i32::try_from((number >> 1).checked_sub(1)?).ok()?;
+    Some(LayerConfig { to: HostFd(fd), contents: number & 1 == 1 })
 }
 
 /// Kind and numbers of a source.
@@ -248,6 +263,7 @@ impl Config {
             self.pids,
             self.test_hostile,
             self.takes_programs,
+            self.layer,
         ]);
         out.list(&self.limits, |out, (number, soft, hard)| out.numbers(&[(*number).into(), *soft, *hard]));
         out.numbers(&[self.strace, self.stats]);
@@ -298,6 +314,7 @@ impl Config {
             pids: r.number()?,
             test_hostile: r.number()?,
             takes_programs: r.number()?,
+            layer: r.number()?,
             limits: r.list(|r| Some((r.number32()?, r.number()?, r.number()?)))?,
             strace: r.number()?,
             stats: r.number()?,
@@ -355,6 +372,7 @@ mod tests {
             limits: vec![(7, 64, 128)],
             test_hostile: 0,
             takes_programs: 1,
+            layer: 19,
             strace: 7,
             stats: 1,
             streams: [1, 0, 0o2002],

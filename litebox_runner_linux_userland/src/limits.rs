@@ -71,6 +71,11 @@ impl Bounds {
         (machine_memory() / MEMORY_PART / HUGE_PAGE * HUGE_PAGE).max(self.disk.unwrap_or(0)).max(LEAST_ARENA)
     }
 
+    /// Bytes of files that `--save` writes at most.
+    pub fn most_kept(&self) -> u64 {
+        self.disk.unwrap_or_else(|| self.arena_size())
+    }
+
     /// `--memory`; 0: no limit.
     pub fn memory(&self) -> u64 {
         self.memory.unwrap_or(0)

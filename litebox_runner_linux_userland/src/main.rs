@@ -10,6 +10,7 @@ mod doctor;
 mod entry;
 mod environment;
 mod inherited;
+mod layers;
 mod limits;
 mod message;
 mod mounts;
@@ -17,6 +18,7 @@ mod named;
 mod network;
 mod options;
 mod pages;
+mod results;
 mod run;
 mod sandbox;
 mod stats;
@@ -75,6 +77,10 @@ enum Command {
     Stats(named::figures::Options),
     /// Print everything that is known of sandboxes, as JSON.
     Inspect(named::list::Inspect),
+    /// List what a layer changes: one that --save wrote, or one of an image.
+    Diff(layers::DiffOptions),
+    /// Bring a layer onto a directory.
+    Apply(layers::ApplyOptions),
     /// List the system calls: which are served, which are not and why.
     Syscalls(syscalls::Options),
     /// Say what this host offers, what the absence of a thing costs, and whether a sandbox runs.
@@ -106,6 +112,25 @@ fn main() -> ExitCode {
         Ok(Cli { command: Command::Unpause(options) }) => ExitCode::from(named::end::pause(&options, false)),
         Ok(Cli { command: Command::Stats(options) }) => ExitCode::from(named::figures::figures(&options)),
         Ok(Cli { command: Command::Inspect(options) }) => ExitCode::from(named::list::inspect(&options)),
+        Ok(Cli { command: Command::Diff(options) }) => match layers::diff(&options) {
+            Ok(text) => message::print_all(&text),
+            Err(line) => {
+                message::say(&line);
+                ExitCode::from(STATUS_OURS)
+            }
+        },
+        Ok(Cli { command: Command::Apply(options) }) => match layers::apply(&options) {
+            Ok(note) => {
+                if let Some(line) = note {
+                    message::say(&line);
+                }
+                ExitCode::SUCCESS
+            }
+            Err(line) => {
+                message::say(&line);
+                ExitCode::from(STATUS_OURS)
+            }
+        },
         Ok(Cli { command: Command::Syscalls(options) }) => message::print_all(&syscalls::list(&options)),
         Ok(Cli { command: Command::Doctor(options) }) => {
             let (text, runs) = doctor::report(&options);

@@ -1,7 +1,7 @@
 //! What `litebox run` can be told, by what it is about. The names are those of `docker run` where that has one.
 //!
 //! - [`files`]: what of the host the program sees; [`process`]: how it starts, and who it is;
-//!   [`debug`].
+//!   [`results`]: what stays of it; [`debug`].
 //! - [`profile`]: the same in a file.
 //! - [`refused`]: what `docker run` has and a sandbox cannot give, each with the reason.
 
@@ -12,6 +12,7 @@ pub mod files;
 pub mod process;
 pub mod profile;
 pub mod refused;
+pub mod results;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ pub struct Options {
     pub network: NetworkOptions,
     #[command(flatten)]
     pub limits: Bounds,
+    #[command(flatten)]
+    pub results: results::ResultOptions,
     #[command(flatten)]
     pub debug: debug::DebugOptions,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{NameOrId, UserSpec};
 use zerocopy::IntoBytes;
 
-use crate::config::{Config, counted_number, interception_number, patching_number};
+use crate::config::{Config, counted_number, interception_number, layer_number, patching_number};
 use crate::doctor::probe;
 use crate::environment::{environment, is_given, search_path};
 use crate::message::say;
@@ -26,6 +26,7 @@ use crate::named::record::{self, Record};
 use crate::network;
 use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
+use crate::results::{self, Results};
 use crate::{SANDBOX_ARGUMENT, STATUS_OURS, inherited, limits, stats, streams};
 
 /// The signal by which threads are made to look at their pending work.
@@ -132,9 +133,15 @@ struct Wanted<'a> {
     detached: bool,
 }
 
+/// What is to be run, what helps when its program is not there, and what stays of it.
+type Prepared = (Launch, Seen, Vec<Vec<u8>>, Option<Results>);
+
 /// Runs what was prepared: the exit status, and whether the program ran.
-fn finish(options: &Options, (launch, seen, search): (Launch, Seen, Vec<Vec<u8>>)) -> (u8, bool) {
-    let outcome = litebox_broker::run(launch);
+fn finish(options: &Options, (launch, seen, search, results): Prepared) -> (u8, bool) {
+    let mut outcome = litebox_broker::run(launch);
+    if let (Some(results), Some(kept)) = (results, &outcome.kept) {
+        outcome.status = results.tell(kept, outcome.status);
+    }
     if let Some(line) = hint(options, outcome.status, &seen, &search) {
         report::say(&line);
     }
@@ -155,7 +162,7 @@ fn hint(options: &Options, status: u8, seen: &Seen, search: &[Vec<u8>]) -> Optio
     seen.hint(options.command().first()?, search)
 }
 
-fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<(Launch, Seen, Vec<Vec<u8>>), String> {
+fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, String> {
     if !probe::has_seccomp() {
         return Err("this host offers no seccomp filters, and there is no boundary without them \
             (inside LiteBox there are none; see litebox doctor)"
@@ -175,6 +182,9 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<(Launch, Seen,
         extra.push(device.descriptor);
         extra_number(&extra).map(|fd| Tun { fd, ..device.tun })
     });
+    let most = options.limits.most_kept();
+    let mut results = results::prepare(&options.results, most)?;
+    let layer = results.as_mut().and_then(|results| give(results, &mut extra)).unwrap_or(0);
     for note in notes {
         report::say(&note);
     }
@@ -203,6 +213,7 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<(Launch, Seen,
         pids: options.limits.pids(),
         limits: [inherited, options.limits.resource_limits()].concat(),
         strace: strace.map_or(0, |fd| fd as u64 + 1),
+        layer,
         stats: options.debug.stats.into(),
         test_hostile: options.debug.test_hostile.into(),
         takes_programs: named.is_some().into(),
@@ -236,13 +247,14 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<(Launch, Seen,
     launch.grants = grants;
     launch.net = network.setup;
     launch.extra = extra;
+    launch.keeper = results.as_mut().and_then(|results| results.keeper.take());
     launch.terminal = terminal;
     launch.limits = options.limits.kept();
     launch.stop_signal = options.process.stop_signal.unwrap_or(libc::SIGTERM);
     launch.no_namespaces = options.debug.test_no_namespaces;
     launch.no_cgroup = options.debug.test_no_cgroup;
     launch.kick_signal = KICK_SIGNAL;
-    Ok((launch, seen, search))
+    Ok((launch, seen, search, results))
 }
 
 /// Who the program runs as: the caller, when nobody is named.
@@ -259,6 +271,13 @@ fn user(options: &ProcessOptions) -> UserSpec {
 fn dropped_capabilities(options: &ProcessOptions) -> u64 {
     let union = |list: &[Capabilities]| list.iter().fold(0, |all, Capabilities(one)| all | one);
     union(&options.cap_drop) & !union(&options.cap_add)
+}
+
+/// Gives the sandbox its end of the pipe by which it tells its changes: how that is said in the configuration.
+fn give(results: &mut Results, extra: &mut Vec<OwnedFd>) -> Option<u64> {
+    extra.extend(results.to.take());
+    let number = i32::try_from(extra.len().checked_sub(1)?).ok()?;
+    Some(layer_number(start_fd::FIRST_EXTRA + number, results.contents))
 }
 
 /// The descriptor that calls are printed to: stderr (`-`), or a file that the sandbox is given.

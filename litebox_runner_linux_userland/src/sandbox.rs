@@ -14,7 +14,7 @@ use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig, WayOut};
 use zerocopy::FromBytes;
 
-use crate::config::{Config, counted_of, interception_of, patching_of};
+use crate::config::{Config, counted_of, interception_of, layer_of, patching_of};
 use crate::{STATUS_OURS, streams};
 
 /// Exit statuses of `docker run` for a program that cannot be executed, and for one that is not there.
@@ -47,6 +47,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         stats: config.stats == 1,
         counted: counted_of(config.counted),
         console: config.console != 0,
+        tells: config.layer != 0,
         aux,
         program_break: used.program_break,
         stack_end: used.stack_end,
@@ -77,6 +78,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
         takes_programs: config.takes_programs == 1,
         reaps_orphans: config.reaps_orphans == 1,
+        layer: layer_of(config.layer),
     };
     let kernel = match boot::kernel(kernel_config, &config.mounts) {
         Ok((kernel, identity)) => {

@@ -18,6 +18,7 @@ use litebox::sync::RwLock;
 use litebox::tty::PtsFs;
 use litebox::{Error, Result};
 
+use crate::layer::Tree;
 use crate::loader::{self, Arguments};
 use crate::mm::MemoryMap;
 use crate::proc::ProcFs;
@@ -84,6 +85,11 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     if let Some(wire) = &kernel.wire {
         wire.watch().map_err(|error| Failure { what: "the TUN device".into(), error: Some(error) })?;
     }
+    let keep = |maker: &mut mounts::Maker<'_>, at: &[u8]| {
+        let at = at.strip_prefix(b"/").unwrap_or(at).to_vec();
+        kernel.trees.lock().extend(maker.overlay.take().map(|fs| Tree { at, fs }));
+    };
+    keep(&mut maker, b"/");
     let vfs = &kernel.vfs;
     mounts::make_links(vfs, mounts)?;
     for spec in &mounts.mounts {
@@ -94,6 +100,7 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
             Source::Text(number) => maker.text(mounts.texts.get(number as usize)).map_err(failed(spec))?,
             other => maker.make(other).map_err(failed(spec))?,
         };
+        keep(&mut maker, &spec.at);
         mounts::mount(vfs, spec, fs)?;
     }
     let identity = user::resolve(vfs, &mounts.user)?;
@@ -103,6 +110,11 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     }
     if mounts.read_only {
         vfs.root().mount.make_read_only();
+    }
+    if kernel.config.layer.is_some() {
+        kernel
+            .settle_trees()
+            .map_err(|error| Failure { what: "cannot look at what is changed".into(), error: Some(error) })?;
     }
     crate::outside::keep(&kernel);
     Ok((kernel, identity))

@@ -179,6 +179,16 @@ impl North for LinuxNorth {
         }
     }
 
+    fn end_all(&self) -> bool {
+        crate::outside::kernel().is_none_or(crate::Kernel::end_all)
+    }
+
+    fn tell_changes(&self) {
+        if let Some(kernel) = crate::outside::kernel() {
+            kernel.tell_changes();
+        }
+    }
+
     fn process_lost(&self, number: u32, signal: i32) -> bool {
         crate::outside::kernel().is_some_and(|kernel| kernel.process_lost(number, signal))
     }

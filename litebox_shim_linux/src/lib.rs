@@ -10,6 +10,7 @@ pub mod boot;
 mod entry;
 mod errno;
 pub mod ipc;
+mod layer;
 pub mod loader;
 pub mod mm;
 mod outside;
@@ -26,6 +27,7 @@ use litebox_common_linux::prelude::*;
 use litebox_common_linux::{Errno, Support, support, syscall_table};
 
 pub use entry::LinuxNorth;
+pub use layer::LayerConfig;
 pub use task::{Kernel, KernelConfig, Process, Task, Thread, WayOut};
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 //! links. What was changed is kept by the table of origins, since a lower name leads to it; what was not is forgotten
 //! with its last user.
 
+pub mod changes;
 mod lower;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use alloc::sync::Arc;
 use super::memory::{Node, Tree, dismantle};
 use super::{FileSystem, Inode};
 use crate::mm::arena::Arena;
+use crate::sync::Mutex;
 
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
 /// Inode numbers of what was made here start where no lower file system gets to.
@@ -34,7 +36,9 @@ const FIRST_INO: u64 = 1 << 48;
 pub struct OverlayFs {
     root: Arc<Node>,
     /// Lives as long as its view.
-    _lower: Arc<dyn FileSystem>,
+    lower: Arc<dyn FileSystem>,
+    /// What was changed before the first program ran.
+    made: Mutex<changes::Baseline>,
 }
 
 impl OverlayFs {
@@ -44,7 +48,8 @@ impl OverlayFs {
         let below = lower.root();
         let mut tree = Tree::new(dev, OVERLAY_MAGIC, arena, None, FIRST_INO);
         tree.lower_dev = below.id().dev;
-        Arc::new(Self { root: Arc::new(tree).adopt(below, None), _lower: lower })
+        let root = Arc::new(tree).adopt(below, None);
+        Arc::new(Self { root, lower, made: Mutex::default() })
     }
 }
 

@@ -192,6 +192,13 @@ pub trait North: Sync {
     fn with_code(&self, _addr: usize, _number: u64, _look: &mut dyn FnMut(&Code, PatchPolicy)) {}
     /// In the supervisor, at the end: what is to reach the user still does.
     fn ending(&self) {}
+    /// In the supervisor, when the program has ended: where something is still to be done in peace, ends all other guests.
+    /// `true`: none is left, or they need not end. Asked again until then.
+    fn end_all(&self) -> bool {
+        true
+    }
+    /// In the supervisor, at the very end: tells the broker what is to stay of the sandbox.
+    fn tell_changes(&self) {}
     /// In the supervisor: the host's process with this number ([`HostThread::process`](super::HostThread)) was killed from outside of the sandbox. Its guests die
     /// of `signal`. `false`: it had none.
     fn process_lost(&self, _number: u32, _signal: i32) -> bool {

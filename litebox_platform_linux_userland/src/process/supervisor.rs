@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use litebox::platform::north::north;
 use litebox::platform::{Clock, System};
@@ -29,6 +30,9 @@ const EPOLLIN: u32 = 1;
 /// A pause of epoll_wait(2) without an end, and the longest one with an end that is used.
 const FOREVER: usize = usize::MAX;
 const MOST_PAUSE: usize = 1 << 20;
+/// How long guests that are killed may take before what they changed is told; and milliseconds between two looks.
+const LAST_WAIT: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: usize = 50;
 /// Exit status when the sandbox itself broke.
 const OUR_FAILURE: i32 = 70;
 const MSG_DONTWAIT: usize = 0x40;
@@ -81,8 +85,10 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     watch(sandbox().zygotes.counter().0, TOKEN_ZYGOTES)?;
     let mut heard = Vec::new();
     loop {
-        if let Some(code) = wait_once(&mut heard)? {
-            return Ok(code);
+        match wait_once(&mut heard, FOREVER)? {
+            None => {}
+            Some(End::Broken) => return Ok(OUR_FAILURE),
+            Some(End::Announced) => return close_down(&mut heard),
         }
     }
 }
@@ -95,11 +101,41 @@ fn no_room_for_first() -> Result<i32> {
     Ok(0)
 }
 
-/// One round of events; the exit code when the sandbox has ended.
-fn wait_once(heard: &mut Vec<u8>) -> Result<Option<i32>> {
+/// How a sandbox ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The first program has ended.
+    Announced,
+    /// Our own failure, of which the broker was told.
+    Broken,
+}
+
+/// The program has ended: does what is still to be done, and tells the broker how it ended.
+fn close_down(heard: &mut Vec<u8>) -> Result<i32> {
+    let sandbox = sandbox();
+    north().ending();
+    let deadline = LinuxHost.instant().saturating_add(LAST_WAIT);
+    let mut pause = 1;
+    while !north().end_all() && LinuxHost.instant() < deadline {
+        if wait_once(heard, pause)? == Some(End::Broken) {
+            return Ok(OUR_FAILURE);
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    north().tell_changes();
+    if sandbox.settings.stats {
+        broker::simple(Op::Stats, 0, crate::host::counters::figures().as_bytes(), None)?;
+    }
+    let status = sandbox.exit_status.load(Ordering::Acquire);
+    broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
+    Ok(0)
+}
+
+/// One round of events, for which it waits so many milliseconds at most; says when the sandbox has ended.
+fn wait_once(heard: &mut Vec<u8>, wait: usize) -> Result<Option<End>> {
     const BATCH: usize = 16;
     let mut events = [EpollEvent::default(); BATCH];
-    let pause = pause();
+    let pause = pause().min(wait);
     // SAFETY: the host writes at most BATCH events.
     let count = match unsafe { host_call!(nr::EPOLL_WAIT, sandbox().epoll.0, events.as_mut_ptr(), BATCH, pause) } {
         Err(Error::Interrupted) => 0,
@@ -113,8 +149,8 @@ fn wait_once(heard: &mut Vec<u8>) -> Result<Option<i32>> {
             _ if token & TOKEN_PROCESS != 0 => {
                 // SAFETY: the token of a process that was watched, whose end is told once.
                 let process = unsafe { &*((token & !TOKEN_PROCESS) as *const HostProcess) };
-                if let Some(code) = process_ended(process)? {
-                    return Ok(Some(code));
+                if let Some(end) = process_ended(process)? {
+                    return Ok(Some(end));
                 }
             }
             _ => north().host_ready(token, (ready & 0xffff) as u16),
@@ -205,21 +241,17 @@ fn death_of(process: &HostProcess) -> i32 {
     SIGKILL
 }
 
-/// A guest process ended. When the sandbox ends with it, tells the broker how.
-fn process_ended(process: &HostProcess) -> Result<Option<i32>> {
+/// A guest process ended. Says when the sandbox ends with it.
+fn process_ended(process: &HostProcess) -> Result<Option<End>> {
     let sandbox = sandbox();
     if sandbox.fatal.load(Ordering::Acquire) {
         broker::simple(Op::Fatal, 0, b"", None)?;
-        return Ok(Some(OUR_FAILURE));
+        return Ok(Some(End::Broken));
     }
     if sandbox.exit_announced.load(Ordering::Acquire) {
-        north().ending();
-        if sandbox.settings.stats {
-            broker::simple(Op::Stats, 0, crate::host::counters::figures().as_bytes(), None)?;
-        }
-        let status = sandbox.exit_status.load(Ordering::Acquire);
-        broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
-        return Ok(Some(0));
+        // Its descriptor goes: nobody is to hear of it again.
+        table::ended(process);
+        return Ok(Some(End::Announced));
     }
     let number = process.number;
     // Before the descriptor goes.
@@ -229,5 +261,5 @@ fn process_ended(process: &HostProcess) -> Result<Option<i32>> {
     }
     LinuxHost.report("a process of the guest ended without the kernel's doing");
     broker::simple(Op::Fatal, 0, b"", None)?;
-    Ok(Some(OUR_FAILURE))
+    Ok(Some(End::Broken))
 }

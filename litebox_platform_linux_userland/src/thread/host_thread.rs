@@ -420,7 +420,7 @@ impl Threads for LinuxHost {
         sandbox.exit_status.store(wait_status, Ordering::Release);
         sandbox.exit_announced.store(true, Ordering::Release);
         let fatal = sandbox.fatal.load(Ordering::Acquire);
-        if !(fatal || sandbox.settings.stats || sandbox.settings.console) {
+        if !(fatal || sandbox.settings.stats || sandbox.settings.console || sandbox.settings.tells) {
             // Nothing is left to be done by the supervisor. Should the broker be gone, everything ends anyway.
             let _ = crate::host::broker::simple(Op::Exit, u64::from(wait_status as u32), &[], None);
         }

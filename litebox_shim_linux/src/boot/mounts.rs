@@ -104,11 +104,13 @@ pub(super) struct Maker<'a> {
     pub(super) arena: &'a Arc<Arena>,
     next_dev: u64,
     grants: Vec<Granted>,
+    /// The copy-on-write tree that was made last.
+    pub(super) overlay: Option<Arc<OverlayFs>>,
 }
 
 impl<'a> Maker<'a> {
     pub(super) fn new(arena: &'a Arc<Arena>, grants: &[u8]) -> Result<Self> {
-        Ok(Self { arena, next_dev: FIRST_DEV, grants: host::grants(grants)? })
+        Ok(Self { arena, next_dev: FIRST_DEV, grants: host::grants(grants)?, overlay: None })
     }
     pub(super) fn dev(&mut self) -> u64 {
         self.next_dev += 1;
@@ -140,7 +142,9 @@ impl<'a> Maker<'a> {
             Source::Grant(number) => self.granted(number)?,
             Source::CopyOnWrite(number) => {
                 let lower: Arc<dyn FileSystem> = self.granted(number)?;
-                OverlayFs::new(self.dev(), lower, self.arena)
+                let overlay = OverlayFs::new(self.dev(), lower, self.arena);
+                self.overlay = Some(overlay.clone());
+                overlay
             }
             Source::Memory(permissions, limit) => self.memory(permissions, (limit != 0).then_some(limit)),
             Source::Dev => {

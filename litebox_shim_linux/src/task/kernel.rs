@@ -50,6 +50,8 @@ pub struct KernelConfig {
     pub network: WayOut,
     /// The user may start more programs, and is told when the first runs.
     pub takes_programs: bool,
+    /// What the program changed in copy-on-write trees is told at the end (`--save`, `--diff`).
+    pub layer: Option<crate::LayerConfig>,
     /// Orphans are reaped as an init process does it, whatever the first program does (`--init`).
     pub reaps_orphans: bool,
 }
@@ -114,6 +116,8 @@ pub struct Kernel {
     pub arena: Arc<litebox::mm::arena::Arena>,
     /// File systems and mounts.
     pub vfs: litebox::fs::Vfs,
+    /// Copy-on-write trees of the view.
+    pub(crate) trees: Mutex<Vec<crate::layer::Tree>>,
     /// `uname -n`.
     pub hostname: Mutex<Vec<u8>>,
     /// The futex manager: who waits on which user word.
@@ -175,6 +179,7 @@ impl Kernel {
             boot: host().instant(),
             arena,
             vfs,
+            trees: Mutex::default(),
             futexes: crate::syscalls::futex::FutexTable::new(),
             restorers: crate::unwind::Restorers::default(),
             local_sockets: Arc::default(),

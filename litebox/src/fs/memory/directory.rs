@@ -158,7 +158,12 @@ impl Node {
         }
         self.lower_child(name, ahead)
     }
-    pub(super) fn list(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
+    /// The child called `name`, by somebody who holds no lock.
+    pub(in crate::fs) fn locked_child(&self, name: &[u8]) -> Result<Arc<Node>> {
+        let _names = self.tree.names.read();
+        self.child(name)
+    }
+    pub(in crate::fs) fn list(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         let mut cookie = cookie;
         if !self.entries()?.is_complete() {
             self.note_access();

@@ -67,7 +67,7 @@ impl FileBody {
             _ => None,
         }
     }
-    fn is_lower(&self) -> bool {
+    pub fn is_lower(&self) -> bool {
         matches!(&*self.content.lock(), Content::Lower)
     }
     pub fn seals(&self) -> Seals {

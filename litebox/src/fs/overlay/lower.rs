@@ -61,9 +61,7 @@ impl Tree {
             other => Body::Other(other),
         };
         let fresh = Node::build(self, self.ino_of(id), body, None, Some(lower));
-        if kind == FileType::Directory {
-            *fresh.parent.lock() = parent;
-        }
+        *fresh.parent.lock() = parent;
         // Somebody may have been faster: theirs counts. Nodes are let go outside the lock, which their end takes.
         let mut origins = self.origins.lock();
         let (node, before) = match origins.entry(id) {
