@@ -112,6 +112,9 @@ mod tests {
 
     use super::{Kind, Replies, deliver};
 
+    /// Bytes of a reply that says nothing but whether it worked.
+    const REPLY: usize = size_of::<Reply>();
+
     /// What was tried, when the host answers with `answers` one after the other: lengths, and whether a descriptor was there. And whether
     /// a reply is owed.
     fn tried(kind: Kind, answers: &[Result<(), Errno>]) -> (Vec<(usize, bool)>, bool) {
@@ -132,8 +135,8 @@ mod tests {
         let files = |answers: &[_]| tried(Kind::Files, answers);
         assert_eq!(files(&[Ok(())]), (vec![(120, true)], false));
         assert_eq!(files(&[refused, Ok(())]), (vec![(120, true), (120, false)], false));
-        assert_eq!(files(&[refused, full, Ok(())]), (vec![(120, true), (120, false), (24, false)], false));
-        assert_eq!(files(&[full, full, full]), (vec![(120, true), (120, false), (24, false)], true));
+        assert_eq!(files(&[refused, full, Ok(())]), (vec![(120, true), (120, false), (REPLY, false)], false));
+        assert_eq!(files(&[full, full, full]), (vec![(120, true), (120, false), (REPLY, false)], true));
         // Nobody is there any more.
         assert_eq!(files(&[Err(Errno::PIPE)]), (vec![(120, true)], false));
         // Without its socket a reply about the network would be wrong.
@@ -148,7 +151,7 @@ mod tests {
         let mut replies = Replies::default();
         let mut sent = 0;
         let mut reply = [0; 1000];
-        reply[..24].copy_from_slice(Reply { number: 77, ..Reply::default() }.as_bytes());
+        reply[..REPLY].copy_from_slice(Reply { number: 77, ..Reply::default() }.as_bytes());
         while !replies.are_owed() {
             replies.send(near.as_fd(), &reply, None);
             sent += 1;
@@ -163,7 +166,7 @@ mod tests {
         let (len, _) = rustix::net::recv(&far, &mut buffer[..], rustix::net::RecvFlags::DONTWAIT)
             .unwrap_or_else(|e| panic!("{e}"));
         let said = Reply::read_from_prefix(&buffer).map(|(head, _)| (head.error, head.number)).ok();
-        assert_eq!((len, said), (24, Some((Errno::NOMEM.raw_os_error(), 77))));
+        assert_eq!((len, said), (REPLY, Some((Errno::NOMEM.raw_os_error(), 77))));
         drop(far);
         replies.send(near.as_fd(), &reply, None);
         assert!(!replies.are_owed());

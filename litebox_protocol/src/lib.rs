@@ -488,7 +488,7 @@ mod tests {
     #[test]
     fn layouts_have_no_padding_and_numbers_round_trip() {
         assert_eq!(size_of::<Request>(), 72);
-        assert_eq!(size_of::<Reply>(), 24);
+        assert_eq!(size_of::<Reply>(), 32);
         assert_eq!(size_of::<Stat>(), 96);
         assert_eq!(size_of::<ListRecord>(), 24);
         assert_eq!(size_of::<Beside>(), 8);

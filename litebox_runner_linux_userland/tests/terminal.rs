@@ -352,7 +352,7 @@ fn waits_in_the_background() -> Result {
             }
         }
         user.types("echo for the sh''ell\n")?;
-        user.sees("\rfor the shell\r\n")?;
+        user.sees("for the shell\r\n")?;
         user.types("fg\n")?;
         user.sees("cat")?;
         user.sees("\n")?;
@@ -390,7 +390,7 @@ fn gets_nothing_after_bg() -> Result {
         user.sees("<outside>")?;
         for _ in 0..5 {
             user.types("echo for the sh''ell\n")?;
-            user.sees("\rfor the shell\r\n")?;
+            user.sees("for the shell\r\n")?;
             user.sees("<outside>")?;
         }
         user.types("fg\n")?;
@@ -425,7 +425,7 @@ fn hostile_programs_read_nothing() -> Result {
     let until = Instant::now() + Duration::from_secs(20);
     while !dir.join("over").exists() {
         user.types("echo for the sh''ell\n")?;
-        user.sees("\rfor the shell\r\n")?;
+        user.sees("for the shell\r\n")?;
         if Instant::now() > until {
             return Err("the program waits for the terminal".into());
         }
@@ -441,7 +441,7 @@ fn hostile_programs_read_nothing() -> Result {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             user.types("echo for the sh''ell\n")?;
-            user.sees("\rfor the shell\r\n")?;
+            user.sees("for the shell\r\n")?;
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             if said.contains("typed 0 asked 1") {
                 break;

@@ -131,7 +131,8 @@ fn auxiliary(ours: &[(u64, u64)], segments: Option<&Segments>, ids: &AuxIds) -> 
         (AT_SECURE, 0),
     ];
     let mut all: Vec<(u64, u64)> = Vec::new();
-    if let (Some(segments), Some(vdso)) = (segments, host().vdso32()) {
+    // The host is asked for 32-bit programs alone: where it runs none, it says so.
+    if let Some((segments, vdso)) = segments.and_then(|segments| Some((segments, host().vdso32()?))) {
         let at = u64::from(segments.vdso);
         all.extend([(AT_SYSINFO, at + u64::from(vdso.vsyscall)), (AT_SYSINFO_EHDR, at)]);
     }
