@@ -1,6 +1,6 @@
 //! Structures of the guest, whose layout depends on the architecture of the program that reads and writes them.
 //!
-//! A handler sees one structure with the widest fields; [`structure!`] makes of one description that structure and its
+//! A handler sees one structure with the widest fields; `structure!` makes of one description that structure and its
 //! two layouts. Reading one from guest memory or writing it there is the business of whoever has that memory.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
