@@ -13,7 +13,7 @@ use crate::cgroup::{Cgroup, Wanted};
 use crate::confine::{Confinement, Network, Program};
 use crate::control;
 use crate::keeping::{Keeper, Keeping};
-use crate::limits::{End, Limits};
+use crate::limits::{End, EndedBy, Limits};
 use crate::memory::Meter;
 use crate::net;
 use crate::report::say;
@@ -93,6 +93,12 @@ pub struct Rest(
 pub struct SandboxEnd {
     /// Exit status for the shell.
     pub status: u8,
+    /// What the user was told of it.
+    pub line: Option<String>,
+    /// Who or what ended it.
+    pub ended_by: EndedBy,
+    /// The signal that killed its first program.
+    pub signal: Option<i32>,
     /// What the sandbox reported with `Op::Stats`.
     pub figures: Option<[u64; STAT_FIGURES]>,
     /// Its first program ran. Known only of one that clients talk to.
@@ -114,7 +120,8 @@ pub fn run(launch: Launch) -> SandboxEnd {
                 Failure::Refused(why) => why,
             };
             say(&line);
-            SandboxEnd { status: STATUS_OURS, figures: None, ran: false, kept: None, rest: None }
+            let (status, line, ended_by) = (STATUS_OURS, Some(line), EndedBy::Litebox);
+            SandboxEnd { status, line, ended_by, signal: None, figures: None, ran: false, kept: None, rest: None }
         }
     }
 }
@@ -219,8 +226,18 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         control.over(end.status, end.line.as_deref().unwrap_or_default());
     }
     let ran = server.control.as_ref().is_some_and(control::Control::first_ran);
-    let (status, figures) = (end.status, server.session.figures);
-    Ok(SandboxEnd { status, figures, ran, kept, rest: Some(Rest(server, signals)) })
+    let (ended_by, signal) = (server.ended_by(&end), server.signal());
+    let figures = server.session.figures;
+    Ok(SandboxEnd {
+        status: end.status,
+        line: end.line,
+        ended_by,
+        signal,
+        figures,
+        ran,
+        kept,
+        rest: Some(Rest(server, signals)),
+    })
 }
 
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), Failure> {

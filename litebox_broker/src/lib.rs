@@ -50,6 +50,6 @@ pub use litebox_protocol as protocol;
 pub use beneath::{Access, Grant};
 pub use keeping::{Keeper, Stage};
 pub use launch::{Launch, SandboxEnd, run};
-pub use limits::Limits;
+pub use limits::{EndedBy, Limits};
 pub use terminal::Terminal;
 pub use visibility::{Hidden, Visibility};

@@ -30,6 +30,23 @@ pub struct End {
     pub line: Option<String>,
 }
 
+/// Who or what ended a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// Its first program ended.
+    Program,
+    /// Somebody asked for it: `litebox stop`, or a signal.
+    User,
+    /// `--timeout`.
+    Timeout,
+    /// `--memory`.
+    Memory,
+    /// A host call that the boundary refuses.
+    Refused,
+    /// LiteBox failed, or cannot run here.
+    Litebox,
+}
+
 impl End {
     /// With a line.
     pub fn saying(status: u8, line: &str) -> Self {
@@ -112,6 +129,11 @@ impl TimeLimit {
         let by_itself = !self.killed && self.next.is_some_and(|next| Instant::now() < next);
         let what = if by_itself { "program ended by SIGTERM" } else { "sandbox killed" };
         End::saying(STATUS_TIMEOUT, &format!("time limit of {:?} reached: {what}", self.limit))
+    }
+
+    /// Whether the time is over.
+    pub fn is_over(&self) -> bool {
+        self.request
     }
 
     /// Has this process, while it is stopped, go on when something is due: until the result is dropped. `None`: nothing

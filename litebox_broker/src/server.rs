@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use litebox_protocol::adaptive_spin::AdaptiveSpin;
-use litebox_protocol::{Event, EventKind};
+use litebox_protocol::{Event, EventKind, figure};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
@@ -15,7 +15,7 @@ use crate::confine::Network;
 use crate::control::{Control, Order};
 use crate::hearing::{Hearing, QUESTION};
 use crate::keeping::{Keeping, LastWill};
-use crate::limits::{Due, End, Limits, TimeLimit};
+use crate::limits::{Due, End, EndedBy, Limits, TimeLimit};
 use crate::memory::{Meter, Verdict};
 use crate::message::may_carry_descriptor;
 use crate::net::Service;
@@ -40,6 +40,8 @@ pub const STATUS_REFUSED: u8 = 159;
 pub const STATUS_BROKEN: u8 = 70;
 /// Exit status when no sandbox can be made here.
 pub const STATUS_OURS: u8 = 125;
+/// Exit status: the program is not there. What lies between cannot be executed.
+const STATUS_NOT_FOUND: u8 = 127;
 /// How long a sandbox that has closed its socket may take to end.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -169,6 +171,8 @@ pub struct Server {
     paused: bool,
     /// It was asked to end by one of them, and is killed then.
     stops_at: Option<Instant>,
+    /// How its first program ended: a wait status.
+    program_end: Option<i32>,
     /// Who made its network, and is waited for when nobody waits for us.
     pub helper: Option<Network>,
     /// Whether the sandbox still hears us.
@@ -215,6 +219,7 @@ impl Server {
             control: None,
             paused: false,
             stops_at: None,
+            program_end: None,
             hearing: Hearing::default(),
             waits: false,
             stop_asked: false,
@@ -578,9 +583,36 @@ impl Server {
 
     /// The first program ended by itself, or was killed for memory, which has not been said if nobody else did.
     fn guest_ended(&mut self, wait_status: i32) -> End {
+        self.program_end = Some(wait_status);
         let killed = wait_status == libc::SIGKILL;
         let line = self.memory.as_mut().filter(|_| killed).and_then(|meter| meter.says_killed("the program"));
         End { status: exit_status(wait_status), line }
+    }
+
+    /// Who or what ended it, when it ended so.
+    pub fn ended_by(&self, end: &End) -> EndedBy {
+        match end.status {
+            STATUS_REFUSED if self.program_end.is_none() => EndedBy::Refused,
+            _ if self.time.is_over() => EndedBy::Timeout,
+            // What the meter says of an end is that somebody was killed for memory.
+            STATUS_MEMORY if self.memory.is_some() && end.line.is_some() => EndedBy::Memory,
+            _ if self.stops_at.is_some() => EndedBy::User,
+            // What the sandbox found missing before the program's first instruction.
+            STATUS_OURS..=STATUS_NOT_FOUND if self.made_no_call() => EndedBy::Litebox,
+            _ if self.program_end.is_some() => EndedBy::Program,
+            STATUS_BROKEN | STATUS_OURS => EndedBy::Litebox,
+            _ => EndedBy::User,
+        }
+    }
+
+    /// Whether its figures say that no program of it did anything.
+    fn made_no_call(&self) -> bool {
+        self.session.figures.is_some_and(|figures| figures.get(figure::GUEST_CALLS) == Some(&0))
+    }
+
+    /// The signal that killed its first program.
+    pub fn signal(&self) -> Option<i32> {
+        self.program_end.filter(|status| libc::WIFSIGNALED(*status)).map(|status| libc::WTERMSIG(status))
     }
 
     /// The guest was stopped. A shell that waits for this process at a terminal is told so by its own stop; so is who asked for the stop. Nobody

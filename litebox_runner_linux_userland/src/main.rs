@@ -22,6 +22,7 @@ mod results;
 mod run;
 mod sandbox;
 mod stats;
+mod status;
 mod streams;
 mod syscalls;
 
@@ -69,6 +70,10 @@ enum Command {
     Wait(named::end::Names),
     /// Forget sandboxes that have ended.
     Rm(named::end::Remove),
+    /// List the processes of a sandbox, by the ps in it.
+    Top(named::top::Options),
+    /// Copy files from or to a sandbox that runs, by the tar in it.
+    Cp(named::copy::Options),
     /// Stop all processes of sandboxes, until unpause.
     Pause(named::end::Names),
     /// Have the processes of paused sandboxes go on.
@@ -108,6 +113,8 @@ fn main() -> ExitCode {
         Ok(Cli { command: Command::Kill(options) }) => ExitCode::from(named::end::kill(&options)),
         Ok(Cli { command: Command::Wait(options) }) => ExitCode::from(named::end::wait(&options)),
         Ok(Cli { command: Command::Rm(options) }) => ExitCode::from(named::end::remove(&options)),
+        Ok(Cli { command: Command::Top(options) }) => ExitCode::from(named::top::top(&options)),
+        Ok(Cli { command: Command::Cp(options) }) => ExitCode::from(named::copy::copy(&options)),
         Ok(Cli { command: Command::Pause(options) }) => ExitCode::from(named::end::pause(&options, true)),
         Ok(Cli { command: Command::Unpause(options) }) => ExitCode::from(named::end::pause(&options, false)),
         Ok(Cli { command: Command::Stats(options) }) => ExitCode::from(named::figures::figures(&options)),

@@ -3,9 +3,10 @@
 //! There is no daemon. Each sandbox has a directory of its user's ([`directory`]), and its broker serves a socket there.
 //! - [`detach`] is `litebox run -d`; [`log`] what such a sandbox writes; [`record`] what is told of it.
 //! - [`connection`] talks to a broker. [`exec`] starts more programs, with [`relay`] between the user's streams and theirs.
-//! - [`list`], [`end`], [`logs`], [`figures`] are the other commands.
+//! - [`list`], [`end`], [`logs`], [`figures`] are other commands; [`copy`] and [`top`] are those that have a program of the sandbox do the work ([`piped`]).
 
 pub mod connection;
+pub mod copy;
 pub mod detach;
 pub mod directory;
 pub mod end;
@@ -14,9 +15,11 @@ pub mod figures;
 pub mod list;
 pub mod log;
 pub mod logs;
+pub mod piped;
 pub mod record;
 pub mod relay;
 pub mod time;
+pub mod top;
 
 use crate::message::say;
 use crate::{STATUS_OURS, message};

@@ -27,7 +27,8 @@ use crate::network;
 use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
 use crate::results::{self, Results};
-use crate::{SANDBOX_ARGUMENT, STATUS_OURS, inherited, limits, stats, streams};
+use crate::status::{self, Status};
+use crate::{SANDBOX_ARGUMENT, STATUS_OURS, inherited, limits, streams};
 
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
@@ -54,13 +55,21 @@ pub fn run(options: &Options) -> u8 {
         say(why);
         return STATUS_OURS;
     }
+    // Before anything else is opened: it is the number of a descriptor that may be given.
+    let status = match Status::new(&options.debug) {
+        Ok(status) => status,
+        Err(why) => {
+            say(&why);
+            return STATUS_OURS;
+        }
+    };
     if options.process.detach {
-        return detach::start(options);
+        return detach::start(options, status);
     }
-    let Some(name) = &options.process.name else { return run_here(options) };
+    let Some(name) = &options.process.name else { return run_here(options, status) };
     match Named::here(name) {
         Ok(named) => {
-            let ended = run_named(options, named, None);
+            let ended = run_named(options, named, status, None);
             let (directory, status) = (ended.directory, ended.status);
             // Nothing is left of it. Nobody can be told if that fails.
             let _ = directory.remove();
@@ -74,11 +83,13 @@ pub fn run(options: &Options) -> u8 {
 }
 
 /// A sandbox that nobody finds.
-fn run_here(options: &Options) -> u8 {
+fn run_here(options: &Options, mut status: Status) -> u8 {
     match launch(options, None) {
-        Ok(prepared) => finish(options, prepared).0,
+        Ok(prepared) => finish(options, prepared, status, None).0,
         Err(line) => {
             say(&line);
+            status.failed(STATUS_OURS, &line);
+            report::finish();
             STATUS_OURS
         }
     }
@@ -105,15 +116,16 @@ pub struct NamedEnd {
 }
 
 /// Runs a sandbox with a name to its end. `errors` is where it is said why it cannot be started, if not on stderr; it is closed when it can.
-pub fn run_named(options: &Options, named: Named, errors: Option<OwnedFd>) -> NamedEnd {
+pub fn run_named(options: &Options, named: Named, mut told: Status, errors: Option<OwnedFd>) -> NamedEnd {
     let Named { directory, id, setup, detached } = named;
     let wanted = Wanted { directory: &directory, id: &id, setup, detached };
     let (status, ran) = match launch(options, Some(wanted)) {
         Ok(prepared) => {
             drop(errors);
-            finish(options, prepared)
+            finish(options, prepared, told, Some(&directory.name))
         }
         Err(line) => {
+            told.failed(STATUS_OURS, &line);
             match errors {
                 // Nothing can be done when that is gone.
                 Some(errors) => drop(File::from(errors).write_all(format!("litebox: {}\n", Plain(&line)).as_bytes())),
@@ -137,7 +149,13 @@ struct Wanted<'a> {
 type Prepared = (Launch, Seen, Vec<Vec<u8>>, Option<Results>);
 
 /// Runs what was prepared: the exit status, and whether the program ran.
-fn finish(options: &Options, (launch, seen, search, results): Prepared) -> (u8, bool) {
+fn finish(
+    options: &Options,
+    (launch, seen, search, results): Prepared,
+    mut told: Status,
+    name: Option<&str>,
+) -> (u8, bool) {
+    told.starts(name);
     let mut outcome = litebox_broker::run(launch);
     if let (Some(results), Some(kept)) = (results, &outcome.kept) {
         outcome.status = results.tell(kept, outcome.status);
@@ -145,9 +163,10 @@ fn finish(options: &Options, (launch, seen, search, results): Prepared) -> (u8, 
     if let Some(line) = hint(options, outcome.status, &seen, &search) {
         report::say(&line);
     }
-    if options.debug.stats {
-        report::write(stats::report(outcome.figures.as_ref()));
+    if let Some(format) = options.debug.stats {
+        report::write(status::figures(&outcome, format));
     }
+    told.ended(&outcome);
     report::finish();
     std::mem::forget(outcome.rest);
     (outcome.status, outcome.ran)
@@ -214,7 +233,7 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
         limits: [inherited, options.limits.resource_limits()].concat(),
         strace: strace.map_or(0, |fd| fd as u64 + 1),
         layer,
-        stats: options.debug.stats.into(),
+        stats: u64::from(options.debug.wants_figures()),
         test_hostile: options.debug.test_hostile.into(),
         takes_programs: named.is_some().into(),
         streams: streams::flags(),

@@ -487,6 +487,63 @@ fn full_disk() -> Result {
     Ok(())
 }
 
+/// The last line of JSON in a text.
+fn last_json(text: &str) -> std::result::Result<serde_json::Value, libtest_mimic::Failed> {
+    let line = text.lines().rev().find(|line| line.starts_with('{')).ok_or_else(|| format!("no JSON in {text:?}"))?;
+    serde_json::from_str(line).map_err(|e| format!("{line}: {e}").into())
+}
+
+/// What `--json`, `--status-fd` and `--stats=json` tell of ends of every kind.
+fn status_lines() -> Result {
+    for (options, program, status, by) in [
+        (&["-w", "/"][..], "exit 3", 3, "program"),
+        (&["-w", "/"][..], "kill -11 $$", 139, "program"),
+        (&["-w", "/", "--timeout", "200ms"][..], "sleep 100", 124, "timeout"),
+        (&["-w", "/nowhere"][..], "true", 125, "litebox"),
+        (&["-v", "/no/such/directory"][..], "true", 125, "litebox"),
+    ] {
+        let outcome = run(&[&["run", "--json"], options, &["--", "/bin/sh", "-c", program]].concat())?;
+        let line = last_json(&outcome.err())?;
+        let told = (outcome.status, line["status"].as_i64(), line["ended_by"].as_str(), line["event"].as_str());
+        if told != (status, Some(status.into()), Some(by), Some("end")) {
+            return Err(format!("{program:?}: {line}\n{outcome}").into());
+        }
+        let signal = [(139, 11), (124, 15)].iter().find(|(ends, _)| *ends == status).map(|(_, signal)| *signal);
+        if line["signal"].as_i64() != signal || (status > 123 && status < 130) != line["reason"].is_string() {
+            // The supervisor itself says what is missing inside.
+            if program != "true" || line["signal"] != serde_json::Value::Null {
+                return Err(format!("{program:?}: {line}").into());
+            }
+        }
+    }
+    let dir = fresh_dir("status_lines")?;
+    let script = format!(
+        "exec 7> {0}/status; {1} run --status-fd 7 --stats=json -w / -- /bin/sh -c 'echo x >&7; ls /proc/self/fd' 2> {0}/errors",
+        dir.display(),
+        env!("CARGO_BIN_EXE_litebox")
+    );
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &script]);
+    let outcome = program_result::run(command, b"", LIMIT)?;
+    let lines = fs::read_to_string(dir.join("status"))?;
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap_or_default())?;
+    let last = last_json(&lines)?;
+    let calls = last["guest_calls"].as_u64().unwrap_or(0);
+    if lines.lines().count() != 2 || first["event"] != "start" || !first["pid"].is_u64() || calls == 0 {
+        return Err(format!("--status-fd: {lines}\n{outcome}").into());
+    }
+    // The program has no such descriptor.
+    let errors = fs::read_to_string(dir.join("errors"))?;
+    if !errors.contains("Bad file descriptor") || outcome.out().contains('7') {
+        return Err(format!("the descriptor reached the program: {errors}\n{outcome}").into());
+    }
+    let stats = last_json(&errors)?;
+    if stats["guest_calls"].as_u64() != Some(calls) || stats["peak_memory"].as_u64().is_none_or(|peak| peak < 1 << 16) {
+        return Err(format!("--stats=json: {errors}").into());
+    }
+    refuses(&["run", "--status-fd", "99", "--", "true"], 125, "--status-fd 99: not an open descriptor")
+}
+
 macro_rules! table {
     ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
 }
@@ -495,7 +552,7 @@ const TESTS: &[NamedTest] = table! {
     exit_status_of_the_program status_after_a_signal program_found_in_path missing_program directory_as_program
     not_executable no_program bad_options volume_of_kernel volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
-    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace unsupported_calls strace_shows_who_sleeps stats syscalls
+    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace unsupported_calls strace_shows_who_sleeps stats status_lines syscalls
     syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout file_size_limit_of_stdout inherited_descriptors_are_gone
     large_argument_list stdin_passes_through terminal_passes_through as_ordinary_user full_disk
 };

@@ -461,6 +461,63 @@ fn on_a_terminal() -> Result {
     home.nothing_left()
 }
 
+fn files_go_in_and_out() -> Result {
+    let home = Home::new("copy")?;
+    home.start("box", &[])?;
+    let dir = home.own.dir.join("files");
+    fs::create_dir_all(dir.join("tree/sub"))?;
+    fs::write(dir.join("tree/sub/program"), "#!/bin/sh\necho ran\n")?;
+    fs::set_permissions(dir.join("tree/sub/program"), fs::Permissions::from_mode(0o755))?;
+    std::os::unix::fs::symlink("sub/program", dir.join("tree/link"))?;
+    let at = |name: &str| dir.join(name).display().to_string();
+    home.prints(&["cp", &at("tree"), "box:/tmp"])?;
+    same("ran", &home.prints(&["exec", "box", "/tmp/tree/link"])?, "ran\n")?;
+    home.prints(&["cp", &at("tree"), "box:/tmp/other"])?;
+    same("renamed", &home.prints(&["exec", "box", "/tmp/other/sub/program"])?, "ran\n")?;
+    home.prints(&["cp", &at("tree/."), "box:/tmp/contents"])?;
+    same("contents", &home.prints(&["exec", "box", "/tmp/contents/sub/program"])?, "ran\n")?;
+    home.prints(&["exec", "box", "sh", "-c", "echo made > /tmp/tree/made; chmod 4750 /tmp/tree/sub/program"])?;
+    home.prints(&["cp", "box:/tmp/tree", &at("back")])?;
+    same("made", &fs::read_to_string(dir.join("back/made"))?, "made\n")?;
+    same("link", &fs::read_link(dir.join("back/link"))?.display().to_string(), "sub/program")?;
+    let mode = fs::metadata(dir.join("back/sub/program"))?.permissions().mode() & 0o7777;
+    if mode != 0o750 {
+        return Err(format!("the mode became {mode:o}").into());
+    }
+    home.prints(&["cp", "box:/tmp/tree/made", &at("back")])?;
+    home.prints(&["cp", "box:/tmp/tree/made", &at("alone")])?;
+    same("alone", &fs::read_to_string(dir.join("alone"))?, "made\n")?;
+    home.fails(&["cp", "box:/tmp/nosuch", &at("x")], 1, "No such file or directory")?;
+    home.fails(&["cp", &at("nosuch"), "box:/tmp"], 1, "No such file or directory")?;
+    home.fails(&["cp", &at("tree"), &at("x")], 1, "neither source nor destination is in a sandbox")?;
+    // What a sandbox says is in the archive does not lead out of the destination: its tar can be any program.
+    let python = "import io, sys, tarfile\nout = tarfile.open(fileobj=sys.stdout.buffer, mode='w|')\n\
+        link = tarfile.TarInfo('evil/out'); link.type = tarfile.SYMTYPE; link.linkname = '..'; out.addfile(link)\n\
+        for name in ('evil/out/escaped', '../escaped', 'evil/../../escaped'):\n \
+        info = tarfile.TarInfo(name); info.size = 3; out.addfile(info, io.BytesIO(b'bad'))\nout.close()\n";
+    let script = format!("#!/usr/bin/python3\n{python}");
+    fs::write(dir.join("tar"), script)?;
+    fs::set_permissions(dir.join("tar"), fs::Permissions::from_mode(0o755))?;
+    let bin = format!("{}:/evil:ro", dir.display());
+    home.start("evil", &["-v", &bin, "-e", "PATH=/evil:/usr/bin:/bin"])?;
+    fs::create_dir_all(dir.join("into/deep"))?;
+    // Refused, or left out; in no case obeyed.
+    drop(home.output(&["cp", "evil:/tmp/evil", &at("into/deep")])?);
+    for outside in ["into/escaped", "escaped"] {
+        if dir.join(outside).exists() {
+            return Err(format!("the sandbox wrote {outside}").into());
+        }
+    }
+    home.prints(&["rm", "-f", "evil"])?;
+    let listed = home.prints(&["top", "box"])?;
+    if !listed.starts_with("UID") || !listed.contains("sleep 1000") {
+        return Err(format!("top: {listed}").into());
+    }
+    fs::remove_dir_all(&dir)?;
+    home.prints(&["rm", "-f", "box"])?;
+    home.nothing_left()
+}
+
 const TESTS: &[NamedTest] = &[
     ("lifecycle", lifecycle),
     ("exec_is_a_program_of_the_sandbox", exec_is_a_program_of_the_sandbox),
@@ -473,6 +530,7 @@ const TESTS: &[NamedTest] = &[
     ("what_cannot_be_started_leaves_nothing", what_cannot_be_started_leaves_nothing),
     ("the_directory_is_the_users_alone", the_directory_is_the_users_alone),
     ("on_a_terminal", on_a_terminal),
+    ("files_go_in_and_out", files_go_in_and_out),
 ];
 
 fn main() {

@@ -16,11 +16,12 @@ use super::relay::null;
 use crate::message::{print_all, say};
 use crate::options::Options;
 use crate::run::{self, Named, NamedEnd};
+use crate::status::Status;
 use crate::{STATUS_OURS, streams};
 
 /// Runs a sandbox in the background; returns when its program runs: the exit status for whoever started it.
-pub fn start(options: &Options) -> u8 {
-    match start_or_say_why(options) {
+pub fn start(options: &Options, told: Status) -> u8 {
+    match start_or_say_why(options, told) {
         Ok(status) => status,
         Err(why) => {
             say(&why);
@@ -29,7 +30,7 @@ pub fn start(options: &Options) -> u8 {
     }
 }
 
-fn start_or_say_why(options: &Options) -> Result<u8, String> {
+fn start_or_say_why(options: &Options, status: Status) -> Result<u8, String> {
     let id = record::new_id().map_err(|e| format!("--detach: {e}"))?;
     let name = options.process.name.clone().unwrap_or_else(|| record::name_of(&id));
     let (told, tell) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("--detach: {e}"))?;
@@ -39,7 +40,7 @@ fn start_or_say_why(options: &Options) -> Result<u8, String> {
             drop(told);
             // SAFETY: a plain system call: a child that was just made leads no group yet.
             unsafe { libc::setsid() };
-            let status = serve(options, &id, &name, tell);
+            let status = serve(options, &id, &name, status, tell);
             // SAFETY: ends the process. What others do at their exit is the parent's.
             unsafe { libc::_exit(status.into()) }
         }
@@ -113,15 +114,16 @@ fn leave_streams(options: &Options, directory: &Directory) -> Result<Background,
 }
 
 /// In the background: runs the sandbox to its end. `tell` is closed when it has ended.
-fn serve(options: &Options, id: &str, name: &str, tell: OwnedFd) -> u8 {
+fn serve(options: &Options, id: &str, name: &str, mut told: Status, tell: OwnedFd) -> u8 {
     let (named, background) = match prepare(options, id, name, tell) {
         Ok(prepared) => prepared,
         Err(why) => {
             say(&why);
+            told.failed(STATUS_OURS, &why);
             return STATUS_OURS;
         }
     };
-    let NamedEnd { directory, status, ran } = run::run_named(options, named, Some(background.errors));
+    let NamedEnd { directory, status, ran } = run::run_named(options, named, told, Some(background.errors));
     background.log.finish();
     // Of one that could not be started, whoever waits for that still wants to read what it said.
     if options.process.rm && ran {

@@ -23,6 +23,15 @@ pub enum Backend {
     Seccomp,
 }
 
+/// How figures are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatsFormat {
+    /// A line each.
+    Text,
+    /// One JSON object in a line.
+    Json,
+}
+
 impl Backend {
     /// As the platform has it.
     pub fn parts(self) -> (Interception, Patching) {
@@ -36,6 +45,13 @@ impl Backend {
     }
 }
 
+impl DebugOptions {
+    /// Whether the sandbox is to report its figures at the end.
+    pub fn wants_figures(&self) -> bool {
+        self.stats.is_some() || self.json || self.status_fd.is_some()
+    }
+}
+
 /// What is told of the program's calls.
 #[derive(Args)]
 #[command(next_help_heading = "Looking inside")]
@@ -45,8 +61,15 @@ pub struct DebugOptions {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub strace: Option<PathBuf>,
     /// Print at the end how many calls, traps and faults there were, and how much memory was used.
+    #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub stats: Option<StatsFormat>,
+    /// Write a line of JSON to this descriptor when the sandbox starts, and one when it has ended: its status, who ended
+    /// it and why, time and memory.
+    #[arg(long, value_name = "FD")]
+    pub status_fd: Option<i32>,
+    /// Write the same lines to stderr.
     #[arg(long)]
-    pub stats: bool,
+    pub json: bool,
     /// How the guest's system calls are caught.
     #[arg(long, value_name = "WAY", value_enum, default_value = "auto")]
     pub interception_backend: Backend,
