@@ -1,7 +1,8 @@
-//! What is taken from the supervisor before its first instruction: descriptors, environment, capabilities, user, namespaces, files.
+//! What is taken from the supervisor before its first instruction: descriptors, environment, capabilities, user,
+//! namespaces, files.
 //!
-//! Nothing here is the boundary (that is the seccomp filter, which the supervisor installs itself); each piece is a second wall that is put up
-//! where the host offers it, and left out silently where it does not.
+//! Nothing here is the boundary (that is the seccomp filter, which the supervisor installs itself); each piece is a
+//! second wall that is put up where the host offers it, and left out silently where it does not.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -17,7 +18,8 @@ use crate::guard;
 use crate::launch::{anybody_may_execute, copy_in_memory};
 use crate::limits::Limits;
 use crate::process::Sandboxed;
-use crate::server::{STATUS_OURS, Signals};
+use crate::server::STATUS_OURS;
+use crate::signals::Signals;
 use crate::usage;
 
 /// What is started.
@@ -44,14 +46,14 @@ impl Network {
     /// Namespace made.
     const MADE: u32 = 1;
 
-    /// Of the child `pid`, whose pidfd is `helper`: when `state` is no longer 0, it is in a namespace of its own (1), or was refused one. It wakes
-    /// those who wait for that.
+    /// Of the child `pid`, whose pidfd is `helper`: when `state` is no longer 0, it is in a namespace of its own (1),
+    /// or was refused one. It wakes those who wait for that.
     pub fn new(pid: i32, helper: OwnedFd, state: &'static AtomicU32) -> Self {
         Self { pid, helper, state }
     }
 
-    /// For the child between clone and execution: waits for the namespace and goes there, unless the host refused to make it. A helper that was
-    /// killed makes none.
+    /// For the child between clone and execution: waits for the namespace and goes there, unless the host refused to
+    /// make it. A helper that was killed makes none.
     fn join(&self) -> bool {
         let look_again = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         // SAFETY: futex(2) reads a word and a time; setns(2) touches no memory.
@@ -104,12 +106,13 @@ pub struct Confinement {
 
 /// Nobody: a user that owns nothing.
 const NOBODY: libc::uid_t = 65_534;
-/// The first of the users of sandboxes that root starts. Nothing else uses numbers from here to 2^31 (systemd's table of users has them as unused).
+/// The first of the users of sandboxes that root starts. Nothing else uses numbers from here to 2^31 (systemd's table
+/// of users has them as unused).
 const FIRST_OF_SANDBOXES: libc::uid_t = 0x7000_0000;
 
-/// A user for one sandbox alone, who owns nothing either: the host counts processes, timers and descriptors in flight by user, so one sandbox cannot
-/// use up those of another. Process ids are below 2^22, and ours is nobody else's while it is in use; the bits above are for brokers
-/// in other pid namespaces.
+/// A user for one sandbox alone, who owns nothing either: the host counts processes, timers and descriptors in flight
+/// by user, so one sandbox cannot use up those of another. Process ids are below 2^22, and ours is nobody else's while
+/// it is in use; the bits above are for brokers in other pid namespaces.
 fn user_of_sandbox() -> libc::uid_t {
     const PID_BITS: u32 = 22;
     let pid = std::process::id() & ((1 << PID_BITS) - 1);
@@ -198,7 +201,8 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
         mask: program.signals.mask_before(),
         user,
         network: how.network.as_ref().filter(|_| !how.no_namespaces),
-        // A backstop against a burst between two looks at the memory in use; the limit itself is on what is really used.
+        // A backstop against a burst between two looks at the memory in use; the limit itself is on what is really
+        // used.
         data_limit: how.limits.memory.map(|m| m.saturating_mul(4).max(m.saturating_add(1 << 30))),
         task_limit: None,
         doors: &how.doors,
@@ -218,10 +222,11 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
         plan.network = plan.network.filter(|_| made);
         plan.own_pids = namespaces & libc::CLONE_NEWPID != 0;
         plan.task_limit = how.limits.tasks.and_then(|tasks| task_limit(tasks, root, namespaces));
-        // What vfork(2) does: nothing is copied, and this process, which has one thread, sleeps until the child has executed.
+        // What vfork(2) does: nothing is copied, and this process, which has one thread, sleeps until the child has
+        // executed.
         let flags = namespaces | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        // SAFETY: the child has a stack of its own, only makes system calls until it executes, and changes none of our memory. Stack and
-        // plan live until then.
+        // SAFETY: the child has a stack of its own, only makes system calls until it executes, and changes none of our
+        // memory. Stack and plan live until then.
         let pid = unsafe { libc::clone(child, top.cast(), flags, (&raw const plan).cast_mut().cast()) };
         if pid > 0 {
             let guard = Some(plan.guard.load(Ordering::Relaxed)).filter(|guard| *guard > 0);
@@ -232,7 +237,8 @@ pub fn spawn(program: Program<'_>, how: &Confinement) -> Result<Sandboxed, Errno
     Err(last)
 }
 
-/// How gladly the host kills the sandbox when its own memory is used up (proc_pid_oom_score_adj(5)): before what others run.
+/// How gladly the host kills the sandbox when its own memory is used up (proc_pid_oom_score_adj(5)): before what others
+/// run.
 const OOM_SCORE_ADJ: i32 = 500;
 const OOM_SCORE_TEXT: &[u8] = b"500";
 
@@ -243,9 +249,10 @@ fn oom_score_adj() -> Option<i32> {
 /// Processes of the sandbox that run no program: the supervisor, and empty ones.
 const OWN_TASKS: u64 = 64;
 
-/// RLIMIT_NPROC of the sandbox, which the host counts for each user in each user namespace: root's sandboxes have a user each, and so has one in a user
-/// namespace of its own. Else what the user runs already counts, too. Those in a namespace still count for the user who made it, so the sandbox of an
-/// ordinary user takes at most half of what that user has left: the other half is for other programs, and other sandboxes.
+/// RLIMIT_NPROC of the sandbox, which the host counts for each user in each user namespace: root's sandboxes have a
+/// user each, and so has one in a user namespace of its own. Else what the user runs already counts, too. Those in a
+/// namespace still count for the user who made it, so the sandbox of an ordinary user takes at most half of what that
+/// user has left: the other half is for other programs, and other sandboxes.
 fn task_limit(tasks: u64, root: bool, namespaces: i32) -> Option<u64> {
     let wanted = tasks.saturating_add(OWN_TASKS);
     if root {
@@ -410,7 +417,8 @@ unsafe fn close_from_to(first: RawFd, last: RawFd) {
     }
 }
 
-/// An ordinary user's sandbox may have so much of what the user may have in signals: one in so many, but at least so many.
+/// An ordinary user's sandbox may have so much of what the user may have in signals: one in so many, but at least so
+/// many.
 const SHARE_OF_SIGNALS: u64 = 4;
 const FEW_SIGNALS: u64 = 1024;
 
@@ -425,7 +433,8 @@ unsafe fn set_limits(plan: &Plan<'_>) {
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
         let mut signals = none;
         if plan.user.is_none() && libc::getrlimit(libc::RLIMIT_SIGPENDING, &raw mut signals) == 0 {
-            // Timers and queued signals count by user: what the sandbox may have leaves most to the user's other programs.
+            // Timers and queued signals count by user: what the sandbox may have leaves most to the user's other
+            // programs.
             let part = (signals.rlim_cur / SHARE_OF_SIGNALS).max(FEW_SIGNALS).min(signals.rlim_cur);
             let part = libc::rlimit { rlim_cur: part, rlim_max: part };
             libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const part);

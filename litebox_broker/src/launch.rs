@@ -17,8 +17,9 @@ use crate::limits::{End, EndedBy, Limits};
 use crate::memory::Meter;
 use crate::net;
 use crate::report::say;
-use crate::server::{STATUS_OURS, Server, Signals, Sockets};
+use crate::server::{STATUS_OURS, Server, Sockets};
 use crate::session::Session;
+use crate::signals::Signals;
 use crate::socket;
 use crate::terminal::Terminal;
 use crate::{confine, processors};
@@ -83,7 +84,8 @@ impl Launch {
     }
 }
 
-/// Descriptors and memory of a sandbox that has ended. The end of the process takes them back faster than dropping them does.
+/// Descriptors and memory of a sandbox that has ended. The end of the process takes them back faster than dropping them
+/// does.
 pub struct Rest(
     #[expect(dead_code, reason = "to be dropped")] Server,
     #[expect(dead_code, reason = "to be dropped")] Signals,
@@ -109,8 +111,8 @@ pub struct SandboxEnd {
     pub rest: Option<Rest>,
 }
 
-/// Runs a sandbox to its end. Every failure is said in one line; nothing of the sandbox is left when this returns. To be called
-/// by a process without other threads.
+/// Runs a sandbox to its end. Every failure is said in one line; nothing of the sandbox is left when this returns. To
+/// be called by a process without other threads.
 pub fn run(launch: Launch) -> SandboxEnd {
     match start_and_serve(launch) {
         Ok(outcome) => outcome,
@@ -152,7 +154,8 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     let (requests, requests_inside) = socket_pair()?;
     let (readers, readers_inside) = socket_pair()?;
     let (events, events_inside) = socket_pair()?;
-    // Nobody reads there: what was sent would stay, with the descriptors in it, and count against what the user may have in flight.
+    // Nobody reads there: what was sent would stay, with the descriptors in it, and count against what the user may
+    // have in flight.
     rustix::net::shutdown(&events, rustix::net::Shutdown::Read).map_err(|e| ("shutdown", e))?;
     // Also without a network: the filter knows its number, which nothing else may get.
     let (net, net_inside) = socket_pair()?;

@@ -1,17 +1,23 @@
-//! The trusted process of a sandbox: it starts the sandbox, serves its requests, watches its limits and reports its end.
+//! The trusted process of a sandbox: it starts the sandbox, serves its requests, watches its limits and reports its
+//! end.
 //!
-//! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the sandbox's memory.
+//! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the
+//! sandbox's memory.
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
-//! - [`session`] serves requests, which [`socket`] brings, and [`replies`] go back: [`message`] takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files
-//!   of users alone, [`files`], [`lookup`] and [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next one before falling asleep.
+//! - [`session`] serves requests, which [`socket`] brings, and [`replies`] go back: [`message`] takes them apart,
+//!   [`beneath`] resolves paths, in [`file_systems`] with files of users alone, [`files`], [`lookup`] and [`list`]
+//!   read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next one before
+//!   falling asleep.
 //! - [`control`] is what the user does with it meanwhile: more programs, signals, pauses.
 //! - [`net`] is the network: policy, names, connections, published ports.
 //! - [`keeping`] has a thread take what the sandbox tells of its changes at its end.
-//! - [`terminal`] is the user's terminal, lent to the sandbox and given back; [`hearing`] is whether that one still hears what it is told.
-//! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals and ends it, and [`guard`] when the broker
-//!   cannot any more.
-//! - [`limits`] keeps the time it may take, [`memory`] the memory, as [`usage`] counts it. [`cgroup`] does both where the host lets it, [`processors`] chooses where the sandbox runs.
-//!   [`report`]: what the user is told, which nobody waits for.
+//! - [`terminal`] is the user's terminal, lent to the sandbox and given back; [`hearing`] is whether that one still
+//!   hears what it is told.
+//! - [`confine`] is what happens to the supervisor before its first instruction; [`process`] signals and ends it, and
+//!   [`guard`] when the broker cannot any more.
+//! - [`limits`] keeps the time it may take, [`memory`] the memory, as [`usage`] counts it. [`cgroup`] does both where
+//!   the host lets it, [`processors`] chooses where the sandbox runs. [`report`]: what the user is told, which nobody
+//!   waits for.
 
 pub mod beneath;
 pub mod cgroup;
@@ -37,6 +43,7 @@ pub mod replies;
 pub mod report;
 pub mod server;
 pub mod session;
+pub mod signals;
 pub mod socket;
 pub mod spin;
 pub mod terminal;

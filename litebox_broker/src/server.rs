@@ -1,7 +1,6 @@
 //! The loop of the broker: requests, signals, limits, refused host calls, until the sandbox ends.
 
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use crate::process::Sandboxed;
 use crate::replies::{PAUSE, Replies};
 use crate::report::say;
 use crate::session::{Session, Wish};
+use crate::signals::Signals;
 use crate::socket::{BUFFER, receive, send, serve_readers};
 use crate::spin::look_for_a_while;
 use crate::terminal::{Place, Terminal, job_is_in_foreground, stop_job};
@@ -45,89 +45,11 @@ const STATUS_NOT_FOUND: u8 = 127;
 /// How long a sandbox that has closed its socket may take to end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Signals that are passed on to the guest.
-const FORWARDED: [i32; 11] = [
-    libc::SIGINT,
-    libc::SIGTERM,
-    libc::SIGHUP,
-    libc::SIGQUIT,
-    libc::SIGWINCH,
-    libc::SIGTSTP,
-    libc::SIGCONT,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGTTIN,
-    libc::SIGALRM,
-];
-
 /// How often a sandbox is looked at that tells of its changes when its time is over.
 const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// How often a stopped sandbox's place is looked at.
 const PLACE_TICK: Duration = Duration::from_millis(200);
-
-/// Signals received through a descriptor instead of handlers.
-pub struct Signals {
-    fd: OwnedFd,
-    before: libc::sigset_t,
-}
-
-/// Whether whoever started this process had it ignore a signal (nohup(1), `trap '' INT`).
-pub fn is_ignored(signal: i32) -> bool {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: fills one struct, which was zeroed.
-    unsafe {
-        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
-        action.assume_init().sa_sigaction == libc::SIG_IGN
-    }
-}
-
-impl Signals {
-    /// Blocks the forwarded signals and SIGCHLD, and receives them from now on. Those that are ignored stay so: nobody hears of them. SIGTTOU is blocked,
-    /// too: a terminal stops nobody for writing to it.
-    pub fn take() -> Result<Self, Errno> {
-        let mut set = MaybeUninit::uninit();
-        let mut before = MaybeUninit::uninit();
-        // SAFETY: both sets are initialised by the calls that come first; signalfd returns a fresh descriptor.
-        unsafe {
-            // Who ignores it never hears of the ends of children, and cannot wait for them.
-            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-            libc::sigemptyset(set.as_mut_ptr());
-            for signal in FORWARDED.into_iter().filter(|signal| !is_ignored(*signal)).chain([libc::SIGCHLD]) {
-                libc::sigaddset(set.as_mut_ptr(), signal);
-            }
-            let mut blocked = set;
-            libc::sigaddset(blocked.as_mut_ptr(), libc::SIGTTOU);
-            libc::sigemptyset(before.as_mut_ptr());
-            libc::sigprocmask(libc::SIG_BLOCK, blocked.as_ptr(), before.as_mut_ptr());
-            let fd = libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-            if fd < 0 {
-                return Err(Errno::MFILE);
-            }
-            Ok(Self { fd: OwnedFd::from_raw_fd(fd), before: before.assume_init() })
-        }
-    }
-    /// The mask as it was.
-    pub fn mask_before(&self) -> &libc::sigset_t {
-        &self.before
-    }
-    fn next(&self) -> Option<i32> {
-        let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
-        let size = size_of::<libc::signalfd_siginfo>();
-        // SAFETY: `info` has room for `size` bytes; it is read only when all of them were written.
-        unsafe {
-            let n = libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
-            (n == size as isize).then(|| info.assume_init().ssi_signo as i32)
-        }
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        // SAFETY: sets the mask that was there.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
-    }
-}
 
 /// After so many requests in a row signals and limits are looked at before another is looked for.
 const MOST_LOOKS: usize = 64;
@@ -409,7 +331,7 @@ impl Server {
     /// Waits for something to do, at most until `moment`.
     fn wait(&self, signals: &Signals, moment: Option<Instant>) -> Result<Ready, End> {
         let requests_open = self.last_moment.is_none();
-        let mut fds = vec![PollFd::new(&signals.fd, PollFlags::IN)];
+        let mut fds = vec![PollFd::from_borrowed_fd(signals.fd(), PollFlags::IN)];
         // Who is owed a reply asks for nothing more.
         let wanted = |replies: &Replies| if replies.are_owed() { PollFlags::empty() } else { PollFlags::IN };
         if requests_open {
@@ -461,8 +383,8 @@ impl Server {
         })
     }
 
-    /// Serves the requests that wait, at most a few hundred, and some that come soon after, so that signals and limits are looked at too.
-    /// `Ok(false)`: the other end is closed. `Err`: the sandbox ends so.
+    /// Serves the requests that wait, at most a few hundred, and some that come soon after, so that signals and limits
+    /// are looked at too. `Ok(false)`: the other end is closed. `Err`: the sandbox ends so.
     fn serve_waiting(&mut self) -> Result<bool, End> {
         for served in 0..256 {
             if !self.replies.settle(self.requests.as_fd()) {
@@ -503,7 +425,8 @@ impl Server {
         got
     }
 
-    /// Serves the first reader there is, and leaves the others to a thread: most sandboxes never ask for two things at once.
+    /// Serves the first reader there is, and leaves the others to a thread: most sandboxes never ask for two things at
+    /// once.
     fn serve_reader(&mut self) {
         let Some(socket) = self.readers.take() else { return };
         if !self.reader_replies.settle(socket.as_fd()) {
@@ -615,8 +538,8 @@ impl Server {
         self.program_end.filter(|status| libc::WIFSIGNALED(*status)).map(|status| libc::WTERMSIG(status))
     }
 
-    /// The guest was stopped. A shell that waits for this process at a terminal is told so by its own stop; so is who asked for the stop. Nobody
-    /// else would make it go on. A time limit does.
+    /// The guest was stopped. A shell that waits for this process at a terminal is told so by its own stop; so is who
+    /// asked for the stop. Nobody else would make it go on. A time limit does.
     fn stop_along(&mut self) {
         if !std::mem::take(&mut self.stop_asked) && !job_is_in_foreground() {
             return;
@@ -657,7 +580,8 @@ impl Server {
         self.hearing.told(as_sent, sent);
     }
 
-    /// When to look whether a sandbox that waits for that has come to the foreground: not every shell sends a job that runs SIGCONT.
+    /// When to look whether a sandbox that waits for that has come to the foreground: not every shell sends a job that
+    /// runs SIGCONT.
     fn look_at_place(&mut self) -> Option<Instant> {
         let place = self.session.terminal.as_ref().filter(|_| self.waits)?.place();
         if place == Place::Foreground {
@@ -667,7 +591,8 @@ impl Server {
         Instant::now().checked_add(PLACE_TICK)
     }
 
-    /// When to look whether what was typed at the console has been taken. Where it was not, the supervisor is asked whether it hears.
+    /// When to look whether what was typed at the console has been taken. Where it was not, the supervisor is asked
+    /// whether it hears.
     fn look_at_typed(&mut self) -> Option<Instant> {
         let moment = self.hearing.typed_moment().filter(|_| !self.paused)?;
         if moment > Instant::now() {
@@ -704,7 +629,8 @@ impl Server {
             let line = "refused host call (its number is not known here): sandbox killed";
             return Some(End::saying(STATUS_REFUSED, line));
         }
-        // The host offers too little, which the supervisor has said itself: no filter was in force yet, and no guest ran.
+        // The host offers too little, which the supervisor has said itself: no filter was in force yet, and no guest
+        // ran.
         if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == STATUS_OURS.into() && self.session.listener.is_none()
         {
             return Some(End { status: STATUS_OURS, line: None });
@@ -720,8 +646,8 @@ impl Server {
     }
 }
 
-/// A message came with descriptors that no kernel of ours sends. Kept in the queue, they would count against what all programs of the user may have
-/// in flight together.
+/// A message came with descriptors that no kernel of ours sends. Kept in the queue, they would count against what all
+/// programs of the user may have in flight together.
 fn unexpected_descriptors() -> End {
     End::saying(STATUS_BROKEN, "the sandbox sent descriptors that nobody asked for: killed")
 }

@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::beneath::{Access, Grant, Result};
 use crate::files::Files;
 use crate::message::{ParsedRequest, ReplyBuilder};
-use crate::server::is_ignored;
+use crate::signals::is_ignored;
 use crate::terminal::{Place, Terminal, can_stop};
 use crate::{change, process};
 
@@ -96,7 +96,8 @@ impl Session {
         self.slots.values()
     }
 
-    /// Serves one message. Returns the reply (`None`: there is none), a descriptor to go with it, and what else is to be done.
+    /// Serves one message. Returns the reply (`None`: there is none), a descriptor to go with it, and what else is to
+    /// be done.
     pub fn serve(&mut self, message: &[u8], came: Option<OwnedFd>) -> (Option<&[u8]>, Option<OwnedFd>, Wish) {
         self.reply.begin(message);
         let mut wish = Wish::None;
@@ -272,7 +273,8 @@ fn program(head: &Request) -> Result<u32> {
 /// Bytes of a process's name that are shown (TASK_COMM_LEN).
 const MOST_NAME: usize = 16;
 
-/// Descriptors that the broker keeps free of the sandbox's processes: without any it could neither open files nor look at the memory in use.
+/// Descriptors that the broker keeps free of the sandbox's processes: without any it could neither open files nor look
+/// at the memory in use.
 const OWN_DESCRIPTORS: u64 = 128;
 /// How many processes may be registered whatever the limit is.
 const FEW_PROCESSES: u64 = 64;

@@ -243,7 +243,7 @@ impl Drop for Terminal {
 pub fn can_stop(signal: i32) -> bool {
     // SAFETY: plain system calls.
     let (group, session) = unsafe { (libc::getpgrp(), libc::getsid(0)) };
-    if crate::server::is_ignored(signal) {
+    if crate::signals::is_ignored(signal) {
         return false;
     }
     // SAFETY: as above.

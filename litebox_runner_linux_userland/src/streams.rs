@@ -1,12 +1,14 @@
-//! What the user left to us: how descriptors 0, 1 and 2 are open, which of them are the terminal that becomes the console, and which signals are ignored.
+//! What the user left to us: how descriptors 0, 1 and 2 are open, which of them are the terminal that becomes the
+//! console, and which signals are ignored.
 //!
-//! The standard library opens /dev/null for those that are closed, and ignores SIGPIPE, before `main` runs, so the look at them comes first.
+//! The standard library opens /dev/null for those that are closed, and ignores SIGPIPE, before `main` runs, so the look
+//! at them comes first.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use litebox_broker::Terminal;
-use litebox_broker::server::is_ignored;
+use litebox_broker::signals::is_ignored;
 use litebox_broker::terminal::controls_us;
 use litebox_shim_linux::boot::Console;
 
@@ -29,7 +31,8 @@ extern "C" fn look() {
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-// SAFETY: an entry of .init_array is a function pointer that is called once, before `main`; the function needs no runtime.
+// SAFETY: an entry of .init_array is a function pointer that is called once, before `main`; the function needs no
+// runtime.
 static LOOK: extern "C" fn() = look;
 
 /// `F_GETFL` of the three, plus one; 0: it is closed.
@@ -89,8 +92,9 @@ fn may_read(fd: i32) -> bool {
     flags != 0 && (flags - 1) & O_ACCMODE != O_WRONLY
 }
 
-/// The user's terminal, and what the configuration says of it. It becomes the console when that is asked for (`-t`), or when the program would
-/// talk to the user both ways; else programs use it as it is. What is typed is for the sandbox only when stdin is the terminal.
+/// The user's terminal, and what the configuration says of it. It becomes the console when that is asked for (`-t`), or
+/// when the program would talk to the user both ways; else programs use it as it is. What is typed is for the sandbox
+/// only when stdin is the terminal.
 pub fn take_terminal(wanted: bool) -> Result<(Option<Terminal>, u64), String> {
     let Some(input) = terminal_at(0) else {
         if wanted {
