@@ -1,10 +1,13 @@
-//! Files: what a file system provides ([`Inode`], [`File`], [`FileSystem`]) and what is built on it ([`Vfs`], [`FdTable`]).
+//! Files: what a file system provides ([`Inode`], [`File`], [`FileSystem`]) and what is built on it ([`Vfs`],
+//! [`FdTable`]).
 //!
 //! - An [`Inode`] is a file, directory, link or device as it lies in a file system: names below it, metadata, data.
 //! - A [`File`] is what opening an inode gives: the operations of one open file. Pipes and eventfds are files too.
-//! - An [`OpenFile`] is an open file description: a [`File`] with its offset and status flags, shared by `dup` and fork.
+//! - An [`OpenFile`] is an open file description: a [`File`] with its offset and status flags, shared by `dup` and
+//!   fork.
 //! - The [`FdTable`] maps descriptors to open files. The [`FsContext`] is root, working directory and umask.
-//! - The [`Vfs`] walks paths over mounts with a dentry cache and checks permissions; file systems check none themselves.
+//! - The [`Vfs`] walks paths over mounts with a dentry cache and checks permissions; file systems check none
+//!   themselves.
 
 mod anon;
 #[cfg(test)]
@@ -52,8 +55,8 @@ use crate::io::{Dest, Source};
 use crate::platform::HostFd;
 use crate::{Error, Result};
 
-/// A map by the names of one directory. What it hashes by is the same in every process of the sandbox: the map is shared by all, and a seed that each
-/// process draws for itself would make names disappear.
+/// A map by the names of one directory. What it hashes by is the same in every process of the sandbox: the map is
+/// shared by all, and a seed that each process draws for itself would make names disappear.
 type NameMap<Name, Value> = hashbrown::HashMap<Name, Value, foldhash::fast::FixedState>;
 /// Inodes by their identity.
 type InodeMap<Id, Value> = hashbrown::HashMap<Id, Value, foldhash::fast::FixedState>;
@@ -388,8 +391,8 @@ pub trait Inode: Any + Send + Sync {
     fn file_type(&self) -> FileType;
     /// Metadata now.
     fn metadata(&self) -> Result<Metadata>;
-    /// Metadata of which type, owner and permissions are those of now: what decides who may do what. Where all of it has to be asked for, this may be
-    /// known.
+    /// Metadata of which type, owner and permissions are those of now: what decides who may do what. Where all of it
+    /// has to be asked for, this may be known.
     fn rights(&self) -> Result<Metadata> {
         self.metadata()
     }
@@ -401,11 +404,13 @@ pub trait Inode: Any + Send + Sync {
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
         Err(Error::NotDirectory)
     }
-    /// As [`Inode::lookup`], told what is wanted next: who has to ask somebody else for it can ask for all of it at once.
+    /// As [`Inode::lookup`], told what is wanted next: who has to ask somebody else for it can ask for all of it at
+    /// once.
     fn lookup_ahead(&self, name: &[u8], _ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
         self.lookup(name)
     }
-    /// What the child called `name` is, where that can be said at once: without asking anybody or waiting, and as cheaply as from a cache.
+    /// What the child called `name` is, where that can be said at once: without asking anybody or waiting, and as
+    /// cheaply as from a cache.
     fn stat_only(&self, _name: &[u8]) -> Option<StatOnly> {
         None
     }
@@ -413,8 +418,8 @@ pub trait Inode: Any + Send + Sync {
     fn create(&self, _name: &[u8], _node: NewNode<'_>, _attr: NewAttr) -> Result<Arc<dyn Inode>> {
         Err(Error::ReadOnly)
     }
-    /// Makes a regular file in the file system of this directory that has no name (`O_TMPFILE`); when it is `linkable`, [`Inode::link`] may give
-    /// it one.
+    /// Makes a regular file in the file system of this directory that has no name (`O_TMPFILE`); when it is `linkable`,
+    /// [`Inode::link`] may give it one.
     fn create_unnamed(&self, _attr: NewAttr, _linkable: bool) -> Result<Arc<dyn Inode>> {
         Err(Error::NotSupported)
     }
@@ -436,12 +441,13 @@ pub trait Inode: Any + Send + Sync {
     fn rename(&self, _name: &[u8], _new_dir: &Arc<dyn Inode>, _new_name: &[u8], _flags: RenameFlags) -> Result<()> {
         Err(Error::ReadOnly)
     }
-    /// Reports entries from `cookie` on (0: the first; else a [`DirEntry::next`]) until `sink` says `false`. `.` and `..` are the Vfs's matter.
-    /// Entries removed or added meanwhile may or may not be seen, all others exactly once.
+    /// Reports entries from `cookie` on (0: the first; else a [`DirEntry::next`]) until `sink` says `false`. `.` and
+    /// `..` are the Vfs's matter. Entries removed or added meanwhile may or may not be seen, all others exactly once.
     fn read_dir(&self, _cookie: u64, _sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         Err(Error::NotDirectory)
     }
-    /// As [`Inode::read_dir`], if the cookies count the entries (the first entry's is 1) and these never change; else `None`.
+    /// As [`Inode::read_dir`], if the cookies count the entries (the first entry's is 1) and these never change; else
+    /// `None`.
     fn read_unchanging_dir(&self, _cookie: u64, _sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Option<Result<()>> {
         None
     }
@@ -503,8 +509,9 @@ pub trait Seekable {
     fn pwrite(&self, source: &mut Source<'_>, offset: u64) -> Result<usize>;
 }
 
-/// The operations of an open file. Offsets belong to the [`OpenFile`]; streams (`is_stream`) ignore them. What would block
-/// returns `WouldBlock`; the caller waits through [`crate::event::wait_until_ready`]. Short transfers are allowed.
+/// The operations of an open file. Offsets belong to the [`OpenFile`]; streams (`is_stream`) ignore them. What would
+/// block returns `WouldBlock`; the caller waits through [`crate::event::wait_until_ready`]. Short transfers are
+/// allowed.
 pub trait File: Any + Send + Sync {
     /// Its inode. Files without a name (pipes, eventfds) have an inode of their own.
     fn inode(&self) -> Arc<dyn Inode>;
@@ -516,7 +523,8 @@ pub trait File: Any + Send + Sync {
     fn set_attr(&self, attr: &SetAttr) -> Result<()> {
         self.inode().set_attr(attr)
     }
-    /// Whether it has no offsets (pipe, terminal, eventfd): lseek and pread are `NotSeekable`. Always the same of one file.
+    /// Whether it has no offsets (pipe, terminal, eventfd): lseek and pread are `NotSeekable`. Always the same of one
+    /// file.
     fn is_stream(&self) -> bool {
         false
     }
@@ -541,12 +549,13 @@ pub trait File: Any + Send + Sync {
     fn end(&self) -> Result<u64> {
         self.metadata().map(|metadata| metadata.size)
     }
-    /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever. Asked of streams only.
+    /// How long a blocking read or write waits at most (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever. Asked of streams
+    /// only.
     fn io_timeout(&self, _writing: bool) -> Option<core::time::Duration> {
         None
     }
-    /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it. pread(2) works unless it is a
-    /// stream too (eventfd, timers). Always the same of one file.
+    /// Whether its offset always is 0 (/dev/null, /dev/urandom): lseek(2) answers 0, nothing moves it. pread(2) works
+    /// unless it is a stream too (eventfd, timers). Always the same of one file.
     fn offset_stays(&self) -> bool {
         false
     }
@@ -590,7 +599,8 @@ pub trait File: Any + Send + Sync {
     }
     /// It was read, or mapped, which counts as much: for the time of its last access.
     fn note_read(&self) {}
-    /// What was written to a shared mapping of it is to count: for the time of its last change. Where the host keeps the time, nothing.
+    /// What was written to a shared mapping of it is to count: for the time of its last change. Where the host keeps
+    /// the time, nothing.
     fn note_written(&self) {}
     /// A terminal or device request. `arg` is as the guest gave it.
     fn ioctl(&self, _request: u32, _arg: usize) -> Result<usize> {
@@ -614,8 +624,8 @@ pub trait File: Any + Send + Sync {
     fn is_timed(&self) -> bool {
         false
     }
-    /// For timed files: accounts for the time that has passed, tells observers when that made it ready, and says when it will happen
-    /// next. Whoever sleeps on the file wakes up then and asks again.
+    /// For timed files: accounts for the time that has passed, tells observers when that made it ready, and says when
+    /// it will happen next. Whoever sleeps on the file wakes up then and asks again.
     fn expire(&self) -> Option<crate::platform::Instant> {
         None
     }

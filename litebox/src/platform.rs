@@ -1,9 +1,11 @@
 //! The South boundary: what a host must provide, as small traits.
 //!
-//! There is exactly one host in a program. It is bound at link time ([`register_host!`](crate::register_host)), so nothing
-//! here is a mutable static and no function carries a type parameter for it. Tests bind `mock::MockHost` (feature `mock`).
+//! There is exactly one host in a program. It is bound at link time ([`register_host!`](crate::register_host)), so
+//! nothing here is a mutable static and no function carries a type parameter for it. Tests bind `mock::MockHost`
+//! (feature `mock`).
 //!
-//! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a panic.
+//! Rules for an implementation: no thread-local storage, no allocation inside [`Futex`] and [`UserAccess`], never a
+//! panic.
 
 pub mod compat;
 pub mod fast_syscalls;
@@ -119,7 +121,8 @@ pub enum AtomicOp {
 /// Access to guest memory with fault recovery. Addresses are checked against the kernel's own ranges first, so a
 /// guest pointer into the kernel is a [`Fault`](crate::Error::Fault) like any other bad pointer.
 pub trait UserAccess {
-    /// Copies `len` bytes from guest address `src` to `dst`; returns how many were copied (short: a fault at that byte).
+    /// Copies `len` bytes from guest address `src` to `dst`; returns how many were copied (short: a fault at that
+    /// byte).
     ///
     /// # Safety
     /// `dst` must be valid for writes of `len` bytes.
@@ -131,7 +134,8 @@ pub trait UserAccess {
     unsafe fn copy_to_user(&self, dst: usize, src: *const u8, len: usize) -> usize;
     /// Fills `len` bytes at guest address `dst` with zeros; returns how many were written.
     fn zero_user(&self, dst: usize, len: usize) -> usize;
-    /// Writes numbers of 16 bits, one every `stride` bytes from guest address `dst` on; returns how many were written (short: a fault at that one).
+    /// Writes numbers of 16 bits, one every `stride` bytes from guest address `dst` on; returns how many were written
+    /// (short: a fault at that one).
     fn put_halves(&self, dst: usize, stride: usize, halves: &[u16]) -> usize {
         // SAFETY: each number has two bytes.
         let put = |(i, half): (usize, &u16)| unsafe {
@@ -208,7 +212,8 @@ pub trait AddressSpace {
     /// The span of addresses where guests may map: `(lowest, end)`.
     fn user_span(&self) -> (usize, usize);
     /// Maps `len` bytes at exactly `addr`. With `replace`, what was there goes; without, an occupied page is
-    /// [`Exists`](crate::Error::Exists) (host mappings unknown to the guest's map, such as the vDSO, are found this way).
+    /// [`Exists`](crate::Error::Exists) (host mappings unknown to the guest's map, such as the vDSO, are found this
+    /// way).
     #[expect(clippy::too_many_arguments, reason = "they are mmap(2)'s")]
     fn map(
         &self,
@@ -230,23 +235,26 @@ pub trait AddressSpace {
     fn advise(&self, addr: usize, len: usize, advice: Advice) -> Result<()>;
     /// Writes back a shared file mapping.
     fn sync(&self, addr: usize, len: usize, wait: bool) -> Result<()>;
-    /// Unmaps all that the calling process has where guests may map, what the host put there for itself included. `false`: areas are to be unmapped one by
-    /// one.
+    /// Unmaps all that the calling process has where guests may map, what the host put there for itself included.
+    /// `false`: areas are to be unmapped one by one.
     fn unmap_all(&self) -> bool {
         false
     }
-    /// The calling process is about to be copied; `code` gives what it has mapped of files for executing. `true`: that happens so often that
-    /// [`AddressSpace::share_code`] pays.
+    /// The calling process is about to be copied; `code` gives what it has mapped of files for executing. `true`: that
+    /// happens so often that [`AddressSpace::share_code`] pays.
     fn code_forks(&self, _code: &mut dyn Iterator<Item = north::Code>) -> bool {
         false
     }
-    /// Shows a patched copy of code that the guest has not changed and threads may be executing. `false`: there is none.
+    /// Shows a patched copy of code that the guest has not changed and threads may be executing. `false`: there is
+    /// none.
     fn share_code(&self, _code: &north::Code, _backing: Backing) -> bool {
         false
     }
-    /// A program or its interpreter was mapped whole: its executable pages, and the (start, end) of those areas of the same file that are only for reading.
+    /// A program or its interpreter was mapped whole: its executable pages, and the (start, end) of those areas of the
+    /// same file that are only for reading.
     fn program_mapped(&self, _code: &north::Code, _tables: &[(usize, usize)]) {}
-    /// Executable pages of a file are about to be mapped: maps a copy of them in which calls are patched, if there is one. `false`: there is none.
+    /// Executable pages of a file are about to be mapped: maps a copy of them in which calls are patched, if there is
+    /// one. `false`: there is none.
     fn map_patched(&self, _code: &north::Code, _replace: bool) -> Result<bool> {
         Ok(false)
     }
@@ -322,8 +330,8 @@ pub trait HostFiles {
     /// # Safety
     /// As for [`HostFiles::host_write`].
     unsafe fn host_pwrite(&self, fd: HostFd, addr: usize, len: usize, offset: u64) -> Result<usize>;
-    /// write(2) to a regular file that was opened for appending: at its end, which is found and passed in one step. It does not block.
-    /// Returns how much was written and the offset behind it.
+    /// write(2) to a regular file that was opened for appending: at its end, which is found and passed in one step. It
+    /// does not block. Returns how much was written and the offset behind it.
     ///
     /// # Safety
     /// As for [`HostFiles::host_write`].
@@ -361,14 +369,15 @@ pub trait HostFiles {
     unsafe fn host_send(&self, _fd: HostFd, _addr: usize, _len: usize) -> Result<usize> {
         Err(Error::NotSupported)
     }
-    /// Sleeps until a descriptor is ready for any of `events` (poll bits): what it is ready for. `Interrupted`, `TimedOut` past `deadline`.
+    /// Sleeps until a descriptor is ready for any of `events` (poll bits): what it is ready for. `Interrupted`,
+    /// `TimedOut` past `deadline`.
     fn host_wait(&self, _fd: HostFd, _events: u16, _deadline: Option<Instant>) -> Result<u16> {
         Err(Error::NotSupported)
     }
     /// poll(2) of one descriptor without waiting: returned poll bits (POLLIN 1, POLLOUT 4, ERR 8, HUP 16).
     fn host_poll(&self, fd: HostFd, events: u16) -> Result<u16>;
-    /// Asks the supervisor to watch `fd` for `events`: whenever it becomes ready anew, the guest kernel is told with `token` in the
-    /// supervisor. No events: not any more. `Err(NotPermitted)`: this kind of file is always ready.
+    /// Asks the supervisor to watch `fd` for `events`: whenever it becomes ready anew, the guest kernel is told with
+    /// `token` in the supervisor. No events: not any more. `Err(NotPermitted)`: this kind of file is always ready.
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()>;
     /// Has the supervisor look again until when it may sleep ([`north::North::deadline`]).
     fn wake_supervisor(&self) {}
@@ -378,11 +387,12 @@ pub trait HostFiles {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct GrantId(pub u32);
 
-/// One request to the broker and its answer, both fixed-layout (see `litebox_broker::protocol`).
-/// Paths in a request are relative to the grant, without `..`, resolved beneath it, no magic links, last component not followed.
+/// One request to the broker and its answer, both fixed-layout (see `litebox_broker::protocol`). Paths in a request are
+/// relative to the grant, without `..`, resolved beneath it, no magic links, last component not followed.
 pub trait Broker {
-    /// Sends `request`, with the descriptor `file` if there is one, waits for the answer, which replaces what is in `reply` and is at most as long as there is room in it; returns the
-    /// descriptor that came with it. `reads`: it only reads, and a tree that nobody changes; it may be served beside another one.
+    /// Sends `request`, with the descriptor `file` if there is one, waits for the answer, which replaces what is in
+    /// `reply` and is at most as long as there is room in it; returns the descriptor that came with it. `reads`: it
+    /// only reads, and a tree that nobody changes; it may be served beside another one.
     fn broker_call(
         &self,
         request: &[u8],
@@ -390,8 +400,8 @@ pub trait Broker {
         reply: &mut alloc::vec::Vec<u8>,
         reads: bool,
     ) -> Result<Option<HostFd>>;
-    /// Sends a request about the network (`litebox_protocol::net`): its head, what follows it, and a descriptor; waits for the reply, which comes at
-    /// once. Returns its length and the descriptor that came with it.
+    /// Sends a request about the network (`litebox_protocol::net`): its head, what follows it, and a descriptor; waits
+    /// for the reply, which comes at once. Returns its length and the descriptor that came with it.
     fn network_call(
         &self,
         _head: &[u8],
@@ -402,15 +412,16 @@ pub trait Broker {
         Err(Error::NotSupported)
     }
 
-    /// Reads the user's terminal, to which the standard stream `fd` leads, without waiting. `reader`: a program waits for it, and stops where the user has put
-    /// the sandbox into the background. Zero bytes: its end. Errors: `WouldBlock`, nothing was typed; `Io`, it may not be read.
+    /// Reads the user's terminal, to which the standard stream `fd` leads, without waiting. `reader`: a program waits
+    /// for it, and stops where the user has put the sandbox into the background. Zero bytes: its end. Errors:
+    /// `WouldBlock`, nothing was typed; `Io`, it may not be read.
     fn read_terminal(&self, fd: HostFd, buf: &mut [u8], reader: bool) -> Result<usize> {
         terminal::read(|request, reply| self.broker_call(request, None, reply, false), fd, buf, reader)
     }
 
-    /// Changes the settings of the user's terminal (`struct termios` of the host) `when` tcsetattr(3) says: 0 now, 1 after output, 2 and without waiting
-    /// input. Without settings it only stops the sandbox where that is in the background. Errors: `WouldBlock`, it has stopped and goes
-    /// on, to be tried again; `Io`, it may not change them.
+    /// Changes the settings of the user's terminal (`struct termios` of the host) `when` tcsetattr(3) says: 0 now, 1
+    /// after output, 2 and without waiting input. Without settings it only stops the sandbox where that is in the
+    /// background. Errors: `WouldBlock`, it has stopped and goes on, to be tried again; `Io`, it may not change them.
     fn set_terminal(&self, fd: HostFd, settings: Option<&[u8; TERMIOS_SIZE]>, when: u32) -> Result<()> {
         terminal::set(|request, reply| self.broker_call(request, None, reply, false), fd, settings, when)
     }
@@ -527,17 +538,19 @@ pub struct ThreadSpec<'a> {
 pub trait Threads {
     /// Starts a thread of the calling process in guest code.
     fn spawn_thread(&self, spec: &ThreadSpec<'_>) -> Result<()>;
-    /// Starts a process: a copy of the calling one with one thread, which is that of `spec`. Guest memory and kernel stacks are copied, the
-    /// kernel's memory and all descriptors shared. To be called where nobody else changes the caller's address space.
+    /// Starts a process: a copy of the calling one with one thread, which is that of `spec`. Guest memory and kernel
+    /// stacks are copied, the kernel's memory and all descriptors shared. To be called where nobody else changes the
+    /// caller's address space.
     fn spawn_process(&self, spec: &ThreadSpec<'_>) -> Result<()>;
-    /// As [`Threads::spawn_process`], for a thread that needs nothing of the caller's memory: guest memory of the new process is empty, or a copy that
-    /// the thread has to unmap.
+    /// As [`Threads::spawn_process`], for a thread that needs nothing of the caller's memory: guest memory of the new
+    /// process is empty, or a copy that the thread has to unmap.
     fn spawn_program(&self, spec: &ThreadSpec<'_>) -> Result<()>;
     /// Whether the calling thread's process began as a copy of another guest's.
     fn began_as_copy(&self) -> bool;
-    /// The calling thread goes on as `child`, a thread of another process with the same memory, from its return to guest code on: its frame is to
-    /// hold that one's registers and object by then. When the child's thread ends it goes on as `parent` says, which is the caller until
-    /// now. `WouldBlock` when it is lent already, or the host cannot do this.
+    /// The calling thread goes on as `child`, a thread of another process with the same memory, from its return to
+    /// guest code on: its frame is to hold that one's registers and object by then. When the child's thread ends it
+    /// goes on as `parent` says, which is the caller until now. `WouldBlock` when it is lent already, or the host
+    /// cannot do this.
     fn hand_off_thread(&self, parent: &ThreadSpec<'_>, child: &ThreadSpec<'_>) -> Result<()>;
     /// The parent of the calling thread gets a thread of its own now and goes on.
     fn split_from_vfork_parent(&self) -> Result<()>;
@@ -545,9 +558,11 @@ pub trait Threads {
     fn enter_first(&self, spec: &ThreadSpec<'_>) -> !;
     /// Ends the calling host thread. `alive` becomes zero and is woken when its stack is no longer in use.
     fn exit_thread(&self) -> !;
-    /// Ends the calling host process once its other threads, which are all on their way out, are out of the kernel's locks.
+    /// Ends the calling host process once its other threads, which are all on their way out, are out of the kernel's
+    /// locks.
     fn exit_process(&self) -> !;
-    /// Ends the calling host process at once and the sandbox with it. `wait_status` is what wait(2) would report for the guest.
+    /// Ends the calling host process at once and the sandbox with it. `wait_status` is what wait(2) would report for
+    /// the guest.
     fn end_sandbox(&self, wait_status: i32) -> !;
     /// Makes a thread of the calling process that runs guest code (or a blocking host call) enter the kernel.
     /// [`Waiter::interrupt`](crate::event::Waiter::interrupt) first.
@@ -566,20 +581,22 @@ pub trait Threads {
     fn segments(&self) -> Option<Segments> {
         None
     }
-    /// The calling thread is one of a 32-bit program with these segments, or of a 64-bit one, from its return to guest code on. A selector that cannot be loaded
-    /// is none.
+    /// The calling thread is one of a 32-bit program with these segments, or of a 64-bit one, from its return to guest
+    /// code on. A selector that cannot be loaded is none.
     fn set_segments(&self, _segments: Option<Segments>) {}
     /// The vDSO of 32-bit programs; `None` where the host cannot run them, which the user is told once.
     fn vdso32(&self) -> Option<Vdso32> {
         None
     }
-    /// Arms or disarms the calling process's one alarm of this clock: from `deadline` (time of that clock) on, a thread of the process is
-    /// interrupted as by [`Threads::kick`], again and again until the alarm is set anew: the thread may have been leaving.
+    /// Arms or disarms the calling process's one alarm of this clock: from `deadline` (time of that clock) on, a thread
+    /// of the process is interrupted as by [`Threads::kick`], again and again until the alarm is set anew: the thread
+    /// may have been leaving.
     fn set_alarm(&self, clock: AlarmClock, deadline: Option<Duration>);
-    /// Registers (or with `unregister` unregisters) a restartable-sequences area of the calling thread with the host (rseq(2)).
+    /// Registers (or with `unregister` unregisters) a restartable-sequences area of the calling thread with the host
+    /// (rseq(2)).
     fn rseq(&self, addr: usize, len: u32, flags: i32, signature: u32) -> Result<()>;
-    /// The part of the auxiliary vector that describes machine and host: `(key, value)` for AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ,
-    /// AT_SYSINFO_EHDR, AT_CLKTCK, AT_PAGESZ and the like; returns how many were written.
+    /// The part of the auxiliary vector that describes machine and host: `(key, value)` for AT_HWCAP, AT_HWCAP2,
+    /// AT_MINSIGSTKSZ, AT_SYSINFO_EHDR, AT_CLKTCK, AT_PAGESZ and the like; returns how many were written.
     fn aux_vector(&self, out: &mut [(u64, u64)]) -> usize;
     /// CPU affinity mask as the host grants it, little-endian bits; returns bytes written.
     fn affinity(&self, out: &mut [u8]) -> usize;
@@ -589,8 +606,8 @@ pub trait Threads {
     fn current_cpu(&self) -> (u32, u32);
     /// CPU time of another thread of the calling process; `None` when it is not one or has gone.
     fn thread_cpu(&self, thread: &HostThread) -> Option<Duration>;
-    /// CPU time of the host process that a thread is in, which need not be the calling one: all of it, and that in user mode. `None` when it has
-    /// gone, or has not run yet.
+    /// CPU time of the host process that a thread is in, which need not be the calling one: all of it, and that in user
+    /// mode. `None` when it has gone, or has not run yet.
     fn process_cpu(&self, thread: &HostThread) -> Option<(Duration, Duration)>;
 }
 
@@ -600,7 +617,8 @@ pub trait System {
     fn random(&self, buf: &mut [u8]);
     /// A line for the user who runs the sandbox (to litebox's stderr), never to the guest's stdout.
     fn report(&self, line: &str);
-    /// Writes all of `text` to a descriptor that the user gave for it, whatever is pending for the thread. Errors are not reported: nobody reads.
+    /// Writes all of `text` to a descriptor that the user gave for it, whatever is pending for the thread. Errors are
+    /// not reported: nobody reads.
     fn write_trace(&self, fd: HostFd, text: &[u8]);
     /// Ends the whole sandbox with exit code 70 and this reason. Used for broken invariants only.
     fn fatal(&self, reason: &str) -> !;
@@ -608,14 +626,15 @@ pub trait System {
     fn has_lost_process(&self) -> bool {
         false
     }
-    /// Signals that somebody outside of the sandbox sent to the calling process, or its host for a limit (RLIMIT_CPU), and that nobody has asked for yet: bit n - 1 for
-    /// signal n. Whoever is interrupted asks.
+    /// Signals that somebody outside of the sandbox sent to the calling process, or its host for a limit (RLIMIT_CPU),
+    /// and that nobody has asked for yet: bit n - 1 for signal n. Whoever is interrupted asks.
     fn arrived_signals(&self) -> u64 {
         0
     }
     /// Lets another thread run.
     fn yield_now(&self);
-    /// The order of locks in this sandbox, and the locks that the calling thread holds; `None` where nobody counts them.
+    /// The order of locks in this sandbox, and the locks that the calling thread holds; `None` where nobody counts
+    /// them.
     #[cfg(debug_assertions)]
     fn held_locks(&self) -> Option<(&crate::sync::LockOrder, &crate::sync::HeldLocks)> {
         None
@@ -652,7 +671,8 @@ pub fn host() -> &'static dyn Host {
     unsafe { LITEBOX_HOST }
 }
 
-/// Binds the one host of a program: `litebox::register_host!(MyHost)` where `MyHost` is a unit-like constant expression.
+/// Binds the one host of a program: `litebox::register_host!(MyHost)` where `MyHost` is a unit-like constant
+/// expression.
 #[macro_export]
 macro_rules! register_host {
     ($host:expr) => {

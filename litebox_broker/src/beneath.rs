@@ -202,8 +202,8 @@ impl Grant {
         if self.visibility.hidden.hides(path) { Err(Errno::ACCESS) } else { Ok(()) }
     }
 
-    /// `Op::Changes`: the queue of changes of a tree that the sandbox may change. One of which something is hidden has none, and one file
-    /// neither: names would come there that are not shown.
+    /// `Op::Changes`: the queue of changes of a tree that the sandbox may change. One of which something is hidden has
+    /// none, and one file neither: names would come there that are not shown.
     pub fn changes(&self) -> Result<OwnedFd> {
         let mut watches = self.lock_watches();
         if self.access != Access::ReadWrite || self.file.is_some() || !self.visibility.hidden.is_empty() {
@@ -250,9 +250,9 @@ const MARK: libc::c_int = 63;
 const F_SETSIG: libc::c_int = 10;
 const F_GETSIG: libc::c_int = 11;
 
-/// Marks an open file of a tree that the sandbox may change, so that it is known when the sandbox sends it back. The mark is the signal of
-/// `F_SETSIG`, which is never raised (`O_ASYNC` is off): it belongs to the open file, every descriptor of it shows it, and the sandbox, which has
-/// no fcntl(2), can neither set it elsewhere nor take it off.
+/// Marks an open file of a tree that the sandbox may change, so that it is known when the sandbox sends it back. The
+/// mark is the signal of `F_SETSIG`, which is never raised (`O_ASYNC` is off): it belongs to the open file, every
+/// descriptor of it shows it, and the sandbox, which has no fcntl(2), can neither set it elsewhere nor take it off.
 pub fn mark_opened(file: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: no pointers.
     match unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, MARK) } {

@@ -1,8 +1,11 @@
-//! What the host's user does with a sandbox that runs: starts more programs in it, signals, stops and pauses it, asks what it uses (`docs/protocol.md`).
+//! What the host's user does with a sandbox that runs: starts more programs in it, signals, stops and pauses it, asks
+//! what it uses (`docs/protocol.md`).
 //!
-//! Clients come over a local socket in a directory of the user's, which the sandbox cannot reach: it can open none, and this one is not among its descriptors. A thread
-//! serves them, so that nothing they do or leave undone holds up the broker's own loop. Both talk by queues that nobody waits for.
-//! - `service` is the thread; [`client`] one client's socket; [`programs`] what was started, and the events for the sandbox's kernel; `figures` what it uses.
+//! Clients come over a local socket in a directory of the user's, which the sandbox cannot reach: it can open none, and
+//! this one is not among its descriptors. A thread serves them, so that nothing they do or leave undone holds up the
+//! broker's own loop. Both talk by queues that nobody waits for.
+//! - `service` is the thread; [`client`] one client's socket; [`programs`] what was started, and the events for the
+//!   sandbox's kernel; `figures` what it uses.
 
 pub mod client;
 mod figures;

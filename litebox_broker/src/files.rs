@@ -1,4 +1,5 @@
-//! The granted trees, and the requests that only read them. These can be served beside others, by a thread of their own.
+//! The granted trees, and the requests that only read them. These can be served beside others, by a thread of their
+//! own.
 
 use std::os::fd::OwnedFd;
 
@@ -42,8 +43,8 @@ impl Files {
         }
         Ok(None)
     }
-    /// Serves one message of the socket for readers: what changes something, or concerns a tree that the sandbox may change, is refused. So nothing
-    /// that is looked at here changes by a request that is served at the same time.
+    /// Serves one message of the socket for readers: what changes something, or concerns a tree that the sandbox may
+    /// change, is refused. So nothing that is looked at here changes by a request that is served at the same time.
     pub fn serve<'a>(&self, message: &[u8], reply: &'a mut ReplyBuilder) -> (&'a [u8], Option<OwnedFd>) {
         reply.begin(message);
         let read = |reply: &mut ReplyBuilder| {

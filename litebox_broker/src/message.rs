@@ -42,8 +42,8 @@ impl<'a> ParsedRequest<'a> {
     }
 }
 
-/// Whether this message may come with a descriptor: that of a process, of the filter's listener, of a file in memory, or of the open file that it is
-/// about.
+/// Whether this message may come with a descriptor: that of a process, of the filter's listener, of a file in memory,
+/// or of the open file that it is about.
 pub fn may_carry_descriptor(message: &[u8]) -> bool {
     let op = message.first_chunk().and_then(|op| Op::from_number(u32::from_ne_bytes(*op)));
     op.is_some_and(|op| {

@@ -1,8 +1,9 @@
-//! The way back to the sandbox. A reply always arrives, as long as somebody is there to take it: whoever asked waits for it, and would wait for ever.
+//! The way back to the sandbox. A reply always arrives, as long as somebody is there to take it: whoever asked waits
+//! for it, and would wait for ever.
 //!
-//! The host may refuse to carry a descriptor (`ETOOMANYREFS`: the user's programs have too many in flight, unix(7)): the reply then goes without it. It may
-//! have no memory for a long message (`ENOBUFS`), or find the queue full (`EAGAIN`): then its error goes, now or later, and until then no
-//! further request is taken from that socket.
+//! The host may refuse to carry a descriptor (`ETOOMANYREFS`: the user's programs have too many in flight, unix(7)):
+//! the reply then goes without it. It may have no memory for a long message (`ENOBUFS`), or find the queue full
+//! (`EAGAIN`): then its error goes, now or later, and until then no further request is taken from that socket.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -115,8 +116,8 @@ mod tests {
     /// Bytes of a reply that says nothing but whether it worked.
     const REPLY: usize = size_of::<Reply>();
 
-    /// What was tried, when the host answers with `answers` one after the other: lengths, and whether a descriptor was there. And whether
-    /// a reply is owed.
+    /// What was tried, when the host answers with `answers` one after the other: lengths, and whether a descriptor was
+    /// there. And whether a reply is owed.
     fn tried(kind: Kind, answers: &[Result<(), Errno>]) -> (Vec<(usize, bool)>, bool) {
         let file = File::open("/dev/null").unwrap_or_else(|e| panic!("{e}"));
         let tried = RefCell::new(Vec::new());

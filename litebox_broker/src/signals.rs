@@ -37,8 +37,8 @@ pub fn is_ignored(signal: i32) -> bool {
 }
 
 impl Signals {
-    /// Blocks the forwarded signals and SIGCHLD, and receives them from now on. Those that are ignored stay so: nobody hears of them. SIGTTOU is blocked,
-    /// too: a terminal stops nobody for writing to it.
+    /// Blocks the forwarded signals and SIGCHLD, and receives them from now on. Those that are ignored stay so: nobody
+    /// hears of them. SIGTTOU is blocked, too: a terminal stops nobody for writing to it.
     pub fn take() -> Result<Self, Errno> {
         let mut set = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();

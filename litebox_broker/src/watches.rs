@@ -1,8 +1,8 @@
 //! Directories of a tree that the sandbox may change, watched by inotify(7).
 //!
 //! The sandbox remembers what it was told of such a tree. The host puts an event into the queue before a call that
-//! changes something returns, so a look at the queue tells whether what is remembered is still true. The sandbox has the
-//! queue's descriptor; the broker only adds and removes watches and never reads there.
+//! changes something returns, so a look at the queue tells whether what is remembered is still true. The sandbox has
+//! the queue's descriptor; the broker only adds and removes watches and never reads there.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -71,8 +71,8 @@ impl Watches {
         self.inotify.try_clone().map_err(|_| Errno::MFILE)
     }
 
-    /// Watches an open directory, instead of that which was watched first when there are too many: the queue says so. The number of the watch; 0 when
-    /// changes of the directory cannot be heard of.
+    /// Watches an open directory, instead of that which was watched first when there are too many: the queue says so.
+    /// The number of the watch; 0 when changes of the directory cannot be heard of.
     pub fn add(&mut self, directory: BorrowedFd<'_>) -> i32 {
         if !rustix::fs::fstatfs(directory).is_ok_and(|figures| is_local(figures.f_type as u32)) {
             return 0;

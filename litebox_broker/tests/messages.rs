@@ -1,5 +1,5 @@
-//! Whatever a sandbox sends, the broker answers with a well-formed message, hands out nothing but files of its grants, and changes nothing
-//! but what lies in a writable one.
+//! Whatever a sandbox sends, the broker answers with a well-formed message, hands out nothing but files of its grants,
+//! and changes nothing but what lies in a writable one.
 #![expect(clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -338,7 +338,8 @@ fn descriptors_from_elsewhere_are_refused() {
     assert_eq!(ask(&mut scene, chmod(READ_WRITE), b"dir/other", b"", Some(&own)).0, invalid);
 }
 
-/// Lists `path` of the read-only grant and directories beside it: the error, and name and number of entries of each directory told.
+/// Lists `path` of the read-only grant and directories beside it: the error, and name and number of entries of each
+/// directory told.
 fn list_beside(scene: &mut Scene, path: &[u8], beside: &[u8]) -> (i32, Vec<(usize, usize)>) {
     let head = Request {
         op: Op::List as u32,

@@ -1,7 +1,7 @@
 //! The Linux ABI, stated once: a file per family, with its numbers, flags and structures.
 //!
-//! `named!` makes three things of one list of names: a constant for each (`MAP_FIXED`), a type of arguments that prints them by name, and, of flags,
-//! a set of flags that is checked and combined as bitflags are (`MapFlags::MAP_FIXED`).
+//! `named!` makes three things of one list of names: a constant for each (`MAP_FIXED`), a type of arguments that prints
+//! them by name, and, of flags, a set of flags that is checked and combined as bitflags are (`MapFlags::MAP_FIXED`).
 
 pub mod errno;
 pub mod file;
@@ -31,8 +31,9 @@ pub struct Name {
     pub mask: u64,
 }
 
-/// `flags`: any of the names together; a name with `in MASK` is one of the values of that field. `choice`: one of the names. The first number in
-/// parentheses is how wide the argument is, the second the same width as handlers may also take it.
+/// `flags`: any of the names together; a name with `in MASK` is one of the values of that field. `choice`: one of the
+/// names. The first number in parentheses is how wide the argument is, the second the same width as handlers may also
+/// take it.
 macro_rules! named {
     ($($(#[$doc:meta])* $kind:ident $name:ident($inner:ident, $twin:ident) { $($text:ident = $bits:literal $(in $mask:literal)?),* $(,)? })*) => {
         $($(#[doc = concat!("`", stringify!($text), "`")] pub const $text: $inner = $bits;)*)*

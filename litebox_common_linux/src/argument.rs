@@ -1,7 +1,8 @@
-//! Types of arguments: how each is taken from the registers, how it is printed, and what plain number it is to a handler.
+//! Types of arguments: how each is taken from the registers, how it is printed, and what plain number it is to a
+//! handler.
 //!
-//! `i32` and `u32` are the low half of a register, `usize` and `isize` a whole one (C's `long`); a [`Word64`] is 64 bits on every
-//! architecture: on 32-bit x86 it takes two registers.
+//! `i32` and `u32` are the low half of a register, `usize` and `isize` a whole one (C's `long`); a [`Word64`] is 64
+//! bits on every architecture: on 32-bit x86 it takes two registers.
 #![expect(clippy::inline_always, reason = "arguments stay in registers: the dispatch is one jump")]
 
 use core::fmt;
@@ -64,7 +65,8 @@ pub trait Argument: Copy + fmt::Debug {
     fn shown(self) -> Shown;
 }
 
-/// Hands an argument to a handler as the number the handler takes: the same bits. Handlers that take the typed argument get it as it is.
+/// Hands an argument to a handler as the number the handler takes: the same bits. Handlers that take the typed argument
+/// get it as it is.
 pub trait Pass<T> {
     /// As `T`.
     fn pass(self) -> T;

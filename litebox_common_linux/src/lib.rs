@@ -2,7 +2,8 @@
 //!
 //! - [`syscall_table!`] is the table; read it first.
 //! - [`SyscallRequest`] is one call with its arguments, parsed from registers; [`Call`] describes a row.
-//! - [`abi`] has the numbers, flags and structures of each family, [`argument`] the other types that rows speak of, [`show`] prints calls as strace(1) does.
+//! - [`abi`] has the numbers, flags and structures of each family, [`argument`] the other types that rows speak of,
+//!   [`show`] prints calls as strace(1) does.
 #![no_std]
 
 extern crate alloc;

@@ -6,16 +6,17 @@
 //! Full  pread64  [x86_64 17, x86 180]  (fd: RawFd, buf: UserMut<u8>, count: usize, offset: Word64)  "note"
 //! ```
 //!
-//! how far it is supported ([`Support`](crate::Support)), its name as the manual page has it, its number on each architecture, its arguments in
-//! the order of the registers with their types ([`argument`](crate::argument)), and what a user should know about it. The name is at the same
-//! time the name of the handler (a method of the shim's `Task`) and of the variant of [`SyscallRequest`](crate::SyscallRequest).
+//! how far it is supported ([`Support`](crate::Support)), its name as the manual page has it, its number on each
+//! architecture, its arguments in the order of the registers with their types ([`argument`](crate::argument)), and what
+//! a user should know about it. The name is at the same time the name of the handler (a method of the shim's `Task`)
+//! and of the variant of [`SyscallRequest`](crate::SyscallRequest).
 //!
-//! A call that is not served has a row too: `Refused(ERRNO)` will stay that way, and the note says why; `Missing` answers `ENOSYS` until somebody
-//! writes its handler. `docs/writing-syscalls.md` tells how.
+//! A call that is not served has a row too: `Refused(ERRNO)` will stay that way, and the note says why; `Missing`
+//! answers `ENOSYS` until somebody writes its handler. `docs/writing-syscalls.md` tells how.
 //!
 //! Everything that must know all calls is made from here by handing the rows to another macro, the callback:
-//! `syscall_table!(callback, context...)` becomes `callback! { (context...) rows }`. Callbacks are the enum and the parser in `lib.rs`, the
-//! list behind `litebox syscalls` in `calls.rs`, and the shim's `do_syscall`.
+//! `syscall_table!(callback, context...)` becomes `callback! { (context...) rows }`. Callbacks are the enum and the
+//! parser in `lib.rs`, the list behind `litebox syscalls` in `calls.rs`, and the shim's `do_syscall`.
 
 /// Hands the rows of the table to the macro `callback`, behind `context` in parentheses.
 #[macro_export]

@@ -2,8 +2,8 @@
 //!
 //! Entries are those of POSIX (ustar headers, and extended headers for what does not fit into them: times with
 //! nanoseconds, long names, extended attributes). Files with holes have the form that GNU tar calls sparse format 1.0.
-//! What `docker diff` needs to know stands in comments, which readers of tar archives pass over: where a tree's root is,
-//! and what was there before.
+//! What `docker diff` needs to know stands in comments, which readers of tar archives pass over: where a tree's root
+//! is, and what was there before.
 
 use std::io::{self, Read, Write};
 

@@ -183,8 +183,8 @@ pub(crate) fn step<T>(what: &'static str, result: litebox::Result<T>) -> Result<
     result.map_err(|error| StartError { what, error })
 }
 
-/// Makes the calling process the supervisor of a new sandbox: maps the shared memory, installs signal handlers and the filter. From
-/// here on the allocator is the shared heap and the host serves only what the filter lists.
+/// Makes the calling process the supervisor of a new sandbox: maps the shared memory, installs signal handlers and the
+/// filter. From here on the allocator is the shared heap and the host serves only what the filter lists.
 pub fn start(settings: Settings) -> Result<(), StartError> {
     let aux = crate::host::system::read_aux_vector(settings.aux);
     if !has_fsgsbase(&aux) {
@@ -208,8 +208,8 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     }
     let layout = Layout { vdso: crate::host::clock::vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
     let heap = layout.heap;
-    // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it refuses.
-    // SAFETY: of the mapping just made.
+    // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it
+    // refuses. SAFETY: of the mapping just made.
     let _ = unsafe { host_call!(nr::MADVISE, heap.0, HEAP_AT_START, MADV_POPULATE_WRITE) };
     // SAFETY: no pointers; the heap stays mapped.
     unsafe {
@@ -229,7 +229,8 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     }
     let at = heap.0 as *mut Sandbox;
     let heap_start = (heap.0 + size_of::<Sandbox>() + 4095) & !4095;
-    // SAFETY: the heap was just mapped and nobody else knows it; all fields that allocate are empty until the heap is published.
+    // SAFETY: the heap was just mapped and nobody else knows it; all fields that allocate are empty until the heap is
+    // published.
     unsafe {
         at.write(Sandbox {
             clock: crate::host::clock::VdsoClock::find(&aux),

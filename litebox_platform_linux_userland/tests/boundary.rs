@@ -1,5 +1,6 @@
-//! The whole way of a guest without a Linux around it: the broker starts this program again as a supervisor, which clones a guest process
-//! whose few instructions call the smallest possible North. What the host refuses must end the sandbox with one line.
+//! The whole way of a guest without a Linux around it: the broker starts this program again as a supervisor, which
+//! clones a guest process whose few instructions call the smallest possible North. What the host refuses must end the
+//! sandbox with one line.
 //!
 //! Each case runs as a process of its own (`boundary case NAME`), whose output and status are compared.
 #![expect(clippy::expect_used, reason = "a test")]
@@ -421,11 +422,12 @@ fn check_all() -> bool {
     good & check_numbers(&this)
 }
 
-/// Every host call from 0 to 600, made by a guest that found the gadget: what the filter does not list, or lists for other arguments
-/// than zeros, ends the sandbox with its line; the rest neither hangs nor is reported as refused.
+/// Every host call from 0 to 600, made by a guest that found the gadget: what the filter does not list, or lists for
+/// other arguments than zeros, ends the sandbox with its line; the rest neither hangs nor is reported as refused.
 fn check_numbers(this: &std::path::Path) -> bool {
     const NOT_WITH_ZEROS: [usize; 3] = [16, 46, 157];
-    /// uretprobe and uprobe: newer kernels serve them before any filter, and refuse whoever is not in their own trampoline.
+    /// uretprobe and uprobe: newer kernels serve them before any filter, and refuse whoever is not in their own
+    /// trampoline.
     const BEFORE_FILTERS: [usize; 2] = [335, 336];
     const HIGHEST: usize = 600;
     let check = |number: usize| {

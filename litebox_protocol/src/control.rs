@@ -1,8 +1,9 @@
-//! The control protocol: what the host's user asks of a running sandbox, on the `SOCK_SEQPACKET` socket that its broker serves
-//! (`docs/protocol.md`). Clients are programs of the same user. The sandbox cannot reach the socket.
+//! The control protocol: what the host's user asks of a running sandbox, on the `SOCK_SEQPACKET` socket that its broker
+//! serves (`docs/protocol.md`). Clients are programs of the same user. The sandbox cannot reach the socket.
 //!
-//! A message is a [`Head`] and the bytes that its kind names. A call has one reply; what becomes of programs is told unasked. The body of a
-//! [`Call::Start`] reaches the sandbox's kernel as it came, so both parse it by [`Start::parse`].
+//! A message is a [`Head`] and the bytes that its kind names. A call has one reply; what becomes of programs is told
+//! unasked. The body of a [`Call::Start`] reaches the sandbox's kernel as it came, so both parse it by
+//! [`Start::parse`].
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -39,14 +40,15 @@ pub struct Head {
 pub enum Call {
     /// The first message. `value`: the [`VERSION`]. Answered by [`Told::Hello`].
     Hello = 1,
-    /// Start a program under the number `id`. The body is a [`StartHead`] and strings ([`Start`]); [`STREAMS`] descriptors come along.
+    /// Start a program under the number `id`. The body is a [`StartHead`] and strings ([`Start`]); [`STREAMS`]
+    /// descriptors come along.
     Start = 2,
     /// Send the signal `value` to program `id`.
     Signal = 3,
     /// The terminal of program `id` has `value >> 16` rows and `value & 0xffff` columns.
     Resize = 4,
-    /// End the sandbox: its first program is asked to end and killed after `value` milliseconds; `u64::MAX`: after the time it was
-    /// started with.
+    /// End the sandbox: its first program is asked to end and killed after `value` milliseconds; `u64::MAX`: after the
+    /// time it was started with.
     Stop = 5,
     /// Stop all processes of the sandbox, until [`Call::Resume`].
     Pause = 6,
@@ -157,9 +159,10 @@ bitflags::bitflags! {
     }
 }
 
-/// Head of the body of a [`Call::Start`]. Strings follow, each its length (32 bits) and its bytes, none of them zero: the user (as
-/// `USER[:GROUP]`; empty: the first program's), the working directory (empty: likewise), then the arguments, then variables of the
-/// environment, which are put over the first program's: `K=V` sets one, `K` removes it.
+/// Head of the body of a [`Call::Start`]. Strings follow, each its length (32 bits) and its bytes, none of them zero:
+/// the user (as `USER[:GROUP]`; empty: the first program's), the working directory (empty: likewise), then the
+/// arguments, then variables of the environment, which are put over the first program's: `K=V` sets one, `K` removes
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct StartHead {

@@ -1,9 +1,9 @@
 //! What a program changed in copy-on-write trees, as the sandbox tells it: a stream of [`Record`]s over a pipe.
 //!
-//! Behind each record come, without gaps: `path_len` bytes of path; `target_len` bytes, the target of a symbolic link or
-//! the path of the other name of a hard link; `xattr_len` bytes of extended attributes, each an [`Xattr`], its name and
-//! its value; of a regular file `extents` [`Extent`]s, in their order and apart from each other, and then the bytes of
-//! all of them. Bytes of a file that lie in no extent are zeros.
+//! Behind each record come, without gaps: `path_len` bytes of path; `target_len` bytes, the target of a symbolic link
+//! or the path of the other name of a hard link; `xattr_len` bytes of extended attributes, each an [`Xattr`], its name
+//! and its value; of a regular file `extents` [`Extent`]s, in their order and apart from each other, and then the bytes
+//! of all of them. Bytes of a file that lie in no extent are zeros.
 //!
 //! Paths are from the root of the sandbox, without a leading slash: components joined by single slashes, no `.` or
 //! `..`. What lies in a directory comes behind it; names are sorted. All numbers are in machine byte order.

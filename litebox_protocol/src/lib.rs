@@ -1,14 +1,17 @@
-//! The messages between the sandbox and the broker: fixed-layout, one request and one reply on a `SOCK_SEQPACKET` socket.
+//! The messages between the sandbox and the broker: fixed-layout, one request and one reply on a `SOCK_SEQPACKET`
+//! socket.
 //!
-//! A request is a [`Request`] followed by `path_len` bytes of path and `extra_len` bytes that the operation names. A reply is a
-//! [`Reply`] followed by what the operation says; at most one descriptor comes with it. All numbers are in machine byte order:
-//! both ends are the same executable on the same machine.
+//! A request is a [`Request`] followed by `path_len` bytes of path and `extra_len` bytes that the operation names. A
+//! reply is a [`Reply`] followed by what the operation says; at most one descriptor comes with it. All numbers are in
+//! machine byte order: both ends are the same executable on the same machine.
 //!
-//! Paths are relative to the root of a grant: components joined by single slashes, no `.` or `..`, no leading or trailing slash, no zero byte;
-//! the empty path is the root itself. No symbolic link is ever followed: the sandbox's kernel walks links itself.
+//! Paths are relative to the root of a grant: components joined by single slashes, no `.` or `..`, no leading or
+//! trailing slash, no zero byte; the empty path is the root itself. No symbolic link is ever followed: the sandbox's
+//! kernel walks links itself.
 //!
-//! Instead of a path, a descriptor can name the file, whatever became of its names: one that [`Op::Open`] or [`Op::Temporary`] gave for a grant that
-//! may be changed. It comes along with the request, whose path is then empty. [`Op::takes_descriptor`] says of which operations that is true.
+//! Instead of a path, a descriptor can name the file, whatever became of its names: one that [`Op::Open`] or
+//! [`Op::Temporary`] gave for a grant that may be changed. It comes along with the request, whose path is then empty.
+//! [`Op::takes_descriptor`] says of which operations that is true.
 
 #![no_std]
 
@@ -72,23 +75,24 @@ pub mod figure {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Op {
-    /// Looks up every component of the path; `value`: how many leading components are known (existing directories) and get no answer.
-    /// R: `count` [`Stat`]s, one for each component found (for the empty path: one, of the root). `stop` is 0, or why the
-    /// component after those was not found (an errno). The walk also ends at a symbolic link: `value` bytes of its target follow.
-    /// `flags`: [`WalkFlags`].
+    /// Looks up every component of the path; `value`: how many leading components are known (existing directories) and
+    /// get no answer. R: `count` [`Stat`]s, one for each component found (for the empty path: one, of the root). `stop`
+    /// is 0, or why the component after those was not found (an errno). The walk also ends at a symbolic link: `value`
+    /// bytes of its target follow. `flags`: [`WalkFlags`].
     Walk = 1,
-    /// Opens a regular file; `flags`: [`OpenFlags`], `mode` for a new one. R: the [`Stat`] and the descriptor; `value` is 1
-    /// when the file was created.
+    /// Opens a regular file; `flags`: [`OpenFlags`], `mode` for a new one. R: the [`Stat`] and the descriptor; `value`
+    /// is 1 when the file was created.
     Open = 2,
-    /// Entries of a directory from cookie `value` on (0: the first); `flags`: [`ListFlags`].
-    /// R: `count` records, each an [`ListRecord`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1
-    /// when there are no more. `extra`: names of at most [`MAX_BESIDE`] directories beside that one, each ended by a zero byte. When the
-    /// metadata of all its entries is told, the entries of these follow as long as they fit, each a [`Beside`] and records with metadata;
-    /// `value` says of how many. One that cannot be listed, or has more than [`FEW_BESIDE`] entries, is left out. With [`ListFlags::WATCH`] the
-    /// [`Stat`] of the directory comes first, and `watch` is the number of its watch.
+    /// Entries of a directory from cookie `value` on (0: the first); `flags`: [`ListFlags`]. R: `count` records, each
+    /// an [`ListRecord`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1 when
+    /// there are no more. `extra`: names of at most [`MAX_BESIDE`] directories beside that one, each ended by a zero
+    /// byte. When the metadata of all its entries is told, the entries of these follow as long as they fit, each a
+    /// [`Beside`] and records with metadata; `value` says of how many. One that cannot be listed, or has more than
+    /// [`FEW_BESIDE`] entries, is left out. With [`ListFlags::WATCH`] the [`Stat`] of the directory comes first, and
+    /// `watch` is the number of its watch.
     List = 3,
-    /// Makes a directory with `mode`; `flags`: 1: it is watched. R: its [`Stat`]; `watch` is the number of its watch, and `value` 1 when nothing was
-    /// in it after that.
+    /// Makes a directory with `mode`; `flags`: 1: it is watched. R: its [`Stat`]; `watch` is the number of its watch,
+    /// and `value` 1 when nothing was in it after that.
     Mkdir = 4,
     /// Removes a name that is not a directory.
     Unlink = 5,
@@ -114,13 +118,14 @@ pub enum Op {
     RemoveXattr = 15,
     /// R: a [`FsStat`].
     StatFs = 16,
-    /// Makes a regular file without a name in the file system of a directory, with `mode`, open for reading and writing; `flags`: 1: it never
-    /// gets a name. R: its [`Stat`] and the descriptor.
+    /// Makes a regular file without a name in the file system of a directory, with `mode`, open for reading and
+    /// writing; `flags`: 1: it never gets a name. R: its [`Stat`] and the descriptor.
     Temporary = 17,
-    /// R: the descriptor of the queue of inotify(7) in which changes of the directories of the grant come that a [`Op::Walk`] watches.
-    /// EOPNOTSUPP: nothing of this grant can be watched.
+    /// R: the descriptor of the queue of inotify(7) in which changes of the directories of the grant come that a
+    /// [`Op::Walk`] watches. EOPNOTSUPP: nothing of this grant can be watched.
     Changes = 18,
-    /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below [`MAX_SLOTS`]).
+    /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below
+    /// [`MAX_SLOTS`]).
     Register = 32,
     /// The process in slot `value` ended.
     Unregister = 33,
@@ -128,7 +133,8 @@ pub enum Op {
     Kick = 34,
     /// The first guest process ended with the wait status `value`: the sandbox is to end. There is no reply.
     Exit = 35,
-    /// The guest stopped (job control): the broker stops itself, and sends [`EventKind::Signal`] with SIGCONT when it goes on.
+    /// The guest stopped (job control): the broker stops itself, and sends [`EventKind::Signal`] with SIGCONT when it
+    /// goes on.
     Stopped = 36,
     /// A line for the user who runs the sandbox, in `extra`; control characters are dropped, too many lines too.
     Report = 37,
@@ -138,23 +144,26 @@ pub enum Op {
     Listener = 39,
     /// The sandbox is broken: the reason is in `extra`. Ends with status 70. There is no reply.
     Fatal = 40,
-    /// The descriptor that comes along is one of the sandbox's two files in memory (the kernel's heap, the page arena): what they take counts for its
-    /// memory limit. Sent before the listener. There is no reply.
+    /// The descriptor that comes along is one of the sandbox's two files in memory (the kernel's heap, the page arena):
+    /// what they take counts for its memory limit. Sent before the listener. There is no reply.
     Memory = 41,
     /// An [`EventKind::OutOfMemory`] was followed: the guest process with the id `value` was killed. `extra`: its name.
     Killed = 42,
-    /// Reads the user's terminal, which descriptor `grant` leads to, without waiting: at most `value` bytes. `flags`: [`TerminalFlags`]. R: `value` bytes, none at
-    /// its end. EAGAIN: nothing was typed, or the sandbox is in the background; EIO: it may not read that terminal.
+    /// Reads the user's terminal, which descriptor `grant` leads to, without waiting: at most `value` bytes. `flags`:
+    /// [`TerminalFlags`]. R: `value` bytes, none at its end. EAGAIN: nothing was typed, or the sandbox is in the
+    /// background; EIO: it may not read that terminal.
     ReadTerminal = 43,
-    /// Changes the settings of the terminal that descriptor `grant` leads to, to those in `extra` ([`TERMIOS_SIZE`] bytes), when `value` (0 now, 1 after output, 2 and
-    /// without waiting input). Without `extra` nothing is changed. In the background the sandbox stops, as a program that changes them does, and
-    /// the answer is EAGAIN: to be tried again.
+    /// Changes the settings of the terminal that descriptor `grant` leads to, to those in `extra` ([`TERMIOS_SIZE`]
+    /// bytes), when `value` (0 now, 1 after output, 2 and without waiting input). Without `extra` nothing is changed.
+    /// In the background the sandbox stops, as a program that changes them does, and the answer is EAGAIN: to be tried
+    /// again.
     SetTerminal = 44,
     /// The supervisor has taken event `value` of the event socket: it is alive. There is no reply.
     Heard = 45,
     /// Program `value` that somebody outside had started (0: the first) runs; `flags`: its process id.
     ProgramStarted = 46,
-    /// Program `value` that somebody outside had started ended with the wait status in `flags`; `extra`: why it was not started, if it was not.
+    /// Program `value` that somebody outside had started ended with the wait status in `flags`; `extra`: why it was not
+    /// started, if it was not.
     ProgramEnded = 47,
 }
 
@@ -232,8 +241,8 @@ bitflags::bitflags! {
     pub struct WalkFlags: u32 {
         /// When the whole path leads to a regular file that can be read, a descriptor for reading it comes along.
         const OPEN = 1;
-        /// Each directory in which a component is looked up is watched from before that on ([`Op::Changes`]). The reply ends with the numbers
-        /// of these watches, 32 bits each; 0: that one cannot be watched.
+        /// Each directory in which a component is looked up is watched from before that on ([`Op::Changes`]). The reply
+        /// ends with the numbers of these watches, 32 bits each; 0: that one cannot be watched.
         const WATCH = 2;
         /// The [`Stat`] of the directory that the known components lead to comes first; all components may be known.
         const STAT_KNOWN = 4;
@@ -335,7 +344,8 @@ pub struct Reply {
     pub value: u64,
     /// See [`Op`].
     pub stop: u32,
-    /// That of the request. Who asked may have been killed meanwhile: then the next reader finds a reply that is not for it.
+    /// That of the request. Who asked may have been killed meanwhile: then the next reader finds a reply that is not
+    /// for it.
     pub number: u32,
     /// See [`Op`].
     pub watch: u32,
@@ -429,7 +439,8 @@ pub struct GrantInfo {
 pub enum EventKind {
     /// The signal `value` was sent to `litebox`.
     Signal = 1,
-    /// A [`NetEvent`](net::NetEvent): the connection `id` is made, or failed. Without a descriptor its first flight is wanted.
+    /// A [`NetEvent`](net::NetEvent): the connection `id` is made, or failed. Without a descriptor its first flight is
+    /// wanted.
     Connected = 2,
     /// The same: the first flight of the connection `id` has passed; its descriptor comes along.
     Handed = 3,
@@ -437,12 +448,14 @@ pub enum EventKind {
     Resolved = 4,
     /// The same: somebody connected to the published port `id`; the descriptor comes along.
     Accepted = 5,
-    /// The same: a new peer sent a datagram, which follows, to the published port `id`; a socket that is connected to it comes along.
+    /// The same: a new peer sent a datagram, which follows, to the published port `id`; a socket that is connected to
+    /// it comes along.
     Datagram = 6,
-    /// The memory limit is reached: the guest that runs in the host process `value` (its id as the sandbox has it) is to be killed.
+    /// The memory limit is reached: the guest that runs in the host process `value` (its id as the sandbox has it) is
+    /// to be killed.
     OutOfMemory = 7,
-    /// The descriptor that comes along is one of the streams of a program that is about to be started: `value` is its number, and above
-    /// bit 32 which.
+    /// The descriptor that comes along is one of the streams of a program that is about to be started: `value` is its
+    /// number, and above bit 32 which.
     Stream = 8,
     /// Program `value` is to be started, as the memory file that comes along says ([`Start`](control::Start)).
     Start = 9,
@@ -468,14 +481,16 @@ pub struct Event {
 pub mod start_fd {
     /// Requests and replies.
     pub const REQUESTS: i32 = 3;
-    /// Requests that only read, of grants that the sandbox may not change, and their replies: they are served beside the others.
+    /// Requests that only read, of grants that the sandbox may not change, and their replies: they are served beside
+    /// the others.
     pub const READERS: i32 = 4;
     /// Events of the broker.
     pub const EVENTS: i32 = 5;
     /// Requests about the network and their replies. Without a network nobody is at the other end.
     pub const NET: i32 = 6;
-    /// A sealed memory file: how many bytes describe the grants (a 64-bit number); these, for each grant in the order of their numbers a
-    /// [`GrantInfo`](super::GrantInfo) and the [`Stat`](super::Stat) of its root (all zeros when it is gone); then the configuration.
+    /// A sealed memory file: how many bytes describe the grants (a 64-bit number); these, for each grant in the order
+    /// of their numbers a [`GrantInfo`](super::GrantInfo) and the [`Stat`](super::Stat) of its root (all zeros when it
+    /// is gone); then the configuration.
     pub const CONFIG: i32 = 7;
     /// The first of the additional ones.
     pub const FIRST_EXTRA: i32 = 8;

@@ -94,7 +94,8 @@ pub enum NetOp {
     Unlisten = 9,
     /// `value` more connections, or peers of UDP, may come on the published port `id`.
     Credit = 10,
-    /// Sends the one byte in `extra` as urgent data (MSG_OOB) by the TCP socket that comes along. `EAGAIN`: there is no room.
+    /// Sends the one byte in `extra` as urgent data (MSG_OOB) by the TCP socket that comes along. `EAGAIN`: there is no
+    /// room.
     SendUrgent = 11,
 }
 

@@ -1,8 +1,8 @@
 //! Resource limits that litebox was started under (getrlimit(2)).
 //!
-//! A sandbox needs something of them that its program knows nothing of: the kernel's heap is a large sparse file in memory, each process of the
-//! guest costs a descriptor. A soft limit that is too low is raised, and the program starts with the one that was inherited, as it would anywhere. A hard
-//! limit that is too low is said in one line.
+//! A sandbox needs something of them that its program knows nothing of: the kernel's heap is a large sparse file in
+//! memory, each process of the guest costs a descriptor. A soft limit that is too low is raised, and the program starts
+//! with the one that was inherited, as it would anywhere. A hard limit that is too low is said in one line.
 
 use litebox_platform_linux_userland::needs;
 use litebox_shim_linux::syscalls::limits::INITIAL;
@@ -74,7 +74,8 @@ fn stack() -> Claim {
     Claim { resource: Resource::Stack, number: 3, what: "stacks", option: 's', least: LEAST_STACK, bytes: true }
 }
 
-/// Claims what a sandbox with an arena of so many bytes needs. The limits that its program inherits: number, soft and hard one.
+/// Claims what a sandbox with an arena of so many bytes needs. The limits that its program inherits: number, soft and
+/// hard one.
 pub fn claim(arena_size: u64) -> Result<Vec<(u32, u64, u64)>, String> {
     let needs = needs(arena_size);
     let bytes = |resource, number, what, option, least| Claim { resource, number, what, option, least, bytes: true };

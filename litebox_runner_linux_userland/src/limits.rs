@@ -27,10 +27,12 @@ pub struct Bounds {
     /// How long the program may take to end then, before the sandbox is killed.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "2s")]
     stop_timeout: Duration,
-    /// Kill the largest process when the sandbox uses so much memory: 512M, 2G; a plain number is bytes. Where that does not help, the sandbox.
+    /// Kill the largest process when the sandbox uses so much memory: 512M, 2G; a plain number is bytes. Where that
+    /// does not help, the sandbox.
     #[arg(short, long, value_name = "SIZE", value_parser = parse_memory)]
     memory: Option<u64>,
-    /// Bound what files in memory and copy-on-write layers take together. By default they and shared memory have a quarter of the machine's memory.
+    /// Bound what files in memory and copy-on-write layers take together. By default they and shared memory have a
+    /// quarter of the machine's memory.
     #[arg(long, value_name = "SIZE", value_parser = parse_disk)]
     disk: Option<u64>,
     /// Bound how many processes and threads there are at once.

@@ -1,7 +1,7 @@
 //! The command `litebox`: runs a Linux program in a sandbox.
 //!
-//! The same executable is all processes of a sandbox: started by a user it is the broker ([`run`]); started by the broker with
-//! [`SANDBOX_ARGUMENT`] it is the supervisor ([`sandbox`]), whose clones are the guest's processes.
+//! The same executable is all processes of a sandbox: started by a user it is the broker ([`run`]); started by the
+//! broker with [`SANDBOX_ARGUMENT`] it is the supervisor ([`sandbox`]), whose clones are the guest's processes.
 
 mod arguments;
 mod config;

@@ -1,9 +1,13 @@
-//! Sandboxes with a name: what `litebox run -d` and `--name` leave for other commands to find, and these commands, named as docker's are.
+//! Sandboxes with a name: what `litebox run -d` and `--name` leave for other commands to find, and these commands,
+//! named as docker's are.
 //!
-//! There is no daemon. Each sandbox has a directory of its user's ([`directory`]), and its broker serves a socket there.
+//! There is no daemon. Each sandbox has a directory of its user's ([`directory`]), and its broker serves a socket
+//! there.
 //! - [`detach`] is `litebox run -d`; [`log`] what such a sandbox writes; [`record`] what is told of it.
-//! - [`connection`] talks to a broker. [`exec`] starts more programs, with [`relay`] between the user's streams and theirs.
-//! - [`list`], [`end`], [`logs`], [`figures`] are other commands; [`copy`] and [`top`] are those that have a program of the sandbox do the work ([`piped`]).
+//! - [`connection`] talks to a broker. [`exec`] starts more programs, with [`relay`] between the user's streams and
+//!   theirs.
+//! - [`list`], [`end`], [`logs`], [`figures`] are other commands; [`copy`] and [`top`] are those that have a program of
+//!   the sandbox do the work ([`piped`]).
 
 pub mod connection;
 pub mod copy;

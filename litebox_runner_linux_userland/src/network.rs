@@ -1,4 +1,5 @@
-//! The options of the network: `--net`, `--allow-net`, `--deny-net`, `--net-proxy`, `--dns`, `-p`, and `--net-file`, which holds the same.
+//! The options of the network: `--net`, `--allow-net`, `--deny-net`, `--net-proxy`, `--dns`, `-p`, and `--net-file`,
+//! which holds the same.
 
 mod tun;
 
@@ -21,12 +22,12 @@ use tun::Opened;
 #[derive(Args, Default)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkOptions {
-    /// What the program may reach: none (the default); public: every public address, but no private one and not the host; tun=NAME:
-    /// whatever the host does with the packets of this TUN device.
+    /// What the program may reach: none (the default); public: every public address, but no private one and not the
+    /// host; tun=NAME: whatever the host does with the packets of this TUN device.
     #[arg(long, visible_alias = "network", value_name = "none|public|tun=NAME")]
     pub net: Option<String>,
-    /// Let the program reach these, and nothing else: HOST[:PORTS][/tcp|/udp|/tls][?private], such as github.com, *.example.org,
-    /// git.example.org:22, 10.1.0.0/16:5432, or host:5432 for a port of this machine.
+    /// Let the program reach these, and nothing else: HOST[:PORTS][/tcp|/udp|/tls][?private], such as github.com,
+    /// *.example.org, git.example.org:22, 10.1.0.0/16:5432, or host:5432 for a port of this machine.
     #[arg(long, value_name = "RULE,...")]
     allow_net: Vec<String>,
     /// Keep the program from these, whatever else is allowed.

@@ -115,7 +115,8 @@ pub struct NamedEnd {
     pub ran: bool,
 }
 
-/// Runs a sandbox with a name to its end. `errors` is where it is said why it cannot be started, if not on stderr; it is closed when it can.
+/// Runs a sandbox with a name to its end. `errors` is where it is said why it cannot be started, if not on stderr; it
+/// is closed when it can.
 pub fn run_named(options: &Options, named: Named, mut told: Status, errors: Option<OwnedFd>) -> NamedEnd {
     let Named { directory, id, setup, detached } = named;
     let wanted = Wanted { directory: &directory, id: &id, setup, detached };

@@ -87,7 +87,8 @@ fn take(number: RawFd) -> Result<File, String> {
         let stream = unsafe { BorrowedFd::borrow_raw(number) };
         return rustix::io::fcntl_dupfd_cloexec(stream, 3).map(File::from).map_err(|e| e.to_string());
     }
-    // SAFETY: open, above the standard streams, and before this process has opened anything that it keeps, so nobody else owns it.
+    // SAFETY: open, above the standard streams, and before this process has opened anything that it keeps, so nobody
+    // else owns it.
     let file = unsafe { File::from_raw_fd(number) };
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC).map_err(|_| wrong())?;
     Ok(file)

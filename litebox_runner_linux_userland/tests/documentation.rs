@@ -115,9 +115,6 @@ fn every_lock_is_in_the_page() -> Result {
     if missing.is_empty() { Ok(()) } else { Err(format!("not in docs/locks.md:\n{}", missing.join("\n")).into()) }
 }
 
-/// Lines of pages and comments that are too long still. It falls; `scripts/wrap.py FILE` wraps them.
-const TOO_LONG_STILL: usize = 700;
-
 /// Whether a line of a page is prose: no row of a table, no code that is shown.
 fn prose(page: &str) -> impl Iterator<Item = &str> {
     let mut fenced = false;
@@ -133,17 +130,20 @@ fn lines_are_short() -> Result {
     for ending in [".rs", ".c", ".h"] {
         files(Path::new(TOP), ending, &mut sources)?;
     }
-    let is_long = |line: &str| line.chars().count() > WIDTH;
-    let mut too_long = 0;
+    let is_long = |line: &&str| line.chars().count() > WIDTH;
+    let mut too_long = Vec::new();
     for path in &pages {
-        too_long += prose(&fs::read_to_string(path)?).filter(|line| is_long(line)).count();
+        let page = fs::read_to_string(path)?;
+        too_long.extend(prose(&page).filter(is_long).map(|line| format!("{}: {line}", path.display())));
     }
     for path in &sources {
-        let is_comment = |line: &&str| line.trim_start().starts_with("//");
-        too_long += fs::read_to_string(path)?.lines().filter(is_comment).filter(|line| is_long(line)).count();
+        let source = fs::read_to_string(path)?;
+        let comments = source.lines().filter(|line| line.trim_start().starts_with("//"));
+        too_long.extend(comments.filter(is_long).map(|line| format!("{}: {line}", path.display())));
     }
-    if too_long > TOO_LONG_STILL {
-        return Err(format!("{too_long} lines of pages and comments have more than {WIDTH} characters").into());
+    if !too_long.is_empty() {
+        let lines = too_long.join("\n");
+        return Err(format!("more than {WIDTH} characters (scripts/wrap.py FILE wraps them):\n{lines}").into());
     }
     Ok(())
 }

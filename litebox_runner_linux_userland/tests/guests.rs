@@ -1,7 +1,7 @@
 //! One test per file of `tests/guests/*.c`: the same output and exit status in the sandbox as on the bare host.
 //!
-//! A guest prints facts that are the same on any Linux: names of errors, results; no pids, addresses or times. Lines at the
-//! top of the file steer its test:
+//! A guest prints facts that are the same on any Linux: names of errors, results; no pids, addresses or times. Lines at
+//! the top of the file steer its test:
 //! ```c
 //! //@ variants: static dynamic musl m32 (default: static)
 //! //@ flags: -pthread -lm               (of the compiler)

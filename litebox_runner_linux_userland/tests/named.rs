@@ -1,4 +1,5 @@
-//! Sandboxes in the background, and what is done with them: `litebox run -d`, `exec`, `ps`, `logs`, `stop` and the like.
+//! Sandboxes in the background, and what is done with them: `litebox run -d`, `exec`, `ps`, `logs`, `stop` and the
+//! like.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

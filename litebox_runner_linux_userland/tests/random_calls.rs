@@ -1,8 +1,9 @@
-//! Random system calls (`guests/random_calls.c`) on files in memory, copy-on-write and in an `rw` volume. Whatever the guest does to itself, the sandbox goes
-//! on: no status of its own (70), no refused host call (159), no process that cannot be killed, no standstill.
+//! Random system calls (`guests/random_calls.c`) on files in memory, copy-on-write and in an `rw` volume. Whatever the
+//! guest does to itself, the sandbox goes on: no status of its own (70), no refused host call (159), no process that
+//! cannot be killed, no standstill.
 //!
-//! A short round is part of the suite. `LITEBOX_TEST_CALLS=60` has each of the three run for so many minutes, with another seed each time; what fails is named
-//! with its seed, and `random_calls SEED ...` makes the same calls again.
+//! A short round is part of the suite. `LITEBOX_TEST_CALLS=60` has each of the three run for so many minutes, with
+//! another seed each time; what fails is named with its seed, and `random_calls SEED ...` makes the same calls again.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -210,7 +210,8 @@ fn under(limits: &str, program: &str) -> Checked<ProgramResult> {
     Ok(program_result::run(command, b"", PATIENCE)?)
 }
 
-/// What litebox was started under: soft limits are raised for the sandbox and kept for the program, hard ones that are too low are named.
+/// What litebox was started under: soft limits are raised for the sandbox and kept for the program, hard ones that are
+/// too low are named.
 fn inherited_limits() -> Result {
     for (limits, name, amount) in [
         ("-f 0", "(ulimit -f) is 0 bytes", "GiB are needed"),
@@ -243,7 +244,8 @@ fn inherited_limits() -> Result {
     Ok(())
 }
 
-/// The broker keeps a descriptor for each process that is to be interrupted, as far as it may have them: signals arrive without, too.
+/// The broker keeps a descriptor for each process that is to be interrupted, as far as it may have them: signals arrive
+/// without, too.
 fn signals_without_room() -> Result {
     // Each computes, and is stopped: one at a time uses the processor, and all stay.
     const STOPPED: &str = "pipe(R, W); for (1 .. 160) { \

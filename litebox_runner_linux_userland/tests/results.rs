@@ -1,7 +1,7 @@
 //! What stays of a sandbox: `--save`, `--diff`, `litebox diff` and `litebox apply`.
 //!
-//! A script of changes runs on the host in one copy of a tree, and in a sandbox over another one. What was saved there is
-//! brought onto a third copy, which then has to be what the host's became.
+//! A script of changes runs on the host in one copy of a tree, and in a sandbox over another one. What was saved there
+//! is brought onto a third copy, which then has to be what the host's became.
 
 use std::fs;
 use std::io::Read;

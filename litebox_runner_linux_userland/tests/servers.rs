@@ -1,5 +1,5 @@
-//! Servers and clients that people run, over the loopback device, all in one sandbox: what they print must be what they print on the bare
-//! host. The scripts are in `tests/programs/net`.
+//! Servers and clients that people run, over the loopback device, all in one sandbox: what they print must be what they
+//! print on the bare host. The scripts are in `tests/programs/net`.
 
 use std::path::Path;
 

@@ -1,7 +1,8 @@
 //! Volumes that others change while the sandbox looks at them: what it remembers is never of before.
 //!
-//! One program acts on the host, and the same in two processes of a sandbox, on one tree. Each does what it is told and says so; after each change
-//! one in the sandbox looks, and sees what the host sees. `LITEBOX_VOLUME_TRIES` says how often, `LITEBOX_VOLUME_SEED` what.
+//! One program acts on the host, and the same in two processes of a sandbox, on one tree. Each does what it is told and
+//! says so; after each change one in the sandbox looks, and sees what the host sees. `LITEBOX_VOLUME_TRIES` says how
+//! often, `LITEBOX_VOLUME_SEED` what.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};

@@ -22,8 +22,8 @@ pub struct LinuxNorth;
 #[inline]
 fn with_task(frame: &mut GuestFrame<'_>, arch: Arch, f: impl FnOnce(&mut Task<'_, '_>)) {
     let object = frame.thread.cast::<Thread>();
-    // SAFETY: a guest thread's object is one leaked reference of its `Arc<Thread>`, given back only when the thread exits; the
-    // handle made here is not dropped, so the count stays as it is.
+    // SAFETY: a guest thread's object is one leaked reference of its `Arc<Thread>`, given back only when the thread
+    // exits; the handle made here is not dropped, so the count stays as it is.
     let thread = ManuallyDrop::new(unsafe { Arc::from_raw(object) });
     f(&mut Task { thread: &thread, frame, arch });
 }
@@ -226,8 +226,8 @@ impl Task<'_, '_> {
         }
     }
 
-    /// The calling thread is the only one of a copy of its parent's process: what was not to be copied goes. One whose rseq area goes with it dies, as
-    /// on Linux.
+    /// The calling thread is the only one of a copy of its parent's process: what was not to be copied goes. One whose
+    /// rseq area goes with it dies, as on Linux.
     fn keep_what_is_copied(&mut self) {
         let process = self.process();
         let area = self.thread.rseq_area.load(Ordering::Relaxed);
@@ -271,8 +271,9 @@ impl Task<'_, '_> {
         }
     }
 
-    /// The calling thread looks at its pending work now, or goes back to sleep without: then it has to put the interruption back, if there
-    /// was one, before it returns to guest code. A kick may have been meant for others: they hear of it here.
+    /// The calling thread looks at its pending work now, or goes back to sleep without: then it has to put the
+    /// interruption back, if there was one, before it returns to guest code. A kick may have been meant for others:
+    /// they hear of it here.
     pub(crate) fn take_interruption(&self) -> bool {
         let interrupted = self.waiter().clear_interrupt();
         if interrupted {

@@ -1,5 +1,5 @@
-//! System V IPC and POSIX message queues: what processes share by key or name. Here is what the three kinds of System V objects have in
-//! common: keys, identifiers, permissions.
+//! System V IPC and POSIX message queues: what processes share by key or name. Here is what the three kinds of System V
+//! objects have in common: keys, identifiers, permissions.
 
 mod listing;
 mod messages;
@@ -135,8 +135,8 @@ impl<T> Entries<T> {
     fn of_key(&self, key: i32) -> Option<&Arc<Object<T>>> {
         self.objects.values().find(|object| key != IPC_PRIVATE && object.perm().key == key)
     }
-    /// The next identifier: `wanted`, or the first behind it with a free index; without a wish indices are used in turn, so that an old one does
-    /// not soon mean something else.
+    /// The next identifier: `wanted`, or the first behind it with a free index; without a wish indices are used in
+    /// turn, so that an old one does not soon mean something else.
     fn next(&mut self, most: usize, wanted: Option<usize>) -> Result<(usize, i32)> {
         if self.objects.len() >= most {
             return Err(Error::NoSpace);
@@ -160,7 +160,8 @@ impl<T> Entries<T> {
 }
 
 impl<T> Table<T> {
-    /// The object of a key, or a new one that `make` makes, of at most `most`. `fits` says whether the one there is what is asked for.
+    /// The object of a key, or a new one that `make` makes, of at most `most`. `fits` says whether the one there is
+    /// what is asked for.
     fn get(
         &self,
         (key, flags): (i32, i32),

@@ -1,5 +1,5 @@
-//! Tells the broker what the program changed in copy-on-write trees (`litebox_protocol::layer`): in the supervisor, when
-//! the program has ended.
+//! Tells the broker what the program changed in copy-on-write trees (`litebox_protocol::layer`): in the supervisor,
+//! when the program has ended.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

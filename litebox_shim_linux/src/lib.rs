@@ -1,7 +1,8 @@
 //! The North of LiteBox: Linux. System calls, tasks, signals, the loader.
 //!
-//! A system call enters in `entry`, is served by `Task::do_syscall` below, and its handler is the method of [`Task`] with the call's
-//! name, in the file of its family under [`syscalls`]. Which calls there are is said by `litebox_common_linux::syscall_table!`.
+//! A system call enters in `entry`, is served by `Task::do_syscall` below, and its handler is the method of [`Task`]
+//! with the call's name, in the file of its family under [`syscalls`]. Which calls there are is said by
+//! `litebox_common_linux::syscall_table!`.
 #![no_std]
 
 extern crate alloc;
@@ -131,7 +132,8 @@ impl Task<'_, '_> {
         self.serve_call(serve);
     }
 
-    /// The same for a call in the manner of 32-bit programs, whatever code makes it: their numbers, registers and structures.
+    /// The same for a call in the manner of 32-bit programs, whatever code makes it: their numbers, registers and
+    /// structures.
     pub(crate) fn do_syscall32(&mut self) {
         self.serve_call(serve32);
     }

@@ -1,8 +1,8 @@
 //! From a file to a running image.
 //!
-//! [`prepare`] does everything that can fail while the old image lives: it opens the program, follows `#!` lines, reads the headers of
-//! the program and its interpreter, and checks the argument vectors. [`load_into`] then replaces the address space; an error there
-//! ends the process, as on Linux.
+//! [`prepare`] does everything that can fail while the old image lives: it opens the program, follows `#!` lines, reads
+//! the headers of the program and its interpreter, and checks the argument vectors. [`load_into`] then replaces the
+//! address space; an error there ends the process, as on Linux.
 
 pub(crate) mod compat;
 mod elf;
@@ -56,8 +56,8 @@ pub struct ImageInfo {
     pub name: Vec<u8>,
 }
 
-/// Opens a file for execution. The caller knows the working directory and the credentials; the errors are open(2)'s, plus `Access` for
-/// what is no regular file or not executable, and `TextBusy`.
+/// Opens a file for execution. The caller knows the working directory and the credentials; the errors are open(2)'s,
+/// plus `Access` for what is no regular file or not executable, and `TextBusy`.
 pub type OpenProgram<'a> = &'a dyn Fn(&[u8]) -> Result<Arc<OpenFile>>;
 
 /// A program that is ready to be loaded.
@@ -69,7 +69,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Whether all that it may read can be executed, too: 32-bit programs that say nothing of their stack (personality(2)).
+    /// Whether all that it may read can be executed, too: 32-bit programs that say nothing of their stack
+    /// (personality(2)).
     pub(crate) fn reading_implies_execution(&self) -> bool {
         let elf = &self.program.1;
         elf.arch == Arch::X86 && elf.says_nothing_of_stack

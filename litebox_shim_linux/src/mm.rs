@@ -39,7 +39,8 @@ pub(crate) fn is_huge_size(flags: usize) -> bool {
 /// `MAP_32BIT` means the first 2 GiB.
 const LOW_END: usize = 0x8000_0000;
 
-/// The address space of a process, with Linux's rules for arguments. Its methods answer with the core's errors; `WouldBlock` is EAGAIN.
+/// The address space of a process, with Linux's rules for arguments. Its methods answer with the core's errors;
+/// `WouldBlock` is EAGAIN.
 pub struct MemoryMap {
     core: Mm,
     limits: RwLock<Limits>,
@@ -131,7 +132,8 @@ impl MemoryMap {
     pub fn classify_fault(&self, addr: usize, write: bool, fetch: bool) -> FaultClass {
         self.core.classify_fault(addr, write, fetch)
     }
-    /// Key of a shared futex word: the object it lies in and its offset there; `None`: private memory, the address is the key.
+    /// Key of a shared futex word: the object it lies in and its offset there; `None`: private memory, the address is
+    /// the key.
     pub fn futex_key(&self, addr: usize) -> Option<(ObjectId, u64)> {
         self.core.shared_object(addr)
     }

@@ -1,4 +1,5 @@
-//! What the supervisor hears from outside of the sandbox: signals for the guest, what the network brings, and programs to start ([`programs`]).
+//! What the supervisor hears from outside of the sandbox: signals for the guest, what the network brings, and programs
+//! to start ([`programs`]).
 
 pub(crate) mod programs;
 
@@ -83,7 +84,8 @@ pub(crate) fn take_signals(kernel: &Kernel) {
     }
 }
 
-/// Kills the guest that runs in a host process: all its processes, should one lend another its memory (vfork(2)). The id and name of the first.
+/// Kills the guest that runs in a host process: all its processes, should one lend another its memory (vfork(2)). The
+/// id and name of the first.
 pub(crate) fn out_of_memory(number: u32) -> Option<(i32, [u8; 16])> {
     let mut first = None;
     for process in kernel()?.processes() {

@@ -86,7 +86,8 @@ struct SharedPending {
     pending: Pending,
 }
 
-/// Signal state of a process. Lock order: what is pending for the process, then its actions or what is pending for a thread.
+/// Signal state of a process. Lock order: what is pending for the process, then its actions or what is pending for a
+/// thread.
 pub struct ProcessSignals {
     pub(crate) actions: SharedByClone<Actions>,
     shared: Mutex<SharedPending>,
@@ -159,8 +160,8 @@ pub struct ThreadSignals {
     /// How an interrupted call goes on: a `RestartPolicy` by number, 0: no call was interrupted.
     restart: AtomicU8,
     restart_number: AtomicU64,
-    /// The mask of before, while a call has another one in force. Only the thread itself looks at it, on the way out of every call: so it
-    /// is not behind the lock.
+    /// The mask of before, while a call has another one in force. Only the thread itself looks at it, on the way out of
+    /// every call: so it is not behind the lock.
     saved_mask: AtomicU64,
     has_saved_mask: AtomicBool,
 }

@@ -1,4 +1,5 @@
-//! System calls, one file per family. Every handler is a method of [`Task`](crate::Task) with the signature of its row in the table.
+//! System calls, one file per family. Every handler is a method of [`Task`](crate::Task) with the signature of its row
+//! in the table.
 
 pub mod capabilities;
 mod compat;

@@ -30,7 +30,8 @@ use litebox::event::Waiter;
 use litebox::platform::north::GuestFrame;
 use litebox_common_linux::Arch;
 
-/// The context of one entry into the kernel: the thread that entered and its registers. Handlers of system calls are methods of this.
+/// The context of one entry into the kernel: the thread that entered and its registers. Handlers of system calls are
+/// methods of this.
 pub struct Task<'a, 'f> {
     /// The calling thread.
     pub thread: &'a Arc<Thread>,
@@ -41,7 +42,8 @@ pub struct Task<'a, 'f> {
 }
 
 impl Task<'_, '_> {
-    /// Whose numbers, registers and structures the call that is served has. It belongs to the call: 64-bit programs can make calls of 32-bit ones.
+    /// Whose numbers, registers and structures the call that is served has. It belongs to the call: 64-bit programs can
+    /// make calls of 32-bit ones.
     #[inline]
     pub fn abi(&self) -> Arch {
         self.arch

@@ -1,7 +1,8 @@
 //! `--strace`: each call of the guest as a line for the user, in the manner of strace(1).
 //!
-//! A line is written when the call has ended, so that it shows what the kernel filled in, and in one piece, so that threads do not mix theirs. A
-//! call that goes to sleep is shown at once as `<unfinished ...>`, and one that never returns with the result `?`.
+//! A line is written when the call has ended, so that it shows what the kernel filled in, and in one piece, so that
+//! threads do not mix theirs. A call that goes to sleep is shown at once as `<unfinished ...>`, and one that never
+//! returns with the result `?`.
 
 use alloc::string::String;
 use core::fmt::{self, Write};

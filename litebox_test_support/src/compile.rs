@@ -119,7 +119,8 @@ pub fn guest(file: &str, variant: Variant, flags: &[String]) -> io::Result<PathB
         return Ok(binary);
     }
     fs::create_dir_all(&dir)?;
-    // Tests run at the same time, in processes or in threads: each compiles to a name of its own, and the rename decides.
+    // Tests run at the same time, in processes or in threads: each compiles to a name of its own, and the rename
+    // decides.
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let partial = dir.join(format!("{stem}.{}.{number}", std::process::id()));

@@ -97,8 +97,8 @@ impl Host {
     /// The guest's word at `addr`: one of the model's.
     pub fn user_atomic_u32(&self, addr: usize, op: AtomicOp) -> Result<u32> {
         let AtomicOp::Load = op;
-        // Loom takes sequentially consistent accesses for weaker ones than they are. The table counted itself in by a locked
-        // instruction, which on x86 is this barrier.
+        // Loom takes sequentially consistent accesses for weaker ones than they are. The table counted itself in by a
+        // locked instruction, which on x86 is this barrier.
         fence(Ordering::SeqCst);
         // SAFETY: models pass addresses of words that outlive their threads.
         Ok(unsafe { &*(addr as *const AtomicU32) }.load(Ordering::SeqCst))

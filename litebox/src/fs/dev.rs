@@ -1,7 +1,8 @@
 //! Devices: what lies in /dev, and what opening a device node gives.
 //!
-//! A device node is an inode of any file system with a device number. The number decides what [`open_device`] returns; the node stays the
-//! inode of the open file. /dev itself is a memory file system that [`populate`] fills at the start, as containers do it.
+//! A device node is an inode of any file system with a device number. The number decides what [`open_device`] returns;
+//! the node stays the inode of the open file. /dev itself is a memory file system that [`populate`] fills at the start,
+//! as containers do it.
 
 mod null;
 mod random;
@@ -77,8 +78,8 @@ pub fn populate(root: &Arc<dyn Inode>) -> Result<()> {
     Ok(())
 }
 
-/// Opens the character device with the number `rdev`. `node` is the inode that names it, in whatever file system; `NoSuchDevice` when there
-/// is nothing behind the number. `terminals` are the pseudo-terminals of the sandbox.
+/// Opens the character device with the number `rdev`. `node` is the inode that names it, in whatever file system;
+/// `NoSuchDevice` when there is nothing behind the number. `terminals` are the pseudo-terminals of the sandbox.
 pub fn open_device(node: &Arc<dyn Inode>, rdev: u64, terminals: &Arc<Terminals>) -> Result<Arc<dyn File>> {
     if let (TTY, Some(terminal)) = (rdev, terminals.open_controlling(node)) {
         return Ok(terminal);

@@ -3,8 +3,10 @@
 //! - `file`: an open file, read and written through its descriptor; the standard streams too.
 //! - `streams`: who waits for the standard streams.
 //! - `client`: the requests to the broker.
-//! - `tree`: the file system over a granted tree; `node`: its inodes; `attributes`, `open`, `change`: what is done to them.
-//! - `listing`: what is known of whole directories of a tree that nobody changes; `changes`, `remembered`: what is known of one that others change.
+//! - `tree`: the file system over a granted tree; `node`: its inodes; `attributes`, `open`, `change`: what is done to
+//!   them.
+//! - `listing`: what is known of whole directories of a tree that nobody changes; `changes`, `remembered`: what is
+//!   known of one that others change.
 
 mod attributes;
 mod change;

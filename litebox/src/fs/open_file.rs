@@ -38,7 +38,8 @@ bitflags::bitflags! {
         const PATH = 0o10_000_000;
         /// Made without a name.
         const TMPFILE = 0o20_000_000;
-        /// Of a 32-bit program that did not say `O_LARGEFILE`: it cannot grow past 2 GiB. A bit of ours that no program sees.
+        /// Of a 32-bit program that did not say `O_LARGEFILE`: it cannot grow past 2 GiB. A bit of ours that no program
+        /// sees.
         const SMALL = 1 << 31;
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! - [`Dentry`]: a name in a file system and what it leads to; names that were looked up are kept ([`dentry`]).
 //! - [`Mount`]: a file system at a place of the tree ([`mount`]).
-//! - `walk`: from a path to a [`Location`]; `open`: to an open file; `change`: making, removing and renaming names; `attributes`:
-//!   metadata; `permission`: who may do what.
+//! - `walk`: from a path to a [`Location`]; `open`: to an open file; `change`: making, removing and renaming names;
+//!   `attributes`: metadata; `permission`: who may do what.
 //!
-//! Lock order: a directory's changes (two: by address, after [`Vfs::renames`]), its children, a dentry's place. No lock is held while guest
-//! memory is touched.
+//! Lock order: a directory's changes (two: by address, after [`Vfs::renames`]), its children, a dentry's place. No lock
+//! is held while guest memory is touched.
 
 mod attributes;
 mod change;
@@ -171,7 +171,8 @@ impl Vfs {
         }
         at.inode().read_link()
     }
-    /// The place of a file that has no name (a pipe, a socket, a standard stream): where magic links of /proc to it lead.
+    /// The place of a file that has no name (a pipe, a socket, a standard stream): where magic links of /proc to it
+    /// lead.
     pub fn nameless(&self, inode: Arc<dyn Inode>) -> Location {
         let mount = self.nameless_mount.clone();
         Location { dentry: mount.root.unnamed(inode), mount }
@@ -216,8 +217,8 @@ impl Vfs {
         }
         Ok((path, reach))
     }
-    /// Entries of the directory at `at` with `.` and `..`, from `cookie` on. The cookies 0, 1 and 2 are the start and the places behind
-    /// those two; the file system's own are moved up by 2.
+    /// Entries of the directory at `at` with `.` and `..`, from `cookie` on. The cookies 0, 1 and 2 are the start and
+    /// the places behind those two; the file system's own are moved up by 2.
     pub fn read_dir(&self, at: &Location, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         const OWN: u64 = 2;
         let inode = at.inode();
@@ -256,7 +257,8 @@ impl Vfs {
         }
         here
     }
-    /// Whether `creds` may use what lies at `at` in this way: `Access` or, for writing on a read-only mount, `ReadOnly`.
+    /// Whether `creds` may use what lies at `at` in this way: `Access` or, for writing on a read-only mount,
+    /// `ReadOnly`.
     pub fn check_access(&self, creds: &Creds<'_>, at: &Location, access: Access) -> Result<()> {
         let metadata = at.rights()?;
         if access.contains(Access::WRITE) {

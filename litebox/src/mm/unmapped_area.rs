@@ -66,8 +66,9 @@ impl Layout {
         Self { lowest, highest, placed_below: highest, stack_top, mmap_base, program_base }
     }
 
-    /// Bases for a 32-bit program: as on an x86-64 host, but for the stack, which begins a little lower. An access through a segment register just loaded may go
-    /// astray by as much as the offset in it, and is noticed only where nothing is: near 0 and near 4 GiB.
+    /// Bases for a 32-bit program: as on an x86-64 host, but for the stack, which begins a little lower. An access
+    /// through a segment register just loaded may go astray by as much as the offset in it, and is noticed only where
+    /// nothing is: near 0 and near 4 GiB.
     pub fn compat(stack_limit: u64, fixed: bool) -> Self {
         const END: usize = 0xffff_e000;
         const STACKS: usize = 0xff00_0000;
@@ -100,8 +101,8 @@ impl Search {
     pub fn new(layout: &Layout) -> Self {
         Self { from: layout.mmap_base, skipped: 0 }
     }
-    /// The host has something of its own above `end`, where the map shows a hole: nobody has to find that out again and look at everything
-    /// below it. What else is free there is found when nothing is left below.
+    /// The host has something of its own above `end`, where the map shows a hole: nobody has to find that out again and
+    /// look at everything below it. What else is free there is found when nothing is left below.
     pub fn passed(&mut self, end: usize) {
         self.from = self.from.min(end);
     }
@@ -148,7 +149,8 @@ pub(super) fn is_free(vmas: &VmaTree, start: usize, len: usize) -> bool {
     }
 }
 
-/// Chooses a place of `len` bytes: at `hint` when that is free, else as high as possible below `below` or the base of the layout.
+/// Chooses a place of `len` bytes: at `hint` when that is free, else as high as possible below `below` or the base of
+/// the layout.
 pub(super) fn choose(
     vmas: &VmaTree,
     layout: &Layout,

@@ -159,8 +159,8 @@ pub struct Vma {
     pub offset: u64,
     /// Its name.
     pub name: VmaName,
-    /// Up to which address the object's pages are mapped on the host. Behind it lie inaccessible pages: the end of the arena file was
-    /// before them. Equal to `end` for anything but pages of the arena.
+    /// Up to which address the object's pages are mapped on the host. Behind it lie inaccessible pages: the end of the
+    /// arena file was before them. Equal to `end` for anything but pages of the arena.
     pub filled: usize,
 }
 
@@ -182,8 +182,8 @@ impl Vma {
     pub fn is_data(&self) -> bool {
         self.prot.contains(Prot::WRITE) && !self.flags.intersects(VmaFlags::SHARED | VmaFlags::GROWSDOWN)
     }
-    /// What it counts when it is locked. A growing stack counts as Linux's does at the start: here it is mapped as a whole
-    /// at once, there it has grown as far as it was used (setup_arg_pages() in fs/exec.c).
+    /// What it counts when it is locked. A growing stack counts as Linux's does at the start: here it is mapped as a
+    /// whole at once, there it has grown as far as it was used (setup_arg_pages() in fs/exec.c).
     pub fn lockable(&self) -> usize {
         if self.flags.contains(VmaFlags::GROWSDOWN) { self.len().min(STACK_AT_START) } else { self.len() }
     }

@@ -1,5 +1,5 @@
-//! Options of sockets, by what they mean. The North knows their numbers and what values they take; sockets look at those they heed, and
-//! the rest is kept and told.
+//! Options of sockets, by what they mean. The North knows their numbers and what values they take; sockets look at
+//! those they heed, and the rest is kept and told.
 
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use core::time::Duration;

@@ -1,4 +1,5 @@
-//! Threads of 32-bit programs on x86-64: the processor's compatibility mode, and the segments that are the program's own.
+//! Threads of 32-bit programs on x86-64: the processor's compatibility mode, and the segments that are the program's
+//! own.
 
 /// How the processor decodes the code of a thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,7 +29,8 @@ pub struct Segments {
     pub vdso: u32,
 }
 
-/// The vDSO of 32-bit programs (vdso(7)): an ELF image of one page, and what the North has to know of it. All numbers are offsets.
+/// The vDSO of 32-bit programs (vdso(7)): an ELF image of one page, and what the North has to know of it. All numbers
+/// are offsets.
 #[derive(Clone, Copy, Debug)]
 pub struct Vdso32 {
     /// The image; it fits a page.

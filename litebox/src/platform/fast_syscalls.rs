@@ -1,8 +1,9 @@
 //! Calls that a word answers.
 //!
-//! Some calls of a guest thread only ask for a number that the North keeps in one word (who it is), or exchange it (umask(2)). The host may
-//! answer those where they enter, without saving what a call of the North may change and without telling it. The table is the North's: it
-//! says which calls these are and where the words lie, and only the thread itself, or whoever makes it, changes the table.
+//! Some calls of a guest thread only ask for a number that the North keeps in one word (who it is), or exchange it
+//! (umask(2)). The host may answer those where they enter, without saving what a call of the North may change and
+//! without telling it. The table is the North's: it says which calls these are and where the words lie, and only the
+//! thread itself, or whoever makes it, changes the table.
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -51,7 +52,8 @@ impl FastSyscalls {
     /// From now on `word` answers the call `number`. Where another call has the slot already, that one keeps it.
     ///
     /// # Safety
-    /// The word is aligned and can be read as long as the thread runs, or until the slot is given another one; written, too, if bits are taken.
+    /// The word is aligned and can be read as long as the thread runs, or until the slot is given another one; written,
+    /// too, if bits are taken.
     pub unsafe fn set(&self, number: u32, word: *const u32, taken: u32) {
         let index = number as usize % SLOTS;
         let slot = &self.slots[index];

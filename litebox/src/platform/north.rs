@@ -1,12 +1,13 @@
 //! The North as the host sees it: where guest events (system calls, faults, kicks) go, and the guest's registers.
 //!
-//! Like the host, there is exactly one North in a program, bound at link time by [`register_north!`](crate::register_north).
+//! Like the host, there is exactly one North in a program, bound at link time by
+//! [`register_north!`](crate::register_north).
 
 use super::Prot;
 use super::compat::CpuMode;
 
-/// The general registers of a guest thread. The order is that of the x86-64 kernel's `struct sigcontext`, so that the image in a
-/// host signal frame can be used in place.
+/// The general registers of a guest thread. The order is that of the x86-64 kernel's `struct sigcontext`, so that the
+/// image in a host signal frame can be used in place.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the processor's")]
@@ -33,7 +34,8 @@ pub struct Registers {
 
 /// The state of the guest thread that entered the kernel. Changes take effect when it continues.
 pub struct GuestFrame<'a> {
-    /// General registers. At a system call `rip` is behind the instruction, `rax` the number; the North stores the result in `rax`.
+    /// General registers. At a system call `rip` is behind the instruction, `rax` the number; the North stores the
+    /// result in `rax`.
     pub regs: &'a mut Registers,
     /// The North's object of the thread ([`ThreadSpec::north`](super::ThreadSpec)).
     pub thread: *const (),
@@ -68,9 +70,9 @@ impl<'a> GuestFrame<'a> {
         self.mode = mode;
         self
     }
-    /// The xsave area (Linux signal frame layout, `sw_reserved` filled in), when there is one. A guest signal frame copies it; a guest
-    /// sigreturn copies it back after checking. Whoever gives the guest other registers than the result of its call asks for it, too:
-    /// that is how the host knows that all of them have to be loaded.
+    /// The xsave area (Linux signal frame layout, `sw_reserved` filled in), when there is one. A guest signal frame
+    /// copies it; a guest sigreturn copies it back after checking. Whoever gives the guest other registers than the
+    /// result of its call asks for it, too: that is how the host knows that all of them have to be loaded.
     pub fn fp(&mut self) -> Option<&mut [u8]> {
         if let Vectors::Live(save) = self.vectors {
             self.vectors = Vectors::Saved(save());
@@ -116,7 +118,8 @@ pub enum FaultKind {
     Trap,
 }
 
-/// Which file code comes from, for as long as the sandbox lives or until the file ends: kind, then numbers of that kind.
+/// Which file code comes from, for as long as the sandbox lives or until the file ends: kind, then numbers of that
+/// kind.
 pub type FileKey = [u64; 3];
 
 /// A stretch of guest code, as the map of the address space has it.
@@ -149,8 +152,9 @@ pub enum PatchPolicy {
 pub trait North: Sync {
     /// A system call. May not return (exit).
     fn syscall(&self, frame: &mut GuestFrame<'_>);
-    /// A system call in the manner of 32-bit programs, by `int $0x80` or from 32-bit code: the number is in `eax`, the arguments are in `ebx`, `ecx`, `edx`,
-    /// `esi`, `edi` and `ebp`. May not return (exit). A North without such programs answers what a Linux without them does.
+    /// A system call in the manner of 32-bit programs, by `int $0x80` or from 32-bit code: the number is in `eax`, the
+    /// arguments are in `ebx`, `ecx`, `edx`, `esi`, `edi` and `ebp`. May not return (exit). A North without such
+    /// programs answers what a Linux without them does.
     fn syscall32(&self, frame: &mut GuestFrame<'_>) {
         const ENOSYS: i64 = 38;
         frame.regs.rax = -ENOSYS as u64;
@@ -159,9 +163,11 @@ pub trait North: Sync {
     fn fault(&self, frame: &mut GuestFrame<'_>, fault: Fault);
     /// Guest code was interrupted because work is pending for the thread (`Waiter::interrupted`).
     fn kicked(&self, frame: &mut GuestFrame<'_>);
-    /// A page of guest memory could not be accessed, by the guest or by the kernel for it. `true`: it can be now, try again.
+    /// A page of guest memory could not be accessed, by the guest or by the kernel for it. `true`: it can be now, try
+    /// again.
     fn resolve_fault(&self, addr: usize, write: bool) -> bool;
-    /// A number that no other call has that is under way now: what was found out for a call is still true in the rest of it. 0: there is no call.
+    /// A number that no other call has that is under way now: what was found out for a call is still true in the rest
+    /// of it. 0: there is no call.
     fn call_under_way(&self) -> u64 {
         0
     }
@@ -169,8 +175,8 @@ pub trait North: Sync {
     fn keeps_set_id(&self) -> bool {
         true
     }
-    /// A thread is about to end for good: the host gives its object ([`ThreadSpec::north`](super::ThreadSpec)) back. Work of its process that a
-    /// kick told it of has to be passed on here.
+    /// A thread is about to end for good: the host gives its object ([`ThreadSpec::north`](super::ThreadSpec)) back.
+    /// Work of its process that a kick told it of has to be passed on here.
     fn release(&self, _north: *const ()) {}
     /// Who makes the call that is under way, as the other end of a local socket sees it.
     fn caller(&self) -> Option<crate::net::Credentials> {
@@ -178,29 +184,31 @@ pub trait North: Sync {
     }
     /// The calling thread is about to sleep in a call: what others are to hear of it must be said now.
     fn before_sleep(&self) {}
-    /// The calling thread was interrupted in its sleep ([`Waiter::interrupt`](crate::event::Waiter::interrupt)), and has taken the mark back. `false`: that
-    /// was for nothing that its call has to end for, and whatever it was for has been seen to.
+    /// The calling thread was interrupted in its sleep ([`Waiter::interrupt`](crate::event::Waiter::interrupt)), and
+    /// has taken the mark back. `false`: that was for nothing that its call has to end for, and whatever it was for has
+    /// been seen to.
     fn ends_sleep(&self) -> bool {
         true
     }
-    /// The calling thread is about to sleep in a call, and asked for this ([`Waiter::announce_sleep`](crate::event::Waiter::announce_sleep)).
+    /// The calling thread is about to sleep in a call, and asked for this
+    /// ([`Waiter::announce_sleep`](crate::event::Waiter::announce_sleep)).
     fn sleeping(&self) {}
     /// In the supervisor, at the end: fills in what the North counted (`litebox_protocol::figure`).
     fn figures(&self, _figures: &mut [u64; litebox_protocol::STAT_FIGURES]) {}
-    /// A call with this number was made by an instruction at `addr`: has `look` look at the code there while its mapping cannot change. Not called
-    /// back where there is no such code, or none that may be changed.
+    /// A call with this number was made by an instruction at `addr`: has `look` look at the code there while its
+    /// mapping cannot change. Not called back where there is no such code, or none that may be changed.
     fn with_code(&self, _addr: usize, _number: u64, _look: &mut dyn FnMut(&Code, PatchPolicy)) {}
     /// In the supervisor, at the end: what is to reach the user still does.
     fn ending(&self) {}
-    /// In the supervisor, when the program has ended: where something is still to be done in peace, ends all other guests.
-    /// `true`: none is left, or they need not end. Asked again until then.
+    /// In the supervisor, when the program has ended: where something is still to be done in peace, ends all other
+    /// guests. `true`: none is left, or they need not end. Asked again until then.
     fn end_all(&self) -> bool {
         true
     }
     /// In the supervisor, at the very end: tells the broker what is to stay of the sandbox.
     fn tell_changes(&self) {}
-    /// In the supervisor: the host's process with this number ([`HostThread::process`](super::HostThread)) was killed from outside of the sandbox. Its guests die
-    /// of `signal`. `false`: it had none.
+    /// In the supervisor: the host's process with this number ([`HostThread::process`](super::HostThread)) was killed
+    /// from outside of the sandbox. Its guests die of `signal`. `false`: it had none.
     fn process_lost(&self, _number: u32, _signal: i32) -> bool {
         false
     }
@@ -212,13 +220,15 @@ pub trait North: Sync {
     }
     /// In the supervisor: it has slept, or heard something; whatever is due by now is done.
     fn due(&self) {}
-    /// In the supervisor: the broker told something of the network (`litebox_protocol::net::NetEvent`); a descriptor may come along.
+    /// In the supervisor: the broker told something of the network (`litebox_protocol::net::NetEvent`); a descriptor
+    /// may come along.
     fn network_event(&self, _event: &[u8], passed: Option<super::HostFd>) {
         if let Some(fd) = passed {
             super::host().host_close(fd);
         }
     }
-    /// In the supervisor: the broker told of a program that the user wants started, or has started; a descriptor may come along.
+    /// In the supervisor: the broker told of a program that the user wants started, or has started; a descriptor may
+    /// come along.
     fn program_event(&self, _event: &litebox_protocol::Event, passed: Option<super::HostFd>) {
         if let Some(fd) = passed {
             super::host().host_close(fd);
@@ -226,8 +236,8 @@ pub trait North: Sync {
     }
     /// In the supervisor: the user sent a signal (Linux number) to the sandbox.
     fn outside_signal(&self, signal: i32);
-    /// In the supervisor: the sandbox has used up its memory. Kills the guest that runs in this host process of the sandbox, as the host's kernel would; its
-    /// id and name, if there is one.
+    /// In the supervisor: the sandbox has used up its memory. Kills the guest that runs in this host process of the
+    /// sandbox, as the host's kernel would; its id and name, if there is one.
     fn out_of_memory(&self, _process: u32) -> Option<(i32, [u8; 16])> {
         None
     }

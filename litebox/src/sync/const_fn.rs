@@ -1,4 +1,5 @@
-//! Constructors that are constant expressions, except in a model (`litebox/loom`): loom's atomics are made anew each time.
+//! Constructors that are constant expressions, except in a model (`litebox/loom`): loom's atomics are made anew each
+//! time.
 
 /// Makes a function constant, but not with loom.
 macro_rules! const_fn {

@@ -1,11 +1,12 @@
 //! The console: a terminal of ours whose other side is the terminal that the sandbox was started on.
 //!
-//! `litebox` makes that terminal raw while it is in the foreground, so that every byte typed there arrives here and our line discipline alone makes lines,
-//! echo and signals of it. The sandbox cannot read it itself: the broker does so for it, and in the background not at all. The supervisor asks for input
-//! whenever there is some; output is written by the thread that made it, or by the supervisor when that thread could not wait.
+//! `litebox` makes that terminal raw while it is in the foreground, so that every byte typed there arrives here and our
+//! line discipline alone makes lines, echo and signals of it. The sandbox cannot read it itself: the broker does so for
+//! it, and in the background not at all. The supervisor asks for input whenever there is some; output is written by the
+//! thread that made it, or by the supervisor when that thread could not wait.
 //!
-//! The other side can also be two pipes, whose other ends a program of the user's holds: what comes was typed at its terminal, which is none of ours. It tells us the
-//! size of its window.
+//! The other side can also be two pipes, whose other ends a program of the user's holds: what comes was typed at its
+//! terminal, which is none of ours. It tells us the size of its window.
 
 use core::time::Duration;
 use litebox_common_linux::abi::ioctl::TIOCGWINSZ;
@@ -101,7 +102,8 @@ impl Pair {
         }
     }
 
-    /// In the background outside of the sandbox: a program there is about to change the terminal, and stops. What it was about to do goes on afterwards.
+    /// In the background outside of the sandbox: a program there is about to change the terminal, and stops. What it
+    /// was about to do goes on afterwards.
     pub(super) fn claim_outside(&self) -> Result<()> {
         let Some(outside) = self.outside.as_ref().filter(|outside| !outside.pipes) else { return Ok(()) };
         match host().set_terminal(outside.input, None, 0) {
@@ -153,7 +155,8 @@ impl Pair {
         }
     }
 
-    /// Writes waiting output to the terminal outside. One thread does it at a time; what others add meanwhile it takes along.
+    /// Writes waiting output to the terminal outside. One thread does it at a time; what others add meanwhile it takes
+    /// along.
     pub(super) fn drain(&self) {
         // A guest's thread waits for the terminal, where signals reach it; the supervisor must not.
         self.drain_to(!host().current_north().is_null());

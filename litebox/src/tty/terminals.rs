@@ -58,8 +58,8 @@ impl Terminals {
         let pair = self.new_pair(owner, None)?;
         Ok(Arc::new(Master { pair, node }))
     }
-    /// Makes the console, whose other side is the terminal at `input` and `output`: it controls `session`, whose first group is in the
-    /// foreground. Returns its number. The user has made the terminal raw.
+    /// Makes the console, whose other side is the terminal at `input` and `output`: it controls `session`, whose first
+    /// group is in the foreground. Returns its number. The user has made the terminal raw.
     pub fn open_console(
         self: &Arc<Self>,
         input: HostFd,
@@ -95,8 +95,8 @@ impl Terminals {
         }
         Ok(pair)
     }
-    /// Makes the terminal of a program that was started from outside, whose other side is two pipes, ours from now on; `window`: rows and columns. It controls the
-    /// session that the program, process `pid`, leads. Returns its number.
+    /// Makes the terminal of a program that was started from outside, whose other side is two pipes, ours from now on;
+    /// `window`: rows and columns. It controls the session that the program, process `pid`, leads. Returns its number.
     pub fn lend(
         self: &Arc<Self>,
         (input, output): (HostFd, HostFd),
@@ -117,7 +117,8 @@ impl Terminals {
             pair.resize(window_of(window));
         }
     }
-    /// Process `pid`, whose terminal was lent, has ended: what it wrote last still goes out, as far as somebody takes it.
+    /// Process `pid`, whose terminal was lent, has ended: what it wrote last still goes out, as far as somebody takes
+    /// it.
     pub fn end_loan(&self, pid: i32) {
         let pair = self.lent.lock().remove(&pid);
         if let Some(pair) = pair {
@@ -158,8 +159,9 @@ impl Terminals {
         let foreground = pair.state.lock().foreground;
         Some((pair.device(), foreground))
     }
-    /// The leader of a session ended: another session can have its terminal. Its foreground group hears of that now, also when the terminal was
-    /// lost before. A terminal with a user at it hangs up; a pair stays usable for whoever has it open.
+    /// The leader of a session ended: another session can have its terminal. Its foreground group hears of that now,
+    /// also when the terminal was lost before. A terminal with a user at it hangs up; a pair stays usable for whoever
+    /// has it open.
     pub fn session_ended(&self, session: i32) {
         if let Some(pair) = self.controlling(session) {
             if pair.outside.is_some() {
@@ -241,8 +243,8 @@ impl Pair {
             jobs.signal_group(group, TerminalSignal::Continue);
         }
     }
-    /// The terminal hangs up: whoever has it open reads its end, its session loses it and its leader is told. With `reopen` it can be opened anew, without, its
-    /// other side is gone.
+    /// The terminal hangs up: whoever has it open reads its end, its session loses it and its leader is told. With
+    /// `reopen` it can be opened anew, without, its other side is gone.
     pub(super) fn hang_up(&self, reopen: bool) {
         let (session, group) = {
             let mut state = self.state.lock();

@@ -1,4 +1,5 @@
-//! Messages of clients, and what reaches the sandbox's kernel of them: `cargo +nightly fuzz run control` in `litebox_broker`.
+//! Messages of clients, and what reaches the sandbox's kernel of them: `cargo +nightly fuzz run control` in
+//! `litebox_broker`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

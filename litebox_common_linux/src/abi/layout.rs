@@ -244,8 +244,8 @@ impl Layout for isize {
     type Time64 = i32;
 }
 
-/// `NAME [LAYOUT64 LAYOUT32] FORM { field: TYPE = TYPE64, TYPE32; }`: a structure, its layouts, and how `--strace` prints
-/// it. A third layout, of [`Layouts::X86Time64`], is a [`raw_layout!`] of its own; without it that is the first.
+/// `NAME [LAYOUT64 LAYOUT32] FORM { field: TYPE = TYPE64, TYPE32; }`: a structure, its layouts, and how `--strace`
+/// prints it. A third layout, of [`Layouts::X86Time64`], is a [`raw_layout!`] of its own; without it that is the first.
 macro_rules! structure {
     ($($(#[$doc:meta])* $name:ident [$long:ident $short:ident $($time64:ident)?] $form:ident {
         $($(#[$about:meta])* $field:ident: $type:ty = $type64:ty, $type32:ty;)*

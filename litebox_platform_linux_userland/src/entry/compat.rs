@@ -1,8 +1,9 @@
 //! 32-bit code: what host signals of it look like, and its vDSO.
 //!
-//! While a thread runs 32-bit code of a 32-bit program, `r15` holds its [`ThreadBlock`]: such code cannot touch it, and both segment registers stay the guest's.
-//! Calls come by `int $0x80`, which traps, or through `__kernel_vsyscall` of the [`vdso`], which jumps into 64-bit code of its own page and from there to the fast
-//! entry ([`fast::compat`](super::fast::compat)). Code that the guest changes is never patched here.
+//! While a thread runs 32-bit code of a 32-bit program, `r15` holds its [`ThreadBlock`]: such code cannot touch it, and
+//! both segment registers stay the guest's. Calls come by `int $0x80`, which traps, or through `__kernel_vsyscall` of
+//! the [`vdso`], which jumps into 64-bit code of its own page and from there to the fast entry
+//! ([`fast::compat`](super::fast::compat)). Code that the guest changes is never patched here.
 
 mod vdso;
 
@@ -77,8 +78,8 @@ pub(crate) fn landing_of(segments: &Segments) -> u32 {
     segments.vdso.wrapping_add(vdso::landing())
 }
 
-/// 32-bit code, or a thread of a 32-bit program, was interrupted: by a kick, or by something that its code did (`kicked` is false). Afterwards the registers name an
-/// address in code that the guest knows of.
+/// 32-bit code, or a thread of a 32-bit program, was interrupted: by a kick, or by something that its code did
+/// (`kicked` is false). Afterwards the registers name an address in code that the guest knows of.
 pub(crate) fn look(
     event: CodeEvent,
     kicked: bool,

@@ -1,16 +1,19 @@
 //! The fast entry: from a trampoline into the kernel and back without the host.
 //!
-//! A trampoline comes here with `r11` at its [`Header`]; `rcx` and `r11` are the only registers that a `syscall`
-//! gives up, and the flags are still the guest's. So the check that GS leads to a [`ThreadBlock`] uses instructions that leave the flags
-//! alone. A thread whose GS base is its own makes a real call in the trampoline, which traps.
+//! A trampoline comes here with `r11` at its [`Header`]; `rcx` and `r11` are the only registers that a `syscall` gives
+//! up, and the flags are still the guest's. So the check that GS leads to a [`ThreadBlock`] uses instructions that
+//! leave the flags alone. A thread whose GS base is its own makes a real call in the trampoline, which traps.
 //!
-//! A call that one word answers ([`FastSyscalls`]) is answered here: nothing but general registers and flags was touched. For all others the registers go into the [`UserContext`] of a host signal frame below the block, the vector registers into its xsave area above. Most calls return by
-//! loading what they changed. When somebody asked for the floating-point state ([`GuestFrame::fp`]), everything is loaded, by `xrstor`; the trap
-//! flag, a GS base of the guest and an address that is no program's need the host's `rt_sigreturn`.
+//! A call that one word answers ([`FastSyscalls`]) is answered here: nothing but general registers and flags was
+//! touched. For all others the registers go into the [`UserContext`] of a host signal frame below the block, the vector
+//! registers into its xsave area above. Most calls return by loading what they changed. When somebody asked for the
+//! floating-point state ([`GuestFrame::fp`]), everything is loaded, by `xrstor`; the trap flag, a GS base of the guest
+//! and an address that is no program's need the host's `rt_sigreturn`.
 //!
-//! The last look at the waiter and everything after it lies in a window whose instructions only load: a kick that hits the window
-//! goes back to its start, so none is lost. `HostThread::mode` stays [`MODE_GUEST`](crate::entry::trap::MODE_GUEST) all the time, so every interruption
-//! of a thread in a call kicks it, but for one that sleeps.
+//! The last look at the waiter and everything after it lies in a window whose instructions only load: a kick that hits
+//! the window goes back to its start, so none is lost. `HostThread::mode` stays
+//! [`MODE_GUEST`](crate::entry::trap::MODE_GUEST) all the time, so every interruption of a thread in a call kicks it,
+//! but for one that sleeps.
 
 mod compat;
 mod vectors;
@@ -31,9 +34,11 @@ use crate::thread::stack::{self, ThreadBlock};
 pub(crate) use vectors::FrameLayout;
 use vectors::save_state;
 
-/// What a block's `mark` holds; as a sign-extended 32-bit number, so that it can be subtracted without touching the flags.
+/// What a block's `mark` holds; as a sign-extended 32-bit number, so that it can be subtracted without touching the
+/// flags.
 const MARK: u64 = 0x5b1c_e4d5;
-/// Room for the xsave area, above the block: of its three pages hosts use one, and what else a call touches lies together below.
+/// Room for the xsave area, above the block: of its three pages hosts use one, and what else a call touches lies
+/// together below.
 pub(crate) const FP_ROOM: usize = 12 << 10;
 /// Room for the context, and the return address below it.
 const CONTEXT_ROOM: usize = 320;
@@ -50,7 +55,8 @@ const _: () = assert!(size_of::<UserContext>() <= CONTEXT_ROOM && FRAME_ROOM % 6
 // The entry finds a slot by a shift, and counts in the first word.
 const _: () = assert!(size_of::<Slot>() == 16 && SLOTS.is_power_of_two() && offset_of!(FastSyscalls, calls) == 0);
 
-/// Addresses of programs lie below: a jump to one that lies above and below what a processor has fails where the jump is.
+/// Addresses of programs lie below: a jump to one that lies above and below what a processor has fails where the jump
+/// is.
 const USER_ADDRESS_BITS: u32 = 47;
 /// The arithmetic flags, and those that are always on in guest code: what the quick exit restores.
 const PLAIN_FLAGS: u64 = 0x8d5 | 0x202;
@@ -245,7 +251,8 @@ global_asm!(
     "lea rdi, [rdi + {CONTEXT}]",
     "lea rsi, [rdi - 8]",
     "jmp litebox_start_guest",
-    // Work came in after the last look. Guest flags and stack may be loaded already; vector registers are, and a word's answer never saved them.
+    // Work came in after the last look. Guest flags and stack may be loaded already; vector registers are, and a word's
+    // answer never saved them.
     "8:",
     "mov rsp, gs:[0]",
     "lea rsp, [rsp + {STACK}]",
@@ -323,8 +330,8 @@ pub(crate) fn is_probe(rip: usize) -> bool {
     rip == (&raw const litebox_fast_probe) as usize
 }
 
-/// A thread at the probe whose GS base leads nowhere is about to make a call: puts its registers where they are behind a `syscall`. `false`: it is
-/// not there, or the header is none.
+/// A thread at the probe whose GS base leads nowhere is about to make a call: puts its registers where they are behind
+/// a `syscall`. `false`: it is not there, or the header is none.
 pub(crate) fn leave_probe(regs: &mut Registers) -> bool {
     if !is_probe(regs.rip as usize) {
         return false;
@@ -420,7 +427,8 @@ extern "C" fn fast_pending(block: &'static mut ThreadBlock) -> u32 {
 }
 
 fn way_back(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> u32 {
-    // Guest code goes on behind its `syscall` (which `rcx` names, too), perhaps with instructions in the trampoline, or somewhere else.
+    // Guest code goes on behind its `syscall` (which `rcx` names, too), perhaps with instructions in the trampoline, or
+    // somewhere else.
     if frame.fp_saved() || frame.regs.rip != frame.regs.rcx {
         block.fast.resume = frame.regs.rip;
     }

@@ -1,16 +1,17 @@
 //! Patching of the guest's system call sites.
 //!
-//! The first trap of a site proves that its `syscall` is an instruction; the site is patched then, and all sites learned before from
-//! the same file with it. Each process has its own patches ([`Patches`]); what was learned is shared by all.
+//! The first trap of a site proves that its `syscall` is an instruction; the site is patched then, and all sites
+//! learned before from the same file with it. Each process has its own patches ([`Patches`]); what was learned is
+//! shared by all.
 //!
-//! Code is written while it can not be executed: its pages are made writable and not executable, written, and made executable again. That is never
-//! both at once, no other thread can be between two bytes of a change, and the host's interrupts for the first change
-//! of protection make every other processor forget what it had decoded. A thread that wanted to execute there meanwhile faults, waits for the
-//! lock of the process's patches and tries again.
+//! Code is written while it can not be executed: its pages are made writable and not executable, written, and made
+//! executable again. That is never both at once, no other thread can be between two bytes of a change, and the host's
+//! interrupts for the first change of protection make every other processor forget what it had decoded. A thread that
+//! wanted to execute there meanwhile faults, waits for the lock of the process's patches and tries again.
 //!
-//! Threads of the guest may be anywhere: about to execute an overwritten instruction (its boundary is an invalid opcode now; they go on at
-//! the copy), inside a trampoline (whatever looks at their registers is told the address in their own code), or in the kernel with a way
-//! back into one. So trampolines of code that stays mapped stay, too.
+//! Threads of the guest may be anywhere: about to execute an overwritten instruction (its boundary is an invalid opcode
+//! now; they go on at the copy), inside a trampoline (whatever looks at their registers is told the address in their
+//! own code), or in the kernel with a way back into one. So trampolines of code that stays mapped stay, too.
 
 mod change;
 mod cpuid_cache;
@@ -56,9 +57,11 @@ pub(crate) const MEMORY_LEN: usize = POOL_LEN + text_cache::TEXT_CACHE_LEN;
 const MOST_REPATCHES: u32 = 8;
 /// How often a process was forked before its own code is copied for its children. A power of two.
 const SHARING_PAYS: usize = 4;
-/// New regions of trampolines keep this far from the code: the heap grows right behind the program, and libraries are mapped right before its interpreter.
+/// New regions of trampolines keep this far from the code: the heap grows right behind the program, and libraries are
+/// mapped right before its interpreter.
 const KEEP: u64 = 32 << 20;
-/// Those of copies keep farther: where a copy is mapped in place of code that was patched, that code's own trampolines stay.
+/// Those of copies keep farther: where a copy is mapped in place of code that was patched, that code's own trampolines
+/// stay.
 const KEEP_OF_TEXT_CACHE: u64 = 64 << 20;
 /// Sites of a process that are remembered as refused.
 const MOST_SKIPPED: usize = 1 << 16;
@@ -156,7 +159,8 @@ pub(crate) fn look(event: CodeEvent, regs: &mut Registers, block: &mut ThreadBlo
     TrapOutcome::Guest
 }
 
-/// A guest that steps through its own code made the jump to a trampoline; it expects to have executed the instruction there.
+/// A guest that steps through its own code made the jump to a trampoline; it expects to have executed the instruction
+/// there.
 fn step_in(patch: &Patch, regs: &mut Registers) -> TrapOutcome {
     regs.rip = patch.syscall;
     if patch.kind == PatchKind::Cpuid {
@@ -223,8 +227,8 @@ pub(crate) fn map_original(code: &Code, backing: Backing) -> litebox::Result<()>
         .map_or(Ok(()), |patches| text_cache::map_original(patches, code, backing))
 }
 
-/// The process is about to be copied: what others learned of its code since it was mapped is patched now, or every child would trap there.
-/// `true`: its code is worth sharing with them.
+/// The process is about to be copied: what others learned of its code since it was mapped is patched now, or every
+/// child would trap there. `true`: its code is worth sharing with them.
 pub(crate) fn before_fork(code: &mut dyn Iterator<Item = Code>) -> bool {
     let Some(patches) = crate::thread::stack::current().and_then(|block| of(block)) else { return false };
     let known = sandbox().site_cache.lock().count();
@@ -256,7 +260,8 @@ impl PatchState {
         own.or_else(|| self.text_trampoline_at(rip))
     }
 
-    /// Whether the `syscall` at `address` has a patch. One with the jump before it is still there, and traps when it is jumped to.
+    /// Whether the `syscall` at `address` has a patch. One with the jump before it is still there, and traps when it is
+    /// jumped to.
     fn is_patched(&self, address: u64) -> bool {
         let from = address.saturating_sub(16);
         self.active.range(from..=address).any(|(_, patch)| patch.syscall == address)
@@ -278,8 +283,8 @@ impl PatchState {
 }
 
 impl PatchState {
-    /// Patches for the site that trapped, if one did, and for those learned of the same file. Their trampolines are written. `text`: the bytes of the
-    /// code without any patches, if it is not to be read where it is mapped.
+    /// Patches for the site that trapped, if one did, and for those learned of the same file. Their trampolines are
+    /// written. `text`: the bytes of the code without any patches, if it is not to be read where it is mapped.
     fn plan_sites(
         &mut self,
         code: &Code,
@@ -345,8 +350,8 @@ impl Patches {
         self.forks.store(0, Ordering::Relaxed);
     }
 
-    /// Patches the site that trapped, if one did, and those learned of the same file. `fresh`: nobody can have executed anything of the
-    /// mapping yet.
+    /// Patches the site that trapped, if one did, and those learned of the same file. `fresh`: nobody can have executed
+    /// anything of the mapping yet.
     fn patch(&self, code: &Code, trapped: Option<(u64, u64)>, fresh: bool) {
         let mut state = self.state.lock();
         if code.prot.contains(Prot::WRITE) || code.shared {
@@ -377,7 +382,8 @@ impl Patches {
         install(state, code, &patches, fresh);
     }
 
-    /// A call that does not come back was made at `address`: the trap was cheaper than a patch of which this process has no more use.
+    /// A call that does not come back was made at `address`: the trap was cheaper than a patch of which this process
+    /// has no more use.
     fn learn(&self, code: &Code, address: u64, number: u64) {
         let Some((file, offset)) = code.file.filter(|_| !code.shared && !code.prot.contains(Prot::WRITE)) else {
             return;
@@ -468,13 +474,14 @@ fn write(address: u64, bytes: &[u8]) -> bool {
     unsafe { LinuxHost.copy_to_user(address as usize, bytes.as_ptr(), bytes.len()) == bytes.len() }
 }
 
-/// Makes the pages of `[start, end)` writable and not executable while `change` runs; afterwards they have `prot` again. `false`: the host
-/// refused, nothing was done.
+/// Makes the pages of `[start, end)` writable and not executable while `change` runs; afterwards they have `prot`
+/// again. `false`: the host refused, nothing was done.
 fn while_writable(start: usize, end: usize, prot: Prot, change: impl FnOnce()) -> bool {
     let from = start & !(PAGE - 1);
     let len = ((end + PAGE - 1) & !(PAGE - 1)) - from;
     let protect = |prot: Prot| {
-        // SAFETY: guest code or trampolines, whose protection is changed under the locks of the address space and of its patches.
+        // SAFETY: guest code or trampolines, whose protection is changed under the locks of the address space and of
+        // its patches.
         unsafe { host_call!(nr::MPROTECT, from, len, prot.bits()) }
     };
     if protect(Prot::READ | Prot::WRITE).is_err() {

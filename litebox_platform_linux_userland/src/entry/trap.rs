@@ -1,8 +1,9 @@
 //! From a host signal to the North and back.
 //!
-//! Every host signal of a guest thread arrives on its kernel stack. A guest call (SIGSYS) and a processor exception are served on the register
-//! image in the host's signal frame; `rt_sigreturn` then loads it, with whatever the North changed. A signal that hits kernel code is
-//! a fault on guest memory (recovered), a kick (noted), or a broken invariant (the end of the sandbox).
+//! Every host signal of a guest thread arrives on its kernel stack. A guest call (SIGSYS) and a processor exception are
+//! served on the register image in the host's signal frame; `rt_sigreturn` then loads it, with whatever the North
+//! changed. A signal that hits kernel code is a fault on guest memory (recovered), a kick (noted), or a broken
+//! invariant (the end of the sandbox).
 
 use core::sync::atomic::Ordering;
 use litebox_common_linux::abi::signal::{SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXFSZ};
@@ -24,13 +25,14 @@ use crate::thread::stack::{self, ThreadBlock};
 
 /// The signal that makes a thread look at its pending work.
 pub(crate) const SIGKICK: i32 = 62;
-/// Signals that somebody outside, or the host for a limit, may send to a process: SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGXCPU, SIGVTALRM,
-/// SIGPROF, SIGIO, SIGPWR. They become its guest's.
+/// Signals that somebody outside, or the host for a limit, may send to a process: SIGHUP, SIGINT, SIGQUIT, SIGUSR1,
+/// SIGUSR2, SIGALRM, SIGTERM, SIGXCPU, SIGVTALRM, SIGPROF, SIGIO, SIGPWR. They become its guest's.
 const FROM_OUTSIDE: [i32; 12] = [1, 2, 3, 10, 12, 14, 15, 24, 26, 27, 29, 30];
 const EFAULT: u64 = 14;
 /// `si_code` of what a kernel sends by itself.
 const SI_KERNEL: i32 = 0x80;
-/// Processor trap number of a page fault, and the bit of its error code that says that an instruction was to be fetched.
+/// Processor trap number of a page fault, and the bit of its error code that says that an instruction was to be
+/// fetched.
 const PAGE_FAULT: u64 = 14;
 const FETCH: u64 = 16;
 /// `si_code` of a single step.
@@ -72,8 +74,9 @@ struct SigInfo {
     call: u64,
 }
 
-/// The page in which kernels have code for three calls, for static programs of old. The host runs none of them for a guest: its filter raises SIGSYS
-/// for a call made there ([`filter`](crate::host::filter)), and has the thread go on where it was called from.
+/// The page in which kernels have code for three calls, for static programs of old. The host runs none of them for a
+/// guest: its filter raises SIGSYS for a call made there ([`filter`](crate::host::filter)), and has the thread go on
+/// where it was called from.
 const VSYSCALL: core::ops::Range<u64> = 0xffff_ffff_ff60_0000..0xffff_ffff_ff60_1000;
 
 #[repr(C)]
@@ -127,7 +130,8 @@ fn fp_of(context: &UserContext) -> Option<&'static mut [u8]> {
     if at == 0 {
         return None;
     }
-    // SAFETY: the host wrote an fxsave area of 512 bytes there, on this kernel stack, and its size behind the magic number.
+    // SAFETY: the host wrote an fxsave area of 512 bytes there, on this kernel stack, and its size behind the magic
+    // number.
     let len = unsafe {
         let magic = ((at + FX_SW_RESERVED) as *const u32).read();
         let size = ((at + FX_SW_RESERVED + 4) as *const u32).read() as usize;
@@ -137,7 +141,8 @@ fn fp_of(context: &UserContext) -> Option<&'static mut [u8]> {
     Some(unsafe { core::slice::from_raw_parts_mut(at as *mut u8, len) })
 }
 
-/// The handler of all host signals. Returns the word that says whether work is pending when guest code continues; null when kernel code does.
+/// The handler of all host signals. Returns the word that says whether work is pending when guest code continues; null
+/// when kernel code does.
 pub(crate) extern "C" fn on_signal(signal: i32, info: *const (), context: *mut UserContext) -> *const u32 {
     // SAFETY: the host's frame: complete, on this stack, ours until we return.
     let (info, context) = unsafe { (&*info.cast::<SigInfo>(), &mut *context) };
@@ -153,7 +158,8 @@ pub(crate) extern "C" fn on_signal(signal: i32, info: *const (), context: *mut U
         // Its guest hears of it where it looks at its pending work.
         signal = SIGKICK;
     }
-    // During a call by the fast entry the mode says "guest" as well; but then the program's own code runs, or the vDSO's for it.
+    // During a call by the fast entry the mode says "guest" as well; but then the program's own code runs, or the
+    // vDSO's for it.
     let in_guest =
         |b: &ThreadBlock| !b.leaving && !b.fast.in_vdso && host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST;
     let guest = block.as_deref().is_some_and(in_guest);
@@ -236,7 +242,8 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     word
 }
 
-/// Runs `wait`, in which the calling thread sleeps on a word that whoever interrupts it changes: there is no need to kick it.
+/// Runs `wait`, in which the calling thread sleeps on a word that whoever interrupts it changes: there is no need to
+/// kick it.
 pub(crate) fn asleep<T>(wait: impl FnOnce() -> T) -> T {
     let block = stack::current().filter(|b| !b.leaving && !b.host.is_null());
     let Some(host) = block.map(|b| host_part(b)).filter(|h| h.mode.load(Ordering::Relaxed) == MODE_GUEST) else {
@@ -330,8 +337,9 @@ fn from_kernel(signal: i32, info: &SigInfo, context: &mut UserContext, block: Op
     }
 }
 
-/// A kick of the whole process hit a thread that is leaving, whose objects may be gone: it is meant for the threads that stay. The host prefers
-/// the first thread, and would give it the forwarded kick again and again, each on top of the one before: so it blocks them from here on.
+/// A kick of the whole process hit a thread that is leaving, whose objects may be gone: it is meant for the threads
+/// that stay. The host prefers the first thread, and would give it the forwarded kick again and again, each on top of
+/// the one before: so it blocks them from here on.
 fn forward_from_leaving(context: &mut UserContext, block: &ThreadBlock) {
     context.mask |= 1 << (SIGKICK - 1);
     let Some(home) = block.home() else { return };
@@ -365,8 +373,8 @@ fn kicked_in_kernel(context: &mut UserContext, block: Option<&mut ThreadBlock>) 
     }
 }
 
-/// A panic in kernel code runs std's machinery, which reads thread-locals through FS; FS is the guest's. The first fault of that
-/// kind switches to the supervisor's FS, so that the report gets out.
+/// A panic in kernel code runs std's machinery, which reads thread-locals through FS; FS is the guest's. The first
+/// fault of that kind switches to the supervisor's FS, so that the report gets out.
 fn retry_with_supervisor_fs(block: Option<&mut ThreadBlock>) -> bool {
     let Some(block) = block else { return false };
     if block.fault_retried {

@@ -68,7 +68,8 @@ unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<us
             if waiter.announces() && LinuxHost.host_poll(fd, wanted) == Ok(0) {
                 waiter.announce();
             }
-            // A kick before the call has marked the waiter, which the call looks at; one after this line finds the thread.
+            // A kick before the call has marked the waiter, which the call looks at; one after this line finds the
+            // thread.
             let host = &*block.host;
             let before = host.mode.swap(MODE_BLOCKED, Ordering::SeqCst);
             let result = call::interruptible(nr, fd.0 as usize, addr, len, waiter.word());
@@ -85,7 +86,8 @@ unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<us
     }
 }
 
-/// Has the host fill memory by `fill` (address, length; returns how many bytes came). Memory with a pointer that the host follows is filled by us.
+/// Has the host fill memory by `fill` (address, length; returns how many bytes came). Memory with a pointer that the
+/// host follows is filled by us.
 fn filled(addr: usize, len: usize, fill: impl FnOnce(usize, usize) -> Result<usize>) -> Result<usize> {
     const PIECE: usize = 512;
     if rseq_areas::pointer_in(addr, len).is_none() {
@@ -196,7 +198,8 @@ impl HostFiles for LinuxHost {
         loop {
             let left = deadline.map(|d| d.saturating_since(self.instant()).as_nanos().div_ceil(MILLISECOND));
             let pause = left.map_or(-1, |ms| i32::try_from(ms).unwrap_or(i32::MAX)) as isize as usize;
-            // A kick before the call has marked the waiter, which the call looks at; one after this line finds the thread.
+            // A kick before the call has marked the waiter, which the call looks at; one after this line finds the
+            // thread.
             let before = thread.mode.swap(MODE_BLOCKED, Ordering::SeqCst);
             // SAFETY: the host reads and writes one struct pollfd.
             let ready = unsafe { call::interruptible(nr::POLL, (&raw mut one) as usize, 1, pause, waiter.word()) };

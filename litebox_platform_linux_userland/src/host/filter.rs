@@ -1,7 +1,8 @@
 //! The boundary: which host calls the seccomp filter lets through, with which arguments.
 //!
-//! [`ALLOWED`] is the one list; the filter program is made from it, and a test compares it with the table in `docs/security.md`. What is not
-//! listed is never executed: the broker is notified, names the call and ends the sandbox; a host without notification kills.
+//! [`ALLOWED`] is the one list; the filter program is made from it, and a test compares it with the table in
+//! `docs/security.md`. What is not listed is never executed: the broker is notified, names the call and ends the
+//! sandbox; a host without notification kills.
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -65,10 +66,11 @@ const CLONE_REFUSED: u32 =
     0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
 /// By which signal a process ended (`struct pidfd_info` as it first was).
 pub(crate) const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
-/// TCGETS, TIOCOUTQ (of sockets: SIOCOUTQ), TIOCGWINSZ, FIONREAD. Never TIOCSTI, and settings are changed by the broker alone.
+/// TCGETS, TIOCOUTQ (of sockets: SIOCOUTQ), TIOCGWINSZ, FIONREAD. Never TIOCSTI, and settings are changed by the broker
+/// alone.
 const IOCTL_REQUESTS: &[u32] = &[TCGETS, TIOCOUTQ, TIOCGWINSZ, FIONREAD, PIDFD_GET_INFO];
-/// PR_SET_SYSCALL_USER_DISPATCH, and PR_SET_PDEATHSIG with SIGKILL: a process of the sandbox can tie itself to the supervisor, and cannot
-/// undo it.
+/// PR_SET_SYSCALL_USER_DISPATCH, and PR_SET_PDEATHSIG with SIGKILL: a process of the sandbox can tie itself to the
+/// supervisor, and cannot undo it.
 const PRCTL_OPTIONS: &[(u32, Value)] = &[(59, Value::Any), (1, Value::Only(9))];
 /// Where messages may be sent. On any other socket a message could name an address, or carry descriptors out.
 const REQUEST_SOCKETS: &[u32] = &[start_fd::REQUESTS as u32, start_fd::READERS as u32, start_fd::NET as u32];
@@ -76,8 +78,8 @@ const REQUEST_SOCKETS: &[u32] = &[start_fd::REQUESTS as u32, start_fd::READERS a
 const BROKER_SOCKETS: &[u32] =
     &[start_fd::REQUESTS as u32, start_fd::READERS as u32, start_fd::EVENTS as u32, start_fd::NET as u32];
 
-/// MAP_SHARED (a bit of MAP_SHARED_VALIDATE, too) and MAP_ANONYMOUS: such memory stays in use when no process shows it any more, so nobody could
-/// count it. Guests get theirs from the arena.
+/// MAP_SHARED (a bit of MAP_SHARED_VALIDATE, too) and MAP_ANONYMOUS: such memory stays in use when no process shows it
+/// any more, so nobody could count it. Guests get theirs from the arena.
 const SHARED_ANONYMOUS: [u32; 2] = [0x1, 0x20];
 
 /// QUERY, GLOBAL, and of PRIVATE_EXPEDITED and PRIVATE_EXPEDITED_SYNC_CORE the barrier and its registration.
@@ -175,7 +177,8 @@ const fn jump(code: u16, value: u32, if_true: u8, if_false: u8) -> Instruction {
 const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
 const VSYSCALL_LEN: u32 = 4096;
 
-/// What happens to a call that is not served. Those of the old page go to our kernel, as those do that the guest makes itself.
+/// What happens to a call that is not served. Those of the old page go to our kernel, as those do that the guest makes
+/// itself.
 fn refusal(refuse: u32) -> [Instruction; 7] {
     let low = VSYSCALL as u32;
     [
@@ -205,8 +208,8 @@ pub fn program(refuse: u32, terminals: Terminals) -> Vec<Instruction> {
         op(RETURN, refuse),
         op(LOAD, DATA_NUMBER),
     ];
-    // Groups of comparisons, one for each call, and the refusal; then what the comparisons lead to. The host runs the program for each number there
-    // is when it is installed, so no number should pass many comparisons.
+    // Groups of comparisons, one for each call, and the refusal; then what the comparisons lead to. The host runs the
+    // program for each number there is when it is installed, so no number should pass many comparisons.
     let groups = ALLOWED.chunks(GROUP);
     let refusal = refusal(refuse);
     let allowed = p.len() + ALLOWED.len() + (1 + refusal.len()) * groups.len() - 1;
@@ -298,8 +301,8 @@ fn option_body(option: u32, value: Value) -> Vec<Instruction> {
     body
 }
 
-/// A second filter for hosts without Syscall User Dispatch: calls from outside `[start, end)` raise SIGSYS. It decides who serves a call, not
-/// whether it is harmless; the first filter does that.
+/// A second filter for hosts without Syscall User Dispatch: calls from outside `[start, end)` raise SIGSYS. It decides
+/// who serves a call, not whether it is harmless; the first filter does that.
 fn trap_program(start: usize, end: usize) -> [Instruction; 6] {
     let high = (start >> 32) as u32;
     [
@@ -414,7 +417,8 @@ mod tests {
         let p = program(REFUSED, [false; 3]);
         for number in 0..700u32 {
             let listed = ALLOWED.iter().any(|c| c.number as u32 == number);
-            // Arguments that satisfy every rule: a permitted prctl option, a permitted ioctl request, no clone flags, a socket for messages.
+            // Arguments that satisfy every rule: a permitted prctl option, a permitted ioctl request, no clone flags, a
+            // socket for messages.
             let first = match number {
                 46 => 3,
                 157 => 59,

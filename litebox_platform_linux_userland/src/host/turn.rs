@@ -1,7 +1,8 @@
 //! Whose turn it is on a socket to the broker: one asks, and takes the reply.
 //!
-//! Most of a guest's calls that last wait here, so somebody who kills a process from outside often meets one that has asked and not yet taken the reply. Nothing is
-//! half done then: whoever comes next takes the turn over. Each request has a number, and a reply that is for another number is nobody's any more.
+//! Most of a guest's calls that last wait here, so somebody who kills a process from outside often meets one that has
+//! asked and not yet taken the reply. Nothing is half done then: whoever comes next takes the turn over. Each request
+//! has a number, and a reply that is for another number is nobody's any more.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;

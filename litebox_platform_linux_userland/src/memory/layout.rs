@@ -1,7 +1,7 @@
 //! Where the kernel's memory lies, the same in all processes of a sandbox.
 //!
-//! A new process pays for page tables: three pages of them for memory that lies far from all other, one for memory in the same gigabyte.
-//! So the heap begins right above this program's image, and the kernel stacks end right below it.
+//! A new process pays for page tables: three pages of them for memory that lies far from all other, one for memory in
+//! the same gigabyte. So the heap begins right above this program's image, and the kernel stacks end right below it.
 
 use litebox::platform::HostFd;
 use litebox_common_linux::abi::memory::{MAP_FIXED_NOREPLACE, MAP_NORESERVE};

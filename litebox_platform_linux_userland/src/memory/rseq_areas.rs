@@ -1,8 +1,9 @@
 //! Where the host writes for the threads of a process (rseq(2)), and reads a pointer to a critical section.
 //!
-//! It does so whenever it has interrupted a thread, in our kernel too, and ends the process where the pointer is a bad one. What the guest writes there itself is the
-//! North's business. What the kernel writes on the guest's behalf (read(2), a signal frame) leaves zero in that word: no thread is in a critical
-//! section while a system call fills its area.
+//! It does so whenever it has interrupted a thread, in our kernel too, and ends the process where the pointer is a bad
+//! one. What the guest writes there itself is the North's business. What the kernel writes on the guest's behalf
+//! (read(2), a signal frame) leaves zero in that word: no thread is in a critical section while a system call fills its
+//! area.
 
 use alloc::collections::BTreeMap;
 use core::ops::Range;
@@ -85,8 +86,8 @@ pub(crate) fn pointer_in(addr: usize, len: usize) -> Option<Range<usize>> {
     near(addr, len)?.pointer_in(&(addr..addr + len))
 }
 
-/// Writes `len` bytes from `addr` on by `write` (address, offset, length; returns how many it wrote), and zeros by `zero` where pointers are. How
-/// many were written.
+/// Writes `len` bytes from `addr` on by `write` (address, offset, length; returns how many it wrote), and zeros by
+/// `zero` where pointers are. How many were written.
 pub(crate) fn write_around(
     areas: &RseqAreas,
     addr: usize,
@@ -118,7 +119,8 @@ mod tests {
 
     use super::{RseqAreas, write_around};
 
-    /// What a write of `len` bytes to `addr` leaves in 256 bytes from 4096 on, with areas at 4128 and 4224: w written, 0 zero.
+    /// What a write of `len` bytes to `addr` leaves in 256 bytes from 4096 on, with areas at 4128 and 4224: w written,
+    /// 0 zero.
     fn left(addr: usize, len: usize) -> (usize, Vec<u8>) {
         let areas = RseqAreas::default();
         areas.insert(4128);

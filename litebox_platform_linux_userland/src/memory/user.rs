@@ -1,7 +1,8 @@
 //! Guest memory with fault recovery.
 //!
-//! The instructions that touch guest memory lie in ranges that the fault handler knows ([`fault_exit`]); a fault there continues at
-//! the range's exit instead of ending the sandbox. In copies `rcx` counts the bytes left, so the exit knows how far it got.
+//! The instructions that touch guest memory lie in ranges that the fault handler knows ([`fault_exit`]); a fault there
+//! continues at the range's exit instead of ending the sandbox. In copies `rcx` counts the bytes left, so the exit
+//! knows how far it got.
 
 use core::arch::global_asm;
 
@@ -119,8 +120,8 @@ global_asm!(
     "litebox_user_scatter_end:",
     "mov rax, rcx",
     "ret",
-    // u64 litebox_user_atomic(addr, kind, operand, expected): value before; all ones in rdx's place (high half) on a fault.
-    // kind: 0 load, 1 swap, 2 add, 3 compare-exchange
+    // u64 litebox_user_atomic(addr, kind, operand, expected): value before; all ones in rdx's place (high half) on a
+    // fault. kind: 0 load, 1 swap, 2 add, 3 compare-exchange
     ".globl litebox_user_atomic",
     ".type litebox_user_atomic, @function",
     "litebox_user_atomic:",

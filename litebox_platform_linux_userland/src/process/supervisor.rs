@@ -1,5 +1,5 @@
-//! The supervisor: the sandbox's own process that guest processes are cloned from. It watches host descriptors for them, hears the
-//! broker's events, and sees guest processes end.
+//! The supervisor: the sandbox's own process that guest processes are cloned from. It watches host descriptors for
+//! them, hears the broker's events, and sees guest processes end.
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -72,7 +72,8 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
     let process = table::register()?;
     let tid = sandbox().first_tid.as_ptr() as usize;
-    // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the id.
+    // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the
+    // id.
     let child = match unsafe { call::clone(FLAGS, 0, process.pidfd.as_ptr() as usize, tid) } {
         Ok(0) => first.run(),
         Err(Error::WouldBlock) => return no_room_for_first(),
@@ -199,7 +200,8 @@ fn hear_broker(heard: &mut Vec<u8>) -> Result<()> {
     }
 }
 
-/// The memory limit is reached: kills the guest in the host process with this id. When there is none, the broker finds out.
+/// The memory limit is reached: kills the guest in the host process with this id. When there is none, the broker finds
+/// out.
 fn relieve_memory(id: i32) {
     let Some((pid, name)) = table::number_of(id).and_then(|number| north().out_of_memory(number)) else { return };
     let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
@@ -216,8 +218,8 @@ struct PidfdInfo {
     exit_code: i32,
 }
 
-/// The signal by which a process died that nobody in the sandbox has ended: SIGSEGV where the host found a bad rseq area. SIGKILL where the host does
-/// not tell.
+/// The signal by which a process died that nobody in the sandbox has ended: SIGSEGV where the host found a bad rseq
+/// area. SIGKILL where the host does not tell.
 fn death_of(process: &HostProcess) -> i32 {
     const PIDFD_INFO_EXIT: u64 = 8;
     /// The host tells of the end a moment before it can say more.

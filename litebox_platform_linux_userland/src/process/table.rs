@@ -1,7 +1,8 @@
-//! Host processes of the sandbox: which there are, how they start and end, and how one makes another look at its pending work.
+//! Host processes of the sandbox: which there are, how they start and end, and how one makes another look at its
+//! pending work.
 //!
-//! A process is a clone of another one: it shares the kernel's memory and all descriptors, and has copies of guest memory and of
-//! the kernel stacks. All are children of the supervisor, which hears of their end by their pidfds.
+//! A process is a clone of another one: it shares the kernel's memory and all descriptors, and has copies of guest
+//! memory and of the kernel stacks. All are children of the supervisor, which hears of their end by their pidfds.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -30,7 +31,8 @@ pub(crate) const FIRST: u32 = 1;
 pub(crate) struct HostProcess {
     /// Its number in the sandbox and its slot at the broker; given out anew once it has gone.
     pub(crate) number: u32,
-    /// A number that no other process has had for a very long time; above [`turn::SUPERVISOR`](crate::host::turn::SUPERVISOR), below 2^31.
+    /// A number that no other process has had for a very long time; above
+    /// [`turn::SUPERVISOR`](crate::host::turn::SUPERVISOR), below 2^31.
     pub(crate) serial: u32,
     /// Descriptor that stands for it; written by the host when the process is cloned.
     pub(crate) pidfd: AtomicI32,
@@ -173,7 +175,8 @@ pub(crate) fn number_of(id: i32) -> Option<u32> {
 
 /// Starts a copy of the calling process, whose one thread is `spec`'s.
 pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
-    // FILES, PIDFD, PARENT, CHILD_CLEARTID, CHILD_SETTID. The signal at its end is that of the caller: SIGCHLD to the supervisor.
+    // FILES, PIDFD, PARENT, CHILD_CLEARTID, CHILD_SETTID. The signal at its end is that of the caller: SIGCHLD to the
+    // supervisor.
     const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
     let Some(caller) = stack::current() else { return Err(Error::WouldBlock) };
     let Some(own) = caller.home() else { return Err(Error::WouldBlock) };
@@ -197,8 +200,8 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
         let sp = crate::thread::host_thread::prepare(slot, block, spec);
         let pidfd = process.pidfd.as_ptr() as usize;
         let tid = block.alive.as_ptr() as usize;
-        // SAFETY: without CLONE_VM the child has its own copy of the stack, which holds its first function; the host writes the pidfd into
-        // the shared heap and the id into the child's copy.
+        // SAFETY: without CLONE_VM the child has its own copy of the stack, which holds its first function; the host
+        // writes the pidfd into the shared heap and the id into the child's copy.
         let started = unsafe { call::clone(FLAGS, sp, pidfd, tid) };
         stack::give_back_of_child(own, slot);
         started
@@ -275,13 +278,15 @@ pub(crate) fn ended(process: &HostProcess) -> bool {
     let mut table = sandbox().processes.lock();
     let Some(process) = table.get(&number) else { return true };
     if process.registered.load(Ordering::Acquire) {
-        // Before the number can be given out again, or the broker would forget its next owner. Refused only when it has forgotten this one.
+        // Before the number can be given out again, or the broker would forget its next owner. Refused only when it has
+        // forgotten this one.
         let _ = broker::simple(Op::Unregister, u64::from(number), &[], None);
     }
     let Some(process) = table.remove(&number) else { return true };
     drop(table);
     let fd = process.pidfd.load(Ordering::Acquire);
-    // SAFETY: no pointers; whoever looks at the descriptor does so under the table's lock, where the process is no longer.
+    // SAFETY: no pointers; whoever looks at the descriptor does so under the table's lock, where the process is no
+    // longer.
     let _ = unsafe { host_call!(nr::CLOSE, fd) };
     announced
 }
@@ -302,7 +307,8 @@ pub(crate) fn kick(number: u32) {
     LinuxHost.report("a signal was lost: this user's programs have too many descriptors open or in flight");
 }
 
-/// ETOOMANYREFS: programs of this user, others too, have sent more descriptors that nobody received yet than one of them may have open.
+/// ETOOMANYREFS: programs of this user, others too, have sent more descriptors that nobody received yet than one of
+/// them may have open.
 const TOO_MANY_IN_FLIGHT: Error = Error::Host(109);
 /// That is over when somebody receives them.
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);

@@ -1,8 +1,9 @@
 //! Zygotes: empty host processes that wait for a program.
 //!
-//! A process that executes a program while others use its memory (after vfork) cannot do so in place. A copy of it would have to throw away at once
-//! what was just copied, so it is given a zygote instead: a process whose address space holds no guest memory. From the first time on that one was asked
-//! for, a process whose guest has ended becomes one ([`rest`]); when there is none left, the supervisor is told, and clones itself.
+//! A process that executes a program while others use its memory (after vfork) cannot do so in place. A copy of it
+//! would have to throw away at once what was just copied, so it is given a zygote instead: a process whose address
+//! space holds no guest memory. From the first time on that one was asked for, a process whose guest has ended becomes
+//! one ([`rest`]); when there is none left, the supervisor is told, and clones itself.
 
 mod rest;
 
@@ -154,7 +155,8 @@ fn make() -> Result<Option<Arc<Zygote>>> {
     let process = &zygote.process;
     let (pidfd, tid) = (process.pidfd.as_ptr() as usize, zygote.tid.as_ptr() as usize);
     let for_child = zygote.clone();
-    // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and the id into shared memory.
+    // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and the id into shared
+    // memory.
     match unsafe { call::clone(FLAGS, 0, pidfd, tid) } {
         Ok(0) => sleep(for_child),
         // The child's reference is counted in shared memory, and the child drops it.
@@ -178,8 +180,8 @@ fn sleep(zygote: Arc<Zygote>) -> ! {
     zygote.serve(founding)
 }
 
-/// A clone has no page tables for code and for shared memory yet. What every program needs of the kernel is looked at while the zygote has time:
-/// one look maps sixteen pages (the host's fault-around), a write later would map one.
+/// A clone has no page tables for code and for shared memory yet. What every program needs of the kernel is looked at
+/// while the zygote has time: one look maps sixteen pages (the host's fault-around), a write later would map one.
 fn touch_ahead() {
     const AROUND: usize = 64 << 10;
     /// Of the heap, where the objects lie that were made first and are used most.

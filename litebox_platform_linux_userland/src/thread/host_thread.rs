@@ -52,7 +52,8 @@ pub(crate) fn write_gs(base: u64) {
     unsafe { core::arch::asm!("wrgsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
 }
 
-/// GS leads to the thread's block while the kernel runs, and while guest code runs that never set its own. In a 32-bit program's thread it is the guest's alone.
+/// GS leads to the thread's block while the kernel runs, and while guest code runs that never set its own. In a 32-bit
+/// program's thread it is the guest's alone.
 pub(crate) fn enter_kernel_gs(block: &mut ThreadBlock) {
     let gs = read_gs();
     if gs != block.this as u64 && block.segments.is_none() {
@@ -97,7 +98,8 @@ impl Frame {
             reserved: [0; 8],
             mask: 0,
         };
-        // SAFETY: both areas lie in the slot's stack, which nobody uses yet; `fp_len` is at most a few pages (a frame's own area).
+        // SAFETY: both areas lie in the slot's stack, which nobody uses yet; `fp_len` is at most a few pages (a frame's
+        // own area).
         unsafe {
             if let Some(fp) = fp {
                 core::ptr::copy_nonoverlapping(fp.as_ptr(), fp_at as *mut u8, fp_len);
@@ -131,7 +133,8 @@ pub(crate) fn fill_block(block: &mut ThreadBlock, spec: &ThreadSpec<'_>) {
     spec.host.alive.store(1, Ordering::Relaxed);
 }
 
-/// First code of a guest thread, on its kernel stack, whatever FS is. The FS base of the guest was put into `link` by whoever built the frame.
+/// First code of a guest thread, on its kernel stack, whatever FS is. The FS base of the guest was put into `link` by
+/// whoever built the frame.
 extern "C" fn thread_main(context: *mut UserContext) -> ! {
     let Some(block) = stack::current() else { fatal("a guest thread started off its stack") };
     // SAFETY: the frame built for this thread.
@@ -204,8 +207,9 @@ fn create_timer(clock: i32, notify: i32, tid: i32) -> Result<i32> {
 /// What a thread's handle for kicks is once it has left: nobody makes a timer for it any more.
 const NO_MORE_KICKS: i32 = -1;
 
-/// The handle for kicks of a thread of the calling process: the id + 1 of a timer that interrupts it, made at the first kick, because most threads
-/// are never kicked. Not positive when it has left or when the host has no more timers: it is interrupted at its next call then.
+/// The handle for kicks of a thread of the calling process: the id + 1 of a timer that interrupts it, made at the first
+/// kick, because most threads are never kicked. Not positive when it has left or when the host has no more timers: it
+/// is interrupted at its next call then.
 fn kick_timer(thread: &HostThread) -> i32 {
     let known = thread.kick_handle.load(Ordering::Acquire);
     let tid = thread.tid.load(Ordering::Acquire);
@@ -266,8 +270,8 @@ pub(crate) fn prepare(slot: u32, block: &mut ThreadBlock, spec: &ThreadSpec<'_>)
     frame.launch_pad()
 }
 
-/// The first thread of the calling process, a fresh clone of the supervisor that is still on a copy of its stack: the kernel stack it will have, and
-/// interception, which nothing of the kernel's own code notices.
+/// The first thread of the calling process, a fresh clone of the supervisor that is still on a copy of its stack: the
+/// kernel stack it will have, and interception, which nothing of the kernel's own code notices.
 pub(crate) struct Founding {
     slot: u32,
     block: &'static mut ThreadBlock,
@@ -535,7 +539,8 @@ impl Threads for LinuxHost {
     }
 
     fn current_cpu(&self) -> (u32, u32) {
-        // What the vDSO's getcpu does: the limit of this segment holds the node above 12 bits of the processor's number.
+        // What the vDSO's getcpu does: the limit of this segment holds the node above 12 bits of the processor's
+        // number.
         const NODE_SEGMENT: u32 = 0x7b;
         let limit: u32;
         // SAFETY: `lsl` only reads a descriptor; a segment that is not there leaves the register as it was.

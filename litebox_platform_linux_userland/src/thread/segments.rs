@@ -1,9 +1,11 @@
 //! Segments of 32-bit programs.
 //!
-//! A thread's entries of the global descriptor table ([`FIRST_TLS_ENTRY`] on) are made once, before the filter, by the only calls of 32-bit x86 that this program ever
-//! makes; every thread and process inherits them. They are flat. Where a segment of the guest really begins goes into the base that the processor keeps
-//! beside the selector (`wrfsbase`, `wrgsbase`), and the host keeps both apart when it switches threads. A guest that loads the selector gets the base of the
-//! entry, which is 0: its next access faults near 0 or near 4 GiB, where it has no memory, and [`restore_bases`] puts the base in.
+//! A thread's entries of the global descriptor table ([`FIRST_TLS_ENTRY`] on) are made once, before the filter, by the
+//! only calls of 32-bit x86 that this program ever makes; every thread and process inherits them. They are flat. Where
+//! a segment of the guest really begins goes into the base that the processor keeps beside the selector (`wrfsbase`,
+//! `wrgsbase`), and the host keeps both apart when it switches threads. A guest that loads the selector gets the base
+//! of the entry, which is 0: its next access faults near 0 or near 4 GiB, where it has no memory, and [`restore_bases`]
+//! puts the base in.
 
 use core::arch::{asm, global_asm};
 
@@ -20,7 +22,8 @@ const FIRST_SELECTOR: u16 = (FIRST_TLS_ENTRY as u16) << 3 | 3;
 const USER_DATA: u16 = 0x2b;
 const PAGE: usize = 4096;
 
-// isize litebox_call32(nr, a): a call of 32-bit x86. Where the host has none, `int` is an exception, whose handler goes on at the exit.
+// isize litebox_call32(nr, a): a call of 32-bit x86. Where the host has none, `int` is an exception, whose handler goes
+// on at the exit.
 global_asm!(
     ".globl litebox_call32",
     ".type litebox_call32, @function",
@@ -74,7 +77,8 @@ struct Low {
     stack: [usize; 400],
 }
 
-/// Makes the entries. `false`: this host runs no 32-bit programs. To be called before the filter, when handlers are installed.
+/// Makes the entries. `false`: this host runs no 32-bit programs. To be called before the filter, when handlers are
+/// installed.
 pub(crate) fn make_entries() -> bool {
     const READ_WRITE: usize = 3;
     // SAFETY: memory that nothing else uses.
@@ -106,7 +110,8 @@ fn is_filtered() -> bool {
     mode != Ok(0)
 }
 
-/// Has a process that shares this memory make the first entry, and waits for its end: whether it lived to say that it could.
+/// Has a process that shares this memory make the first entry, and waits for its end: whether it lived to say that it
+/// could.
 fn another_survives(page: &mut Low) -> bool {
     // VM, VFORK, and SIGCHLD (which is ignored) as exit signal.
     const FLAGS: usize = 0x100 | 0x4000 | 0x11;
@@ -200,7 +205,8 @@ pub(crate) fn load_pending(block: &mut ThreadBlock) {
     }
 }
 
-/// First thing on a new thread: what its guest has in the segment registers. GS leads to the block of a thread of a 64-bit program.
+/// First thing on a new thread: what its guest has in the segment registers. GS leads to the block of a thread of a
+/// 64-bit program.
 pub(crate) fn begin(block: &mut ThreadBlock, fs_base: u64) {
     match &block.segments {
         Some(segments) => load(segments),
@@ -236,7 +242,8 @@ pub(crate) fn current(block: &ThreadBlock) -> Option<Segments> {
 /// The fast exit of 64-bit code looks at the GS base of its guest alone: this one is no guest's.
 const NOT_BY_THE_FAST_WAY: u64 = u64::MAX;
 
-/// The guest of `block`'s thread is about to be another one, whose segments are in the processor already or are put there when it starts.
+/// The guest of `block`'s thread is about to be another one, whose segments are in the processor already or are put
+/// there when it starts.
 pub(crate) fn prepare(block: &mut ThreadBlock, segments: Option<Segments>) {
     let _ = replace(block, segments);
     block.load_segments = false;
@@ -250,7 +257,8 @@ fn replace(block: &mut ThreadBlock, segments: Option<Segments>) -> Option<Segmen
     core::mem::replace(&mut block.segments, segments)
 }
 
-/// Gives the calling thread others. Those of a 32-bit program are loaded when it goes on: until then GS may be the kernel's.
+/// Gives the calling thread others. Those of a 32-bit program are loaded when it goes on: until then GS may be the
+/// kernel's.
 pub(crate) fn set(block: &mut ThreadBlock, segments: Option<Segments>) {
     let before = replace(block, segments);
     block.load_segments = segments.is_some();
@@ -264,7 +272,8 @@ pub(crate) fn set(block: &mut ThreadBlock, segments: Option<Segments>) {
     }
 }
 
-/// A thread of a 32-bit program faulted: if it has loaded a selector since, its base goes in. `true`: the access is to be tried again.
+/// A thread of a 32-bit program faulted: if it has loaded a selector since, its base goes in. `true`: the access is to
+/// be tried again.
 pub(crate) fn restore_bases(block: &ThreadBlock) -> bool {
     let Some(segments) = &block.segments else { return false };
     let mut changed = false;

@@ -1,11 +1,12 @@
 //! Kernel stacks of guest threads.
 //!
-//! One region of addresses, the same in every process and used for nothing else, is cut into aligned slots: guard page, stack, and at the top
-//! the [`ThreadBlock`] and room for vector registers. Kernel code finds its block by masking the stack pointer. The memory is private, and every
-//! process has its own list of slots, so that the same slot is another stack in another process. Slots are numbered from the highest down.
+//! One region of addresses, the same in every process and used for nothing else, is cut into aligned slots: guard page,
+//! stack, and at the top the [`ThreadBlock`] and room for vector registers. Kernel code finds its block by masking the
+//! stack pointer. The memory is private, and every process has its own list of slots, so that the same slot is another
+//! stack in another process. Slots are numbered from the highest down.
 //!
-//! fork copies one slot alone, on which the child starts. Of the others a child would have no use, and its parent would pay a fault and a copy for each of
-//! their pages that it writes the next time.
+//! fork copies one slot alone, on which the child starts. Of the others a child would have no use, and its parent would
+//! pay a fault and a copy for each of their pages that it writes the next time.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -96,7 +97,8 @@ pub(crate) struct ThreadBlock {
 impl ThreadBlock {
     /// Its process.
     pub(crate) fn home(&self) -> Option<&'static HostProcess> {
-        // SAFETY: null, or an entry of the table of processes, which lives until the supervisor has seen the process end.
+        // SAFETY: null, or an entry of the table of processes, which lives until the supervisor has seen the process
+        // end.
         unsafe { self.home.as_ref() }
     }
     /// Says which process it belongs to.
@@ -154,8 +156,8 @@ pub(crate) fn at(rsp: usize) -> Option<&'static mut ThreadBlock> {
         return None;
     }
     let block = (rsp & !(SLOT - 1)) + BLOCK;
-    // SAFETY: a slot that somebody stands on is committed and its block was initialised before the stack was used; only its own thread
-    // makes references to it.
+    // SAFETY: a slot that somebody stands on is committed and its block was initialised before the stack was used; only
+    // its own thread makes references to it.
     Some(unsafe { &mut *(block as *mut ThreadBlock) })
 }
 
@@ -164,13 +166,15 @@ fn memory(slot: u32) -> (usize, usize) {
     (slot_base(slot) + GUARD, SLOT - GUARD)
 }
 
-/// The usable part of a slot's stack: (lowest address, length), without the block and the frame of the fast entry below it.
+/// The usable part of a slot's stack: (lowest address, length), without the block and the frame of the fast entry below
+/// it.
 pub(crate) fn span(slot: u32) -> (usize, usize) {
     let low = slot_base(slot) + GUARD;
     (low, block_at(slot) as usize - crate::entry::fast::FRAME_ROOM - low)
 }
 
-/// Goes on with `next` in the middle of the slot's stack: above is room for what it builds at the top, and below to go on.
+/// Goes on with `next` in the middle of the slot's stack: above is room for what it builds at the top, and below to go
+/// on.
 ///
 /// # Safety
 /// The slot is the calling thread's, and nothing of what lies on its stack is used again.

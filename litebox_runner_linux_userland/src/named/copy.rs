@@ -1,6 +1,8 @@
-//! `litebox cp`: files from and to a sandbox that runs, as `docker cp` copies them. A tar(1) in the sandbox packs or unpacks what a pipe carries.
+//! `litebox cp`: files from and to a sandbox that runs, as `docker cp` copies them. A tar(1) in the sandbox packs or
+//! unpacks what a pipe carries.
 //!
-//! What comes out of a sandbox is not trusted: nothing is written outside of the destination, owners and set-id bits are not kept.
+//! What comes out of a sandbox is not trusted: nothing is written outside of the destination, owners and set-id bits
+//! are not kept.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -1,5 +1,5 @@
-//! `litebox run -d`: the sandbox in the background, with a broker that leads a session of its own. Whoever started it waits until the program runs, or could not
-//! be started.
+//! `litebox run -d`: the sandbox in the background, with a broker that leads a session of its own. Whoever started it
+//! waits until the program runs, or could not be started.
 
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

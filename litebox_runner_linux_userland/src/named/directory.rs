@@ -1,5 +1,6 @@
-//! The directory of a sandbox with a name: `$XDG_RUNTIME_DIR/litebox/NAME`, else below /run for root, else `/tmp/litebox-UID/NAME`. It is the user's
-//! alone. The broker holds a lock on it as long as it lives, so that nobody takes one that was killed for one that runs.
+//! The directory of a sandbox with a name: `$XDG_RUNTIME_DIR/litebox/NAME`, else below /run for root, else
+//! `/tmp/litebox-UID/NAME`. It is the user's alone. The broker holds a lock on it as long as it lives, so that nobody
+//! takes one that was killed for one that runs.
 //!
 //! - `lock`: what is locked.
 //! - `control`: the socket ([`super::connection`]); gone with the broker.

@@ -1,7 +1,8 @@
 //! What a sandbox in the background writes: a file of records, and the thread that fills it.
 //!
-//! A record is its length in bytes (32 bits), the stream (32 bits: 1 or 2), the moment (64 bits: nanoseconds since 1970), all in machine byte order, and the bytes. A file that has become
-//! long is renamed and a new one begun, so both together stay below a bound, whatever the program writes.
+//! A record is its length in bytes (32 bits), the stream (32 bits: 1 or 2), the moment (64 bits: nanoseconds since
+//! 1970), all in machine byte order, and the bytes. A file that has become long is renamed and a new one begun, so both
+//! together stay below a bound, whatever the program writes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -1,4 +1,5 @@
-//! What is told of a sandbox with a name: how it was started, and how it ended. The names are those of `docker inspect` where that has one.
+//! What is told of a sandbox with a name: how it was started, and how it ended. The names are those of `docker inspect`
+//! where that has one.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! Between the user's streams and those of a program in a sandbox: pipes, so that the sandbox is never given the user's own.
+//! Between the user's streams and those of a program in a sandbox: pipes, so that the sandbox is never given the user's
+//! own.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -254,7 +255,8 @@ impl Relay {
         }
     }
 
-    /// Copies what there is to the user's stream. When the user does not take it, the program is told by the end of the pipe.
+    /// Copies what there is to the user's stream. When the user does not take it, the program is told by the end of the
+    /// pipe.
     fn copy(&mut self, which: usize) -> Copied {
         let Some(from) = &self.outputs[which] else { return Copied::End };
         match rustix::io::read(from, &mut self.buffer) {

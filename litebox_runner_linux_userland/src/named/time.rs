@@ -17,8 +17,8 @@ pub fn rfc3339(moment: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
 }
 
-/// Year, month and day of a day counted from 1970-01-01 in the Gregorian calendar. Years begin in March, so that leap days come last; 400 of
-/// them have 146,097 days.
+/// Year, month and day of a day counted from 1970-01-01 in the Gregorian calendar. Years begin in March, so that leap
+/// days come last; 400 of them have 146,097 days.
 fn civil(days: u64) -> (u64, u64, u64) {
     const ERA: u64 = 146_097;
     let days = days + 719_468;

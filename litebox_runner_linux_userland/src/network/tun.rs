@@ -1,5 +1,5 @@
-//! `--net tun=NAME`: a TUN device that exists already, opened for the sandbox. Who made it, and what the host does with its packets, is
-//! not decided here.
+//! `--net tun=NAME`: a TUN device that exists already, opened for the sandbox. Who made it, and what the host does with
+//! its packets, is not decided here.
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
@@ -168,7 +168,8 @@ unsafe fn address(at: *const libc::sockaddr) -> Option<IpAddr> {
     }
 }
 
-/// The sandbox's address beside the device's: the next one of its network, or the one before it where that would be the last.
+/// The sandbox's address beside the device's: the next one of its network, or the one before it where that would be the
+/// last.
 fn beside(host: u128, bits: u32, prefix: u32) -> u128 {
     let places = bits.saturating_sub(prefix);
     let last = 1u128.checked_shl(places).unwrap_or(0).wrapping_sub(1);

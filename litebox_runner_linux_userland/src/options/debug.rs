@@ -63,8 +63,8 @@ pub struct DebugOptions {
     /// Print at the end how many calls, traps and faults there were, and how much memory was used.
     #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub stats: Option<StatsFormat>,
-    /// Write a line of JSON to this descriptor when the sandbox starts, and one when it has ended: its status, who ended
-    /// it and why, time and memory.
+    /// Write a line of JSON to this descriptor when the sandbox starts, and one when it has ended: its status, who
+    /// ended it and why, time and memory.
     #[arg(long, value_name = "FD")]
     pub status_fd: Option<i32>,
     /// Write the same lines to stderr.

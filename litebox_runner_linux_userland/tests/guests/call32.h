@@ -1,5 +1,5 @@
-// Calls in the manner of 32-bit programs: by int $0x80, with the numbers of i386. A 64-bit program can make them, too, as long as what they point to lies
-// below 4 GiB: `low` gives such memory.
+// Calls in the manner of 32-bit programs: by int $0x80, with the numbers of i386. A 64-bit program can make them, too,
+// as long as what they point to lies below 4 GiB: `low` gives such memory.
 #include "result.h"
 #include <setjmp.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-// Sockets and System V IPC by the calls of 32-bit programs: multiplexers, messages with vectors and control data, structures.
+// Sockets and System V IPC by the calls of 32-bit programs: multiplexers, messages with vectors and control data,
+// structures.
 //@ variants: static m32
 //@ flags: -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
 #include "call32.h"

@@ -1,4 +1,5 @@
-// A 32-bit program: what it finds at its start, where things lie, both ways into the kernel, and its thread-local storage.
+// A 32-bit program: what it finds at its start, where things lie, both ways into the kernel, and its thread-local
+// storage.
 //@ variants: m32 m32-static-pie m32-dynamic
 //@ args: one two
 #include <elf.h>

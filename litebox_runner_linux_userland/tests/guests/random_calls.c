@@ -1,9 +1,10 @@
 //@ helper
 // Random system calls: random_calls SEED WORKERS CALLS THREADS [WORKER]. For the sandbox alone: it does anything.
 //
-// Each worker is a process of its own with THREADS threads, in a directory of its own below the current one. It makes CALLS calls a thread with arguments
-// that mean something more often than not, forks, executes, takes its memory away, and is killed after a while if it has not died. Everything follows from
-// SEED but the order of threads. WORKER repeats one of them alone; with CALLS_SHOWN in the environment its calls are printed.
+// Each worker is a process of its own with THREADS threads, in a directory of its own below the current one. It makes
+// CALLS calls a thread with arguments that mean something more often than not, forks, executes, takes its memory away,
+// and is killed after a while if it has not died. Everything follows from SEED but the order of threads. WORKER repeats
+// one of them alone; with CALLS_SHOWN in the environment its calls are printed.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -251,8 +252,8 @@ static char *any_path(void) {
     return at;
 }
 
-// Arguments by letters: d descriptor, p path, b buffer, n small number, f flags, s size, i own id, k eight (bytes of a signal mask), a address and
-// length (two arguments), o an operation of this call, 0 zero.
+// Arguments by letters: d descriptor, p path, b buffer, n small number, f flags, s size, i own id, k eight (bytes of a
+// signal mask), a address and length (two arguments), o an operation of this call, 0 zero.
 static const struct shape {
     short number;
     const char *arguments;

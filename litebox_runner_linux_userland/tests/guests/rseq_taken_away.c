@@ -1,7 +1,7 @@
 //@ variants: static dynamic
 //@ flags: -pthread
-// What the host writes for a thread (rseq(2)), and what leads it to a critical section, is taken away or made bad: the process whose it is dies of
-// SIGSEGV at most, wherever it is at that moment, and nobody else does.
+// What the host writes for a thread (rseq(2)), and what leads it to a critical section, is taken away or made bad: the
+// process whose it is dies of SIGSEGV at most, wherever it is at that moment, and nobody else does.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>

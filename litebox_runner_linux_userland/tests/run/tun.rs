@@ -1,5 +1,5 @@
-//! `--net tun=NAME`, each test in a network namespace of its own. A machine that has no such namespaces, or no TUN devices, passes them
-//! unseen.
+//! `--net tun=NAME`, each test in a network namespace of its own. A machine that has no such namespaces, or no TUN
+//! devices, passes them unseen.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

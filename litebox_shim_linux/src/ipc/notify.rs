@@ -1,5 +1,5 @@
-//! mq_notify(2): who is told when a message comes to an empty queue. By a signal, or over a netlink socket, at whose end the C library starts a
-//! thread (`SIGEV_THREAD`).
+//! mq_notify(2): who is told when a message comes to an empty queue. By a signal, or over a netlink socket, at whose
+//! end the C library starts a thread (`SIGEV_THREAD`).
 
 use alloc::sync::Arc;
 

@@ -26,7 +26,8 @@ const EMSGSIZE: Error = Error::Host(90);
 
 /// Longest name, with its zero.
 const LONGEST_NAME: usize = 256;
-/// Queues, messages of one, bytes of a message: those of /proc/sys/fs/mqueue. The superuser may have more messages and longer ones.
+/// Queues, messages of one, bytes of a message: those of /proc/sys/fs/mqueue. The superuser may have more messages and
+/// longer ones.
 const MOST_QUEUES: usize = 256;
 const MOST_MESSAGES: i64 = 10;
 const MOST_SIZE: i64 = 8192;

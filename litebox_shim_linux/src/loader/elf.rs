@@ -1,4 +1,5 @@
-//! ELF executables: a strict reader of what execve(2) looks at. It sees bytes a guest may have written: everything is checked.
+//! ELF executables: a strict reader of what execve(2) looks at. It sees bytes a guest may have written: everything is
+//! checked.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -213,7 +214,8 @@ impl Head {
 }
 
 impl Elf {
-    /// Reads the headers of `file`. `NotExecutable` when it is no executable for this machine. `span` is where guests may map.
+    /// Reads the headers of `file`. `NotExecutable` when it is no executable for this machine. `span` is where guests
+    /// may map.
     pub fn read(file: &dyn File, span: (usize, usize)) -> Result<Self> {
         Self::read_behind(&Head::read(file)?, file, span)
     }

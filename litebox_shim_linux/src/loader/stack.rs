@@ -98,7 +98,8 @@ fn platform_name(arch: Arch) -> &'static [u8] {
     }
 }
 
-/// Builds the stack of a program of `arch` that ends at `top`, or, unless it is `fixed`, somewhat below. `auxv` are the keys and values that do not depend on it.
+/// Builds the stack of a program of `arch` that ends at `top`, or, unless it is `fixed`, somewhat below. `auxv` are the
+/// keys and values that do not depend on it.
 pub(super) fn build(
     top: usize,
     arch: Arch,

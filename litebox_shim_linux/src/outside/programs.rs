@@ -1,7 +1,9 @@
-//! Programs that somebody outside of the sandbox starts in it (`litebox exec`): each is a process without a parent in here, which leads a session of its own. It is who the first program
-//! was, unless somebody else is named, and has the streams that came along, or a terminal made of them.
+//! Programs that somebody outside of the sandbox starts in it (`litebox exec`): each is a process without a parent in
+//! here, which leads a session of its own. It is who the first program was, unless somebody else is named, and has the
+//! streams that came along, or a terminal made of them.
 //!
-//! The supervisor only makes the process. Whatever may take time, the way to the program's file above all, happens in the process itself.
+//! The supervisor only makes the process. Whatever may take time, the way to the program's file above all, happens in
+//! the process itself.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -119,7 +121,8 @@ fn process_of(kernel: &Kernel, number: u32) -> Option<Arc<Process>> {
 fn signal(kernel: &Kernel, number: u32, signal: u32) {
     let signal = i32::try_from(signal).unwrap_or(0);
     if let Some(process) = process_of(kernel, number).filter(|_| (1..=MAX_SIGNAL).contains(&signal)) {
-        // As from a process that cannot be seen from here. Refused only for a full real-time queue; then it is lost, as on Linux.
+        // As from a process that cannot be seen from here. Refused only for a full real-time queue; then it is lost, as
+        // on Linux.
         let _ = process.send_signal(SignalInfo::sent(signal, SI_USER, 0, 0));
     }
 }

@@ -1,4 +1,5 @@
-//! Signal frames in Linux's x86-64 layout: `struct rt_sigframe { pretcode, ucontext, siginfo }`, above it the 64-byte aligned xsave area.
+//! Signal frames in Linux's x86-64 layout: `struct rt_sigframe { pretcode, ucontext, siginfo }`, above it the 64-byte
+//! aligned xsave area.
 
 use core::sync::atomic::Ordering;
 
@@ -52,7 +53,8 @@ impl AltStack {
     pub(super) fn holds(&self, sp: u64) -> bool {
         !self.autodisarm && self.size != 0 && sp > self.base && sp - self.base <= self.size
     }
-    /// As sigaltstack(2) reports it to a thread with this stack pointer; a frame holds it without saying whether it is in use.
+    /// As sigaltstack(2) reports it to a thread with this stack pointer; a frame holds it without saying whether it is
+    /// in use.
     pub(crate) fn to_bytes(self, sp: Option<u64>) -> [u8; 24] {
         let mut raw = [0u8; 24];
         let mut flags = if self.size == 0 { SS_DISABLE } else { u32::from(sp.is_some_and(|sp| self.holds(sp))) };
@@ -232,7 +234,8 @@ impl Task<'_, '_> {
             && read_bytes(addr.wrapping_add(their_size as u64)).map(u32::from_le_bytes) == Ok(MAGIC2);
         let (mut present, mut outcome) = (3, Ok(()));
         if whole {
-            // A fault half way leaves guest bytes in the header, which the processor would refuse: clean it before reporting.
+            // A fault half way leaves guest bytes in the header, which the processor would refuse: clean it before
+            // reporting.
             outcome = read_into(addr.wrapping_add(FX_SIZE as u64), &mut fp[FX_SIZE..their_size]);
             present = u64::from_le_bytes(word(fp, FX_SIZE)) & features & u64::from_le_bytes(word(&theirs, 8));
         }

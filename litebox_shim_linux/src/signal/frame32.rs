@@ -1,5 +1,5 @@
-//! Signal frames of 32-bit programs: Linux's `struct sigframe`, or `struct rt_sigframe` with SA_SIGINFO; above it the floating-point state, first as `fsave`
-//! leaves it and then, 64-byte aligned, as `xsave` does.
+//! Signal frames of 32-bit programs: Linux's `struct sigframe`, or `struct rt_sigframe` with SA_SIGINFO; above it the
+//! floating-point state, first as `fsave` leaves it and then, 64-byte aligned, as `xsave` does.
 
 use litebox::platform::compat::{CpuMode, Segments};
 use litebox::platform::host;
@@ -13,7 +13,8 @@ use crate::user::{read_bytes, word, write_bytes};
 
 const SA_SIGINFO: u64 = 4;
 
-/// Offsets in `struct sigframe`: behind the return address and the number, `struct sigcontext`, room that is not used, the upper half of the mask.
+/// Offsets in `struct sigframe`: behind the return address and the number, `struct sigcontext`, room that is not used,
+/// the upper half of the mask.
 mod old {
     pub(super) const CONTEXT: usize = 8;
     pub(super) const EXTRAMASK: usize = 720;

@@ -1,4 +1,5 @@
-//! The floating-point registers as `fsave` leaves them (`struct _fpstate` of 32-bit programs), from an xsave area and back.
+//! The floating-point registers as `fsave` leaves them (`struct _fpstate` of 32-bit programs), from an xsave area and
+//! back.
 
 use crate::user::word;
 

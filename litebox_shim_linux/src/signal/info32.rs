@@ -1,4 +1,5 @@
-//! `siginfo_t` of 32-bit programs. Where its fields lie depends on what the signal is about (`siginfo_layout` of Linux).
+//! `siginfo_t` of 32-bit programs. Where its fields lie depends on what the signal is about (`siginfo_layout` of
+//! Linux).
 
 use litebox_common_linux::Arch;
 
@@ -66,7 +67,8 @@ impl About {
         }
     }
 
-    /// The words of both layouts that are the same: (index in the fields of a 64-bit program, index in those of a 32-bit one). Of wider fields it is the low half.
+    /// The words of both layouts that are the same: (index in the fields of a 64-bit program, index in those of a
+    /// 32-bit one). Of wider fields it is the low half.
     fn words(self) -> &'static [(usize, usize)] {
         match self {
             Self::Sender => &[(0, 0), (1, 1)],

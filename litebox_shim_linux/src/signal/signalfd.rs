@@ -1,7 +1,7 @@
 //! Signals read from a file: signalfd(2).
 //!
-//! A signal file has a mask and no signals of its own: whoever reads it takes signals that are pending for himself, and it is ready
-//! when such signals are pending for whoever asks. So it is observed at the process that asks.
+//! A signal file has a mask and no signals of its own: whoever reads it takes signals that are pending for himself, and
+//! it is ready when such signals are pending for whoever asks. So it is observed at the process that asks.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;

@@ -89,16 +89,17 @@ impl<'a> Task<'a, '_> {
         }
         Ok(file)
     }
-    /// As [`Task::file_or_path`], for the time of one call that leaves the descriptors alone: while nobody else can change them, neither
-    /// is the table locked nor a reference counted.
+    /// As [`Task::file_or_path`], for the time of one call that leaves the descriptors alone: while nobody else can
+    /// change them, neither is the table locked nor a reference counted.
     #[inline]
     pub(crate) fn fd_guard_or_path(&self, fd: i32) -> Result<FdGuard<'a>> {
         let files = &self.thread.files;
         let file = if files.is_shared() {
             FdGuard::Counted(files.get(fd)?)
         } else {
-            // SAFETY: only its users change the table, this thread is the only one, and it alone could share it. Calls that use this change
-            // no descriptors before they end; a table that a thread has had is kept while the thread lives.
+            // SAFETY: only its users change the table, this thread is the only one, and it alone could share it. Calls
+            // that use this change no descriptors before they end; a table that a thread has had is kept while the
+            // thread lives.
             FdGuard::Lent(unsafe { files.lend(fd)? })
         };
         Ok(file)

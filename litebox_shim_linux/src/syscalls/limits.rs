@@ -129,8 +129,8 @@ impl Limits {
 }
 
 impl Kernel {
-    /// `--pids`: whether there are as many threads as there may be. A process that has ended counts as one until it was waited for. `coming`: how many of
-    /// them are those that the question is about.
+    /// `--pids`: whether there are as many threads as there may be. A process that has ended counts as one until it was
+    /// waited for. `coming`: how many of them are those that the question is about.
     pub(crate) fn has_most_tasks(&self, process_table: &ProcessTable, coming: u64) -> bool {
         let most = self.config.most_tasks;
         let live = self.live_threads.load(Ordering::Acquire);
@@ -176,7 +176,8 @@ impl Process {
         self.limits.soft(Resource::PendingSignals)
     }
 
-    /// RLIMIT_CPU was reached, or may have been: SIGXCPU at the soft limit and every second after it, SIGKILL at the hard one.
+    /// RLIMIT_CPU was reached, or may have been: SIGXCPU at the soft limit and every second after it, SIGKILL at the
+    /// hard one.
     pub(crate) fn enforce_cpu_limit(&self) {
         const CPU: usize = Resource::Cpu as usize;
         let Some(now) = self.limits.get(CPU) else { return };

@@ -40,7 +40,8 @@ impl Task<'_, '_> {
         })?
     }
 
-    /// `MAP_32BIT` as it is meant: all memory of a 32-bit program is low, and a 64-bit program that makes a call of 32 bits cannot be told of any other.
+    /// `MAP_32BIT` as it is meant: all memory of a 32-bit program is low, and a 64-bit program that makes a call of 32
+    /// bits cannot be told of any other.
     fn placed(&self, flags: MapFlags) -> MapFlags {
         match (self.abi(), self.process().arch()) {
             (Arch::X86_64, _) => flags,

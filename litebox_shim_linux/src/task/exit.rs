@@ -14,7 +14,8 @@ impl Task<'_, '_> {
         self.kernel().stats.add_calls(self.thread);
         self.give_locks();
         self.release_robust_list();
-        // Whoever hears of the end may unmap the thread's memory, its area in it; the host would kill the process for it.
+        // Whoever hears of the end may unmap the thread's memory, its area in it; the host would kill the process for
+        // it.
         let _ = self.thread.forget_rseq();
         self.clear_child_tid();
         self.end_vfork();

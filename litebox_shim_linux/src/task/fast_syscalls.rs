@@ -1,7 +1,8 @@
 //! Calls that are answered where they enter, because one word is the answer: ids, and the file mode mask.
 //!
-//! The table is filled in when a thread is made. The ids are words of the thread, which follow its credentials; the mask belongs to its places, which
-//! the thread alone exchanges. While calls are printed the table stays empty: printing wants to see them all.
+//! The table is filled in when a thread is made. The ids are words of the thread, which follow its credentials; the
+//! mask belongs to its places, which the thread alone exchanges. While calls are printed the table stays empty:
+//! printing wants to see them all.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -53,7 +54,8 @@ impl Ids {
 }
 
 impl Thread {
-    /// Its calls that words answer, up to date: to be called by whoever makes the thread, and by itself when its places or its program are others.
+    /// Its calls that words answer, up to date: to be called by whoever makes the thread, and by itself when its places
+    /// or its program are others.
     pub(crate) fn fast_syscalls(&self) -> &FastSyscalls {
         let (process, ids) = (&self.process, &self.ids);
         if !self.traced {

@@ -44,7 +44,8 @@ pub struct KernelConfig {
     pub limits: Vec<(u32, u64, u64)>,
     /// Print every call to this host descriptor (`--strace`).
     pub strace: Option<i32>,
-    /// What the auxiliary vector says under the key of the boundary's tests: the address of the host-call gadget. `None` but in those tests.
+    /// What the auxiliary vector says under the key of the boundary's tests: the address of the host-call gadget.
+    /// `None` but in those tests.
     pub test_hostile: Option<u64>,
     /// What network it has beside its loopback device.
     pub network: WayOut,
@@ -217,8 +218,8 @@ impl Kernel {
         self.ids_wrapped.store(true, Ordering::Relaxed);
         !self.id_in_use(id)
     }
-    /// A fresh process or thread id; `None`: all are in use. Ids count up and start again at 300 when they reach pid_max; from then on those in
-    /// use are passed over.
+    /// A fresh process or thread id; `None`: all are in use. Ids count up and start again at 300 when they reach
+    /// pid_max; from then on those in use are passed over.
     pub fn allocate_id(&self) -> Option<i32> {
         const FIRST_AGAIN: i32 = 300;
         let most = self.settings.pid_max.load(Ordering::Relaxed);

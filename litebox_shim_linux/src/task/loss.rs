@@ -1,8 +1,10 @@
-//! Processes of the host that something outside of the sandbox ended (SIGKILL, the host's want of memory, RLIMIT_CPU), and signals from there.
+//! Processes of the host that something outside of the sandbox ended (SIGKILL, the host's want of memory, RLIMIT_CPU),
+//! and signals from there.
 //!
-//! Such an end is the death of the guests in that process, and nobody else's. A process with no memory of theirs runs what is left of their lives: it closes their
-//! files and tells their parents. What the lost threads held on their stacks is not known: references leak, so a file that one of several
-//! threads was reading may stay open. Whether they held locks shows when somebody wants one (`litebox::sync::Patience`).
+//! Such an end is the death of the guests in that process, and nobody else's. A process with no memory of theirs runs
+//! what is left of their lives: it closes their files and tells their parents. What the lost threads held on their
+//! stacks is not known: references leak, so a file that one of several threads was reading may stay open. Whether they
+//! held locks shows when somebody wants one (`litebox::sync::Patience`).
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -16,7 +18,8 @@ use crate::signal::set::SI_USER;
 use crate::signal::{SigSet, SignalInfo};
 
 impl Kernel {
-    /// The host's process `number` is gone: its guests die of `signal`. `false`: it had none, or what is left of them cannot be told.
+    /// The host's process `number` is gone: its guests die of `signal`. `false`: it had none, or what is left of them
+    /// cannot be told.
     pub(crate) fn process_lost(&self, number: u32, signal: i32) -> bool {
         let was_there = |thread: &Arc<Thread>| thread.host.process.load(Ordering::Relaxed) == number;
         let mut found = false;
@@ -52,8 +55,8 @@ impl Process {
         })
     }
 
-    /// All its threads are gone: one of them goes on in another process of the host, where it does nothing but end. `false`: they were
-    /// about to end, and how far they had come is not known, or the host has no room.
+    /// All its threads are gone: one of them goes on in another process of the host, where it does nothing but end.
+    /// `false`: they were about to end, and how far they had come is not known, or the host has no room.
     fn die_elsewhere(&self, threads: &[Arc<Thread>], signal: i32) -> bool {
         let Some((last, others)) = threads.split_first() else { return false };
         if last.dead.load(Ordering::Acquire) || !self.lose(others) {
@@ -83,7 +86,8 @@ impl Process {
         let mut arrived = SigSet(host().arrived_signals());
         while let Some(signal) = arrived.first() {
             arrived = arrived.without(SigSet::of(signal));
-            // As from a process that cannot be seen from here. Refused only for a full real-time queue, and these are none.
+            // As from a process that cannot be seen from here. Refused only for a full real-time queue, and these are
+            // none.
             let _ = self.send_signal(SignalInfo::sent(signal, SI_USER, 0, 0));
         }
     }

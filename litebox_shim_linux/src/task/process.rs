@@ -100,7 +100,8 @@ pub struct Process {
     live_threads: AtomicU32,
     /// Its first thread, once that has ended: until the process was waited for it has a name, an id and the like.
     ended_first: Mutex<Option<Arc<Thread>>>,
-    /// The wait(2) status it is going to have, and [`EXITING`] once that is decided: whoever sees the one sees the other.
+    /// The wait(2) status it is going to have, and [`EXITING`] once that is decided: whoever sees the one sees the
+    /// other.
     exit: AtomicU64,
     /// Id of the thread that executes a program and sees all others leave; 0: none does.
     executing: AtomicI32,
@@ -310,8 +311,8 @@ impl Process {
         }
         left
     }
-    /// A thread is about to execute a program: all others leave, none is added. `false`: another thread was faster, or the process is
-    /// ending.
+    /// A thread is about to execute a program: all others leave, none is added. `false`: another thread was faster, or
+    /// the process is ending.
     pub(crate) fn begin_exec(&self, leader: &Thread) -> bool {
         let threads = self.threads.lock();
         if self.exiting() || self.executing.load(Ordering::Acquire) != 0 {
@@ -331,8 +332,8 @@ impl Process {
         let executing = self.executing.load(Ordering::Acquire);
         self.exiting() || executing != 0 && executing != thread.tid()
     }
-    /// A kick of a process on the host reaches any of its threads, here `taker`: those that work is pending for hear of it from there, the
-    /// threads of other processes that share the memory included.
+    /// A kick of a process on the host reaches any of its threads, here `taker`: those that work is pending for hear of
+    /// it from there, the threads of other processes that share the memory included.
     pub(crate) fn pass_kick_on(&self, taker: &Thread) {
         // One that is leaving no longer counts.
         let own = u32::from(!taker.dead.load(Ordering::Relaxed));
@@ -364,7 +365,8 @@ impl Process {
     pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {
         self.threads.lock().iter().filter_map(Weak::upgrade).find(|t| t.tid() == tid)
     }
-    /// As [`Process::thread`], also for the first thread after its end: its id stands for the process until that was waited for.
+    /// As [`Process::thread`], also for the first thread after its end: its id stands for the process until that was
+    /// waited for.
     pub(crate) fn thread_or_ended_first(&self, tid: i32) -> Option<Arc<Thread>> {
         self.thread(tid).or_else(|| if tid == self.pid { self.ended_first.lock().clone() } else { None })
     }
@@ -384,8 +386,8 @@ impl Process {
     pub fn thread_count(&self) -> u32 {
         self.live_threads.load(Ordering::Acquire)
     }
-    /// Starts the end of the process with a wait(2) status; the first caller's status counts. Every thread is interrupted and exits on
-    /// its next way out of the kernel.
+    /// Starts the end of the process with a wait(2) status; the first caller's status counts. Every thread is
+    /// interrupted and exits on its next way out of the kernel.
     pub fn begin_exit(&self, wait_status: i32) {
         let decided = |now| (now & EXITING == 0).then_some(EXITING | status_bits(wait_status));
         if self.exit.fetch_update(Ordering::AcqRel, Ordering::Acquire, decided).is_err() {
@@ -395,8 +397,9 @@ impl Process {
             thread.interrupt();
         }
     }
-    /// The wait(2) status of a death by `signal`. Where Linux would dump core it says so; as where a program collects the dumps, there is
-    /// no file. What the user who started the sandbox is told of the first process is its signal alone.
+    /// The wait(2) status of a death by `signal`. Where Linux would dump core it says so; as where a program collects
+    /// the dumps, there is no file. What the user who started the sandbox is told of the first process is its signal
+    /// alone.
     pub(crate) fn death_status(&self, signal: i32) -> i32 {
         const SMALLEST_DUMP: u64 = 4096;
         let dumps = crate::signal::set::SigSet::DUMPS.has(signal)

@@ -1,10 +1,11 @@
 //! Restartable sequences (rseq(2)).
 //!
-//! A thread's area is registered with the host, which looks into it whenever it has interrupted or moved the thread, in our kernel too. Where it cannot read
-//! or write there, or finds a bad pointer to a critical section, it ends the process on the spot, with whatever locks the kernel holds. So the kernel
-//! does not let it come to that:
+//! A thread's area is registered with the host, which looks into it whenever it has interrupted or moved the thread, in
+//! our kernel too. Where it cannot read or write there, or finds a bad pointer to a critical section, it ends the
+//! process on the spot, with whatever locks the kernel holds. So the kernel does not let it come to that:
 //! - an area lies in private memory, which no file takes away by becoming shorter;
-//! - a change of the map that takes an area away is made when the host no longer knows the area, and its process dies of SIGSEGV, as on Linux;
+//! - a change of the map that takes an area away is made when the host no longer knows the area, and its process dies
+//!   of SIGSEGV, as on Linux;
 //! - what the guest left in the pointer is looked at when a call enters the kernel ([`Task::leave_critical_section`]).
 
 use alloc::collections::BTreeMap;
@@ -34,8 +35,8 @@ const POINTER: u64 = 8;
 /// How often processes that have to leave are looked at.
 const REMIND: Duration = Duration::from_millis(5);
 
-/// The areas that are registered in an address space, by address and thread. Held for reading while the map changes where areas could be, for writing while
-/// one is registered: it is outside of the map's lock.
+/// The areas that are registered in an address space, by address and thread. Held for reading while the map changes
+/// where areas could be, for writing while one is registered: it is outside of the map's lock.
 #[derive(Default)]
 pub(crate) struct RseqAreas(RwLock<BTreeMap<(usize, usize), Weak<Thread>>>);
 
@@ -130,8 +131,8 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
-    /// Makes a change of the map in `places` (address and length), where memory meets this fate. When an area of a process goes with it, that process
-    /// dies.
+    /// Makes a change of the map in `places` (address and length), where memory meets this fate. When an area of a
+    /// process goes with it, that process dies.
     pub(crate) fn around_rseq<T>(
         &mut self,
         places: &[(u64, u64)],
@@ -203,8 +204,8 @@ impl Task<'_, '_> {
         if self.process().must_leave(self.thread) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// The guest made a call, so it is in no critical section of its own any more. The host would find that out when it interrupts our kernel, and end the process
-    /// there if the pointer is a bad one. So it is taken away before.
+    /// The guest made a call, so it is in no critical section of its own any more. The host would find that out when it
+    /// interrupts our kernel, and end the process there if the pointer is a bad one. So it is taken away before.
     #[inline]
     pub(crate) fn leave_critical_section(&mut self) {
         let area = self.thread.rseq_area.load(Ordering::Relaxed);
@@ -265,8 +266,8 @@ impl Thread {
         host().rseq(area, (terms >> 32) as u32, flags, terms as u32)
     }
 
-    /// The host no longer writes to the thread's restartable-sequences area, which is about to go. To be called on the thread of the host that it
-    /// runs on, or is lent to another.
+    /// The host no longer writes to the thread's restartable-sequences area, which is about to go. To be called on the
+    /// thread of the host that it runs on, or is lent to another.
     pub(crate) fn forget_rseq(&self) -> Result<()> {
         let area = self.rseq_area.load(Ordering::Relaxed);
         if area == 0 {
@@ -282,7 +283,8 @@ impl Thread {
         let _ = self.tell_host_of_rseq(self.rseq_area.load(Ordering::Relaxed), UNREGISTER);
     }
 
-    /// The thread of the host registers the area again. `false`: the host refuses what the guest has written there meanwhile.
+    /// The thread of the host registers the area again. `false`: the host refuses what the guest has written there
+    /// meanwhile.
     pub(crate) fn resume_rseq(&self) -> bool {
         self.tell_host_of_rseq(self.rseq_area.load(Ordering::Relaxed), 0).is_ok()
     }

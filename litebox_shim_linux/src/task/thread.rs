@@ -70,7 +70,8 @@ pub struct Thread {
     pub(crate) fasync: Arc<FAsync>,
     /// The call it is in, while calls are printed.
     pub(crate) tracing: crate::trace::Tracing,
-    /// Calls that are answered where they enter; and those it has made and not yet reported to [`Stats`](super::kernel::Stats).
+    /// Calls that are answered where they enter; and those it has made and not yet reported to
+    /// [`Stats`](super::kernel::Stats).
     pub(super) fast_syscalls: FastSyscalls,
     /// Its entries of the descriptor table (set_thread_area(2)).
     pub(super) tls: Mutex<super::tls::Entries>,
@@ -232,13 +233,15 @@ impl Thread {
             self.kick();
         }
     }
-    /// Makes the thread look at its pending work soon, wherever it is: asleep in the kernel, in a blocking host call, or in guest code.
+    /// Makes the thread look at its pending work soon, wherever it is: asleep in the kernel, in a blocking host call,
+    /// or in guest code.
     pub fn interrupt(&self) {
         if self.mark_interrupted() {
             self.waiter.finish_wake();
         }
     }
-    /// As [`Thread::interrupt`], but whoever gets `true` has to finish waking its waiter: who is woken while a lock is held that he wants runs into it at once.
+    /// As [`Thread::interrupt`], but whoever gets `true` has to finish waking its waiter: who is woken while a lock is
+    /// held that he wants runs into it at once.
     #[must_use]
     pub(crate) fn mark_interrupted(&self) -> bool {
         let asleep = self.waiter.mark_interrupted();

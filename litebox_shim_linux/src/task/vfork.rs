@@ -1,5 +1,6 @@
-//! vfork(2): the parent waits until its child executes a program or ends, so the child takes over the parent's thread of the host. Only the end of the parent's
-//! process does not wait for that: then the parent gets a thread of its own, in which it leaves.
+//! vfork(2): the parent waits until its child executes a program or ends, so the child takes over the parent's thread
+//! of the host. Only the end of the parent's process does not wait for that: then the parent gets a thread of its own,
+//! in which it leaves.
 
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -105,8 +106,9 @@ impl Thread {
 }
 
 impl Task<'_, '_> {
-    /// `child`, a thread of another process with the same memory, goes on in place of the caller, with its registers but for the stack pointer, if one is
-    /// given, and its FS base. The caller's call returns `result` when that one has ended.
+    /// `child`, a thread of another process with the same memory, goes on in place of the caller, with its registers
+    /// but for the stack pointer, if one is given, and its FS base. The caller's call returns `result` when that one
+    /// has ended.
     pub(crate) fn hand_off_to(&mut self, child: &Arc<Thread>, stack: u64, fs_base: u64, result: i32) -> Result<()> {
         if self.thread.traced {
             // A call is printed when it ends, by the thread that made it.

@@ -1,4 +1,5 @@
-//! Changes of names in a directory of a granted tree. Each is one request to the broker, and what is remembered stays true without another.
+//! Changes of names in a directory of a granted tree. Each is one request to the broker, and what is remembered stays
+//! true without another.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

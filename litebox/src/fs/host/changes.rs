@@ -4,15 +4,15 @@
 //! knows that what was remembered of the tree is still true: one look in each call ([`Changes::look`]), before anything
 //! that is remembered is believed. What an event speaks of is forgotten.
 //!
-//! Our own changes come back as events, too. Whoever makes one says so before ([`Changes::expect`]), and that event makes
-//! nobody forget. Only events of names are expected: the host may merge one of metadata with somebody else's.
+//! Our own changes come back as events, too. Whoever makes one says so before ([`Changes::expect`]), and that event
+//! makes nobody forget. Only events of names are expected: the host may merge one of metadata with somebody else's.
 //!
-//! What is learned while events are drained may be of before them. A [`Moment`] is taken before the broker is asked, and
-//! nothing is remembered when the directory has changed since.
+//! What is learned while events are drained may be of before them. A [`Moment`] is taken before the broker is asked,
+//! and nothing is remembered when the directory has changed since.
 //!
-//! A file's second name is the one change of it that no event tells: a name that somebody makes may be one. So the broker
-//! is asked about each (a *suspect*), and where it is gone by then, no metadata of any file is believed any more. Names
-//! made in directories that are not watched are not heard of.
+//! A file's second name is the one change of it that no event tells: a name that somebody makes may be one. So the
+//! broker is asked about each (a *suspect*), and where it is gone by then, no metadata of any file is believed any
+//! more. Names made in directories that are not watched are not heard of.
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -201,8 +201,8 @@ impl Changes {
         self.links.load(Ordering::SeqCst)
     }
 
-    /// Whether what is remembered is true, as of the call under way. `resolve` asks about a name in a directory that may be another name of a known
-    /// file: an error when that is gone.
+    /// Whether what is remembered is true, as of the call under way. `resolve` asks about a name in a directory that
+    /// may be another name of a known file: an error when that is gone.
     pub(super) fn look(&self, resolve: &dyn Fn(&HostNode, &[u8]) -> Result<()>) -> bool {
         let Some(fd) = self.queue() else { return false };
         let call = north().call_under_way();
@@ -306,8 +306,8 @@ impl Changes {
         Moment { strange: self.strange.load(Ordering::SeqCst), links: self.links(), version }
     }
 
-    /// From now on `directory` hears of the events of `watch`, which the broker added after `asked`. The version that it has then; `None`:
-    /// some may have been missed.
+    /// From now on `directory` hears of the events of `watch`, which the broker added after `asked`. The version that
+    /// it has then; `None`: some may have been missed.
     pub(super) fn bind(&self, directory: &Arc<HostNode>, watch: i32, asked: Moment) -> Option<u64> {
         let mut forgotten = Forgotten::default();
         let mut state = self.state.lock();
@@ -391,7 +391,8 @@ impl Suspects {
 }
 
 impl State {
-    /// The events of these would have come by now. What was changed lies elsewhere, where the path of its directory leads since somebody moved that.
+    /// The events of these would have come by now. What was changed lies elsewhere, where the path of its directory
+    /// leads since somebody moved that.
     fn miss(&mut self, made: &[u64], forgotten: &mut Forgotten) {
         let Self { expected, directories, .. } = self;
         expected.retain(|e| {

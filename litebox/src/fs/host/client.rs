@@ -1,4 +1,5 @@
-//! Typed requests to the broker about one grant. Replies are not trusted to be well-formed: what does not fit is an I/O error.
+//! Typed requests to the broker about one grant. Replies are not trusted to be well-formed: what does not fit is an I/O
+//! error.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -41,8 +42,8 @@ pub struct Granted {
     pub(super) buffers: Arc<Mutex<Vec<Buffers>>>,
 }
 
-/// All that is granted, in the order of grant numbers, from what the broker says of it at the start: for each a [`GrantInfo`] and the [`Stat`]
-/// of its root.
+/// All that is granted, in the order of grant numbers, from what the broker says of it at the start: for each a
+/// [`GrantInfo`] and the [`Stat`] of its root.
 pub fn grants(mut described: &[u8]) -> Result<Vec<Granted>> {
     let buffers = Arc::<Mutex<Vec<Buffers>>>::default();
     let mut granted = Vec::new();
@@ -240,8 +241,8 @@ impl Client {
         Self { grant, read_only: granted.info.access != 1, buffers: granted.buffers.clone() }
     }
 
-    /// Sends a request and hands the reply to `read`. A descriptor that `read` does not take is closed. Most replies are small, and memory that is
-    /// asked for costs time even if nothing is written there.
+    /// Sends a request and hands the reply to `read`. A descriptor that `read` does not take is closed. Most replies
+    /// are small, and memory that is asked for costs time even if nothing is written there.
     fn ask<'s, T>(
         &self,
         mut head: Request,
@@ -350,13 +351,15 @@ impl Client {
     fn opened(&self, head: Request, subject: Subject<'_>) -> Result<(Stat, HostFd)> {
         self.ask(head, subject, b"", |a| {
             let stat = take(&mut a.body)?;
-            // The host could not carry the descriptor, or we cannot have another one: both are limits of more than one process.
+            // The host could not carry the descriptor, or we cannot have another one: both are limits of more than one
+            // process.
             Ok((stat, a.fd.take().ok_or(Error::TooManyFilesInSystem)?))
         })
     }
 
-    /// Entries of a directory from `cookie` on, as many as fit into one message, until `sink` says `false`. Then those of the directories
-    /// `beside` it (names, each ended by a zero byte), when all of its own are told with their metadata.
+    /// Entries of a directory from `cookie` on, as many as fit into one message, until `sink` says `false`. Then those
+    /// of the directories `beside` it (names, each ended by a zero byte), when all of its own are told with their
+    /// metadata.
     pub(super) fn list(
         &self,
         path: &[u8],

@@ -23,12 +23,14 @@ const WINSIZE_SIZE: usize = 8;
 /// Most bytes that are gathered to be appended in one step, when they do not lie together.
 const MOST_GATHERED: usize = 1 << 20;
 
-/// A host file behind one descriptor. What the broker opened and has offsets (a regular file, a block device) is read and written at them.
-/// A stream (pipe, terminal, socket) blocks in the host, where a signal to the thread interrupts it. The standard streams are streams even
-/// when they lead to regular files: their offset is the one the user's other programs share.
+/// A host file behind one descriptor. What the broker opened and has offsets (a regular file, a block device) is read
+/// and written at them. A stream (pipe, terminal, socket) blocks in the host, where a signal to the thread interrupts
+/// it. The standard streams are streams even when they lead to regular files: their offset is the one the user's other
+/// programs share.
 pub struct HostFile {
     fd: HostFd,
-    /// Who waits for the standard streams, of which it is one; `None`: it is none, and is closed with the last reference.
+    /// Who waits for the standard streams, of which it is one; `None`: it is none, and is closed with the last
+    /// reference.
     streams: Option<Arc<Streams>>,
     /// It was passed to us later: what closes it.
     passed: Option<Arc<PassedStream>>,
@@ -44,8 +46,8 @@ pub struct HostFile {
     appends: Appends,
 }
 
-/// Appending is the host's matter, which finds the end and writes in one step: to a descriptor that was opened for that (`O_APPEND`), and that
-/// cannot be used to write elsewhere.
+/// Appending is the host's matter, which finds the end and writes in one step: to a descriptor that was opened for that
+/// (`O_APPEND`), and that cannot be used to write elsewhere.
 #[derive(Default)]
 struct Appends {
     /// The file's own descriptor is such a one.
@@ -56,8 +58,8 @@ struct Appends {
     other: Mutex<Option<HostFd>>,
 }
 
-/// The inode of a standard stream, which stays open as long as the sandbox lives, or of one that was passed later: what fstat(2) of the
-/// descriptor says.
+/// The inode of a standard stream, which stays open as long as the sandbox lives, or of one that was passed later: what
+/// fstat(2) of the descriptor says.
 struct HostInode {
     fd: HostFd,
     passed: Option<Arc<PassedStream>>,
@@ -379,7 +381,8 @@ impl File for HostFile {
     fn append(&self, source: &mut Source<'_>) -> Result<(usize, u64)> {
         self.append_pieces(source)
     }
-    /// The requests that the boundary lets through. Input that nobody typed (TIOCSTI) is refused as Linux refuses it by default since 6.2.
+    /// The requests that the boundary lets through. Input that nobody typed (TIOCSTI) is refused as Linux refuses it by
+    /// default since 6.2.
     fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
         let len = match (self.file_type, request) {
             (_, TCSETS | TCSETSW | TCSETSF) if self.terminal => return self.set_terminal(arg, request - TCSETS),

@@ -238,8 +238,8 @@ impl HostNode {
     pub(super) fn listing(&self) -> &Mutex<Listing> {
         &self.listing
     }
-    /// Directories beside this one that nobody has asked for anything in, at most so many: who walks over a whole tree wants to know of their
-    /// entries next.
+    /// Directories beside this one that nobody has asked for anything in, at most so many: who walks over a whole tree
+    /// wants to know of their entries next.
     pub(super) fn beside(&self, most: usize) -> Vec<(Box<[u8]>, Arc<Self>)> {
         let (Some(above), own) = self.parent_and_name() else { return Vec::new() };
         // Whoever has it locked may be asking the broker.
@@ -256,8 +256,8 @@ impl HostNode {
         }
         beside
     }
-    /// Asks for the last name of `path`, which lies in this directory, and in the same request for what comes behind it. What is found
-    /// further down waits to be looked up.
+    /// Asks for the last name of `path`, which lies in this directory, and in the same request for what comes behind
+    /// it. What is found further down waits to be looked up.
     fn walk_ahead(
         &self,
         me: Arc<Self>,
@@ -347,7 +347,8 @@ impl HostNode {
 
 impl Drop for HostNode {
     fn drop(&mut self) {
-        // The directories above go one after the other, not by recursion: the chain can be longer than the kernel's stack.
+        // The directories above go one after the other, not by recursion: the chain can be longer than the kernel's
+        // stack.
         let mut above = self.place.get_mut().parent.take();
         while let Some(mut last) = above.and_then(Arc::into_inner) {
             above = last.place.get_mut().parent.take();

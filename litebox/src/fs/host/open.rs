@@ -40,7 +40,8 @@ impl HostNode {
             None => ask(Subject::Path(&self.path()?)),
         }
     }
-    /// A second descriptor for writing to a file that is open behind `fd`: for appending, or for writing where one likes.
+    /// A second descriptor for writing to a file that is open behind `fd`: for appending, or for writing where one
+    /// likes.
     pub(super) fn open_again(&self, fd: HostFd, append: bool) -> Result<HostFd> {
         let mut flags = OpenFlags::WRITE;
         flags.set(OpenFlags::APPEND, append);
@@ -82,7 +83,8 @@ impl HostNode {
         }
         Ok(file)
     }
-    /// The open file that readers share goes: the name that it was opened by may lead elsewhere, or those who could read it may not any more.
+    /// The open file that readers share goes: the name that it was opened by may lead elsewhere, or those who could
+    /// read it may not any more.
     pub(super) fn let_reader_go(&self, forgotten: &mut Forgotten) {
         let Some(file) = core::mem::take(&mut *self.reader().lock()).upgrade() else { return };
         // Who has it open is still to be found by it.

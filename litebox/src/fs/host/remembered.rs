@@ -1,12 +1,13 @@
-//! What is remembered of a directory that others change, while the broker watches it ([`Changes`](super::changes::Changes)): its names, those too
-//! that are absent, and the metadata of what they lead to.
+//! What is remembered of a directory that others change, while the broker watches it
+//! ([`Changes`](super::changes::Changes)): its names, those too that are absent, and the metadata of what they lead to.
 //!
-//! - A file's metadata is true as long as its name in a watched directory leads to it, and it has no other name: changes made by the other
-//!   name are told elsewhere.
+//! - A file's metadata is true as long as its name in a watched directory leads to it, and it has no other name:
+//!   changes made by the other name are told elsewhere.
 //! - A directory's is true while it is watched itself. Its owner and permissions are while the directory above is.
-//! - What is written to a file changes its size and times, and neither its owner nor its permissions ([`Known::Rights`]).
-//! - What is asked for by a path is remembered where that path led to the very directory, which the broker's answer says. A change of ours that
-//!   took place elsewhere brings no event here, and then nothing is believed any more.
+//! - What is written to a file changes its size and times, and neither its owner nor its permissions
+//!   ([`Known::Rights`]).
+//! - What is asked for by a path is remembered where that path led to the very directory, which the broker's answer
+//!   says. A change of ours that took place elsewhere brings no event here, and then nothing is believed any more.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -109,8 +110,8 @@ impl HostNode {
         let version = self.remembered().lock().as_ref().map(|kept| kept.version);
         self.fs().changes.moment(version)
     }
-    /// The broker said of the directory at this node's path that it has this metadata, and has the watch `watch` (0: none). The moment from which on
-    /// what else it says of names in it may be remembered.
+    /// The broker said of the directory at this node's path that it has this metadata, and has the watch `watch` (0:
+    /// none). The moment from which on what else it says of names in it may be remembered.
     pub(super) fn note_watch(self: &Arc<Self>, stat: Stat, watch: i32, asked: Moment) -> Moment {
         if !self.is(&stat) {
             // Somebody moved it.
@@ -172,7 +173,8 @@ impl HostNode {
             self.fs().changes.forget_all();
         }
     }
-    /// We are about to change what `name` in this directory is, which brings an event with this mask: nothing is known of it until that is done.
+    /// We are about to change what `name` in this directory is, which brings an event with this mask: nothing is known
+    /// of it until that is done.
     pub(super) fn expect(&self, mask: u32, name: &[u8]) -> OwnChange {
         let mut forgotten = Forgotten::default();
         let watch = self.watch();

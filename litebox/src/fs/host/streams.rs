@@ -1,4 +1,5 @@
-//! Waiting for the standard streams of the sandbox: the supervisor watches them at the host, and says here when one changed.
+//! Waiting for the standard streams of the sandbox: the supervisor watches them at the host, and says here when one
+//! changed.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -15,8 +16,8 @@ struct Watch {
     armed: Mutex<bool>,
 }
 
-/// Who waits for which of descriptors 0, 1 and 2, and of the streams that were passed to us later. The token of a watch at the host is the
-/// descriptor's number.
+/// Who waits for which of descriptors 0, 1 and 2, and of the streams that were passed to us later. The token of a watch
+/// at the host is the descriptor's number.
 #[derive(Default)]
 pub struct Streams {
     watches: [Arc<Watch>; 3],

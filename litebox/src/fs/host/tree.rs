@@ -68,8 +68,8 @@ impl FoundAhead {
 }
 
 impl HostFs {
-    /// The tree behind `grant`; its files show device number `dev` (and numbers derived from it where the tree spans several file systems of
-    /// the host).
+    /// The tree behind `grant`; its files show device number `dev` (and numbers derived from it where the tree spans
+    /// several file systems of the host).
     pub fn new(grant: GrantId, dev: u64, granted: &Granted) -> Result<Arc<Self>> {
         let client = Client::new(grant, granted);
         let (info, stat) = (granted.info, granted.root);
@@ -125,8 +125,8 @@ impl HostFs {
         drop(known);
         Ok(node)
     }
-    /// The node of a file that was just made as `name` in `parent`. A file that is gone may have had its number; who still has that open
-    /// keeps the other node.
+    /// The node of a file that was just made as `name` in `parent`. A file that is gone may have had its number; who
+    /// still has that open keeps the other node.
     pub(super) fn fresh_node(
         &self,
         parent: &Arc<HostNode>,
@@ -207,8 +207,8 @@ impl HostFs {
             forgotten.files.extend(idle.remove(at));
         }
     }
-    /// Keeps what one request found for the lookups that are likely to come, the nearest first. All of it stays, a path as long as paths can be: the first that is
-    /// looked up would be the first to go.
+    /// Keeps what one request found for the lookups that are likely to come, the nearest first. All of it stays, a path
+    /// as long as paths can be: the first that is looked up would be the first to go.
     pub(super) fn keep_ahead(&self, found: Vec<FoundAhead>) {
         let mut ahead = self.ahead.lock();
         let others = MOST_AHEAD.saturating_sub(found.len());

@@ -86,8 +86,8 @@ pub(in crate::fs) struct Node {
     /// `None`: those of the lower inode.
     pub attr: Mutex<Option<Attr>>,
     pub lower: Option<Arc<dyn Inode>>,
-    /// Of a directory: the one it lies in. `None` for the root and for removed ones. Of anything else with a lower inode: the
-    /// one it was first found in, for who looks for what was changed.
+    /// Of a directory: the one it lies in. `None` for the root and for removed ones. Of anything else with a lower
+    /// inode: the one it was first found in, for who looks for what was changed.
     pub parent: Mutex<Option<Arc<Node>>>,
     usage: Usage,
 }

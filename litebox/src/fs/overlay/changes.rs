@@ -2,7 +2,8 @@
 //!
 //! Only directories are looked at that something changed in. They are known: what was changed is kept by the table of
 //! origins, and each node knows the directory it was found in. Hard links are told as such, so a first walk counts
-//! names. A file below that was changed and has names nobody has looked at is the one reason to look at all directories.
+//! names. A file below that was changed and has names nobody has looked at is the one reason to look at all
+//! directories.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;

@@ -35,7 +35,8 @@ impl Origin {
 }
 
 impl Tree {
-    /// The number of a lower inode here: its own, unless it lies on another device than the root (another file system was mounted below).
+    /// The number of a lower inode here: its own, unless it lies on another device than the root (another file system
+    /// was mounted below).
     fn ino_of(&self, id: InodeId) -> u64 {
         if id.dev == self.lower_dev {
             return id.ino;

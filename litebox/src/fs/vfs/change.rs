@@ -43,7 +43,8 @@ impl Vfs {
         if matches!(slot.last, LastComponent::Name(_)) { Ok(slot) } else { Err(Error::Exists) }
     }
 
-    /// Makes `name` in `dir` with these permissions (umask applied); `to_be_opened`: a regular file that is opened next.
+    /// Makes `name` in `dir` with these permissions (umask applied); `to_be_opened`: a regular file that is opened
+    /// next.
     pub(super) fn make_node(
         &self,
         from: &Origin<'_>,
@@ -95,7 +96,8 @@ impl Vfs {
             _ => permissions,
         };
         if let NewNode::CharDevice(_) | NewNode::BlockDevice(_) = node {
-            // What lies behind a node is decided by this kernel when it is opened (`dev::open_device`); no host directory gets one.
+            // What lies behind a node is decided by this kernel when it is opened (`dev::open_device`); no host
+            // directory gets one.
             if !matches!(node, NewNode::CharDevice(0)) && !from.creds.may(FileRights::MKNOD) {
                 return match self.child(&slot.dir.dentry, name) {
                     Ok(_) => Err(Error::Exists),

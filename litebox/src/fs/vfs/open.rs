@@ -86,8 +86,8 @@ impl Vfs {
         self.open_or_create(from, path, how)
     }
 
-    /// Opens a program that is to be executed: a regular file with the permission, not on a mount that forbids it. Reading it needs no
-    /// permission of its own.
+    /// Opens a program that is to be executed: a regular file with the permission, not on a mount that forbids it.
+    /// Reading it needs no permission of its own.
     pub fn open_program(&self, from: &Origin<'_>, path: &[u8], flags: WalkFlags) -> Result<Arc<OpenFile>> {
         let at = self.walk(from, path, flags | WalkFlags::OPEN)?;
         if at.inode().file_type() == FileType::Symlink {

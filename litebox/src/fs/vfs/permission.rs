@@ -81,8 +81,8 @@ pub(super) fn permissions_to_store(metadata: &Metadata, creds: &Creds<'_>, permi
     }
 }
 
-/// Permissions after a change of owner by `creds`: the set-id bits of a file go. One that only says how the file is locked stays with those
-/// who could set it.
+/// Permissions after a change of owner by `creds`: the set-id bits of a file go. One that only says how the file is
+/// locked stays with those who could set it.
 pub(super) fn after_change(metadata: &Metadata, creds: &Creds<'_>) -> u32 {
     let keeps_group_bit = creds.may(FileRights::FSETID) || creds.in_group(metadata.gid);
     without_set_id(metadata.permissions(), keeps_group_bit)

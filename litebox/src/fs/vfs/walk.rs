@@ -249,8 +249,9 @@ struct FastWalk<'q, 'c> {
 }
 
 impl Vfs {
-    /// Where `path` leads from the directory `start`, when every name on the way is known and none is a link, `.` or `..`: no
-    /// reference is taken of what is only passed through, and nothing is allocated. `None`: [`Vfs::walk`] has to find out.
+    /// Where `path` leads from the directory `start`, when every name on the way is known and none is a link, `.` or
+    /// `..`: no reference is taken of what is only passed through, and nothing is allocated. `None`: [`Vfs::walk`] has
+    /// to find out.
     pub fn walk_known(
         &self,
         start: &Location,
@@ -265,8 +266,8 @@ impl Vfs {
         }
     }
 
-    /// What `path` leads to, when that can be said at once. No dentry is made for it: a program may look at more files of a directory than
-    /// are kept.
+    /// What `path` leads to, when that can be said at once. No dentry is made for it: a program may look at more files
+    /// of a directory than are kept.
     pub fn lookup_fast(
         &self,
         start: &Location,
@@ -329,7 +330,8 @@ impl FastWalk<'_, '_> {
         }
     }
 
-    /// Whether the walk ends at such a file: not at a link to be followed, nor at what is no directory where one is wanted.
+    /// Whether the walk ends at such a file: not at a link to be followed, nor at what is no directory where one is
+    /// wanted.
     fn wants(&self, file_type: FileType) -> bool {
         let goes_on = file_type == FileType::Symlink && self.flags.contains(WalkFlags::FOLLOW);
         !goes_on && (file_type == FileType::Directory || !self.flags.contains(WalkFlags::DIRECTORY))

@@ -1,8 +1,8 @@
 //! What carries a connection or datagrams: the other socket, where it is in this sandbox, or something that leads out.
 //!
-//! A stream asks its [`StreamCarrier`] for everything that depends on the other end; names, options and the port are the socket's own.
-//! A carrier tells of changes by the wait queue that it was given when it was made. [`Outside`] makes those that leave the sandbox: where
-//! there is none, only the sandbox's own addresses can be reached.
+//! A stream asks its [`StreamCarrier`] for everything that depends on the other end; names, options and the port are
+//! the socket's own. A carrier tells of changes by the wait queue that it was given when it was made. [`Outside`] makes
+//! those that leave the sandbox: where there is none, only the sandbox's own addresses can be reached.
 
 pub mod host;
 pub mod local;
@@ -47,7 +47,8 @@ pub enum Closing {
 ///
 /// Nothing here waits: `WouldBlock` says that the wait queue will be told.
 pub trait StreamCarrier: Send + Sync {
-    /// Where the connection stands. A carrier begins as `SynSent` (or `Established`); failing is `Closed` with an error.
+    /// Where the connection stands. A carrier begins as `SynSent` (or `Established`); failing is `Closed` with an
+    /// error.
     fn state(&self) -> TcpState;
     /// Sends what fits; of `flags`, OOB matters (the last byte is urgent then).
     ///
@@ -75,7 +76,8 @@ pub trait StreamCarrier: Send + Sync {
     }
     /// An option of the socket was set.
     fn option_changed(&self, _of: Setting, _options: &Settings) {}
-    /// Sleeps until it is likely to be ready for any of `interest`, where the host can do that better than the wait queue; `None`: it cannot.
+    /// Sleeps until it is likely to be ready for any of `interest`, where the host can do that better than the wait
+    /// queue; `None`: it cannot.
     ///
     /// Errors: `Interrupted`; `TimedOut` past `deadline`.
     fn wait(&self, _interest: Events, _deadline: Option<Instant>) -> Option<Result<()>> {
@@ -148,7 +150,8 @@ pub trait Outlet: Send + Sync {
 
 /// What leads out of the sandbox.
 pub trait Outside: Send + Sync {
-    /// The sandbox's own addresses outside, with the lengths of their prefixes: those of its one device beside the loopback one.
+    /// The sandbox's own addresses outside, with the lengths of their prefixes: those of its one device beside the
+    /// loopback one.
     fn addresses(&self) -> &[(IpAddr, u8)];
     /// The longest packet.
     fn mtu(&self) -> u32 {

@@ -168,7 +168,8 @@ impl DatagramSocket {
         Some(SocketAddr::new(state.source.unwrap_or(local.ip()), local.port()))
     }
 
-    /// Where a message goes: EDESTADDRREQ, EINVAL for port 0, ENETUNREACH, EACCES for broadcasts that were not asked for.
+    /// Where a message goes: EDESTADDRREQ, EINVAL for port 0, ENETUNREACH, EACCES for broadcasts that were not asked
+    /// for.
     fn destination(&self, state: &State, to: Option<&Address>) -> Result<SocketAddr> {
         let mut to = match to {
             Some(to) => given(to)?,

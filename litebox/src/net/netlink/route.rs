@@ -71,7 +71,8 @@ fn put_link(device: &Device, answer: &mut Answer) {
     fixed.extend_from_slice(&device.flags.to_le_bytes());
     fixed.extend_from_slice(&[0; 4]);
     answer.part(RTM_NEWLINK, &fixed, |part| {
-        // IFLA_IFNAME, TXQLEN, OPERSTATE, LINKMODE, MTU, GROUP, PROMISCUITY, queues, CARRIER, QDISC, ADDRESS, BROADCAST, STATS.
+        // IFLA_IFNAME, TXQLEN, OPERSTATE, LINKMODE, MTU, GROUP, PROMISCUITY, queues, CARRIER, QDISC, ADDRESS,
+        // BROADCAST, STATS.
         let operating = if device.is_loopback() { 0 } else { 6 };
         part.attribute(3, &[device.name.as_bytes(), b"\0"].concat())
             .number(13, 1000)

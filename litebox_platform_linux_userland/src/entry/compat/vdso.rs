@@ -1,7 +1,8 @@
 //! The vDSO of 32-bit programs: an ELF image (elf(5), vdso(7)), written here as the linker would.
 //!
-//! It is mapped anew for each program, because the far jump in it names an absolute address. Of the functions only `__kernel_vsyscall` is more than a call: the
-//! clocks are read by the kernel, which asks the host's own vDSO. Signal handlers return through the two others, whose bytes debuggers and unwinders know.
+//! It is mapped anew for each program, because the far jump in it names an absolute address. Of the functions only
+//! `__kernel_vsyscall` is more than a call: the clocks are read by the kernel, which asks the host's own vDSO. Signal
+//! handlers return through the two others, whose bytes debuggers and unwinders know.
 
 use core::arch::global_asm;
 
@@ -201,7 +202,8 @@ global_asm!(
     ".Lvdso32_frames:",
     ".Lvdso32_cie: .long .Lvdso32_cie_end - . - 4",
     ".long 0",
-    // Version 1, "zR": addresses are relative; code 1, data -4, return address 8. CFA is esp (4) + 4, the return address at CFA - 4.
+    // Version 1, "zR": addresses are relative; code 1, data -4, return address 8. CFA is esp (4) + 4, the return
+    // address at CFA - 4.
     ".byte 1, 0x7a, 0x52, 0, 1, 0x7c, 8, 1, 0x1b, 0x0c, 4, 4, 0x88, 1",
     ".balign 4",
     ".Lvdso32_cie_end:",
@@ -262,7 +264,8 @@ global_asm!(
     ".balign 16, 0x90",
     ".globl litebox_vdso32_enter64",
     "litebox_vdso32_enter64:",
-    // Does r15 lead to a block, which begins with its own address? The flags stay as they are. Who was in other 64-bit code before may have anything there.
+    // Does r15 lead to a block, which begins with its own address? The flags stay as they are. Who was in other 64-bit
+    // code before may have anything there.
     "mov r11, rcx",
     ".globl litebox_vdso32_checking",
     "litebox_vdso32_checking:",

@@ -1,7 +1,7 @@
 //! The fast entry of 32-bit code: from the vDSO's 64-bit code into the kernel and back by a far jump.
 //!
-//! It is the 64-bit entry in all but three things: the thread's block is in `r15`, GS is the guest's, and of the registers there are eight. What it keeps of
-//! `r8` to `r14` means nothing to anybody.
+//! It is the 64-bit entry in all but three things: the thread's block is in `r15`, GS is the guest's, and of the
+//! registers there are eight. What it keeps of `r8` to `r14` means nothing to anybody.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -140,7 +140,8 @@ global_asm!(
     "lea rdi, [r15 + {CONTEXT}]",
     "lea rsi, [rdi - 8]",
     "jmp litebox_start_guest",
-    // Work came in after the last look. Guest flags and stack may be loaded already; vector registers are, and a word's answer never saved them.
+    // Work came in after the last look. Guest flags and stack may be loaded already; vector registers are, and a word's
+    // answer never saved them.
     "8:",
     "lea rsp, [r15 + {STACK}]",
     "push 0x202",

@@ -1,4 +1,5 @@
-//! Calls whose times have 64 bits (`_time64` and `64` in their names): those of the same name without, with another layout.
+//! Calls whose times have 64 bits (`_time64` and `64` in their names): those of the same name without, with another
+//! layout.
 
 use litebox::Result;
 use litebox_common_linux::abi::poll::SelectMask;

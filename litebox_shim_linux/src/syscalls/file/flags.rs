@@ -1,5 +1,5 @@
-//! Flags of files, as chattr(1) sets them: files have none here, and get none. file_getattr(2), file_setattr(2), and the
-//! requests of ioctl(2) that came before them.
+//! Flags of files, as chattr(1) sets them: files have none here, and get none. file_getattr(2), file_setattr(2), and
+//! the requests of ioctl(2) that came before them.
 
 use litebox::fs::{FileType, Inode};
 use litebox::{Error, Result};

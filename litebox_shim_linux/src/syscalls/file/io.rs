@@ -99,7 +99,8 @@ impl Vectors {
     pub(super) fn is_empty(&self) -> bool {
         self.spans().iter().all(|span| span.len == 0)
     }
-    /// Reads `count` buffers' descriptions at `iov`; EINVAL for too many or a negative length. Together they are cut to what one call moves.
+    /// Reads `count` buffers' descriptions at `iov`; EINVAL for too many or a negative length. Together they are cut to
+    /// what one call moves.
     pub(crate) fn read(iov: impl UserRead<IoVec>, count: usize) -> Result<Self> {
         if count > IOV_MAX {
             return Err(Error::Invalid);
@@ -172,7 +173,8 @@ impl Task<'_, '_> {
         let limit = if file.is_stream() { file.file.io_timeout(writing) } else { None };
         limit.map(|limit| host().instant().saturating_add(limit))
     }
-    /// The error of a call that waited for the file: out of patience is EAGAIN, and who had a limit does not start anew.
+    /// The error of a call that waited for the file: out of patience is EAGAIN, and who had a limit does not start
+    /// anew.
     pub(crate) fn gave_up(&mut self, file: &OpenFile, error: Error, writing: bool) -> Error {
         match error {
             Error::TimedOut => Error::WouldBlock,

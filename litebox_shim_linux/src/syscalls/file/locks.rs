@@ -196,7 +196,8 @@ impl Task<'_, '_> {
         const LOCK_EX: i32 = 2;
         const LOCK_NB: i32 = 4;
         const LOCK_UN: i32 = 8;
-        /// Locks that others must heed: nobody ever did, and Linux ignores the request since 5.18, whatever else it says.
+        /// Locks that others must heed: nobody ever did, and Linux ignores the request since 5.18, whatever else it
+        /// says.
         const LOCK_MAND: i32 = 32;
         if operation & LOCK_MAND != 0 {
             return Ok(0);

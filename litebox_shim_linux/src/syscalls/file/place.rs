@@ -86,7 +86,8 @@ impl Task<'_, '_> {
         call(&self.kernel().vfs, &from)
     }
 
-    /// Where `path` leads, when that is known without asking any file system ([`litebox::fs::Vfs::walk_known`]), and what `then` makes of it.
+    /// Where `path` leads, when that is known without asking any file system ([`litebox::fs::Vfs::walk_known`]), and
+    /// what `then` makes of it.
     pub(super) fn with_known<T>(
         &self,
         dirfd: i32,
@@ -130,7 +131,8 @@ impl Task<'_, '_> {
         self.with_origin(dirfd, path, |vfs, from| vfs.walk(from, path, flags))
     }
 
-    /// What the path at `path` and the `AT_` flags name; with `AT_EMPTY_PATH` and an empty (or null) path, the descriptor itself.
+    /// What the path at `path` and the `AT_` flags name; with `AT_EMPTY_PATH` and an empty (or null) path, the
+    /// descriptor itself.
     pub(super) fn target(&self, dirfd: i32, path: u64, flags: i32) -> Result<PathTarget> {
         self.target_named(dirfd, &read_path_or_null(path, flags)?, flags)
     }

@@ -29,7 +29,8 @@ struct Word {
     private: bool,
 }
 
-/// Whether the flags are those of a private word. Words of other sizes than 32 bits, and those bound to a NUMA node, are `Invalid`.
+/// Whether the flags are those of a private word. Words of other sizes than 32 bits, and those bound to a NUMA node,
+/// are `Invalid`.
 fn private(flags: u32) -> Result<bool> {
     if flags & !(SIZE_MASK | PRIVATE) != 0 || flags & SIZE_MASK != SIZE_U32 {
         return Err(Error::Invalid);

@@ -46,7 +46,8 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         let is_private = matches!(command, PRIVATE_EXPEDITED | PRIVATE_EXPEDITED_SYNC_CORE);
-        // The permission's bit is the next one. Who has it need not be told whether there is such a command: that is a question to the host.
+        // The permission's bit is the next one. Who has it need not be told whether there is such a command: that is a
+        // question to the host.
         if is_private && self.process().mm.barriers.load(Ordering::Acquire) & (command << 1) as u32 != 0 {
             return pass_on(command);
         }

@@ -1,5 +1,5 @@
-//! Options of sockets. `table`: those that are one number; `inet`: those of TCP and IP that are more. What means nothing to a socket is
-//! kept and told, as Linux does.
+//! Options of sockets. `table`: those that are one number; `inet`: those of TCP and IP that are more. What means
+//! nothing to a socket is kept and told, as Linux does.
 
 mod inet;
 mod table;

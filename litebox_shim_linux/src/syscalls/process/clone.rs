@@ -1,4 +1,5 @@
-//! clone(2), clone3(2), fork(2), vfork(2): what is asked for, checked; then threads. Processes are made in [`fork`](super::fork).
+//! clone(2), clone3(2), fork(2), vfork(2): what is asked for, checked; then threads. Processes are made in
+//! [`fork`](super::fork).
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -246,7 +247,8 @@ impl Task<'_, '_> {
         if self.kernel().claim_id(id) { Ok(id) } else { Err(Error::Exists) }
     }
 
-    /// Has the host start `thread`, which goes on with the caller's registers, but for its stack pointer if one is given.
+    /// Has the host start `thread`, which goes on with the caller's registers, but for its stack pointer if one is
+    /// given.
     pub(super) fn launch(
         &mut self,
         thread: &Arc<Thread>,

@@ -1,4 +1,5 @@
-//! execve(2) and execveat(2): everything that can be refused is looked at first; then the other threads leave and the image is replaced.
+//! execve(2) and execveat(2): everything that can be refused is looked at first; then the other threads leave and the
+//! image is replaced.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -100,8 +101,9 @@ impl Task<'_, '_> {
         }
     }
 
-    /// The calling process uses memory of another one: it goes on in a process of its own on the host, where a new thread takes over with
-    /// its id and an empty address space. The calling thread is done then; `true`: so is its process on the host.
+    /// The calling process uses memory of another one: it goes on in a process of its own on the host, where a new
+    /// thread takes over with its id and an empty address space. The calling thread is done then; `true`: so is its
+    /// process on the host.
     fn move_out(&mut self, prepared: Prepared) -> Result<bool> {
         let process = self.process().clone();
         self.forget_user_words()?;

@@ -107,8 +107,8 @@ impl Task<'_, '_> {
         thread
     }
 
-    /// Makes the child findable. A signal that came before has to be handled first: had it been for the whole group, the child would
-    /// miss it.
+    /// Makes the child findable. A signal that came before has to be handled first: had it been for the whole group,
+    /// the child would miss it.
     fn add_child(&mut self, child: &Arc<Process>, request: &Request) -> Result<()> {
         let own_kernel = self.kernel().clone();
         let mut process_table = own_kernel.process_table.lock();
@@ -167,7 +167,8 @@ impl Task<'_, '_> {
         Ok(child.pid as usize)
     }
 
-    /// Sleeps until the child executes a program or ends. Only the end of the caller's process is a reason to go on earlier.
+    /// Sleeps until the child executes a program or ends. Only the end of the caller's process is a reason to go on
+    /// earlier.
     pub(super) fn wait_for_vfork(&mut self, vfork: &VforkWait) {
         let mut interrupted = false;
         loop {

@@ -150,7 +150,8 @@ impl Task<'_, '_> {
         self.thread.may_inspect(target)
     }
 
-    /// process_mrelease(2): the memory of a process that dies goes at once by itself; what is left is to say whether it dies.
+    /// process_mrelease(2): the memory of a process that dies goes at once by itself; what is left is to say whether it
+    /// dies.
     pub(crate) fn process_mrelease(&mut self, fd: i32, flags: u32) -> Result<usize> {
         if flags != 0 {
             return Err(Error::Invalid);

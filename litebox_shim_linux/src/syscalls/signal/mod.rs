@@ -153,7 +153,8 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
-    /// Replaces the mask until a handler's frame was pushed for it or the call returns (ppoll(2), pselect(2), epoll_pwait(2)).
+    /// Replaces the mask until a handler's frame was pushed for it or the call returns (ppoll(2), pselect(2),
+    /// epoll_pwait(2)).
     pub(crate) fn set_temporary_mask(&mut self, set: u64, size: u64) -> Result<()> {
         let mask = read_set(set, size)?;
         self.block_temporarily(mask);
@@ -167,7 +168,8 @@ impl Task<'_, '_> {
         self.set_blocked(mask);
     }
 
-    /// The call ends without having been interrupted: the mask of before is back at once, so that what came in the last moment waits.
+    /// The call ends without having been interrupted: the mask of before is back at once, so that what came in the last
+    /// moment waits.
     pub(crate) fn end_temporary_mask(&mut self) {
         let saved = self.thread.signals.take_saved_mask();
         if let Some(mask) = saved {
@@ -262,8 +264,8 @@ impl Task<'_, '_> {
             -1 => None,
             group => Some(-group),
         };
-        // Under the lock of the process table, or a child that a member makes meanwhile would escape: either it is found here, or its parent
-        // finds the signal before it adds the child.
+        // Under the lock of the process table, or a child that a member makes meanwhile would escape: either it is
+        // found here, or its parent finds the signal before it adds the child.
         let process_table = self.kernel().process_table.lock();
         let own = self.process().pid;
         let chosen = process_table.processes().filter(|p| match group {
@@ -292,7 +294,8 @@ impl Task<'_, '_> {
             || [mine.euid, mine.uid].iter().any(|id| *id == theirs.uid || *id == theirs.suid)
     }
 
-    /// Sends a signal, or with the number 0 says whether one could be sent. A number that is none is looked at when there is a target, as on Linux.
+    /// Sends a signal, or with the number 0 says whether one could be sent. A number that is none is looked at when
+    /// there is a target, as on Linux.
     pub(crate) fn send_to_process(&self, target: &Arc<Process>, info: SignalInfo) -> Result<()> {
         if !(0..=MAX_SIGNAL).contains(&info.signal) {
             return Err(Error::Invalid);

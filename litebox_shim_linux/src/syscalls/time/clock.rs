@@ -196,7 +196,8 @@ impl Task<'_, '_> {
         Err(Error::NotPermitted)
     }
 
-    /// time(2), for programs that do not ask the vDSO; in step with what it tells the others: the second of the last tick.
+    /// time(2), for programs that do not ask the vDSO; in step with what it tells the others: the second of the last
+    /// tick.
     pub(crate) fn time(&mut self, out: UserMut<isize>) -> Result<usize> {
         let now = host().now(ClockId::RealtimeCoarse).as_secs();
         out.write_if_given(now as isize)?;

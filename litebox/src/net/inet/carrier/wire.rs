@@ -1,13 +1,14 @@
-//! What leads out by packets: a TUN device of the host, whose descriptor the sandbox has from its start. Whoever owns the device decides
-//! what passes behind it; here nothing is decided.
+//! What leads out by packets: a TUN device of the host, whose descriptor the sandbox has from its start. Whoever owns
+//! the device decides what passes behind it; here nothing is decided.
 //!
 //! - `packet`: what frames hold. `device`: smoltcp's view of the device. `stream`: connections,
 //!   `machine`: their state. `timers`: when they are looked at.
-//! - `outlet`: what sockets have outside: datagrams, echo requests. `control`: ICMP. `pieces`: datagrams that came in fragments.
+//! - `outlet`: what sockets have outside: datagrams, echo requests. `control`: ICMP. `pieces`: datagrams that came in
+//!   fragments.
 //!
-//! The supervisor reads frames and looks up whose each is; connections are in shards by a hash of their ends. A thread of the program
-//! writes the frames it sends itself. smoltcp serves TCP only, and nothing else knows of it: of each connection there is one interface, so
-//! it never searches.
+//! The supervisor reads frames and looks up whose each is; connections are in shards by a hash of their ends. A thread
+//! of the program writes the frames it sends itself. smoltcp serves TCP only, and nothing else knows of it: of each
+//! connection there is one interface, so it never searches.
 
 mod control;
 mod device;
@@ -293,8 +294,8 @@ impl WireNetwork {
         }
     }
 
-    /// How long the buffers of one more connection may be, each of the two: the more connections, the shorter. All together they take less
-    /// than half a gigabyte. `None`: there are too many.
+    /// How long the buffers of one more connection may be, each of the two: the more connections, the shorter. All
+    /// together they take less than half a gigabyte. `None`: there are too many.
     fn buffer_size(&self) -> Option<usize> {
         match self.count.load(Ordering::Relaxed) {
             0..8 => Some(2 << 20),

@@ -154,7 +154,8 @@ fn join(socket: &TcpSocket, ends: Ends) -> Arc<LocalEnd> {
     listener.ask(network, (queue, options), from, to)
 }
 
-/// The listener that is meant: the one whose address says more, and of those that share a port the one whose turn it is.
+/// The listener that is meant: the one whose address says more, and of those that share a port the one whose turn it
+/// is.
 fn choose(listeners: &[(super::super::ports::Claim, Arc<Seat>)], from: SocketAddr) -> Option<Arc<Listener>> {
     let (first, seat) = listeners.first()?;
     if !first.share {

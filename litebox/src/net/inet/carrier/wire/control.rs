@@ -1,4 +1,5 @@
-//! ICMP: echo requests are answered, answers go to who asked, and errors to whose packet they are about. What nobody wants is refused.
+//! ICMP: echo requests are answered, answers go to who asked, and errors to whose packet they are about. What nobody
+//! wants is refused.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::sync::atomic::Ordering;
@@ -167,7 +168,8 @@ impl Quoted {
     }
 }
 
-/// Tells the socket that an error is about. Those that may pass (`hard` false) end connections that are being made, and nothing else.
+/// Tells the socket that an error is about. Those that may pass (`hard` false) end connections that are being made, and
+/// nothing else.
 fn tell(network: &WireNetwork, quoted: &Quoted, error: i32, hard: bool) {
     match quoted.protocol {
         TCP => {

@@ -1,4 +1,5 @@
-//! smoltcp's view of the device, for one connection: at most one packet comes in by it, and those that go out are written to the host.
+//! smoltcp's view of the device, for one connection: at most one packet comes in by it, and those that go out are
+//! written to the host.
 
 use alloc::vec::Vec;
 
@@ -61,7 +62,8 @@ impl TxToken for Outgoing<'_> {
     }
 }
 
-/// Puts in what is the device's business: the segments that the sandbox takes, where checksums lie, and into what the packet is to be cut.
+/// Puts in what is the device's business: the segments that the sandbox takes, where checksums lie, and into what the
+/// packet is to be cut.
 fn finish(frame: &mut [u8], way: Way) {
     let six = frame.get(DEVICE_HEADER).is_some_and(|first| first >> 4 == 6);
     let header = header_length(six);

@@ -1,5 +1,5 @@
-//! Packets as they lie in frames of a TUN device: the header of the device, IP, and the pieces of TCP, UDP and ICMP that are looked at
-//! here. Whatever a peer sends is taken apart without a fault; what is not well-formed is nothing.
+//! Packets as they lie in frames of a TUN device: the header of the device, IP, and the pieces of TCP, UDP and ICMP
+//! that are looked at here. Whatever a peer sends is taken apart without a fault; what is not well-formed is nothing.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -187,7 +187,8 @@ fn parse_six(packet: &[u8]) -> Option<(Ip, (usize, usize))> {
     (start <= end).then_some((ip, (start, end)))
 }
 
-/// What follows the device's header of a packet that is sent: who completes the checksum, and who cuts it into segments.
+/// What follows the device's header of a packet that is sent: who completes the checksum, and who cuts it into
+/// segments.
 #[derive(Clone, Copy, Default)]
 pub struct Offload {
     /// Where the transport's checksum lies in its header.
@@ -225,7 +226,8 @@ pub fn header_length(six: bool) -> usize {
     if six { HEADER_SIX } else { HEADER_FOUR }
 }
 
-/// A frame with an IP header for `len` bytes of payload, which the caller fills in: the frame, and where the payload begins.
+/// A frame with an IP header for `len` bytes of payload, which the caller fills in: the frame, and where the payload
+/// begins.
 pub fn new_frame(ip: &Ip, id: u16, len: usize) -> Option<(Vec<u8>, usize)> {
     let six = ip.from.is_ipv6();
     let start = DEVICE_HEADER + header_length(six);
@@ -318,8 +320,8 @@ impl Tcp {
     }
 }
 
-/// Goes through the options of the header of a SYN: tells `mss` what segments the peer takes, puts in its place what that says, and takes
-/// the offer of selective acknowledgements away. What is not well-formed ends the list.
+/// Goes through the options of the header of a SYN: tells `mss` what segments the peer takes, puts in its place what
+/// that says, and takes the offer of selective acknowledgements away. What is not well-formed ends the list.
 pub fn edit_syn(header: &mut [u8], mut mss: impl FnMut(u16) -> u16) {
     const END: u8 = 0;
     const NOTHING: u8 = 1;

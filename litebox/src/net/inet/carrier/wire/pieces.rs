@@ -1,5 +1,5 @@
-//! Datagrams that came in pieces (RFC 791, RFC 8200). As many are put together at once as there is room for; pieces that overlap are an
-//! attack, and end their datagram (RFC 5722).
+//! Datagrams that came in pieces (RFC 791, RFC 8200). As many are put together at once as there is room for; pieces
+//! that overlap are an attack, and end their datagram (RFC 5722).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

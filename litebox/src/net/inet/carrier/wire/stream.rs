@@ -1,7 +1,8 @@
-//! A connection by packets: smoltcp's state machine, with an interface of its own, so that nothing is looked for among others.
+//! A connection by packets: smoltcp's state machine, with an interface of its own, so that nothing is looked for among
+//! others.
 //!
-//! smoltcp has no zero-window probe, no backlog and no limits of time; those are here. What frames bring is done in the supervisor, what
-//! the program does in its own thread; both hold the connection's lock.
+//! smoltcp has no zero-window probe, no backlog and no limits of time; those are here. What frames bring is done in the
+//! supervisor, what the program does in its own thread; both hold the connection's lock.
 
 use alloc::sync::{Arc, Weak};
 use core::net::SocketAddr;
@@ -232,7 +233,8 @@ impl WireStream {
     }
 
     fn poll(&self, core: &mut Core, incoming: Option<&[u8]>, now: Instant, timed: bool) {
-        // A thread of the program sees no time at which something would be due: frames that wait unread may have the acknowledgement.
+        // A thread of the program sees no time at which something would be due: frames that wait unread may have the
+        // acknowledgement.
         let filed = self.filed.load(Ordering::SeqCst);
         let now = if timed { now } else { now.min(Instant(filed.saturating_sub(1_000_000))) };
         let way = self.network.way(core.segment, core.wishes.tos);

@@ -1,4 +1,5 @@
-//! When connections want to be looked at again. The supervisor does that: it sleeps no longer than until the first of these times.
+//! When connections want to be looked at again. The supervisor does that: it sleeps no longer than until the first of
+//! these times.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Weak;
