@@ -374,7 +374,8 @@ pub trait HostFiles {
     fn host_wait(&self, _fd: HostFd, _events: u16, _deadline: Option<Instant>) -> Result<u16> {
         Err(Error::NotSupported)
     }
-    /// poll(2) of one descriptor without waiting: returned poll bits (POLLIN 1, POLLOUT 4, ERR 8, HUP 16).
+    /// poll(2) of one descriptor without waiting: returned poll bits (POLLIN 1, POLLOUT 4, ERR 8, HUP 16). It is never
+    /// `Interrupted`: an interruption says nothing of the descriptor.
     fn host_poll(&self, fd: HostFd, events: u16) -> Result<u16>;
     /// Asks the supervisor to watch `fd` for `events`: whenever it becomes ready anew, the guest kernel is told with
     /// `token` in the supervisor. No events: not any more. `Err(NotPermitted)`: this kind of file is always ready.

@@ -424,6 +424,12 @@ fn on_a_terminal() -> Result {
     user.sees("24 80")?;
     user.sees("/dev/pts/")?;
     user.sees("<ready>")?;
+    // Whoever changes the size interrupts the shell at any moment; it goes on reading.
+    for rows in 25..60 {
+        user.resizes(rows, 100)?;
+        user.types(":\n")?;
+        user.sees("<ready>")?;
+    }
     user.resizes(30, 100)?;
     user.types("until [ \"$(stty size)\" = '30 100' ]; do sleep 0.05; done; echo res''ized\n")?;
     user.sees("resized")?;

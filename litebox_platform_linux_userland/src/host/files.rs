@@ -174,9 +174,14 @@ impl HostFiles for LinuxHost {
     }
     fn host_poll(&self, fd: HostFd, events: u16) -> Result<u16> {
         let mut one = PollFd { fd: fd.0, events, returned: 0 };
-        // SAFETY: the host reads and writes one struct pollfd; timeout 0.
-        unsafe { host_call!(nr::POLL, &raw mut one, 1, 0) }?;
-        Ok(one.returned)
+        loop {
+            // SAFETY: the host reads and writes one struct pollfd; timeout 0.
+            match unsafe { host_call!(nr::POLL, &raw mut one, 1, 0) } {
+                // A kick came first. That says nothing of the descriptor.
+                Err(Error::Interrupted) => {}
+                asked => return asked.map(|_| one.returned),
+            }
+        }
     }
     unsafe fn host_receive(&self, fd: HostFd, addr: usize, len: usize, flags: u32) -> Result<usize> {
         // SAFETY: the caller's promise, or a buffer of ours.

@@ -230,12 +230,7 @@ pub(crate) fn tie_to_supervisor() -> Result<()> {
     // SAFETY: no pointers.
     unsafe { host_call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL as usize) }?;
     let broker = HostFd(sandbox().settings.broker);
-    let ready = loop {
-        match litebox::platform::HostFiles::host_poll(&LinuxHost, broker, 0) {
-            Err(Error::Interrupted) => {}
-            other => break other?,
-        }
-    };
+    let ready = litebox::platform::HostFiles::host_poll(&LinuxHost, broker, 0)?;
     if ready & POLLHUP != 0 { Err(Error::BrokenPipe) } else { Ok(()) }
 }
 
