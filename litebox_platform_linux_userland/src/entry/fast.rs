@@ -16,13 +16,12 @@
 //! but for one that sleeps.
 
 mod compat;
+mod frame;
 mod vectors;
 
-use core::arch::global_asm;
 use core::mem::offset_of;
 use litebox::platform::UserAccess;
 use litebox::platform::compat::CpuMode;
-use litebox::platform::fast_syscalls::{FastSyscalls, SLOTS, Slot};
 use litebox::platform::north::{GuestFrame, Registers, north};
 use litebox_syscall_rewriter::Header;
 
@@ -31,42 +30,17 @@ use crate::entry::compat::segments_of;
 use crate::entry::trap::UserContext;
 use crate::thread::stack::{self, ThreadBlock};
 
+use frame::{
+    BY_HOST, CONTEXT, FP, PLAIN_FLAGS, QUICK, REGS, TRAP_FLAG, USER_ADDRESS_BITS, WHOLE, entry_code, place, registers,
+    vectors,
+};
+pub(crate) use frame::{FP_ROOM, FRAME_ROOM};
 pub(crate) use vectors::FrameLayout;
 use vectors::save_state;
 
 /// What a block's `mark` holds; as a sign-extended 32-bit number, so that it can be subtracted without touching the
 /// flags.
 const MARK: u64 = 0x5b1c_e4d5;
-/// Room for the xsave area, above the block: of its three pages hosts use one, and what else a call touches lies
-/// together below.
-pub(crate) const FP_ROOM: usize = 12 << 10;
-/// Room for the context, and the return address below it.
-const CONTEXT_ROOM: usize = 320;
-/// From the block down to the top of the kernel stack.
-pub(crate) const FRAME_ROOM: usize = CONTEXT_ROOM + 64;
-/// From the block to its context.
-const CONTEXT: isize = -(CONTEXT_ROOM as isize);
-const REGS: isize = CONTEXT + offset_of!(UserContext, regs) as isize;
-const FP: isize = size_of::<ThreadBlock>() as isize;
-/// xmm0 in an fxsave area.
-const XMM: isize = FP + 160;
-
-const _: () = assert!(size_of::<UserContext>() <= CONTEXT_ROOM && FRAME_ROOM % 64 == 0 && FP % 64 == 0);
-// The entry finds a slot by a shift, and counts in the first word.
-const _: () = assert!(size_of::<Slot>() == 16 && SLOTS.is_power_of_two() && offset_of!(FastSyscalls, calls) == 0);
-
-/// Addresses of programs lie below: a jump to one that lies above and below what a processor has fails where the jump
-/// is.
-const USER_ADDRESS_BITS: u32 = 47;
-/// The arithmetic flags, and those that are always on in guest code: what the quick exit restores.
-const PLAIN_FLAGS: u64 = 0x8d5 | 0x202;
-const TRAP_FLAG: u64 = 0x100;
-
-/// How a call goes back to the guest.
-const QUICK: u32 = 0;
-const WHOLE: u32 = 1;
-const BY_HOST: u32 = 2;
-
 /// The part of a [`ThreadBlock`] that the entry uses.
 #[repr(C)]
 pub(crate) struct FastState {
@@ -89,56 +63,35 @@ impl FastState {
     }
 }
 
-const STATE: usize = offset_of!(ThreadBlock, fast);
-
-/// Moves each of the registers named to (`save`) or from (`load`) its place in the context.
-macro_rules! registers {
-    (save $($register:literal $place:literal)*) => {
-        concat!($("mov gs:[{", $place, "}], ", $register, "\n"),*)
-    };
-    (load $($register:literal $place:literal)*) => {
-        concat!($("mov ", $register, ", gs:[{", $place, "}]\n"),*)
-    };
-}
-
 /// Those that hold arguments, but for `rax`: a call of the kernel changes them.
 macro_rules! arguments {
     ($way:tt) => {
-        registers!($way "rdi" "RDI" "rsi" "RSI" "rdx" "RDX" "r10" "R10" "r8" "R8" "r9" "R9")
+        registers!("gs:[" $way "rdi" "RDI" "rsi" "RSI" "rdx" "RDX" "r10" "R10" "r8" "R8" "r9" "R9")
     };
 }
 
 /// Those that a call of the kernel leaves as they are. They are saved for whoever looks at the context.
 macro_rules! kept {
     ($way:tt) => {
-        registers!($way "rbx" "RBX" "rbp" "RBP" "r12" "R12" "r13" "R13" "r14" "R14" "r15" "R15")
+        registers!("gs:[" $way "rbx" "RBX" "rbp" "RBP" "r12" "R12" "r13" "R13" "r14" "R14" "r15" "R15")
     };
 }
 
 /// The way to the guest from here on: what the call changed on purpose, the stack, and where it goes on.
 macro_rules! leave {
     () => {
-        concat!(registers!(load "rcx" "RCX" "r11" "R11" "rax" "RAX" "rsp" "RSP"), "jmp qword ptr gs:[{RESUME}]")
+        concat!(registers!("gs:[" load "rcx" "RCX" "r11" "R11" "rax" "RAX" "rsp" "RSP"), "jmp qword ptr gs:[{RESUME}]")
     };
 }
 
 /// Moves the vector registers to (`save`) or from (`load`) their places.
-macro_rules! vectors {
-    (save) => {
-        vectors!(save "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15")
-    };
-    (load) => {
-        vectors!(load "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15")
-    };
-    (save $($number:literal)*) => {
-        concat!($("movaps gs:[{XMM} + 16 * ", $number, "], xmm", $number, "\n"),*)
-    };
-    (load $($number:literal)*) => {
-        concat!($("movaps xmm", $number, ", gs:[{XMM} + 16 * ", $number, "]\n"),*)
+macro_rules! all_vectors {
+    ($way:tt) => {
+        vectors!("gs:[" $way "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15")
     };
 }
 
-global_asm!(
+entry_code!(
     ".section .text.litebox_fast, \"ax\", @progbits",
     ".balign 64",
     ".globl litebox_fast_entry",
@@ -159,7 +112,7 @@ global_asm!(
     "lea rsp, [rsp + {FLAGS_END}]",
     "pushfq",
     "lea rsp, [rsp + {STACK_FROM_FLAGS}]",
-    registers!(save "rax" "RAX"),
+    registers!("gs:[" save "rax" "RAX"),
     arguments!(save),
     "mov rcx, [r11 + {NEXT}]",
     "mov rdx, [r11 + {RESUME_AT}]",
@@ -196,13 +149,13 @@ global_asm!(
     "mov gs:[{RAX}], rdx",
     "jmp litebox_quick_window_start",
     "3:",
-    vectors!(save),
+    all_vectors!(save),
     "mov rdi, gs:[0]",
     "call {fast_call}",
     "4:",
     "test eax, eax",
     "jnz 5f",
-    vectors!(load),
+    all_vectors!(load),
     // Vector registers are the guest's here.
     ".globl litebox_quick_window_start",
     "litebox_quick_window_start:",
@@ -258,7 +211,7 @@ global_asm!(
     "lea rsp, [rsp + {STACK}]",
     "push 0x202",
     "popfq",
-    vectors!(save),
+    all_vectors!(save),
     "mov rdi, gs:[0]",
     "call {fast_pending}",
     "jmp 4b",
@@ -269,44 +222,20 @@ global_asm!(
     ".size litebox_fast_entry, . - litebox_fast_entry",
     ".text",
     MARK = const MARK as i32,
-    MARK_AT = const STATE + offset_of!(FastState, mark),
-    RESUME = const STATE + offset_of!(FastState, resume),
-    FEATURES = const STATE + offset_of!(FastState, features),
-    WAITER = const offset_of!(ThreadBlock, waiter),
+    MARK_AT = const frame::MARK_AT,
+    RESUME = const frame::RESUME,
     HEADER = const size_of::<Header>(),
     NEXT = const offset_of!(Header, next),
     RESUME_AT = const offset_of!(Header, resume),
-    CONTEXT = const CONTEXT,
-    FP = const FP,
-    XMM = const XMM,
-    STACK = const -(FRAME_ROOM as isize),
-    FLAGS_END = const REGS + offset_of!(Registers, eflags) as isize + 8,
-    STACK_FROM_FLAGS = const -(FRAME_ROOM as isize) - REGS - offset_of!(Registers, eflags) as isize,
-    R8 = const REGS + offset_of!(Registers, r8) as isize,
-    R9 = const REGS + offset_of!(Registers, r9) as isize,
-    R10 = const REGS + offset_of!(Registers, r10) as isize,
-    R11 = const REGS + offset_of!(Registers, r11) as isize,
-    R12 = const REGS + offset_of!(Registers, r12) as isize,
-    R13 = const REGS + offset_of!(Registers, r13) as isize,
-    R14 = const REGS + offset_of!(Registers, r14) as isize,
-    R15 = const REGS + offset_of!(Registers, r15) as isize,
-    RDI = const REGS + offset_of!(Registers, rdi) as isize,
-    RSI = const REGS + offset_of!(Registers, rsi) as isize,
-    RBP = const REGS + offset_of!(Registers, rbp) as isize,
-    RBX = const REGS + offset_of!(Registers, rbx) as isize,
-    RDX = const REGS + offset_of!(Registers, rdx) as isize,
-    RAX = const REGS + offset_of!(Registers, rax) as isize,
-    RCX = const REGS + offset_of!(Registers, rcx) as isize,
-    RSP = const REGS + offset_of!(Registers, rsp) as isize,
-    RIP = const REGS + offset_of!(Registers, rip) as isize,
-    EFLAGS = const REGS + offset_of!(Registers, eflags) as isize,
-    WHOLE = const WHOLE,
-    RARE_FLAGS = const !PLAIN_FLAGS as u32,
-    FAST_SYSCALLS = const offset_of!(ThreadBlock, fast_syscalls),
-    LAST_SLOT = const SLOTS - 1,
-    FIRST_SLOT = const offset_of!(FastSyscalls, slots),
-    WORD = const offset_of!(Slot, word),
-    TAKEN = const offset_of!(Slot, taken),
+    STACK_FROM_FLAGS = const frame::STACK - place!(eflags),
+    R8 = const place!(r8),
+    R9 = const place!(r9),
+    R10 = const place!(r10),
+    R11 = const place!(r11),
+    R12 = const place!(r12),
+    R13 = const place!(r13),
+    R14 = const place!(r14),
+    R15 = const place!(r15),
     fast_call = sym fast_call,
     fast_pending = sym fast_pending,
 );
@@ -418,12 +347,17 @@ extern "C" fn fast_call(block: &'static mut ThreadBlock) -> u32 {
 /// Work came in after the last look.
 extern "C" fn fast_pending(block: &'static mut ThreadBlock) -> u32 {
     let mut frame = GuestFrame::live(block.north, registers_of(block), save_state);
+    pending(block, &mut frame);
+    way_back(block, &mut frame)
+}
+
+/// Does what came in, for a call that may have loaded its registers already.
+fn pending(block: &ThreadBlock, frame: &mut GuestFrame<'_>) {
     if block.fast.way != QUICK {
         // Everything is to be loaded. What `xrstor` loaded already is what memory holds.
         let _ = frame.fp();
     }
-    north().kicked(&mut frame);
-    way_back(block, &mut frame)
+    north().kicked(frame);
 }
 
 fn way_back(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> u32 {

@@ -3,18 +3,14 @@
 //! It is the 64-bit entry in all but three things: the thread's block is in `r15`, GS is the guest's, and of the
 //! registers there are eight. What it keeps of `r8` to `r14` means nothing to anybody.
 
-use core::arch::global_asm;
 use core::mem::offset_of;
 
 use litebox::platform::compat::CpuMode;
-use litebox::platform::fast_syscalls::{FastSyscalls, SLOTS, Slot};
-use litebox::platform::north::{GuestFrame, Registers, north};
+use litebox::platform::north::{GuestFrame, north};
 
+use super::frame::{BY_HOST, PLAIN_FLAGS, QUICK, TRAP_FLAG, WHOLE, entry_code, registers, vectors};
 use super::vectors::save_state;
-use super::{
-    BY_HOST, CONTEXT, FP, FRAME_ROOM, FastState, PLAIN_FLAGS, QUICK, REGS, STATE, TRAP_FLAG, WHOLE, XMM, context_of,
-    registers_of,
-};
+use super::{context_of, pending, registers_of};
 use crate::entry::compat::FarPointer;
 use crate::thread::stack::ThreadBlock;
 
@@ -25,28 +21,14 @@ macro_rules! save {
     };
 }
 
-macro_rules! load {
-    ($($register:literal $place:literal)*) => {
-        concat!($("mov ", $register, ", [r15 + {", $place, "}]\n"),*)
+/// Moves the vector registers that 32-bit code has to (`save`) or from (`load`) their places.
+macro_rules! all_vectors {
+    ($way:tt) => {
+        vectors!("[r15 + " $way "0" "1" "2" "3" "4" "5" "6" "7")
     };
 }
 
-macro_rules! vectors {
-    (save) => {
-        vectors!(save "0" "1" "2" "3" "4" "5" "6" "7")
-    };
-    (load) => {
-        vectors!(load "0" "1" "2" "3" "4" "5" "6" "7")
-    };
-    (save $($number:literal)*) => {
-        concat!($("movaps [r15 + {XMM} + 16 * ", $number, "], xmm", $number, "\n"),*)
-    };
-    (load $($number:literal)*) => {
-        concat!($("movaps xmm", $number, ", [r15 + {XMM} + 16 * ", $number, "]\n"),*)
-    };
-}
-
-global_asm!(
+entry_code!(
     ".section .text.litebox_compat, \"ax\", @progbits",
     ".balign 64",
     ".globl litebox_compat_entry",
@@ -89,13 +71,13 @@ global_asm!(
     "mov [r15 + {FAR}], r8d",
     "jmp litebox_compat_quick_window_start",
     "3:",
-    vectors!(save),
+    all_vectors!(save),
     "mov rdi, r15",
     "call {compat_call}",
     "4:",
     "test eax, eax",
     "jnz 5f",
-    vectors!(load),
+    all_vectors!(load),
     // Vector registers are the guest's here.
     ".globl litebox_compat_quick_window_start",
     "litebox_compat_quick_window_start:",
@@ -111,7 +93,7 @@ global_asm!(
     "mov al, cl",
     "add al, 0x7f",
     "sahf",
-    load!("rcx" "RCX" "rdx" "RDX" "rsi" "RSI" "rdi" "RDI" "rax" "RAX" "rsp" "RSP"),
+    registers!("[r15 + " load "rcx" "RCX" "rdx" "RDX" "rsi" "RSI" "rdi" "RDI" "rax" "RAX" "rsp" "RSP"),
     "jmp fword ptr [r15 + {FAR}]",
     ".globl litebox_compat_quick_window_end",
     "litebox_compat_quick_window_end:",
@@ -130,7 +112,7 @@ global_asm!(
     "jl 8f",
     "lea rsp, [r15 + {EFLAGS}]",
     "popfq",
-    load!("rbx" "RBX" "rcx" "RCX" "rdx" "RDX" "rsi" "RSI" "rdi" "RDI" "rbp" "RBP" "rax" "RAX" "rsp" "RSP"),
+    registers!("[r15 + " load "rbx" "RBX" "rcx" "RCX" "rdx" "RDX" "rsi" "RSI" "rdi" "RDI" "rbp" "RBP" "rax" "RAX" "rsp" "RSP"),
     "jmp fword ptr [r15 + {FAR}]",
     ".globl litebox_compat_whole_window_end",
     "litebox_compat_whole_window_end:",
@@ -146,7 +128,7 @@ global_asm!(
     "lea rsp, [r15 + {STACK}]",
     "push 0x202",
     "popfq",
-    vectors!(save),
+    all_vectors!(save),
     "mov rdi, r15",
     "call {compat_pending}",
     "jmp 4b",
@@ -156,32 +138,8 @@ global_asm!(
     "jmp 3b",
     ".size litebox_compat_entry, . - litebox_compat_entry",
     ".text",
-    FEATURES = const STATE + offset_of!(FastState, features),
-    WAITER = const offset_of!(ThreadBlock, waiter),
     FAR = const offset_of!(ThreadBlock, far) + offset_of!(FarPointer, offset),
     LANDING = const offset_of!(ThreadBlock, landing),
-    CONTEXT = const CONTEXT,
-    FP = const FP,
-    XMM = const XMM,
-    STACK = const -(FRAME_ROOM as isize),
-    FLAGS_END = const REGS + offset_of!(Registers, eflags) as isize + 8,
-    RDI = const REGS + offset_of!(Registers, rdi) as isize,
-    RSI = const REGS + offset_of!(Registers, rsi) as isize,
-    RBP = const REGS + offset_of!(Registers, rbp) as isize,
-    RBX = const REGS + offset_of!(Registers, rbx) as isize,
-    RDX = const REGS + offset_of!(Registers, rdx) as isize,
-    RAX = const REGS + offset_of!(Registers, rax) as isize,
-    RCX = const REGS + offset_of!(Registers, rcx) as isize,
-    RSP = const REGS + offset_of!(Registers, rsp) as isize,
-    RIP = const REGS + offset_of!(Registers, rip) as isize,
-    EFLAGS = const REGS + offset_of!(Registers, eflags) as isize,
-    WHOLE = const WHOLE,
-    RARE_FLAGS = const !PLAIN_FLAGS as u32,
-    FAST_SYSCALLS = const offset_of!(ThreadBlock, fast_syscalls),
-    LAST_SLOT = const SLOTS - 1,
-    FIRST_SLOT = const offset_of!(FastSyscalls, slots),
-    WORD = const offset_of!(Slot, word),
-    TAKEN = const offset_of!(Slot, taken),
     compat_call = sym compat_call,
     compat_pending = sym compat_pending,
 );
@@ -217,11 +175,7 @@ extern "C" fn compat_call(block: &'static mut ThreadBlock) -> u32 {
 /// Work came in after the last look.
 extern "C" fn compat_pending(block: &'static mut ThreadBlock) -> u32 {
     let mut frame = GuestFrame::live(block.north, registers_of(block), save_state).of_mode(CpuMode::Compat);
-    if block.fast.way != QUICK {
-        // Everything is to be loaded. What `xrstor` loaded already is what memory holds.
-        let _ = frame.fp();
-    }
-    north().kicked(&mut frame);
+    pending(block, &mut frame);
     way_back(block, &mut frame)
 }
 
