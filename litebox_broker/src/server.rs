@@ -481,7 +481,8 @@ impl Server {
                     // Whoever stops keeps no limit: the sandbox alone waits.
                     self.waits = true;
                 } else {
-                    stop_job(signal);
+                    let terminal = self.session.terminal.as_ref();
+                    stop_job(signal, || terminal.map_or(Place::Foreground, Terminal::place));
                     self.sandboxed.signal_all(libc::SIGCONT);
                 }
             }

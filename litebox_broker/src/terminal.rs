@@ -263,17 +263,23 @@ pub fn can_stop(signal: i32) -> bool {
     false
 }
 
-/// Stops the job of this process as the terminal does; returns when somebody continues it.
-pub fn stop_job(signal: i32) {
+/// Stops the job of this process as the terminal does, unless it has come to the foreground; returns when somebody
+/// continues it. A shell gives the terminal to a job before it sends SIGCONT, and SIGCONT takes a pending stop back: so
+/// the signal is pending while one looks.
+pub fn stop_job(signal: i32, place: impl Fn() -> Place) {
     let mut set = MaybeUninit::uninit();
     // SAFETY: the set is initialised first; plain system calls. The signal is blocked by `Signals`, and is again
     // afterwards.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), signal);
+        libc::kill(0, signal);
+        if place() == Place::Foreground {
+            libc::kill(0, libc::SIGCONT);
+            return;
+        }
         let mut before = MaybeUninit::uninit();
         libc::sigprocmask(libc::SIG_UNBLOCK, set.as_ptr(), before.as_mut_ptr());
-        libc::kill(0, signal);
         libc::sigprocmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
     }
 }
