@@ -4,6 +4,8 @@
 //! memory, each process of the guest costs a descriptor. A soft limit that is too low is raised, and the program starts
 //! with the one that was inherited, as it would anywhere. A hard limit that is too low is said in one line.
 
+use std::sync::OnceLock;
+
 use litebox_platform_linux_userland::needs;
 use litebox_shim_linux::syscalls::limits::INITIAL;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -11,8 +13,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Of each process, besides the kernel's: what a small program has.
 const PROGRAM_ADDRESSES: u64 = 256 << 20;
 const LEAST_DATA: u64 = 16 << 20;
-/// The standard library's start and the reading of options, twice.
-const LEAST_STACK: u64 = 64 << 10;
+/// The reading of options, and the supervisor, which makes large objects on its stack before it moves them.
+const LEAST_STACK: u64 = 512 << 10;
 /// The broker's own, and a few dozen processes.
 const LEAST_DESCRIPTORS: u64 = 256;
 
@@ -65,9 +67,14 @@ fn in_bytes(amount: u64) -> String {
     fits.map_or(format!("{amount} bytes"), |(shift, unit)| format!("{} {unit}", amount.div_ceil(1 << shift)))
 }
 
+/// What [`claim_stack`] found: the program starts with that.
+static STACK_FOUND: OnceLock<Option<(u32, u64, u64)>> = OnceLock::new();
+
 /// For the start of this process: reading options takes some stack, and whoever has less gets that.
 pub fn claim_stack() -> Result<(), String> {
-    stack().make().map(drop)
+    let found = stack().make()?;
+    STACK_FOUND.get_or_init(|| found);
+    Ok(())
 }
 
 fn stack() -> Claim {
@@ -82,7 +89,6 @@ pub fn claim(arena_size: u64) -> Result<Vec<(u32, u64, u64)>, String> {
     let claims = [
         bytes(Resource::Fsize, 1, "file sizes", 'f', needs.file_size),
         bytes(Resource::Data, 2, "data", 'd', LEAST_DATA),
-        stack(),
         Claim {
             resource: Resource::Nofile,
             number: 7,
@@ -93,7 +99,8 @@ pub fn claim(arena_size: u64) -> Result<Vec<(u32, u64, u64)>, String> {
         },
         bytes(Resource::As, 9, "addresses", 'v', needs.addresses + PROGRAM_ADDRESSES),
     ];
-    claims.iter().filter_map(|claim| claim.make().transpose()).collect()
+    let found = claims.iter().filter_map(|claim| claim.make().transpose());
+    found.chain(STACK_FOUND.get().copied().flatten().map(Ok)).collect()
 }
 
 #[cfg(test)]

@@ -219,7 +219,8 @@ fn inherited_limits() -> Result {
         ("-n 64", "(ulimit -n) is 64", "256 are needed"),
         ("-v 2000000", "(ulimit -v) is 2 GiB", "GiB are needed"),
         ("-d 1000", "(ulimit -d) is 1000 KiB", "16 MiB are needed"),
-        ("-s 40", "(ulimit -s) is 40 KiB", "64 KiB are needed"),
+        ("-s 40", "(ulimit -s) is 40 KiB", "512 KiB are needed"),
+        ("-s 150", "(ulimit -s) is 150 KiB", "512 KiB are needed"),
     ] {
         let outcome = under(limits, "echo started")?;
         let error = outcome.err();
@@ -233,6 +234,7 @@ fn inherited_limits() -> Result {
         ("-S -n 64", "ulimit -n", "64\n"),
         ("-S -f 8; ulimit -S -d 2000", "ulimit -f; ulimit -d", "8\n2000\n"),
         ("-s 4000", "ulimit -s; ulimit -Hs", "4000\n4000\n"),
+        ("-S -s 150", "ulimit -s", "150\n"),
         ("-S -v 1000000", "ulimit -v", "1000000\n"),
     ] {
         // Blocks of -f have the size that the shell gives them: the same one asks for it and shows it.
