@@ -1,8 +1,10 @@
-//! The one error type of the core, and its numbers.
+//! The one error type of the core. The numbers are those of [`Errno`].
 
-/// Makes [`Error`] and both directions of its numbers from one list.
+use litebox_common_linux::Errno;
+
+/// Makes [`Error`] and both directions of its numbers from one list of their names.
 macro_rules! errors {
-    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $errno:ident,)*) => {
         /// Why a core operation failed. The names are POSIX's in words; the comment gives the errno, whose number is
         /// Linux's on x86.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,15 +18,16 @@ macro_rules! errors {
         impl Error {
             /// The error with this Linux errno.
             pub const fn from_errno(errno: i32) -> Self {
+                $(const $errno: i32 = Errno::$errno.0;)*
                 match errno {
-                    $($number => Self::$name,)*
+                    $($errno => Self::$name,)*
                     other => Self::Host(other),
                 }
             }
             /// Its Linux errno.
             pub const fn errno(self) -> i32 {
                 match self {
-                    $(Self::$name => $number,)*
+                    $(Self::$name => Errno::$errno.0,)*
                     Self::Host(number) => number,
                 }
             }
@@ -34,91 +37,91 @@ macro_rules! errors {
 
 errors! {
     /// EPERM
-    NotPermitted = 1,
+    NotPermitted = EPERM,
     /// ENOENT
-    NotFound = 2,
+    NotFound = ENOENT,
     /// EINTR: a signal arrived first. Whether the call restarts is decided in the North, in one place.
-    Interrupted = 4,
+    Interrupted = EINTR,
     /// EIO
-    Io = 5,
+    Io = EIO,
     /// ENXIO
-    NoSuchDevice = 6,
+    NoSuchDevice = ENXIO,
     /// E2BIG
-    TooBig = 7,
+    TooBig = E2BIG,
     /// ENOEXEC
-    NotExecutable = 8,
+    NotExecutable = ENOEXEC,
     /// EBADF
-    BadDescriptor = 9,
+    BadDescriptor = EBADF,
     /// EAGAIN: would block
-    WouldBlock = 11,
+    WouldBlock = EAGAIN,
     /// ENOMEM
-    NoMemory = 12,
+    NoMemory = ENOMEM,
     /// EACCES
-    Access = 13,
+    Access = EACCES,
     /// EFAULT: a user pointer did not point to memory
-    Fault = 14,
+    Fault = EFAULT,
     /// EBUSY
-    Busy = 16,
+    Busy = EBUSY,
     /// EEXIST
-    Exists = 17,
+    Exists = EEXIST,
     /// EXDEV
-    CrossDevice = 18,
+    CrossDevice = EXDEV,
     /// ENODEV
-    NoDevice = 19,
+    NoDevice = ENODEV,
     /// ENOTDIR
-    NotDirectory = 20,
+    NotDirectory = ENOTDIR,
     /// EISDIR
-    IsDirectory = 21,
+    IsDirectory = EISDIR,
     /// EINVAL
-    Invalid = 22,
+    Invalid = EINVAL,
     /// ENFILE
-    TooManyFilesInSystem = 23,
+    TooManyFilesInSystem = ENFILE,
     /// EMFILE
-    TooManyFiles = 24,
+    TooManyFiles = EMFILE,
     /// ENOTTY
-    NotTerminal = 25,
+    NotTerminal = ENOTTY,
     /// ETXTBSY
-    TextBusy = 26,
+    TextBusy = ETXTBSY,
     /// EFBIG
-    FileTooBig = 27,
+    FileTooBig = EFBIG,
     /// ENOSPC
-    NoSpace = 28,
+    NoSpace = ENOSPC,
     /// ESPIPE
-    NotSeekable = 29,
+    NotSeekable = ESPIPE,
     /// EROFS
-    ReadOnly = 30,
+    ReadOnly = EROFS,
     /// EMLINK
-    TooManyLinks = 31,
+    TooManyLinks = EMLINK,
     /// EPIPE
-    BrokenPipe = 32,
+    BrokenPipe = EPIPE,
     /// ERANGE
-    Range = 34,
+    Range = ERANGE,
     /// EDEADLK
-    Deadlock = 35,
+    Deadlock = EDEADLK,
     /// ENAMETOOLONG
-    NameTooLong = 36,
+    NameTooLong = ENAMETOOLONG,
     /// ENOSYS
-    NotImplemented = 38,
+    NotImplemented = ENOSYS,
     /// ENOTEMPTY
-    NotEmpty = 39,
+    NotEmpty = ENOTEMPTY,
     /// ELOOP
-    Loop = 40,
+    Loop = ELOOP,
     /// ENODATA
-    NoData = 61,
+    NoData = ENODATA,
     /// EOVERFLOW
-    Overflow = 75,
+    Overflow = EOVERFLOW,
     /// EOPNOTSUPP
-    NotSupported = 95,
+    NotSupported = EOPNOTSUPP,
     /// ETIMEDOUT
-    TimedOut = 110,
+    TimedOut = ETIMEDOUT,
     /// ESTALE
-    Stale = 116,
+    Stale = ESTALE,
     /// ELIBBAD
-    BadLibrary = 80,
+    BadLibrary = ELIBBAD,
     /// ESRCH
-    NoProcess = 3,
+    NoProcess = ESRCH,
     /// EDQUOT
-    Quota = 122,
+    Quota = EDQUOT,
 }
 
 /// Result of a core operation.

@@ -34,6 +34,7 @@ pub use directory::DirectoryFile;
 pub use fasync::{FAsync, FAsyncEntry, FileOwner, OwnerTarget};
 pub use fd_table::{FdEntry, FdTable};
 pub use leases::{HeldLease, LeaseKind, Leases};
+pub use litebox_common_linux::abi::file::RenameFlags;
 pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
 pub use lookup::{Ahead, StatOnly};
 pub use notify::{Inotify, WatchLimits, WatchMask, Watches};
@@ -245,17 +246,6 @@ pub struct DirEntry<'a> {
 }
 
 bitflags::bitflags! {
-    /// Flags of a rename, with the numbers of renameat2(2).
-    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub struct RenameFlags: u32 {
-        /// The new name must not exist.
-        const NOREPLACE = 1;
-        /// Swap the two.
-        const EXCHANGE = 2;
-        /// Leave a whiteout.
-        const WHITEOUT = 4;
-    }
-
     /// Seals of a memory file, with the numbers of fcntl(2).
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Seals: u32 {

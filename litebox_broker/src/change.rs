@@ -44,12 +44,8 @@ pub fn remove(grant: &Grant, request: &ParsedRequest<'_>, directory: bool) -> Re
 
 /// `Op::Rename`.
 pub fn rename(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
-    let flags = match request.head.flags {
-        0 => RenameFlags::empty(),
-        1 => RenameFlags::NOREPLACE,
-        2 => RenameFlags::EXCHANGE,
-        _ => return Err(Errno::INVAL),
-    };
+    let served = [RenameFlags::empty(), RenameFlags::NOREPLACE, RenameFlags::EXCHANGE];
+    let flags = served.into_iter().find(|flags| flags.bits() == request.head.flags).ok_or(Errno::INVAL)?;
     let (from, old) = grant.locate_for_change(request.path)?;
     let (to, new) = grant.locate_new(request.extra)?;
     check_keeps_hidden(grant, from.as_fd(), old, request.path)?;

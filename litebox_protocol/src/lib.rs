@@ -98,7 +98,7 @@ pub enum Op {
     Unlink = 5,
     /// Removes an empty directory.
     Rmdir = 6,
-    /// Renames to the path in `extra`; `flags`: 1 the new name must not exist, 2 exchange.
+    /// Renames to the path in `extra`; `flags`: none, or one of renameat2(2): `RENAME_NOREPLACE`, `RENAME_EXCHANGE`.
     Rename = 7,
     /// Gives the file the additional name in `extra`.
     Link = 8,

@@ -136,7 +136,7 @@ impl HostNode {
     pub(super) fn move_name(&self, name: &[u8], there: &Arc<Self>, new_name: &[u8], flags: RenameFlags) -> Result<()> {
         let moved = self.look_up(name, Ahead::default())?;
         let (old, new) = (self.path_with(name)?, there.path_with(new_name)?);
-        if flags.contains(RenameFlags::EXCHANGE) {
+        if flags.contains(RenameFlags::RENAME_EXCHANGE) {
             return self.exchange(&moved, name, there, new_name);
         }
         let known = moved.known();
@@ -161,7 +161,7 @@ impl HostNode {
     fn exchange(&self, moved: &Arc<Self>, name: &[u8], there: &Arc<Self>, new_name: &[u8]) -> Result<()> {
         let swapped = there.look_up(new_name, Ahead::default())?;
         let (old, new) = (self.path_with(name)?, there.path_with(new_name)?);
-        let exchanged = self.fs().client.rename(&old, &new, RenameFlags::EXCHANGE.bits());
+        let exchanged = self.fs().client.rename(&old, &new, RenameFlags::RENAME_EXCHANGE.bits());
         if exchanged.is_ok() {
             moved.move_to(there.handle()?, new_name);
             swapped.move_to(self.handle()?, name);

@@ -419,7 +419,7 @@ impl Inode for HostNode {
         self.remove_name(name, true)
     }
     fn rename(&self, name: &[u8], new_dir: &Arc<dyn Inode>, new_name: &[u8], flags: RenameFlags) -> Result<()> {
-        if flags.contains(RenameFlags::WHITEOUT) {
+        if flags.contains(RenameFlags::RENAME_WHITEOUT) {
             return Err(Error::Invalid);
         }
         self.move_name(name, &self.other(new_dir)?, new_name, flags)

@@ -31,7 +31,9 @@ impl Node {
         new_name: &[u8],
         flags: RenameFlags,
     ) -> Result<()> {
-        if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(RenameFlags::NOREPLACE | RenameFlags::WHITEOUT) {
+        if flags.contains(RenameFlags::RENAME_EXCHANGE)
+            && flags.intersects(RenameFlags::RENAME_NOREPLACE | RenameFlags::RENAME_WHITEOUT)
+        {
             return Err(Error::Invalid);
         }
         let dir = self.me()?;
@@ -42,10 +44,10 @@ impl Node {
             Err(Error::NotFound) => None,
             Err(error) => return Err(error),
         };
-        if flags.contains(RenameFlags::NOREPLACE) && target.is_some() {
+        if flags.contains(RenameFlags::RENAME_NOREPLACE) && target.is_some() {
             return Err(Error::Exists);
         }
-        if flags.contains(RenameFlags::EXCHANGE) && target.is_none() {
+        if flags.contains(RenameFlags::RENAME_EXCHANGE) && target.is_none() {
             return Err(Error::NotFound);
         }
         if is_directory(&source) && lies_in(new_dir, &source) {
@@ -58,7 +60,7 @@ impl Node {
         source.own_attr()?;
         match target {
             None => dir.move_to(name, new_dir, new_name, &source, flags),
-            Some(target) if flags.contains(RenameFlags::EXCHANGE) => {
+            Some(target) if flags.contains(RenameFlags::RENAME_EXCHANGE) => {
                 if is_directory(&target) && lies_in(&dir, &target) {
                     return Err(Error::Invalid);
                 }
@@ -142,7 +144,7 @@ impl Node {
 
     /// Takes `name` away, leaving a whiteout (a character device 0:0) when that is asked for.
     fn leave(&self, name: &[u8], flags: RenameFlags) -> Result<()> {
-        if flags.contains(RenameFlags::WHITEOUT) {
+        if flags.contains(RenameFlags::RENAME_WHITEOUT) {
             let whiteout = self.make(NewNode::CharDevice(0), NewAttr::default())?;
             self.put_name(name, &whiteout)
         } else {

@@ -191,7 +191,7 @@ fn a_whiteout_stays_where_it_is_asked_for() {
     let fs = fresh();
     let root = fs.root();
     root.create(b"f", NewNode::Regular, attr(0o644)).unwrap();
-    root.rename(b"f", &root, b"g", RenameFlags::WHITEOUT).unwrap();
+    root.rename(b"f", &root, b"g", RenameFlags::RENAME_WHITEOUT).unwrap();
     let whiteout = root.lookup(b"f").unwrap().metadata().unwrap();
     assert_eq!((whiteout.file_type(), whiteout.rdev), (FileType::CharDevice, 0));
     assert_eq!(names(&root).len(), 2);

@@ -226,7 +226,7 @@ impl Vfs {
         }
         let LastComponent::Name(old_name) = &source.last else { return Err(Error::Busy) };
         let LastComponent::Name(new_name) = &target.last else {
-            return Err(if flags.contains(RenameFlags::NOREPLACE) { Error::Exists } else { Error::Busy });
+            return Err(if flags.contains(RenameFlags::RENAME_NOREPLACE) { Error::Exists } else { Error::Busy });
         };
         permission::check_changeable(&source.dir)?;
         let moves = Renaming { vfs: self, from: old_from, source: &source, target: &target, flags };
@@ -257,13 +257,13 @@ impl Renaming<'_, '_> {
         self.check_shape(&moved, there.as_ref())?;
         self.check_permission(&moved, there.as_ref())?;
         if let Some(there) = &there {
-            if moved.inode().id() == there.inode().id() && !self.flags.contains(RenameFlags::EXCHANGE) {
+            if moved.inode().id() == there.inode().id() && !self.flags.contains(RenameFlags::RENAME_EXCHANGE) {
                 // Two names of one file: nothing happens.
                 return Ok(());
             }
         }
         old_dir.inode().rename(old, new_dir.inode(), new, self.flags)?;
-        if let Some(there) = there.as_ref().filter(|_| !self.flags.contains(RenameFlags::EXCHANGE)) {
+        if let Some(there) = there.as_ref().filter(|_| !self.flags.contains(RenameFlags::RENAME_EXCHANGE)) {
             there.inode().lost_name();
         }
         self.update(old, new, &moved, there.as_ref());
@@ -273,8 +273,8 @@ impl Renaming<'_, '_> {
 
     /// What the names are and where they lie allows the move.
     fn check_shape(&self, moved: &Arc<Dentry>, there: Option<&Arc<Dentry>>) -> Result<()> {
-        let exchange = self.flags.contains(RenameFlags::EXCHANGE);
-        if there.is_some() && self.flags.contains(RenameFlags::NOREPLACE) {
+        let exchange = self.flags.contains(RenameFlags::RENAME_EXCHANGE);
+        if there.is_some() && self.flags.contains(RenameFlags::RENAME_NOREPLACE) {
             return Err(Error::Exists);
         }
         if there.is_none() && exchange {
@@ -313,7 +313,7 @@ impl Renaming<'_, '_> {
         }
         if let Some(there) = there {
             permission::check_sticky(&new_dir, &there.inode().rights()?, creds)?;
-            if !self.flags.contains(RenameFlags::EXCHANGE) {
+            if !self.flags.contains(RenameFlags::RENAME_EXCHANGE) {
                 match (moved.is_directory(), there.is_directory()) {
                     (true, false) => return Err(Error::NotDirectory),
                     (false, true) => return Err(Error::IsDirectory),
@@ -335,7 +335,7 @@ impl Renaming<'_, '_> {
     fn update(&self, old: &[u8], new: &[u8], moved: &Arc<Dentry>, there: Option<&Arc<Dentry>>) {
         let (old_dir, new_dir) = (&self.source.dir.dentry, &self.target.dir.dentry);
         match there {
-            Some(there) if self.flags.contains(RenameFlags::EXCHANGE) => {
+            Some(there) if self.flags.contains(RenameFlags::RENAME_EXCHANGE) => {
                 new_dir.place_at(new, moved);
                 old_dir.place_at(old, there);
             }
@@ -353,7 +353,7 @@ impl Renaming<'_, '_> {
     fn tell(&self, old: &[u8], new: &[u8], moved: &Arc<Dentry>, there: Option<Arc<Dentry>>) {
         let (old_dir, new_dir) = (&self.source.dir, &self.target.dir);
         old_dir.tell_move(old, new_dir, new, &**moved.inode());
-        let exchange = self.flags.contains(RenameFlags::EXCHANGE);
+        let exchange = self.flags.contains(RenameFlags::RENAME_EXCHANGE);
         if let Some(there) = there.as_ref().filter(|_| !exchange) {
             old_dir.tell_self(WatchMask::ATTRIB, &**there.inode());
         }

@@ -31,19 +31,30 @@ impl Task<'_, '_> {
 
     /// rename(2)
     pub(crate) fn rename(&mut self, old: u64, new: u64) -> Result<usize> {
-        self.renameat2(AT_FDCWD, old, AT_FDCWD, new, 0)
+        self.renameat2(AT_FDCWD, old, AT_FDCWD, new, RenameFlags::empty())
     }
     /// renameat(2)
     pub(crate) fn renameat(&mut self, old_dir: i32, old: u64, new_dir: i32, new: u64) -> Result<usize> {
-        self.renameat2(old_dir, old, new_dir, new, 0)
+        self.renameat2(old_dir, old, new_dir, new, RenameFlags::empty())
     }
     /// renameat2(2)
-    pub(crate) fn renameat2(&mut self, old_dir: i32, old: u64, new_dir: i32, new: u64, flags: u32) -> Result<usize> {
-        let flags = RenameFlags::from_bits(flags).ok_or(Error::Invalid)?;
-        if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(RenameFlags::NOREPLACE | RenameFlags::WHITEOUT) {
+    pub(crate) fn renameat2(
+        &mut self,
+        old_dir: i32,
+        old: u64,
+        new_dir: i32,
+        new: u64,
+        flags: RenameFlags,
+    ) -> Result<usize> {
+        if !RenameFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
-        if flags.contains(RenameFlags::WHITEOUT) {
+        if flags.contains(RenameFlags::RENAME_EXCHANGE)
+            && flags.intersects(RenameFlags::RENAME_NOREPLACE | RenameFlags::RENAME_WHITEOUT)
+        {
+            return Err(Error::Invalid);
+        }
+        if flags.contains(RenameFlags::RENAME_WHITEOUT) {
             // A whiteout is a device node, which nobody here may make.
             return Err(Error::NotPermitted);
         }
