@@ -161,9 +161,20 @@ fn prepare_interpreter(
     span: (usize, usize),
     open: OpenProgram<'_>,
 ) -> Result<(Arc<OpenFile>, Elf)> {
+    if path.is_empty() {
+        return Err(Error::Access);
+    }
     let file = open(path)?;
+    let head = Head::read(&*file.file)?;
+    let head_size = match arch {
+        Arch::X86_64 => 64,
+        Arch::X86 => 52,
+    };
+    if head.bytes().len() < head_size {
+        return Err(Error::Io);
+    }
     let bad = |error| if error == Error::NotExecutable { Error::BadLibrary } else { error };
-    let elf = Elf::read(&*file.file, span).map_err(bad)?;
+    let elf = Elf::read_behind(&head, &*file.file, span).map_err(bad)?;
     if elf.arch == arch { Ok((file, elf)) } else { Err(Error::BadLibrary) }
 }
 

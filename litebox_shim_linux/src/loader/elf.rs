@@ -25,7 +25,7 @@ const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
 const PT_GNU_STACK: u32 = 0x6474_e551;
 
-/// A `PT_LOAD` segment. `vaddr` and `offset` agree modulo the page size and no sum overflows.
+/// A `PT_LOAD` segment. `vaddr` and `offset` agree modulo the page size, where there are bytes in the file, and no sum overflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Address in the image.
@@ -134,8 +134,10 @@ pub struct Elf {
     pub relocatable: bool,
     /// Entry point in the image.
     pub entry: usize,
-    /// Segments as they stand in the file; at least one.
+    /// Segments as they stand in the file.
     pub segments: Vec<Segment>,
+    /// It cannot be mapped, or nothing of it can: as Linux finds that out when the old program is gone, whoever executes it dies.
+    pub impossible: bool,
     /// Path of the interpreter, without the final zero.
     pub interpreter: Option<Vec<u8>>,
     /// The program says whether it wants an executable stack, and does.
@@ -245,6 +247,7 @@ impl Elf {
             relocatable,
             entry,
             segments: Vec::new(),
+            impossible: false,
             interpreter: None,
             exec_stack: false,
             says_nothing_of_stack: true,
@@ -255,7 +258,7 @@ impl Elf {
         for row in table.chunks_exact(format.line) {
             elf.add_row(row, format, head, file, span)?;
         }
-        elf.check_span(span)?;
+        elf.impossible |= !elf.fits(span);
         Ok(elf)
     }
 
@@ -274,8 +277,9 @@ impl Elf {
                 if align.is_power_of_two() && align <= 1 << 30 {
                     self.align = self.align.max(align);
                 }
-                if let Some(segment) = Self::segment(row, format, flags, span)? {
-                    self.segments.push(segment);
+                match Self::segment(row, format, flags, span) {
+                    Ok(segment) => self.segments.extend(segment),
+                    Err(_) => self.impossible = true,
                 }
             }
             PT_INTERP if self.interpreter.is_none() => {
@@ -292,8 +296,10 @@ impl Elf {
 
     fn segment(row: &[u8], format: &Format, flags: u32, span: (usize, usize)) -> Result<Option<Segment>> {
         let word = |at| format.word(row, at);
-        let (offset, vaddr) = (word(format.offset), word(format.vaddr) as usize);
+        let vaddr = word(format.vaddr) as usize;
         let (file_size, mem_size) = (word(format.file_size) as usize, word(format.mem_size) as usize);
+        // Where nothing of the file is wanted, it does not matter where that would be.
+        let offset = if file_size == 0 { (vaddr % PAGE) as u64 } else { word(format.offset) };
         let size_max = span.1 - span.0;
         let in_memory = vaddr.checked_add(mem_size).is_some_and(|end| end <= span.1) && mem_size <= size_max;
         let in_file = offset.checked_add(file_size as u64).is_some_and(|end| i64::try_from(end).is_ok());
@@ -326,13 +332,11 @@ impl Elf {
         Ok(path)
     }
 
-    fn check_span(&self, span: (usize, usize)) -> Result<()> {
-        let (start, end) = self.extent().ok_or(Error::NotExecutable)?;
-        let fits = end - start <= (span.1 - span.0) / 2;
-        if !fits || (!self.relocatable && start < span.0) || end > span.1 {
-            return Err(Error::NotExecutable);
-        }
-        Ok(())
+    /// Whether there is anything, and where it can be.
+    fn fits(&self, span: (usize, usize)) -> bool {
+        self.extent().is_some_and(|(start, end)| {
+            end - start <= (span.1 - span.0) / 2 && (self.relocatable || start >= span.0) && end <= span.1
+        })
     }
 
     /// The size of a line of the program headers.

@@ -48,6 +48,9 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
     });
     let layout = mm.layout();
 
+    if elf.impossible || interpreter.as_ref().is_some_and(|(_, elf)| elf.impossible) {
+        return Err(Error::NotExecutable);
+    }
     let base = if elf.interpreter.is_some() { Base::At(layout.program_base) } else { Base::Anywhere };
     let bias = map_elf(mm, limits, file, elf, base)?;
     let at = |address: usize| bias.wrapping_add(address);

@@ -213,8 +213,9 @@ fn damaged_programs_are_refused_or_loaded() {
         match prepare(arguments("damaged", &["damaged"]), LIMITS.stack, &open) {
             Err(_) => refused += 1,
             Ok(prepared) => {
-                if load_into(&mm, &LIMITS, prepared, &AuxIds::default()).is_ok() {
-                    loaded += 1;
+                match load_into(&mm, &LIMITS, prepared, &AuxIds::default()) {
+                    Ok(_) => loaded += 1,
+                    Err(_) => refused += 1,
                 }
                 mm.reset(mm.layout());
             }
