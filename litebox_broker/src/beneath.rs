@@ -202,9 +202,10 @@ impl Grant {
         if self.visibility.hidden.hides(path) { Err(Errno::ACCESS) } else { Ok(()) }
     }
 
-    /// `Op::Changes`: the queue of changes of a tree that the sandbox may change. One of which something is hidden has
-    /// none, and one file neither: names would come there that are not shown.
-    pub fn changes(&self) -> Result<OwnedFd> {
+    /// `Op::Changes`: the queue of changes of a tree that the sandbox may change, and the number of the watch whose
+    /// events are marks. One of which something is hidden has none, and one file neither: names would come there that
+    /// are not shown.
+    pub fn changes(&self) -> Result<(OwnedFd, i32)> {
         let mut watches = self.lock_watches();
         if self.access != Access::ReadWrite || self.file.is_some() || !self.visibility.hidden.is_empty() {
             return Err(Errno::OPNOTSUPP);
@@ -218,6 +219,11 @@ impl Grant {
     /// Watches an open directory beneath the grant; the number of the watch, 0 when it cannot be watched.
     pub fn watch(&self, directory: BorrowedFd<'_>) -> i32 {
         self.lock_watches().as_mut().map_or(0, |watches| watches.add(directory))
+    }
+
+    /// Puts a mark into the queue of changes, if there is one ([`Watches::mark`]).
+    pub fn mark(&self) -> bool {
+        self.lock_watches().as_ref().is_some_and(Watches::mark)
     }
 
     fn lock_watches(&self) -> MutexGuard<'_, Option<Watches>> {

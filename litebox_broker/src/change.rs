@@ -159,6 +159,7 @@ pub fn set_attr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBui
         };
         set_times(file, kind, &times)?;
     }
+    reply.head.value = u64::from(grant.mark());
     reply.push(stat_of(file)?.as_bytes())
 }
 

@@ -125,7 +125,11 @@ impl Session {
                 return self.files.read(request, reply);
             }
             Op::Temporary => return change::temporary(grant()?, request, reply).map(Some),
-            Op::Changes => return grant()?.changes().map(Some),
+            Op::Changes => {
+                let (queue, mark) = grant()?.changes()?;
+                reply.head.value = u64::from(mark.unsigned_abs());
+                return Ok(Some(queue));
+            }
             Op::Mkdir => change::mkdir(grant()?, request, reply)?,
             Op::Unlink => change::remove(grant()?, request, false)?,
             Op::Rmdir => change::remove(grant()?, request, true)?,

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::MemfdFlags;
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init, remove_watch};
 use rustix::io::Errno;
 
@@ -54,6 +55,8 @@ const LOCAL: [u32; 13] = [
 #[derive(Debug)]
 pub struct Watches {
     inotify: OwnedFd,
+    /// A file of our own that is watched, too, and the number of that watch.
+    mark: (OwnedFd, i32),
     /// Numbers of the watches, the oldest first; some may have ended with their directories.
     order: VecDeque<i32>,
     most: usize,
@@ -63,12 +66,19 @@ impl Watches {
     /// None yet.
     pub fn new() -> Result<Self> {
         let inotify = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        Ok(Self { inotify, order: VecDeque::new(), most: MOST.min(user_limit() / SHARE) })
+        let file = rustix::fs::memfd_create("litebox-mark", MemfdFlags::CLOEXEC)?;
+        let number = add_watch(&inotify, own_path(file.as_fd()), WatchFlags::MODIFY)?;
+        Ok(Self { inotify, mark: (file, number), order: VecDeque::new(), most: MOST.min(user_limit() / SHARE) })
     }
 
-    /// The queue, for who is to hear of changes.
-    pub fn queue(&self) -> Result<OwnedFd> {
-        self.inotify.try_clone().map_err(|_| Errno::MFILE)
+    /// The queue, for who is to hear of changes, and the number of the watch whose events are marks.
+    pub fn queue(&self) -> Result<(OwnedFd, i32)> {
+        Ok((self.inotify.try_clone().map_err(|_| Errno::MFILE)?, self.mark.1))
+    }
+
+    /// Puts a mark into the queue: no event of before and none of after are merged. `false`: it could not be put there.
+    pub fn mark(&self) -> bool {
+        rustix::io::pwrite(&self.mark.0, b"m", 0) == Ok(1)
     }
 
     /// Watches an open directory, instead of that which was watched first when there are too many: the queue says so.
@@ -159,7 +169,7 @@ mod tests {
         assert_eq!(watches.add(at("one").as_fd()), one, "watched already");
         assert_eq!(watches.order, [one, two]);
         let mut buffer = [0; 4096];
-        let len = rustix::io::read(watches.queue().unwrap(), &mut buffer).unwrap();
+        let len = rustix::io::read(watches.queue().unwrap().0, &mut buffer).unwrap();
         let ignored = buffer[..len].windows(4).any(|mask| mask == 0x8000u32.to_ne_bytes());
         assert!(ignored, "the queue says that the first is watched no more");
     }

@@ -106,7 +106,8 @@ pub enum Op {
     Symlink = 9,
     /// Makes a node with `mode` (type and permissions): a regular file, fifo or socket, nothing else. R: its [`Stat`].
     Mknod = 10,
-    /// Changes what `flags` ([`AttrFlags`]) names; the size is `value`. R: the [`Stat`] afterwards.
+    /// Changes what `flags` ([`AttrFlags`]) names; the size is `value`. R: the [`Stat`] afterwards; `value` is 1 when a
+    /// mark is in the queue of changes ([`Op::Changes`]), behind the change and before that [`Stat`] was taken.
     SetAttr = 11,
     /// R: `value` bytes of the attribute whose name is in `extra`. Attributes are those of the `user.` namespace.
     GetXattr = 12,
@@ -122,7 +123,9 @@ pub enum Op {
     /// writing; `flags`: 1: it never gets a name. R: its [`Stat`] and the descriptor.
     Temporary = 17,
     /// R: the descriptor of the queue of inotify(7) in which changes of the directories of the grant come that a
-    /// [`Op::Walk`] watches. EOPNOTSUPP: nothing of this grant can be watched.
+    /// [`Op::Walk`] watches. `value` is the number of the watch whose events mean nothing but that a [`Op::SetAttr`]
+    /// was made before them: the host merges two events that are the same, and so none of before with one of after.
+    /// EOPNOTSUPP: nothing of this grant can be watched.
     Changes = 18,
     /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below
     /// [`MAX_SLOTS`]).

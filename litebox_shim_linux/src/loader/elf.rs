@@ -25,7 +25,8 @@ const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
 const PT_GNU_STACK: u32 = 0x6474_e551;
 
-/// A `PT_LOAD` segment. `vaddr` and `offset` agree modulo the page size, where there are bytes in the file, and no sum overflows.
+/// A `PT_LOAD` segment. `vaddr` and `offset` agree modulo the page size, where there are bytes in the file, and no sum
+/// overflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Address in the image.
@@ -136,7 +137,8 @@ pub struct Elf {
     pub entry: usize,
     /// Segments as they stand in the file.
     pub segments: Vec<Segment>,
-    /// It cannot be mapped, or nothing of it can: as Linux finds that out when the old program is gone, whoever executes it dies.
+    /// It cannot be mapped, or nothing of it can: as Linux finds that out when the old program is gone, whoever
+    /// executes it dies.
     pub impossible: bool,
     /// Path of the interpreter, without the final zero.
     pub interpreter: Option<Vec<u8>>,

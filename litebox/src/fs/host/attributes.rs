@@ -163,15 +163,17 @@ impl HostNode {
             return Ok(());
         }
         let (parent, name) = self.parent_and_name();
-        let asked = parent.as_ref().map(|parent| parent.moment());
-        let stat = self.ask_about(|subject| self.fs().client.set_attr(subject, attr_request(attr)))?;
-        if self.is(&stat) {
+        let change =
+            parent.filter(|_| brings_one_event(attr)).map(|parent| (parent.expect_attributes(&name, self), parent));
+        let changed = self.ask_about(|subject| self.fs().client.set_attr(subject, attr_request(attr)));
+        let found = changed.as_ref().ok().filter(|(stat, _)| self.is(stat)).copied();
+        if let Some((stat, _)) = found {
             self.note_stat(stat);
-            if let (Some(parent), Some(asked)) = (parent, asked) {
-                parent.refresh(&name, self, stat, asked);
-            }
         }
-        Ok(())
+        if let Some((change, parent)) = change {
+            parent.finish_attributes(&change, &name, self, found.filter(|(_, marked)| *marked).map(|(stat, _)| stat));
+        }
+        changed.map(drop)
     }
     /// Gives what was just made to its owner. Where the broker may not give files away, they stay its user's.
     pub(super) fn give_away(&self, subject: Subject<'_>, stat: Stat, (uid, gid): (u32, u32)) -> Stat {
@@ -179,7 +181,7 @@ impl HostNode {
             return stat;
         }
         let owner = SetAttr { uid: Some(uid), gid: Some(gid), ..SetAttr::default() };
-        self.fs().client.set_attr(subject, attr_request(&owner)).unwrap_or(stat)
+        self.fs().client.set_attr(subject, attr_request(&owner)).map_or(stat, |(stat, _)| stat)
     }
     /// One of its names was removed by us.
     pub(super) fn note_lost_name(&self) {
@@ -190,6 +192,16 @@ impl HostNode {
         attributes.known = Known::Nothing;
         self.checked().store(0, Ordering::Relaxed);
     }
+}
+
+/// Whether a change is told by one event (`IN_ATTRIB`): one of permissions, of owners, or of both times.
+fn brings_one_event(attr: &SetAttr) -> bool {
+    let owner = attr.uid.is_some() || attr.gid.is_some();
+    let times = (attr.atime.is_some(), attr.mtime.is_some());
+    let kinds = [attr.permissions.is_some(), owner, times == (true, true)];
+    attr.size.is_none()
+        && matches!(times, (true, true) | (false, false))
+        && kinds.iter().filter(|kind| **kind).count() == 1
 }
 
 /// The request that changes what `attr` names.

@@ -5,7 +5,8 @@
 //! that is remembered is believed. What an event speaks of is forgotten.
 //!
 //! Our own changes come back as events, too. Whoever makes one says so before ([`Changes::expect`]), and that event
-//! makes nobody forget. Only events of names are expected: the host may merge one of metadata with somebody else's.
+//! makes nobody forget. The host may merge an event of metadata with somebody else's that is the same: so the broker
+//! puts a mark between ours and what it then says of the file. What others did before the mark is in what it says.
 //!
 //! What is learned while events are drained may be of before them. A [`Moment`] is taken before the broker is asked,
 //! and nothing is remembered when the directory has changed since.
@@ -67,6 +68,8 @@ const MOST_SUSPECTS: usize = 32;
 pub(super) struct Changes {
     /// Descriptor of the queue.
     queue_fd: AtomicI32,
+    /// The watch whose events are marks.
+    mark: AtomicI32,
     /// The call in which the queue was last looked at.
     looked: AtomicU64,
     /// Somebody has taken events from the queue, and not forgotten yet what they speak of.
@@ -164,6 +167,7 @@ impl Changes {
     pub(super) fn new(wanted: bool) -> Self {
         Self {
             queue_fd: AtomicI32::new(if wanted { UNASKED } else { NONE }),
+            mark: AtomicI32::new(0),
             looked: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             strange: AtomicU64::new(0),
@@ -184,11 +188,11 @@ impl Changes {
         match self.queue_fd.load(Ordering::Acquire) {
             NONE => false,
             UNASKED => {
-                let fd = client.changes();
-                let found = fd.as_ref().map_or(NONE, |fd| fd.0);
-                let won = self.queue_fd.compare_exchange(UNASKED, found, Ordering::AcqRel, Ordering::Acquire).is_ok();
-                if let Some(unused) = fd.ok().filter(|_| !won) {
-                    host().host_close(unused);
+                let (fd, mark) = client.changes().map_or((NONE, 0), |(fd, mark)| (fd.0, mark));
+                self.mark.store(mark, Ordering::Release);
+                let won = self.queue_fd.compare_exchange(UNASKED, fd, Ordering::AcqRel, Ordering::Acquire).is_ok();
+                if !won && fd != NONE {
+                    host().host_close(HostFd(fd));
                 }
                 self.queue().is_some()
             }
@@ -266,6 +270,9 @@ impl Changes {
         if event.mask & event::OVERFLOW != 0 {
             state.expected.clear();
             return self.forget_all_in(state, forgotten);
+        }
+        if event.watch == self.mark.load(Ordering::Relaxed) {
+            return;
         }
         let Some(directory) = state.directories.get(&event.watch).and_then(Weak::upgrade) else {
             state.directories.remove(&event.watch);

@@ -328,10 +328,11 @@ impl Client {
         })
     }
 
-    /// The queue in which changes of the watched directories come.
-    pub(super) fn changes(&self) -> Result<HostFd> {
+    /// The queue in which changes of the watched directories come, and the number of the watch whose events are marks.
+    pub(super) fn changes(&self) -> Result<(HostFd, i32)> {
         self.ask(Request { op: Op::Changes as u32, ..Request::default() }, b"".as_slice(), b"", |a| {
-            a.fd.take().ok_or(Error::TooManyFilesInSystem)
+            let mark = i32::try_from(a.head.value).map_err(|_| Error::Io)?;
+            Ok((a.fd.take().ok_or(Error::TooManyFilesInSystem)?, mark))
         })
     }
 
@@ -412,9 +413,12 @@ impl Client {
     pub(super) fn link(&self, old: Subject<'_>, new: &[u8]) -> Result<()> {
         self.nothing(Request { op: Op::Link as u32, ..Request::default() }, old, new)
     }
-    /// `head` says what changes.
-    pub(super) fn set_attr(&self, subject: Subject<'_>, head: Request) -> Result<Stat> {
-        self.stat_of(Request { op: Op::SetAttr as u32, ..head }, subject, b"")
+    /// `head` says what changes. The metadata afterwards, and whether a mark stands before that in the queue of
+    /// changes.
+    pub(super) fn set_attr(&self, subject: Subject<'_>, head: Request) -> Result<(Stat, bool)> {
+        self.ask(Request { op: Op::SetAttr as u32, ..head }, subject, b"", |a| {
+            Ok((take(&mut a.body)?, a.head.value == 1))
+        })
     }
     pub(super) fn get_xattr(&self, subject: Subject<'_>, name: &[u8]) -> Result<Vec<u8>> {
         self.bytes(Op::GetXattr, subject, name)

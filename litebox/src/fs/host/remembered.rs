@@ -191,6 +191,35 @@ impl HostNode {
         let moment = self.fs().changes.moment(foreign);
         OwnChange { moment, id, watch: watch.filter(|_| foreign.is_some()) }
     }
+    /// We are about to change the metadata of `node`, which this directory knows by this name: it is not believed until
+    /// that is done.
+    pub(super) fn expect_attributes(&self, name: &[u8], node: &Self) -> OwnChange {
+        let watch = self.watch();
+        let id = self.fs().changes.expect(watch, event::ATTRIB, name);
+        let mut forgotten = Forgotten::default();
+        let mut foreign = None;
+        if let Some(kept) = self.remembered().lock().as_deref_mut() {
+            foreign = Some(kept.foreign).filter(|_| watch == Some(kept.watch));
+            kept.version += 1;
+            node.forget(&mut forgotten);
+        }
+        drop(forgotten);
+        OwnChange { moment: self.fs().changes.moment(foreign), id, watch }
+    }
+    /// It was done, and the broker said so of the file; `None`: nothing is known of it.
+    pub(super) fn finish_attributes(&self, change: &OwnChange, name: &[u8], node: &Self, stat: Option<Stat>) {
+        self.fs().changes.finish(&[change.id], stat.is_some());
+        let mut kept = self.remembered().lock();
+        let Some(kept) = kept.as_deref_mut() else { return };
+        // Who asked before the change learned what is no longer true.
+        kept.version += 1;
+        let is_here =
+            kept.names.get(name).is_some_and(|there| there.as_deref().is_some_and(|there| core::ptr::eq(there, node)));
+        match stat.filter(|_| is_here && Some(kept.foreign) == change.moment.version) {
+            Some(stat) => node.note_named(Attributes::all(stat, change.moment)),
+            None => node.lower(Known::Nothing),
+        }
+    }
     /// The broker said so of the file, which this directory knows by this name.
     pub(super) fn refresh(&self, name: &[u8], node: &Self, stat: Stat, asked: Moment) {
         let kept = self.remembered().lock();
