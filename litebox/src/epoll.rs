@@ -124,7 +124,7 @@ impl Observer for Item {
             core::sync::atomic::fence(Ordering::SeqCst);
             waited_for = self.set.upgrade().is_some_and(|set| !set.queue.is_empty());
         }
-        WakeResult { taken: waited_for, asleep: waited_for }
+        WakeResult { taken: waited_for, asleep: waited_for, leaves: false }
     }
     fn finish_wake(&self) {
         if let Some(set) = self.set.upgrade() {

@@ -68,6 +68,14 @@ pub struct WakeResult {
     pub taken: bool,
     /// It has to be woken ([`Observer::finish_wake`]).
     pub asleep: bool,
+    /// If it waits exclusively it is off the queue now, so that the next one is told next time: it puts itself back
+    /// when it waits on.
+    pub leaves: bool,
+}
+
+impl WakeResult {
+    /// Nobody looks after it, and nobody is woken.
+    pub const NOBODY: Self = Self { taken: false, asleep: false, leaves: false };
 }
 
 const INTERRUPTED: u32 = 1 << 31;
@@ -193,13 +201,22 @@ impl Waiter {
     }
     /// As [`Waiter::wake`], but whoever gets `true` has to finish waking the thread.
     fn end_sleep(&self) -> bool {
-        self.change(|w| (w & INTERRUPTED) | (w.wrapping_add(1) & COUNT))
+        self.tell() & ASLEEP != 0
+    }
+    /// Notes a wake-up; the word of before.
+    fn tell(&self) -> u32 {
+        self.update(|w| (w & INTERRUPTED) | (w.wrapping_add(1) & COUNT))
     }
     /// Changes the word; returns whether that ended a sleep.
     fn change(&self, new: impl Fn(u32) -> u32) -> bool {
+        self.update(new) & ASLEEP != 0
+    }
+    /// Changes the word; what it was.
+    fn update(&self, new: impl Fn(u32) -> u32) -> u32 {
         jitter();
-        let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |w| Some(new(w)));
-        before.is_ok_and(|w| w & ASLEEP != 0)
+        match self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |w| Some(new(w))) {
+            Ok(before) | Err(before) => before,
+        }
     }
     /// Whether the thread sleeps (for /proc).
     pub fn asleep(&self) -> bool {
@@ -225,7 +242,10 @@ impl Waiter {
 
 impl Observer for Waiter {
     fn on_ready(&self, _events: Events) -> WakeResult {
-        WakeResult { taken: true, asleep: self.end_sleep() }
+        let before = self.tell();
+        // Who has a signal to look at may go away without a look at what became ready.
+        let taken = before & INTERRUPTED == 0;
+        WakeResult { taken, asleep: before & ASLEEP != 0, leaves: taken }
     }
     fn finish_wake(&self) {
         host().futex_wake(&self.word, 1);
@@ -261,8 +281,9 @@ impl WaitQueue {
     pub fn remove(&self, observer: &Arc<dyn Observer>) {
         let target = Arc::as_ptr(observer).cast::<()>();
         let mut entries = self.entries.lock();
+        // Those who wait exclusively are told in the order they came in.
         if let Some(i) = entries.iter().position(|e| e.observer.as_ptr().cast::<()>() == target) {
-            entries.swap_remove(i);
+            entries.remove(i);
         }
         self.count.store(entries.len() as u32, Ordering::SeqCst);
     }
@@ -283,14 +304,15 @@ impl WaitQueue {
         entries.retain(|e| match e.observer.upgrade() {
             Some(o) => {
                 let exclusive = e.interest.contains(Events::EXCLUSIVE) && !events.intersects(Events::ALWAYS);
-                if e.interest.intersects(events - Events::EXCLUSIVE) && !(exclusive && taken) {
-                    let woken = o.on_ready(events);
-                    taken |= woken.taken && exclusive;
-                    if woken.asleep {
-                        asleep.push(o);
-                    }
+                if !e.interest.intersects(events - Events::EXCLUSIVE) || exclusive && taken {
+                    return true;
                 }
-                true
+                let woken = o.on_ready(events);
+                taken |= woken.taken && exclusive;
+                if woken.asleep {
+                    asleep.push(o);
+                }
+                !(exclusive && woken.leaves)
             }
             None => false,
         });
@@ -323,7 +345,9 @@ pub trait Pollable {
     }
 }
 
-/// The one blocking loop: tries `op`; while it says `WouldBlock`, sleeps until `file` is ready for `interest`.
+/// The one blocking loop: tries `op`; while it says `WouldBlock`, sleeps until `file` is ready for `interest`. With
+/// [`Events::EXCLUSIVE`] in that, only the first of those who wait so is woken each time; `op` must then take what there
+/// is, or find nothing: whoever fails with it there leaves the others asleep.
 ///
 /// Errors: those of `op`; `Interrupted` when work is pending for the thread; `TimedOut` past `deadline`.
 pub fn wait_until_ready<T>(
@@ -341,7 +365,8 @@ pub fn wait_until_ready<T>(
     if !file.observe(&observer, interest) {
         return Err(Error::WouldBlock);
     }
-    let result = loop {
+    let exclusive = interest.contains(Events::EXCLUSIVE);
+    let mut result = loop {
         let ticket = waiter.ticket();
         match op() {
             Err(Error::WouldBlock) => {}
@@ -358,7 +383,23 @@ pub fn wait_until_ready<T>(
             Err(e) => break Err(e),
             Ok(()) => {}
         }
+        if exclusive {
+            match op() {
+                Err(Error::WouldBlock) => {}
+                done => break done,
+            }
+            // Whoever woke it took it off the queue.
+            file.unobserve(&observer);
+            file.observe(&observer, interest);
+        }
     };
     file.unobserve(&observer);
+    if exclusive && matches!(result, Err(Error::Interrupted | Error::TimedOut)) {
+        // It may have been told as the only one, and just before that.
+        match op() {
+            Err(Error::WouldBlock) => {}
+            done => result = done,
+        }
+    }
     result
 }

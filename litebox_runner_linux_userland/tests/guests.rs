@@ -13,6 +13,7 @@
 //! //@ tree                              (the working directory is writable and compared afterwards)
 //! //@ volumes: memory cow rw            (what the working directory is, a test for each; default: cow)
 //! //@ helper                            (another test runs it)
+//! //@ host: /proc/net/udplite           (compared only where Linux has this file: not every version does)
 //! ```
 
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ struct Directives {
     tree: bool,
     volumes: Vec<Volume>,
     helper: bool,
+    host: Option<String>,
 }
 
 /// What lies behind the working directory in the sandbox.
@@ -88,6 +90,7 @@ impl Directives {
                     found.volumes = words().map(parse).collect::<Result<_, _>>()?;
                 }
                 "helper" => found.helper = true,
+                "host" => found.host = Some(value.trim().to_owned()),
                 other => return Err(format!("{}: unknown directive {other}", path.display()).into()),
             }
         }
@@ -110,6 +113,10 @@ fn run(
 ) -> litebox_test_support::Result {
     if let Some(missing) = variant.missing() {
         return skip(&missing);
+    }
+    if let Some(path) = directives.host.as_ref().filter(|path| !Path::new(path).exists()) {
+        println!("not compared: the host's Linux has no {path}");
+        return Ok(());
     }
     let binary = compile::guest(file, variant, &directives.flags)?;
     let mut case = Case::guest(name, &binary).args(&directives.args).options(&directives.options);

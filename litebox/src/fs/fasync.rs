@@ -85,7 +85,7 @@ impl FAsyncEntry {
 impl Observer for FAsyncEntry {
     fn on_ready(&self, events: Events) -> WakeResult {
         self.raise(events);
-        WakeResult { taken: false, asleep: false }
+        WakeResult::NOBODY
     }
 }
 

@@ -102,6 +102,11 @@ impl FdTable {
         slots.put(index, FdEntry { file, close_on_exec })?;
         Ok(fd)
     }
+    /// Whether a descriptor is free below `limit`: `TooManyFiles`.
+    pub fn check_room(&self, limit: u64) -> Result<()> {
+        let free = self.slots.read().first_free(0);
+        if i32::try_from(free).is_ok() && (free as u64) < limit { Ok(()) } else { Err(Error::TooManyFiles) }
+    }
     /// Puts `file` at the lowest free descriptor.
     pub fn install(&self, file: Arc<OpenFile>, close_on_exec: bool, limit: u64) -> Result<i32> {
         self.install_from(0, file, close_on_exec, limit)

@@ -40,17 +40,27 @@ const EADDRNOTAVAIL: Error = Error::Host(99);
 const EAFNOSUPPORT: Error = Error::Host(97);
 const ENETUNREACH: Error = Error::Host(101);
 
-macro_rules! counters {
-    ($($name:ident),* $(,)?) => {
-        /// What was counted (/proc/net/snmp).
-        #[derive(Default)]
-        #[expect(missing_docs, reason = "the names are those of SNMP's tables, as RFC 4022 and 4113 have them")]
-        pub struct Counters { $(pub $name: Counter,)* }
-    };
+/// What was counted of datagrams.
+#[derive(Default)]
+#[expect(missing_docs, reason = "the names are those of SNMP's tables, as RFC 4113 has them")]
+pub struct DatagramCounters {
+    pub received: Counter,
+    pub no_ports: Counter,
+    pub sent: Counter,
+    pub lost: Counter,
 }
 
-counters! {
-    tcp_active_opens, tcp_passive_opens, tcp_attempt_fails, tcp_resets, udp_in, udp_no_ports, udp_out, udp_lost, icmp_echos,
+/// What was counted (/proc/net/snmp).
+#[derive(Default)]
+#[expect(missing_docs, reason = "the names are those of SNMP's tables, as RFC 4022 and 4113 have them")]
+pub struct Counters {
+    pub tcp_active_opens: Counter,
+    pub tcp_passive_opens: Counter,
+    pub tcp_attempt_fails: Counter,
+    pub tcp_resets: Counter,
+    pub udp: DatagramCounters,
+    pub udp_lite: DatagramCounters,
+    pub icmp_echos: Counter,
 }
 
 /// A number that only grows.
@@ -73,6 +83,7 @@ impl Counter {
 pub struct Network {
     tcp: Arc<Ports<stream::Seat>>,
     udp: Arc<Ports<DatagramSocket>>,
+    udp_lite: Arc<Ports<DatagramSocket>>,
     pings: Arc<Ports<DatagramSocket>>,
     pings_six: Arc<Ports<DatagramSocket>>,
     /// Groups that sockets are in, and how many are.

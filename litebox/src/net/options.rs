@@ -39,6 +39,8 @@ settings! {
     NetlinkInfo, NetlinkBroadcastError, NetlinkNoBufs, NetlinkCapAck, NetlinkExtAck, NetlinkStrict,
     // udp(7)
     UdpCork, NoCheckSend, NoCheckReceive, Segment, Gro,
+    // udplite(7)
+    SendCoverage, ReceiveCoverage = -1,
     /// The highest of all; there is no such option.
     End,
 }

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use litebox::net::inet::{Counter, Row, TcpState};
+use litebox::net::inet::{Counter, DatagramCounters, Row, TcpState};
 use litebox::net::{SocketKind, address};
 
 use super::process::{OfProcess, ProcessView};
@@ -158,20 +158,21 @@ fn put_unix(view: &ProcessView, out: &mut Text) {
 fn put_sockstat(view: &ProcessView, out: &mut Text, six: bool) {
     let network = &view.kernel.network;
     let (tcp, udp, pings) = (network.tcp_rows(), network.udp_rows(), network.ping_rows());
+    let lite = network.udp_lite_rows();
     let of = |rows: &[Row], ended: bool| {
         rows.iter().filter(|row| row.six == six && (row.state == TcpState::TimeWait) == ended).count()
     };
     if six {
-        put!(out, "TCP6: inuse {}\nUDP6: inuse {}\nUDPLITE6: inuse 0\n", of(&tcp, false), of(&udp, false));
-        put!(out, "RAW6: inuse 0\nFRAG6: inuse 0 memory 0\n");
+        put!(out, "TCP6: inuse {}\nUDP6: inuse {}\n", of(&tcp, false), of(&udp, false));
+        put!(out, "UDPLITE6: inuse {}\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n", of(&lite, false));
         return;
     }
     let ended = tcp.iter().filter(|row| row.state == TcpState::TimeWait).count();
     let local = view.kernel.local_sockets.rows().len();
-    put!(out, "sockets: used {}\n", tcp.len() - ended + udp.len() + pings.len() + local);
+    put!(out, "sockets: used {}\n", tcp.len() - ended + udp.len() + lite.len() + pings.len() + local);
     put!(out, "TCP: inuse {} orphan 0 tw {ended} alloc {} mem 0\n", of(&tcp, false), tcp.len() - ended);
-    put!(out, "UDP: inuse {} mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\n", of(&udp, false));
-    put!(out, "FRAG: inuse 0 memory 0\n");
+    put!(out, "UDP: inuse {} mem 0\nUDPLITE: inuse {}\n", of(&udp, false), of(&lite, false));
+    put!(out, "RAW: inuse 0\nFRAG: inuse 0 memory 0\n");
 }
 
 fn put_snmp(view: &ProcessView, out: &mut Text) {
@@ -197,14 +198,18 @@ fn put_snmp(view: &ProcessView, out: &mut Text) {
         out,
         "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors\n"
     );
-    let [came, none, lost, sent] =
-        [&counters.udp_in, &counters.udp_no_ports, &counters.udp_lost, &counters.udp_out].map(Counter::get);
-    put!(out, "Udp: {came} {none} {lost} {sent} {lost} 0 0 0 0\n");
+    put_counted(out, "Udp", &counters.udp);
     put!(
         out,
         "UdpLite: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors\n"
     );
-    put!(out, "UdpLite: 0 0 0 0 0 0 0 0 0\n");
+    put_counted(out, "UdpLite", &counters.udp_lite);
+}
+
+fn put_counted(out: &mut Text, name: &str, counters: &DatagramCounters) {
+    let DatagramCounters { received, no_ports, sent, lost } = counters;
+    let [received, no_ports, sent, lost] = [received, no_ports, sent, lost].map(Counter::get);
+    put!(out, "{name}: {received} {no_ports} {lost} {sent} {lost} 0 0 0 0\n");
 }
 
 pub(super) const TABLES: &[TableEntry<OfProcess>] = &[
@@ -243,6 +248,14 @@ pub(super) const TABLES: &[TableEntry<OfProcess>] = &[
     TableEntry::text("udp6", |view: &ProcessView, out: &mut Text| {
         out.put(DATAGRAM6.as_bytes());
         put_datagrams(out, &view.kernel.network.udp_rows(), true);
+    }),
+    TableEntry::text("udplite", |view: &ProcessView, out: &mut Text| {
+        out.put(DATAGRAM.as_bytes());
+        put_datagrams(out, &view.kernel.network.udp_lite_rows(), false);
+    }),
+    TableEntry::text("udplite6", |view: &ProcessView, out: &mut Text| {
+        out.put(DATAGRAM6.as_bytes());
+        put_datagrams(out, &view.kernel.network.udp_lite_rows(), true);
     }),
     TableEntry::text("unix", |view: &ProcessView, out: &mut Text| {
         out.put(UNIX.as_bytes());

@@ -34,7 +34,7 @@ fn can_be_polled(file: &OpenFile) -> bool {
     struct Nobody;
     impl Observer for Nobody {
         fn on_ready(&self, _events: Events) -> WakeResult {
-            WakeResult { taken: false, asleep: false }
+            WakeResult::NOBODY
         }
     }
     let observer: Arc<dyn Observer> = Arc::new(Nobody);

@@ -134,6 +134,7 @@ impl Task<'_, '_> {
         const IPPROTO_TCP: i32 = 6;
         const IPPROTO_UDP: i32 = 17;
         const IPPROTO_ICMPV6: i32 = 58;
+        const IPPROTO_UDPLITE: i32 = 136;
         const IPPROTO_MAX: i32 = 263;
         if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 || kind & SOCK_TYPE_MASK >= SOCK_MAX {
             return Err(Error::Invalid);
@@ -147,6 +148,7 @@ impl Task<'_, '_> {
         let socket: Arc<dyn Socket> = match (kind & SOCK_TYPE_MASK, protocol) {
             (SOCK_STREAM, 0 | IPPROTO_TCP) => TcpSocket::new(network, six, uid, ino),
             (SOCK_DGRAM, 0 | IPPROTO_UDP) => DatagramSocket::new(network, Transport::Udp, six, uid, ino),
+            (SOCK_DGRAM, IPPROTO_UDPLITE) => DatagramSocket::new(network, Transport::UdpLite, six, uid, ino),
             (SOCK_DGRAM, ping) if ping == echo => DatagramSocket::new(network, Transport::Ping, six, uid, ino),
             (SOCK_RAW, 1..) => return Err(Error::NotPermitted),
             (SOCK_STREAM | SOCK_DGRAM | SOCK_RAW, _) => return Err(EPROTONOSUPPORT),
@@ -240,13 +242,16 @@ impl Task<'_, '_> {
         if flags & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
             return Err(Error::Invalid);
         }
+        // A connection that finds no descriptor stays for whoever has one.
+        self.thread.files.check_room(self.descriptor_limit())?;
         let listener = socket_of(&file)?;
         let ino = self.kernel().vfs.next_open_id();
         let once = || listener.accept(ino);
         let accepted = if file.nonblocking() {
             once()
         } else {
-            wait_until_ready(self.waiter(), &*file, Events::IN, self.time_limit(&file, false), once)
+            let limit = self.time_limit(&file, false);
+            wait_until_ready(self.waiter(), &*file, Events::IN | Events::EXCLUSIVE, limit, once)
         };
         let socket = match accepted {
             Ok(socket) => socket,

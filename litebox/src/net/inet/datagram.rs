@@ -17,7 +17,10 @@ use super::carrier::{self, Inlet, Outlet, StreamCarrier};
 use super::ports::{Held, Ports};
 use super::routes::{Route, is_broadcast};
 use super::zerocopy::ZeroCopy;
-use super::{EADDRNOTAVAIL, ENETUNREACH, FREE_PORTS, Network, check_family, claim, family, given, nowhere, ping};
+use super::{
+    DatagramCounters, EADDRNOTAVAIL, ENETUNREACH, FREE_PORTS, Network, check_family, claim, family, given, nowhere,
+    ping,
+};
 use crate::event::{Events, Observer, WaitQueue};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
@@ -60,6 +63,8 @@ const MOST_SEGMENTS: usize = 128;
 pub enum Transport {
     /// What the program likes.
     Udp,
+    /// The same, with checksums that need not cover all of it (udplite(7)).
+    UdpLite,
     /// ICMP's echo requests; ports are their identifiers.
     Ping,
 }
@@ -128,8 +133,15 @@ impl DatagramSocket {
     fn ports(&self) -> &Arc<Ports<Self>> {
         match self.transport {
             Transport::Udp => &self.network.udp,
+            Transport::UdpLite => &self.network.udp_lite,
             Transport::Ping if self.six => &self.network.pings_six,
             Transport::Ping => &self.network.pings,
+        }
+    }
+    fn counters(&self) -> &DatagramCounters {
+        match self.transport {
+            Transport::UdpLite => &self.network.counters.udp_lite,
+            Transport::Udp | Transport::Ping => &self.network.counters.udp,
         }
     }
     fn check_error(&self) -> Result<()> {
@@ -153,7 +165,7 @@ impl DatagramSocket {
     }
     fn bind_to(&self, state: &mut State, to: SocketAddr) -> Result<()> {
         let claim = claim(self.six, &self.options, to.ip(), self.uid, true);
-        let range = if self.transport == Transport::Udp { FREE_PORTS } else { (1, u16::MAX) };
+        let range = if self.transport == Transport::Ping { (1, u16::MAX) } else { FREE_PORTS };
         state.port = Some(self.ports().bind(to.port(), claim, range, &self.own)?);
         Ok(())
     }
@@ -175,7 +187,7 @@ impl DatagramSocket {
             Some(to) => given(to)?,
             None => return state.peer.ok_or(EDESTADDRREQ),
         };
-        if to.port() == 0 && self.transport == Transport::Udp {
+        if to.port() == 0 && self.transport != Transport::Ping {
             return Err(Error::Invalid);
         }
         check_family(self.six, &self.options, to.ip(), ENETUNREACH)?;
@@ -208,7 +220,7 @@ impl DatagramSocket {
     }
 
     fn check_length(&self, len: usize, to: SocketAddr) -> Result<()> {
-        let header = if self.transport == Transport::Udp { UDP_HEADER } else { 0 };
+        let header = if self.transport == Transport::Ping { 0 } else { UDP_HEADER };
         let most = LONGEST - header - if to.is_ipv4() { IP_HEADER } else { 0 };
         if len <= most { Ok(()) } else { Err(EMSGSIZE) }
     }
@@ -391,6 +403,7 @@ impl Socket for DatagramSocket {
     fn protocol(&self) -> i32 {
         match (self.transport, self.six) {
             (Transport::Udp, _) => 17,
+            (Transport::UdpLite, _) => 136,
             (Transport::Ping, false) => 1,
             (Transport::Ping, true) => 58,
         }
@@ -423,7 +436,7 @@ impl Socket for DatagramSocket {
         self.bind_to(&mut state, to)?;
         state.chosen = (!to.ip().is_unspecified(), to.port() != 0);
         drop(state);
-        if !to.ip().is_loopback() && self.network.outside().is_some() {
+        if !to.ip().is_loopback() && self.network.outside().is_some() && self.transport != Transport::UdpLite {
             // A port that nobody published leads nowhere, which is no error here.
             let _ = self.outlet();
         }

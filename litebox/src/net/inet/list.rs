@@ -47,6 +47,10 @@ impl Network {
     pub fn udp_rows(&self) -> Vec<Row> {
         datagram_rows(&self.udp)
     }
+    /// All UDP-Lite sockets that have a port.
+    pub fn udp_lite_rows(&self) -> Vec<Row> {
+        datagram_rows(&self.udp_lite)
+    }
     /// All ping sockets that have an identifier.
     pub fn ping_rows(&self) -> Vec<Row> {
         let mut rows = datagram_rows(&self.pings);

@@ -222,6 +222,9 @@ impl Socket for TcpSocket {
             }
             return;
         }
+        if let State::Listening(listening) = &*self.state.lock() {
+            return listening.listener.heed(&self.options);
+        }
         if let Some(carrier) = self.look() {
             carrier.option_changed(of, &self.options);
         }
@@ -398,6 +401,20 @@ impl File for TcpSocket {
             State::Fresh(_) | State::Listening(_) => return None,
         };
         carrier.wait(interest, deadline)
+    }
+    fn is_timed(&self) -> bool {
+        match &*self.state.lock() {
+            State::Listening(listening) => listening.listener.is_timed(),
+            State::Connecting(connecting) => connecting.until.is_some(),
+            State::Fresh(_) | State::Connected(_) => false,
+        }
+    }
+    fn expire(&self) -> Option<Instant> {
+        match &*self.state.lock() {
+            State::Listening(listening) => listening.listener.expire(),
+            State::Connecting(connecting) => connecting.expire(),
+            State::Fresh(_) | State::Connected(_) => None,
+        }
     }
     fn set_status(&self, flags: StatusFlags) -> Result<()> {
         self.hasty.store(flags.contains(StatusFlags::NONBLOCK), Ordering::Relaxed);

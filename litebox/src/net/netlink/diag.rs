@@ -19,6 +19,7 @@ const AF_PACKET: u8 = 17;
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
+const IPPROTO_UDPLITE: u8 = 136;
 /// Size of `struct inet_diag_req_v2`.
 const INET_REQUEST: usize = 56;
 const UNIX_REQUEST: usize = 24;
@@ -39,6 +40,7 @@ pub(super) fn answer(kernel: &Kernel, question: &Question<'_>, answer: &mut Answ
             let rows = match protocol {
                 IPPROTO_TCP => kernel.network.tcp_rows(),
                 IPPROTO_UDP => kernel.network.udp_rows(),
+                IPPROTO_UDPLITE => kernel.network.udp_lite_rows(),
                 IPPROTO_ICMP => kernel.network.ping_rows(),
                 _ if question.wants_all() => return Ok(()),
                 _ => return Err(Error::NotFound),

@@ -25,6 +25,7 @@ const IPPROTO_IP: i32 = 0;
 const IPPROTO_TCP: i32 = 6;
 const IPPROTO_UDP: i32 = 17;
 const IPPROTO_IPV6: i32 = 41;
+const IPPROTO_UDPLITE: i32 = 136;
 
 const SO_DEBUG: i32 = 1;
 const SO_REUSEPORT: i32 = 15;
@@ -268,7 +269,7 @@ fn has_level(socket: &dyn Socket, level: i32) -> bool {
             IPPROTO_IP => true,
             IPPROTO_IPV6 => socket.family() == Family::Inet6,
             IPPROTO_TCP => socket.kind() == SocketKind::Stream,
-            IPPROTO_UDP => socket.protocol() == IPPROTO_UDP,
+            IPPROTO_UDP | IPPROTO_UDPLITE => matches!(socket.protocol(), IPPROTO_UDP | IPPROTO_UDPLITE),
             _ => false,
         },
     }

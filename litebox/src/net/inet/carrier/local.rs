@@ -15,6 +15,7 @@ use crate::{Error, Result};
 
 const EPIPE: i32 = 32;
 const ECONNRESET: i32 = 104;
+const ETIMEDOUT: i32 = 110;
 const ECONNREFUSED: i32 = 111;
 const ENOTCONN: Error = Error::Host(107);
 
@@ -118,6 +119,12 @@ impl End {
     /// Bytes in the queue that the sender still has by Linux's account.
     fn held_back(&self) -> usize {
         self.incoming.len().saturating_sub(self.receive_room)
+    }
+    /// The connection is there.
+    fn establish(&mut self) {
+        if matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
+            self.state = if self.finished { TcpState::CloseWait } else { TcpState::Established };
+        }
     }
     /// Nothing can happen to it any more.
     fn end(&mut self) {
@@ -314,11 +321,27 @@ impl LocalEnd {
         self.connection.change(self.side, |ends, own, other, told| {
             for side in [own, other] {
                 let end = pick(ends, side);
-                if matches!(end.state, TcpState::SynSent | TcpState::SynReceived) {
-                    end.state = TcpState::Established;
-                }
+                end.establish();
             }
             told.other = WRITABLE;
+        });
+    }
+    /// It is admitted, but for this end, which has to wait for something to read (TCP_DEFER_ACCEPT).
+    pub fn establish_other(&self) {
+        self.connection.change(self.side, |ends, _, other, told| {
+            pick(ends, other).establish();
+            told.other = WRITABLE;
+        });
+    }
+    /// Nobody answers it.
+    pub fn time_out(&self) {
+        self.connection.change(self.side, |ends, own, _, told| {
+            let end = pick(ends, own);
+            if end.state == TcpState::SynSent {
+                end.error = ETIMEDOUT;
+                end.end();
+                told.own = ALL;
+            }
         });
     }
     /// When the connection ended, if it is this end that has to remember it (TIME_WAIT).
@@ -409,7 +432,8 @@ impl LocalEnd {
             let to = pick(ends, other);
             let n = to.incoming.push(source, room.min(most))?;
             connection.memory.0.fetch_add(n, Ordering::Relaxed);
-            told.other = if to.is_readable() { READABLE } else { Events::empty() };
+            let first = to.state == TcpState::SynReceived;
+            told.other = if first || to.is_readable() { READABLE } else { Events::empty() };
             if urgent && source.remaining() == 0 {
                 if to.at_mark() && !to.inline {
                     // The one before comes next: it is over.

@@ -22,7 +22,7 @@ const HOPS: u8 = 64;
 impl DatagramSocket {
     /// Sends one datagram.
     pub(super) fn dispatch(&self, way: &Way, bytes: &[u8]) -> Result<()> {
-        self.network.counters.udp_out.count();
+        self.counters().sent.count();
         if way.route == Route::Out {
             return self.send_out(way, bytes);
         }
@@ -32,9 +32,11 @@ impl DatagramSocket {
             return Ok(());
         }
         if let Some(receiver) = self.receiver(way) {
-            receiver.take_in(bytes, way.from, info);
+            if receiver.is_covered(self.coverage(bytes.len())) {
+                receiver.take_in(bytes, way.from, info);
+            }
         } else {
-            self.network.counters.udp_no_ports.count();
+            self.counters().no_ports.count();
             let kind = if way.to.is_ipv4() { PORT_UNREACHABLE } else { PORT_UNREACHABLE_SIX };
             self.fail(way.to, ECONNREFUSED, kind, bytes);
         }
@@ -66,6 +68,26 @@ impl DatagramSocket {
         }
     }
 
+    /// How much of a datagram of `len` bytes the checksum covers, with its header, if not all (UDPLITE_SEND_CSCOV).
+    fn coverage(&self, len: usize) -> Option<i32> {
+        if self.transport != Transport::UdpLite {
+            return None;
+        }
+        let set = self.options.get(Setting::SendCoverage);
+        (set > 0 && usize::try_from(set).is_ok_and(|set| set < len + super::UDP_HEADER)).then_some(set)
+    }
+    /// Whether the socket takes a datagram of which so much is covered (UDPLITE_RECV_CSCOV).
+    fn is_covered(&self, coverage: Option<i32>) -> bool {
+        let Some(coverage) = coverage else { return true };
+        match self.options.get(Setting::ReceiveCoverage) {
+            // Nobody asked for anything.
+            -1 => true,
+            // All of it has to be.
+            0 => false,
+            least => coverage >= least,
+        }
+    }
+
     /// Whether the socket hears what comes from `from`; a connected one is meant more.
     pub(super) fn hears(&self, from: SocketAddr, to: IpAddr) -> Option<bool> {
         let state = self.state.lock();
@@ -76,7 +98,7 @@ impl DatagramSocket {
         }
     }
     fn receiver(&self, way: &Way) -> Option<Arc<Self>> {
-        let bound = self.network.udp.find(way.to, |_, _| true);
+        let bound = self.ports().find(way.to, |_, _| true);
         let mut best: Option<(&Claim, &Arc<Self>, bool)> = None;
         for (claim, socket) in &bound {
             let Some(connected) = socket.hears(way.from, way.to.ip()) else { continue };
@@ -106,10 +128,11 @@ impl DatagramSocket {
         // What is sent to a group by the loopback device comes back by it, whatever IP_MULTICAST_LOOP says.
         let port = way.to.port();
         // Whoever is bound to all addresses, or to this one.
-        let mut bound = self.network.udp.find(SocketAddr::new(group, port), |_, _| true);
+        let mut bound = self.ports().find(SocketAddr::new(group, port), |_, _| true);
         bound.retain(|(_, socket)| socket.hears(way.from, group).is_some());
         for (_, socket) in bound {
-            if !group.is_multicast() || socket.listens_to(group) {
+            let covered = || socket.is_covered(self.coverage(bytes.len()));
+            if (!group.is_multicast() || socket.listens_to(group)) && covered() {
                 socket.take_in(bytes, way.from, info);
             }
         }
@@ -117,7 +140,7 @@ impl DatagramSocket {
 
     /// A datagram comes.
     pub(in crate::net::inet) fn take_in(&self, bytes: &[u8], from: SocketAddr, info: PacketInfo) {
-        if self.transport == Transport::Udp && self.state.lock().shut.contains(Shut::READ) {
+        if self.transport != Transport::Ping && self.state.lock().shut.contains(Shut::READ) {
             return;
         }
         let mut copy = Vec::new();
@@ -127,12 +150,12 @@ impl DatagramSocket {
         copy.extend_from_slice(bytes);
         let limit = crate::net::Socket::buffer(self, false);
         let taken = self.incoming.lock().add(Packet { bytes: copy, from, info }, limit);
-        let counters = &self.network.counters;
+        let counters = self.counters();
         if taken {
-            counters.udp_in.count();
+            counters.received.count();
             self.queue.notify(READABLE);
         } else {
-            counters.udp_lost.count();
+            counters.lost.count();
         }
     }
 
@@ -143,7 +166,12 @@ impl DatagramSocket {
         }
         let local = state.port.as_ref().map(crate::net::inet::ports::Held::local).ok_or(Error::Invalid)?;
         let outside = self.network.outside().ok_or(Error::Host(101))?;
-        let kind = if self.transport == Transport::Udp { Port::Datagram } else { Port::Echo };
+        let kind = match self.transport {
+            Transport::Udp => Port::Datagram,
+            Transport::Ping => Port::Echo,
+            // Nothing leads this out.
+            Transport::UdpLite => return Err(Error::Host(101)),
+        };
         let inlet: Arc<dyn crate::net::inet::carrier::Inlet> = self.own.upgrade().ok_or(Error::Invalid)?;
         let outlet = outside.open(kind, local, &inlet)?;
         state.outlet = Some(outlet.clone());

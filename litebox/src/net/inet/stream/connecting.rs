@@ -1,12 +1,15 @@
 //! A socket that asked for a connection and has no answer yet, or was not told of it.
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use super::connected::Connected;
 use super::fresh::Fresh;
 use super::{BoundName, Ends, State, TcpSocket};
 use crate::net::inet::carrier::local::LocalEnd;
 use crate::net::inet::carrier::{StreamCarrier, TcpState};
+use crate::net::{Setting, Settings};
+use crate::platform::{Instant, host};
 use crate::{Error, Result};
 
 const ECONNABORTED: Error = Error::Host(103);
@@ -21,14 +24,42 @@ pub(super) struct Connecting {
     pub place: BoundName,
     /// What the socket was bound to before.
     pub bound: Option<BoundName>,
+    /// When it gives up, where nobody outside does.
+    pub until: Option<Instant>,
 }
 
 impl Connecting {
+    /// Gives up when it is time to; when it will be.
+    pub fn expire(&self) -> Option<Instant> {
+        let (until, local) = (self.until?, self.local.as_ref()?);
+        if !local.is_waiting() {
+            return None;
+        }
+        if host().instant() < until {
+            return Some(until);
+        }
+        local.time_out();
+        None
+    }
     fn into_connected(self) -> Connected {
-        let Self { carrier, local, ends, place, bound } = self;
+        let Self { carrier, local, ends, place, bound, until: _ } = self;
         let ends = (carrier.local_address().unwrap_or(ends.0), ends.1);
         Connected { carrier, local, ends, place, bound, untold: true }
     }
+}
+
+/// How long a connection is asked for: until the answer to the last SYN should have come (TCP_SYNCNT), or as long as
+/// TCP_USER_TIMEOUT says.
+pub(super) fn patience(options: &Settings) -> Duration {
+    /// From so many on, each is waited for as long as the one before.
+    const LONGEST_STEP: u32 = 6;
+    const STEP: Duration = Duration::from_secs(120);
+    if let Ok(millis @ 1..) = u64::try_from(options.get(Setting::UserTimeout)) {
+        return Duration::from_millis(millis);
+    }
+    let again = u32::try_from(options.get(Setting::SynCount)).unwrap_or(0);
+    let doubled = Duration::from_secs((2 << again.min(LONGEST_STEP)) - 1);
+    doubled + STEP * again.saturating_sub(LONGEST_STEP)
 }
 
 /// A connection that exists is one, whoever asks; connect(2) still says so once.

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 
 use super::connected::Connected;
-use super::connecting::Connecting;
+use super::connecting::{Connecting, patience};
 use super::listening::{Listener, Listening};
 use super::{BoundName, Ends, Role, Seat, State, TcpSocket};
 use crate::net::inet::carrier::local::LocalEnd;
@@ -12,6 +12,7 @@ use crate::net::inet::carrier::{Inlet, Outlet, Port, StreamCarrier, TcpState};
 use crate::net::inet::routes::{Route, is_broadcast};
 use crate::net::inet::{EADDRNOTAVAIL, ENETUNREACH, FREE_PORTS, Network, check_family, claim, given};
 use crate::net::{Address, Setting, Settings, address};
+use crate::platform::host;
 use crate::{Error, Result};
 
 const ECONNREFUSED: Error = Error::Host(111);
@@ -136,7 +137,8 @@ pub(super) fn connect(socket: &TcpSocket, state: &mut State, to: &Address, at_on
         let error = carrier.take_error();
         return Err(if error == 0 { ECONNREFUSED } else { Error::Host(error) });
     }
-    *state = State::Connecting(Connecting { carrier, local, ends, place, bound });
+    let until = local.as_ref().map(|_| host().instant().saturating_add(patience(&socket.options)));
+    *state = State::Connecting(Connecting { carrier, local, ends, place, bound, until });
     Err(if at_once { EINPROGRESS } else { Error::WouldBlock })
 }
 

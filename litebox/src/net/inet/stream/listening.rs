@@ -1,18 +1,23 @@
 //! A socket that accepts connections, and those that wait for that.
+//!
+//! Who finds no room waits as who got no answer to a SYN does. With TCP_DEFER_ACCEPT, a connection is the client's at
+//! once and the listener's when it has something to read, or after as long as the option says.
 
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use super::connected::Connected;
 use super::fresh::server_options;
 use super::{BoundName, Role, Seat, State, TcpSocket};
-use crate::event::{Events, WaitQueue};
-use crate::net::Settings;
+use crate::event::{Events, Observer, WaitQueue, WakeResult};
 use crate::net::inet::carrier::local::LocalEnd;
-use crate::net::inet::carrier::{Closing, Datagram, Inlet, Outlet, StreamCarrier};
+use crate::net::inet::carrier::{Closing, Datagram, Inlet, Outlet, StreamCarrier, TcpState};
 use crate::net::inet::{FREE_PORTS, Network, claim};
+use crate::net::{Setting, Settings};
+use crate::platform::{Instant, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -45,9 +50,17 @@ struct Stalled {
     queue: Arc<WaitQueue>,
 }
 
+/// A connection that has nothing to read yet (TCP_DEFER_ACCEPT).
+struct Deferred {
+    child: Child,
+    /// It is accepted then even so.
+    until: Instant,
+}
+
 struct Waiting {
     limit: usize,
     children: VecDeque<Child>,
+    deferred: VecDeque<Deferred>,
     stalled: VecDeque<Stalled>,
     open: bool,
 }
@@ -70,14 +83,29 @@ fn limit_of(backlog: i32) -> usize {
 
 impl Waiting {
     fn is_full(&self) -> bool {
-        self.children.len() > self.limit
+        self.children.len() > self.limit || self.deferred.len() > self.limit
+    }
+    /// Takes out a connection whose time to be accepted has come, if there is room for it.
+    fn take_due(&mut self, now: Instant) -> Option<Child> {
+        if self.children.len() > self.limit {
+            return None;
+        }
+        let at = self.deferred.iter().position(|deferred| deferred.until <= now || deferred.child.has_something())?;
+        self.deferred.remove(at).map(|deferred| deferred.child)
+    }
+}
+
+impl Child {
+    /// There is something to read, or nothing will come.
+    fn has_something(&self) -> bool {
+        self.carrier.readable() > 0 || self.carrier.ready().intersects(Events::RDHUP | Events::HUP | Events::ERR)
     }
 }
 
 impl Listener {
     pub fn new(socket: &TcpSocket, backlog: i32) -> Arc<Self> {
-        let (children, stalled) = (VecDeque::new(), VecDeque::new());
-        let waiting = Mutex::new(Waiting { limit: limit_of(backlog), children, stalled, open: true });
+        let (children, deferred, stalled) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        let waiting = Mutex::new(Waiting { limit: limit_of(backlog), children, deferred, stalled, open: true });
         let (queue, network, options) = (socket.queue.clone(), socket.network.clone(), server_options(&socket.options));
         Arc::new(Self { waiting, queue, network, six: socket.six, uid: socket.uid, options })
     }
@@ -90,7 +118,44 @@ impl Listener {
         (waiting.children.len(), waiting.limit)
     }
     pub fn ready(&self) -> Events {
-        if self.waiting.lock().children.is_empty() { Events::empty() } else { READABLE }
+        let mut waiting = self.waiting.lock();
+        Self::admit_due(&mut waiting);
+        if waiting.children.is_empty() { Events::empty() } else { READABLE }
+    }
+    /// An option of the listening socket was set.
+    pub fn heed(&self, options: &Settings) {
+        self.options.copy(options);
+    }
+    /// Whether a connection may come to be accepted by the passing of time alone.
+    pub fn is_timed(&self) -> bool {
+        self.options.get(Setting::DeferAccept) > 0 || !self.waiting.lock().deferred.is_empty()
+    }
+    /// Has those accepted whose time has come; when the next one's will.
+    pub fn expire(&self) -> Option<Instant> {
+        let mut waiting = self.waiting.lock();
+        let came = Self::admit_due(&mut waiting);
+        let full = waiting.children.len() > waiting.limit;
+        let next = waiting.deferred.iter().map(|deferred| deferred.until).min().filter(|_| !full);
+        drop(waiting);
+        if came {
+            self.queue.notify(READABLE);
+        }
+        next
+    }
+    /// Whether any of those that had nothing to read can be accepted now.
+    fn admit_due(waiting: &mut Waiting) -> bool {
+        if waiting.deferred.is_empty() {
+            return false;
+        }
+        let (before, now) = (waiting.children.len(), host().instant());
+        while let Some(child) = waiting.take_due(now) {
+            // One that was thrown away meanwhile never was.
+            if let Some(local) = child.local.as_ref().filter(|local| local.state() != TcpState::Closed) {
+                local.establish();
+                waiting.children.push_back(child);
+            }
+        }
+        waiting.children.len() > before
     }
 
     /// Somebody at `from` asks for a connection with `to`; his end of it.
@@ -115,16 +180,33 @@ impl Listener {
             waiting.stalled.push_back(stalled);
             return own;
         }
-        let admitted = self.admit(stalled);
-        if let Some(child) = admitted {
-            waiting.children.push_back(child);
-        }
+        let came = self.admit(&mut waiting, stalled);
         drop(waiting);
-        self.queue.notify(READABLE);
+        if came {
+            self.queue.notify(READABLE);
+        }
         own
     }
-    /// A connection comes about. `None`: there is one between these ends already.
-    fn admit(&self, asking: Stalled) -> Option<Child> {
+    /// A connection comes about, unless there is one between these ends already. Whether it can be accepted now.
+    fn admit(self: &Arc<Self>, waiting: &mut Waiting, asking: Stalled) -> bool {
+        let Some(child) = self.child(asking) else { return false };
+        self.network.counters.tcp_passive_opens.count();
+        let seconds = u64::try_from(self.options.get(Setting::DeferAccept)).unwrap_or(0);
+        let Some(local) = child.local.as_ref() else { return false };
+        if seconds == 0 {
+            local.establish();
+            waiting.children.push_back(child);
+            return true;
+        }
+        let observer: Arc<dyn Observer> = self.clone();
+        child.queue.add(&observer, READABLE | Events::RDHUP);
+        local.establish_other();
+        let until = host().instant().saturating_add(Duration::from_secs(seconds));
+        waiting.deferred.push_back(Deferred { child, until });
+        false
+    }
+    /// The connection of somebody who asks. `None`: there is one between these ends already.
+    fn child(&self, asking: Stalled) -> Option<Child> {
         let Stalled { server, client: _, ends, queue } = asking;
         let carrier: Arc<dyn StreamCarrier> = server.clone();
         let seat = Seat::new((self.six, self.uid), 0, Role::Connected(Arc::downgrade(&carrier)));
@@ -134,19 +216,28 @@ impl Listener {
             server.close(Closing::Reset);
             return None;
         };
-        server.establish();
-        self.network.counters.tcp_passive_opens.count();
         Some(Child { carrier, local: Some(server), ends, queue, place: BoundName { held, seat } })
     }
 
     /// accept(2) on `socket`; the new one gets this inode number.
-    pub fn accept(&self, socket: &TcpSocket, outlet: Option<&Arc<dyn Outlet>>, ino: u64) -> Result<Arc<TcpSocket>> {
+    pub fn accept(
+        self: &Arc<Self>,
+        socket: &TcpSocket,
+        outlet: Option<&Arc<dyn Outlet>>,
+        ino: u64,
+    ) -> Result<Arc<TcpSocket>> {
         let mut waiting = self.waiting.lock();
+        let mut came = Self::admit_due(&mut waiting);
         let Some(child) = waiting.children.pop_front() else {
             return Err(if waiting.open { Error::WouldBlock } else { Error::Invalid });
         };
-        self.let_in(&mut waiting);
+        came |= self.let_in(&mut waiting);
         drop(waiting);
+        if came {
+            self.queue.notify(READABLE);
+        }
+        let observer: Arc<dyn Observer> = self.clone();
+        child.queue.remove(&observer);
         let Child { carrier, local, ends, queue, place } = child;
         if let Some(outlet) = outlet.filter(|_| local.is_none()) {
             outlet.accepted();
@@ -155,23 +246,26 @@ impl Listener {
         let connected = Connected { carrier, local, ends, place, bound: None, untold: false };
         let accepted = TcpSocket::with(&self.network, self.six, socket.uid, ino, State::Connected(connected), queue);
         accepted.options.copy(&socket.options);
+        accepted.options.set(Setting::DeferAccept, 0);
         Ok(accepted)
     }
-    /// Those who found no room and still want in come in now.
-    fn let_in(&self, waiting: &mut Waiting) {
+    /// Those who found no room and still want in come in now. Whether any can be accepted.
+    fn let_in(self: &Arc<Self>, waiting: &mut Waiting) -> bool {
+        let mut came = Self::admit_due(waiting);
         while !waiting.is_full() {
-            let Some(stalled) = waiting.stalled.pop_front() else { return };
-            let wants = stalled.client.upgrade().is_some_and(|client| client.is_waiting());
-            if let Some(child) = wants.then(|| self.admit(stalled)).flatten() {
-                waiting.children.push_back(child);
+            let Some(stalled) = waiting.stalled.pop_front() else { break };
+            if stalled.client.upgrade().is_some_and(|client| client.is_waiting()) {
+                came |= self.admit(waiting, stalled);
             }
         }
+        came
     }
     /// Nothing is accepted any more: those who wait are turned away.
     pub fn close(&self) {
         let mut waiting = self.waiting.lock();
         waiting.open = false;
-        let children = core::mem::take(&mut waiting.children);
+        let mut children = core::mem::take(&mut waiting.children);
+        children.extend(core::mem::take(&mut waiting.deferred).into_iter().map(|deferred| deferred.child));
         let stalled = core::mem::take(&mut waiting.stalled);
         drop(waiting);
         for child in children {
@@ -181,6 +275,16 @@ impl Listener {
             asking.server.close(Closing::Reset);
         }
         self.queue.notify(super::closed::ALL);
+    }
+}
+
+/// It looks at connections that have nothing to read yet.
+impl Observer for Listener {
+    fn on_ready(&self, _events: Events) -> WakeResult {
+        WakeResult { taken: true, asleep: true, leaves: false }
+    }
+    fn finish_wake(&self) {
+        self.expire();
     }
 }
 

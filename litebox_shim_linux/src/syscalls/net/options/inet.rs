@@ -6,7 +6,10 @@ use litebox::net::inet::{Group, LOOPBACK, TcpSocket, TcpState};
 use litebox::net::{Address, Setting, Socket, SocketKind};
 use litebox::{Error, Result};
 
-use super::{ENOPROTOOPT, Given, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, Value, change, number, numbers, table};
+use super::{
+    ENOPROTOOPT, Given, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, Value, change, number,
+    numbers, table,
+};
 use crate::syscalls::net::ENOTCONN;
 use crate::user::word;
 
@@ -35,6 +38,8 @@ const IP_ADD_MEMBERSHIP: i32 = 35;
 const IP_DROP_MEMBERSHIP: i32 = 36;
 const MCAST_JOIN_GROUP: i32 = 42;
 const MCAST_LEAVE_GROUP: i32 = 45;
+const UDPLITE_SEND_CSCOV: i32 = 10;
+const UDPLITE_RECV_CSCOV: i32 = 11;
 const IP_UNICAST_IF: i32 = 50;
 const IP_PROTOCOL: i32 = 52;
 const IPV6_ADDRFORM: i32 = 1;
@@ -111,8 +116,25 @@ pub(super) fn set(socket: &dyn Socket, level: i32, name: i32, given: &Given) -> 
             // Nothing is ever told to groups: nothing changes that they are about.
             if (1..=MOST_NETLINK_GROUPS).contains(&given.number()?) { Ok(()) } else { Err(Error::Invalid) }
         }
+        IPPROTO_UDP | IPPROTO_UDPLITE => set_udp(socket, name, given.number()?),
         _ => set_number(socket, level, name, given.number()?),
     }
+}
+
+/// Of UDP and UDP-Lite, whichever of the two levels is named.
+fn set_udp(socket: &dyn Socket, name: i32, value: i32) -> Result<()> {
+    /// The header is always covered.
+    const LEAST_COVERAGE: i32 = 8;
+    let setting = match name {
+        UDPLITE_SEND_CSCOV => Setting::SendCoverage,
+        UDPLITE_RECV_CSCOV => Setting::ReceiveCoverage,
+        _ => return set_number(socket, IPPROTO_UDP, name, value),
+    };
+    if socket.protocol() != IPPROTO_UDPLITE {
+        return Err(ENOPROTOOPT);
+    }
+    change(socket, setting, if value == 0 { 0 } else { value.clamp(LEAST_COVERAGE, u16::MAX.into()) });
+    Ok(())
 }
 
 fn set_number(socket: &dyn Socket, level: i32, name: i32, value: i32) -> Result<()> {
@@ -272,11 +294,13 @@ pub(super) fn value(socket: &dyn Socket, level: i32, name: i32, room: usize) -> 
         IPPROTO_TCP => tcp_value(socket, name, room)?,
         IPPROTO_IP => ip_value(socket, name)?,
         IPPROTO_IPV6 => ipv6_value(socket, name)?,
+        IPPROTO_UDP | IPPROTO_UDPLITE => udp_value(socket, name),
         _ => None,
     };
     if let Some(value) = special {
         return Ok(value);
     }
+    let level = if level == IPPROTO_UDPLITE { IPPROTO_UDP } else { level };
     let row = table::find(socket, level, name)?.ok_or(ENOPROTOOPT)?;
     let value = match (row.setting, socket.options().get(row.setting)) {
         (Setting::Ttl | Setting::UnicastHops, -1) => 64,
@@ -347,6 +371,15 @@ fn tcp_value(socket: &dyn Socket, name: i32, room: usize) -> Result<Option<Value
         TCP_CC_INFO | TCP_SAVED_SYN | TCP_ULP => Value::new(),
         _ => return Ok(None),
     }))
+}
+
+fn udp_value(socket: &dyn Socket, name: i32) -> Option<Value> {
+    let setting = match name {
+        UDPLITE_SEND_CSCOV => Setting::SendCoverage,
+        UDPLITE_RECV_CSCOV => Setting::ReceiveCoverage,
+        _ => return None,
+    };
+    Some(number(socket.options().get(setting).max(0)))
 }
 
 fn ip_value(socket: &dyn Socket, name: i32) -> Result<Option<Value>> {
