@@ -1,6 +1,7 @@
 //! A network namespace of a test's own with a TUN device in it, made by `tun-setup.sh`.
 
 use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,22 +16,59 @@ pub const SANDBOX: &str = "10.0.0.2";
 #[derive(Debug)]
 pub struct TunSpace(String);
 
-fn succeeds(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+/// Why there is none.
+#[derive(Debug)]
+pub enum NoTunSpace {
+    /// This machine lets this user make none.
+    Refused(String),
+    /// It lets them, and it was not made all the same.
+    Failed(String),
+}
+
+impl NoTunSpace {
+    /// Ends a test for which there is none. It passes only where there can be none, whatever else may not be skipped.
+    pub fn end(self) -> crate::Result {
+        match self {
+            Self::Refused(why) => {
+                println!("skipped: {why}");
+                Ok(())
+            }
+            Self::Failed(why) => Err(why.into()),
+        }
+    }
+}
+
+/// Runs it quietly; what it said when it failed.
+fn run(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{name}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim_end()))
+}
+
+/// What keeps this user from making a namespace with a device. It is found by what the kernel says, and not by the way
+/// in which a space is made.
+fn refusal() -> Result<(), String> {
+    run(Command::new("unshare").args(["--net", "--mount", "true"]))
+        .map_err(|why| format!("this user may make no network namespace ({why})"))?;
+    let device = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    device.map(drop).map_err(|error| format!("no TUN devices on this machine (/dev/net/tun: {error})"))
 }
 
 impl TunSpace {
-    /// `None`: this machine lets this user make none, or has no TUN devices.
-    pub fn make(options: &[&str]) -> Option<Self> {
+    /// One whose device has been made with these options of `tun-setup.sh`.
+    pub fn make(options: &[&str]) -> Result<Self, NoTunSpace> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        refusal().map_err(NoTunSpace::Refused)?;
         let name = format!("lb-tun-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        if !succeeds(Command::new("ip").args(["netns", "add", &name])) {
-            return None;
-        }
+        run(Command::new("ip").args(["netns", "add", &name])).map_err(NoTunSpace::Failed)?;
         let space = Self(name);
-        let lo = succeeds(Command::new("ip").args(["-n", &space.0, "link", "set", "lo", "up"]));
         let setup = concat!(env!("CARGO_MANIFEST_DIR"), "/../litebox_platform_linux_userland/scripts/tun-setup.sh");
-        (lo && succeeds(space.command(setup).args(options))).then_some(space)
+        run(Command::new("ip").args(["-n", &space.0, "link", "set", "lo", "up"])).map_err(NoTunSpace::Failed)?;
+        run(space.command(setup).args(options)).map_err(NoTunSpace::Failed)?;
+        Ok(space)
     }
 
     /// A command in the namespace.
@@ -58,6 +96,7 @@ impl TunSpace {
 
 impl Drop for TunSpace {
     fn drop(&mut self) {
-        succeeds(Command::new("ip").args(["netns", "del", &self.0]));
+        // What is left of it takes nothing from anybody, and a test that failed says more.
+        let _ = run(Command::new("ip").args(["netns", "del", &self.0]));
     }
 }
