@@ -1,5 +1,8 @@
 //! What the documentation says of the sources is true: every lock is in `docs/locks.md`, lines are short enough to be
-//! read.
+//! read, layers use those below them.
+
+#[path = "documentation/modules.rs"]
+mod modules;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,6 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use litebox_test_support::{NamedTest, Result};
+
+use modules::{Modules, shown};
 
 /// The top of the repository.
 const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -148,8 +153,66 @@ fn lines_are_short() -> Result {
     Ok(())
 }
 
-const TESTS: &[NamedTest] =
-    &[("every_lock_is_in_the_page", every_lock_is_in_the_page), ("lines_are_short", lines_are_short)];
+/// How many files the largest circle of each crate may have, with room for a few more. Who makes one smaller lowers its
+/// number.
+const CIRCLES: &[(&str, usize)] = &[
+    ("litebox_protocol", 0),
+    ("litebox_layer", 0),
+    ("litebox_common_linux", 6),
+    ("litebox_syscall_rewriter", 2),
+    ("litebox", 75),
+    ("litebox_shim_linux", 60),
+    ("litebox_platform_linux_userland", 42),
+    ("litebox_broker", 9),
+    ("litebox_runner_linux_userland", 22),
+];
+
+fn circles_do_not_grow() -> Result {
+    let mut report = Vec::new();
+    for &(name, most) in CIRCLES {
+        let modules = Modules::of(&Path::new(TOP).join(name).join("src"))?;
+        let circles = modules.circles();
+        let largest = circles.first().map_or(0, Vec::len);
+        println!("{name}: {} files, {largest} in the largest circle", modules.count());
+        if largest > most {
+            report.push(format!("{name}: {largest} files use each other in a circle: {}", circles[0].join(" ")));
+        }
+    }
+    if report.is_empty() { Ok(()) } else { Err(report.join("\n").into()) }
+}
+
+/// The layers of the platform: each uses those before it. `entry` and `thread` are one, and `sandbox` sets all up.
+const LAYERS: [&[&str]; 5] = [&["host"], &["memory"], &["entry", "thread"], &["process"], &["sandbox"]];
+/// How many uses of a higher layer there may be. Who takes some away lowers the number.
+const UPWARD: usize = 59;
+
+fn layers_of_the_platform_use_those_below() -> Result {
+    let modules = Modules::of(&Path::new(TOP).join("litebox_platform_linux_userland/src"))?;
+    let layer = |module: &[String]| {
+        LAYERS.iter().position(|names| names.iter().any(|name| module.first().is_some_and(|first| first == name)))
+    };
+    let mut upward = Vec::new();
+    for (from, uses) in modules.uses() {
+        for to in uses {
+            if layer(from).zip(layer(to)).is_some_and(|(from, to)| from < to) {
+                upward.push(format!("{} uses {}", shown(from), shown(to)));
+            }
+        }
+    }
+    println!("{} uses of a higher layer", upward.len());
+    if upward.len() <= UPWARD {
+        return Ok(());
+    }
+    Err(format!("at most {UPWARD} uses of a higher layer may there be, not {}:\n{}", upward.len(), upward.join("\n"))
+        .into())
+}
+
+const TESTS: &[NamedTest] = &[
+    ("every_lock_is_in_the_page", every_lock_is_in_the_page),
+    ("lines_are_short", lines_are_short),
+    ("circles_do_not_grow", circles_do_not_grow),
+    ("layers_of_the_platform_use_those_below", layers_of_the_platform_use_those_below),
+];
 
 fn main() {
     litebox_test_support::run_table(TESTS);
