@@ -73,7 +73,7 @@ impl Prepared {
     /// (personality(2)).
     pub(crate) fn reading_implies_execution(&self) -> bool {
         let elf = &self.program.1;
-        elf.arch == Arch::X86 && elf.says_nothing_of_stack
+        elf.arch == Arch::X86 && elf.stack == elf::StackFlags::Unsaid
     }
 }
 

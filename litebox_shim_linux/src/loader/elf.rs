@@ -126,6 +126,17 @@ impl Format {
     }
 }
 
+/// What an executable says of its stack (`PT_GNU_STACK`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackFlags {
+    /// Nothing.
+    Unsaid,
+    /// It need not be executable.
+    Plain,
+    /// It wants to execute what is there.
+    Executable,
+}
+
 /// What the loader needs of an executable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elf {
@@ -142,10 +153,8 @@ pub struct Elf {
     pub impossible: bool,
     /// Path of the interpreter, without the final zero.
     pub interpreter: Option<Vec<u8>>,
-    /// The program says whether it wants an executable stack, and does.
-    pub exec_stack: bool,
-    /// It says nothing of its stack.
-    pub says_nothing_of_stack: bool,
+    /// What it says of its stack.
+    pub stack: StackFlags,
     /// Offset in the file of the program headers.
     pub phoff: u64,
     /// Their number.
@@ -251,8 +260,7 @@ impl Elf {
             segments: Vec::new(),
             impossible: false,
             interpreter: None,
-            exec_stack: false,
-            says_nothing_of_stack: true,
+            stack: StackFlags::Unsaid,
             phoff,
             phnum,
             align: PAGE,
@@ -288,8 +296,7 @@ impl Elf {
                 self.interpreter = Some(Self::read_interpreter(row, format, head, file)?);
             }
             PT_GNU_STACK => {
-                self.exec_stack = flags & 1 != 0;
-                self.says_nothing_of_stack = false;
+                self.stack = if flags & 1 == 0 { StackFlags::Plain } else { StackFlags::Executable };
             }
             _ => {}
         }
@@ -351,7 +358,7 @@ impl Elf {
 
     /// Whether its stack is to be executable. For 32-bit programs that is the rule unless they say otherwise.
     pub(super) fn wants_exec_stack(&self) -> bool {
-        self.exec_stack || self.arch == Arch::X86 && self.says_nothing_of_stack
+        self.stack == StackFlags::Executable || self.arch == Arch::X86 && self.stack == StackFlags::Unsaid
     }
 
     /// First page and end of the pages of all segments; `None` without segments.
