@@ -429,26 +429,26 @@ const FEW_SIGNALS: u64 = 1024;
 unsafe fn set_limits(plan: &Plan<'_>) {
     // SAFETY: each call reads or writes one rlimit.
     unsafe {
-        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        let none = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit64(libc::RLIMIT_CORE, &raw const none);
         let mut signals = none;
-        if plan.user.is_none() && libc::getrlimit(libc::RLIMIT_SIGPENDING, &raw mut signals) == 0 {
+        if plan.user.is_none() && libc::getrlimit64(libc::RLIMIT_SIGPENDING, &raw mut signals) == 0 {
             // Timers and queued signals count by user: what the sandbox may have leaves most to the user's other
             // programs.
             let part = (signals.rlim_cur / SHARE_OF_SIGNALS).max(FEW_SIGNALS).min(signals.rlim_cur);
-            let part = libc::rlimit { rlim_cur: part, rlim_max: part };
-            libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const part);
+            let part = libc::rlimit64 { rlim_cur: part, rlim_max: part };
+            libc::setrlimit64(libc::RLIMIT_SIGPENDING, &raw const part);
         }
         let mut files = none;
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
+        if libc::getrlimit64(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
             files.rlim_cur = files.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
+            libc::setrlimit64(libc::RLIMIT_NOFILE, &raw const files);
         }
         if let Some(most) = plan.task_limit {
             let mut tasks = none;
-            if libc::getrlimit(libc::RLIMIT_NPROC, &raw mut tasks) == 0 && most < tasks.rlim_max {
-                tasks = libc::rlimit { rlim_cur: most, rlim_max: most };
-                libc::setrlimit(libc::RLIMIT_NPROC, &raw const tasks);
+            if libc::getrlimit64(libc::RLIMIT_NPROC, &raw mut tasks) == 0 && most < tasks.rlim_max {
+                tasks = libc::rlimit64 { rlim_cur: most, rlim_max: most };
+                libc::setrlimit64(libc::RLIMIT_NPROC, &raw const tasks);
             }
         }
         if let Some(processors) = &plan.processors {
@@ -456,8 +456,8 @@ unsafe fn set_limits(plan: &Plan<'_>) {
             let _ = rustix::thread::sched_setaffinity(None, processors);
         }
         if let Some(bytes) = plan.data_limit {
-            let data = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-            libc::setrlimit(libc::RLIMIT_DATA, &raw const data);
+            let data = libc::rlimit64 { rlim_cur: bytes, rlim_max: bytes };
+            libc::setrlimit64(libc::RLIMIT_DATA, &raw const data);
         }
     }
 }

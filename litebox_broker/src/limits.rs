@@ -165,7 +165,7 @@ impl Alarm {
             let alarm = Self(timer.assume_init());
             let mut when: libc::itimerspec = MaybeUninit::zeroed().assume_init();
             when.it_value.tv_sec = libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX);
-            when.it_value.tv_nsec = left.subsec_nanos().into();
+            when.it_value.tv_nsec = i32::try_from(left.subsec_nanos()).unwrap_or_default().into();
             let set = libc::timer_settime(alarm.0, 0, &raw const when, std::ptr::null_mut());
             (set == 0).then_some(alarm)
         }

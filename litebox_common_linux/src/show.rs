@@ -73,9 +73,9 @@ pub fn call(out: &mut dyn Write, request: &SyscallRequest, memory: &dyn GuestMem
 /// Prints a result: `= 3`, `= -1 ENOENT`.
 pub fn result(out: &mut dyn Write, result: Result<usize, Errno>) -> fmt::Result {
     // Results that are addresses are the large ones.
-    const SMALL: usize = 1 << 32;
+    const SMALL: u64 = 1 << 32;
     match result {
-        Ok(value) if value < SMALL => write!(out, " = {value}"),
+        Ok(value) if (value as u64) < SMALL => write!(out, " = {value}"),
         Ok(value) => write!(out, " = {value:#x}"),
         Err(errno) => write!(out, " = -1 {errno}"),
     }

@@ -12,7 +12,10 @@
 //!   end
 //! - `layout`: where the kernel's memory lies; `huge`: huge pages for what all processes use
 //! - `broker`: the way to the trusted process
+//!
+//! Its kernel is that of 64-bit x86, which serves 32-bit programs too: for other processors the crate is empty.
 #![no_std]
+#![cfg(target_arch = "x86_64")]
 
 extern crate alloc;
 

@@ -7,7 +7,7 @@ use super::vma_tree::VmaTree;
 use super::{PAGE, STACK_GAP, page_down};
 
 const MIB: usize = 1 << 20;
-const GIB: usize = 1 << 30;
+const GIB: u64 = 1 << 30;
 
 /// Bases of an address space, random for each program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub struct Layout {
 }
 
 /// Where position-independent programs lie on x86-64: two thirds of what a program can address.
-const PROGRAMS: usize = 0x5555_5555_4000;
+const PROGRAMS: u64 = 0x5555_5555_4000;
 /// How far above they may begin.
-const PROGRAMS_SPREAD: usize = 1 << 40;
+const PROGRAMS_SPREAD: u64 = 1 << 40;
 
 /// A random number below `bound` (a power of two), in whole pages.
 fn random_pages(bound: usize) -> usize {
-    let mut bytes = [0u8; 8];
+    let mut bytes = [0; size_of::<usize>()];
     host().random(&mut bytes);
     page_down(usize::from_le_bytes(bytes) & (bound - 1))
 }
@@ -50,15 +50,15 @@ impl Layout {
     fn make(stack_limit: u64, jitter_below: impl Fn(usize) -> usize) -> Self {
         let (lowest, highest) = host().user_span();
         let span = highest - lowest;
-        let jitter = (span / 64).next_power_of_two().min(16 * GIB);
+        let jitter = (span / 64).next_power_of_two().min(usize::try_from(16 * GIB).unwrap_or(usize::MAX));
         let stack_top = page_down(highest) - jitter_below(jitter);
         // As Linux: room for the stack, at least 128 MiB, at most 5/6 of everything.
         let stack = usize::try_from(stack_limit).unwrap_or(usize::MAX).clamp(128 * MIB, span / 6 * 5);
         let stack = stack.min(span / 4);
         let mmap_base = page_down(stack_top - stack - STACK_GAP) - jitter_below(jitter);
         // Programs have the layout of x86-64 built in; a smaller address space has one of its own.
-        let program_base = if lowest < PROGRAMS && highest > PROGRAMS + 4 * PROGRAMS_SPREAD {
-            PROGRAMS + jitter_below(PROGRAMS_SPREAD)
+        let program_base = if (lowest as u64) < PROGRAMS && highest as u64 > PROGRAMS + 4 * PROGRAMS_SPREAD {
+            PROGRAMS as usize + jitter_below(PROGRAMS_SPREAD as usize)
         } else {
             page_down(lowest + span / 3 * 2 - jitter) + jitter_below(jitter)
         };

@@ -3,6 +3,9 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+#[cfg(target_arch = "x86")]
+use core::arch::x86::{__cpuid, __cpuid_count};
+#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::fmt::Write;
 use core::time::Duration;

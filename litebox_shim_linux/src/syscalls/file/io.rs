@@ -21,7 +21,7 @@ use crate::user::UserRead;
 /// The most buffers one vectored call takes.
 const IOV_MAX: usize = 1024;
 /// End of what x86-64 lets a program address.
-const TASK_SIZE: usize = 0x7fff_ffff_f000;
+const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 /// No file is longer.
 pub(super) const MAX_FILE_SIZE: u64 = i64::MAX as u64;
 
@@ -133,7 +133,7 @@ impl Vectors {
 /// EFAULT for a buffer that leaves the program's half of the address space.
 pub(crate) fn check_range(addr: usize, len: usize) -> Result<()> {
     match addr.checked_add(len) {
-        Some(end) if end <= TASK_SIZE => Ok(()),
+        Some(end) if end as u64 <= TASK_SIZE => Ok(()),
         _ => Err(Error::Fault),
     }
 }
