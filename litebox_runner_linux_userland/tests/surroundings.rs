@@ -1,6 +1,9 @@
 //! Where people run it: containers, old kernels, filters already in force, few descriptors, no /proc, unreadable or
 //! read-only directories.
 
+#[path = "surroundings/i686.rs"]
+mod i686;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -285,6 +288,8 @@ const TESTS: &[NamedTest] = &[
     ("exit_while_a_thread_reads", exit_while_a_thread_reads),
     ("poll_of_stdin", poll_of_stdin),
     ("stopped_and_continued", stopped_and_continued),
+    ("i686_executable", i686::i686_executable),
+    ("start_without_resolved_functions", i686::start_without_resolved_functions),
 ];
 
 fn main() {
