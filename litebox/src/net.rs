@@ -1,10 +1,12 @@
 //! Sockets.
 //!
 //! - `socket`: what every socket can do ([`Socket`]), and what goes over one. `address`, `options`: what all families
-//!   share; `queue`: bytes on their way.
+//!   share; `queue`: bytes on their way; `account`: what they cost; `file`: a socket as an open file.
 //! - `inet`: IPv4 and IPv6. `unix`: local sockets. `netlink`: what the kernel says of its own accord.
 
+mod account;
 pub mod address;
+mod file;
 pub mod inet;
 pub mod netlink;
 pub mod options;

@@ -10,18 +10,17 @@ mod route;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::file::SocketFile;
 use super::inet::Network;
 use super::unix::{CAPACITY, Domain};
-use crate::event::{Events, Observer, WaitQueue};
-use crate::fs::{AnonInode, File, Inode};
+use crate::event::{Events, WaitQueue};
+use crate::fs::{AnonInode, File};
 use crate::io::{Dest, Source};
 use crate::net::{
     Address, Credentials, Family, MessageFlags, Outgoing, Received, Setting, Settings, Shut, Socket, SocketKind,
 };
-use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -302,58 +301,32 @@ impl Socket for NetlinkSocket {
     }
 }
 
-impl File for NetlinkSocket {
-    fn signals_owner(&self) -> bool {
-        true
+impl SocketFile for NetlinkSocket {
+    fn node(&self) -> &Arc<AnonInode> {
+        &self.inode
     }
-    fn inode(&self) -> Arc<dyn Inode> {
-        self.inode.clone()
+    fn waiters(&self) -> &WaitQueue {
+        &self.queue
     }
-    fn is_stream(&self) -> bool {
-        true
-    }
-    fn takes_everything(&self) -> bool {
+    fn writes_all(&self) -> bool {
         false
     }
-    fn io_timeout(&self, writing: bool) -> Option<core::time::Duration> {
-        self.options.io_timeout(writing)
-    }
-    fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
+    fn read_some(&self, dest: &mut Dest<'_>) -> Result<usize> {
         self.take(dest, false).map(|(copied, _)| copied)
     }
-    fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
+    fn write_some(&self, source: &mut Source<'_>) -> Result<usize> {
         self.send_bytes(source, None)
     }
-    fn ready(&self) -> Events {
+    fn readiness(&self) -> Events {
         let mut events = Events::OUT | Events::WRNORM | Events::WRBAND;
         events.set(Events::IN | Events::RDNORM, !self.messages.lock().is_empty());
         events
     }
-    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
-        self.queue.add(observer, interest);
-        true
-    }
-    fn unobserve(&self, observer: &Arc<dyn Observer>) {
-        self.queue.remove(observer);
-    }
-    fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
-        if request != SIOCINQ {
-            return Err(Error::NotTerminal);
+    fn number(&self, request: u32) -> Result<usize> {
+        match request {
+            SIOCINQ => Ok(self.messages.lock().front().map_or(0, Vec::len)),
+            _ => Err(Error::NotTerminal),
         }
-        let first = self.messages.lock().front().map_or(0, Vec::len);
-        let bytes = i32::try_from(first).unwrap_or(i32::MAX).to_ne_bytes();
-        // SAFETY: `bytes` is valid for reads of its length.
-        let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
-        if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
-    }
-    fn as_socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
     }
 }
 

@@ -24,16 +24,14 @@ pub use names::{Address, BoundName, Domain, Name};
 pub use rights::Rights;
 
 use alloc::sync::Arc;
-use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
-use core::time::Duration;
 use litebox_common_linux::abi::ioctl::{FIONREAD, TIOCOUTQ};
 
-use crate::event::{Events, Observer};
-use crate::fs::{AnonInode, File, Inode};
+use crate::event::{Events, WaitQueue};
+use crate::fs::{AnonInode, Inode};
 use crate::io::{Dest, Source};
+use crate::net::file::SocketFile;
 use crate::net::{Credentials, MessageFlags, Outgoing, Setting, Settings, Shut, Socket, SocketKind};
-use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -130,34 +128,25 @@ impl UnixSocket {
     }
 }
 
-impl File for UnixSocket {
-    fn signals_owner(&self) -> bool {
-        true
+impl SocketFile for UnixSocket {
+    fn node(&self) -> &Arc<AnonInode> {
+        &self.inode
     }
-    fn inode(&self) -> Arc<dyn Inode> {
-        self.inode.clone()
+    fn waiters(&self) -> &WaitQueue {
+        &self.core.outbox.queue
     }
-    fn is_stream(&self) -> bool {
-        true
-    }
-    fn takes_everything(&self) -> bool {
+    fn writes_all(&self) -> bool {
         self.core.kind == SocketKind::Stream
     }
-    fn io_timeout(&self, writing: bool) -> Option<Duration> {
-        self.options.io_timeout(writing)
-    }
-    fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
-        if dest.remaining() == 0 {
-            return Ok(0);
-        }
+    fn read_some(&self, dest: &mut Dest<'_>) -> Result<usize> {
         // Files that come along are lost to who does not ask for them.
         self.receive(dest, MessageFlags::empty()).map(|got| got.copied)
     }
-    fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
+    fn write_some(&self, source: &mut Source<'_>) -> Result<usize> {
         let caller = crate::platform::north::north().caller();
         self.send_message_or_bytes(source, &mut Outgoing::plain(caller.unwrap_or(NOBODY)))
     }
-    fn ready(&self) -> Events {
+    fn readiness(&self) -> Events {
         let core = &self.core;
         let mut events = Events::empty();
         let (connected, waiting) = {
@@ -174,32 +163,12 @@ impl File for UnixSocket {
         events.set(Events::ERR, core.error.load(Ordering::Acquire) != 0);
         events
     }
-    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
-        self.core.outbox.queue.add(observer, interest);
-        true
-    }
-    fn unobserve(&self, observer: &Arc<dyn Observer>) {
-        self.core.outbox.queue.remove(observer);
-    }
-    fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
-        let value = match request {
-            FIONREAD => self.readable()?,
-            TIOCOUTQ => self.core.outbox.used(),
-            _ => return Err(Error::NotTerminal),
-        };
-        let bytes = i32::try_from(value).unwrap_or(i32::MAX).to_ne_bytes();
-        // SAFETY: `bytes` is valid for reads of its length.
-        let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
-        if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
-    }
-    fn as_socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
+    fn number(&self, request: u32) -> Result<usize> {
+        match request {
+            FIONREAD => self.readable(),
+            TIOCOUTQ => Ok(self.core.outbox.used()),
+            _ => Err(Error::NotTerminal),
+        }
     }
 }
 

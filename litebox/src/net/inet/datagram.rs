@@ -8,10 +8,8 @@ mod incoming;
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::any::Any;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicI32, Ordering};
-use core::time::Duration;
 
 use super::carrier::{self, Inlet, Outlet, StreamCarrier};
 use super::ports::{Held, Ports};
@@ -21,14 +19,14 @@ use super::{
     DatagramCounters, EADDRNOTAVAIL, ENETUNREACH, FREE_PORTS, Network, check_family, claim, family, given, nowhere,
     ping,
 };
-use crate::event::{Events, Observer, WaitQueue};
+use crate::event::{Events, WaitQueue};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
+use crate::net::file::SocketFile;
 use crate::net::{
     Address, Family, MessageFlags, Outgoing, PacketOptions, QueuedError, Received, Setting, Settings, Shut, Socket,
     SocketKind, address,
 };
-use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -520,33 +518,24 @@ impl Socket for DatagramSocket {
     }
 }
 
-impl File for DatagramSocket {
-    fn signals_owner(&self) -> bool {
-        true
+impl SocketFile for DatagramSocket {
+    fn node(&self) -> &Arc<AnonInode> {
+        &self.inode
     }
-    fn inode(&self) -> Arc<dyn Inode> {
-        self.inode.clone()
+    fn waiters(&self) -> &WaitQueue {
+        &self.queue
     }
-    fn is_stream(&self) -> bool {
-        true
-    }
-    fn takes_everything(&self) -> bool {
+    fn writes_all(&self) -> bool {
         false
     }
-    fn io_timeout(&self, writing: bool) -> Option<Duration> {
-        self.options.io_timeout(writing)
-    }
-    fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
-        if dest.remaining() == 0 {
-            return Ok(0);
-        }
+    fn read_some(&self, dest: &mut Dest<'_>) -> Result<usize> {
         self.receive_packet(dest, MessageFlags::empty()).map(|got| got.copied)
     }
-    fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
+    fn write_some(&self, source: &mut Source<'_>) -> Result<usize> {
         let nobody = crate::net::Credentials { pid: 0, uid: 0, gid: 0 };
         self.send_bytes(source, &Outgoing::plain(nobody))
     }
-    fn ready(&self) -> Events {
+    fn readiness(&self) -> Events {
         let shut = self.state.lock().shut;
         let incoming = self.incoming.lock();
         let mut events = WRITABLE;
@@ -559,32 +548,12 @@ impl File for DatagramSocket {
         events.set(Events::PRI, urgent);
         events
     }
-    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
-        self.queue.add(observer, interest);
-        true
-    }
-    fn unobserve(&self, observer: &Arc<dyn Observer>) {
-        self.queue.remove(observer);
-    }
-    fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
-        let value = match request {
-            SIOCINQ => self.incoming.lock().packets.front().map_or(0, |first| first.bytes.len()),
-            SIOCOUTQ => 0,
-            _ => return Err(Error::NotTerminal),
-        };
-        let bytes = i32::try_from(value).unwrap_or(i32::MAX).to_ne_bytes();
-        // SAFETY: `bytes` is valid for reads of its length.
-        let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
-        if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
-    }
-    fn as_socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
+    fn number(&self, request: u32) -> Result<usize> {
+        match request {
+            SIOCINQ => Ok(self.incoming.lock().packets.front().map_or(0, |first| first.bytes.len())),
+            SIOCOUTQ => Ok(0),
+            _ => Err(Error::NotTerminal),
+        }
     }
 }
 

@@ -7,22 +7,21 @@ mod fresh;
 mod listening;
 
 use alloc::sync::{Arc, Weak};
-use core::any::Any;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use core::time::Duration;
 
 use super::carrier::{Closing, StreamCarrier, TcpState};
 use super::ports::Held;
 use super::zerocopy::ZeroCopy;
 use super::{Network, family, nowhere};
-use crate::event::{Events, Observer, WaitQueue};
+use crate::event::{Events, WaitQueue};
 use crate::fs::{AnonInode, File, Inode, StatusFlags};
 use crate::io::{Dest, Source};
+use crate::net::file::SocketFile;
 use crate::net::{
     Address, Credentials, Family, MessageFlags, Outgoing, Received, Setting, Settings, Shut, Socket, SocketKind,
 };
-use crate::platform::{Instant, host};
+use crate::platform::Instant;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -351,29 +350,23 @@ impl Socket for TcpSocket {
     }
 }
 
-impl File for TcpSocket {
-    fn signals_owner(&self) -> bool {
+impl SocketFile for TcpSocket {
+    fn node(&self) -> &Arc<AnonInode> {
+        &self.inode
+    }
+    fn waiters(&self) -> &WaitQueue {
+        &self.queue
+    }
+    fn writes_all(&self) -> bool {
         true
     }
-    fn inode(&self) -> Arc<dyn Inode> {
-        self.inode.clone()
-    }
-    fn is_stream(&self) -> bool {
-        true
-    }
-    fn io_timeout(&self, writing: bool) -> Option<Duration> {
-        self.options.io_timeout(writing)
-    }
-    fn read_at(&self, dest: &mut Dest<'_>, _offset: u64) -> Result<usize> {
-        if dest.remaining() == 0 {
-            return Ok(0);
-        }
+    fn read_some(&self, dest: &mut Dest<'_>) -> Result<usize> {
         self.receive(dest, MessageFlags::empty()).map(|got| got.copied)
     }
-    fn write_at(&self, source: &mut Source<'_>, _offset: u64) -> Result<usize> {
+    fn write_some(&self, source: &mut Source<'_>) -> Result<usize> {
         self.carrier(Error::BrokenPipe)?.send(source, MessageFlags::empty())
     }
-    fn ready(&self) -> Events {
+    fn readiness(&self) -> Events {
         let carrier = match &*self.state.lock() {
             State::Fresh(_) => return Events::OUT | Events::WRNORM | Events::HUP,
             State::Listening(listening) => return listening.listener.ready(),
@@ -383,14 +376,19 @@ impl File for TcpSocket {
         let told = if self.zero_copy.is_due() { Events::ERR } else { Events::empty() };
         carrier.ready() | told
     }
-    fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
-        self.queue.add(observer, interest);
-        true
+    fn number(&self, request: u32) -> Result<usize> {
+        let listens = self.is_listening();
+        let carrier = self.look();
+        match request {
+            SIOCINQ | SIOCOUTQ | SIOCOUTQNSD if listens => Err(Error::Invalid),
+            SIOCINQ => Ok(carrier.map_or(0, |carrier| carrier.readable())),
+            SIOCOUTQ => Ok(carrier.map_or(0, |carrier| carrier.unsent())),
+            SIOCOUTQNSD => Ok(0),
+            SIOCATMARK => Ok(carrier.is_some_and(|carrier| carrier.at_mark()).into()),
+            _ => Err(Error::NotTerminal),
+        }
     }
-    fn unobserve(&self, observer: &Arc<dyn Observer>) {
-        self.queue.remove(observer);
-    }
-    fn sleep_outside(&self, interest: Events, deadline: Option<Instant>) -> Option<Result<()>> {
+    fn sleeps_outside(&self, interest: Events, deadline: Option<Instant>) -> Option<Result<()>> {
         // A host that has something does not know that it is less than wanted.
         if self.options.get(Setting::ReceiveLowat) > 1 {
             return None;
@@ -402,48 +400,22 @@ impl File for TcpSocket {
         };
         carrier.wait(interest, deadline)
     }
-    fn is_timed(&self) -> bool {
+    fn waits_for_time(&self) -> bool {
         match &*self.state.lock() {
             State::Listening(listening) => listening.listener.is_timed(),
             State::Connecting(connecting) => connecting.until.is_some(),
             State::Fresh(_) | State::Connected(_) => false,
         }
     }
-    fn expire(&self) -> Option<Instant> {
+    fn time_passes(&self) -> Option<Instant> {
         match &*self.state.lock() {
             State::Listening(listening) => listening.listener.expire(),
             State::Connecting(connecting) => connecting.expire(),
             State::Fresh(_) | State::Connected(_) => None,
         }
     }
-    fn set_status(&self, flags: StatusFlags) -> Result<()> {
+    fn status_is(&self, flags: StatusFlags) {
         self.hasty.store(flags.contains(StatusFlags::NONBLOCK), Ordering::Relaxed);
-        Ok(())
-    }
-    fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
-        let listens = self.is_listening();
-        let carrier = self.look();
-        let value = match request {
-            SIOCINQ | SIOCOUTQ | SIOCOUTQNSD if listens => return Err(Error::Invalid),
-            SIOCINQ => carrier.map_or(0, |carrier| carrier.readable()),
-            SIOCOUTQ => carrier.map_or(0, |carrier| carrier.unsent()),
-            SIOCOUTQNSD => 0,
-            SIOCATMARK => carrier.is_some_and(|carrier| carrier.at_mark()).into(),
-            _ => return Err(Error::NotTerminal),
-        };
-        let bytes = i32::try_from(value).unwrap_or(i32::MAX).to_ne_bytes();
-        // SAFETY: `bytes` is valid for reads of its length.
-        let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
-        if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
-    }
-    fn as_socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
     }
 }
 

@@ -10,11 +10,10 @@ use super::rights::Rights;
 use super::{Credentials, WRITABLE};
 use crate::event::WaitQueue;
 use crate::io::Source;
+use crate::net::account::Charges;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-/// What a message costs its sender beside its bytes.
-pub(super) const MESSAGE_COST: usize = 256;
 /// Bytes that one piece of a stream has room for at least.
 const PIECE: usize = 4096;
 /// Messages a socket keeps of senders it is not connected to (net.unix.max_dgram_qlen).
@@ -42,9 +41,13 @@ impl Outbox {
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
-    /// Bytes that may be sent now.
-    pub fn room(&self) -> usize {
-        self.limit.load(Ordering::Relaxed).saturating_sub(self.used())
+    /// Whether anything may be sent now.
+    pub fn has_room(&self) -> bool {
+        self.used() < self.limit.load(Ordering::Relaxed)
+    }
+    /// How many of `most` bytes of a stream may be sent now, and what they are charged.
+    pub fn admit(&self, most: usize) -> (usize, Charges) {
+        Charges::stream(most, self.used(), self.limit.load(Ordering::Relaxed))
     }
     /// Whether poll(2) says that it can be written: three quarters are free.
     pub fn writable(&self) -> bool {
@@ -67,7 +70,7 @@ pub(super) struct Message {
     bytes: Vec<u8>,
     start: usize,
     sender: Arc<Outbox>,
-    cost: usize,
+    charges: Charges,
     pub credentials: Credentials,
     pub rights: Rights,
 }
@@ -100,9 +103,14 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Adds at most `room` bytes of a stream. `Fault` when none could be taken; the files stay with the envelope then.
-    pub fn add_bytes(&mut self, source: &mut Source<'_>, room: usize, envelope: &mut Envelope<'_>) -> Result<usize> {
-        let n = room.min(source.remaining());
+    /// Adds `n` bytes of a stream, which cost so much. `Fault` when none could be taken; the files stay with the
+    /// envelope then.
+    pub fn add_bytes(
+        &mut self,
+        source: &mut Source<'_>,
+        (n, charges): (usize, Charges),
+        envelope: &mut Envelope<'_>,
+    ) -> Result<usize> {
         let fits = |last: &&mut Message| {
             // What came with files is read alone.
             envelope.rights.is_empty()
@@ -112,15 +120,15 @@ impl Inbox {
         };
         if let Some(last) = self.messages.back_mut().filter(fits) {
             take_bytes(&mut last.bytes, source, n)?;
-            last.cost += n;
-            envelope.sender.charge(n);
+            last.charges.append(&charges);
+            envelope.sender.charge(charges.total());
         } else {
             let mut bytes = core::mem::take(&mut self.spare);
             bytes.clear();
             bytes.try_reserve(n.max(PIECE)).map_err(|_| Error::NoMemory)?;
             self.messages.try_reserve(1).map_err(|_| Error::NoMemory)?;
             take_bytes(&mut bytes, source, n)?;
-            self.push(bytes, n, envelope);
+            self.push(bytes, charges, envelope);
         }
         Ok(n)
     }
@@ -130,14 +138,14 @@ impl Inbox {
         bytes.try_reserve_exact(n).map_err(|_| Error::NoMemory)?;
         self.messages.try_reserve(1).map_err(|_| Error::NoMemory)?;
         take_bytes(&mut bytes, source, n)?;
-        self.push(bytes, n + MESSAGE_COST, envelope);
+        self.push(bytes, Charges::message(n), envelope);
         Ok(n)
     }
-    fn push(&mut self, bytes: Vec<u8>, cost: usize, envelope: &mut Envelope<'_>) {
+    fn push(&mut self, bytes: Vec<u8>, charges: Charges, envelope: &mut Envelope<'_>) {
         let (sender, credentials) = (envelope.sender, envelope.credentials);
         let rights = core::mem::take(&mut envelope.rights);
-        sender.charge(cost);
-        self.messages.push_back(Message { bytes, start: 0, sender: sender.clone(), cost, credentials, rights });
+        sender.charge(charges.total());
+        self.messages.push_back(Message { bytes, start: 0, sender: sender.clone(), charges, credentials, rights });
     }
     /// Whether strangers have to wait. `sender` is told when they need not any more.
     pub fn is_full(&mut self, sender: &Arc<Outbox>) -> bool {
@@ -155,8 +163,7 @@ impl Inbox {
     pub fn consume(&mut self, n: usize) {
         let Some(first) = self.messages.front_mut() else { return };
         first.start += n;
-        first.cost -= n.min(first.cost);
-        first.sender.refund(n);
+        first.sender.refund(first.charges.give_back(n));
         if first.start >= first.bytes.len() {
             if let Some(message) = self.messages.pop_front() {
                 if message.bytes.capacity() == PIECE && self.spare.capacity() == 0 {
@@ -168,7 +175,7 @@ impl Inbox {
     /// Takes the first message out.
     pub fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
-        message.sender.refund(message.cost);
+        message.sender.refund(message.charges.total());
         Some(message)
     }
     /// Those who wait for room in the queue.

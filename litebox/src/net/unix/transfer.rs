@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use super::inbox::{Envelope, MESSAGE_COST};
+use super::inbox::Envelope;
 use super::rights::Rights;
 use super::socket::name_of;
 use super::{Core, NOBODY, READABLE, UnixSocket};
@@ -13,6 +13,8 @@ use crate::io::{Dest, Source};
 use crate::net::{Address, Outgoing, Received, Shut, Socket, SocketKind};
 use crate::{Error, Result};
 
+/// How much shorter than SO_SNDBUF a message has to be.
+const RESERVED: usize = 32;
 const EMSGSIZE: Error = Error::Host(90);
 const ENOTCONN: Error = Error::Host(107);
 /// EPIPE that sends no signal: of sockets that are no streams.
@@ -59,16 +61,16 @@ impl UnixSocket {
         if source.remaining() == 0 {
             return Ok(0);
         }
-        let room = core.outbox.room();
-        if room == 0 {
+        if !core.outbox.has_room() {
             return Err(Error::WouldBlock);
         }
+        let admitted = core.outbox.admit(source.remaining());
         self.with_envelope(outgoing, &peer, |envelope| {
             let mut inbox = peer.inbox.lock();
             if peer.is_shut(Shut::READ) {
                 return Err(Error::BrokenPipe);
             }
-            let n = inbox.add_bytes(source, room, envelope)?;
+            let n = inbox.add_bytes(source, admitted, envelope)?;
             drop(inbox);
             peer.outbox.queue.notify(READABLE);
             Ok(n)
@@ -78,7 +80,7 @@ impl UnixSocket {
     /// Whether a message of `n` bytes can be sent now, wherever it goes.
     fn check_message(&self, n: usize) -> Result<()> {
         let outbox = &self.core.outbox;
-        if n + MESSAGE_COST > outbox.limit.load(Ordering::Relaxed) {
+        if n > outbox.limit.load(Ordering::Relaxed).saturating_sub(RESERVED) {
             return Err(EMSGSIZE);
         }
         self.check_error()?;
@@ -86,7 +88,7 @@ impl UnixSocket {
             return Err(SILENT_EPIPE);
         }
         // As on Linux, the last one may be longer than the room that is left.
-        if outbox.room() == 0 { Err(Error::WouldBlock) } else { Ok(()) }
+        if outbox.has_room() { Ok(()) } else { Err(Error::WouldBlock) }
     }
 
     fn send_message(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>, peer: &Arc<Core>) -> Result<usize> {

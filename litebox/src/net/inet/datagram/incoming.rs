@@ -6,8 +6,6 @@ use core::net::SocketAddr;
 
 use crate::net::{PacketInfo, QueuedError};
 
-/// What a datagram costs beside its bytes.
-const COST: usize = 576;
 /// The most errors that wait.
 const MOST_ERRORS: usize = 64;
 /// As much of a datagram comes with its error.
@@ -22,7 +20,7 @@ pub(super) struct Packet {
 
 impl Packet {
     fn cost(&self) -> usize {
-        self.bytes.len() + COST
+        crate::net::account::datagram(self.bytes.len(), self.from.is_ipv6())
     }
 }
 
@@ -43,8 +41,9 @@ impl Incoming {
     /// Adds a datagram where all may cost as much as `limit`; whether there was room.
     pub fn add(&mut self, packet: Packet, limit: usize) -> bool {
         let cost = packet.cost();
-        // As on Linux, the last one may be longer than the room that is left.
-        if self.held > limit || self.packets.try_reserve(1).is_err() {
+        // As on Linux, one always has room in an empty queue.
+        let full = self.held > 0 && self.held.saturating_add(cost) > limit;
+        if full || self.packets.try_reserve(1).is_err() {
             self.lost = self.lost.wrapping_add(1);
             return false;
         }
