@@ -346,8 +346,8 @@ pub trait Pollable {
 }
 
 /// The one blocking loop: tries `op`; while it says `WouldBlock`, sleeps until `file` is ready for `interest`. With
-/// [`Events::EXCLUSIVE`] in that, only the first of those who wait so is woken each time; `op` must then take what there
-/// is, or find nothing: whoever fails with it there leaves the others asleep.
+/// [`Events::EXCLUSIVE`] in that, only the first of those who wait so is woken each time; `op` must then take what
+/// there is, or find nothing: whoever fails with it there leaves the others asleep.
 ///
 /// Errors: those of `op`; `Interrupted` when work is pending for the thread; `TimedOut` past `deadline`.
 pub fn wait_until_ready<T>(

@@ -76,8 +76,8 @@ impl Charges {
         charges.push(len, message(len), 1);
         charges
     }
-    /// Of what may be sent of `most` bytes of a stream, where buffers of `used` are taken of `limit`; and how many bytes
-    /// that are. As on Linux, the last buffer may be larger than the room that is left.
+    /// Of what may be sent of `most` bytes of a stream, where buffers of `used` are taken of `limit`; and how many
+    /// bytes that are. As on Linux, the last buffer may be larger than the room that is left.
     pub fn stream(most: usize, mut used: usize, limit: usize) -> (usize, Self) {
         let (mut charges, mut total) = (Self::default(), 0);
         while total < most && used < limit {
