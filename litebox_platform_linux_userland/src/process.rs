@@ -1,7 +1,8 @@
 //! Host processes of the sandbox: fork, zygotes, the vfork handoff, the supervisor.
 
+pub(crate) mod figures;
 pub(crate) mod supervisor;
 pub(crate) mod table;
-pub(crate) mod usage;
+pub(crate) mod threads;
 pub(crate) mod vfork_handoff;
 pub(crate) mod zygote;

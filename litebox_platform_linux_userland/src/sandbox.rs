@@ -1,25 +1,48 @@
-//! The shared memory of a sandbox: heap and page arena, mapped at the same address in all its processes.
+//! Sets a sandbox up: the shared memory, heap and page arena, mapped at the same address in all its processes, and in
+//! it what the layers share. Nothing else uses this file.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use litebox::platform::HostFd;
 use litebox::sync::Mutex;
 use litebox_protocol::Op;
 
-use crate::entry::interception::Interception;
-use crate::host::call::{host_call, nr};
-use crate::host::counters::Counters;
-use crate::host::entropy::Entropy;
-use crate::memory::heap::Heap;
-use crate::memory::layout::{HEAP_LEN, Layout};
-use crate::process::table::ProcessTable;
-use crate::process::zygote::Zygotes;
+use crate::entry::fast::{self, FRAME_LAYOUT, FrameLayout};
+use crate::entry::patch::{
+    CPUID_CACHE, CpuidCache, PATCH_COUNTS, PATCHING, POOL, PatchCounts, Pool, SITE_CACHE, SiteCache, TEXT_CACHE,
+    TextCache,
+};
+use crate::entry::trap::install_handlers;
+use crate::host::broker::{self, CHANNELS, Channels};
+use crate::host::call::{MADV_POPULATE_WRITE, host_call, nr};
+use crate::host::clock::{CLOCK, VdsoClock, vdso_span};
+use crate::host::counters::{COUNTERS, Counters};
+use crate::host::entropy::{ENTROPY, Entropy};
+use crate::host::files::{EPOLL, SUPERVISOR_COUNTER};
+use crate::host::filter::{self, Calls32};
+use crate::host::interception::{self, BY_SECCOMP, Interception};
+use crate::host::start_error::{StartError, step};
+#[cfg(debug_assertions)]
+use crate::host::system::LOCK_ORDER;
+use crate::host::system::{AUX, FATAL, KERNEL, LOST_PROCESS, read_aux_vector};
+use crate::host::thread_block::STACKS;
+use crate::host::turn::{LOST, Lost};
+use crate::memory::heap::{HEAP, Heap};
+use crate::memory::huge::{BY_SUPERVISOR, HEAP_IS_HUGE, Started};
+use crate::memory::layout::{ARENA, CODE_LEN, HEAP_LEN, HUGE, LAYOUT, Layout};
+use crate::memory::scratch::{SCRATCH, Scratch};
+use crate::process::supervisor::{EVENTS, FIRST_TID};
+use crate::process::table::{PROCESSES, ProcessTable, SERIALS};
+use crate::process::zygote::{ZYGOTES, Zygotes};
+use crate::thread::host_thread::{SUPERVISOR_FS, read_fs};
+use crate::thread::program_end::{PROGRAM_END, ProgramEnd};
+use crate::thread::segments::{RUNS_32BIT, TOLD_OF_32BIT, make_entries};
+use crate::thread::timers::{ALARMS, Alarms};
 
 /// How much of the heap the start of the kernel and of a program takes.
 const HEAP_AT_START: usize = 192 << 10;
-pub(crate) const MADV_POPULATE_WRITE: usize = 23;
 
 /// What the runner asks for.
 #[derive(Clone, Debug)]
@@ -74,119 +97,122 @@ pub enum Patching {
     Off,
 }
 
-/// Why a sandbox could not be set up; one line for the user.
-#[derive(Debug)]
-pub struct StartError {
-    /// What was tried.
-    pub what: &'static str,
-    /// The host's answer.
-    pub error: litebox::Error,
-}
-
 /// What all processes of a sandbox share; lies at the start of the heap.
-pub(crate) struct Sandbox {
-    pub(crate) layout: Layout,
-    pub(crate) settings: Settings,
-    pub(crate) heap: Heap,
-    pub(crate) arena_fd: HostFd,
-    pub(crate) epoll: HostFd,
-    pub(crate) processes: ProcessTable,
+struct Sandbox {
+    layout: Layout,
+    heap: Heap,
+    arena_fd: HostFd,
+    epoll: HostFd,
+    supervisor_counter: HostFd,
+    /// Where the broker sends events.
+    events: i32,
+    processes: ProcessTable,
     /// Empty processes for programs.
-    pub(crate) zygotes: Zygotes,
-    pub(crate) channels: crate::host::broker::Channels,
-    pub(crate) counters: Counters,
-    pub(crate) entropy: Entropy,
-    pub(crate) alarms: Mutex<BTreeMap<u32, crate::thread::host_thread::Alarms>>,
-    pub(crate) clock: crate::host::clock::VdsoClock,
-    pub(crate) aux: Vec<(u64, u64)>,
+    zygotes: Zygotes,
+    channels: Channels,
+    counters: Counters,
+    entropy: Entropy,
+    alarms: Mutex<BTreeMap<u32, Alarms>>,
+    clock: VdsoClock,
     /// FS base of the supervisor: kernel code that panics needs it.
-    pub(crate) supervisor_fs: u64,
+    supervisor_fs: u64,
     /// Host thread id of the first guest process, written by the host when it is cloned.
-    pub(crate) first_tid: AtomicI32,
+    first_tid: AtomicI32,
     /// The North's kernel object.
-    pub(crate) kernel: AtomicPtr<()>,
+    kernel: AtomicPtr<()>,
     /// Guest calls are caught by seccomp, not by Syscall User Dispatch.
-    pub(crate) by_seccomp: AtomicBool,
+    by_seccomp: AtomicBool,
     /// Whether sites are patched.
-    pub(crate) patching: bool,
+    patching: bool,
     /// What is known of sites in files.
-    pub(crate) site_cache: Mutex<crate::entry::patch::SiteCache>,
+    site_cache: Mutex<SiteCache>,
     /// The host runs 32-bit programs.
-    pub(crate) runs_32bit: AtomicBool,
+    runs_32bit: AtomicBool,
     /// The user was told that it does not.
-    pub(crate) told_of_32bit: AtomicBool,
+    told_of_32bit: AtomicBool,
     /// What `cpuid` answers.
-    pub(crate) cpuid_cache: crate::entry::patch::CpuidCache,
+    cpuid_cache: CpuidCache,
     /// Patched copies of code.
-    pub(crate) text_cache: crate::entry::patch::TextCache,
+    text_cache: TextCache,
     /// Which regions of trampolines are in use.
-    pub(crate) trampolines: crate::entry::patch::Pool,
+    trampolines: Pool,
     /// Figures of patching.
-    pub(crate) patch_counts: crate::entry::patch::PatchCounts,
+    patch_counts: PatchCounts,
     /// What the host's signal frames look like.
-    pub(crate) frame_layout: crate::entry::fast::FrameLayout,
-    /// wait(2) status of the guest, valid once `exit_announced`.
-    pub(crate) exit_status: AtomicI32,
-    pub(crate) exit_announced: AtomicBool,
+    frame_layout: FrameLayout,
+    /// How the program ended.
+    program_end: ProgramEnd,
     /// A broken invariant was reported: everything ends with 70.
-    pub(crate) fatal: AtomicBool,
+    fatal: AtomicBool,
     /// How many processes there have been.
-    pub(crate) serials: AtomicU32,
+    serials: AtomicU32,
     /// Who ended so.
-    pub(crate) lost: crate::host::turn::Lost,
+    lost: Lost,
     /// A process ended without the kernel's doing.
-    pub(crate) lost_process: AtomicBool,
-    /// The host ends processes that use too much of the processor (RLIMIT_CPU), whoever their guest is.
-    pub(crate) cpu_limited: bool,
+    lost_process: AtomicBool,
     /// The first objects of the heap lie in a huge page, or cannot.
-    pub(crate) heap_is_huge: AtomicBool,
+    heap_is_huge: AtomicBool,
     /// The processes that the supervisor starts.
-    pub(crate) started: crate::memory::huge::Started,
+    started: Started,
     /// What the supervisor's start left.
-    pub(crate) scratch: crate::memory::scratch::Scratch,
+    scratch: Scratch,
     /// In which order locks were taken.
     #[cfg(debug_assertions)]
-    pub(crate) lock_order: litebox::sync::LockOrder,
+    lock_order: litebox::sync::LockOrder,
 }
 
 impl Sandbox {
-    /// Whether sites that trapped are patched.
-    #[inline]
-    pub(crate) fn patching(&self) -> bool {
-        self.patching
+    /// Tells each file where its object is.
+    fn publish(&'static self) {
+        LAYOUT.publish(&self.layout);
+        ARENA.publish(&self.arena_fd);
+        STACKS.publish(&self.layout.stacks);
+        SCRATCH.publish(&self.scratch);
+        BY_SUPERVISOR.publish(&self.started);
+        HEAP_IS_HUGE.publish(&self.heap_is_huge);
+        EPOLL.publish(&self.epoll);
+        SUPERVISOR_COUNTER.publish(&self.supervisor_counter);
+        CHANNELS.publish(&self.channels);
+        COUNTERS.publish(&self.counters);
+        ENTROPY.publish(&self.entropy);
+        CLOCK.publish(&self.clock);
+        LOST.publish(&self.lost);
+        KERNEL.publish(&self.kernel);
+        FATAL.publish(&self.fatal);
+        LOST_PROCESS.publish(&self.lost_process);
+        #[cfg(debug_assertions)]
+        LOCK_ORDER.publish(&self.lock_order);
+        BY_SECCOMP.publish(&self.by_seccomp);
+        self.publish_entry();
+        ALARMS.publish(&self.alarms);
+        SUPERVISOR_FS.publish(&self.supervisor_fs);
+        RUNS_32BIT.publish(&self.runs_32bit);
+        TOLD_OF_32BIT.publish(&self.told_of_32bit);
+        PROGRAM_END.publish(&self.program_end);
+        PROCESSES.publish(&self.processes);
+        SERIALS.publish(&self.serials);
+        ZYGOTES.publish(&self.zygotes);
+        FIRST_TID.publish(&self.first_tid);
+        EVENTS.publish(&self.events);
+        // From here on the allocator is the shared heap.
+        HEAP.publish(&self.heap);
     }
-}
 
-/// Written once, before the first thread beside the supervisor's exists.
-static SANDBOX: AtomicPtr<Sandbox> = AtomicPtr::new(core::ptr::null_mut());
-
-/// The sandbox this process belongs to, once there is one.
-#[inline]
-pub(crate) fn try_sandbox() -> Option<&'static Sandbox> {
-    // SAFETY: null, or the object published by `start`, which is never freed.
-    unsafe { SANDBOX.load(Ordering::Relaxed).as_ref() }
-}
-
-/// The sandbox this process belongs to.
-#[inline]
-pub(crate) fn sandbox() -> &'static Sandbox {
-    // SAFETY: the kernel runs only after `start` published the object.
-    unsafe { &*SANDBOX.load(Ordering::Relaxed) }
-}
-
-/// Notes that the second filter catches guest calls.
-pub(crate) fn use_seccomp() {
-    sandbox().by_seccomp.store(true, Ordering::Release);
-}
-
-pub(crate) fn step<T>(what: &'static str, result: litebox::Result<T>) -> Result<T, StartError> {
-    result.map_err(|error| StartError { what, error })
+    fn publish_entry(&'static self) {
+        PATCHING.publish(&self.patching);
+        SITE_CACHE.publish(&self.site_cache);
+        CPUID_CACHE.publish(&self.cpuid_cache);
+        TEXT_CACHE.publish(&self.text_cache);
+        POOL.publish(&self.trampolines);
+        PATCH_COUNTS.publish(&self.patch_counts);
+        FRAME_LAYOUT.publish(&self.frame_layout);
+    }
 }
 
 /// Makes the calling process the supervisor of a new sandbox: maps the shared memory, installs signal handlers and the
 /// filter. From here on the allocator is the shared heap and the host serves only what the filter lists.
 pub fn start(settings: Settings) -> Result<(), StartError> {
-    let aux = crate::host::system::read_aux_vector(settings.aux);
+    let aux = read_aux_vector(settings.aux);
     if !has_fsgsbase(&aux) {
         return Err(StartError {
             what: "the processor and kernel must offer FSGSBASE",
@@ -194,19 +220,15 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
         });
     }
     // What lies behind the arena in its object begins at a page, which a part of the machine's memory does not.
-    let arena_size = settings.arena_size.next_multiple_of(crate::memory::layout::HUGE);
+    let arena_size = settings.arena_size.next_multiple_of(HUGE);
     let heap_fd = step("memory for the kernel heap", shared_memory(c"litebox-heap", HEAP_LEN))?;
-    let arena_fd =
-        step("memory for files", shared_memory(c"litebox-arena", arena_size + crate::entry::patch::MEMORY_LEN))?;
+    let arena_fd = step("memory for files", shared_memory(c"litebox-arena", arena_size + CODE_LEN))?;
     if settings.counted != Counted::No {
         for object in [heap_fd, arena_fd] {
-            step(
-                "telling the broker of the memory",
-                crate::host::broker::announce(settings.broker, Op::Memory, object),
-            )?;
+            step("telling the broker of the memory", broker::announce(settings.broker, Op::Memory, object))?;
         }
     }
-    let layout = Layout { vdso: crate::host::clock::vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
+    let layout = Layout { vdso: vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
     let heap = layout.heap;
     // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it
     // refuses. SAFETY: of the mapping just made.
@@ -219,77 +241,79 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     let epoll = step("epoll_create1", unsafe { host_call!(nr::EPOLL_CREATE1, 0x8_0000) })?;
     // Not blocking, closed when a program is executed.
     // SAFETY: no pointers.
-    let taken = step("eventfd2", unsafe { host_call!(nr::EVENTFD2, 0, 0x8_0800) })?;
+    let counter = step("eventfd2", unsafe { host_call!(nr::EVENTFD2, 0, 0x8_0800) })?;
 
-    let scratch = crate::memory::scratch::Scratch::new(settings.program_break, settings.stack_end, &layout);
-    let interception = settings.interception;
-    let patching = settings.patching != Patching::Off && crate::entry::fast::available();
+    let scratch = Scratch::new(settings.program_break, settings.stack_end, &layout);
+    let wanted = settings.interception;
+    let patching = settings.patching != Patching::Off && fast::available();
     if settings.patching == Patching::On && !patching {
         return Err(StartError { what: "patching needs xsave and lahf", error: litebox::Error::NotSupported });
     }
     let at = heap.0 as *mut Sandbox;
     let heap_start = (heap.0 + size_of::<Sandbox>() + 4095) & !4095;
+    let told_by_supervisor = settings.stats || settings.console || settings.tells;
     // SAFETY: the heap was just mapped and nobody else knows it; all fields that allocate are empty until the heap is
-    // published.
-    unsafe {
+    // published. The object is never freed.
+    let sandbox: &'static Sandbox = unsafe {
         at.write(Sandbox {
-            clock: crate::host::clock::VdsoClock::find(&aux),
+            clock: VdsoClock::find(&aux),
             layout,
-            settings,
             heap: Heap::new(),
             arena_fd,
             epoll: HostFd(epoll as i32),
+            supervisor_counter: HostFd(counter as i32),
+            events: settings.events,
             processes: ProcessTable::default(),
-            zygotes: Zygotes::new(HostFd(taken as i32)),
-            channels: crate::host::broker::Channels::default(),
-            counters: Counters::default(),
+            zygotes: Zygotes::new(is_cpu_limited()),
+            channels: Channels::new(settings.broker, settings.readers),
+            counters: Counters::new(settings.stats),
             entropy: Entropy::new(),
             alarms: Mutex::new(BTreeMap::new()),
-            aux: Vec::new(),
-            supervisor_fs: crate::thread::host_thread::read_fs(),
+            supervisor_fs: read_fs(),
             first_tid: AtomicI32::new(0),
             kernel: AtomicPtr::new(core::ptr::null_mut()),
             by_seccomp: AtomicBool::new(false),
             patching,
-            site_cache: Mutex::new(crate::entry::patch::SiteCache::default()),
+            site_cache: Mutex::new(SiteCache::default()),
             runs_32bit: AtomicBool::new(false),
             told_of_32bit: AtomicBool::new(false),
-            cpuid_cache: crate::entry::patch::CpuidCache::default(),
-            text_cache: crate::entry::patch::TextCache::default(),
-            trampolines: crate::entry::patch::Pool::new(),
-            patch_counts: crate::entry::patch::PatchCounts::default(),
-            frame_layout: crate::entry::fast::FrameLayout::default(),
-            exit_status: AtomicI32::new(0),
-            exit_announced: AtomicBool::new(false),
+            cpuid_cache: CpuidCache::default(),
+            text_cache: TextCache::default(),
+            trampolines: Pool::new(),
+            patch_counts: PatchCounts::default(),
+            frame_layout: FrameLayout::default(),
+            program_end: ProgramEnd::new(told_by_supervisor),
             fatal: AtomicBool::new(false),
             serials: AtomicU32::new(0),
-            lost: crate::host::turn::Lost::default(),
+            lost: Lost::default(),
             lost_process: AtomicBool::new(false),
-            cpu_limited: is_cpu_limited(),
             heap_is_huge: AtomicBool::new(false),
-            started: crate::memory::huge::Started::default(),
+            started: Started::default(),
             scratch,
             #[cfg(debug_assertions)]
             lock_order: litebox::sync::LockOrder::new(),
         });
         (*at).heap.claim(heap_start, heap.1, heap.0 + HEAP_AT_START);
-    }
-    SANDBOX.store(at, Ordering::Release);
+        &*at
+    };
+    sandbox.publish();
     if patching {
         litebox_syscall_rewriter::prepare();
     }
-    // SAFETY: still the only thread; the list is made on the shared heap now.
-    unsafe { (*at).aux = aux.to_vec() };
+    // Made on the shared heap, and never freed.
+    AUX.publish(Box::leak(Box::new(aux.to_vec())));
 
     const PR_SET_DUMPABLE: usize = 4;
-    if sandbox().settings.counted != Counted::AsSameUser {
+    if settings.counted != Counted::AsSameUser {
         // SAFETY: no pointers.
         step("making the process non-dumpable", unsafe { host_call!(nr::PRCTL, PR_SET_DUMPABLE, 0) })?;
     }
-    crate::entry::trap::install_handlers().map_err(|error| StartError { what: "installing signal handlers", error })?;
-    crate::entry::interception::probe(interception)?;
-    sandbox().runs_32bit.store(crate::thread::segments::make_entries(), Ordering::Relaxed);
-    crate::host::filter::install(interception)
+    step("installing signal handlers", install_handlers())?;
+    interception::probe(wanted)?;
+    let runs_32bit = make_entries();
+    let calls = filter::install(wanted)?;
+    sandbox.runs_32bit.store(runs_32bit && calls == Calls32::Trapped, Ordering::Relaxed);
+    Ok(())
 }
 
 fn is_cpu_limited() -> bool {

@@ -1,7 +1,7 @@
 //! What the broker tells the supervisor: fixed numbers, then strings with their lengths.
 
 use litebox::platform::HostFd;
-use litebox_platform_linux_userland::entry::interception::Interception;
+use litebox_platform_linux_userland::host::interception::Interception;
 use litebox_platform_linux_userland::{Counted, Patching};
 use litebox_shim_linux::LayerConfig;
 use litebox_shim_linux::boot::{MountPlan, MountSpec, NameOrId, Source, UserSpec};

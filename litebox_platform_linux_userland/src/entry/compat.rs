@@ -12,33 +12,19 @@ use core::mem::offset_of;
 use litebox::platform::compat::{CpuMode, Segments};
 use litebox::platform::north::Registers;
 
+use crate::entry::fast::FRAME_LAYOUT;
 use crate::entry::patch::{CodeEvent, TrapOutcome};
 use crate::entry::trap::UserContext;
-use crate::sandbox::sandbox;
-use crate::thread::stack::ThreadBlock;
+use crate::host::thread_block::{CODE32, ThreadBlock};
 
 pub(crate) use vdso::vdso;
 
-/// Selectors of the host's segments for 64-bit code, 32-bit code, and data of programs.
+/// Selectors of the host's segments for 64-bit code and data of programs.
 const CODE64: u16 = 0x33;
-const CODE32: u16 = 0x23;
 const DATA: u64 = 0x2b;
 
 /// What the architecture is called in the information of SIGSYS (`AUDIT_ARCH_I386`).
 pub(crate) const ARCH_I386: u32 = 0x4000_0003;
-
-/// What a far jump out of 64-bit code takes.
-#[repr(C)]
-pub(crate) struct FarPointer {
-    pub(crate) offset: u32,
-    selector: u16,
-}
-
-impl FarPointer {
-    pub(crate) const fn new() -> Self {
-        Self { offset: 0, selector: CODE32 }
-    }
-}
 
 /// Where the vDSO's 64-bit code finds the address to go to, from `r15` on.
 const ENTRY_AT: usize = offset_of!(ThreadBlock, compat_entry);
@@ -69,7 +55,7 @@ impl UserContext {
 /// could not save the floating-point state: there is nothing in `r15`, so that the first call of the vDSO traps.
 pub(crate) fn keep_block(regs: &mut Registers, mode: CpuMode, block: &ThreadBlock) {
     if mode == CpuMode::Compat && block.segments.is_some() {
-        regs.r15 = if sandbox().frame_layout.known() { block.this as u64 } else { 0 };
+        regs.r15 = if FRAME_LAYOUT.known() { block.this as u64 } else { 0 };
     }
 }
 

@@ -28,41 +28,20 @@ use litebox_syscall_rewriter::Header;
 use crate::LinuxHost;
 use crate::entry::compat::segments_of;
 use crate::entry::trap::UserContext;
-use crate::thread::stack::{self, ThreadBlock};
+use crate::host::thread_block::ThreadBlock;
+use crate::thread::stack;
 
+pub(crate) use frame::FRAME_ROOM;
 use frame::{
     BY_HOST, CONTEXT, FP, PLAIN_FLAGS, QUICK, REGS, TRAP_FLAG, USER_ADDRESS_BITS, WHOLE, entry_code, place, registers,
     vectors,
 };
-pub(crate) use frame::{FP_ROOM, FRAME_ROOM};
-pub(crate) use vectors::FrameLayout;
 use vectors::save_state;
+pub(crate) use vectors::{FRAME_LAYOUT, FrameLayout};
 
 /// What a block's `mark` holds; as a sign-extended 32-bit number, so that it can be subtracted without touching the
 /// flags.
 const MARK: u64 = 0x5b1c_e4d5;
-/// The part of a [`ThreadBlock`] that the entry uses.
-#[repr(C)]
-pub(crate) struct FastState {
-    mark: u64,
-    /// Where the guest continues.
-    resume: u64,
-    /// The components of the xsave area.
-    features: u64,
-    /// How the running call goes back.
-    way: u32,
-    /// The kernel is calling the host's vDSO, whose code lies outside of the program.
-    pub(crate) in_vdso: bool,
-    /// Where a fetch was tried again, and at which change of the code.
-    pub(crate) retried: (usize, u64),
-}
-
-impl FastState {
-    pub(crate) const fn new() -> Self {
-        Self { mark: 0, resume: 0, features: 0, way: QUICK, in_vdso: false, retried: (0, 0) }
-    }
-}
-
 /// Those that hold arguments, but for `rax`: a call of the kernel changes them.
 macro_rules! arguments {
     ($way:tt) => {

@@ -33,25 +33,23 @@ use litebox::sync::Mutex;
 use litebox_syscall_rewriter::{JUMP_LEN, Patch, PatchKind, Plan, SYSCALL_LEN, analyse};
 
 use crate::LinuxHost;
+use crate::entry::fast::FRAME_LAYOUT;
 use crate::host::call::{host_call, nr};
-use crate::sandbox::sandbox;
-use crate::thread::stack::ThreadBlock;
+use crate::host::published::Published;
+use crate::host::thread_block::{ThreadBlock, current};
 
 use change::first_jump;
 pub(crate) use change::{Change, all_unmapped, before_change};
-pub(crate) use cpuid_cache::{CpuidCache, program_mapped};
+pub(crate) use cpuid_cache::{CPUID_CACHE, CpuidCache, program_mapped};
 use region::Region;
-pub(crate) use region::{POOL_LEN, Pool};
+pub(crate) use region::{POOL, Pool};
 use site_bytes::SiteBytes;
 use site_cache::CachedSite;
-pub(crate) use site_cache::SiteCache;
-pub(crate) use skip_reason::PatchCounts;
+pub(crate) use site_cache::{SITE_CACHE, SiteCache};
 use skip_reason::SkipReason;
+pub(crate) use skip_reason::{PATCH_COUNTS, PatchCounts};
 use text_cache::Shown;
-pub(crate) use text_cache::TextCache;
-
-/// Memory for trampolines and copies of code.
-pub(crate) const MEMORY_LEN: usize = POOL_LEN + text_cache::TEXT_CACHE_LEN;
+pub(crate) use text_cache::{TEXT_CACHE, TextCache};
 
 /// A site whose code was made writable this often after it was patched is not patched again.
 const MOST_REPATCHES: u32 = 8;
@@ -66,6 +64,9 @@ const KEEP_OF_TEXT_CACHE: u64 = 64 << 20;
 /// Sites of a process that are remembered as refused.
 const MOST_SKIPPED: usize = 1 << 16;
 
+/// Whether sites that trapped are patched.
+pub(crate) static PATCHING: Published<bool> = Published::nothing();
+
 /// The patches of one process. A process that was forked shares the list until one of both changes it.
 #[derive(Default)]
 pub(crate) struct Patches {
@@ -78,7 +79,7 @@ pub(crate) struct Patches {
 
 /// Those of the process that a thread belongs to; `None` when nothing is patched at all.
 fn of(block: &ThreadBlock) -> Option<&'static Patches> {
-    if sandbox().patching() { block.home().map(|home| &home.patches) } else { None }
+    if *PATCHING { block.home().map(|home| &home.patches) } else { None }
 }
 
 #[derive(Default, Clone)]
@@ -189,7 +190,7 @@ pub(crate) fn go_on(regs: &mut Registers, block: &ThreadBlock) {
 
 /// The `syscall` before `rip` trapped: patches it, and with it what was learned of the same file.
 pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) {
-    let Some(patches) = of(block).filter(|_| sandbox().frame_layout.learn(fp)) else { return };
+    let Some(patches) = of(block).filter(|_| FRAME_LAYOUT.learn(fp)) else { return };
     let (address, number) = (regs.rip.wrapping_sub(SYSCALL_LEN as u64), regs.rax);
     {
         let state = patches.state.lock();
@@ -205,14 +206,12 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
 
 /// Code of a file is about to be mapped: maps a patched copy of it, if there is one.
 pub(crate) fn map_text(code: &Code, replace: bool) -> litebox::Result<bool> {
-    crate::thread::stack::current()
-        .and_then(|block| of(block))
-        .map_or(Ok(false), |patches| text_cache::map(patches, code, replace))
+    current().and_then(|block| of(block)).map_or(Ok(false), |patches| text_cache::map(patches, code, replace))
 }
 
 /// Code of a file was mapped: what was learned of it is patched at once. `true`: a copy is shown.
 pub(crate) fn mapped(code: &Code, backing: Backing) -> bool {
-    let Some(patches) = crate::thread::stack::current().and_then(|block| of(block)) else { return false };
+    let Some(patches) = current().and_then(|block| of(block)) else { return false };
     let shown = text_cache::copy(patches, code, backing);
     if shown != Shown::PatchedText {
         patches.patch(code, None, true);
@@ -222,16 +221,14 @@ pub(crate) fn mapped(code: &Code, backing: Backing) -> bool {
 
 /// The guest is about to change code of which a copy is shown: the file itself is from now on.
 pub(crate) fn map_original(code: &Code, backing: Backing) -> litebox::Result<()> {
-    crate::thread::stack::current()
-        .and_then(|block| of(block))
-        .map_or(Ok(()), |patches| text_cache::map_original(patches, code, backing))
+    current().and_then(|block| of(block)).map_or(Ok(()), |patches| text_cache::map_original(patches, code, backing))
 }
 
 /// The process is about to be copied: what others learned of its code since it was mapped is patched now, or every
 /// child would trap there. `true`: its code is worth sharing with them.
 pub(crate) fn before_fork(code: &mut dyn Iterator<Item = Code>) -> bool {
-    let Some(patches) = crate::thread::stack::current().and_then(|block| of(block)) else { return false };
-    let known = sandbox().site_cache.lock().count();
+    let Some(patches) = current().and_then(|block| of(block)) else { return false };
+    let known = SITE_CACHE.lock().count();
     if patches.looked_at.swap(known, Ordering::Relaxed) != known {
         for code in code {
             patches.patch(&code, None, false);
@@ -243,7 +240,7 @@ pub(crate) fn before_fork(code: &mut dyn Iterator<Item = Code>) -> bool {
 
 /// Shows a copy of code that may be executing, if there is one or can be.
 pub(crate) fn share(code: &Code, backing: Backing) -> bool {
-    let patches = crate::thread::stack::current().and_then(|block| of(block));
+    let patches = current().and_then(|block| of(block));
     patches.is_some_and(|patches| text_cache::share(patches, code, backing))
 }
 
@@ -277,7 +274,7 @@ impl PatchState {
 
     fn skip(&mut self, address: u64, reason: SkipReason) {
         if self.skipped.len() < MOST_SKIPPED && self.skipped.insert(address) {
-            sandbox().patch_counts.skip(reason);
+            PATCH_COUNTS.skip(reason);
         }
     }
 }
@@ -364,8 +361,7 @@ impl Patches {
         if !code.prot.contains(Prot::EXEC) {
             return;
         }
-        let cached =
-            code.file.map(|(file, offset)| sandbox().site_cache.lock().of(file, offset, code.end - code.start));
+        let cached = code.file.map(|(file, offset)| SITE_CACHE.lock().of(file, offset, code.end - code.start));
         let cached = cached.unwrap_or_default();
         if trapped.is_none() && cached.is_empty() {
             return;
@@ -388,7 +384,7 @@ impl Patches {
         let Some((file, offset)) = code.file.filter(|_| !code.shared && !code.prot.contains(Prot::WRITE)) else {
             return;
         };
-        if sandbox().site_cache.lock().knows(file, offset + (address - code.start as u64)) {
+        if SITE_CACHE.lock().knows(file, offset + (address - code.start as u64)) {
             return;
         }
         let site_bytes = SiteBytes::read(code, address, &self.state.lock());
@@ -414,7 +410,7 @@ fn plan(state: &mut PatchState, plan: &Plan, planned: &[Arc<Patch>]) -> SitePlan
     }
     let Some((region, address)) = find_place(state, plan) else { return SitePlan::Skip(SkipReason::NoRoom) };
     let Some(region) = state.regions.get_mut(region) else { return SitePlan::Skip(SkipReason::NoRoom) };
-    let entry = if plan.kind().is_cpuid() { sandbox().cpuid_cache.table() } else { crate::entry::fast::entry() };
+    let entry = if plan.kind().is_cpuid() { CPUID_CACHE.table() } else { crate::entry::fast::entry() };
     match plan.assemble(address, entry) {
         Ok(patch) => {
             region.write(plan, &patch);
@@ -456,7 +452,7 @@ fn install(state: &mut PatchState, code: &Code, patches: &[Arc<Patch>], fresh: b
             if write(patch.jump, &patch.jump_bytes) {
                 state.dormant.remove(&patch.jump);
                 state.active.insert(patch.jump, patch.clone());
-                sandbox().patch_counts.patched.fetch_add(1, Ordering::Relaxed);
+                PATCH_COUNTS.patched.fetch_add(1, Ordering::Relaxed);
             } else {
                 state.skip(patch.syscall, SkipReason::Host);
             }

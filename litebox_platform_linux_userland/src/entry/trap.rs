@@ -9,19 +9,20 @@ use core::sync::atomic::Ordering;
 use litebox_common_linux::abi::signal::{SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXFSZ};
 
 use litebox::Result;
+use litebox::platform::System;
 use litebox::platform::compat::CpuMode;
 use litebox::platform::north::{Fault, FaultKind, GuestFrame, Registers, north};
-use litebox::platform::{HostThread, System};
 
 use crate::LinuxHost;
 use crate::entry::compat;
-use crate::entry::fast;
+use crate::entry::fast::{self, FRAME_LAYOUT};
 use crate::entry::patch::{self, CodeEvent, TrapOutcome};
 use crate::host::call::{host_call, nr, place};
-use crate::sandbox::sandbox;
-use crate::thread::host_thread;
-use crate::thread::segments;
-use crate::thread::stack::{self, ThreadBlock};
+use crate::host::counters::COUNTERS;
+use crate::host::thread_block::{MODE_GUEST, MODE_KERNEL, ThreadBlock, current, host_part};
+use crate::memory::layout::LAYOUT;
+use crate::thread::host_thread::{self, SUPERVISOR_FS};
+use crate::thread::{segments, timers};
 
 /// The signal that makes a thread look at its pending work.
 pub(crate) const SIGKICK: i32 = 62;
@@ -37,13 +38,6 @@ const PAGE_FAULT: u64 = 14;
 const FETCH: u64 = 16;
 /// `si_code` of a single step.
 const TRAP_TRACE: i32 = 2;
-
-/// Value of [`HostThread::mode`] while guest code runs.
-pub(crate) const MODE_GUEST: u32 = 1;
-/// In the kernel.
-pub(crate) const MODE_KERNEL: u32 = 0;
-/// Value in a host call that may block, which a kick interrupts.
-pub(crate) const MODE_BLOCKED: u32 = 2;
 
 /// The host's `struct ucontext` (x86-64).
 #[repr(C)]
@@ -117,7 +111,7 @@ fn set_action(signal: i32, action: &KernelAction) -> Result<()> {
 }
 
 fn in_kernel_image(rip: usize) -> bool {
-    let (start, end) = sandbox().layout.image;
+    let (start, end) = LAYOUT.image;
     (start..end).contains(&rip)
 }
 
@@ -143,11 +137,12 @@ fn fp_of(context: &UserContext) -> Option<&'static mut [u8]> {
 
 /// The handler of all host signals. Returns the word that says whether work is pending when guest code continues; null
 /// when kernel code does.
-pub(crate) extern "C" fn on_signal(signal: i32, info: *const (), context: *mut UserContext) -> *const u32 {
+#[unsafe(export_name = "litebox_on_signal")]
+extern "C" fn on_signal(signal: i32, info: *const (), context: *mut UserContext) -> *const u32 {
     // SAFETY: the host's frame: complete, on this stack, ours until we return.
     let (info, context) = unsafe { (&*info.cast::<SigInfo>(), &mut *context) };
     let rip = context.regs.rip as usize;
-    let block = stack::current();
+    let block = current();
     let mut signal = signal;
     if FROM_OUTSIDE.contains(&signal) {
         // The supervisor, and a process that waits for a program, have no guest who could be meant.
@@ -173,11 +168,6 @@ pub(crate) extern "C" fn on_signal(signal: i32, info: *const (), context: *mut U
     }
 }
 
-fn host_part(block: &ThreadBlock) -> &'static HostThread {
-    // SAFETY: set before the thread started; its thread object lives until the thread has gone.
-    unsafe { &*block.host }
-}
-
 fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mut ThreadBlock) -> *const u32 {
     host_part(block).mode.store(MODE_KERNEL, Ordering::Relaxed);
     host_thread::enter_kernel_gs(block);
@@ -195,7 +185,7 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     };
     if !plain {
         // Hosts whose frames are not served are those on which it never helps.
-        sandbox().frame_layout.learn(fp.as_deref());
+        FRAME_LAYOUT.learn(fp.as_deref());
     }
     let look = match signal {
         SIGSEGV if segments::restore_bases(block) => TrapOutcome::GoOn,
@@ -211,12 +201,12 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     match signal {
         _ if look == TrapOutcome::GoOn => {}
         _ if call32 || look == TrapOutcome::Call32 => {
-            sandbox().counters.traps.fetch_add(1, Ordering::Relaxed);
+            COUNTERS.traps.fetch_add(1, Ordering::Relaxed);
             crate::host::counters::count_host_call();
             north().syscall32(&mut frame);
         }
         _ if event == CodeEvent::Call || look == TrapOutcome::Call => {
-            sandbox().counters.traps.fetch_add(1, Ordering::Relaxed);
+            COUNTERS.traps.fetch_add(1, Ordering::Relaxed);
             // The way back is a host call too.
             crate::host::counters::count_host_call();
             north().syscall(&mut frame);
@@ -227,11 +217,11 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
             }
         }
         SIGKICK => {
-            sandbox().counters.kicks.fetch_add(1, Ordering::Relaxed);
+            COUNTERS.kicks.fetch_add(1, Ordering::Relaxed);
             waiter_of(block).interrupt();
         }
         _ => {
-            sandbox().counters.faults.fetch_add(1, Ordering::Relaxed);
+            COUNTERS.faults.fetch_add(1, Ordering::Relaxed);
             let fault = Fault { kind: fault_kind(signal), code: info.code, addr: info.addr as usize, error, trap };
             north().fault(&mut frame, fault);
         }
@@ -240,19 +230,6 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     let mode = frame.mode;
     context.go_on(mode, block);
     word
-}
-
-/// Runs `wait`, in which the calling thread sleeps on a word that whoever interrupts it changes: there is no need to
-/// kick it.
-pub(crate) fn asleep<T>(wait: impl FnOnce() -> T) -> T {
-    let block = stack::current().filter(|b| !b.leaving && !b.host.is_null());
-    let Some(host) = block.map(|b| host_part(b)).filter(|h| h.mode.load(Ordering::Relaxed) == MODE_GUEST) else {
-        return wait();
-    };
-    host.mode.store(MODE_KERNEL, Ordering::Relaxed);
-    let result = wait();
-    host.mode.store(MODE_GUEST, Ordering::SeqCst);
-    result
 }
 
 fn fault_kind(signal: i32) -> FaultKind {
@@ -294,10 +271,11 @@ fn settle(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> *const u32 {
 }
 
 /// The exit window found work pending: back into the kernel with the same frame.
-pub(crate) extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
+#[unsafe(export_name = "litebox_on_pending")]
+extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
     // SAFETY: the frame that was about to be returned through, on this stack.
     let context = unsafe { &mut *context };
-    let Some(block) = stack::current() else { LinuxHost.fatal("guest code entered outside a guest thread") };
+    let Some(block) = current() else { LinuxHost.fatal("guest code entered outside a guest thread") };
     host_part(block).mode.store(MODE_KERNEL, Ordering::Relaxed);
     host_thread::enter_kernel_gs(block);
     let mode = context.mode();
@@ -325,7 +303,7 @@ fn from_kernel(signal: i32, info: &SigInfo, context: &mut UserContext, block: Op
         SIGSEGV | SIGBUS => {
             let exit = crate::memory::user::fault_exit(rip).or_else(|| segments::refused_call32(rip));
             if let Some(exit) = exit {
-                sandbox().counters.faults.fetch_add(1, Ordering::Relaxed);
+                COUNTERS.faults.fetch_add(1, Ordering::Relaxed);
                 context.regs.rip = exit as u64;
             } else if !retry_with_supervisor_fs(block) {
                 kernel_fault(signal, info, context);
@@ -349,7 +327,7 @@ fn forward_from_leaving(context: &mut UserContext, block: &ThreadBlock) {
     }
     loop {
         let owed = block.kicks_owed.load(Ordering::SeqCst);
-        crate::process::table::forward_kick(home);
+        timers::forward_kick(home);
         if block.kicks_owed.fetch_sub(owed, Ordering::SeqCst) == owed {
             return;
         }
@@ -381,13 +359,13 @@ fn retry_with_supervisor_fs(block: Option<&mut ThreadBlock>) -> bool {
         return false;
     }
     block.fault_retried = true;
-    host_thread::write_fs(sandbox().supervisor_fs);
+    host_thread::write_fs(*SUPERVISOR_FS);
     true
 }
 
 fn kernel_fault(signal: i32, info: &SigInfo, context: &UserContext) -> ! {
     let mut line = crate::host::system::Line::new();
-    let image = sandbox().layout.image.0 as u64;
+    let image = LAYOUT.image.0 as u64;
     let _ = core::fmt::Write::write_fmt(
         &mut line,
         format_args!(

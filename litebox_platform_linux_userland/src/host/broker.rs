@@ -13,8 +13,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::LinuxHost;
 use crate::host::call::{host_call, nr};
+use crate::host::published::Published;
 use crate::host::turn::{Turn, TurnGuard};
-use crate::sandbox::{Sandbox, sandbox};
 
 /// struct msghdr of the host.
 #[repr(C)]
@@ -157,12 +157,12 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
     if extra.len() > LONGEST {
         return Err(Error::TooBig);
     }
-    let socket = sandbox().settings.broker;
+    let socket = CHANNELS.socket();
     if matches!(op, Op::Exit | Op::Fatal | Op::Listener | Op::Heard) {
         // No answer comes, so no turn is needed: a process that died may have been holding it.
         return send_pieces(socket, &[head.as_bytes(), extra], fd);
     }
-    let turn = sandbox().channels.take_first();
+    let turn = CHANNELS.take_first();
     head.number = turn.next_number();
     send_pieces(socket, &[head.as_bytes(), extra], fd)?;
     let mut reply = Reply::default();
@@ -203,6 +203,8 @@ const LOOKS: u32 = 64;
 
 /// The two ways to the broker: what only reads can be served beside something else.
 pub(crate) struct Channels {
+    /// The socket for all requests, and the one for those that only read.
+    sockets: (i32, i32),
     /// Whose turn it is on the socket for all requests.
     all: Turn,
     /// Whose turn it is on the socket for readers.
@@ -215,9 +217,14 @@ pub(crate) struct Channels {
     spin: AdaptiveSpin,
 }
 
-impl Default for Channels {
-    fn default() -> Self {
+/// Those of this sandbox.
+pub(crate) static CHANNELS: Published<Channels> = Published::nothing();
+
+impl Channels {
+    /// The sockets for all requests, and for those that only read.
+    pub(crate) fn new(all: i32, readers: i32) -> Self {
         Self {
+            sockets: (all, readers),
             all: Turn::default(),
             readers: Turn::default(),
             net: Turn::default(),
@@ -225,16 +232,18 @@ impl Default for Channels {
             spin: AdaptiveSpin::patient(4),
         }
     }
-}
 
-impl Channels {
-    /// A turn on the socket for all requests.
+    /// The socket for all requests.
+    pub(crate) fn socket(&self) -> i32 {
+        self.sockets.0
+    }
+    /// A turn on it.
     fn take_first(&self) -> TurnGuard<'_> {
         self.all.take()
     }
     /// The socket to use, and a turn on it.
-    fn take(&self, sandbox: &Sandbox, reads: bool) -> (i32, TurnGuard<'_>) {
-        let (all, readers) = (sandbox.settings.broker, sandbox.settings.readers);
+    fn take(&self, reads: bool) -> (i32, TurnGuard<'_>) {
+        let (all, readers) = self.sockets;
         if let Some(turn) = self.all.try_take() {
             return (all, turn);
         }
@@ -260,9 +269,8 @@ impl Broker for LinuxHost {
         reply: &mut Vec<u8>,
         reads: bool,
     ) -> Result<Option<HostFd>> {
-        let sandbox = sandbox();
         reply.clear();
-        let (socket, turn) = sandbox.channels.take(sandbox, reads);
+        let (socket, turn) = CHANNELS.take(reads);
         let (mut head, rest) = Request::read_from_prefix(request).map_err(|_| Error::Invalid)?;
         head.number = turn.next_number();
         send_pieces(socket, &[head.as_bytes(), rest], file)?;
@@ -272,7 +280,7 @@ impl Broker for LinuxHost {
             reply.clear();
             let mut early = None;
             if looks {
-                sandbox.channels.spin.try_spin(|| {
+                CHANNELS.spin.try_spin(|| {
                     early = look_for(socket, reply.spare_capacity_mut());
                     early.is_some()
                 });
@@ -298,9 +306,8 @@ impl Broker for LinuxHost {
         sent: Option<HostFd>,
         reply: &mut [u8],
     ) -> Result<(usize, Option<HostFd>)> {
-        let sandbox = sandbox();
         let socket = start_fd::NET;
-        let turn = sandbox.channels.net.take();
+        let turn = CHANNELS.net.take();
         let mut head = NetRequest::read_from_bytes(head).map_err(|_| Error::Invalid)?;
         head.number = turn.next_number();
         send_pieces(socket, &[head.as_bytes(), extra], sent)?;

@@ -135,7 +135,7 @@ global_asm!(
     "and dword ptr [rsp], ~0x40000",
     "popfq",
     "mov r12, rdx",
-    "call {on_signal}",
+    "call litebox_on_signal",
     // rax: the word that says whether work is pending; null when kernel code was interrupted.
     "5:",
     "lea rsp, [rbx + 8]",
@@ -161,7 +161,7 @@ global_asm!(
     "lea rsp, [rbx]",
     "and rsp, -16",
     "mov rdi, r12",
-    "call {on_pending}",
+    "call litebox_on_pending",
     "jmp 5b",
     ".size litebox_signal_entry, . - litebox_signal_entry",
     // Starts guest code from a signal frame made by hand: rdi = ucontext in it, rsi = address of the frame (its return
@@ -173,7 +173,7 @@ global_asm!(
     "mov r12, rdi",
     "mov rsp, rsi",
     "and rsp, -16",
-    "call {on_pending}",
+    "call litebox_on_pending",
     "jmp 5b",
     ".size litebox_start_guest, . - litebox_start_guest",
     // The restorer named in sigaction; never reached by return, but debuggers know frames by it.
@@ -186,8 +186,6 @@ global_asm!(
     ".globl litebox_gadget_end",
     "litebox_gadget_end:",
     ".text",
-    on_signal = sym crate::entry::trap::on_signal,
-    on_pending = sym crate::entry::trap::on_pending,
 );
 
 unsafe extern "C" {
@@ -297,6 +295,10 @@ pub(crate) use host_call;
 
 /// madvise(2): the pages of a memory object go, everywhere.
 pub(crate) const MADV_REMOVE: usize = 9;
+/// madvise(2): fork(2) does not copy it.
+pub(crate) const MADV_DONTFORK: usize = 10;
+/// madvise(2): brings pages in.
+pub(crate) const MADV_POPULATE_WRITE: usize = 23;
 
 /// mmap(2) at `addr` and nowhere else. `flags` have MAP_FIXED, or MAP_FIXED_NOREPLACE: then `Exists` says that
 /// something is there.

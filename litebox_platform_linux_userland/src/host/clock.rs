@@ -7,8 +7,9 @@ use litebox::platform::{Clock, ClockId, Futex, FutexWake, Instant};
 
 use crate::LinuxHost;
 use crate::host::call::{host_call, nr, raw};
-use crate::sandbox::try_sandbox;
-use crate::thread::stack;
+use crate::host::published::Published;
+use crate::host::thread_block::{asleep, current};
+use crate::host::usage;
 
 /// struct timespec of the host.
 #[repr(C)]
@@ -33,6 +34,9 @@ type ClockFunction = unsafe extern "C" fn(i32, *mut Timespec) -> i32;
 
 /// `clock_gettime` and `clock_getres` of the host's vDSO.
 pub(crate) struct VdsoClock(Option<ClockFunction>, Option<ClockFunction>);
+
+/// The host's.
+pub(crate) static CLOCK: Published<VdsoClock> = Published::nothing();
 
 const AT_SYSINFO_EHDR: u64 = 33;
 
@@ -157,7 +161,7 @@ pub(crate) fn by_host(id: ClockId) -> Duration {
 
 /// Calls the vDSO. Its code is not the program's, so a host signal that hits it could be taken for one of guest code.
 fn in_vdso<T>(call: impl FnOnce() -> T) -> T {
-    let Some(block) = stack::current() else { return call() };
+    let Some(block) = current() else { return call() };
     block.fast.in_vdso = true;
     compiler_fence(Ordering::SeqCst);
     let result = call();
@@ -170,7 +174,7 @@ impl Clock for LinuxHost {
     fn now(&self, id: ClockId) -> Duration {
         let mut time = Timespec::default();
         let clock = host_clock(id);
-        let by_vdso = try_sandbox().and_then(|s| s.clock.0);
+        let by_vdso = CLOCK.try_get().and_then(|clock| clock.0);
         let answered = match (by_vdso, id) {
             (_, ClockId::ProcessCpu | ClockId::ThreadCpu) | (None, _) => false,
             // SAFETY: the vDSO's function writes one timespec.
@@ -178,15 +182,15 @@ impl Clock for LinuxHost {
         };
         match id {
             _ if answered => time.duration(),
-            ClockId::ProcessCpu => by_host(id).saturating_sub(crate::process::usage::process_cpu_before()),
-            ClockId::ThreadCpu => by_host(id).saturating_sub(crate::process::usage::thread_cpu_before()),
+            ClockId::ProcessCpu => by_host(id).saturating_sub(usage::process_cpu_before()),
+            ClockId::ThreadCpu => by_host(id).saturating_sub(usage::thread_cpu_before()),
             _ => by_host(id),
         }
     }
 
     fn resolution(&self, id: ClockId) -> Duration {
         let mut step = Timespec { sec: 0, nsec: 1 };
-        if let Some(function) = try_sandbox().and_then(|s| s.clock.1) {
+        if let Some(function) = CLOCK.try_get().and_then(|clock| clock.1) {
             // All others count in nanoseconds, and for some the function would make a call of its own.
             if matches!(id, ClockId::RealtimeCoarse | ClockId::MonotonicCoarse) {
                 // SAFETY: the vDSO's function writes one timespec.
@@ -214,7 +218,7 @@ impl Futex for LinuxHost {
         let wait = || unsafe {
             raw(nr::FUTEX, [word.as_ptr() as usize, FUTEX_WAIT_BITSET, expected as usize, time_at, 0, ANY_BIT])
         };
-        let result = crate::entry::trap::asleep(wait);
+        let result = asleep(wait);
         if result == ETIMEDOUT { FutexWake::TimedOut } else { FutexWake::Look }
     }
 

@@ -6,11 +6,10 @@ use litebox::platform::{Clock, HostFd, HostFiles, HostStat, Instant, UserAccess}
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
-use crate::entry::trap::MODE_BLOCKED;
 use crate::host::call::{self, host_call, nr};
-use crate::memory::rseq_areas;
-use crate::sandbox::sandbox;
-use crate::thread::stack;
+use crate::host::published::Published;
+use crate::host::rseq_areas;
+use crate::host::thread_block::{MODE_BLOCKED, current};
 
 /// struct stat of the host (x86-64).
 #[repr(C)]
@@ -55,6 +54,18 @@ const PIPE_BUF: usize = 4096;
 const POLLOUT: u16 = 4;
 const EPOLLET: u32 = 1 << 31;
 
+/// What the supervisor waits at.
+pub(crate) static EPOLL: Published<HostFd> = Published::nothing();
+/// A counter (eventfd(2)) that has it look around.
+pub(crate) static SUPERVISOR_COUNTER: Published<HostFd> = Published::nothing();
+
+/// Has the supervisor look around. A counter that is full says so already.
+pub(crate) fn wake_supervisor() {
+    let one = 1u64;
+    // SAFETY: the host reads eight bytes.
+    let _ = unsafe { host_call!(nr::WRITE, SUPERVISOR_COUNTER.0, &raw const one, size_of::<u64>()) };
+}
+
 /// A call that may sleep: interruptible on a guest thread.
 ///
 /// # Safety
@@ -62,7 +73,7 @@ const EPOLLET: u32 = 1 << 31;
 unsafe fn may_block(nr: usize, fd: HostFd, addr: usize, len: usize) -> Result<usize> {
     // SAFETY: the caller's promise; the waiter of a guest thread lives as long as it.
     unsafe {
-        if let Some(block) = stack::current() {
+        if let Some(block) = current() {
             let waiter = &*block.waiter;
             let wanted = if nr == nr::READ { POLLIN } else { POLLOUT };
             if waiter.announces() && LinuxHost.host_poll(fd, wanted) == Ok(0) {
@@ -193,7 +204,7 @@ impl HostFiles for LinuxHost {
     }
     fn host_wait(&self, fd: HostFd, events: u16, deadline: Option<Instant>) -> Result<u16> {
         const MILLISECOND: u128 = 1_000_000;
-        let Some(block) = stack::current() else { return Err(Error::NotSupported) };
+        let Some(block) = current() else { return Err(Error::NotSupported) };
         // SAFETY: the waiter and the host's part of a guest thread live as long as it.
         let (waiter, thread) = unsafe { (&*block.waiter, &*block.host) };
         if waiter.announces() && self.host_poll(fd, events) == Ok(0) {
@@ -218,12 +229,12 @@ impl HostFiles for LinuxHost {
         }
     }
     fn wake_supervisor(&self) {
-        sandbox().zygotes.wake_supervisor();
+        wake_supervisor();
     }
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()> {
         let mut event = EpollEvent { events: u32::from(events) | EPOLLET, token };
         let operation = if events == 0 { EPOLL_CTL_DEL } else { EPOLL_CTL_ADD };
         // SAFETY: the host reads one event.
-        unsafe { host_call!(nr::EPOLL_CTL, sandbox().epoll.0, operation, fd.0, &raw mut event) }.map(drop)
+        unsafe { host_call!(nr::EPOLL_CTL, EPOLL.0, operation, fd.0, &raw mut event) }.map(drop)
     }
 }

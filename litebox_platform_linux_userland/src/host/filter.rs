@@ -5,15 +5,14 @@
 //! sandbox; a host without notification kills.
 
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
 use litebox_common_linux::abi::ioctl::{FIONREAD, TCGETS, TIOCGWINSZ, TIOCOUTQ};
 
 use litebox::platform::HostFd;
 use litebox_protocol::{Op, TERMIOS_SIZE, start_fd};
 
-use crate::entry::interception::{Interception, sud_available};
 use crate::host::call::{host_call, nr, place};
-use crate::sandbox::{StartError, sandbox};
+use crate::host::interception::{Interception, sud_available, use_seccomp};
+use crate::host::start_error::StartError;
 
 /// A condition on the arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -338,15 +337,24 @@ fn is_terminal(fd: usize) -> bool {
     unsafe { host_call!(nr::IOCTL, fd, TCGETS, settings.as_mut_ptr()) }.is_ok()
 }
 
+/// What becomes of calls that 32-bit code makes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls32 {
+    /// They come to the kernel.
+    Trapped,
+    /// They end the process.
+    Deadly,
+}
+
 /// Installs the filter for this process and all it will clone. Afterwards nothing but [`ALLOWED`] is served, for ever.
-pub(crate) fn install(interception: Interception) -> Result<(), StartError> {
+pub(crate) fn install(interception: Interception) -> Result<Calls32, StartError> {
     let error = |error| StartError { what: "installing the seccomp filter", error };
     let by_seccomp = interception == Interception::Seccomp || (interception == Interception::Auto && !sud_available());
     if by_seccomp {
         let mut trap = trap_program(place::gadget_start(), place::gadget_end()).to_vec();
         trap.push(op(RETURN, RET_ALLOW));
         load(&trap, 0).map_err(error)?;
-        crate::sandbox::use_seccomp();
+        use_seccomp();
     }
     let terminals = [0, 1, 2].map(is_terminal);
     if let Ok(listener) = load(&program(RET_NOTIFY, terminals), FLAG_NEW_LISTENER) {
@@ -354,14 +362,12 @@ pub(crate) fn install(interception: Interception) -> Result<(), StartError> {
         crate::host::broker::simple(Op::Listener, 0, &[], Some(fd)).map_err(error)?;
         // SAFETY: no pointers; the broker has its own now.
         let _ = unsafe { host_call!(nr::CLOSE, listener) };
-        return Ok(());
+        return Ok(Calls32::Trapped);
     }
     // Somebody outside listens already: the host kills, and cannot say which call it was.
-    if by_seccomp {
-        // It would kill for the calls of 32-bit code, too, before the other filter could say that they are ours.
-        sandbox().runs_32bit.store(false, Ordering::Relaxed);
-    }
-    load(&program(RET_KILL, terminals), 0).map(drop).map_err(error)
+    load(&program(RET_KILL, terminals), 0).map_err(error)?;
+    // It kills for the calls of 32-bit code, too, before the other filter could say that they are ours.
+    Ok(if by_seccomp { Calls32::Deadly } else { Calls32::Trapped })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Entropy, diagnostics, and what the host told this process at its start.
 
+use alloc::vec::Vec;
 use core::fmt::Write;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use litebox::Error;
 use litebox::platform::{HostFd, System};
@@ -9,12 +10,24 @@ use litebox_protocol::plain::Plain;
 
 use crate::LinuxHost;
 use crate::host::call::{host_call, nr};
-use crate::memory::huge::Segment;
-use crate::sandbox::try_sandbox;
+use crate::host::published::Published;
+use crate::host::thread_block;
 
 /// Keys of the auxiliary vector that describe machine and host: AT_PAGESZ, AT_HWCAP, AT_CLKTCK, AT_HWCAP2, AT_RSEQ_*,
 /// AT_HWCAP3/4, AT_SYSINFO_EHDR, AT_MINSIGSTKSZ (getauxval(3)).
 pub(crate) const AUX_FOR_GUESTS: [u64; 10] = [6, 16, 17, 26, 27, 28, 29, 30, 33, 51];
+
+/// What the host said of itself at the start.
+pub(crate) static AUX: Published<Vec<(u64, u64)>> = Published::nothing();
+/// The North's kernel object.
+pub(crate) static KERNEL: Published<AtomicPtr<()>> = Published::nothing();
+/// A broken invariant was reported: everything ends with 70.
+pub(crate) static FATAL: Published<AtomicBool> = Published::nothing();
+/// A process ended without the kernel's doing.
+pub(crate) static LOST_PROCESS: Published<AtomicBool> = Published::nothing();
+/// In which order locks were taken.
+#[cfg(debug_assertions)]
+pub(crate) static LOCK_ORDER: Published<litebox::sync::LockOrder> = Published::nothing();
 
 /// A short list of auxiliary entries, made before there is a heap.
 pub(crate) struct AuxVector {
@@ -54,6 +67,13 @@ pub(crate) fn image_span() -> (usize, usize) {
 /// Where everything of this program ends that was mapped with it.
 pub(crate) fn image_end() -> usize {
     (&raw const _end) as usize
+}
+
+/// A part of this program that is never written.
+pub(crate) struct Segment {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) executable: bool,
 }
 
 /// The parts of this program that are never written, as the headers at its start have them (elf(5)).
@@ -138,8 +158,8 @@ impl System for LinuxHost {
     fn fatal(&self, reason: &str) -> ! {
         const OUR_FAILURE: usize = 70;
         self.report(reason);
-        if let Some(sandbox) = try_sandbox() {
-            sandbox.fatal.store(true, core::sync::atomic::Ordering::Release);
+        if let Some(fatal) = FATAL.try_get() {
+            fatal.store(true, Ordering::Release);
         }
         loop {
             // SAFETY: ends the process.
@@ -148,11 +168,11 @@ impl System for LinuxHost {
     }
 
     fn has_lost_process(&self) -> bool {
-        try_sandbox().is_some_and(|sandbox| sandbox.lost_process.load(Ordering::Acquire))
+        LOST_PROCESS.try_get().is_some_and(|lost| lost.load(Ordering::Acquire))
     }
 
     fn arrived_signals(&self) -> u64 {
-        let home = crate::thread::stack::current().and_then(|block| block.home());
+        let home = thread_block::current().and_then(|block| block.process_block());
         // Mostly none: without a locked instruction.
         let came = home.filter(|home| home.arrived.load(Ordering::Acquire) != 0);
         came.map_or(0, |home| home.arrived.swap(0, Ordering::AcqRel))
@@ -164,7 +184,7 @@ impl System for LinuxHost {
     }
     #[cfg(debug_assertions)]
     fn held_locks(&self) -> Option<(&litebox::sync::LockOrder, &litebox::sync::HeldLocks)> {
-        Some((&try_sandbox()?.lock_order, &crate::thread::stack::current()?.held_locks))
+        Some((LOCK_ORDER.try_get()?, &thread_block::current()?.held_locks))
     }
     fn memory_barrier(&self, command: u32) -> litebox::Result<usize> {
         // SAFETY: no memory is passed.
@@ -172,11 +192,11 @@ impl System for LinuxHost {
     }
 
     fn keep_kernel(&self, kernel: *const ()) {
-        crate::sandbox::sandbox().kernel.store(kernel.cast_mut(), Ordering::Release);
+        KERNEL.store(kernel.cast_mut(), Ordering::Release);
     }
 
     fn kept_kernel(&self) -> *const () {
-        try_sandbox().map_or(core::ptr::null(), |s| s.kernel.load(Ordering::Acquire))
+        KERNEL.try_get().map_or(core::ptr::null(), |kernel| kernel.load(Ordering::Acquire).cast_const())
     }
 
     fn announce_stop(&self) {

@@ -10,8 +10,8 @@ use core::time::Duration;
 use litebox::platform::{Clock, Futex};
 
 use crate::LinuxHost;
-use crate::sandbox::sandbox;
-use crate::thread::stack;
+use crate::host::published::Published;
+use crate::host::thread_block::current;
 
 const FREE: u32 = 0;
 /// Somebody sleeps; the other bits are the holder's.
@@ -26,7 +26,7 @@ const SPINS: u32 = 64;
 /// A turn, free or somebody's.
 #[derive(Default)]
 pub(crate) struct Turn {
-    /// The holder's process ([`HostProcess::serial`](crate::process::table::HostProcess)).
+    /// The holder's process ([`ProcessBlock::serial`](crate::host::process_block::ProcessBlock)).
     holder: AtomicU32,
     /// The last request's number.
     number: AtomicU32,
@@ -36,7 +36,7 @@ pub(crate) struct Turn {
 pub(crate) struct TurnGuard<'a>(&'a Turn);
 
 fn own_serial() -> u32 {
-    stack::current().and_then(|block| block.home()).map_or(SUPERVISOR, |home| home.serial)
+    current().and_then(|block| block.process_block()).map_or(SUPERVISOR, |home| home.serial)
 }
 
 impl Turn {
@@ -63,7 +63,7 @@ impl Turn {
         let own = own_serial() | CONTENDED;
         loop {
             let seen = self.holder.load(Ordering::Relaxed);
-            let is_over = seen == FREE || sandbox().lost.contains(seen & !CONTENDED);
+            let is_over = seen == FREE || LOST.contains(seen & !CONTENDED);
             let wanted = if is_over { own } else { seen | CONTENDED };
             if self.holder.compare_exchange(seen, wanted, Ordering::Acquire, Ordering::Relaxed).is_err() {
                 continue;
@@ -98,6 +98,9 @@ pub(crate) struct Lost {
     next: AtomicU32,
     last: [AtomicU32; REMEMBERED],
 }
+
+/// Those of this sandbox.
+pub(crate) static LOST: Published<Lost> = Published::nothing();
 
 /// How many are remembered. A turn that one of them held is missed within a second.
 const REMEMBERED: usize = 32;

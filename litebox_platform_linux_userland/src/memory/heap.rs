@@ -10,8 +10,9 @@ use litebox::platform::host;
 use litebox::sync::Patience;
 use talc::{OomHandler, Span, Talc, Talck};
 
-use crate::host::call::{host_call, nr};
-use crate::sandbox::{sandbox, try_sandbox};
+use crate::host::call::{MADV_POPULATE_WRITE, host_call, nr};
+use crate::host::published::Published;
+use crate::memory::layout::LAYOUT;
 use cache::Cache;
 
 /// A lock for [`lock_api`] on one futex word: 0 free, 1 held, 2 held with sleepers.
@@ -161,7 +162,7 @@ impl Heap {
         let to = (end + (used / 4).clamp(AHEAD.0, AHEAD.1)) & !(PAGE - 1);
         if from < to && self.ready.compare_exchange(ready, to, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // SAFETY: of the heap's mapping, or refused.
-            let _ = unsafe { host_call!(nr::MADVISE, from, to - from, crate::sandbox::MADV_POPULATE_WRITE) };
+            let _ = unsafe { host_call!(nr::MADVISE, from, to - from, MADV_POPULATE_WRITE) };
         }
     }
     /// # Safety
@@ -197,16 +198,19 @@ impl Heap {
     }
 }
 
+/// The one that all processes share.
+pub(crate) static HEAP: Published<Heap> = Published::nothing();
+
 /// Whether the shared heap exists, so that allocations belong on it.
 #[inline]
 pub fn active() -> bool {
-    try_sandbox().is_some()
+    HEAP.try_get().is_some()
 }
 
 /// Whether `pointer` is memory of the shared heap.
 #[inline]
 pub fn contains(pointer: *const u8) -> bool {
-    try_sandbox().is_some_and(|s| (s.layout.heap.0..s.layout.heap.1).contains(&(pointer as usize)))
+    LAYOUT.try_get().is_some_and(|layout| (layout.heap.0..layout.heap.1).contains(&(pointer as usize)))
 }
 
 /// The program's global allocator: `Early` until the shared heap exists (and for ever in the broker), then the heap.
@@ -216,7 +220,7 @@ pub struct Allocator<Early>(pub Early);
 unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise, passed on.
-        unsafe { if active() { sandbox().heap.alloc(layout) } else { self.0.alloc(layout) } }
+        unsafe { if active() { HEAP.alloc(layout) } else { self.0.alloc(layout) } }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise, passed on; what the heap gives may have been used before.
@@ -224,7 +228,7 @@ unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
             if !active() {
                 return self.0.alloc_zeroed(layout);
             }
-            let block = sandbox().heap.alloc(layout);
+            let block = HEAP.alloc(layout);
             if !block.is_null() {
                 core::ptr::write_bytes(block, 0, layout.size());
             }
@@ -235,7 +239,7 @@ unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
         // SAFETY: the caller's promise, passed on.
         unsafe {
             if contains(pointer) {
-                sandbox().heap.dealloc(pointer, layout);
+                HEAP.dealloc(pointer, layout);
             } else if !active() {
                 self.0.dealloc(pointer, layout);
             }
@@ -246,12 +250,12 @@ unsafe impl<Early: GlobalAlloc> GlobalAlloc for Allocator<Early> {
         // SAFETY: the caller's promise, passed on; an early block moves to the heap.
         unsafe {
             if contains(pointer) {
-                return sandbox().heap.realloc(pointer, layout, new_size);
+                return HEAP.realloc(pointer, layout, new_size);
             }
             if !active() {
                 return self.0.realloc(pointer, layout, new_size);
             }
-            let new = sandbox().heap.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            let new = HEAP.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
             if !new.is_null() {
                 core::ptr::copy_nonoverlapping(pointer, new, layout.size().min(new_size));
             }

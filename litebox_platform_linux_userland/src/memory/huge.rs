@@ -14,8 +14,10 @@ use litebox::platform::Threads;
 
 use crate::LinuxHost;
 use crate::host::call::{host_call, nr};
-use crate::memory::layout::HUGE;
-use crate::sandbox::sandbox;
+use crate::host::published::Published;
+use crate::host::system::Segment;
+use crate::memory::layout::{HUGE, LAYOUT};
+use crate::memory::scratch::SCRATCH;
 
 const READ: usize = 1;
 const READ_WRITE: usize = 3;
@@ -39,6 +41,11 @@ pub(crate) struct Started {
     clean: AtomicBool,
 }
 
+/// The processes that the supervisor starts.
+pub(crate) static BY_SUPERVISOR: Published<Started> = Published::nothing();
+/// The first objects of the heap lie in a huge page, or cannot.
+pub(crate) static HEAP_IS_HUGE: Published<AtomicBool> = Published::nothing();
+
 impl Started {
     /// Another process is about to be started by the calling process.
     pub(crate) fn another(&self) {
@@ -56,7 +63,7 @@ impl Started {
     /// The calling process, a guest's, is about to be copied: without what the supervisor's start left.
     pub(crate) fn clean(&self) {
         if !self.clean.swap(true, Ordering::Relaxed) {
-            sandbox().scratch.drop_copy();
+            SCRATCH.drop_copy();
         }
     }
 
@@ -68,18 +75,11 @@ impl Started {
     }
 }
 
-/// A part of this program that is never written.
-pub(crate) struct Segment {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) executable: bool,
-}
-
 /// The first objects of the heap, once for all processes. Hosts before Linux 6.1 refuse.
 fn share_heap() {
-    if !sandbox().heap_is_huge.swap(true, Ordering::Relaxed) {
+    if !HEAP_IS_HUGE.swap(true, Ordering::Relaxed) {
         // SAFETY: the heap's own memory, which keeps what it holds.
-        let _ = unsafe { host_call!(nr::MADVISE, sandbox().layout.heap.0, HUGE, MADV_COLLAPSE) };
+        let _ = unsafe { host_call!(nr::MADVISE, LAYOUT.heap.0, HUGE, MADV_COLLAPSE) };
     }
 }
 
@@ -103,7 +103,7 @@ fn replace(segment: Segment) {
     let Some(below) = reserve(start, used.0) else { return };
     let Some(above) = reserve(used.1, end) else { return };
     // Behind the heap nothing is mapped, by anybody.
-    let copy = sandbox().layout.heap.1 + HUGE;
+    let copy = LAYOUT.heap.1 + HUGE;
     let Some(_room) = take(copy, len, READ_WRITE) else { return };
     if !make_huge(copy, len) {
         return;

@@ -6,9 +6,10 @@
 use litebox::platform::HostFd;
 use litebox_common_linux::abi::memory::{MAP_FIXED_NOREPLACE, MAP_NORESERVE};
 
-use crate::host::call::{host_call, map_at, nr};
-use crate::sandbox::{StartError, step};
-use crate::thread::stack;
+use crate::host::call::{MADV_DONTFORK, host_call, map_at, nr};
+use crate::host::published::Published;
+use crate::host::start_error::{StartError, step};
+use crate::host::thread_block::region_len;
 
 /// Where guests may map, low end: vm.mmap_min_addr's usual value.
 const USER_START: usize = 0x1_0000;
@@ -21,6 +22,12 @@ const KERNEL_SPREAD: usize = 0x0800_0000_0000;
 pub(crate) const HEAP_LEN: usize = 16 << 30;
 /// What one entry of a page table of the second level maps.
 pub(crate) const HUGE: usize = 2 << 20;
+/// Bytes for trampolines; pages that no trampoline lies in cost nothing.
+pub(crate) const TRAMPOLINES_LEN: usize = 256 << 20;
+/// Bytes for copies of code.
+pub(crate) const TEXT_CACHE_LEN: usize = 64 << 20;
+/// Both.
+pub(crate) const CODE_LEN: usize = TRAMPOLINES_LEN + TEXT_CACHE_LEN;
 /// Between regions.
 const GAP: usize = 1 << 30;
 /// Places beside the image that are tried.
@@ -37,9 +44,9 @@ pub struct Needs {
 
 /// What a sandbox with an arena of so many bytes needs.
 pub fn needs(arena_size: u64) -> Needs {
-    let objects = arena_size.next_multiple_of(HUGE as u64).saturating_add(crate::entry::patch::MEMORY_LEN as u64);
+    let objects = arena_size.next_multiple_of(HUGE as u64).saturating_add(CODE_LEN as u64);
     let heap = HEAP_LEN as u64;
-    Needs { file_size: objects.max(heap), addresses: heap.saturating_add(objects) + stack::region_len() as u64 }
+    Needs { file_size: objects.max(heap), addresses: heap.saturating_add(objects) + region_len() as u64 }
 }
 
 /// Places in the address space.
@@ -57,11 +64,16 @@ pub(crate) struct Layout {
     pub(crate) image: (usize, usize),
 }
 
+/// Where everything lies.
+pub(crate) static LAYOUT: Published<Layout> = Published::nothing();
+/// The memory object of the arena and what lies behind it.
+pub(crate) static ARENA: Published<HostFd> = Published::nothing();
+
 impl Layout {
     /// Maps the heap and the arena, and reserves the kernel stacks.
     pub(crate) fn map(heap: HostFd, arena: HostFd, arena_len: usize) -> Result<Self, StartError> {
         let image = crate::host::system::image_span();
-        let objects_len = arena_len + crate::entry::patch::MEMORY_LEN;
+        let objects_len = arena_len + CODE_LEN;
         let above = |attempt: usize| crate::host::system::image_end().next_multiple_of(HUGE) + attempt * HUGE;
         let anywhere = random_start()?;
         let heap_start = (0..ATTEMPTS)
@@ -76,7 +88,7 @@ impl Layout {
         let arena_start = step("mapping the page arena", arena_start.ok_or(litebox::Error::Exists))?;
         let arena = (arena_start, arena_start + arena_len);
 
-        let len = stack::region_len();
+        let len = region_len();
         let below = |attempt: usize| (image.0 & !(HUGE - 1)).saturating_sub(attempt * HUGE);
         let stacks_end = (0..ATTEMPTS)
             .map(below)
@@ -85,14 +97,14 @@ impl Layout {
         let stacks_end = step("reserving kernel stacks", stacks_end.ok_or(litebox::Error::Exists))?;
         // Here it keeps others out. Nobody asks for a place in other processes.
         // SAFETY: the mapping just made. A host that refuses copies an empty one.
-        let _ = unsafe { host_call!(nr::MADVISE, stacks_end - len, len, stack::MADV_DONTFORK) };
+        let _ = unsafe { host_call!(nr::MADVISE, stacks_end - len, len, MADV_DONTFORK) };
         Ok(Self {
             user: (USER_START, USER_END),
             vdso: (0, 0),
             heap,
             arena,
-            trampolines: (arena.1, arena.1 + crate::entry::patch::POOL_LEN),
-            text_cache: (arena.1 + crate::entry::patch::POOL_LEN, arena.1 + crate::entry::patch::MEMORY_LEN),
+            trampolines: (arena.1, arena.1 + TRAMPOLINES_LEN),
+            text_cache: (arena.1 + TRAMPOLINES_LEN, arena.1 + CODE_LEN),
             stacks: (stacks_end - len, stacks_end),
             image,
         })
@@ -111,7 +123,7 @@ fn random_start() -> Result<usize, StartError> {
     let mut random = [0u8; 8];
     // SAFETY: the buffer is valid.
     step("getrandom", unsafe { host_call!(nr::GETRANDOM, random.as_mut_ptr(), random.len(), 0) })?;
-    let room = 2 * GAP + stack::region_len();
+    let room = 2 * GAP + region_len();
     Ok((KERNEL_START + room + usize::from_le_bytes(random) % KERNEL_SPREAD) & !(HUGE - 1))
 }
 

@@ -6,6 +6,7 @@
 //! memory. A process drops them before it starts another one for the first time.
 
 use crate::host::call::{host_call, nr};
+use crate::host::published::Published;
 use crate::memory::layout::Layout;
 use litebox_common_linux::abi::memory::PAGE;
 
@@ -17,6 +18,9 @@ const BRK: usize = 12;
 /// Addresses: first, and behind the last.
 #[derive(Debug)]
 pub(crate) struct Scratch([(usize, usize); 2]);
+
+/// That of this sandbox.
+pub(crate) static SCRATCH: Published<Scratch> = Published::nothing();
 
 impl Scratch {
     /// `program_break`: where it was before anything was allocated. `stack_end`: where the stack ends. What is 0 is not

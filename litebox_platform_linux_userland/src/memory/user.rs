@@ -10,8 +10,8 @@ use litebox::platform::{AtomicOp, UserAccess};
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
-use crate::memory::rseq_areas;
-use crate::sandbox::sandbox;
+use crate::host::rseq_areas;
+use crate::memory::layout::LAYOUT;
 
 global_asm!(
     ".section .text.litebox_user, \"ax\", @progbits",
@@ -196,7 +196,7 @@ pub(crate) fn fault_exit(rip: usize) -> Option<usize> {
 }
 
 fn in_user_space(addr: usize, len: usize) -> bool {
-    let layout = &sandbox().layout;
+    let layout = &LAYOUT;
     let Some(end) = addr.checked_add(len) else { return false };
     let within = |span: (usize, usize)| addr >= span.0 && end <= span.1;
     within(layout.user) || within(layout.vdso)

@@ -2,7 +2,7 @@
 //! them, hears the broker's events, and sees guest processes end.
 
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicI32, Ordering};
 use core::time::Duration;
 
 use litebox::platform::north::north;
@@ -16,10 +16,15 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::LinuxHost;
 use crate::host::broker;
 use crate::host::call::{self, host_call, nr};
-use crate::host::files::{EPOLL_CTL_ADD, EpollEvent};
+use crate::host::counters::COUNTERS;
+use crate::host::files::{EPOLL, EPOLL_CTL_ADD, EpollEvent, SUPERVISOR_COUNTER};
 use crate::host::filter::PIDFD_GET_INFO;
-use crate::process::table::{self, HostProcess};
-use crate::sandbox::sandbox;
+use crate::host::published::Published;
+use crate::host::system::FATAL;
+use crate::process::table;
+use crate::process::zygote::ZYGOTES;
+use crate::thread::host_process::HostProcess;
+use crate::thread::program_end::PROGRAM_END;
 
 /// Tokens of the supervisor's own descriptors; watches of the North count up from zero.
 const TOKEN_EVENTS: u64 = u64::MAX;
@@ -40,6 +45,11 @@ const MSG_DONTWAIT: usize = 0x40;
 const PROGRAM_EVENTS: [EventKind; 4] =
     [EventKind::Stream, EventKind::Start, EventKind::ProgramSignal, EventKind::ProgramWindow];
 
+/// The socket on which the broker sends events.
+pub(crate) static EVENTS: Published<i32> = Published::nothing();
+/// Host thread id of the first guest process, written by the host when it is cloned.
+pub(crate) static FIRST_TID: Published<AtomicI32> = Published::nothing();
+
 /// What runs in the first guest process; it must end in `Threads::enter_first` or an exit.
 pub trait FirstProcess {
     /// Never returns.
@@ -48,14 +58,14 @@ pub trait FirstProcess {
 
 /// Host thread id of a process just cloned: written by the host during the clone.
 pub(crate) fn own_tid() -> i32 {
-    sandbox().first_tid.load(Ordering::Acquire)
+    FIRST_TID.load(Ordering::Acquire)
 }
 
 /// Has the supervisor hear of events on `fd`.
 pub(crate) fn watch(fd: i32, token: u64) -> Result<()> {
     let mut event = EpollEvent { events: EPOLLIN, token };
     // SAFETY: the host reads one event.
-    unsafe { host_call!(nr::EPOLL_CTL, sandbox().epoll.0, EPOLL_CTL_ADD, fd, &raw mut event) }.map(drop)
+    unsafe { host_call!(nr::EPOLL_CTL, EPOLL.0, EPOLL_CTL_ADD, fd, &raw mut event) }.map(drop)
 }
 
 /// Clones the first guest process, serves the sandbox until it has ended, and ends with it.
@@ -71,7 +81,7 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
     const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
     let process = table::register()?;
-    let tid = sandbox().first_tid.as_ptr() as usize;
+    let tid = FIRST_TID.as_ptr() as usize;
     // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the
     // id.
     let child = match unsafe { call::clone(FLAGS, 0, process.pidfd.as_ptr() as usize, tid) } {
@@ -82,8 +92,8 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     child?;
     table::watch_end(&process)?;
     drop(process);
-    watch(sandbox().settings.events, TOKEN_EVENTS)?;
-    watch(sandbox().zygotes.counter().0, TOKEN_ZYGOTES)?;
+    watch(*EVENTS, TOKEN_EVENTS)?;
+    watch(SUPERVISOR_COUNTER.0, TOKEN_ZYGOTES)?;
     let mut heard = Vec::new();
     loop {
         match wait_once(&mut heard, FOREVER)? {
@@ -113,7 +123,6 @@ enum End {
 
 /// The program has ended: does what is still to be done, and tells the broker how it ended.
 fn close_down(heard: &mut Vec<u8>) -> Result<i32> {
-    let sandbox = sandbox();
     north().ending();
     let deadline = LinuxHost.instant().saturating_add(LAST_WAIT);
     let mut pause = 1;
@@ -124,11 +133,10 @@ fn close_down(heard: &mut Vec<u8>) -> Result<i32> {
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     north().tell_changes();
-    if sandbox.settings.stats {
-        broker::simple(Op::Stats, 0, crate::host::counters::figures().as_bytes(), None)?;
+    if COUNTERS.wanted {
+        broker::simple(Op::Stats, 0, crate::process::figures::figures().as_bytes(), None)?;
     }
-    let status = sandbox.exit_status.load(Ordering::Acquire);
-    broker::simple(Op::Exit, u64::from(status as u32), &[], None)?;
+    broker::simple(Op::Exit, u64::from(PROGRAM_END.status() as u32), &[], None)?;
     Ok(0)
 }
 
@@ -138,7 +146,7 @@ fn wait_once(heard: &mut Vec<u8>, wait: usize) -> Result<Option<End>> {
     let mut events = [EpollEvent::default(); BATCH];
     let pause = pause().min(wait);
     // SAFETY: the host writes at most BATCH events.
-    let count = match unsafe { host_call!(nr::EPOLL_WAIT, sandbox().epoll.0, events.as_mut_ptr(), BATCH, pause) } {
+    let count = match unsafe { host_call!(nr::EPOLL_WAIT, EPOLL.0, events.as_mut_ptr(), BATCH, pause) } {
         Err(Error::Interrupted) => 0,
         other => other?,
     };
@@ -177,7 +185,7 @@ fn hear_broker(heard: &mut Vec<u8>) -> Result<()> {
     loop {
         heard.clear();
         heard.reserve(MAX_NET_EVENT);
-        let passed = match broker::receive_to(sandbox().settings.events, heard, MSG_DONTWAIT) {
+        let passed = match broker::receive_to(*EVENTS, heard, MSG_DONTWAIT) {
             Ok(passed) if !heard.is_empty() => passed,
             Err(Error::WouldBlock) => return Ok(()),
             // The broker is gone; without it there is nothing left to serve.
@@ -245,12 +253,11 @@ fn death_of(process: &HostProcess) -> i32 {
 
 /// A guest process ended. Says when the sandbox ends with it.
 fn process_ended(process: &HostProcess) -> Result<Option<End>> {
-    let sandbox = sandbox();
-    if sandbox.fatal.load(Ordering::Acquire) {
+    if FATAL.load(Ordering::Acquire) {
         broker::simple(Op::Fatal, 0, b"", None)?;
         return Ok(Some(End::Broken));
     }
-    if sandbox.exit_announced.load(Ordering::Acquire) {
+    if PROGRAM_END.is_announced() {
         // Its descriptor goes: nobody is to hear of it again.
         table::ended(process);
         return Ok(Some(End::Announced));
@@ -258,7 +265,7 @@ fn process_ended(process: &HostProcess) -> Result<Option<End>> {
     let number = process.number;
     // Before the descriptor goes.
     let death = if process.was_told_to_end() { SIGKILL } else { death_of(process) };
-    if table::ended(process) || sandbox.zygotes.forget(number) || north().process_lost(number, death) {
+    if table::ended(process) || ZYGOTES.forget(number) || north().process_lost(number, death) {
         return Ok(None);
     }
     LinuxHost.report("a process of the guest ended without the kernel's doing");

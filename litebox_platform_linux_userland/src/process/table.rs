@@ -6,9 +6,8 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
-use litebox_common_linux::abi::signal::SIGKILL;
 
 use litebox::platform::{Clock, Futex, HostFd, System, ThreadSpec};
 use litebox::sync::Mutex;
@@ -18,106 +17,28 @@ use litebox_protocol::{MAX_SLOTS, Op};
 use crate::LinuxHost;
 use crate::host::broker;
 use crate::host::call::{self, host_call, nr};
-use crate::host::clock::Timespec;
-use crate::memory::rseq_areas::RseqAreas;
-use crate::process::usage::Before;
-use crate::sandbox::sandbox;
-use crate::thread::stack::{self, Slots};
+use crate::host::published::Published;
+use crate::host::system::LOST_PROCESS;
+use crate::host::thread_block::current;
+use crate::host::turn::LOST;
+use crate::thread::host_process::{HostProcess, exit_group};
+use crate::thread::stack;
+use crate::thread::timers::ALARMS;
 
 /// Number of the first guest process.
 pub(crate) const FIRST: u32 = 1;
 
-/// What is shared about one host process; in the shared heap, until the supervisor has seen its end.
-pub(crate) struct HostProcess {
-    /// Its number in the sandbox and its slot at the broker; given out anew once it has gone.
-    pub(crate) number: u32,
-    /// A number that no other process has had for a very long time; above
-    /// [`turn::SUPERVISOR`](crate::host::turn::SUPERVISOR), below 2^31.
-    pub(crate) serial: u32,
-    /// Descriptor that stands for it; written by the host when the process is cloned.
-    pub(crate) pidfd: AtomicI32,
-    /// The host's id of it, for its clock; 0 before its first thread ran.
-    id: AtomicI32,
-    /// Threads that may still use what the kernel shares: the process may end when it is the last.
-    pub(crate) live: AtomicU32,
-    /// Its last thread is about to end it, and waits for the others to leave the kernel.
-    pub(crate) ending: AtomicBool,
-    /// It was told to end by the kernel.
-    ended: AtomicBool,
-    /// Signals that came from outside of the sandbox, which its guest has not heard of.
-    pub(crate) arrived: AtomicU64,
-    /// The broker has its pidfd. Changed under the table's lock.
-    registered: AtomicBool,
-    /// It can take signals: its first thread has told the host on which stack.
-    pub(crate) reachable: AtomicBool,
-    /// Its kernel stacks.
-    pub(crate) slots: Mutex<Slots>,
-    /// What was patched in its code.
-    pub(crate) patches: crate::entry::patch::Patches,
-    /// A timer that kicks whichever thread: 0 none yet, else its id + 1.
-    forwarder: AtomicI32,
-    /// What it had used for guests before the present one.
-    before: Mutex<Before>,
-    /// Where the host writes for its threads.
-    pub(crate) rseq: RseqAreas,
-    /// The processes that it starts.
-    pub(crate) started: crate::memory::huge::Started,
-}
-
-impl HostProcess {
-    /// What it had used for guests before the present one.
-    pub(crate) fn before(&self) -> Before {
-        *self.before.lock()
-    }
-
-    /// Ends it, the calling process: the supervisor is to expect that.
-    pub(crate) fn end(&self) -> ! {
-        self.ended.store(true, Ordering::Release);
-        exit_group()
-    }
-
-    /// The guest that comes begins with nothing used.
-    pub(crate) fn begin_anew(&self, before: Before) {
-        *self.before.lock() = before;
-        self.ending.store(false, Ordering::SeqCst);
-    }
-
-    /// A thread of it runs: the first one's id is that of the process.
-    pub(crate) fn founded_by(&self, tid: i32) {
-        let _ = self.id.compare_exchange(0, tid, Ordering::AcqRel, Ordering::Relaxed);
-    }
-
-    /// The kernel has ended it.
-    pub(crate) fn was_told_to_end(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    /// CPU time of its present guest, and that in user mode.
-    pub(crate) fn cpu(&self) -> Option<(Duration, Duration)> {
-        /// The clocks of a process's time in user mode and of all its CPU time, behind the complement of its id.
-        const USER: i32 = 1;
-        const ALL: i32 = 2;
-        let id = self.id.load(Ordering::Acquire);
-        let read = |clock: i32| {
-            let mut time = Timespec::default();
-            // SAFETY: the host writes one timespec.
-            unsafe { host_call!(nr::CLOCK_GETTIME, (!id << 3) | clock, &raw mut time) }.ok()?;
-            Some(time.duration())
-        };
-        if id == 0 {
-            return None;
-        }
-        let before = self.before();
-        Some((read(ALL)?.saturating_sub(before.cpu), read(USER)?.saturating_sub(before.usage.user)))
-    }
-}
-
 /// The processes by number.
 pub(crate) type ProcessTable = Mutex<BTreeMap<u32, Arc<HostProcess>>>;
 
+/// Those of this sandbox.
+pub(crate) static PROCESSES: Published<ProcessTable> = Published::nothing();
+/// How many processes there have been.
+pub(crate) static SERIALS: Published<AtomicU32> = Published::nothing();
+
 /// A new entry in the table of processes; `WouldBlock` when it is full.
 pub(crate) fn register() -> Result<Arc<HostProcess>> {
-    let mut table = sandbox().processes.lock();
+    let mut table = PROCESSES.lock();
     let mut number = FIRST;
     for &used in table.keys() {
         if used != number {
@@ -128,48 +49,31 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
     if u64::from(number) >= MAX_SLOTS {
         return Err(Error::WouldBlock);
     }
-    let process = Arc::new(HostProcess {
-        number,
-        serial: next_serial(),
-        pidfd: AtomicI32::new(-1),
-        id: AtomicI32::new(0),
-        live: AtomicU32::new(1),
-        ending: AtomicBool::new(false),
-        ended: AtomicBool::new(false),
-        arrived: AtomicU64::new(0),
-        registered: AtomicBool::new(false),
-        reachable: AtomicBool::new(true),
-        slots: Mutex::default(),
-        patches: crate::entry::patch::Patches::default(),
-        forwarder: AtomicI32::new(0),
-        before: Mutex::default(),
-        rseq: RseqAreas::default(),
-        started: crate::memory::huge::Started::default(),
-    });
+    let process = Arc::new(HostProcess::new(number, next_serial()));
     table.insert(number, process.clone());
     Ok(process)
 }
 
 fn next_serial() -> u32 {
     const NUMBERS: u32 = (1 << 31) - 2;
-    let count = sandbox().serials.fetch_add(1, Ordering::Relaxed);
+    let count = SERIALS.fetch_add(1, Ordering::Relaxed);
     crate::host::turn::SUPERVISOR + 1 + count % NUMBERS
 }
 
 /// Takes an entry out; the process is gone or never was.
 pub(crate) fn forget(number: u32) -> Option<Arc<HostProcess>> {
-    sandbox().alarms.lock().remove(&number);
-    sandbox().processes.lock().remove(&number)
+    ALARMS.lock().remove(&number);
+    PROCESSES.lock().remove(&number)
 }
 
 /// The process with this number.
 pub(crate) fn find(number: u32) -> Option<Arc<HostProcess>> {
-    sandbox().processes.lock().get(&number).cloned()
+    PROCESSES.lock().get(&number).cloned()
 }
 
 /// The number of the process with this id of the host.
 pub(crate) fn number_of(id: i32) -> Option<u32> {
-    let table = sandbox().processes.lock();
+    let table = PROCESSES.lock();
     table.values().find(|process| process.id.load(Ordering::Acquire) == id).map(|process| process.number)
 }
 
@@ -178,7 +82,7 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     // FILES, PIDFD, PARENT, CHILD_CLEARTID, CHILD_SETTID. The signal at its end is that of the caller: SIGCHLD to the
     // supervisor.
     const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
-    let Some(caller) = stack::current() else { return Err(Error::WouldBlock) };
+    let Some(caller) = current() else { return Err(Error::WouldBlock) };
     let Some(own) = caller.home() else { return Err(Error::WouldBlock) };
     own.started.clean();
     own.started.another();
@@ -223,17 +127,6 @@ pub(crate) fn watch_end(process: &HostProcess) -> Result<()> {
     crate::process::supervisor::watch(process.pidfd.load(Ordering::Acquire), token)
 }
 
-/// First thing in a new process: it ends with the supervisor, and at once when the broker is gone already.
-pub(crate) fn tie_to_supervisor() -> Result<()> {
-    const PR_SET_PDEATHSIG: usize = 1;
-    const POLLHUP: u16 = 0x10;
-    // SAFETY: no pointers.
-    unsafe { host_call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL as usize) }?;
-    let broker = HostFd(sandbox().settings.broker);
-    let ready = litebox::platform::HostFiles::host_poll(&LinuxHost, broker, 0)?;
-    if ready & POLLHUP != 0 { Err(Error::BrokenPipe) } else { Ok(()) }
-}
-
 /// Ends the calling process once its other threads have left the kernel, or has it wait for another program.
 pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
     crate::host::counters::note_peak_memory();
@@ -253,24 +146,17 @@ pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
     exit_group()
 }
 
-fn exit_group() -> ! {
-    loop {
-        // SAFETY: ends the process.
-        let _ = unsafe { host_call!(nr::EXIT_GROUP, 0) };
-    }
-}
-
 /// The supervisor saw a process end. `false`: not by the kernel's doing.
 pub(crate) fn ended(process: &HostProcess) -> bool {
     let announced = process.ended.load(Ordering::Acquire);
     if !announced {
         // Before any lock is taken, which it may have held.
-        sandbox().lost.add(process.serial);
-        sandbox().lost_process.store(true, Ordering::Release);
+        LOST.add(process.serial);
+        LOST_PROCESS.store(true, Ordering::Release);
     }
     let number = process.number;
-    sandbox().alarms.lock().remove(&number);
-    let mut table = sandbox().processes.lock();
+    ALARMS.lock().remove(&number);
+    let mut table = PROCESSES.lock();
     let Some(process) = table.get(&number) else { return true };
     if process.registered.load(Ordering::Acquire) {
         // Before the number can be given out again, or the broker would forget its next owner. Refused only when it has
@@ -310,7 +196,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 const MOST_TRIES: u32 = 400;
 
 fn try_kick(number: u32) -> Result<()> {
-    let table = sandbox().processes.lock();
+    let table = PROCESSES.lock();
     let Some(process) = table.get(&number) else { return Ok(()) };
     if !process.reachable.load(Ordering::SeqCst) {
         // It looks at its work on its way to guest code.
@@ -327,15 +213,4 @@ fn try_kick(number: u32) -> Result<()> {
     }
     drop(table);
     broker::simple(Op::Kick, u64::from(number), &[], None)
-}
-
-/// A kick of the whole process hit a thread that is past looking at work: another one is to take it.
-pub(crate) fn forward_kick(home: &HostProcess) {
-    let mut timer = home.forwarder.load(Ordering::Acquire);
-    if timer == 0 {
-        let Ok(id) = crate::thread::host_thread::create_process_timer() else { return };
-        timer = id + 1;
-        home.forwarder.store(timer, Ordering::Release);
-    }
-    crate::thread::host_thread::fire(timer - 1);
 }

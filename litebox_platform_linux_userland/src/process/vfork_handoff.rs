@@ -3,32 +3,22 @@
 
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
-use core::time::Duration;
 
 use litebox::platform::{ClockId, ThreadSpec, Threads};
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
-use crate::entry::trap::MODE_KERNEL;
 use crate::host::clock;
-use crate::process::usage::Before;
+use crate::host::kept::KeptSpec;
+use crate::host::thread_block::{MODE_KERNEL, ThreadBlock, VforkHandoff, current};
+use crate::host::usage::Before;
 use crate::thread::host_thread::{self, Founding};
-use crate::thread::kept::KeptSpec;
-use crate::thread::stack::{self, ThreadBlock};
-
-/// The guest thread that waits.
-pub(crate) struct VforkHandoff {
-    parent: KeptSpec,
-    /// What the host's thread had used for others before the parent.
-    before: Before,
-    /// CPU time of the host's thread when it was handed off.
-    began: Duration,
-}
+use crate::thread::stack;
 
 /// The calling thread goes on as `child`, until that ends; then as `parent` says. `WouldBlock` when it is handed off
 /// already.
 pub(crate) fn hand_off(parent: &ThreadSpec<'_>, child: &ThreadSpec<'_>) -> Result<()> {
-    let Some(block) = stack::current().filter(|b| b.handoff.is_none()) else { return Err(Error::WouldBlock) };
+    let Some(block) = current().filter(|b| b.handoff.is_none()) else { return Err(Error::WouldBlock) };
     let began = clock::by_host(ClockId::ThreadCpu);
     block.handoff = Some(Box::new(VforkHandoff { parent: KeptSpec::of(parent), before: block.before, began }));
     block.before.cpu = began;
@@ -49,7 +39,7 @@ pub(crate) fn give_back(block: &mut ThreadBlock) {
 }
 
 extern "C" fn resume() -> ! {
-    let Some((block, handoff)) = stack::current().and_then(|b| b.handoff.take().map(|handoff| (b, handoff))) else {
+    let Some((block, handoff)) = current().and_then(|b| b.handoff.take().map(|handoff| (b, handoff))) else {
         host_thread::fatal("a thread was given back that nobody had handed off")
     };
     // The child's time is not the parent's.
@@ -63,9 +53,9 @@ extern "C" fn resume() -> ! {
 
 /// The parent cannot wait any longer: it gets a thread of its own.
 pub(crate) fn split() -> Result<()> {
-    let Some(block) = stack::current() else { return Ok(()) };
+    let Some(block) = current() else { return Ok(()) };
     let Some(handoff) = block.handoff.take() else { return Ok(()) };
-    host_thread::forget_kicks(handoff.parent.spec().host);
+    crate::thread::timers::forget_kicks(handoff.parent.spec().host);
     let started = LinuxHost.spawn_thread(&handoff.parent.spec());
     if started.is_err() {
         block.handoff = Some(handoff);

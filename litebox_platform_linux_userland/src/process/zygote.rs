@@ -11,18 +11,23 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-use litebox::platform::{Futex, HostFd, ThreadSpec};
+use litebox::platform::{Futex, ThreadSpec};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
 use crate::LinuxHost;
 use crate::host::call::{self, host_call, nr};
-use crate::process::table::{self, HostProcess};
-use crate::process::usage::Before;
-use crate::sandbox::sandbox;
+use crate::host::files::{SUPERVISOR_COUNTER, wake_supervisor};
+use crate::host::kept::KeptSpec;
+use crate::host::published::Published;
+use crate::host::thread_block::current;
+use crate::host::usage::Before;
+use crate::memory::heap::HEAP;
+use crate::memory::huge::BY_SUPERVISOR;
+use crate::memory::layout::LAYOUT;
+use crate::process::table;
+use crate::thread::host_process::{HostProcess, tie_to_supervisor};
 use crate::thread::host_thread::Founding;
-use crate::thread::kept::KeptSpec;
-use crate::thread::stack;
 
 pub(crate) use rest::rest;
 
@@ -34,9 +39,12 @@ pub(crate) struct Zygotes {
     idle: Mutex<Vec<Arc<Zygote>>>,
     /// Somebody asked for one.
     wanted: AtomicBool,
-    /// Counts for the supervisor that the last was taken.
-    taken: HostFd,
+    /// The host ends processes that use too much of the processor (RLIMIT_CPU), whoever their guest is: none rests.
+    cpu_limited: bool,
 }
+
+/// Empty processes for programs.
+pub(crate) static ZYGOTES: Published<Zygotes> = Published::nothing();
 
 /// One of them.
 struct Zygote {
@@ -69,14 +77,9 @@ impl Zygote {
 }
 
 impl Zygotes {
-    /// None yet; `taken` is the counter by which the supervisor is told.
-    pub(crate) const fn new(taken: HostFd) -> Self {
-        Self { idle: Mutex::new(Vec::new()), wanted: AtomicBool::new(false), taken }
-    }
-
-    /// What the supervisor watches.
-    pub(crate) fn counter(&self) -> HostFd {
-        self.taken
+    /// None yet.
+    pub(crate) const fn new(cpu_limited: bool) -> Self {
+        Self { idle: Mutex::new(Vec::new()), wanted: AtomicBool::new(false), cpu_limited }
     }
 
     /// A process was lost: it waits for no program any more. `false`: it did not.
@@ -88,35 +91,23 @@ impl Zygotes {
         drop::<Vec<Arc<Zygote>>>(lost);
         idle.len() < before
     }
-
-    /// Tells the supervisor that there are too few.
-    fn ask_for_more(&self) {
-        self.wake_supervisor();
-    }
-
-    /// Has the supervisor look around. A counter that is full says so already.
-    pub(crate) fn wake_supervisor(&self) {
-        let one = 1u64;
-        // SAFETY: the host reads eight bytes.
-        let _ = unsafe { host_call!(nr::WRITE, self.taken.0, &raw const one, size_of::<u64>()) };
-    }
 }
 
 /// Starts `spec`'s thread in an empty process; a copy of the calling process when there is no zygote.
 pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
-    let zygotes = &sandbox().zygotes;
+    let zygotes = &*ZYGOTES;
     let (zygote, left) = {
         let mut idle = zygotes.idle.lock();
         (idle.pop(), idle.len())
     };
     if left == 0 {
         zygotes.wanted.store(true, Ordering::Relaxed);
-        zygotes.ask_for_more();
+        wake_supervisor();
     }
     let zygote = match zygote {
         Some(zygote) => zygote,
         // The supervisor has no guest that could be copied.
-        None if stack::current().is_none() => make()?.ok_or(Error::WouldBlock)?,
+        None if current().is_none() => make()?.ok_or(Error::WouldBlock)?,
         None => return table::spawn(spec),
     };
     spec.host.process.store(zygote.process.number, Ordering::Relaxed);
@@ -129,10 +120,10 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
 
 /// The supervisor was told that zygotes were taken: makes new ones.
 pub(crate) fn refill() -> Result<()> {
-    let zygotes = &sandbox().zygotes;
+    let zygotes = &*ZYGOTES;
     let mut count = 0u64;
     // SAFETY: the host writes eight bytes.
-    match unsafe { host_call!(nr::READ, zygotes.taken.0, &raw mut count, size_of::<u64>()) } {
+    match unsafe { host_call!(nr::READ, SUPERVISOR_COUNTER.0, &raw mut count, size_of::<u64>()) } {
         Ok(_) | Err(Error::WouldBlock | Error::Interrupted) => {}
         Err(error) => return Err(error),
     }
@@ -149,8 +140,8 @@ fn make() -> Result<Option<Arc<Zygote>>> {
     // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
     const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
     let Ok(process) = table::register() else { return Ok(None) };
-    sandbox().started.another();
-    process.started.inherit(&sandbox().started);
+    BY_SUPERVISOR.another();
+    process.started.inherit(&BY_SUPERVISOR);
     let zygote = Zygote::new(process);
     let process = &zygote.process;
     let (pidfd, tid) = (process.pidfd.as_ptr() as usize, zygote.tid.as_ptr() as usize);
@@ -172,7 +163,7 @@ fn make() -> Result<Option<Arc<Zygote>>> {
 
 /// What a new zygote does: all that does not depend on the task, and then sleep.
 fn sleep(zygote: Arc<Zygote>) -> ! {
-    if table::tie_to_supervisor().is_err() {
+    if tie_to_supervisor().is_err() {
         table::exit(None);
     }
     let founding = Founding::prepare(&zygote.process, zygote.tid.load(Ordering::Acquire));
@@ -185,9 +176,9 @@ fn sleep(zygote: Arc<Zygote>) -> ! {
 fn touch_ahead() {
     const AROUND: usize = 64 << 10;
     /// Of the heap, where the objects lie that were made first and are used most.
-    const HEAP: usize = 1 << 20;
-    let heap = sandbox().layout.heap.0;
-    let heap = (heap, sandbox().heap.used_to().min(heap + HEAP));
+    const MOST: usize = 1 << 20;
+    let heap = LAYOUT.heap.0;
+    let heap = (heap, HEAP.used_to().min(heap + MOST));
     for (start, end) in [crate::host::system::code_span(), heap] {
         for at in (start..end).step_by(AROUND) {
             // SAFETY: code of the kernel and memory of its heap: mapped and readable.

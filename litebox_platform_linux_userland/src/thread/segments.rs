@@ -9,12 +9,20 @@
 
 use core::arch::{asm, global_asm};
 
+use core::sync::atomic::AtomicBool;
+
 use litebox::platform::compat::{FIRST_TLS_ENTRY, Segments, TLS_ENTRIES};
 use litebox_common_linux::abi::memory::{MAP_32BIT, MAP_ANONYMOUS, MAP_PRIVATE};
 
 use super::host_thread::{read_fs, read_gs, write_fs, write_gs};
 use crate::host::call::{self, host_call, nr};
-use crate::thread::stack::ThreadBlock;
+use crate::host::published::Published;
+use crate::host::thread_block::ThreadBlock;
+
+/// The host runs 32-bit programs.
+pub(crate) static RUNS_32BIT: Published<AtomicBool> = Published::nothing();
+/// The user was told that it does not.
+pub(crate) static TOLD_OF_32BIT: Published<AtomicBool> = Published::nothing();
 
 /// Selector of data at privilege level 3 in the first of the entries.
 const FIRST_SELECTOR: u16 = (FIRST_TLS_ENTRY as u16) << 3 | 3;

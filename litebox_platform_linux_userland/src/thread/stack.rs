@@ -8,105 +8,18 @@
 //! fork copies one slot alone, on which the child starts. Of the others a child would have no use, and its parent would
 //! pay a fault and a copy for each of their pages that it writes the next time.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use litebox_common_linux::abi::memory::{MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE};
 
-use litebox::event::Waiter;
-use litebox::platform::HostThread;
-use litebox::platform::compat::Segments;
-use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::{Error, Result};
 
-use crate::entry::compat::FarPointer;
-use crate::host::call::{host_call, nr};
-use crate::process::table::HostProcess;
-use crate::process::usage::Before;
-use crate::process::vfork_handoff::VforkHandoff;
-use crate::sandbox::sandbox;
+use crate::host::call::{MADV_DONTFORK, host_call, nr};
+use crate::host::thread_block::{BLOCK, FarPointer, FastState, MAX_SLOTS, SLOT, STACKS, ThreadBlock};
+use crate::host::usage::Before;
+use crate::thread::host_process::HostProcess;
 
-/// Size of a slot; slots are aligned to it.
-pub(crate) const SLOT: usize = 128 << 10;
-/// Most threads of a process.
-pub(crate) const MAX_SLOTS: usize = 1 << 15;
 const GUARD: usize = 4096;
-pub(crate) const MADV_DONTFORK: usize = 10;
-
-/// What kernel code knows of the thread it runs for, above its kernel stack.
-#[repr(C, align(64))]
-pub(crate) struct ThreadBlock {
-    /// Its own address: what `gs:0` reads in the kernel.
-    pub(crate) this: usize,
-    /// What the fast entry keeps.
-    pub(crate) fast: crate::entry::fast::FastState,
-    /// The North's thread object.
-    pub(crate) north: *const (),
-    /// The host's part of it, in the shared heap.
-    pub(crate) host: *const HostThread,
-    /// The word it sleeps on.
-    pub(crate) waiter: *const Waiter,
-    /// Calls that are answered where they enter.
-    pub(crate) fast_syscalls: *const FastSyscalls,
-    /// GS base of the guest; of a 32-bit program's, a word that is not 0.
-    pub(crate) guest_gs: u64,
-    /// The segments of a thread of a 32-bit program.
-    pub(crate) segments: Option<Segments>,
-    /// They are not in the processor yet.
-    pub(crate) load_segments: bool,
-    /// Where 32-bit code goes on: what a far jump takes, address and selector.
-    pub(crate) far: FarPointer,
-    /// Where calls of its vDSO go on.
-    pub(crate) landing: u32,
-    /// Where the vDSO enters the kernel.
-    pub(crate) compat_entry: u64,
-    /// Which process of the sandbox it belongs to.
-    pub(crate) process: u32,
-    home: *const HostProcess,
-    /// It is the first thread of a process that was just cloned from another guest's.
-    pub(crate) founds: bool,
-    /// It is the first thread of its process on the host.
-    pub(crate) first: bool,
-    /// Its slot is copied by fork: the thread started as a copy.
-    pub(crate) copied: bool,
-    /// Its calls are intercepted already, and the host knows its stack for signals.
-    pub(crate) armed: bool,
-    /// The guest thread that goes on when the present one has ended.
-    pub(crate) handoff: Option<Box<VforkHandoff>>,
-    /// What the host's thread had used for guests before the present one.
-    pub(crate) before: Before,
-    /// Where the host writes for it (rseq(2)); 0: nowhere.
-    pub(crate) rseq_area: usize,
-    /// Past all use of the kernel's memory: only the end of the host thread is left.
-    pub(crate) leaving: bool,
-    /// Kicks that came while it was leaving, to be forwarded.
-    pub(crate) kicks_owed: AtomicU32,
-    /// Which slot this is.
-    pub(crate) slot: u32,
-    /// Nonzero until the host has taken the thread away.
-    pub(crate) alive: AtomicU32,
-    /// Its host thread id.
-    pub(crate) tid: AtomicI32,
-    /// A fault in kernel code was already tried again with the supervisor's FS.
-    pub(crate) fault_retried: bool,
-    /// The locks it holds.
-    #[cfg(debug_assertions)]
-    pub(crate) held_locks: litebox::sync::HeldLocks,
-}
-
-impl ThreadBlock {
-    /// Its process.
-    pub(crate) fn home(&self) -> Option<&'static HostProcess> {
-        // SAFETY: null, or an entry of the table of processes, which lives until the supervisor has seen the process
-        // end.
-        unsafe { self.home.as_ref() }
-    }
-    /// Says which process it belongs to.
-    pub(crate) fn set_home(&mut self, home: &HostProcess) {
-        self.home = home;
-        self.process = home.number;
-    }
-}
 
 /// The slots of one process that nobody uses.
 #[derive(Default)]
@@ -123,42 +36,12 @@ pub(crate) struct Slots {
     pub(crate) inherited: Option<u32>,
 }
 
-/// Bytes of addresses that the slots take.
-pub(crate) fn region_len() -> usize {
-    MAX_SLOTS * SLOT
-}
-
 fn slot_base(slot: u32) -> usize {
-    sandbox().layout.stacks.1 - (slot as usize + 1) * SLOT
+    STACKS.1 - (slot as usize + 1) * SLOT
 }
-
-/// Where in a slot the block lies; above it is room for what the fast entry keeps of the vector registers.
-const BLOCK: usize = SLOT - crate::entry::fast::FP_ROOM - size_of::<ThreadBlock>();
 
 fn block_at(slot: u32) -> *mut ThreadBlock {
     (slot_base(slot) + BLOCK) as *mut ThreadBlock
-}
-
-/// The block of the calling thread; `None` outside guest threads (the supervisor, start-up).
-#[inline]
-pub(crate) fn current() -> Option<&'static mut ThreadBlock> {
-    let rsp: usize;
-    // SAFETY: reads a register.
-    unsafe { core::arch::asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
-    at(rsp)
-}
-
-/// The block of the kernel stack that `rsp` points into.
-#[inline]
-pub(crate) fn at(rsp: usize) -> Option<&'static mut ThreadBlock> {
-    let (start, end) = crate::sandbox::try_sandbox()?.layout.stacks;
-    if !(start..end).contains(&rsp) {
-        return None;
-    }
-    let block = (rsp & !(SLOT - 1)) + BLOCK;
-    // SAFETY: a slot that somebody stands on is committed and its block was initialised before the stack was used; only
-    // its own thread makes references to it.
-    Some(unsafe { &mut *(block as *mut ThreadBlock) })
 }
 
 /// All of a slot but its guard page: (lowest address, length).
@@ -245,7 +128,7 @@ fn begin(slot: u32, home: &HostProcess) -> &'static mut ThreadBlock {
     unsafe {
         block.write(ThreadBlock {
             this: block as usize,
-            fast: crate::entry::fast::FastState::new(),
+            fast: FastState::new(),
             north: core::ptr::null(),
             host: core::ptr::null(),
             waiter: core::ptr::null(),
@@ -256,8 +139,8 @@ fn begin(slot: u32, home: &HostProcess) -> &'static mut ThreadBlock {
             far: FarPointer::new(),
             landing: 0,
             compat_entry: 0,
-            process: home.number,
-            home,
+            process: 0,
+            home: core::ptr::null(),
             founds: false,
             first: false,
             copied: false,
@@ -274,6 +157,7 @@ fn begin(slot: u32, home: &HostProcess) -> &'static mut ThreadBlock {
             #[cfg(debug_assertions)]
             held_locks: litebox::sync::HeldLocks::new(),
         });
+        (*block).set_home(home);
         crate::entry::fast::prepare(&mut *block);
         &mut *block
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use litebox_platform_linux_userland::Patching;
-use litebox_platform_linux_userland::entry::interception::Interception;
+use litebox_platform_linux_userland::host::interception::Interception;
 
 /// How the guest's system calls are caught.
 #[derive(Clone, Copy, ValueEnum)]

@@ -11,8 +11,7 @@ use litebox::platform::north::{GuestFrame, north};
 use super::frame::{BY_HOST, PLAIN_FLAGS, QUICK, TRAP_FLAG, WHOLE, entry_code, registers, vectors};
 use super::vectors::save_state;
 use super::{context_of, pending, registers_of};
-use crate::entry::compat::FarPointer;
-use crate::thread::stack::ThreadBlock;
+use crate::host::thread_block::{FarPointer, ThreadBlock};
 
 /// Saves registers, of whose upper halves nothing is known.
 macro_rules! save {

@@ -5,13 +5,9 @@ use core::mem::offset_of;
 
 use litebox::platform::fast_syscalls::{FastSyscalls, SLOTS, Slot};
 
-use super::FastState;
 use crate::entry::trap::UserContext;
-use crate::thread::stack::ThreadBlock;
+use crate::host::thread_block::{FastState, ThreadBlock};
 
-/// Room for the xsave area, above the block: of its three pages hosts use one, and what else a call touches lies
-/// together below.
-pub(crate) const FP_ROOM: usize = 12 << 10;
 /// Room for the context, and the return address below it.
 pub(super) const CONTEXT_ROOM: usize = 320;
 /// From the block down to the top of the kernel stack.

@@ -3,9 +3,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{FP, FP_ROOM};
-use crate::sandbox::sandbox;
-use crate::thread::stack;
+use super::FP;
+use crate::host::published::Published;
+use crate::host::thread_block::{self, FP_ROOM};
 
 const FX_SIZE: usize = 512;
 const HEADER_LEN: usize = 64;
@@ -22,6 +22,9 @@ pub(crate) struct FrameLayout {
     /// Mask of MXCSR, and the six words that describe the area.
     words: [AtomicU64; 7],
 }
+
+/// What this host's signal frames look like.
+pub(crate) static FRAME_LAYOUT: Published<FrameLayout> = Published::nothing();
 
 impl FrameLayout {
     /// Takes it from a frame of the host; `false` when this host's areas are not served here.
@@ -62,8 +65,8 @@ impl FrameLayout {
 /// Saves the floating-point state of the calling thread's guest: xmm registers are in the area already, everything else
 /// is still in the processor.
 pub(super) fn save_state() -> &'static mut [u8] {
-    let Some(block) = stack::current() else { return &mut [] };
-    let [mask, described @ ..] = sandbox().frame_layout.get();
+    let Some(block) = thread_block::current() else { return &mut [] };
+    let [mask, described @ ..] = FRAME_LAYOUT.get();
     let [sizes, features, size, ..] = described;
     let (extended, size) = ((sizes >> 32) as usize, size as u32 as usize);
     let at = block.this.wrapping_add_signed(FP);

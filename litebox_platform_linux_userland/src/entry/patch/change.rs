@@ -25,7 +25,7 @@ pub(crate) enum Change {
 
 /// Guest memory is about to change: patches in it are forgotten.
 pub(crate) fn before_change(start: usize, len: usize, change: Change) {
-    let Some(patches) = crate::thread::stack::current().and_then(|block| of(block)) else { return };
+    let Some(patches) = crate::host::thread_block::current().and_then(|block| of(block)) else { return };
     let mut state = patches.state.lock();
     let (start, end) = (start as u64, start.saturating_add(len) as u64);
     if state.touches(start, end) {
@@ -35,7 +35,7 @@ pub(crate) fn before_change(start: usize, len: usize, change: Change) {
 
 /// All guest memory of the process goes, and with it the regions of trampolines.
 pub(crate) fn all_unmapped() {
-    if let Some(patches) = crate::thread::stack::current().and_then(|block| of(block)) {
+    if let Some(patches) = crate::host::thread_block::current().and_then(|block| of(block)) {
         patches.all_unmapped();
     }
 }

@@ -17,7 +17,8 @@ use litebox_syscall_rewriter::{CPUID, CpuidLeaf, Function, analyse, cpuids, func
 
 use super::{Patches, SiteBytes};
 use crate::LinuxHost;
-use crate::sandbox::sandbox;
+use crate::entry::patch::SITE_CACHE;
+use crate::host::published::Published;
 
 /// Code that is searched at most; what starts programs is small.
 const MOST_CODE: usize = 1 << 20;
@@ -31,6 +32,9 @@ const MOST_SITES: usize = 256;
 /// The table, made when it is first wanted: the address of its first entry.
 #[derive(Default)]
 pub(crate) struct CpuidCache(AtomicU64);
+
+/// What `cpuid` answers.
+pub(crate) static CPUID_CACHE: Published<CpuidCache> = Published::nothing();
 
 impl CpuidCache {
     /// Where the table is.
@@ -123,9 +127,9 @@ pub(super) fn step(regs: &mut Registers) {
 
 /// A program was mapped whole: `code`, and the areas of the same file that may hold its call frame tables.
 pub(crate) fn program_mapped(code: &Code, tables: &[(usize, usize)]) {
-    let Some(patches) = crate::thread::stack::current().and_then(|block| super::of(block)) else { return };
+    let Some(patches) = crate::host::thread_block::current().and_then(|block| super::of(block)) else { return };
     let Some((file, _)) = code.file.filter(|_| !code.shared && code.end - code.start <= MOST_CODE) else { return };
-    if sandbox().site_cache.lock().executed(file) != 2 {
+    if SITE_CACHE.lock().executed(file) != 2 {
         return;
     }
     let text = read(code.start, code.end);

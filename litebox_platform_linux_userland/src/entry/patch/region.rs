@@ -12,7 +12,8 @@ use litebox::sync::Mutex;
 use litebox_syscall_rewriter::{Patch, Plan};
 
 use crate::host::call::{MADV_REMOVE, host_call, map_at, nr};
-use crate::sandbox::sandbox;
+use crate::host::published::Published;
+use crate::memory::layout::{ARENA, LAYOUT, TRAMPOLINES_LEN};
 
 /// Bytes of a region.
 pub(super) const REGION_LEN: usize = 64 << 10;
@@ -25,15 +26,16 @@ const HEAP_ROOM: u64 = 0x6000_0000;
 /// Places tried for one region.
 const ATTEMPTS: usize = 2000;
 /// Regions of all processes together.
-const POOL_REGIONS: usize = 4096;
-/// Bytes of the pool; pages that no trampoline lies in cost nothing.
-pub(crate) const POOL_LEN: usize = POOL_REGIONS * REGION_LEN;
+const POOL_REGIONS: usize = TRAMPOLINES_LEN / REGION_LEN;
 
 /// Regions that nobody uses any more and that keep their memory: the next program finds it there.
 const MOST_WARM: usize = 16;
 
 /// The regions of the pool.
 pub(crate) struct Pool(Mutex<Places>);
+
+/// Which regions of trampolines are in use.
+pub(crate) static POOL: Published<Pool> = Published::nothing();
 
 /// Where its regions are.
 struct Places {
@@ -86,7 +88,7 @@ struct Pages {
 
 impl Pages {
     fn take() -> Option<Arc<Self>> {
-        let place = sandbox().trampolines.0.lock().take()?;
+        let place = POOL.0.lock().take()?;
         Some(Arc::new(Self { place, used: Mutex::new(Units::default()) }))
     }
 
@@ -94,27 +96,27 @@ impl Pages {
     fn map(&self, base: u64) -> bool {
         const READ_EXEC: usize = 5;
         const SHARED_NORESERVE_NOREPLACE: usize = 0x1 | 0x4000 | 0x10_0000;
-        let (low, high) = sandbox().layout.user;
+        let (low, high) = LAYOUT.user;
         let Some(base) =
             usize::try_from(base).ok().filter(|base| (low..high.saturating_sub(REGION_LEN)).contains(base))
         else {
             return false;
         };
-        let offset = self.address() - sandbox().layout.arena.0;
-        let fd = sandbox().arena_fd.0;
+        let offset = self.address() - LAYOUT.arena.0;
+        let fd = ARENA.0;
         // SAFETY: NOREPLACE: nothing that exists is touched.
         unsafe { map_at(base, REGION_LEN, READ_EXEC, SHARED_NORESERVE_NOREPLACE, fd, offset as u64) }.is_ok()
     }
 
     /// Where the kernel may write them.
     fn address(&self) -> usize {
-        sandbox().layout.trampolines.0 + self.place * REGION_LEN
+        LAYOUT.trampolines.0 + self.place * REGION_LEN
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        let pool = &sandbox().trampolines.0;
+        let pool = &POOL.0;
         if pool.lock().keep(self.place) {
             return;
         }

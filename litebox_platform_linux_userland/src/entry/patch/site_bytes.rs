@@ -7,7 +7,7 @@ use litebox_syscall_rewriter::{BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, PatchKind, P
 use super::site_cache::{self, SiteShape};
 use super::{PatchState, first_jump};
 use crate::LinuxHost;
-use crate::sandbox::sandbox;
+use crate::entry::patch::SITE_CACHE;
 
 /// The bytes around a site.
 pub(super) struct SiteBytes {
@@ -66,7 +66,7 @@ impl SiteBytes {
     pub(super) fn remember(&self, code: &Code, number: u64, plan: &Plan) {
         if let Some((file, offset)) = code.file {
             let shape = SiteShape { number, kind: plan.kind(), context: self.context() };
-            sandbox().site_cache.lock().add(file, offset + (self.syscall - code.start as u64), shape);
+            SITE_CACHE.lock().add(file, offset + (self.syscall - code.start as u64), shape);
         }
     }
     /// The bytes by which a site is recognised: those before and behind it that a patch may overwrite.

@@ -5,7 +5,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use litebox::platform::north::FileKey;
+use litebox::sync::Mutex;
 use litebox_syscall_rewriter::PatchKind;
+
+use crate::host::published::Published;
 
 /// Bytes before a site that are compared.
 pub(super) const BEFORE: usize = 8;
@@ -41,6 +44,9 @@ pub(crate) struct SiteCache {
     /// How often files were executed.
     executions: BTreeMap<FileKey, u32>,
 }
+
+/// What this sandbox knows of sites in files.
+pub(crate) static SITE_CACHE: Published<Mutex<SiteCache>> = Published::nothing();
 
 impl SiteCache {
     /// The sites in `len` bytes of `file` from `offset` on.

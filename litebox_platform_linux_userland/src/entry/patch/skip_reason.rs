@@ -1,5 +1,6 @@
 //! How many sites are patched, and why others keep trapping.
 
+use crate::host::published::Published;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use litebox_protocol::figure;
@@ -45,6 +46,9 @@ pub(crate) struct PatchCounts {
     shared: AtomicU64,
     skipped: [AtomicU64; figure::SKIP_REASONS.len()],
 }
+
+/// Those of this sandbox.
+pub(crate) static PATCH_COUNTS: Published<PatchCounts> = Published::nothing();
 
 impl PatchCounts {
     /// Sites patched so far, in all processes.

@@ -21,11 +21,11 @@ use litebox_syscall_rewriter::{JUMP_LEN, Patch};
 use super::region::Region;
 use super::{PAGE, PatchState, first_jump};
 use crate::LinuxHost;
+use crate::entry::patch::{PATCH_COUNTS, SITE_CACHE};
 use crate::host::call::{MADV_REMOVE, host_call, map_at, nr};
-use crate::sandbox::sandbox;
+use crate::host::published::Published;
+use crate::memory::layout::{ARENA, LAYOUT, TEXT_CACHE_LEN};
 
-/// Bytes for all copies; pages that none lies in cost nothing.
-pub(crate) const TEXT_CACHE_LEN: usize = 64 << 20;
 /// The largest one.
 const MOST_CODE: usize = 4 << 20;
 /// Mappings of files that are counted.
@@ -48,6 +48,9 @@ pub(crate) struct TextCache {
     /// What of the memory is in use, ascending.
     taken: Mutex<Vec<Range<usize>>>,
 }
+
+/// Patched copies of code.
+pub(crate) static TEXT_CACHE: Published<TextCache> = Published::nothing();
 
 /// Code that was mapped.
 #[derive(Default)]
@@ -83,7 +86,7 @@ struct TextSlot(Range<usize>);
 impl TextSlot {
     /// Takes room for `len` bytes.
     fn take(len: usize) -> Option<Self> {
-        let mut taken = sandbox().text_cache.taken.lock();
+        let mut taken = TEXT_CACHE.taken.lock();
         let mut start = 0;
         let mut before = taken.len();
         for (i, used) in taken.iter().enumerate() {
@@ -102,7 +105,7 @@ impl TextSlot {
 
     /// Where the kernel may write it.
     fn address(&self) -> usize {
-        sandbox().layout.text_cache.0 + self.0.start
+        LAYOUT.text_cache.0 + self.0.start
     }
 }
 
@@ -110,15 +113,15 @@ impl Drop for TextSlot {
     fn drop(&mut self) {
         // SAFETY: pages of a copy that nobody has mapped any more.
         let _ = unsafe { host_call!(nr::MADVISE, self.address(), self.0.len(), MADV_REMOVE) };
-        sandbox().text_cache.taken.lock().retain(|used| *used != self.0);
+        TEXT_CACHE.taken.lock().retain(|used| *used != self.0);
     }
 }
 
 /// Maps what lies at `place` for guest code. The host's answer.
 fn map_private(addr: usize, place: &TextSlot, prot: Prot, replace: bool) -> Result<()> {
     let flags = MAP_PRIVATE | MAP_NORESERVE | if replace { MAP_FIXED } else { MAP_FIXED_NOREPLACE };
-    let offset = place.address() - sandbox().layout.arena.0;
-    let fd = sandbox().arena_fd.0;
+    let offset = place.address() - LAYOUT.arena.0;
+    let fd = ARENA.0;
     // SAFETY: guest memory, which the map of areas gives to this mapping.
     unsafe { map_at(addr, place.0.len(), usize::from(prot.bits()), flags, fd, offset as u64) }
 }
@@ -326,8 +329,8 @@ fn restore(mapped: &mut MappedText) {
 /// Maps the copy of `code` if there is one. `false`: there is none, or its trampolines find no room.
 pub(super) fn map(patches: &super::Patches, code: &Code, replace: bool) -> Result<bool> {
     let Some(key) = key(code).filter(|_| is_fit(code)) else { return Ok(false) };
-    let known = sandbox().site_cache.lock().count_of(key.0);
-    let Some(text) = sandbox().text_cache.wanted(key, known) else { return Ok(false) };
+    let known = SITE_CACHE.lock().count_of(key.0);
+    let Some(text) = TEXT_CACHE.wanted(key, known) else { return Ok(false) };
     let mapped = MappedText::new(text, code.start as u64);
     let mut state = patches.state.lock();
     if !mapped.text.map_regions(mapped.by) {
@@ -350,13 +353,13 @@ pub(super) enum Shown {
 /// `code` was just mapped, and nobody can have executed anything of it: it is copied if that pays, and the copy mapped.
 pub(super) fn copy(patches: &super::Patches, code: &Code, backing: Backing) -> Shown {
     let Some(key) = key(code).filter(|_| is_fit(code)) else { return Shown::File };
-    let known = sandbox().site_cache.lock().count_of(key.0);
+    let known = SITE_CACHE.lock().count_of(key.0);
     let mut state = patches.state.lock();
     let start = code.start as u64;
     if let Some(mapped) = state.text_cache.iter().find(|m| m.live.first().is_some_and(|range| range.start == start)) {
         return if mapped.text.known >= known { Shown::PatchedText } else { Shown::OldText };
     }
-    if known == 0 || !sandbox().text_cache.is_due(key) {
+    if known == 0 || !TEXT_CACHE.is_due(key) {
         return Shown::File;
     }
     let Some(text) = make(key, code, backing, known) else { return Shown::File };
@@ -367,11 +370,11 @@ pub(super) fn copy(patches: &super::Patches, code: &Code, backing: Backing) -> S
 /// Shows a copy of code that is mapped and that threads may be executing.
 pub(super) fn share(patches: &super::Patches, code: &Code, backing: Backing) -> bool {
     let Some(key) = key(code).filter(|_| is_fit(code)) else { return false };
-    let known = sandbox().site_cache.lock().count_of(key.0);
+    let known = SITE_CACHE.lock().count_of(key.0);
     if known == 0 {
         return false;
     }
-    let there_is = sandbox().text_cache.complete(key, known);
+    let there_is = TEXT_CACHE.complete(key, known);
     let mut state = patches.state.lock();
     let mapped = match there_is {
         Some(text) => {
@@ -401,7 +404,7 @@ fn show(state: &mut Arc<PatchState>, mapped: MappedText, code: &Code, replace: b
         text.unmap_regions(mapped.by, text.regions.len());
         return Err(error);
     }
-    sandbox().patch_counts.share(text.patches.len());
+    PATCH_COUNTS.share(text.patches.len());
     let state = Arc::make_mut(state);
     state.generation += 1;
     state.text_cache.push(mapped);
@@ -416,7 +419,7 @@ fn is_fit(code: &Code) -> bool {
 fn make(key: Key, code: &Code, backing: Backing, known: usize) -> Option<Arc<PatchedText>> {
     let Backing::File { fd, offset } = backing else { return None };
     let text = read(code, fd, offset).and_then(|place| patch(key, code, place, known)).map(Arc::new);
-    sandbox().text_cache.tried(key, text.clone());
+    TEXT_CACHE.tried(key, text.clone());
     text
 }
 
@@ -424,7 +427,7 @@ fn make(key: Key, code: &Code, backing: Backing, known: usize) -> Option<Arc<Pat
 fn read(code: &Code, fd: HostFd, offset: u64) -> Option<TextSlot> {
     let len = code.end - code.start;
     let place = TextSlot::take(len).or_else(|| {
-        sandbox().text_cache.drop_unused();
+        TEXT_CACHE.drop_unused();
         TextSlot::take(len)
     })?;
     let mut done = 0;
@@ -443,7 +446,7 @@ fn read(code: &Code, fd: HostFd, offset: u64) -> Option<TextSlot> {
 /// Patches a copy.
 fn patch(key: Key, code: &Code, place: TextSlot, known: usize) -> Option<PatchedText> {
     let (file, offset, len) = key;
-    let cached = sandbox().site_cache.lock().of(file, offset, len);
+    let cached = SITE_CACHE.lock().of(file, offset, len);
     let mut planner = PatchState { is_of_copy: true, ..PatchState::default() };
     // SAFETY: the room is this copy's, which nobody else knows yet.
     let bytes = unsafe { core::slice::from_raw_parts_mut(place.address() as *mut u8, len) };

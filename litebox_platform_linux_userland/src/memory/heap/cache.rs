@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use lock_api::RawMutex;
 
 use super::HeapLock;
-use crate::thread::stack::SLOT;
+use crate::host::thread_block::SLOT;
 
 /// Sizes of blocks that are kept, ascending. All are multiples of [`ALIGN`].
 const CLASSES: [usize; 16] = [16, 32, 48, 64, 80, 96, 128, 144, 160, 192, 256, 320, 384, 512, 768, 1024];
@@ -106,7 +106,7 @@ impl<L: RawMutex> Cache<L> {
         // SAFETY: reads a register.
         unsafe { core::arch::asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
         // First threads of all processes have the same stack.
-        let own = stack / SLOT + crate::thread::stack::at(stack).map_or(0, |block| block.process as usize);
+        let own = stack / SLOT + crate::host::thread_block::at(stack).map_or(0, |block| block.process as usize);
         let mut shard = &self.shards[own % SHARDS];
         if !shard.lock.try_lock() {
             shard = &self.shards[(own + 1 + self.next.fetch_add(1, Ordering::Relaxed) as usize) % SHARDS];

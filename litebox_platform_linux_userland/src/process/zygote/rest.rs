@@ -3,13 +3,18 @@
 
 use core::sync::atomic::Ordering;
 
-use super::Zygote;
+use super::{ZYGOTES, Zygote};
 use crate::host::call::{host_call, nr};
-use crate::process::table::{self, HostProcess};
-use crate::process::usage::Before;
-use crate::sandbox::sandbox;
+use crate::host::system::FATAL;
+use crate::host::thread_block::{ThreadBlock, current};
+use crate::host::usage::Before;
+use crate::memory::layout::LAYOUT;
+use crate::process::table;
+use crate::thread::host_process::HostProcess;
 use crate::thread::host_thread::Founding;
-use crate::thread::stack::{self, ThreadBlock};
+use crate::thread::program_end::PROGRAM_END;
+use crate::thread::stack;
+use crate::thread::timers::ALARMS;
 
 /// How many rest.
 const MOST: usize = 8;
@@ -20,7 +25,7 @@ const LIGHT: u64 = 16 << 10;
 /// The calling process has no guest any more, and this is its only thread that uses what the kernel shares: it becomes
 /// a zygote, if one may be wanted and there is room. Returns if not.
 pub(crate) fn rest(home: &HostProcess) {
-    let Some(block) = stack::current() else { return };
+    let Some(block) = current() else { return };
     if !may_rest(home, block) {
         return;
     }
@@ -30,23 +35,22 @@ pub(crate) fn rest(home: &HostProcess) {
 }
 
 fn may_rest(home: &HostProcess, block: &ThreadBlock) -> bool {
-    let sandbox = sandbox();
-    let ends = sandbox.fatal.load(Ordering::Acquire) || sandbox.exit_announced.load(Ordering::Acquire);
+    let ends = FATAL.load(Ordering::Acquire) || PROGRAM_END.is_announced();
     // The host ends a process with its first thread for some purposes, and an alarm would go off for the next guest.
-    sandbox.zygotes.wanted.load(Ordering::Relaxed)
-        && !sandbox.cpu_limited
+    ZYGOTES.wanted.load(Ordering::Relaxed)
+        && !ZYGOTES.cpu_limited
         && block.first
         && !ends
-        && sandbox.zygotes.idle.lock().len() < MOST
-        && !sandbox.alarms.lock().contains_key(&home.number)
+        && ZYGOTES.idle.lock().len() < MOST
+        && !ALARMS.lock().contains_key(&home.number)
         && Before::of_process().usage.max_resident <= LIGHT
 }
 
 /// Gives the guest's memory back and sleeps.
 extern "C" fn start() -> ! {
-    let Some(block) = stack::current() else { table::exit(None) };
+    let Some(block) = current() else { table::exit(None) };
     let Some(process) = table::find(block.process) else { table::exit(None) };
-    let (start, end) = sandbox().layout.user;
+    let (start, end) = LAYOUT.user;
     // SAFETY: guest memory, of which nobody in this process has any more use.
     if unsafe { host_call!(nr::MUNMAP, start, end - start) }.is_err() {
         process.end();
@@ -54,6 +58,6 @@ extern "C" fn start() -> ! {
     process.patches.all_unmapped();
     let zygote = Zygote::new(process);
     let idle = zygote.clone();
-    sandbox().zygotes.idle.lock().push(idle);
+    ZYGOTES.idle.lock().push(idle);
     zygote.serve(Founding::again(block))
 }

@@ -1,7 +1,7 @@
-//! Guest memory and the page arena by host mappings.
+//! Guest memory by host mappings, and what is patched in it.
 
 use litebox::platform::north::Code;
-use litebox::platform::{AddressSpace, Advice, ArenaMemory, Backing, Prot};
+use litebox::platform::{AddressSpace, Advice, Backing, Prot};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::memory::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MREMAP_DONTUNMAP,
@@ -10,8 +10,8 @@ use litebox_common_linux::abi::memory::{
 
 use crate::LinuxHost;
 use crate::entry::patch::{Change, before_change};
-use crate::host::call::{MADV_REMOVE, host_call, map_at, nr};
-use crate::sandbox::sandbox;
+use crate::host::call::{host_call, map_at, nr};
+use crate::memory::layout::{ARENA, LAYOUT};
 
 fn protection(prot: Prot) -> usize {
     usize::from(prot.bits())
@@ -19,7 +19,7 @@ fn protection(prot: Prot) -> usize {
 
 /// Guests never map over the kernel: a call that would is a bug of ours, and refused here as well.
 fn check_span(addr: usize, len: usize) -> Result<()> {
-    let (start, end) = sandbox().layout.user;
+    let (start, end) = LAYOUT.user;
     match addr.checked_add(len) {
         Some(last) if addr >= start && last <= end => Ok(()),
         _ => Err(Error::NoMemory),
@@ -72,7 +72,7 @@ fn move_pieces(addr: usize, len: usize, flags: usize, new_addr: usize) -> core::
 
 impl AddressSpace for LinuxHost {
     fn user_span(&self) -> (usize, usize) {
-        sandbox().layout.user
+        LAYOUT.user
     }
 
     fn map(
@@ -94,7 +94,7 @@ impl AddressSpace for LinuxHost {
         let (kind, fd, offset) = match backing {
             Backing::Anonymous => (MAP_ANONYMOUS, -1, 0),
             Backing::File { fd, offset } => (0, fd.0, offset),
-            Backing::Arena { offset } => (0, sandbox().arena_fd.0, offset),
+            Backing::Arena { offset } => (0, ARENA.0, offset),
         };
         let flags = sharing | place | kind | MAP_NORESERVE;
         // SAFETY: the span is guest memory (checked above); the map of areas decides what may be replaced in it.
@@ -160,7 +160,7 @@ impl AddressSpace for LinuxHost {
     }
 
     fn unmap_all(&self) -> bool {
-        let (start, end) = sandbox().layout.user;
+        let (start, end) = LAYOUT.user;
         crate::entry::patch::all_unmapped();
         // SAFETY: guest memory, and trampolines that no code leads into any more.
         unsafe { host_call!(nr::MUNMAP, start, end - start) }.is_ok()
@@ -189,21 +189,5 @@ impl AddressSpace for LinuxHost {
     fn map_original(&self, code: &Code, backing: Backing) -> Result<()> {
         check_span(code.start, code.end - code.start)?;
         crate::entry::patch::map_original(code, backing)
-    }
-}
-
-impl ArenaMemory for LinuxHost {
-    fn arena(&self) -> (*mut u8, usize) {
-        let (start, end) = sandbox().layout.arena;
-        (start as *mut u8, end - start)
-    }
-
-    fn arena_release(&self, offset: u64, len: u64) {
-        let (start, end) = sandbox().layout.arena;
-        let size = (end - start) as u64;
-        if offset.checked_add(len).is_some_and(|last| last <= size) {
-            // SAFETY: pages of the arena that its allocator no longer uses.
-            let _ = unsafe { host_call!(nr::MADVISE, start + offset as usize, len, MADV_REMOVE) };
-        }
     }
 }

@@ -1,7 +1,18 @@
 //! How guest system calls are caught: Syscall User Dispatch, or seccomp's RET_TRAP where the host has none.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use crate::host::call::{host_call, nr, place};
-use crate::sandbox::{StartError, sandbox};
+use crate::host::published::Published;
+use crate::host::start_error::StartError;
+
+/// The second filter catches guest calls.
+pub(crate) static BY_SECCOMP: Published<AtomicBool> = Published::nothing();
+
+/// Notes that it does.
+pub(crate) fn use_seccomp() {
+    BY_SECCOMP.store(true, Ordering::Release);
+}
 
 /// A way of catching guest calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,7 +30,7 @@ const DISPATCH_ON: usize = 1;
 
 /// Arms interception for the calling thread: from now on every `syscall` outside the gadget raises SIGSYS.
 pub(crate) fn arm() -> litebox::Result<()> {
-    if sandbox().by_seccomp.load(core::sync::atomic::Ordering::Acquire) {
+    if BY_SECCOMP.load(Ordering::Acquire) {
         return Ok(());
     }
     let start = place::gadget_start();

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use litebox::mm::PAGE;
 use litebox::sync::Mutex;
 
-use crate::thread::stack;
+use crate::host::thread_block;
 
 /// Bits of the filter.
 const BITS: usize = 512;
@@ -76,7 +76,7 @@ impl RseqAreas {
 #[inline]
 pub(crate) fn near(addr: usize, len: usize) -> Option<&'static RseqAreas> {
     let last = addr.checked_add(len.checked_sub(1)?)?;
-    let areas = &stack::current()?.home()?.rseq;
+    let areas = &thread_block::current()?.process_block()?.rseq;
     areas.may_be_in(addr / PAGE, last / PAGE).then_some(areas)
 }
 

@@ -8,8 +8,8 @@ use litebox::platform::{ClockId, HostThread, Usage};
 
 use crate::host::call::{host_call, nr};
 use crate::host::clock::{self, Timespec};
-use crate::process::table::HostProcess;
-use crate::thread::stack::{self, ThreadBlock};
+use crate::host::process_block::ProcessBlock;
+use crate::host::thread_block::{ThreadBlock, current};
 
 /// What was used before the present guest came.
 #[derive(Clone, Copy, Default)]
@@ -53,7 +53,7 @@ fn raw(who: usize) -> Usage {
 
 /// Of the calling process, or the calling thread.
 pub(crate) fn own(thread_only: bool) -> Usage {
-    let block = stack::current();
+    let block = current();
     if thread_only {
         raw(ONE_THREAD).since(block.map(|b| b.before.usage).unwrap_or_default())
     } else {
@@ -63,17 +63,17 @@ pub(crate) fn own(thread_only: bool) -> Usage {
 
 /// What the process of a thread had used before.
 fn before(block: Option<&ThreadBlock>) -> Before {
-    block.and_then(ThreadBlock::home).map(HostProcess::before).unwrap_or_default()
+    block.and_then(ThreadBlock::process_block).map(ProcessBlock::before).unwrap_or_default()
 }
 
 /// CPU time that the calling process had used before: its clock began with that.
 pub(crate) fn process_cpu_before() -> Duration {
-    before(stack::current().as_deref()).cpu
+    before(current().as_deref()).cpu
 }
 
 /// CPU time that the calling thread had used before.
 pub(crate) fn thread_cpu_before() -> Duration {
-    stack::current().map(|b| b.before.cpu).unwrap_or_default()
+    current().map(|b| b.before.cpu).unwrap_or_default()
 }
 
 /// CPU time of a thread of the calling process; `None` when it has gone.
