@@ -35,6 +35,7 @@ use crate::mm::arena::{Arena, Budget, PageCache};
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, Result};
 
+const FIRST_WIDE_INO: u64 = 1 << 48;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const PAGE: u64 = crate::mm::PAGE as u64;
 /// Names and inodes one file system may have at most: they live in the kernel's heap.
@@ -77,8 +78,10 @@ impl Tree {
             origins: Mutex::new(InodeMap::default()),
         }
     }
+    /// A number that no node here has; those that 32 bits do not hold start where no lower file system gets to.
     pub(super) fn fresh_ino(&self) -> u64 {
-        self.next_ino.fetch_add(1, Ordering::Relaxed)
+        let ino = self.next_ino.fetch_add(1, Ordering::Relaxed);
+        if u32::try_from(ino).is_ok() { ino } else { FIRST_WIDE_INO | ino }
     }
     /// A file without bytes, whose pages count for this file system.
     pub(super) fn pages(&self) -> Arc<PageCache> {

@@ -22,6 +22,7 @@ mod tests;
 pub(super) use lower::Origin;
 
 use alloc::sync::Arc;
+use core::ops::RangeInclusive;
 
 use super::memory::{Node, Tree, dismantle};
 use super::{FileSystem, Inode};
@@ -29,8 +30,9 @@ use crate::mm::arena::Arena;
 use crate::sync::Mutex;
 
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
-/// Inode numbers of what was made here start where no lower file system gets to.
-const FIRST_INO: u64 = 1 << 48;
+/// Inode numbers of what is made here: few lower file systems get to them, and they have 32 bits, so that 32-bit programs
+/// that do not know of large files can be told them.
+const MADE_INOS: RangeInclusive<u64> = 0xf000_0000..=u32::MAX as u64;
 
 /// A copy-on-write file system.
 pub struct OverlayFs {
@@ -46,7 +48,7 @@ impl OverlayFs {
     /// show.
     pub fn new(dev: u64, lower: Arc<dyn FileSystem>, arena: &Arc<Arena>) -> Arc<Self> {
         let below = lower.root();
-        let mut tree = Tree::new(dev, OVERLAY_MAGIC, arena, None, FIRST_INO);
+        let mut tree = Tree::new(dev, OVERLAY_MAGIC, arena, None, *MADE_INOS.start());
         tree.lower_dev = below.id().dev;
         let root = Arc::new(tree).adopt(below, None);
         Arc::new(Self { root, lower, made: Mutex::default() })

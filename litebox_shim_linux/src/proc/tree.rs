@@ -197,14 +197,14 @@ impl<S: Subject> TableEntry<S> {
 }
 
 /// Number of the inode called `name` in the directory number `parent`: the same for the same path, in all likelihood no
-/// other's.
+/// other's. It has 32 bits: no more can be told to a 32-bit program that does not know of large files.
 pub(crate) fn ino_of(parent: u64, name: &[u8]) -> u64 {
-    // FNV-1a, folded to 48 bits.
+    // FNV-1a, folded.
     let mut hash = 0xcbf2_9ce4_8422_2325 ^ parent;
     for byte in name {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     }
-    (hash ^ (hash >> 48)) & 0xffff_ffff_ffff | 2
+    (hash ^ (hash >> 32)) & 0xffff_ffff | 2
 }
 
 /// An inode of a tree.

@@ -36,10 +36,10 @@ impl Origin {
 
 impl Tree {
     /// The number of a lower inode here: its own, unless it lies on another device than the root (another file system
-    /// was mounted below).
+    /// was mounted below) or is one of those that are given here.
     fn ino_of(&self, id: InodeId) -> u64 {
         if id.dev == self.lower_dev {
-            return id.ino;
+            return if super::MADE_INOS.contains(&id.ino) { 1 << 61 | id.ino } else { id.ino };
         }
         let mixed = (id.dev ^ self.lower_dev).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         1 << 62 | (mixed >> 50 & 0x3fff) << 48 | (id.ino & 0xffff_ffff_ffff)
