@@ -358,7 +358,12 @@ fn finish(block: &ThreadBlock, frame: &mut GuestFrame<'_>) -> u32 {
     }
     if frame.fp_saved() || flags & !PLAIN_FLAGS != 0 {
         let _ = frame.fp();
-        return WHOLE;
+        if frame.mode == CpuMode::Long {
+            return WHOLE;
+        }
+        // A handler ended that had interrupted 32-bit code.
+        context_of(block).go_on(frame.mode, block);
+        return BY_HOST;
     }
     QUICK
 }

@@ -3,6 +3,7 @@
 
 use core::sync::atomic::Ordering;
 
+use litebox::platform::compat::CpuMode;
 use litebox::platform::host;
 use litebox::{Error, Result};
 use litebox_common_linux::Arch;
@@ -31,7 +32,10 @@ const FRAME: usize = INFO + SignalInfo::SIZE;
 pub(super) const UC_FP_XSTATE: u64 = 1;
 const UC_SIGCONTEXT_SS: u64 = 2;
 const UC_STRICT_RESTORE_SS: u64 = 4;
-const USER_CS: u16 = 0x33;
+const CODE64: u16 = 0x33;
+const CODE32: u16 = 0x23;
+/// What user code has in the lowest bits of its segments.
+pub(super) const USER: u16 = 3;
 const USER_SS: u16 = 0x2b;
 
 /// Flags a sigreturn may set: the arithmetic ones, trap, direction, resume and alignment check.
@@ -48,6 +52,23 @@ const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
 const MXCSR_INIT: u32 = 0x1f80;
 const FCW_INIT: u16 = 0x37f;
+
+/// The code segment of what is decoded so.
+pub(super) fn code_segment(mode: CpuMode) -> u16 {
+    match mode {
+        CpuMode::Long => CODE64,
+        CpuMode::Compat => CODE32,
+    }
+}
+
+/// How code of this segment is decoded, for a frame that wants to go on there.
+pub(super) fn mode_of(selector: u16) -> Result<CpuMode> {
+    match selector | USER {
+        CODE64 => Ok(CpuMode::Long),
+        CODE32 => Ok(CpuMode::Compat),
+        _ => Err(Error::Fault),
+    }
+}
 
 impl AltStack {
     pub(super) fn holds(&self, sp: u64) -> bool {
@@ -125,7 +146,7 @@ impl Task<'_, '_> {
         for (i, value) in regs.into_iter().enumerate() {
             put(MC + i * 8, value);
         }
-        put(MC_CS, u64::from(USER_CS) | u64::from(USER_SS) << 48);
+        put(MC_CS, u64::from(code_segment(self.frame.mode)) | u64::from(USER_SS) << 48);
         for (i, value) in [trap.error, trap.number, old.0, trap.cr2, fpstate].into_iter().enumerate() {
             put(MC_ERR + i * 8, value);
         }
@@ -150,6 +171,7 @@ impl Task<'_, '_> {
         regs.rsp = at;
         regs.rip = action.handler;
         regs.eflags &= !(DF | RF | TF);
+        self.frame.mode = CpuMode::Long;
         Ok(())
     }
 
@@ -183,6 +205,7 @@ impl Task<'_, '_> {
         if !usize::try_from(rip).is_ok_and(|rip| host().is_user_range(rip, 1)) {
             return Err(Error::Fault);
         }
+        let mode = mode_of(get(MC_CS) as u16)?;
         self.set_blocked(SigSet(get(UC_MASK)));
         self.restore_fp(get(MC_FPSTATE))?;
         let r = &mut *self.frame.regs;
@@ -195,6 +218,7 @@ impl Task<'_, '_> {
         }
         r.eflags = r.eflags & !FLAGS | get(MC + 17 * 8) & FLAGS;
         let sp = r.rsp;
+        self.frame.mode = mode;
         let mut own = self.thread.signals.own.lock();
         // As on Linux, a stack that sigaltstack(2) would refuse is left as it is.
         if let Ok(stack) = AltStack::from_bytes(&word(&raw, UC_STACK), own.alt_stack, sp) {

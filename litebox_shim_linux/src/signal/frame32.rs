@@ -5,7 +5,9 @@ use litebox::platform::compat::{CpuMode, Segments};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
-use super::frame::{DF, FLAGS, RF, SA_ONSTACK, SA_RESTORER, TF, UC_FP_XSTATE, initial_fp, is_extended};
+use super::frame::{
+    DF, FLAGS, RF, SA_ONSTACK, SA_RESTORER, TF, UC_FP_XSTATE, USER, code_segment, initial_fp, is_extended, mode_of,
+};
 use super::fsave::{self, FSAVE};
 use super::{Action, AltStack, SigSet, SignalInfo};
 use crate::Task;
@@ -49,16 +51,15 @@ mod sc {
 const OLD_CODE: [u8; 8] = [0x58, 0xb8, 119, 0, 0, 0, 0xcd, 0x80];
 const RT_CODE: [u8; 8] = [0xb8, 173, 0, 0, 0, 0xcd, 0x80, 0];
 
-const CODE64: u32 = 0x33;
-const CODE32: u32 = 0x23;
 const DATA: u32 = 0x2b;
-/// The privilege level of programs, in selectors.
-const USER: u32 = 3;
+
+/// How many bytes the registers take that only 64-bit code has; they lie behind the floating-point state.
+const UPPER: usize = 64;
 
 /// A selector as a frame has it: one that is none stays none.
 fn selector(word: u32) -> u16 {
     let selector = word as u16;
-    if selector == 0 { 0 } else { selector | USER as u16 }
+    if selector == 0 { 0 } else { selector | USER }
 }
 
 impl AltStack {
@@ -94,6 +95,7 @@ impl Task<'_, '_> {
         let on_alt = alt.holds(sp);
         let enter_alt = action.flags & SA_ONSTACK != 0 && alt.size != 0 && !on_alt;
         let top = if enter_alt { alt.base.wrapping_add(alt.size) } else { sp };
+        let top = if self.frame.mode == CpuMode::Long { top.wrapping_sub(UPPER as u64) } else { top };
         let fp_len = self.frame.fp().map_or(0, |fp| fp.len()) as u64;
         let fp = top.wrapping_sub(fp_len) & !63;
         let fpstate = if fp_len == 0 { top } else { fp.wrapping_sub(FSAVE as u64) };
@@ -150,10 +152,7 @@ impl Task<'_, '_> {
     fn context32(&self, old: SigSet, fpstate: u64) -> [u8; sc::WORDS * 4] {
         let trap = self.thread.signals.own.lock().last_trap;
         let segments = host().segments().unwrap_or_default();
-        let code = match self.frame.mode {
-            CpuMode::Long => CODE64,
-            CpuMode::Compat => CODE32,
-        };
+        let code = code_segment(self.frame.mode).into();
         let r = &*self.frame.regs;
         let halves = [r.rdi, r.rsi, r.rbp, r.rsp, r.rbx, r.rdx, r.rcx, r.rax, trap.number, trap.error, r.rip];
         let selectors = [u32::from(segments.gs), u32::from(segments.fs), DATA, DATA];
@@ -168,13 +167,35 @@ impl Task<'_, '_> {
 
     /// Writes both images of the floating-point state.
     fn write_fp32(&mut self, fpstate: u64, at: u64) -> Result<()> {
-        let code = if self.frame.mode == CpuMode::Long { CODE64 } else { CODE32 };
+        let code = code_segment(self.frame.mode).into();
         let Some(fp) = self.frame.fp().filter(|fp| !fp.is_empty()) else { return Ok(()) };
         write_bytes(fpstate, &fsave::of(fp, code, DATA))?;
         write_bytes(at, fp)?;
         if is_extended(fp) {
             let size = fsave::extended_size(fp);
             write_bytes(at + fsave::EXTENDED_SIZE as u64, &size.to_le_bytes())?;
+        }
+        let behind = at + fp.len() as u64;
+        if self.frame.mode == CpuMode::Long { self.write_upper(behind) } else { Ok(()) }
+    }
+
+    /// Writes `r8` to `r15`, which 64-bit code of a 32-bit program had: Linux leaves them alone while a handler runs,
+    /// here 32-bit code has something else in them.
+    fn write_upper(&self, at: u64) -> Result<()> {
+        let r = &*self.frame.regs;
+        let mut raw = [0u8; UPPER];
+        for (to, register) in raw.chunks_exact_mut(8).zip([r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15]) {
+            to.copy_from_slice(&register.to_le_bytes());
+        }
+        write_bytes(at, &raw)
+    }
+
+    fn restore_upper(&mut self, at: u64) -> Result<()> {
+        let raw: [u8; UPPER] = read_bytes(at)?;
+        let r = &mut *self.frame.regs;
+        let targets = [&mut r.r8, &mut r.r9, &mut r.r10, &mut r.r11, &mut r.r12, &mut r.r13, &mut r.r14, &mut r.r15];
+        for (i, target) in targets.into_iter().enumerate() {
+            *target = u64::from_le_bytes(word(&raw, i * 8));
         }
         Ok(())
     }
@@ -208,16 +229,17 @@ impl Task<'_, '_> {
 
     fn restore_context32(&mut self, context: &[u8; sc::WORDS * 4], mask: SigSet) -> Result<()> {
         let get = |index: usize| u32::from_le_bytes(word(context, index * 4));
-        let mode = match get(sc::CS) & 0xffff | USER {
-            CODE32 => CpuMode::Compat,
-            CODE64 => CpuMode::Long,
-            _ => return Err(Error::Fault),
-        };
+        let mode = mode_of(get(sc::CS) as u16)?;
         if !host().is_user_range(get(sc::IP) as usize, 1) {
             return Err(Error::Fault);
         }
         self.set_blocked(mask);
-        self.restore_fp32(u64::from(get(sc::FPSTATE)))?;
+        let fpstate = u64::from(get(sc::FPSTATE));
+        self.restore_fp32(fpstate)?;
+        if mode == CpuMode::Long && fpstate != 0 {
+            let fp_len = self.frame.fp().map_or(0, |fp| fp.len());
+            self.restore_upper(fpstate + (FSAVE + fp_len) as u64)?;
+        }
         let r = &mut *self.frame.regs;
         let targets = [&mut r.rdi, &mut r.rsi, &mut r.rbp, &mut r.rsp, &mut r.rbx, &mut r.rdx, &mut r.rcx, &mut r.rax];
         for (i, target) in targets.into_iter().enumerate() {
