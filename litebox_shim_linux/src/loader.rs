@@ -69,6 +69,10 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// What the program was made for.
+    pub(crate) fn arch(&self) -> Arch {
+        self.program.1.arch
+    }
     /// Whether all that it may read can be executed, too: 32-bit programs that say nothing of their stack
     /// (personality(2)).
     pub(crate) fn reading_implies_execution(&self) -> bool {

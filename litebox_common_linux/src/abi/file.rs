@@ -108,8 +108,8 @@ structure! {
     IoVec [IoVecX86_64 IoVecX86] Opaque {
         /// The first byte.
         base: u64 = u64, u32;
-        /// How many.
-        len: u64 = u64, u32;
+        /// How many: an `ssize_t`, below zero it is refused.
+        len: i64 = i64, i32;
     }
     /// `struct stat`; its fields stand in another order on x86, but for that stat(2) is the same
     Stat [StatX86_64 StatX86] Opaque {

@@ -98,7 +98,8 @@ fn write_line(line: &Line, out: &mut Text) {
     out.put(b"\n");
 }
 
-/// Where the code that the host gives guests for clocks lies; it is no vma of the guest's map.
+/// Where the code that the host gives guests for clocks lies; it is no vma of the guest's map, as that of 32-bit programs
+/// is.
 fn vdso(view: &ProcessView) -> Option<Line> {
     let image = view.process.image.read().clone();
     let at = image.auxv.chunks_exact(2).find(|pair| pair.first() == Some(&AT_SYSINFO_EHDR))?;
@@ -115,8 +116,9 @@ fn for_each(view: &ProcessView, mut each: impl FnMut(Option<&Vma>, &Line)) {
         return;
     }
     let root = reader_root(&view.kernel);
-    let mut vdso = vdso(view);
-    for vma in &view.process.mm.vmas() {
+    let vmas = view.process.mm.vmas();
+    let mut vdso = vdso(view).filter(|code| !vmas.iter().any(|vma| vma.start == code.start));
+    for vma in &vmas {
         if let Some(code) = vdso.take_if(|code| code.start < vma.start) {
             each(None, &code);
         }

@@ -114,10 +114,7 @@ impl Vectors {
         let mut ranges = Ok(());
         for i in 0..count {
             let IoVec { base, len } = iov.nth(i)?.read()?;
-            let (addr, len) = (base as usize, len as usize);
-            if isize::try_from(len).is_err() {
-                return Err(Error::Invalid);
-            }
+            let (addr, len) = (base as usize, usize::try_from(len).map_err(|_| Error::Invalid)?);
             ranges = ranges.and(check_range(addr, len));
             let span = Span { addr, len: len.min(room) };
             room -= span.len;

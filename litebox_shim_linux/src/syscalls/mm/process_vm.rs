@@ -40,10 +40,7 @@ impl Pieces {
         let mut total = 0u64;
         for i in 0..count {
             let IoVec { base, len } = vectors.nth(i)?.read()?;
-            if len > i64::MAX as u64 {
-                return Err(Error::Invalid);
-            }
-            let len = len.min(MOST_BYTES - total);
+            let len = u64::try_from(len).map_err(|_| Error::Invalid)?.min(MOST_BYTES - total);
             total += len;
             if len > 0 {
                 left.push((base, len));

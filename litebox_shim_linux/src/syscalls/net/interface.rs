@@ -8,6 +8,7 @@ use litebox::net::{Family, Socket};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::socket::IfConf;
 use litebox_common_linux::argument::{Arch, UserMut};
+use smallvec::SmallVec;
 
 use super::AF_INET;
 use crate::Task;
@@ -62,25 +63,20 @@ const IFREQ: usize = 40;
 /// The same of 32-bit programs.
 const IFREQ_OF_32_BITS: usize = 32;
 const NAME: usize = 16;
+const SOCKADDR_IN: usize = 16;
 const EADDRNOTAVAIL: Error = Error::Host(99);
 
-/// What follows the name in `struct ifreq`.
-type Tail = [u8; IFREQ - NAME];
+/// What an answer writes behind the name in `struct ifreq`: no more of it is touched.
+type Told = SmallVec<[u8; IFREQ - NAME]>;
 
-fn tail(bytes: &[u8]) -> Tail {
-    let mut raw = Tail::default();
-    for (to, from) in raw.iter_mut().zip(bytes) {
-        *to = *from;
+/// `struct sockaddr_in` without a port.
+fn address_told(ip: Ipv4Addr) -> Told {
+    let mut raw = [0; SOCKADDR_IN];
+    let family = (AF_INET as u16).to_le_bytes();
+    for (to, from) in raw.iter_mut().zip(family.into_iter().chain([0, 0]).chain(ip.octets())) {
+        *to = from;
     }
-    raw
-}
-
-fn address_tail(ip: Ipv4Addr) -> Tail {
-    let mut raw = tail(&(AF_INET as u16).to_le_bytes());
-    if let Some(slot) = raw.get_mut(4..8) {
-        slot.copy_from_slice(&ip.octets());
-    }
-    raw
+    Told::from_slice(&raw)
 }
 
 fn first_ipv4(device: &Device) -> Result<(Ipv4Addr, u8)> {
@@ -95,22 +91,24 @@ fn mask_of(prefix: u8) -> u32 {
     u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0)
 }
 
-/// What is told of one device.
-fn about(device: &Device, request: u32) -> Result<Tail> {
+/// What is told of one device to a program with an `ifreq` of so many bytes.
+fn about(device: &Device, request: u32, ifreq: usize) -> Result<Told> {
     Ok(match request {
-        SIOCGIFFLAGS => tail(&(device.flags as u16).to_le_bytes()),
-        SIOCGIFADDR | SIOCGIFDSTADDR => address_tail(first_ipv4(device)?.0),
-        SIOCGIFNETMASK => address_tail(Ipv4Addr::from_bits(mask_of(first_ipv4(device)?.1))),
-        SIOCGIFBRDADDR if device.is_loopback() => address_tail(Ipv4Addr::UNSPECIFIED),
+        SIOCGIFFLAGS => Told::from_slice(&(device.flags as u16).to_le_bytes()),
+        SIOCGIFADDR | SIOCGIFDSTADDR => address_told(first_ipv4(device)?.0),
+        SIOCGIFNETMASK => address_told(Ipv4Addr::from_bits(mask_of(first_ipv4(device)?.1))),
+        SIOCGIFBRDADDR if device.is_loopback() => address_told(Ipv4Addr::UNSPECIFIED),
         SIOCGIFBRDADDR => {
             let (ip, prefix) = first_ipv4(device)?;
-            address_tail(Ipv4Addr::from_bits(ip.to_bits() | !mask_of(prefix)))
+            address_told(Ipv4Addr::from_bits(ip.to_bits() | !mask_of(prefix)))
         }
-        SIOCGIFMTU => tail(&device.mtu.to_le_bytes()),
-        SIOCGIFINDEX => tail(&device.index.to_le_bytes()),
-        SIOCGIFTXQLEN => tail(&1000u32.to_le_bytes()),
-        SIOCGIFHWADDR => tail(&[&device.hardware.to_le_bytes()[..], &device.address].concat()),
-        SIOCGIFMETRIC | SIOCGIFMAP => Tail::default(),
+        SIOCGIFMTU => Told::from_slice(&device.mtu.to_le_bytes()),
+        SIOCGIFINDEX => Told::from_slice(&device.index.to_le_bytes()),
+        SIOCGIFTXQLEN => Told::from_slice(&1000u32.to_le_bytes()),
+        SIOCGIFHWADDR => device.hardware.to_le_bytes().into_iter().chain(device.address.iter().copied()).collect(),
+        SIOCGIFMETRIC => Told::from_slice(&0u32.to_le_bytes()),
+        // `struct ifmap` fills all that there is.
+        SIOCGIFMAP => SmallVec::from_elem(0, ifreq - NAME),
         _ => return Err(Error::NotTerminal),
     })
 }
@@ -148,6 +146,13 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
+    fn ifreq_size(&self) -> usize {
+        match self.abi() {
+            Arch::X86_64 => IFREQ,
+            Arch::X86 => IFREQ_OF_32_BITS,
+        }
+    }
+
     fn device_ioctl(&self, socket: &dyn Socket, request: u32, arg: u64) -> Result<usize> {
         let devices = self.kernel().network.devices();
         if request == SIOCGIFCONF {
@@ -167,17 +172,14 @@ impl Task<'_, '_> {
             return Err(Error::NotTerminal);
         }
         let device = devices.iter().find(|device| device.name.as_bytes() == name).ok_or(Error::NoDevice)?;
-        write_bytes(arg + NAME as u64, &about(device, request)?)?;
+        write_bytes(arg + NAME as u64, &about(device, request, self.ifreq_size())?)?;
         Ok(0)
     }
 
     /// SIOCGIFCONF: all addresses of IPv4, as far as there is room; without a place for them, how much they need.
     fn list_devices(&self, devices: &[Device], arg: UserMut<IfConf>) -> Result<usize> {
         let IfConf { len: room, buffer: at, .. } = arg.read()?;
-        let each = match self.abi() {
-            Arch::X86_64 => IFREQ,
-            Arch::X86 => IFREQ_OF_32_BITS,
-        };
+        let each = self.ifreq_size();
         let with_ipv4 = devices.iter().filter_map(|device| Some((device, first_ipv4(device).ok()?.0)));
         let mut used = 0usize;
         for (device, ip) in with_ipv4 {
@@ -187,7 +189,9 @@ impl Task<'_, '_> {
             }
             if at != 0 {
                 write_bytes(at + used as u64, &name_of(device))?;
-                write_bytes(at + (used + NAME) as u64, &address_tail(ip))?;
+                let mut told = address_told(ip);
+                told.resize(each - NAME, 0);
+                write_bytes(at + (used + NAME) as u64, &told)?;
             }
             used += each;
         }

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use litebox_common_linux::Arch;
 use litebox_common_linux::abi::file::AT_FDCWD;
 
 use litebox::fs::{Access, FdTable, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
@@ -298,8 +299,10 @@ impl Task<'_, '_> {
             test_hostile: None,
             fixed_addresses,
         };
-        // A program says itself what of its memory can be executed.
-        process.persona.fetch_and(!Personality::READ_IMPLIES_EXEC.bits(), Ordering::Relaxed);
+        // A 64-bit program says itself what of its memory can be executed; a 32-bit one may be told.
+        if prepared.arch() == Arch::X86_64 {
+            process.persona.fetch_and(!Personality::READ_IMPLIES_EXEC.bits(), Ordering::Relaxed);
+        }
         if prepared.reading_implies_execution() {
             process.persona.fetch_or(Personality::READ_IMPLIES_EXEC.bits(), Ordering::Relaxed);
         }
