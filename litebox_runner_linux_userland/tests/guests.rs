@@ -1,9 +1,10 @@
 //! One test per file of `tests/guests/*.c`: the same output and exit status in the sandbox as on the bare host.
 //!
 //! A guest prints facts that are the same on any Linux: names of errors, results; no pids, addresses or times. Lines at
-//! the top of the file steer its test:
+//! the top of the file steer its test. Each guest is run as a 32-bit program too, unless a line says why it cannot be.
 //! ```c
 //! //@ variants: static dynamic musl m32 (default: static)
+//! //@ 64-bit only: why                  (what a 32-bit program does not have)
 //! //@ flags: -pthread -lm               (of the compiler)
 //! //@ options: --tmpfs /scratch         (of litebox run)
 //! //@ args: one two
@@ -38,6 +39,7 @@ struct Directives {
     volumes: Vec<Volume>,
     helper: bool,
     host: Option<String>,
+    only_64_bit: bool,
 }
 
 /// What lies behind the working directory in the sandbox.
@@ -91,16 +93,33 @@ impl Directives {
                 }
                 "helper" => found.helper = true,
                 "host" => found.host = Some(value.trim().to_owned()),
+                "64-bit only" if value.trim().len() > 10 => found.only_64_bit = true,
                 other => return Err(format!("{}: unknown directive {other}", path.display()).into()),
             }
         }
         if found.variants.is_empty() {
             found.variants.push(Variant::Static);
         }
+        let is_32_bit = found.variants.iter().any(|variant| variant.is_32_bit());
+        if is_32_bit && found.only_64_bit {
+            return Err(format!("{}: 32-bit and 64-bit only", path.display()).into());
+        }
+        if !is_32_bit && !found.only_64_bit {
+            found.variants.push(Variant::M32);
+        }
         if found.volumes.is_empty() {
             found.volumes.push(if found.tree { Volume::Writable } else { Volume::CopyOnWrite });
         }
         Ok(found)
+    }
+
+    /// Each test of the guest. What lies behind a directory does not see how wide a program is: one volume does.
+    fn kinds(&self) -> Vec<(Variant, Volume)> {
+        let volumes = |variant: Variant| if variant.is_32_bit() { &self.volumes[..1] } else { &self.volumes[..] };
+        self.variants
+            .iter()
+            .flat_map(|&variant| volumes(variant).iter().map(move |&volume| (variant, volume)))
+            .collect()
     }
 }
 
@@ -207,8 +226,7 @@ fn collect() -> Result<Vec<Trial>, Failed> {
         }
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stem = file.trim_end_matches(".c").to_owned();
-        let kinds = directives.variants.iter().flat_map(|&v| directives.volumes.iter().map(move |&volume| (v, volume)));
-        for (variant, volume) in kinds {
+        for (variant, volume) in directives.kinds() {
             let suffix = if directives.tree { "" } else { volume.suffix() };
             let name = format!("guest_{stem}_{}{suffix}", variant.name());
             let (test_name, file, directives) = (name.clone(), file.clone(), directives.clone());

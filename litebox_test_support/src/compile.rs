@@ -59,6 +59,11 @@ impl Variant {
         }
     }
 
+    /// Whether it is a program of 32 bits.
+    pub fn is_32_bit(self) -> bool {
+        matches!(self, Self::M32 | Self::M32StaticPie | Self::M32Dynamic)
+    }
+
     /// The compiler that makes it.
     pub fn compiler(self) -> &'static str {
         if self == Self::Musl { "musl-gcc" } else { "gcc" }
@@ -66,14 +71,13 @@ impl Variant {
 
     /// Why this machine cannot compile or run it, if it cannot.
     pub fn missing(self) -> Option<String> {
-        let is_32bit = matches!(self, Self::M32 | Self::M32StaticPie | Self::M32Dynamic);
         if !have(self.compiler()) {
             return Some(format!("no {} on this machine", self.compiler()));
         }
-        if is_32bit && !Path::new("/usr/lib32/libc.a").exists() {
+        if self.is_32_bit() && !Path::new("/usr/lib32/libc.a").exists() {
             return Some("no C library for 32-bit programs on this machine (gcc-multilib)".into());
         }
-        if is_32bit && !Path::new("/proc/sys/abi/vsyscall32").exists() {
+        if self.is_32_bit() && !Path::new("/proc/sys/abi/vsyscall32").exists() {
             return Some("the kernel of this machine runs no 32-bit programs".into());
         }
         None
@@ -85,9 +89,9 @@ impl Variant {
             Self::StaticPie => &["-static-pie", "-fPIE"],
             Self::Dynamic => &["-pie", "-fPIE"],
             Self::DynamicExec => &["-no-pie", "-fno-pie"],
-            Self::M32 => &["-m32", "-static", "-no-pie", "-fno-pie"],
-            Self::M32StaticPie => &["-m32", "-static-pie", "-fPIE"],
-            Self::M32Dynamic => &["-m32", "-pie", "-fPIE"],
+            Self::M32 => &["-m32", "-msse2", "-static", "-no-pie", "-fno-pie"],
+            Self::M32StaticPie => &["-m32", "-msse2", "-static-pie", "-fPIE"],
+            Self::M32Dynamic => &["-m32", "-msse2", "-pie", "-fPIE"],
         }
     }
 }

@@ -30,8 +30,8 @@ use crate::mm::arena::Arena;
 use crate::sync::Mutex;
 
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
-/// Inode numbers of what is made here: few lower file systems get to them, and they have 32 bits, so that 32-bit programs
-/// that do not know of large files can be told them.
+/// Inode numbers of what is made here: few lower file systems get to them, and they have 32 bits, so that 32-bit
+/// programs that do not know of large files can be told them.
 const MADE_INOS: RangeInclusive<u64> = 0xf000_0000..=u32::MAX as u64;
 
 /// A copy-on-write file system.

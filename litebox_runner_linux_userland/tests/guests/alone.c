@@ -100,6 +100,7 @@ static void handler_at_zero(void) {
     handler_at(16);
 }
 
+#ifdef __x86_64__
 // The code that kernels have for static programs of old.
 static void old_calls(void) {
     struct timeval now = {0};
@@ -128,6 +129,7 @@ static void between_old_calls(void) {
 static void read_old_page(void) {
     _exit(*(volatile unsigned char *)0xffffffffff600000 ? 1 : 1);
 }
+#endif
 
 static const struct {
     const char *name;
@@ -144,10 +146,12 @@ static const struct {
     {"handler just above", handler_just_above},
     {"handler at the top", handler_at_the_top},
     {"handler at zero", handler_at_zero},
+#ifdef __x86_64__
     {"old calls", old_calls},
     {"old call, bad pointer", old_call_with_bad_pointer},
     {"between old calls", between_old_calls},
     {"read old page", read_old_page},
+#endif
 };
 
 int main(void) {

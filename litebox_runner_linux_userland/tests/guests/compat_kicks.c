@@ -1,6 +1,6 @@
 // Signals every 50 microseconds, wherever 32-bit code is: while it computes with vector and x87 registers, between the
-// jumps of a call, in `int $0x80`, in 64-bit code that it called. Registers, flags and results stay right, and a handler
-// finds the thread at no address that the program does not know of.
+// jumps of a call, in `int $0x80`, in 64-bit code that it called. Registers, flags and results stay right, and a
+// handler finds the thread at no address that the program does not know of.
 //@ variants: m32 m32-dynamic
 #include <errno.h>
 #include <signal.h>

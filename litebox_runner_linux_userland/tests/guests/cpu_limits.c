@@ -1,4 +1,5 @@
 // RLIMIT_CPU: SIGXCPU at the soft limit, SIGKILL at the hard one; inherited by children and kept by execve.
+//@ 64-bit only: seconds of processor time, and nothing in it that depends on the width
 //@ timeout: 60
 #include <errno.h>
 #include <stdio.h>

@@ -37,6 +37,7 @@ static uint64_t all(void)
     return hash;
 }
 
+#ifdef __x86_64__
 // Everything that cpuid leaves alone: registers, flags, the red zone; and the upper halves that it clears.
 static int leaves_alone(void)
 {
@@ -71,6 +72,25 @@ static int leaves_alone(void)
     }
     return (int)bad;
 }
+#else
+// The other registers and the carry.
+static int leaves_alone(void)
+{
+    int bad = 0;
+    // In no register and not on the stack, which moves.
+    static unsigned carry;
+    for (carry = 0; carry < 2; carry++) {
+        unsigned a = 7, c = 0, source = 0x11111111, target = 0x22222222;
+        static unsigned char after;
+        __asm__ volatile("push %%ebx\n cmpl %[one], %[carry]\n cpuid\n setb %[after]\n pop %%ebx"
+                         : "+a"(a), "+c"(c), "+S"(source), "+D"(target), [after] "=m"(after)
+                         : [carry] "m"(carry), [one] "i"(1)
+                         : "edx", "memory", "cc");
+        bad |= after != !carry || source != 0x11111111 || target != 0x22222222;
+    }
+    return bad;
+}
+#endif
 
 static volatile int handled;
 static void handler(int signal) { handled += signal == SIGALRM; }

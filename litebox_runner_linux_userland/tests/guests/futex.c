@@ -169,13 +169,19 @@ static void mutexes(void) {
 }
 
 struct word { uint64_t val, uaddr; uint32_t flags, reserved; };
+// A time as calls take it that are the same for programs of 32 bits.
+struct long_time { int64_t seconds, nanoseconds; };
+static struct long_time long_after(clockid_t clock, long ms) {
+    struct timespec t = after(clock, ms);
+    return (struct long_time){t.tv_sec, t.tv_nsec};
+}
 static void *waker(void *word) {
     do nap(20); while (futex(word, FUTEX_WAKE, 1, 0, 0, 0) == 0);
     return 0;
 }
-static long waitv(struct word *w, unsigned n, unsigned flags, struct timespec *t, int clock) { return syscall(449, w, n, flags, t, clock); }
+static long waitv(struct word *w, unsigned n, unsigned flags, struct long_time *t, int clock) { return syscall(449, w, n, flags, t, clock); }
 static long wake2(void *p, unsigned long mask, int n, unsigned flags) { return syscall(454, p, mask, n, flags); }
-static long wait2(void *p, unsigned long v, unsigned long mask, unsigned flags, struct timespec *t, int clock) { return syscall(455, p, v, mask, flags, t, clock); }
+static long wait2(void *p, unsigned long v, unsigned long mask, unsigned flags, struct long_time *t, int clock) { return syscall(455, p, v, mask, flags, t, clock); }
 static long requeue2(struct word *w, unsigned flags, int n, int m) { return syscall(456, w, flags, n, m); }
 // Returns when so many sleep on the word: moved to where they are, they are counted.
 static void until_asleep(void *word, long n) {
@@ -189,9 +195,9 @@ static void many_words(void) {
     pthread_create(&t, 0, waker, &b);
     SHOW(waitv(w, 2, 0, 0, 0));
     pthread_join(t, 0);
-    struct timespec soon = after(CLOCK_MONOTONIC, 20);
+    struct long_time soon = long_after(CLOCK_MONOTONIC, 20);
     SHOW(waitv(w, 2, 0, &soon, CLOCK_MONOTONIC));
-    soon = after(CLOCK_REALTIME, 20);
+    soon = long_after(CLOCK_REALTIME, 20);
     SHOW(waitv(w, 2, 0, &soon, CLOCK_REALTIME));
     SHOW(waitv(w, 2, 0, &soon, 2));
     SHOW(waitv(w, 2, 1, 0, 0));
@@ -205,7 +211,7 @@ static void many_words(void) {
     SHOW(waitv(w, 2, 0, 0, 0));
     w[1] = (struct word){5, (uintptr_t)&b, 1, 0};
     SHOW(waitv(w, 2, 0, 0, 0));
-    w[1] = (struct word){1UL << 32, (uintptr_t)&b, 2, 0};
+    w[1] = (struct word){1ULL << 32, (uintptr_t)&b, 2, 0};
     SHOW(waitv(w, 2, 0, 0, 0));
     w[1] = (struct word){5, (uintptr_t)&b + 1, 2, 0};
     SHOW(waitv(w, 2, 0, 0, 0));
@@ -214,7 +220,7 @@ static void many_words(void) {
     SHOW(wake2(&a, 1, 1, 2));
     SHOW(wake2(&a, 0, 1, 2));
     SHOW(wake2(&a, 1, 1, 0x400));
-    soon = after(CLOCK_MONOTONIC, 20);
+    soon = long_after(CLOCK_MONOTONIC, 20);
     SHOW(wait2(&a, 5, 1, 2, &soon, CLOCK_MONOTONIC));
     SHOW(wait2(&a, 6, 1, 2, 0, CLOCK_MONOTONIC));
     SHOW(wait2(&a, 5, 0, 2, 0, CLOCK_MONOTONIC));

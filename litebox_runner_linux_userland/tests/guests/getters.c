@@ -17,7 +17,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-// What a call finds and leaves in the registers.
+#ifdef __x86_64__
+// What a call finds and leaves in the registers: calls32_registers has those of 32-bit programs.
 struct state {
     uint64_t rbx, rbp, r12, r13, r14, r15, rdi, rsi, rdx, r10, r8, r9, rax, rcx, r11, flags, behind;
     unsigned char xmm[16][16];
@@ -127,6 +128,8 @@ static void interrupted(void) {
     printf("interrupted: %ld bad, %d elsewhere\n", bad, elsewhere);
 }
 
+#endif
+
 static long raw(long number, long first) {
     return syscall(number, first);
 }
@@ -184,8 +187,10 @@ static void ids(void) {
 
 int main(void) {
     umask(022);
+#ifdef __x86_64__
     registers();
     interrupted();
+#endif
     masks();
     umask(022);
     shared_masks();

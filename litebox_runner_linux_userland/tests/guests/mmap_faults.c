@@ -11,11 +11,18 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define SHOW(call) do { errno = 0; long result_ = (long)(call); printf("%s = %ld, %s\n", #call, result_, strerror(errno)); } while (0)
 #define PAGE 4096
+// The C library of 32-bit programs reads a `struct stat` of its own from the kernel.
+#ifdef __x86_64__
+#define stat_call(path, to) stat(path, to)
+#else
+#define stat_call(path, to) syscall(SYS_stat64, path, to)
+#endif
 
 static sigjmp_buf back;
 static volatile int caught, code;
@@ -84,8 +91,8 @@ static void past_the_end(const char *what, int fd) {
     SHOW(pread(other, shared + PAGE - 10, 30, 0));
     SHOW(pwrite(other, shared + PAGE, 10, 0));
     SHOW(pwrite(other, shared + PAGE - 10, 30, 0));
-    SHOW(stat((char *)shared + PAGE, (struct stat *)text));
-    SHOW(stat("other", (struct stat *)(shared + PAGE)));
+    SHOW(stat_call((char *)shared + PAGE, (struct stat *)text));
+    SHOW(stat_call("other", (struct stat *)(shared + PAGE)));
     struct iovec pieces[2] = {{shared, 10}, {shared + PAGE, 10}};
     SHOW(preadv(other, pieces, 2, 0));
     SHOW(pwritev(other, pieces, 2, 0));

@@ -1,3 +1,4 @@
+//@ 64-bit only: code of 32-bit programs is never patched
 //@ variants: static dynamic
 //@ flags: -pthread
 //@ timeout: 40

@@ -1,3 +1,4 @@
+//@ 64-bit only: as slow as the other, and nothing in it that depends on the width
 //@ variants: static dynamic
 //@ timeout: 60
 // Programs started one after the other begin with nothing of those before: time used, timers, memory, signals,

@@ -106,7 +106,8 @@ static void settings(void) {
     printf("TCGETS2 %s", e(ioctl(slave, _IOR('T', 0x2a, char[44]), raw)));
     printf(" speeds %u %u\n", raw[9], raw[10]);
     unsigned short old[9];
-    printf("TCGETA %s: %x %x %x %x\n", e(ioctl(slave, 0x5405, old)), old[0], old[1], old[2], old[3]);
+    printf("TCGETA %s", e(ioctl(slave, 0x5405, old)));
+    printf(": %x %x %x %x\n", old[0], old[1], old[2], old[3]);
     old[3] |= ECHO;
     printf("TCSETA %s\n", e(ioctl(slave, 0x5406, old)));
     tcgetattr(slave, &u);

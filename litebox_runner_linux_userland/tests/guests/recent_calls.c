@@ -26,8 +26,8 @@
 #endif
 #define PAGE 4096L
 
-struct xattr_arguments { unsigned long value; unsigned size, flags; char more[16]; };
-struct file_attributes { unsigned long flags; unsigned extent_size, extents, project, cow_size; char more[8]; };
+struct xattr_arguments { unsigned long long value; unsigned size, flags; char more[16]; };
+struct file_attributes { unsigned long long flags; unsigned extent_size, extents, project, cow_size; char more[8]; };
 
 static void sealed_memory(void) {
     char *a = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -119,7 +119,7 @@ static void attributes_at(void) {
     say(syscall(SYS_getxattrat, dir, "file", 0, "user.b", 8L, 16L)); puts("");
     struct file_attributes flags = {0};
     printf("file_getattr:"); say(syscall(SYS_file_getattr, dir, "file", &flags, 24L, 0));
-    printf(" %lx", flags.flags & 0xff);
+    printf(" %llx", flags.flags & 0xff);
     say(syscall(SYS_file_getattr, file, "", &flags, 32L, AT_EMPTY_PATH));
     say(syscall(SYS_file_getattr, dir, "link", &flags, 24L, AT_SYMLINK_NOFOLLOW));
     say(syscall(SYS_file_getattr, dir, "file", &flags, 23L, 0));

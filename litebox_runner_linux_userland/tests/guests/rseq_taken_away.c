@@ -1,3 +1,4 @@
+//@ 64-bit only: as slow as the other; rseq(2) has one layout
 //@ variants: static dynamic
 //@ flags: -pthread
 // What the host writes for a thread (rseq(2)), and what leads it to a critical section, is taken away or made bad: the
@@ -245,9 +246,9 @@ int main(int argc, char **argv) {
         int status;
         waitpid(child, &status, 0);
         printf("%s: %s %d\n", acts[i].name, WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-        // Those that the child made for us.
+        // Those that the child made for us; a copy is nobody's but that of the first process, which a sandbox has.
         while (waitpid(-1, &status, 0) > 0)
-            printf("another: %s %d\n", WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+            if (acts[i].act != pointer_of_copy) printf("another: %s %d\n", WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     }
     return 0;
 }

@@ -125,7 +125,8 @@ static void stacks(void) {
     printf("disabled: %x %zu\n", (unsigned)before.ss_flags, before.ss_size);
 }
 
-// Registers: a handler changes them, and they take effect.
+#ifdef __x86_64__
+// Registers: a handler changes them, and they take effect. compat_signals has those of 32-bit programs.
 static void change_registers(int signal, siginfo_t *info, void *context) {
     (void)signal, (void)info;
     ucontext_t *uc = context;
@@ -190,6 +191,7 @@ static void registers(void) {
     __asm__ volatile("ldmxcsr %0\n fninit" ::"m"(normal));
     printf("handler starts with mxcsr %x fcw %x df %u; after: %x %x\n", handler_mxcsr, handler_fcw, handler_df, mxcsr & 0xffc0, fcw);
 }
+#endif
 
 // Faults.
 static sigjmp_buf back;
@@ -202,7 +204,11 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
     fault = *info;
     fault_trap = (unsigned long)uc->uc_mcontext.gregs[REG_TRAPNO];
     fault_error = (unsigned long)uc->uc_mcontext.gregs[REG_ERR];
+#ifdef __x86_64__
     fault_cr2 = (unsigned long)uc->uc_mcontext.gregs[REG_CR2];
+#else
+    fault_cr2 = uc->uc_mcontext.cr2;
+#endif
     siglongjmp(back, 1);
 }
 #define FAULT(name, code) do { \
@@ -212,6 +218,11 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
             fault.si_addr == NULL ? "null " : "", fault_base ? (long)((char *)fault.si_addr - fault_base) : 0, fault_trap, fault_error, \
             fault_cr2 == (unsigned long)fault.si_addr); \
     } while (0)
+#ifdef __x86_64__
+#define SET_TRAP_FLAG "pushfq; orq $0x100, (%%rsp); popfq; "
+#else
+#define SET_TRAP_FLAG "pushf; orl $0x100, (%%esp); popf; "
+#endif
 __attribute__((noinline)) static int divide(volatile int a, volatile int b) { return a / b; }
 static void faults(void) {
     int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
@@ -242,12 +253,16 @@ static void faults(void) {
     FAULT("division", divide(5, zero));
     FAULT("overflowing division", divide((int)0x80000000, -1));
     void *volatile site = NULL;
+#ifdef __x86_64__
     FAULT("ud2", __asm__ volatile("lea 1f(%%rip), %%rax\n movq %%rax, %0\n1: ud2" : "=m"(site) : : "rax"));
+#else
+    FAULT("ud2", __asm__ volatile("movl $1f, %0\n1: ud2" : "=m"(site)));
+#endif
     printf("at the instruction: %d\n", fault.si_addr == site);
     FAULT("int3", __asm__ volatile("int3"));
     FAULT("hlt", __asm__ volatile("hlt"));
     FAULT("int 0x81", __asm__ volatile("int $0x81"));
-    FAULT("trap flag", __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; nop" ::: "cc", "memory"));
+    FAULT("trap flag", __asm__ volatile(SET_TRAP_FLAG "nop" ::: "cc", "memory"));
     unsigned bad = 0x1f80 & ~0x200u;
     FAULT("sse division by zero", __asm__ volatile("ldmxcsr %0\n xorps %%xmm1, %%xmm1\n movss %1, %%xmm0\n divss %%xmm1, %%xmm0" ::"m"(bad), "m"((float){1}) : "xmm0", "xmm1"));
     unsigned normal = 0x1f80;
@@ -303,7 +318,10 @@ static volatile int stop_storm, storms;
 static void count_storm(int signal, siginfo_t *info, void *context) {
     (void)signal, (void)info, (void)context;
     storms++;
-    __asm__ volatile("vzeroall" ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    __asm__ volatile("vzeroall" ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
+#ifdef __x86_64__
+    __asm__ volatile("" ::: "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+#endif
 }
 static void *storm(void *arg) {
     pthread_t *target = arg;
@@ -314,6 +332,7 @@ static void *storm(void *arg) {
     }
     return NULL;
 }
+#define BITS (8 * (int)sizeof(long))
 static void storms_change_nothing(void) {
     install(SIGUSR2, count_storm, 0, NULL);
     pthread_t self = pthread_self(), thread;
@@ -321,7 +340,7 @@ static void storms_change_nothing(void) {
     int wrong = 0;
     for (int i = 0; i < 1000000 && storms < 20; i++) {
         __m256i sum = _mm256_set1_epi32(1);
-        uint64_t a = 1, b = 2, c = 3, d = 5;
+        unsigned long a = 1, b = 2, c = 3, d = 5;
         for (int j = 0; j < 20000; j++) {
             __asm__ volatile("vpaddd %0, %0, %0" : "+x"(sum));
             __asm__ volatile("rol $1, %0\n rol $1, %1\n rol $1, %2\n rol $1, %3" : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
@@ -330,10 +349,10 @@ static void storms_change_nothing(void) {
         }
         int lanes[8];
         _mm256_storeu_si256((__m256i *)lanes, sum);
-        uint64_t turned = 1;
-        for (int j = 0; j < 20000 % 64; j++)
-            turned = turned << 1 | turned >> 63;
-        if (a != turned || b != (turned << 1 | turned >> 63))
+        unsigned long turned = 1;
+        for (int j = 0; j < 20000 % BITS; j++)
+            turned = turned << 1 | turned >> (BITS - 1);
+        if (a != turned || b != (turned << 1 | turned >> (BITS - 1)))
             wrong++;
         for (int k = 0; k < 8; k++)
             if (lanes[k] != 1)
@@ -348,7 +367,9 @@ int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     masks();
     stacks();
+#ifdef __x86_64__
     registers();
+#endif
     faults();
     jumps();
     pthread_t thread;
@@ -360,6 +381,10 @@ int main(void) {
     signal(SIGSEGV, SIG_DFL);
     install(SIGUSR1, look_at_mask, 0, NULL);
     long pid = getpid();
+#ifdef __x86_64__
     __asm__ volatile("movq $8, %%rsp\n syscall" ::"a"((long)SYS_kill), "D"(pid), "S"((long)SIGUSR1) : "rcx", "r11", "memory");
+#else
+    __asm__ volatile("movl $8, %%esp\n int $0x80" ::"a"((long)SYS_kill), "b"(pid), "c"((long)SIGUSR1) : "memory");
+#endif
     return 0;
 }

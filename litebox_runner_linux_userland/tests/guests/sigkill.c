@@ -1,3 +1,4 @@
+//@ 64-bit only: as slow as the other, and nothing in it that depends on the width
 //@ variants: static
 //@ flags: -pthread
 //@ timeout: 120

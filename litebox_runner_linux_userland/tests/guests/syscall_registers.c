@@ -1,3 +1,4 @@
+//@ 64-bit only: registers of 64-bit calls; calls32_registers has the others
 //@ variants: static dynamic
 // What a system call must preserve, and what it gives rcx and r11.
 #include <stdint.h>

@@ -53,7 +53,9 @@ static void show_segment(void) {
 static void shared_memory(void) {
     SHOW(shmget(key, 8192, 0));
     SHOW(shmget(key, 0, IPC_CREAT | 0600));
+#ifdef __x86_64__
     SHOW(shmget(key, SIZE_MAX, IPC_CREAT | 0600));
+#endif
     id = shmget(key, 8192, IPC_CREAT | 0640);
     GOOD(id);
     SHOW(shmget(key, 8192, IPC_CREAT | IPC_EXCL | 0600));

@@ -197,7 +197,7 @@ static void along(void) {
     SHOW(recvmsg(u, &m, 0));
     show_control(&m);
     // The sender says it of one packet alone.
-    struct { struct cmsghdr h; int ttl; int pad; } one = {{CMSG_LEN(4), IPPROTO_IP, IP_TTL}, 77, 0};
+    struct { struct cmsghdr h; int ttl; char pad[CMSG_SPACE(4) - CMSG_LEN(4)]; } one = {{CMSG_LEN(4), IPPROTO_IP, IP_TTL}, 77, {}};
     v.iov_len = 1;
     struct msghdr out = {&a, sizeof a, &v, 1, &one, sizeof one, 0};
     SHOW(sendmsg(s, &out, 0));

@@ -50,16 +50,27 @@ static void registers(void)
     unsigned before = _mm_getcsr(), after;
     unsigned short word, changed = 0x27f;
     __asm__ volatile("fnstcw %0" : "=m"(word));
-    register __m128 kept __asm__("xmm9") = _mm_set_ps(1, 2, 3, 4);
+#ifdef __x86_64__
+#define KEPT "xmm9"
+#define CALL "syscall"
+#define FIRST "D"
+#define SPOILT "rcx", "r11", "memory"
+#else
+#define KEPT "xmm5"
+#define CALL "int $0x80"
+#define FIRST "b"
+#define SPOILT "memory"
+#endif
+    register __m128 kept __asm__(KEPT) = _mm_set_ps(1, 2, 3, 4);
     __asm__ volatile("" : "+x"(kept));
     pid_t p;
     // The call itself: a function could change the register.
-    __asm__ volatile("syscall" : "=a"(p) : "a"(SYS_vfork) : "rcx", "r11", "memory");
+    __asm__ volatile(CALL : "=a"(p) : "a"(SYS_vfork) : SPOILT);
     if (p == 0) {
-        __asm__ volatile("xorps %%xmm9, %%xmm9\n fldcw %0\n fldpi" ::"m"(changed) : "memory");
+        __asm__ volatile("xorps %%" KEPT ", %%" KEPT "\n fldcw %0\n fldpi" ::"m"(changed) : "memory");
         unsigned down = 0x5f80;
         __asm__ volatile("ldmxcsr %0" ::"m"(down));
-        __asm__ volatile("syscall" ::"a"(SYS_exit), "D"(9) : "rcx", "r11", "memory");
+        __asm__ volatile(CALL ::"a"(SYS_exit), FIRST(9) : SPOILT);
     }
     __asm__ volatile("" : "+x"(kept));
     float values[4];

@@ -98,8 +98,8 @@ fn write_line(line: &Line, out: &mut Text) {
     out.put(b"\n");
 }
 
-/// Where the code that the host gives guests for clocks lies; it is no vma of the guest's map, as that of 32-bit programs
-/// is.
+/// Where the code that the host gives guests for clocks lies; it is no vma of the guest's map, as that of 32-bit
+/// programs is.
 fn vdso(view: &ProcessView) -> Option<Line> {
     let image = view.process.image.read().clone();
     let at = image.auxv.chunks_exact(2).find(|pair| pair.first() == Some(&AT_SYSINFO_EHDR))?;
