@@ -210,15 +210,43 @@ impl ThreadSignals {
     }
 }
 
+/// Who is to take a signal.
+#[derive(Clone, Copy)]
+pub(crate) enum Recipient<'a> {
+    /// This thread alone.
+    Thread(&'a Arc<Thread>),
+    /// The first thread of the process that does not block it.
+    Process,
+    /// The process; rather this thread of it than another, because it is the one that runs.
+    Running(&'a Thread),
+}
+
+impl<'a> Recipient<'a> {
+    fn thread(self) -> Option<&'a Arc<Thread>> {
+        if let Self::Thread(thread) = self { Some(thread) } else { None }
+    }
+    /// Which of the process's threads takes what was sent to the process.
+    fn taker(self, threads: &[Arc<Thread>], signal: i32) -> Option<&Arc<Thread>> {
+        let mut takers = threads.iter().filter(|thread| thread.signals.wants(signal));
+        match self {
+            Self::Running(running) => {
+                let first = takers.clone().next();
+                takers.find(|thread| core::ptr::eq(Arc::as_ptr(thread), running)).or(first)
+            }
+            _ => takers.next(),
+        }
+    }
+}
+
 impl Thread {
     /// Sends a signal to this thread alone.
     pub fn send_signal(self: &Arc<Self>, info: SignalInfo) -> Result<()> {
-        self.process.post(info, Some(self)).map(drop)
+        self.process.post(info, Recipient::Thread(self)).map(drop)
     }
     /// Whether there is anything for it to look at on its way to guest code: its end, a stop, a signal.
     pub(crate) fn has_pending_work(&self) -> bool {
         let process = &self.process;
-        process.timers.run_due(process);
+        process.timers.run_due(self);
         let deliverable = || {
             let shared = process.signals.shared.lock();
             let own = self.signals.own.lock();
@@ -280,7 +308,7 @@ impl Process {
     }
     /// Sends a signal to the process: whichever thread does not block it takes it.
     pub fn send_signal(&self, info: SignalInfo) -> Result<()> {
-        self.post(info, None).map(drop)
+        self.post(info, Recipient::Process).map(drop)
     }
 
     /// The action for a signal.
@@ -301,8 +329,8 @@ impl Process {
     }
 
     /// Sends a signal to the process or one of its threads. `false`: it was ignored.
-    pub(crate) fn post(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<bool> {
-        let posted = self.post_quietly(info, target)?;
+    pub(crate) fn post(&self, info: SignalInfo, to: Recipient<'_>) -> Result<bool> {
+        let posted = self.post_quietly(info, to)?;
         if let Some(thread) = &posted.asleep {
             thread.waiter.finish_wake();
         }
@@ -310,7 +338,7 @@ impl Process {
     }
 
     /// The same, but who sleeps goes on sleeping until whoever sent it wakes it.
-    pub(crate) fn post_quietly(&self, info: SignalInfo, target: Option<&Arc<Thread>>) -> Result<Posted> {
+    pub(crate) fn post_quietly(&self, info: SignalInfo, to: Recipient<'_>) -> Result<Posted> {
         let signal = info.signal;
         let threads = self.threads();
         let timers = if info.is_privileged() { 0 } else { self.timers.count() };
@@ -342,7 +370,7 @@ impl Process {
         }
         let ignored =
             action.handler == SIG_IGN || action.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
-        let judge = target.or(threads.first());
+        let judge = to.thread().or(threads.first());
         if ignored && judge.is_none_or(|t| !t.signals.blocked().has(signal)) {
             return Ok(Posted { kept: false, asleep: None });
         }
@@ -352,12 +380,12 @@ impl Process {
             (shared.pending.queued() + timers + own.sum::<usize>()) as u64
         };
         let room = info.is_privileged() || queued() < self.pending_limit();
-        let taker = if let Some(thread) = target {
+        let taker = if let Some(thread) = to.thread() {
             thread.signals.own.lock().pending.add(info, room)?;
             thread.signals.wants(signal).then_some(thread)
         } else {
             shared.pending.add(info, room)?;
-            threads.iter().find(|t| t.signals.wants(signal))
+            to.taker(&threads, signal)
         };
         drop(shared);
         self.tell_signal_files(signal);

@@ -125,7 +125,7 @@ impl Task<'_, '_> {
                 self.exit_thread();
             }
             self.process().run_task_work();
-            self.process().timers.run_due(self.process());
+            self.process().timers.run_due(self.thread);
             let wanted = SigSet(u64::MAX).without(self.thread.signals.blocked());
             let Some(info) = self.take_signal(wanted) else { return };
             self.deliver(info);

@@ -14,8 +14,8 @@ use litebox::event::{Events, Observer};
 use smallvec::SmallVec;
 
 use super::{Kernel, Process, Thread};
-use crate::signal::SignalInfo;
 use crate::signal::set::{SIGCHLD, SIGCONT, SIGHUP};
+use crate::signal::{Recipient, SignalInfo};
 
 /// The process that orphans go to when no ancestor asked for them.
 pub(crate) const FIRST_PID: i32 = 1;
@@ -79,7 +79,7 @@ struct ParentsToWake {
 impl ParentsToWake {
     /// Sends a signal to a parent. One that is not kept needs nobody.
     fn signal(&mut self, parent: &Process, info: SignalInfo) {
-        let posted = parent.post_quietly(info, None);
+        let posted = parent.post_quietly(info, Recipient::Process);
         self.asleep.extend(posted.ok().and_then(|posted| posted.asleep));
     }
     /// Something has become of a child of this one.

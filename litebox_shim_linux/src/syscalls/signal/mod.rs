@@ -223,7 +223,7 @@ impl Task<'_, '_> {
         let outcome = loop {
             interrupted |= self.take_interruption();
             let ticket = self.waiter().ticket();
-            self.process().timers.run_due(self.process());
+            self.process().timers.run_due(self.thread);
             if let Some(info) = self.take_signal(wanted) {
                 break Ok(info);
             }

@@ -124,7 +124,7 @@ impl Task<'_, '_> {
             before
         })?;
         // A moment that has passed already is due at once.
-        self.process().timers.run_due(self.process());
+        self.process().timers.run_due(self.thread);
         old.write_if_given(Itimerspec { interval: was_interval.into(), value: was_left.into() })?;
         Ok(0)
     }

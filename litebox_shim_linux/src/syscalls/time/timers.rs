@@ -17,8 +17,8 @@ use litebox::sync::Mutex;
 
 use super::clock::{Base, Cpu};
 use super::setting::Setting;
-use crate::signal::SignalInfo;
 use crate::signal::set::{SIGALRM, SIGPROF, SIGVTALRM};
+use crate::signal::{Recipient, SignalInfo};
 use crate::{Process, Thread};
 
 /// A CPU-time alarm is at least that far away: the host looks at CPU time in ticks.
@@ -129,8 +129,9 @@ impl Timers {
         result
     }
 
-    /// Sends the signals of all timers that are due. Called by a thread of the process, with no lock held.
-    pub(crate) fn run_due(&self, process: &Process) {
+    /// Sends the signals of all timers that are due. Called by a thread of the process, with no lock held: the host's
+    /// alarm of CPU time interrupted the thread that used it, so it takes what is for the process, as on Linux.
+    pub(crate) fn run_due(&self, caller: &Thread) {
         if !self.in_use.load(Ordering::Relaxed) {
             return;
         }
@@ -140,20 +141,25 @@ impl Timers {
             let Some(due) = due else {
                 if state.cpu_limit_due() {
                     drop(state);
-                    process.enforce_cpu_limit();
+                    caller.process.enforce_cpu_limit();
                     continue;
                 }
                 return state.set_alarms();
             };
             drop(state);
-            self.send(process, due);
+            self.send(caller, due);
         }
     }
 
-    fn send(&self, process: &Process, due: Due) {
+    fn send(&self, caller: &Thread, due: Due) {
+        let process = &caller.process;
         let sent = match due.thread {
-            Some(thread) => thread.upgrade().is_some_and(|t| process.post(due.info, Some(&t)) == Ok(true)),
-            None => process.post(due.info, None) == Ok(true),
+            Some(thread) => thread.upgrade().is_some_and(|t| process.post(due.info, Recipient::Thread(&t)) == Ok(true)),
+            // setitimer(2)'s real one asks no processor: it is for the first thread.
+            None if due.timer.is_none() && due.info.signal == SIGALRM => {
+                process.post(due.info, Recipient::Process) == Ok(true)
+            }
+            None => process.post(due.info, Recipient::Running(caller)) == Ok(true),
         };
         if let (false, Some(id)) = (sent, due.timer) {
             self.state.lock().dropped(id);
