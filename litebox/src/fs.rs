@@ -35,7 +35,7 @@ pub use fasync::{FAsync, FAsyncEntry, FileOwner, OwnerTarget};
 pub use fd_table::{FdEntry, FdTable};
 pub use leases::{HeldLease, LeaseKind, Leases};
 pub use litebox_common_linux::abi::file::RenameFlags;
-pub use locks::{HeldLocks, LockOwner, LockRange, LockTable, Record};
+pub use locks::{HeldLocks, KnownLock, LockOwner, LockRange, LockTable, Record, WholeLock};
 pub use lookup::{Ahead, StatOnly};
 pub use notify::{Inotify, WatchLimits, WatchMask, Watches};
 use open_file::Counted;

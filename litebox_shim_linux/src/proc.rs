@@ -8,8 +8,10 @@
 //! Nothing of the host appears but what a program can measure anyway: the processor and how many of them it may use.
 
 mod descriptors;
+mod locks;
 mod login;
 pub(crate) mod machine;
+mod map_files;
 mod maps;
 mod mounts;
 mod net;
@@ -100,7 +102,7 @@ static ROOT: TableEntry<Global> = TableEntry {
             TableEntry::text("filesystems", machine::filesystems),
             TableEntry::text("interrupts", machine::interrupts),
             TableEntry::text("loadavg", machine::loadavg),
-            TableEntry::text("locks", machine::nothing),
+            TableEntry::text("locks", locks::locks),
             TableEntry::text("meminfo", machine::meminfo),
             TableEntry::text("modules", machine::nothing),
             TableEntry::link("mounts", |_| Ok(b"self/mounts".to_vec())),

@@ -51,13 +51,34 @@ pub struct Record {
     pub write: bool,
 }
 
+/// One lock of flock(2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WholeLock {
+    /// The open file description that holds it.
+    pub description: u64,
+    /// The process that took it.
+    pub pid: i32,
+    /// Exclusive.
+    pub write: bool,
+}
+
+/// A lock as /proc/locks tells of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KnownLock {
+    /// A record lock that somebody holds.
+    Record(Record),
+    /// A record lock that somebody waits for, because of the one before.
+    Awaited(Record),
+    /// A lock of flock(2) that somebody holds.
+    Whole(WholeLock),
+}
+
 #[derive(Default)]
 struct FileLocks {
     /// Those of one owner together, by their starts; owners in the order in which they came. The first in the way is
     /// the one to be told of.
     records: Vec<Record>,
-    /// flock(2): description and whether exclusive.
-    whole: Vec<(u64, bool)>,
+    whole: Vec<WholeLock>,
 }
 
 #[derive(Default)]
@@ -76,6 +97,8 @@ struct Waiting {
     owner: LockOwner,
     range: LockRange,
     write: bool,
+    /// Its process.
+    pid: i32,
 }
 
 /// All locks of a sandbox.
@@ -213,7 +236,8 @@ impl LockTable {
         tables.waiting.retain(|w| w.thread != thread);
         let mut outcome = tables.take(id, new);
         if outcome == Err(Error::WouldBlock) {
-            let wait = Waiting { thread, id, owner: new.owner, range: new.range, write: new.write };
+            let Record { owner, pid, range, write } = new;
+            let wait = Waiting { thread, id, owner, range, write, pid };
             if tables.would_deadlock(&wait) {
                 outcome = Err(Error::Deadlock);
             } else {
@@ -278,21 +302,40 @@ impl LockTable {
     pub fn no_records(&self) -> bool {
         !self.any.load(Ordering::Acquire)
     }
-    /// flock(2): `Some(exclusive)` takes or converts, `None` gives back. Converting gives the old lock up first, as
-    /// Linux does.
-    pub fn flock(&self, id: InodeId, description: u64, kind: Option<bool>) -> Result<()> {
+    /// All locks, file by file. Called with the table locked: `each` takes no lock of a file.
+    pub fn for_each(&self, each: &mut dyn FnMut(InodeId, KnownLock)) {
+        let tables = self.tables.lock();
+        for (id, file) in &tables.files {
+            for record in &file.records {
+                each(*id, KnownLock::Record(*record));
+                for wait in tables.waiting.iter().filter(|wait| wait.id == *id) {
+                    let first = file.conflict(wait.owner, wait.range, wait.write);
+                    if first.as_ref() == Some(record) {
+                        let Waiting { owner, pid, range, write, .. } = *wait;
+                        each(*id, KnownLock::Awaited(Record { owner, pid, range, write }));
+                    }
+                }
+            }
+            for whole in &file.whole {
+                each(*id, KnownLock::Whole(*whole));
+            }
+        }
+    }
+    /// flock(2) of process `pid`: `Some(exclusive)` takes or converts, `None` gives back. Converting gives the old lock
+    /// up first, as Linux does.
+    pub fn flock(&self, id: InodeId, description: u64, pid: i32, kind: Option<bool>) -> Result<()> {
         let mut tables = self.tables.lock();
         let file = tables.files.entry(id).or_default();
-        let held = file.whole.iter().find(|w| w.0 == description).copied();
-        if kind.is_some() && held.map(|h| h.1) == kind {
+        let held = file.whole.iter().find(|w| w.description == description).copied();
+        if kind.is_some() && held.map(|h| h.write) == kind {
             return Ok(());
         }
-        file.whole.retain(|w| w.0 != description);
+        file.whole.retain(|w| w.description != description);
         let outcome = match kind {
             None => Ok(()),
-            Some(exclusive) if file.whole.iter().any(|w| exclusive || w.1) => Err(Error::WouldBlock),
-            Some(exclusive) => {
-                file.whole.push((description, exclusive));
+            Some(exclusive) if file.whole.iter().any(|w| exclusive || w.write) => Err(Error::WouldBlock),
+            Some(write) => {
+                file.whole.push(WholeLock { description, pid, write });
                 Ok(())
             }
         };
@@ -331,7 +374,7 @@ pub struct HeldLocks {
 impl Drop for HeldLocks {
     fn drop(&mut self) {
         self.table.release(self.id, LockOwner::Description(self.description));
-        let _ = self.table.flock(self.id, self.description, None);
+        let _ = self.table.flock(self.id, self.description, 0, None);
     }
 }
 
@@ -399,12 +442,12 @@ mod tests {
     #[test]
     fn whole_file_locks() {
         let table = LockTable::default();
-        assert_eq!(table.flock(ID, 1, Some(false)), Ok(()));
-        assert_eq!(table.flock(ID, 2, Some(false)), Ok(()));
-        assert_eq!(table.flock(ID, 2, Some(true)), Err(Error::WouldBlock));
-        assert_eq!(table.flock(ID, 1, None), Ok(()));
-        assert_eq!(table.flock(ID, 2, Some(true)), Ok(()));
-        assert_eq!(table.flock(ID, 2, None), Ok(()));
+        assert_eq!(table.flock(ID, 1, 10, Some(false)), Ok(()));
+        assert_eq!(table.flock(ID, 2, 20, Some(false)), Ok(()));
+        assert_eq!(table.flock(ID, 2, 20, Some(true)), Err(Error::WouldBlock));
+        assert_eq!(table.flock(ID, 1, 10, None), Ok(()));
+        assert_eq!(table.flock(ID, 2, 20, Some(true)), Ok(()));
+        assert_eq!(table.flock(ID, 2, 20, None), Ok(()));
         assert!(table.no_records());
     }
 }

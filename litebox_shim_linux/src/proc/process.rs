@@ -14,6 +14,7 @@ use crate::loader::compat::word_size;
 use crate::task::task_work::{self, Direction, Remote};
 use crate::{Kernel, Process, Thread};
 
+use super::map_files;
 use super::tree::{DynamicNames, EntryKind, LinkTarget, MadeCount, Node, Shown, Subject, TableEntry, Text, put};
 use super::{
     Global, current_thread, decimal, descriptors, is_own, login, maps, mounts, net, number, reader_root, status, timers,
@@ -148,7 +149,7 @@ static THREAD: TableEntry<OfProcess> = TableEntry {
 
 /// How many of the entries, at the beginning, only threads have, and how many, at the end, only processes.
 const OF_THREADS: usize = 1;
-const OF_PROCESSES: usize = 4;
+const OF_PROCESSES: usize = 5;
 
 const ENTRIES: &[TableEntry<OfProcess>] = &[
     TableEntry::text("children", children),
@@ -206,6 +207,7 @@ const ENTRIES: &[TableEntry<OfProcess>] = &[
         put!(out, "0");
     }),
     // The rest threads do not have.
+    TableEntry { name: "map_files", permissions: 0o500, kind: EntryKind::Directory(&[], Some(map_files::NAMES)) },
     TableEntry {
         name: "task",
         permissions: 0o555,

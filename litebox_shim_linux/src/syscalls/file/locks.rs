@@ -214,7 +214,8 @@ impl Task<'_, '_> {
         if kind.is_some() {
             self.keep_with_description(&file);
         }
-        let once = || table.flock(id, file.id, kind);
+        let pid = self.process().pid;
+        let once = || table.flock(id, file.id, pid, kind);
         let result = if operation & LOCK_NB == 0 {
             wait_until_ready(self.waiter(), &*table, Events::IN, None, once)
         } else {
