@@ -31,6 +31,9 @@ const PROGRAMS: u64 = 0x5555_5555_4000;
 /// How far above they may begin.
 const PROGRAMS_SPREAD: u64 = 1 << 40;
 
+/// Where addresses end for programs that want them to be the same each time: what the kernel leaves differs a little.
+const FIXED_END: u64 = 0x7ef0_0000_0000;
+
 /// A random number below `bound` (a power of two), in whole pages.
 fn random_pages(bound: usize) -> usize {
     let mut bytes = [0; size_of::<usize>()];
@@ -41,17 +44,17 @@ fn random_pages(bound: usize) -> usize {
 impl Layout {
     /// Random bases for a program whose stack may grow to `stack_limit` bytes.
     pub fn random(stack_limit: u64) -> Self {
-        Self::make(stack_limit, random_pages)
+        Self::make(stack_limit, u64::MAX, random_pages)
     }
     /// Bases that are the same for each program (`ADDR_NO_RANDOMIZE` of personality(2)).
     pub fn fixed(stack_limit: u64) -> Self {
-        Self::make(stack_limit, |_| 0)
+        Self::make(stack_limit, FIXED_END, |_| 0)
     }
-    fn make(stack_limit: u64, jitter_below: impl Fn(usize) -> usize) -> Self {
+    fn make(stack_limit: u64, end: u64, jitter_below: impl Fn(usize) -> usize) -> Self {
         let (lowest, highest) = host().user_span();
         let span = highest - lowest;
         let jitter = (span / 64).next_power_of_two().min(usize::try_from(16 * GIB).unwrap_or(usize::MAX));
-        let stack_top = page_down(highest) - jitter_below(jitter);
+        let stack_top = page_down(highest.min(usize::try_from(end).unwrap_or(usize::MAX))) - jitter_below(jitter);
         // As Linux: room for the stack, at least 128 MiB, at most 5/6 of everything.
         let stack = usize::try_from(stack_limit).unwrap_or(usize::MAX).clamp(128 * MIB, span / 6 * 5);
         let stack = stack.min(span / 4);

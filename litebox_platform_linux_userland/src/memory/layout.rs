@@ -13,9 +13,11 @@ use crate::host::thread_block::region_len;
 
 /// Where guests may map, low end: vm.mmap_min_addr's usual value.
 const USER_START: usize = 0x1_0000;
-/// Where they may map, high end; the kernel's memory lies above.
-const USER_END: usize = 0x6f00_0000_0000;
-/// Where there is no room beside the image, the kernel's memory begins at a random place in this span.
+/// Where they may map, high end, whatever the host does; the kernel's memory lies above.
+const LEAST_USER_END: usize = 0x6f00_0000_0000;
+/// The end is a multiple of this.
+const USER_END_STEP: usize = 1 << 36;
+/// The kernel's memory lies above this; where there is no room beside the image, at a random place in the span.
 const KERNEL_START: usize = 0x7000_0000_0000;
 const KERNEL_SPREAD: usize = 0x0800_0000_0000;
 /// Addresses for the heap. Sparse: only touched pages cost memory.
@@ -76,15 +78,18 @@ impl Layout {
         let objects_len = arena_len + CODE_LEN;
         let above = |attempt: usize| crate::host::system::image_end().next_multiple_of(HUGE) + attempt * HUGE;
         let anywhere = random_start()?;
+        // Below the image, and below the stacks there.
+        let beneath = (image.0 & !(HUGE - 1)).saturating_sub(stack::region_len() + ATTEMPTS * HUGE + GAP + HEAP_LEN);
         let heap_start = (0..ATTEMPTS)
             .map(above)
-            .chain([anywhere])
+            .chain([beneath, anywhere])
             .find(|start| *start >= KERNEL_START && map(*start, HEAP_LEN, Mapped::Object(heap)).is_ok());
         let heap_start = step("mapping the kernel heap", heap_start.ok_or(litebox::Error::Exists))?;
         let heap = (heap_start, heap_start + HEAP_LEN);
 
-        let places = [heap.1 + GAP, anywhere].into_iter();
-        let arena_start = places.clone().find(|start| map(*start, objects_len, Mapped::Object(arena)).is_ok());
+        let mut places = [heap.1 + GAP, beneath.saturating_sub(GAP + objects_len) & !(HUGE - 1), anywhere].into_iter();
+        let arena_start =
+            places.find(|start| *start >= KERNEL_START && map(*start, objects_len, Mapped::Object(arena)).is_ok());
         let arena_start = step("mapping the page arena", arena_start.ok_or(litebox::Error::Exists))?;
         let arena = (arena_start, arena_start + arena_len);
 
@@ -99,7 +104,7 @@ impl Layout {
         // SAFETY: the mapping just made. A host that refuses copies an empty one.
         let _ = unsafe { host_call!(nr::MADVISE, stacks_end - len, len, MADV_DONTFORK) };
         Ok(Self {
-            user: (USER_START, USER_END),
+            user: (USER_START, user_end([image.0, heap.0, arena.0, stacks_end - len])),
             vdso: (0, 0),
             heap,
             arena,
@@ -117,6 +122,13 @@ impl Layout {
         let image = (self.image.0, crate::host::system::image_end());
         [self.heap, self.arena, self.trampolines, self.stacks, image].iter().all(|own| end <= own.0 || own.1 <= start)
     }
+}
+
+/// Where guests' addresses end: below everything of the kernel's, and as high as that lets them, because programs have
+/// the layout of x86-64 built in (the sanitizers of compilers expect libraries and stacks above 0x7e80_0000_0000).
+fn user_end(starts: [usize; 4]) -> usize {
+    let lowest = starts.into_iter().filter(|start| *start >= KERNEL_START).min().unwrap_or(0);
+    (lowest.saturating_sub(GAP) & !(USER_END_STEP - 1)).max(LEAST_USER_END)
 }
 
 fn random_start() -> Result<usize, StartError> {
