@@ -100,6 +100,9 @@ programs! {
     env: "/usr/bin/env" ["-i", "A=1", "/usr/bin/env"];
     sleep: "/usr/bin/sleep" ["0.2"];
     id_version: "/usr/bin/id" ["--version"];
+    valgrind_memcheck: "/usr/bin/valgrind" ["-q", "--error-exitcode=9", "/usr/bin/ls", "-d", "/"].timeout(60);
+    valgrind_cachegrind: "/usr/bin/valgrind" ["-q", "--tool=cachegrind", "--cachegrind-out-file=/dev/null", "/usr/bin/sort", "numbers"]
+        .prepare(numbers).timeout(60);
     java_version: "/usr/bin/java" ["-version"].with_stderr().timeout(120).expect_status(0);
     node_files: "/usr/bin/node" ["-e", NODE_FILES].with_tree().timeout(120);
     node_zlib: "/usr/bin/node" ["-e", "const z=require('zlib');const b=Buffer.alloc(1<<20,'abc');console.log(z.gunzipSync(z.gzipSync(b)).equals(b))"].timeout(120);

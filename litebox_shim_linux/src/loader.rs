@@ -46,6 +46,8 @@ pub struct ImageInfo {
     pub exe: Option<Arc<OpenFile>>,
     /// Keeps it from being written.
     pub running: Option<Running>,
+    /// Where its interpreter lies in memory; 0 and 0 without one.
+    pub interpreter_range: (usize, usize),
     /// Where the arguments lie in memory.
     pub argument_range: (usize, usize),
     /// Where the environment lies in memory.

@@ -39,6 +39,23 @@ pub(crate) fn is_huge_size(flags: usize) -> bool {
 /// `MAP_32BIT` means the first 2 GiB.
 const LOW_END: usize = 0x8000_0000;
 
+/// What mmap(2) is asked for.
+#[derive(Clone, Copy)]
+pub struct MmapCall {
+    /// Where, or a hint.
+    pub addr: u64,
+    /// Bytes.
+    pub len: u64,
+    /// `PROT_*`.
+    pub prot: usize,
+    /// `MAP_*`.
+    pub flags: usize,
+    /// Where in the file.
+    pub offset: u64,
+    /// The loader of programs asks: code is executed where it is mapped.
+    pub loads: bool,
+}
+
 /// The address space of a process, with Linux's rules for arguments. Its methods answer with the core's errors;
 /// `WouldBlock` is EAGAIN.
 pub struct MemoryMap {
@@ -139,15 +156,8 @@ impl MemoryMap {
     }
 
     /// mmap(2). `file` is what the descriptor means, asked for only when `flags` want one.
-    pub fn mmap(
-        &self,
-        addr: u64,
-        len: u64,
-        prot: usize,
-        flags: usize,
-        offset: u64,
-        file: impl FnOnce() -> Result<Arc<OpenFile>>,
-    ) -> Result<usize> {
+    pub fn mmap(&self, call: &MmapCall, file: impl FnOnce() -> Result<Arc<OpenFile>>) -> Result<usize> {
+        let MmapCall { addr, len, prot, flags, offset, loads } = *call;
         if !aligned(offset) {
             return Err(Error::Invalid);
         }
@@ -178,6 +188,7 @@ impl MemoryMap {
             request.flags.set(flag, flags & bit != 0);
         }
         request.flags.set(VmaFlags::SHARED, kind != MAP_PRIVATE);
+        request.flags.set(VmaFlags::LOADED, loads);
         match &file {
             Some(file) => self.file_request(&mut request, file, flags, offset)?,
             None => self.anonymous_request(&mut request, kind)?,

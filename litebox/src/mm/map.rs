@@ -196,7 +196,8 @@ impl Mm {
     /// changes either meanwhile.
     pub fn fork<R>(&self, child: &Self, start: impl FnOnce() -> R) -> R {
         let mut inner = self.lock();
-        let executable = inner.vmas.iter().filter(|a| a.prot.contains(Prot::EXEC) && a.object.id().is_some());
+        let is_loaded_code = |a: &&Vma| a.flags.contains(VmaFlags::LOADED) && a.prot.contains(Prot::EXEC);
+        let executable = inner.vmas.iter().filter(|a| is_loaded_code(a) && a.object.id().is_some());
         if host().code_forks(&mut executable.map(Vma::code)) {
             inner.share_code();
         }

@@ -201,7 +201,7 @@ impl Inner {
             }
         }
         let start = vma.start;
-        if prot.contains(Prot::EXEC) && !anonymous {
+        if prot.contains(Prot::EXEC) && !anonymous && vma.flags.contains(VmaFlags::LOADED) {
             Self::code_mapped(&mut vma);
         }
         self.insert(vma);

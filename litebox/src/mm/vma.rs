@@ -15,7 +15,7 @@ const STACK_AT_START: usize = 33 * PAGE;
 bitflags::bitflags! {
     /// Properties of a vma besides its protection.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub struct VmaFlags: u16 {
+    pub struct VmaFlags: u32 {
         /// Writes reach the object.
         const SHARED = 1;
         /// Extends downwards when the page below it is touched.
@@ -48,6 +48,8 @@ bitflags::bitflags! {
         const PATCHED = 0x4000;
         /// Its place and protection stay as they are (mseal(2)).
         const SEALED = 0x8000;
+        /// The loader of programs mapped it, so that its code runs as it is: nobody reads it to translate it.
+        const LOADED = 0x1_0000;
     }
 }
 
@@ -187,9 +189,11 @@ impl Vma {
     pub fn lockable(&self) -> usize {
         if self.flags.contains(VmaFlags::GROWSDOWN) { self.len().min(STACK_AT_START) } else { self.len() }
     }
-    /// Whether it is code of a file that nobody changes, and the guest cannot change what it sees of it.
+    /// Whether it is code that runs as it is, of a file that nobody changes, and the guest cannot change what it sees
+    /// of it.
     pub(super) fn is_fixed_code(&self) -> bool {
-        self.prot.contains(Prot::EXEC)
+        self.flags.contains(VmaFlags::LOADED)
+            && self.prot.contains(Prot::EXEC)
             && !self.prot.contains(Prot::WRITE)
             && !self.shared()
             && matches!(self.object, Object::Host { fixed: true, .. })

@@ -15,6 +15,7 @@ use litebox_common_linux::argument::UserMut;
 
 use super::{EIDRM, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
+use crate::mm::MmapCall;
 use crate::task::rseq::Fate;
 use crate::user::{UserRead, UserWrite};
 
@@ -188,7 +189,8 @@ impl Task<'_, '_> {
         let size = segment.value.size as u64;
         let replaced = if placed & MAP_FIXED != 0 { size } else { 0 };
         let mapped = self.around_rseq(&[(at, replaced)], Fate::Gone, |task| {
-            task.process().mm.mmap(at, size, prot, placed, 0, || Ok(file))
+            let call = MmapCall { addr: at, len: size, prot, flags: placed, offset: 0, loads: false };
+            task.process().mm.mmap(&call, || Ok(file))
         })?;
         let process = self.process().clone();
         let start = mapped.map_err(|error| if error == Error::Exists { Error::Invalid } else { error })?;

@@ -55,10 +55,12 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
     let bias = map_elf(mm, limits, file, elf, base)?;
     let at = |address: usize| bias.wrapping_add(address);
     let mut entry = at(elf.entry);
-    let mut interpreter_base = 0;
+    let (mut interpreter_base, mut interpreter_range) = (0, (0, 0));
     if let Some((file, elf)) = &interpreter {
         let bias = map_elf(mm, limits, file, elf, Base::Anywhere)?;
         interpreter_base = bias;
+        let (first, end) = elf.extent().ok_or(Error::NotExecutable)?;
+        interpreter_range = (bias.wrapping_add(first), bias.wrapping_add(end));
         entry = bias.wrapping_add(elf.entry);
     }
     if !host().is_user_range(entry, 1) {
@@ -104,6 +106,7 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
         arch: elf.arch,
         exe: Some(file.clone()),
         running: Some(running),
+        interpreter_range,
         argument_range: image.argument_range,
         environment_range: image.environment_range,
         stack_start: image.pointer,
@@ -212,6 +215,7 @@ fn map_segment(mm: &Mm, limits: &Limits, object: &Object, segment: &Segment, bia
         let placement = Placement::Fixed { addr: start, replace: true };
         let mut request = MapRequest::anonymous(placement, file_pages_end - start, segment.prot);
         request.object = object.clone();
+        request.flags |= VmaFlags::LOADED;
         request.offset = segment.offset - (segment.vaddr - page_down(segment.vaddr)) as u64;
         mm.map(request, limits)?;
     }

@@ -9,7 +9,7 @@ use litebox::mm::Limits;
 use litebox::platform::host;
 use litebox::{Error, Result};
 
-use super::MemoryMap;
+use super::{MemoryMap, MmapCall};
 
 unsafe extern "C" {
     fn syscall(number: i64, ...) -> i64;
@@ -80,7 +80,10 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
             (
                 9,
                 args,
-                |m, a| m.mmap(a[0], a[1], a[2] as usize, a[3] as usize, a[5], no_file),
+                |m, a| {
+                    let (addr, len, prot, flags, offset) = (a[0], a[1], a[2] as usize, a[3] as usize, a[5]);
+                    m.mmap(&MmapCall { addr, len, prot, flags, offset, loads: false }, no_file)
+                },
                 std::format!("mmap {args:x?}"),
             )
         }

@@ -9,6 +9,7 @@ use litebox::{Error, Result};
 use litebox_common_linux::prelude::*;
 
 use crate::Task;
+use crate::mm::MmapCall;
 use crate::syscalls::system::Personality;
 use crate::task::Capability;
 use crate::task::rseq::Fate;
@@ -34,10 +35,20 @@ impl Task<'_, '_> {
         self.process().check_execution(protection, || false)?;
         let flags = self.placed(flags);
         let fate = Fate::of_mapping(protection, flags.bits());
+        let loads = protection & PROT_EXEC != 0 && self.is_in_interpreter();
+        let call = MmapCall { addr: start, len, prot: protection, flags: flags.pass(), offset: offset.pass(), loads };
         self.around_rseq(&[(start, replaced)], fate, |task| {
             let file = || task.file(fd.0);
-            task.process().mm.mmap(start, len, protection, flags.pass(), offset.pass(), file)
+            task.process().mm.mmap(&call, file)
         })?
+    }
+
+    /// Whether the program's interpreter makes the call: what it maps is executed where it lies. Anybody else may be a
+    /// translator that reads code, and must find the file's bytes there.
+    fn is_in_interpreter(&self) -> bool {
+        let (start, end) = self.process().image.read().interpreter_range;
+        // The processor leaves the address behind the call there.
+        usize::try_from(self.frame.regs.rcx).is_ok_and(|caller| start <= caller && caller < end)
     }
 
     /// `MAP_32BIT` as it is meant: all memory of a 32-bit program is low, and a 64-bit program that makes a call of 32
