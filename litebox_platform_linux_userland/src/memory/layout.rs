@@ -79,7 +79,7 @@ impl Layout {
         let above = |attempt: usize| crate::host::system::image_end().next_multiple_of(HUGE) + attempt * HUGE;
         let anywhere = random_start()?;
         // Below the image, and below the stacks there.
-        let beneath = (image.0 & !(HUGE - 1)).saturating_sub(stack::region_len() + ATTEMPTS * HUGE + GAP + HEAP_LEN);
+        let beneath = (image.0 & !(HUGE - 1)).saturating_sub(region_len() + ATTEMPTS * HUGE + GAP + HEAP_LEN);
         let heap_start = (0..ATTEMPTS)
             .map(above)
             .chain([beneath, anywhere])
