@@ -168,6 +168,14 @@ wrappers! {
     UserStr(usize) => usize, u64; |at| Shown::Text(at as u64);
 }
 
+impl UserStr {
+    /// Whether it is a null pointer.
+    #[inline(always)]
+    pub const fn is_null(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// 64 bits on every architecture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Word64(pub i64);

@@ -9,7 +9,7 @@ use litebox::platform::north::north;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::{Field, Layout, Layouts};
 use litebox_common_linux::abi::time::Timespec;
-use litebox_common_linux::argument::{UserMut, UserRef};
+use litebox_common_linux::argument::{UserMut, UserRef, UserStr};
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -189,23 +189,23 @@ pub(crate) fn word<const N: usize>(raw: &[u8], at: usize) -> [u8; N] {
 pub(crate) type ShortString = SmallVec<[u8; 128]>;
 
 /// A string at a guest address, without its zero. With its zero longer than `most`: `too_long`.
-pub(crate) fn read_string(addr: u64, most: usize, too_long: Error) -> Result<Vec<u8>> {
+pub(crate) fn read_string(addr: UserStr, most: usize, too_long: Error) -> Result<Vec<u8>> {
     let mut string = Vec::new();
     read_string_pieces(addr, most, too_long, |piece| string.extend_from_slice(piece))?;
     Ok(string)
 }
 
 /// As [`read_string`], for strings that are short as a rule.
-pub(crate) fn read_short_string(addr: u64, most: usize, too_long: Error) -> Result<ShortString> {
+pub(crate) fn read_short_string(addr: UserStr, most: usize, too_long: Error) -> Result<ShortString> {
     let mut string = ShortString::new();
     read_string_pieces(addr, most, too_long, |piece| string.extend_from_slice(piece))?;
     Ok(string)
 }
 
 /// Gives `take` the bytes of a string one piece after the other.
-fn read_string_pieces(addr: u64, most: usize, too_long: Error, mut take: impl FnMut(&[u8])) -> Result<()> {
+fn read_string_pieces(addr: UserStr, most: usize, too_long: Error, mut take: impl FnMut(&[u8])) -> Result<()> {
     const PIECE: usize = 128;
-    let mut at = usize::try_from(addr).map_err(|_| Error::Fault)?;
+    let mut at = addr.0;
     let mut total = 0;
     let mut piece = [0u8; PIECE];
     loop {

@@ -14,7 +14,7 @@ use litebox::sync::Mutex;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::ipc::MqAttr;
 use litebox_common_linux::abi::time::Timespec;
-use litebox_common_linux::argument::{UserMut, UserRef};
+use litebox_common_linux::argument::{UserMut, UserRef, UserStr};
 
 use super::notify::Registration;
 use super::{READ, WRITE};
@@ -146,7 +146,7 @@ impl MessageQueue {
 }
 
 impl Task<'_, '_> {
-    fn queue_name(name: u64) -> Result<Vec<u8>> {
+    fn queue_name(name: UserStr) -> Result<Vec<u8>> {
         let name = read_string(name, LONGEST_NAME, Error::NameTooLong)?;
         match name.as_slice() {
             [] => Err(Error::NotFound),
@@ -156,7 +156,13 @@ impl Task<'_, '_> {
     }
 
     /// mq_open(2). The library has taken the slash off the name.
-    pub(crate) fn mq_open(&mut self, name: u64, flags: i32, mode: u32, attributes: UserRef<MqAttr>) -> Result<usize> {
+    pub(crate) fn mq_open(
+        &mut self,
+        name: UserStr,
+        flags: i32,
+        mode: u32,
+        attributes: UserRef<MqAttr>,
+    ) -> Result<usize> {
         let attributes = attributes.read_if_given()?;
         let name = Self::queue_name(name)?;
         let (access, wanted) = match flags & O_ACCMODE {
@@ -200,7 +206,7 @@ impl Task<'_, '_> {
     }
 
     /// mq_unlink(2)
-    pub(crate) fn mq_unlink(&mut self, name: u64) -> Result<usize> {
+    pub(crate) fn mq_unlink(&mut self, name: UserStr) -> Result<usize> {
         let name = Self::queue_name(name)?;
         let who = self.process().creds();
         let mut queues = self.kernel().message_queues.0.lock();

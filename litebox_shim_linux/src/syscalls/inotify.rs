@@ -2,6 +2,7 @@
 
 use litebox::fs::{Access, Inotify, StatusFlags, WalkFlags, WatchMask};
 use litebox::{Error, Result};
+use litebox_common_linux::argument::UserStr;
 
 use super::file::{AT_FDCWD, creds_of, read_path};
 use crate::Task;
@@ -28,7 +29,7 @@ impl Task<'_, '_> {
     }
 
     /// inotify_add_watch(2)
-    pub(crate) fn inotify_add_watch(&mut self, fd: i32, path: u64, mask: u32) -> Result<usize> {
+    pub(crate) fn inotify_add_watch(&mut self, fd: i32, path: UserStr, mask: u32) -> Result<usize> {
         let mask = WatchMask::from_bits_truncate(mask);
         if mask.is_empty() || mask.contains(WatchMask::MASK_ADD | WatchMask::MASK_CREATE) {
             return Err(Error::Invalid);

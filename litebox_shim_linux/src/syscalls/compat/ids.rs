@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::{Field, Id16, Layout};
-use litebox_common_linux::argument::UserMut;
+use litebox_common_linux::argument::{UserMut, UserStr};
 
 use crate::Task;
 use crate::syscalls::identity::MOST_GROUPS;
@@ -56,8 +56,8 @@ same! {
     setfsgid32 = setfsgid(gid: u32);
     getgroups32 = getgroups(size: i32, list: u64);
     setgroups32 = setgroups(size: usize, list: u64);
-    chown32 = chown(path: u64, uid: u32, gid: u32);
-    lchown32 = lchown(path: u64, uid: u32, gid: u32);
+    chown32 = chown(path: UserStr, uid: u32, gid: u32);
+    lchown32 = lchown(path: UserStr, uid: u32, gid: u32);
     fchown32 = fchown(fd: i32, uid: u32, gid: u32);
 }
 
@@ -84,8 +84,8 @@ short! {
     setresgid16 = setresgid(; gid, egid, sgid);
     setfsuid16 = setfsuid(; uid) narrow;
     setfsgid16 = setfsgid(; gid) narrow;
-    chown16 = chown(path: u64; uid, gid);
-    lchown16 = lchown(path: u64; uid, gid);
+    chown16 = chown(path: UserStr; uid, gid);
+    lchown16 = lchown(path: UserStr; uid, gid);
     fchown16 = fchown(fd: i32; uid, gid);
 }
 

@@ -5,7 +5,7 @@ use litebox::{Error, Result};
 use litebox_common_linux::abi::file::{Stat, Stat64, StatFs, StatFs64};
 use litebox_common_linux::abi::layout::{Layout, Layouts};
 use litebox_common_linux::abi::memory::PAGE;
-use litebox_common_linux::argument::{Address, RawFd, UserMut};
+use litebox_common_linux::argument::{Address, RawFd, UserMut, UserStr};
 use litebox_common_linux::prelude::{MapFlags, Protection};
 
 use crate::Task;
@@ -70,11 +70,11 @@ fn check_statfs64(size: usize) -> Result<()> {
 
 impl Task<'_, '_> {
     /// stat(2)
-    pub(crate) fn stat64(&mut self, path: u64, buf: UserMut<Stat64>) -> Result<usize> {
+    pub(crate) fn stat64(&mut self, path: UserStr, buf: UserMut<Stat64>) -> Result<usize> {
         write_stat64(&self.metadata_named(AT_FDCWD, path, 0)?, buf)
     }
     /// lstat(2)
-    pub(crate) fn lstat64(&mut self, path: u64, buf: UserMut<Stat64>) -> Result<usize> {
+    pub(crate) fn lstat64(&mut self, path: UserStr, buf: UserMut<Stat64>) -> Result<usize> {
         write_stat64(&self.metadata_named(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)?, buf)
     }
     /// fstat(2)
@@ -82,11 +82,11 @@ impl Task<'_, '_> {
         write_stat64(&self.metadata_of(fd)?, buf)
     }
     /// fstatat(2)
-    pub(crate) fn fstatat64(&mut self, dirfd: i32, path: u64, buf: UserMut<Stat64>, flags: i32) -> Result<usize> {
+    pub(crate) fn fstatat64(&mut self, dirfd: i32, path: UserStr, buf: UserMut<Stat64>, flags: i32) -> Result<usize> {
         write_stat64(&self.metadata_named(dirfd, path, flags)?, buf)
     }
     /// statfs(2)
-    pub(crate) fn statfs64(&mut self, path: u64, size: usize, buf: UserMut<StatFs64>) -> Result<usize> {
+    pub(crate) fn statfs64(&mut self, path: UserStr, size: usize, buf: UserMut<StatFs64>) -> Result<usize> {
         check_statfs64(size)?;
         write_statfs64(self.figures_named(path)?, size, buf)
     }
@@ -109,7 +109,7 @@ impl Task<'_, '_> {
         result.write(place as u64).map(|()| 0)
     }
     /// truncate(2)
-    pub(crate) fn truncate64(&mut self, path: u64, len: i64) -> Result<usize> {
+    pub(crate) fn truncate64(&mut self, path: UserStr, len: i64) -> Result<usize> {
         self.truncate(path, len)
     }
     /// ftruncate(2)

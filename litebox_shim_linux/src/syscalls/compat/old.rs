@@ -6,7 +6,7 @@ use litebox_common_linux::abi::memory::{MapArguments, PAGE};
 use litebox_common_linux::abi::poll::SelectArguments;
 use litebox_common_linux::abi::process::Rlimit;
 use litebox_common_linux::abi::signal::{OldSigAction, SigAction};
-use litebox_common_linux::argument::{Address, RawFd, UserMut, UserRef};
+use litebox_common_linux::argument::{Address, RawFd, UserMut, UserRef, UserStr};
 use litebox_common_linux::prelude::{MapFlags, Protection};
 
 use crate::Task;
@@ -28,11 +28,11 @@ fn write_old_stat(metadata: &litebox::fs::Metadata, buf: UserMut<OldStat>) -> Re
 
 impl Task<'_, '_> {
     /// stat(2)
-    pub(crate) fn oldstat(&mut self, path: u64, buf: UserMut<OldStat>) -> Result<usize> {
+    pub(crate) fn oldstat(&mut self, path: UserStr, buf: UserMut<OldStat>) -> Result<usize> {
         write_old_stat(&self.metadata_named(AT_FDCWD, path, 0)?, buf)
     }
     /// lstat(2)
-    pub(crate) fn oldlstat(&mut self, path: u64, buf: UserMut<OldStat>) -> Result<usize> {
+    pub(crate) fn oldlstat(&mut self, path: UserStr, buf: UserMut<OldStat>) -> Result<usize> {
         write_old_stat(&self.metadata_named(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)?, buf)
     }
     /// fstat(2)

@@ -5,7 +5,7 @@ use litebox::Result;
 use litebox_common_linux::abi::poll::SelectMask;
 use litebox_common_linux::abi::socket::MMsgHdr;
 use litebox_common_linux::abi::time::{Itimerspec, Timespec, Timex};
-use litebox_common_linux::argument::{FdSet, SigInfo, UserMut, UserRef};
+use litebox_common_linux::argument::{FdSet, SigInfo, UserMut, UserRef, UserStr};
 
 use crate::Task;
 
@@ -68,7 +68,7 @@ impl Task<'_, '_> {
     pub(crate) fn utimensat_time64(
         &mut self,
         dirfd: i32,
-        path: u64,
+        path: UserStr,
         times: UserRef<Timespec>,
         flags: i32,
     ) -> Result<usize> {

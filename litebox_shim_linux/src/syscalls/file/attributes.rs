@@ -8,7 +8,7 @@ use litebox::{Error, Result};
 use litebox_common_linux::abi::file::{AT_EACCESS, F_OK, Utimbuf};
 use litebox_common_linux::abi::layout::Layout;
 use litebox_common_linux::abi::time::{Timespec, Timeval};
-use litebox_common_linux::argument::UserRef;
+use litebox_common_linux::argument::{UserRef, UserStr};
 
 use super::AT_FDCWD;
 use super::io::MAX_FILE_SIZE;
@@ -85,7 +85,7 @@ impl Task<'_, '_> {
         })
     }
     /// chmod(2)
-    pub(crate) fn chmod(&mut self, path: u64, mode: u32) -> Result<usize> {
+    pub(crate) fn chmod(&mut self, path: UserStr, mode: u32) -> Result<usize> {
         self.fchmodat2(AT_FDCWD, path, mode, 0)
     }
     /// fchmod(2)
@@ -94,11 +94,11 @@ impl Task<'_, '_> {
         self.chmod_target(&target, mode)
     }
     /// fchmodat(2)
-    pub(crate) fn fchmodat(&mut self, dirfd: i32, path: u64, mode: u32) -> Result<usize> {
+    pub(crate) fn fchmodat(&mut self, dirfd: i32, path: UserStr, mode: u32) -> Result<usize> {
         self.fchmodat2(dirfd, path, mode, 0)
     }
     /// fchmodat2(2)
-    pub(crate) fn fchmodat2(&mut self, dirfd: i32, path: u64, mode: u32, flags: i32) -> Result<usize> {
+    pub(crate) fn fchmodat2(&mut self, dirfd: i32, path: UserStr, mode: u32, flags: i32) -> Result<usize> {
         if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
             return Err(Error::Invalid);
         }
@@ -116,11 +116,11 @@ impl Task<'_, '_> {
         })
     }
     /// chown(2)
-    pub(crate) fn chown(&mut self, path: u64, uid: u32, gid: u32) -> Result<usize> {
+    pub(crate) fn chown(&mut self, path: UserStr, uid: u32, gid: u32) -> Result<usize> {
         self.fchownat(AT_FDCWD, path, uid, gid, 0)
     }
     /// lchown(2)
-    pub(crate) fn lchown(&mut self, path: u64, uid: u32, gid: u32) -> Result<usize> {
+    pub(crate) fn lchown(&mut self, path: UserStr, uid: u32, gid: u32) -> Result<usize> {
         self.fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW)
     }
     /// fchown(2)
@@ -129,7 +129,7 @@ impl Task<'_, '_> {
         self.chown_target(&target, uid, gid)
     }
     /// fchownat(2)
-    pub(crate) fn fchownat(&mut self, dirfd: i32, path: u64, uid: u32, gid: u32, flags: i32) -> Result<usize> {
+    pub(crate) fn fchownat(&mut self, dirfd: i32, path: UserStr, uid: u32, gid: u32, flags: i32) -> Result<usize> {
         if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
             return Err(Error::Invalid);
         }
@@ -146,12 +146,18 @@ impl Task<'_, '_> {
         })
     }
     /// utimensat(2); a null path means the descriptor itself.
-    pub(crate) fn utimensat(&mut self, dirfd: i32, path: u64, times: UserRef<Timespec>, flags: i32) -> Result<usize> {
+    pub(crate) fn utimensat(
+        &mut self,
+        dirfd: i32,
+        path: UserStr,
+        times: UserRef<Timespec>,
+        flags: i32,
+    ) -> Result<usize> {
         let (atime, mtime) = both_times(times, new_time)?;
         if (atime, mtime) == (NewTime::Keep, NewTime::Keep) {
             return Ok(0);
         }
-        if path == 0 && dirfd != AT_FDCWD {
+        if path.is_null() && dirfd != AT_FDCWD {
             if flags != 0 {
                 return Err(Error::Invalid);
             }
@@ -165,18 +171,18 @@ impl Task<'_, '_> {
         self.set_times_of(&target, atime, mtime)
     }
     /// utimes(2)
-    pub(crate) fn utimes(&mut self, path: u64, times: UserRef<Timeval>) -> Result<usize> {
+    pub(crate) fn utimes(&mut self, path: UserStr, times: UserRef<Timeval>) -> Result<usize> {
         self.futimesat(AT_FDCWD, path, times)
     }
     /// futimesat(2)
-    pub(crate) fn futimesat(&mut self, dirfd: i32, path: u64, times: UserRef<Timeval>) -> Result<usize> {
+    pub(crate) fn futimesat(&mut self, dirfd: i32, path: UserStr, times: UserRef<Timeval>) -> Result<usize> {
         let (atime, mtime) = both_times(times, time_of_timeval)?;
-        let of_descriptor = path == 0 && dirfd != AT_FDCWD;
+        let of_descriptor = path.is_null() && dirfd != AT_FDCWD;
         let target = if of_descriptor { PathTarget::of(self.file(dirfd)?) } else { self.target(dirfd, path, 0)? };
         self.set_times_of(&target, atime, mtime)
     }
     /// utime(2)
-    pub(crate) fn utime(&mut self, path: u64, times: UserRef<Utimbuf>) -> Result<usize> {
+    pub(crate) fn utime(&mut self, path: UserStr, times: UserRef<Utimbuf>) -> Result<usize> {
         let (atime, mtime) = match times.read_if_given()? {
             None => (NewTime::Now, NewTime::Now),
             Some(Utimbuf { atime, mtime }) => {
@@ -198,7 +204,7 @@ impl Task<'_, '_> {
         if length > MAX_FILE_SIZE { Err(Error::FileTooBig) } else { Ok(length) }
     }
     /// truncate(2)
-    pub(crate) fn truncate(&mut self, path: u64, length: i64) -> Result<usize> {
+    pub(crate) fn truncate(&mut self, path: UserStr, length: i64) -> Result<usize> {
         if length < 0 {
             return Err(Error::Invalid);
         }
@@ -277,15 +283,15 @@ impl Task<'_, '_> {
     }
 
     /// access(2)
-    pub(crate) fn access(&mut self, path: u64, mode: u32) -> Result<usize> {
+    pub(crate) fn access(&mut self, path: UserStr, mode: u32) -> Result<usize> {
         self.faccessat2(AT_FDCWD, path, mode, 0)
     }
     /// faccessat(2), the system call: no flags.
-    pub(crate) fn faccessat(&mut self, dirfd: i32, path: u64, mode: u32) -> Result<usize> {
+    pub(crate) fn faccessat(&mut self, dirfd: i32, path: UserStr, mode: u32) -> Result<usize> {
         self.faccessat2(dirfd, path, mode, 0)
     }
     /// faccessat2(2): with the real ids unless `AT_EACCESS`.
-    pub(crate) fn faccessat2(&mut self, dirfd: i32, path: u64, mode: u32, flags: i32) -> Result<usize> {
+    pub(crate) fn faccessat2(&mut self, dirfd: i32, path: UserStr, mode: u32, flags: i32) -> Result<usize> {
         if mode & !MODE_BITS != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
             return Err(Error::Invalid);
         }

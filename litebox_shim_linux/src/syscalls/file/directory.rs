@@ -6,7 +6,7 @@ use litebox::{Error, Result};
 use super::AT_FDCWD;
 use super::place::{creds_of, read_path};
 use super::stat::is_directory;
-use litebox_common_linux::argument::Arch;
+use litebox_common_linux::argument::{Arch, UserStr};
 
 use crate::Task;
 use crate::task::Capability;
@@ -172,7 +172,7 @@ impl Task<'_, '_> {
         self.kernel().vfs.check_access(&creds_of(&credentials), at, Access::EXEC)
     }
     /// chdir(2)
-    pub(crate) fn chdir(&mut self, path: u64) -> Result<usize> {
+    pub(crate) fn chdir(&mut self, path: UserStr) -> Result<usize> {
         let path = read_path(path)?;
         let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
         self.enter(&at)?;
@@ -187,7 +187,7 @@ impl Task<'_, '_> {
         Ok(0)
     }
     /// chroot(2)
-    pub(crate) fn chroot(&mut self, path: u64) -> Result<usize> {
+    pub(crate) fn chroot(&mut self, path: UserStr) -> Result<usize> {
         let path = read_path(path)?;
         let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
         self.enter(&at)?;
@@ -220,21 +220,21 @@ impl Task<'_, '_> {
     }
 
     /// mkdir(2)
-    pub(crate) fn mkdir(&mut self, path: u64, mode: u32) -> Result<usize> {
+    pub(crate) fn mkdir(&mut self, path: UserStr, mode: u32) -> Result<usize> {
         self.mkdirat(AT_FDCWD, path, mode)
     }
     /// mkdirat(2)
-    pub(crate) fn mkdirat(&mut self, dirfd: i32, path: u64, mode: u32) -> Result<usize> {
+    pub(crate) fn mkdirat(&mut self, dirfd: i32, path: UserStr, mode: u32) -> Result<usize> {
         let path = read_path(path)?;
         let permissions = mode & 0o1777;
         self.with_origin(dirfd, &path, |vfs, from| vfs.make(from, &path, NewNode::Directory, permissions))?;
         Ok(0)
     }
     /// rmdir(2)
-    pub(crate) fn rmdir(&mut self, path: u64) -> Result<usize> {
+    pub(crate) fn rmdir(&mut self, path: UserStr) -> Result<usize> {
         self.remove_directory(AT_FDCWD, path)
     }
-    pub(super) fn remove_directory(&mut self, dirfd: i32, path: u64) -> Result<usize> {
+    pub(super) fn remove_directory(&mut self, dirfd: i32, path: UserStr) -> Result<usize> {
         let path = read_path(path)?;
         self.with_origin(dirfd, &path, |vfs, from| vfs.rmdir(from, &path))?;
         Ok(0)

@@ -3,6 +3,7 @@
 
 use litebox::fs::{FileType, Inode};
 use litebox::{Error, Result};
+use litebox_common_linux::argument::UserStr;
 
 use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget};
 use crate::Task;
@@ -36,7 +37,7 @@ impl Task<'_, '_> {
     pub(crate) fn file_getattr(
         &mut self,
         dirfd: i32,
-        path: u64,
+        path: UserStr,
         attributes: u64,
         size: usize,
         flags: i32,
@@ -54,7 +55,7 @@ impl Task<'_, '_> {
     pub(crate) fn file_setattr(
         &mut self,
         dirfd: i32,
-        path: u64,
+        path: UserStr,
         attributes: u64,
         size: usize,
         flags: i32,

@@ -3,6 +3,7 @@
 use litebox::fs::memory::{MemoryFileSpec, memory_file};
 use litebox::fs::{Access, NewAttr, Seals, StatusFlags};
 use litebox::{Error, Result};
+use litebox_common_linux::argument::UserStr;
 
 use crate::Task;
 use crate::user::read_string;
@@ -26,7 +27,7 @@ bitflags::bitflags! {
 
 impl Task<'_, '_> {
     /// memfd_create(2)
-    pub(crate) fn memfd_create(&mut self, name: u64, flags: u32) -> Result<usize> {
+    pub(crate) fn memfd_create(&mut self, name: UserStr, flags: u32) -> Result<usize> {
         let flags = MemfdFlags::from_bits(flags).ok_or(Error::Invalid)?;
         if flags.intersects(MemfdFlags::HUGE_SIZE) && !flags.contains(MemfdFlags::HUGETLB) {
             return Err(Error::Invalid);

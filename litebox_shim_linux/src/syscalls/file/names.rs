@@ -3,6 +3,7 @@
 use litebox::fs::{FileType, NewNode, RenameFlags, WalkFlags};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::file::AT_REMOVEDIR;
+use litebox_common_linux::argument::UserStr;
 
 use super::AT_FDCWD;
 use super::place::{AT_EMPTY_PATH, PathTarget, read_path};
@@ -13,11 +14,11 @@ const AT_SYMLINK_FOLLOW: i32 = 0x400;
 
 impl Task<'_, '_> {
     /// unlink(2)
-    pub(crate) fn unlink(&mut self, path: u64) -> Result<usize> {
+    pub(crate) fn unlink(&mut self, path: UserStr) -> Result<usize> {
         self.unlinkat(AT_FDCWD, path, 0)
     }
     /// unlinkat(2)
-    pub(crate) fn unlinkat(&mut self, dirfd: i32, path: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn unlinkat(&mut self, dirfd: i32, path: UserStr, flags: i32) -> Result<usize> {
         if flags & !AT_REMOVEDIR != 0 {
             return Err(Error::Invalid);
         }
@@ -30,20 +31,20 @@ impl Task<'_, '_> {
     }
 
     /// rename(2)
-    pub(crate) fn rename(&mut self, old: u64, new: u64) -> Result<usize> {
+    pub(crate) fn rename(&mut self, old: UserStr, new: UserStr) -> Result<usize> {
         self.renameat2(AT_FDCWD, old, AT_FDCWD, new, RenameFlags::empty())
     }
     /// renameat(2)
-    pub(crate) fn renameat(&mut self, old_dir: i32, old: u64, new_dir: i32, new: u64) -> Result<usize> {
+    pub(crate) fn renameat(&mut self, old_dir: i32, old: UserStr, new_dir: i32, new: UserStr) -> Result<usize> {
         self.renameat2(old_dir, old, new_dir, new, RenameFlags::empty())
     }
     /// renameat2(2)
     pub(crate) fn renameat2(
         &mut self,
         old_dir: i32,
-        old: u64,
+        old: UserStr,
         new_dir: i32,
-        new: u64,
+        new: UserStr,
         flags: RenameFlags,
     ) -> Result<usize> {
         if !RenameFlags::all().contains(flags) {
@@ -69,11 +70,18 @@ impl Task<'_, '_> {
     }
 
     /// link(2)
-    pub(crate) fn link(&mut self, old: u64, new: u64) -> Result<usize> {
+    pub(crate) fn link(&mut self, old: UserStr, new: UserStr) -> Result<usize> {
         self.linkat(AT_FDCWD, old, AT_FDCWD, new, 0)
     }
     /// linkat(2)
-    pub(crate) fn linkat(&mut self, old_dir: i32, old: u64, new_dir: i32, new: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn linkat(
+        &mut self,
+        old_dir: i32,
+        old: UserStr,
+        new_dir: i32,
+        new: UserStr,
+        flags: i32,
+    ) -> Result<usize> {
         if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
             return Err(Error::Invalid);
         }
@@ -98,11 +106,11 @@ impl Task<'_, '_> {
     }
 
     /// symlink(2)
-    pub(crate) fn symlink(&mut self, target: u64, path: u64) -> Result<usize> {
+    pub(crate) fn symlink(&mut self, target: UserStr, path: UserStr) -> Result<usize> {
         self.symlinkat(target, AT_FDCWD, path)
     }
     /// symlinkat(2)
-    pub(crate) fn symlinkat(&mut self, target: u64, dirfd: i32, path: u64) -> Result<usize> {
+    pub(crate) fn symlinkat(&mut self, target: UserStr, dirfd: i32, path: UserStr) -> Result<usize> {
         let target = read_path(target)?;
         if target.is_empty() {
             return Err(Error::NotFound);
@@ -113,11 +121,11 @@ impl Task<'_, '_> {
     }
 
     /// readlink(2)
-    pub(crate) fn readlink(&mut self, path: u64, buf: u64, size: i32) -> Result<usize> {
+    pub(crate) fn readlink(&mut self, path: UserStr, buf: u64, size: i32) -> Result<usize> {
         self.readlinkat(AT_FDCWD, path, buf, size)
     }
     /// readlinkat(2): no zero is written; the empty path names the descriptor's own link.
-    pub(crate) fn readlinkat(&mut self, dirfd: i32, path: u64, buf: u64, size: i32) -> Result<usize> {
+    pub(crate) fn readlinkat(&mut self, dirfd: i32, path: UserStr, buf: u64, size: i32) -> Result<usize> {
         let size = usize::try_from(size).ok().filter(|s| *s > 0).ok_or(Error::Invalid)?;
         let path = read_path(path)?;
         let at = if path.is_empty() && dirfd != AT_FDCWD {
@@ -136,11 +144,11 @@ impl Task<'_, '_> {
     }
 
     /// mknod(2)
-    pub(crate) fn mknod(&mut self, path: u64, mode: u32, dev: u32) -> Result<usize> {
+    pub(crate) fn mknod(&mut self, path: UserStr, mode: u32, dev: u32) -> Result<usize> {
         self.mknodat(AT_FDCWD, path, mode, dev)
     }
     /// mknodat(2)
-    pub(crate) fn mknodat(&mut self, dirfd: i32, path: u64, mode: u32, dev: u32) -> Result<usize> {
+    pub(crate) fn mknodat(&mut self, dirfd: i32, path: UserStr, mode: u32, dev: u32) -> Result<usize> {
         let node = match FileType::from_mode(mode) {
             None if mode & 0o170_000 == 0 => NewNode::Regular,
             Some(FileType::Regular) => NewNode::Regular,

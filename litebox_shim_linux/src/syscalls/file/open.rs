@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, OpenFile, OpenRequest, Origin, StatusFlags, WalkFlags};
 use litebox::{Error, Result};
-use litebox_common_linux::argument::Arch;
+use litebox_common_linux::argument::{Arch, UserStr};
 
 use super::AT_FDCWD;
 use super::place::{creds_of, read_path};
@@ -97,17 +97,17 @@ fn check_small(file: &OpenFile) -> Result<()> {
 
 impl Task<'_, '_> {
     /// open(2)
-    pub(crate) fn open(&mut self, path: u64, flags: i32, mode: u32) -> Result<usize> {
+    pub(crate) fn open(&mut self, path: UserStr, flags: i32, mode: u32) -> Result<usize> {
         self.openat(AT_FDCWD, path, flags, mode)
     }
 
     /// creat(2)
-    pub(crate) fn creat(&mut self, path: u64, mode: u32) -> Result<usize> {
+    pub(crate) fn creat(&mut self, path: UserStr, mode: u32) -> Result<usize> {
         self.openat(AT_FDCWD, path, (O_CREAT | O_TRUNC | O_LARGEFILE | 1) as i32, mode)
     }
 
     /// openat(2): flags that are not known are ignored.
-    pub(crate) fn openat(&mut self, dirfd: i32, path: u64, flags: i32, mode: u32) -> Result<usize> {
+    pub(crate) fn openat(&mut self, dirfd: i32, path: UserStr, flags: i32, mode: u32) -> Result<usize> {
         let flags = u64::from(flags as u32) & KNOWN;
         let mut how = request(flags, mode.into(), WalkFlags::empty())?;
         let small = self.abi() == Arch::X86 && !how.flags.intersects(StatusFlags::LARGEFILE | StatusFlags::PATH);
@@ -116,7 +116,7 @@ impl Task<'_, '_> {
     }
 
     /// openat2(2)
-    pub(crate) fn openat2(&mut self, dirfd: i32, path: u64, how: u64, size: usize) -> Result<usize> {
+    pub(crate) fn openat2(&mut self, dirfd: i32, path: UserStr, how: u64, size: usize) -> Result<usize> {
         if size < OPEN_HOW_SIZE {
             return Err(Error::Invalid);
         }
@@ -161,7 +161,7 @@ impl Task<'_, '_> {
         self.open_as(dirfd, path, &how, flags)
     }
 
-    fn open_as(&mut self, dirfd: i32, path: u64, how: &OpenRequest, flags: u64) -> Result<usize> {
+    fn open_as(&mut self, dirfd: i32, path: UserStr, how: &OpenRequest, flags: u64) -> Result<usize> {
         let path = read_path(path)?;
         let once = || match self.open_known(dirfd, &path, how) {
             Some(opened) => opened,

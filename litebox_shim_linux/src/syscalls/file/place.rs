@@ -1,6 +1,7 @@
 //! From the path arguments of a call to a place: strings, directory descriptors, who walks.
 
 use alloc::sync::Arc;
+use litebox_common_linux::argument::UserStr;
 
 use litebox::fs::{Creds, FileType, Location, LookedUp, OpenFile, Origin, WalkFlags};
 use litebox::{Error, Result};
@@ -22,13 +23,13 @@ pub(crate) fn creds_of(credentials: &Credentials) -> Creds<'_> {
 }
 
 /// Reads a path: without its zero, `NameTooLong` from 4096 bytes on.
-pub(crate) fn read_path(addr: u64) -> Result<ShortString> {
+pub(crate) fn read_path(addr: UserStr) -> Result<ShortString> {
     read_short_string(addr, PATH_MAX, Error::NameTooLong)
 }
 
 /// As [`read_path`]; a null pointer is an empty path where that may be.
-pub(super) fn read_path_or_null(addr: u64, flags: i32) -> Result<ShortString> {
-    if addr == 0 && flags & AT_EMPTY_PATH != 0 { Ok(ShortString::new()) } else { read_path(addr) }
+pub(super) fn read_path_or_null(addr: UserStr, flags: i32) -> Result<ShortString> {
+    if addr.is_null() && flags & AT_EMPTY_PATH != 0 { Ok(ShortString::new()) } else { read_path(addr) }
 }
 
 /// Whether a walk follows a link at its end, by the `AT_` flags.
@@ -133,7 +134,7 @@ impl Task<'_, '_> {
 
     /// What the path at `path` and the `AT_` flags name; with `AT_EMPTY_PATH` and an empty (or null) path, the
     /// descriptor itself.
-    pub(super) fn target(&self, dirfd: i32, path: u64, flags: i32) -> Result<PathTarget> {
+    pub(super) fn target(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<PathTarget> {
         self.target_named(dirfd, &read_path_or_null(path, flags)?, flags)
     }
 

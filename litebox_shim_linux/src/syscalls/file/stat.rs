@@ -4,7 +4,7 @@ use litebox::fs::{FileType, InodeId, Metadata, StatFs as StatFsFigures};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::file::{Stat, StatFs};
 use litebox_common_linux::abi::layout::Layouts;
-use litebox_common_linux::argument::UserMut;
+use litebox_common_linux::argument::{UserMut, UserStr};
 
 use super::AT_FDCWD;
 use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, follow_flag, read_path_or_null};
@@ -158,11 +158,11 @@ impl PathTarget {
 
 impl Task<'_, '_> {
     /// stat(2)
-    pub(crate) fn stat(&mut self, path: u64, buf: UserMut<Stat>) -> Result<usize> {
+    pub(crate) fn stat(&mut self, path: UserStr, buf: UserMut<Stat>) -> Result<usize> {
         self.newfstatat(AT_FDCWD, path, buf, 0)
     }
     /// lstat(2)
-    pub(crate) fn lstat(&mut self, path: u64, buf: UserMut<Stat>) -> Result<usize> {
+    pub(crate) fn lstat(&mut self, path: UserStr, buf: UserMut<Stat>) -> Result<usize> {
         self.newfstatat(AT_FDCWD, path, buf, AT_SYMLINK_NOFOLLOW)
     }
     /// fstat(2)
@@ -173,9 +173,12 @@ impl Task<'_, '_> {
     pub(crate) fn metadata_of(&self, fd: i32) -> Result<Metadata> {
         self.fd_guard_or_path(fd)?.file.metadata()
     }
-    fn metadata_at(&self, dirfd: i32, path: u64, flags: i32) -> Result<Metadata> {
+    fn metadata_at(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<Metadata> {
         // The open file knows its metadata even when its name is gone.
-        if flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && (path == 0 || crate::user::read_bytes::<1>(path)? == [0]) {
+        if flags & AT_EMPTY_PATH != 0
+            && dirfd >= 0
+            && (path.is_null() || crate::user::read_bytes::<1>(path.0 as u64)? == [0])
+        {
             return self.fd_guard_or_path(dirfd)?.file.metadata();
         }
         let path = read_path_or_null(path, flags)?;
@@ -185,22 +188,23 @@ impl Task<'_, '_> {
         self.target_named(dirfd, &path, flags)?.metadata()
     }
     /// newfstatat(2)
-    pub(crate) fn newfstatat(&mut self, dirfd: i32, path: u64, buf: UserMut<Stat>, flags: i32) -> Result<usize> {
+    pub(crate) fn newfstatat(&mut self, dirfd: i32, path: UserStr, buf: UserMut<Stat>, flags: i32) -> Result<usize> {
         write_stat(&self.metadata_named(dirfd, path, flags)?, buf)
     }
     /// What newfstatat(2) tells, by its arguments.
-    pub(crate) fn metadata_named(&self, dirfd: i32, path: u64, flags: i32) -> Result<Metadata> {
+    pub(crate) fn metadata_named(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<Metadata> {
         const KNOWN: i32 = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
         // Linux asks the descriptor before it looks at the other flags.
-        let of_descriptor =
-            flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && (path == 0 || crate::user::read_bytes::<1>(path) == Ok([0]));
+        let of_descriptor = flags & AT_EMPTY_PATH != 0
+            && dirfd >= 0
+            && (path.is_null() || crate::user::read_bytes::<1>(path.0 as u64) == Ok([0]));
         if flags & !KNOWN != 0 && !of_descriptor {
             return Err(Error::Invalid);
         }
         self.metadata_at(dirfd, path, flags & KNOWN)
     }
     /// statx(2)
-    pub(crate) fn statx(&mut self, dirfd: i32, path: u64, flags: i32, mask: u32, buf: u64) -> Result<usize> {
+    pub(crate) fn statx(&mut self, dirfd: i32, path: UserStr, flags: i32, mask: u32, buf: u64) -> Result<usize> {
         let known = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
         if mask & STATX_RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE || flags & !known != 0 {
             return Err(Error::Invalid);
@@ -210,7 +214,7 @@ impl Task<'_, '_> {
         Ok(0)
     }
     /// Also the number of the mount it lies in, and whether it is that mount's root.
-    fn metadata_and_mount(&self, dirfd: i32, path: u64, flags: i32) -> Result<(Metadata, Option<(u32, bool)>)> {
+    fn metadata_and_mount(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<(Metadata, Option<(u32, bool)>)> {
         let name = read_path_or_null(path, flags)?;
         if let Some(seen) = self.lookup_fast(dirfd, &name, follow_flag(flags)) {
             let seen = seen?;
@@ -221,13 +225,13 @@ impl Task<'_, '_> {
             PathTarget::Place(at) => Some((at.mount.id, alloc::sync::Arc::ptr_eq(&at.dentry, &at.mount.root))),
             PathTarget::Nameless(_) => None,
         };
-        let is_descriptor = flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && path != 0 && name.is_empty();
+        let is_descriptor = flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && !path.is_null() && name.is_empty();
         let metadata = if is_descriptor { self.file_or_path(dirfd)?.file.metadata()? } else { target.metadata()? };
         Ok((metadata, mount))
     }
 
     /// statfs(2)
-    pub(crate) fn statfs(&mut self, path: u64, buf: UserMut<StatFs>) -> Result<usize> {
+    pub(crate) fn statfs(&mut self, path: UserStr, buf: UserMut<StatFs>) -> Result<usize> {
         write_statfs(self.figures_named(path)?, buf)
     }
     /// fstatfs(2)
@@ -235,7 +239,7 @@ impl Task<'_, '_> {
         write_statfs(self.figures_of(fd)?, buf)
     }
     /// What statfs(2) tells of a path.
-    pub(crate) fn figures_named(&self, path: u64) -> Result<StatFs> {
+    pub(crate) fn figures_named(&self, path: UserStr) -> Result<StatFs> {
         Self::figures(&self.target(AT_FDCWD, path, 0)?)
     }
     /// What fstatfs(2) tells of an open file.

@@ -1,6 +1,7 @@
 //! What file systems there are and what is free in them: sysfs(2), ustat(2).
 
 use alloc::sync::Arc;
+use litebox_common_linux::argument::UserStr;
 
 use litebox::fs::{Mount, PATH_MAX};
 use litebox::{Error, Result};
@@ -18,7 +19,7 @@ impl Task<'_, '_> {
     pub(crate) fn sysfs(&mut self, option: i32, first: usize, second: usize) -> Result<usize> {
         match option {
             1 => {
-                let name = read_string(first as u64, PATH_MAX, Error::NameTooLong)?;
+                let name = read_string(UserStr(first), PATH_MAX, Error::NameTooLong)?;
                 FILE_SYSTEMS.iter().position(|known| known.as_bytes() == name).ok_or(Error::Invalid)
             }
             2 => {

@@ -1,6 +1,7 @@
 //! Extended attributes.
 
 use alloc::vec::Vec;
+use litebox_common_linux::argument::UserStr;
 
 use litebox::fs::{Creds, FileType, Vfs};
 use litebox::{Error, Result};
@@ -20,11 +21,11 @@ const SIZE_MAX: usize = 65_536;
 /// Which file a call is about.
 #[derive(Clone, Copy)]
 enum XattrTarget {
-    Path(u64),
-    Link(u64),
+    Path(UserStr),
+    Link(UserStr),
     Fd(i32),
     /// A path from a directory, with `AT_` flags.
-    At(i32, u64, i32),
+    At(i32, UserStr, i32),
 }
 
 /// `struct xattr_args` of setxattrat(2) and getxattrat(2): where the value is, how large, and flags.
@@ -59,7 +60,7 @@ fn check_at_flags(flags: i32) -> Result<()> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 { Ok(()) } else { Err(Error::Invalid) }
 }
 
-fn read_name(addr: u64) -> Result<Vec<u8>> {
+fn read_name(addr: UserStr) -> Result<Vec<u8>> {
     let name = read_string(addr, NAME_SIZE, Error::Range)?;
     if name.is_empty() { Err(Error::Range) } else { Ok(name) }
 }
@@ -97,7 +98,7 @@ impl Task<'_, '_> {
             PathTarget::Nameless(_) => Err(nameless(&creds)),
         }
     }
-    fn set_attribute(&self, which: XattrTarget, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
+    fn set_attribute(&self, which: XattrTarget, name: UserStr, value: u64, size: usize, flags: i32) -> Result<usize> {
         if flags & !(XATTR_CREATE | XATTR_REPLACE) != 0 {
             return Err(Error::Invalid);
         }
@@ -112,7 +113,7 @@ impl Task<'_, '_> {
         self.at_attributes(which, nameless, |vfs, creds, at| vfs.set_xattr(creds, at, &name, &bytes, how))?;
         Ok(0)
     }
-    fn get_attribute(&self, which: XattrTarget, name: u64, value: u64, size: usize) -> Result<usize> {
+    fn get_attribute(&self, which: XattrTarget, name: UserStr, value: u64, size: usize) -> Result<usize> {
         let name = read_name(name)?;
         let nameless = |creds: &Creds<'_>| Vfs::nameless_xattr(creds, &name, false);
         let bytes = self.at_attributes(which, nameless, |vfs, creds, at| vfs.get_xattr(creds, at, &name))?;
@@ -128,7 +129,7 @@ impl Task<'_, '_> {
         let names = self.at_attributes(which, |_| Error::NotSupported, Vfs::list_xattr)?;
         give(list, size, &names)
     }
-    fn remove_attribute(&self, which: XattrTarget, name: u64) -> Result<usize> {
+    fn remove_attribute(&self, which: XattrTarget, name: UserStr) -> Result<usize> {
         let name = read_name(name)?;
         let nameless = |creds: &Creds<'_>| Vfs::nameless_xattr(creds, &name, true);
         self.at_attributes(which, nameless, |vfs, creds, at| vfs.remove_xattr(creds, at, &name))?;
@@ -139,9 +140,9 @@ impl Task<'_, '_> {
     pub(crate) fn setxattrat(
         &mut self,
         dirfd: i32,
-        path: u64,
+        path: UserStr,
         flags: i32,
-        name: u64,
+        name: UserStr,
         arguments: u64,
         size: usize,
     ) -> Result<usize> {
@@ -153,9 +154,9 @@ impl Task<'_, '_> {
     pub(crate) fn getxattrat(
         &mut self,
         dirfd: i32,
-        path: u64,
+        path: UserStr,
         flags: i32,
-        name: u64,
+        name: UserStr,
         arguments: u64,
         size: usize,
     ) -> Result<usize> {
@@ -167,45 +168,66 @@ impl Task<'_, '_> {
         self.get_attribute(XattrTarget::At(dirfd, path, flags), name, given.value, given.size)
     }
     /// listxattrat(2)
-    pub(crate) fn listxattrat(&mut self, dirfd: i32, path: u64, flags: i32, list: u64, size: usize) -> Result<usize> {
+    pub(crate) fn listxattrat(
+        &mut self,
+        dirfd: i32,
+        path: UserStr,
+        flags: i32,
+        list: u64,
+        size: usize,
+    ) -> Result<usize> {
         check_at_flags(flags)?;
         self.list_attributes(XattrTarget::At(dirfd, path, flags), list, size)
     }
     /// removexattrat(2)
-    pub(crate) fn removexattrat(&mut self, dirfd: i32, path: u64, flags: i32, name: u64) -> Result<usize> {
+    pub(crate) fn removexattrat(&mut self, dirfd: i32, path: UserStr, flags: i32, name: UserStr) -> Result<usize> {
         check_at_flags(flags)?;
         self.remove_attribute(XattrTarget::At(dirfd, path, flags), name)
     }
     /// setxattr(2)
-    pub(crate) fn setxattr(&mut self, path: u64, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
+    pub(crate) fn setxattr(
+        &mut self,
+        path: UserStr,
+        name: UserStr,
+        value: u64,
+        size: usize,
+        flags: i32,
+    ) -> Result<usize> {
         self.set_attribute(XattrTarget::Path(path), name, value, size, flags)
     }
     /// lsetxattr(2)
-    pub(crate) fn lsetxattr(&mut self, path: u64, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
+    pub(crate) fn lsetxattr(
+        &mut self,
+        path: UserStr,
+        name: UserStr,
+        value: u64,
+        size: usize,
+        flags: i32,
+    ) -> Result<usize> {
         self.set_attribute(XattrTarget::Link(path), name, value, size, flags)
     }
     /// fsetxattr(2)
-    pub(crate) fn fsetxattr(&mut self, fd: i32, name: u64, value: u64, size: usize, flags: i32) -> Result<usize> {
+    pub(crate) fn fsetxattr(&mut self, fd: i32, name: UserStr, value: u64, size: usize, flags: i32) -> Result<usize> {
         self.set_attribute(XattrTarget::Fd(fd), name, value, size, flags)
     }
     /// getxattr(2)
-    pub(crate) fn getxattr(&mut self, path: u64, name: u64, value: u64, size: usize) -> Result<usize> {
+    pub(crate) fn getxattr(&mut self, path: UserStr, name: UserStr, value: u64, size: usize) -> Result<usize> {
         self.get_attribute(XattrTarget::Path(path), name, value, size)
     }
     /// lgetxattr(2)
-    pub(crate) fn lgetxattr(&mut self, path: u64, name: u64, value: u64, size: usize) -> Result<usize> {
+    pub(crate) fn lgetxattr(&mut self, path: UserStr, name: UserStr, value: u64, size: usize) -> Result<usize> {
         self.get_attribute(XattrTarget::Link(path), name, value, size)
     }
     /// fgetxattr(2)
-    pub(crate) fn fgetxattr(&mut self, fd: i32, name: u64, value: u64, size: usize) -> Result<usize> {
+    pub(crate) fn fgetxattr(&mut self, fd: i32, name: UserStr, value: u64, size: usize) -> Result<usize> {
         self.get_attribute(XattrTarget::Fd(fd), name, value, size)
     }
     /// listxattr(2)
-    pub(crate) fn listxattr(&mut self, path: u64, list: u64, size: usize) -> Result<usize> {
+    pub(crate) fn listxattr(&mut self, path: UserStr, list: u64, size: usize) -> Result<usize> {
         self.list_attributes(XattrTarget::Path(path), list, size)
     }
     /// llistxattr(2)
-    pub(crate) fn llistxattr(&mut self, path: u64, list: u64, size: usize) -> Result<usize> {
+    pub(crate) fn llistxattr(&mut self, path: UserStr, list: u64, size: usize) -> Result<usize> {
         self.list_attributes(XattrTarget::Link(path), list, size)
     }
     /// flistxattr(2)
@@ -213,15 +235,15 @@ impl Task<'_, '_> {
         self.list_attributes(XattrTarget::Fd(fd), list, size)
     }
     /// removexattr(2)
-    pub(crate) fn removexattr(&mut self, path: u64, name: u64) -> Result<usize> {
+    pub(crate) fn removexattr(&mut self, path: UserStr, name: UserStr) -> Result<usize> {
         self.remove_attribute(XattrTarget::Path(path), name)
     }
     /// lremovexattr(2)
-    pub(crate) fn lremovexattr(&mut self, path: u64, name: u64) -> Result<usize> {
+    pub(crate) fn lremovexattr(&mut self, path: UserStr, name: UserStr) -> Result<usize> {
         self.remove_attribute(XattrTarget::Link(path), name)
     }
     /// fremovexattr(2)
-    pub(crate) fn fremovexattr(&mut self, fd: i32, name: u64) -> Result<usize> {
+    pub(crate) fn fremovexattr(&mut self, fd: i32, name: UserStr) -> Result<usize> {
         self.remove_attribute(XattrTarget::Fd(fd), name)
     }
 }

@@ -46,7 +46,7 @@ struct Program {
 
 impl Task<'_, '_> {
     /// execve(2).
-    pub(crate) fn execve(&mut self, path: u64, argv: UserRef<UserStr>, envp: UserRef<UserStr>) -> Result<usize> {
+    pub(crate) fn execve(&mut self, path: UserStr, argv: UserRef<UserStr>, envp: UserRef<UserStr>) -> Result<usize> {
         self.execveat(AT_FDCWD, path, argv, envp, 0)
     }
 
@@ -54,7 +54,7 @@ impl Task<'_, '_> {
     pub(crate) fn execveat(
         &mut self,
         dirfd: i32,
-        path: u64,
+        path: UserStr,
         argv: UserRef<UserStr>,
         envp: UserRef<UserStr>,
         flags: i32,
@@ -161,7 +161,7 @@ impl Task<'_, '_> {
     fn prepare_program(
         &mut self,
         dirfd: i32,
-        path: u64,
+        path: UserStr,
         argv: UserRef<UserStr>,
         envp: UserRef<UserStr>,
         flags: i32,
@@ -402,7 +402,7 @@ fn read_strings(pointers: &[u64], left: &mut u64) -> Result<Vec<Vec<u8>>> {
     let mut strings = Vec::new();
     strings.try_reserve_exact(pointers.len()).map_err(|_| Error::NoMemory)?;
     for pointer in pointers {
-        let string = read_string(*pointer, STRING_MAX, Error::TooBig)?;
+        let string = read_string(UserStr(*pointer as usize), STRING_MAX, Error::TooBig)?;
         *left = left.checked_sub(string.len() as u64 + 1).ok_or(Error::TooBig)?;
         strings.push(string);
     }
