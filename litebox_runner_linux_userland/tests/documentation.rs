@@ -3,6 +3,8 @@
 
 #[path = "documentation/modules.rs"]
 mod modules;
+#[path = "documentation/sleeps.rs"]
+mod sleeps;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -203,6 +205,7 @@ const TESTS: &[NamedTest] = &[
     ("every_lock_is_in_the_page", every_lock_is_in_the_page),
     ("lines_are_short", lines_are_short),
     ("circles_do_not_grow", circles_do_not_grow),
+    ("fixed_sleeps_are_reasoned", sleeps::are_reasoned),
     ("layers_of_the_platform_use_those_below", layers_of_the_platform_use_those_below),
 ];
 

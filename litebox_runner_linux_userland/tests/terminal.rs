@@ -35,12 +35,12 @@ enum Step {
     Type(&'static str),
     /// Waited for.
     See(&'static str),
-    /// A pause, for a program that says nothing when it is ready.
-    Wait(u64),
+    /// Wait until it has taken what was typed, and waits for more.
+    Rest,
     /// Another window.
     Resize(u16, u16),
 }
-use Step::{Resize, See, Type, Wait};
+use Step::{Resize, Rest, See, Type};
 
 /// Does the steps at a program on the bare host, which shows that they are right, then in the sandbox, with `-t` and
 /// without. It ends with the status.
@@ -59,7 +59,7 @@ fn dialogue(program: &[&str], steps: &[Step], status: i32) -> Result {
                 See(text) => {
                     user.sees(text).map_err(|e| format!("{place}: {}", e.message().unwrap_or_default()))?;
                 }
-                Wait(millis) => std::thread::sleep(Duration::from_millis(*millis)),
+                Rest => user.rests().map_err(|e| format!("{place}: {}", e.message().unwrap_or_default()))?,
                 Resize(rows, columns) => user.resizes(*rows, *columns)?,
             }
         }
@@ -85,7 +85,8 @@ fn job_control() -> Result {
             PROMPT,
             READY,
             Type("sleep 100\n"),
-            Wait(500),
+            See("sleep 100"),
+            Rest,
             Type("\x03"),
             See("^C"),
             READY,
@@ -93,7 +94,8 @@ fn job_control() -> Result {
             See("\rstatus 130\r\n"),
             READY,
             Type("sleep 101\n"),
-            Wait(500),
+            See("sleep 101"),
+            Rest,
             Type("\x1a"),
             See("^Z"),
             See("Stopped"),
@@ -110,25 +112,26 @@ fn job_control() -> Result {
             READY,
             Type("fg\n"),
             See("sleep 101"),
-            Wait(300),
+            Rest,
             Type("\x03"),
             READY,
             Type("cat &\n"),
             READY,
-            Wait(500),
+            Rest,
             // The shell may have said so already, before the prompt.
             Type("jobs\n"),
             See("Stopped"),
             READY,
             Type("fg\n"),
             See("cat\r\n"),
-            Wait(300),
+            Rest,
             Type("one line\n"),
             See("one line\r\none line\r\n"),
             Type("\x04"),
             READY,
             Type("sleep 102\n"),
-            Wait(500),
+            See("sleep 102"),
+            Rest,
             Type("\x1c"),
             See("Quit"),
             READY,
@@ -154,7 +157,7 @@ fn line_editing() -> Result {
             READY,
             Type("echo half"),
             See("half"),
-            Wait(100),
+            Rest,
             Type("\x03"),
             READY,
             Type("echo /usr/inc\t\n"),
@@ -184,10 +187,10 @@ fn canonical_mode() -> Result {
             Type("wrog\x7fng\n"),
             Type("two words\x17word\n"),
             See("<wrong|two word>\r\n"),
-            Wait(300),
+            Rest,
             Type("secret\n"),
             See("<secret>"),
-            Wait(300),
+            Rest,
             Type("\r\x03\x04"),
             See("\\r 003 004"),
             See("0\r\n"),
@@ -198,10 +201,10 @@ fn canonical_mode() -> Result {
 }
 
 fn resizing() -> Result {
-    let text = "trap 'stty size; n=$((n + 1))' WINCH; stty size; n=0; while [ $n -lt 2 ]; do sleep 0.05; done; exit 5";
+    let text = "n=0; trap 'stty size; n=$((n + 1))' WINCH; stty size; while [ $n -lt 2 ]; do sleep 0.05; done; exit 5";
     dialogue(
         &["/bin/sh", "-c", text],
-        &[See("24 80\r\n"), Wait(200), Resize(40, 100), See("40 100\r\n"), Resize(10, 20), See("10 20\r\n")],
+        &[See("24 80\r\n"), Resize(40, 100), See("40 100\r\n"), Resize(10, 20), See("10 20\r\n")],
         5,
     )
 }
@@ -218,7 +221,8 @@ fn pager() -> Result {
             Type("G"),
             See("(END)"),
             Type("/77\n"),
-            Wait(200),
+            See("RETURN"),
+            Rest,
             Type("?477\n"),
             See("477"),
             Type("q"),
@@ -235,11 +239,12 @@ fn editor() -> Result {
         &[
             See("New"),
             Type("ifirst\x1b"),
-            Wait(100),
+            See("first"),
+            Rest,
             Type("yyp:s/first/second/\r"),
             See("second"),
             Resize(30, 70),
-            Wait(200),
+            Rest,
             Type(":wq\r"),
             See("written"),
             See("first\r\nsecond\r\n"),
@@ -258,9 +263,9 @@ fn multiplexer() -> Result {
             Type("echo $((6 * 7)) $TERM\n"),
             See("42 "),
             // Keys in quick succession are taken for pasted text.
-            Wait(200),
+            Rest,
             Type("\x02"),
-            Wait(200),
+            Rest,
             Type("d"),
             See("detached"),
             See("left 0"),
@@ -296,7 +301,7 @@ fn stops_for_the_shell_outside() -> Result {
     let cooked = "stty -a | grep -o -e '-\\?icanon' -e '-\\?opost'\n";
     for (program, quit) in [("sleep 100", "\x03"), ("vi -u NONE -N", ":q!\r")] {
         user.types(&format!("{run}{program}\n"))?;
-        std::thread::sleep(Duration::from_millis(1500));
+        user.starts()?;
         user.types("\x1a")?;
         user.sees("Stopped")?;
         user.sees("<outside>")?;
@@ -304,7 +309,8 @@ fn stops_for_the_shell_outside() -> Result {
         user.sees("\ropost\r\nicanon\r\n")?;
         user.sees("<outside>")?;
         user.types("fg\n")?;
-        std::thread::sleep(Duration::from_millis(700));
+        user.sees(program)?;
+        user.rests()?;
         user.types(quit)?;
         user.sees("<outside>")?;
         user.types(cooked)?;
@@ -356,7 +362,7 @@ fn waits_in_the_background() -> Result {
         user.types("fg\n")?;
         user.sees("cat")?;
         user.sees("\n")?;
-        std::thread::sleep(Duration::from_millis(500));
+        user.rests()?;
         user.types("for the cat\n")?;
         user.sees("for the cat\r\n")?;
         user.sees("for the cat\r\n")?;
@@ -380,7 +386,7 @@ fn gets_nothing_after_bg() -> Result {
         let mut user = shell_outside()?;
         let command = format!("{} {options} /bin/sh -c '{script}'{redirected}\n", env!("CARGO_BIN_EXE_litebox"));
         user.types(&command)?;
-        std::thread::sleep(Duration::from_millis(700));
+        user.starts()?;
         user.types("one\n")?;
         user.sees("got one\r\n")?;
         user.types("\x1a")?;
@@ -394,7 +400,8 @@ fn gets_nothing_after_bg() -> Result {
             user.sees("<outside>")?;
         }
         user.types("fg\n")?;
-        std::thread::sleep(Duration::from_millis(700));
+        user.sees("litebox")?;
+        user.rests()?;
         user.types("two\n")?;
         user.sees("got two\r\n")?;
         user.types("\x04")?;

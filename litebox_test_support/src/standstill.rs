@@ -8,11 +8,15 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Threads that are told of at most.
 const MOST_THREADS: usize = 24;
 /// Functions of one stack.
 const MOST_FUNCTIONS: usize = 14;
+/// Between two looks at what rests.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// Bytes of a stack that are looked through.
 const DEPTH: usize = 6 << 10;
 
@@ -61,6 +65,41 @@ pub fn descendants(pid: u32) -> Vec<u32> {
         at += 1;
     }
     found
+}
+
+/// How often each thread of `pid` and of its descendants was put to sleep or taken from a processor; `None` when one of
+/// them runs, or waits for a disk.
+fn at_rest(pid: u32) -> Option<BTreeMap<(u32, u32), String>> {
+    let mut switches = BTreeMap::new();
+    for pid in descendants(pid) {
+        for tid in entries(&format!("/proc/{pid}/task")) {
+            // One that has gone meanwhile is missing the next time.
+            let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
+            let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+            if line("State:").starts_with(['R', 'D']) {
+                return None;
+            }
+            let count = [line("voluntary_ctxt_switches:"), line("nonvoluntary_ctxt_switches:")].join(" ");
+            switches.insert((pid, tid), count);
+        }
+    }
+    Some(switches)
+}
+
+/// Waits until nothing more comes of what was done: `pid` and its descendants, all their threads, are asleep or
+/// stopped, and none of them ran between two looks. `false`: not in time.
+pub fn await_rest(pid: u32, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    let mut before = None;
+    while Instant::now() < until {
+        let now = at_rest(pid);
+        if now.is_some() && now == before {
+            return true;
+        }
+        before = now;
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    false
 }
 
 /// The last but one word of /proc/PID/syscall.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 
-use crate::program_result;
+use crate::{program_result, standstill};
 
 /// How long something may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -97,6 +97,27 @@ impl TerminalUser {
                 return Err(format!("{text:?} was never shown, but {shown:?}").into());
             }
         }
+    }
+
+    /// Waits until the program and all that it started do nothing more: they have taken what was typed, if they have
+    /// shown some of it, and wait.
+    pub fn rests(&self) -> Result<(), Failed> {
+        if standstill::await_rest(self.child.id(), PATIENCE) {
+            return Ok(());
+        }
+        Err(format!("it does not come to rest:\n{}", standstill::describe(self.child.id())).into())
+    }
+
+    /// The program, a shell, was told to start another one: waits until that is there and rests.
+    pub fn starts(&self) -> Result<(), Failed> {
+        let until = Instant::now() + PATIENCE;
+        while standstill::descendants(self.child.id()).len() < 2 {
+            if Instant::now() > until {
+                return Err("nothing was started".into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.rests()
     }
 
     /// Waits for the end; returns the exit status and what was shown since the last look.
