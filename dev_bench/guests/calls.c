@@ -99,6 +99,13 @@ static void find_hello(void) {
 }
 
 static void turn_getpid(void) { CHECK(syscall(SYS_getpid)); }
+#ifdef __i386__
+static void turn_int80(void) {
+    long result;
+    asm volatile("int $0x80" : "=a"(result) : "a"(SYS_getpid) : "memory");
+    CHECK(result);
+}
+#endif
 static void turn_getuid(void) { CHECK(syscall(SYS_getuid)); }
 static void turn_umask(void) { CHECK(umask(022)); }
 static void turn_clock(void) {
@@ -328,6 +335,9 @@ static const struct {
     void (*turn)(void);
 } all[] = {
     {"getpid", 0, turn_getpid},
+#ifdef __i386__
+    {"int80_getpid", 0, turn_int80},
+#endif
     {"getuid", 0, turn_getuid},
     {"umask", 0, turn_umask},
     {"clock_gettime", 0, turn_clock},

@@ -113,7 +113,15 @@ impl Bench {
             compile(&places.programs, name, &[], name)?;
             compile(&places.programs, name, &["-static"], &format!("{name}-static"))?;
         }
+        if Self::compiles_32bit() {
+            compile(&places.programs, "calls", &["-m32"], "calls-32")?;
+        }
         Ok(bench)
+    }
+
+    /// Whether there is a C library for 32-bit programs here.
+    pub fn compiles_32bit() -> bool {
+        Path::new("/usr/lib32/libc.so").exists()
     }
 
     /// Makes what a benchmark reads, when it is not there yet.
@@ -168,6 +176,10 @@ impl Bench {
             RowKind::Call => {
                 let program = if linked_statically { "@calls-static" } else { "@calls" };
                 printed(self.run(side, benchmark.place, &[program, benchmark.name])?.1)
+            }
+            RowKind::Call32 => {
+                let name = benchmark.name.trim_end_matches("_32");
+                printed(self.run(side, benchmark.place, &["@calls-32", name])?.1)
             }
             RowKind::Whole(args) => Ok(self.run(side, benchmark.place, args)?.0),
             RowKind::Printed(args) => printed(self.run(side, benchmark.place, args)?.1),

@@ -145,6 +145,10 @@ impl Report {
             if !only.is_empty() && !only.iter().any(|part| benchmark.name.contains(part.as_str())) {
                 continue;
             }
+            if matches!(benchmark.kind, suite::RowKind::Call32) && !Bench::compiles_32bit() {
+                println!("{:<28}skipped: no C library for 32-bit programs (gcc-multilib)", benchmark.name);
+                continue;
+            }
             let links: &[bool] = match (link, benchmark.kind) {
                 (Link::Static, suite::RowKind::Call) => &[true],
                 (Link::Both, suite::RowKind::Call) => &[false, true],

@@ -1,13 +1,15 @@
 //! What is measured, and what was promised.
 
 use Goal::{Over, Ratio};
-use RowKind::{Call, Printed, Resident, Whole};
+use RowKind::{Call, Call32, Printed, Resident, Whole};
 
 /// How a benchmark gets its figure.
 #[derive(Clone, Copy)]
 pub enum RowKind {
     /// `calls NAME` times a loop of calls and prints nanoseconds of one.
     Call,
+    /// As [`Call`], built for 32-bit x86: the name without its `_32`.
+    Call32,
     /// The wall time of a whole command, in milliseconds. `@` before a word: one of our guest programs.
     Whole(&'static [&'static str]),
     /// A command that prints the milliseconds it measured itself.
@@ -50,7 +52,7 @@ impl Benchmark {
     /// The unit of its figures.
     pub fn unit(&self) -> &'static str {
         match self.kind {
-            Call => "ns",
+            Call | Call32 => "ns",
             Whole(_) | Printed(_) => "ms",
             Resident => "MiB",
         }
@@ -59,6 +61,9 @@ impl Benchmark {
 
 const fn call(name: &'static str, goal: f64) -> Benchmark {
     Benchmark { name, kind: Call, place: WorkDir::Memory, goal: Ratio(goal) }
+}
+const fn call32(name: &'static str, goal: f64) -> Benchmark {
+    Benchmark { name, kind: Call32, place: WorkDir::Memory, goal: Ratio(goal) }
 }
 const fn whole(name: &'static str, goal: Goal, args: &'static [&'static str]) -> Benchmark {
     Benchmark { name, kind: Whole(args), place: WorkDir::Memory, goal }
@@ -109,6 +114,12 @@ pub const ALL: &[Benchmark] = &[
     call("tcp_pingpong", 0.8),
     call("tcp_connect_accept_close", 0.5),
     call("udp_pingpong", 0.8),
+    call32("getpid_32", 0.35),
+    call32("int80_getpid_32", 1.6),
+    call32("clock_gettime_32", 2.0),
+    call32("read_1_zero_32", 0.4),
+    call32("fork_wait_32", 1.15),
+    call32("posix_spawn_true_32", 1.0),
     whole("hello_static", Over(1.5), &["@hello-static"]),
     Benchmark { name: "hello_resident", kind: Resident, place: WorkDir::Memory, goal: Over(8.0) },
     whole("python_pass", Ratio(1.15), &["/usr/bin/python3", "-c", "pass"]),
