@@ -139,7 +139,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     let mm = MemoryMap::new(&kernel.arena);
     mm.set_limits(limits.of_memory());
     let test_hostile = kernel.config.test_hostile;
-    let ids = loader::AuxIds { fixed_addresses: false, uid, euid: uid, gid, egid: gid, test_hostile };
+    let ids = loader::AuxIds { fixed_addresses: false, three_gib: false, uid, euid: uid, gid, egid: gid, test_hostile };
     let loaded = loader::load_into(mm.core(), &mm.limits(), prepared, &ids)?;
     let pid = FIRST_PID;
     let mut name = [0u8; 16];

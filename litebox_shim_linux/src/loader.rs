@@ -95,6 +95,8 @@ pub struct AuxIds {
     pub test_hostile: Option<u64>,
     /// Everything lies where it always lies (`ADDR_NO_RANDOMIZE`).
     pub fixed_addresses: bool,
+    /// A 32-bit program has 3 GiB alone (`ADDR_LIMIT_3GB`).
+    pub three_gib: bool,
 }
 
 /// A loaded program.

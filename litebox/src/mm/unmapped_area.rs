@@ -71,22 +71,22 @@ impl Layout {
 
     /// Bases for a 32-bit program: as on an x86-64 host, but for the stack, which begins a little lower. An access
     /// through a segment register just loaded may go astray by as much as the offset in it, and is noticed only where
-    /// nothing is: near 0 and near 4 GiB.
-    pub fn compat(stack_limit: u64, fixed: bool) -> Self {
-        const END: usize = 0xffff_e000;
-        const STACKS: usize = 0xff00_0000;
+    /// nothing is: near 0 and near 4 GiB. A program may have `three_gib` alone (`ADDR_LIMIT_3GB` of personality(2)).
+    pub fn compat(stack_limit: u64, fixed: bool, three_gib: bool) -> Self {
         const STACK_SPREAD: usize = 8 * MIB;
         const SPREAD: usize = MIB;
         const PROGRAMS: usize = 0x5655_5000;
+        let (end, stacks): (usize, usize) =
+            if three_gib { (0xc000_0000, 0xc000_0000) } else { (0xffff_e000, 0xff00_0000) };
         let random = |bound| if fixed { 0 } else { random_pages(bound) };
-        let stack = usize::try_from(stack_limit).unwrap_or(usize::MAX).min(END / 6 * 5);
-        let gap = (stack + STACK_SPREAD + (END - STACKS) + STACK_GAP).clamp(128 * MIB, END / 6 * 5);
+        let stack = usize::try_from(stack_limit).unwrap_or(usize::MAX).min(end / 6 * 5);
+        let gap = (stack + STACK_SPREAD + (end - stacks) + STACK_GAP).clamp(128 * MIB, end / 6 * 5);
         Self {
             lowest: host().user_span().0,
-            highest: END,
-            placed_below: STACKS,
-            stack_top: STACKS - random(STACK_SPREAD),
-            mmap_base: page_down(END - gap) - random(SPREAD),
+            highest: end,
+            placed_below: stacks,
+            stack_top: stacks - random(STACK_SPREAD),
+            mmap_base: page_down(end - gap) - random(SPREAD),
             program_base: PROGRAMS + random(SPREAD),
         }
     }

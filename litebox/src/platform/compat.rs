@@ -16,9 +16,16 @@ pub const FIRST_TLS_ENTRY: u32 = 12;
 /// How many such entries there are.
 pub const TLS_ENTRIES: usize = 3;
 
+/// Selector of the host's flat segment of data for programs.
+pub const DATA: u16 = 0x2b;
+
 /// The segments of a thread of a 32-bit program.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Segments {
+    /// The selector in DS.
+    pub ds: u16,
+    /// The selector in ES.
+    pub es: u16,
     /// The selector in FS.
     pub fs: u16,
     /// The selector in GS.
@@ -27,6 +34,13 @@ pub struct Segments {
     pub tls: [u32; TLS_ENTRIES],
     /// Where the vDSO of its program lies.
     pub vdso: u32,
+}
+
+impl Default for Segments {
+    /// What a program starts with, but for the vDSO.
+    fn default() -> Self {
+        Self { ds: DATA, es: DATA, fs: 0, gs: 0, tls: [0; TLS_ENTRIES], vdso: 0 }
+    }
 }
 
 /// The vDSO of 32-bit programs (vdso(7)): an ELF image of one page, and what the North has to know of it. All numbers

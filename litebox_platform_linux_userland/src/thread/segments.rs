@@ -26,8 +26,6 @@ pub(crate) static TOLD_OF_32BIT: Published<AtomicBool> = Published::nothing();
 
 /// Selector of data at privilege level 3 in the first of the entries.
 const FIRST_SELECTOR: u16 = (FIRST_TLS_ENTRY as u16) << 3 | 3;
-/// Selector of the host's flat data segment for programs.
-const USER_DATA: u16 = 0x2b;
 const PAGE: usize = 4096;
 
 // isize litebox_call32(nr, a): a call of 32-bit x86. Where the host has none, `int` is an exception, whose handler goes
@@ -167,6 +165,10 @@ macro_rules! selectors {
     };
 }
 selectors! {
+    /// The selector in DS.
+    ds_selector write_ds_selector "ds"
+    /// The selector in ES.
+    es_selector write_es_selector "es"
     /// The selector in FS.
     fs_selector write_fs_selector "fs"
     /// The selector in GS.
@@ -195,7 +197,8 @@ fn load(segments: &Segments) {
     let (fs, gs) = (loadable(segments.fs), loadable(segments.gs));
     // SAFETY: selectors that can be loaded; kernel code uses none of these registers.
     unsafe {
-        asm!("mov ds, {0:x}", "mov es, {0:x}", in(reg) USER_DATA, options(nostack, preserves_flags));
+        write_ds_selector(loadable(segments.ds));
+        write_es_selector(loadable(segments.es));
         write_fs_selector(fs);
         write_gs_selector(gs);
     }
@@ -244,7 +247,7 @@ pub(crate) fn current(block: &ThreadBlock) -> Option<Segments> {
     if block.load_segments {
         return Some(known);
     }
-    Some(Segments { fs: fs_selector(), gs: gs_selector(), ..known })
+    Some(Segments { ds: ds_selector(), es: es_selector(), fs: fs_selector(), gs: gs_selector(), ..known })
 }
 
 /// The fast exit of 64-bit code looks at the GS base of its guest alone: this one is no guest's.

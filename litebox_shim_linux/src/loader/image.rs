@@ -42,7 +42,7 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
     let Prepared { program, running, interpreter, arguments } = prepared;
     let (file, elf) = &program;
     mm.reset(match elf.arch {
-        Arch::X86 => Layout::compat(limits.stack, ids.fixed_addresses),
+        Arch::X86 => Layout::compat(limits.stack, ids.fixed_addresses, ids.three_gib),
         Arch::X86_64 if ids.fixed_addresses => Layout::fixed(limits.stack),
         Arch::X86_64 => Layout::random(limits.stack),
     });

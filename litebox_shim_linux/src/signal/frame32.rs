@@ -1,7 +1,7 @@
 //! Signal frames of 32-bit programs: Linux's `struct sigframe`, or `struct rt_sigframe` with SA_SIGINFO; above it the
 //! floating-point state, first as `fsave` leaves it and then, 64-byte aligned, as `xsave` does.
 
-use litebox::platform::compat::{CpuMode, Segments};
+use litebox::platform::compat::{CpuMode, DATA, Segments};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
@@ -39,6 +39,8 @@ mod rt {
 mod sc {
     pub(super) const GS: usize = 0;
     pub(super) const FS: usize = 1;
+    pub(super) const ES: usize = 2;
+    pub(super) const DS: usize = 3;
     pub(super) const IP: usize = 14;
     pub(super) const CS: usize = 15;
     pub(super) const FLAGS: usize = 16;
@@ -50,8 +52,6 @@ mod sc {
 /// How debuggers know such frames: the code that handlers once returned to.
 const OLD_CODE: [u8; 8] = [0x58, 0xb8, 119, 0, 0, 0, 0xcd, 0x80];
 const RT_CODE: [u8; 8] = [0xb8, 173, 0, 0, 0, 0xcd, 0x80, 0];
-
-const DATA: u32 = 0x2b;
 
 /// How many bytes the registers take that only 64-bit code has; they lie behind the floating-point state.
 const UPPER: usize = 64;
@@ -139,6 +139,10 @@ impl Task<'_, '_> {
             initial_fp(fp);
         }
         self.frame.mode = CpuMode::Compat;
+        // A handler reaches memory, whatever the interrupted code had there.
+        if let Some(now) = host().segments().filter(|now| (now.ds, now.es) != (DATA, DATA)) {
+            host().set_segments(Some(Segments { ds: DATA, es: DATA, ..now }));
+        }
         let regs = &mut *self.frame.regs;
         regs.rax = info.signal as u64;
         (regs.rdx, regs.rcx) = if with_info { (pinfo.into(), puc.into()) } else { (0, 0) };
@@ -155,8 +159,8 @@ impl Task<'_, '_> {
         let code = code_segment(self.frame.mode).into();
         let r = &*self.frame.regs;
         let halves = [r.rdi, r.rsi, r.rbp, r.rsp, r.rbx, r.rdx, r.rcx, r.rax, trap.number, trap.error, r.rip];
-        let selectors = [u32::from(segments.gs), u32::from(segments.fs), DATA, DATA];
-        let rest = [code, r.eflags as u32, r.rsp as u32, DATA, fpstate as u32, old.0 as u32, trap.cr2 as u32];
+        let selectors = [segments.gs, segments.fs, segments.es, segments.ds].map(u32::from);
+        let rest = [code, r.eflags as u32, r.rsp as u32, DATA.into(), fpstate as u32, old.0 as u32, trap.cr2 as u32];
         let words = selectors.into_iter().chain(halves.map(|register| register as u32)).chain(rest);
         let mut raw = [0u8; sc::WORDS * 4];
         for (to, word) in raw.chunks_exact_mut(4).zip(words) {
@@ -169,7 +173,7 @@ impl Task<'_, '_> {
     fn write_fp32(&mut self, fpstate: u64, at: u64) -> Result<()> {
         let code = code_segment(self.frame.mode).into();
         let Some(fp) = self.frame.fp().filter(|fp| !fp.is_empty()) else { return Ok(()) };
-        write_bytes(fpstate, &fsave::of(fp, code, DATA))?;
+        write_bytes(fpstate, &fsave::of(fp, code, DATA.into()))?;
         write_bytes(at, fp)?;
         if is_extended(fp) {
             let size = fsave::extended_size(fp);
@@ -249,7 +253,8 @@ impl Task<'_, '_> {
         r.eflags = r.eflags & !FLAGS | u64::from(get(sc::FLAGS)) & FLAGS;
         self.frame.mode = mode;
         if let Some(now) = host().segments() {
-            let then = Segments { fs: selector(get(sc::FS)), gs: selector(get(sc::GS)), ..now };
+            let [ds, es, fs, gs] = [sc::DS, sc::ES, sc::FS, sc::GS].map(|index| selector(get(index)));
+            let then = Segments { ds, es, fs, gs, ..now };
             if then != now {
                 host().set_segments(Some(then));
             }

@@ -42,6 +42,8 @@ bitflags::bitflags! {
         const UNAME26 = 0x2_0000;
         /// Everything lies where it always lies.
         const ADDR_NO_RANDOMIZE = 0x4_0000;
+        /// 32-bit programs that are executed have 3 GiB alone.
+        const ADDR_LIMIT_3GB = 0x800_0000;
         /// What can be read can be executed.
         const READ_IMPLIES_EXEC = 0x40_0000;
     }

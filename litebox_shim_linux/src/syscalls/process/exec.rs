@@ -290,14 +290,15 @@ impl Task<'_, '_> {
         process.executed.store(true, Ordering::Release);
         self.forget_user_words()?;
         let creds = self.creds();
-        let fixed_addresses = process.personality().contains(Personality::ADDR_NO_RANDOMIZE);
+        let persona = process.personality();
         let ids = AuxIds {
             uid: creds.uid,
             euid: creds.euid,
             gid: creds.gid,
             egid: creds.egid,
             test_hostile: None,
-            fixed_addresses,
+            fixed_addresses: persona.contains(Personality::ADDR_NO_RANDOMIZE),
+            three_gib: persona.contains(Personality::ADDR_LIMIT_3GB),
         };
         // A 64-bit program says itself what of its memory can be executed; a 32-bit one may be told.
         if prepared.arch() == Arch::X86_64 {
