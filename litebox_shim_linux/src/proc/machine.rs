@@ -291,7 +291,8 @@ pub(super) const SYSTEM_V: &[TableEntry<Global>] = &[
     }),
 ];
 
-fn cpuid(leaf: u32, sub: u32) -> [u32; 4] {
+/// What the processor answers in eax, ebx, ecx, edx; zeros where it has no such leaf.
+pub(super) fn cpuid(leaf: u32, sub: u32) -> [u32; 4] {
     let highest = |base| {
         #[allow(unused_unsafe, reason = "safe in newer compilers")]
         // SAFETY: every x86-64 processor has cpuid.

@@ -1,5 +1,7 @@
 //! /sys: what runtimes ask of processors and memory; and the one control group.
 
+mod caches;
+
 use alloc::sync::{Arc, Weak};
 
 use litebox::fs::{FileSystem, FileType, Inode};
@@ -56,6 +58,7 @@ impl FileSystem for CgroupFs {
     }
 }
 
+/// A file that says always the same.
 macro_rules! value {
     ($name:literal, $value:expr) => {
         TableEntry::text($name, |_, out: &mut Text| {
@@ -63,6 +66,8 @@ macro_rules! value {
         })
     };
 }
+
+use value;
 
 /// The loopback device: nothing is counted on it.
 const LOOPBACK: &[TableEntry<Global>] = &[
@@ -104,10 +109,13 @@ static ROOT: TableEntry<Global> = TableEntry::directory(
         TableEntry::directory("bus", &[]),
         TableEntry::directory(
             "class",
-            &[TableEntry::directory(
-                "net",
-                &[TableEntry::link("lo", |_| Ok(b"../../devices/virtual/net/lo".to_vec()))],
-            )],
+            &[
+                TableEntry::directory("block", &[]),
+                TableEntry::directory(
+                    "net",
+                    &[TableEntry::link("lo", |_| Ok(b"../../devices/virtual/net/lo".to_vec()))],
+                ),
+            ],
         ),
         TableEntry::directory(
             "devices",
@@ -163,6 +171,7 @@ static ROOT: TableEntry<Global> = TableEntry::directory(
                 ),
             ],
         ),
+        TableEntry::directory("dev", &[TableEntry::directory("block", &[]), TableEntry::directory("char", &[])]),
         TableEntry::directory("firmware", &[]),
         TableEntry::directory("fs", &[TableEntry::directory("cgroup", &[])]),
         TableEntry::directory(
@@ -242,6 +251,7 @@ impl Subject for OfProcessor {
 static PROCESSOR: TableEntry<OfProcessor> = TableEntry::directory(
     "",
     &[
+        caches::DIRECTORY,
         value!("online", 1),
         TableEntry::directory(
             "topology",
