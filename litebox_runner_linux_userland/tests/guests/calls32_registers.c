@@ -82,7 +82,7 @@ static int intact(const void *via, uint32_t number, uint32_t first, int32_t *ans
 static void all(const char *what, const void *via) {
     int good = 0, right = 0;
     int32_t answer;
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 60; i++) {
         good += intact(via, SYS_getpid, next(), &answer), right += answer == getpid();
         good += intact(via, SYS_gettid, next(), &answer), right += answer == getpid();
         good += intact(via, SYS_getppid, next(), &answer), right += answer == getppid();

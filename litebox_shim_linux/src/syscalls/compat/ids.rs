@@ -82,8 +82,8 @@ short! {
     setregid16 = setregid(; gid, egid);
     setresuid16 = setresuid(; uid, euid, suid);
     setresgid16 = setresgid(; gid, egid, sgid);
-    setfsuid16 = setfsuid(; uid) narrow;
-    setfsgid16 = setfsgid(; gid) narrow;
+    setfsuid16 = setfsuid(; uid);
+    setfsgid16 = setfsgid(; gid);
     chown16 = chown(path: UserStr; uid, gid);
     lchown16 = lchown(path: UserStr; uid, gid);
     fchown16 = fchown(fd: i32; uid, gid);
