@@ -1,0 +1,18 @@
+use strict; use warnings; use POSIX; use Socket; use Fcntl ':flock'; use List::Util qw(sum max first);
+print length(pack('L!', 1)), ' ', 2 ** 53 + 1, ' ', unpack('%32C*', 'sum of bytes'), ' ', 0.1 + 0.2, "\n";
+my %count; $count{$_}++ for map { lc } 'The cat and the dog and The End' =~ /(\w+)/g;
+print join(',', map { "$_=$count{$_}" } sort { $count{$b} <=> $count{$a} || $a cmp $b } keys %count), "\n";
+(my $text = 'a1b22c333') =~ s/(\d+)/<$1>/g; print "$text ", join('|', split /[<>]/, $text), "\n";
+print sum(1 .. 100), ' ', max(map { $_ ** 2 % 17 } 1 .. 20), ' ', first { $_ > 7 } 5 .. 10; print "\n";
+my $dir = `mktemp -d`; chomp $dir; chdir $dir or die;
+open my $out, '>', 'file' or die; print $out "line $_\n" for 1 .. 1000; flock $out, LOCK_EX; close $out;
+open my $in, '<', 'file' or die; my @lines = <$in>; print scalar(@lines), ' ', (stat 'file')[7], ' ', -s 'file', "\n";
+sysopen my $big, 'big', O_RDWR | O_CREAT or die; seek $big, 5 * 2 ** 30, 0; print {$big} 'end'; close $big; print -s 'big', "\n";
+mkdir 'd'; symlink 'file', 'd/link'; rename 'file', 'd/file'; opendir my $d, 'd'; print join(',', sort readdir $d), "\n";
+my $pid = fork // die; if (!$pid) { exit 6 } waitpid $pid, 0; print $? >> 8, "\n";
+print `echo from a shell | tr a-z A-Z`; system '(exit 3)'; print $? >> 8, "\n";
+local $SIG{ALRM} = sub { die "alarm\n" }; eval { kill ALRM => $$; 1 while 1 } or print $@;
+socketpair my $left, my $right, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die; syswrite $left, "over a socket\n"; sysread $right, my $buf, 100; print $buf;
+pipe my $r, my $w; my $bits = ''; vec($bits, fileno $r, 1) = 1; syswrite $w, 'x'; print scalar select(my $ready = $bits, undef, undef, 5), "\n";
+print strftime('%F %T', gmtime 1_700_000_000), ' ', floor(-1.5), ' ', fmod(7, 3), "\n";
+my @sorted = sort { $a <=> $b } map { ($_ * 7919) % 10007 } 1 .. 5000; print "@sorted[0 .. 4]\n";

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Brings Debian's i386 programs, which tests run, below target/i386-programs. Nothing is installed, and the machine's
+# package lists and architectures stay as they are. One line on stderr, and 1, when they are not to be had.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+root=$PWD/target/i386-programs
+packages=(
+    bash coreutils busybox-static perl-base python3.11-minimal libpython3.11-minimal libpython3.11-stdlib sqlite3 git
+    xz-utils gzip tar luajit libluajit-5.1-2 libtinfo6 libselinux1 libacl1 libattr1 libgmp10 libpcre2-8-0 libcrypt1
+    libssl3 zlib1g libbz2-1.0 liblzma5 libreadline8 libffi8 libexpat1 libncursesw6 libuuid1 libsqlite3-0 libgcc-s1
+)
+
+give_up() {
+    rm -rf "$root" "$root.new"
+    echo "no i386 programs: $1" >&2
+    exit 1
+}
+
+[ ! -d "$root" ] || exit 0
+command -v apt-get >/dev/null && command -v dpkg >/dev/null || give_up "they come from Debian's packages"
+# Their interpreter and C library are those that gcc -m32 has.
+[ -e /lib/ld-linux.so.2 ] || give_up "gcc-multilib is not installed"
+new=$root.new
+rm -rf "$new"
+mkdir -p "$new"/apt/lists/partial "$new"/apt/archives/partial "$new"/debs
+touch "$new/apt/status"
+cat > "$new/apt/conf" <<END
+Dir::State "$new/apt";
+Dir::State::status "$new/apt/status";
+Dir::Cache "$new/apt";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; "i386"; };
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+END
+export APT_CONFIG=$new/apt/conf
+# What one list lacks, another may have.
+timeout 120 apt-get -qq update 2>/dev/null || true
+(cd "$new/debs" && timeout 120 apt-get -qq download "${packages[@]/%/:i386}" libluajit-5.1-common 2>/dev/null) ||
+    give_up "the packages cannot be downloaded"
+for deb in "$new"/debs/*.deb; do
+    dpkg -x "$deb" "$new"
+done
+rm -rf "$new/apt" "$new/debs" "$new/usr/share/doc" "$new/usr/share/locale"
+"$new/bin/busybox" true || give_up "this machine runs none"
+mv "$new" "$root"
