@@ -31,6 +31,27 @@ pub struct Name {
     pub mask: u64,
 }
 
+/// A value with a name of its own.
+pub const fn name(text: &'static str, bits: u64) -> Name {
+    Name { text, bits, mask: bits }
+}
+
+/// A value of the field `mask`.
+pub const fn value(text: &'static str, bits: u64, mask: u64) -> Name {
+    Name { text, bits, mask }
+}
+
+/// A value that is alone.
+pub const fn alone(text: &'static str, bits: u64) -> Name {
+    Name { text, bits, mask: u64::MAX }
+}
+
+/// A type of arguments whose values have names.
+pub trait Named {
+    /// The names.
+    const NAMES: Names;
+}
+
 /// `flags`: any of the names together; a name with `in MASK` is one of the values of that field. `choice`: one of the
 /// names. The first number in parentheses is how wide the argument is, the second the same width as handlers may also
 /// take it.
@@ -42,18 +63,20 @@ macro_rules! named {
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub struct $name(pub $inner);
 
+        impl $crate::abi::Named for $name {
+            const NAMES: $crate::abi::Names = &[$($crate::abi::Name {
+                text: stringify!($text),
+                bits: $bits,
+                mask: $crate::abi::named!(mask $kind $bits $($mask)?),
+            }),*];
+        }
         impl $crate::argument::Argument for $name {
             #[inline(always)]
             fn take(registers: &mut $crate::argument::Registers) -> Self {
                 Self(<$inner as $crate::argument::Argument>::take(registers))
             }
             fn shown(self) -> $crate::show::Shown {
-                const NAMES: $crate::abi::Names = &[$($crate::abi::Name {
-                    text: stringify!($text),
-                    bits: $bits,
-                    mask: $crate::abi::named!(mask $kind $bits $($mask)?),
-                }),*];
-                $crate::abi::named!(shown $kind $inner, NAMES, self.0)
+                $crate::abi::named!(shown $kind $inner, <Self as $crate::abi::Named>::NAMES, self.0)
             }
         }
         impl $crate::argument::Pass<$inner> for $name {
@@ -81,9 +104,9 @@ macro_rules! named {
     (mask choice $bits:literal) => { u64::MAX };
     (mask flags $bits:literal) => { $bits };
     (mask flags $bits:literal $mask:literal) => { $mask };
-    (shown choice $inner:ident, $names:ident, $value:expr) => { $crate::show::Shown::Choice($names, i64::from($value)) };
-    (shown flags i32, $names:ident, $value:expr) => { $crate::show::Shown::Flags($names, u64::from($value as u32)) };
-    (shown flags u32, $names:ident, $value:expr) => { $crate::show::Shown::Flags($names, u64::from($value)) };
-    (shown flags usize, $names:ident, $value:expr) => { $crate::show::Shown::Flags($names, $value as u64) };
+    (shown choice $inner:ident, $names:expr, $value:expr) => { $crate::show::Shown::Choice($names, i64::from($value)) };
+    (shown flags i32, $names:expr, $value:expr) => { $crate::show::Shown::Flags($names, u64::from($value as u32)) };
+    (shown flags u32, $names:expr, $value:expr) => { $crate::show::Shown::Flags($names, u64::from($value)) };
+    (shown flags usize, $names:expr, $value:expr) => { $crate::show::Shown::Flags($names, $value as u64) };
 }
 pub(crate) use named;

@@ -321,7 +321,7 @@ macro_rules! pointers {
                 Self::new(registers.arch, registers.take() as usize)
             }
             fn shown(self) -> Shown {
-                $shown(self.address as u64, T::FORM)
+                $shown(self.address as u64, T::FORM, self.layouts)
             }
         }
         impl<T> Pass<usize> for $name<T> {
@@ -353,21 +353,72 @@ impl<T> UserMut<T> {
 
 /// How what lies at an address is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "structures by their names")]
 pub enum Form {
     /// Not at all: the address is.
     Opaque,
     /// Bytes, as many as the next argument says.
     Bytes,
+    /// The same, none of which is likely to be a letter.
+    Random,
+    /// A path of as many bytes as the result says, its zero among them.
+    Path,
     /// A 32-bit number.
     Int,
+    /// The length of what another argument leads to: it may come back changed.
+    Length,
+    /// A `long`.
+    Long,
     /// Two descriptors.
     Pair,
     /// Seconds and nanoseconds.
     Timespec,
+    /// The same, when the call was interrupted.
+    TimeLeft,
     /// Seconds and microseconds.
     Timeval,
+    /// Two moments for utimensat(2).
+    Moments,
     /// A set of signals.
     Signals,
+    /// Pointers to strings, up to a null pointer.
+    Strings,
+    /// The same; they are counted.
+    Variables,
+    /// A status of wait(2).
+    WaitStatus,
+    /// `struct pollfd`, as many as the next argument says.
+    Poll,
+    /// `struct iovec`, as many as the next argument says.
+    Vectors,
+    /// `struct linux_dirent64`, as many bytes as the result says; they are counted.
+    Entries,
+    /// Processors, a bit each.
+    Processors,
+    /// Descriptors, a bit each; how many, the first argument said.
+    Descriptors(u32),
+    CloneArgs,
+    EpollEvents,
+    Flock,
+    Flock64,
+    Itimerspec,
+    Itimerval,
+    Message,
+    OpenHow,
+    Rlimit,
+    Rlimit64,
+    Rusage,
+    SigAction,
+    SigInfo,
+    SigStack,
+    SockAddr,
+    Stat,
+    Stat64,
+    StatFs,
+    Statx,
+    SysInfo,
+    UtsName,
+    WindowSize,
 }
 
 /// What an address may lead to.
@@ -407,18 +458,18 @@ macro_rules! structures {
 structures! {
     CapData Opaque "struct __user_cap_data_struct"
     CapHeader Opaque "struct __user_cap_header_struct"
-    CloneArgs Opaque "struct clone_args"
-    Dirent Opaque "struct linux_dirent64"
+    CloneArgs CloneArgs "struct clone_args"
+    Dirent Entries "struct linux_dirent64"
     FdPair Pair "int[2]"
     FdSet Opaque "fd_set"
-    OpenHow Opaque "struct open_how"
-    PollFd Opaque "struct pollfd"
+    OpenHow OpenHow "struct open_how"
+    PollFd Poll "struct pollfd"
     SchedAttr Opaque "struct sched_attr"
-    SigInfo Opaque "siginfo_t"
+    SigInfo SigInfo "siginfo_t"
     SigSet Signals "sigset_t"
-    SigStack Opaque "stack_t"
-    SockAddr Opaque "struct sockaddr"
-    Statx Opaque "struct statx"
+    SigStack SigStack "stack_t"
+    SockAddr SockAddr "struct sockaddr"
+    Statx Statx "struct statx"
     UserDesc Opaque "struct user_desc"
-    UtsName Opaque "struct utsname"
+    UtsName UtsName "struct utsname"
 }

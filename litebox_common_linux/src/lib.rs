@@ -13,11 +13,13 @@ mod table;
 
 pub mod abi;
 pub mod argument;
+mod call_set;
 mod calls;
 pub mod show;
 
 pub use abi::errno::Errno;
 pub use argument::{Arch, Registers};
+pub use call_set::CallSet;
 pub use calls::{Call, Support, calls, support};
 
 use prelude::*;
@@ -88,7 +90,7 @@ macro_rules! request {
             pub const fn support(&self) -> Support {
                 match self { $($(Self::$name { .. } => Support::$support $((Errno::$errno))?,)*)* }
             }
-            /// Its arguments, ready to be printed.
+            /// Its arguments, ready to be printed as their types say.
             pub fn arguments(&self) -> ShownArguments {
                 match *self { $($(Self::$name { $($argument),* } => shown(&[$(Argument::shown($argument)),*]),)*)* }
             }

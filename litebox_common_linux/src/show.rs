@@ -1,15 +1,34 @@
 //! Calls printed as strace(1) prints them.
+//!
+//! What the program gives is printed when its call begins ([`begin`]), up to the first argument that the kernel fills
+//! in; the rest and the result when it has ended ([`end`]).
+//! - `calls`: calls whose arguments mean more than their types say.
+//! - `structures`: what lies at addresses; `files`, `ready`, [`signals`] and `sockets` are the larger families of it.
+//! - `results`: results, and what strace says behind them.
 
 use core::fmt::{self, Write};
 
 use crate::abi::Names;
+use crate::abi::layout::Layouts;
 use crate::argument::Form;
 use crate::{Errno, SyscallRequest};
 
+mod calls;
+mod files;
+mod ready;
+mod results;
+pub mod signals;
+mod sockets;
+mod structures;
+
+pub use results::result;
+
 /// The most bytes of a string or buffer that are printed.
 const MOST_BYTES: usize = 32;
+/// The most elements of an array that are printed.
+const MOST_ELEMENTS: u64 = 32;
 /// The most bytes of a path that are printed.
-const MOST_PATH: usize = 256;
+const MOST_PATH: usize = 4096;
 const AT_FDCWD: i32 = -100;
 
 /// An argument, ready to be printed.
@@ -19,22 +38,32 @@ pub enum Shown {
     Signed(i64),
     /// A number that is never negative.
     Unsigned(u64),
+    /// A number whose bits count.
+    Hex(u64),
     /// Permission bits.
     Octal(u32),
+    /// Permission bits, and the kind of file.
+    FileMode(u32),
     /// A directory's descriptor.
     DirFd(i32),
     /// An address and nothing more.
     Address(u64),
-    /// A string that ends with a zero.
+    /// A path: a string that ends with a zero.
     Text(u64),
+    /// Another such string, of which the beginning is printed.
+    Words(u64),
     /// What the guest gives.
-    Given(u64, Form),
+    Given(u64, Form, Layouts),
     /// What the kernel fills in.
-    Filled(u64, Form),
+    Filled(u64, Form, Layouts),
     /// Any of these names together.
     Flags(Names, u64),
     /// One of these names.
     Choice(Names, i64),
+    /// An operation of futex(2).
+    Futex(u32),
+    /// A request of ioctl(2).
+    Ioctl(Names, u32),
 }
 
 /// The memory of the guest that makes the call.
@@ -43,42 +72,107 @@ pub trait GuestMemory {
     fn read(&self, address: u64, into: &mut [u8]) -> usize;
 }
 
-/// What is known of a call when it is printed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Moment {
-    /// It begins: what it will fill in is not there yet.
-    Before,
-    /// It ended with this result.
-    After(Result<usize, Errno>),
+/// What must be remembered from the beginning of a call to its end.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Begun {
+    /// How many arguments are printed already.
+    printed: usize,
+    /// The length that the program gave at an address.
+    length: Option<u32>,
 }
 
-/// Prints the name of `request` and its arguments: `read(3, "abc"..., 512)`.
-pub fn call(out: &mut dyn Write, request: &SyscallRequest, memory: &dyn GuestMemory, moment: Moment) -> fmt::Result {
+/// What is known of a call when an argument is printed.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    memory: &'a dyn GuestMemory,
+    /// The argument behind this one.
+    next: Option<Shown>,
+    /// The result; `None`: there is none yet.
+    result: Option<Result<usize, Errno>>,
+    /// As in [`Begun`].
+    length: Option<u32>,
+}
+
+impl Context<'_> {
+    /// How many bytes or elements the program says there are.
+    fn count(&self) -> u64 {
+        match self.next {
+            Some(Shown::Unsigned(n)) => n,
+            Some(Shown::Signed(n)) => u64::try_from(n).unwrap_or(0),
+            _ => 0,
+        }
+    }
+    /// How many there are: no more than the result says, of what the kernel fills in.
+    fn available(&self, filled: bool) -> u64 {
+        match self.result {
+            Some(Ok(done)) if filled => self.count().min(done as u64),
+            _ => self.count(),
+        }
+    }
+    fn int(&self, at: u64) -> Option<u32> {
+        let mut bytes = [0; 4];
+        (at != 0 && self.memory.read(at, &mut bytes) == 4).then(|| u32::from_le_bytes(bytes))
+    }
+}
+
+/// Prints the name of `request` and what the program gives: `read(3, `.
+pub fn begin(out: &mut dyn Write, request: &SyscallRequest, memory: &dyn GuestMemory) -> Result<Begun, fmt::Error> {
     write!(out, "{}(", request.name())?;
-    let arguments = request.arguments();
-    for (i, argument) in arguments.iter().enumerate() {
-        if i > 0 {
+    let (names, arguments) = calls::arguments(request);
+    let filled = arguments.iter().position(|argument| matches!(argument, Shown::Filled(..)));
+    let printed = filled.unwrap_or(arguments.len());
+    let context = Context { memory, next: None, result: None, length: None };
+    let lengths = arguments.iter().find_map(|argument| match argument {
+        Shown::Filled(at, Form::Length, _) => context.int(*at),
+        _ => None,
+    });
+    for i in 0..printed {
+        print_argument(out, names, &arguments, i, context)?;
+    }
+    if filled.is_some_and(|at| at > 0) {
+        out.write_str(", ")?;
+    }
+    Ok(Begun { printed, length: lengths })
+}
+
+/// Prints what `begin` left: `"abc", 512)`.
+pub fn end(
+    out: &mut dyn Write,
+    request: &SyscallRequest,
+    memory: &dyn GuestMemory,
+    begun: Begun,
+    result: Result<usize, Errno>,
+) -> fmt::Result {
+    let (names, arguments) = calls::arguments(request);
+    let context = Context { memory, next: None, result: Some(result), length: begun.length };
+    for i in begun.printed..arguments.len() {
+        if i > begun.printed {
             out.write_str(", ")?;
         }
-        let len = match arguments.get(i + 1) {
-            Some(Shown::Unsigned(n)) => *n,
-            Some(Shown::Signed(n)) => u64::try_from(*n).unwrap_or(0),
-            _ => 0,
-        };
-        one(out, *argument, len, memory, moment)?;
+        one_named(out, names, &arguments, i, context)?;
     }
     out.write_char(')')
 }
 
-/// Prints a result: `= 3`, `= -1 ENOENT`.
-pub fn result(out: &mut dyn Write, result: Result<usize, Errno>) -> fmt::Result {
-    // Results that are addresses are the large ones.
-    const SMALL: u64 = 1 << 32;
-    match result {
-        Ok(value) if (value as u64) < SMALL => write!(out, " = {value}"),
-        Ok(value) => write!(out, " = {value:#x}"),
-        Err(errno) => write!(out, " = -1 {errno}"),
+fn print_argument(
+    out: &mut dyn Write,
+    names: &[&str],
+    arguments: &[Shown],
+    i: usize,
+    context: Context<'_>,
+) -> fmt::Result {
+    if i > 0 {
+        out.write_str(", ")?;
     }
+    one_named(out, names, arguments, i, context)
+}
+
+fn one_named(out: &mut dyn Write, names: &[&str], arguments: &[Shown], i: usize, context: Context<'_>) -> fmt::Result {
+    if let Some(name) = names.get(i) {
+        write!(out, "{name}=")?;
+    }
+    let Some(argument) = arguments.get(i) else { return Ok(()) };
+    one(out, *argument, Context { next: arguments.get(i + 1).copied(), ..context })
 }
 
 /// Prints an argument that leads nowhere into memory.
@@ -89,30 +183,31 @@ pub fn argument(out: &mut dyn Write, argument: Shown) -> fmt::Result {
             0
         }
     }
-    one(out, argument, 0, &Nothing, Moment::Before)
+    one(out, argument, Context { memory: &Nothing, next: None, result: None, length: None })
 }
 
-fn one(out: &mut dyn Write, argument: Shown, len: u64, memory: &dyn GuestMemory, moment: Moment) -> fmt::Result {
+fn one(out: &mut dyn Write, argument: Shown, context: Context<'_>) -> fmt::Result {
     match argument {
         Shown::Signed(value) => write!(out, "{value}"),
         Shown::Unsigned(value) => write!(out, "{value}"),
-        Shown::Octal(0) => out.write_str("0"),
-        Shown::Octal(bits) => write!(out, "0{bits:02o}"),
+        Shown::Hex(0) => out.write_char('0'),
+        Shown::Hex(value) => write!(out, "{value:#x}"),
+        Shown::Octal(bits) => octal(out, bits),
+        Shown::FileMode(mode) => files::file_mode(out, mode),
         Shown::DirFd(AT_FDCWD) => out.write_str("AT_FDCWD"),
         Shown::DirFd(fd) => write!(out, "{fd}"),
         Shown::Address(at) => address(out, at),
-        Shown::Text(at) => text(out, at, memory),
+        Shown::Text(at) => text(out, at, context.memory, MOST_PATH),
+        Shown::Words(at) => text(out, at, context.memory, MOST_BYTES),
         Shown::Flags(names, bits) => flags(out, names, bits),
-        Shown::Choice(names, value) => match names.iter().find(|name| name.bits == value as u64) {
-            Some(name) => out.write_str(name.text),
-            None if value > 0xffff => write!(out, "{value:#x}"),
-            None => write!(out, "{value}"),
-        },
-        Shown::Given(at, form) => pointed(out, at, form, len, memory),
-        Shown::Filled(at, form) => match moment {
-            Moment::After(Ok(done)) => {
-                let len = len.min(done as u64);
-                pointed(out, at, form, len, memory)
+        Shown::Choice(names, value) => choice(out, names, value),
+        Shown::Futex(operation) => calls::futex_operation(out, operation),
+        Shown::Ioctl(names, request) => calls::ioctl_request(out, names, request),
+        Shown::Given(at, form, layouts) => structures::pointed(out, at, form, layouts, false, context),
+        Shown::Filled(at, form, layouts) => match context.result {
+            Some(Ok(_)) => structures::pointed(out, at, form, layouts, true, context),
+            _ if matches!(form, Form::CloneArgs | Form::Length | Form::TimeLeft) => {
+                structures::pointed(out, at, form, layouts, true, context)
             }
             _ => address(out, at),
         },
@@ -121,6 +216,30 @@ fn one(out: &mut dyn Write, argument: Shown, len: u64, memory: &dyn GuestMemory,
 
 fn address(out: &mut dyn Write, at: u64) -> fmt::Result {
     if at == 0 { out.write_str("NULL") } else { write!(out, "{at:#x}") }
+}
+
+/// At least three digits.
+fn octal(out: &mut dyn Write, bits: u32) -> fmt::Result {
+    if bits == 0 { out.write_str("000") } else { write!(out, "0{bits:02o}") }
+}
+
+fn choice(out: &mut dyn Write, names: Names, value: i64) -> fmt::Result {
+    if let Some(name) = names.iter().find(|name| name.bits == value as u64) {
+        return out.write_str(name.text);
+    }
+    match family(names) {
+        "" => write!(out, "{value}"),
+        family => write!(out, "{:#x} /* {family}??? */", value as u32),
+    }
+}
+
+/// What all names begin with, up to its last underscore.
+fn family(names: Names) -> &'static str {
+    let Some((first, others)) = names.split_first() else { return "" };
+    let same = |other: &&str| first.text.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let common = others.iter().map(|name| same(&name.text)).min().unwrap_or(first.text.len());
+    let common = first.text.get(..common).unwrap_or_default();
+    common.rfind('_').and_then(|end| common.get(..=end)).unwrap_or_default()
 }
 
 fn flags(out: &mut dyn Write, names: Names, bits: u64) -> fmt::Result {
@@ -143,64 +262,67 @@ fn flags(out: &mut dyn Write, names: Names, bits: u64) -> fmt::Result {
     match (left, first) {
         (0, false) => Ok(()),
         (0, true) => out.write_char('0'),
-        (left, true) => write!(out, "{left:#x}"),
+        (left, true) => match family(names) {
+            "" => write!(out, "{left:#x}"),
+            family => write!(out, "{left:#x} /* {family}??? */"),
+        },
         (left, false) => write!(out, "|{left:#x}"),
     }
 }
 
-fn text(out: &mut dyn Write, at: u64, memory: &dyn GuestMemory) -> fmt::Result {
-    let mut bytes = [0; MOST_PATH];
-    let got = memory.read(at, &mut bytes);
-    let bytes = bytes.get(..got).unwrap_or_default();
-    match bytes.iter().position(|b| *b == 0) {
-        Some(end) => quoted(out, bytes.get(..end).unwrap_or_default(), false),
-        None if got == MOST_PATH => quoted(out, bytes, true),
-        None => address(out, at),
+/// A string that ends with a zero; of a longer one, `most` bytes.
+fn text(out: &mut dyn Write, at: u64, memory: &dyn GuestMemory, most: usize) -> fmt::Result {
+    const PIECE: usize = 128;
+    let mut piece = [0; PIECE];
+    let mut done = 0;
+    loop {
+        let room = piece.get_mut(..PIECE.min(most - done)).unwrap_or_default();
+        let wanted = room.len();
+        let got = if wanted == 0 { 0 } else { memory.read(at.saturating_add(done as u64), room) };
+        let bytes = piece.get(..got).unwrap_or_default();
+        let end = bytes.iter().position(|byte| *byte == 0);
+        let begins = done == 0;
+        if end.is_none() && got < wanted && begins {
+            return address(out, at);
+        }
+        if begins {
+            out.write_char('"')?;
+        }
+        let part = bytes.get(..end.unwrap_or(got)).unwrap_or_default();
+        escaped(out, part)?;
+        done += got;
+        if end.is_some() {
+            return out.write_char('"');
+        }
+        if got < wanted || done >= most {
+            return out.write_str("\"...");
+        }
     }
 }
 
+/// Bytes in quotation marks.
 fn quoted(out: &mut dyn Write, bytes: &[u8], more: bool) -> fmt::Result {
-    write!(out, "\"{}\"{}", bytes.escape_ascii(), if more { "..." } else { "" })
+    out.write_char('"')?;
+    escaped(out, bytes)?;
+    out.write_str(if more { "\"..." } else { "\"" })
 }
 
-fn pointed(out: &mut dyn Write, at: u64, form: Form, len: u64, memory: &dyn GuestMemory) -> fmt::Result {
-    let mut bytes = [0; MOST_BYTES];
-    let wanted = match form {
-        Form::Opaque => return address(out, at),
-        Form::Bytes => usize::try_from(len).unwrap_or(MOST_BYTES).min(MOST_BYTES),
-        Form::Int => 4,
-        Form::Pair | Form::Signals => 8,
-        Form::Timespec | Form::Timeval => 16,
-    };
-    let room = bytes.get_mut(..wanted).unwrap_or_default();
-    if at == 0 || memory.read(at, room) != wanted {
-        return address(out, at);
+/// As in C: what cannot be printed is octal, in as few digits as the next byte allows.
+fn escaped(out: &mut dyn Write, bytes: &[u8]) -> fmt::Result {
+    let mut rest = bytes.iter().copied().peekable();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => out.write_str("\\\"")?,
+            b'\\' => out.write_str("\\\\")?,
+            b'\t' => out.write_str("\\t")?,
+            b'\n' => out.write_str("\\n")?,
+            0x0b => out.write_str("\\v")?,
+            0x0c => out.write_str("\\f")?,
+            b'\r' => out.write_str("\\r")?,
+            b' '..=b'~' => out.write_char(char::from(byte))?,
+            _ if rest.peek().is_some_and(|next| matches!(next, b'0'..=b'7')) => write!(out, "\\{byte:03o}")?,
+            _ => write!(out, "\\{byte:o}")?,
+        }
     }
-    let int = |at: usize| i32::from_le_bytes(field(&bytes, at));
-    let long = |at: usize| i64::from_le_bytes(field(&bytes, at));
-    match form {
-        Form::Opaque => Ok(()),
-        Form::Bytes => quoted(out, bytes.get(..wanted).unwrap_or_default(), len > wanted as u64),
-        Form::Int => write!(out, "[{}]", int(0)),
-        Form::Pair => write!(out, "[{}, {}]", int(0), int(4)),
-        Form::Timespec => write!(out, "{{tv_sec={}, tv_nsec={}}}", long(0), long(8)),
-        Form::Timeval => write!(out, "{{tv_sec={}, tv_usec={}}}", long(0), long(8)),
-        Form::Signals => signals(out, long(0) as u64),
-    }
-}
-
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes.get(at..at + N).and_then(|part| part.try_into().ok()).unwrap_or([0; N])
-}
-
-/// A set of signals; of one that is nearly full, what it lacks.
-fn signals(out: &mut dyn Write, set: u64) -> fmt::Result {
-    let (prefix, set) = if set.count_ones() > 32 { ("~", !set) } else { ("", set) };
-    write!(out, "{prefix}[")?;
-    let mut first = true;
-    for signal in (1..=64).filter(|n| set & 1 << (n - 1) != 0) {
-        write!(out, "{}{signal}", if first { "" } else { " " })?;
-        first = false;
-    }
-    out.write_char(']')
+    Ok(())
 }

@@ -3,8 +3,9 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write;
 
-use crate::show::{self, GuestMemory, Moment};
+use crate::show::{self, GuestMemory};
 use crate::{Arch, Call, Errno, Registers, Support, SyscallRequest, calls, support};
 
 fn call(arch: Arch, number: u32) -> Option<Call> {
@@ -141,8 +142,11 @@ fn printed(number: u32, registers: [u64; 6], memory: &Memory, result: Result<usi
     let Some(request) = SyscallRequest::parse(number, Registers::new(Arch::X86_64, registers)) else {
         panic!("{number}")
     };
-    let printed = show::call(&mut line, &request, memory, Moment::After(result));
-    assert_eq!(printed.and_then(|()| show::result(&mut line, result)), Ok(()));
+    let printed = show::begin(&mut line, &request, memory)
+        .and_then(|begun| show::end(&mut line, &request, memory, begun, result))
+        .and_then(|()| line.write_char(' '))
+        .and_then(|()| show::result(&mut line, Some(&request), memory, result));
+    assert_eq!(printed, Ok(()));
     line
 }
 
@@ -169,17 +173,17 @@ fn calls_are_printed_like_strace() {
     assert_eq!(
         lines,
         [
-            r#"openat(AT_FDCWD, "/etc/pass\"wd", O_WRONLY|O_CREAT|O_CLOEXEC, 0644) = -1 ENOENT"#,
-            "openat(AT_FDCWD, 0x9000, O_RDONLY, 0) = -1 EFAULT",
+            r#"openat(AT_FDCWD, "/etc/pass\"wd", O_WRONLY|O_CREAT|O_CLOEXEC, 0644) = -1 ENOENT (No such file or directory)"#,
+            "openat(AT_FDCWD, 0x9000, O_RDONLY) = -1 EFAULT (Bad address)",
             r#"read(3, "/etc", 100) = 4"#,
-            "read(3, 0x1000, 100) = -1 EBADF",
+            "read(3, 0x1000, 100) = -1 EBADF (Bad file descriptor)",
             r#"write(1, "/et", 3) = 3"#,
             "mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000",
             "lseek(3, -1, SEEK_CUR) = 0",
-            "futex(0x1000, FUTEX_WAIT_BITSET|FUTEX_PRIVATE_FLAG|FUTEX_CLOCK_REALTIME, 1, NULL, NULL, 4294967295) = -1 EAGAIN",
-            "kill(5, 99) = -1 EINVAL",
+            "futex(0x1000, FUTEX_WAIT_BITSET_PRIVATE|FUTEX_CLOCK_REALTIME, 1, NULL, FUTEX_BITSET_MATCH_ANY) = -1 EAGAIN (Resource temporarily unavailable)",
+            "kill(5, 99) = -1 EINVAL (Invalid argument)",
             "mprotect(0x1000, 4096, PROT_NONE) = 0",
-            "io_uring_setup(1, NULL) = -1 ENOSYS",
+            "io_uring_setup(1, NULL) = -1 ENOSYS (Function not implemented)",
         ]
     );
 }

@@ -25,6 +25,7 @@ pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod streams;
 pub(crate) mod syscalls;
+pub(crate) mod trace;
 
 use std::alloc::System;
 use std::process::ExitCode;

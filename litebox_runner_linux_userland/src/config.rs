@@ -35,8 +35,8 @@ pub struct Config {
     pub pids: u64,
     /// `--ulimit`: number, soft and hard limit.
     pub limits: Vec<(u32, u64, u64)>,
-    /// Descriptor that calls are printed to (`--strace`), plus one; 0: none.
-    pub strace: u64,
+    /// How calls are printed (`--strace`), as `trace` has it; empty: they are not.
+    pub strace: Vec<u64>,
     /// The figures are wanted at the end (`--stats`).
     pub stats: u64,
     /// Whom changes of copy-on-write trees are told (`--save`, `--diff`), as [`layer_number`] has it; 0: nobody.
@@ -266,7 +266,8 @@ impl Config {
             self.layer,
         ]);
         out.list(&self.limits, |out, (number, soft, hard)| out.numbers(&[(*number).into(), *soft, *hard]));
-        out.numbers(&[self.strace, self.stats]);
+        out.list(&self.strace, |out, number| out.number(*number));
+        out.number(self.stats);
         out.numbers(&self.streams);
         out.numbers(&[self.console, self.ignored, self.network]);
         for string in [&self.published, &self.tun, &self.path, &self.hostname, &self.workdir] {
@@ -316,7 +317,7 @@ impl Config {
             takes_programs: r.number()?,
             layer: r.number()?,
             limits: r.list(|r| Some((r.number32()?, r.number()?, r.number()?)))?,
-            strace: r.number()?,
+            strace: r.list(Reader::number)?,
             stats: r.number()?,
             streams: [r.number()?, r.number()?, r.number()?],
             console: r.number()?,
@@ -373,7 +374,7 @@ mod tests {
             test_hostile: 0,
             takes_programs: 1,
             layer: 19,
-            strace: 7,
+            strace: vec![7, 0],
             stats: 1,
             streams: [1, 0, 0o2002],
             console: 0x107,

@@ -27,7 +27,7 @@ pub fn environment(options: &Options, tools: &Tools) -> Result<Vec<Vec<u8>>, Str
         read_file(&mut all, file)?;
     }
     for item in &options.process.env {
-        check_meant(item, options.debug.strace.is_some())?;
+        check_meant(item, options.debug.traces())?;
         set(&mut all, item).map_err(|why| format!("-e {}: {why}", item.to_string_lossy()))?;
     }
     Ok(all.into_iter().map(|(key, value)| [key, value].join(&b'=')).collect())
@@ -91,7 +91,7 @@ fn check_meant(item: &OsStr, traced: bool) -> Result<(), String> {
     let shown = item.to_string_lossy();
     let Some((key, _)) = shown.split_once('=') else { return Ok(()) };
     if traced && QUALIFIERS.contains(&key) {
-        return Err(format!("-e {shown}: -e sets an environment variable; --strace shows every call"));
+        return Err(format!("-e {shown}: -e sets an environment variable; --strace=CALLS names calls"));
     }
     Ok(())
 }

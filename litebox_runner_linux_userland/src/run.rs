@@ -28,11 +28,10 @@ use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
 use crate::results::{self, Results};
 use crate::status::{self, Status};
-use crate::{SANDBOX_ARGUMENT, STATUS_OURS, inherited, limits, streams};
+use crate::{SANDBOX_ARGUMENT, STATUS_OURS, inherited, limits, streams, trace};
 
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
-const STDERR: i32 = 2;
 /// Exit statuses of `docker run` for a program that cannot be executed, and for one that is not there.
 const STATUS_NOT_EXECUTABLE: u8 = 126;
 const STATUS_NOT_FOUND: u8 = 127;
@@ -197,7 +196,7 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
     let search = search_path(&envp);
     let Made { mounts, grants, notes, seen } = mounts::make(wanted)?;
     let mut extra = Vec::new();
-    let strace = options.debug.strace.as_ref().map(|file| open_trace(file, &mut extra)).transpose()?;
+    let strace = trace::prepare(&options.debug, &mut extra)?;
     let tun = network.tun.take().map(|device| {
         extra.push(device.descriptor);
         extra_number(&extra).map(|fd| Tun { fd, ..device.tun })
@@ -232,7 +231,7 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
         disk: options.limits.disk(),
         pids: options.limits.pids(),
         limits: [inherited, options.limits.resource_limits()].concat(),
-        strace: strace.map_or(0, |fd| fd as u64 + 1),
+        strace,
         layer,
         stats: u64::from(options.debug.wants_figures()),
         test_hostile: options.debug.test_hostile.into(),
@@ -300,18 +299,8 @@ fn give(results: &mut Results, extra: &mut Vec<OwnedFd>) -> Option<u64> {
     Some(layer_number(start_fd::FIRST_EXTRA + number, results.contents))
 }
 
-/// The descriptor that calls are printed to: stderr (`-`), or a file that the sandbox is given.
-fn open_trace(file: &Path, extra: &mut Vec<OwnedFd>) -> Result<i32, String> {
-    if file == Path::new("-") {
-        return Ok(STDERR);
-    }
-    let opened = OpenOptions::new().create(true).write(true).truncate(true).open(file);
-    extra.push(opened.map_err(|e| format!("--strace={}: {e}", file.display()))?.into());
-    extra_number(extra)
-}
-
 /// The number that the last of these descriptors has in the sandbox.
-fn extra_number(extra: &[OwnedFd]) -> Result<i32, String> {
+pub fn extra_number(extra: &[OwnedFd]) -> Result<i32, String> {
     i32::try_from(extra.len() - 1).map(|n| start_fd::FIRST_EXTRA + n).map_err(|e| e.to_string())
 }
 

@@ -15,7 +15,7 @@ use litebox_shim_linux::{Kernel, KernelConfig, WayOut};
 use zerocopy::FromBytes;
 
 use crate::config::{Config, counted_of, interception_of, layer_of, patching_of};
-use crate::{STATUS_OURS, streams};
+use crate::{STATUS_OURS, streams, trace};
 
 /// Exit statuses of `docker run` for a program that cannot be executed, and for one that is not there.
 const STATUS_NOT_EXECUTABLE: i32 = 126;
@@ -73,7 +73,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         disk_limit: (config.disk != 0).then_some(config.disk),
         most_tasks: config.pids,
         limits: config.limits.clone(),
-        strace: config.strace.checked_sub(1).and_then(|fd| i32::try_from(fd).ok()),
+        strace: trace::config_of(&config.strace),
         network: way_out(&config),
         test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
         takes_programs: config.takes_programs == 1,

@@ -245,16 +245,78 @@ fn memory_reached() -> Result {
 }
 
 fn strace() -> Result {
-    let outcome = run(&["run", "--strace", "--", "/usr/bin/echo", "x"])?;
+    let outcome = run(&["run", "--strace", "--strace-output", "-", "--", "/usr/bin/echo", "x"])?;
     let text = outcome.err();
-    if outcome.out() != "x\n" || !text.contains("write(1, ") || !text.contains("exit_group(0") {
+    if outcome.out() != "x\n"
+        || !text.contains("\nwrite(1, \"x\\n\", 2) ")
+        || !text.ends_with("+++ exited with 0 +++\n")
+    {
         return Err(format!("--strace\n{outcome}").into());
     }
     let dir = fresh_dir("strace")?;
-    let option = format!("--strace={}", dir.join("log").display());
-    let outcome = run(&["run", &option, "--", "/usr/bin/echo", "x"])?;
-    if !outcome.stderr.is_empty() || !fs::read_to_string(dir.join("log"))?.contains("write(1, ") {
-        return Err(format!("--strace=FILE\n{outcome}").into());
+    let log = dir.join("log");
+    let file = log.to_str().ok_or("a path")?;
+    let outcome = run(&["run", "--strace-output", file, "--strace=%file,write", "--", "/usr/bin/echo", "x"])?;
+    let text = fs::read_to_string(&log)?;
+    if !outcome.stderr.is_empty()
+        || !text.contains("\n1     write(1, ")
+        || !text.contains("openat(")
+        || text.contains("brk(")
+    {
+        return Err(format!("--strace-output\n{text}\n{outcome}").into());
+    }
+    strace_beside_errors(&dir)?;
+    let outcome = run(&["run", "--strace=opnat", "--", "/usr/bin/true"])?;
+    if outcome.status != 125 || !outcome.err().contains("\"opnat\"") {
+        return Err(format!("--strace of no call\n{outcome}").into());
+    }
+    Ok(())
+}
+
+/// Where the program's errors are read by another program, calls go to a file.
+fn strace_beside_errors(dir: &Path) -> Result {
+    let mut command = litebox_test_support::litebox();
+    command.args(["run", "--strace", "--", "/usr/bin/dash", "-c", "echo told >&2"]).current_dir(dir);
+    let outcome = program_result::finish(command.spawn()?, LIMIT)?;
+    let text = outcome.err();
+    let file = text.split_whitespace().find(|word| word.ends_with(".strace")).ok_or("no file is named")?;
+    let lines = fs::read_to_string(dir.join(file))?;
+    if !text.ends_with("told\n") || text.contains("write(") || !lines.contains("write(1, \"told\\n\", 5)") {
+        return Err(format!("--strace into a pipe\n{outcome}").into());
+    }
+    Ok(())
+}
+
+/// Times before and behind lines, and a table instead of them.
+fn strace_figures() -> Result {
+    let times = [
+        "run",
+        "--strace-output",
+        "-",
+        "--strace=openat,write",
+        "--strace-times=unix,spent",
+        "--",
+        "/usr/bin/echo",
+        "x",
+    ];
+    let outcome = run(&times)?;
+    let text = outcome.err();
+    let is_timed = |line: &str| {
+        let seconds = line.split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
+        seconds.is_some_and(|n| n > 1_700_000_000) && (line.contains("+++") || line.ends_with('>'))
+    };
+    if text.lines().count() < 4 || !text.lines().all(is_timed) {
+        return Err(format!("--strace-times\n{outcome}").into());
+    }
+    let outcome = run(&["run", "--strace-output", "-", "--strace-summary", "--", "/usr/bin/echo", "x"])?;
+    let text = outcome.err();
+    let calls = |name: &str| {
+        let line = text.lines().find(|line| line.split_whitespace().last() == Some(name))?;
+        line.split_whitespace().nth(3)?.parse::<u32>().ok()
+    };
+    let is_table = text.starts_with("% time     seconds  usecs/call     calls    errors syscall\n");
+    if !is_table || calls("write") != Some(1) || calls("total") < calls("mmap") || calls("mmap").is_none() {
+        return Err(format!("--strace-summary\n{outcome}").into());
     }
     Ok(())
 }
@@ -264,12 +326,13 @@ fn unsupported_calls() -> Result {
     let script =
         "sub c { my $n = shift; $! = 0; syscall($n, 0, 0, 0); print $! + 0, ' ' } c(425); c(321); c(9999); c(-1);
         for (471 .. 1200) { $! = 0; syscall($_, 0, 0, 0); print \"number $_: $!\" if $! != 38 }";
-    let outcome = run(&["run", "--strace", "--", "/usr/bin/perl", "-e", script])?;
-    let text = outcome.err();
+    let outcome = run(&["run", "--strace-output", "-", "--", "/usr/bin/perl", "-e", script])?;
+    // Results are aligned.
+    let text = outcome.err().split_whitespace().collect::<Vec<_>>().join(" ");
     let marked = [
-        "io_uring_setup(0, NULL) = -1 ENOSYS (unsupported)",
-        "bpf(0, NULL, 0) = -1 EPERM (unsupported)",
-        "syscall(9999, ...) = -1 ENOSYS (unsupported)",
+        "io_uring_setup(0, NULL) = -1 ENOSYS (Function not implemented) (unsupported)",
+        "bpf(0, NULL, 0) = -1 EPERM (Operation not permitted) (unsupported)",
+        "syscall_0x270f(...) = -1 ENOSYS (Function not implemented) (unsupported)",
     ];
     if outcome.out() != "38 1 38 38 " || !marked.iter().all(|line| text.contains(line)) {
         return Err(format!("calls that are not served\n{outcome}").into());
@@ -281,10 +344,12 @@ fn unsupported_calls() -> Result {
 fn strace_shows_who_sleeps() -> Result {
     let script = "select(undef, undef, undef, 0.05); sleep 20";
     let limits = ["--timeout", "1s", "--stop-timeout", "0"];
-    let outcome = run(&[&["run"], &limits as &[&str], &["--strace", "--", "/usr/bin/perl", "-e", script]].concat())?;
+    let outcome =
+        run(&[&["run"], &limits as &[&str], &["--strace-output", "-", "--", "/usr/bin/perl", "-e", script]].concat())?;
     let text = outcome.err();
-    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("[1 1] ")).collect();
-    let resumed = lines.iter().any(|line| line.contains("<... resumed> ") && line.ends_with(" = 0"));
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("litebox: ")).collect();
+    let resumed =
+        lines.iter().any(|line| line.starts_with("<... pselect6 resumed>") && line.ends_with("= 0 (Timeout)"));
     if outcome.status != 124 || !resumed || !lines.last().is_some_and(|line| line.ends_with("<unfinished ...>")) {
         return Err(format!("--strace of sleeping calls\n{outcome}").into());
     }
@@ -552,7 +617,7 @@ const TESTS: &[NamedTest] = table! {
     exit_status_of_the_program status_after_a_signal program_found_in_path missing_program directory_as_program
     not_executable no_program bad_options volume_of_kernel volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
-    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace unsupported_calls strace_shows_who_sleeps stats status_lines syscalls
+    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace strace_figures unsupported_calls strace_shows_who_sleeps stats status_lines syscalls
     syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout file_size_limit_of_stdout inherited_descriptors_are_gone
     large_argument_list stdin_passes_through terminal_passes_through as_ordinary_user full_disk
 };

@@ -281,7 +281,7 @@ fn nobody_reads() -> Result {
     let programs: [&[&str]; 3] = [
         &["run", "--timeout", "300ms", "--stop-timeout", "0s", "--", "/usr/bin/sleep", "100"],
         &["run", "--timeout", "300ms", "--stop-timeout", "500ms", "--", "/usr/bin/yes"],
-        &["run", "--timeout", "300ms", "--stop-timeout", "500ms", "--strace", "--", "/usr/bin/yes"],
+        &["run", "--timeout", "300ms", "--stop-timeout", "500ms", "--strace-output", "-", "--", "/usr/bin/yes"],
     ];
     for program in programs {
         let (_reader, writer) = full_pipe()?;

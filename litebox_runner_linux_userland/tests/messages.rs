@@ -58,7 +58,7 @@ fn options() -> Result {
         ("-e =x", "-e =x: no name before the ="),
         ("--env-file env", "--env-file env: line 2: no name before the ="),
         ("--env-file gone", "--env-file gone: No such file or directory (os error 2)"),
-        ("--strace -e trace=openat", "-e trace=openat: -e sets an environment variable; --strace shows every call"),
+        ("--strace -e trace=openat", "-e trace=openat: -e sets an environment variable; --strace=CALLS names calls"),
         ("--cidfile file", "--cidfile file: the file exists already (remove it)"),
         ("-it --rm", "--tty: stdin is not a terminal"),
         (

@@ -30,6 +30,7 @@ use litebox_common_linux::{Errno, Support, support, syscall_table};
 pub use entry::LinuxNorth;
 pub use layer::LayerConfig;
 pub use task::{Kernel, KernelConfig, Process, Task, Thread, WayOut};
+pub use trace::{Counting, TraceClock, TraceConfig};
 
 #[cfg(test)]
 litebox::register_host!(litebox::platform::mock::MockHost);

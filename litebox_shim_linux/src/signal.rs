@@ -372,6 +372,10 @@ impl Process {
             action.handler == SIG_IGN || action.handler == SIG_DFL && default_action(signal) == DefaultAction::Ignore;
         let judge = to.thread().or(threads.first());
         if ignored && judge.is_none_or(|t| !t.signals.blocked().has(signal)) {
+            drop(shared);
+            if let Some(thread) = judge.filter(|thread| thread.traced) {
+                thread.trace_signal(&info, &action);
+            }
             return Ok(Posted { kept: false, asleep: None });
         }
         // Linux counts all signals of a user; this counts those of the process.

@@ -8,8 +8,8 @@ named! {
     flags OpenFlags(i32, u32) {
         O_RDONLY = 0 in 3, O_WRONLY = 1 in 3, O_RDWR = 2 in 3, O_ACCMODE = 3 in 3, O_CREAT = 0o100, O_EXCL = 0o200, O_NOCTTY = 0o400,
         O_TRUNC = 0o1000, O_APPEND = 0o2000, O_NONBLOCK = 0o4000, O_SYNC = 0o4_010_000, O_DSYNC = 0o10000, O_ASYNC = 0o20000,
-        O_DIRECT = 0o40000, O_LARGEFILE = 0o100_000, O_TMPFILE = 0o20_200_000, O_DIRECTORY = 0o200_000, O_NOFOLLOW = 0o400_000,
-        O_NOATIME = 0o1_000_000, O_CLOEXEC = 0o2_000_000, O_PATH = 0o10_000_000
+        O_DIRECT = 0o40000, O_LARGEFILE = 0o100_000, O_NOFOLLOW = 0o400_000, O_NOATIME = 0o1_000_000, O_CLOEXEC = 0o2_000_000,
+        O_PATH = 0o10_000_000, O_TMPFILE = 0o20_200_000, O_DIRECTORY = 0o200_000
     }
     /// `AT_*` flags of calls with a directory descriptor
     flags AtFlags(i32, u32) {
@@ -24,7 +24,7 @@ named! {
     flags AccessMode(u32, i32) { F_OK = 0 in 7, R_OK = 4, W_OK = 2, X_OK = 1 }
     /// statx(2)
     flags StatxMask(u32, i32) {
-        STATX_BASIC_STATS = 0x7ff, STATX_TYPE = 1, STATX_MODE = 2, STATX_NLINK = 4, STATX_UID = 8, STATX_GID = 0x10, STATX_ATIME = 0x20,
+        STATX_ALL = 0xfff, STATX_BASIC_STATS = 0x7ff, STATX_TYPE = 1, STATX_MODE = 2, STATX_NLINK = 4, STATX_UID = 8, STATX_GID = 0x10, STATX_ATIME = 0x20,
         STATX_MTIME = 0x40, STATX_CTIME = 0x80, STATX_INO = 0x100, STATX_SIZE = 0x200, STATX_BLOCKS = 0x400, STATX_BTIME = 0x800,
         STATX_MNT_ID = 0x1000, STATX_DIOALIGN = 0x2000
     }
@@ -71,7 +71,7 @@ pub const F_UNLCK: i16 = 2;
 
 structure! {
     /// `struct flock`
-    Flock [FlockX86_64 FlockX86] Opaque {
+    Flock [FlockX86_64 FlockX86] Flock {
         /// `F_RDLCK`, `F_WRLCK` or `F_UNLCK`.
         kind: i16 = i16, i16;
         /// What `start` counts from, as for lseek(2).
@@ -88,7 +88,7 @@ structure! {
         tail: u32 = u32, [u8; 0];
     }
     /// `struct flock64`
-    Flock64 [Flock64X86_64 Flock64X86] Opaque {
+    Flock64 [Flock64X86_64 Flock64X86] Flock64 {
         /// As in [`Flock`].
         kind: i16 = i16, i16;
         /// As in [`Flock`].
@@ -105,14 +105,14 @@ structure! {
         tail: u32 = u32, [u8; 0];
     }
     /// `struct iovec`
-    IoVec [IoVecX86_64 IoVecX86] Opaque {
+    IoVec [IoVecX86_64 IoVecX86] Vectors {
         /// The first byte.
         base: u64 = u64, u32;
         /// How many: an `ssize_t`, below zero it is refused.
         len: i64 = i64, i32;
     }
     /// `struct stat`; its fields stand in another order on x86, but for that stat(2) is the same
-    Stat [StatX86_64 StatX86] Opaque {
+    Stat [StatX86_64 StatX86] Stat {
         /// The device it is on.
         dev: u64 = u64, u32;
         /// Its inode.
@@ -153,7 +153,7 @@ structure! {
         tail: () = [u8; 24], [u8; 8];
     }
     /// `struct stat64` of 32-bit programs; 64-bit ones have none
-    Stat64 [Stat64X86_64 Stat64X86] Opaque {
+    Stat64 [Stat64X86_64 Stat64X86] Stat64 {
         /// As in [`Stat`].
         dev: u64 = u64, u64;
         /// Between the fields.
@@ -221,7 +221,7 @@ structure! {
         ctime: i64 = i32, i32;
     }
     /// `struct statfs`
-    StatFs [StatFsX86_64 StatFsX86] Opaque {
+    StatFs [StatFsX86_64 StatFsX86] StatFs {
         /// What kind of file system.
         kind: u64 = u64, u32;
         /// Bytes of a block.

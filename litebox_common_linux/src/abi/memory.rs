@@ -17,7 +17,7 @@ named! {
     /// mremap(2)
     flags RemapFlags(usize, u64) { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4 }
     /// msync(2)
-    flags SyncFlags(usize, u64) { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 }
+    flags SyncFlags(usize, u64) { MS_SYNC = 4, MS_ASYNC = 1, MS_INVALIDATE = 2 }
     /// madvise(2)
     choice Advice(i32, u32) {
         MADV_NORMAL = 0, MADV_RANDOM = 1, MADV_SEQUENTIAL = 2, MADV_WILLNEED = 3, MADV_DONTNEED = 4, MADV_FREE = 8, MADV_REMOVE = 9,

@@ -10,7 +10,7 @@ named! {
 
 structure! {
     /// `struct epoll_event`, packed for programs of both kinds
-    EpollEvent [EpollEventX86_64 EpollEventX86] Opaque {
+    EpollEvent [EpollEventX86_64 EpollEventX86] EpollEvents {
         /// What for, and how.
         events: u32 = u32, u32;
         /// What the program wants to be told.

@@ -16,7 +16,7 @@ named! {
     }
     /// wait4(2)
     flags WaitOptions(u32, i32) {
-        WNOHANG = 1, WUNTRACED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x100_0000, __WNOTHREAD = 0x2000_0000, __WALL = 0x4000_0000,
+        WNOHANG = 1, WSTOPPED = 2, WUNTRACED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x100_0000, __WNOTHREAD = 0x2000_0000, __WALL = 0x4000_0000,
         __WCLONE = 0x8000_0000
     }
     /// waitid(2)
@@ -46,14 +46,14 @@ named! {
 
 structure! {
     /// `struct rlimit`
-    Rlimit [RlimitX86_64 RlimitX86] Opaque {
+    Rlimit [RlimitX86_64 RlimitX86] Rlimit {
         /// The limit in force.
         soft: u64 = u64, Limit32;
         /// What it may be raised to.
         hard: u64 = u64, Limit32;
     }
     /// `struct rlimit64`
-    Rlimit64 [Rlimit64X86_64 Rlimit64X86] Opaque {
+    Rlimit64 [Rlimit64X86_64 Rlimit64X86] Rlimit64 {
         /// The limit in force.
         soft: u64 = u64, u64;
         /// What it may be raised to.
@@ -69,7 +69,7 @@ structure! {
         pending: u64 = u64, u32;
     }
     /// `struct sysinfo`
-    SysInfo [SysInfoX86_64 SysInfoX86] Opaque {
+    SysInfo [SysInfoX86_64 SysInfoX86] SysInfo {
         /// Seconds since the start.
         uptime: i64 = i64, i32;
         /// Of 1, 5 and 15 minutes, in units of 1/65536.
@@ -100,7 +100,7 @@ structure! {
         tail: () = [u8; 4], [u8; 8];
     }
     /// `struct rusage`; the fields that Linux does not fill in are left out of the names.
-    Rusage [RusageX86_64 RusageX86] Opaque {
+    Rusage [RusageX86_64 RusageX86] Rusage {
         /// Time in the program.
         user: Timeval = TimevalX86_64, TimevalX86;
         /// Time in the kernel.

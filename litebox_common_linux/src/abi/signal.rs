@@ -17,7 +17,7 @@ named! {
 
 structure! {
     /// `struct sigaction` of the kernel
-    SigAction [SigActionX86_64 SigActionX86] Opaque {
+    SigAction [SigActionX86_64 SigActionX86] SigAction {
         /// The function, or `SIG_DFL`, `SIG_IGN`.
         handler: u64 = u64, u32;
         /// SA_ flags.

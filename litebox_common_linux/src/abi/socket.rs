@@ -8,7 +8,7 @@ named! {
     choice SocketFamily(i32, u32) { AF_UNSPEC = 0, AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10, AF_NETLINK = 16, AF_PACKET = 17, AF_VSOCK = 40 }
     /// socket(2), with its flags
     flags SocketKind(i32, u32) {
-        SOCK_STREAM = 1 in 0xf, SOCK_DGRAM = 2 in 0xf, SOCK_RAW = 3 in 0xf, SOCK_SEQPACKET = 5 in 0xf, SOCK_NONBLOCK = 0o4000, SOCK_CLOEXEC = 0o2_000_000
+        SOCK_STREAM = 1 in 0xf, SOCK_DGRAM = 2 in 0xf, SOCK_RAW = 3 in 0xf, SOCK_SEQPACKET = 5 in 0xf, SOCK_CLOEXEC = 0o2_000_000, SOCK_NONBLOCK = 0o4000
     }
     /// setsockopt(2)
     choice SocketLevel(i32, u32) { SOL_IP = 0, SOL_SOCKET = 1, SOL_TCP = 6, SOL_UDP = 17, SOL_IPV6 = 41, SOL_NETLINK = 270 }
@@ -23,7 +23,7 @@ named! {
 
 structure! {
     /// `struct msghdr`
-    MsgHdr [MsgHdrX86_64 MsgHdrX86] Opaque {
+    MsgHdr [MsgHdrX86_64 MsgHdrX86] Message {
         /// Where the address is, or goes.
         name: u64 = u64, u32;
         /// Its length.

@@ -32,14 +32,14 @@ structure! {
         usec: i64 = i64, i32;
     }
     /// `struct itimerspec`
-    Itimerspec [ItimerspecX86_64 ItimerspecX86 ItimerspecTime64] Opaque {
+    Itimerspec [ItimerspecX86_64 ItimerspecX86 ItimerspecTime64] Itimerspec {
         /// Time from one expiry to the next.
         interval: Timespec = TimespecX86_64, TimespecX86;
         /// Time to the next expiry.
         value: Timespec = TimespecX86_64, TimespecX86;
     }
     /// `struct itimerval`
-    Itimerval [ItimervalX86_64 ItimervalX86] Opaque {
+    Itimerval [ItimervalX86_64 ItimervalX86] Itimerval {
         /// Time from one expiry to the next.
         interval: Timeval = TimevalX86_64, TimevalX86;
         /// Time to the next expiry.

@@ -144,8 +144,8 @@ impl Task<'_, '_> {
 
     fn deliver(&mut self, info: SignalInfo) {
         let action = self.process().signal_action(info.signal);
-        if self.kernel().config.strace.is_some() {
-            self.trace_signal(&info, &action);
+        if self.thread.traced {
+            self.thread.trace_signal(&info, &action);
         }
         match action.handler {
             SIG_IGN => {}

@@ -11,6 +11,9 @@ impl Task<'_, '_> {
     /// Ends the calling thread; with the last one, the process ends with the status set before.
     pub fn exit_thread(&mut self) -> ! {
         self.thread.dead.store(true, Ordering::Release);
+        if self.thread.traced {
+            self.thread.trace_exit(self.process().exit_status());
+        }
         self.kernel().stats.add_calls(self.thread);
         self.give_locks();
         self.release_robust_list();
@@ -58,6 +61,7 @@ impl Task<'_, '_> {
         }
         if process.pid == FIRST_PID {
             self.kernel().process_ended(process);
+            self.kernel().write_call_counts();
             host().end_sandbox(process.exit_status());
         }
         process.refuse_task_work();

@@ -42,8 +42,8 @@ pub struct KernelConfig {
     pub most_tasks: u64,
     /// Resource limits of the first process that are others than usual: number (getrlimit(2)), soft and hard limit.
     pub limits: Vec<(u32, u64, u64)>,
-    /// Print every call to this host descriptor (`--strace`).
-    pub strace: Option<i32>,
+    /// How calls are printed (`--strace`).
+    pub strace: Option<crate::TraceConfig>,
     /// What the auxiliary vector says under the key of the boundary's tests: the address of the host-call gadget.
     /// `None` but in those tests.
     pub test_hostile: Option<u64>,
@@ -151,6 +151,10 @@ pub struct Kernel {
     pub(crate) process_table: Mutex<ProcessTable>,
     /// Threads of all processes.
     pub(crate) live_threads: AtomicU64,
+    /// What `--strace-summary` counts.
+    pub(crate) call_counts: crate::trace::summary::CallCounts,
+    /// When a line of `--strace` was written last.
+    pub(crate) last_line: crate::trace::LastLine,
     /// How many sessions users have logged in to (/proc/PID/sessionid).
     pub(crate) login_sessions: AtomicU32,
     next_id: AtomicI32,
@@ -174,6 +178,10 @@ impl Kernel {
         let kernel = Arc::new(Self {
             boot_id,
             hostname: Mutex::new(config.hostname.as_bytes().to_vec()),
+            call_counts: crate::trace::summary::CallCounts::new(
+                config.strace.as_ref().is_some_and(crate::TraceConfig::counts),
+            ),
+            last_line: crate::trace::LastLine::default(),
             config,
             stats: Stats::default(),
             settings: Settings::default(),
