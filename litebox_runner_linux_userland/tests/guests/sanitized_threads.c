@@ -1,3 +1,4 @@
+//@ 64-bit only: ThreadSanitizer has no 32-bit programs
 // A program of ThreadSanitizer's: its tables lie at addresses that are built in, and it looks at every mapping.
 //@ variants: dynamic
 //@ flags: -pthread -fsanitize=thread
