@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/mman.h>
@@ -297,6 +298,34 @@ static void turn_accept(void) {
     close(a);
     close(b);
 }
+// Of many connections that one set watches, some have something to read.
+enum { MANY = 9000, ACTIVE = 100 };
+static int clients[MANY];
+static void start_many(void) {
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit));
+    limit.rlim_cur = limit.rlim_max;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit));
+    int listener = bound(SOCK_STREAM);
+    CHECK(listen(listener, 8));
+    epoll_fd = CHECK(epoll_create1(0));
+    for (int i = 0; i < MANY; i++) {
+        clients[i] = connected(SOCK_STREAM);
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = CHECK(accept(listener, 0, 0))};
+        CHECK(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, event.data.fd, &event));
+    }
+}
+static void turn_many(void) {
+    struct epoll_event events[ACTIVE];
+    for (int i = 0; i < ACTIVE; i++)
+        CHECK(write(clients[i * (MANY / ACTIVE)], buffer, 1));
+    for (int done = 0; done < ACTIVE;) {
+        int n = CHECK(epoll_wait(epoll_fd, events, ACTIVE, -1));
+        for (int i = 0; i < n; i++)
+            CHECK(read(events[i].data.fd, buffer, 1));
+        done += n;
+    }
+}
 static void reap(pid_t child) {
     int status;
     CHECK(waitpid(child, &status, 0));
@@ -372,6 +401,7 @@ static const struct {
     {"tcp_pingpong", start_tcp, turn_socket},
     {"tcp_connect_accept_close", start_accept, turn_accept},
     {"udp_pingpong", start_udp, turn_socket},
+    {"epoll_9k_100_active", start_many, turn_many},
 };
 
 static double batch(void (*turn)(void), long count) {

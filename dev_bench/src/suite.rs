@@ -75,6 +75,12 @@ const fn on_disk(name: &'static str, goal: f64, kind: RowKind) -> Benchmark {
 /// Finds everything twice and prints the milliseconds of the second time.
 const FIND: &str = "find /usr/lib >/dev/null; b=$EPOCHREALTIME; find /usr/lib >/dev/null; e=$EPOCHREALTIME; \
                     echo $(( (${e/./} - ${b/./}) / 1000 )).$(( (${e/./} - ${b/./}) % 1000 / 100 ))";
+/// Server and clients in one place: 5,000 times SET and GET; prints the milliseconds.
+const REDIS: &str = "p=$((20000 + $$ % 20000)); \
+                     redis-server --port $p --bind 127.0.0.1 --save '' --dir /tmp >/dev/null & s=$!; \
+                     until redis-cli -p $p ping >/dev/null 2>&1; do :; done; b=$EPOCHREALTIME; \
+                     redis-benchmark -p $p -q -n 5000 -c 20 -t set,get >/dev/null; e=$EPOCHREALTIME; \
+                     kill $s; wait $s; echo $(( (${e/./} - ${b/./}) / 1000 ))";
 const COMMANDS: &str = "for i in {1..100}; do /bin/true; done";
 
 /// All benchmarks, in the order of the report.
@@ -114,6 +120,13 @@ pub const ALL: &[Benchmark] = &[
     call("tcp_pingpong", 0.8),
     call("tcp_connect_accept_close", 0.5),
     call("udp_pingpong", 0.8),
+    call("epoll_9k_100_active", 0.7),
+    Benchmark {
+        name: "redis_benchmark",
+        kind: Printed(&["/bin/bash", "-c", REDIS]),
+        place: WorkDir::Memory,
+        goal: Ratio(0.77),
+    },
     call32("getpid_32", 0.35),
     call32("int80_getpid_32", 1.6),
     call32("clock_gettime_32", 2.0),

@@ -1,8 +1,11 @@
 //! Options of sockets, by what they mean. The North knows their numbers and what values they take; sockets look at
 //! those they heed, and the rest is kept and told.
 
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+
+use crate::sync::Mutex;
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident $(= $default:expr)?,)*) => {
@@ -46,29 +49,29 @@ settings! {
 }
 
 const COUNT: usize = Setting::End as usize;
+const WORDS: usize = COUNT.div_ceil(64);
 
-/// The options of one socket.
+/// The options of one socket. Those that nobody set take no memory: most sockets have none.
+#[derive(Default)]
 pub struct Settings {
-    numbers: [AtomicI32; COUNT],
+    /// Which were set, a bit each.
+    changed: [AtomicU64; WORDS],
+    /// What they were set to.
+    values: Mutex<Vec<(Setting, i32)>>,
     /// SO_RCVTIMEO and SO_SNDTIMEO in microseconds; 0: none.
     io_timeout: [AtomicU64; 2],
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        let numbers = core::array::from_fn(|at| AtomicI32::new(DEFAULTS.get(at).copied().unwrap_or(0)));
-        Self { numbers, io_timeout: [AtomicU64::new(0), AtomicU64::new(0)] }
-    }
-}
-
 impl Settings {
-    fn slot(&self, of: Setting) -> &AtomicI32 {
-        // `End` is no option: whoever asks for it gets some other.
-        self.numbers.get(of as usize).unwrap_or(&self.numbers[0])
+    fn is_changed(&self, of: Setting) -> bool {
+        let at = of as usize;
+        self.changed.get(at / 64).is_some_and(|word| word.load(Ordering::Acquire) >> (at % 64) & 1 != 0)
     }
     /// What an option is.
     pub fn get(&self, of: Setting) -> i32 {
-        self.slot(of).load(Ordering::Relaxed)
+        let set = || self.values.lock().iter().find(|(other, _)| *other == of).map(|(_, value)| *value);
+        let value = if self.is_changed(of) { set() } else { None };
+        value.unwrap_or_else(|| DEFAULTS.get(of as usize).copied().unwrap_or(0))
     }
     /// Whether an option is on.
     pub fn is_on(&self, of: Setting) -> bool {
@@ -76,17 +79,37 @@ impl Settings {
     }
     /// Sets an option.
     pub fn set(&self, of: Setting, to: i32) {
-        self.slot(of).store(to, Ordering::Relaxed);
+        self.swap(of, to);
     }
-    /// Takes one away from an option and returns what it was.
+    /// Sets an option and returns what it was.
     pub fn swap(&self, of: Setting, to: i32) -> i32 {
-        self.slot(of).swap(to, Ordering::Relaxed)
+        let mut values = self.values.lock();
+        if let Some((_, value)) = values.iter_mut().find(|(other, _)| *other == of) {
+            return core::mem::replace(value, to);
+        }
+        values.push((of, to));
+        let at = of as usize;
+        if let Some(word) = self.changed.get(at / 64) {
+            word.fetch_or(1 << (at % 64), Ordering::Release);
+        }
+        DEFAULTS.get(at).copied().unwrap_or(0)
     }
     /// As `other`'s: what an accepted connection has of its listener.
     pub fn copy(&self, other: &Self) {
-        for (to, from) in self.numbers.iter().zip(&other.numbers) {
-            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        let values = other.values.lock().clone();
+        let mut changed = [0; WORDS];
+        for (of, _) in &values {
+            let at = *of as usize;
+            if let Some(word) = changed.get_mut(at / 64) {
+                *word |= 1 << (at % 64);
+            }
         }
+        let mut own = self.values.lock();
+        *own = values;
+        for (word, bits) in self.changed.iter().zip(changed) {
+            word.store(bits, Ordering::Release);
+        }
+        drop(own);
         for (to, from) in self.io_timeout.iter().zip(&other.io_timeout) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }

@@ -262,6 +262,10 @@ pub trait Socket: File {
     }
     /// SO_SNDBUF (`sending`) or SO_RCVBUF, in bytes.
     fn buffer(&self, sending: bool) -> usize;
+    /// What is charged for what it sent (`sending`) or received and that waits to be read, in bytes of memory.
+    fn charged(&self, _sending: bool) -> usize {
+        0
+    }
     /// Notes who uses it now: what write(2) sends from here on comes from them.
     fn used_by(&self, _who: Credentials) {}
     /// Joins a multicast group, or leaves it. EPROTO on streams.

@@ -81,9 +81,15 @@ static void udp(int rcvbuf, size_t len, int low, int high) {
     a.sin_port = htons(port_of(r));
     connect(s, (void *)&a, sizeof a);
     set(r, SOL_SOCKET, SO_RCVBUF, rcvbuf);
+    unsigned memory[9] = {0};
+    socklen_t size = sizeof memory;
     // Nothing tells the sender what is lost.
     for (int i = 0; i < 400; i++) sent += send(s, buf, len, MSG_DONTWAIT) == (ssize_t)len;
+    SHOW(getsockopt(r, SOL_SOCKET, SO_MEMINFO, memory, &size));
+    printf("%u of %u: %s\n", size, memory[1], within(memory[0], len, len < 1000 ? memory[1] : memory[1] + len + 2000));
     while (recv(r, buf, sizeof buf, MSG_DONTWAIT) == (ssize_t)len) kept++;
+    getsockopt(r, SOL_SOCKET, SO_MEMINFO, memory, &size);
+    printf("then %u\n", memory[0]);
     printf("udp %d, %zu: %d sent, kept %s\n", rcvbuf, len, sent, within(kept, low, high));
     close(r), close(s);
 }

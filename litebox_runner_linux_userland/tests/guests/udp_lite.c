@@ -13,8 +13,8 @@ static int bound(int protocol, struct sockaddr_in *a, int port) {
     return s;
 }
 static void ends_of(const char *what, int s) {
-    printf("%s: domain %d, type %d, protocol %d\n", what, option(s, SOL_SOCKET, SO_DOMAIN), option(s, SOL_SOCKET, SO_TYPE),
-           option(s, SOL_SOCKET, SO_PROTOCOL));
+    printf("%s: domain %d, type %d", what, option(s, SOL_SOCKET, SO_DOMAIN), option(s, SOL_SOCKET, SO_TYPE));
+    printf(", protocol %d\n", option(s, SOL_SOCKET, SO_PROTOCOL));
 }
 static void transfers(void) {
     puts("transfers");

@@ -510,6 +510,9 @@ impl Socket for DatagramSocket {
         let setting = if sending { Setting::SendBuffer } else { Setting::ReceiveBuffer };
         usize::try_from(self.options.get(setting)).ok().filter(|size| *size > 0).unwrap_or(BUFFER)
     }
+    fn charged(&self, sending: bool) -> usize {
+        if sending { 0 } else { self.incoming.lock().held() }
+    }
     fn membership(&self, group: &Group, joins: bool) -> Result<()> {
         self.change_membership(group, joins)
     }

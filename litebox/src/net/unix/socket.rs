@@ -115,6 +115,9 @@ impl Socket for UnixSocket {
         }
         usize::try_from(self.options.get(Setting::ReceiveBuffer)).ok().filter(|size| *size > 0).unwrap_or(CAPACITY)
     }
+    fn charged(&self, sending: bool) -> usize {
+        if sending { self.core.outbox.used() } else { 0 }
+    }
     fn into_file(self: Arc<Self>) -> Arc<dyn File> {
         self
     }

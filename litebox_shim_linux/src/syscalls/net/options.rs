@@ -358,8 +358,9 @@ fn common_value(socket: &dyn Socket, name: i32, layouts: Layouts) -> Result<Valu
         SO_MAX_PACING_RATE => Value::from_slice(&u64::MAX.to_le_bytes()),
         SO_COOKIE => Value::from_slice(&litebox::fs::File::inode(socket).id().ino.to_le_bytes()),
         SO_MEMINFO => {
-            let size = |sending| i32::try_from(socket.buffer(sending)).unwrap_or(i32::MAX);
-            numbers(&[0, size(false), 0, size(true), 0, 0, 0, 0, 0])
+            let size = |size: usize| i32::try_from(size).unwrap_or(i32::MAX);
+            let [received, sent] = [false, true].map(|sending| size(socket.charged(sending)));
+            numbers(&[received, size(socket.buffer(false)), sent, size(socket.buffer(true)), 0, 0, 0, 0, 0])
         }
         SO_PEEK_OFF if socket.family() == Family::Netlink => return Err(Error::NotSupported),
         _ => {

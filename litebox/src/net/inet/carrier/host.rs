@@ -172,8 +172,11 @@ impl HostNetwork {
         let is = |kind: EventKind| head.kind == kind as u32;
         if is(EventKind::Accepted) || is(EventKind::Datagram) {
             let peer = SocketAddr::new(address::canonical(IpAddr::from(head.address)), head.port);
-            if let (Some(listener), Some(passed)) = (self.listener(head.id, peer), passed) {
-                listener.came(peer, passed, bytes);
+            match (self.listener(head.id, peer), passed) {
+                (Some(listener), Some(passed)) => listener.came(peer, passed, bytes),
+                // The host had no descriptor left for us: another one may come instead.
+                (Some(listener), None) => listener.give_room(1),
+                (None, _) => {}
             }
             return;
         }

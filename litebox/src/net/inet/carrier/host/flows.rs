@@ -172,7 +172,7 @@ impl HostOutlet {
         let local = self.local_to(&network, peer);
         if self.stream {
             let queue = Arc::<WaitQueue>::default();
-            let Ok(stream) = HostStream::accepted(&network, &queue, passed) else { return };
+            let Ok(stream) = HostStream::accepted(&network, &queue, passed) else { return self.give_room(1) };
             if let Err(refused) = inlet.connection(local, peer, &queue, stream) {
                 refused.close(Closing::Reset);
                 self.give_room(1);
@@ -187,7 +187,7 @@ impl HostOutlet {
     }
 
     /// The broker hears of room when there is some of it, or (at the end of a row) of what there is.
-    fn give_room(&self, more: u32) {
+    pub fn give_room(&self, more: u32) {
         const BATCH: u32 = 8;
         let Some(index) = self.index else { return };
         let room = self.room.fetch_add(more, Ordering::AcqRel).saturating_add(more);

@@ -29,6 +29,7 @@ const SO_ERROR: i32 = 4;
 const SO_LINGER: i32 = 13;
 const ECONNRESET: i32 = 104;
 const ENOTCONN: Error = Error::Host(107);
+const ENOBUFS: Error = Error::Host(105);
 const FIONREAD: u32 = 0x541b;
 const TIOCOUTQ: u32 = 0x5411;
 /// After so many bytes written it is asked again whether there is room.
@@ -115,7 +116,8 @@ impl HostStream {
         }
         match reply {
             Ok(reply) if reply.state == STATE_DONE => {
-                let fd = reply.passed.and_then(Passed::take).ok_or(Error::Io)?;
+                // It was made, and the host had no descriptor left for us.
+                let fd = reply.passed.and_then(Passed::take).ok_or(ENOBUFS)?;
                 stream.open(fd)?;
                 // It may be there already, or refused.
                 stream.look_again();
