@@ -160,7 +160,7 @@ fn lines_are_short() -> Result {
 const CIRCLES: &[(&str, usize)] = &[
     ("litebox_protocol", 0),
     ("litebox_layer", 0),
-    ("litebox_common_linux", 6),
+    ("litebox_common_linux", 20),
     ("litebox_syscall_rewriter", 2),
     ("litebox", 75),
     ("litebox_shim_linux", 60),

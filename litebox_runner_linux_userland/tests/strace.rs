@@ -1,5 +1,5 @@
-//! `--strace`: judged by strace(1) itself. Programs run under it on the host, and in the sandbox; the lines are compared
-//! but for what has to differ: addresses, process ids, times.
+//! `--strace`: judged by strace(1) itself. Programs run under it on the host, and in the sandbox; the lines are
+//! compared but for what has to differ: addresses, process ids, times.
 
 use std::fs;
 use std::path::{Path, PathBuf};
