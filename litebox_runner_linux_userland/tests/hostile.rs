@@ -4,6 +4,9 @@
 //! it. What may be called is read from the table of `docs/security.md`, so that the page cannot promise less than the
 //! filter allows.
 
+#[path = "hostile/compat.rs"]
+mod compat;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,6 +46,8 @@ struct Scene {
     own: Own,
     dir: PathBuf,
     process: Canary,
+    /// The hostile program.
+    guest: &'static str,
 }
 
 /// A program as the user of `way`, under limits as prlimit(1) takes them.
@@ -75,7 +80,7 @@ impl Scene {
         )?;
         fs::write(dir.join("canary"), "alive")?;
         let process = Canary(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn()?);
-        Ok(Self { own, dir, process })
+        Ok(Self { own, dir, process, guest: "compromised_kernel" })
     }
 
     fn run(&self, way: Way, args: &[&str]) -> std::io::Result<ProgramResult> {
@@ -87,7 +92,7 @@ impl Scene {
     }
 
     fn command(&self, limit: &str, way: Way, args: &[&str]) -> Command {
-        let mut command = self.run_command(&[], limit, way, "compromised_kernel");
+        let mut command = self.run_command(&[], limit, way, self.guest);
         command.args(args);
         command
     }
@@ -164,8 +169,7 @@ fn not_refused(outcome: &ProgramResult, number: u32, mode: &str) -> Option<Strin
     Some(format!("call {number}: status {}, stdout {out:?}, stderr {err:?}", outcome.status))
 }
 
-fn refused_calls(name: &str, mode: &str, way: Way, numbers: impl Iterator<Item = u32>) -> Result {
-    let mut scene = Scene::set(name)?;
+fn refused_calls(mut scene: Scene, mode: &str, way: Way, numbers: impl Iterator<Item = u32>) -> Result {
     let mut wrong = Vec::new();
     for number in numbers {
         let outcome = scene.run(way, &[mode, &number.to_string()])?;
@@ -186,7 +190,7 @@ fn every_number(name: &str, way: Way) -> Result {
         return skip("not root: the other tests run as an ordinary user");
     }
     let allowed = allowed()?;
-    refused_calls(name, "64", way, (0..=LAST_NUMBER).filter(|number| !allowed.contains(number)))
+    refused_calls(Scene::set(name)?, "64", way, (0..=LAST_NUMBER).filter(|number| !allowed.contains(number)))
 }
 
 fn refused_calls_plain() -> Result {
@@ -208,16 +212,22 @@ fn refused_calls_without_dispatch() -> Result {
     }
     let allowed = allowed()?;
     let sample = (0..=LAST_NUMBER).filter(|number| !allowed.contains(number)).step_by(7);
-    refused_calls("no-dispatch", "64", Way::WithoutDispatch, sample)
+    refused_calls(Scene::set("no-dispatch")?, "64", Way::WithoutDispatch, sample)
 }
 
 /// No number is allowed through the entries of other architectures.
 fn i386_entry() -> Result {
-    if litebox_test_support::host_only() { Ok(()) } else { refused_calls("i386", "i386", Way::Plain, 0..=LAST_NUMBER) }
+    if litebox_test_support::host_only() {
+        return Ok(());
+    }
+    refused_calls(Scene::set("i386")?, "i386", Way::Plain, 0..=LAST_NUMBER)
 }
 
 fn x32_entry() -> Result {
-    if litebox_test_support::host_only() { Ok(()) } else { refused_calls("x32", "x32", Way::Plain, 0..=LAST_NUMBER) }
+    if litebox_test_support::host_only() {
+        return Ok(());
+    }
+    refused_calls(Scene::set("x32")?, "x32", Way::Plain, 0..=LAST_NUMBER)
 }
 
 /// Calls with arguments that the filter must refuse.
@@ -578,6 +588,8 @@ const TESTS: &[NamedTest] = &[
     ("honest_beside_hostile", honest_beside_hostile),
     ("a_full_host_is_an_error", a_full_host_is_an_error),
     ("descriptors", descriptors),
+    ("refused_calls_of_32_bits", compat::refused_calls_of_32_bits),
+    ("attacks_of_32_bits", compat::attacks_of_32_bits),
 ];
 
 fn main() {
