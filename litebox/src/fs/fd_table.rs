@@ -172,3 +172,6 @@ impl FdTable {
         Arc::new(Self { slots: RwLock::new(Slots { entries: slots.entries.clone(), lowest_free: slots.lowest_free }) })
     }
 }
+
+#[cfg(test)]
+mod tests;
