@@ -1,6 +1,6 @@
 //! Two things that the linker and the compiler do not do by themselves.
 //!
-//! On x86-64 the supervisor starts without the C library (`src/entry.rs`), which only a self-contained executable can
+//! On x86-64 the supervisor starts without the C library (`process/start.rs` of the platform), which only a self-contained executable can
 //! do. The executable for i686 carries the one for x86-64 (`src/carrier.rs`), which is built here, by the same compiler
 //! and in the same profile, or is the file that `LITEBOX_X86_64` names.
 
@@ -12,7 +12,6 @@ use std::process::{Command, ExitStatus};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(own_entry)");
     match var("CARGO_CFG_TARGET_ARCH").as_deref() {
         Ok("x86_64") => enter_by_ourselves(),
         Ok("x86") => carry(),
@@ -26,7 +25,6 @@ fn enter_by_ourselves() {
         println!("cargo::rustc-link-arg-bins=-Wl,-e,litebox_entry");
         // Code and constants each begin at a new huge page, so that such pages can take their place.
         println!("cargo::rustc-link-arg-bins=-Wl,-z,max-page-size=2097152");
-        println!("cargo::rustc-cfg=own_entry");
     }
 }
 

@@ -30,6 +30,7 @@ mod thread;
 pub use host::LinuxHost;
 pub use host::start_error::StartError;
 pub use memory::layout::{Needs, needs};
+pub use process::start;
 pub use process::supervisor::{FirstProcess, supervise};
 pub use sandbox::{Counted, Patching, Settings, start};
 

@@ -1,6 +1,7 @@
 //! Host processes of the sandbox: fork, zygotes, the vfork handoff, the supervisor.
 
 pub(crate) mod figures;
+pub mod start;
 pub(crate) mod supervisor;
 pub(crate) mod table;
 pub(crate) mod threads;

@@ -6,8 +6,6 @@
 pub(crate) mod arguments;
 pub(crate) mod config;
 pub(crate) mod doctor;
-#[cfg(own_entry)]
-pub(crate) mod entry;
 pub(crate) mod environment;
 pub(crate) mod inherited;
 pub(crate) mod layers;
@@ -32,14 +30,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use litebox_platform_linux_userland::memory::heap::Allocator;
+use litebox_platform_linux_userland::start::{SANDBOX_ARGUMENT, Used};
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator(System);
 
 litebox::register_north!(litebox_shim_linux::LinuxNorth);
+litebox_platform_linux_userland::start_supervisor!(sandbox::run);
 
-/// What the broker calls the supervisor with.
-pub(crate) const SANDBOX_ARGUMENT: &str = "--litebox-sandbox";
 /// Exit status for failures of litebox itself, as `docker run` has it.
 pub(crate) const STATUS_OURS: u8 = 125;
 
@@ -99,7 +97,7 @@ pub(crate) enum Command {
 
 pub(crate) fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == SANDBOX_ARGUMENT) {
-        sandbox::run(sandbox::aux_of_libc, sandbox::Used::default());
+        sandbox::run(sandbox::aux_of_libc, Used::default());
     }
     if let Err(line) = inherited::claim_stack() {
         message::say(&line);

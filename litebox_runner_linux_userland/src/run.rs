@@ -7,12 +7,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use litebox_broker::confine::Network;
 use litebox_broker::control::Setup;
 use litebox_broker::{Launch, report};
+use litebox_platform_linux_userland::start::{self, SANDBOX_ARGUMENT};
 use litebox_protocol::net::Tun;
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{NameOrId, UserSpec};
+use rustix::process::{Pid, PidfdFlags};
 use zerocopy::IntoBytes;
 
 use crate::config::{Config, counted_number, interception_number, layer_number, patching_number};
@@ -28,7 +31,7 @@ use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
 use crate::results::{self, Results};
 use crate::status::{self, Status};
-use crate::{SANDBOX_ARGUMENT, STATUS_OURS, inherited, limits, streams, trace};
+use crate::{STATUS_OURS, inherited, limits, streams, trace};
 
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
@@ -181,6 +184,13 @@ fn hint(options: &Options, status: u8, seen: &Seen, search: &[Vec<u8>]) -> Optio
     seen.hint(options.command().first()?, search)
 }
 
+/// The network namespace that the start of this program has in the making, if it has; to be asked once.
+fn network_namespace() -> Option<Network> {
+    let (pid, state) = start::network_helper()?;
+    let helper = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    Some(Network::new(pid, helper, state))
+}
+
 fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, String> {
     if !probe::has_seccomp() {
         return Err("this host offers no seccomp filters, and there is no boundary without them \
@@ -253,9 +263,8 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
     let mut launch = Launch::new(arguments);
     launch.config = config.encode();
     // A helper that was made for who started it is nothing for who is in the background.
-    #[cfg(own_entry)]
     if named.as_ref().is_none_or(|named| !named.detached) {
-        launch.network = crate::entry::network();
+        launch.network = network_namespace();
     }
     if let Some(Wanted { directory, id, setup, .. }) = named {
         let record = Record::new(id, &directory.name, options, &config.envp, &config.mounts.workdir);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use litebox::Error;
 use litebox::platform::host;
 use litebox_platform_linux_userland::host::call;
+use litebox_platform_linux_userland::start::Used;
 use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
 use litebox_protocol::net::Tun;
 use litebox_protocol::plain::Plain;
@@ -25,13 +26,6 @@ const STATUS_NOT_FOUND: i32 = 127;
 pub fn aux_of_libc(key: u64) -> u64 {
     // SAFETY: reads the library's copy of the vector.
     unsafe { libc::getauxval(key) }
-}
-
-/// What the start of the supervisor used, as [`Settings`] has it.
-#[derive(Default)]
-pub struct Used {
-    pub program_break: usize,
-    pub stack_end: usize,
 }
 
 /// The supervisor: never returns. `aux` knows the auxiliary vector.

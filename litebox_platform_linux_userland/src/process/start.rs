@@ -2,23 +2,39 @@
 //!
 //! When root starts a sandbox, a helper makes its network namespace meanwhile: that takes the host half a millisecond,
 //! as long as everything that the broker does before it starts the supervisor. The helper is a process that shares the
-//! broker's memory and only makes system calls; the supervisor joins its namespace (`litebox_broker::confine`).
+//! broker's memory and only makes system calls; the supervisor joins its namespace.
 //!
 //! Relocation writes to some fifty pages; they are brought in by one call instead of by a fault each. Then the ways
 //! part. A user's `litebox` goes to the C library's `_start`. The supervisor, which has no use for that library, goes
 //! on here: what the library does at its start, above all the questions it asks the processor (each one traps on a
 //! virtual machine), takes a quarter of a millisecond. It needs two things of it: the relocations, and storage for the
 //! thread-locals that the standard library's panics use.
+//!
+//! The program links with `-e litebox_entry`, and defines what the supervisor goes on with ([`start_supervisor!`]).
+//!
+//! [`start_supervisor!`]: crate::start_supervisor
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
-use litebox_broker::confine::Network;
-use rustix::process::{Pid, PidfdFlags};
+use litebox_common_linux::abi::memory::PAGE;
 
-use crate::{SANDBOX_ARGUMENT, sandbox};
+/// What the broker calls the supervisor with.
+pub const SANDBOX_ARGUMENT: &str = "--litebox-sandbox";
+
+/// Names the function that the supervisor goes on with: it is given who knows the auxiliary vector, and what the start
+/// used.
+#[macro_export]
+macro_rules! start_supervisor {
+    ($run:path) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn litebox_start_supervisor() -> ! {
+            $run($crate::start::aux, $crate::start::used())
+        }
+    };
+}
 
 // What the linker may leave to the start of a static-pie are relative relocations and those of functions with several
 // versions. Everything else is libc's business, which then does all of it (again): the addends are in the table, so
@@ -161,13 +177,16 @@ global_asm!(
     "mov [rbx + rdx], rax",
     "jmp 7b",
     "8: mov rdi, r12",
-    "call {supervisor}",
+    "call {begin}",
+    // Tests of this crate have none.
+    ".weak litebox_start_supervisor",
+    "call litebox_start_supervisor",
     "ud2",
     "9: mov rsp, r12",
     "mov rdx, r13",
     "jmp _start",
     ".size litebox_entry, . - litebox_entry",
-    supervisor = sym supervisor,
+    begin = sym begin,
     argument = sym ARGUMENT,
     helper = sym HELPER,
     state = const offset_of!(Helper, state),
@@ -201,19 +220,23 @@ unsafe impl Sync for Helper {}
 
 static HELPER: Helper = Helper { state: AtomicU32::new(0), pid: AtomicI32::new(0), stack: UnsafeCell::new([0; 120]) };
 
-/// The network namespace in the making, if there is one; to be asked once.
-pub fn network() -> Option<Network> {
+/// The helper that makes a network namespace, if there is one: its process, and the word that tells how far it is (0, 1
+/// made, 2 refused). To be asked once.
+pub fn network_helper() -> Option<(i32, &'static AtomicU32)> {
     let _ = &HELPER.stack;
-    let pid = Pid::from_raw(HELPER.pid.swap(0, Ordering::Relaxed)).filter(|pid| pid.as_raw_nonzero().get() > 0)?;
-    let helper = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    Some(Network::new(pid.as_raw_nonzero().get(), helper, &HELPER.state))
+    let pid = HELPER.pid.swap(0, Ordering::Relaxed);
+    (pid > 0).then_some((pid, &HELPER.state))
 }
 
 /// The auxiliary vector: pairs of key and value, up to the key 0.
 static AUX: AtomicPtr<[u64; 2]> = AtomicPtr::new(core::ptr::null_mut());
 
-fn aux(key: u64) -> u64 {
+/// What the host said at the start under a key of the auxiliary vector; 0: nothing.
+pub fn aux(key: u64) -> u64 {
     let mut at = AUX.load(Ordering::Relaxed);
+    if at.is_null() {
+        return 0;
+    }
     // SAFETY: the host wrote the vector and its end; it stays where it is.
     unsafe {
         while (*at)[0] != 0 {
@@ -306,7 +329,6 @@ fn program_break() -> usize {
 /// The host puts the program's name at the end of the stack, and a word behind it.
 fn stack_end() -> usize {
     const AT_EXECFN: u64 = 31;
-    use litebox_common_linux::abi::memory::PAGE;
     let name = aux(AT_EXECFN) as *const core::ffi::c_char;
     if name.is_null() {
         return 0;
@@ -317,8 +339,22 @@ fn stack_end() -> usize {
     (name as usize + len + 1 + size_of::<usize>()).next_multiple_of(PAGE)
 }
 
+/// What the start of the supervisor used, as [`Settings`](crate::Settings) has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Used {
+    /// Where the program's break is.
+    pub program_break: usize,
+    /// Where the stack ends.
+    pub stack_end: usize,
+}
+
+/// What it has used until now.
+pub fn used() -> Used {
+    Used { program_break: program_break(), stack_end: stack_end() }
+}
+
 /// The supervisor's start. `stack`: number of arguments, arguments, 0, environment, 0, auxiliary vector.
-unsafe extern "C" fn supervisor(stack: *const u64) -> ! {
+unsafe extern "C" fn begin(stack: *const u64) {
     // SAFETY: the host laid it out so.
     unsafe {
         let mut at = stack.add(*stack as usize + 2);
@@ -328,5 +364,4 @@ unsafe extern "C" fn supervisor(stack: *const u64) -> ! {
         AUX.store(at.add(1).cast_mut().cast(), Ordering::Relaxed);
     }
     make_thread_locals();
-    sandbox::run(aux, sandbox::Used { program_break: program_break(), stack_end: stack_end() })
 }
