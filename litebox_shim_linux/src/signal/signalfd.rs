@@ -13,6 +13,7 @@ use litebox::fs::{Access, AnonInode, File, Inode, StatusFlags};
 use litebox::io::Dest;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_common_linux::argument::{self, UserRef};
 
 use super::set::{SI_KERNEL, SI_USER, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGIO, SIGSEGV, SIGTRAP, SigSet, SignalInfo};
 use crate::proc::current_thread;
@@ -212,12 +213,18 @@ impl File for SignalFile {
 
 impl Task<'_, '_> {
     /// signalfd(2) without flags.
-    pub(crate) fn signalfd(&mut self, fd: i32, mask: u64, size: u64) -> Result<usize> {
+    pub(crate) fn signalfd(&mut self, fd: i32, mask: UserRef<argument::SigSet>, size: u64) -> Result<usize> {
         self.signalfd4(fd, mask, size, 0)
     }
 
     /// signalfd4(2)
-    pub(crate) fn signalfd4(&mut self, fd: i32, mask: u64, size: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn signalfd4(
+        &mut self,
+        fd: i32,
+        mask: UserRef<argument::SigSet>,
+        size: u64,
+        flags: i32,
+    ) -> Result<usize> {
         let mask = crate::syscalls::signal::read_set(mask, size)?;
         if flags & !(SFD_NONBLOCK | SFD_CLOEXEC) != 0 {
             return Err(Error::Invalid);

@@ -10,7 +10,7 @@ use litebox::platform::host;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::poll::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent};
 use litebox_common_linux::abi::time::Timespec;
-use litebox_common_linux::argument::{UserMut, UserRef};
+use litebox_common_linux::argument::{SigSet, UserMut, UserRef};
 
 use crate::Task;
 use crate::signal::RestartPolicy;
@@ -183,10 +183,10 @@ impl Task<'_, '_> {
         events: UserMut<EpollEvent>,
         count: i32,
         timeout: i32,
-        mask: u64,
+        mask: UserRef<SigSet>,
         size: u64,
     ) -> Result<usize> {
-        if mask != 0 {
+        if !mask.is_null() {
             self.set_temporary_mask(mask, size)?;
         }
         let result = self.epoll_wait(epfd, events, count, timeout);
@@ -200,11 +200,11 @@ impl Task<'_, '_> {
         events: UserMut<EpollEvent>,
         count: i32,
         timeout: UserRef<Timespec>,
-        mask: u64,
+        mask: UserRef<SigSet>,
         size: u64,
     ) -> Result<usize> {
         let limit = duration_at(timeout.time64())?;
-        if mask != 0 {
+        if !mask.is_null() {
             self.set_temporary_mask(mask, size)?;
         }
         let result = self.wait_for_events(epfd, events, count, limit);

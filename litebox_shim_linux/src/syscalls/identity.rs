@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use litebox::{Error, Result};
+use litebox_common_linux::argument::UserMut;
 
 use crate::Task;
 use crate::task::{Capability, Credentials};
-use crate::user::{read_into, word, write_bytes};
+use crate::user::{UserWrite, read_into, word, write_bytes};
 
 /// "Leave it as it is".
 const SAME: u32 = u32::MAX;
@@ -25,9 +26,9 @@ fn choose(id: u32, current: u32, allowed: &[u32], privileged: bool) -> Result<u3
     }
 }
 
-fn write_ids(addresses: [u64; 3], ids: [u32; 3]) -> Result<usize> {
-    for (address, id) in addresses.into_iter().zip(ids) {
-        write_bytes(address, &id.to_le_bytes())?;
+fn write_ids(to: [UserMut<u32>; 3], ids: [u32; 3]) -> Result<usize> {
+    for (to, id) in to.into_iter().zip(ids) {
+        to.write(id)?;
     }
     Ok(0)
 }
@@ -137,13 +138,13 @@ impl Task<'_, '_> {
     }
 
     /// getresuid(2).
-    pub(crate) fn getresuid(&mut self, uid: u64, euid: u64, suid: u64) -> Result<usize> {
+    pub(crate) fn getresuid(&mut self, uid: UserMut<u32>, euid: UserMut<u32>, suid: UserMut<u32>) -> Result<usize> {
         let c = self.creds();
         write_ids([uid, euid, suid], [c.uid, c.euid, c.suid])
     }
 
     /// getresgid(2).
-    pub(crate) fn getresgid(&mut self, gid: u64, egid: u64, sgid: u64) -> Result<usize> {
+    pub(crate) fn getresgid(&mut self, gid: UserMut<u32>, egid: UserMut<u32>, sgid: UserMut<u32>) -> Result<usize> {
         let c = self.creds();
         write_ids([gid, egid, sgid], [c.gid, c.egid, c.sgid])
     }

@@ -12,7 +12,7 @@ use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::{Layout, Layouts, UserWord};
 use litebox_common_linux::abi::poll::SelectMask;
 use litebox_common_linux::abi::time::{Timespec, Timeval};
-use litebox_common_linux::argument::{FdSet, UserMut, UserRef};
+use litebox_common_linux::argument::{FdSet, SigSet, UserMut, UserRef};
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
@@ -319,11 +319,11 @@ impl<'a> Task<'a, '_> {
         fds: u64,
         count: u32,
         timeout: UserMut<Timespec>,
-        mask: u64,
+        mask: UserRef<SigSet>,
         size: u64,
     ) -> Result<usize> {
         let timeout = Timeout::at(TimeOrigin::Timespec(timeout))?;
-        if mask != 0 {
+        if !mask.is_null() {
             self.set_temporary_mask(mask, size)?;
         }
         let result = self.poll_with(fds, count as usize, timeout);
@@ -416,10 +416,10 @@ impl<'a> Task<'a, '_> {
         timeout: UserMut<Timespec>,
         mask: UserRef<SelectMask>,
     ) -> Result<usize> {
-        let mask = mask.read_if_given()?.unwrap_or_default();
+        let given = mask.read_if_given()?.unwrap_or_default();
         let timeout = Timeout::at(TimeOrigin::Timespec(timeout))?;
-        if mask.set != 0 {
-            self.set_temporary_mask(mask.set, mask.size)?;
+        if given.set != 0 {
+            self.set_temporary_mask(mask.at(given.set as usize), given.size)?;
         }
         let result = self.select_with(count, [readable, writable, exceptional], timeout);
         self.unless_interrupted(result)

@@ -157,14 +157,10 @@ impl Task<'_, '_> {
 
     /// getcpu(2).
     #[expect(clippy::unused_self, reason = "handlers of calls have one shape")]
-    pub(crate) fn getcpu(&mut self, cpu: u64, node: u64, _cache: u64) -> Result<usize> {
+    pub(crate) fn getcpu(&mut self, cpu: UserMut<u32>, node: UserMut<u32>, _cache: u64) -> Result<usize> {
         let (cpu_now, node_now) = host().current_cpu();
-        if cpu != 0 {
-            write_bytes(cpu, &cpu_now.to_le_bytes())?;
-        }
-        if node != 0 {
-            write_bytes(node, &node_now.to_le_bytes())?;
-        }
+        cpu.write_if_given(cpu_now)?;
+        node.write_if_given(node_now)?;
         Ok(0)
     }
 

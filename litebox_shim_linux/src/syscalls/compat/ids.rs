@@ -50,8 +50,8 @@ same! {
     setregid32 = setregid(gid: u32, egid: u32);
     setresuid32 = setresuid(uid: u32, euid: u32, suid: u32);
     setresgid32 = setresgid(gid: u32, egid: u32, sgid: u32);
-    getresuid32 = getresuid(uid: u64, euid: u64, suid: u64);
-    getresgid32 = getresgid(gid: u64, egid: u64, sgid: u64);
+    getresuid32 = getresuid(uid: UserMut<u32>, euid: UserMut<u32>, suid: UserMut<u32>);
+    getresgid32 = getresgid(gid: UserMut<u32>, egid: UserMut<u32>, sgid: UserMut<u32>);
     setfsuid32 = setfsuid(uid: u32);
     setfsgid32 = setfsgid(gid: u32);
     getgroups32 = getgroups(size: i32, list: u64);

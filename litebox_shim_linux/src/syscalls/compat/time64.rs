@@ -5,7 +5,7 @@ use litebox::Result;
 use litebox_common_linux::abi::poll::SelectMask;
 use litebox_common_linux::abi::socket::MMsgHdr;
 use litebox_common_linux::abi::time::{Itimerspec, Timespec, Timex};
-use litebox_common_linux::argument::{FdSet, SigInfo, UserMut, UserRef, UserStr};
+use litebox_common_linux::argument::{FdSet, SigInfo, SigSet, UserMut, UserRef, UserStr};
 
 use crate::Task;
 
@@ -92,7 +92,7 @@ impl Task<'_, '_> {
         fds: u64,
         count: u32,
         timeout: UserMut<Timespec>,
-        mask: u64,
+        mask: UserRef<SigSet>,
         size: u64,
     ) -> Result<usize> {
         self.ppoll(fds, count, timeout.time64(), mask, size)
@@ -143,7 +143,7 @@ impl Task<'_, '_> {
     /// rt_sigtimedwait(2)
     pub(crate) fn rt_sigtimedwait_time64(
         &mut self,
-        set: u64,
+        set: UserRef<SigSet>,
         info: UserMut<SigInfo>,
         timeout: UserRef<Timespec>,
         size: u64,

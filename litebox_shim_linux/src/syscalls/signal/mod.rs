@@ -9,13 +9,13 @@ use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::abi::signal::SigAction;
 use litebox_common_linux::abi::time::Timespec;
-use litebox_common_linux::argument::{Arch, SigInfo, UserMut, UserRef};
+use litebox_common_linux::argument::{self, Arch, SigInfo, UserMut, UserRef};
 
 use crate::signal::RestartPolicy;
 use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER, SIGCONT};
 use crate::signal::{Action, AltStack, SigSet, SignalInfo, catchable};
 use crate::task::Capability;
-use crate::user::{UserRead, UserWrite, duration_at, read_bytes, read_u64, write_bytes};
+use crate::user::{UserRead, UserWrite, duration_at, read_bytes, write_bytes};
 use crate::{Process, Task, Thread};
 
 const SIGSET_SIZE: u64 = 8;
@@ -25,11 +25,11 @@ const SIG_BLOCK: i32 = 0;
 const SIG_UNBLOCK: i32 = 1;
 const SIG_SETMASK: i32 = 2;
 
-pub(crate) fn read_set(addr: u64, size: u64) -> Result<SigSet> {
+pub(crate) fn read_set(set: UserRef<argument::SigSet>, size: u64) -> Result<SigSet> {
     if size != SIGSET_SIZE {
         return Err(Error::Invalid);
     }
-    Ok(SigSet(read_u64(addr)?).without(SigSet::UNBLOCKABLE))
+    Ok(SigSet(set.cast::<u64>().read()?).without(SigSet::UNBLOCKABLE))
 }
 
 /// Whose `siginfo_t` has a layout.
@@ -86,18 +86,22 @@ impl Task<'_, '_> {
     }
 
     /// rt_sigprocmask(2).
-    pub(crate) fn rt_sigprocmask(&mut self, how: i32, set: u64, old: u64, size: u64) -> Result<usize> {
+    pub(crate) fn rt_sigprocmask(
+        &mut self,
+        how: i32,
+        set: UserRef<argument::SigSet>,
+        old: UserMut<argument::SigSet>,
+        size: u64,
+    ) -> Result<usize> {
         if size != SIGSET_SIZE {
             return Err(Error::Invalid);
         }
         let before = self.thread.signals.blocked();
-        if set != 0 {
+        if !set.is_null() {
             let set = read_set(set, size)?;
             self.change_blocked(how, set)?;
         }
-        if old != 0 {
-            write_bytes(old, &before.0.to_le_bytes())?;
-        }
+        old.cast::<u64>().write_if_given(before.0)?;
         Ok(0)
     }
 
@@ -155,7 +159,7 @@ impl Task<'_, '_> {
 
     /// Replaces the mask until a handler's frame was pushed for it or the call returns (ppoll(2), pselect(2),
     /// epoll_pwait(2)).
-    pub(crate) fn set_temporary_mask(&mut self, set: u64, size: u64) -> Result<()> {
+    pub(crate) fn set_temporary_mask(&mut self, set: UserRef<argument::SigSet>, size: u64) -> Result<()> {
         let mask = read_set(set, size)?;
         self.block_temporarily(mask);
         Ok(())
@@ -178,7 +182,7 @@ impl Task<'_, '_> {
     }
 
     /// rt_sigsuspend(2).
-    pub(crate) fn rt_sigsuspend(&mut self, set: u64, size: u64) -> Result<usize> {
+    pub(crate) fn rt_sigsuspend(&mut self, set: UserRef<argument::SigSet>, size: u64) -> Result<usize> {
         self.set_temporary_mask(set, size)?;
         self.pause()
     }
@@ -197,7 +201,7 @@ impl Task<'_, '_> {
     /// rt_sigtimedwait(2): takes a blocked signal; the result is its number.
     pub(crate) fn rt_sigtimedwait(
         &mut self,
-        set: u64,
+        set: UserRef<argument::SigSet>,
         info: UserMut<SigInfo>,
         timeout: UserRef<Timespec>,
         size: u64,
