@@ -1,8 +1,8 @@
 //! Two things that the linker and the compiler do not do by themselves.
 //!
-//! On x86-64 the supervisor starts without the C library (`process/start.rs` of the platform), which only a self-contained executable can
-//! do. The executable for i686 carries the one for x86-64 (`src/carrier.rs`), which is built here, by the same compiler
-//! and in the same profile, or is the file that `LITEBOX_X86_64` names.
+//! On x86-64 the supervisor starts without the C library (`process/start.rs` of the platform), which only a
+//! self-contained executable can do. The executable for i686 carries the one for x86-64 (`src/carrier.rs`), which is
+//! built here, by the same compiler and in the same profile, or is the file that `LITEBOX_X86_64` names.
 
 use std::env::{var, var_os, vars_os};
 use std::ffi::OsString;

@@ -22,6 +22,7 @@ mod leases;
 mod locks;
 mod lookup;
 pub mod memory;
+mod node;
 mod notify;
 mod open_file;
 pub mod overlay;
@@ -368,6 +369,13 @@ pub enum Mapping {
     Arena(Arc<crate::mm::arena::PageCache>),
     /// Private zero pages that the file has no part in (`/dev/zero`).
     Anonymous,
+}
+
+/// What opening a device node gives, by the number of the device.
+pub trait Devices: Send + Sync {
+    /// Opens the character device with the number `rdev`. `node` is the inode that names it, in whatever file system;
+    /// `NoSuchDevice` when there is nothing behind the number.
+    fn open_device(&self, node: &Arc<dyn Inode>, rdev: u64) -> Result<Arc<dyn File>>;
 }
 
 /// A file, directory, link or device as it lies in a file system.

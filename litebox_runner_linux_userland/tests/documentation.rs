@@ -162,7 +162,7 @@ const CIRCLES: &[(&str, usize)] = &[
     ("litebox_layer", 0),
     ("litebox_common_linux", 20),
     ("litebox_syscall_rewriter", 2),
-    ("litebox", 75),
+    ("litebox", 25),
     ("litebox_shim_linux", 60),
     ("litebox_platform_linux_userland", 20),
     ("litebox_broker", 9),

@@ -81,7 +81,7 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     };
     let mut maker = mounts::Maker::new(&arena, &mounts.grants).map_err(at_root)?;
     let root = maker.make(mounts.root).map_err(at_root)?;
-    let kernel = Kernel::new(config, arena.clone(), Vfs::new(root, MountFlags::RELATIME));
+    let kernel = Kernel::new(config, arena.clone(), root, MountFlags::RELATIME);
     if let Some(wire) = &kernel.wire {
         wire.watch().map_err(|error| Failure { what: "the TUN device".into(), error: Some(error) })?;
     }
@@ -94,7 +94,7 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     mounts::make_links(vfs, mounts)?;
     for spec in &mounts.mounts {
         let fs: Arc<dyn FileSystem> = match spec.source {
-            Source::Pts => PtsFs::new(&vfs.terminals, maker.dev()),
+            Source::Pts => PtsFs::new(&kernel.terminals, maker.dev()),
             Source::Proc => ProcFs::new(Arc::downgrade(&kernel), maker.dev()),
             Source::Sys => SysFs::new(Arc::downgrade(&kernel), maker.dev()),
             Source::Text(number) => maker.text(mounts.texts.get(number as usize)).map_err(failed(spec))?,
@@ -204,7 +204,7 @@ fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable
             1 => Access::WRITE,
             _ => Access::READ | Access::WRITE,
         };
-        let file: Arc<dyn File> = HostFile::stream(HostFd(fd), &kernel.vfs.terminals.streams)?;
+        let file: Arc<dyn File> = HostFile::stream(HostFd(fd), &kernel.terminals.streams)?;
         let status = StatusFlags::from_bits_truncate(flags) & KEPT;
         let open = OpenFile::new(file, access, status, None, kernel.vfs.next_open_id());
         table.install_at(fd, open, false, MOST_DESCRIPTORS)?;
@@ -215,7 +215,7 @@ fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable
 /// The console, opened by its name in /dev/pts, which is what programs are told when they ask for it.
 fn open_console(kernel: &Kernel, first: &FirstProgram, console: Console) -> Result<Arc<OpenFile>> {
     let (input, output) = (HostFd(console.input), HostFd(console.output));
-    let (terminals, owner) = (&kernel.vfs.terminals, (first.identity.uid, first.identity.gid));
+    let (terminals, owner) = (&kernel.terminals, (first.identity.uid, first.identity.gid));
     let number = if console.pipes {
         terminals.open_piped_console(input, output, FIRST_PID, owner)?
     } else {
@@ -287,7 +287,7 @@ pub(crate) fn host_ready(token: u64, events: u16) {
             kernel.tell_owners();
             return;
         }
-        let terminals = &kernel.vfs.terminals;
+        let terminals = &kernel.terminals;
         if !terminals.host_ready(token) {
             terminals.streams.changed(token, events);
         }

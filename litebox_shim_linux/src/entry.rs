@@ -175,7 +175,7 @@ impl North for LinuxNorth {
 
     fn ending(&self) {
         if let Some(kernel) = crate::outside::kernel() {
-            kernel.vfs.terminals.flush_outside();
+            kernel.terminals.flush_outside();
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) fn signal(signal: i32) {
         return;
     }
     if let Some(kernel) = kernel() {
-        let terminals = &kernel.vfs.terminals;
+        let terminals = &kernel.terminals;
         if signal == SIGWINCH && terminals.window_changed_outside() || signal == SIGHUP && terminals.hung_up_outside() {
             return;
         }

@@ -1,6 +1,6 @@
 //! Devices: what lies in /dev, and what opening a device node gives.
 //!
-//! A device node is an inode of any file system with a device number. The number decides what [`open_device`] returns;
+//! A device node is an inode of any file system with a device number. The number decides what [`CharDevices`] opens;
 //! the node stays the inode of the open file. /dev itself is a memory file system that [`populate`] fills at the start,
 //! as containers do it.
 
@@ -13,7 +13,7 @@ mod tests;
 
 use alloc::sync::Arc;
 
-use super::{File, Inode, NewAttr, NewNode};
+use super::{Devices, File, Inode, NewAttr, NewNode};
 use crate::tty::Terminals;
 use crate::{Error, Result};
 
@@ -78,8 +78,19 @@ pub fn populate(root: &Arc<dyn Inode>) -> Result<()> {
     Ok(())
 }
 
-/// Opens the character device with the number `rdev`. `node` is the inode that names it, in whatever file system;
-/// `NoSuchDevice` when there is nothing behind the number. `terminals` are the pseudo-terminals of the sandbox.
+/// The devices of a sandbox.
+pub struct CharDevices {
+    /// Its pseudo-terminals.
+    pub terminals: Arc<Terminals>,
+}
+
+impl Devices for CharDevices {
+    fn open_device(&self, node: &Arc<dyn Inode>, rdev: u64) -> Result<Arc<dyn File>> {
+        open_device(node, rdev, &self.terminals)
+    }
+}
+
+/// Opens a character device ([`Devices::open_device`]) of a sandbox with these pseudo-terminals.
 pub fn open_device(node: &Arc<dyn Inode>, rdev: u64, terminals: &Arc<Terminals>) -> Result<Arc<dyn File>> {
     if let (TTY, Some(terminal)) = (rdev, terminals.open_controlling(node)) {
         return Ok(terminal);

@@ -1,6 +1,6 @@
 //! A copy-on-write view of a read-only tree: what is changed stays in memory, the rest is found below.
 //!
-//! Every inode of the view is a node of the memory file system (`fs/memory`) that may have a *lower* inode:
+//! Every inode of the view is a node in memory (`fs/node`) that may have a *lower* inode:
 //!
 //! - **Names.** A directory that nobody changed or listed looks names up below. Before the first change, and for a
 //!   listing, it learns all names of the lower directory; from then on its own entries are all there is. So nothing
@@ -15,24 +15,16 @@
 //! with its last user.
 
 pub mod changes;
-mod lower;
 #[cfg(test)]
 mod tests;
 
-pub(super) use lower::Origin;
-
 use alloc::sync::Arc;
-use core::ops::RangeInclusive;
-
-use super::memory::{Node, Tree, dismantle};
+use super::node::{MADE_INOS, Node, Origin, Tree, dismantle};
 use super::{FileSystem, Inode};
 use crate::mm::arena::Arena;
 use crate::sync::Mutex;
 
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
-/// Inode numbers of what is made here: few lower file systems get to them, and they have 32 bits, so that 32-bit
-/// programs that do not know of large files can be told them.
-const MADE_INOS: RangeInclusive<u64> = 0xf000_0000..=u32::MAX as u64;
 
 /// A copy-on-write file system.
 pub struct OverlayFs {

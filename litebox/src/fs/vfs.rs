@@ -37,7 +37,7 @@ pub use walk::LookedUp;
 pub(super) use xattr::CAPABILITY;
 
 use super::{
-    Access, Ahead, Creds, DirEntry, FAsync, FileSystem, FileType, Inode, Leases, Location, Metadata, StatOnly,
+    Access, Ahead, Creds, Devices, DirEntry, FAsync, FileSystem, FileType, Inode, Leases, Location, Metadata, StatOnly,
     WatchMask, Watches,
 };
 
@@ -50,8 +50,8 @@ const MAX_LINKS: u32 = 40;
 
 /// All mounts and cached names of a sandbox.
 pub struct Vfs {
-    /// The pseudo-terminals that device nodes lead to.
-    pub terminals: Arc<crate::tty::Terminals>,
+    /// What device nodes lead to.
+    devices: Arc<dyn Devices>,
     /// Who watches files (inotify).
     pub watches: Arc<Watches>,
     /// Leases on files.
@@ -142,12 +142,12 @@ impl Location {
 }
 
 impl Vfs {
-    /// A tree whose root is that of `fs`.
-    pub fn new(fs: Arc<dyn FileSystem>, flags: MountFlags) -> Self {
+    /// A tree whose root is that of `fs`, and whose device nodes lead to `devices`.
+    pub fn new(fs: Arc<dyn FileSystem>, flags: MountFlags, devices: Arc<dyn Devices>) -> Self {
         let watches = Arc::<Watches>::default();
         let root = Mount::root(fs, flags, &watches);
         Self {
-            terminals: Arc::default(),
+            devices,
             next_open_id: AtomicU64::new(1),
             next_mount_id: AtomicU32::new(root.id + 1),
             mounts: RwLock::new(alloc::vec![root.clone()]),

@@ -17,8 +17,9 @@ mod stream;
 mod tests;
 mod zerocopy;
 
+pub use super::socket::Group;
 pub use carrier::TcpState;
-pub use datagram::{DatagramSocket, Group, Transport};
+pub use datagram::{DatagramSocket, Transport};
 pub use list::Row;
 pub use ports::FREE_PORTS;
 pub use routes::{Device, LOOPBACK, OUTWARD};

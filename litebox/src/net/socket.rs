@@ -1,7 +1,7 @@
 //! What every socket can do, whatever its family.
 
 use alloc::sync::Arc;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use super::address::Address;
@@ -9,6 +9,7 @@ use super::options::{Setting, Settings};
 use super::unix::Rights;
 use crate::fs::File;
 use crate::io::{Dest, Source};
+pub use crate::platform::north::Credentials;
 use crate::{Error, Result};
 
 /// How a socket transfers.
@@ -37,13 +38,15 @@ pub enum Family {
     Netlink,
 }
 
-/// Who sends, or is at the other end (SO_PEERCRED).
+/// A group as a program names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the names are those of struct ucred")]
-pub struct Credentials {
-    pub pid: i32,
-    pub uid: u32,
-    pub gid: u32,
+pub struct Group {
+    /// Its address.
+    pub address: IpAddr,
+    /// By the number of the device, or (0) by one of its addresses.
+    pub interface: u32,
+    /// An address of the device; unspecified: any.
+    pub local: Ipv4Addr,
 }
 
 bitflags::bitflags! {
@@ -269,7 +272,7 @@ pub trait Socket: File {
     /// Notes who uses it now: what write(2) sends from here on comes from them.
     fn used_by(&self, _who: Credentials) {}
     /// Joins a multicast group, or leaves it. EPROTO on streams.
-    fn membership(&self, _group: &super::inet::Group, _joins: bool) -> Result<()> {
+    fn membership(&self, _group: &Group, _joins: bool) -> Result<()> {
         Err(Error::Host(71))
     }
     /// The same as an open file's file.

@@ -148,6 +148,15 @@ pub enum PatchPolicy {
     Defer,
 }
 
+/// Who sends, or is at the other end (SO_PEERCRED).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are those of struct ucred")]
+pub struct Credentials {
+    pub pid: i32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
 /// What a host does with guest events. Every method runs on the kernel stack of the guest thread.
 pub trait North: Sync {
     /// A system call. May not return (exit).
@@ -179,7 +188,7 @@ pub trait North: Sync {
     /// Work of its process that a kick told it of has to be passed on here.
     fn release(&self, _north: *const ()) {}
     /// Who makes the call that is under way, as the other end of a local socket sees it.
-    fn caller(&self) -> Option<crate::net::Credentials> {
+    fn caller(&self) -> Option<Credentials> {
         None
     }
     /// The calling thread is about to sleep in a call: what others are to hear of it must be said now.

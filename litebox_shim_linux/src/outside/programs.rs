@@ -106,7 +106,7 @@ pub(crate) fn event(event: &Event, passed: Option<HostFd>) {
         (None, kind) if kind == EventKind::ProgramSignal as u32 => signal(kernel, number, more),
         (None, kind) if kind == EventKind::ProgramWindow as u32 => {
             if let Some(process) = process_of(kernel, number) {
-                kernel.vfs.terminals.resize_lent(process.pid, ((more >> 16) as u16, more as u16));
+                kernel.terminals.resize_lent(process.pid, ((more >> 16) as u16, more as u16));
             }
         }
         (Some(fd), _) => host().host_close(fd),
@@ -162,7 +162,7 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
     let files = if terminal {
         drop(errors);
         let pipes = (input.take(), output.take());
-        let number = kernel.vfs.terminals.lend(pipes, pid, (identity.uid, identity.gid), request.window);
+        let number = kernel.terminals.lend(pipes, pid, (identity.uid, identity.gid), request.window);
         number.and_then(|number| on_terminal(&kernel, number))
     } else {
         streams_of(&kernel, [input, output, errors])
@@ -183,7 +183,7 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
     })));
     thread.waiter.interrupt();
     launch(process, thread).map_err(|_| {
-        kernel.vfs.terminals.end_loan(pid);
+        kernel.terminals.end_loan(pid);
         NO_ROOM
     })
 }
@@ -263,7 +263,7 @@ fn streams_of(kernel: &Kernel, streams: [Passed; STREAMS]) -> Result<Arc<FdTable
     let table = FdTable::new();
     for (fd, stream) in (0..).zip(streams) {
         let access = if fd == 0 { Access::READ } else { Access::WRITE };
-        let file: Arc<dyn File> = HostFile::passed_stream(stream.take(), &kernel.vfs.terminals.streams)?;
+        let file: Arc<dyn File> = HostFile::passed_stream(stream.take(), &kernel.terminals.streams)?;
         let open = OpenFile::new(file, access, StatusFlags::empty(), None, kernel.vfs.next_open_id());
         table.install_at(fd, open, false, MOST_DESCRIPTORS)?;
     }
@@ -297,7 +297,7 @@ fn tell(op: Op, number: u32, word: i32, extra: &[u8]) {
 pub(crate) fn ended(process: &Process) {
     let number = process.outside_number.swap(0, Ordering::Relaxed);
     if number != 0 {
-        process.kernel.vfs.terminals.end_loan(process.pid);
+        process.kernel.terminals.end_loan(process.pid);
         tell_ended(number, process.exit_status(), "");
     }
 }
@@ -338,7 +338,7 @@ impl Task<'_, '_> {
                 // Said once: its end is told by this.
                 let process = self.process().clone();
                 process.outside_number.store(0, Ordering::Relaxed);
-                process.kernel.vfs.terminals.end_loan(process.pid);
+                process.kernel.terminals.end_loan(process.pid);
                 tell_ended(request.number, refusal.status << 8, &refusal.why);
                 self.exit_group_with(refusal.status << 8);
             }

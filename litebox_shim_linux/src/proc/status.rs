@@ -64,7 +64,7 @@ pub(super) fn stat(view: &ProcessView, out: &mut Text) {
     let children = process.children_usage();
     let nice = view.remains.as_ref().map_or(0, |t| t.scheduling.nice());
     let started = machine::since_boot(process.started);
-    let terminal = view.kernel.vfs.terminals.of_session(process.session.load(Ordering::Relaxed)).unwrap_or((0, -1));
+    let terminal = view.kernel.terminals.of_session(process.session.load(Ordering::Relaxed)).unwrap_or((0, -1));
     let id = view.remains.as_ref().map_or(process.pid, |t| t.tid());
     let threads = process.told_threads();
     put!(out, "{id} (");

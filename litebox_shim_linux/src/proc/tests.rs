@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use litebox::Error;
 use litebox::fs::{
     Access, AnonInode, EmptyRoot, FdTable, FileSystem, FileType, FsContext, Inode, MountFlags, OpenFile, OpenHow,
-    StatusFlags, Vfs,
+    StatusFlags,
 };
 use litebox::io::{Dest, Source};
 use litebox::mm::arena::Arena;
@@ -29,7 +29,7 @@ fn kernel() -> Arc<Kernel> {
         memory_limit: Some(1 << 30),
         ..KernelConfig::default()
     };
-    Kernel::new(config, Arena::new(), Vfs::new(Arc::new(EmptyRoot), MountFlags::empty()))
+    Kernel::new(config, Arena::new(), Arc::new(EmptyRoot), MountFlags::empty())
 }
 
 /// A process without threads.
@@ -205,7 +205,7 @@ fn descriptors_are_links_with_their_rights() {
     let null = litebox::fs::dev::open_device(
         &(AnonInode::shared("eventpoll") as Arc<dyn Inode>),
         litebox::fs::dev::device_number(1, 3),
-        &kernel.vfs.terminals,
+        &kernel.terminals,
     )
     .unwrap();
     let file = OpenFile::new(null, Access::READ, StatusFlags::NONBLOCK, None, 1);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
 
 use litebox::Error;
-use litebox::fs::{EmptyRoot, FdTable, FsContext, MountFlags, Vfs};
+use litebox::fs::{EmptyRoot, FdTable, FsContext, MountFlags};
 use litebox::platform::north::{GuestFrame, Registers};
 use litebox::sync::RwLock;
 use litebox_common_linux::argument::{Arch, UserMut, UserRef};
@@ -21,8 +21,7 @@ const RESTART: u64 = 0x1000_0000;
 
 fn thread() -> Arc<Thread> {
     let arena = litebox::mm::arena::Arena::new();
-    let kernel =
-        Kernel::new(KernelConfig::default(), arena.clone(), Vfs::new(Arc::new(EmptyRoot), MountFlags::empty()));
+    let kernel = Kernel::new(KernelConfig::default(), arena.clone(), Arc::new(EmptyRoot), MountFlags::empty());
     let root = kernel.vfs.root();
     let fs = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: AtomicU32::new(0) };
     let process = Process::new(ProcessSpec {
@@ -130,14 +129,14 @@ fn blocked_signals_wait_and_sigtimedwait_takes_them() {
     let mut task =
         Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, None), arch: Arch::X86_64 };
     let set = SigSet::of(SIGUSR1).0;
-    assert_eq!(task.rt_sigprocmask(0, &raw const set as u64, 0, 8), Ok(0));
+    assert_eq!(task.rt_sigprocmask(0, UserRef::new(Arch::X86_64, &raw const set as usize), UserMut::null(), 8), Ok(0));
     assert_eq!(task.tgkill(1, 1, SIGUSR1), Ok(0));
     assert_eq!(task.kill(1, 65), Err(Error::Invalid));
     assert_eq!(task.kill(99, 0), Err(Error::NoProcess));
     let zero = [0u64; 2];
     let wait = |task: &mut Task<'_, '_>| {
         let timeout = UserRef::new(Arch::X86_64, zero.as_ptr() as usize);
-        task.rt_sigtimedwait(&raw const set as u64, UserMut::null(), timeout, 8)
+        task.rt_sigtimedwait(UserRef::new(Arch::X86_64, &raw const set as usize), UserMut::null(), timeout, 8)
     };
     assert_eq!(wait(&mut task), Ok(10));
     assert_eq!(wait(&mut task), Err(Error::WouldBlock));

@@ -57,7 +57,7 @@ impl Task<'_, '_> {
         let process = self.process();
         process.begin_exit(process.exit_status());
         if process.pid == process.session.load(Ordering::Relaxed) && process.pid != FIRST_PID {
-            self.kernel().vfs.terminals.session_ended(process.pid);
+            self.kernel().terminals.session_ended(process.pid);
         }
         if process.pid == FIRST_PID {
             self.kernel().process_ended(process);

@@ -117,6 +117,8 @@ pub struct Kernel {
     pub arena: Arc<litebox::mm::arena::Arena>,
     /// File systems and mounts.
     pub vfs: litebox::fs::Vfs,
+    /// Pseudo-terminals, and the terminals outside.
+    pub terminals: Arc<litebox::tty::Terminals>,
     /// Copy-on-write trees of the view.
     pub(crate) trees: Mutex<Vec<crate::layer::Tree>>,
     /// `uname -n`.
@@ -163,7 +165,14 @@ pub struct Kernel {
 
 impl Kernel {
     /// A kernel with the given file systems and no process.
-    pub fn new(config: KernelConfig, arena: Arc<litebox::mm::arena::Arena>, vfs: litebox::fs::Vfs) -> Arc<Self> {
+    pub fn new(
+        config: KernelConfig,
+        arena: Arc<litebox::mm::arena::Arena>,
+        root: Arc<dyn litebox::fs::FileSystem>,
+        flags: litebox::fs::MountFlags,
+    ) -> Arc<Self> {
+        let terminals = Arc::<litebox::tty::Terminals>::default();
+        let devices = Arc::new(litebox::fs::dev::CharDevices { terminals: terminals.clone() });
         let mut boot_id = [0u8; 16];
         host().random(&mut boot_id);
         let (mut outward, mut wire) = (None, None);
@@ -187,7 +196,8 @@ impl Kernel {
             settings: Settings::default(),
             boot: host().instant(),
             arena,
-            vfs,
+            vfs: litebox::fs::Vfs::new(root, flags, devices),
+            terminals,
             trees: Mutex::default(),
             futexes: crate::syscalls::futex::FutexTable::new(),
             restorers: crate::unwind::Restorers::default(),
@@ -210,7 +220,7 @@ impl Kernel {
             ids_wrapped: AtomicBool::new(false),
         });
         let jobs: Weak<Self> = Arc::downgrade(&kernel);
-        kernel.vfs.terminals.set_jobs(jobs);
+        kernel.terminals.set_jobs(jobs);
         kernel
     }
     fn id_in_use(&self, id: i32) -> bool {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::fs::memory::FifoSlot;
+use crate::fs::node::FifoSlot;
 use crate::fs::{
     Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow, RenameFlags,
     SetAttr, StatFs, StatOnly,

@@ -4,9 +4,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::file::{FileBody, MemoryFile, regular_node};
-use super::{Attr, Body, Content, Node, TMPFS_MAGIC, Tree};
 use crate::Result;
+use crate::fs::node::{Attr, Body, Content, FileBody, MemoryFile, Node, TMPFS_MAGIC, Tree, regular_node};
 use crate::fs::{Access, File, Inode, NewAttr, OpenHow, Seals};
 use crate::mm::arena::Arena;
 

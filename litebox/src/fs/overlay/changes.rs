@@ -9,9 +9,8 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::lower::Origin;
-use super::{Node, OverlayFs};
-use crate::fs::memory::{Attr, Body};
+use super::OverlayFs;
+use crate::fs::node::{Attr, Body, Node, Origin};
 use crate::fs::{FileType, Inode, InodeMap, Time};
 use crate::{Error, Result};
 

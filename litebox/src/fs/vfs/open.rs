@@ -228,7 +228,7 @@ impl Vfs {
         let file = match inode.clone().open(&open_how) {
             // A node of a file system that knows nothing of devices.
             Err(Error::NoSuchDevice) if file_type == FileType::CharDevice => {
-                crate::fs::dev::open_device(inode, at.metadata()?.rdev, &self.terminals)?
+                self.devices.open_device(inode, at.metadata()?.rdev)?
             }
             opened => opened?,
         };

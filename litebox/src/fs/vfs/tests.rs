@@ -4,14 +4,17 @@
 
 extern crate std;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::fs::compare::{arena, attr};
+use crate::fs::dev::CharDevices;
 use crate::fs::memory::MemoryFs;
 use crate::fs::{Creds, MountFlags, NewNode, Origin, Vfs, WalkFlags};
 
 fn tree() -> Vfs {
-    Vfs::new(MemoryFs::new(11, &arena(), None, attr(0o755)), MountFlags::empty())
+    let devices = Arc::new(CharDevices { terminals: Arc::default() });
+    Vfs::new(MemoryFs::new(11, &arena(), None, attr(0o755)), MountFlags::empty(), devices)
 }
 
 fn origin(vfs: &Vfs) -> Origin<'static> {

@@ -23,6 +23,7 @@ use crate::event::{Events, WaitQueue};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
 use crate::net::file::SocketFile;
+use crate::net::socket::Group;
 use crate::net::{
     Address, Family, MessageFlags, Outgoing, PacketOptions, QueuedError, Received, Setting, Settings, Shut, Socket,
     SocketKind, address,
@@ -30,7 +31,6 @@ use crate::net::{
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-pub use groups::Group;
 use groups::Membership;
 use incoming::{Incoming, Packet};
 

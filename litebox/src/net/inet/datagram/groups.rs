@@ -6,23 +6,13 @@ use super::{DatagramSocket, ENETUNREACH};
 use crate::net::Setting;
 use crate::net::inet::routes::{LOOPBACK, Route};
 use crate::net::inet::{EADDRNOTAVAIL, Network};
+use crate::net::socket::Group;
 use crate::{Error, Result};
 
 const EADDRINUSE: Error = Error::Host(98);
 const ENOBUFS: Error = Error::Host(105);
 /// The most groups of one socket (net.ipv4.igmp_max_memberships).
 const MOST_GROUPS: usize = 20;
-
-/// A group as a program names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Group {
-    /// Its address.
-    pub address: IpAddr,
-    /// By the number of the device, or (0) by one of its addresses.
-    pub interface: u32,
-    /// An address of the device; unspecified: any.
-    pub local: Ipv4Addr,
-}
 
 /// A group that a socket is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

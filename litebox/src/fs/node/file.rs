@@ -94,7 +94,7 @@ impl Node {
         body.set_pages(&pages);
         Ok(pages)
     }
-    pub(super) fn truncate(&self, size: u64) -> Result<()> {
+    pub(in crate::fs) fn truncate(&self, size: u64) -> Result<()> {
         let body = self.regular()?;
         if i64::try_from(size).is_err() {
             return Err(Error::FileTooBig);
@@ -334,6 +334,6 @@ impl File for MemoryFile {
 }
 
 /// Whether an open file is one of memory, for those who look for its name.
-pub(super) fn regular_node(inode: &dyn Inode) -> Option<&Node> {
+pub(in crate::fs) fn regular_node(inode: &dyn Inode) -> Option<&Node> {
     inode.as_any().downcast_ref::<Node>().filter(|node| matches!(node.body, Body::Regular(_)))
 }

@@ -12,7 +12,7 @@ const LONGEST: usize = 65_536;
 const LONGEST_NAME: usize = 255;
 
 /// What the attributes of an inode take.
-pub(super) fn bytes_of(attr: &Attr) -> usize {
+pub(in crate::fs) fn bytes_of(attr: &Attr) -> usize {
     attr.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
@@ -34,7 +34,7 @@ impl Node {
     fn is_foreign(&self, name: &[u8]) -> bool {
         name.starts_with(b"user.") && !self.has_user_xattrs()
     }
-    pub(super) fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+    pub(in crate::fs) fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
         check_name(name)?;
         if self.is_foreign(name) {
             return Err(Error::NoData);
@@ -49,7 +49,7 @@ impl Node {
             (None, None) => Err(Error::NoData),
         }
     }
-    pub(super) fn put_xattr(&self, name: &[u8], value: &[u8], create: bool, replace: bool) -> Result<()> {
+    pub(in crate::fs) fn put_xattr(&self, name: &[u8], value: &[u8], create: bool, replace: bool) -> Result<()> {
         check_name(name)?;
         if self.is_foreign(name) {
             return Err(Error::NotPermitted);
@@ -76,7 +76,7 @@ impl Node {
             Ok(())
         })
     }
-    pub(super) fn xattr_names(&self) -> Result<Vec<u8>> {
+    pub(in crate::fs) fn xattr_names(&self) -> Result<Vec<u8>> {
         let own = self.attr.lock().as_ref().map(|attr| {
             let mut names = Vec::new();
             for name in attr.xattrs.keys() {
@@ -91,7 +91,7 @@ impl Node {
             (None, None) => Ok(Vec::new()),
         }
     }
-    pub(super) fn drop_xattr(&self, name: &[u8]) -> Result<()> {
+    pub(in crate::fs) fn drop_xattr(&self, name: &[u8]) -> Result<()> {
         check_name(name)?;
         if self.is_foreign(name) {
             return Err(Error::NotPermitted);

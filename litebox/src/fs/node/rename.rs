@@ -24,7 +24,7 @@ fn lies_in(node: &Arc<Node>, ancestor: &Arc<Node>) -> bool {
 }
 
 impl Node {
-    pub(super) fn rename_child(
+    pub(in crate::fs) fn rename_child(
         &self,
         name: &[u8],
         new_dir: &Arc<Node>,

@@ -2,15 +2,20 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use hashbrown::hash_map::Entry;
 
-use crate::fs::memory::{Attr, Body, Content, Entries, FifoSlot, FileBody, Node, Tree};
+use super::{Attr, Body, Content, Entries, FifoSlot, FileBody, Node, Tree};
 use crate::fs::{Access, Ahead, File, FileType, Inode, InodeId, Metadata, NewAttr, OpenHow, Seals, StatOnly};
 use crate::io::{Dest, Source};
 use crate::mm::arena::PageCache;
 use crate::sync::Mutex;
 use crate::{Error, Result};
+
+/// Inode numbers of what is made in an overlay: few lower file systems get to them, and they have 32 bits, so that
+/// 32-bit programs that do not know of large files can be told them.
+pub(in crate::fs) const MADE_INOS: RangeInclusive<u64> = 0xf000_0000..=u32::MAX as u64;
 
 /// How much a copy moves at once.
 const CHUNK: usize = 256 << 10;
@@ -39,7 +44,7 @@ impl Tree {
     /// was mounted below) or is one of those that are given here.
     fn ino_of(&self, id: InodeId) -> u64 {
         if id.dev == self.lower_dev {
-            return if super::MADE_INOS.contains(&id.ino) { 1 << 61 | id.ino } else { id.ino };
+            return if MADE_INOS.contains(&id.ino) { 1 << 61 | id.ino } else { id.ino };
         }
         let mixed = (id.dev ^ self.lower_dev).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         1 << 62 | (mixed >> 50 & 0x3fff) << 48 | (id.ino & 0xffff_ffff_ffff)
@@ -48,7 +53,7 @@ impl Tree {
         InodeId { dev: self.dev, ino: self.ino_of(id) }
     }
     /// The node of a lower inode: always the same for the same one. `parent` is where a directory was found.
-    pub(super) fn adopt(self: &Arc<Self>, lower: Arc<dyn Inode>, parent: Option<Arc<Node>>) -> Arc<Node> {
+    pub(in crate::fs) fn adopt(self: &Arc<Self>, lower: Arc<dyn Inode>, parent: Option<Arc<Node>>) -> Arc<Node> {
         let (id, kind) = (lower.id(), lower.file_type());
         let known = self.origins.lock().get(&id).and_then(Origin::node);
         if let Some(node) = known.filter(|node| node.kind() == kind) {

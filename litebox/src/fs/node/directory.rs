@@ -125,17 +125,17 @@ impl Node {
         }
     }
     /// The names, all of them known, of a directory that still exists.
-    pub(super) fn living_entries(&self) -> Result<MutexGuard<'_, Entries>> {
+    pub(in crate::fs) fn living_entries(&self) -> Result<MutexGuard<'_, Entries>> {
         self.complete()?;
         let entries = self.entries()?;
         if entries.removed { Err(Error::NotFound) } else { Ok(entries) }
     }
     /// The child called `name`. The names are locked.
-    pub(super) fn child(&self, name: &[u8]) -> Result<Arc<Node>> {
+    pub(in crate::fs) fn child(&self, name: &[u8]) -> Result<Arc<Node>> {
         self.child_ahead(name, Ahead::default())
     }
     /// What the child called `name` is, if that can be said at once.
-    pub(super) fn child_stat_only(&self, name: &[u8]) -> Option<StatOnly> {
+    pub(in crate::fs) fn child_stat_only(&self, name: &[u8]) -> Option<StatOnly> {
         {
             let entries = self.entries().ok()?;
             match entries.get(name) {
@@ -147,7 +147,7 @@ impl Node {
         self.lower_stat_only(name)
     }
     /// As [`Node::child`], told what is wanted next.
-    pub(super) fn child_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Node>> {
+    pub(in crate::fs) fn child_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Node>> {
         {
             let entries = self.entries()?;
             match entries.get(name) {
@@ -189,7 +189,7 @@ impl Node {
         }
     }
     /// Leads `name` to `node`, in place of what it led to. The names are locked for writing.
-    pub(super) fn put_name(&self, name: &[u8], node: &Arc<Node>) -> Result<()> {
+    pub(in crate::fs) fn put_name(&self, name: &[u8], node: &Arc<Node>) -> Result<()> {
         self.tree.count_name();
         if node.kind() == FileType::Directory {
             let parent = node.parent.lock().replace(self.me()?);
@@ -200,7 +200,7 @@ impl Node {
         Ok(())
     }
     /// Takes `name` away.
-    pub(super) fn take_name(&self, name: &[u8]) -> Result<()> {
+    pub(in crate::fs) fn take_name(&self, name: &[u8]) -> Result<()> {
         let before = self.entries()?.take(name);
         self.let_go(before);
         Ok(())
@@ -211,7 +211,7 @@ impl Node {
         }
     }
     /// The directory's names changed, and the number of directories in it by `directories`.
-    pub(super) fn names_changed(&self, now: Time, directories: i64) -> Result<()> {
+    pub(in crate::fs) fn names_changed(&self, now: Time, directories: i64) -> Result<()> {
         self.change(|attr| {
             attr.modified(now);
             // One link means that the directories are not counted.
@@ -233,7 +233,7 @@ impl Node {
         }
     }
     /// An inode of this file system that no name leads to yet.
-    pub(super) fn make(&self, node: NewNode<'_>, attr: NewAttr) -> Result<Arc<Node>> {
+    pub(in crate::fs) fn make(&self, node: NewNode<'_>, attr: NewAttr) -> Result<Arc<Node>> {
         if let NewNode::Symlink(target) = node {
             self.tree.charge_extra(target.len())?;
         }
@@ -245,7 +245,7 @@ impl Node {
         };
         Ok(Node::new(&self.tree, body, Attr::new(NewAttr { permissions, ..attr }, nlink, rdev)))
     }
-    pub(super) fn create_child(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<Node>> {
+    pub(in crate::fs) fn create_child(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<Node>> {
         self.entries().map(drop)?;
         let _names = self.tree.names.write();
         if self.living_entries()?.get(name).is_some() {
@@ -259,7 +259,7 @@ impl Node {
         self.names_changed(now, i64::from(child.kind() == FileType::Directory))?;
         Ok(child)
     }
-    pub(super) fn make_unnamed(&self, attr: NewAttr, linkable: bool) -> Result<Arc<Node>> {
+    pub(in crate::fs) fn make_unnamed(&self, attr: NewAttr, linkable: bool) -> Result<Arc<Node>> {
         self.living_entries().map(drop)?;
         let node = self.make(NewNode::Regular, attr)?;
         node.change(|attr| {
@@ -269,7 +269,7 @@ impl Node {
         })?;
         Ok(node)
     }
-    pub(super) fn link_child(&self, name: &[u8], target: &Arc<Node>) -> Result<()> {
+    pub(in crate::fs) fn link_child(&self, name: &[u8], target: &Arc<Node>) -> Result<()> {
         self.entries().map(drop)?;
         let _names = self.tree.names.write();
         if self.living_entries()?.get(name).is_some() {
@@ -293,7 +293,7 @@ impl Node {
         self.put_name(name, target)?;
         self.names_changed(now, 0)
     }
-    pub(super) fn unlink_child(&self, name: &[u8]) -> Result<()> {
+    pub(in crate::fs) fn unlink_child(&self, name: &[u8]) -> Result<()> {
         let _names = self.tree.names.write();
         let child = self.child(name)?;
         if child.kind() == FileType::Directory {
@@ -306,7 +306,7 @@ impl Node {
         self.take_name(name)?;
         self.names_changed(now, 0)
     }
-    pub(super) fn remove_directory(&self, name: &[u8]) -> Result<()> {
+    pub(in crate::fs) fn remove_directory(&self, name: &[u8]) -> Result<()> {
         let _names = self.tree.names.write();
         let child = self.child(name)?;
         self.complete()?;
@@ -317,7 +317,7 @@ impl Node {
         self.names_changed(now, -1)
     }
     /// Makes an empty directory one that was removed.
-    pub(super) fn mark_removed(&self, now: Time) -> Result<()> {
+    pub(in crate::fs) fn mark_removed(&self, now: Time) -> Result<()> {
         self.entries().map(drop)?;
         self.complete()?;
         self.own_attr()?;
