@@ -3,6 +3,6 @@
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-litebox run --strace="$work/trace" -- cat /etc/hostname > "$work/output"
+litebox run --strace-output "$work/trace" -- cat /etc/hostname > "$work/output"
 grep -c '^' "$work/output"
 grep -o 'openat([^)]*hostname[^)]*)' "$work/trace" | grep -c hostname

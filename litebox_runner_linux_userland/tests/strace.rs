@@ -129,7 +129,8 @@ fn masked(line: &str, before: &str, by: &str, are_so: impl Fn(&str) -> bool) -> 
     out
 }
 
-/// Calls that were interrupted by lines of others, in one piece again.
+/// Calls that were interrupted by lines of others, in one piece again, where they ended: which of two processes begins
+/// first is chance.
 fn joined(log: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for line in log.lines() {
@@ -138,9 +139,12 @@ fn joined(log: &str) -> Vec<String> {
             lines.push(line.into());
             continue;
         };
-        let open = |line: &&mut String| line.starts_with(&format!("{pid} ")) && line.ends_with(" <unfinished ...>");
-        match lines.iter_mut().rev().find(open) {
-            Some(begun) => *begun = begun.replace(" <unfinished ...>", rest),
+        let open = |line: &String| line.starts_with(&format!("{pid} ")) && line.ends_with(" <unfinished ...>");
+        match lines.iter().rposition(open) {
+            Some(at) => {
+                let begun = lines.remove(at);
+                lines.push(begun.replace(" <unfinished ...>", rest));
+            }
             None => lines.push(line.into()),
         }
     }

@@ -18,11 +18,11 @@ pub mod changes;
 #[cfg(test)]
 mod tests;
 
-use alloc::sync::Arc;
 use super::node::{MADE_INOS, Node, Origin, Tree, dismantle};
 use super::{FileSystem, Inode};
 use crate::mm::arena::Arena;
 use crate::sync::Mutex;
+use alloc::sync::Arc;
 
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
 

@@ -1,5 +1,4 @@
-// Which thread takes the signal of a timer that counts the processor time of its process: the one that uses it. That of
-// setitimer(2)'s ITIMER_REAL: the first.
+// Which thread takes the signal of a timer that counts the processor time of its process: the one that uses it.
 //@ flags: -pthread
 #include "result.h"
 #include <pthread.h>
@@ -43,16 +42,12 @@ int main(void)
     struct sigaction action = {.sa_handler = count, .sa_flags = SA_RESTART};
     sigaction(SIGPROF, &action, NULL);
     sigaction(SIGVTALRM, &action, NULL);
-    sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_PROF, &often, NULL);
     run("ITIMER_PROF");
     setitimer(ITIMER_PROF, &never, NULL);
     setitimer(ITIMER_VIRTUAL, &often, NULL);
     run("ITIMER_VIRTUAL");
     setitimer(ITIMER_VIRTUAL, &never, NULL);
-    setitimer(ITIMER_REAL, &often, NULL);
-    run("ITIMER_REAL");
-    setitimer(ITIMER_REAL, &never, NULL);
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF};
     struct itimerspec spec = {{0, 5000000}, {0, 5000000}};
     timer_t timer;

@@ -106,7 +106,7 @@ pub fn start_without_resolved_functions() -> Result {
         else {
             continue;
         };
-        if !name.starts_with("litebox::command::entry::") || len == 0 {
+        if !name.starts_with("litebox_platform_linux_userland::process::start::") || len == 0 {
             continue;
         }
         let range = [format!("--start-address={start}"), format!("--stop-address={}", start + len)];
