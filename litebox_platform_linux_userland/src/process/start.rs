@@ -29,8 +29,11 @@ pub const SANDBOX_ARGUMENT: &str = "--litebox-sandbox";
 #[macro_export]
 macro_rules! start_supervisor {
     ($run:path) => {
-        #[unsafe(no_mangle)]
-        extern "C" fn litebox_start_supervisor() -> ! {
+        #[used]
+        #[unsafe(link_section = "litebox_supervisor")]
+        static START_SUPERVISOR: extern "C" fn() -> ! = start_supervisor;
+
+        extern "C" fn start_supervisor() -> ! {
             $run($crate::start::aux, $crate::start::used())
         }
     };
@@ -179,8 +182,10 @@ global_asm!(
     "8: mov rdi, r12",
     "call {begin}",
     // Tests of this crate have none.
-    ".weak litebox_start_supervisor",
-    "call litebox_start_supervisor",
+    // What `start_supervisor!` left in that section, if the program has it.
+    ".weak __start_litebox_supervisor",
+    "mov rax, [rip + __start_litebox_supervisor@GOTPCREL]",
+    "call [rax]",
     "ud2",
     "9: mov rsp, r12",
     "mov rdx, r13",
