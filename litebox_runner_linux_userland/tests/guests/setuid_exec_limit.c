@@ -10,7 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { USER = 54321 };
+// This run's alone: the limit counts all processes of a user, those of another run of this program too.
+static uid_t user;
 
 static pid_t others[3];
 
@@ -20,7 +21,7 @@ static void crowd(int n)
     for (int i = 0; i < n; i++) {
         others[i] = fork();
         if (others[i] == 0) {
-            if (setresuid(USER, USER, USER)) _exit(1);
+            if (setresuid(user, user, user)) _exit(1);
             for (;;) pause();
         }
         wait_asleep(others[i], others[i]);
@@ -66,7 +67,7 @@ static int go[2];
 static void too_many(void)
 {
     limit(1);
-    setresuid(USER, USER, USER);
+    setresuid(user, user, user);
     try("two others");
     try("still");
     close(go[0]);
@@ -77,33 +78,34 @@ static void too_many(void)
 static void just_enough(void)
 {
     limit(2);
-    setresuid(USER, USER, USER);
+    setresuid(user, user, user);
     try("never");
 }
 static void root_again(void)
 {
     limit(1);
-    setresuid(USER, USER, 0);
+    setresuid(user, user, 0);
     try("two others");
     setresuid(0, 0, 0);
     try("never");
 }
 static void limited_later(void)
 {
-    setresuid(USER, USER, USER);
+    setresuid(user, user, user);
     limit(1);
     try("never");
 }
 static void effective_alone(void)
 {
     limit(1);
-    setresuid(-1, USER, -1);
+    setresuid(-1, user, -1);
     try("never");
 }
 
 int main(void)
 {
     if (geteuid()) return 0;
+    user = 100000 + getpid();
     crowd(2);
     in_child("just enough", just_enough);
     in_child("root again", root_again);
