@@ -3,6 +3,7 @@
 # package lists and architectures stay as they are. One line on stderr, and 1, when they are not to be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/private-apt.sh
 
 root=$PWD/target/i386-programs
 packages=(
@@ -23,20 +24,8 @@ command -v apt-get >/dev/null && command -v dpkg >/dev/null || give_up "they com
 [ -e /lib/ld-linux.so.2 ] || give_up "gcc-multilib is not installed"
 new=$root.new
 rm -rf "$new"
-mkdir -p "$new"/apt/lists/partial "$new"/apt/archives/partial "$new"/debs
-touch "$new/apt/status"
-cat > "$new/apt/conf" <<END
-Dir::State "$new/apt";
-Dir::State::status "$new/apt/status";
-Dir::Cache "$new/apt";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; "i386"; };
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-END
-export APT_CONFIG=$new/apt/conf
-# What one list lacks, another may have.
-timeout 120 apt-get -qq update 2>/dev/null || true
+mkdir -p "$new/debs"
+private_apt "$new/apt"
 (cd "$new/debs" && timeout 120 apt-get -qq download "${packages[@]/%/:i386}" libluajit-5.1-common 2>/dev/null) ||
     give_up "the packages cannot be downloaded"
 for deb in "$new"/debs/*.deb; do

@@ -4,6 +4,7 @@
 #   RUSTC=$(scripts/oldest-rust.sh) cargo build ...      one line on stderr, and 1, when there is none to be had
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/private-apt.sh
 
 version=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 root=$PWD/target/oldest-rust
@@ -26,20 +27,8 @@ by_debian() {
     command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
     if [ ! -x "$root/rustc" ]; then
         rm -rf "$root"
-        mkdir -p "$root"/state/lists/partial "$root"/cache/archives/partial "$root"/debs
-        touch "$root/state/status"
-        cat > "$root/apt.conf" <<END
-Dir::State "$root/state";
-Dir::State::status "$root/state/status";
-Dir::Cache "$root/cache";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; "i386"; };
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-END
-        export APT_CONFIG=$root/apt.conf
-        # What one list lacks, another may have.
-        apt-get -qq update 2>/dev/null || true
+        mkdir -p "$root/debs"
+        private_apt "$root/apt"
         local name found llvm packages=()
         for name in rust rust-web; do
             found=$(apt-cache madison "rustc${name#rust}" | awk -v v="$version." 'index($3, v) == 1 { print $3; exit }')
@@ -55,7 +44,7 @@ END
         for found in "$root"/debs/*.deb; do
             dpkg -x "$found" "$root/root"
         done
-        rm -rf "$root/debs" "$root/cache" "$root/state"
+        rm -rf "$root/debs" "$root/apt"
         printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s --sysroot %s "$@"\n' \
             "$root/root/usr/lib/x86_64-linux-gnu" "$root/root/usr/bin/rustc" "$root/root/usr" > "$root/rustc"
         chmod +x "$root/rustc"

@@ -1,4 +1,4 @@
-//! /proc/locks: who holds and who waits for advisory locks (fs/locks.c).
+//! /proc/locks: who holds advisory locks, and who waits for a record lock of a process (fs/locks.c).
 
 use alloc::sync::Arc;
 
