@@ -13,6 +13,9 @@ use crate::options::profile;
 /// Parses a command line, the name of the command included. Without any words it asks for the help; `litebox PROGRAM`
 /// is `litebox run PROGRAM`.
 pub fn parse(mut words: Vec<OsString>) -> Result<Cli, Error> {
+    if words.first().is_some_and(|name| Path::new(name).file_name() == Some("litebox-oci".as_ref())) {
+        words.insert(1, "oci".into());
+    }
     let Some(first) = words.get(1).cloned() else {
         words.push("--help".into());
         return Cli::try_parse_from(words);

@@ -14,6 +14,7 @@ pub(crate) mod message;
 pub(crate) mod mounts;
 pub(crate) mod named;
 pub(crate) mod network;
+pub(crate) mod oci;
 pub(crate) mod options;
 pub(crate) mod pages;
 pub(crate) mod results;
@@ -85,6 +86,8 @@ pub(crate) enum Command {
     Diff(layers::DiffOptions),
     /// Bring a layer onto a directory.
     Apply(layers::ApplyOptions),
+    /// The command line of an OCI runtime (runc), for podman, containerd and other engines.
+    Oci(oci::Options),
     /// List the system calls: which are served, which are not and why.
     Syscalls(syscalls::Options),
     /// Say what this host offers, what the absence of a thing costs, and whether a sandbox runs.
@@ -137,6 +140,7 @@ pub(crate) fn main() -> ExitCode {
                 ExitCode::from(STATUS_OURS)
             }
         },
+        Ok(Cli { command: Command::Oci(options) }) => ExitCode::from(oci::run(&options)),
         Ok(Cli { command: Command::Syscalls(options) }) => message::print_all(&syscalls::list(&options)),
         Ok(Cli { command: Command::Doctor(options) }) => {
             let (text, runs) = doctor::report(&options);

@@ -57,6 +57,8 @@ pub const HOME: &str = "/home/user";
 pub struct MountRequest {
     volumes: Vec<Volume>,
     rootfs: Option<PathBuf>,
+    /// It is written to.
+    rootfs_rw: bool,
     workdir: Option<PathBuf>,
     hidden: Patterns,
     names: Names,
@@ -87,6 +89,7 @@ impl MountRequest {
         Ok(Self {
             volumes,
             rootfs: files.rootfs.clone(),
+            rootfs_rw: files.rootfs_rw,
             workdir: workdir.map(place).transpose()?,
             hidden: Patterns::parse(&files.hide, &bases)?,
             names: Names::of(&options.process, &options.network.dns, network.addresses()),
@@ -175,8 +178,13 @@ pub fn make(wanted: MountRequest) -> Result<Made, String> {
     let mut notes = Vec::new();
     if let Some(rootfs) = &wanted.rootfs {
         let failed = |e| format!("--rootfs {}: {}", rootfs.display(), why_not(rootfs, e));
-        mounts.root = grants.add(rootfs, Path::new("/"), Access::CopyOnWrite, false).map_err(failed)?;
+        let access = if wanted.rootfs_rw { Access::ReadWrite } else { Access::CopyOnWrite };
+        mounts.root = grants.add(rootfs, Path::new("/"), access, false).map_err(failed)?;
         mounts.mounts = own_mounts(&wanted);
+        if wanted.rootfs_rw {
+            // What is written to it stays, too.
+            mounts.mounts.retain(|spec| spec.at != b"/tmp");
+        }
         if wanted.read_only {
             mounts.mounts.extend(["/run", "/var/tmp"].map(|at| mount(at, Source::Memory(0o1777, 0), false)));
         }

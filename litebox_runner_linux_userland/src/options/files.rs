@@ -26,6 +26,9 @@ pub struct FileOptions {
     /// Show nothing of the host but this directory, copy-on-write, as /.
     #[arg(long, value_name = "DIR")]
     pub rootfs: Option<PathBuf>,
+    /// Write changes to the directory of --rootfs, which else stays as it is.
+    #[arg(long, requires = "rootfs", conflicts_with = "read_only")]
+    pub rootfs_rw: bool,
     /// Hide what matches from everything that is given: a name (.env, '*.pem') at any depth, or a path ('./secrets/*',
     /// '~/work/**/key').
     #[arg(long, value_name = "GLOB")]

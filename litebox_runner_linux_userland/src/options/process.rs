@@ -147,7 +147,7 @@ fn parse_host(text: &str) -> Result<Host, String> {
 }
 
 /// Names of capabilities(7), by number.
-const CAPABILITIES: [&str; 41] = [
+pub const CAPABILITIES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

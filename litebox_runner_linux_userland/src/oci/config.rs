@@ -1,0 +1,302 @@
+//! `config.json` of a bundle, and the options of `litebox run` that say the same.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::options::process::CAPABILITIES as KNOWN_CAPABILITIES;
+
+/// Capabilities by name, as `features` tells them.
+pub const CAPABILITIES: &[&str] = &KNOWN_CAPABILITIES;
+
+/// The file.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    root: Option<Root>,
+    #[serde(default)]
+    mounts: Vec<Mount>,
+    /// The first program.
+    pub process: Option<Process>,
+    hostname: Option<String>,
+    /// Hooks by their moments.
+    #[serde(default)]
+    pub hooks: BTreeMap<String, Vec<Hook>>,
+    /// What the engine keeps with it.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    linux: Linux,
+}
+
+#[derive(Deserialize)]
+struct Root {
+    path: PathBuf,
+    #[serde(default)]
+    readonly: bool,
+}
+
+#[derive(Deserialize)]
+struct Mount {
+    destination: PathBuf,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    source: PathBuf,
+    #[serde(default)]
+    options: Vec<String>,
+}
+
+/// A program.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// It has a terminal.
+    #[serde(default)]
+    pub terminal: bool,
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// All of its environment.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Where it starts.
+    pub cwd: PathBuf,
+    /// Who it runs as.
+    #[serde(default)]
+    pub user: User,
+    #[serde(default)]
+    rlimits: Vec<Rlimit>,
+    capabilities: Option<Capabilities>,
+}
+
+/// A user of the container.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    uid: u32,
+    gid: u32,
+    #[serde(default)]
+    additional_gids: Vec<u32>,
+}
+
+impl User {
+    /// As `-u` has it.
+    pub fn option(&self) -> String {
+        format!("{}:{}", self.uid, self.gid)
+    }
+}
+
+#[derive(Deserialize)]
+struct Rlimit {
+    #[serde(rename = "type")]
+    kind: String,
+    soft: u64,
+    hard: u64,
+}
+
+#[derive(Deserialize)]
+struct Capabilities {
+    #[serde(default)]
+    bounding: Vec<String>,
+}
+
+/// A program of the host.
+#[derive(Deserialize)]
+pub struct Hook {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its arguments, its name first.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// All of its environment.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// How many seconds it may take.
+    pub timeout: Option<u32>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Linux {
+    #[serde(default)]
+    resources: Resources,
+    #[serde(default)]
+    masked_paths: Vec<PathBuf>,
+    #[serde(default)]
+    readonly_paths: Vec<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+struct Resources {
+    #[serde(default)]
+    memory: Memory,
+    #[serde(default)]
+    cpu: Cpu,
+    #[serde(default)]
+    pids: Pids,
+}
+
+#[derive(Deserialize, Default)]
+struct Memory {
+    limit: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+struct Cpu {
+    quota: Option<i64>,
+    period: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+struct Pids {
+    limit: Option<i64>,
+}
+
+/// Places that every sandbox has of its own.
+const OWN: [&str; 4] = ["/proc", "/sys", "/dev", "/dev/pts"];
+
+impl Spec {
+    /// Reads that of a bundle.
+    pub fn read(bundle: &Path) -> Result<Self, String> {
+        let file = bundle.join("config.json");
+        let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))
+    }
+
+    /// Whether its program has a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.terminal)
+    }
+
+    /// Its root on the host.
+    pub fn root(&self, bundle: &Path) -> Result<PathBuf, String> {
+        let root = self.root.as_ref().ok_or("config.json: root is missing")?;
+        let path = bundle.join(&root.path);
+        if path.is_dir() { Ok(path) } else { Err(format!("root.path {}: not a directory", path.display())) }
+    }
+
+    /// Arguments of `litebox run` for the sandbox `name`.
+    pub fn arguments(&self, bundle: &Path, name: &str) -> Result<Vec<OsString>, String> {
+        let process = self.process.as_ref().ok_or("config.json: process is missing")?;
+        if process.args.is_empty() {
+            return Err("config.json: process.args is empty".into());
+        }
+        let mut out = Arguments(Vec::new());
+        out.word("run").option("--name", name);
+        out.option("--rootfs", self.root(bundle)?);
+        if self.root.as_ref().is_some_and(|root| root.readonly) {
+            out.word("--read-only");
+        } else {
+            out.word("--rootfs-rw");
+        }
+        out.option("--hostname", self.hostname.as_deref().unwrap_or("litebox"));
+        for mount in &self.mounts {
+            out.mount(mount, bundle)?;
+        }
+        // What the engine gives is in none of the sandbox's own /proc and /sys.
+        let masked = self.linux.masked_paths.iter().chain(&self.linux.readonly_paths);
+        let outside = masked.filter(|path| !OWN.iter().any(|own| path.starts_with(own)));
+        if let Some(path) = outside.into_iter().next() {
+            return Err(format!(
+                "linux.maskedPaths, linux.readonlyPaths: {}: only what is below /proc, /sys and /dev",
+                path.display()
+            ));
+        }
+        self.linux.resources.add_to(&mut out);
+        process.add_to(&mut out);
+        Ok(out.0)
+    }
+}
+
+/// Arguments that are being made.
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn word(&mut self, word: impl Into<OsString>) -> &mut Self {
+        self.0.push(word.into());
+        self
+    }
+    fn option(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
+        self.word(name).word(value)
+    }
+
+    fn mount(&mut self, mount: &Mount, bundle: &Path) -> Result<(), String> {
+        let has = |option: &str| mount.options.iter().any(|given| given == option);
+        let to = mount.destination.display();
+        let is_bind = mount.kind == "bind" || has("bind") || has("rbind");
+        match mount.kind.as_str() {
+            _ if is_bind => {
+                let source = bundle.join(&mount.source);
+                let mode = if has("ro") { ",ro" } else { "" };
+                self.option("--mount", format!("type=bind,src={},dst={to}{mode}", source.display()));
+            }
+            // What every sandbox has.
+            _ if OWN.iter().any(|own| mount.destination == Path::new(own)) => {}
+            "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" => {}
+            "tmpfs" => {
+                let options = mount.options.iter().filter(|option| {
+                    ["ro", "noexec"].contains(&option.as_str())
+                        || option.starts_with("size=")
+                        || option.starts_with("mode=")
+                });
+                let options: Vec<&str> = options.map(String::as_str).collect();
+                let more = if options.is_empty() { String::new() } else { format!(":{}", options.join(",")) };
+                self.option("--tmpfs", format!("{to}{more}"));
+            }
+            other => {
+                return Err(format!("mounts: {to}: type {other} is none of bind, tmpfs, and what every sandbox has"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Process {
+    fn add_to(&self, out: &mut Arguments) {
+        out.option("-w", &self.cwd).option("-u", self.user.option());
+        for group in &self.user.additional_gids {
+            out.option("--group-add", group.to_string());
+        }
+        for variable in &self.env {
+            out.option("-e", variable);
+        }
+        for limit in &self.rlimits {
+            let name = limit.kind.trim_start_matches("RLIMIT_").to_lowercase();
+            let value = |value: u64| if value == u64::MAX { "unlimited".into() } else { value.to_string() };
+            out.option("--ulimit", format!("{name}={}:{}", value(limit.soft), value(limit.hard)));
+        }
+        if let Some(capabilities) = &self.capabilities {
+            let has = |name: &str| capabilities.bounding.iter().any(|given| given.trim_start_matches("CAP_") == name);
+            for name in CAPABILITIES.iter().filter(|name| !has(name)) {
+                out.option("--cap-drop", *name);
+            }
+        }
+        if self.terminal {
+            out.word("-t");
+        }
+        out.word("--");
+        for argument in &self.args {
+            out.word(argument);
+        }
+    }
+}
+
+impl Resources {
+    fn add_to(&self, out: &mut Arguments) {
+        if let Some(limit) = self.memory.limit.filter(|limit| *limit > 0) {
+            out.option("--memory", limit.to_string());
+        }
+        if let Some(limit) = self.pids.limit.filter(|limit| *limit > 0) {
+            out.option("--pids", limit.to_string());
+        }
+        const USUAL_PERIOD: u64 = 100_000;
+        if let Some(quota) = self.cpu.quota.and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota > 0) {
+            let period = self.cpu.period.filter(|period| *period > 0).unwrap_or(USUAL_PERIOD);
+            // Hundredths of a processor.
+            let share = (quota.saturating_mul(100) / period).max(1);
+            out.option("--cpus", format!("{}.{:02}", share / 100, share % 100));
+        }
+    }
+}

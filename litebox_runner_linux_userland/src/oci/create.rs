@@ -1,0 +1,172 @@
+//! `create` and `run`.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use clap::Args;
+use rustix::fs::Mode;
+
+use super::config::Spec;
+use super::container::{Container, Record, began};
+use super::{NAME, console, hooks, litebox};
+use crate::named::time::{now, rfc3339};
+
+/// Options of `create` and `run`.
+#[derive(Args)]
+pub struct Options {
+    /// Where config.json is.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    bundle: PathBuf,
+    /// Write the container's process id to this file.
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// Who listens on this socket is sent the container's terminal.
+    #[arg(long, value_name = "SOCKET")]
+    console_socket: Option<PathBuf>,
+    /// Accepted when it is 0: a sandbox is given no descriptors but 0 to 2.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    preserve_fds: u32,
+    /// Accepted, and without effect: the root is never exchanged.
+    #[arg(long)]
+    no_pivot: bool,
+    /// Accepted, and without effect.
+    #[arg(long)]
+    no_new_keyring: bool,
+    /// The container.
+    id: String,
+}
+
+/// Makes a container, whose process waits. `here`: a terminal is the caller's own.
+pub fn create(root: &Path, options: &Options, here: bool) -> Result<Child, String> {
+    let id = &options.id;
+    if !crate::named::directory::is_name(id) {
+        return Err(format!("container id {id}: letters, digits, '_', '.' and '-', 64 at most"));
+    }
+    if options.preserve_fds > 0 {
+        return Err("--preserve-fds: a sandbox is given no descriptors but 0 to 2".into());
+    }
+    let bundle =
+        fs::canonicalize(&options.bundle).map_err(|e| format!("--bundle {}: {e}", options.bundle.display()))?;
+    let spec = Spec::read(&bundle)?;
+    let arguments = spec.arguments(&bundle, NAME)?;
+    let terminal = spec.has_terminal() && !here;
+    if terminal != options.console_socket.is_some() {
+        return Err(if terminal {
+            "process.terminal: --console-socket says who gets the terminal".into()
+        } else {
+            "--console-socket: the container has no terminal of its own (process.terminal)".to_string()
+        });
+    }
+    let directory = root.join(id);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(root);
+    made.and_then(|()| DirBuilder::new().mode(0o700).create(&directory)).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => format!("container {id} already exists"),
+        _ => format!("{}: {e}", directory.display()),
+    })?;
+    let container = Container { directory, record: record(id, &bundle, &spec) };
+    fill(container, options, &spec, &arguments, here)
+}
+
+fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
+    Record {
+        id: id.to_string(),
+        pid: 0,
+        since: String::new(),
+        bundle: bundle.to_path_buf(),
+        created: rfc3339(now()),
+        annotations: spec.annotations.clone(),
+    }
+}
+
+/// Starts its process and runs its hooks; nothing is left when that fails.
+fn fill(
+    mut container: Container,
+    options: &Options,
+    spec: &Spec,
+    arguments: &[OsString],
+    here: bool,
+) -> Result<Child, String> {
+    let filled = start_waiting(&container, options, arguments, here).and_then(|mut child| {
+        match keep(&mut container, &child, options, spec) {
+            Ok(()) => Ok(child),
+            Err(why) => {
+                // It may have ended by itself.
+                let _ = child.kill().and_then(|()| child.wait());
+                Err(why)
+            }
+        }
+    });
+    if filled.is_err() {
+        // What went wrong first is what counts.
+        let _ = fs::remove_dir_all(&container.directory);
+    }
+    filled
+}
+
+/// Starts the process that waits.
+fn start_waiting(
+    container: &Container,
+    options: &Options,
+    arguments: &[OsString],
+    here: bool,
+) -> Result<Child, String> {
+    let fifo = container.directory.join("start");
+    let mode = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).map_err(|e| format!("{}: {e}", fifo.display()))?;
+    let mut command = litebox(container)?;
+    command.args(["oci", "init", "--fifo"]).arg(&fifo);
+    if here {
+        command.arg("--here");
+    }
+    if let Some(socket) = &options.console_socket {
+        command.arg("--terminal");
+        give(&mut command, &console::open(socket)?)?;
+    }
+    command.arg("--").args(arguments).spawn().map_err(|e| format!("the container's process: {e}"))
+}
+
+/// A terminal for all three streams.
+pub fn give(command: &mut std::process::Command, terminal: &fs::File) -> Result<(), String> {
+    let copy = || terminal.try_clone().map_err(|e| format!("the container's terminal: {e}"));
+    command.stdin(copy()?).stdout(copy()?).stderr(copy()?);
+    Ok(())
+}
+
+/// Keeps what is known of it, runs its hooks, tells the engine.
+fn keep(container: &mut Container, child: &Child, options: &Options, spec: &Spec) -> Result<(), String> {
+    container.record.pid = i32::try_from(child.id()).map_err(|e| e.to_string())?;
+    container.record.since = began(container.record.pid).ok_or("the container's process has ended")?;
+    container.store()?;
+    let state = container.state();
+    for moment in ["prestart", "createRuntime", "createContainer"] {
+        hooks::run(spec, moment, &state)?;
+    }
+    if let Some(file) = &options.pid_file {
+        write_pid(file, child)?;
+    }
+    Ok(())
+}
+
+/// Tells an engine a process id.
+pub fn write_pid(file: &Path, child: &Child) -> Result<(), String> {
+    fs::write(file, child.id().to_string()).map_err(|e| format!("--pid-file {}: {e}", file.display()))
+}
+
+/// `run`: the exit status is the program's.
+pub fn run(root: &Path, options: &Options) -> Result<u8, String> {
+    let mut child = create(root, options, true)?;
+    let container = Container::open(root, &options.id)?;
+    let ended = container.start().and_then(|()| child.wait().map_err(|e| e.to_string()));
+    container.delete(true)?;
+    Ok(exit_status(ended?))
+}
+
+/// As a shell has it.
+pub fn exit_status(status: std::process::ExitStatus) -> u8 {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    u8::try_from(code).unwrap_or(u8::MAX)
+}

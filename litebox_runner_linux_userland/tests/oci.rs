@@ -1,0 +1,299 @@
+//! `litebox oci`: the life of containers by the command line of an OCI runtime, without an engine. Bundles are made
+//! here, with busybox in their roots.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use litebox_test_support::program_result::{ProgramResult, run};
+use litebox_test_support::{NamedTest, Result, find_program, fresh_dir, skip};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A bundle, and where its containers are.
+struct Bundle {
+    dir: PathBuf,
+}
+
+/// What a root needs.
+const APPLETS: [&str; 6] = ["sh", "cat", "sleep", "echo", "ps", "id"];
+
+impl Bundle {
+    /// `None`: this machine has no busybox.
+    fn new(name: &str) -> std::io::Result<Option<Self>> {
+        let Some(busybox) = find_program(&["/bin/busybox", "/usr/bin/busybox"]) else { return Ok(None) };
+        let dir = fresh_dir(name)?;
+        let root = dir.join("rootfs");
+        for made in ["bin", "etc", "proc", "sys", "dev", "tmp", "data"] {
+            fs::create_dir_all(root.join(made))?;
+        }
+        fs::copy(busybox, root.join("bin/busybox"))?;
+        for applet in APPLETS {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(applet))?;
+        }
+        Ok(Some(Self { dir }))
+    }
+
+    /// Writes its config.json: a shell that runs `script`, and `more` members.
+    fn script(&self, script: &str, terminal: bool, more: &str) -> std::io::Result<()> {
+        let (user, group) = (rustix_id("-u")?, rustix_id("-g")?);
+        let script = script.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let text = format!(
+            r#"{{ "ociVersion": "1.0.2", "root": {{ "path": "rootfs" }}, "hostname": "boxed",
+                "process": {{ "terminal": {terminal}, "cwd": "/data", "user": {{ "uid": {user}, "gid": {group} }},
+                    "env": ["PATH=/bin", "COLOUR=red"], "args": ["/bin/sh", "-c", "{script}"],
+                    "rlimits": [{{ "type": "RLIMIT_NOFILE", "soft": 77, "hard": 88 }}] }},
+                "annotations": {{ "who": "tests" }},
+                "mounts": [{{ "destination": "/proc", "type": "proc", "source": "proc" }},
+                    {{ "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "size=65536k"] }}]
+                {more} }}"#
+        );
+        fs::write(self.dir.join("config.json"), text)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = litebox_test_support::litebox();
+        command.args(["oci", "--root"]).arg(self.dir.join("containers"));
+        command.arg("--log").arg(self.dir.join("log")).args(["--log-format", "json"]).args(arguments);
+        command.current_dir(&self.dir);
+        command
+    }
+    fn oci(&self, arguments: &[&str]) -> std::io::Result<ProgramResult> {
+        run(self.command(arguments), b"", LIMIT)
+    }
+    /// The command has to succeed: what it printed.
+    fn does(&self, arguments: &[&str]) -> std::result::Result<String, Box<dyn std::error::Error>> {
+        let outcome = self.oci(arguments)?;
+        if outcome.status == 0 { Ok(outcome.out()) } else { Err(format!("{arguments:?}\n{outcome}").into()) }
+    }
+    /// The command has to fail, and to say this.
+    fn refuses(&self, arguments: &[&str], why: &str) -> Result {
+        let outcome = self.oci(arguments)?;
+        if outcome.status != 0 && outcome.err().contains(why) {
+            return Ok(());
+        }
+        Err(format!("{arguments:?} does not say {why:?}\n{outcome}").into())
+    }
+    /// What `state` says, in one line.
+    fn has_state(&self, id: &str, what: &str) -> Result {
+        let text = self.does(&["state", id])?;
+        if text.contains(what) { Ok(()) } else { Err(format!("{what} is not in {text}").into()) }
+    }
+    /// Creates a container, whose output comes by a pipe.
+    fn create(&self, id: &str) -> std::result::Result<Child, Box<dyn std::error::Error>> {
+        let mut command = self.command(&["create", "--bundle", ".", "--pid-file", "pid", id]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        if child.wait()?.success() {
+            return Ok(child);
+        }
+        let mut text = String::new();
+        child.stderr.take().ok_or("no stderr")?.read_to_string(&mut text)?;
+        Err(format!("create: {text}").into())
+    }
+    fn waits_for(&self, id: &str, what: &str) -> Result {
+        let since = Instant::now();
+        loop {
+            match self.has_state(id, what) {
+                Err(why) if since.elapsed() > LIMIT => return Err(why),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+}
+
+fn rustix_id(which: &str) -> std::io::Result<String> {
+    Ok(String::from_utf8_lossy(&Command::new("id").arg(which).output()?.stdout).trim().to_string())
+}
+
+fn lines(child: &mut Child) -> std::result::Result<BufReader<std::process::ChildStdout>, Box<dyn std::error::Error>> {
+    Ok(BufReader::new(child.stdout.take().ok_or("no stdout")?))
+}
+
+/// From create to delete: states, what the program sees, what it writes to its root, exec, pause, kill.
+fn lifecycle() -> Result {
+    let Some(bundle) = Bundle::new("oci-lifecycle")? else { return skip("no busybox") };
+    bundle.script(
+        "echo $COLOUR $(ulimit -n) $PWD $(cat /proc/sys/kernel/hostname); echo kept > /data/file; echo up; cat",
+        false,
+        "",
+    )?;
+    // What stays open is the container's input.
+    let mut command = bundle.command(&["create", "--bundle", ".", "--pid-file", "pid", "one"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().ok_or("no stdin")?;
+    if !child.wait()?.success() {
+        return Err(format!("create: {}", fs::read_to_string(bundle.dir.join("log"))?).into());
+    }
+    let mut output = lines(&mut child)?;
+    let pid = fs::read_to_string(bundle.dir.join("pid"))?;
+    bundle.has_state("one", "\"status\": \"created\"")?;
+    bundle.has_state("one", &format!("\"pid\": {pid}"))?;
+    bundle.has_state("one", "\"who\": \"tests\"")?;
+    bundle.refuses(&["create", "one"], "already exists")?;
+    bundle.refuses(&["exec", "one", "true"], "does not run")?;
+    bundle.does(&["start", "one"])?;
+    bundle.refuses(&["start", "one"], "it is running")?;
+    let mut said = String::new();
+    while !said.ends_with("up\n") {
+        if output.read_line(&mut said)? == 0 {
+            return Err(format!("it ended: {said}").into());
+        }
+    }
+    if said != "red 77 /data boxed\nup\n" {
+        return Err(format!("the program says {said:?}").into());
+    }
+    if fs::read_to_string(bundle.dir.join("rootfs/data/file"))? != "kept\n" {
+        return Err("what it writes to its root is not there".into());
+    }
+    beside(&bundle)?;
+    bundle.does(&["pause", "one"])?;
+    bundle.has_state("one", "\"status\": \"paused\"")?;
+    bundle.refuses(&["pause", "one"], "it is paused")?;
+    bundle.does(&["resume", "one"])?;
+    bundle.refuses(&["delete", "one"], "it is running")?;
+    input.write_all(b"typed\n")?;
+    said.clear();
+    output.read_line(&mut said)?;
+    bundle.does(&["kill", "one", "KILL"])?;
+    bundle.waits_for("one", "\"status\": \"stopped\"")?;
+    bundle.does(&["delete", "one"])?;
+    bundle.refuses(&["state", "one"], "container one does not exist")?;
+    bundle.does(&["delete", "--force", "one"])?;
+    let left: Vec<_> = fs::read_dir(bundle.dir.join("containers"))?.collect();
+    if said != "typed\n" || !left.is_empty() {
+        return Err(format!("{said:?}, {left:?}").into());
+    }
+    let log = fs::read_to_string(bundle.dir.join("log"))?;
+    if log.lines().all(|line| !line.contains("\"msg\":\"container one does not exist\"")) {
+        return Err(format!("--log has {log}").into());
+    }
+    Ok(())
+}
+
+/// What is done beside the container's first program.
+fn beside(bundle: &Bundle) -> Result {
+    let said =
+        bundle.does(&["exec", "-e", "A=b", "--cwd", "/etc", "one", "/bin/sh", "-c", "echo $A $PWD; cat /data/file"])?;
+    if said != "b /etc\nkept\n" {
+        return Err(format!("exec says {said:?}").into());
+    }
+    let outcome = bundle.oci(&["exec", "one", "/bin/sh", "-c", "exit 7"])?;
+    if outcome.status != 7 {
+        return Err(format!("exec\n{outcome}").into());
+    }
+    let file = r#"{ "args": ["/bin/sh", "-c", "echo $C"], "cwd": "/", "env": ["PATH=/bin", "C=d"], "user": { "uid": 0, "gid": 0 } }"#;
+    fs::write(bundle.dir.join("process.json"), file)?;
+    if bundle.does(&["exec", "--process", "process.json", "one"])? != "d\n" {
+        return Err("exec --process".into());
+    }
+    let (table, names) = (bundle.does(&["list"])?, bundle.does(&["list", "-q"])?);
+    if !table.contains("running") || names != "one\n" || !bundle.does(&["ps", "one"])?.contains("cat") {
+        return Err(format!("list, ps\n{table}{names}").into());
+    }
+    Ok(())
+}
+
+/// The engine is sent the terminal; what is typed there reaches the program.
+fn console() -> Result {
+    let Some(bundle) = Bundle::new("oci-console")? else { return skip("no busybox") };
+    bundle.script("read a; echo got:$a; exit 5", true, "")?;
+    // The name of a socket has 107 bytes.
+    let place = std::env::temp_dir().join(format!("litebox-oci-{}", std::process::id()));
+    let listener = UnixListener::bind(&place)?;
+    let created = bundle.oci(&["create", "--console-socket", place.to_str().ok_or("a path")?, "tty"]);
+    let connection = listener.accept();
+    fs::remove_file(&place)?;
+    let (created, (connection, _)) = (created?, connection?);
+    if created.status != 0 {
+        return Err(format!("create\n{created}").into());
+    }
+    let mut master = received(&connection)?;
+    bundle.does(&["start", "tty"])?;
+    master.write_all(b"word\n")?;
+    let mut said = String::new();
+    let mut piece = [0; 256];
+    while !said.contains("got:word") {
+        let n = master.read(&mut piece)?;
+        said.push_str(&String::from_utf8_lossy(piece.get(..n).unwrap_or_default()));
+    }
+    bundle.waits_for("tty", "stopped")?;
+    bundle.does(&["delete", "tty"])?;
+    Ok(())
+}
+
+/// The descriptor that comes by a socket.
+fn received(socket: &std::os::unix::net::UnixStream) -> std::result::Result<fs::File, Box<dyn std::error::Error>> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut name = [0; 64];
+    recvmsg(socket, &mut [std::io::IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+            return Ok(descriptors.next().ok_or("no descriptor")?.into());
+        }
+    }
+    Err("no terminal came".into())
+}
+
+/// Hooks run at their moments, and read the state; one that fails leaves no container.
+fn hooks() -> Result {
+    let Some(bundle) = Bundle::new("oci-hooks")? else { return skip("no busybox") };
+    let log = bundle.dir.join("hooks");
+    let hook = bundle.dir.join("hook");
+    fs::write(
+        &hook,
+        format!("#!/bin/sh\necho \"$1 $W $(grep -o '\"status\":\"[a-z]*\"')\" >> {}\n[ $1 != bad ]\n", log.display()),
+    )?;
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
+    let one = |moment: &str, word: &str| {
+        format!(
+            r#""{moment}": [{{ "path": "{}", "args": ["hook", "{word}"], "env": ["W=w", "PATH=/usr/bin:/bin"] }}]"#,
+            hook.display()
+        )
+    };
+    let moments = ["createRuntime", "poststart", "poststop"].map(|moment| one(moment, moment)).join(", ");
+    bundle.script("exit 3", false, &format!(r#", "hooks": {{ {moments} }}"#))?;
+    let outcome = bundle.oci(&["run", "hooked"])?;
+    let said = fs::read_to_string(&log)?;
+    let wanted = "createRuntime w \"status\":\"created\"\npoststart w \"status\":\"";
+    if outcome.status != 3 || !said.starts_with(wanted) || !said.ends_with("poststop w \"status\":\"stopped\"\n") {
+        return Err(format!("{said}\n{outcome}").into());
+    }
+    bundle.script("exit 3", false, &format!(r#", "hooks": {{ {} }}"#, one("createRuntime", "bad")))?;
+    bundle.refuses(&["create", "hooked"], "createRuntime hook")?;
+    bundle.refuses(&["state", "hooked"], "does not exist")
+}
+
+/// What cannot be done is said before anything is made.
+fn refusals() -> Result {
+    let Some(bundle) = Bundle::new("oci-refusals")? else { return skip("no busybox") };
+    bundle.refuses(&["create", "x"], "config.json")?;
+    bundle.script("exit 0", true, "")?;
+    bundle.refuses(&["create", "x"], "--console-socket")?;
+    bundle.script("exit 0", false, "")?;
+    bundle.refuses(&["create", "../x"], "container id")?;
+    bundle.refuses(&["create", "--preserve-fds", "1", "x"], "--preserve-fds")?;
+    bundle.refuses(&["kill", "x"], "container x does not exist")?;
+    // One that was never started.
+    bundle.create("never")?;
+    bundle.does(&["kill", "never", "KILL"])?;
+    bundle.waits_for("never", "stopped")?;
+    bundle.does(&["delete", "never"])?;
+    let text = bundle.does(&["features"])?;
+    if !text.contains("createRuntime") || !bundle.does(&["--version"])?.contains("spec: 1.0.2") {
+        return Err(format!("features: {text}").into());
+    }
+    Ok(())
+}
+
+const TESTS: &[NamedTest] = &[("lifecycle", lifecycle), ("console", console), ("hooks", hooks), ("refusals", refusals)];
+
+fn main() {
+    litebox_test_support::run_table(TESTS)
+}
