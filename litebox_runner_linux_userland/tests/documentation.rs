@@ -155,6 +155,41 @@ fn lines_are_short() -> Result {
     Ok(())
 }
 
+/// How many lines the page of the architecture may have: a newcomer reads all of it.
+const ARCHITECTURE_LINES: usize = 200;
+
+fn architecture_is_one_read() -> Result {
+    let lines = fs::read_to_string(Path::new(TOP).join("docs/architecture.md"))?.lines().count();
+    if lines > ARCHITECTURE_LINES {
+        return Err(format!("docs/architecture.md has {lines} lines: give a part a page of its own").into());
+    }
+    Ok(())
+}
+
+/// The targets of a page's links, `[text](target)`.
+fn links(page: &str) -> impl Iterator<Item = &str> {
+    page.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+}
+
+fn links_lead_somewhere() -> Result {
+    let mut pages = Vec::new();
+    files(Path::new(TOP), ".md", &mut pages)?;
+    let (mut followed, mut broken) = (0, Vec::new());
+    for path in &pages {
+        let page = fs::read_to_string(path)?;
+        let folder = path.parent().unwrap_or(path);
+        for target in links(&page).filter(|target| !target.contains("://")) {
+            let file = target.split('#').next().unwrap_or(target);
+            followed += 1;
+            if !file.is_empty() && !folder.join(file).exists() {
+                broken.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    println!("{followed} links inside the repository");
+    if broken.is_empty() { Ok(()) } else { Err(format!("lead nowhere:\n{}", broken.join("\n")).into()) }
+}
+
 /// How many files the largest circle of each crate may have, with room for a few more. Who makes one smaller lowers its
 /// number.
 const CIRCLES: &[(&str, usize)] = &[
@@ -204,6 +239,8 @@ fn layers_of_the_platform_use_those_below() -> Result {
 const TESTS: &[NamedTest] = &[
     ("every_lock_is_in_the_page", every_lock_is_in_the_page),
     ("lines_are_short", lines_are_short),
+    ("architecture_is_one_read", architecture_is_one_read),
+    ("links_lead_somewhere", links_lead_somewhere),
     ("circles_do_not_grow", circles_do_not_grow),
     ("fixed_sleeps_are_reasoned", sleeps::are_reasoned),
     ("layers_of_the_platform_use_those_below", layers_of_the_platform_use_those_below),
