@@ -1,4 +1,4 @@
-//! Frames of hostile peers behind a TUN device: `cargo +nightly fuzz run frames` in `litebox`.
+//! Frames of hostile peers behind a TUN device: `cargo fuzz run -s none frames` in `litebox`.
 //!
 //! The input is a row of frames, each behind its length in two bytes. A frame that begins with an odd byte is taken as
 //! it is. Any other is a segment of TCP for a listener: its numbers count from where the sandbox stands, and its

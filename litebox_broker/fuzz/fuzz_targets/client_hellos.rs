@@ -1,4 +1,4 @@
-//! First flights of a hostile guest: `cargo +nightly fuzz run client_hellos` in `litebox_broker`.
+//! First flights of a hostile guest: `cargo fuzz run -s none client_hellos` in `litebox_broker`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

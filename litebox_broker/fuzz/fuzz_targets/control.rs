@@ -1,4 +1,4 @@
-//! Messages of clients, and what reaches the sandbox's kernel of them: `cargo +nightly fuzz run control` in
+//! Messages of clients, and what reaches the sandbox's kernel of them: `cargo fuzz run -s none control` in
 //! `litebox_broker`.
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Replies of hostile name servers: `cargo +nightly fuzz run dns_replies` in `litebox_broker`.
+//! Replies of hostile name servers: `cargo fuzz run -s none dns_replies` in `litebox_broker`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Messages of a hostile sandbox: `cargo +nightly fuzz run messages` in `litebox_broker`.
+//! Messages of a hostile sandbox: `cargo fuzz run -s none messages` in `litebox_broker`.
 //!
 //! The input is a row of messages, each behind its length in two bytes; all are served by one session over a read-only
 //! and a writable tree.

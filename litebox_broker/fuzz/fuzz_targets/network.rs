@@ -1,4 +1,4 @@
-//! Requests of a hostile sandbox about the network: `cargo +nightly fuzz run network` in `litebox_broker`.
+//! Requests of a hostile sandbox about the network: `cargo fuzz run -s none network` in `litebox_broker`.
 //!
 //! The input is a row of messages, each behind its length in two bytes; all are served by one service, whose rules
 //! allow one name and no address.

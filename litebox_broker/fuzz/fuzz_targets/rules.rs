@@ -1,4 +1,4 @@
-//! Rules as a file may hold them: `cargo +nightly fuzz run rules` in `litebox_broker`.
+//! Rules as a file may hold them: `cargo fuzz run -s none rules` in `litebox_broker`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

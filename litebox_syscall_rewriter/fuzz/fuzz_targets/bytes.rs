@@ -1,4 +1,4 @@
-//! Any bytes around a `syscall` or a `cpuid`: `cargo +nightly fuzz run bytes` in `litebox_syscall_rewriter`.
+//! Any bytes around a `syscall` or a `cpuid`: `cargo fuzz run -s none bytes` in `litebox_syscall_rewriter`.
 //!
 //! What comes out is not executed, but it is consistent: the jump goes to the trampoline, every boundary that it
 //! overwrites reads as an invalid opcode, and has a copy in the trampoline.

@@ -1,4 +1,4 @@
-//! Patched code does what the original does: `cargo +nightly fuzz run equivalence` in `litebox_syscall_rewriter`.
+//! Patched code does what the original does: `cargo fuzz run -s none equivalence` in `litebox_syscall_rewriter`.
 //!
 //! The input describes code around a `syscall`, which is executed as it is and patched (`tests/side_by_side`).
 #![no_main]
