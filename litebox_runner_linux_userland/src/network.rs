@@ -23,8 +23,9 @@ use tun::Opened;
 #[command(next_help_heading = "Network")]
 pub struct NetworkOptions {
     /// What the program may reach: none (the default); public: every public address, but no private one and not the
-    /// host; tun=NAME: whatever the host does with the packets of this TUN device.
-    #[arg(long, visible_alias = "network", value_name = "none|public|tun=NAME")]
+    /// host; namespace: whatever this network namespace reaches, but its loopback; tun=NAME: whatever the host does
+    /// with the packets of this TUN device.
+    #[arg(long, visible_alias = "network", value_name = "none|public|namespace|tun=NAME")]
     pub net: Option<String>,
     /// Let the program reach these, and nothing else: HOST[:PORTS][/tcp|/udp|/tls][?private], such as github.com,
     /// *.example.org, git.example.org:22, 10.1.0.0/16:5432, or host:5432 for a port of this machine.
@@ -99,6 +100,8 @@ enum Reach {
     None,
     Rules,
     Public,
+    /// Whatever the host reaches, itself included: it is a network namespace that an engine made.
+    Namespace,
     /// As far as the packets of a TUN device.
     Tun(String),
 }
@@ -108,9 +111,10 @@ fn parse_reach(option: &str, text: &str) -> Result<Reach, String> {
         "none" => Ok(Reach::None),
         "allow" => Ok(Reach::Rules),
         "public" => Ok(Reach::Public),
+        "namespace" => Ok(Reach::Namespace),
         _ => match text.strip_prefix("tun=") {
             Some(name) => Ok(Reach::Tun(name.into())),
-            None => Err(format!("{option} {text}: there are none, public and tun=NAME")),
+            None => Err(format!("{option} {text}: there are none, public, namespace and tun=NAME")),
         },
     }
 }
@@ -180,7 +184,11 @@ pub fn prepare(options: &NetworkOptions) -> Result<Network, String> {
     if reach == Reach::None && ports.is_empty() {
         return Ok(Network::default());
     }
-    let mode = if reach == Reach::Public { Mode::Public } else { Mode::Rules };
+    let mode = match reach {
+        Reach::Public => Mode::Public,
+        Reach::Namespace => Mode::Namespace,
+        _ => Mode::Rules,
+    };
     let policy = Policy { mode, allow, deny };
     let setup = Setup { policy, ports, servers, proxy, report: file.report.unwrap_or(true) };
     Ok(Network { setup: Some(setup), published, tun: None })

@@ -14,14 +14,20 @@ use clap::{Args, Subcommand};
 
 use crate::message::{print_all, say};
 
+pub mod cgroup;
 pub mod config;
 pub mod console;
 pub mod container;
 pub mod create;
+pub mod events;
 pub mod exec;
 pub mod hooks;
 pub mod init;
+pub mod linux;
 pub mod log;
+pub mod relay;
+pub mod resources;
+pub mod view;
 
 use container::Container;
 
@@ -102,6 +108,10 @@ enum Action {
     Pause(Id),
     /// Have them go on.
     Resume(Id),
+    /// Change the limits of a container.
+    Update(resources::UpdateOptions),
+    /// Print what a container uses, as JSON.
+    Events(events::EventOptions),
     /// List the containers.
     List(List),
     /// Print what this runtime can do, as JSON.
@@ -190,9 +200,11 @@ fn act(global: &Global, action: &Action) -> Result<u8, String> {
         Action::Ps(options) => ps(&global.open(&options.id)?, options),
         Action::Pause(which) => global.open(&which.id)?.pause(true).map(|()| 0),
         Action::Resume(which) => global.open(&which.id)?.pause(false).map(|()| 0),
+        Action::Update(options) => resources::update(&global.open(&options.id)?, options).map(|()| 0),
+        Action::Events(options) => events::events(&global.open(&options.id)?, options).map(|()| 0),
         Action::List(options) => Ok(printed(&list(global, options)?)),
         Action::Features => Ok(printed(&format!("{:#}\n", features()))),
-        Action::Init(options) => Err(init::init(options)),
+        Action::Init(options) => init::init(options),
     }
 }
 
@@ -253,9 +265,9 @@ fn features() -> serde_json::Value {
         "hooks": hooks::NAMES,
         "mountOptions": ["ro", "rw", "bind", "rbind", "noexec"],
         "linux": {
-            "namespaces": [],
+            "namespaces": ["mount", "network"],
             "capabilities": config::CAPABILITIES,
-            "cgroup": { "v1": false, "v2": false, "systemd": false, "systemdUser": false },
+            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false },
             "seccomp": { "enabled": false },
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },

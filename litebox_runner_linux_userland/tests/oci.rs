@@ -292,7 +292,77 @@ fn refusals() -> Result {
     Ok(())
 }
 
-const TESTS: &[NamedTest] = &[("lifecycle", lifecycle), ("console", console), ("hooks", hooks), ("refusals", refusals)];
+/// What engines hide is hidden in the root and in what is mounted, through links, too.
+fn hidden_paths() -> Result {
+    let Some(bundle) = Bundle::new("oci-hidden")? else { return skip("no busybox") };
+    let (root, given) = (bundle.dir.join("rootfs"), bundle.dir.join("given"));
+    for dir in [root.join("data/secrets"), root.join("data/fixed"), given.join("keys")] {
+        fs::create_dir_all(&dir)?;
+        fs::write(dir.join("file"), "text\n")?;
+    }
+    std::os::unix::fs::symlink("/data/secrets", root.join("data/link"))?;
+    bundle.script(
+        "cat /data/secrets/file /mnt/keys/file; ls /mnt; cat /data/fixed/file; echo x > /data/fixed/file; echo x > /data/new; cat /data/new",
+        false,
+        r#", "linux": { "maskedPaths": ["/data/link", "/proc/kcore", "/nothing", "/mnt/keys/file"],
+            "readonlyPaths": ["/data/fixed", "/proc/sys", "/sys/firmware"] }"#,
+    )?;
+    let config = fs::read_to_string(bundle.dir.join("config.json"))?;
+    let mount = r#""mounts": [{ "destination": "/mnt", "type": "bind", "source": "given", "options": ["rbind"] }, "#;
+    fs::write(bundle.dir.join("config.json"), config.replacen(r#""mounts": ["#, mount, 1))?;
+    let outcome = bundle.oci(&["run", "hidden"])?;
+    let errors = outcome.err();
+    let told = errors.contains("can't open '/data/secrets/file'") && errors.contains("Read-only file system");
+    if outcome.out() != "keys\ntext\nx\n" || !told || errors.contains("/mnt/keys") {
+        return Err(format!("{outcome}").into());
+    }
+    let kept = fs::read_to_string(given.join("keys/file"))? + &fs::read_to_string(root.join("data/fixed/file"))?;
+    if kept != "text\ntext\n" {
+        return Err(format!("the host's files are {kept:?}").into());
+    }
+    Ok(())
+}
+
+/// The container's process is where engines look for the container: with its root, and nothing of the host.
+fn process_for_engines() -> Result {
+    let Some(bundle) = Bundle::new("oci-process")? else { return skip("no busybox") };
+    bundle.script("cat", false, "")?;
+    let mut command = bundle.command(&["create", "--pid-file", "pid", "seen"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let input = child.stdin.take().ok_or("no stdin")?;
+    if !child.wait()?.success() {
+        return Err(format!("create: {}", fs::read_to_string(bundle.dir.join("log"))?).into());
+    }
+    let pid = fs::read_to_string(bundle.dir.join("pid"))?;
+    let own = fs::read_link("/proc/self/ns/mnt")?;
+    let place = PathBuf::from(format!("/proc/{pid}"));
+    let apart = fs::read_link(place.join("ns/mnt"))? != own;
+    let seen = place.join("root/bin/busybox").exists() && !place.join("root/usr").exists();
+    let processes = fs::read_dir(place.join("root/proc"))?.count();
+    bundle.does(&["start", "seen"])?;
+    let before = bundle.oci(&["events", "--stats", "seen"])?;
+    // It passes on what it is sent, and ends as the program does.
+    let told = Command::new("kill").args(["-s", "INT", &pid]).status()?;
+    bundle.waits_for("seen", "stopped")?;
+    drop(input);
+    bundle.does(&["delete", "seen"])?;
+    if !before.out().contains("\"usage\"") || !told.success() {
+        return Err(format!("events\n{before}").into());
+    }
+    if !apart {
+        return skip("this host allows no mount namespaces");
+    }
+    if seen && processes == 0 { Ok(()) } else { Err(format!("seen: {seen}, processes: {processes}").into()) }
+}
+
+const TESTS: &[NamedTest] = &[
+    ("lifecycle", lifecycle),
+    ("console", console),
+    ("hooks", hooks),
+    ("refusals", refusals),
+    ("hidden_paths", hidden_paths),
+    ("process_for_engines", process_for_engines),
+];
 
 fn main() {
     litebox_test_support::run_table(TESTS)

@@ -18,6 +18,9 @@ pub enum Mode {
     Rules,
     /// Every public address.
     Public,
+    /// Every address that the host reaches, but its loopback: the host is a network namespace that somebody made for
+    /// the sandbox, or all of the host's network was asked for by name.
+    Namespace,
 }
 
 /// The rules of a sandbox.
@@ -71,7 +74,7 @@ impl Policy {
         if let Some(rule) = all_denied {
             return Err(denied(name.to_string(), rule));
         }
-        if self.mode == Mode::Public || self.allow.iter().any(|rule| rule.matches_name(name)) {
+        if self.mode != Mode::Rules || self.allow.iter().any(|rule| rule.matches_name(name)) {
             return Ok(());
         }
         Err(Refusal { what: name.to_string(), option: format!("--allow-net {name}") })
@@ -86,9 +89,11 @@ impl Policy {
     pub fn permits_answer(&self, name: &str, address: IpAddr, routes: &dyn Routes) -> bool {
         let own = [Some(address), stands_for(address)].into_iter().flatten().any(|form| routes.is_own(form));
         match class(address) {
+            Class::Never => false,
+            _ if self.mode == Mode::Namespace => true,
             Class::Global => !own,
             Class::Private(_) => self.allow.iter().any(|rule| rule.is_private() && rule.matches_name(name)) && !own,
-            Class::Special(_) | Class::Never => false,
+            Class::Special(_) => false,
         }
     }
 
@@ -122,7 +127,12 @@ impl Policy {
         if let Some(permit) = self.permits_by_name(to, transport, names, (class, own), now) {
             return Ok(permit);
         }
-        if self.mode == Mode::Public && class == Class::Global && !own {
+        let open = match self.mode {
+            Mode::Rules => false,
+            Mode::Public => class == Class::Global && !own,
+            Mode::Namespace => class != Class::Never,
+        };
+        if open {
             return Ok(Permit { to, name: None, hello: None });
         }
         Err(self.refusal(to, transport, names, class, now))

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::linux::Linux;
+use super::view::Bind;
 use crate::options::process::CAPABILITIES as KNOWN_CAPABILITIES;
 
 /// Capabilities by name, as `features` tells them.
@@ -27,8 +29,9 @@ pub struct Spec {
     /// What the engine keeps with it.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+    /// What is Linux's.
     #[serde(default)]
-    linux: Linux,
+    pub linux: Linux,
 }
 
 #[derive(Deserialize)]
@@ -117,45 +120,8 @@ pub struct Hook {
     pub timeout: Option<u32>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Linux {
-    #[serde(default)]
-    resources: Resources,
-    #[serde(default)]
-    masked_paths: Vec<PathBuf>,
-    #[serde(default)]
-    readonly_paths: Vec<PathBuf>,
-}
-
-#[derive(Deserialize, Default)]
-struct Resources {
-    #[serde(default)]
-    memory: Memory,
-    #[serde(default)]
-    cpu: Cpu,
-    #[serde(default)]
-    pids: Pids,
-}
-
-#[derive(Deserialize, Default)]
-struct Memory {
-    limit: Option<i64>,
-}
-
-#[derive(Deserialize, Default)]
-struct Cpu {
-    quota: Option<i64>,
-    period: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-struct Pids {
-    limit: Option<i64>,
-}
-
 /// Places that every sandbox has of its own.
-const OWN: [&str; 4] = ["/proc", "/sys", "/dev", "/dev/pts"];
+pub const OWN: [&str; 4] = ["/proc", "/sys", "/dev", "/dev/pts"];
 
 impl Spec {
     /// Reads that of a bundle.
@@ -177,14 +143,51 @@ impl Spec {
         if path.is_dir() { Ok(path) } else { Err(format!("root.path {}: not a directory", path.display())) }
     }
 
-    /// Arguments of `litebox run` for the sandbox `name`.
-    pub fn arguments(&self, bundle: &Path, name: &str) -> Result<Vec<OsString>, String> {
+    /// Where on the host a path of the container is, and whether nothing changes there; `None`: it is the sandbox's
+    /// own.
+    pub fn on_host(&self, path: &Path, bundle: &Path) -> Option<PathBuf> {
+        // Of two at one place, the last is seen.
+        let below = |mount: &&Mount| path.starts_with(&mount.destination);
+        let Some(mount) = self.mounts.iter().filter(below).max_by_key(|mount| mount.destination.components().count())
+        else {
+            return Some(self.root(bundle).ok()?.join(path.strip_prefix("/").ok()?));
+        };
+        let rest = path.strip_prefix(&mount.destination).ok()?;
+        // A file has nothing below it, not even with a slash.
+        let source = bundle.join(&mount.source);
+        mount.is_bind().then(|| if rest.as_os_str().is_empty() { source } else { source.join(rest) })
+    }
+
+    /// Whether a path of the container is in something that is mounted.
+    pub fn is_in_mount(&self, path: &Path) -> bool {
+        self.mounts.iter().any(|mount| path.starts_with(&mount.destination))
+    }
+
+    /// What of the host is mounted in it.
+    pub fn binds(&self, bundle: &Path) -> Vec<Bind> {
+        let binds = self.mounts.iter().filter(|mount| mount.is_bind());
+        binds
+            .map(|mount| Bind {
+                from: bundle.join(&mount.source),
+                to: mount.destination.clone(),
+                read_only: mount.has("ro"),
+            })
+            .collect()
+    }
+
+    /// The network namespace that it is put into.
+    pub fn network_namespace(&self) -> Option<&Path> {
+        self.linux.network_namespace()
+    }
+
+    /// Arguments of `litebox run`.
+    pub fn arguments(&self, bundle: &Path, how: &How<'_>) -> Result<Vec<OsString>, String> {
         let process = self.process.as_ref().ok_or("config.json: process is missing")?;
         if process.args.is_empty() {
             return Err("config.json: process.args is empty".into());
         }
         let mut out = Arguments(Vec::new());
-        out.word("run").option("--name", name);
+        out.word("run").option("--name", how.name);
         out.option("--rootfs", self.root(bundle)?);
         if self.root.as_ref().is_some_and(|root| root.readonly) {
             out.word("--read-only");
@@ -195,41 +198,51 @@ impl Spec {
         for mount in &self.mounts {
             out.mount(mount, bundle)?;
         }
-        // What the engine gives is in none of the sandbox's own /proc and /sys.
-        let masked = self.linux.masked_paths.iter().chain(&self.linux.readonly_paths);
-        let outside = masked.filter(|path| !OWN.iter().any(|own| path.starts_with(own)));
-        if let Some(path) = outside.into_iter().next() {
-            return Err(format!(
-                "linux.maskedPaths, linux.readonlyPaths: {}: only what is below /proc, /sys and /dev",
-                path.display()
-            ));
-        }
-        self.linux.resources.add_to(&mut out);
+        self.linux.add_to(&mut out, self, bundle, how)?;
         process.add_to(&mut out);
         Ok(out.0)
     }
 }
 
+impl Mount {
+    fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|given| given == option)
+    }
+    fn is_bind(&self) -> bool {
+        self.kind == "bind" || self.has("bind") || self.has("rbind")
+    }
+}
+
+/// What the runtime adds to the file.
+pub struct How<'a> {
+    /// The name of the sandbox.
+    pub name: &'a str,
+    /// An empty file.
+    pub masked: &'a Path,
+    /// The container has a control group.
+    pub has_group: bool,
+}
+
 /// Arguments that are being made.
-struct Arguments(Vec<OsString>);
+pub struct Arguments(Vec<OsString>);
 
 impl Arguments {
-    fn word(&mut self, word: impl Into<OsString>) -> &mut Self {
+    /// One word.
+    pub fn word(&mut self, word: impl Into<OsString>) -> &mut Self {
         self.0.push(word.into());
         self
     }
-    fn option(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
+    /// An option and its value.
+    pub fn option(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
         self.word(name).word(value)
     }
 
     fn mount(&mut self, mount: &Mount, bundle: &Path) -> Result<(), String> {
-        let has = |option: &str| mount.options.iter().any(|given| given == option);
         let to = mount.destination.display();
-        let is_bind = mount.kind == "bind" || has("bind") || has("rbind");
         match mount.kind.as_str() {
-            _ if is_bind => {
+            _ if mount.is_bind() => {
                 let source = bundle.join(&mount.source);
-                let mode = if has("ro") { ",ro" } else { "" };
+                let mode = if mount.has("ro") { ",ro" } else { "" };
                 self.option("--mount", format!("type=bind,src={},dst={to}{mode}", source.display()));
             }
             // What every sandbox has.
@@ -279,24 +292,6 @@ impl Process {
         out.word("--");
         for argument in &self.args {
             out.word(argument);
-        }
-    }
-}
-
-impl Resources {
-    fn add_to(&self, out: &mut Arguments) {
-        if let Some(limit) = self.memory.limit.filter(|limit| *limit > 0) {
-            out.option("--memory", limit.to_string());
-        }
-        if let Some(limit) = self.pids.limit.filter(|limit| *limit > 0) {
-            out.option("--pids", limit.to_string());
-        }
-        const USUAL_PERIOD: u64 = 100_000;
-        if let Some(quota) = self.cpu.quota.and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota > 0) {
-            let period = self.cpu.period.filter(|period| *period > 0).unwrap_or(USUAL_PERIOD);
-            // Hundredths of a processor.
-            let share = (quota.saturating_mul(100) / period).max(1);
-            out.option("--cpus", format!("{}.{:02}", share / 100, share % 100));
         }
     }
 }

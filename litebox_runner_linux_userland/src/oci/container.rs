@@ -4,6 +4,7 @@
 //! - `start`: the fifo that its process waits at, until it is started.
 //! - `litebox`: the directory of its sandbox ([`crate::named`]).
 //! - `paused`: it was paused.
+//! - `masked`: an empty file, which its maskedPaths show.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +17,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::cgroup::Cgroup;
 use super::config::Spec;
+use super::resources::Kept;
 use super::{NAME, SPECIFICATION, hooks, litebox};
 
 /// How long a container's process may take to come to its fifo, or to end when it is killed.
@@ -34,6 +37,12 @@ pub struct Record {
     /// When the container was made.
     pub created: String,
     pub annotations: BTreeMap<String, String>,
+    /// Its control group, where the host lets it have one.
+    #[serde(default)]
+    pub cgroup: Option<String>,
+    /// Limits that its sandbox keeps.
+    #[serde(default)]
+    pub limits: Kept,
 }
 
 /// A container.
@@ -151,6 +160,11 @@ impl Container {
         Err(format!("cannot {what} the container {}: it is {}", self.record.id, status.name()))
     }
 
+    /// Refuses to do something to a container that has stopped.
+    pub fn wants_life(&self, what: &str) -> Result<(), String> {
+        self.wants(&[Status::Created, Status::Running, Status::Paused], what)
+    }
+
     /// Lets its process go on.
     pub fn start(&self) -> Result<(), String> {
         self.wants(&[Status::Created], "start")?;
@@ -158,8 +172,12 @@ impl Container {
         hooks::run(&spec, "startContainer", &self.state())?;
         let fifo = self.directory.join("start");
         let open = || fs::OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&fifo);
-        let mut writer =
-            until(PATIENCE, || open().ok()).ok_or("the container's process does not wait for its start")?;
+        let opened = until(PATIENCE, || match open() {
+            Err(_) if self.is_alive() => None,
+            opened => Some(opened),
+        });
+        let opened = opened.ok_or("the container's process does not wait for its start")?;
+        let mut writer = opened.map_err(|e| format!("{}: {e}", fifo.display()))?;
         fs::remove_file(&fifo).map_err(|e| format!("{}: {e}", fifo.display()))?;
         writer.write_all(b"s").map_err(|e| format!("{}: {e}", fifo.display()))?;
         hooks::run(&spec, "poststart", &self.state())
@@ -167,7 +185,7 @@ impl Container {
 
     /// Sends a signal to its program.
     pub fn kill(&self, signal: i32) -> Result<(), String> {
-        self.wants(&[Status::Created, Status::Running, Status::Paused], "kill")?;
+        self.wants_life("kill")?;
         if self.status() == Status::Created {
             return self.kill_process(signal);
         }
@@ -212,6 +230,9 @@ impl Container {
             }
         }
         let state = self.state();
+        if let Some(group) = &self.record.cgroup {
+            Cgroup::open(group)?.remove();
+        }
         fs::remove_dir_all(&self.directory).map_err(|e| format!("{}: {e}", self.directory.display()))?;
         match Spec::read(&self.record.bundle) {
             Ok(spec) => hooks::run(&spec, "poststop", &state),

@@ -1,7 +1,8 @@
 //! `create` and `run`.
 
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
+use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -9,14 +10,19 @@ use std::process::Child;
 
 use clap::Args;
 use rustix::fs::Mode;
+use rustix::io::FdFlags;
+use rustix::pipe::PipeFlags;
 
-use super::config::Spec;
+use super::cgroup::Cgroup;
+use super::config::{How, Spec};
 use super::container::{Container, Record, began};
-use super::{NAME, console, hooks, litebox};
+use super::resources::Kept;
+use super::{NAME, console, hooks, init, litebox, relay};
 use crate::named::time::{now, rfc3339};
 
 /// Options of `create` and `run`.
 #[derive(Args)]
+#[group(skip)]
 pub struct Options {
     /// Where config.json is.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
@@ -52,7 +58,6 @@ pub fn create(root: &Path, options: &Options, here: bool) -> Result<Child, Strin
     let bundle =
         fs::canonicalize(&options.bundle).map_err(|e| format!("--bundle {}: {e}", options.bundle.display()))?;
     let spec = Spec::read(&bundle)?;
-    let arguments = spec.arguments(&bundle, NAME)?;
     let terminal = spec.has_terminal() && !here;
     if terminal != options.console_socket.is_some() {
         return Err(if terminal {
@@ -67,8 +72,7 @@ pub fn create(root: &Path, options: &Options, here: bool) -> Result<Child, Strin
         std::io::ErrorKind::AlreadyExists => format!("container {id} already exists"),
         _ => format!("{}: {e}", directory.display()),
     })?;
-    let container = Container { directory, record: record(id, &bundle, &spec) };
-    fill(container, options, &spec, &arguments, here)
+    fill(Container { directory, record: record(id, &bundle, &spec) }, options, &spec, here)
 }
 
 fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
@@ -79,46 +83,59 @@ fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
         bundle: bundle.to_path_buf(),
         created: rfc3339(now()),
         annotations: spec.annotations.clone(),
+        cgroup: None,
+        limits: Kept::of(&spec.linux.resources),
     }
 }
 
 /// Starts its process and runs its hooks; nothing is left when that fails.
-fn fill(
-    mut container: Container,
-    options: &Options,
-    spec: &Spec,
-    arguments: &[OsString],
-    here: bool,
-) -> Result<Child, String> {
-    let filled = start_waiting(&container, options, arguments, here).and_then(|mut child| {
-        match keep(&mut container, &child, options, spec) {
-            Ok(()) => Ok(child),
-            Err(why) => {
-                // It may have ended by itself.
-                let _ = child.kill().and_then(|()| child.wait());
-                Err(why)
-            }
+fn fill(mut container: Container, options: &Options, spec: &Spec, here: bool) -> Result<Child, String> {
+    let started = join_group(&mut container, spec).and_then(|()| start_waiting(&container, options, spec, here));
+    let filled = started.and_then(|mut child| match keep(&mut container, &child, options, spec) {
+        Ok(()) => Ok(child),
+        Err(why) => {
+            // It may have ended by itself.
+            let _ = child.kill().and_then(|()| child.wait());
+            Err(why)
         }
     });
     if filled.is_err() {
         // What went wrong first is what counts.
         let _ = fs::remove_dir_all(&container.directory);
+        if let Some(Ok(group)) = container.record.cgroup.as_deref().map(Cgroup::open) {
+            group.remove();
+        }
     }
     filled
 }
 
-/// Starts the process that waits.
-fn start_waiting(
-    container: &Container,
-    options: &Options,
-    arguments: &[OsString],
-    here: bool,
-) -> Result<Child, String> {
-    let fifo = container.directory.join("start");
+/// Makes its control group, where the host allows it.
+fn join_group(container: &mut Container, spec: &Spec) -> Result<(), String> {
+    let Some(path) = &spec.linux.cgroups_path else { return Ok(()) };
+    let group = Cgroup::open(path)?;
+    if group.make()? {
+        container.record.cgroup = Some(path.clone());
+        group.limit(&spec.linux.resources)?;
+    }
+    Ok(())
+}
+
+/// Starts the process that waits. Returns when it does.
+fn start_waiting(container: &Container, options: &Options, spec: &Spec, here: bool) -> Result<Child, String> {
+    let (fifo, masked) = (container.directory.join("start"), container.directory.join("masked"));
     let mode = Mode::RUSR | Mode::WUSR;
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).map_err(|e| format!("{}: {e}", fifo.display()))?;
+    fs::write(&masked, "").map_err(|e| format!("{}: {e}", masked.display()))?;
+    let bundle = &container.record.bundle;
+    let how = How { name: NAME, masked: &masked, has_group: container.record.cgroup.is_some() };
+    let arguments = spec.arguments(bundle, &how)?;
+    let failed = |e: std::io::Error| format!("the container's process: {e}");
+    let (ready, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     let mut command = litebox(container)?;
-    command.args(["oci", "init", "--fifo"]).arg(&fifo);
+    command.args(["oci", "init", "--fifo"]).arg(&fifo).arg("--bundle").arg(bundle);
+    if let Some(group) = &container.record.cgroup {
+        command.args(["--group", group]);
+    }
     if here {
         command.arg("--here");
     }
@@ -126,7 +143,19 @@ fn start_waiting(
         command.arg("--terminal");
         give(&mut command, &console::open(socket)?)?;
     }
-    command.arg("--").args(arguments).spawn().map_err(|e| format!("the container's process: {e}"))
+    // It inherits this one.
+    rustix::io::fcntl_setfd(&told, FdFlags::empty()).map_err(|e| failed(e.into()))?;
+    command.args(["--ready", &told.as_raw_fd().to_string()]);
+    let mut child = command.arg("--").args(arguments).spawn().map_err(failed)?;
+    drop(told);
+    let mut why = String::new();
+    let heard = fs::File::from(ready).read_to_string(&mut why).map_err(failed);
+    if heard.is_ok() && why == init::READY {
+        return Ok(child);
+    }
+    let _ = child.kill().and_then(|()| child.wait());
+    heard?;
+    Err(if why.is_empty() { "the container's process has ended".into() } else { why })
 }
 
 /// A terminal for all three streams.
@@ -158,11 +187,19 @@ pub fn write_pid(file: &Path, child: &Child) -> Result<(), String> {
 
 /// `run`: the exit status is the program's.
 pub fn run(root: &Path, options: &Options) -> Result<u8, String> {
-    let mut child = create(root, options, true)?;
+    let child = create(root, options, true)?;
     let container = Container::open(root, &options.id)?;
-    let ended = container.start().and_then(|()| child.wait().map_err(|e| e.to_string()));
+    let ended = container.start().and_then(|()| pass_on(&child).map_err(|e| e.to_string()));
     container.delete(true)?;
-    Ok(exit_status(ended?))
+    ended
+}
+
+/// Waits for it. What this process is sent, it is sent.
+fn pass_on(child: &Child) -> std::io::Result<u8> {
+    let held = relay::hold()?;
+    let ended = held.wait(child.id().try_into().map_err(std::io::Error::other)?);
+    held.release();
+    ended
 }
 
 /// As a shell has it.

@@ -14,6 +14,7 @@ use super::{NAME, console, litebox};
 
 /// Options of `exec`.
 #[derive(Args)]
+#[group(skip)]
 pub struct Options {
     /// Do not wait for it.
     #[arg(short, long)]

@@ -1,20 +1,42 @@
-//! The process of a container: it waits until the container is started, and becomes `litebox`.
+//! The process of a container, and beside it the one that becomes `litebox` when the container is started.
+//!
+//! Engines know the first by its id. It is in the namespaces that they look for ([`view`], `network.path`), passes
+//! signals on, and ends as the program does.
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, FromRawFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
+use rustix::pipe::PipeFlags;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::cgroup::Cgroup;
+use super::config::Spec;
+use super::relay::{self, Held};
+use super::view;
 
 /// Options of the hidden command.
 #[derive(Args)]
+#[group(skip)]
 pub struct Options {
     /// A fifo: the container is started when somebody writes to it.
     #[arg(long)]
     fifo: Option<PathBuf>,
+    /// The container's bundle.
+    #[arg(long)]
+    bundle: Option<PathBuf>,
+    /// Its control group.
+    #[arg(long)]
+    group: Option<String>,
+    /// A descriptor to which it is said that the container waits for its start, or why it does not.
+    #[arg(long, default_value_t = -1)]
+    ready: RawFd,
     /// Stdin is a terminal of its own.
     #[arg(long)]
     terminal: bool,
@@ -26,29 +48,104 @@ pub struct Options {
     arguments: Vec<OsString>,
 }
 
-/// Never returns but with the reason why it cannot go on.
-pub fn init(options: &Options) -> String {
+/// What is said when the container waits for its start.
+pub const READY: &str = "ready";
+
+/// Returns when the program has ended, with its exit status.
+pub fn init(options: &Options) -> Result<u8, String> {
     // Who started it may be gone when it is started itself.
     let own = if options.here { Ok(()) } else { rustix::process::setsid().map(drop) };
-    if let Err(e) = own {
-        return format!("setsid: {e}");
-    }
+    own.map_err(|e| format!("setsid: {e}"))?;
     // SAFETY: the host reads nothing of ours.
     if options.terminal && unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } < 0 {
-        return format!("the container's terminal: {}", std::io::Error::last_os_error());
+        return Err(format!("the container's terminal: {}", std::io::Error::last_os_error()));
     }
-    if let Some(fifo) = &options.fifo {
-        let mut told = [0];
-        match File::open(fifo).and_then(|mut fifo| fifo.read(&mut told)) {
-            Ok(1) => {}
-            Ok(_) => return "the container was not started".into(),
-            Err(e) => return format!("{}: {e}", fifo.display()),
+    let Some(bundle) = &options.bundle else { return Err(become_litebox(&options.arguments)) };
+    // SAFETY: whoever started this process left it open for this, and nobody else here knows of it.
+    let mut ready = (options.ready > 2).then(|| unsafe { File::from_raw_fd(options.ready) });
+    match prepare(options, bundle, &mut ready) {
+        Ok((held, child)) => {
+            tell(ready, READY);
+            held.wait(child).map_err(|e| format!("the container's process: {e}"))
+        }
+        Err(why) => {
+            tell(ready, &why);
+            Err(why)
         }
     }
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(e) => return format!("/proc/self/exe: {e}"),
+}
+
+/// Nobody may listen any more.
+fn tell(ready: Option<File>, what: &str) {
+    let _ = ready.map(|mut ready| ready.write_all(what.as_bytes()));
+}
+
+/// Takes this process where engines look for it. The process beside it, which waits for the start.
+fn prepare(options: &Options, bundle: &Path, ready: &mut Option<File>) -> Result<(Held, libc::pid_t), String> {
+    let spec = Spec::read(bundle)?;
+    if let Some(group) = &options.group {
+        Cgroup::open(group)?.add(std::process::id())?;
+    }
+    if let Some(place) = spec.network_namespace() {
+        join_network(place).map_err(|e| format!("linux.namespaces: network {}: {e}", place.display()))?;
+    }
+    let failed = |e: std::io::Error| format!("the container's process: {e}");
+    let (seen, shown) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let (mut seen, mut shown) = (File::from(seen), File::from(shown));
+    let held = relay::hold().map_err(failed)?;
+    // SAFETY: this process has one thread, so that nothing is half done in the other.
+    match unsafe { libc::fork() } {
+        -1 => Err(failed(std::io::Error::last_os_error())),
+        0 => {
+            drop((ready.take(), shown));
+            // Nobody is left to be told but by stderr.
+            crate::message::say(&second(options, &held, &mut seen));
+            std::process::exit(1)
+        }
+        child => {
+            drop(seen);
+            view::enter(&spec.root(bundle)?, &spec.binds(bundle)).map_err(|e| format!("the container's root: {e}"))?;
+            shown.write_all(b"v").map_err(failed)?;
+            Ok((held, child))
+        }
+    }
+}
+
+/// The process beside: it ends when the first does.
+fn second(options: &Options, held: &Held, seen: &mut impl Read) -> String {
+    if let Err(e) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return format!("the container's process: {e}");
+    }
+    held.release();
+    // Not before the first is where engines look for it.
+    if seen.read_exact(&mut [0]).is_err() {
+        // The first says why.
+        std::process::exit(1);
+    }
+    match options.fifo.as_deref().map_or(Ok(()), wait_for_start) {
+        Ok(()) => become_litebox(&options.arguments),
+        Err(why) => why,
+    }
+}
+
+fn wait_for_start(fifo: &Path) -> Result<(), String> {
+    let mut told = [0];
+    match File::open(fifo).and_then(|mut fifo| fifo.read(&mut told)) {
+        Ok(1) => Ok(()),
+        Ok(_) => Err("the container was not started".into()),
+        Err(e) => Err(format!("{}: {e}", fifo.display())),
+    }
+}
+
+fn join_network(place: &Path) -> std::io::Result<()> {
+    Ok(move_into_link_name_space(File::open(place)?.as_fd(), Some(LinkNameSpaceType::Network))?)
+}
+
+/// Never returns but with the reason why it cannot go on.
+fn become_litebox(arguments: &[OsString]) -> String {
+    let failed = match std::env::current_exe() {
+        Ok(program) => Command::new(program).args(arguments).exec(),
+        Err(e) => e,
     };
-    let failed = Command::new(program).args(&options.arguments).exec();
     format!("litebox: {failed}")
 }

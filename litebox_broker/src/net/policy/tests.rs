@@ -243,3 +243,19 @@ fn names_that_no_rule_is_for_are_not_asked_for() {
     }
     assert!(scene.policy.opens_host() && !Scene::new("a.org", "").policy.opens_host());
 }
+
+/// In a namespace that an engine made everything is reached but the loopback, in whatever form it is asked for.
+#[test]
+fn a_namespace_is_reached_but_for_its_loopback() {
+    let mut scene = Scene::new("", "10.9.0.0/16:80");
+    scene.policy.mode = Mode::Namespace;
+    for to in ["198.51.100.1:443", "10.0.0.9:5432", "169.254.169.254:80", "203.0.113.5:22", "[fd00::7]:1"] {
+        assert!(scene.passes(to), "{to}");
+    }
+    for to in ["127.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80", "10.0.2.2:5432", "10.9.1.1:80"] {
+        assert!(!scene.passes(to), "{to}");
+    }
+    assert!(scene.policy.permits_name("db.internal").is_ok());
+    let answer = |address: &str| scene.policy.permits_answer("db.internal", address.parse().unwrap(), &OWN);
+    assert_eq!(["10.0.0.9", "203.0.113.5", "127.0.0.1"].map(answer), [true, true, false]);
+}

@@ -1,0 +1,146 @@
+//! `linux` of a config.json, but for the resources.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::config::{Arguments, How, OWN, Spec};
+use super::resources::Resources;
+use super::view::within;
+
+/// The part of the file.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Linux {
+    /// Limits.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Its group on the host.
+    pub cgroups_path: Option<String>,
+    #[serde(default)]
+    masked_paths: Vec<PathBuf>,
+    #[serde(default)]
+    readonly_paths: Vec<PathBuf>,
+    #[serde(default)]
+    namespaces: Vec<Namespace>,
+    #[serde(default)]
+    uid_mappings: Vec<Value>,
+    #[serde(default)]
+    devices: Vec<Device>,
+    #[serde(default)]
+    sysctl: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    #[serde(rename = "type")]
+    kind: String,
+    path: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Device {
+    path: PathBuf,
+}
+
+/// Devices that every sandbox has.
+const DEVICES: [&str; 8] =
+    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx"];
+
+/// Settings that engines make unasked, and what the sandbox's kernel has.
+const SETTINGS: [(&str, &str); 3] = [
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ip_local_port_range", "32768 60999"),
+    ("net.ipv6.conf.all.disable_ipv6", "0"),
+];
+/// Which groups may ping: all may in a sandbox, where nothing but its own network is reached so.
+const PING: &str = "net.ipv4.ping_group_range";
+
+/// Whether a setting is what the sandbox's kernel has anyway.
+fn is_so(name: &str, value: &str) -> bool {
+    let words = value.split_whitespace().collect::<Vec<_>>().join(" ");
+    name == PING || SETTINGS.contains(&(name, words.as_str()))
+}
+
+impl Linux {
+    /// The network namespace that it is put into.
+    pub fn network_namespace(&self) -> Option<&Path> {
+        let network = self.namespaces.iter().find(|namespace| namespace.kind == "network")?;
+        network.path.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// It shares the host's network: no namespace is asked for.
+    fn has_host_network(&self) -> bool {
+        !self.namespaces.iter().any(|namespace| namespace.kind == "network")
+    }
+
+    /// Adds the arguments of `litebox run` that say the same.
+    pub fn add_to(&self, out: &mut Arguments, spec: &Spec, bundle: &Path, how: &How<'_>) -> Result<(), String> {
+        if !self.uid_mappings.is_empty() {
+            return Err("linux.uidMappings: the container has users of its own, which are none of the host's".into());
+        }
+        if let Some(device) =
+            self.devices.iter().find(|device| !DEVICES.iter().any(|own| device.path == Path::new(own)))
+        {
+            return Err(format!("linux.devices: {}: devices of the host are not given", device.path.display()));
+        }
+        if self.network_namespace().is_some() || self.has_host_network() {
+            out.option("--net", "namespace");
+            for server in name_servers(spec, bundle) {
+                out.option("--dns", server);
+            }
+        }
+        if let Some((name, value)) = self.sysctl.iter().find(|(name, value)| !is_so(name, value)) {
+            return Err(format!("linux.sysctl: {name}={value}: this setting of the sandbox's kernel is fixed"));
+        }
+        self.resources.add_to(out, how.has_group);
+        self.hide(out, spec, bundle, how.masked)
+    }
+
+    /// What is to be read-only, or as if it were empty. What is not there needs nothing.
+    fn hide(&self, out: &mut Arguments, spec: &Spec, bundle: &Path, masked: &Path) -> Result<(), String> {
+        let root = spec.root(bundle)?;
+        let open = File::open(&root).map_err(|e| format!("root.path {}: {e}", root.display()))?;
+        // Where links lead, in the container; what the sandbox has of its own shows nothing of the host.
+        let resolved = |path: &PathBuf| {
+            if spec.is_in_mount(path) {
+                return Some(path.clone())
+                    .filter(|path| spec.on_host(path, bundle).is_some_and(|place| place.exists()));
+            }
+            let found = within(&open, path, OFlags::PATH).ok()?;
+            let place = fs::read_link(super::view::by_number(&found)).ok()?;
+            let inside = Path::new("/").join(place.strip_prefix(&root).ok()?);
+            let own = OWN.iter().any(|own| path.starts_with(own) || inside.starts_with(own));
+            (!own).then_some(inside)
+        };
+        for path in self.readonly_paths.iter().filter_map(resolved) {
+            if let Some(source) = spec.on_host(&path, bundle) {
+                let (source, to) = (source.display(), path.display());
+                out.option("--mount", format!("type=bind,src={source},dst={to},ro"));
+            }
+        }
+        for path in self.masked_paths.iter().filter_map(resolved) {
+            let Some(source) = spec.on_host(&path, bundle) else { continue };
+            let to = path.display();
+            if source.is_dir() {
+                out.option("--tmpfs", format!("{to}:ro"));
+            } else {
+                out.option("--mount", format!("type=bind,src={},dst={to},ro", masked.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who is asked for names: what the engine wrote for the container.
+fn name_servers(spec: &Spec, bundle: &Path) -> Vec<String> {
+    let file = spec.on_host(Path::new("/etc/resolv.conf"), bundle);
+    let text = file.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+    let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver"));
+    let servers = servers.map(str::trim).filter(|server| server.parse::<std::net::IpAddr>().is_ok());
+    servers.map(String::from).collect()
+}
