@@ -7,6 +7,7 @@
 mod chart;
 mod compare;
 mod measure;
+mod outward;
 mod report;
 mod scale;
 mod side;

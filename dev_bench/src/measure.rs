@@ -109,7 +109,7 @@ impl Bench {
         for dir in [&places.programs, &places.disk, &places.memory, &places.overlaid] {
             fs::create_dir_all(dir)?;
         }
-        for name in ["hello", "calls", "scale"] {
+        for name in ["hello", "calls", "scale", "net"] {
             compile(&places.programs, name, &[], name)?;
             compile(&places.programs, name, &["-static"], &format!("{name}-static"))?;
         }
@@ -142,20 +142,37 @@ impl Bench {
 
     fn words(&self, args: &[&str]) -> Vec<String> {
         let word = |word: &&str| match word.strip_prefix('@') {
-            Some(program) => self.places.programs.join(program).display().to_string(),
+            Some(program) => self.program(program).display().to_string(),
             None => (*word).to_string(),
         };
         args.iter().map(word).collect()
     }
 
-    fn command(&self, side: Side, place: WorkDir, args: &[&str]) -> Command {
+    /// Where a guest program is.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.places.programs.join(name)
+    }
+
+    /// The command that runs `args` on a side; `options` are those of `litebox run`.
+    pub fn command(&self, side: Side, options: &[String], place: WorkDir, args: &[&str]) -> Command {
         let cwd = if place == WorkDir::Memory { self.places.memory_of(side) } else { &self.places.disk };
-        side::command(side, &self.litebox, &self.places, cwd, &self.words(args))
+        side::command(side, &self.litebox, &self.places, options, cwd, &self.words(args))
     }
 
     /// Runs a command to its end: milliseconds of wall time, and what it printed.
     pub fn run(&self, side: Side, place: WorkDir, args: &[&str]) -> Result<(f64, String), Failure> {
-        let mut command = self.command(side, place, args);
+        self.run_with(side, &[], place, args)
+    }
+
+    /// The same with options of `litebox run`.
+    pub fn run_with(
+        &self,
+        side: Side,
+        options: &[String],
+        place: WorkDir,
+        args: &[&str],
+    ) -> Result<(f64, String), Failure> {
+        let mut command = self.command(side, options, place, args);
         command.stdin(Stdio::null());
         let begin = Instant::now();
         let output = command.output()?;
@@ -183,12 +200,14 @@ impl Bench {
             }
             RowKind::Whole(args) => Ok(self.run(side, benchmark.place, args)?.0),
             RowKind::Printed(args) => printed(self.run(side, benchmark.place, args)?.1),
+            RowKind::Leaving(what) => printed(self.leaving(side, what)?),
+            RowKind::Coming { server, client } => printed(self.coming(side, server, client)?),
             RowKind::Resident => self.resident(side),
         }
     }
 
     fn resident(&self, side: Side) -> Result<f64, Failure> {
-        let mut command = self.command(side, WorkDir::Memory, &["@hello", "wait"]);
+        let mut command = self.command(side, &[], WorkDir::Memory, &["@hello", "wait"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let output = child.stdout.take().ok_or("no stdout")?;

@@ -86,8 +86,15 @@ impl Places {
     }
 }
 
-/// The command that runs `args` in `cwd` on `side`.
-pub fn command(side: Side, litebox: &Path, places: &Places, cwd: &Path, args: &[String]) -> Command {
+/// The command that runs `args` in `cwd` on `side`; `options` are those of `litebox run`.
+pub fn command(
+    side: Side,
+    litebox: &Path,
+    places: &Places,
+    options: &[String],
+    cwd: &Path,
+    args: &[String],
+) -> Command {
     let volume = |dir: &Path, mode: &str| format!("{0}:{0}:{mode}", dir.display());
     let mut command = match side {
         Side::Host => {
@@ -98,7 +105,7 @@ pub fn command(side: Side, litebox: &Path, places: &Places, cwd: &Path, args: &[
         Side::Litebox => {
             let mut command = Command::new(litebox);
             command.args(["run", "-v", &volume(&places.programs, "ro"), "-v", &volume(&places.disk, "cow")]);
-            command.arg("--tmpfs").arg(&places.memory).arg("-w").arg(cwd).arg("--");
+            command.arg("--tmpfs").arg(&places.memory).arg("-w").arg(cwd).args(options).arg("--");
             command
         }
         Side::Runsc => {

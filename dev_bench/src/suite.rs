@@ -1,7 +1,7 @@
 //! What is measured, and what was promised.
 
 use Goal::{Over, Ratio};
-use RowKind::{Call, Call32, Printed, Resident, Whole};
+use RowKind::{Call, Call32, Coming, Leaving, Printed, Resident, Whole};
 
 /// How a benchmark gets its figure.
 #[derive(Clone, Copy)]
@@ -14,6 +14,15 @@ pub enum RowKind {
     Whole(&'static [&'static str]),
     /// A command that prints the milliseconds it measured itself.
     Printed(&'static [&'static str]),
+    /// A client of a server on the host: `net WHAT`.
+    Leaving(&'static str),
+    /// A client on the host of a server; `PORT` stands for the published port.
+    Coming {
+        /// The server, on the side that is measured.
+        server: &'static [&'static str],
+        /// Prints the figure.
+        client: &'static [&'static str],
+    },
     /// MiB that a waiting hello world takes, with all processes of its sandbox.
     Resident,
 }
@@ -52,8 +61,9 @@ impl Benchmark {
     /// The unit of its figures.
     pub fn unit(&self) -> &'static str {
         match self.kind {
-            Call | Call32 => "ns",
-            Whole(_) | Printed(_) => "ms",
+            Call | Call32 | Leaving(_) => "ns",
+            Coming { .. } if self.name == "published_accept" => "ns",
+            Whole(_) | Printed(_) | Coming { .. } => "ms",
             Resident => "MiB",
         }
     }
@@ -72,6 +82,11 @@ const fn on_disk(name: &'static str, goal: f64, kind: RowKind) -> Benchmark {
     Benchmark { name, kind, place: WorkDir::Disk, goal: Ratio(goal) }
 }
 
+/// With an end of a connection on the host.
+const fn outward(name: &'static str, goal: f64, kind: RowKind) -> Benchmark {
+    Benchmark { name, kind, place: WorkDir::Memory, goal: Ratio(goal) }
+}
+
 /// Finds everything twice and prints the milliseconds of the second time.
 const FIND: &str = "find /usr/lib >/dev/null; b=$EPOCHREALTIME; find /usr/lib >/dev/null; e=$EPOCHREALTIME; \
                     echo $(( (${e/./} - ${b/./}) / 1000 )).$(( (${e/./} - ${b/./}) % 1000 / 100 ))";
@@ -81,6 +96,31 @@ const REDIS: &str = "p=$((20000 + $$ % 20000)); \
                      until redis-cli -p $p ping >/dev/null 2>&1; do :; done; b=$EPOCHREALTIME; \
                      redis-benchmark -p $p -q -n 5000 -c 20 -t set,get >/dev/null; e=$EPOCHREALTIME; \
                      kill $s; wait $s; echo $(( (${e/./} - ${b/./}) / 1000 ))";
+/// nginx with one worker on port `$1`, in the current directory.
+macro_rules! nginx {
+    () => {
+        "mkdir -p n; echo hello >n/index.html; o=$PWD/n; \
+         echo \"user root; daemon off; worker_processes 1; pid $o/pid; events { worker_connections 256; } \
+         http { access_log off; client_body_temp_path $o/a; proxy_temp_path $o/b; fastcgi_temp_path $o/c; \
+         uwsgi_temp_path $o/d; scgi_temp_path $o/e; server { listen $1; root $o; } }\" >n/conf; \
+         exec /usr/sbin/nginx -c $o/conf -e $o/error"
+    };
+}
+/// Prints the milliseconds of a thousand requests, by 32 connections to port `$1`.
+macro_rules! wrk {
+    () => {
+        "wrk -t 1 -c 32 -d 1s http://127.0.0.1:$1/index.html | awk '/Requests.sec/ { printf \"%.3f\\n\", 1e6 / $2 }'"
+    };
+}
+/// Both in one place.
+const NGINX_AND_WRK: &str = concat!(
+    "serve() { ",
+    nginx!(),
+    "; }; ask() { ",
+    wrk!(),
+    "; }; p=$((20000 + $$ % 20000)); serve $p & s=$!; \
+     until (: </dev/tcp/127.0.0.1/$p) 2>/dev/null; do sleep 0.01; done; ask $p; kill $s; wait $s"
+);
 const COMMANDS: &str = "for i in {1..100}; do /bin/true; done";
 
 /// All benchmarks, in the order of the report.
@@ -127,6 +167,28 @@ pub const ALL: &[Benchmark] = &[
         place: WorkDir::Memory,
         goal: Ratio(0.77),
     },
+    Benchmark {
+        name: "nginx_wrk",
+        kind: Printed(&["/bin/bash", "-c", NGINX_AND_WRK]),
+        place: WorkDir::Memory,
+        goal: Ratio(0.83),
+    },
+    outward("brokered_bulk", 1.03, Leaving("bulk")),
+    outward("brokered_pingpong", 1.1, Leaving("pingpong")),
+    outward("brokered_connect", 1.5, Leaving("connect")),
+    outward(
+        "published_accept",
+        1.5,
+        Coming { server: &["@net", "serve", "PORT"], client: &["@net", "connect", "127.0.0.1", "PORT"] },
+    ),
+    outward(
+        "published_nginx_wrk",
+        1.11,
+        Coming {
+            server: &["/bin/bash", "-c", nginx!(), "nginx", "PORT"],
+            client: &["/bin/bash", "-c", wrk!(), "wrk", "PORT"],
+        },
+    ),
     call32("getpid_32", 0.35),
     call32("int80_getpid_32", 1.6),
     call32("clock_gettime_32", 2.0),
