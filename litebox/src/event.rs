@@ -345,6 +345,25 @@ pub trait Pollable {
     }
 }
 
+/// Waits as long as the host itself wakes the thread: then nobody needs to tell it. `None`: not any more.
+fn wait_outside<T>(
+    waiter: &Arc<Waiter>,
+    file: &dyn Pollable,
+    interest: Events,
+    deadline: Option<Instant>,
+    op: &mut impl FnMut() -> Result<T>,
+) -> Option<Result<T>> {
+    loop {
+        if let Err(error) = waiter.sleep_by(|| file.sleep_outside(interest, deadline))? {
+            return Some(Err(error));
+        }
+        match op() {
+            Err(Error::WouldBlock) => {}
+            done => return Some(done),
+        }
+    }
+}
+
 /// The one blocking loop: tries `op`; while it says `WouldBlock`, sleeps until `file` is ready for `interest`. With
 /// [`Events::EXCLUSIVE`] in that, only the first of those who wait so is woken each time; `op` must then take what
 /// there is, or find nothing: whoever fails with it there leaves the others asleep.
@@ -360,6 +379,9 @@ pub fn wait_until_ready<T>(
     match op() {
         Err(Error::WouldBlock) => {}
         done => return done,
+    }
+    if let Some(done) = wait_outside(waiter, file, interest, deadline, &mut op) {
+        return done;
     }
     let observer: Arc<dyn Observer> = waiter.clone();
     if !file.observe(&observer, interest) {

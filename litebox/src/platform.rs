@@ -380,6 +380,10 @@ pub trait HostFiles {
     /// Asks the supervisor to watch `fd` for `events`: whenever it becomes ready anew, the guest kernel is told with
     /// `token` in the supervisor. No events: not any more. `Err(NotPermitted)`: this kind of file is always ready.
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()>;
+    /// Changes for which events the supervisor watches `fd`. What it is ready for already is told once more.
+    fn host_rewatch(&self, _fd: HostFd, _events: u16, _token: u64) -> Result<()> {
+        Err(Error::NotSupported)
+    }
     /// Has the supervisor look again until when it may sleep ([`north::North::deadline`]).
     fn wake_supervisor(&self) {}
 }

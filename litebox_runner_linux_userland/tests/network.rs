@@ -388,6 +388,67 @@ fn urgent_to_the_host() -> Result {
     prints(&outcome, "4\nb'!abcmore'\n")
 }
 
+/// Waits for the same connection by turns in every way there is. After some blocking reads nobody else is told of it.
+const WAITS: &str = r"
+import select, socket, sys
+s = socket.create_connection(('10.0.2.2', int(sys.argv[1])), 20)
+s.settimeout(None)
+def block():
+    for n in range(20):
+        s.sendall(b'x')
+        assert s.recv(1) == b'x'
+def fill(n):
+    s.sendall(b'y' * n)
+    assert len(s.recv(n, socket.MSG_PEEK | socket.MSG_WAITALL)) == n
+block()
+poll = select.poll()
+poll.register(s, select.POLLIN | select.POLLRDHUP)
+print('nothing', poll.poll(0))
+fill(2)
+print('two', [e for _, e in poll.poll(0)], s.recv(1), [e for _, e in poll.poll(0)], s.recv(1), poll.poll(0))
+s.sendall(b'z')
+print('later', [e for _, e in poll.poll(20000)], s.recv(9))
+block()
+fill(1)
+epoll = select.epoll()
+epoll.register(s, select.EPOLLIN | select.EPOLLET)
+print('edge', [e for _, e in epoll.poll(0)], epoll.poll(0), s.recv(9))
+s.sendall(b'z')
+print('next edge', [e for _, e in epoll.poll(20)], s.recv(9))
+block()
+s.sendall(b'z')
+print('and again', [e for _, e in epoll.poll(20)][:1], s.recv(9))
+epoll.close()
+block()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)
+s.sendall(b'abc')
+print('three', s.recv(9))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+block()
+s.sendall(b'q')
+print('end', s.recv(9), [e & ~select.POLLHUP for _, e in poll.poll(20000)])
+";
+
+/// Whoever waits for a connection of the host is woken, however others waited before.
+fn waits_by_turns() -> Result {
+    let Some(python) = find_program(&PYTHON) else { return skip("no python3 on this machine") };
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port().to_string();
+    std::thread::spawn(move || {
+        let Ok((mut stream, _)) = listener.accept() else { return };
+        let mut bytes = [0; 100];
+        while let Ok(n @ 1..) = stream.read(&mut bytes) {
+            if bytes[..n].contains(&b'q') || stream.write_all(&bytes[..n]).is_err() {
+                return;
+            }
+        }
+    });
+    let outcome = run(&["--allow-net", &format!("host:{port}")], &[&python.display().to_string(), "-c", WAITS, &port])?;
+    let expected = "nothing []\ntwo [1] b'y' [1] b'y' []\nlater [1] b'z'\nedge [1] [] b'y'\nnext edge [1] b'z'\n\
+                    and again [1] b'z'\nthree b'abc'\nend b'' [8193]\n";
+    prints(&outcome, expected)
+}
+
 const LOOK_UP: &str = r"
 import socket, struct, sys
 for name in sys.argv[1:]:
@@ -571,6 +632,7 @@ const TESTS: &[NamedTest] = &[
     ("published_udp", published_udp),
     ("udp_to_the_host", udp_to_the_host),
     ("urgent_to_the_host", urgent_to_the_host),
+    ("waits_by_turns", waits_by_turns),
     ("name_lookups", name_lookups),
     ("public_network", public_network),
     ("hostile", hostile),

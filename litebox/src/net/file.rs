@@ -31,6 +31,8 @@ pub(super) trait SocketFile: Sized + Send + Sync + 'static {
     fn sleeps_outside(&self, _interest: Events, _deadline: Option<Instant>) -> Option<Result<()>> {
         None
     }
+    /// Somebody waits for it from now on.
+    fn is_observed(&self) {}
     /// [`File::is_timed`]
     fn waits_for_time(&self) -> bool {
         false
@@ -70,6 +72,7 @@ impl<S: SocketFile + Socket> File for S {
     }
     fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) -> bool {
         self.waiters().add(observer, interest);
+        self.is_observed();
         true
     }
     fn unobserve(&self, observer: &Arc<dyn Observer>) {

@@ -48,6 +48,7 @@ pub(crate) struct EpollEvent {
 
 pub(crate) const EPOLL_CTL_ADD: usize = 1;
 const EPOLL_CTL_DEL: usize = 2;
+const EPOLL_CTL_MOD: usize = 3;
 const POLLIN: u16 = 1;
 /// A pipe that is ready takes as much.
 const PIPE_BUF: usize = 4096;
@@ -232,9 +233,16 @@ impl HostFiles for LinuxHost {
         wake_supervisor();
     }
     fn host_watch(&self, fd: HostFd, events: u16, token: u64) -> Result<()> {
-        let mut event = EpollEvent { events: u32::from(events) | EPOLLET, token };
-        let operation = if events == 0 { EPOLL_CTL_DEL } else { EPOLL_CTL_ADD };
-        // SAFETY: the host reads one event.
-        unsafe { host_call!(nr::EPOLL_CTL, EPOLL.0, operation, fd.0, &raw mut event) }.map(drop)
+        watched(if events == 0 { EPOLL_CTL_DEL } else { EPOLL_CTL_ADD }, fd, events, token)
     }
+    fn host_rewatch(&self, fd: HostFd, events: u16, token: u64) -> Result<()> {
+        watched(EPOLL_CTL_MOD, fd, events, token)
+    }
+}
+
+/// epoll_ctl(2) of the supervisor's epoll, edge-triggered.
+fn watched(operation: usize, fd: HostFd, events: u16, token: u64) -> Result<()> {
+    let mut event = EpollEvent { events: u32::from(events) | EPOLLET, token };
+    // SAFETY: the host reads one event.
+    unsafe { host_call!(nr::EPOLL_CTL, EPOLL.0, operation, fd.0, &raw mut event) }.map(drop)
 }

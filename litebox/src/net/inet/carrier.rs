@@ -83,6 +83,8 @@ pub trait StreamCarrier: Send + Sync {
     fn wait(&self, _interest: Events, _deadline: Option<Instant>) -> Option<Result<()>> {
         None
     }
+    /// Somebody waits in the wait queue from now on.
+    fn observed(&self) {}
     /// The address it leaves by, once that is known.
     fn local_address(&self) -> Option<SocketAddr> {
         None

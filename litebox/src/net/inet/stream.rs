@@ -393,12 +393,12 @@ impl SocketFile for TcpSocket {
         if self.options.get(Setting::ReceiveLowat) > 1 {
             return None;
         }
-        let carrier = match &*self.state.lock() {
-            State::Connected(connected) => connected.carrier.clone(),
-            State::Connecting(connecting) => connecting.carrier.clone(),
-            State::Fresh(_) | State::Listening(_) => return None,
-        };
-        carrier.wait(interest, deadline)
+        self.look()?.wait(interest, deadline)
+    }
+    fn is_observed(&self) {
+        if let Some(carrier) = self.look() {
+            carrier.observed();
+        }
     }
     fn waits_for_time(&self) -> bool {
         match &*self.state.lock() {

@@ -56,7 +56,9 @@ const MOST_WAITING: u32 = 4096;
 const FIRST_TOKEN: u64 = 1 << 40;
 
 /// What the supervisor watches sockets for.
-const ALL_EVENTS: Events = Events::IN.union(Events::OUT).union(Events::PRI).union(Events::RDHUP);
+const ALL_EVENTS: Events = QUIET_EVENTS.union(Events::IN).union(Events::OUT);
+/// The same while nobody waits to be told by it.
+const QUIET_EVENTS: Events = Events::PRI.union(Events::RDHUP);
 
 /// Who hears of a socket of the host.
 #[derive(Clone)]
@@ -137,6 +139,11 @@ impl HostNetwork {
                 Err(error)
             }
         }
+    }
+    /// Changes for which events the supervisor watches `fd`.
+    fn rewatch(&self, fd: HostFd, events: Events, token: u64) {
+        // Refused only when it is not watched any more.
+        let _ = host().host_rewatch(fd, events.bits() as u16, token);
     }
     fn forget_watch(&self, token: u64) {
         self.watchers.lock().remove(&token);

@@ -157,8 +157,7 @@ impl WireNetwork {
         }
         drop(frame);
         // More is there than is read in a row: the host says so again. Refused only when it is not watched any more.
-        let _ = host().host_watch(self.fd, 0, TOKEN);
-        let _ = host().host_watch(self.fd, Events::IN.bits() as u16, TOKEN);
+        let _ = host().host_rewatch(self.fd, Events::IN.bits() as u16, TOKEN);
         true
     }
 

@@ -113,8 +113,7 @@ impl Flow {
     fn watch_anew(&self) {
         let token = self.token.load(Ordering::Acquire);
         // Refused only when it is not watched any more.
-        let _ = host().host_watch(self.fd, 0, token);
-        let _ = host().host_watch(self.fd, super::ALL_EVENTS.bits() as u16, token);
+        let _ = host().host_rewatch(self.fd, super::ALL_EVENTS.bits() as u16, token);
     }
 
     fn send(&self, source: &mut Source<'_>) -> Result<usize> {

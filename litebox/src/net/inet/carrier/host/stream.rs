@@ -11,7 +11,7 @@ use zerocopy::IntoBytes;
 use super::client;
 use super::made::{made_before, numbers_of, value_of};
 use super::readiness::Readiness;
-use super::{HostNetwork, Passed, Waiting, Watcher, to_bytes};
+use super::{ALL_EVENTS, HostNetwork, Passed, QUIET_EVENTS, Waiting, Watcher, to_bytes};
 use crate::event::{Events, WaitQueue};
 use crate::io::{Dest, Source};
 use crate::net::inet::carrier::{Closing, StreamCarrier, TcpState};
@@ -34,6 +34,9 @@ const FIONREAD: u32 = 0x541b;
 const TIOCOUTQ: u32 = 0x5411;
 /// After so many bytes written it is asked again whether there is room.
 const MUCH: usize = 16 << 10;
+
+/// So many events that nobody waited for make the supervisor rest.
+const MOST_UNHEARD: u8 = 4;
 
 /// How far the connection is the sandbox's.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,10 @@ pub(super) struct HostStream {
     fd: AtomicI32,
     token: AtomicU64,
     readiness: Readiness,
+    /// The supervisor hears of ends and urgent data alone: whoever waits does so in the host's poll.
+    resting: AtomicBool,
+    /// How often it heard in vain, in a row.
+    unheard: AtomicU8,
     /// It was established.
     met: AtomicBool,
     error: AtomicI32,
@@ -85,6 +92,8 @@ impl HostStream {
             fd: AtomicI32::new(-1),
             token: AtomicU64::new(0),
             readiness: Readiness::default(),
+            resting: AtomicBool::new(false),
+            unheard: AtomicU8::new(0),
             met: AtomicBool::new(false),
             error: AtomicI32::new(0),
             shut: AtomicU8::new(0),
@@ -198,7 +207,28 @@ impl HostStream {
         self.readiness.store(events);
         self.written.store(0, Ordering::Relaxed);
         self.settle();
+        let observed = !self.queue.is_empty();
         self.queue.notify(widened(Events::from_bits_truncate(events.into())));
+        self.rest(observed);
+    }
+
+    /// In the supervisor: when nobody waited to be told, time and again, it does not want to hear of each message any
+    /// more. It would wake up for every one, and take a processor from whoever waits in the host's poll.
+    fn rest(&self, observed: bool) {
+        if observed {
+            self.unheard.store(0, Ordering::Relaxed);
+            return;
+        }
+        if self.unheard.fetch_add(1, Ordering::Relaxed) < MOST_UNHEARD {
+            return;
+        }
+        let (Some(network), Some(fd)) = (self.network.upgrade(), self.descriptor()) else { return };
+        network.rewatch(fd, QUIET_EVENTS, self.token.load(Ordering::Acquire));
+        self.resting.store(true, Ordering::SeqCst);
+        // Who came before that line did not see it.
+        if !self.queue.is_empty() {
+            self.observed();
+        }
     }
 
     /// Asks the host what its socket is ready for.
@@ -233,7 +263,7 @@ impl HostStream {
 
     /// What is kept of its readiness, true now.
     fn fresh_events(&self) -> Events {
-        if self.readiness.look().is_doubtful() {
+        if self.readiness.look().is_doubtful() || self.resting.load(Ordering::SeqCst) {
             self.look_again();
         }
         self.readiness.look().events()
@@ -540,6 +570,17 @@ impl StreamCarrier for HostStream {
             // What the host refuses is kept here, and told.
             let _ = client::set_option(fd, level, name, &value_of(of, options).to_ne_bytes());
         }
+    }
+    fn observed(&self) {
+        if !self.resting.load(Ordering::SeqCst) {
+            return;
+        }
+        let (Some(network), Some(fd)) = (self.network.upgrade(), self.descriptor()) else { return };
+        self.unheard.store(0, Ordering::Relaxed);
+        // In this order: a process that is killed in between leaves a socket that is watched.
+        network.rewatch(fd, ALL_EVENTS, self.token.load(Ordering::Acquire));
+        self.readiness.doubt();
+        self.resting.store(false, Ordering::SeqCst);
     }
     fn wait(&self, interest: Events, deadline: Option<Instant>) -> Option<Result<()>> {
         let fd = self.descriptor().filter(|_| self.met.load(Ordering::Acquire))?;
