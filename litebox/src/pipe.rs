@@ -186,7 +186,10 @@ impl File for PipeEnd {
             return if state.writers == 0 { Ok(0) } else { Err(Error::WouldBlock) };
         }
         let was_full = state.ring.is_full();
-        let n = state.ring.read(dest)?;
+        let n = {
+            let (state, mark) = state.with_mark();
+            state.ring.read(dest, &mark)?
+        };
         let has_room = was_full && !state.ring.is_full();
         drop(state);
         if has_room {
@@ -202,7 +205,10 @@ impl File for PipeEnd {
         if state.readers == 0 {
             return Err(Error::BrokenPipe);
         }
-        let n = state.ring.write(source, self.makes_packets())?;
+        let n = {
+            let (state, mark) = state.with_mark();
+            state.ring.write(source, self.makes_packets(), &mark)?
+        };
         drop(state);
         self.pipe.readable.notify(READABLE);
         Ok(n)
@@ -283,15 +289,20 @@ impl File for PipeEnd {
 
 impl Drop for PipeEnd {
     fn drop(&mut self) {
-        let mut state = self.pipe.state.lock();
+        let Some(mut state) = self.pipe.state.lock_if_whole() else {
+            // A process was killed that was changing it, this one most often. Whoever waits for the pipe sees for
+            // himself.
+            self.pipe.readable.notify(READABLE | Events::HUP);
+            self.pipe.writable.notify(WRITABLE | Events::ERR);
+            return;
+        };
         state.readers -= u32::from(self.reads());
         state.writers -= u32::from(self.writes());
         let (readers, writers) = (state.readers, state.writers);
-        if readers == 0 && writers == 0 {
-            // A fifo may be opened again at this very moment: it is a new pipe then.
-            state.ring.clear();
-        }
+        // A fifo may be opened again at this very moment: it is a new pipe then.
+        let left = (readers == 0 && writers == 0).then(|| state.ring.take());
         drop(state);
+        drop(left);
         if self.writes() && writers == 0 {
             self.pipe.readable.notify(READABLE | Events::HUP);
         }

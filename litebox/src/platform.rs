@@ -631,6 +631,11 @@ pub trait System {
     fn has_lost_process(&self) -> bool {
         false
     }
+    /// Whether one of those processes has a number ([`begin_process`](crate::sync::begin_process)) that is, `count`
+    /// times and as far as 32 bits go, `sum`.
+    fn are_lost(&self, _count: u32, _sum: u32) -> bool {
+        false
+    }
     /// Signals that somebody outside of the sandbox sent to the calling process, or its host for a limit (RLIMIT_CPU),
     /// and that nobody has asked for yet: bit n - 1 for signal n. Whoever is interrupted asks.
     fn arrived_signals(&self) -> u64 {

@@ -49,6 +49,8 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
     if let Err(e) = start(settings) {
         refuse(&format!("the host refuses a sandbox what it needs: {}: {}", e.what, text_of(e.error)));
     }
+    // A panic says where it was; the standard way to say it makes calls that are the guest's here.
+    std::panic::set_hook(Box::new(|panic| host().fatal(&panic.to_string())));
     // Everything the kernel keeps is made from here on, on the shared heap.
     let mut program = FirstProgram {
         arguments: Arguments { argv: config.argv.clone(), envp: config.envp.clone(), path: config.path.clone() },

@@ -56,6 +56,10 @@ impl North for LinuxNorth {
     fn fault(&self, frame: &mut GuestFrame<'_>, fault: Fault) {
         with_task(frame, Arch::X86_64, |task| {
             task.kernel().stats.faults.fetch_add(1, Ordering::Relaxed);
+            if task.process().must_leave(task.thread) {
+                // Its map of memory may be one that nothing can be told of (`task/loss.rs`).
+                task.exit_thread();
+            }
             task.deliver_fault(fault);
             task.return_to_guest();
         });
@@ -89,7 +93,7 @@ impl North for LinuxNorth {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `with_task`; null outside guest threads.
         let Some(thread) = (unsafe { object.as_ref() }) else { return false };
-        thread.process.mm.resolve_fault(addr, write)
+        !thread.process.mm.core().is_broken() && thread.process.mm.resolve_fault(addr, write)
     }
 
     fn before_sleep(&self) {

@@ -19,11 +19,13 @@ pub mod platform;
 pub mod sync {
     /// Loom's.
     pub mod atomic {
-        pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+        pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
     }
 
     mod const_fn;
+    mod holder;
     mod mutex;
+    mod raw;
     mod rwlock;
 
     pub(crate) use const_fn::const_fn;
@@ -43,6 +45,10 @@ pub mod sync {
         /// Sleeps while `*word == expected`.
         pub fn wait(&mut self, word: &atomic::AtomicU32, expected: u32) {
             host().futex_wait(word, expected, None);
+        }
+        /// Whether it waited for long: never.
+        pub fn is_over(&self) -> bool {
+            false
         }
     }
 

@@ -149,6 +149,12 @@ impl FdTable {
         let end = slots.entries.len().min((last as usize).saturating_add(1));
         (first as usize..end).filter_map(|i| slots.take(i)).map(|e| e.file).collect()
     }
+    /// Takes out the first descriptor from `first` on; returns it and its file.
+    pub fn remove_next(&self, first: usize) -> Option<(usize, Arc<OpenFile>)> {
+        let mut slots = self.slots.write();
+        let fd = (first..slots.entries.len()).find(|&fd| matches!(slots.entries.get(fd), Some(Some(_))))?;
+        slots.take(fd).map(|entry| (fd, entry.file))
+    }
     /// Takes out what execve(2) closes.
     pub fn remove_close_on_exec(&self) -> Vec<Arc<OpenFile>> {
         let mut slots = self.slots.write();

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::io::{Dest, Source};
 use crate::platform::host;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
 use super::PAGE;
@@ -212,20 +212,22 @@ impl Runs {
         }
         self.by_offset.insert(offset, (arena, len));
     }
-    /// Pages of `[offset, end)`; holes are filled when `supply` is given, left out otherwise.
-    fn extents(&mut self, offset: u64, end: u64, supply: Option<&Supply>) -> Result<Extents> {
+    /// The first hole of `[offset, end)`.
+    fn first_hole(&self, offset: u64, end: u64) -> Option<(u64, u64)> {
+        let mut at = offset;
+        while let Some((start, _, len)) = self.find(at) {
+            at = start + len;
+        }
+        let next = self.by_offset.range(at..).next().map_or(end, |(start, _)| (*start).min(end));
+        (at < end).then_some((at, next))
+    }
+    /// Pages of `[offset, end)`, without the holes.
+    fn extents(&self, offset: u64, end: u64) -> Extents {
         let mut out = Extents::new();
         let mut at = offset;
         while at < end {
             let Some((start, from, len)) = self.find(at) else {
-                let next = self.by_offset.range(at..).next().map_or(end, |(s, _)| (*s).min(end));
-                match supply {
-                    None => at = next,
-                    Some(supply) => {
-                        let (from, len) = supply.take(next - at)?;
-                        self.insert(at, from, len);
-                    }
-                }
+                at = self.by_offset.range(at..).next().map_or(end, |(start, _)| (*start).min(end));
                 continue;
             };
             let (from, len) = (from + (at - start), (start + len).min(end) - at);
@@ -235,11 +237,11 @@ impl Runs {
             }
             at += len;
         }
-        Ok(out)
+        out
     }
     /// Takes the whole pages of `[offset, end)` out.
     fn cut(&mut self, offset: u64, end: u64) -> Vec<(u64, u64)> {
-        let extents = self.extents(offset, end, None).unwrap_or_default();
+        let extents = self.extents(offset, end);
         for extent in &extents {
             let stop = extent.offset + extent.len;
             let mut at = extent.offset;
@@ -303,7 +305,22 @@ impl PageCache {
     pub fn extents(&self, offset: u64, len: u64) -> Result<Extents> {
         let mut runs = self.runs.lock();
         let end = up(offset.saturating_add(len)).min(up(runs.size));
-        runs.extents(down(offset), end, Some(&self.supply)).map_err(|_| Error::NoMemory)
+        self.fill(&mut runs, down(offset), end).map_err(|_| Error::NoMemory)
+    }
+    /// Pages of `[offset, end)`, for each hole too.
+    fn fill(&self, runs: &mut MutexGuard<'_, Runs>, offset: u64, end: u64) -> Result<Extents> {
+        let found = runs.extents(offset, end);
+        if found.iter().map(|extent| extent.len).sum::<u64>() >= end.saturating_sub(offset) {
+            return Ok(found);
+        }
+        let mut filled = offset;
+        while let Some((at, next)) = runs.first_hole(filled, end) {
+            let (from, len) = self.supply.take(next - at)?;
+            runs.insert(at, from, len);
+            runs.settle();
+            filled = at + len;
+        }
+        Ok(runs.extents(offset, end))
     }
     /// One more mapping shows these pages. While there is one, no page of the file goes back to the arena: what
     /// truncation or punching cuts off becomes zeros in place, and a file that grows again gets the same pages.
@@ -333,20 +350,30 @@ impl PageCache {
             // Somebody who came meanwhile may be writing behind the end, which moves only when the bytes are there.
             if self.holders.load(Ordering::Acquire) == 0 {
                 let behind = up(runs.size);
-                self.discard(&mut runs, behind, u64::MAX);
+                let gone = self.discard(&mut runs, behind, u64::MAX);
+                drop(runs);
+                self.give_back(gone);
             }
         }
     }
-    /// Empties the whole pages of `[offset, end)`: back to the arena, or zeros where somebody still shows them.
-    fn discard(&self, runs: &mut Runs, offset: u64, end: u64) {
+    /// Empties the whole pages of `[offset, end)`. They are to be given back to the arena, or are zeros where somebody
+    /// still shows them.
+    fn discard(&self, runs: &mut MutexGuard<'_, Runs>, offset: u64, end: u64) -> Vec<(u64, u64)> {
         if self.holders.load(Ordering::Acquire) > 0 {
-            for extent in runs.extents(offset, end, None).unwrap_or_default() {
+            for extent in runs.extents(offset, end) {
                 zero(extent.arena, extent.len);
             }
-        } else {
-            for (arena, len) in runs.cut(offset, end) {
-                self.supply.give_back(arena, len);
-            }
+            return Vec::new();
+        }
+        // Most often there is nothing.
+        if runs.by_offset.range(..end).next_back().is_none_or(|(start, (_, len))| start + len <= offset) {
+            return Vec::new();
+        }
+        runs.cut(offset, end)
+    }
+    fn give_back(&self, gone: Vec<(u64, u64)>) {
+        for (arena, len) in gone {
+            self.supply.give_back(arena, len);
         }
     }
     /// Makes `[from, to)`, part of one page, zeros.
@@ -365,7 +392,11 @@ impl PageCache {
             if size < up(size) {
                 Self::zero_part(&runs, size, up(size));
             }
-            self.discard(&mut runs, up(size), u64::MAX);
+            let gone = self.discard(&mut runs, up(size), u64::MAX);
+            runs.size = size;
+            drop(runs);
+            self.give_back(gone);
+            return Ok(());
         }
         runs.size = size;
         Ok(())
@@ -387,7 +418,9 @@ impl PageCache {
         if last < end {
             Self::zero_part(&runs, last, end);
         }
-        self.discard(&mut runs, first, last);
+        let gone = self.discard(&mut runs, first, last);
+        drop(runs);
+        self.give_back(gone);
     }
     /// The first byte at or behind `offset` that has a page (`hole` false) or has none (`hole`: the end of the file at
     /// the latest). `NoSuchDevice` when there is none before the end.
@@ -419,9 +452,9 @@ impl PageCache {
         while dest.remaining() > 0 {
             let at = offset.saturating_add(done as u64);
             let (extents, end) = {
-                let mut runs = self.runs.lock();
+                let runs = self.runs.lock();
                 let end = runs.size.min(at.saturating_add((dest.remaining() as u64).min(CHUNK)));
-                (runs.extents(down(at), up(end), None)?, end)
+                (runs.extents(down(at), up(end)), end)
             };
             if at >= end {
                 break;
@@ -496,7 +529,9 @@ impl PageCache {
             };
             done += n;
             let mut runs = self.runs.lock();
-            runs.size = runs.size.max(at + n as u64);
+            if runs.size < at + n as u64 {
+                runs.size = at + n as u64;
+            }
             if (n as u64) < end - at {
                 break;
             }
@@ -506,8 +541,8 @@ impl PageCache {
     /// The pages of `[at, end)`; when there is no room for all of them, `end` moves down to what there is.
     fn pages_to_write(&self, at: u64, end: &mut u64) -> Result<Extents> {
         let mut runs = self.runs.lock();
-        runs.extents(down(at), up(*end), Some(&self.supply)).or_else(|error| {
-            let have = runs.extents(down(at), up(*end), None)?;
+        self.fill(&mut runs, down(at), up(*end)).or_else(|error| {
+            let have = runs.extents(down(at), up(*end));
             // What lies behind the first gap cannot be reached now.
             let reach = have.iter().fold(down(at), |reach, e| if e.offset == reach { reach + e.len } else { reach });
             if reach <= at {

@@ -155,8 +155,14 @@ impl Mm {
         }
     }
 
+    #[cfg_attr(debug_assertions, track_caller)]
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock()
+    }
+
+    /// To look at the map, perhaps that of another process: `None` where that was killed while it changed it.
+    fn look(&self) -> Option<MutexGuard<'_, Inner>> {
+        self.inner.lock_if_whole()
     }
 
     /// How many vmas there may be.
@@ -214,8 +220,13 @@ impl Mm {
 
     /// Forgets all vmas of a process that ends: the host takes the mappings away with it.
     pub fn forget_all(&self) {
-        let dead = self.lock().vmas.clear();
+        let dead = self.look().map(|mut inner| inner.vmas.clear());
         drop(dead);
+    }
+
+    /// Whether its process was killed from outside while it changed the map: nothing of it can be believed.
+    pub fn is_broken(&self) -> bool {
+        self.inner.is_broken()
     }
 
     /// In the forked child: vmas that children do not get go, those that they get empty are emptied.
@@ -293,7 +304,7 @@ impl Mm {
 
     /// Start and end of the heap.
     pub fn brk_range(&self) -> (usize, usize) {
-        self.lock().brk
+        self.look().map(|inner| inner.brk).unwrap_or_default()
     }
 
     /// madvise(2) on `[start, start + len)`. Holes are `NoMemory` at the end; `check` may refuse a vma.
@@ -443,22 +454,22 @@ impl Mm {
 
     /// The vma at `addr`.
     pub fn vma_at(&self, addr: usize) -> Option<Vma> {
-        self.lock().vmas.find(addr).cloned()
+        self.look()?.vmas.find(addr).cloned()
     }
 
     /// Has `look` look at the vma at `addr` while nothing can change.
     pub fn with_vma<T>(&self, addr: usize, look: impl FnOnce(&Vma) -> T) -> Option<T> {
-        self.lock().vmas.find(addr).map(look)
+        self.look()?.vmas.find(addr).map(look)
     }
 
     /// All vmas, ascending.
     pub fn vmas(&self) -> Vec<Vma> {
-        self.lock().vmas.iter().cloned().collect()
+        self.look().map(|inner| inner.vmas.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Sizes.
     pub fn usage(&self) -> Usage {
-        let inner = self.lock();
+        let Some(inner) = self.look() else { return Usage::default() };
         let a = &inner.vmas;
         let exec = a.iter().filter(|a| a.prot.contains(Prot::EXEC)).map(Vma::len).sum();
         let (total, data, stack, locked, vmas) = (a.total, a.data, a.stack, a.locked, a.count());
@@ -467,7 +478,7 @@ impl Mm {
 
     /// Which shared object lies at `addr`, and at which offset in it; `None` for private memory.
     pub fn shared_object(&self, addr: usize) -> Option<(ObjectId, u64)> {
-        let inner = self.lock();
+        let inner = self.look()?;
         let vma = inner.vmas.find(addr)?;
         if !vma.shared() {
             return None;
@@ -477,10 +488,11 @@ impl Mm {
 
     /// Whether pages of the arena object `identity` are mapped that lie behind `size` bytes.
     pub fn shows_behind(&self, identity: usize, size: u64) -> bool {
-        self.lock().vmas.iter().any(|vma| {
+        let is_behind = |vma: &Vma| {
             matches!(&vma.object, Object::Pages { pages, .. } if pages.identity() == identity)
                 && vma.offset.saturating_add((vma.filled - vma.start) as u64) > size
-        })
+        };
+        self.look().is_some_and(|inner| inner.vmas.iter().any(is_behind))
     }
 
     /// The file in the arena called `identity` was cut to `size` bytes: pages of it behind its end are taken away, so

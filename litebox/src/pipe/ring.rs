@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use crate::io::{Dest, Source};
 use crate::mm::PAGE;
+use crate::sync::ChangeMark;
 use crate::{Error, Result};
 
 /// Empty pages that are kept for the next writes.
@@ -136,9 +137,9 @@ impl Ring {
         }
         Ok(out)
     }
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        *self = Self::new(self.limit);
+    /// What is in it; it is empty then.
+    pub fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::new(self.limit))
     }
     /// Changes how many pages it can hold; `Busy` when there are more in it.
     pub fn resize(&mut self, limit: usize) -> Result<()> {
@@ -149,13 +150,6 @@ impl Ring {
         Ok(())
     }
 
-    /// A page to fill. Its bytes are whatever they were.
-    fn page(&mut self) -> Result<Page> {
-        if let Some(page) = self.spare.pop() {
-            return Ok(page);
-        }
-        new_page()
-    }
     fn keep(&mut self, page: Page) {
         if self.spare.len() < MOST_SPARE && self.spare.try_reserve(1).is_ok() {
             self.spare.push(page);
@@ -169,7 +163,7 @@ impl Ring {
 
     /// Moves bytes into `dest`, at most one packet. 0: there is nothing, or no room in `dest`. A page that cannot be
     /// copied as a whole stays.
-    pub fn read(&mut self, dest: &mut Dest<'_>) -> Result<usize> {
+    pub fn read(&mut self, dest: &mut Dest<'_>, mark: &ChangeMark<'_>) -> Result<usize> {
         let mut done = 0;
         while dest.remaining() > 0 {
             let Some(slot) = self.slots.front_mut() else { break };
@@ -181,33 +175,39 @@ impl Ring {
                 Ok(()) => {}
             }
             done += n;
-            slot.start += n;
-            slot.len -= n;
-            let packet = slot.kind == PageKind::Packet;
-            if packet || slot.len == 0 {
-                if let Some(slot) = self.slots.pop_front() {
-                    self.keep(slot.page);
-                }
-            }
-            if packet {
+            if mark.change(|| self.consume(n)) {
                 break;
             }
         }
         Ok(done)
     }
 
+    /// The first `n` bytes of the first page were read, and that is all that is read of a packet. Whether it was one.
+    fn consume(&mut self, n: usize) -> bool {
+        let Some(slot) = self.slots.front_mut() else { return false };
+        slot.start += n;
+        slot.len -= n;
+        let packet = slot.kind == PageKind::Packet;
+        if packet || slot.len == 0 {
+            if let Some(slot) = self.slots.pop_front() {
+                self.keep(slot.page);
+            }
+        }
+        packet
+    }
+
     /// Takes bytes from `source` as long as there is room. `WouldBlock`: there is none; `Fault` when nothing could be
     /// taken.
-    pub fn write(&mut self, source: &mut Source<'_>, packet: bool) -> Result<usize> {
+    pub fn write(&mut self, source: &mut Source<'_>, packet: bool, mark: &ChangeMark<'_>) -> Result<usize> {
         let mut done = 0;
         if !packet {
-            done = self.extend_last(source)?;
+            done = self.extend_last(source, mark)?;
         }
         while source.remaining() > 0 {
             if self.is_full() {
                 return if done > 0 { Ok(done) } else { Err(Error::WouldBlock) };
             }
-            match self.add_page(source, packet) {
+            match self.add_page(source, packet, mark) {
                 Ok(n) => done += n,
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
@@ -217,7 +217,7 @@ impl Ring {
     }
 
     /// The part of a write that makes no full page goes behind the last bytes, if all of it fits there.
-    fn extend_last(&mut self, source: &mut Source<'_>) -> Result<usize> {
+    fn extend_last(&mut self, source: &mut Source<'_>, mark: &ChangeMark<'_>) -> Result<usize> {
         let n = source.remaining() % PAGE;
         let Some(last) = self.slots.back_mut().filter(|last| n > 0 && last.kind == PageKind::Bytes) else {
             return Ok(0);
@@ -225,20 +225,22 @@ impl Ring {
         let end = last.start + last.len;
         let Some(room) = last.page.get_mut(end..end + n) else { return Ok(0) };
         source.take_whole(room)?;
-        last.len += n;
+        mark.change(|| last.len += n);
         Ok(n)
     }
 
-    fn add_page(&mut self, source: &mut Source<'_>, packet: bool) -> Result<usize> {
+    fn add_page(&mut self, source: &mut Source<'_>, packet: bool, mark: &ChangeMark<'_>) -> Result<usize> {
         let n = source.remaining().min(PAGE);
-        let mut page = self.page()?;
+        // Its bytes are whatever they were.
+        let spare = mark.change(|| self.spare.pop());
+        let mut page = spare.map_or_else(new_page, Ok)?;
         let taken = page.get_mut(..n).map_or(Err(Error::Fault), |room| source.take_whole(room));
         if let Err(error) = taken {
-            self.keep(page);
+            mark.change(|| self.keep(page));
             return Err(error);
         }
         let kind = if packet { PageKind::Packet } else { PageKind::Bytes };
-        self.push(RingSlot { page, start: 0, len: n, kind })?;
+        mark.change(|| self.push(RingSlot { page, start: 0, len: n, kind }))?;
         Ok(n)
     }
 }
@@ -249,13 +251,14 @@ mod tests {
     use crate::Error;
     use crate::io::{Dest, Source};
     use crate::mm::PAGE;
+    use crate::sync::Mutex;
 
     fn write(ring: &mut Ring, bytes: &[u8], packet: bool) -> crate::Result<usize> {
-        ring.write(&mut Source::kernel(bytes), packet)
+        ring.write(&mut Source::kernel(bytes), packet, &Mutex::new(()).lock().with_mark().1)
     }
     fn read(ring: &mut Ring, most: usize) -> alloc::vec::Vec<u8> {
         let mut out = alloc::vec![0; most];
-        let n = ring.read(&mut Dest::kernel(&mut out)).unwrap_or(0);
+        let n = ring.read(&mut Dest::kernel(&mut out), &Mutex::new(()).lock().with_mark().1).unwrap_or(0);
         out.truncate(n);
         out
     }

@@ -22,6 +22,9 @@ use crate::{Error, Result};
 /// See the [module](self).
 pub struct MockHost;
 
+/// The number of a process that is gone ([`begin_process`](crate::sync::begin_process)).
+pub const LOST_PROCESS: u32 = 0x2b3c_4d5e;
+
 /// A North for tests of the core: there is no guest.
 pub struct MockNorth;
 
@@ -458,6 +461,9 @@ impl System for MockHost {
     #[expect(clippy::panic, reason = "a test host fails the test")]
     fn fatal(&self, reason: &str) -> ! {
         panic!("{reason}")
+    }
+    fn are_lost(&self, count: u32, sum: u32) -> bool {
+        count > 0 && LOST_PROCESS.wrapping_mul(count) == sum
     }
     fn yield_now(&self) {
         core::hint::spin_loop();

@@ -12,6 +12,7 @@ use crate::LinuxHost;
 use crate::host::call::{host_call, nr};
 use crate::host::published::Published;
 use crate::host::thread_block;
+use crate::host::turn::LOST;
 
 /// Keys of the auxiliary vector that describe machine and host: AT_PAGESZ, AT_HWCAP, AT_CLKTCK, AT_HWCAP2, AT_RSEQ_*,
 /// AT_HWCAP3/4, AT_SYSINFO_EHDR, AT_MINSIGSTKSZ (getauxval(3)).
@@ -169,6 +170,10 @@ impl System for LinuxHost {
 
     fn has_lost_process(&self) -> bool {
         LOST_PROCESS.try_get().is_some_and(|lost| lost.load(Ordering::Acquire))
+    }
+
+    fn are_lost(&self, count: u32, sum: u32) -> bool {
+        self.has_lost_process() && LOST.try_get().is_some_and(|lost| lost.have_sum(count, sum))
     }
 
     fn arrived_signals(&self) -> u64 {

@@ -8,16 +8,14 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use litebox::platform::{Clock, Futex};
+use litebox::sync::{SUPERVISOR, own_number};
 
 use crate::LinuxHost;
 use crate::host::published::Published;
-use crate::host::thread_block::current;
 
 const FREE: u32 = 0;
 /// Somebody sleeps; the other bits are the holder's.
-const CONTENDED: u32 = 1 << 31;
-/// The supervisor, which has no entry in the table of processes. It outlives all others.
-pub(crate) const SUPERVISOR: u32 = 1;
+const CONTENDED: u32 = litebox::sync::NUMBERS_END;
 /// How often a sleeper looks whether the holder is there.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often it tries before it sleeps.
@@ -35,14 +33,10 @@ pub(crate) struct Turn {
 /// The turn, until this is dropped.
 pub(crate) struct TurnGuard<'a>(&'a Turn);
 
-fn own_serial() -> u32 {
-    current().and_then(|block| block.process_block()).map_or(SUPERVISOR, |home| home.serial)
-}
-
 impl Turn {
     /// Takes it if it is free.
     pub(crate) fn try_take(&self) -> Option<TurnGuard<'_>> {
-        let taken = self.holder.compare_exchange(FREE, own_serial(), Ordering::Acquire, Ordering::Relaxed);
+        let taken = self.holder.compare_exchange(FREE, own_number(), Ordering::Acquire, Ordering::Relaxed);
         // A guard that is made gives the turn back when it ends.
         taken.is_ok().then(|| TurnGuard(self))
     }
@@ -60,7 +54,7 @@ impl Turn {
 
     #[cold]
     fn take_slowly(&self) -> TurnGuard<'_> {
-        let own = own_serial() | CONTENDED;
+        let own = own_number() | CONTENDED;
         loop {
             let seen = self.holder.load(Ordering::Relaxed);
             let is_over = seen == FREE || LOST.contains(seen & !CONTENDED);
@@ -93,17 +87,22 @@ impl Drop for TurnGuard<'_> {
 }
 
 /// The last processes that something outside of the sandbox ended, by serial number.
-#[derive(Default)]
 pub(crate) struct Lost {
     next: AtomicU32,
     last: [AtomicU32; REMEMBERED],
 }
 
+impl Default for Lost {
+    fn default() -> Self {
+        Self { next: AtomicU32::new(0), last: [const { AtomicU32::new(0) }; REMEMBERED] }
+    }
+}
+
 /// Those of this sandbox.
 pub(crate) static LOST: Published<Lost> = Published::nothing();
 
-/// How many are remembered. A turn that one of them held is missed within a second.
-const REMEMBERED: usize = 32;
+/// How many are remembered. A lock that one of them held is missed by the next who wants it.
+const REMEMBERED: usize = 512;
 
 impl Lost {
     /// One more.
@@ -115,7 +114,14 @@ impl Lost {
     }
 
     fn contains(&self, serial: u32) -> bool {
-        self.last.iter().any(|entry| entry.load(Ordering::Acquire) == serial)
+        self.have_sum(1, serial)
+    }
+
+    /// Whether one of them has a number that is `sum`, added `count` times.
+    pub(crate) fn have_sum(&self, count: u32, sum: u32) -> bool {
+        let mut numbers =
+            self.last.iter().map(|entry| entry.load(Ordering::Acquire)).take_while(|number| *number > SUPERVISOR);
+        count != 0 && numbers.any(|number| number.wrapping_mul(count) == sum)
     }
 }
 
@@ -133,5 +139,6 @@ mod tests {
             lost.add(100 + serial);
         }
         assert!(!lost.contains(7) && lost.contains(100));
+        assert!(lost.have_sum(3, 300) && !lost.have_sum(0, 0) && !lost.have_sum(2, 199));
     }
 }

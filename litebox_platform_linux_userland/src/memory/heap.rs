@@ -3,11 +3,11 @@
 mod cache;
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use litebox::mm::PAGE;
 use litebox::platform::host;
-use litebox::sync::Patience;
+use litebox::sync::RawLock;
 use talc::{OomHandler, Span, Talc, Talck};
 
 use crate::host::call::{MADV_POPULATE_WRITE, host_call, nr};
@@ -15,38 +15,32 @@ use crate::host::published::Published;
 use crate::memory::layout::LAYOUT;
 use cache::Cache;
 
-/// A lock for [`lock_api`] on one futex word: 0 free, 1 held, 2 held with sleepers.
-pub(crate) struct HeapLock(AtomicU32);
+/// A lock for [`lock_api`]. `WHOLE`: what it guards is whole at any moment, so the lock of a process that something
+/// outside killed passes to the next; else nothing can be allocated any more.
+pub(crate) struct HeapLock<const WHOLE: bool>(RawLock);
 
-// SAFETY: the word admits one holder at a time.
-unsafe impl lock_api::RawMutex for HeapLock {
-    const INIT: Self = Self(AtomicU32::new(0));
+// SAFETY: the lock admits one holder at a time.
+unsafe impl<const WHOLE: bool> lock_api::RawMutex for HeapLock<WHOLE> {
+    const INIT: Self = Self(RawLock::new());
     type GuardMarker = lock_api::GuardSend;
 
+    #[inline]
     fn lock(&self) {
-        if self.try_lock() {
-            return;
-        }
-        for _ in 0..100 {
-            if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
-                return;
+        self.0.lock(|| {
+            if !WHOLE {
+                host().fatal("a process of the sandbox was killed from outside while it changed the kernel's heap");
             }
-            core::hint::spin_loop();
-        }
-        let mut patience = Patience::default();
-        while self.0.swap(2, Ordering::Acquire) != 0 {
-            patience.wait(&self.0, 2);
-        }
+        });
     }
 
+    #[inline]
     fn try_lock(&self) -> bool {
-        self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.0.try_lock()
     }
 
+    #[inline]
     unsafe fn unlock(&self) {
-        if self.0.swap(0, Ordering::Release) == 2 {
-            host().futex_wake(&self.0, 1);
-        }
+        self.0.unlock();
     }
 }
 
@@ -78,7 +72,7 @@ impl OomHandler for Growth {
 
 /// The heap's state; lies in the heap itself.
 pub(crate) struct Heap {
-    all: Talck<HeapLock, Growth>,
+    all: Talck<HeapLock<false>, Growth>,
     small: Cache,
     /// Behind the highest block there ever was.
     used_to: AtomicUsize,

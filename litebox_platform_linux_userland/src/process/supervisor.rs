@@ -85,7 +85,10 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     // SAFETY: a fork: the child goes on with a copy of this stack. The host writes the pidfd and, in shared memory, the
     // id.
     let child = match unsafe { call::clone(FLAGS, 0, process.pidfd.as_ptr() as usize, tid) } {
-        Ok(0) => first.run(),
+        Ok(0) => {
+            litebox::sync::begin_process(process.serial);
+            first.run()
+        }
         Err(Error::WouldBlock) => return no_room_for_first(),
         other => other.map(drop),
     };
@@ -259,16 +262,20 @@ fn process_ended(process: &HostProcess) -> Result<Option<End>> {
     }
     if PROGRAM_END.is_announced() {
         // Its descriptor goes: nobody is to hear of it again.
-        table::ended(process);
+        table::note_end(process);
+        table::forget_ended(process);
         return Ok(Some(End::Announced));
     }
     let number = process.number;
     // Before the descriptor goes.
     let death = if process.was_told_to_end() { SIGKILL } else { death_of(process) };
-    if table::ended(process) || ZYGOTES.forget(number) || north().process_lost(number, death) {
+    // As long as it is in the table, no other has its number.
+    let is_over = table::note_end(process) || ZYGOTES.forget(number) || north().process_lost(number, death);
+    table::forget_ended(process);
+    if is_over {
         return Ok(None);
     }
-    LinuxHost.report("a process of the guest ended without the kernel's doing");
+    LinuxHost.report("a process was killed from outside, and the host has no room for another that ends its program");
     broker::simple(Op::Fatal, 0, b"", None)?;
     Ok(Some(End::Broken))
 }

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use litebox::platform::{Clock, Futex, HostFd, System, ThreadSpec};
-use litebox::sync::Mutex;
+use litebox::sync::{Mutex, NUMBERS_END, SUPERVISOR};
 use litebox::{Error, Result};
 use litebox_protocol::{MAX_SLOTS, Op};
 
@@ -54,10 +54,23 @@ pub(crate) fn register() -> Result<Arc<HostProcess>> {
     Ok(process)
 }
 
+/// A number without a pattern: the sum of some is not by a rule that of others.
 fn next_serial() -> u32 {
-    const NUMBERS: u32 = (1 << 31) - 2;
-    let count = SERIALS.fetch_add(1, Ordering::Relaxed);
-    crate::host::turn::SUPERVISOR + 1 + count % NUMBERS
+    loop {
+        let serial = mixed(SERIALS.fetch_add(1, Ordering::Relaxed));
+        if (SUPERVISOR + 1..NUMBERS_END - 1).contains(&serial) {
+            return serial;
+        }
+    }
+}
+
+/// A permutation of the numbers below [`NUMBERS_END`].
+const fn mixed(number: u32) -> u32 {
+    const MASK: u32 = NUMBERS_END - 1;
+    let number = number & MASK;
+    let number = (number ^ (number >> 16)).wrapping_mul(0x7feb_352d) & MASK;
+    let number = (number ^ (number >> 15)).wrapping_mul(0x846c_a68b) & MASK;
+    number ^ (number >> 16)
 }
 
 /// Takes an entry out; the process is gone or never was.
@@ -147,29 +160,33 @@ pub(crate) fn exit(home: Option<&HostProcess>) -> ! {
 }
 
 /// The supervisor saw a process end. `false`: not by the kernel's doing.
-pub(crate) fn ended(process: &HostProcess) -> bool {
-    let announced = process.ended.load(Ordering::Acquire);
+pub(crate) fn note_end(process: &HostProcess) -> bool {
+    let announced = process.was_told_to_end();
     if !announced {
         // Before any lock is taken, which it may have held.
         LOST.add(process.serial);
         LOST_PROCESS.store(true, Ordering::Release);
     }
+    announced
+}
+
+/// Takes a process that has ended out of the table: its number can be given out again.
+pub(crate) fn forget_ended(process: &HostProcess) {
     let number = process.number;
     ALARMS.lock().remove(&number);
     let mut table = PROCESSES.lock();
-    let Some(process) = table.get(&number) else { return true };
+    let Some(process) = table.get(&number) else { return };
     if process.registered.load(Ordering::Acquire) {
         // Before the number can be given out again, or the broker would forget its next owner. Refused only when it has
         // forgotten this one.
         let _ = broker::simple(Op::Unregister, u64::from(number), &[], None);
     }
-    let Some(process) = table.remove(&number) else { return true };
+    let Some(process) = table.remove(&number) else { return };
     drop(table);
     let fd = process.pidfd.load(Ordering::Acquire);
     // SAFETY: no pointers; whoever looks at the descriptor does so under the table's lock, where the process is no
     // longer.
     let _ = unsafe { host_call!(nr::CLOSE, fd) };
-    announced
 }
 
 /// Makes some thread of another process enter the kernel.

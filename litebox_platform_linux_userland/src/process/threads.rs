@@ -17,7 +17,7 @@ use crate::host::system::{AUX, AUX_FOR_GUESTS, FATAL};
 use crate::host::thread_block::{ThreadBlock, current};
 use crate::host::usage;
 use crate::process::{supervisor, table, vfork_handoff, zygote};
-use crate::thread::host_process::tie_to_supervisor;
+use crate::thread::host_process;
 use crate::thread::host_thread::{Founding, fatal, prepare, read_fs, start, write_fs};
 use crate::thread::program_end::PROGRAM_END;
 use crate::thread::segments::{self, RUNS_32BIT, TOLD_OF_32BIT};
@@ -45,7 +45,7 @@ fn retire(block: &mut ThreadBlock) {
 
 fn enter_first(spec: &ThreadSpec<'_>) -> ! {
     let Some(process) = table::find(table::FIRST) else { fatal("the first process is not known") };
-    if tie_to_supervisor().is_err() {
+    if host_process::begin(&process).is_err() {
         table::exit(None);
     }
     let sp = Founding::prepare(&process, supervisor::own_tid()).found(spec);

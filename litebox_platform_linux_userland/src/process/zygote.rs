@@ -26,7 +26,7 @@ use crate::memory::heap::HEAP;
 use crate::memory::huge::BY_SUPERVISOR;
 use crate::memory::layout::LAYOUT;
 use crate::process::table;
-use crate::thread::host_process::{HostProcess, tie_to_supervisor};
+use crate::thread::host_process::{self, HostProcess};
 use crate::thread::host_thread::Founding;
 
 pub(crate) use rest::rest;
@@ -163,7 +163,7 @@ fn make() -> Result<Option<Arc<Zygote>>> {
 
 /// What a new zygote does: all that does not depend on the task, and then sleep.
 fn sleep(zygote: Arc<Zygote>) -> ! {
-    if tie_to_supervisor().is_err() {
+    if host_process::begin(&zygote.process).is_err() {
         table::exit(None);
     }
     let founding = Founding::prepare(&zygote.process, zygote.tid.load(Ordering::Acquire));

@@ -131,8 +131,14 @@ impl ThreadBlock {
     }
 }
 
-/// First thing in a new process: it ends with the supervisor, and at once when the broker is gone already.
-pub(crate) fn tie_to_supervisor() -> Result<()> {
+/// First thing in a new process: it holds locks by its own number, and ends with the supervisor, at once when the
+/// broker is gone already.
+pub(crate) fn begin(process: &HostProcess) -> Result<()> {
+    litebox::sync::begin_process(process.serial);
+    tie_to_supervisor()
+}
+
+fn tie_to_supervisor() -> Result<()> {
     const PR_SET_PDEATHSIG: usize = 1;
     const POLLHUP: u16 = 0x10;
     // SAFETY: no pointers.

@@ -13,7 +13,7 @@ use crate::host::counters::note_peak_memory;
 use crate::host::published::Published;
 use crate::host::thread_block::{ThreadBlock, current};
 use crate::host::usage::Before;
-use crate::thread::host_process::{HostProcess, exit_group, tie_to_supervisor};
+use crate::thread::host_process::{self, HostProcess, exit_group};
 use crate::thread::{segments, stack};
 
 /// Room kept below a frame for the first function of the thread.
@@ -141,7 +141,8 @@ extern "C" fn thread_main(context: *mut UserContext) -> ! {
     if block.alive.load(Ordering::Acquire) > 1 {
         block.tid.store(block.alive.load(Ordering::Acquire) as i32, Ordering::Relaxed);
     }
-    if block.founds && tie_to_supervisor().is_err() {
+    let founded = block.home().filter(|_| block.founds);
+    if founded.is_some_and(|process| host_process::begin(process).is_err()) {
         // Nobody is left to report to.
         note_peak_memory();
         exit_group();

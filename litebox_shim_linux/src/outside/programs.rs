@@ -242,7 +242,7 @@ fn launch(process: &Arc<Process>, thread: &Arc<Thread>) -> Result<()> {
     if started.is_err() {
         // SAFETY: the reference of above, which nobody took.
         unsafe { Arc::decrement_strong_count(north) };
-        process.remove_thread(thread);
+        process.remove_unstarted(thread);
         process.kernel.remove_process(process.pid);
     }
     started

@@ -2,9 +2,9 @@
 //! and signals from there.
 //!
 //! Such an end is the death of the guests in that process, and nobody else's. A process with no memory of theirs runs
-//! what is left of their lives: it closes their files and tells their parents. What the lost threads held on their
-//! stacks is not known: references leak, so a file that one of several threads was reading may stay open. Whether they
-//! held locks shows when somebody wants one (`litebox::sync::Patience`).
+//! what is left of their lives: it closes their files and tells their parents, from wherever they had come to. What the
+//! lost threads held on their stacks is not known: references leak, so a file that one of several threads was reading
+//! may stay open. Locks that they held pass to the next who wants them, or end the sandbox (`litebox::sync`).
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -18,49 +18,49 @@ use crate::signal::set::SI_USER;
 use crate::signal::{SigSet, SignalInfo};
 
 impl Kernel {
-    /// The host's process `number` is gone: its guests die of `signal`. `false`: it had none, or what is left of them
-    /// cannot be told.
+    /// The host's process `number` is gone: its guests, if it had some, die of `signal`. `false`: the host has no room
+    /// for what is left of their lives.
     pub(crate) fn process_lost(&self, number: u32, signal: i32) -> bool {
         let was_there = |thread: &Arc<Thread>| thread.host.process.load(Ordering::Relaxed) == number;
-        let mut found = false;
-        for process in self.processes() {
+        self.processes().into_iter().all(|process| {
             let (lost, others): (alloc::vec::Vec<_>, alloc::vec::Vec<_>) =
                 process.threads().into_iter().partition(was_there);
-            if lost.is_empty() {
-                continue;
+            match (&*lost, &*others) {
+                ([], _) => {
+                    process.last_thread().filter(was_there).is_none_or(|last| process.die_elsewhere(&last, signal))
+                }
+                ([last, rest @ ..], []) => {
+                    process.lose(rest);
+                    process.die_elsewhere(last, signal)
+                }
+                (lost, _) => {
+                    process.lose(lost);
+                    true
+                }
             }
-            found = true;
-            let buried = if others.is_empty() { process.die_elsewhere(&lost, signal) } else { process.lose(&lost) };
-            if !buried {
-                return false;
-            }
-        }
-        found
+        })
     }
 }
 
 impl Process {
     /// These threads are gone; the process goes on with others (it executes a program elsewhere).
-    fn lose(&self, threads: &[Arc<Thread>]) -> bool {
-        threads.iter().all(|thread| {
-            let whole = !thread.dead.swap(true, Ordering::AcqRel);
-            if whole {
-                thread.forget_host();
-                thread.leave_shares();
-                self.remove_thread(thread);
-                // SAFETY: the host's reference, which nobody uses any more.
-                unsafe { Arc::decrement_strong_count(Arc::as_ptr(thread)) };
-            }
-            whole
-        })
+    fn lose(&self, threads: &[Arc<Thread>]) {
+        for thread in threads {
+            thread.dead.store(true, Ordering::Release);
+            thread.forget_host();
+            thread.leave_shares();
+            self.remove_thread(thread);
+            // SAFETY: the host's reference, which nobody uses any more.
+            unsafe { Arc::decrement_strong_count(Arc::as_ptr(thread)) };
+        }
     }
 
     /// All its threads are gone: one of them goes on in another process of the host, where it does nothing but end.
-    /// `false`: they were about to end, and how far they had come is not known, or the host has no room.
-    fn die_elsewhere(&self, threads: &[Arc<Thread>], signal: i32) -> bool {
-        let Some((last, others)) = threads.split_first() else { return false };
-        if last.dead.load(Ordering::Acquire) || !self.lose(others) {
-            return false;
+    /// `false`: the host has no room.
+    fn die_elsewhere(&self, last: &Arc<Thread>, signal: i32) -> bool {
+        if self.mm.core().is_broken() {
+            // What it maps cannot be told any more: it stays until the sandbox ends, and nothing of it is looked at.
+            core::mem::forget(self.mm.shared());
         }
         last.forget_host();
         self.begin_exit(self.death_status(signal));

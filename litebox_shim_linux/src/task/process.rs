@@ -97,6 +97,8 @@ pub struct Process {
     /// Who logged in (/proc/PID/loginuid, sessionid).
     pub(crate) login: Login,
     threads: Mutex<Vec<Weak<Thread>>>,
+    /// The last thread, from when it is no longer among them until the process has ended.
+    last_thread: Mutex<Option<Arc<Thread>>>,
     live_threads: AtomicU32,
     /// Its first thread, once that has ended: until the process was waited for it has a name, an id and the like.
     ended_first: Mutex<Option<Arc<Thread>>>,
@@ -215,6 +217,7 @@ impl Process {
             coredump_filter: AtomicU32::new(USUAL_COREDUMP_FILTER),
             login: Login::default(),
             threads: Mutex::new(Vec::new()),
+            last_thread: Mutex::new(None),
             live_threads: AtomicU32::new(0),
             ended_first: Mutex::new(None),
             exit: AtomicU64::new(0),
@@ -296,10 +299,16 @@ impl Process {
             }
         }
     }
-    /// Takes a thread off. Returns how many are left.
+    /// Takes a thread off, if it is there. Returns how many are left.
     pub fn remove_thread(&self, thread: &Thread) -> u32 {
         let mut threads = self.threads.lock();
-        threads.retain(|t| t.strong_count() > 0 && !core::ptr::eq(t.as_ptr(), thread));
+        let Some(at) = threads.iter().position(|t| core::ptr::eq(t.as_ptr(), thread)) else {
+            return self.thread_count();
+        };
+        if self.thread_count() == 1 {
+            *self.last_thread.lock() = threads.get(at).and_then(Weak::upgrade);
+        }
+        threads.remove(at);
         let left = self.live_threads.fetch_sub(1, Ordering::AcqRel) - 1;
         self.kernel.live_threads.fetch_sub(1, Ordering::AcqRel);
         drop(threads);
@@ -310,6 +319,20 @@ impl Process {
             }
         }
         left
+    }
+    /// Takes off the only thread, which the host has no room for: the process never was.
+    pub(crate) fn remove_unstarted(&self, thread: &Thread) {
+        self.remove_thread(thread);
+        self.forget_last_thread();
+    }
+    /// The last thread, where it is ending the process.
+    pub(crate) fn last_thread(&self) -> Option<Arc<Thread>> {
+        self.last_thread.lock().clone()
+    }
+    /// The process has ended.
+    pub(crate) fn forget_last_thread(&self) {
+        let last = self.last_thread.lock().take();
+        drop(last);
     }
     /// A thread is about to execute a program: all others leave, none is added. `false`: another thread was faster, or
     /// the process is ending.

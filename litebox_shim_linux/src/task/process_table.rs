@@ -259,6 +259,9 @@ impl ProcessTable {
 impl Kernel {
     /// The last thread of `process` is leaving. Its children get another parent, its own parent is told.
     pub(crate) fn process_ended(&self, process: &Arc<Process>) {
+        if process.ended() {
+            return self.tell_parent_again(process);
+        }
         let (mut gone, mut told) = (Vec::new(), ParentsToWake::default());
         let mut process_table = self.process_table.lock();
         process_table.release_orphaned_groups(process);
@@ -288,6 +291,19 @@ impl Kernel {
         told.wake();
         process.end_events.notify(Events::IN);
         drop(gone);
+        process.forget_last_thread();
+    }
+
+    /// A process has ended, and who told its parent was killed.
+    #[cold]
+    fn tell_parent_again(&self, process: &Process) {
+        let parent = self.process_table.lock().process(process.parent.load(Ordering::Relaxed)).cloned();
+        if let Some(parent) = parent {
+            parent.wake_for_pending();
+            parent.child_events.notify(Events::IN);
+        }
+        process.end_events.notify(Events::IN);
+        process.forget_last_thread();
     }
 
     /// A thread ends that has children: others of its process are their parent from now on. Those that asked for it get

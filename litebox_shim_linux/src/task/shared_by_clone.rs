@@ -56,6 +56,8 @@ pub struct SharedByClone<T> {
     /// All it ever was; the last is the present one.
     kept: Mutex<SmallVec<[Arc<UseCounted<T>>; 1]>>,
     left: AtomicBool,
+    /// It has left as the last.
+    left_last: AtomicBool,
 }
 
 impl<T> SharedByClone<T> {
@@ -63,7 +65,12 @@ impl<T> SharedByClone<T> {
     pub fn new(shared: Arc<UseCounted<T>>) -> Self {
         shared.join();
         let now = AtomicPtr::new(Arc::as_ptr(&shared).cast_mut());
-        Self { now, kept: Mutex::new(smallvec![shared]), left: AtomicBool::new(false) }
+        Self {
+            now,
+            kept: Mutex::new(smallvec![shared]),
+            left: AtomicBool::new(false),
+            left_last: AtomicBool::new(false),
+        }
     }
     /// The present one, to be shared.
     pub fn shared(&self) -> Option<Arc<UseCounted<T>>> {
@@ -105,11 +112,15 @@ impl<T> SharedByClone<T> {
     }
     /// The holder ends; returns whether nobody uses it any more.
     pub fn leave(&self) -> bool {
-        !self.left.swap(true, Ordering::AcqRel) && self.present().users.fetch_sub(1, Ordering::AcqRel) == 1
+        if !self.left.swap(true, Ordering::AcqRel) && self.present().users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.left_last.store(true, Ordering::Release);
+        }
+        self.left_last.load(Ordering::Acquire)
     }
     /// The holder, who has left, goes on after all. Somebody else must have used it all the while.
     pub fn come_back(&self) {
         if self.left.swap(false, Ordering::AcqRel) {
+            self.left_last.store(false, Ordering::Release);
             self.present().join();
         }
     }

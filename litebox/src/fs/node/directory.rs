@@ -247,7 +247,7 @@ impl Node {
     }
     pub(in crate::fs) fn create_child(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<Node>> {
         self.entries().map(drop)?;
-        let _names = self.tree.names.write();
+        let _names = self.tree.change_names();
         if self.living_entries()?.get(name).is_some() {
             return Err(Error::Exists);
         }
@@ -271,7 +271,7 @@ impl Node {
     }
     pub(in crate::fs) fn link_child(&self, name: &[u8], target: &Arc<Node>) -> Result<()> {
         self.entries().map(drop)?;
-        let _names = self.tree.names.write();
+        let _names = self.tree.change_names();
         if self.living_entries()?.get(name).is_some() {
             return Err(Error::Exists);
         }
@@ -294,7 +294,7 @@ impl Node {
         self.names_changed(now, 0)
     }
     pub(in crate::fs) fn unlink_child(&self, name: &[u8]) -> Result<()> {
-        let _names = self.tree.names.write();
+        let _names = self.tree.change_names();
         let child = self.child(name)?;
         if child.kind() == FileType::Directory {
             return Err(Error::IsDirectory);
@@ -307,7 +307,7 @@ impl Node {
         self.names_changed(now, 0)
     }
     pub(in crate::fs) fn remove_directory(&self, name: &[u8]) -> Result<()> {
-        let _names = self.tree.names.write();
+        let _names = self.tree.change_names();
         let child = self.child(name)?;
         self.complete()?;
         let now = Time::now();

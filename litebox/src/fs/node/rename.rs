@@ -37,7 +37,7 @@ impl Node {
             return Err(Error::Invalid);
         }
         let dir = self.me()?;
-        let _names = self.tree.names.write();
+        let _names = self.tree.change_names();
         let source = self.child(name)?;
         let target = match new_dir.child(new_name) {
             Ok(target) => Some(target),

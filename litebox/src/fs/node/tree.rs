@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::{Origin, PAGE};
 use crate::fs::{InodeId, InodeMap, StatFs};
 use crate::mm::arena::{Arena, Budget, PageCache};
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{Mutex, RwLock, RwLockWriteGuard};
 use crate::{Error, Result};
 
 const FIRST_WIDE_INO: u64 = 1 << 48;
@@ -36,6 +36,12 @@ pub(in crate::fs) struct Tree {
 }
 
 impl Tree {
+    /// Locks the names for a change, which is one of several objects: half of it is none.
+    pub(in crate::fs) fn change_names(&self) -> RwLockWriteGuard<'_, ()> {
+        let names = self.names.write();
+        names.begin_change();
+        names
+    }
     pub(in crate::fs) fn new(dev: u64, magic: u64, arena: &Arc<Arena>, limit: Option<u64>, first_ino: u64) -> Self {
         Self {
             dev,

@@ -120,7 +120,37 @@ impl Dentry {
     }
     /// Keeps the names of this directory as they are.
     pub(super) fn lock_names(&self) -> MutexGuard<'_, ()> {
-        self.changes.lock()
+        self.changes.lock_or(|| self.compare_names())
+    }
+    /// Who was changing names here is gone: what is known of them and is not what the file system has is forgotten.
+    #[cold]
+    fn compare_names(&self) {
+        if !self.keeps() {
+            return;
+        }
+        let known = {
+            let children = self.children.read();
+            let dentry = |child: &Child| match child {
+                Child::Kept(dentry) => Some(dentry.clone()),
+                Child::InUse(_) | Child::Absent => None,
+            };
+            children.known.iter().map(|(name, child)| (name.clone(), dentry(child))).collect::<Vec<_>>()
+        };
+        for (name, dentry) in known {
+            let is_true = match (&dentry, self.inode.lookup_ahead(&name, Ahead::default())) {
+                (Some(dentry), Ok(inode)) => {
+                    dentry.inode.id() == inode.id() && dentry.inode.file_type() == inode.file_type()
+                }
+                (None, Err(Error::NotFound)) => true,
+                _ => false,
+            };
+            if !is_true {
+                self.children.write().remove(&name);
+                if let Some(dentry) = dentry {
+                    dentry.removed.store(true, Ordering::Relaxed);
+                }
+            }
+        }
     }
     /// Whether `self` lies in `above` or is it.
     pub(super) fn is_below(self: &Arc<Self>, above: &Arc<Self>) -> bool {

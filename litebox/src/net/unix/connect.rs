@@ -5,10 +5,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use super::inbox::Outbox;
+use super::inbox::{Inbox, Outbox};
 use super::names::{Address, BoundName, Domain, Name};
 use super::{ALL, Core, READABLE, UnixSocket};
 use crate::net::{Credentials, Shut, SocketKind};
+use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
 const ECONNREFUSED: Error = Error::Host(111);
@@ -265,8 +266,9 @@ impl Core {
                 core.close(true);
             }
         }
-        let unread = !self.inbox.lock().messages.is_empty();
-        let stalled = self.inbox.lock().take_stalled();
+        let (unread, stalled) = self
+            .inbox_at_end()
+            .map_or((true, Vec::new()), |mut inbox| (!inbox.messages.is_empty(), inbox.take_stalled()));
         for outbox in stalled {
             outbox.queue.notify(ALL);
         }
@@ -281,6 +283,12 @@ impl Core {
         }
         self.domain.in_flight.bury(files);
         self.domain.in_flight.collect();
+    }
+
+    /// What was not read when the socket ends; `None`: a process was killed that was changing it, and nobody else is to
+    /// look at it. Strangers may wait for room in a queue of messages, so that must be whole.
+    pub(super) fn inbox_at_end(&self) -> Option<MutexGuard<'_, Inbox>> {
+        if self.kind == SocketKind::Datagram { Some(self.inbox.lock()) } else { self.inbox.lock_if_whole() }
     }
 
     /// The peer of a datagram socket, for a message without an address.

@@ -4,9 +4,12 @@
 //! and live shortly. So small blocks are cut from slabs, by size class, and never go back. Free ones are kept in a few
 //! shards, each behind a lock of its own; a thread uses the shard of its kernel stack and its process. What a shard has
 //! too many of lies in a pool of the class that all shards share.
+//!
+//! Lists change by one store each, so they are whole at any moment: whoever finds that a process was killed in the
+//! middle goes on with what there is. A block may be lost with it; the counts are what a shard goes by, not more.
 
 use core::alloc::Layout;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use lock_api::RawMutex;
 
@@ -67,7 +70,7 @@ struct Pool<L> {
 }
 
 /// Free blocks at hand.
-pub(crate) struct Cache<L = HeapLock> {
+pub(crate) struct Cache<L = HeapLock<true>> {
     shards: [Shard<L>; SHARDS],
     pools: [Pool<L>; CLASSES.len()],
     /// Spreads callers that stand on no kernel stack.
@@ -139,7 +142,7 @@ impl<L: RawMutex> Cache<L> {
             let list = &mut lists.0[class];
             // SAFETY: what a list leads to is a `Free`.
             let block = unsafe { pop(&mut list.first) };
-            list.count -= u32::from(!block.is_null());
+            list.count = list.count.saturating_sub(u32::from(!block.is_null()));
             block
         });
         if kept.is_null() { self.take_from_pool(class) } else { Some(kept.cast()) }
@@ -214,7 +217,7 @@ unsafe fn pop(first: &mut *mut Free) -> *mut Free {
     let block = *first;
     if !block.is_null() {
         // SAFETY: the caller's promise.
-        *first = unsafe { (*block).next };
+        unsafe { core::ptr::from_mut(first).write_volatile((*block).next) };
     }
     block
 }
@@ -227,7 +230,9 @@ unsafe fn pop(first: &mut *mut Free) -> *mut Free {
 unsafe fn push(first: &mut *mut Free, block: *mut Free) {
     // SAFETY: the caller's promise.
     unsafe { block.write(Free { next: *first }) };
-    *first = block;
+    compiler_fence(Ordering::Release);
+    // SAFETY: a reference.
+    unsafe { core::ptr::from_mut(first).write_volatile(block) };
 }
 
 #[cfg(test)]

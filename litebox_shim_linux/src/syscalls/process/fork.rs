@@ -157,7 +157,7 @@ impl Task<'_, '_> {
             self.launch(thread, request.stack, fs_base, copy)
         };
         if started.is_err() {
-            child.remove_thread(thread);
+            child.remove_unstarted(thread);
             self.kernel().remove_process(child.pid);
             return Err(Error::WouldBlock);
         }
