@@ -140,11 +140,6 @@ impl HostNetwork {
             }
         }
     }
-    /// Changes for which events the supervisor watches `fd`.
-    fn rewatch(&self, fd: HostFd, events: Events, token: u64) {
-        // Refused only when it is not watched any more.
-        let _ = host().host_rewatch(fd, events.bits() as u16, token);
-    }
     fn forget_watch(&self, token: u64) {
         self.watchers.lock().remove(&token);
     }

@@ -1,8 +1,11 @@
 //! What a socket of the host is ready for, kept here so that looking at it costs no host call.
 //!
-//! The supervisor hears of each change and stores what the host said. Whoever finds by a call that nothing is there
-//! takes the bit away, if nothing was stored since before that call. Who has read as much as was asked for does not
-//! know whether more is there: the bit is in doubt then, and whoever wants to know asks the host.
+//! The supervisor hears of each change, asks the host, and stores what it said. Whoever finds by a call that nothing is
+//! there takes the bit away. Who has read as much as was asked for does not know whether more is there: the bit is in
+//! doubt then, and whoever wants to know asks the host.
+//!
+//! The host may say something and be overtaken by a call that changes it, so each of these changes the count. What was
+//! learned before such a change is not stored after it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +16,7 @@ const BITS: u64 = 0xffff;
 const DOUBT: u64 = 1 << 16;
 const GENERATION: u64 = 1 << 17;
 
-/// The state of one socket: poll bits, whether they are in doubt, and how often they were stored.
+/// The state of one socket: poll bits, whether they are in doubt, and how often that changed.
 #[derive(Default)]
 pub(super) struct Readiness(AtomicU64);
 
@@ -36,25 +39,27 @@ impl Readiness {
     pub fn look(&self) -> Seen {
         Seen(self.0.load(Ordering::Acquire))
     }
-    /// The host said this.
-    pub fn store(&self, events: u16) {
-        let next = |old: u64| (old & !(BITS | DOUBT)).wrapping_add(GENERATION) | u64::from(events);
-        // The function always gives something.
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(next(old)));
-    }
-    /// The host said this when it was asked, after `seen` was.
-    pub fn learn(&self, seen: Seen, events: u16) {
-        let new = (seen.0 & !(BITS | DOUBT)) | u64::from(events);
-        // Else the supervisor knows better.
-        let _ = self.0.compare_exchange(seen.0, new, Ordering::AcqRel, Ordering::Acquire);
-    }
-    /// A call that began after `seen` found that it is not ready for these. `false`: something was stored meanwhile.
-    pub fn clear(&self, seen: Seen, events: Events) -> bool {
-        let new = seen.0 & !u64::from(events.bits());
+    fn replace(&self, seen: Seen, new: u64) -> bool {
+        let new = new.wrapping_add(GENERATION);
         self.0.compare_exchange(seen.0, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+    /// The host said this when it was asked, after `seen` was. `false`: it changed meanwhile.
+    pub fn learn(&self, seen: Seen, events: u16) -> bool {
+        self.replace(seen, (seen.0 & !(BITS | DOUBT)) | u64::from(events))
+    }
+    /// A call that began after `seen` found that it is not ready for these. `false`: it changed meanwhile, and nobody
+    /// knows.
+    pub fn clear(&self, seen: Seen, events: Events) -> bool {
+        let cleared = self.replace(seen, seen.0 & !u64::from(events.bits()));
+        if !cleared {
+            self.doubt();
+        }
+        cleared
     }
     /// What is kept may not be true any more.
     pub fn doubt(&self) {
-        self.0.fetch_or(DOUBT, Ordering::AcqRel);
+        let next = |old: u64| (old | DOUBT).wrapping_add(GENERATION);
+        // The function always gives something.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(next(old)));
     }
 }

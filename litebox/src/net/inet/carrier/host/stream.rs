@@ -35,6 +35,8 @@ const TIOCOUTQ: u32 = 0x5411;
 /// After so many bytes written it is asked again whether there is room.
 const MUCH: usize = 16 << 10;
 
+/// A socket that others read and write all the time is asked so often what it is ready for.
+const MOST_LOOKS: usize = 3;
 /// So many events that nobody waited for make the supervisor rest.
 const MOST_UNHEARD: u8 = 4;
 
@@ -204,12 +206,16 @@ impl HostStream {
 
     /// In the supervisor: the host says what its socket is ready for.
     pub fn changed(&self, events: u16) {
-        self.readiness.store(events);
-        self.written.store(0, Ordering::Relaxed);
-        self.settle();
+        self.look_again();
         let observed = !self.queue.is_empty();
         self.queue.notify(widened(Events::from_bits_truncate(events.into())));
         self.rest(observed);
+    }
+
+    /// Changes what the supervisor hears of.
+    fn rewatch(&self, fd: HostFd, events: Events) {
+        // Refused only when it is not watched any more.
+        let _ = host().host_rewatch(fd, events.bits() as u16, self.token.load(Ordering::Acquire));
     }
 
     /// In the supervisor: when nobody waited to be told, time and again, it does not want to hear of each message any
@@ -222,8 +228,8 @@ impl HostStream {
         if self.unheard.fetch_add(1, Ordering::Relaxed) < MOST_UNHEARD {
             return;
         }
-        let (Some(network), Some(fd)) = (self.network.upgrade(), self.descriptor()) else { return };
-        network.rewatch(fd, QUIET_EVENTS, self.token.load(Ordering::Acquire));
+        let Some(fd) = self.descriptor() else { return };
+        self.rewatch(fd, QUIET_EVENTS);
         self.resting.store(true, Ordering::SeqCst);
         // Who came before that line did not see it.
         if !self.queue.is_empty() {
@@ -234,11 +240,15 @@ impl HostStream {
     /// Asks the host what its socket is ready for.
     fn look_again(&self) {
         let Some(fd) = self.descriptor() else { return };
-        let seen = self.readiness.look();
-        let all = Events::IN | Events::OUT | Events::PRI | Events::RDHUP;
-        if let Ok(now) = host().host_poll(fd, all.bits() as u16) {
-            self.readiness.learn(seen, now);
+        let learned = (0..MOST_LOOKS).any(|_| {
+            let seen = self.readiness.look();
+            let now = host().host_poll(fd, ALL_EVENTS.bits() as u16);
+            now.is_ok_and(|now| self.readiness.learn(seen, now))
+        });
+        if learned {
             self.written.store(0, Ordering::Relaxed);
+        } else {
+            self.readiness.doubt();
         }
         self.settle();
     }
@@ -359,15 +369,17 @@ impl HostStream {
             dest.advance(n);
             done += n;
             if n < piece.len {
-                if n > 0 && !peek && !seen.events().intersects(Events::RDHUP | Events::HUP | Events::ERR) {
+                if n == 0 || peek {
+                    self.readiness.doubt();
+                } else if !seen.events().intersects(Events::RDHUP | Events::HUP | Events::ERR) {
                     self.readiness.clear(seen, Events::IN);
                 }
                 return Ok(done);
             }
+            self.readiness.doubt();
             if peek {
                 return Ok(done);
             }
-            self.readiness.doubt();
         }
         Ok(done)
     }
@@ -575,21 +587,17 @@ impl StreamCarrier for HostStream {
         if !self.resting.load(Ordering::SeqCst) {
             return;
         }
-        let (Some(network), Some(fd)) = (self.network.upgrade(), self.descriptor()) else { return };
+        let Some(fd) = self.descriptor() else { return };
         self.unheard.store(0, Ordering::Relaxed);
         // In this order: a process that is killed in between leaves a socket that is watched.
-        network.rewatch(fd, ALL_EVENTS, self.token.load(Ordering::Acquire));
+        self.rewatch(fd, ALL_EVENTS);
         self.readiness.doubt();
         self.resting.store(false, Ordering::SeqCst);
     }
     fn wait(&self, interest: Events, deadline: Option<Instant>) -> Option<Result<()>> {
         let fd = self.descriptor().filter(|_| self.met.load(Ordering::Acquire))?;
         let asked = interest & (Events::IN | Events::OUT | Events::PRI | Events::RDHUP);
-        Some(host().host_wait(fd, asked.bits() as u16, deadline).map(|events| {
-            // The supervisor will say the same.
-            let seen = self.readiness.look();
-            self.readiness.learn(seen, seen.events().bits() as u16 | events);
-        }))
+        Some(host().host_wait(fd, asked.bits() as u16, deadline).map(drop))
     }
 }
 

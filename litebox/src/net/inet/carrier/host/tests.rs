@@ -88,17 +88,21 @@ fn changed_questions() {
 #[test]
 fn readiness_is_not_cleared_by_who_looked_before_the_host_spoke() {
     let readiness = Readiness::default();
-    readiness.store(Events::IN.bits() as u16);
+    assert!(readiness.learn(readiness.look(), Events::IN.bits() as u16));
     let before = readiness.look();
-    readiness.store((Events::IN | Events::OUT).bits() as u16);
+    assert!(readiness.learn(before, (Events::IN | Events::OUT).bits() as u16));
     assert!(!readiness.clear(before, Events::IN));
     assert_eq!(readiness.look().events(), Events::IN | Events::OUT);
-    let now = readiness.look();
-    assert!(readiness.clear(now, Events::IN));
+    assert!(readiness.look().is_doubtful());
+    assert!(readiness.clear(readiness.look(), Events::IN));
     assert_eq!(readiness.look().events(), Events::OUT);
+    // What the host said before a call found nothing is not stored after it.
+    let asked = readiness.look();
+    assert!(readiness.clear(asked, Events::IN));
+    assert!(!readiness.learn(asked, Events::IN.bits() as u16));
+    let asked = readiness.look();
     readiness.doubt();
-    let doubtful = readiness.look();
-    assert!(doubtful.is_doubtful());
-    readiness.learn(doubtful, Events::IN.bits() as u16);
+    assert!(!readiness.learn(asked, Events::IN.bits() as u16));
+    assert!(readiness.learn(readiness.look(), Events::IN.bits() as u16));
     assert!(readiness.look().events() == Events::IN && !readiness.look().is_doubtful());
 }
