@@ -1,6 +1,8 @@
 //! The network as it is used: programs that people run, through the broker, to servers on the host's loopback
-//! (`clients`); peers that misbehave, and more of everything than anybody needs (`load`).
+//! (`clients`); peers that misbehave, and more of everything than anybody needs (`load`); much traffic (`bulk`).
 
+#[path = "network_in_use/bulk.rs"]
+mod bulk;
 #[path = "network_in_use/clients.rs"]
 mod clients;
 #[path = "network_in_use/load.rs"]
@@ -65,5 +67,5 @@ fn wait_for(port: u16) -> Result {
 }
 
 fn main() {
-    litebox_test_support::run_table(&[clients::TESTS, load::TESTS].concat());
+    litebox_test_support::run_table(&[bulk::TESTS, clients::TESTS, load::TESTS].concat());
 }
