@@ -69,6 +69,20 @@ struct EpollCore {
     queue: WaitQueue,
 }
 
+impl EpollCore {
+    /// Puts an item that is not there on the ready list. Never allocates: room was reserved.
+    fn enqueue(&self, item: Arc<Item>) {
+        if !item.queued.swap(true, Ordering::AcqRel) {
+            let mut ready = self.ready.lock();
+            if ready.len() < ready.capacity() {
+                ready.push_back(item);
+            } else {
+                item.queued.store(false, Ordering::Release);
+            }
+        }
+    }
+}
+
 /// An interest set.
 pub struct EventSet {
     shared: Arc<EpollCore>,
@@ -77,6 +91,8 @@ pub struct EventSet {
     look_at: AtomicUsize,
     /// Registered files whose readiness may come by time alone.
     timed: Mutex<Vec<Weak<OpenFile>>>,
+    /// There was one.
+    has_timed: AtomicBool,
     /// Sets that watch this one; changed one at a time, as sets are added to sets.
     outer: Mutex<Vec<Weak<EventSet>>>,
     inode: Arc<AnonInode>,
@@ -97,16 +113,10 @@ impl Item {
         // Never empty: no events at all is how a one-shot item is disabled.
         self.events.store((interest.events | Events::ALWAYS).bits(), Ordering::Release);
     }
-    /// Puts the item on the ready list. Never allocates: room was reserved.
+    /// Puts the item on the ready list of its set.
     fn enqueue(&self) {
-        let (Some(set), Some(myself)) = (self.set.upgrade(), self.myself.upgrade()) else { return };
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            let mut ready = set.ready.lock();
-            if ready.len() < ready.capacity() {
-                ready.push_back(myself);
-            } else {
-                self.queued.store(false, Ordering::Release);
-            }
+        if let (Some(set), Some(myself)) = (self.set.upgrade(), self.myself.upgrade()) {
+            set.enqueue(myself);
         }
     }
     fn observer(self: &Arc<Self>) -> Arc<dyn Observer> {
@@ -141,6 +151,7 @@ impl EventSet {
             items: Mutex::new(BTreeMap::new()),
             look_at: AtomicUsize::new(LEAST_LOOKED_THROUGH),
             timed: Mutex::new(Vec::new()),
+            has_timed: AtomicBool::new(false),
             outer: Mutex::new(Vec::new()),
             inode: AnonInode::shared("eventpoll"),
             myself: myself.clone(),
@@ -195,6 +206,7 @@ impl EventSet {
         }
         if file.file.is_timed() {
             self.timed.lock().push(Arc::downgrade(file));
+            self.has_timed.store(true, Ordering::Release);
         }
         self.look(&item, file);
         Ok(())
@@ -227,12 +239,9 @@ impl EventSet {
     /// memory was bad). Returns how many were taken.
     pub fn take(&self, max: usize, report: &mut dyn FnMut(Events, u64) -> bool) -> usize {
         self.expire();
-        let mut left = self.shared.ready.lock().len();
-        let mut taken = 0;
-        let mut again = false;
-        while taken < max && left > 0 {
-            left -= 1;
-            let Some(item) = self.pop() else { break };
+        let (mut taken, mut again, mut left) = (0, false, None);
+        while taken < max {
+            let Some(item) = self.pop(&mut left) else { break };
             let Some(file) = item.file.upgrade() else {
                 self.items.lock().remove(&item.key);
                 continue;
@@ -243,14 +252,14 @@ impl EventSet {
                 continue;
             }
             if !report(now, interest.data) {
-                item.enqueue();
+                self.shared.enqueue(item);
                 break;
             }
             taken += 1;
             if interest.mode.contains(Mode::ONESHOT) {
                 item.events.store(0, Ordering::Release);
             } else if !interest.mode.contains(Mode::EDGE) {
-                item.enqueue();
+                self.shared.enqueue(item);
                 again = true;
             }
         }
@@ -276,8 +285,19 @@ impl EventSet {
         }
     }
 
-    fn pop(&self) -> Option<Arc<Item>> {
-        let item = self.shared.ready.lock().pop_front()?;
+    /// Takes the first item off the ready list. `left` says how many are to be taken still: those that were there when
+    /// the first was taken.
+    fn pop(&self, left: &mut Option<usize>) -> Option<Arc<Item>> {
+        if *left == Some(0) {
+            return None;
+        }
+        let mut ready = self.shared.ready.lock();
+        if ready.is_empty() {
+            return None;
+        }
+        *left = Some(left.unwrap_or(ready.len()) - 1);
+        let item = ready.pop_front()?;
+        drop(ready);
         item.queued.store(false, Ordering::Release);
         Some(item)
     }
@@ -334,6 +354,9 @@ impl EventSet {
     }
     /// Lets the files whose readiness is a matter of time report it; when the next one will.
     fn expire(&self) -> Option<Instant> {
+        if !self.has_timed.load(Ordering::Acquire) {
+            return None;
+        }
         let timed: Vec<Arc<OpenFile>> = {
             let mut timed = self.timed.lock();
             timed.retain(|f| f.strong_count() > 0);
@@ -368,15 +391,13 @@ impl File for EventSet {
     }
     fn ready(&self) -> Events {
         self.expire();
-        let mut left = self.shared.ready.lock().len();
-        let mut found = false;
+        let (mut found, mut left) = (false, None);
         // Entries whose file is no longer ready are dropped on the way.
-        while left > 0 && !found {
-            left -= 1;
-            let Some(item) = self.pop() else { break };
+        while !found {
+            let Some(item) = self.pop(&mut left) else { break };
             let Some(file) = item.file.upgrade() else { continue };
             if !ready_of(&file, &item.interest()).is_empty() {
-                item.enqueue();
+                self.shared.enqueue(item);
                 found = true;
             }
         }

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Body, Node, PAGE};
 use crate::fs::vfs::{CAPABILITY, without_set_id};
-use crate::fs::{Access, File, Inode, Mapping, OpenHow, Seals, StatusFlags, Time};
+use crate::fs::{Access, File, Inode, Mapping, Metadata, OpenHow, Seals, StatusFlags, Time};
 use crate::io::{Dest, Source};
 use crate::mm::arena::PageCache;
 use crate::platform::north::north;
@@ -259,6 +259,9 @@ impl MemoryFile {
 impl File for MemoryFile {
     fn inode(&self) -> Arc<dyn Inode> {
         self.node.clone()
+    }
+    fn metadata(&self) -> Result<Metadata> {
+        self.node.metadata()
     }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         let body = self.body()?;

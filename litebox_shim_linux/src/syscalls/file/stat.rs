@@ -174,13 +174,6 @@ impl Task<'_, '_> {
         self.fd_guard_or_path(fd)?.file.metadata()
     }
     fn metadata_at(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<Metadata> {
-        // The open file knows its metadata even when its name is gone.
-        if flags & AT_EMPTY_PATH != 0
-            && dirfd >= 0
-            && (path.is_null() || crate::user::read_bytes::<1>(path.0 as u64)? == [0])
-        {
-            return self.fd_guard_or_path(dirfd)?.file.metadata();
-        }
         let path = read_path_or_null(path, flags)?;
         if let Some(seen) = self.lookup_fast(dirfd, &path, follow_flag(flags)) {
             return seen?.file.metadata();
@@ -198,7 +191,11 @@ impl Task<'_, '_> {
         let of_descriptor = flags & AT_EMPTY_PATH != 0
             && dirfd >= 0
             && (path.is_null() || crate::user::read_bytes::<1>(path.0 as u64) == Ok([0]));
-        if flags & !KNOWN != 0 && !of_descriptor {
+        if of_descriptor {
+            // It knows its metadata even when its name is gone.
+            return self.metadata_of(dirfd);
+        }
+        if flags & !KNOWN != 0 {
             return Err(Error::Invalid);
         }
         self.metadata_at(dirfd, path, flags & KNOWN)
