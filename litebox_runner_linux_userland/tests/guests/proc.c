@@ -27,9 +27,9 @@ int main(int argc, char **argv);
 static long slurp(const char *path) {
     int fd = open(path, O_RDONLY);
     if (fd < 0) return -1;
-    long all = 0, n;
+    long all = 0, n = 0;
     // Small reads: a snapshot must not tear.
-    while ((n = read(fd, text + all, 500)) > 0) all += n;
+    while (all < (long)sizeof text - 501 && (n = read(fd, text + all, 500)) > 0) all += n;
     close(fd);
     text[all > 0 ? all : 0] = 0;
     return n < 0 ? -1 : all;
