@@ -73,7 +73,8 @@ impl Task<'_, '_> {
         }
         self.kernel().tell_owners();
         // Of one that has ended /proc shows no program, and it may be written again.
-        let program = core::mem::take(&mut *process.image.write());
+        let none = alloc::sync::Arc::default();
+        let program = core::mem::replace(&mut *process.image.write(), none);
         drop(program);
         self.kernel().system_v.process_ended(process.pid);
         let last_user = process.mm.leave();
