@@ -206,25 +206,37 @@ pub enum Advice {
     Hint(i32),
 }
 
+bitflags::bitflags! {
+    /// How [`AddressSpace::map`] maps.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct MapMode: u8 {
+        /// What is written is the object's, not the mapping's own.
+        const SHARED = 1;
+        /// What was there goes.
+        const REPLACE = 2;
+    }
+}
+
+/// What an access that faulted did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultAccess {
+    /// It read.
+    Read,
+    /// It wrote.
+    Write,
+    /// It fetched an instruction.
+    Fetch,
+}
+
 /// The host's view of the calling process's guest memory. All addresses and lengths are page aligned by the caller and
 /// lie in the user range; the map of areas in [`crate::mm`] decides, this executes.
 pub trait AddressSpace {
     /// The span of addresses where guests may map: `(lowest, end)`.
     fn user_span(&self) -> (usize, usize);
-    /// Maps `len` bytes at exactly `addr`. With `replace`, what was there goes; without, an occupied page is
+    /// Maps `len` bytes at exactly `addr`. Without [`MapMode::REPLACE`] an occupied page is
     /// [`Exists`](crate::Error::Exists) (host mappings unknown to the guest's map, such as the vDSO, are found this
     /// way).
-    #[expect(clippy::too_many_arguments, reason = "they are mmap(2)'s")]
-    fn map(
-        &self,
-        addr: usize,
-        len: usize,
-        prot: Prot,
-        shared: bool,
-        backing: Backing,
-        replace: bool,
-        stack: bool,
-    ) -> Result<()>;
+    fn map(&self, addr: usize, len: usize, prot: Prot, mode: MapMode, backing: Backing) -> Result<()>;
     /// Unmaps.
     fn unmap(&self, addr: usize, len: usize) -> Result<()>;
     /// Changes protection.

@@ -18,7 +18,7 @@ use litebox::event::Waiter;
 use litebox::platform::compat::CpuMode;
 use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::platform::north::{Fault, GuestFrame, North, Registers};
-use litebox::platform::{Backing, HostFd, HostThread, Prot, ThreadSpec, host};
+use litebox::platform::{Backing, HostFd, MapMode, HostThread, Prot, ThreadSpec, host};
 use litebox_platform_linux_userland::host::call;
 use litebox_platform_linux_userland::host::filter::ALLOWED;
 use litebox_platform_linux_userland::host::interception::Interception;
@@ -311,8 +311,8 @@ impl FirstProcess for Guest {
     fn run(&self) -> ! {
         let rwx = Prot::READ | Prot::WRITE | Prot::EXEC;
         let rw = Prot::READ | Prot::WRITE;
-        host().map(CODE, CODE_LEN, rwx, false, Backing::Anonymous, false, false).expect("code");
-        host().map(STACK, STACK_LEN, rw, false, Backing::Anonymous, false, false).expect("stack");
+        host().map(CODE, CODE_LEN, rwx, MapMode::empty(), Backing::Anonymous).expect("code");
+        host().map(STACK, STACK_LEN, rw, MapMode::empty(), Backing::Anonymous).expect("stack");
         let len = (&raw const guest_end) as usize - self.code as usize;
         // SAFETY: the code lies in this program up to `guest_end`.
         assert_eq!(unsafe { host().copy_to_user(CODE, self.code, len.min(CODE_LEN)) }, len.min(CODE_LEN));

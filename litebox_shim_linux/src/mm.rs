@@ -9,13 +9,13 @@ use core::sync::atomic::AtomicU32;
 
 use litebox::fs::{Access, Mapping, OpenFile, Seals};
 use litebox::mm::{
-    FaultClass, Limits, MapRequest, MappedPages, Mm, Object, ObjectId, PAGE, Placement, RemapRequest, Vma, VmaFlags,
-    VmaName,
+    FaultClass, Limits, MapRequest, MappedPages, Mm, Object, ObjectId, PAGE, Placement, RemapRequest, SyncFlags, Vma,
+    VmaFlags, VmaName,
     arena::{Arena, PageCache},
     page_down, page_up,
 };
 use litebox::platform::north::Code;
-use litebox::platform::{Prot, host};
+use litebox::platform::{FaultAccess, Prot, host};
 use litebox::sync::RwLock;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::memory::{
@@ -146,8 +146,8 @@ impl MemoryMap {
         self.core.with_vma(addr, |vma| look(&vma.code()));
     }
     /// What a fault that was not resolved means: which signal and code the guest gets.
-    pub fn classify_fault(&self, addr: usize, write: bool, fetch: bool) -> FaultClass {
-        self.core.classify_fault(addr, write, fetch)
+    pub fn classify_fault(&self, addr: usize, access: FaultAccess) -> FaultClass {
+        self.core.classify_fault(addr, access)
     }
     /// Key of a shared futex word: the object it lies in and its offset there; `None`: private memory, the address is
     /// the key.
@@ -359,7 +359,10 @@ impl MemoryMap {
         if len == 0 {
             return Ok(());
         }
-        self.core.sync(addr as usize, len, flags & MS_SYNC != 0, flags & MS_INVALIDATE != 0)
+        let mut how = SyncFlags::empty();
+        how.set(SyncFlags::WAIT, flags & MS_SYNC != 0);
+        how.set(SyncFlags::INVALIDATE, flags & MS_INVALIDATE != 0);
+        self.core.sync(addr as usize, len, how)
     }
 
     /// mlock(2) and mlock2(2); `privileged` has `CAP_IPC_LOCK`.

@@ -1,7 +1,7 @@
 //! What a fault in guest memory means, and the faults that the map itself resolves: a stack that grows, a file that
 //! grew.
 
-use crate::platform::{Prot, host};
+use crate::platform::{FaultAccess, MapMode, Prot, host};
 
 use super::map::{Limits, Mm};
 use super::mirror::Inner;
@@ -68,7 +68,7 @@ impl Mm {
                 break;
             }
             let backing = crate::platform::Backing::Arena { offset: extent.arena };
-            if host().map(at, len, vma.prot, vma.shared(), backing, true, false).is_err() {
+            if host().map(at, len, vma.prot, vma.map_mode() | MapMode::REPLACE, backing).is_err() {
                 break;
             }
             end = at + len;
@@ -79,15 +79,13 @@ impl Mm {
     }
 
     /// What a fault at `addr` that was not resolved means to the guest.
-    pub fn classify_fault(&self, addr: usize, write: bool, fetch: bool) -> FaultClass {
+    pub fn classify_fault(&self, addr: usize, access: FaultAccess) -> FaultClass {
         let inner = self.lock();
         let Some(vma) = inner.vmas.find(addr) else { return FaultClass::Unmapped };
-        let allowed = if fetch {
-            vma.prot.contains(Prot::EXEC)
-        } else if write {
-            vma.prot.contains(Prot::WRITE)
-        } else {
-            !vma.prot.is_empty()
+        let allowed = match access {
+            FaultAccess::Fetch => vma.prot.contains(Prot::EXEC),
+            FaultAccess::Write => vma.prot.contains(Prot::WRITE),
+            FaultAccess::Read => !vma.prot.is_empty(),
         };
         if allowed && !vma.object.is_anonymous() { FaultClass::PastEnd } else { FaultClass::Protection }
     }
@@ -114,7 +112,7 @@ impl Inner {
         {
             return false;
         }
-        if host().map(start, grow, vma.prot, vma.shared(), crate::platform::Backing::Anonymous, false, true).is_err() {
+        if host().map(start, grow, vma.prot, vma.map_mode(), crate::platform::Backing::Anonymous).is_err() {
             return false;
         }
         let mut more = vma.clone();

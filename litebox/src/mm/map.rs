@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::platform::{Advice, Backing, Prot, host};
+use crate::platform::{Advice, Backing, MapMode, Prot, host};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
@@ -135,6 +135,17 @@ pub struct Mm {
 impl Default for Mm {
     fn default() -> Self {
         Self::new(Layout::random(8 << 20))
+    }
+}
+
+bitflags::bitflags! {
+    /// What [`Mm::sync`] is to do besides.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct SyncFlags: u8 {
+        /// It returns when all is written.
+        const WAIT = 1;
+        /// Other mappings are to see it: what is locked in memory is `Busy`.
+        const INVALIDATE = 2;
     }
 }
 
@@ -331,14 +342,14 @@ impl Mm {
 
     /// Writes shared file mappings of the range back; files whose pages are ours count as written then. A hole is
     /// `NoMemory`, after the rest was written.
-    pub fn sync(&self, start: usize, len: usize, wait: bool, invalidate: bool) -> Result<()> {
+    pub fn sync(&self, start: usize, len: usize, flags: SyncFlags) -> Result<()> {
         let (shared, written, covered) = {
             let inner = self.lock();
             let end = start.checked_add(len).ok_or(Error::Invalid)?;
             let mut shared = Vec::new();
             let mut written = Vec::new();
             for vma in inner.vmas.overlapping(start, end) {
-                if invalidate && vma.flags.contains(VmaFlags::LOCKED) {
+                if flags.contains(SyncFlags::INVALIDATE) && vma.flags.contains(VmaFlags::LOCKED) {
                     return Err(Error::Busy);
                 }
                 if vma.shared() && matches!(vma.object, Object::Host { .. }) {
@@ -353,7 +364,7 @@ impl Mm {
             file.file.note_written();
         }
         for vma in shared {
-            host().sync(vma.start, vma.len(), wait)?;
+            host().sync(vma.start, vma.len(), flags.contains(SyncFlags::WAIT))?;
         }
         if covered { Ok(()) } else { Err(Error::NoMemory) }
     }
@@ -508,7 +519,7 @@ impl Mm {
             if cut >= vma.filled {
                 continue;
             }
-            if host().map(cut, vma.filled - cut, Prot::empty(), false, Backing::Anonymous, true, true).is_ok() {
+            if host().map(cut, vma.filled - cut, Prot::empty(), MapMode::REPLACE, Backing::Anonymous).is_ok() {
                 inner.vmas.update(vma.start, vma.end, |a| a.filled = cut.clamp(a.start, a.end));
             }
         }

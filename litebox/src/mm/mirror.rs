@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::platform::{Backing, Prot, host};
+use crate::platform::{Backing, MapMode, Prot, host};
 use crate::{Error, Result};
 
 use super::arena::{Extent, Extents};
@@ -42,22 +42,24 @@ pub(super) fn extents_of(object: &Object, offset: u64, len: usize) -> Result<Ext
 
 /// Maps `vma` on the host. Sets `filled`.
 pub(super) fn map_on_host(vma: &mut Vma, extents: &[Extent], replace: bool) -> Result<()> {
-    let stack = vma.flags.intersects(VmaFlags::STACK | VmaFlags::GROWSDOWN);
-    let (start, len, prot, shared) = (vma.start, vma.len(), vma.prot, vma.shared());
+    let (start, len, prot) = (vma.start, vma.len(), vma.prot);
+    let mut own = MapMode::empty();
+    own.set(MapMode::REPLACE, replace);
+    let mode = own | vma.map_mode();
     vma.filled = vma.end;
     if let Some(backing) = vma.host_backing(start) {
         if vma.is_fixed_code() && host().map_patched(&vma.code(), replace)? {
             vma.flags |= VmaFlags::PATCHED;
             return Ok(());
         }
-        return host().map(start, len, prot, shared, backing, replace, stack);
+        return host().map(start, len, prot, mode, backing);
     }
     if let [one] = extents {
         if one.offset == vma.offset && one.len >= len as u64 {
-            return host().map(start, len, prot, shared, Backing::Arena { offset: one.arena }, replace, stack);
+            return host().map(start, len, prot, mode, Backing::Arena { offset: one.arena });
         }
     }
-    host().map(start, len, Prot::empty(), false, Backing::Anonymous, replace, true)?;
+    host().map(start, len, Prot::empty(), own, Backing::Anonymous)?;
     vma.filled = start;
     for extent in extents {
         let Some(at) = extent.offset.checked_sub(vma.offset).and_then(|o| usize::try_from(o).ok()) else { break };
@@ -67,7 +69,7 @@ pub(super) fn map_on_host(vma: &mut Vma, extents: &[Extent], replace: bool) -> R
             break;
         }
         let backing = Backing::Arena { offset: extent.arena };
-        if let Err(error) = host().map(at, piece, prot, shared, backing, true, stack) {
+        if let Err(error) = host().map(at, piece, prot, mode | MapMode::REPLACE, backing) {
             // Keep the range ours: the caller records or unmaps it.
             let _ = host().unmap(start, len);
             return Err(error);

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::platform::{Backing, Prot, host};
+use crate::platform::{Backing, MapMode, Prot, host};
 use crate::{Error, Result};
 
 use super::arena::{Extent, Extents};
@@ -151,7 +151,7 @@ impl Inner {
         if vma.filled < vma.end && !tail.is_empty() {
             // The file grew meanwhile: the hole in the middle is left to the fault handler.
             more.filled = more.start;
-            host().map(more.start, grow, Prot::empty(), false, Backing::Anonymous, false, true).map_err(occupied)?;
+            host().map(more.start, grow, Prot::empty(), MapMode::empty(), Backing::Anonymous).map_err(occupied)?;
             self.insert(more);
             return Ok(true);
         }
@@ -180,7 +180,7 @@ impl Inner {
         let target = match r.fixed {
             Some(new) => new,
             None => self.place(r.new_len, PAGE, r.hint, None, |addr| {
-                host().map(addr, r.new_len, Prot::empty(), false, Backing::Anonymous, false, true)
+                host().map(addr, r.new_len, Prot::empty(), MapMode::empty(), Backing::Anonymous)
             })?,
         };
         moved.start = target;
@@ -259,7 +259,7 @@ fn move_back(old: usize, target: usize, len: usize) {
 fn move_private_pages(moved: &mut Vma, vma: &Vma, r: &RemapRequest, old_len: usize, extents: &[Extent]) -> Result<()> {
     let target = moved.start;
     let filled = vma.filled.clamp(r.old, r.old + old_len) - r.old;
-    host().map(target, r.new_len, Prot::empty(), false, Backing::Anonymous, true, true)?;
+    host().map(target, r.new_len, Prot::empty(), MapMode::REPLACE, Backing::Anonymous)?;
     moved.filled = target;
     for extent in extents {
         let at = (extent.offset - moved.offset) as usize;
@@ -273,7 +273,7 @@ fn move_private_pages(moved: &mut Vma, vma: &Vma, r: &RemapRequest, old_len: usi
         }
         if len > keep {
             let backing = Backing::Arena { offset: extent.arena + keep as u64 };
-            host().map(target + at + keep, len - keep, moved.prot, false, backing, true, false)?;
+            host().map(target + at + keep, len - keep, moved.prot, MapMode::REPLACE, backing)?;
         }
         moved.filled = target + at + len;
     }

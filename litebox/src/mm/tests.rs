@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Error;
 use crate::io::{Dest, Source};
-use crate::platform::{Prot, host};
+use crate::platform::{FaultAccess, MapMode, Prot, host};
 
 use super::{
     Advise, FaultClass, Layout, Limits, MAX_VMAS, MapRequest, MappedPages, Mm, Object, PAGE, Placement, RemapRequest,
@@ -214,7 +214,7 @@ fn foreign_mappings_of_the_host_are_left_alone() {
     let mm = new_mm();
     let base = mm.layout().mmap_base;
     let foreign = base - 3 * PAGE;
-    host().map(foreign, PAGE, Prot::READ, false, crate::platform::Backing::Anonymous, false, false).unwrap();
+    host().map(foreign, PAGE, Prot::READ, MapMode::empty(), crate::platform::Backing::Anonymous).unwrap();
     let a = mm.map(anywhere(8), &Limits::NONE).unwrap();
     assert!(a + 8 * PAGE <= foreign || a > foreign);
     host().unmap(foreign, PAGE).unwrap();
@@ -359,7 +359,7 @@ fn shared_mappings(arena: &Arc<Arena>) {
     // Behind the end of the file is nothing, until it grows.
     assert_eq!(read_word(addr + 4 * PAGE), None);
     assert!(!mm.resolve_fault(addr + 4 * PAGE, false, &Limits::NONE));
-    assert_eq!(mm.classify_fault(addr + 4 * PAGE, false, false), FaultClass::PastEnd);
+    assert_eq!(mm.classify_fault(addr + 4 * PAGE, FaultAccess::Read), FaultClass::PastEnd);
     file.write_at(&mut Source::kernel(&[5; 10]), 4 * PAGE as u64).unwrap();
     assert!(mm.resolve_fault(addr + 4 * PAGE, false, &Limits::NONE));
     assert_eq!(read_word(addr + 4 * PAGE), Some(0x0505_0505_0505_0505));

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use crate::fs::{InodeId, OpenFile};
 use crate::platform::north::Code;
-use crate::platform::{Backing, HostFd, Prot};
+use crate::platform::{Backing, HostFd, MapMode, Prot};
 
 use super::PAGE;
 use super::pages::MappedPages;
@@ -175,6 +175,10 @@ impl Vma {
     /// Whether writes reach the object.
     pub fn shared(&self) -> bool {
         self.flags.contains(VmaFlags::SHARED)
+    }
+    /// The same for the host.
+    pub fn map_mode(&self) -> MapMode {
+        if self.shared() { MapMode::SHARED } else { MapMode::empty() }
     }
     /// Offset in the object of the byte at `addr`, which lies in the vma.
     pub fn offset_of(&self, addr: usize) -> u64 {

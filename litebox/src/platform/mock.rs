@@ -14,7 +14,7 @@ use litebox_common_linux::abi::memory::{
 use super::north::{Fault, GuestFrame, North};
 use super::{
     AddressSpace, Advice, AlarmClock, ArenaMemory, AtomicOp, Backing, Broker, Clock, ClockId, Futex, FutexWake, HostFd,
-    HostFiles, HostStat, HostThread, Instant, Prot, System, ThreadSpec, Threads, Usage, UserAccess,
+    HostFiles, HostStat, HostThread, Instant, MapMode, Prot, System, ThreadSpec, Threads, Usage, UserAccess,
 };
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -127,24 +127,15 @@ impl AddressSpace for MockHost {
         // Where neither the test program nor its libraries, heap or stacks are.
         (0x10_0000_0000, 0x4000_0000_0000)
     }
-    fn map(
-        &self,
-        addr: usize,
-        len: usize,
-        prot: Prot,
-        shared: bool,
-        backing: Backing,
-        replace: bool,
-        _: bool,
-    ) -> Result<()> {
+    fn map(&self, addr: usize, len: usize, prot: Prot, mode: MapMode, backing: Backing) -> Result<()> {
         let (fd, offset) = match backing {
             Backing::Anonymous => (-1, 0),
             Backing::File { fd, offset } => (fd.0, offset),
             Backing::Arena { offset } => (Self::arena_memory().1, offset),
         };
-        let sharing = if shared { MAP_SHARED } else { MAP_PRIVATE };
+        let sharing = if mode.contains(MapMode::SHARED) { MAP_SHARED } else { MAP_PRIVATE };
         let anonymous = if fd < 0 { MAP_ANONYMOUS } else { 0 };
-        let fixed = if replace { MAP_FIXED } else { MAP_FIXED_NOREPLACE };
+        let fixed = if mode.contains(MapMode::REPLACE) { MAP_FIXED } else { MAP_FIXED_NOREPLACE };
         let flags = (sharing | anonymous | fixed | MAP_NORESERVE) as i32;
         // SAFETY: `user_span` lies apart from everything the test program uses.
         let got = unsafe { libc::mmap(addr, len, i32::from(prot.bits()), flags, fd, offset as i64) };

@@ -11,3 +11,14 @@ named! {
         FUTEX_LOCK_PI2 = 13 in 0x7f, FUTEX_PRIVATE_FLAG = 0x80, FUTEX_CLOCK_REALTIME = 0x100
     }
 }
+
+bitflags::bitflags! {
+    /// What futex(2) has beside its operation.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct FutexFlags: i32 {
+        /// The word is not shared with other processes.
+        const PRIVATE = 0x80;
+        /// The time is CLOCK_REALTIME's.
+        const CLOCK_REALTIME = 0x100;
+    }
+}

@@ -1,7 +1,7 @@
 //! Guest memory by host mappings, and what is patched in it.
 
 use litebox::platform::north::Code;
-use litebox::platform::{AddressSpace, Advice, Backing, Prot};
+use litebox::platform::{AddressSpace, Advice, Backing, MapMode, Prot};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::memory::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MREMAP_DONTUNMAP,
@@ -75,21 +75,13 @@ impl AddressSpace for LinuxHost {
         LAYOUT.user
     }
 
-    fn map(
-        &self,
-        addr: usize,
-        len: usize,
-        prot: Prot,
-        shared: bool,
-        backing: Backing,
-        replace: bool,
-        _stack: bool,
-    ) -> Result<()> {
+    fn map(&self, addr: usize, len: usize, prot: Prot, mode: MapMode, backing: Backing) -> Result<()> {
         check_span(addr, len)?;
+        let replace = mode.contains(MapMode::REPLACE);
         if replace {
             before_change(addr, len, Change::Replaced);
         }
-        let sharing = if shared { MAP_SHARED } else { MAP_PRIVATE };
+        let sharing = if mode.contains(MapMode::SHARED) { MAP_SHARED } else { MAP_PRIVATE };
         let place = if replace { MAP_FIXED } else { MAP_FIXED_NOREPLACE };
         let (kind, fd, offset) = match backing {
             Backing::Anonymous => (MAP_ANONYMOUS, -1, 0),

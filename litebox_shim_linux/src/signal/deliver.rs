@@ -6,8 +6,8 @@ use core::sync::atomic::Ordering;
 
 use litebox::Error;
 use litebox::mm::FaultClass;
-use litebox::platform::host;
 use litebox::platform::north::{Fault, FaultKind};
+use litebox::platform::{FaultAccess, host};
 
 use super::set::{SI_KERNEL, SIGBUS, SIGCONT, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGTRAP};
 use super::{Action, DefaultAction, SIG_DFL, SIG_IGN, SigSet, SignalInfo, default_action};
@@ -234,12 +234,17 @@ impl Task<'_, '_> {
         const PAGE_FAULT: u64 = 14;
         let (signal, code) = match fault.kind {
             FaultKind::Segv | FaultKind::Bus if fault.trap == PAGE_FAULT => {
-                let (write, fetch) = (fault.error & 2 != 0, fault.error & 16 != 0);
+                let write = fault.error & 2 != 0;
+                let access = match (write, fault.error & 16 != 0) {
+                    (_, true) => FaultAccess::Fetch,
+                    (true, false) => FaultAccess::Write,
+                    (false, false) => FaultAccess::Read,
+                };
                 // A stack that grows, a file that grew since it was mapped: the access is made again.
                 if self.process().mm.resolve_fault(fault.addr, write) {
                     return;
                 }
-                match self.process().mm.classify_fault(fault.addr, write, fetch) {
+                match self.process().mm.classify_fault(fault.addr, access) {
                     FaultClass::Unmapped => (SIGSEGV, MAPERR),
                     FaultClass::Protection => (SIGSEGV, ACCERR),
                     FaultClass::PastEnd => (SIGBUS, ADRERR),

@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use litebox::platform::{AtomicOp, ClockId, Instant, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::futex::FutexFlags;
 use litebox_common_linux::abi::layout::{Layout, UserWord};
 use litebox_common_linux::abi::process::RobustListHead;
 use litebox_common_linux::abi::time::Timespec;
@@ -22,8 +23,6 @@ use crate::signal::RestartPolicy;
 use crate::syscalls::restart::RestartBlock;
 use crate::user::{UserRead, UserWrite, duration_at, read_bytes, write_bytes};
 
-const PRIVATE: i32 = 128;
-const CLOCK_REALTIME: i32 = 256;
 const WAIT: i32 = 0;
 const WAKE: i32 = 1;
 const REQUEUE: i32 = 3;
@@ -45,6 +44,23 @@ const TID_MASK: u32 = 0x3fff_ffff;
 const ROBUST_LIMIT: usize = 2048;
 /// In the address of a [`Key::Private`], whose lowest bits are free: the word was not called private.
 const NOT_CALLED_PRIVATE: usize = 2;
+
+bitflags::bitflags! {
+    /// What an entry of a robust list is (get_robust_list(2)).
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct RobustEntry: u64 {
+        /// A lock of the kernel's, with priority inheritance: bit 0 of the entry's address.
+        const LOCK = 1;
+        /// The thread was about to take it or to give it back.
+        const PENDING = 2;
+    }
+}
+
+impl RobustEntry {
+    fn of(address: u64) -> Self {
+        Self::from_bits_truncate(address) & Self::LOCK
+    }
+}
 
 impl Task<'_, '_> {
     fn futex_key(&self, addr: u64, private: bool) -> Result<(Key, usize)> {
@@ -78,24 +94,25 @@ impl Task<'_, '_> {
         addr2: u64,
         val3: u32,
     ) -> Result<usize> {
-        let command = op & !(PRIVATE | CLOCK_REALTIME);
-        let (private, realtime) = (op & PRIVATE != 0, op & CLOCK_REALTIME != 0);
+        let flags = FutexFlags::from_bits_truncate(op);
+        let command = op & !FutexFlags::all().bits();
+        let private = flags.contains(FutexFlags::PRIVATE);
         let val2 = timeout.address() as u32;
-        if realtime && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2) {
+        if flags.contains(FutexFlags::CLOCK_REALTIME) && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2) {
             return Err(Error::NotImplemented);
         }
         match command {
-            WAIT => self.wait_on_word(addr, private, val, timeout, realtime, None),
-            WAIT_BITSET => self.wait_on_word(addr, private, val, timeout, realtime, Some(val3)),
+            WAIT => self.wait_on_word(addr, flags, val, timeout, None),
+            WAIT_BITSET => self.wait_on_word(addr, flags, val, timeout, Some(val3)),
             WAKE => self.wake_word(addr, private, val, u32::MAX),
             WAKE_BITSET => self.wake_word(addr, private, val, val3),
             REQUEUE => self.requeue_word(addr, private, val, val2, addr2, None),
             CMP_REQUEUE => self.requeue_word(addr, private, val, val2, addr2, Some(val3)),
-            LOCK_PI => self.futex_lock(addr, private, timeout, true, true),
-            LOCK_PI2 => self.futex_lock(addr, private, timeout, realtime, true),
-            TRYLOCK_PI => self.futex_lock(addr, private, UserRef::null(), false, false),
+            LOCK_PI => self.futex_lock(addr, flags | FutexFlags::CLOCK_REALTIME, timeout),
+            LOCK_PI2 => self.futex_lock(addr, flags, timeout),
+            TRYLOCK_PI => self.futex_try_lock(addr, private),
             UNLOCK_PI => self.futex_unlock(addr, private),
-            WAIT_REQUEUE_PI => self.futex_wait_requeue(addr, private, val, u32::MAX, timeout, realtime, addr2),
+            WAIT_REQUEUE_PI => self.futex_wait_requeue(addr, flags, val, timeout, addr2),
             CMP_REQUEUE_PI => self.futex_requeue_to_lock(addr, private, val, val2, addr2, val3),
             WAKE_OP => self.futex_wake_op(addr, private, val, val2, addr2, val3),
             _ => Err(Error::NotImplemented),
@@ -105,23 +122,22 @@ impl Task<'_, '_> {
     fn wait_on_word(
         &mut self,
         addr: u64,
-        private: bool,
+        flags: FutexFlags,
         expected: u32,
         timeout: UserRef<Timespec>,
-        realtime: bool,
         bitset: Option<u32>,
     ) -> Result<usize> {
         let limit = duration_at(timeout)?;
         // WAIT counts from now, WAIT_BITSET names the moment.
         let deadline = limit.map(|limit| match bitset {
             None => host().instant().saturating_add(limit),
-            Some(_) => absolute(limit, realtime),
+            Some(_) => absolute(limit, flags.contains(FutexFlags::CLOCK_REALTIME)),
         });
         let bitset = bitset.unwrap_or(u32::MAX);
         if bitset == 0 {
             return Err(Error::Invalid);
         }
-        self.futex_wait_until(addr, private, expected, bitset, deadline)
+        self.futex_wait_until(addr, flags.contains(FutexFlags::PRIVATE), expected, bitset, deadline)
     }
 
     /// Sleeps on a word until woken, at most until `deadline`.
@@ -268,23 +284,24 @@ impl Task<'_, '_> {
             }
             let next = head.at::<UserWord>(entry as usize & !1).read();
             if entry & !1 != pending & !1 {
-                self.futex_owner_died(futex_of(entry), entry & 1 != 0, false)?;
+                self.futex_owner_died(futex_of(entry), RobustEntry::of(entry))?;
             }
             entry = next?.0;
         }
         if pending & !1 != 0 {
-            self.futex_owner_died(futex_of(pending), pending & 1 != 0, true)?;
+            self.futex_owner_died(futex_of(pending), RobustEntry::of(pending) | RobustEntry::PENDING)?;
         }
         Ok(())
     }
 
-    fn futex_owner_died(&mut self, addr: u64, lock: bool, pending: bool) -> Result<()> {
+    fn futex_owner_died(&mut self, addr: u64, entry: RobustEntry) -> Result<()> {
+        let lock = entry.contains(RobustEntry::LOCK);
         let (key, at) = self.futex_key(addr, false)?;
         let mut value = host().user_atomic_u32(at, AtomicOp::Load)?;
         loop {
             if value & TID_MASK != self.thread.tid() as u32 {
                 // Unlocked, but died before it could wake anybody.
-                if pending && !lock && value == 0 {
+                if entry == RobustEntry::PENDING && value == 0 {
                     self.wake_one(&key);
                 }
                 return Ok(());

@@ -2,6 +2,7 @@
 
 use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::futex::FutexFlags;
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::UserRef;
 
@@ -27,27 +28,31 @@ impl Task<'_, '_> {
         Candidate { tid: self.thread.tid() as u32, pid: self.process().pid, addr }
     }
 
-    /// `FUTEX_LOCK_PI`, `FUTEX_LOCK_PI2`; `wait` is false for `FUTEX_TRYLOCK_PI`.
-    pub(super) fn futex_lock(
-        &mut self,
-        addr: u64,
-        private: bool,
-        timeout: UserRef<Timespec>,
-        realtime: bool,
-        wait: bool,
-    ) -> Result<usize> {
-        let number = self.frame.regs.rax;
-        let deadline = absolute_timeout(if wait { timeout } else { UserRef::null() }, realtime)?;
-        let (key, at) = self.futex_key(addr, private)?;
+    /// Takes the lock, or, if it is to `wait`, its place in the queue.
+    fn attempt_lock(&self, key: Key, at: usize, wait: bool) -> Result<Attempt> {
         let candidate = self.candidate(at);
-        let kernel = self.kernel().clone();
-        let attempt = loop {
-            match kernel.futexes.attempt_lock(self.waiter(), key, candidate, wait, &|tid| self.owner_of(tid)) {
+        let futexes = &self.kernel().futexes;
+        loop {
+            match futexes.attempt_lock(self.waiter(), key, candidate, wait, &|tid| self.owner_of(tid)) {
                 Err(Error::Busy) => host().yield_now(),
-                other => break other?,
+                other => return other,
             }
-        };
-        let Attempt::Queued(sleeper) = attempt else { return Ok(0) };
+        }
+    }
+
+    /// `FUTEX_TRYLOCK_PI`.
+    pub(super) fn futex_try_lock(&mut self, addr: u64, private: bool) -> Result<usize> {
+        let (key, at) = self.futex_key(addr, private)?;
+        self.attempt_lock(key, at, false).map(|_| 0)
+    }
+
+    /// `FUTEX_LOCK_PI`, `FUTEX_LOCK_PI2`.
+    pub(super) fn futex_lock(&mut self, addr: u64, flags: FutexFlags, timeout: UserRef<Timespec>) -> Result<usize> {
+        let number = self.frame.regs.rax;
+        let deadline = absolute_timeout(timeout, flags)?;
+        let (key, at) = self.futex_key(addr, flags.contains(FutexFlags::PRIVATE))?;
+        let kernel = self.kernel().clone();
+        let Attempt::Queued(sleeper) = self.attempt_lock(key, at, true)? else { return Ok(0) };
         match kernel.futexes.await_lock(self.waiter(), sleeper, deadline) {
             Err(Error::Interrupted) => Err(self.interrupted_call(RestartPolicy::Always, number)),
             other => other.map(|()| 0),
@@ -61,20 +66,18 @@ impl Task<'_, '_> {
     }
 
     /// `FUTEX_WAIT_REQUEUE_PI`.
-    #[expect(clippy::too_many_arguments, reason = "they are futex(2)'s")]
     pub(super) fn futex_wait_requeue(
         &mut self,
         addr: u64,
-        private: bool,
+        flags: FutexFlags,
         expected: u32,
-        bitset: u32,
         timeout: UserRef<Timespec>,
-        realtime: bool,
         addr2: u64,
     ) -> Result<usize> {
         let number = self.frame.regs.rax;
-        let deadline = absolute_timeout(timeout, realtime)?;
-        if addr == addr2 || bitset == 0 {
+        let deadline = absolute_timeout(timeout, flags)?;
+        let private = flags.contains(FutexFlags::PRIVATE);
+        if addr == addr2 {
             return Err(Error::Invalid);
         }
         let (target, target_at) = self.futex_key(addr2, private)?;
@@ -82,7 +85,7 @@ impl Task<'_, '_> {
         if key == target {
             return Err(Error::Invalid);
         }
-        let spec = WaitSpec { key, addr, expected, bitset };
+        let spec = WaitSpec { key, addr, expected, bitset: u32::MAX };
         let kernel = self.kernel().clone();
         let candidate = self.candidate(target_at);
         match kernel.futexes.wait_requeue(self.waiter(), &spec, candidate, target, deadline) {
@@ -118,6 +121,6 @@ impl Task<'_, '_> {
     }
 }
 
-fn absolute_timeout(timeout: UserRef<Timespec>, realtime: bool) -> Result<Option<Instant>> {
-    Ok(duration_at(timeout)?.map(|time| absolute(time, realtime)))
+fn absolute_timeout(timeout: UserRef<Timespec>, flags: FutexFlags) -> Result<Option<Instant>> {
+    Ok(duration_at(timeout)?.map(|time| absolute(time, flags.contains(FutexFlags::CLOCK_REALTIME))))
 }
