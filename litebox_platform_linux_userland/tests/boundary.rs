@@ -18,7 +18,7 @@ use litebox::event::Waiter;
 use litebox::platform::compat::CpuMode;
 use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox::platform::north::{Fault, GuestFrame, North, Registers};
-use litebox::platform::{Backing, HostFd, MapMode, HostThread, Prot, ThreadSpec, host};
+use litebox::platform::{Backing, HostFd, HostThread, MapMode, Prot, ThreadSpec, host};
 use litebox_platform_linux_userland::host::call;
 use litebox_platform_linux_userland::host::filter::ALLOWED;
 use litebox_platform_linux_userland::host::interception::Interception;

@@ -83,4 +83,5 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
+    wire.forget_all();
 });

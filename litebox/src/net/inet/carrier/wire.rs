@@ -293,6 +293,16 @@ impl WireNetwork {
         }
     }
 
+    /// Forgets all connections. They hold the network and it holds them, so whoever makes one network after the other,
+    /// as a fuzz target does, has to say when one has come to its end.
+    pub fn forget_all(&self) {
+        for shard in &self.streams {
+            let gone = core::mem::take(&mut *shard.lock());
+            drop(gone);
+        }
+        self.embryos.lock().clear();
+    }
+
     /// How long the buffers of one more connection may be, each of the two: the more connections, the shorter. All
     /// together they take less than half a gigabyte. `None`: there are too many.
     fn buffer_size(&self) -> Option<usize> {
