@@ -44,8 +44,8 @@ pub use open_file::{OpenFile, StatusFlags};
 pub use root::EmptyRoot;
 pub use usage::{Running, Usage};
 pub use vfs::{
-    Dentry, FsContext, LookedUp, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX, PathFile, Reach,
-    Vfs, WalkFlags, check_permission, owner_change, permissions_change, times_change,
+    Dentry, FsContext, LookedUp, LookupFlags, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX,
+    PathFile, Reach, Vfs, check_permission, owner_change, permissions_change, times_change,
 };
 
 use alloc::sync::Arc;

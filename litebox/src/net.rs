@@ -15,8 +15,8 @@ pub mod socket;
 pub mod unix;
 
 pub use address::Address;
+pub use litebox_common_linux::abi::socket::MessageFlags;
 pub use options::{Setting, Settings};
 pub use socket::{
-    Credentials, Family, MessageFlags, Outgoing, PacketInfo, PacketOptions, QueuedError, Received, Shut, Socket,
-    SocketKind,
+    Credentials, Family, Outgoing, PacketInfo, PacketOptions, QueuedError, Received, Shut, Socket, SocketKind,
 };

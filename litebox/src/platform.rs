@@ -371,7 +371,7 @@ pub trait HostFiles {
     ///
     /// # Safety
     /// As [`HostFiles::host_read`].
-    unsafe fn host_receive(&self, _fd: HostFd, _addr: usize, _len: usize, _flags: u32) -> Result<usize> {
+    unsafe fn host_receive(&self, _fd: HostFd, _addr: usize, _len: usize, _flags: i32) -> Result<usize> {
         Err(Error::NotSupported)
     }
     /// write(2) to a socket that never blocks.

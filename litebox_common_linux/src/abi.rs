@@ -60,7 +60,7 @@ macro_rules! named {
         $($(#[doc = concat!("`", stringify!($text), "`")] pub const $text: $inner = $bits;)*)*
 
         $($(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
         pub struct $name(pub $inner);
 
         impl $crate::abi::Named for $name {

@@ -9,8 +9,8 @@ use core::sync::atomic::AtomicU32;
 
 use litebox::fs::host::HostFile;
 use litebox::fs::{
-    Access, Creds, FdTable, File, FileSystem, FsContext, Location, MountFlags, OpenFile, OpenRequest, Origin,
-    StatusFlags, Vfs, WalkFlags,
+    Access, Creds, FdTable, File, FileSystem, FsContext, Location, LookupFlags, MountFlags, OpenFile, OpenRequest,
+    Origin, StatusFlags, Vfs,
 };
 use litebox::mm::arena::Arena;
 use litebox::platform::{HostFd, ThreadSpec, host};
@@ -133,7 +133,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     };
     let mut arguments = first.arguments.clone();
     arguments.path = find_program(&kernel.vfs, &from, &arguments.path, &first.search)?;
-    let open = |path: &[u8]| kernel.vfs.open_program(&from, path, WalkFlags::FOLLOW);
+    let open = |path: &[u8]| kernel.vfs.open_program(&from, path, LookupFlags::FOLLOW);
     let limits = Limits::first(&kernel.config.limits);
     let prepared = loader::prepare(arguments, limits.of_memory().stack, &open)?;
     let mm = MemoryMap::new(&kernel.arena);
@@ -236,7 +236,7 @@ pub(crate) fn open_terminal(kernel: &Kernel, number: u32) -> Result<Arc<OpenFile
 fn context(kernel: &Kernel, first: &FirstProgram) -> Result<FsContext> {
     let root = kernel.vfs.root();
     let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root.clone(), umask: 0 };
-    let cwd: Location = kernel.vfs.walk(&from, &first.workdir, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+    let cwd: Location = kernel.vfs.walk(&from, &first.workdir, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
     Ok(FsContext { root: RwLock::new(root), cwd: RwLock::new(cwd), umask: AtomicU32::new(UMASK) })
 }
 
@@ -249,7 +249,7 @@ pub fn keep_first(kernel: &Kernel, first: &FirstProgram) {
 pub fn check_workdir(kernel: &Kernel, workdir: &[u8]) -> Result<()> {
     let root = kernel.vfs.root();
     let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
-    kernel.vfs.walk(&from, workdir, WalkFlags::FOLLOW | WalkFlags::DIRECTORY).map(drop)
+    kernel.vfs.walk(&from, workdir, LookupFlags::FOLLOW | LookupFlags::DIRECTORY).map(drop)
 }
 
 /// HOME of a user that was named is what the sandbox's /etc/passwd says, if there is such a directory.
@@ -270,7 +270,7 @@ pub(crate) fn find_program(vfs: &Vfs, from: &Origin<'_>, program: &[u8], search:
     let mut why = Error::NotFound;
     for dir in search {
         let path = [dir.as_slice(), program].join(&b'/');
-        match vfs.open_program(from, &path, WalkFlags::FOLLOW) {
+        match vfs.open_program(from, &path, LookupFlags::FOLLOW) {
             Ok(_) => return Ok(path),
             Err(Error::NotFound | Error::NotDirectory) => {}
             Err(other) => why = other,

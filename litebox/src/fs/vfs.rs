@@ -86,7 +86,7 @@ pub struct Origin<'a> {
 bitflags::bitflags! {
     /// How a path is walked.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub struct WalkFlags: u32 {
+    pub struct LookupFlags: u32 {
         /// A symbolic link as last component is followed.
         const FOLLOW = 1;
         /// The empty path is where the walk starts (`AT_EMPTY_PATH`).

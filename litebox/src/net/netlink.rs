@@ -275,16 +275,16 @@ impl Socket for NetlinkSocket {
         Ok(Address::Netlink { port, groups })
     }
     fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
-        if outgoing.flags.contains(MessageFlags::OOB) {
+        if outgoing.flags.contains(MessageFlags::MSG_OOB) {
             return Err(Error::NotSupported);
         }
         self.send_bytes(source, outgoing.to)
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
-        if flags.contains(MessageFlags::OOB) {
+        if flags.contains(MessageFlags::MSG_OOB) {
             return Err(Error::NotSupported);
         }
-        let (copied, full) = self.take(dest, flags.contains(MessageFlags::PEEK))?;
+        let (copied, full) = self.take(dest, flags.contains(MessageFlags::MSG_PEEK))?;
         let from = Some(Address::Netlink { port: 0, groups: 0 });
         let kernel = Credentials { pid: 0, uid: 0, gid: 0 };
         Ok(Received { copied, full, from, credentials: Some(kernel), ..Received::default() })

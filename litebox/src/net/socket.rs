@@ -7,6 +7,8 @@ use core::time::Duration;
 use super::address::Address;
 use super::options::{Setting, Settings};
 use super::unix::Rights;
+use litebox_common_linux::abi::socket::MessageFlags;
+
 use crate::fs::File;
 use crate::io::{Dest, Source};
 pub use crate::platform::north::Credentials;
@@ -57,45 +59,6 @@ bitflags::bitflags! {
         const READ = 1;
         /// Nothing more is sent.
         const WRITE = 2;
-    }
-}
-
-bitflags::bitflags! {
-    /// Flags of a message. The bits are those of send(2) and recv(2).
-    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub struct MessageFlags: u32 {
-        /// Urgent data.
-        const OOB = 1;
-        /// What is received stays.
-        const PEEK = 2;
-        /// Not by way of a gateway.
-        const DONTROUTE = 4;
-        /// Control data were cut.
-        const CTRUNC = 8;
-        /// Data were cut; asked for: tell the whole length.
-        const TRUNC = 0x20;
-        /// Do not wait.
-        const DONTWAIT = 0x40;
-        /// A record ends.
-        const EOR = 0x80;
-        /// Wait until everything is there.
-        const WAITALL = 0x100;
-        /// The neighbour answers.
-        const CONFIRM = 0x800;
-        /// From the queue of errors.
-        const ERRQUEUE = 0x2000;
-        /// No SIGPIPE.
-        const NOSIGNAL = 0x4000;
-        /// More will follow.
-        const MORE = 0x8000;
-        /// recvmmsg(2): do not wait after the first.
-        const WAITFORONE = 0x1_0000;
-        /// Tell when the bytes are no longer needed.
-        const ZEROCOPY = 0x400_0000;
-        /// Connect by sending.
-        const FASTOPEN = 0x2000_0000;
-        /// Descriptors received close at execve(2).
-        const CMSG_CLOEXEC = 0x4000_0000;
     }
 }
 

@@ -17,8 +17,8 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct FutexFlags: i32 {
         /// The word is not shared with other processes.
-        const PRIVATE = 0x80;
+        const PRIVATE = FUTEX_PRIVATE_FLAG;
         /// The time is CLOCK_REALTIME's.
-        const CLOCK_REALTIME = 0x100;
+        const CLOCK_REALTIME = FUTEX_CLOCK_REALTIME;
     }
 }

@@ -15,7 +15,8 @@ named! {
     /// send(2), recv(2)
     flags MessageFlags(i32, u32) {
         MSG_OOB = 1, MSG_PEEK = 2, MSG_DONTROUTE = 4, MSG_CTRUNC = 8, MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_EOR = 0x80, MSG_WAITALL = 0x100,
-        MSG_CONFIRM = 0x800, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000, MSG_MORE = 0x8000, MSG_WAITFORONE = 0x1_0000, MSG_CMSG_CLOEXEC = 0x4000_0000
+        MSG_CONFIRM = 0x800, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000, MSG_MORE = 0x8000, MSG_WAITFORONE = 0x1_0000, MSG_ZEROCOPY = 0x400_0000,
+        MSG_FASTOPEN = 0x2000_0000, MSG_CMSG_CLOEXEC = 0x4000_0000
     }
     /// shutdown(2)
     choice ShutdownHow(i32, u32) { SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2 }
@@ -39,7 +40,7 @@ structure! {
         /// How many bytes of them.
         control_len: u64 = u64, u32;
         /// MSG_ flags of what was received.
-        flags: u32 = u32, u32;
+        flags: i32 = i32, i32;
         /// Behind the fields.
         tail: () = [u8; 4], [u8; 0];
     }

@@ -210,7 +210,7 @@ pub(super) fn message(
         control(out, header.control, header.control_len, layouts, context)?;
     }
     write!(out, ", msg_controllen={}, msg_flags=", header.control_len)?;
-    flags(out, MessageFlags::NAMES, header.flags.into())?;
+    flags(out, MessageFlags::NAMES, u64::from(header.flags as u32))?;
     out.write_char('}')
 }
 

@@ -195,7 +195,7 @@ impl HostFiles for LinuxHost {
             }
         }
     }
-    unsafe fn host_receive(&self, fd: HostFd, addr: usize, len: usize, flags: u32) -> Result<usize> {
+    unsafe fn host_receive(&self, fd: HostFd, addr: usize, len: usize, flags: i32) -> Result<usize> {
         // SAFETY: the caller's promise, or a buffer of ours.
         filled(addr, len, |addr, len| unsafe { crate::host::broker::receive_bytes(fd.0, addr, len, flags as usize) })
     }

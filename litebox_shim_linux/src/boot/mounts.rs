@@ -10,7 +10,7 @@ use litebox::fs::host::{self, Granted, HostFs};
 use litebox::fs::memory::MemoryFs;
 use litebox::fs::overlay::OverlayFs;
 use litebox::fs::{
-    Access, Creds, FileSystem, FileType, Inode, MountFlags, NewAttr, NewNode, OpenHow, Origin, Vfs, WalkFlags,
+    Access, Creds, FileSystem, FileType, Inode, LookupFlags, MountFlags, NewAttr, NewNode, OpenHow, Origin, Vfs,
 };
 use litebox::mm::arena::Arena;
 use litebox::platform::GrantId;
@@ -190,7 +190,7 @@ fn make_directories(vfs: &Vfs, path: &[u8], permissions: u32) -> Result<()> {
             Ok(_) | Err(Error::Exists) => {}
             // It may be there although nothing can be made beside it.
             Err(error) => {
-                vfs.walk(&from, part, WalkFlags::FOLLOW | WalkFlags::DIRECTORY).map_err(|_| error)?;
+                vfs.walk(&from, part, LookupFlags::FOLLOW | LookupFlags::DIRECTORY).map_err(|_| error)?;
             }
         }
     }
@@ -212,7 +212,7 @@ fn make_mount_point(vfs: &Vfs, path: &[u8], fs: &Arc<dyn FileSystem>) -> Result<
     make_parents(vfs, path)?;
     match vfs.make(&from, path, NewNode::Regular, 0o644) {
         Ok(_) | Err(Error::Exists) => Ok(()),
-        Err(error) => vfs.walk(&from, path, WalkFlags::FOLLOW).map(drop).map_err(|_| error),
+        Err(error) => vfs.walk(&from, path, LookupFlags::FOLLOW).map(drop).map_err(|_| error),
     }
 }
 
@@ -220,7 +220,7 @@ fn make_mount_point(vfs: &Vfs, path: &[u8], fs: &Arc<dyn FileSystem>) -> Result<
 pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Result<(), Failure> {
     let failed = |error| Failure::at("cannot mount at", &spec.at, error);
     make_mount_point(vfs, &spec.at, &fs).map_err(failed)?;
-    let at = vfs.walk(&superuser(vfs), &spec.at, WalkFlags::FOLLOW).map_err(failed)?;
+    let at = vfs.walk(&superuser(vfs), &spec.at, LookupFlags::FOLLOW).map_err(failed)?;
     let mut flags = MountFlags::RELATIME | MountFlags::NOSUID;
     flags.set(MountFlags::RDONLY, spec.read_only);
     flags.set(MountFlags::NOEXEC, spec.no_exec);
@@ -248,11 +248,11 @@ pub(super) fn name_server(vfs: &Vfs, maker: &mut Maker<'_>) -> Result<(), Failur
     let fs = maker.text(Some(&text.into_bytes())).map_err(failed)?;
     let from = superuser(vfs);
     // A view that has none and cannot be changed does without: then names are asked for at 127.0.0.1, where nobody is.
-    if vfs.walk(&from, PATH, WalkFlags::empty()).is_err() && make_mount_point(vfs, PATH, &fs).is_err() {
+    if vfs.walk(&from, PATH, LookupFlags::empty()).is_err() && make_mount_point(vfs, PATH, &fs).is_err() {
         return Ok(());
     }
     // Over the link itself, if it is one: where it leads may not be there.
-    let at = vfs.walk(&from, PATH, WalkFlags::empty()).map_err(failed)?;
+    let at = vfs.walk(&from, PATH, LookupFlags::empty()).map_err(failed)?;
     vfs.mount(&at, fs, MountFlags::RELATIME | MountFlags::NOSUID | MountFlags::NODEV, b"tmpfs").map_err(failed)?;
     Ok(())
 }
@@ -276,11 +276,11 @@ pub(super) fn make_directories_of(vfs: &Vfs, mounts: &MountPlan, owner: (u32, u3
     let from = superuser(vfs);
     for (path, permissions) in &mounts.directories {
         let failed = |error| Failure::at("cannot make the directory", path, error);
-        if vfs.walk(&from, path, WalkFlags::FOLLOW).is_ok() {
+        if vfs.walk(&from, path, LookupFlags::FOLLOW).is_ok() {
             continue;
         }
         make_directories(vfs, path, *permissions).map_err(failed)?;
-        let at = vfs.walk(&from, path, WalkFlags::FOLLOW).map_err(failed)?;
+        let at = vfs.walk(&from, path, LookupFlags::FOLLOW).map_err(failed)?;
         // The sticky ones are everybody's.
         if permissions & 0o1000 == 0 {
             vfs.set_owner(&Creds::ROOT, &at, Some(owner.0), Some(owner.1)).map_err(failed)?;

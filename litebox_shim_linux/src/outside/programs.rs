@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use litebox::fs::host::HostFile;
-use litebox::fs::{Access, Creds, FdTable, File, FsContext, OpenFile, Origin, StatusFlags, WalkFlags};
+use litebox::fs::{Access, Creds, FdTable, File, FsContext, LookupFlags, OpenFile, Origin, StatusFlags};
 use litebox::platform::compat::CpuMode;
 use litebox::platform::north::Registers;
 use litebox::platform::{HostFd, ThreadSpec, host};
@@ -364,7 +364,7 @@ impl Task<'_, '_> {
         let from = Origin { creds: creds.for_files(), root, start, umask: UMASK };
         let path = find_program(&kernel.vfs, &from, &name, &search_path(&envp, first)).map_err(failed)?;
         let arguments = Arguments { argv: request.arguments.clone(), envp, path };
-        let open = |path: &[u8]| kernel.vfs.open_program(&from, path, WalkFlags::FOLLOW);
+        let open = |path: &[u8]| kernel.vfs.open_program(&from, path, LookupFlags::FOLLOW);
         loader::prepare(arguments, self.process().mm.limits().stack, &open).map_err(failed)
     }
 
@@ -386,7 +386,7 @@ impl Task<'_, '_> {
         let vfs = &self.kernel().vfs;
         let root = vfs.root();
         let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
-        let there = vfs.walk(&from, directory, WalkFlags::FOLLOW | WalkFlags::DIRECTORY);
+        let there = vfs.walk(&from, directory, LookupFlags::FOLLOW | LookupFlags::DIRECTORY);
         let there = there.map_err(|_| {
             let shown = String::from_utf8_lossy(directory);
             Refusal::new(alloc::format!("there is no directory {shown} in the sandbox"))

@@ -1,6 +1,6 @@
 //! Watching files and directories.
 
-use litebox::fs::{Access, Inotify, StatusFlags, WalkFlags, WatchMask};
+use litebox::fs::{Access, Inotify, LookupFlags, StatusFlags, WatchMask};
 use litebox::{Error, Result};
 use litebox_common_linux::argument::UserStr;
 
@@ -36,9 +36,9 @@ impl Task<'_, '_> {
         }
         let file = self.file(fd)?;
         let inotify = file.file.as_any().downcast_ref::<Inotify>().ok_or(Error::Invalid)?;
-        let mut walk = WalkFlags::empty();
-        walk.set(WalkFlags::FOLLOW, !mask.contains(WatchMask::DONT_FOLLOW));
-        walk.set(WalkFlags::DIRECTORY, mask.contains(WatchMask::ONLYDIR));
+        let mut walk = LookupFlags::empty();
+        walk.set(LookupFlags::FOLLOW, !mask.contains(WatchMask::DONT_FOLLOW));
+        walk.set(LookupFlags::DIRECTORY, mask.contains(WatchMask::ONLYDIR));
         let at = self.walk(AT_FDCWD, &read_path(path)?, walk)?;
         let credentials = self.creds();
         litebox::fs::check_permission(&at.metadata()?, &creds_of(&credentials), Access::READ)?;

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use litebox::fs::{Access, FileType, NewNode, WalkFlags};
+use litebox::fs::{Access, FileType, LookupFlags, NewNode};
 use litebox::net::unix::{self, BoundName, Name};
 use litebox::net::{Address, Credentials, Socket, SocketKind};
 use litebox::{Error, Result};
@@ -79,7 +79,7 @@ impl Task<'_, '_> {
             Given::Family => Err(Error::Invalid),
             Given::Abstract(name) => Ok(abstract_place(kind, name)),
             Given::Path(path) => {
-                let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW)?;
+                let at = self.walk(AT_FDCWD, &path, LookupFlags::FOLLOW)?;
                 let credentials = self.creds();
                 litebox::fs::check_permission(&at.metadata()?, &creds_of(&credentials), Access::WRITE)?;
                 if at.inode().file_type() != FileType::Socket {

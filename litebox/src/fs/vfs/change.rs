@@ -7,7 +7,7 @@ use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
 use super::walk::{LastComponent, NameSlot, Walk};
-use super::{Dentry, Location, NAME_MAX, Origin, Vfs, WalkFlags, WatchMask, permission};
+use super::{Dentry, Location, LookupFlags, NAME_MAX, Origin, Vfs, WatchMask, permission};
 
 /// The type of what a node will be.
 fn type_of(node: NewNode<'_>) -> FileType {
@@ -39,7 +39,7 @@ fn lock_both<'d>(one: &'d Arc<Dentry>, other: &'d Arc<Dentry>) -> (MutexGuard<'d
 impl Vfs {
     /// Where a new name is to be: the directory and the name. `Exists` for `.`, `..` and `/`.
     fn new_slot(&self, from: &Origin<'_>, path: &[u8]) -> Result<NameSlot> {
-        let (_, slot) = Walk::new(self, from, WalkFlags::empty()).find_slot(path)?;
+        let (_, slot) = Walk::new(self, from, LookupFlags::empty()).find_slot(path)?;
         if matches!(slot.last, LastComponent::Name(_)) { Ok(slot) } else { Err(Error::Exists) }
     }
 
@@ -152,7 +152,7 @@ impl Vfs {
 
     /// unlink(2).
     pub fn unlink(&self, from: &Origin<'_>, path: &[u8]) -> Result<()> {
-        let (_, slot) = Walk::new(self, from, WalkFlags::empty()).find_slot(path)?;
+        let (_, slot) = Walk::new(self, from, LookupFlags::empty()).find_slot(path)?;
         let LastComponent::Name(name) = &slot.last else { return Err(Error::IsDirectory) };
         let dir = &slot.dir;
         permission::check_changeable(dir)?;
@@ -181,7 +181,7 @@ impl Vfs {
 
     /// rmdir(2).
     pub fn rmdir(&self, from: &Origin<'_>, path: &[u8]) -> Result<()> {
-        let (_, slot) = Walk::new(self, from, WalkFlags::empty()).find_slot(path)?;
+        let (_, slot) = Walk::new(self, from, LookupFlags::empty()).find_slot(path)?;
         let name = match &slot.last {
             LastComponent::Name(name) => name,
             LastComponent::Here => return Err(Error::Invalid),
@@ -219,8 +219,8 @@ impl Vfs {
         new: &[u8],
         flags: RenameFlags,
     ) -> Result<()> {
-        let (_, source) = Walk::new(self, old_from, WalkFlags::empty()).find_slot(old)?;
-        let (_, target) = Walk::new(self, new_from, WalkFlags::empty()).find_slot(new)?;
+        let (_, source) = Walk::new(self, old_from, LookupFlags::empty()).find_slot(old)?;
+        let (_, target) = Walk::new(self, new_from, LookupFlags::empty()).find_slot(new)?;
         if !Arc::ptr_eq(&source.dir.mount, &target.dir.mount) {
             return Err(Error::CrossDevice);
         }

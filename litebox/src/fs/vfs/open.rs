@@ -7,7 +7,7 @@ use crate::fs::{Access, Counted, File, FileType, Inode, NewAttr, NewNode, OpenFi
 use crate::{Error, Result};
 
 use super::walk::{LastComponent, NameSlot, Walk};
-use super::{Creds, Location, Metadata, MountFlags, Origin, Vfs, WalkFlags, WatchMask, permission};
+use super::{Creds, Location, LookupFlags, Metadata, MountFlags, Origin, Vfs, WatchMask, permission};
 
 /// What open(2) is asked for.
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of open(2)")]
@@ -28,7 +28,7 @@ pub struct OpenRequest {
     /// Permissions of a new file, the umask not yet applied.
     pub mode: u32,
     /// Restrictions of openat2(2).
-    pub walk: WalkFlags,
+    pub walk: LookupFlags,
 }
 
 /// An open file that is only a name (`O_PATH`).
@@ -66,8 +66,8 @@ impl Vfs {
     pub fn open(&self, from: &Origin<'_>, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
         if how.flags.contains(StatusFlags::PATH) {
             let mut flags = how.walk;
-            flags.set(WalkFlags::FOLLOW, how.follow);
-            flags.set(WalkFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
+            flags.set(LookupFlags::FOLLOW, how.follow);
+            flags.set(LookupFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
             let at = self.walk(from, path, flags)?;
             let file = PathFile::new(at.inode().clone());
             return Ok(OpenFile::new(file, Access::empty(), how.flags, Some(at), self.next_open_id()));
@@ -77,9 +77,9 @@ impl Vfs {
         }
         if !how.create {
             let mut flags = how.walk;
-            flags.set(WalkFlags::FOLLOW, how.follow);
-            flags.set(WalkFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
-            flags.set(WalkFlags::OPEN, how.access == Access::READ && !how.truncate);
+            flags.set(LookupFlags::FOLLOW, how.follow);
+            flags.set(LookupFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
+            flags.set(LookupFlags::OPEN, how.access == Access::READ && !how.truncate);
             let at = self.walk(from, path, flags)?;
             return self.open_location(&from.creds, at, how, false);
         }
@@ -88,8 +88,8 @@ impl Vfs {
 
     /// Opens a program that is to be executed: a regular file with the permission, not on a mount that forbids it.
     /// Reading it needs no permission of its own.
-    pub fn open_program(&self, from: &Origin<'_>, path: &[u8], flags: WalkFlags) -> Result<Arc<OpenFile>> {
-        let at = self.walk(from, path, flags | WalkFlags::OPEN)?;
+    pub fn open_program(&self, from: &Origin<'_>, path: &[u8], flags: LookupFlags) -> Result<Arc<OpenFile>> {
+        let at = self.walk(from, path, flags | LookupFlags::OPEN)?;
         if at.inode().file_type() == FileType::Symlink {
             return Err(Error::Loop);
         }
@@ -170,7 +170,7 @@ impl Vfs {
 
     /// `O_TMPFILE`: a file without a name in the file system of a directory.
     fn open_temporary(&self, from: &Origin<'_>, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
-        let dir = self.walk(from, path, how.walk | WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+        let dir = self.walk(from, path, how.walk | LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
         permission::check_changeable(&dir)?;
         let metadata = dir.rights()?;
         permission::check_names(&metadata, &from.creds)?;

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use crate::fs::compare::{arena, attr};
 use crate::fs::dev::CharDevices;
 use crate::fs::memory::MemoryFs;
-use crate::fs::{Creds, MountFlags, NewNode, Origin, Vfs, WalkFlags};
+use crate::fs::{Creds, LookupFlags, MountFlags, NewNode, Origin, Vfs};
 
 fn tree() -> Vfs {
     let devices = Arc::new(CharDevices { terminals: Arc::default() });
@@ -29,7 +29,7 @@ fn a_deep_place_that_was_removed_ends_on_a_small_stack() {
     for _ in 0..5000 {
         vfs.make(&from, b"d", NewNode::Directory, 0o755).unwrap();
         above.push(from.start.clone());
-        from.start = vfs.walk(&from, b"d", WalkFlags::empty()).unwrap();
+        from.start = vfs.walk(&from, b"d", LookupFlags::empty()).unwrap();
     }
     let deepest = from.start.clone();
     while let Some(dir) = above.pop() {

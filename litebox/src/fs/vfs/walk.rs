@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use crate::{Error, Result};
 
 use super::{
-    Access, Ahead, Creds, Dentry, FileType, Location, MAX_LINKS, Mount, NAME_MAX, Origin, PATH_MAX, StatOnly, Vfs,
-    WalkFlags, permission,
+    Access, Ahead, Creds, Dentry, FileType, Location, LookupFlags, MAX_LINKS, Mount, NAME_MAX, Origin, PATH_MAX,
+    StatOnly, Vfs, permission,
 };
 
 /// The last component of a path, not looked up.
@@ -37,7 +37,7 @@ pub(super) struct NameSlot {
 pub(super) struct Walk<'w, 'o> {
     vfs: &'w Vfs,
     origin: &'w Origin<'o>,
-    flags: WalkFlags,
+    flags: LookupFlags,
     here: Location,
     links: u32,
 }
@@ -55,15 +55,15 @@ fn without_leading(path: &[u8]) -> &[u8] {
 }
 
 impl<'w, 'o> Walk<'w, 'o> {
-    pub(super) fn new(vfs: &'w Vfs, origin: &'w Origin<'o>, flags: WalkFlags) -> Self {
+    pub(super) fn new(vfs: &'w Vfs, origin: &'w Origin<'o>, flags: LookupFlags) -> Self {
         Self { vfs, origin, flags, here: origin.start.clone(), links: 0 }
     }
     fn root(&self) -> &Location {
-        if self.flags.intersects(WalkFlags::IN_ROOT) { &self.origin.start } else { &self.origin.root }
+        if self.flags.intersects(LookupFlags::IN_ROOT) { &self.origin.start } else { &self.origin.root }
     }
     /// To where an absolute path starts.
     fn go_to_root(&mut self) -> Result<()> {
-        if self.flags.contains(WalkFlags::BENEATH) {
+        if self.flags.contains(LookupFlags::BENEATH) {
             return Err(Error::CrossDevice);
         }
         let root = self.root().clone();
@@ -73,12 +73,12 @@ impl<'w, 'o> Walk<'w, 'o> {
     }
     fn check_same_mount(&self, next: &Location) -> Result<()> {
         let crosses = !Arc::ptr_eq(&next.mount, &self.here.mount);
-        if crosses && self.flags.contains(WalkFlags::NO_XDEV) { Err(Error::CrossDevice) } else { Ok(()) }
+        if crosses && self.flags.contains(LookupFlags::NO_XDEV) { Err(Error::CrossDevice) } else { Ok(()) }
     }
     fn go_up(&mut self) -> Result<()> {
-        let confined = self.flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT);
+        let confined = self.flags.intersects(LookupFlags::BENEATH | LookupFlags::IN_ROOT);
         if confined && self.here.is(&self.origin.start) {
-            return if self.flags.contains(WalkFlags::BENEATH) { Err(Error::CrossDevice) } else { Ok(()) };
+            return if self.flags.contains(LookupFlags::BENEATH) { Err(Error::CrossDevice) } else { Ok(()) };
         }
         if self.here.is(self.root()) {
             return Ok(());
@@ -141,7 +141,8 @@ impl<'w, 'o> Walk<'w, 'o> {
                 b"." => {}
                 b".." => self.go_up()?,
                 _ => {
-                    let next = self.child(name, Ahead { rest: behind, open: self.flags.contains(WalkFlags::OPEN) })?;
+                    let next =
+                        self.child(name, Ahead { rest: behind, open: self.flags.contains(LookupFlags::OPEN) })?;
                     match next.inode().file_type() {
                         FileType::Directory => self.here = next,
                         FileType::Symlink => {
@@ -170,14 +171,14 @@ impl<'w, 'o> Walk<'w, 'o> {
     /// Follows a link in the present directory: its target is returned, or, for a magic link, gone to.
     fn follow(&mut self, link: &Location) -> Result<Option<Vec<u8>>> {
         self.links += 1;
-        if self.links > MAX_LINKS || self.flags.contains(WalkFlags::NO_SYMLINKS) {
+        if self.links > MAX_LINKS || self.flags.contains(LookupFlags::NO_SYMLINKS) {
             return Err(Error::Loop);
         }
         if let Some(place) = link.inode().magic_link() {
-            if self.flags.intersects(WalkFlags::NO_MAGICLINKS) {
+            if self.flags.intersects(LookupFlags::NO_MAGICLINKS) {
                 return Err(Error::Loop);
             }
-            if self.flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT) {
+            if self.flags.intersects(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
                 return Err(Error::CrossDevice);
             }
             self.check_same_mount(&place)?;
@@ -211,7 +212,7 @@ impl<'w, 'o> Walk<'w, 'o> {
             LastComponent::Here => self.here = self.vfs.topmost(self.here.clone()),
             LastComponent::Up => self.go_up()?,
             LastComponent::Name(name) => {
-                let ahead = Ahead { rest: b"", open: self.flags.contains(WalkFlags::OPEN) };
+                let ahead = Ahead { rest: b"", open: self.flags.contains(LookupFlags::OPEN) };
                 self.here = self.child(name, ahead)?;
             }
         }
@@ -243,7 +244,7 @@ enum WalkEnd {
 struct FastWalk<'q, 'c> {
     vfs: &'q Vfs,
     creds: &'q Creds<'c>,
-    flags: WalkFlags,
+    flags: LookupFlags,
     /// Where the last name lies in the tree is not wanted, only what it leads to.
     placeless: bool,
 }
@@ -257,7 +258,7 @@ impl Vfs {
         start: &Location,
         creds: &Creds<'_>,
         path: &[u8],
-        flags: WalkFlags,
+        flags: LookupFlags,
     ) -> Option<Result<Location>> {
         match (FastWalk { vfs: self, creds, flags, placeless: false }).walk(start, path)? {
             Ok(WalkEnd::Place(place)) => Some(Ok(place)),
@@ -273,7 +274,7 @@ impl Vfs {
         start: &Location,
         creds: &Creds<'_>,
         path: &[u8],
-        flags: WalkFlags,
+        flags: LookupFlags,
     ) -> Option<Result<LookedUp>> {
         match (FastWalk { vfs: self, creds, flags, placeless: true }).walk(start, path)? {
             Ok(WalkEnd::LookedUp(seen)) => Some(Ok(seen)),
@@ -285,7 +286,7 @@ impl Vfs {
 
 impl FastWalk<'_, '_> {
     fn walk(&self, start: &Location, path: &[u8]) -> Option<Result<WalkEnd>> {
-        if !(WalkFlags::FOLLOW | WalkFlags::DIRECTORY).contains(self.flags) || path.last() == Some(&b'/') {
+        if !(LookupFlags::FOLLOW | LookupFlags::DIRECTORY).contains(self.flags) || path.last() == Some(&b'/') {
             return None;
         }
         let rest = without_leading(path);
@@ -333,8 +334,8 @@ impl FastWalk<'_, '_> {
     /// Whether the walk ends at such a file: not at a link to be followed, nor at what is no directory where one is
     /// wanted.
     fn wants(&self, file_type: FileType) -> bool {
-        let goes_on = file_type == FileType::Symlink && self.flags.contains(WalkFlags::FOLLOW);
-        !goes_on && (file_type == FileType::Directory || !self.flags.contains(WalkFlags::DIRECTORY))
+        let goes_on = file_type == FileType::Symlink && self.flags.contains(LookupFlags::FOLLOW);
+        !goes_on && (file_type == FileType::Directory || !self.flags.contains(LookupFlags::DIRECTORY))
     }
 
     fn arrived(&self, mount: &Arc<Mount>, dentry: &Arc<Dentry>) -> Option<Result<WalkEnd>> {
@@ -352,19 +353,19 @@ impl FastWalk<'_, '_> {
 
 impl Vfs {
     /// Where `path` leads. The path has no zero byte and is shorter than [`PATH_MAX`].
-    pub fn walk(&self, from: &Origin<'_>, path: &[u8], flags: WalkFlags) -> Result<Location> {
-        if path.is_empty() && flags.contains(WalkFlags::EMPTY_OK) {
+    pub fn walk(&self, from: &Origin<'_>, path: &[u8], flags: LookupFlags) -> Result<Location> {
+        if path.is_empty() && flags.contains(LookupFlags::EMPTY_OK) {
             return Ok(from.start.clone());
         }
         let (mut walk, mut slot) = Walk::new(self, from, flags).find_slot(path)?;
         loop {
             let found = walk.look(&slot)?;
             let is_link = found.inode().file_type() == FileType::Symlink && slot.last != LastComponent::Root;
-            if is_link && (flags.contains(WalkFlags::FOLLOW) || slot.slashes) {
+            if is_link && (flags.contains(LookupFlags::FOLLOW) || slot.slashes) {
                 slot = walk.follow_last(&slot, &found)?;
                 continue;
             }
-            if (slot.slashes || flags.contains(WalkFlags::DIRECTORY)) && !found.is_directory() {
+            if (slot.slashes || flags.contains(LookupFlags::DIRECTORY)) && !found.is_directory() {
                 return Err(Error::NotDirectory);
             }
             return Ok(found);

@@ -281,7 +281,7 @@ impl DatagramSocket {
         }
         let len = source.remaining();
         let bytes = Self::take_bytes(source)?;
-        let more = outgoing.flags.contains(MessageFlags::MORE);
+        let more = outgoing.flags.contains(MessageFlags::MSG_MORE);
         let Some((bytes, first)) = self.cork(&mut state, bytes, to, more)? else { return Ok(len) };
         let way = if first == to { way } else { self.way(&state, first, outgoing.packet)? };
         drop(state);
@@ -339,7 +339,7 @@ impl DatagramSocket {
             copied,
             full: bytes.len(),
             from: Some(Address::Inet(to)),
-            flags: MessageFlags::ERRQUEUE,
+            flags: MessageFlags::MSG_ERRQUEUE,
             error: Some(error),
             ..Received::default()
         })
@@ -350,10 +350,10 @@ impl DatagramSocket {
         let mut incoming = self.incoming.lock();
         let Some(first) = incoming.packets.front() else {
             drop(incoming);
-            let ended = self.state.lock().shut.contains(Shut::READ) && !flags.contains(MessageFlags::DONTWAIT);
+            let ended = self.state.lock().shut.contains(Shut::READ) && !flags.contains(MessageFlags::MSG_DONTWAIT);
             return if ended { Ok(Received::default()) } else { Err(Error::WouldBlock) };
         };
-        let peek = flags.contains(MessageFlags::PEEK);
+        let peek = flags.contains(MessageFlags::MSG_PEEK);
         let ahead = usize::try_from(self.options.get(Setting::PeekOffset)).ok().filter(|_| peek).unwrap_or(0);
         let bytes = first.bytes.get(ahead.min(first.bytes.len())..).unwrap_or_default();
         let (full, copied) = (bytes.len(), bytes.len().min(dest.remaining()));
@@ -485,20 +485,20 @@ impl Socket for DatagramSocket {
         self.state.lock().peer.map(Address::Inet).ok_or(ENOTCONN)
     }
     fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
-        if outgoing.flags.contains(MessageFlags::OOB) {
+        if outgoing.flags.contains(MessageFlags::MSG_OOB) {
             return Err(Error::NotSupported);
         }
         let sent = self.send_bytes(source, outgoing)?;
-        if outgoing.flags.contains(MessageFlags::ZEROCOPY) && self.options.is_on(Setting::ZeroCopy) {
+        if outgoing.flags.contains(MessageFlags::MSG_ZEROCOPY) && self.options.is_on(Setting::ZeroCopy) {
             self.zero_copy.done();
         }
         Ok(sent)
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
-        if flags.contains(MessageFlags::ERRQUEUE) {
+        if flags.contains(MessageFlags::MSG_ERRQUEUE) {
             return self.zero_copy.take().map_or_else(|| self.receive_error(dest), Ok);
         }
-        if flags.contains(MessageFlags::OOB) && self.transport == Transport::Ping {
+        if flags.contains(MessageFlags::MSG_OOB) && self.transport == Transport::Ping {
             return Err(Error::NotSupported);
         }
         self.receive_packet(dest, flags)

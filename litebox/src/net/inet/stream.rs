@@ -176,8 +176,8 @@ impl TcpSocket {
     /// Whether as much is there as the receiver's low-water mark wants, for one who can wait.
     fn has_enough(&self, carrier: &dyn StreamCarrier, wanted: usize, flags: MessageFlags) -> bool {
         let lowat = usize::try_from(self.options.get(Setting::ReceiveLowat)).unwrap_or(1).min(wanted);
-        let waits =
-            !flags.intersects(MessageFlags::DONTWAIT | MessageFlags::OOB) && !self.hasty.load(Ordering::Relaxed);
+        let waits = !flags.intersects(MessageFlags::MSG_DONTWAIT | MessageFlags::MSG_OOB)
+            && !self.hasty.load(Ordering::Relaxed);
         lowat <= 1 || !waits || carrier.ready().intersects(Events::IN | Events::HUP | Events::ERR) || {
             let readable = carrier.readable();
             readable == 0 || readable >= lowat
@@ -304,17 +304,17 @@ impl Socket for TcpSocket {
         })
     }
     fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
-        if outgoing.flags.contains(MessageFlags::FASTOPEN) {
+        if outgoing.flags.contains(MessageFlags::MSG_FASTOPEN) {
             self.open_fast(outgoing)?;
         }
         let sent = self.carrier(Error::BrokenPipe)?.send(source, outgoing.flags)?;
-        if outgoing.flags.contains(MessageFlags::ZEROCOPY) && self.options.is_on(Setting::ZeroCopy) {
+        if outgoing.flags.contains(MessageFlags::MSG_ZEROCOPY) && self.options.is_on(Setting::ZeroCopy) {
             self.zero_copy.done();
         }
         Ok(sent)
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
-        if flags.contains(MessageFlags::ERRQUEUE) {
+        if flags.contains(MessageFlags::MSG_ERRQUEUE) {
             return self.zero_copy.take().ok_or(Error::WouldBlock);
         }
         let carrier = self.carrier(ENOTCONN)?;
@@ -322,7 +322,7 @@ impl Socket for TcpSocket {
             return Err(Error::WouldBlock);
         }
         let copied = carrier.receive(dest, flags)?;
-        Ok(Received { copied, full: copied, flags: flags & MessageFlags::OOB, ..Received::default() })
+        Ok(Received { copied, full: copied, flags: flags & MessageFlags::MSG_OOB, ..Received::default() })
     }
     fn take_error(&self) -> i32 {
         match self.carrier(ENOTCONN) {

@@ -42,6 +42,6 @@ impl ZeroCopy {
             info: (*done.start(), *done.end()),
             offender: None,
         };
-        Some(Received { flags: MessageFlags::ERRQUEUE, error: Some(error), ..Received::default() })
+        Some(Received { flags: MessageFlags::MSG_ERRQUEUE, error: Some(error), ..Received::default() })
     }
 }

@@ -82,16 +82,16 @@ impl Socket for UnixSocket {
         Err(if self.peer_address().is_ok() { EISCONN } else { Error::NotSupported })
     }
     fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing<'_>) -> Result<usize> {
-        if outgoing.flags.contains(MessageFlags::OOB) {
+        if outgoing.flags.contains(MessageFlags::MSG_OOB) {
             return Err(Error::NotSupported);
         }
         self.send_message_or_bytes(source, outgoing)
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
-        if flags.contains(MessageFlags::OOB) {
+        if flags.contains(MessageFlags::MSG_OOB) {
             return Err(if self.core.kind == SocketKind::Stream { Error::Invalid } else { Error::NotSupported });
         }
-        let peek = flags.contains(MessageFlags::PEEK);
+        let peek = flags.contains(MessageFlags::MSG_PEEK);
         let ahead = usize::try_from(self.options.get(Setting::PeekOffset)).ok();
         let got = self.receive_message_or_bytes(dest, peek, ahead.filter(|_| peek).unwrap_or(0))?;
         if let Some(ahead) = ahead {

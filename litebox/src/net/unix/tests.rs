@@ -21,7 +21,7 @@ fn send(socket: &UnixSocket, bytes: &[u8]) -> crate::Result<usize> {
     send_with(socket, bytes, Rights::new())
 }
 fn receive(socket: &UnixSocket, buf: &mut [u8], peek: bool) -> crate::Result<(usize, usize)> {
-    let flags = if peek { MessageFlags::PEEK } else { MessageFlags::empty() };
+    let flags = if peek { MessageFlags::MSG_PEEK } else { MessageFlags::empty() };
     socket.receive(&mut Dest::kernel(buf), flags).map(|got| (got.copied, got.full))
 }
 fn opened(socket: Arc<UnixSocket>) -> Arc<OpenFile> {

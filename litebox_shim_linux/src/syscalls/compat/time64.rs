@@ -4,6 +4,7 @@
 use litebox::Result;
 use litebox_common_linux::abi::poll::SelectMask;
 use litebox_common_linux::abi::socket::MMsgHdr;
+use litebox_common_linux::abi::socket::MessageFlags;
 use litebox_common_linux::abi::time::{Itimerspec, Timespec, Timex};
 use litebox_common_linux::argument::{FdSet, SigInfo, SigSet, UserMut, UserRef, UserStr};
 
@@ -103,7 +104,7 @@ impl Task<'_, '_> {
         fd: i32,
         messages: UserMut<MMsgHdr>,
         count: u32,
-        flags: i32,
+        flags: MessageFlags,
         timeout: UserMut<Timespec>,
     ) -> Result<usize> {
         self.recvmmsg(fd, messages, count, flags, timeout.time64())

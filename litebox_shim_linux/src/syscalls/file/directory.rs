@@ -1,6 +1,6 @@
 //! Directories: entries, the working directory and the root, making and removing.
 
-use litebox::fs::{Access, Location, NewNode, Reach, WalkFlags, WatchMask};
+use litebox::fs::{Access, Location, LookupFlags, NewNode, Reach, WatchMask};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
@@ -174,7 +174,7 @@ impl Task<'_, '_> {
     /// chdir(2)
     pub(crate) fn chdir(&mut self, path: UserStr) -> Result<usize> {
         let path = read_path(path)?;
-        let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+        let at = self.walk(AT_FDCWD, &path, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
         self.enter(&at)?;
         *self.thread.fs.cwd.write() = at;
         Ok(0)
@@ -189,7 +189,7 @@ impl Task<'_, '_> {
     /// chroot(2)
     pub(crate) fn chroot(&mut self, path: UserStr) -> Result<usize> {
         let path = read_path(path)?;
-        let at = self.walk(AT_FDCWD, &path, WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
+        let at = self.walk(AT_FDCWD, &path, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
         self.enter(&at)?;
         if !self.creds().can(Capability::SysChroot) {
             return Err(Error::NotPermitted);

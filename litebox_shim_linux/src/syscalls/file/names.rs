@@ -1,6 +1,6 @@
 //! Names: linking, removing, renaming, symbolic links, nodes.
 
-use litebox::fs::{FileType, NewNode, RenameFlags, WalkFlags};
+use litebox::fs::{FileType, LookupFlags, NewNode, RenameFlags};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::file::AT_REMOVEDIR;
 use litebox_common_linux::argument::UserStr;
@@ -96,8 +96,8 @@ impl Task<'_, '_> {
                 at
             }
         } else {
-            let mut walk = WalkFlags::empty();
-            walk.set(WalkFlags::FOLLOW, flags & AT_SYMLINK_FOLLOW != 0);
+            let mut walk = LookupFlags::empty();
+            walk.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_FOLLOW != 0);
             self.walk(old_dir, &old, walk)?
         };
         let new = read_path(new)?;
@@ -135,7 +135,7 @@ impl Task<'_, '_> {
             }
             at
         } else {
-            self.walk(dirfd, &path, WalkFlags::empty())?
+            self.walk(dirfd, &path, LookupFlags::empty())?
         };
         let target = self.kernel().vfs.read_link(&at)?;
         let shown = target.get(..target.len().min(size)).unwrap_or_default();

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use litebox::event::{Events, wait_until_ready};
-use litebox::fs::{Access, OpenFile, OpenRequest, Origin, StatusFlags, WalkFlags};
+use litebox::fs::{Access, LookupFlags, OpenFile, OpenRequest, Origin, StatusFlags};
 use litebox::{Error, Result};
 use litebox_common_linux::argument::{Arch, UserStr};
 
@@ -38,12 +38,12 @@ const STATUS: StatusFlags = StatusFlags::APPEND
 const KNOWN: u64 =
     O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC | O_PATH | TMPFILE_BIT | STATUS.bits() as u64;
 
-const RESOLVE: [(u64, WalkFlags); 5] = [
-    (1, WalkFlags::NO_XDEV),
-    (2, WalkFlags::NO_MAGICLINKS),
-    (4, WalkFlags::NO_SYMLINKS),
-    (8, WalkFlags::BENEATH),
-    (16, WalkFlags::IN_ROOT),
+const RESOLVE: [(u64, LookupFlags); 5] = [
+    (1, LookupFlags::NO_XDEV),
+    (2, LookupFlags::NO_MAGICLINKS),
+    (4, LookupFlags::NO_SYMLINKS),
+    (8, LookupFlags::BENEATH),
+    (16, LookupFlags::IN_ROOT),
 ];
 const RESOLVE_CACHED: u64 = 32;
 
@@ -51,7 +51,7 @@ const RESOLVE_CACHED: u64 = 32;
 const OPEN_HOW_SIZE: usize = 24;
 
 /// What `flags` and `mode` ask for, checked as Linux checks them.
-fn request(flags: u64, mode: u64, walk: WalkFlags) -> Result<OpenRequest> {
+fn request(flags: u64, mode: u64, walk: LookupFlags) -> Result<OpenRequest> {
     if flags & O_PATH != 0 {
         // Everything else is ignored.
         let mut status = StatusFlags::PATH;
@@ -109,7 +109,7 @@ impl Task<'_, '_> {
     /// openat(2): flags that are not known are ignored.
     pub(crate) fn openat(&mut self, dirfd: i32, path: UserStr, flags: i32, mode: u32) -> Result<usize> {
         let flags = u64::from(flags as u32) & KNOWN;
-        let mut how = request(flags, mode.into(), WalkFlags::empty())?;
+        let mut how = request(flags, mode.into(), LookupFlags::empty())?;
         let small = self.abi() == Arch::X86 && !how.flags.intersects(StatusFlags::LARGEFILE | StatusFlags::PATH);
         how.flags.set(StatusFlags::SMALL, small);
         self.open_as(dirfd, path, &how, flags)
@@ -140,7 +140,7 @@ impl Task<'_, '_> {
         if flags & O_PATH != 0 && flags & !(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) != 0 {
             return Err(Error::Invalid);
         }
-        let mut walk = WalkFlags::empty();
+        let mut walk = LookupFlags::empty();
         let mut left = resolve;
         for (bit, flag) in RESOLVE {
             walk.set(flag, resolve & bit != 0);
@@ -154,7 +154,7 @@ impl Task<'_, '_> {
                 Error::WouldBlock
             });
         }
-        if left != 0 || walk.contains(WalkFlags::BENEATH | WalkFlags::IN_ROOT) {
+        if left != 0 || walk.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
             return Err(Error::Invalid);
         }
         let how = request(flags, mode, walk)?;
@@ -186,7 +186,7 @@ impl Task<'_, '_> {
     /// Opens the slave of a master (TIOCGPTPEER), whatever the caller can see of /dev/pts.
     pub(super) fn open_slave(&mut self, number: u32, flags: u64) -> Result<usize> {
         const USED: u64 = O_ACCMODE | O_NOCTTY | StatusFlags::NONBLOCK.bits() as u64;
-        let how = request(flags & USED, 0, WalkFlags::empty())?;
+        let how = request(flags & USED, 0, LookupFlags::empty())?;
         let path = alloc::format!("/dev/pts/{number}");
         let credentials = self.creds();
         let root = self.kernel().vfs.root();
@@ -206,7 +206,7 @@ impl Task<'_, '_> {
 
     /// Opens what has to be walked to. For `RESOLVE_IN_ROOT` the directory is the root of absolute paths too.
     fn open_unknown(&self, dirfd: i32, path: &[u8], how: &OpenRequest) -> Result<Arc<OpenFile>> {
-        let from_directory = how.walk.contains(WalkFlags::IN_ROOT);
+        let from_directory = how.walk.contains(LookupFlags::IN_ROOT);
         let start: &[u8] = if from_directory && !path.is_empty() { b"." } else { path };
         self.with_origin(dirfd, start, |vfs, from| vfs.open(from, path, how))
     }
@@ -217,8 +217,8 @@ impl Task<'_, '_> {
             return None;
         }
         let mut walk = how.walk;
-        walk.set(WalkFlags::FOLLOW, how.follow);
-        walk.set(WalkFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
+        walk.set(LookupFlags::FOLLOW, how.follow);
+        walk.set(LookupFlags::DIRECTORY, how.flags.contains(StatusFlags::DIRECTORY));
         let vfs = &self.kernel().vfs;
         self.with_known(dirfd, path, walk, |creds, at| vfs.open_location(creds, at, how, false))
     }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use litebox_common_linux::argument::UserStr;
 
-use litebox::fs::{Creds, FileType, Location, LookedUp, OpenFile, Origin, WalkFlags};
+use litebox::fs::{Creds, FileType, Location, LookedUp, LookupFlags, OpenFile, Origin};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
@@ -33,8 +33,8 @@ pub(super) fn read_path_or_null(addr: UserStr, flags: i32) -> Result<ShortString
 }
 
 /// Whether a walk follows a link at its end, by the `AT_` flags.
-pub(super) fn follow_flag(flags: i32) -> WalkFlags {
-    if flags & AT_SYMLINK_NOFOLLOW == 0 { WalkFlags::FOLLOW } else { WalkFlags::empty() }
+pub(super) fn follow_flag(flags: i32) -> LookupFlags {
+    if flags & AT_SYMLINK_NOFOLLOW == 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() }
 }
 
 /// What a call about a file is about: a place in the tree, or an open file that has none (a pipe, a socket).
@@ -93,7 +93,7 @@ impl Task<'_, '_> {
         &self,
         dirfd: i32,
         path: &[u8],
-        flags: WalkFlags,
+        flags: LookupFlags,
         then: impl FnOnce(&Creds<'_>, Location) -> Result<T>,
     ) -> Option<Result<T>> {
         let credentials = self.creds();
@@ -103,7 +103,7 @@ impl Task<'_, '_> {
     }
 
     /// What `path` leads to, when that can be said at once ([`litebox::fs::Vfs::lookup_fast`]).
-    pub(super) fn lookup_fast(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Option<Result<LookedUp>> {
+    pub(super) fn lookup_fast(&self, dirfd: i32, path: &[u8], flags: LookupFlags) -> Option<Result<LookedUp>> {
         let credentials = self.creds();
         let creds = creds_of(&credentials);
         self.with_start(dirfd, path, |vfs, start| vfs.lookup_fast(start, &creds, path, flags))
@@ -125,7 +125,7 @@ impl Task<'_, '_> {
     }
 
     /// Where `path` leads from `dirfd`.
-    pub(crate) fn walk(&self, dirfd: i32, path: &[u8], flags: WalkFlags) -> Result<Location> {
+    pub(crate) fn walk(&self, dirfd: i32, path: &[u8], flags: LookupFlags) -> Result<Location> {
         if let Some(found) = self.with_known(dirfd, path, flags, |_, at| Ok(at)) {
             return found;
         }
@@ -145,7 +145,7 @@ impl Task<'_, '_> {
             return Ok(PathTarget::of(self.file_or_path(dirfd)?));
         }
         let mut walk = follow_flag(flags);
-        walk.set(WalkFlags::EMPTY_OK, empty_allowed);
+        walk.set(LookupFlags::EMPTY_OK, empty_allowed);
         self.walk(dirfd, path, walk).map(PathTarget::Place)
     }
 
@@ -156,7 +156,7 @@ impl Task<'_, '_> {
             return Ok(PathTarget::of(self.file_or_path(dirfd)?));
         }
         let mut walk = follow_flag(flags);
-        walk.set(WalkFlags::EMPTY_OK, empty_allowed);
+        walk.set(LookupFlags::EMPTY_OK, empty_allowed);
         if let Some(found) = self.with_start(dirfd, path, |vfs, start| vfs.walk_known(start, &creds, path, walk)) {
             return found.map(PathTarget::Place);
         }

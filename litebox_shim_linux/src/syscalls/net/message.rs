@@ -47,18 +47,18 @@ impl Header {
 }
 
 /// The flags of a call; those that nobody knows mean nothing.
-fn message_flags(flags: i32) -> MessageFlags {
-    MessageFlags::from_bits_truncate(flags as u32)
+fn known(flags: MessageFlags) -> MessageFlags {
+    flags & MessageFlags::all()
 }
 
 /// What a call that receives returns.
 fn count_of(got: &Received, flags: MessageFlags) -> usize {
-    if flags.contains(MessageFlags::TRUNC) { got.full.max(got.copied) } else { got.copied }
+    if flags.contains(MessageFlags::MSG_TRUNC) { got.full.max(got.copied) } else { got.copied }
 }
 
 /// A flag that only the kernel sets for itself (`MSG_CMSG_COMPAT`) is refused before anything is looked at.
-fn check_flags(flags: i32) -> Result<()> {
-    if flags < 0 { Err(Error::Invalid) } else { Ok(()) }
+fn check_flags(flags: MessageFlags) -> Result<()> {
+    if flags.bits() < 0 { Err(Error::Invalid) } else { Ok(()) }
 }
 
 impl Task<'_, '_> {
@@ -88,7 +88,7 @@ impl Task<'_, '_> {
     ) -> Result<usize> {
         let socket = socket_of(file)?;
         let stream = socket.kind() == SocketKind::Stream;
-        let patient = !file.nonblocking() && !flags.contains(MessageFlags::DONTWAIT);
+        let patient = !file.nonblocking() && !flags.contains(MessageFlags::MSG_DONTWAIT);
         let Ancillary { credentials, signed, rights, packet } = ancillary;
         let mut outgoing = Outgoing { credentials, signed, rights, to, flags, packet };
         let mut once = || loop {
@@ -99,7 +99,7 @@ impl Task<'_, '_> {
         };
         let limit = self.time_limit(file, true);
         let result = if patient { wait_until_ready(self.waiter(), file, Events::OUT, limit, once) } else { once() };
-        if result == Err(Error::BrokenPipe) && !flags.contains(MessageFlags::NOSIGNAL) {
+        if result == Err(Error::BrokenPipe) && !flags.contains(MessageFlags::MSG_NOSIGNAL) {
             self.send_self(SIGPIPE);
         }
         match (result, source.moved()) {
@@ -112,12 +112,13 @@ impl Task<'_, '_> {
 
     fn receive_on(&mut self, file: &OpenFile, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<Received> {
         let socket = socket_of(file)?;
-        let peek = flags.contains(MessageFlags::PEEK);
+        let peek = flags.contains(MessageFlags::MSG_PEEK);
         // Urgent data and errors are there, or nobody waits for them.
-        let never_waits = flags.intersects(MessageFlags::DONTWAIT | MessageFlags::ERRQUEUE | MessageFlags::OOB);
+        let never_waits =
+            flags.intersects(MessageFlags::MSG_DONTWAIT | MessageFlags::MSG_ERRQUEUE | MessageFlags::MSG_OOB);
         let patient = !file.nonblocking() && !never_waits;
-        let flags = if patient { flags } else { flags | MessageFlags::DONTWAIT };
-        let all = flags.contains(MessageFlags::WAITALL) && !peek && patient && socket.kind() == SocketKind::Stream;
+        let flags = if patient { flags } else { flags | MessageFlags::MSG_DONTWAIT };
+        let all = flags.contains(MessageFlags::MSG_WAITALL) && !peek && patient && socket.kind() == SocketKind::Stream;
         let mut total = Received::default();
         let mut once = || loop {
             let got = socket.receive(dest, flags)?;
@@ -141,7 +142,7 @@ impl Task<'_, '_> {
         fd: i32,
         buf: usize,
         len: usize,
-        flags: i32,
+        flags: MessageFlags,
         address: u64,
         address_len: u32,
     ) -> Result<usize> {
@@ -150,7 +151,7 @@ impl Task<'_, '_> {
         let to = self.destination(socket_of(&file)?, address, address_len)?;
         let ancillary = self.no_ancillary();
         let mut source = Source::user(buf, len.min(MAX_RW_COUNT));
-        self.send_on(&file, &mut source, ancillary, to.as_ref(), message_flags(flags))
+        self.send_on(&file, &mut source, ancillary, to.as_ref(), known(flags))
     }
 
     /// recvfrom(2)
@@ -159,13 +160,13 @@ impl Task<'_, '_> {
         fd: i32,
         buf: usize,
         len: usize,
-        flags: i32,
+        flags: MessageFlags,
         address: u64,
         address_len: u64,
     ) -> Result<usize> {
         check_range(buf, len.min(MAX_RW_COUNT))?;
         let file = self.fd_guard(fd)?;
-        let flags = message_flags(flags);
+        let flags = known(flags);
         let got = self.receive_on(&file, &mut Dest::user(buf, len.min(MAX_RW_COUNT)), flags)?;
         if address != 0 {
             let from = got.from.clone().unwrap_or_default();
@@ -175,7 +176,7 @@ impl Task<'_, '_> {
     }
 
     /// sendmsg(2)
-    pub(crate) fn sendmsg(&mut self, fd: i32, message: UserRef<MsgHdr>, flags: i32) -> Result<usize> {
+    pub(crate) fn sendmsg(&mut self, fd: i32, message: UserRef<MsgHdr>, flags: MessageFlags) -> Result<usize> {
         check_flags(flags)?;
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
@@ -184,36 +185,42 @@ impl Task<'_, '_> {
         let ancillary = self.read_control(socket, header.control, header.control_len)?;
         let to = self.destination(socket, header.name, header.name_len)?;
         let mut source = Source::user_vec(vectors.spans());
-        self.send_on(&file, &mut source, ancillary, to.as_ref(), message_flags(flags))
+        self.send_on(&file, &mut source, ancillary, to.as_ref(), known(flags))
     }
 
     /// recvmsg(2)
-    pub(crate) fn recvmsg(&mut self, fd: i32, message: UserMut<MsgHdr>, flags: i32) -> Result<usize> {
+    pub(crate) fn recvmsg(&mut self, fd: i32, message: UserMut<MsgHdr>, flags: MessageFlags) -> Result<usize> {
         check_flags(flags)?;
         let file = self.file(fd)?;
         let socket = socket_of(&file)?;
-        let flags = message_flags(flags);
+        let flags = known(flags);
         let header = Header::read(message.to_ref())?;
         let vectors = Vectors::read(header.vectors, header.vector_count)?;
         let mut got = self.receive_on(&file, &mut Dest::user_vec(vectors.spans()), flags)?;
         let mut control = Control::new(header.control, header.control_len);
-        self.write_control(socket, &mut got, &mut control, flags.contains(MessageFlags::CMSG_CLOEXEC))?;
-        let mut told = flags & MessageFlags::CMSG_CLOEXEC | got.flags;
-        told.set(MessageFlags::TRUNC, got.full > got.copied && socket.kind() != SocketKind::Stream);
-        told.set(MessageFlags::CTRUNC, control.cut);
+        self.write_control(socket, &mut got, &mut control, flags.contains(MessageFlags::MSG_CMSG_CLOEXEC))?;
+        let mut told = flags & MessageFlags::MSG_CMSG_CLOEXEC | got.flags;
+        told.set(MessageFlags::MSG_TRUNC, got.full > got.copied && socket.kind() != SocketKind::Stream);
+        told.set(MessageFlags::MSG_CTRUNC, control.cut);
         if header.name != 0 {
             let from = got.from.clone().unwrap_or_default();
             let name_len = field_at!(message, MsgHdrX86_64 MsgHdrX86.name_len: i32);
             write_address(&address_bytes(&from, socket.family()), header.name, name_len.address() as u64)?;
         }
-        field_at!(message, MsgHdrX86_64 MsgHdrX86.flags: u32).write(told.bits())?;
+        field_at!(message, MsgHdrX86_64 MsgHdrX86.flags: i32).write(told.bits())?;
         let control_len = field_at!(message, MsgHdrX86_64 MsgHdrX86.control_len: UserWord);
         control_len.write(UserWord(control.used() as u64))?;
         Ok(count_of(&got, flags))
     }
 
     /// sendmmsg(2)
-    pub(crate) fn sendmmsg(&mut self, fd: i32, messages: UserMut<MMsgHdr>, count: u32, flags: i32) -> Result<usize> {
+    pub(crate) fn sendmmsg(
+        &mut self,
+        fd: i32,
+        messages: UserMut<MMsgHdr>,
+        count: u32,
+        flags: MessageFlags,
+    ) -> Result<usize> {
         check_flags(flags)?;
         let mut done = 0;
         while done < count.min(MOST_MESSAGES) {
@@ -240,7 +247,7 @@ impl Task<'_, '_> {
         fd: i32,
         messages: UserMut<MMsgHdr>,
         count: u32,
-        flags: i32,
+        flags: MessageFlags,
         timeout: UserMut<Timespec>,
     ) -> Result<usize> {
         check_flags(flags)?;
@@ -252,7 +259,7 @@ impl Task<'_, '_> {
         while done < count.min(MOST_MESSAGES) {
             let at = messages.nth(done as usize);
             let got = at.and_then(|at| {
-                let len = self.recvmsg(fd, at.cast(), flags & !(MessageFlags::WAITFORONE.bits() as i32))?;
+                let len = self.recvmsg(fd, at.cast(), flags - MessageFlags::MSG_WAITFORONE)?;
                 field_at!(at, MMsgHdrX86_64 MMsgHdrX86.len: u32).write(len as u32)
             });
             match got {
@@ -260,8 +267,8 @@ impl Task<'_, '_> {
                 Err(_) => break,
                 Ok(()) => done += 1,
             }
-            if message_flags(flags).contains(MessageFlags::WAITFORONE) {
-                flags |= MessageFlags::DONTWAIT.bits() as i32;
+            if flags.contains(MessageFlags::MSG_WAITFORONE) {
+                flags |= MessageFlags::MSG_DONTWAIT;
             }
             // The limit counts from message to message: one that never comes is waited for.
             if deadline.is_some_and(|deadline| host().instant() >= deadline) {

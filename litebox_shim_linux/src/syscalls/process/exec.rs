@@ -9,7 +9,7 @@ use core::time::Duration;
 use litebox_common_linux::Arch;
 use litebox_common_linux::abi::file::AT_FDCWD;
 
-use litebox::fs::{Access, FdTable, FileType, Location, OpenFile, OpenHow, Origin, StatusFlags, WalkFlags};
+use litebox::fs::{Access, FdTable, FileType, Location, LookupFlags, OpenFile, OpenHow, Origin, StatusFlags};
 use litebox::platform::compat::CpuMode;
 use litebox::platform::host;
 use litebox::sync::jitter;
@@ -189,7 +189,7 @@ impl Task<'_, '_> {
         }
         let arguments = Arguments { argv, envp, path: program.path };
         let open =
-            |path: &[u8]| self.walk_from_cwd(|from| self.kernel().vfs.open_program(from, path, WalkFlags::FOLLOW));
+            |path: &[u8]| self.walk_from_cwd(|from| self.kernel().vfs.open_program(from, path, LookupFlags::FOLLOW));
         loader::prepare_file(program.file, arguments, stack_limit, &open)
     }
 
@@ -207,8 +207,8 @@ impl Task<'_, '_> {
 
     fn open_program(&self, dirfd: i32, path: Vec<u8>, flags: i32) -> Result<Program> {
         let vfs = &self.kernel().vfs;
-        let mut walk = WalkFlags::empty();
-        walk.set(WalkFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
+        let mut walk = LookupFlags::empty();
+        walk.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
         if path.first() == Some(&b'/') || dirfd == AT_FDCWD && !path.is_empty() {
             let file = self.walk_from_cwd(|from| vfs.open_program(from, &path, walk))?;
             return Ok(Program { file, path, inaccessible: false });

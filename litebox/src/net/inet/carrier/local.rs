@@ -393,14 +393,14 @@ impl LocalEnd {
                 return Self::nothing_there(end);
             }
             let before_mark = end.before_mark().filter(|n| *n > 0).unwrap_or(usize::MAX);
-            let n = if flags.contains(MessageFlags::TRUNC) {
+            let n = if flags.contains(MessageFlags::MSG_TRUNC) {
                 let n = end.incoming.len().min(before_mark).min(most).min(dest.remaining());
                 dest.advance(n);
                 n
             } else {
                 end.incoming.copy(dest, 0, before_mark.min(most))?
             };
-            if !flags.contains(MessageFlags::PEEK) {
+            if !flags.contains(MessageFlags::MSG_PEEK) {
                 end.advance(n, memory);
                 told.other = self.connection.room_made(ends, own, other);
             }
@@ -454,7 +454,7 @@ impl StreamCarrier for LocalEnd {
     fn send(&self, source: &mut Source<'_>, flags: MessageFlags) -> Result<usize> {
         let mut done = 0;
         loop {
-            match self.send_once(source, AT_ONCE, flags.contains(MessageFlags::OOB)) {
+            match self.send_once(source, AT_ONCE, flags.contains(MessageFlags::MSG_OOB)) {
                 Ok(n) => done += n,
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => return Ok(done),
@@ -465,12 +465,12 @@ impl StreamCarrier for LocalEnd {
         }
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<usize> {
-        if flags.contains(MessageFlags::OOB) {
-            return self.receive_urgent(dest, flags.contains(MessageFlags::PEEK));
+        if flags.contains(MessageFlags::MSG_OOB) {
+            return self.receive_urgent(dest, flags.contains(MessageFlags::MSG_PEEK));
         }
         let mut done = self.receive_once(dest, flags, AT_ONCE)?;
         // A look takes what there is in one; otherwise the sender is let in between.
-        while done >= AT_ONCE && dest.remaining() > 0 && !flags.contains(MessageFlags::PEEK) && !self.at_mark() {
+        while done >= AT_ONCE && dest.remaining() > 0 && !flags.contains(MessageFlags::MSG_PEEK) && !self.at_mark() {
             match self.receive_once(dest, flags, AT_ONCE) {
                 Ok(n @ 1..) => done += n,
                 _ => break,

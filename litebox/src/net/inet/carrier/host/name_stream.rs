@@ -96,7 +96,7 @@ impl StreamCarrier for NameStream {
         }
     }
     fn send(&self, source: &mut Source<'_>, flags: MessageFlags) -> Result<usize> {
-        if flags.contains(MessageFlags::OOB) {
+        if flags.contains(MessageFlags::MSG_OOB) {
             return Err(Error::NotSupported);
         }
         // Guest memory is touched without the lock.
@@ -125,7 +125,7 @@ impl StreamCarrier for NameStream {
         let bytes = state.replies.get(..n).unwrap_or_default().to_vec();
         drop(state);
         let copied = dest.put(&bytes)?;
-        if !flags.contains(MessageFlags::PEEK) {
+        if !flags.contains(MessageFlags::MSG_PEEK) {
             state = self.state.lock();
             let copied = copied.min(state.replies.len());
             state.replies.drain(..copied);

@@ -350,7 +350,7 @@ impl HostStream {
     }
 
     fn receive_pieces(&self, fd: HostFd, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<usize> {
-        let peek = flags.contains(MessageFlags::PEEK);
+        let peek = flags.contains(MessageFlags::MSG_PEEK);
         let mut done = 0;
         while let Some(piece) = dest.piece()? {
             let seen = self.readiness.look();
@@ -359,7 +359,7 @@ impl HostStream {
             let n = match got {
                 Ok(n) => n.min(piece.len),
                 Err(Error::WouldBlock) => {
-                    if !flags.contains(MessageFlags::OOB) && !self.readiness.clear(seen, Events::IN) && done == 0 {
+                    if !flags.contains(MessageFlags::MSG_OOB) && !self.readiness.clear(seen, Events::IN) && done == 0 {
                         continue;
                     }
                     return if done > 0 { Ok(done) } else { Err(Error::WouldBlock) };
@@ -486,15 +486,15 @@ impl StreamCarrier for HostStream {
             return Err(Error::BrokenPipe);
         }
         match self.descriptor() {
-            Some(fd) if flags.contains(MessageFlags::OOB) => self.send_urgent(fd, source),
+            Some(fd) if flags.contains(MessageFlags::MSG_OOB) => self.send_urgent(fd, source),
             Some(fd) => self.send_pieces(fd, source, 0),
             // Nothing is urgent before the connection is ours.
-            None if flags.contains(MessageFlags::OOB) => Err(Error::WouldBlock),
+            None if flags.contains(MessageFlags::MSG_OOB) => Err(Error::WouldBlock),
             None => self.send_first(source),
         }
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<usize> {
-        const HEEDED: MessageFlags = MessageFlags::PEEK.union(MessageFlags::OOB).union(MessageFlags::TRUNC);
+        const HEEDED: MessageFlags = MessageFlags::MSG_PEEK.union(MessageFlags::MSG_OOB).union(MessageFlags::MSG_TRUNC);
         let Some(fd) = self.descriptor().filter(|_| self.met.load(Ordering::Acquire)) else {
             return match self.check(ENOTCONN) {
                 Err(ENOTCONN) => Ok(0),

@@ -312,7 +312,7 @@ impl StreamCarrier for WireStream {
         }
     }
     fn send(&self, source: &mut Source<'_>, flags: MessageFlags) -> Result<usize> {
-        if flags.contains(MessageFlags::OOB) {
+        if flags.contains(MessageFlags::MSG_OOB) {
             // smoltcp knows nothing of urgent data.
             return Err(Error::NotSupported);
         }
@@ -349,7 +349,7 @@ impl StreamCarrier for WireStream {
         Ok(done)
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<usize> {
-        if flags.contains(MessageFlags::OOB) {
+        if flags.contains(MessageFlags::MSG_OOB) {
             return Err(Error::Invalid);
         }
         let mut core = self.core.lock();
@@ -364,7 +364,7 @@ impl StreamCarrier for WireStream {
         }
         let done = Self::copy_out(&mut core, dest, flags);
         drop(core);
-        if !flags.contains(MessageFlags::PEEK) {
+        if !flags.contains(MessageFlags::MSG_PEEK) {
             // The peer may send more now.
             self.run(None, false);
         }
@@ -424,8 +424,8 @@ impl StreamCarrier for WireStream {
 
 impl WireStream {
     fn copy_out(core: &mut Core, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<usize> {
-        let peek = flags.contains(MessageFlags::PEEK);
-        let unwanted = flags.contains(MessageFlags::TRUNC);
+        let peek = flags.contains(MessageFlags::MSG_PEEK);
+        let unwanted = flags.contains(MessageFlags::MSG_TRUNC);
         let mut done = 0;
         while dest.remaining() > 0 && core.look().recv_queue() > 0 {
             let mut put = |bytes: &[u8]| {
