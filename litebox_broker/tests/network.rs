@@ -202,6 +202,40 @@ fn a_published_port_leads_in_while_somebody_listens() {
     assert!(refused());
 }
 
+/// Only a sandbox that is in a namespace of its own publishes ports, and never on the loopback.
+#[test]
+fn ports_of_a_namespace_are_published_when_they_are_asked_for() {
+    let port = namespaces::free_port();
+    let ask = |address, port, protocol| NetRequest {
+        op: NetOp::Publish as u32,
+        address,
+        port,
+        protocol,
+        ..NetRequest::default()
+    };
+    let anywhere = mapped([0, 0, 0, 0]);
+    let error = |sandbox: &mut Sandbox, asked| sandbox.ask(asked, &[], None).error;
+    let mut other = Sandbox::start(setup("0.0.0.0/0:*,host:*"));
+    assert_eq!(error(&mut other, ask(anywhere, port, TCP)), Errno::ACCESS.raw_os_error());
+    let policy = Policy { mode: Mode::Namespace, ..Policy::default() };
+    let mut sandbox = Sandbox::start(Setup { policy, ..Setup::default() });
+    let loopback = [mapped([127, 0, 0, 1]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]];
+    for address in loopback.into_iter().chain([mapped([224, 0, 0, 1])]) {
+        assert_eq!(error(&mut sandbox, ask(address, port, TCP)), Errno::ADDRNOTAVAIL.raw_os_error());
+    }
+    // An address that is none of the host's.
+    assert_eq!(error(&mut sandbox, ask(mapped([198, 51, 100, 9]), port, TCP)), Errno::ADDRNOTAVAIL.raw_os_error());
+    assert_eq!(error(&mut sandbox, ask(anywhere, 0, TCP)), Errno::ADDRNOTAVAIL.raw_os_error());
+    assert_eq!(error(&mut sandbox, ask(anywhere, port, 1)), Errno::PROTONOSUPPORT.raw_os_error());
+    // Twice the same.
+    assert_eq!([0, 0].map(|_| error(&mut sandbox, ask(anywhere, port, TCP))), [0, 0]);
+    let listen = |id| NetRequest { op: NetOp::Listen as u32, id, value: 1, ..NetRequest::default() };
+    assert_eq!(error(&mut sandbox, listen(1)), Errno::NOENT.raw_os_error());
+    assert_eq!(error(&mut sandbox, listen(0)), 0);
+    let near = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    assert_eq!(sandbox.event().port, near.local_addr().expect("an address").port());
+}
+
 #[test]
 fn a_proxy_makes_connections_and_its_refusal_is_one() {
     // Where the proxy leads is none of our addresses: it is never connected to here.
@@ -434,7 +468,7 @@ proptest! {
     /// Whatever is asked, there is one well-formed reply, and where no rule is, no socket.
     #[test]
     fn any_request(
-        op in 0u32..12,
+        op in 0u32..13,
         id in prop_oneof![0u64..4, any::<u64>()],
         address: [u8; 16],
         port: u16,

@@ -97,6 +97,10 @@ pub enum NetOp {
     /// Sends the one byte in `extra` as urgent data (MSG_OOB) by the TCP socket that comes along. `EAGAIN`: there is no
     /// room.
     SendUrgent = 11,
+    /// Lets `port` of the host, at `address` (its own, or the unspecified one), lead to the same port of the sandbox,
+    /// by `protocol`. R: done, with the number of the published port ([`PublishedAs`]); the same one when it is asked
+    /// for again. `EACCES`: the host is no network namespace of the sandbox.
+    Publish = 12,
 }
 
 impl NetOp {
@@ -114,6 +118,7 @@ impl NetOp {
             9 => Self::Unlisten,
             10 => Self::Credit,
             11 => Self::SendUrgent,
+            12 => Self::Publish,
             _ => return None,
         })
     }
@@ -209,6 +214,31 @@ pub struct Published {
     pub protocol: u8,
     /// Zero.
     pub reserved: u8,
+}
+
+/// What a [`NetOp::Publish`] is answered with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct PublishedAs {
+    /// The number of the port.
+    pub index: u64,
+}
+
+/// Addresses of the sandbox that are those of its network namespace, where it is in one that an engine made: any port
+/// there can be published. All zero: it has none of that family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct OwnAddresses {
+    /// IPv4.
+    pub v4: [u8; 4],
+    /// IPv6.
+    pub v6: [u8; 16],
+    /// Bits of the IPv4 network.
+    pub v4_bits: u8,
+    /// Bits of the IPv6 network.
+    pub v6_bits: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
 }
 
 /// The 16 bytes of an IPv4 address.

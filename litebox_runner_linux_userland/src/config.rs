@@ -53,6 +53,9 @@ pub struct Config {
     pub takes_programs: u64,
     /// It has a network beside its own loopback.
     pub network: u64,
+    /// Its [`OwnAddresses`](litebox_protocol::net::OwnAddresses) as bytes; empty: it is in no network namespace of its
+    /// own.
+    pub own_addresses: Vec<u8>,
     /// [`Published`](litebox_protocol::net::Published) ports as bytes.
     pub published: Vec<u8>,
     /// Its [`Tun`](litebox_protocol::net::Tun) device as bytes; empty: it has none.
@@ -270,7 +273,7 @@ impl Config {
         out.number(self.stats);
         out.numbers(&self.streams);
         out.numbers(&[self.console, self.ignored, self.network]);
-        for string in [&self.published, &self.tun, &self.path, &self.hostname, &self.workdir] {
+        for string in [&self.own_addresses, &self.published, &self.tun, &self.path, &self.hostname, &self.workdir] {
             out.string(string);
         }
         for list in [&self.argv, &self.envp, &self.search] {
@@ -323,6 +326,7 @@ impl Config {
             console: r.number()?,
             ignored: r.number()?,
             network: r.number()?,
+            own_addresses: r.string()?,
             published: r.string()?,
             tun: r.string()?,
             path: r.string()?,
@@ -380,6 +384,7 @@ mod tests {
             console: 0x107,
             ignored: 3,
             network: 1,
+            own_addresses: vec![10, 0],
             published: vec![80, 0, 6, 0],
             tun: vec![8, 0],
             path: b"/bin/true".to_vec(),

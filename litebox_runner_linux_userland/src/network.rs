@@ -1,6 +1,7 @@
 //! The options of the network: `--net`, `--allow-net`, `--deny-net`, `--net-proxy`, `--dns`, `-p`, and `--net-file`,
 //! which holds the same.
 
+mod namespace;
 mod tun;
 
 use std::fs;
@@ -13,7 +14,7 @@ use litebox_broker::net::policy::{Mode, Policy};
 use litebox_broker::net::proxy::Proxy;
 use litebox_broker::net::publish::{Port, Publish};
 use litebox_broker::net::rules::Rule;
-use litebox_protocol::net::{GUEST_V4, GUEST_V6, MAX_PUBLISHED, Published};
+use litebox_protocol::net::{GUEST_V4, GUEST_V6, MAX_PUBLISHED, OwnAddresses, Published};
 use serde::Deserialize;
 
 use tun::Opened;
@@ -75,6 +76,8 @@ pub struct Network {
     pub setup: Option<Setup>,
     /// The published ports, in the order of their numbers.
     pub published: Vec<Published>,
+    /// Its addresses, where it is in a network namespace of its own.
+    pub own: Option<OwnAddresses>,
     /// The TUN device that it has instead.
     pub tun: Option<Opened>,
 }
@@ -82,9 +85,10 @@ pub struct Network {
 impl Network {
     /// The sandbox's own addresses, which its name stands for.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        match self.setup {
-            Some(_) => vec![Ipv4Addr::from(GUEST_V4).into(), Ipv6Addr::from(GUEST_V6).into()],
-            None => self.addresses_of_device(),
+        match (self.setup.as_ref(), self.own) {
+            (Some(_), Some(own)) if own.v4 != [0; 4] => vec![Ipv4Addr::from(own.v4).into()],
+            (Some(_), _) => vec![Ipv4Addr::from(GUEST_V4).into(), Ipv6Addr::from(GUEST_V6).into()],
+            (None, _) => self.addresses_of_device(),
         }
     }
     fn addresses_of_device(&self) -> Vec<IpAddr> {
@@ -191,7 +195,8 @@ pub fn prepare(options: &NetworkOptions) -> Result<Network, String> {
     };
     let policy = Policy { mode, allow, deny };
     let setup = Setup { policy, ports, servers, proxy, report: file.report.unwrap_or(true) };
-    Ok(Network { setup: Some(setup), published, tun: None })
+    let own = (reach == Reach::Namespace).then(namespace::own_addresses);
+    Ok(Network { setup: Some(setup), published, own, tun: None })
 }
 
 fn take_port(text: &str) -> Result<Port, String> {

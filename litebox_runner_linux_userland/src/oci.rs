@@ -7,6 +7,7 @@
 //! and the like are those commands of `litebox`.
 
 use std::fmt::Write;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -217,6 +218,8 @@ fn printed(text: &str) -> u8 {
 fn litebox(container: &Container) -> Result<Command, String> {
     let program = std::env::current_exe().map_err(|e| format!("/proc/self/exe: {e}"))?;
     let mut command = Command::new(program);
+    // Not by the name that stands for this command.
+    command.arg0("litebox");
     command.env("XDG_RUNTIME_DIR", &container.directory);
     Ok(command)
 }

@@ -65,11 +65,19 @@ pub fn run(options: &Options) -> u8 {
             return STATUS_OURS;
         }
     };
+    let ready = options.process.ready_fd.map(|number| status::take("--ready-fd", number)).transpose();
+    let ready = match ready {
+        Ok(ready) => ready.map(OwnedFd::from),
+        Err(why) => {
+            say(&why);
+            return STATUS_OURS;
+        }
+    };
     if options.process.detach {
         return detach::start(options, status);
     }
     let Some(name) = &options.process.name else { return run_here(options, status) };
-    match Named::here(name) {
+    match Named::here(name, ready) {
         Ok(named) => {
             let ended = run_named(options, named, status, None);
             let (directory, status) = (ended.directory, ended.status);
@@ -99,11 +107,11 @@ fn run_here(options: &Options, mut status: Status) -> u8 {
 
 impl Named {
     /// In the foreground.
-    fn here(name: &str) -> Result<Self, String> {
+    fn here(name: &str, ready: Option<OwnedFd>) -> Result<Self, String> {
         let id = record::new_id().map_err(|e| format!("--name {name}: {e}"))?;
         let directory = Directory::create(name)?;
         let listener = directory.listen().map_err(|e| format!("--name {name}: {e}"))?;
-        Ok(Self { directory, id, setup: Setup { listener, ready: None }, detached: false })
+        Ok(Self { directory, id, setup: Setup { listener, ready }, detached: false })
     }
 }
 
@@ -251,6 +259,7 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
         ignored: streams::ignored_signals(),
         network: network.setup.is_some().into(),
         tun: tun.transpose()?.map_or(Vec::new(), |tun| tun.as_bytes().to_vec()),
+        own_addresses: network.own.map_or(Vec::new(), |own| own.as_bytes().to_vec()),
         published: network.published.as_bytes().to_vec(),
         path: program.as_bytes().to_vec(),
         hostname: options.process.hostname.as_bytes().to_vec(),

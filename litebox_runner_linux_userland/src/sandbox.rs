@@ -7,7 +7,7 @@ use litebox::platform::host;
 use litebox_platform_linux_userland::host::call;
 use litebox_platform_linux_userland::start::Used;
 use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
-use litebox_protocol::net::Tun;
+use litebox_protocol::net::{OwnAddresses, Tun};
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
 use litebox_shim_linux::boot::{self, FirstProgram, Identity};
@@ -107,7 +107,9 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
 fn way_out(config: &Config) -> WayOut {
     match Tun::read_from_bytes(&config.tun) {
         Ok(tun) => WayOut::Tun(tun),
-        Err(_) if config.network == 1 => WayOut::Host(config.published.clone()),
+        Err(_) if config.network == 1 => {
+            WayOut::Host(config.published.clone(), OwnAddresses::read_from_bytes(&config.own_addresses).ok())
+        }
         Err(_) => WayOut::None,
     }
 }

@@ -23,7 +23,7 @@ pub struct Status {
 impl Status {
     /// As it was asked for. A descriptor that is not open is an error.
     pub fn new(options: &DebugOptions) -> Result<Self, String> {
-        let file = options.status_fd.map(take).transpose()?;
+        let file = options.status_fd.map(|number| take("--status-fd", number)).transpose()?;
         Ok(Self { file, on_stderr: options.json, begun: Instant::now() })
     }
 
@@ -76,8 +76,8 @@ impl Status {
 }
 
 /// A descriptor that whoever started us left open for it.
-fn take(number: RawFd) -> Result<File, String> {
-    let wrong = || format!("--status-fd {number}: not an open descriptor (such as 3, with 3>status.json)");
+pub fn take(option: &str, number: RawFd) -> Result<File, String> {
+    let wrong = || format!("{option} {number}: not an open descriptor (such as 3, with 3>status.json)");
     // SAFETY: fcntl(2) with F_GETFL touches no memory of ours.
     if number < 0 || unsafe { libc::fcntl(number, libc::F_GETFL) } < 0 {
         return Err(wrong());

@@ -285,6 +285,15 @@ fn refusals() -> Result {
     bundle.does(&["kill", "never", "KILL"])?;
     bundle.waits_for("never", "stopped")?;
     bundle.does(&["delete", "never"])?;
+    // By its own name, and with what it starts itself.
+    let named = bundle.dir.join("litebox-oci");
+    fs::copy(litebox_test_support::program(), &named)?;
+    let mut command = Command::new(&named);
+    command.arg("--root").arg(bundle.dir.join("containers")).args(["run", "--bundle"]).arg(&bundle.dir).arg("named");
+    let outcome = run(command, b"", LIMIT)?;
+    if outcome.status != 0 {
+        return Err(format!("litebox-oci\n{outcome}").into());
+    }
     let text = bundle.does(&["features"])?;
     if !text.contains("createRuntime") || !bundle.does(&["--version"])?.contains("spec: 1.0.2") {
         return Err(format!("features: {text}").into());
@@ -340,6 +349,10 @@ fn process_for_engines() -> Result {
     let seen = place.join("root/bin/busybox").exists() && !place.join("root/usr").exists();
     let processes = fs::read_dir(place.join("root/proc"))?.count();
     bundle.does(&["start", "seen"])?;
+    // Whatever is wanted of it can be done at once.
+    if bundle.does(&["exec", "seen", "/bin/echo", "at once"])? != "at once\n" {
+        return Err("exec at once".into());
+    }
     let before = bundle.oci(&["events", "--stats", "seen"])?;
     // It passes on what it is sent, and ends as the program does.
     let told = Command::new("kill").args(["-s", "INT", &pid]).status()?;
@@ -350,9 +363,42 @@ fn process_for_engines() -> Result {
         return Err(format!("events\n{before}").into());
     }
     if !apart {
-        return skip("this host allows no mount namespaces");
+        println!("skipped: this host allows no mount namespaces");
+        return Ok(());
     }
     if seen && processes == 0 { Ok(()) } else { Err(format!("seen: {seen}, processes: {processes}").into()) }
+}
+
+/// In a network namespace that an engine made: what listens is reached there, and what is there is reached.
+fn network_namespace() -> Result {
+    let Some(bundle) = Bundle::new("oci-network")? else { return skip("no busybox") };
+    bundle.script(
+        "busybox wget -q -O - http://10.77.0.3:81/there; echo here > /data/here; busybox ip address show eth0 | busybox grep -o 10.77.0.2/24; exec busybox httpd -f -p 80 -h /data",
+        false,
+        r#", "linux": { "namespaces": [{ "type": "network", "path": "/proc/self/ns/net" }] }"#,
+    )?;
+    fs::create_dir(bundle.dir.join("served"))?;
+    fs::write(bundle.dir.join("served/there"), "there\n")?;
+    let script = r#"
+        ip link set lo up && ip link add d0 type veth peer name d1 && ip address add 10.77.0.2/24 dev d0 &&
+            ip address add 10.77.0.3/24 dev d0 && ip link set d0 up && ip link set d1 up || exit 99
+        busybox httpd -f -p 10.77.0.3:81 -h served & server=$!
+        "$@" create web < /dev/null > out 2>&1 && "$@" start web
+        tries=0
+        until busybox wget -q -O - http://10.77.0.2/here; do
+            tries=$((tries + 1)); [ $tries -lt 600 ] || break; sleep 0.05
+        done 2> /dev/null
+        "$@" kill web KILL; "$@" delete --force web; kill $server; cat out"#;
+    let mut command = Command::new("unshare");
+    command.arg(if litebox_test_support::is_root() { "-n" } else { "-Urn" }).args(["sh", "-c", script, "sh"]);
+    command.arg(litebox_test_support::program()).args(["oci", "--root"]).arg(bundle.dir.join("containers"));
+    command.current_dir(&bundle.dir).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let outcome = run(command, b"", LIMIT)?;
+    if outcome.status == 99 || outcome.err().contains("unshare") {
+        println!("skipped: nobody can make a network device here");
+        return Ok(());
+    }
+    if outcome.out() == "here\nthere\n10.77.0.2/24\n" { Ok(()) } else { Err(format!("{outcome}").into()) }
 }
 
 const TESTS: &[NamedTest] = &[
@@ -362,6 +408,7 @@ const TESTS: &[NamedTest] = &[
     ("refusals", refusals),
     ("hidden_paths", hidden_paths),
     ("process_for_engines", process_for_engines),
+    ("network_namespace", network_namespace),
 ];
 
 fn main() {

@@ -28,6 +28,8 @@ pub struct Publish {
     pub inside: u16,
     /// Of which protocol.
     pub transport: Transport,
+    /// An IPv6 address stands for those of IPv4 as well, where nobody has those yet.
+    pub dual: bool,
 }
 
 impl fmt::Display for Publish {
@@ -61,7 +63,7 @@ impl Publish {
             let number = text.parse::<u16>().ok().filter(|n| *n != 0 && text.bytes().all(|b| b.is_ascii_digit()));
             number.ok_or_else(|| wrong(&format!("\"{text}\" is not a port (1 to 65535)")))
         };
-        Ok(Self { outside: SocketAddr::new(address, port(outside)?), inside: port(inside)?, transport })
+        Ok(Self { outside: SocketAddr::new(address, port(outside)?), inside: port(inside)?, transport, dual: false })
     }
 
     /// For the configuration of the sandbox.
@@ -155,10 +157,17 @@ impl Port {
 }
 
 fn bound(what: &Publish) -> Result<OwnedFd, Errno> {
+    match bound_as(what, !what.dual) {
+        Err(Errno::ADDRINUSE) if what.dual => bound_as(what, true),
+        done => done,
+    }
+}
+
+fn bound_as(what: &Publish, six_only: bool) -> Result<OwnedFd, Errno> {
     let kind = if what.transport == Transport::Tcp { SocketType::STREAM } else { SocketType::DGRAM };
     let socket = sockets::new(what.outside.ip(), kind)?;
     if what.outside.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, true)?;
+        sockopt::set_ipv6_v6only(&socket, six_only)?;
     }
     match what.transport {
         // As servers do: connections that have ended do not keep it.
@@ -224,7 +233,7 @@ mod tests {
     fn published(transport: Transport) -> Port {
         loop {
             let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
-            if let Ok(port) = Port::bind(Publish { outside: free, inside: 80, transport }) {
+            if let Ok(port) = Port::bind(Publish { outside: free, inside: 80, transport, dual: false }) {
                 return port;
             }
         }

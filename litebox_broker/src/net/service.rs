@@ -2,14 +2,15 @@
 //! for nobody.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use litebox_protocol::EventKind;
 use litebox_protocol::net::{
-    Answer, HOST_NAME, HOST_V4, MAX_HOST_NAME, NetEvent, NetOp, STATE_DONE, STATE_MORE, STATE_PENDING, TCP, UDP,
+    Answer, HOST_NAME, HOST_V4, MAX_HOST_NAME, MAX_PUBLISHED, NetEvent, NetOp, PublishedAs, STATE_DONE, STATE_MORE,
+    STATE_PENDING, TCP, UDP,
 };
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
@@ -23,9 +24,10 @@ use super::connect::{Connections, Taken, Told, Wanted};
 use super::dns::Family;
 use super::message::{Asked, address, failed, reply};
 use super::names::Names;
-use super::policy::{Permit, Policy, shown_peer};
+use super::policy::{Mode, Permit, Policy, shown_peer};
 use super::proxy::{Place, Proxy};
-use super::publish::Port;
+use super::publish::{Port, Publish};
+use super::ranges::canonical;
 use super::report::Reports;
 use super::resolve::{self, Found, Resolver};
 use super::routes::HostRoutes;
@@ -213,6 +215,7 @@ impl Service {
             }
             NetOp::Shutdown => control::shut(socket()?, head.value)?,
             NetOp::SendUrgent => control::send_urgent(socket()?, asked.extra)?,
+            NetOp::Publish => return self.publish(asked),
             NetOp::Listen => self.port(head.id)?.listen(head.value)?,
             NetOp::Unlisten => self.port(head.id)?.unlisten()?,
             NetOp::Credit => self.port(head.id)?.add_credit(head.value)?,
@@ -224,13 +227,33 @@ impl Service {
         usize::try_from(index).ok().and_then(|index| self.ports.get_mut(index)).ok_or(Errno::NOENT)
     }
 
+    /// A port of the namespace that is the sandbox's.
+    fn publish(&mut self, asked: &Asked<'_>) -> Result<Replied, Errno> {
+        let head = &asked.head;
+        if self.policy.mode != Mode::Namespace {
+            return Err(Errno::ACCESS);
+        }
+        let transport = transport(head.protocol)?;
+        let address = canonical(sockets::from_bytes(head.address));
+        if head.port == 0 || address.is_loopback() || address.is_multicast() {
+            return Err(Errno::ADDRNOTAVAIL);
+        }
+        let dual = address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let what = Publish { outside: SocketAddr::new(address, head.port), inside: head.port, transport, dual };
+        let index = match self.ports.iter().position(|port| *port.what() == what) {
+            Some(index) => index,
+            None if self.ports.len() >= MAX_PUBLISHED => return Err(Errno::NOBUFS),
+            None => {
+                self.ports.push(Port::bind(what)?);
+                self.ports.len() - 1
+            }
+        };
+        Ok((reply(STATE_DONE, 0, PublishedAs { index: index as u64 }.as_bytes()), None))
+    }
+
     fn connect(&mut self, asked: &Asked<'_>, now: Instant) -> Result<Replied, Errno> {
         let head = &asked.head;
-        let transport = match head.protocol {
-            TCP => Transport::Tcp,
-            UDP => Transport::Udp,
-            _ => return Err(Errno::PROTONOSUPPORT),
-        };
+        let transport = transport(head.protocol)?;
         let settings = asked.settings()?;
         let to = SocketAddr::new(sockets::from_bytes(head.address), head.port);
         let permit = self.policy.permits(to, transport, &self.names, &self.routes, now).map_err(|refusal| {
@@ -496,6 +519,14 @@ impl Service {
             }
         }
         true
+    }
+}
+
+fn transport(protocol: u8) -> Result<Transport, Errno> {
+    match protocol {
+        TCP => Ok(Transport::Tcp),
+        UDP => Ok(Transport::Udp),
+        _ => Err(Errno::PROTONOSUPPORT),
     }
 }
 

@@ -201,9 +201,8 @@ fn inherit_sets(place: &Path) {
         for pair in above.windows(2) {
             let [from, to] = pair else { continue };
             let (text, now) = (fs::read_to_string(from.join(file)), fs::read_to_string(to.join(file)));
-            if let (Ok(text), Ok(now)) = (text, now)
-                && now.trim().is_empty()
-            {
+            let (Ok(text), Ok(now)) = (text, now) else { continue };
+            if now.trim().is_empty() {
                 // The host says so when a process is put there.
                 let _ = fs::write(to.join(file), text.trim());
             }

@@ -163,9 +163,10 @@ impl Spec {
         self.mounts.iter().any(|mount| path.starts_with(&mount.destination))
     }
 
-    /// What of the host is mounted in it.
+    /// What of the host is mounted in its root; in places of the sandbox's own nothing can be made there.
     pub fn binds(&self, bundle: &Path) -> Vec<Bind> {
-        let binds = self.mounts.iter().filter(|mount| mount.is_bind());
+        let own = |mount: &&Mount| OWN.iter().any(|own| mount.destination.starts_with(own));
+        let binds = self.mounts.iter().filter(|mount| mount.is_bind() && !own(mount));
         binds
             .map(|mount| Bind {
                 from: bundle.join(&mount.source),

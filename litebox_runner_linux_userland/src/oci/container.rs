@@ -2,17 +2,21 @@
 //!
 //! - `state.json`: [`Record`]. It is there when the container is.
 //! - `start`: the fifo that its process waits at, until it is started.
+//! - `ready`: a fifo that it writes to when its program runs.
 //! - `litebox`: the directory of its sandbox ([`crate::named`]).
 //! - `paused`: it was paused.
 //! - `masked`: an empty file, which its maskedPaths show.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::Timespec;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -178,9 +182,27 @@ impl Container {
         });
         let opened = opened.ok_or("the container's process does not wait for its start")?;
         let mut writer = opened.map_err(|e| format!("{}: {e}", fifo.display()))?;
+        let place = self.directory.join("ready");
+        let ready = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&place);
+        let ready = ready.map_err(|e| format!("{}: {e}", place.display()))?;
         fs::remove_file(&fifo).map_err(|e| format!("{}: {e}", fifo.display()))?;
         writer.write_all(b"s").map_err(|e| format!("{}: {e}", fifo.display()))?;
+        self.wait_for_program(&ready);
         hooks::run(&spec, "poststart", &self.state())
+    }
+
+    /// Waits until its program runs, or has ended: more can be done with it from then on. Why it cannot run is said by
+    /// itself, where its output goes.
+    fn wait_for_program(&self, ready: &File) {
+        const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        let since = std::time::Instant::now();
+        while since.elapsed() < PATIENCE && self.is_alive() {
+            // Nobody has ended who has not begun: the fifo is hung up only after a first writer.
+            match rustix::event::poll(&mut [PollFd::new(ready, PollFlags::IN)], Some(&LOOK)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                _ => return,
+            }
+        }
     }
 
     /// Sends a signal to its program.

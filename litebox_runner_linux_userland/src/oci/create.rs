@@ -124,7 +124,9 @@ fn join_group(container: &mut Container, spec: &Spec) -> Result<(), String> {
 fn start_waiting(container: &Container, options: &Options, spec: &Spec, here: bool) -> Result<Child, String> {
     let (fifo, masked) = (container.directory.join("start"), container.directory.join("masked"));
     let mode = Mode::RUSR | Mode::WUSR;
-    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).map_err(|e| format!("{}: {e}", fifo.display()))?;
+    for fifo in [&fifo, &container.directory.join("ready")] {
+        rustix::fs::mkfifoat(rustix::fs::CWD, fifo, mode).map_err(|e| format!("{}: {e}", fifo.display()))?;
+    }
     fs::write(&masked, "").map_err(|e| format!("{}: {e}", masked.display()))?;
     let bundle = &container.record.bundle;
     let how = How { name: NAME, masked: &masked, has_group: container.record.cgroup.is_some() };

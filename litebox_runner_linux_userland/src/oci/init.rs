@@ -6,12 +6,14 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, FromRawFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
+use rustix::io::FdFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -122,10 +124,23 @@ fn second(options: &Options, held: &Held, seen: &mut impl Read) -> String {
         // The first says why.
         std::process::exit(1);
     }
-    match options.fifo.as_deref().map_or(Ok(()), wait_for_start) {
-        Ok(()) => become_litebox(&options.arguments),
+    let Some(fifo) = &options.fifo else { return become_litebox(&options.arguments) };
+    match wait_for_start(fifo).and_then(|()| with_ready(&options.arguments, &fifo.with_file_name("ready"))) {
+        Ok(arguments) => become_litebox(&arguments),
         Err(why) => why,
     }
+}
+
+/// The arguments, and that it is told when the program runs to whoever started it, if they are still there.
+fn with_ready(arguments: &[OsString], fifo: &Path) -> Result<Vec<OsString>, String> {
+    let mut all = arguments.to_vec();
+    if let Ok(ready) = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(fifo) {
+        // What this process becomes inherits it.
+        rustix::io::fcntl_setfd(&ready, FdFlags::empty()).map_err(|e| format!("{}: {e}", fifo.display()))?;
+        let number = ready.into_raw_fd().to_string();
+        all.splice(1..1, ["--ready-fd".into(), number.into()]);
+    }
+    Ok(all)
 }
 
 fn wait_for_start(fifo: &Path) -> Result<(), String> {
@@ -144,7 +159,7 @@ fn join_network(place: &Path) -> std::io::Result<()> {
 /// Never returns but with the reason why it cannot go on.
 fn become_litebox(arguments: &[OsString]) -> String {
     let failed = match std::env::current_exe() {
-        Ok(program) => Command::new(program).args(arguments).exec(),
+        Ok(program) => Command::new(program).arg0("litebox").args(arguments).exec(),
         Err(e) => e,
     };
     format!("litebox: {failed}")

@@ -75,6 +75,9 @@ pub struct ProcessOptions {
     /// A name, by which litebox exec and the like find it.
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub name: Option<String>,
+    /// A descriptor to which a byte is written when the program runs.
+    #[arg(long, value_name = "FD", hide = true)]
+    pub ready_fd: Option<i32>,
     /// A label, which litebox inspect shows.
     #[arg(short, long, value_name = "K[=V]")]
     pub label: Vec<OsString>,

@@ -21,8 +21,9 @@ pub enum WayOut {
     /// None.
     #[default]
     None,
-    /// Sockets of the host: the ports that lead in (`litebox_protocol::net::Published`, as bytes).
-    Host(Vec<u8>),
+    /// Sockets of the host: the ports that lead in (`litebox_protocol::net::Published`, as bytes), and the sandbox's
+    /// addresses, where it is in a network namespace of its own.
+    Host(Vec<u8>, Option<litebox_protocol::net::OwnAddresses>),
     /// Packets of a TUN device.
     Tun(litebox_protocol::net::Tun),
 }
@@ -178,7 +179,7 @@ impl Kernel {
         let (mut outward, mut wire) = (None, None);
         match &config.network {
             WayOut::None => {}
-            WayOut::Host(ports) => outward = Some(HostNetwork::new(ports, &config.hostname)),
+            WayOut::Host(ports, own) => outward = Some(HostNetwork::new(ports, &config.hostname, own.as_ref())),
             WayOut::Tun(tun) => wire = Some(WireNetwork::new(tun)),
         }
         let way_out = outward.clone().map(|outward| outward as Arc<dyn Outside>);

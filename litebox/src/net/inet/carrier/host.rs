@@ -29,8 +29,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use litebox_protocol::EventKind;
 use litebox_protocol::net::{
-    Answer, GUEST_V4, GUEST_V6, HOST_V4, HOST_V6, NetEvent, NetOp, NetRequest, Published, RESOLVER_V4, STATE_PENDING,
-    TCP, UDP, mapped,
+    Answer, GUEST_V4, GUEST_V6, HOST_V4, HOST_V6, NetEvent, NetOp, NetRequest, OwnAddresses, Published, PublishedAs,
+    RESOLVER_V4, STATE_PENDING, TCP, UDP, mapped,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -79,6 +79,8 @@ pub struct HostNetwork {
     hostname: String,
     addresses: [(IpAddr, u8); 2],
     published: Vec<Published>,
+    /// It is in a network namespace of its own, where any port can be published.
+    publishes_all: bool,
     /// By token.
     watchers: Mutex<BTreeMap<u64, Watcher>>,
     /// By the number of the request.
@@ -107,15 +109,24 @@ fn to_bytes(ip: IpAddr) -> [u8; 16] {
 }
 
 impl HostNetwork {
-    /// `published`: ports that lead in, as bytes. `hostname`: the sandbox's own.
-    pub fn new(published: &[u8], hostname: &str) -> Arc<Self> {
+    /// `published`: ports that lead in, as bytes. `hostname`: the sandbox's own. `own`: its addresses, where they are
+    /// those of a network namespace.
+    pub fn new(published: &[u8], hostname: &str, own: Option<&OwnAddresses>) -> Arc<Self> {
+        let (mut four, mut six) = ((Ipv4Addr::from(GUEST_V4), 24), (Ipv6Addr::from(GUEST_V6), 64));
+        if let Some(own) = own.filter(|own| own.v4 != [0; 4]) {
+            four = (own.v4.into(), own.v4_bits.min(32));
+        }
+        if let Some(own) = own.filter(|own| own.v6 != [0; 16]) {
+            six = (own.v6.into(), own.v6_bits.min(128));
+        }
         let pieces = published.chunks_exact(size_of::<Published>());
         let published = pieces.filter_map(|piece| Published::read_from_bytes(piece).ok()).collect();
-        Arc::new_cyclic(|own| Self {
-            own: own.clone(),
+        Arc::new_cyclic(|this| Self {
+            own: this.clone(),
             hostname: hostname.to_ascii_lowercase(),
-            addresses: [(Ipv4Addr::from(GUEST_V4).into(), 24), (Ipv6Addr::from(GUEST_V6).into(), 64)],
+            addresses: [(four.0.into(), four.1), (six.0.into(), six.1)],
             published,
+            publishes_all: own.is_some(),
             watchers: Mutex::default(),
             waiting: Mutex::default(),
             listeners: Mutex::default(),
@@ -260,13 +271,29 @@ impl HostNetwork {
         }
     }
 
-    /// The number of the published port that `local` is.
-    fn published_as(&self, stream: bool, local: SocketAddr) -> Option<u64> {
+    /// The number of the published port that `local` is, or becomes.
+    fn published_as(&self, stream: bool, local: SocketAddr) -> Result<Option<u64>> {
         let reachable = local.ip().is_unspecified() || self.addresses.iter().any(|(own, _)| *own == local.ip());
         let protocol = if stream { TCP } else { UDP };
+        if self.publishes_all {
+            // A client's own port is nobody's to come to.
+            let wanted = reachable && (stream || !EPHEMERAL.contains(&local.port()));
+            return if wanted { publish(protocol, local).map(Some) } else { Ok(None) };
+        }
         let is_it = |port: &Published| port.port == local.port() && port.protocol == protocol;
-        self.published.iter().position(is_it).filter(|_| reachable).map(|index| index as u64)
+        Ok(self.published.iter().position(is_it).filter(|_| reachable).map(|index| index as u64))
     }
+}
+
+/// Ports that sockets get which do not ask for one (/proc/sys/net/ipv4/ip_local_port_range).
+const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
+
+/// Lets a port of the namespace lead in.
+fn publish(protocol: u8, local: SocketAddr) -> Result<u64> {
+    let (address, port) = (to_bytes(local.ip()), local.port());
+    let head = NetRequest { op: NetOp::Publish as u32, address, port, protocol, ..NetRequest::default() };
+    let reply = client::ask(head, &[], None)?;
+    PublishedAs::read_from_bytes(reply.bytes()).map(|done| done.index).map_err(|_| Error::Io)
 }
 
 /// A descriptor that came from the broker and is nobody's yet.
@@ -315,7 +342,7 @@ impl Outside for HostNetwork {
         }
         let stream = kind == Port::Stream;
         let own = self.own.upgrade().ok_or(Error::Invalid)?;
-        let index = self.published_as(stream, local);
+        let index = self.published_as(stream, local)?;
         let outlet = HostOutlet::new(&own, stream, local, inlet, index);
         if let Some(index) = index {
             let room = if stream { u32::try_from(inlet.room()).unwrap_or(u32::MAX) } else { flows::MOST_PEERS };
