@@ -180,7 +180,89 @@ fn calls_one_by_one() -> Result {
     Ok(())
 }
 
-const TESTS: &[NamedTest] = &[("calls_one_by_one", calls_one_by_one)];
+/// What tells of the machine, or of who started the program, and not of how it is printed: the host and the sandbox
+/// answer these differently.
+const OF_THE_MACHINE: &[&str] =
+    &[" execve(", " getrandom(", " set_tid_address(", " sysinfo(", " statfs(", " fstatfs(", " uname("];
+
+/// Whether a line is one that can be compared.
+fn is_comparable(line: &str) -> bool {
+    // Of /proc/filesystems; and stdin is none of the sandbox's own files.
+    let read = line.contains("\"nodev\\tsysfs") || line.starts_with(" lseek(0, 0, SEEK_CUR)");
+    !read && !OF_THE_MACHINE.iter().any(|start| line.starts_with(start))
+}
+
+/// Everything that these programs of the machine do, from the dynamic linker's first call to the exit.
+fn programs(name: &str, programs: &[&[&str]]) -> Result {
+    if let Some(why) = missing() {
+        return skip(&why);
+    }
+    const LEAST: usize = 25;
+    let lines = |log: &str| -> Vec<String> {
+        joined(log).iter().filter_map(|line| plain(line)).filter(|line| is_comparable(line)).collect()
+    };
+    let mut wrong = Vec::new();
+    for program in programs {
+        let [host, sandbox] = directories(name)?;
+        let (expected, printed) = (lines(&by_strace(&host, program)?), lines(&by_litebox(&sandbox, program, None)?));
+        if expected != printed || expected.len() < LEAST {
+            let first = expected.iter().zip(&printed).find(|(a, b)| a != b);
+            wrong.push(format!(
+                "{program:?}: {} lines of strace, {} of litebox; first: {first:#?}",
+                expected.len(),
+                printed.len()
+            ));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+fn programs_that_read() -> Result {
+    let all: &[&[&str]] = &[
+        &["cat", "file"],
+        &["head", "-2", "file"],
+        &["tail", "-1", "file"],
+        &["wc", "file"],
+        &["cut", "-c1", "file"],
+        &["sed", "s/two/2/", "file"],
+        &["sha256sum", "file"],
+        &["od", "-c", "file"],
+    ];
+    programs("strace-read", all)
+}
+
+fn programs_that_change() -> Result {
+    let all: &[&[&str]] = &[
+        &["mv", "file", "moved"],
+        &["mkdir", "-p", "x/y"],
+        &["touch", "new"],
+        &["ln", "-s", "file", "link"],
+        &["chmod", "600", "file"],
+        &["tee", "out"],
+        &["truncate", "-s", "9", "file"],
+    ];
+    programs("strace-change", all)
+}
+
+fn programs_that_look() -> Result {
+    let all: &[&[&str]] = &[
+        &["find", ".", "-name", "c"],
+        &["du", "-s", "sub"],
+        &["sort", "file"],
+        &["base64", "file"],
+        &["expr", "1", "+", "2"],
+        &["date", "+%Y"],
+        &["sleep", "0.01"],
+    ];
+    programs("strace-look", all)
+}
+
+const TESTS: &[NamedTest] = &[
+    ("calls_one_by_one", calls_one_by_one),
+    ("programs_that_read", programs_that_read),
+    ("programs_that_change", programs_that_change),
+    ("programs_that_look", programs_that_look),
+];
 
 fn main() {
     litebox_test_support::run_table(TESTS)
