@@ -21,7 +21,7 @@ mod vma_tree;
 
 pub use fault::FaultClass;
 pub use litebox_common_linux::abi::memory::PAGE;
-pub use map::{Advise, Limits, MapRequest, Mm, Placement, SyncFlags, Usage};
+pub use map::{Advise, Limits, MapRequest, Mm, Placement, Reach, SyncFlags, Usage};
 pub use pages::MappedPages;
 pub use remap::RemapRequest;
 pub use unmapped_area::Layout;

@@ -9,8 +9,8 @@ use core::sync::atomic::AtomicU32;
 
 use litebox::fs::{Access, Mapping, OpenFile, Seals};
 use litebox::mm::{
-    FaultClass, Limits, MapRequest, MappedPages, Mm, Object, ObjectId, PAGE, Placement, RemapRequest, SyncFlags, Vma,
-    VmaFlags, VmaName,
+    FaultClass, Limits, MapRequest, MappedPages, Mm, Object, ObjectId, PAGE, Placement, Reach, RemapRequest, SyncFlags,
+    Vma, VmaFlags, VmaName,
     arena::{Arena, PageCache},
     page_down, page_up,
 };
@@ -54,6 +54,25 @@ pub struct MmapCall {
     pub offset: u64,
     /// The loader of programs asks: code is executed where it is mapped.
     pub loads: bool,
+    /// How far up, unless `MAP_32BIT` says it.
+    pub reach: Reach,
+}
+
+/// What mremap(2) is asked for.
+#[derive(Clone, Copy)]
+pub struct MremapCall {
+    /// Where it is.
+    pub old: u64,
+    /// How much of it, in bytes.
+    pub old_len: u64,
+    /// How long it becomes.
+    pub new_len: u64,
+    /// `MREMAP_*`.
+    pub flags: usize,
+    /// Where it goes, if the flags say so.
+    pub new: u64,
+    /// How far up it may go.
+    pub reach: Reach,
 }
 
 /// The address space of a process, with Linux's rules for arguments. Its methods answer with the core's errors;
@@ -157,7 +176,7 @@ impl MemoryMap {
 
     /// mmap(2). `file` is what the descriptor means, asked for only when `flags` want one.
     pub fn mmap(&self, call: &MmapCall, file: impl FnOnce() -> Result<Arc<OpenFile>>) -> Result<usize> {
-        let MmapCall { addr, len, prot, flags, offset, loads } = *call;
+        let MmapCall { addr, len, prot, flags, offset, loads, reach } = *call;
         if !aligned(offset) {
             return Err(Error::Invalid);
         }
@@ -175,7 +194,7 @@ impl MemoryMap {
         if file.is_some() && pages_offset.is_none() {
             return Err(Error::Overflow);
         }
-        let placement = Self::placement(addr, flags)?;
+        let placement = Self::placement(addr, flags, reach)?;
         let kind = flags & MAP_TYPE;
         let mut request = MapRequest::anonymous(placement, len, protection(prot));
         request.populate = flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE;
@@ -196,7 +215,7 @@ impl MemoryMap {
         self.core.map(request, &self.limits())
     }
 
-    fn placement(addr: u64, flags: usize) -> Result<Placement> {
+    fn placement(addr: u64, flags: usize, reach: Reach) -> Result<Placement> {
         let addr = usize::try_from(addr).map_err(|_| Error::NoMemory)?;
         if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
             if addr % PAGE != 0 {
@@ -204,8 +223,8 @@ impl MemoryMap {
             }
             return Ok(Placement::Fixed { addr, replace: flags & MAP_FIXED_NOREPLACE == 0 });
         }
-        let below = (flags & MAP_32BIT != 0).then_some(LOW_END);
-        Ok(Placement::Anywhere { hint: page_down(addr), below })
+        let reach = if flags & MAP_32BIT != 0 { Reach::Below(LOW_END) } else { reach };
+        Ok(Placement::Anywhere { hint: page_down(addr), reach })
     }
 
     fn anonymous_request(&self, request: &mut MapRequest, kind: usize) -> Result<()> {
@@ -315,7 +334,8 @@ impl MemoryMap {
     }
 
     /// mremap(2).
-    pub fn mremap(&self, old: u64, old_len: u64, new_len: u64, flags: usize, new: u64) -> Result<usize> {
+    pub fn mremap(&self, call: &MremapCall) -> Result<usize> {
+        let MremapCall { old, old_len, new_len, flags, new, reach } = *call;
         let (may_move, fixed) = (flags & MREMAP_MAYMOVE != 0, flags & MREMAP_FIXED != 0);
         let keep_old = flags & MREMAP_DONTUNMAP != 0;
         if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
@@ -340,6 +360,7 @@ impl MemoryMap {
             may_move,
             fixed: fixed.then_some(new as usize),
             hint: if keep_old { page_down(new as usize) } else { 0 },
+            reach,
             keep_old,
         };
         self.core.remap(&request, &self.limits())

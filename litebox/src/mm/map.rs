@@ -13,6 +13,17 @@ use super::vma::{Object, ObjectId, Vma, VmaFlags, VmaName};
 use super::vma_tree::VmaTree;
 use super::{MAX_VMAS, PAGE, page_up};
 
+/// How far up a vma may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// As the layout says.
+    Whole,
+    /// Where 32-bit programs have their memory, whatever the layout.
+    Compat,
+    /// It ends at or below this.
+    Below(usize),
+}
+
 /// Where a new vma goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
@@ -20,8 +31,8 @@ pub enum Placement {
     Anywhere {
         /// Wished address, 0: none.
         hint: usize,
-        /// The vma must end at or below this.
-        below: Option<usize>,
+        /// How far up.
+        reach: Reach,
     },
     /// Exactly here.
     Fixed {

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 use super::arena::{Extent, Extents};
 use super::fault::Recent;
-use super::map::{Limits, MapRequest, Placement};
+use super::map::{Limits, MapRequest, Placement, Reach};
 use super::unmapped_area::{self, Layout, Search};
 use super::vma::{Object, Vma, VmaFlags, VmaName};
 use super::vma_tree::VmaTree;
@@ -116,8 +116,8 @@ impl Inner {
         Ok(())
     }
 
-    pub fn choose(&mut self, len: usize, align: usize, hint: usize, below: Option<usize>) -> Result<usize> {
-        unmapped_area::choose(&self.vmas, &self.layout, &mut self.search, len, align, hint, below)
+    pub fn choose(&mut self, len: usize, align: usize, hint: usize, reach: Reach) -> Result<usize> {
+        unmapped_area::choose(&self.vmas, &self.layout, &mut self.search, len, align, hint, reach)
             .ok_or(Error::NoMemory)
     }
 
@@ -127,16 +127,16 @@ impl Inner {
         len: usize,
         align: usize,
         hint: usize,
-        below: Option<usize>,
+        reach: Reach,
         mut map: impl FnMut(usize) -> Result<()>,
     ) -> Result<usize> {
-        let mut addr = self.choose(len, align, hint, below)?;
+        let mut addr = self.choose(len, align, hint, reach)?;
         let mut step = 16 * PAGE;
         for attempt in 0..PLACE_ATTEMPTS {
             match map(addr) {
                 Err(Error::Exists) => {}
                 other => {
-                    if attempt > 0 && below.is_none() {
+                    if attempt > 0 && reach == Reach::Whole {
                         self.search.passed(addr.saturating_add(len));
                     }
                     return other.map(|()| addr);
@@ -144,7 +144,7 @@ impl Inner {
             }
             let top = addr.saturating_add(len).saturating_sub(step).max(self.layout.lowest);
             step = step.saturating_mul(2);
-            addr = self.choose(len, align, 0, Some(top))?;
+            addr = self.choose(len, align, 0, Reach::Below(top))?;
         }
         Err(Error::NoMemory)
     }
@@ -192,10 +192,10 @@ impl Inner {
                     dead.extend(self.vmas.remove(addr, end));
                 }
             }
-            Placement::Anywhere { hint, below } => {
+            Placement::Anywhere { hint, reach } => {
                 self.may_expand(len, 0, vma.is_data(), limits)?;
                 let align = if anonymous && len >= HUGE_PAGE && len % HUGE_PAGE == 0 { HUGE_PAGE } else { PAGE };
-                self.place(len, align, hint, below, |addr| {
+                self.place(len, align, hint, reach, |addr| {
                     vma.start = addr;
                     vma.end = addr + len;
                     map_on_host(&mut vma, extents, false)

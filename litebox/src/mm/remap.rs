@@ -6,7 +6,7 @@ use crate::platform::{Backing, MapMode, Prot, host};
 use crate::{Error, Result};
 
 use super::arena::{Extent, Extents};
-use super::map::{Limits, Mm, populate_now};
+use super::map::{Limits, Mm, Reach, populate_now};
 use super::mirror::{Inner, extents_of, map_on_host};
 use super::vma::{Object, Vma, VmaFlags};
 use super::{PAGE, unmapped_area};
@@ -26,6 +26,8 @@ pub struct RemapRequest {
     pub fixed: Option<usize>,
     /// Where it should go, if it is free, when it is not `fixed`.
     pub hint: usize,
+    /// How far up it may go when it is not `fixed`.
+    pub reach: Reach,
     /// The old range stays mapped, without its private pages.
     pub keep_old: bool,
 }
@@ -179,7 +181,7 @@ impl Inner {
         moved.offset = vma.offset_of(r.old);
         let target = match r.fixed {
             Some(new) => new,
-            None => self.place(r.new_len, PAGE, r.hint, None, |addr| {
+            None => self.place(r.new_len, PAGE, r.hint, r.reach, |addr| {
                 host().map(addr, r.new_len, Prot::empty(), MapMode::empty(), Backing::Anonymous)
             })?,
         };

@@ -11,8 +11,8 @@ use crate::io::{Dest, Source};
 use crate::platform::{FaultAccess, MapMode, Prot, host};
 
 use super::{
-    Advise, FaultClass, Layout, Limits, MAX_VMAS, MapRequest, MappedPages, Mm, Object, PAGE, Placement, RemapRequest,
-    STACK_GAP, VmaFlags,
+    Advise, FaultClass, Layout, Limits, MAX_VMAS, MapRequest, MappedPages, Mm, Object, PAGE, Placement, Reach,
+    RemapRequest, STACK_GAP, VmaFlags,
     arena::{Arena, PageCache},
     vma::Vma,
 };
@@ -48,7 +48,7 @@ fn fixed(addr: usize, pages: usize, prot: Prot) -> MapRequest {
 }
 
 fn anywhere(pages: usize) -> MapRequest {
-    MapRequest::anonymous(Placement::Anywhere { hint: 0, below: None }, pages * PAGE, Prot::READ | Prot::WRITE)
+    MapRequest::anonymous(Placement::Anywhere { hint: 0, reach: Reach::Whole }, pages * PAGE, Prot::READ | Prot::WRITE)
 }
 
 fn read_word(addr: usize) -> Option<u64> {
@@ -153,6 +153,7 @@ fn remap(mm: &Mm, base: usize, model: &mut [Option<Page>], old: (usize, usize), 
         new_len: new.1 * PAGE,
         may_move: true,
         fixed: Some(base + new.0 * PAGE),
+        reach: Reach::Whole,
         hint: 0,
         keep_old: false,
     };
@@ -202,7 +203,7 @@ fn chosen_places_are_free_and_high() {
     assert_eq!(mm.map(anywhere(1), &Limits::NONE), Ok(a));
     // A hint counts when there is room.
     let mut hinted = anywhere(1);
-    hinted.placement = Placement::Anywhere { hint: base - 100 * PAGE, below: None };
+    hinted.placement = Placement::Anywhere { hint: base - 100 * PAGE, reach: Reach::Whole };
     assert_eq!(mm.map(hinted, &Limits::NONE), Ok(base - 100 * PAGE));
     let huge = mm.map(anywhere(1024), &Limits::NONE).unwrap();
     assert_eq!(huge % (2 << 20), 0);
@@ -374,6 +375,7 @@ fn shared_mappings(arena: &Arc<Arena>) {
         new_len: 9 * PAGE,
         may_move: true,
         fixed: Some(addr - 100 * PAGE),
+        reach: Reach::Whole,
         hint: 0,
         keep_old: false,
     };
@@ -407,6 +409,7 @@ fn private_mappings(arena: &Arc<Arena>) {
         new_len: 3 * PAGE,
         may_move: true,
         fixed: Some(addr - 50 * PAGE),
+        reach: Reach::Whole,
         hint: 0,
         keep_old: false,
     };

@@ -2,6 +2,7 @@
 
 use crate::platform::host;
 
+use super::map::Reach;
 use super::vma::VmaFlags;
 use super::vma_tree::VmaTree;
 use super::{PAGE, STACK_GAP, page_down};
@@ -22,6 +23,8 @@ pub struct Layout {
     pub stack_top: usize,
     /// New vmas go below this.
     pub mmap_base: usize,
+    /// New vmas of calls in the manner of 32-bit programs go below this.
+    pub compat_base: usize,
     /// Where a position-independent program with an interpreter goes.
     pub program_base: usize,
 }
@@ -33,6 +36,13 @@ const PROGRAMS_SPREAD: u64 = 1 << 40;
 
 /// Where addresses end for programs that want them to be the same each time: what the kernel leaves differs a little.
 const FIXED_END: u64 = 0x7ef0_0000_0000;
+
+/// Behind what 32-bit programs can have (`IA32_PAGE_OFFSET` of Linux).
+const COMPAT_END: usize = 0xffff_e000;
+/// What is left to their stack, at least.
+const COMPAT_GAP: usize = 128 * MIB;
+/// How much lower their memory may begin.
+const COMPAT_SPREAD: usize = MIB;
 
 /// A random number below `bound` (a power of two), in whole pages.
 fn random_pages(bound: usize) -> usize {
@@ -66,7 +76,8 @@ impl Layout {
             page_down(lowest + span / 3 * 2 - jitter) + jitter_below(jitter)
         };
         let program_base = program_base.min(mmap_base - span / 16);
-        Self { lowest, highest, placed_below: highest, stack_top, mmap_base, program_base }
+        let compat_base = (COMPAT_END - COMPAT_GAP - jitter_below(COMPAT_SPREAD)).min(mmap_base);
+        Self { lowest, highest, placed_below: highest, stack_top, mmap_base, compat_base, program_base }
     }
 
     /// Bases for a 32-bit program: as on an x86-64 host, but for the stack, which begins a little lower. An access
@@ -74,20 +85,21 @@ impl Layout {
     /// nothing is: near 0 and near 4 GiB. A program may have `three_gib` alone (`ADDR_LIMIT_3GB` of personality(2)).
     pub fn compat(stack_limit: u64, fixed: bool, three_gib: bool) -> Self {
         const STACK_SPREAD: usize = 8 * MIB;
-        const SPREAD: usize = MIB;
         const PROGRAMS: usize = 0x5655_5000;
         let (end, stacks): (usize, usize) =
-            if three_gib { (0xc000_0000, 0xc000_0000) } else { (0xffff_e000, 0xff00_0000) };
+            if three_gib { (0xc000_0000, 0xc000_0000) } else { (COMPAT_END, 0xff00_0000) };
         let random = |bound| if fixed { 0 } else { random_pages(bound) };
         let stack = usize::try_from(stack_limit).unwrap_or(usize::MAX).min(end / 6 * 5);
-        let gap = (stack + STACK_SPREAD + (end - stacks) + STACK_GAP).clamp(128 * MIB, end / 6 * 5);
+        let gap = (stack + STACK_SPREAD + (end - stacks) + STACK_GAP).clamp(COMPAT_GAP, end / 6 * 5);
+        let mmap_base = page_down(end - gap) - random(COMPAT_SPREAD);
         Self {
             lowest: host().user_span().0,
             highest: end,
             placed_below: stacks,
             stack_top: stacks - random(STACK_SPREAD),
-            mmap_base: page_down(end - gap) - random(SPREAD),
-            program_base: PROGRAMS + random(SPREAD),
+            mmap_base,
+            compat_base: mmap_base,
+            program_base: PROGRAMS + random(COMPAT_SPREAD),
         }
     }
 }
@@ -152,7 +164,7 @@ pub(super) fn is_free(vmas: &VmaTree, start: usize, len: usize) -> bool {
     }
 }
 
-/// Chooses a place of `len` bytes: at `hint` when that is free, else as high as possible below `below` or the base of
+/// Chooses a place of `len` bytes within reach: at `hint` when that is free, else as high as possible below a base of
 /// the layout.
 pub(super) fn choose(
     vmas: &VmaTree,
@@ -161,22 +173,25 @@ pub(super) fn choose(
     len: usize,
     align: usize,
     hint: usize,
-    below: Option<usize>,
+    reach: Reach,
 ) -> Option<usize> {
+    let (base, end) = match reach {
+        Reach::Whole => (layout.mmap_base, layout.placed_below),
+        Reach::Compat => (layout.compat_base, COMPAT_END.min(layout.placed_below)),
+        Reach::Below(end) => (end, end.min(layout.placed_below)),
+    };
     let hint = page_down(hint);
-    if hint >= layout.lowest
-        && hint.checked_add(len).is_some_and(|end| end <= below.unwrap_or(layout.placed_below))
-        && is_free(vmas, hint, len)
-    {
+    if hint >= layout.lowest && hint.checked_add(len).is_some_and(|behind| behind <= end) && is_free(vmas, hint, len) {
         return Some(hint);
     }
-    if let Some(below) = below {
-        return scan_down(vmas, len, align, layout.lowest, below.min(layout.placed_below)).0;
+    if reach != Reach::Whole {
+        let found = scan_down(vmas, len, align, layout.lowest, base.min(end)).0;
+        return found.or_else(|| scan_down(vmas, len, align, layout.lowest, end).0);
     }
     if len <= search.skipped {
         *search = Search::new(layout);
     }
-    let (found, skipped) = scan_down(vmas, len, align, layout.lowest, search.from.min(layout.mmap_base));
+    let (found, skipped) = scan_down(vmas, len, align, layout.lowest, search.from.min(base));
     if let Some(start) = found {
         search.skipped = search.skipped.max(skipped);
         search.from = start + len;
@@ -184,7 +199,5 @@ pub(super) fn choose(
     }
     *search = Search::new(layout);
     // All full below the base: anywhere.
-    scan_down(vmas, len, align, layout.lowest, layout.placed_below)
-        .0
-        .or_else(|| scan_down(vmas, len, PAGE, layout.lowest, layout.placed_below).0)
+    scan_down(vmas, len, align, layout.lowest, end).0.or_else(|| scan_down(vmas, len, PAGE, layout.lowest, end).0)
 }

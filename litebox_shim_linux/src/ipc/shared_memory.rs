@@ -189,7 +189,8 @@ impl Task<'_, '_> {
         let size = segment.value.size as u64;
         let replaced = if placed & MAP_FIXED != 0 { size } else { 0 };
         let mapped = self.around_rseq(&[(at, replaced)], Fate::Gone, |task| {
-            let call = MmapCall { addr: at, len: size, prot, flags: placed, offset: 0, loads: false };
+            let reach = task.reach();
+            let call = MmapCall { addr: at, len: size, prot, flags: placed, offset: 0, loads: false, reach };
             task.process().mm.mmap(&call, || Ok(file))
         })?;
         let process = self.process().clone();

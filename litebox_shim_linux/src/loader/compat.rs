@@ -1,6 +1,6 @@
 //! What 32-bit programs find that 64-bit ones do not: a vDSO of their own, and where they end.
 
-use litebox::mm::{Limits, MapRequest, Mm, Placement, VmaName, page_up};
+use litebox::mm::{Limits, MapRequest, Mm, Placement, Reach, VmaName, page_up};
 use litebox::platform::{Prot, host};
 use litebox::{Error, Result};
 use litebox_common_linux::Arch;
@@ -26,7 +26,7 @@ pub(crate) fn word_size(arch: Arch) -> usize {
 pub(super) fn map_vdso(mm: &Mm, limits: &Limits) -> Result<usize> {
     let vdso = host().vdso32().ok_or(Error::NotExecutable)?;
     let len = page_up(vdso.image.len()).ok_or(Error::NoMemory)?;
-    let placement = Placement::Anywhere { hint: 0, below: None };
+    let placement = Placement::Anywhere { hint: 0, reach: Reach::Whole };
     let mut request = MapRequest::anonymous(placement, len, Prot::READ | Prot::WRITE);
     request.name = VmaName::Vdso;
     let at = mm.map(request, limits)?;

@@ -4,7 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::fs::OpenFile;
-use litebox::mm::{Layout, Limits, MapRequest, Mm, Object, PAGE, Placement, VmaFlags, VmaName, page_down, page_up};
+use litebox::mm::{
+    Layout, Limits, MapRequest, Mm, Object, PAGE, Placement, Reach, VmaFlags, VmaName, page_down, page_up,
+};
 use litebox::platform::compat::{CpuMode, Segments};
 use litebox::platform::north::Registers;
 use litebox::platform::{Prot, host};
@@ -193,7 +195,7 @@ fn reserve(mm: &Mm, limits: &Limits, len: usize, align: usize, base: Base) -> Re
         }
     }
     let wanted = len.checked_add(align - PAGE).ok_or(Error::NoMemory)?;
-    let placement = Placement::Anywhere { hint: 0, below: None };
+    let placement = Placement::Anywhere { hint: 0, reach: Reach::Whole };
     let got = mm.map(MapRequest::anonymous(placement, wanted, Prot::empty()), limits)?;
     let start = got.checked_add(align - 1).ok_or(Error::NoMemory)? & !(align - 1);
     if start > got {

@@ -5,11 +5,11 @@ extern crate std;
 use alloc::vec::Vec;
 
 use litebox::fs::OpenFile;
-use litebox::mm::Limits;
+use litebox::mm::{Limits, Reach};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
-use super::{MemoryMap, MmapCall};
+use super::{MemoryMap, MmapCall, MremapCall};
 
 unsafe extern "C" {
     fn syscall(number: i64, ...) -> i64;
@@ -82,7 +82,7 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
                 args,
                 |m, a| {
                     let (addr, len, prot, flags, offset) = (a[0], a[1], a[2] as usize, a[3] as usize, a[5]);
-                    m.mmap(&MmapCall { addr, len, prot, flags, offset, loads: false }, no_file)
+                    m.mmap(&MmapCall { addr, len, prot, flags, offset, loads: false, reach: Reach::Whole }, no_file)
                 },
                 std::format!("mmap {args:x?}"),
             )
@@ -101,7 +101,15 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
             let len = len.min(WINDOW);
             let flags = random.pick(&[0, 3, 3, 3, 2, 7, 8, 4]);
             let args = [addr, len, new_len, flags, new, 0];
-            (25, args, |m, a| m.mremap(a[0], a[1], a[2], a[3] as usize, a[4]), std::format!("mremap {args:x?}"))
+            (
+                25,
+                args,
+                |m, a| {
+                    let [old, old_len, new_len, flags, new, _] = a;
+                    m.mremap(&MremapCall { old, old_len, new_len, flags: flags as usize, new, reach: Reach::Whole })
+                },
+                std::format!("mremap {args:x?}"),
+            )
         }
         5 => {
             let advice = random.pick(&[0, 1, 2, 3, 4, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 50]);

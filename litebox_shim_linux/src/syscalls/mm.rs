@@ -3,13 +3,13 @@
 mod membarrier;
 mod process_vm;
 
-use litebox::mm::PAGE;
+use litebox::mm::{PAGE, Reach};
 use litebox::platform::{Prot, host};
 use litebox::{Error, Result};
 use litebox_common_linux::prelude::*;
 
 use crate::Task;
-use crate::mm::MmapCall;
+use crate::mm::{MmapCall, MremapCall};
 use crate::syscalls::system::Personality;
 use crate::task::Capability;
 use crate::task::rseq::Fate;
@@ -33,10 +33,13 @@ impl Task<'_, '_> {
         let replaced = if flags.contains(MapFlags::MAP_FIXED) { len } else { 0 };
         let protection = self.with_execution(protection.pass());
         self.process().check_execution(protection, || false)?;
-        let flags = self.placed(flags);
+        // It means nothing in calls of 32 bits.
+        let flags = if self.abi() == Arch::X86 { flags - MapFlags::MAP_32BIT } else { flags };
         let fate = Fate::of_mapping(protection, flags.bits());
+        let reach = self.reach();
         let loads = protection & PROT_EXEC != 0 && self.is_in_interpreter();
-        let call = MmapCall { addr: start, len, prot: protection, flags: flags.pass(), offset: offset.pass(), loads };
+        let call =
+            MmapCall { addr: start, len, prot: protection, flags: flags.pass(), offset: offset.pass(), loads, reach };
         self.around_rseq(&[(start, replaced)], fate, |task| {
             let file = || task.file(fd.0);
             task.process().mm.mmap(&call, file)
@@ -51,13 +54,11 @@ impl Task<'_, '_> {
         usize::try_from(self.frame.regs.rcx).is_ok_and(|caller| start <= caller && caller < end)
     }
 
-    /// `MAP_32BIT` as it is meant: all memory of a 32-bit program is low, and a 64-bit program that makes a call of 32
-    /// bits cannot be told of any other.
-    fn placed(&self, flags: MapFlags) -> MapFlags {
+    /// Where memory is placed: a 64-bit program that makes a call of 32 bits can be told of no other.
+    pub(crate) fn reach(&self) -> Reach {
         match (self.abi(), self.process().arch()) {
-            (Arch::X86_64, _) => flags,
-            (Arch::X86, Arch::X86) => flags - MapFlags::MAP_32BIT,
-            (Arch::X86, Arch::X86_64) => flags | MapFlags::MAP_32BIT,
+            (Arch::X86, Arch::X86_64) => Reach::Compat,
+            _ => Reach::Whole,
         }
     }
 
@@ -100,12 +101,11 @@ impl Task<'_, '_> {
         flags: RemapFlags,
         new: Address,
     ) -> Result<usize> {
-        let (from, old_len, new_len): (u64, u64, u64) = (old.pass(), old_len.pass(), new_len.pass());
-        let to: u64 = new.pass();
+        let (old, old_len, new_len): (u64, u64, u64) = (old.pass(), old_len.pass(), new_len.pass());
+        let new: u64 = new.pass();
         let replaced = if flags.contains(RemapFlags::MREMAP_FIXED) { new_len } else { 0 };
-        self.around_rseq(&[(from, old_len), (to, replaced)], Fate::Gone, |task| {
-            task.process().mm.mremap(from, old_len, new_len, flags.pass(), to)
-        })?
+        let call = MremapCall { old, old_len, new_len, flags: flags.pass(), new, reach: self.reach() };
+        self.around_rseq(&[(old, old_len), (new, replaced)], Fate::Gone, |task| task.process().mm.mremap(&call))?
     }
 
     /// brk(2)
