@@ -49,8 +49,8 @@ impl Default for Segments {
 pub struct Vdso32 {
     /// The image; it fits a page.
     pub image: &'static [u8],
-    /// The word to which the address of the image is added where it is mapped.
-    pub relocation: u32,
+    /// The words to which the address of the image is added where it is mapped.
+    pub relocations: [u32; 2],
     /// `__kernel_vsyscall`: AT_SYSINFO.
     pub vsyscall: u32,
     /// `__kernel_sigreturn`.

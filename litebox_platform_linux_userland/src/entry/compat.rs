@@ -17,6 +17,7 @@ use crate::entry::patch::{CodeEvent, TrapOutcome};
 use crate::entry::trap::UserContext;
 use crate::host::thread_block::{CODE32, ThreadBlock};
 
+use vdso::Doing;
 pub(crate) use vdso::vdso;
 
 /// Selectors of the host's segments for 64-bit code and data of programs.
@@ -28,6 +29,8 @@ pub(crate) const ARCH_I386: u32 = 0x4000_0003;
 
 /// Where the vDSO's 64-bit code finds the address to go to, from `r15` on.
 const ENTRY_AT: usize = offset_of!(ThreadBlock, compat_entry);
+/// The same for reading a clock.
+const CLOCK_AT: usize = offset_of!(ThreadBlock, compat_clock_entry);
 
 /// Code and stack segment as the host's frames hold them.
 pub(crate) const fn segments_of(mode: CpuMode) -> u64 {
@@ -74,9 +77,9 @@ pub(crate) fn look(
     block: &ThreadBlock,
 ) -> TrapOutcome {
     let Some(base) = block.segments.map(|segments| u64::from(segments.vdso)) else { return TrapOutcome::Guest };
-    match (*mode, vdso::in_64bit_code(regs.rip.wrapping_sub(base))) {
+    match (*mode, vdso::doing_at(regs.rip.wrapping_sub(base))) {
         // Between the two far jumps: nothing has happened yet.
-        (CpuMode::Long, Some(moved)) if base != 0 => {
+        (CpuMode::Long, Some(Doing::Call { moved })) if base != 0 => {
             *mode = CpuMode::Compat;
             if moved {
                 regs.rcx = regs.r11;
@@ -87,6 +90,15 @@ pub(crate) fn look(
                 return TrapOutcome::Call32;
             }
             regs.rip = base + u64::from(vdso().vsyscall);
+        }
+        // The clock was not read: the function makes the call.
+        (CpuMode::Long, Some(Doing::Clock)) if base != 0 => {
+            *mode = CpuMode::Compat;
+            regs.rcx = u64::from(u32::MAX);
+            regs.rip = base + u64::from(vdso::clock_landing());
+            if !kicked && event != CodeEvent::Step {
+                return TrapOutcome::GoOn;
+            }
         }
         // `syscall` and `sysenter`: the host means a place in the vDSO of a 32-bit process of its own.
         (CpuMode::Compat, _) if event == CodeEvent::Call && u32::try_from(regs.rip).is_err() => {

@@ -15,6 +15,7 @@
 //! [`MODE_GUEST`](crate::entry::trap::MODE_GUEST) all the time, so every interruption of a thread in a call kicks it,
 //! but for one that sleeps.
 
+mod clock;
 mod compat;
 mod frame;
 mod vectors;
@@ -28,6 +29,7 @@ use litebox_syscall_rewriter::Header;
 use crate::LinuxHost;
 use crate::entry::compat::segments_of;
 use crate::entry::trap::UserContext;
+use crate::host::clock::{CLOCK, VdsoClock};
 use crate::host::thread_block::ThreadBlock;
 use crate::thread::stack;
 
@@ -265,6 +267,7 @@ pub(crate) fn window_start(rip: usize) -> Option<usize> {
     let (start, _) = windows
         .into_iter()
         .chain(compat::windows())
+        .chain([clock::window()])
         .find(|(start, end)| (*start as usize..*end as usize).contains(&rip))?;
     Some(start as usize)
 }
@@ -304,6 +307,8 @@ pub(crate) fn prepare(block: &mut ThreadBlock) {
     unsafe { (block.this.wrapping_add_signed(CONTEXT) as *mut UserContext).write(context) };
     block.fast.mark = i64::from(MARK as i32) as u64;
     block.compat_entry = compat::entry();
+    block.compat_clock_entry = clock::entry();
+    block.clock = CLOCK.try_get().and_then(VdsoClock::reader);
 }
 
 fn context_of(block: &ThreadBlock) -> &'static mut UserContext {

@@ -30,7 +30,7 @@ impl Timespec {
 }
 
 /// A function of the vDSO that answers about a clock.
-type ClockFunction = unsafe extern "C" fn(i32, *mut Timespec) -> i32;
+pub(crate) type ClockFunction = unsafe extern "C" fn(i32, *mut Timespec) -> i32;
 
 /// `clock_gettime` and `clock_getres` of the host's vDSO.
 pub(crate) struct VdsoClock(Option<ClockFunction>, Option<ClockFunction>);
@@ -51,6 +51,11 @@ pub(crate) fn vdso_span(aux: &[(u64, u64)]) -> (usize, usize) {
 }
 
 impl VdsoClock {
+    /// Its `clock_gettime`. For clocks that it cannot read it makes the call.
+    pub(crate) fn reader(&self) -> Option<ClockFunction> {
+        self.0
+    }
+
     /// Looks the function up in the vDSO's symbol table (vdso(7)).
     pub(crate) fn find(aux: &[(u64, u64)]) -> Self {
         let Some(base) = vdso_base(aux) else { return Self(None, None) };
@@ -174,7 +179,7 @@ impl Clock for LinuxHost {
     fn now(&self, id: ClockId) -> Duration {
         let mut time = Timespec::default();
         let clock = host_clock(id);
-        let by_vdso = CLOCK.try_get().and_then(|clock| clock.0);
+        let by_vdso = CLOCK.try_get().and_then(VdsoClock::reader);
         let answered = match (by_vdso, id) {
             (_, ClockId::ProcessCpu | ClockId::ThreadCpu) | (None, _) => false,
             // SAFETY: the vDSO's function writes one timespec.

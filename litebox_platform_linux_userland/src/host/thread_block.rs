@@ -12,6 +12,7 @@ use litebox::platform::HostThread;
 use litebox::platform::compat::Segments;
 use litebox::platform::fast_syscalls::FastSyscalls;
 
+use crate::host::clock::ClockFunction;
 use crate::host::kept::KeptSpec;
 use crate::host::process_block::ProcessBlock;
 use crate::host::published::Published;
@@ -107,6 +108,10 @@ pub(crate) struct ThreadBlock {
     pub(crate) landing: u32,
     /// Where the vDSO enters the kernel.
     pub(crate) compat_entry: u64,
+    /// Where it enters to read a clock.
+    pub(crate) compat_clock_entry: u64,
+    /// What reads that.
+    pub(crate) clock: Option<ClockFunction>,
     /// Which process of the sandbox it belongs to.
     pub(crate) process: u32,
     /// What is known of that: the beginning of its entry in the table of processes.

@@ -139,6 +139,8 @@ fn begin(slot: u32, home: &HostProcess) -> &'static mut ThreadBlock {
             far: FarPointer::new(),
             landing: 0,
             compat_entry: 0,
+            compat_clock_entry: 0,
+            clock: None,
             process: 0,
             home: core::ptr::null(),
             founds: false,

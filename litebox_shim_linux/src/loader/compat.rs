@@ -31,10 +31,12 @@ pub(super) fn map_vdso(mm: &Mm, limits: &Limits) -> Result<usize> {
     request.name = VmaName::Vdso;
     let at = mm.map(request, limits)?;
     put(at, vdso.image)?;
-    let from = vdso.relocation as usize;
-    let relative = vdso.image.get(from..).and_then(<[u8]>::first_chunk).ok_or(Error::Fault)?;
-    let absolute = u32::from_le_bytes(*relative).wrapping_add(u32::try_from(at).map_err(|_| Error::NoMemory)?);
-    put(at + from, &absolute.to_le_bytes())?;
+    let base = u32::try_from(at).map_err(|_| Error::NoMemory)?;
+    for from in vdso.relocations.map(|offset| offset as usize) {
+        let relative = vdso.image.get(from..).and_then(<[u8]>::first_chunk).ok_or(Error::Fault)?;
+        let absolute = u32::from_le_bytes(*relative).wrapping_add(base);
+        put(at + from, &absolute.to_le_bytes())?;
+    }
     mm.protect(at, len, Prot::READ | Prot::EXEC, false, limits)?;
     Ok(at)
 }

@@ -1,14 +1,16 @@
 //! The vDSO of 32-bit programs: an ELF image (elf(5), vdso(7)), written here as the linker would.
 //!
-//! It is mapped anew for each program, because the far jump in it names an absolute address. Of the functions only
-//! `__kernel_vsyscall` is more than a call: the clocks are read by the kernel, which asks the host's own vDSO. Signal
-//! handlers return through the two others, whose bytes debuggers and unwinders know.
+//! It is mapped anew for each program, because the far jumps in it name absolute addresses. Clocks are read by the
+//! host's own 64-bit vDSO ([`fast::clock`](crate::entry::fast)): so they are the very clocks that 64-bit programs have,
+//! and none is behind another. What is read comes back in registers, and the function stores it as 32-bit code: a bad
+//! pointer is a fault of the program, as in the vDSO of a host. Signal handlers return through `__kernel_sigreturn` and
+//! `__kernel_rt_sigreturn`, whose bytes debuggers and unwinders know.
 
 use core::arch::global_asm;
 
 use litebox::platform::compat::Vdso32;
 
-use super::{CODE64, ENTRY_AT};
+use super::{CLOCK_AT, CODE64, ENTRY_AT};
 
 /// An entry of the symbol table: a function.
 macro_rules! symbol {
@@ -38,29 +40,63 @@ macro_rules! name {
     };
 }
 
-/// A function that makes a call of up to three arguments.
+/// A function that makes a call of up to three arguments, unless what stands before has answered: that goes on at label
+/// 3 then.
 macro_rules! function {
     ($name:literal $number:literal) => {
+        function!($name $number, "")
+    };
+    ($name:literal $number:literal, $before:expr) => {
         concat!(
             ".balign 16, 0x90\n",
             ".Lvdso32_f_",
             $name,
             ":\n",
             "push ebx\n",
-            "mov ebx, [esp + 8]\n",
+            $before,
+            "2: mov ebx, [esp + 8]\n",
             "mov ecx, [esp + 12]\n",
             "mov edx, [esp + 16]\n",
             "mov eax, ",
             $number,
             "\n",
             "call .Lvdso32_f___kernel_vsyscall\n",
-            "pop ebx\n",
+            "3: pop ebx\n",
             ".Lvdso32_p_",
             $name,
             ": ret\n",
             ".Lvdso32_e_",
             $name,
             ":\n",
+        )
+    };
+}
+
+/// A function that reads a clock: its number goes to ebx, or it is left to the call at label 2. Then the seconds are in
+/// eax and edx, the nanoseconds in ecx.
+macro_rules! clock_function {
+    ($name:literal $number:literal, $clock:expr, $store:expr) => {
+        function!($name $number, concat!(
+            $clock,
+            "call .Lvdso32_f_read_clock\n",
+            "test ecx, ecx\n",
+            "js 2f\n",
+            $store,
+            "jmp 3f\n",
+        ))
+    };
+}
+
+/// The first argument is the number of one of the clocks that the host's vDSO reads.
+macro_rules! clock_of_caller {
+    () => {
+        concat!(
+            "mov ebx, [esp + 8]\n",
+            "cmp ebx, 11\n",
+            "ja 2f\n",
+            "mov eax, {READABLE_CLOCKS}\n",
+            "bt eax, ebx\n",
+            "jnc 2f\n",
         )
     };
 }
@@ -92,6 +128,32 @@ macro_rules! frame {
             $name,
             " - 1, 0x0e, 4, 0xc3\n",
             ".balign 4\n",
+            ".Lvdso32_v_",
+            $name,
+            ":\n",
+        )
+    };
+}
+
+/// What they are told of one that leaves the stack as it is.
+macro_rules! plain_frame {
+    ($name:literal) => {
+        concat!(
+            ".Lvdso32_u_",
+            $name,
+            ": .long .Lvdso32_v_",
+            $name,
+            " - . - 4\n",
+            ".long . - .Lvdso32_cie\n",
+            ".long .Lvdso32_f_",
+            $name,
+            " - .\n",
+            ".long .Lvdso32_e_",
+            $name,
+            " - .Lvdso32_f_",
+            $name,
+            "\n",
+            ".byte 0, 0, 0, 0\n",
             ".Lvdso32_v_",
             $name,
             ":\n",
@@ -190,8 +252,9 @@ global_asm!(
     ".Lvdso32_frames_header:",
     ".byte 1, 0x1b, 0x03, 0x3b",
     ".long .Lvdso32_frames - .",
-    ".long 7",
+    ".long 8",
     sorted!("__kernel_vsyscall"),
+    sorted!("read_clock"),
     sorted!("__vdso_clock_gettime"),
     sorted!("__vdso_clock_gettime64"),
     sorted!("__vdso_clock_getres"),
@@ -207,12 +270,8 @@ global_asm!(
     ".byte 1, 0x7a, 0x52, 0, 1, 0x7c, 8, 1, 0x1b, 0x0c, 4, 4, 0x88, 1",
     ".balign 4",
     ".Lvdso32_cie_end:",
-    ".Lvdso32_u___kernel_vsyscall: .long .Lvdso32_v___kernel_vsyscall - . - 4",
-    ".long . - .Lvdso32_cie",
-    ".long .Lvdso32_f___kernel_vsyscall - .",
-    ".long .Lvdso32_e___kernel_vsyscall - .Lvdso32_f___kernel_vsyscall",
-    ".byte 0, 0, 0, 0",
-    ".Lvdso32_v___kernel_vsyscall:",
+    plain_frame!("__kernel_vsyscall"),
+    plain_frame!("read_clock"),
     frame!("__vdso_clock_gettime"),
     frame!("__vdso_clock_gettime64"),
     frame!("__vdso_clock_getres"),
@@ -254,11 +313,37 @@ global_asm!(
     "mov eax, 173",
     "int 0x80",
     ".Lvdso32_e___kernel_rt_sigreturn:",
-    function!("__vdso_clock_gettime" "265"),
-    function!("__vdso_clock_gettime64" "403"),
+    ".balign 16, 0x90",
+    // The clock in ebx: seconds in eax and edx, nanoseconds in ecx, which are negative if it is left to the call.
+    ".Lvdso32_f_read_clock:",
+    ".byte 0xea",
+    ".globl litebox_vdso32_clock_jump",
+    "litebox_vdso32_clock_jump:",
+    ".long litebox_vdso32_clock64 - litebox_vdso32",
+    ".short {CODE64}",
+    ".globl litebox_vdso32_clock_landing",
+    "litebox_vdso32_clock_landing:",
+    "ret",
+    ".Lvdso32_e_read_clock:",
+    clock_function!(
+        "__vdso_clock_gettime" "265", clock_of_caller!(),
+        "mov ebx, [esp + 12]\nmov [ebx], eax\nmov [ebx + 4], ecx\nxor eax, eax\n"
+    ),
+    clock_function!(
+        "__vdso_clock_gettime64" "403", clock_of_caller!(),
+        "mov ebx, [esp + 12]\nmov [ebx], eax\nmov [ebx + 4], edx\nmov [ebx + 8], ecx\n\
+         mov dword ptr [ebx + 12], 0\nxor eax, eax\n"
+    ),
     function!("__vdso_clock_getres" "266"),
-    function!("__vdso_gettimeofday" "78"),
-    function!("__vdso_time" "13"),
+    // With a time, and without a time zone. Microseconds: a thousandth, by a multiplication.
+    clock_function!(
+        "__vdso_gettimeofday" "78",
+        "cmp dword ptr [esp + 8], 0\nje 2f\ncmp dword ptr [esp + 12], 0\njne 2f\nxor ebx, ebx\n",
+        "mov ebx, [esp + 8]\nmov [ebx], eax\nmov eax, 0x10624dd3\nmul ecx\nshr edx, 6\nmov [ebx + 4], edx\n\
+         xor eax, eax\n"
+    ),
+    // By CLOCK_REALTIME_COARSE, as the call.
+    clock_function!("__vdso_time" "13", "mov ebx, 5\n", "mov ecx, [esp + 8]\njecxz 3f\nmov [ecx], eax\n"),
     function!("__vdso_getcpu" "318"),
     ".code64",
     ".balign 16, 0x90",
@@ -280,6 +365,14 @@ global_asm!(
     "2:",
     "mov rcx, r11",
     "jmp qword ptr [r15 + {ENTRY_AT}]",
+    ".balign 16, 0x90",
+    ".globl litebox_vdso32_clock64",
+    "litebox_vdso32_clock64:",
+    "cmp r15, [r15]",
+    "jne 2f",
+    "lea r11, [rip + litebox_vdso32_clock_landing]",
+    "jmp qword ptr [r15 + {CLOCK_AT}]",
+    "2: ud2",
     ".globl litebox_vdso32_end",
     "litebox_vdso32_end:",
     // What the kernel has to know of it.
@@ -294,11 +387,20 @@ global_asm!(
     ".long litebox_vdso32_syscall_landing - litebox_vdso32",
     ".long litebox_vdso32_enter64 - litebox_vdso32",
     ".long litebox_vdso32_checking - litebox_vdso32",
+    ".long litebox_vdso32_clock_jump - litebox_vdso32",
+    ".long litebox_vdso32_clock_landing - litebox_vdso32",
+    ".long litebox_vdso32_clock64 - litebox_vdso32",
     ".long litebox_vdso32_end - litebox_vdso32",
     ".text",
     CODE64 = const CODE64,
     ENTRY_AT = const ENTRY_AT,
+    CLOCK_AT = const CLOCK_AT,
+    READABLE_CLOCKS = const READABLE_CLOCKS,
 );
+
+/// Clocks that the host's vDSO reads, a bit each: CLOCK_REALTIME, _MONOTONIC, _MONOTONIC_RAW, the coarse ones,
+/// _BOOTTIME and _TAI.
+const READABLE_CLOCKS: u32 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 11;
 
 /// Offsets in the image.
 #[repr(C)]
@@ -311,6 +413,9 @@ struct Places {
     syscall_landing: u32,
     enter64: u32,
     checking: u32,
+    clock_jump: u32,
+    clock_landing: u32,
+    clock64: u32,
     len: u32,
 }
 
@@ -334,10 +439,27 @@ pub(super) fn syscall_landing() -> u32 {
     places().syscall_landing
 }
 
-/// Whether an offset is in its 64-bit code, and whether `rcx` is in `r11` there.
-pub(super) fn in_64bit_code(offset: u64) -> Option<bool> {
-    let Places { enter64, checking, len, .. } = *places();
-    (u64::from(enter64)..=u64::from(len)).contains(&offset).then_some(offset >= u64::from(checking))
+/// Where a reading of a clock goes on.
+pub(super) fn clock_landing() -> u32 {
+    places().clock_landing
+}
+
+/// What its 64-bit code is doing.
+pub(super) enum Doing {
+    /// A call. `moved`: `rcx` is in `r11`.
+    Call {
+        /// Whether it is.
+        moved: bool,
+    },
+    /// Reading a clock.
+    Clock,
+}
+
+/// What is being done at an offset, if that is in its 64-bit code.
+pub(super) fn doing_at(offset: u64) -> Option<Doing> {
+    let Places { enter64, checking, clock64, len, .. } = *places();
+    let offset = u32::try_from(offset).ok().filter(|offset| (enter64..=len).contains(offset))?;
+    Some(if offset < clock64 { Doing::Call { moved: offset >= checking } } else { Doing::Clock })
 }
 
 /// The image and what programs and their loader have to know of it.
@@ -347,7 +469,7 @@ pub(crate) fn vdso() -> Vdso32 {
     let image = unsafe { core::slice::from_raw_parts(&raw const litebox_vdso32, places.len as usize) };
     Vdso32 {
         image,
-        relocation: places.jump,
+        relocations: [places.jump, places.clock_jump],
         vsyscall: places.vsyscall,
         sigreturn: places.sigreturn,
         rt_sigreturn: places.rt_sigreturn,
