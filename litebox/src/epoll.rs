@@ -90,7 +90,7 @@ pub struct EventSet {
     /// With so many items, those of files that are gone are looked for: twice as many as lived the last time.
     look_at: AtomicUsize,
     /// Registered files whose readiness may come by time alone.
-    timed: Mutex<Vec<Weak<OpenFile>>>,
+    timed: Mutex<Vec<(Key, Weak<OpenFile>)>>,
     /// There was one.
     has_timed: AtomicBool,
     /// Sets that watch this one; changed one at a time, as sets are added to sets.
@@ -205,7 +205,7 @@ impl EventSet {
             inner.outer.lock().push(self.myself.clone());
         }
         if file.file.is_timed() {
-            self.timed.lock().push(Arc::downgrade(file));
+            self.timed.lock().push((key, Arc::downgrade(file)));
             self.has_timed.store(true, Ordering::Release);
         }
         self.look(&item, file);
@@ -225,7 +225,11 @@ impl EventSet {
 
     /// Forgets a file; `NotFound`.
     pub fn remove(&self, fd: i32, file: &Arc<OpenFile>) -> Result<()> {
-        let item = self.items.lock().remove(&(fd, file.id)).ok_or(Error::NotFound)?;
+        let key = (fd, file.id);
+        let item = self.items.lock().remove(&key).ok_or(Error::NotFound)?;
+        if self.has_timed.load(Ordering::Acquire) {
+            self.timed.lock().retain(|(timed, _)| *timed != key);
+        }
         item.events.store(0, Ordering::Release);
         file.file.unobserve(&item.observer());
         self.leaves(file);
@@ -359,8 +363,8 @@ impl EventSet {
         }
         let timed: Vec<Arc<OpenFile>> = {
             let mut timed = self.timed.lock();
-            timed.retain(|f| f.strong_count() > 0);
-            timed.iter().filter_map(Weak::upgrade).collect()
+            timed.retain(|(_, file)| file.strong_count() > 0);
+            timed.iter().filter_map(|(_, file)| file.upgrade()).collect()
         };
         timed.iter().filter_map(|f| f.file.expire()).min()
     }

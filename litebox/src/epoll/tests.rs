@@ -180,3 +180,20 @@ proptest! {
         }
     }
 }
+
+/// What is watched and left again and again is not looked after for ever.
+#[test]
+fn timed_files_leave_with_their_items() {
+    let (set, inner) = (EventSet::new(), EventSet::new());
+    let file = OpenFile::new(inner, Access::READ, StatusFlags::empty(), None, 7);
+    let interest = Interest { events: Events::IN, mode: Mode::empty(), data: 0 };
+    for _ in 0..3 {
+        assert_eq!(set.add(3, &file, interest), Ok(()));
+        assert_eq!(set.add(4, &file, interest), Ok(()));
+        assert_eq!(set.timed.lock().len(), 2);
+        assert_eq!(set.remove(3, &file), Ok(()));
+        assert_eq!(set.timed.lock().len(), 1);
+        assert_eq!(set.remove(4, &file), Ok(()));
+        assert!(set.timed.lock().is_empty());
+    }
+}

@@ -403,7 +403,7 @@ impl SocketFile for TcpSocket {
     fn waits_for_time(&self) -> bool {
         match &*self.state.lock() {
             State::Listening(listening) => listening.listener.is_timed(),
-            State::Connecting(connecting) => connecting.until.is_some(),
+            State::Connecting(connecting) => connecting.is_timed(),
             State::Fresh(_) | State::Connected(_) => false,
         }
     }

@@ -37,6 +37,8 @@ fn a_connection_nobody_asked_after_is_one() {
     let client = socket(&network, 2);
     assert_eq!(client.connect(&name, OWNER, true), Err(Error::Host(115)));
     assert!(client.ready().contains(Events::OUT));
+    // Nor has it any time to wait for.
+    assert!(!client.is_timed());
     assert_eq!(client.peer_name(), Ok(name.clone()));
     let Ok(accepted) = server.accept(3) else { panic!("nothing to accept") };
     // It ends in order, though connect(2) never said that it exists.

@@ -29,12 +29,17 @@ pub(super) struct Connecting {
 }
 
 impl Connecting {
+    /// When it gives up, if there is no answer until then.
+    fn patient_until(&self) -> Option<(Instant, &Arc<LocalEnd>)> {
+        self.until.zip(self.local.as_ref()).filter(|(_, local)| local.is_waiting())
+    }
+    /// Whether it may give up yet. One that is connected is here until somebody asks.
+    pub fn is_timed(&self) -> bool {
+        self.patient_until().is_some()
+    }
     /// Gives up when it is time to; when it will be.
     pub fn expire(&self) -> Option<Instant> {
-        let (until, local) = (self.until?, self.local.as_ref()?);
-        if !local.is_waiting() {
-            return None;
-        }
+        let (until, local) = self.patient_until()?;
         if host().instant() < until {
             return Some(until);
         }
