@@ -34,6 +34,11 @@ fn compile(programs: &Path, name: &str, flags: &[&str], output: &str) -> Result<
     if command.status()?.success() { Ok(()) } else { Err(format!("{name}.c does not compile").into()) }
 }
 
+/// Whether there is a C library for 32-bit programs here.
+fn compiles_32bit() -> bool {
+    Path::new("/usr/lib32/libc.so").exists()
+}
+
 /// KiB of a process and its descendants; what they share counts once (proportional set size).
 fn tree_memory(top: u32) -> Result<f64, Failure> {
     let mut total = 0.0;
@@ -101,6 +106,7 @@ impl Bench {
         let places = Places {
             programs: disk.with_extension("programs"),
             overlaid: disk.with_extension("overlaid"),
+            i386: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("i386-programs"),
             disk,
             memory,
         };
@@ -113,15 +119,19 @@ impl Bench {
             compile(&places.programs, name, &[], name)?;
             compile(&places.programs, name, &["-static"], &format!("{name}-static"))?;
         }
-        if Self::compiles_32bit() {
+        if compiles_32bit() {
             compile(&places.programs, "calls", &["-m32"], "calls-32")?;
         }
         Ok(bench)
     }
 
-    /// Whether there is a C library for 32-bit programs here.
-    pub fn compiles_32bit() -> bool {
-        Path::new("/usr/lib32/libc.so").exists()
+    /// What this machine lacks to measure it.
+    pub fn lacks(&self, benchmark: &Benchmark) -> Option<&'static str> {
+        match benchmark.kind {
+            RowKind::Call32 if !compiles_32bit() => Some("no C library for 32-bit programs (gcc-multilib)"),
+            RowKind::Whole32(_) if !self.places.i386.is_dir() => Some("no i386 programs (scripts/i386-programs.sh)"),
+            _ => None,
+        }
     }
 
     /// Makes what a benchmark reads, when it is not there yet.
@@ -138,6 +148,14 @@ impl Bench {
             "git_status_10k_files" => once("repository", &repository),
             _ => Ok(()),
         }
+    }
+
+    /// The command for a 32-bit program, which finds its libraries by its interpreter.
+    fn words32(&self, args: &[&str]) -> Vec<String> {
+        let root = self.places.i386.display().to_string();
+        let libraries = format!("{root}/lib/i386-linux-gnu:{root}/usr/lib/i386-linux-gnu");
+        let interpreter = ["/lib/ld-linux.so.2", "--library-path", &libraries].map(str::to_owned);
+        interpreter.into_iter().chain(args.iter().map(|word| word.replace('%', &root))).collect()
     }
 
     fn words(&self, args: &[&str]) -> Vec<String> {
@@ -199,6 +217,11 @@ impl Bench {
                 printed(self.run(side, benchmark.place, &["@calls-32", name])?.1)
             }
             RowKind::Whole(args) => Ok(self.run(side, benchmark.place, args)?.0),
+            RowKind::Whole32(args) => {
+                let words = self.words32(args);
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                Ok(self.run(side, benchmark.place, &words)?.0)
+            }
             RowKind::Printed(args) => printed(self.run(side, benchmark.place, args)?.1),
             RowKind::Leaving(what) => printed(self.leaving(side, what)?),
             RowKind::Coming { server, client } => printed(self.coming(side, server, client)?),

@@ -145,8 +145,8 @@ impl Report {
             if !only.is_empty() && !only.iter().any(|part| benchmark.name.contains(part.as_str())) {
                 continue;
             }
-            if matches!(benchmark.kind, suite::RowKind::Call32) && !Bench::compiles_32bit() {
-                println!("{:<28}skipped: no C library for 32-bit programs (gcc-multilib)", benchmark.name);
+            if let Some(missing) = bench.lacks(benchmark) {
+                println!("{:<28}skipped: {missing}", benchmark.name);
                 continue;
             }
             let links: &[bool] = match (link, benchmark.kind) {

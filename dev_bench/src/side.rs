@@ -77,6 +77,8 @@ pub struct Places {
     /// Empty, on the disk: what is written there stays in gVisor's memory. gVisor has a /dev of its own and shows no
     /// `memory`.
     pub overlaid: PathBuf,
+    /// Debian's programs for 32-bit x86, only read.
+    pub i386: PathBuf,
 }
 
 impl Places {
@@ -105,6 +107,9 @@ pub fn command(
         Side::Litebox => {
             let mut command = Command::new(litebox);
             command.args(["run", "-v", &volume(&places.programs, "ro"), "-v", &volume(&places.disk, "cow")]);
+            if places.i386.is_dir() {
+                command.args(["-v", &volume(&places.i386, "ro")]);
+            }
             command.arg("--tmpfs").arg(&places.memory).arg("-w").arg(cwd).args(options).arg("--");
             command
         }
@@ -118,6 +123,9 @@ pub fn command(
             command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
             command.arg("--bind").arg(&places.disk).arg(&places.disk);
             command.arg("--ro-bind").arg(&places.programs).arg(&places.programs);
+            if places.i386.is_dir() {
+                command.args(["-v", &volume(&places.i386, "ro")]);
+            }
             command.arg("--tmpfs").arg(&places.memory).arg("--chdir").arg(cwd).arg("--");
             command
         }

@@ -1,7 +1,7 @@
 //! What is measured, and what was promised.
 
 use Goal::{Over, Ratio};
-use RowKind::{Call, Call32, Coming, Leaving, Printed, Resident, Whole};
+use RowKind::{Call, Call32, Coming, Leaving, Printed, Resident, Whole, Whole32};
 
 /// How a benchmark gets its figure.
 #[derive(Clone, Copy)]
@@ -12,6 +12,9 @@ pub enum RowKind {
     Call32,
     /// The wall time of a whole command, in milliseconds. `@` before a word: one of our guest programs.
     Whole(&'static [&'static str]),
+    /// As [`Whole`], of a 32-bit program of Debian's. `%` is the directory in which `scripts/i386-programs.sh` leaves
+    /// them, and stands before the program.
+    Whole32(&'static [&'static str]),
     /// A command that prints the milliseconds it measured itself.
     Printed(&'static [&'static str]),
     /// A client of a server on the host: `net WHAT`.
@@ -63,7 +66,7 @@ impl Benchmark {
         match self.kind {
             Call | Call32 | Leaving(_) => "ns",
             Coming { .. } if self.name == "published_accept" => "ns",
-            Whole(_) | Printed(_) | Coming { .. } => "ms",
+            Whole(_) | Whole32(_) | Printed(_) | Coming { .. } => "ms",
             Resident => "MiB",
         }
     }
@@ -77,6 +80,9 @@ const fn call32(name: &'static str, goal: f64) -> Benchmark {
 }
 const fn whole(name: &'static str, goal: Goal, args: &'static [&'static str]) -> Benchmark {
     Benchmark { name, kind: Whole(args), place: WorkDir::Memory, goal }
+}
+const fn whole32(name: &'static str, goal: f64, args: &'static [&'static str]) -> Benchmark {
+    Benchmark { name, kind: Whole32(args), place: WorkDir::Memory, goal: Ratio(goal) }
 }
 const fn on_disk(name: &'static str, goal: f64, kind: RowKind) -> Benchmark {
     Benchmark { name, kind, place: WorkDir::Disk, goal: Ratio(goal) }
@@ -212,5 +218,12 @@ pub const ALL: &[Benchmark] = &[
         "python_loop",
         Ratio(1.01),
         &["/usr/bin/python3", "-c", "s = 0\nfor i in range(20_000_000): s += i * i\nprint(s)"],
+    ),
+    whole32("bash_100_commands_32", 1.0, &["%/bin/bash", "-c", "for i in {1..100}; do %/bin/true; done"]),
+    // Digits of its numbers have 15 bits: fewer rounds take as long.
+    whole32(
+        "python_loop_32",
+        1.01,
+        &["%/usr/bin/python3.11", "-S", "-c", "s = 0\nfor i in range(8_000_000): s += i * i\nprint(s)"],
     ),
 ];
