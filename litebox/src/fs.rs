@@ -9,6 +9,7 @@
 //! - The [`Vfs`] walks paths over mounts with a dentry cache and checks permissions; file systems check none
 //!   themselves.
 
+pub mod acl;
 mod anon;
 #[cfg(test)]
 #[path = "../tests/support/fs_compare.rs"]
@@ -45,13 +46,14 @@ pub use root::EmptyRoot;
 pub use usage::{Running, Usage};
 pub use vfs::{
     Dentry, FsContext, LookedUp, LookupFlags, Mount, MountFlags, NAME_MAX, NewTime, OpenRequest, Origin, PATH_MAX,
-    PathFile, Reach, Vfs, check_permission, owner_change, permissions_change, times_change,
+    PathFile, Reach, Vfs, check_inode_permission, check_permission, owner_change, permissions_change, times_change,
 };
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 
+use self::acl::{Acl, AclKind};
 use crate::event::{Events, Observer};
 use crate::io::{Dest, Source};
 use crate::platform::HostFd;
@@ -220,11 +222,13 @@ pub enum NewNode<'a> {
     BlockDevice(u64),
 }
 
-/// Owner and permissions of a new inode (umask already applied; a set-group-id directory is the Vfs's matter).
+/// Owner and permissions of a new inode; a set-group-id directory is the Vfs's matter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct NewAttr {
-    /// Permission bits.
+    /// Permission bits, before the umask.
     pub permissions: u32,
+    /// Bits that it does not get, unless its directory has a default list ([`acl`]).
+    pub umask: u32,
     /// Owner.
     pub uid: u32,
     /// Group.
@@ -475,6 +479,16 @@ pub trait Inode: Any + Send + Sync {
     }
     /// Removes an extended attribute.
     fn remove_xattr(&self, _name: &[u8]) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+    /// Who may use it beyond what its permission bits say; `mode_allows`: these allow what is asked for now. A tree of
+    /// the host that is only read need not be asked then: its kernel has a say when the file is opened.
+    fn access_acl(&self, _mode_allows: bool) -> Option<Acl> {
+        None
+    }
+    /// Sets a list, which is in order, or takes it away; the permission bits follow. `keeps_group_id`: the set-group-id
+    /// bit stays.
+    fn set_acl(&self, _kind: AclKind, _acl: Option<Acl>, _keeps_group_id: bool) -> Result<()> {
         Err(Error::NotSupported)
     }
     /// How it is in use; `None` where others than this kernel use it too.

@@ -1,7 +1,8 @@
 //! Operations that change files of the host. All of them need a writable grant.
 //!
 //! What could hand a privilege of this process to somebody on the host is left out: set-id bits of regular files are
-//! dropped (as on a `nosuid` mount), device nodes and attributes outside `user.` are refused.
+//! dropped (as on a `nosuid` mount), device nodes and attributes outside `user.` are refused, but for the lists of
+//! acl(5), which say no more than permission bits may.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -12,7 +13,7 @@ use zerocopy::IntoBytes;
 
 use crate::beneath::{Grant, Result, Subject, mark_opened, open_again, own_path, stat_at, stat_of};
 use crate::list::is_empty;
-use crate::lookup::{check_attribute, open_for_attributes};
+use crate::lookup::{check_attribute, is_acl, new_mode, open_for_acl, open_for_attributes};
 use crate::message::{ParsedRequest, ReplyBuilder};
 
 fn reply_with_stat(dir: BorrowedFd<'_>, name: &[u8], reply: &mut ReplyBuilder) -> Result<()> {
@@ -25,7 +26,7 @@ pub fn mkdir(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilde
         return Err(Errno::INVAL);
     }
     let (dir, name) = grant.locate_new(request.path)?;
-    rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(request.head.mode & 0o1777))?;
+    rustix::fs::mkdirat(&dir, name, new_mode(dir.as_fd(), request, 0o1777))?;
     if request.head.flags == 1 {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = rustix::fs::openat(&dir, name, flags, Mode::empty())?;
@@ -103,7 +104,7 @@ pub fn mknod(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilde
         return Err(Errno::PERM);
     }
     let (dir, name) = grant.locate_new(request.path)?;
-    rustix::fs::mknodat(&dir, name, kind, Mode::from_raw_mode(request.head.mode & 0o777), 0)?;
+    rustix::fs::mknodat(&dir, name, kind, new_mode(dir.as_fd(), request, 0o777), 0)?;
     reply_with_stat(dir.as_fd(), name, reply)
 }
 
@@ -117,7 +118,7 @@ pub fn temporary(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBu
         _ => return Err(Errno::INVAL),
     }
     let dir = grant.open_directory(request.path)?;
-    let file = rustix::fs::openat(&dir, ".", flags, Mode::from_raw_mode(request.head.mode & 0o777))?;
+    let file = rustix::fs::openat(&dir, ".", flags, new_mode(dir.as_fd(), request, 0o777))?;
     mark_opened(file.as_fd())?;
     reply.push(stat_of(file.as_fd())?.as_bytes())?;
     Ok(file)
@@ -225,6 +226,9 @@ pub fn set_xattr(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     let flags = XattrFlags::from_bits(request.head.flags).filter(|&flags| known.contains(flags)).ok_or(Errno::INVAL)?;
     let end = request.extra.iter().position(|&b| b == 0).ok_or(Errno::INVAL)?;
     let (name, value) = (&request.extra[..end], &request.extra[end + 1..]);
+    if is_acl(name) {
+        return rustix::fs::setxattr(own_path(open_for_acl(grant, request)?.as_fd()), name, value, flags);
+    }
     check_attribute(name)?;
     let fd = open_for_attributes(grant, request)?;
     rustix::fs::fsetxattr(&fd, name, value, flags)
@@ -233,6 +237,9 @@ pub fn set_xattr(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
 /// `Op::RemoveXattr`.
 pub fn remove_xattr(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     grant.writable()?;
+    if is_acl(request.extra) {
+        return rustix::fs::removexattr(own_path(open_for_acl(grant, request)?.as_fd()), request.extra);
+    }
     check_attribute(request.extra)?;
     let fd = open_for_attributes(grant, request)?;
     rustix::fs::fremovexattr(&fd, request.extra)

@@ -7,7 +7,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
-use crate::beneath::{Access, Grant, Result, Subject, mark_opened, open_again, stat_at, stat_of};
+use crate::beneath::{Access, Grant, Result, Subject, mark_opened, open_again, own_path, stat_at, stat_of};
 use crate::message::{ParsedRequest, ReplyBuilder};
 
 /// Nothing is followed, nothing waits, nothing becomes a controlling terminal.
@@ -57,7 +57,7 @@ fn open_named(
     match existing(grant, dir, name, how, flags) {
         Err(Errno::NOENT) if how.contains(OpenFlags::CREATE) => {
             let fresh = flags | OFlags::CREATE | OFlags::EXCL;
-            match rustix::fs::openat(dir, name, fresh, Mode::from_raw_mode(request.head.mode & 0o777)) {
+            match rustix::fs::openat(dir, name, fresh, new_mode(dir, request, 0o777)) {
                 // Somebody made it in between: take theirs.
                 Err(Errno::EXIST) if !how.contains(OpenFlags::EXCLUSIVE) => existing(grant, dir, name, how, flags),
                 other => {
@@ -128,6 +128,39 @@ pub fn open_for_attributes(grant: &Grant, request: &ParsedRequest<'_>) -> Result
     Ok(fd)
 }
 
+/// Permissions of what is made in `dir`: those that are asked for, at most `allowed`. The umask of who asks does not
+/// count where the directory has a default list.
+pub fn new_mode(dir: BorrowedFd<'_>, request: &ParsedRequest<'_>, allowed: u32) -> Mode {
+    let mode = request.head.mode & allowed;
+    let masked = mode & !((request.head.value & 0o777) as u32);
+    let nothing: &mut [u8] = &mut [];
+    let has_default = masked != mode && rustix::fs::getxattr(own_path(dir), DEFAULT_ACL, nothing).is_ok();
+    Mode::from_raw_mode(if has_default { mode } else { masked })
+}
+
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+
+/// Whether an attribute of this name is a list of acl(5).
+pub fn is_acl(name: &[u8]) -> bool {
+    [ACCESS_ACL, DEFAULT_ACL].contains(&name)
+}
+
+/// Opens anything but a link for its lists: as little as that takes, which is not the permission to read it.
+pub fn open_for_acl(grant: &Grant, request: &ParsedRequest<'_>) -> Result<OwnedFd> {
+    let (dir, name) = match grant.subject(request)? {
+        Subject::Open(file) => return file.try_clone_to_owned().map_err(|_| Errno::MFILE),
+        Subject::Name(dir, name) => (dir, name),
+    };
+    let fd = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if FileType::from_raw_mode(stat_of(fd.as_fd())?.mode) == FileType::Symlink {
+        return Err(Errno::OPNOTSUPP);
+    }
+    grant.refuse_foreign(fd.as_fd())?;
+    grant.check_read(fd.as_fd())?;
+    Ok(fd)
+}
+
 /// Attributes of the `user.` namespace only: the others (capabilities, security labels) are privileges of the host.
 pub fn check_attribute(name: &[u8]) -> Result<()> {
     if name.len() > MAX_NAME {
@@ -144,21 +177,33 @@ pub fn check_attribute(name: &[u8]) -> Result<()> {
 
 /// `Op::GetXattr`.
 pub fn get_xattr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
-    check_attribute(request.extra)?;
-    let fd = open_for_attributes(grant, request)?;
     let mut value = vec![0; MAX_XATTR];
-    let len = rustix::fs::fgetxattr(&fd, request.extra, value.as_mut_slice())?;
+    let len = if is_acl(request.extra) {
+        let fd = open_for_acl(grant, request)?;
+        rustix::fs::getxattr(own_path(fd.as_fd()), request.extra, value.as_mut_slice())?
+    } else {
+        check_attribute(request.extra)?;
+        let fd = open_for_attributes(grant, request)?;
+        rustix::fs::fgetxattr(&fd, request.extra, value.as_mut_slice())?
+    };
     reply.head.value = len as u64;
     reply.push(value.get(..len).ok_or(Errno::IO)?)
 }
 
 /// `Op::ListXattr`.
 pub fn list_xattr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<()> {
-    let fd = open_for_attributes(grant, request)?;
     let mut names = vec![0; MAX_XATTR];
-    let len = rustix::fs::flistxattr(&fd, names.as_mut_slice())?;
+    let len = match open_for_attributes(grant, request) {
+        Ok(fd) => rustix::fs::flistxattr(&fd, names.as_mut_slice())?,
+        // What is neither a file nor a directory has lists all the same.
+        Err(Errno::PERM) => {
+            rustix::fs::listxattr(own_path(open_for_acl(grant, request)?.as_fd()), names.as_mut_slice())?
+        }
+        Err(other) => return Err(other),
+    };
     for name in names.get(..len).ok_or(Errno::IO)?.split_inclusive(|&b| b == 0) {
-        if name.starts_with(b"user.") && reply.has_room(name.len()) {
+        let told = name.starts_with(b"user.") || name.strip_suffix(b"\0").is_some_and(is_acl);
+        if told && reply.has_room(name.len()) {
             reply.push(name)?;
             reply.head.value += name.len() as u64;
         }

@@ -80,8 +80,8 @@ pub enum Op {
     /// is 0, or why the component after those was not found (an errno). The walk also ends at a symbolic link: `value`
     /// bytes of its target follow. `flags`: [`WalkFlags`].
     Walk = 1,
-    /// Opens a regular file; `flags`: [`OpenFlags`], `mode` for a new one. R: the [`Stat`] and the descriptor; `value`
-    /// is 1 when the file was created.
+    /// Opens a regular file; `flags`: [`OpenFlags`], `mode` and `value` for a new one, as [`Op::Mkdir`]. R: the
+    /// [`Stat`] and the descriptor; `value` is 1 when the file was created.
     Open = 2,
     /// Entries of a directory from cookie `value` on (0: the first); `flags`: [`ListFlags`]. R: `count` records, each
     /// an [`ListRecord`], a [`Stat`] when it says so, the name, and zeros up to a multiple of 8 bytes; `stop` is 1 when
@@ -91,8 +91,9 @@ pub enum Op {
     /// [`FEW_BESIDE`] entries, is left out. With [`ListFlags::WATCH`] the [`Stat`] of the directory comes first, and
     /// `watch` is the number of its watch.
     List = 3,
-    /// Makes a directory with `mode`; `flags`: 1: it is watched. R: its [`Stat`]; `watch` is the number of its watch,
-    /// and `value` 1 when nothing was in it after that.
+    /// Makes a directory with `mode`, less the umask `value` where the directory that it lies in has no default list
+    /// (acl(5)); `flags`: 1: it is watched. R: its [`Stat`]; `watch` is the number of its watch, and `value` 1 when
+    /// nothing was in it after that.
     Mkdir = 4,
     /// Removes a name that is not a directory.
     Unlink = 5,
@@ -104,12 +105,14 @@ pub enum Op {
     Link = 8,
     /// Makes a symbolic link with the target in `extra`. R: its [`Stat`].
     Symlink = 9,
-    /// Makes a node with `mode` (type and permissions): a regular file, fifo or socket, nothing else. R: its [`Stat`].
+    /// Makes a node with `mode` (type and permissions) and `value` as [`Op::Mkdir`]: a regular file, fifo or socket,
+    /// nothing else. R: its [`Stat`].
     Mknod = 10,
     /// Changes what `flags` ([`AttrFlags`]) names; the size is `value`. R: the [`Stat`] afterwards; `value` is 1 when a
     /// mark is in the queue of changes ([`Op::Changes`]), behind the change and before that [`Stat`] was taken.
     SetAttr = 11,
-    /// R: `value` bytes of the attribute whose name is in `extra`. Attributes are those of the `user.` namespace.
+    /// R: `value` bytes of the attribute whose name is in `extra`. Attributes are those of the `user.` namespace, and
+    /// the lists of acl(5).
     GetXattr = 12,
     /// Sets an attribute; `extra`: name, zero byte, value; `flags`: 1 must not exist, 2 must exist.
     SetXattr = 13,
@@ -119,8 +122,8 @@ pub enum Op {
     RemoveXattr = 15,
     /// R: a [`FsStat`].
     StatFs = 16,
-    /// Makes a regular file without a name in the file system of a directory, with `mode`, open for reading and
-    /// writing; `flags`: 1: it never gets a name. R: its [`Stat`] and the descriptor.
+    /// Makes a regular file without a name in the file system of a directory, with `mode` and `value` as [`Op::Mkdir`],
+    /// open for reading and writing; `flags`: 1: it never gets a name. R: its [`Stat`] and the descriptor.
     Temporary = 17,
     /// R: the descriptor of the queue of inotify(7) in which changes of the directories of the grant come that a
     /// [`Op::Walk`] watches. `value` is the number of the watch whose events mean nothing but that a [`Op::SetAttr`]

@@ -31,8 +31,8 @@ pub use attributes::{NewTime, owner_change, permissions_change, times_change};
 pub use dentry::Dentry;
 pub use mount::{Mount, MountFlags};
 pub use open::{OpenRequest, PathFile};
-pub use permission::check as check_permission;
 pub(super) use permission::without_set_id;
+pub use permission::{check as check_permission, check_inode as check_inode_permission};
 pub use walk::LookedUp;
 pub(super) use xattr::CAPABILITY;
 
@@ -264,7 +264,7 @@ impl Vfs {
         if access.contains(Access::WRITE) {
             permission::check_mount_writable(at, metadata.file_type())?;
         }
-        permission::check(&metadata, creds, access)
+        permission::check_inode(&**at.inode(), &metadata, creds, access)
     }
 }
 

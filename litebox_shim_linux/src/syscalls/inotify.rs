@@ -41,7 +41,7 @@ impl Task<'_, '_> {
         walk.set(LookupFlags::DIRECTORY, mask.contains(WatchMask::ONLYDIR));
         let at = self.walk(AT_FDCWD, &read_path(path)?, walk)?;
         let credentials = self.creds();
-        litebox::fs::check_permission(&at.metadata()?, &creds_of(&credentials), Access::READ)?;
+        litebox::fs::check_inode_permission(&**at.inode(), &at.rights()?, &creds_of(&credentials), Access::READ)?;
         Ok(inotify.watch(&**at.inode(), mask)? as usize)
     }
 

@@ -81,7 +81,8 @@ impl Task<'_, '_> {
             Given::Path(path) => {
                 let at = self.walk(AT_FDCWD, &path, LookupFlags::FOLLOW)?;
                 let credentials = self.creds();
-                litebox::fs::check_permission(&at.metadata()?, &creds_of(&credentials), Access::WRITE)?;
+                let creds = creds_of(&credentials);
+                litebox::fs::check_inode_permission(&**at.inode(), &at.rights()?, &creds, Access::WRITE)?;
                 if at.inode().file_type() != FileType::Socket {
                     return Err(ECONNREFUSED);
                 }

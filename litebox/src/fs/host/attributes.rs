@@ -6,6 +6,7 @@ use super::changes::Moment;
 use super::client::Subject;
 use super::file::metadata_of;
 use super::node::HostNode;
+use crate::fs::acl::{Acl, AclKind};
 use crate::fs::{FileType, Inode, Metadata, SetAttr, SetTime};
 use crate::platform::north::north;
 use crate::platform::{HostStat, host};
@@ -76,13 +77,42 @@ impl HostNode {
     }
     pub(super) fn set_attributes(&self, attributes: Attributes) {
         *self.attributes().write() = attributes;
+        self.forget_acl();
     }
     /// No more of its metadata is true than this.
     pub(super) fn lower(&self, most: Known) {
         let mut attributes = self.attributes().write();
         attributes.known = attributes.known.min(most);
+        if most < Known::Rights {
+            self.forget_acl();
+        }
         // What was asked for in a call that goes on is of before.
         self.checked().store(0, Ordering::Relaxed);
+    }
+    /// What was found out about its list is of before. The lowest bit says that there is none, the others count.
+    fn forget_acl(&self) {
+        let _ = self.acl().fetch_update(Ordering::Relaxed, Ordering::Relaxed, |was| Some((was | 1).wrapping_add(1)));
+    }
+    /// Its list (acl(5)). That there is none is remembered as long as its permissions are.
+    pub(super) fn acl_now(&self, mode_allows: bool) -> Option<Acl> {
+        if self.fs().image && mode_allows || self.file_type() == FileType::Symlink {
+            return None;
+        }
+        let state = self.acl().load(Ordering::Relaxed);
+        let kept = self.fs().image || self.fs().look() && self.known() >= Known::Rights;
+        if kept && state & 1 == 1 && self.acl().load(Ordering::Relaxed) == state {
+            return None;
+        }
+        // An event that comes from here on counts on.
+        let state = self.acl().load(Ordering::Relaxed) & !1;
+        match self.ask_about(|subject| self.fs().client.get_xattr(subject, AclKind::Access.name())) {
+            Ok(value) => Acl::from_xattr(&value).ok()?,
+            Err(Error::NoData | Error::NotSupported) => {
+                let _ = self.acl().compare_exchange(state, state | 1, Ordering::Relaxed, Ordering::Relaxed);
+                None
+            }
+            Err(_) => None,
+        }
     }
     fn metadata_from(&self, stat: &HostStat) -> Metadata {
         Metadata { id: self.id(), ..metadata_of(stat) }

@@ -64,8 +64,9 @@ impl HostNode {
     }
     fn create_node(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Made> {
         let path = self.path_with(name)?;
-        let (client, permissions) = (&self.fs().client, attr.permissions);
-        let mode = |file_type: FileType| file_type.mode_bits() | permissions;
+        let client = &self.fs().client;
+        let given = |file_type: FileType| (file_type.mode_bits() | attr.permissions, attr.umask);
+        let permissions = (attr.permissions, attr.umask);
         match node {
             NewNode::Regular if attr.to_be_opened && self.fs().changeable() => {
                 let how = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
@@ -79,9 +80,9 @@ impl HostNode {
             NewNode::Symlink(target) => {
                 Ok(Made { target: Some(target.to_vec()), ..Made::new(client.symlink(&path, target)?) })
             }
-            NewNode::Regular => client.mknod(&path, mode(FileType::Regular)).map(Made::new),
-            NewNode::Fifo => client.mknod(&path, mode(FileType::Fifo)).map(Made::new),
-            NewNode::Socket => client.mknod(&path, mode(FileType::Socket)).map(Made::new),
+            NewNode::Regular => client.mknod(&path, given(FileType::Regular)).map(Made::new),
+            NewNode::Fifo => client.mknod(&path, given(FileType::Fifo)).map(Made::new),
+            NewNode::Socket => client.mknod(&path, given(FileType::Socket)).map(Made::new),
             NewNode::CharDevice(_) | NewNode::BlockDevice(_) => Err(Error::NotPermitted),
         }
     }
@@ -90,7 +91,7 @@ impl HostNode {
         if !self.fs().changeable() {
             return Err(Error::ReadOnly);
         }
-        let (stat, fd) = self.fs().client.temporary(&self.path()?, attr.permissions, linkable)?;
+        let (stat, fd) = self.fs().client.temporary(&self.path()?, (attr.permissions, attr.umask), linkable)?;
         let stat = self.give_away(Subject::Open(fd), stat, (attr.uid, attr.gid));
         let node = self.fs().nameless_node(stat)?;
         let file = HostFile::changeable(fd, node.clone(), false);

@@ -341,12 +341,14 @@ impl Client {
         self.opened(Request { op: Op::Open as u32, flags: flags.bits(), ..Request::default() }, subject)
     }
     /// Makes a regular file and opens it.
-    pub(super) fn create(&self, path: &[u8], how: OpenFlags, mode: u32) -> Result<(Stat, HostFd)> {
-        self.opened(Request { op: Op::Open as u32, flags: how.bits(), mode, ..Request::default() }, Subject::Path(path))
+    pub(super) fn create(&self, path: &[u8], how: OpenFlags, (mode, umask): (u32, u32)) -> Result<(Stat, HostFd)> {
+        let head = Request { op: Op::Open as u32, flags: how.bits(), mode, value: umask.into(), ..Request::default() };
+        self.opened(head, Subject::Path(path))
     }
     /// Makes a regular file without a name where the directory at `path` lies.
-    pub(super) fn temporary(&self, path: &[u8], mode: u32, linkable: bool) -> Result<(Stat, HostFd)> {
-        let head = Request { op: Op::Temporary as u32, flags: u32::from(!linkable), mode, ..Request::default() };
+    pub(super) fn temporary(&self, path: &[u8], (mode, umask): (u32, u32), linkable: bool) -> Result<(Stat, HostFd)> {
+        let (op, flags) = (Op::Temporary as u32, u32::from(!linkable));
+        let head = Request { op, flags, mode, value: umask.into(), ..Request::default() };
         self.opened(head, Subject::Path(path))
     }
     fn opened(&self, head: Request, subject: Subject<'_>) -> Result<(Stat, HostFd)> {
@@ -391,12 +393,14 @@ impl Client {
     }
 
     /// Makes a directory. Its metadata and, with `watch`, the number of its watch, and whether it was empty after that.
-    pub(super) fn mkdir(&self, path: &[u8], mode: u32, watch: bool) -> Result<(Stat, i32, bool)> {
-        let head = Request { op: Op::Mkdir as u32, mode, flags: watch.into(), ..Request::default() };
+    pub(super) fn mkdir(&self, path: &[u8], (mode, umask): (u32, u32), watch: bool) -> Result<(Stat, i32, bool)> {
+        let (op, flags) = (Op::Mkdir as u32, watch.into());
+        let head = Request { op, mode, flags, value: umask.into(), ..Request::default() };
         self.ask(head, path, b"", |a| Ok((take(&mut a.body)?, watch_number(&a.head), a.head.value == 1)))
     }
-    pub(super) fn mknod(&self, path: &[u8], mode: u32) -> Result<Stat> {
-        self.stat_of(Request { op: Op::Mknod as u32, mode, ..Request::default() }, path, b"")
+    pub(super) fn mknod(&self, path: &[u8], (mode, umask): (u32, u32)) -> Result<Stat> {
+        let head = Request { op: Op::Mknod as u32, mode, value: umask.into(), ..Request::default() };
+        self.stat_of(head, path, b"")
     }
     pub(super) fn symlink(&self, path: &[u8], target: &[u8]) -> Result<Stat> {
         self.stat_of(Request { op: Op::Symlink as u32, ..Request::default() }, path, target)

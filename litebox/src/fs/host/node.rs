@@ -4,8 +4,9 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use crate::fs::acl::{Acl, AclKind};
 use crate::fs::node::FifoSlot;
 use crate::fs::{
     Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow, RenameFlags,
@@ -65,6 +66,8 @@ pub struct HostNode {
     attributes: RwLock<Attributes>,
     /// For which call the metadata was asked for, of a tree that others change; 0: not for one.
     checked: AtomicU64,
+    /// What is known of its list (`attributes.rs`).
+    acl: AtomicU32,
     /// It was asked for before: a directory of which it is asked again is watched.
     was_asked: AtomicBool,
     /// What is known of a directory while it is watched.
@@ -98,6 +101,7 @@ impl HostNode {
             place: RwLock::new(NodeName { parent, name: name.into() }),
             attributes: RwLock::new(Attributes::of_before(stat)),
             checked: AtomicU64::new(north().call_under_way()),
+            acl: AtomicU32::new(0),
             was_asked: AtomicBool::new(false),
             remembered: Mutex::default(),
             target: RwLock::new(target),
@@ -129,6 +133,9 @@ impl HostNode {
     }
     pub(super) fn checked(&self) -> &AtomicU64 {
         &self.checked
+    }
+    pub(super) fn acl(&self) -> &AtomicU32 {
+        &self.acl
     }
     /// Whether its metadata was asked for before; from now on it was.
     pub(super) fn was_asked(&self) -> bool {
@@ -495,7 +502,32 @@ impl Inode for HostNode {
             FileType::Regular | FileType::Directory => {
                 self.ask_about(|subject| self.fs.client.get_xattr(subject, name))
             }
+            FileType::Symlink => Err(Error::NoData),
+            _ if AclKind::of(name).is_some() => self.ask_about(|subject| self.fs.client.get_xattr(subject, name)),
             _ => Err(Error::NoData),
+        }
+    }
+    fn access_acl(&self, mode_allows: bool) -> Option<Acl> {
+        self.acl_now(mode_allows)
+    }
+    fn set_acl(&self, kind: AclKind, acl: Option<Acl>, keeps_group_id: bool) -> Result<()> {
+        let client = &self.fs.client;
+        match acl {
+            Some(acl) => {
+                self.ask_about(|subject| client.set_xattr(subject, kind.name(), acl.as_xattr(), 0))?;
+                // Permissions change with it.
+                self.lower(Known::Nothing);
+                // The broker's user may keep what ours may not.
+                let permissions = self.metadata_now()?.permissions();
+                if kind == AclKind::Default || keeps_group_id || permissions & 0o2000 == 0 {
+                    return Ok(());
+                }
+                self.set_attr(&SetAttr { permissions: Some(permissions & !0o2000), ..SetAttr::default() })
+            }
+            None => match self.ask_about(|subject| client.remove_xattr(subject, kind.name())) {
+                Err(Error::NoData) => Ok(()),
+                removed => removed,
+            },
         }
     }
     fn set_xattr(&self, name: &[u8], value: &[u8], create: bool, replace: bool) -> Result<()> {
@@ -504,8 +536,8 @@ impl Inode for HostNode {
     }
     fn list_xattr(&self) -> Result<Vec<u8>> {
         match self.file_type {
-            FileType::Regular | FileType::Directory => self.ask_about(|subject| self.fs.client.list_xattr(subject)),
-            _ => Ok(Vec::new()),
+            FileType::Symlink => Ok(Vec::new()),
+            _ => self.ask_about(|subject| self.fs.client.list_xattr(subject)),
         }
     }
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {

@@ -238,12 +238,12 @@ impl Node {
             self.tree.charge_extra(target.len())?;
         }
         let (body, rdev) = Self::body_of(node);
-        let (nlink, permissions) = match node {
-            NewNode::Directory => (2, attr.permissions),
-            NewNode::Symlink(_) => (1, 0o777),
-            _ => (1, attr.permissions),
+        let given = match node {
+            NewNode::Symlink(_) => NewAttr { permissions: 0o777, umask: 0, ..attr },
+            _ => attr,
         };
-        Ok(Node::new(&self.tree, body, Attr::new(NewAttr { permissions, ..attr }, nlink, rdev)))
+        let nlink = if matches!(node, NewNode::Directory) { 2 } else { 1 };
+        Ok(Node::new(&self.tree, body, Attr { nlink, rdev, ..self.inherited(node, given)? }))
     }
     pub(in crate::fs) fn create_child(&self, name: &[u8], node: NewNode<'_>, attr: NewAttr) -> Result<Arc<Node>> {
         self.entries().map(drop)?;

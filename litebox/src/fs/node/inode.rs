@@ -9,6 +9,7 @@ use core::any::Any;
 use super::fifo::FifoSlot;
 use super::file::{FileBody, MemoryFile};
 use super::{Entries, Tree};
+use crate::fs::acl::{Acl, AclKind};
 use crate::fs::{
     Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
     RenameFlags, Seals, SetAttr, SetTime, StatFs, StatOnly, Time, Usage,
@@ -240,7 +241,9 @@ impl Inode for Node {
             return Ok(());
         }
         self.change(|own| {
-            own.permissions = attr.permissions.map_or(own.permissions, |p| p & 0o7777);
+            if let Some(permissions) = attr.permissions {
+                own.set_permissions(permissions);
+            }
             own.uid = attr.uid.unwrap_or(own.uid);
             own.gid = attr.gid.unwrap_or(own.gid);
             own.ctime = Time::now();
@@ -308,6 +311,12 @@ impl Inode for Node {
     }
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
         self.drop_xattr(name)
+    }
+    fn access_acl(&self, mode_allows: bool) -> Option<Acl> {
+        self.acl(AclKind::Access, mode_allows)
+    }
+    fn set_acl(&self, kind: AclKind, acl: Option<Acl>, keeps_group_id: bool) -> Result<()> {
+        self.put_acl(kind, acl, keeps_group_id)
     }
     fn usage(&self) -> Option<&Usage> {
         matches!(self.body, Body::Regular(_)).then_some(&self.usage)

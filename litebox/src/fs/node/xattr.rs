@@ -1,10 +1,11 @@
-//! Extended attributes: `user.`, `trusted.` and `security.`.
+//! Extended attributes: `user.`, `trusted.`, `security.`, and the lists of acl(5), which `system.` has.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Attr, Node};
-use crate::fs::{FileType, Inode};
+use crate::fs::acl::{Acl, AclKind};
+use crate::fs::{FileType, Inode, NewAttr, NewNode};
 use crate::{Error, Result};
 
 /// The longest value, and the longest list of names.
@@ -16,8 +17,28 @@ pub(in crate::fs) fn bytes_of(attr: &Attr) -> usize {
     attr.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
+impl Attr {
+    fn acl(&self, kind: AclKind) -> Option<Acl> {
+        if self.xattrs.is_empty() {
+            return None;
+        }
+        Acl::from_xattr(self.xattrs.get(kind.name())?).ok()?
+    }
+    /// chmod(2): the bits, and the list that says the same.
+    pub(in crate::fs) fn set_permissions(&mut self, permissions: u32) {
+        self.permissions = permissions & 0o7777;
+        if let Some(mut acl) = self.acl(AclKind::Access) {
+            acl.set_mode(permissions);
+            self.xattrs.insert(Box::from(AclKind::Access.name()), Box::from(acl.as_xattr()));
+        }
+    }
+}
+
 /// Whether this file system keeps attributes of that name.
 fn check_name(name: &[u8]) -> Result<()> {
+    if AclKind::of(name).is_some() {
+        return Ok(());
+    }
     let prefixes: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
     let rest = prefixes.iter().find_map(|prefix| name.strip_prefix(*prefix)).ok_or(Error::NotSupported)?;
     if rest.is_empty() {
@@ -102,6 +123,64 @@ impl Node {
             attr.ctime = crate::fs::Time::now();
             Ok(())
         })
+    }
+    /// A list of acl(5).
+    pub(in crate::fs) fn acl(&self, kind: AclKind, mode_allows: bool) -> Option<Acl> {
+        match (&*self.attr.lock(), &self.lower) {
+            (Some(attr), _) => attr.acl(kind),
+            (None, Some(lower)) if kind == AclKind::Access => lower.access_acl(mode_allows),
+            (None, Some(lower)) => Acl::from_xattr(&lower.get_xattr(kind.name()).ok()?).ok()?,
+            (None, None) => None,
+        }
+    }
+    pub(in crate::fs) fn put_acl(&self, kind: AclKind, acl: Option<Acl>, keeps_group_id: bool) -> Result<()> {
+        self.change(|attr| {
+            let mut permissions = attr.permissions;
+            let mut kept = acl;
+            if let (AclKind::Access, Some(acl)) = (kind, &kept) {
+                let (mode, says_all) = acl.mode();
+                permissions = permissions & !0o777 | mode;
+                if !keeps_group_id {
+                    permissions &= !0o2000;
+                }
+                if says_all {
+                    kept = None;
+                }
+            }
+            let old = attr.xattrs.get(kind.name()).map(|value| kind.name().len() + value.len());
+            let new = kept.as_ref().map(|acl| kind.name().len() + acl.as_xattr().len());
+            self.tree.charge_extra(new.unwrap_or(0))?;
+            self.tree.refund_extra(old.unwrap_or(0));
+            match kept {
+                Some(acl) => drop(attr.xattrs.insert(Box::from(kind.name()), Box::from(acl.as_xattr()))),
+                None => drop(attr.xattrs.remove(kind.name())),
+            }
+            attr.permissions = permissions;
+            attr.ctime = crate::fs::Time::now();
+            Ok(())
+        })
+    }
+    /// Permissions and lists of what is made in this directory.
+    pub(in crate::fs) fn inherited(&self, node: NewNode<'_>, given: NewAttr) -> Result<Attr> {
+        let default = match node {
+            NewNode::Symlink(_) => None,
+            _ => self.acl(AclKind::Default, true),
+        };
+        let mut attr = Attr::new(given, 1, 0);
+        let Some(default) = default else {
+            attr.permissions &= !given.umask;
+            return Ok(attr);
+        };
+        let (access, permissions) = default.inherited(attr.permissions);
+        attr.permissions = permissions;
+        if let Some(access) = access {
+            attr.xattrs.insert(Box::from(AclKind::Access.name()), Box::from(access.as_xattr()));
+        }
+        if matches!(node, NewNode::Directory) {
+            attr.xattrs.insert(Box::from(AclKind::Default.name()), Box::from(default.as_xattr()));
+        }
+        self.tree.charge_extra(bytes_of(&attr))?;
+        Ok(attr)
     }
     /// Attributes that are not used after all.
     pub(in crate::fs) fn refund_xattrs(&self, attr: Option<&Attr>) {

@@ -52,14 +52,20 @@ pub fn owner_change(creds: &Creds<'_>, metadata: &Metadata, uid: Option<u32>, gi
     Ok(change)
 }
 
-/// What utimensat(2) changes, after its checks; `None`: nothing.
-pub fn times_change(creds: &Creds<'_>, metadata: &Metadata, atime: NewTime, mtime: NewTime) -> Result<Option<SetAttr>> {
+/// What utimensat(2) changes, after its checks; `None`: nothing. `may_write` says whether `creds` may write the file,
+/// or how not.
+pub fn times_change(
+    creds: &Creds<'_>,
+    metadata: &Metadata,
+    (atime, mtime): (NewTime, NewTime),
+    may_write: impl FnOnce() -> Result<()>,
+) -> Result<Option<SetAttr>> {
     match (atime, mtime) {
         (NewTime::Keep, NewTime::Keep) => return Ok(None),
         // Whoever may write may touch.
         (NewTime::Now, NewTime::Now) => {
             if permission::check_owner(metadata, creds).is_err() {
-                permission::check(metadata, creds, Access::WRITE)?;
+                may_write()?;
             }
         }
         _ => permission::check_owner(metadata, creds)?,
@@ -97,7 +103,9 @@ impl Vfs {
             return Ok(());
         }
         permission::check_changeable(at)?;
-        match times_change(creds, &at.rights()?, atime, mtime)? {
+        let rights = at.rights()?;
+        let may_write = || permission::check_inode(&**at.inode(), &rights, creds, Access::WRITE);
+        match times_change(creds, &rights, (atime, mtime), may_write)? {
             Some(change) => {
                 at.inode().set_attr(&change)?;
                 at.tell(match (change.atime, change.mtime) {
@@ -118,7 +126,7 @@ impl Vfs {
             _ => return Err(Error::Invalid),
         }
         permission::check_changeable(at)?;
-        permission::check(&at.rights()?, creds, Access::WRITE)?;
+        permission::check_inode(&**at.inode(), &at.rights()?, creds, Access::WRITE)?;
         if let Some(usage) = at.inode().usage() {
             usage.check_changeable()?;
         }

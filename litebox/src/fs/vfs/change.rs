@@ -43,7 +43,7 @@ impl Vfs {
         if matches!(slot.last, LastComponent::Name(_)) { Ok(slot) } else { Err(Error::Exists) }
     }
 
-    /// Makes `name` in `dir` with these permissions (umask applied); `to_be_opened`: a regular file that is opened
+    /// Makes `name` in `dir` with these permissions, before the umask; `to_be_opened`: a regular file that is opened
     /// next.
     pub(super) fn make_node(
         &self,
@@ -68,11 +68,11 @@ impl Vfs {
         }
         permission::check_changeable(dir)?;
         let metadata = dir.rights()?;
-        permission::check_names(&metadata, &from.creds)?;
+        permission::check_names(dir, &metadata, &from.creds)?;
         // The set-group-id bit is judged by what was asked for, before the umask.
         let (gid, permissions) = permission::inherit(&metadata, &from.creds, type_of(node), permissions & 0o7777);
-        let permissions = if matches!(node, NewNode::Symlink(_)) { permissions } else { permissions & !from.umask };
-        let attr = NewAttr { permissions, uid: from.creds.uid, gid, to_be_opened };
+        let umask = if matches!(node, NewNode::Symlink(_)) { 0 } else { from.umask };
+        let attr = NewAttr { permissions, umask, uid: from.creds.uid, gid, to_be_opened };
         let inode = dir.inode().create(name, node, attr)?;
         let dentry = self.name_made(&dir.dentry, name, inode);
         drop(names);
@@ -127,7 +127,7 @@ impl Vfs {
             return Err(Error::CrossDevice);
         }
         permission::check_changeable(dir)?;
-        permission::check_names(&dir.rights()?, &from.creds)?;
+        permission::check_names(dir, &dir.rights()?, &from.creds)?;
         if dir.dentry.removed() {
             return Err(Error::NotFound);
         }
@@ -145,7 +145,7 @@ impl Vfs {
     fn victim(&self, from: &Origin<'_>, dir: &Location, name: &[u8]) -> Result<Arc<Dentry>> {
         let dentry = self.child_locked(&dir.dentry, name)?;
         let metadata = dir.rights()?;
-        permission::check_names(&metadata, &from.creds)?;
+        permission::check_names(dir, &metadata, &from.creds)?;
         permission::check_sticky(&metadata, &dentry.inode().rights()?, &from.creds)?;
         Ok(dentry)
     }
@@ -304,10 +304,10 @@ impl Renaming<'_, '_> {
     fn check_permission(&self, moved: &Arc<Dentry>, there: Option<&Arc<Dentry>>) -> Result<()> {
         let creds = &self.from.creds;
         let (old_dir, new_dir) = (self.source.dir.rights()?, self.target.dir.rights()?);
-        permission::check_names(&old_dir, creds)?;
+        permission::check_names(&self.source.dir, &old_dir, creds)?;
         let moved_metadata = moved.inode().rights()?;
         permission::check_sticky(&old_dir, &moved_metadata, creds)?;
-        permission::check_names(&new_dir, creds)?;
+        permission::check_names(&self.target.dir, &new_dir, creds)?;
         if self.target.dir.dentry.removed() {
             return Err(Error::NotFound);
         }
@@ -323,7 +323,7 @@ impl Renaming<'_, '_> {
         }
         // A directory that gets another parent changes its `..`.
         if moved.is_directory() && !Arc::ptr_eq(&self.source.dir.dentry, &self.target.dir.dentry) {
-            permission::check(&moved_metadata, creds, crate::fs::Access::WRITE)?;
+            permission::check_inode(&**moved.inode(), &moved_metadata, creds, crate::fs::Access::WRITE)?;
         }
         if moved.mounted() || there.is_some_and(|there| there.mounted()) {
             return Err(Error::Busy);

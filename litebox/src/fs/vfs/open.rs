@@ -101,7 +101,7 @@ impl Vfs {
         if at.mount.forbids(MountFlags::NOEXEC) {
             return Err(Error::Access);
         }
-        self.check_program(creds, &at.rights()?)?;
+        self.check_program(creds, &**at.inode(), &at.rights()?)?;
         if let Some(usage) = at.inode().usage() {
             usage.check_executable()?;
         }
@@ -111,12 +111,12 @@ impl Vfs {
         Ok(OpenFile::new(file, Access::READ, StatusFlags::empty(), Some(at), self.next_open_id()))
     }
 
-    /// Whether a file with this metadata may be executed; `Access` when not.
-    pub fn check_program(&self, creds: &Creds<'_>, metadata: &Metadata) -> Result<()> {
+    /// Whether the file that has this metadata may be executed; `Access` when not.
+    pub fn check_program(&self, creds: &Creds<'_>, inode: &dyn Inode, metadata: &Metadata) -> Result<()> {
         if metadata.file_type() != FileType::Regular {
             return Err(Error::Access);
         }
-        permission::check(metadata, creds, Access::EXEC)
+        permission::check_inode(inode, metadata, creds, Access::EXEC)
     }
 
     /// `O_CREAT`: what is there, or a new file in its place.
@@ -173,10 +173,9 @@ impl Vfs {
         let dir = self.walk(from, path, how.walk | LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
         permission::check_changeable(&dir)?;
         let metadata = dir.rights()?;
-        permission::check_names(&metadata, &from.creds)?;
+        permission::check_names(&dir, &metadata, &from.creds)?;
         let (gid, permissions) = permission::inherit(&metadata, &from.creds, FileType::Regular, how.mode & 0o7777);
-        let permissions = permissions & !from.umask;
-        let attr = NewAttr { permissions, uid: from.creds.uid, gid, to_be_opened: true };
+        let attr = NewAttr { permissions, umask: from.umask, uid: from.creds.uid, gid, to_be_opened: true };
         let inode = dir.inode().create_unnamed(attr, !how.exclusive)?;
         let counted = Counted::begin(&inode, how.access, false)?;
         let file = inode.clone().open(&OpenHow { access: how.access, nonblocking: true, ..append_hint(how) })?;
@@ -209,7 +208,7 @@ impl Vfs {
             let mut wanted = how.access;
             wanted.set(Access::WRITE, writes);
             let metadata = at.rights()?;
-            permission::check(&metadata, creds, wanted)?;
+            permission::check_inode(&**inode, &metadata, creds, wanted)?;
             if writes {
                 permission::check_mount_writable(&at, file_type)?;
             }

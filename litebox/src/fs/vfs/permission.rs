@@ -3,16 +3,35 @@
 use crate::{Error, Result};
 
 use super::{Access, Creds, FileType, Location, Metadata, MountFlags};
-use crate::fs::FileRights;
+use crate::fs::{FileRights, Inode};
 
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 const GROUP_EXEC: u32 = 0o010;
+const GROUP: u32 = 0o070;
 const ANY_EXEC: u32 = 0o111;
 
-/// Whether `creds` may use an inode in this way; `Access` when not.
+/// Whether `creds` may use an inode in this way, by its permission bits; `Access` when not.
 pub fn check(metadata: &Metadata, creds: &Creds<'_>, access: Access) -> Result<()> {
+    if mode_allows(metadata, creds, access) || overrides(metadata, creds, access) { Ok(()) } else { Err(Error::Access) }
+}
+
+/// Whether `creds` may use the inode that has this metadata in this way: as [`check`], and as its list says (acl(5)).
+pub fn check_inode(inode: &dyn Inode, metadata: &Metadata, creds: &Creds<'_>, access: Access) -> Result<()> {
+    let by_mode = mode_allows(metadata, creds, access);
+    // A list binds neither the owner nor, where the mask has nothing, anybody.
+    if creds.uid == metadata.uid || metadata.mode & GROUP == 0 {
+        return if by_mode || overrides(metadata, creds, access) { Ok(()) } else { Err(Error::Access) };
+    }
+    if overrides(metadata, creds, access) {
+        return Ok(());
+    }
+    let allowed = inode.access_acl(by_mode).map_or(by_mode, |acl| acl.allows(creds, metadata, access));
+    if allowed { Ok(()) } else { Err(Error::Access) }
+}
+
+fn mode_allows(metadata: &Metadata, creds: &Creds<'_>, access: Access) -> bool {
     let wanted = u32::from(access.bits());
     let granted = if creds.uid == metadata.uid {
         metadata.mode >> 6
@@ -21,16 +40,17 @@ pub fn check(metadata: &Metadata, creds: &Creds<'_>, access: Access) -> Result<(
     } else {
         metadata.mode
     };
+    granted & wanted == wanted
+}
+
+/// Whether capabilities allow what permissions do not.
+fn overrides(metadata: &Metadata, creds: &Creds<'_>, access: Access) -> bool {
     let is_directory = metadata.file_type() == FileType::Directory;
     let only_looks = if is_directory { !access.contains(Access::WRITE) } else { access == Access::READ };
     // Executing a file needs at least one x bit even then.
     let can_run = is_directory || !access.contains(Access::EXEC) || metadata.mode & ANY_EXEC != 0;
     let overridden = creds.may(FileRights::DAC_OVERRIDE) && can_run;
-    if granted & wanted == wanted || overridden || only_looks && creds.may(FileRights::DAC_READ_SEARCH) {
-        Ok(())
-    } else {
-        Err(Error::Access)
-    }
+    overridden || only_looks && creds.may(FileRights::DAC_READ_SEARCH)
 }
 
 /// Passing through a directory.
@@ -38,7 +58,7 @@ pub(super) fn check_search(at: &Location, creds: &Creds<'_>) -> Result<()> {
     if creds.may_search() {
         return Ok(());
     }
-    check(&at.rights()?, creds, Access::EXEC)
+    check_inode(&**at.inode(), &at.rights()?, creds, Access::EXEC)
 }
 
 /// `ReadOnly` when the mount forbids writing to what has data or names of its own there.
@@ -66,9 +86,9 @@ pub(super) fn check_sticky(dir: &Metadata, victim: &Metadata, creds: &Creds<'_>)
     }
 }
 
-/// Whether names in the directory with this metadata may change.
-pub(super) fn check_names(dir: &Metadata, creds: &Creds<'_>) -> Result<()> {
-    check(dir, creds, Access::WRITE | Access::EXEC)
+/// Whether names in the directory `at`, with this metadata, may change.
+pub(super) fn check_names(at: &Location, dir: &Metadata, creds: &Creds<'_>) -> Result<()> {
+    check_inode(&**at.inode(), dir, creds, Access::WRITE | Access::EXEC)
 }
 
 /// Permissions as chmod(2) stores them: a group that is not the caller's loses the set-group-id bit.

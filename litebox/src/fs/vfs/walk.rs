@@ -303,7 +303,8 @@ impl FastWalk<'_, '_> {
             return None;
         }
         if !self.creds.may_search() {
-            permission::check(&dir.inode().rights().ok()?, self.creds, Access::EXEC).ok()?;
+            let inode = dir.inode();
+            permission::check_inode(&**inode, &inode.rights().ok()?, self.creds, Access::EXEC).ok()?;
         }
         let known = dir.with_known(name, |known| match known {
             None => Some(Err(Error::NotFound)),

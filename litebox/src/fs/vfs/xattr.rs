@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::fs::acl::{Acl, AclKind};
 use crate::fs::{FileRights, FileType};
 use crate::{Error, Result};
 
@@ -20,6 +21,8 @@ enum Namespace {
     User,
     Trusted,
     Security,
+    /// A list of acl(5).
+    List,
 }
 
 fn namespace(name: &[u8]) -> Result<Namespace> {
@@ -33,7 +36,7 @@ fn namespace(name: &[u8]) -> Result<Namespace> {
             return if rest.is_empty() { Err(Error::Invalid) } else { Ok(space) };
         }
     }
-    Err(Error::NotSupported)
+    AclKind::of(name).map(|_| Namespace::List).ok_or(Error::NotSupported)
 }
 
 /// Whether `creds` may read (or, with `write`, change) the attribute.
@@ -65,9 +68,30 @@ fn check(creds: &Creds<'_>, at: &Location, name: &[u8], write: bool) -> Result<(
                 }
                 _ => return Err(denied),
             }
-            permission::check(&metadata, creds, if write { Access::WRITE } else { Access::READ })?;
+            let access = if write { Access::WRITE } else { Access::READ };
+            permission::check_inode(&**at.inode(), &metadata, creds, access)?;
         }
+        // Everybody may read it.
+        Namespace::List if at.inode().file_type() == FileType::Symlink => return Err(Error::NotSupported),
+        Namespace::List => {}
     }
+    Ok(())
+}
+
+/// Sets a list of acl(5), or takes it away.
+fn set_acl(creds: &Creds<'_>, at: &Location, kind: AclKind, acl: Option<Acl>) -> Result<()> {
+    let metadata = at.rights()?;
+    match metadata.file_type() {
+        FileType::Symlink => return Err(Error::NotSupported),
+        FileType::Directory => {}
+        _ if kind == AclKind::Default => return if acl.is_some() { Err(Error::Access) } else { Ok(()) },
+        _ => {}
+    }
+    permission::check_owner(&metadata, creds)?;
+    acl.as_ref().map_or(Ok(()), Acl::check)?;
+    let keeps_group_id = creds.may(FileRights::FSETID) || creds.in_group(metadata.gid);
+    at.inode().set_acl(kind, acl, keeps_group_id)?;
+    at.tell(WatchMask::ATTRIB);
     Ok(())
 }
 
@@ -84,7 +108,7 @@ impl Vfs {
             Err(error) => error,
             Ok(Namespace::User) => denied(write),
             Ok(Namespace::Trusted) if !creds.may(FileRights::DAC_OVERRIDE) => denied(write),
-            Ok(Namespace::Trusted | Namespace::Security) => Error::NotSupported,
+            Ok(Namespace::Trusted | Namespace::Security | Namespace::List) => Error::NotSupported,
         }
     }
     /// Value of an attribute.
@@ -104,6 +128,10 @@ impl Vfs {
         if value.len() > SIZE_MAX {
             return Err(Error::TooBig);
         }
+        if let Some(kind) = AclKind::of(name) {
+            permission::check_changeable(at)?;
+            return set_acl(creds, at, kind, Acl::from_xattr(value)?);
+        }
         check(creds, at, name, true)?;
         at.inode().set_xattr(name, value, create, replace)?;
         at.tell(WatchMask::ATTRIB);
@@ -120,6 +148,10 @@ impl Vfs {
     }
     /// Removes an attribute.
     pub fn remove_xattr(&self, creds: &Creds<'_>, at: &Location, name: &[u8]) -> Result<()> {
+        if let Some(kind) = AclKind::of(name) {
+            permission::check_changeable(at)?;
+            return set_acl(creds, at, kind, None);
+        }
         check(creds, at, name, true)?;
         at.inode().remove_xattr(name)?;
         at.tell(WatchMask::ATTRIB);

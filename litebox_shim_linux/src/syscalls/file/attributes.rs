@@ -2,7 +2,7 @@
 
 use litebox::fs::{
     Access, Creds, File, FileType, Location, Mapping, Metadata, NewTime, OpenFile, OpenHow, SetAttr, Time, Vfs,
-    WatchMask, owner_change, permissions_change, times_change,
+    WatchMask, check_permission, owner_change, permissions_change, times_change,
 };
 use litebox::{Error, Result};
 use litebox_common_linux::abi::file::{AT_EACCESS, F_OK, Utimbuf};
@@ -141,7 +141,10 @@ impl Task<'_, '_> {
         self.with_creds(|vfs, creds| {
             target.change(
                 |at| vfs.set_times(creds, at, atime, mtime),
-                |metadata| times_change(creds, metadata, atime, mtime),
+                |metadata| {
+                    let may_write = || check_permission(metadata, creds, Access::WRITE);
+                    times_change(creds, metadata, (atime, mtime), may_write)
+                },
             )
         })
     }
@@ -310,7 +313,7 @@ impl Task<'_, '_> {
                 }
                 self.kernel().vfs.check_access(&creds, at, access)?;
             }
-            PathTarget::Nameless(file) => litebox::fs::check_permission(&file.file.metadata()?, &creds, access)?,
+            PathTarget::Nameless(file) => check_permission(&file.file.metadata()?, &creds, access)?,
         }
         Ok(0)
     }

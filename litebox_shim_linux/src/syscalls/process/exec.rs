@@ -240,7 +240,7 @@ impl Task<'_, '_> {
         }
         let creds = self.creds();
         let creds = creds.for_files();
-        vfs.check_program(&creds, &file.file.metadata()?)?;
+        vfs.check_program(&creds, &*file.file.inode(), &file.file.metadata()?)?;
         let opened = if file.access.contains(Access::READ) {
             file.file.clone()
         } else {
