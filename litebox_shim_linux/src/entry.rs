@@ -100,6 +100,7 @@ impl North for LinuxNorth {
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `resolve_fault`.
         if let Some(thread) = unsafe { object.as_ref() } {
+            thread.call.note_sleep();
             thread.process.kernel.tell_owners();
             thread.process.run_task_work();
             serve_vfork_parent(object);

@@ -146,7 +146,10 @@ impl Task<'_, '_> {
         if thread.traced {
             self.trace_begin();
         }
+        thread.call.set_arch(self.abi());
+        thread.call.begin(self.frame.regs);
         let result = serve(self, number, self.call_registers());
+        thread.call.end();
         if thread.traced {
             self.trace_end(result);
         }

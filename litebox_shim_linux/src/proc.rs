@@ -16,6 +16,7 @@ mod maps;
 mod mounts;
 mod net;
 mod process;
+mod scheduler;
 mod settings;
 mod status;
 pub mod sys;

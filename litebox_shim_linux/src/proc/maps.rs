@@ -246,6 +246,33 @@ pub(super) fn smaps(view: &ProcessView, out: &mut Text) {
     });
 }
 
+/// Where the pages of each vma are: there is one node. What may be in memory counts as if it were.
+pub(super) fn numa_maps(view: &ProcessView, out: &mut Text) {
+    for_each(view, |vma, line| {
+        put!(out, "{:08x} default", line.start);
+        let object_is_file = vma.is_some_and(|vma| !vma.object.is_anonymous()) && !line.name.is_empty();
+        match &*line.name {
+            name if object_is_file => {
+                out.put(b" file=");
+                mounts::put_escaped(out, name, b"\n\t= ");
+            }
+            b"[heap]" => out.put(b" heap"),
+            b"[stack]" => out.put(b" stack"),
+            _ => {}
+        }
+        let sizes = Sizes::of(vma, line);
+        let pages = sizes.resident >> 2;
+        if pages > 0 && vma.is_some() {
+            match sizes.anonymous {
+                0 => put!(out, " mapped={pages}"),
+                _ => put!(out, " anon={pages} dirty={pages}"),
+            }
+            put!(out, " N0={pages} kernelpagesize_kB=4");
+        }
+        out.put(b"\n");
+    });
+}
+
 pub(super) fn smaps_rollup(view: &ProcessView, out: &mut Text) {
     let mut sum = Sizes::default();
     let mut span: Option<(usize, usize)> = None;

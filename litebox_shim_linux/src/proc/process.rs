@@ -17,7 +17,8 @@ use crate::{Kernel, Process, Thread};
 use super::map_files;
 use super::tree::{DynamicNames, EntryKind, LinkTarget, MadeCount, Node, Shown, Subject, TableEntry, Text, put};
 use super::{
-    Global, current_thread, decimal, descriptors, is_own, login, maps, mounts, net, number, reader_root, status, timers,
+    Global, current_thread, decimal, descriptors, is_own, login, maps, mounts, net, number, reader_root, scheduler,
+    status, timers,
 };
 
 /// The most that is read of a program's arguments, as its stack allows at most.
@@ -115,7 +116,7 @@ impl Subject for OfProcess {
     }
     fn shown(&self, entry: &TableEntry<Self>) -> Option<Shown> {
         // These show the memory that the process had when they were opened.
-        let of_memory = matches!(entry.name, "environ" | "maps" | "smaps" | "smaps_rollup");
+        let of_memory = matches!(entry.name, "environ" | "maps" | "numa_maps" | "smaps" | "smaps_rollup");
         let process = self.process.upgrade().filter(|_| of_memory)?;
         let image = process.image.read().clone();
         Some(image)
@@ -124,13 +125,25 @@ impl Subject for OfProcess {
         let view = self.view()?;
         let ended = view.thread.is_none();
         // Where memory lies is for those alone who may look into it.
-        let private = matches!(entry.name, "auxv" | "environ" | "io" | "maps" | "smaps" | "smaps_rollup");
+        let private = matches!(entry.name, "auxv" | "environ" | "io" | "maps" | "numa_maps" | "smaps" | "smaps_rollup");
         if private && current_thread().is_some_and(|asker| !asker.may_inspect(&view.process)) {
             return Err(Error::Access);
         }
         match entry.name {
             "auxv" | "environ" if ended => Err(Error::NoProcess),
             "mountinfo" | "mounts" | "mountstats" if ended => Err(Error::Invalid),
+            _ => Ok(()),
+        }
+    }
+    fn check_read(&self, entry: &TableEntry<Self>) -> Result<()> {
+        match entry.name {
+            // What the kernel itself is at needs CAP_SYS_ADMIN, which nobody has here.
+            "stack" => Err(Error::Access),
+            "syscall" => {
+                let process = self.view()?.process;
+                let denied = current_thread().is_some_and(|asker| !asker.may_inspect(&process));
+                if denied { Err(Error::NotPermitted) } else { Ok(()) }
+            }
             _ => Ok(()),
         }
     }
@@ -149,7 +162,7 @@ static THREAD: TableEntry<OfProcess> = TableEntry {
 
 /// How many of the entries, at the beginning, only threads have, and how many, at the end, only processes.
 const OF_THREADS: usize = 1;
-const OF_PROCESSES: usize = 5;
+const OF_PROCESSES: usize = 6;
 
 const ENTRIES: &[TableEntry<OfProcess>] = &[
     TableEntry::text("children", children),
@@ -181,6 +194,7 @@ const ENTRIES: &[TableEntry<OfProcess>] = &[
     TableEntry::text("mounts", mounts::mounts),
     TableEntry::file("mountstats", 0o400, mounts::mountstats),
     TableEntry::directory("net", net::TABLES),
+    TableEntry::text("numa_maps", maps::numa_maps),
     TableEntry { name: "ns", permissions: 0o511, kind: EntryKind::Directory(NAMESPACES, None) },
     TableEntry::text("oom_score", |_, out| {
         put!(out, "0\n");
@@ -192,6 +206,7 @@ const ENTRIES: &[TableEntry<OfProcess>] = &[
     }),
     TableEntry::file("projid_map", 0o644, id_map),
     TableEntry::magic("root", |view| Ok(place(view, view.places()?.root.read().clone()))),
+    TableEntry::setting("sched", 0o644, scheduler::sched, scheduler::reset_sched),
     TableEntry::text("schedstat", status::schedstat),
     TableEntry::text("sessionid", login::session),
     TableEntry::file("setgroups", 0o644, |_, out| {
@@ -199,14 +214,17 @@ const ENTRIES: &[TableEntry<OfProcess>] = &[
     }),
     TableEntry::text("smaps", maps::smaps),
     TableEntry::text("smaps_rollup", maps::smaps_rollup),
+    TableEntry::file("stack", 0o400, |_, _| {}),
     TableEntry::text("stat", status::stat),
     TableEntry::text("statm", status::statm),
     TableEntry::text("status", status::status),
+    TableEntry::file("syscall", 0o400, scheduler::syscall),
     TableEntry::file("uid_map", 0o644, id_map),
     TableEntry::text("wchan", |_, out| {
         put!(out, "0");
     }),
     // The rest threads do not have.
+    TableEntry::setting("autogroup", 0o644, scheduler::autogroup, scheduler::set_autogroup),
     TableEntry { name: "map_files", permissions: 0o500, kind: EntryKind::Directory(&[], Some(map_files::NAMES)) },
     TableEntry {
         name: "task",

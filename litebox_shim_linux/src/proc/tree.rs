@@ -89,6 +89,10 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     fn check_open(&self, _entry: &TableEntry<Self>) -> Result<()> {
         self.view().map(drop)
     }
+    /// Whether the text of `entry`, which is open, may be read now.
+    fn check_read(&self, _entry: &TableEntry<Self>) -> Result<()> {
+        Ok(())
+    }
     /// What the names of a directory that no table lists add to its metadata.
     fn made(&self, _entry: &TableEntry<Self>) -> MadeCount {
         MadeCount::default()
@@ -397,6 +401,7 @@ impl<S: Subject> Open<S> {
         let (EntryKind::Text(make) | EntryKind::Setting(make, _)) = &self.node.entry.kind else {
             return Err(Error::IsDirectory);
         };
+        self.node.subject.check_read(self.node.entry)?;
         let mut text = Text::default();
         make(&self.node.subject.view()?, &mut text);
         Ok(Arc::new(text.0))

@@ -92,6 +92,8 @@ pub struct Process {
     pub image: RwLock<Arc<crate::loader::ImageInfo>>,
     /// How gladly it would be killed for memory (/proc/PID/oom_score_adj).
     pub oom_score_adj: AtomicI32,
+    /// How nice its session is (/proc/PID/autogroup).
+    pub(crate) session_nice: AtomicI32,
     /// Which memory a core file would hold (/proc/PID/coredump_filter).
     pub coredump_filter: AtomicU32,
     /// Who logged in (/proc/PID/loginuid, sessionid).
@@ -214,6 +216,7 @@ impl Process {
             limits: crate::syscalls::limits::Limits::default(),
             image: RwLock::new(image),
             oom_score_adj: AtomicI32::new(0),
+            session_nice: AtomicI32::new(0),
             coredump_filter: AtomicU32::new(USUAL_COREDUMP_FILTER),
             login: Login::default(),
             threads: Mutex::new(Vec::new()),
@@ -231,9 +234,12 @@ impl Process {
     pub(crate) fn copy(&self, relation: Relation) -> Arc<Self> {
         let mut child = Self::with(relation, self.kernel.clone(), self.creds(), self.image.read().clone());
         child.limits = self.limits.copy();
-        for (to, from) in
-            [(&child.group, &self.group), (&child.session, &self.session), (&child.oom_score_adj, &self.oom_score_adj)]
-        {
+        for (to, from) in [
+            (&child.group, &self.group),
+            (&child.session, &self.session),
+            (&child.session_nice, &self.session_nice),
+            (&child.oom_score_adj, &self.oom_score_adj),
+        ] {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         for (to, from) in [(&child.dumpable, &self.dumpable), (&child.no_huge_pages, &self.no_huge_pages)] {

@@ -75,6 +75,8 @@ pub struct Thread {
     pub(super) fast_syscalls: FastSyscalls,
     /// Its entries of the descriptor table (set_thread_area(2)).
     pub(super) tls: Mutex<super::tls::Entries>,
+    /// The call it is in.
+    pub(crate) call: super::call::CurrentCall,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
     /// Its process goes on in another address space; the thread is only to leave the one it is in.
@@ -161,6 +163,7 @@ impl Thread {
             tracing: crate::trace::Tracing::default(),
             fast_syscalls: FastSyscalls::default(),
             tls: Mutex::default(),
+            call: super::call::CurrentCall::default(),
             dead: AtomicBool::new(false),
             moved: AtomicBool::new(false),
         })

@@ -69,6 +69,7 @@ impl Task<'_, '_> {
             return Err(Error::NotPermitted);
         }
         process.session.store(own, Ordering::Relaxed);
+        process.session_nice.store(0, Ordering::Relaxed);
         process.group.store(own, Ordering::Relaxed);
         Ok(own as usize)
     }
