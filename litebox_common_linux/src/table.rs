@@ -257,7 +257,7 @@ path "Names, directories and attributes" {
     Full                 inotify_rm_watch   [x86_64 255, x86 293]  (fd: RawFd, watch: i32)
     Refused(EPERM)       fanotify_init      [x86_64 300, x86 338]  (flags: u32, event_flags: u32)  "needs CAP_SYS_ADMIN, which no guest has"
     Refused(EPERM)       fanotify_mark      [x86_64 301, x86 339]  (fd: RawFd, flags: u32, mask: Word64, dirfd: DirFd, path: UserStr)  "needs CAP_SYS_ADMIN, which no guest has"
-    Refused(EOPNOTSUPP)  name_to_handle_at  [x86_64 303, x86 341]  (dirfd: DirFd, path: UserStr, handle: UserMut<()>, mount: UserMut<i32>, flags: AtFlags)  "no file system of the sandbox has handles"
+    Partial              name_to_handle_at  [x86_64 303, x86 341]  (dirfd: DirFd, path: UserStr, handle: UserMut<()>, mount: UserMut<i32>, flags: AtFlags)  "they tell files and mounts apart; none can be opened: see the next line"
     Refused(EPERM)       open_by_handle_at  [x86_64 304, x86 342]  (dirfd: DirFd, handle: UserRef<()>, flags: OpenFlags)  "needs CAP_DAC_READ_SEARCH, which no guest has"
     Refused(ENOSYS)      lookup_dcookie     [x86_64 212, x86 253]  (cookie: Word64, buf: UserMut<u8>, len: usize)  "Linux 6.7 removed it"
     Full                 ustat              [x86_64 136, x86 62]   (device: u32, buf: UserMut<()>)

@@ -11,13 +11,13 @@ mod shared_memory;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::ipc::IpcPerm;
 
-use crate::task::Credentials;
+use crate::task::{Capability, Credentials};
 
 pub(crate) use queues::MessageQueues;
 
@@ -59,17 +59,17 @@ impl Perm {
     fn check(&self, who: &Credentials, wanted: u32) -> Result<()> {
         let mode = if who.euid == self.uid || who.euid == self.creator.0 {
             self.mode
-        } else if [self.gid, self.creator.1].iter().any(|gid| who.egid == *gid || who.groups.contains(gid)) {
+        } else if [self.gid, self.creator.1].iter().any(|gid| who.fsgid == *gid || who.groups.contains(gid)) {
             self.mode << 3
         } else {
             self.mode << 6
         };
-        if wanted & !mode != 0 && who.euid != 0 { Err(Error::Access) } else { Ok(()) }
+        if wanted & !mode != 0 && !who.can(Capability::IpcOwner) { Err(Error::Access) } else { Ok(()) }
     }
     /// EPERM unless `who` owns the object or made it.
     fn check_owner(&self, who: &Credentials) -> Result<()> {
-        let owns = who.euid == 0 || who.euid == self.uid || who.euid == self.creator.0;
-        if owns { Ok(()) } else { Err(Error::NotPermitted) }
+        let owns = who.euid == self.uid || who.euid == self.creator.0;
+        if owns || who.can(Capability::SysAdmin) { Ok(()) } else { Err(Error::NotPermitted) }
     }
     /// As programs see it.
     fn of(&self, id: i32) -> IpcPerm {
@@ -85,10 +85,14 @@ impl Perm {
         }
     }
     /// IPC_SET: owner and permissions.
-    fn set(&mut self, new: &IpcPerm) {
+    fn set(&mut self, new: &IpcPerm) -> Result<()> {
+        if new.uid == u32::MAX || new.gid == u32::MAX {
+            return Err(Error::Invalid);
+        }
         self.uid = new.uid;
         self.gid = new.gid;
         self.mode = self.mode & !0o777 | new.mode & 0o777;
+        Ok(())
     }
 }
 
@@ -224,6 +228,8 @@ pub struct SystemV {
     segments: Table<shared_memory::Segment>,
     sets: Table<semaphores::Set>,
     queues: Table<messages::Queue>,
+    /// Bytes of the messages in all queues.
+    message_bytes: AtomicU64,
 }
 
 /// The kinds of objects.

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use litebox::event::{Events, Observer, Pollable, WaitQueue, wait_until_ready};
 use litebox::sync::Mutex;
@@ -12,6 +13,7 @@ use litebox_common_linux::argument::{UserMut, UserRef};
 
 use super::{EIDRM, ENOMSG, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
+use crate::task::Capability;
 use crate::user::{UserRead, UserWrite, read_into, write_bytes};
 
 const MSG_NOERROR: i32 = 0o10_000;
@@ -24,7 +26,9 @@ const MSG_STAT_ANY: i32 = 13;
 /// Bytes of a message, of a queue, and queues: msgmax, msgmnb, msgmni.
 const MOST_MESSAGE: usize = 8192;
 const MOST_BYTES: u64 = 16_384;
-const MOST_QUEUES: usize = 4096;
+const MOST_QUEUES: usize = 32_000;
+/// Bytes of the messages in all queues: it is the kernel's memory.
+const MOST_IN_ALL: u64 = 64 << 20;
 
 struct Message {
     kind: i64,
@@ -109,6 +113,12 @@ impl QueueState {
             MessageFilter::Copy(at) => (at < self.messages.len()).then_some(at),
         }
     }
+    /// Nothing is in it any more, and nothing fits; how many bytes were.
+    fn empty(&mut self) -> u64 {
+        self.messages.clear();
+        self.most_bytes = 0;
+        core::mem::take(&mut self.bytes)
+    }
     fn has_room(&self, len: usize) -> bool {
         self.bytes + len as u64 <= self.most_bytes && (self.messages.len() as u64) < self.most_bytes
     }
@@ -117,7 +127,7 @@ impl QueueState {
 impl Task<'_, '_> {
     /// msgget(2)
     pub(crate) fn msgget(&mut self, key: i32, flags: i32) -> Result<usize> {
-        let who = self.process().creds();
+        let who = self.creds();
         self.kernel().system_v.queues.get(
             (key, flags),
             &who,
@@ -172,15 +182,20 @@ impl Task<'_, '_> {
         text.resize(size, 0);
         read_into(head.nth(1)?.address() as u64, &mut text)?;
         let queue = self.kernel().system_v.queues.find(id)?;
-        queue.perm().check(&self.process().creds(), WRITE)?;
-        let pid = self.process().pid;
+        queue.perm().check(&self.creds(), WRITE)?;
+        let (pid, kernel) = (self.process().pid, self.kernel().clone());
+        let all = &kernel.system_v.message_bytes;
         self.wait_for_queue(&queue, Events::OUT, flags & IPC_NOWAIT == 0, |state| {
             if !state.has_room(size) {
                 return Err(Error::WouldBlock);
             }
+            if all.load(Ordering::Relaxed) + size as u64 > MOST_IN_ALL {
+                return Err(Error::NoMemory);
+            }
             state.messages.try_reserve(1).map_err(|_| Error::NoMemory)?;
             state.messages.push_back(Message { kind, text: core::mem::take(&mut text) });
             state.bytes += size as u64;
+            all.fetch_add(size as u64, Ordering::Relaxed);
             (state.send_time, state.last_sender) = (now(), pid);
             Ok(())
         })?;
@@ -212,8 +227,9 @@ impl Task<'_, '_> {
             _ => MessageFilter::IpcKind(kind),
         };
         let queue = self.kernel().system_v.queues.find(id)?;
-        queue.perm().check(&self.process().creds(), READ)?;
+        queue.perm().check(&self.creds(), READ)?;
         let (pid, cut) = (self.process().pid, flags & MSG_NOERROR != 0);
+        let kernel = self.kernel().clone();
         let got = self.wait_for_queue(&queue, Events::IN, flags & IPC_NOWAIT == 0, |state| {
             let at = state.find(wanted).ok_or(Error::WouldBlock)?;
             let there = state.messages.get(at).ok_or(Error::WouldBlock)?;
@@ -221,10 +237,15 @@ impl Task<'_, '_> {
                 return Err(Error::TooBig);
             }
             if copies {
+                // A copy is whole, whatever MSG_NOERROR says.
+                if there.text.len() > size {
+                    return Err(Error::Invalid);
+                }
                 return Ok(Message { kind: there.kind, text: there.text.clone() });
             }
             let taken = state.messages.remove(at).ok_or(Error::WouldBlock)?;
             state.bytes = state.bytes.saturating_sub(taken.text.len() as u64);
+            kernel.system_v.message_bytes.fetch_sub(taken.text.len() as u64, Ordering::Relaxed);
             (state.receive_time, state.last_receiver) = (now(), pid);
             Ok(taken)
         });
@@ -249,7 +270,7 @@ impl Task<'_, '_> {
         }
         let by_index = matches!(command, MSG_STAT | MSG_STAT_ANY);
         let queue = if by_index { queues.at(id as usize)? } else { queues.find(id)? };
-        let who = self.process().creds();
+        let who = self.creds();
         match command {
             IPC_STAT | MSG_STAT | MSG_STAT_ANY => {
                 if command != MSG_STAT_ANY {
@@ -262,19 +283,20 @@ impl Task<'_, '_> {
                 let new = about.read()?;
                 queue.perm().check_owner(&who)?;
                 let most = new.most_bytes;
-                if most > MOST_BYTES && who.euid != 0 {
+                if most > MOST_BYTES && !who.can(Capability::SysResource) {
                     return Err(Error::NotPermitted);
                 }
-                queue.perm.lock().set(&new.perm);
+                queue.perm.lock().set(&new.perm)?;
                 let mut state = queue.value.state.lock();
-                // More than this nobody gets: it is the kernel's memory.
-                (state.most_bytes, state.change_time) = (most.min(64 * MOST_BYTES), now());
+                (state.most_bytes, state.change_time) = (most, now());
                 drop(state);
                 queue.value.queue.notify(Events::all());
             }
             IPC_RMID => {
                 queue.perm().check_owner(&who)?;
                 queues.remove(&queue);
+                let left = queue.value.state.lock().empty();
+                self.kernel().system_v.message_bytes.fetch_sub(left, Ordering::Relaxed);
                 queue.value.queue.notify(Events::all());
             }
             _ => return Err(Error::Invalid),
@@ -292,7 +314,8 @@ fn write_info(queues: &super::Table<Queue>, used: bool, buf: u64) -> Result<usiz
         messages += state.messages.len();
         bytes += state.bytes as usize;
     }
-    let (pool, map, total) = if used { (count, messages, bytes) } else { (MOST_QUEUES * 16, 16_384, 16_384) };
+    let (pool, map, total) =
+        if used { (count, messages, bytes) } else { (MOST_QUEUES * MOST_BYTES as usize / 1024, 16_384, 16_384) };
     let numbers = [pool, map, MOST_MESSAGE, MOST_BYTES as usize, MOST_QUEUES, 16, total, 0xffff];
     let raw: Vec<u8> = numbers.iter().flat_map(|n| (*n as u32).to_le_bytes()).collect();
     write_bytes(buf, &raw)?;

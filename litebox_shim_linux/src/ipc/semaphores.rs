@@ -169,7 +169,7 @@ impl Task<'_, '_> {
     /// semget(2)
     pub(crate) fn semget(&mut self, key: i32, count: i32, flags: i32) -> Result<usize> {
         let count = usize::try_from(count).ok().filter(|n| *n <= MOST_MEMBERS).ok_or(Error::Invalid)?;
-        let who = self.process().creds();
+        let who = self.creds();
         let sets = &self.kernel().system_v.sets;
         let total: usize = sets.all().iter().map(|set| set.value.count).sum();
         let fits = |set: &Set| if count > set.count { Err(Error::Invalid) } else { Ok(()) };
@@ -219,7 +219,7 @@ impl Task<'_, '_> {
             return Err(Error::FileTooBig);
         }
         let alters = operations.iter().any(|operation| operation.change != 0);
-        set.perm().check(&self.process().creds(), if alters { WRITE } else { READ })?;
+        set.perm().check(&self.creds(), if alters { WRITE } else { READ })?;
         self.perform(&set, &operations, alters, deadline)
     }
 
@@ -294,7 +294,7 @@ impl Task<'_, '_> {
         let about: UserMut<SemIdDs> = UserMut::new(self.abi(), argument as usize);
         let by_index = matches!(command, SEM_STAT | SEM_STAT_ANY);
         let set = if by_index { sets.at(id as usize)? } else { sets.find(id)? };
-        let who = self.process().creds();
+        let who = self.creds();
         let (perm, pid) = (set.perm(), self.process().pid);
         match command {
             IPC_STAT | SEM_STAT | SEM_STAT_ANY => {
@@ -307,7 +307,7 @@ impl Task<'_, '_> {
             IPC_SET => {
                 let new = about.read()?;
                 perm.check_owner(&who)?;
-                set.perm.lock().set(&new.perm);
+                set.perm.lock().set(&new.perm)?;
                 set.value.state.lock().change_time = now();
             }
             IPC_RMID => {

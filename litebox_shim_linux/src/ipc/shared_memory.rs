@@ -16,6 +16,7 @@ use litebox_common_linux::argument::UserMut;
 use super::{EIDRM, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
 use crate::mm::MmapCall;
+use crate::task::Capability;
 use crate::task::rseq::Fate;
 use crate::user::{UserRead, UserWrite};
 
@@ -114,7 +115,7 @@ impl Task<'_, '_> {
     /// shmget(2)
     pub(crate) fn shmget(&mut self, key: i32, size: usize, flags: i32) -> Result<usize> {
         self.sweep_segments();
-        let who = self.process().creds();
+        let who = self.creds();
         let kernel = self.kernel();
         let pid = self.process().pid;
         let fits = |segment: &Segment| if segment.size < size { Err(Error::Invalid) } else { Ok(()) };
@@ -172,7 +173,7 @@ impl Task<'_, '_> {
             wanted |= 0o100;
             prot |= PROT_EXEC;
         }
-        segment.perm().check(&self.process().creds(), wanted)?;
+        segment.perm().check(&self.creds(), wanted)?;
         let file = segment.value.state.lock().last_file.upgrade().ok_or(EIDRM)?;
         let file = OpenFile::new(file, access, StatusFlags::empty(), None, self.kernel().vfs.next_open_id());
         {
@@ -262,7 +263,7 @@ impl Task<'_, '_> {
         }
         let by_index = matches!(command, SHM_STAT | SHM_STAT_ANY);
         let segment = if by_index { segments.at(id as usize)? } else { segments.find(id)? };
-        let who = self.process().creds();
+        let who = self.creds();
         match command {
             IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
                 if command != SHM_STAT_ANY {
@@ -275,7 +276,7 @@ impl Task<'_, '_> {
                 let new = buf.cast::<ShmIdDs>().read()?;
                 let mut perm = segment.perm.lock();
                 perm.check_owner(&who)?;
-                perm.set(&new.perm);
+                perm.set(&new.perm)?;
                 segment.value.state.lock().change_time = now();
             }
             IPC_RMID => {
@@ -291,7 +292,10 @@ impl Task<'_, '_> {
             }
             SHM_LOCK | SHM_UNLOCK => {
                 let mut perm = segment.perm.lock();
-                perm.check_owner(&who)?;
+                let owns = who.euid == perm.uid || who.euid == perm.creator.0;
+                if !owns && !who.can(Capability::IpcLock) {
+                    return Err(Error::NotPermitted);
+                }
                 perm.mode = perm.mode & !SHM_LOCKED | if command == SHM_LOCK { SHM_LOCKED } else { 0 };
             }
             _ => return Err(Error::Invalid),

@@ -17,9 +17,13 @@ const MOST: usize = 4096;
 
 /// Whether a file that has a place is of a kind that has flags.
 pub(super) fn keeps_flags(inode: &dyn Inode) -> bool {
+    matches!(inode.file_type(), FileType::Regular | FileType::Directory) && !is_of_tables(inode)
+}
+
+/// Whether it is one of /proc.
+pub(super) fn is_of_tables(inode: &dyn Inode) -> bool {
     const PROC_MAGIC: u64 = 0x9fa0;
-    matches!(inode.file_type(), FileType::Regular | FileType::Directory)
-        && !inode.stat_fs().is_ok_and(|figures| figures.magic == PROC_MAGIC)
+    inode.stat_fs().is_ok_and(|figures| figures.magic == PROC_MAGIC)
 }
 
 fn check(size: usize, flags: i32) -> Result<()> {

@@ -10,6 +10,8 @@ use crate::Task;
 use crate::user::{read_bytes, write_bytes};
 
 const FIGETBSZ: u32 = 2;
+const FIBMAP: u32 = 1;
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
 const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
 const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
 const FS_IOC32_GETFLAGS: u32 = 0x8004_6601;
@@ -60,6 +62,9 @@ impl Task<'_, '_> {
                 write_bytes(arg, &file.file.metadata()?.blksize.to_le_bytes())?;
                 Ok(0)
             }
+            // It takes CAP_SYS_RAWIO, which nobody has here.
+            FIBMAP if file_type == FileType::Regular => Err(Error::NotPermitted),
+            FS_IOC_FIEMAP => super::extents::tell(&file, arg).map(|()| 0),
             // Files have no such flags (chattr(1)) here, and get none.
             FS_IOC_GETFLAGS if keeps_flags(&file) => write_bytes(arg, &0u32.to_le_bytes()).map(|()| 0),
             FS_IOC_SETFLAGS if keeps_flags(&file) => {
