@@ -71,6 +71,8 @@ pub enum KnownLock {
     Awaited(Record),
     /// A lock of flock(2) that somebody holds.
     Whole(WholeLock),
+    /// A lock of flock(2) that somebody waits for, because of the one before.
+    AwaitedWhole(WholeLock),
 }
 
 #[derive(Default)]
@@ -84,21 +86,31 @@ struct FileLocks {
 #[derive(Default)]
 struct Tables {
     files: BTreeMap<InodeId, FileLocks>,
-    /// Who waits for what, to find deadlocks between processes. Whom for is what the records say at the time.
+    /// Who waits for what, to be told of, and to find deadlocks between processes. Whom for is what the locks say at
+    /// the time.
     waiting: Vec<Waiting>,
 }
 
-/// A thread that waits for a record lock.
+/// A thread that waits for a lock.
 #[derive(Clone, Copy)]
 struct Waiting {
     /// Its id.
     thread: i32,
     id: InodeId,
-    owner: LockOwner,
-    range: LockRange,
-    write: bool,
-    /// Its process.
-    pid: i32,
+    lock: Wanted,
+}
+
+/// A lock that is waited for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Record(Record),
+    Whole(WholeLock),
+}
+
+impl Waiting {
+    fn record(&self) -> Option<Record> {
+        if let Wanted::Record(record) = self.lock { Some(record) } else { None }
+    }
 }
 
 /// All locks of a sandbox.
@@ -120,6 +132,10 @@ impl FileLocks {
     }
     fn conflict(&self, owner: LockOwner, range: LockRange, write: bool) -> Option<Record> {
         self.conflicts(owner, range, write).next().copied()
+    }
+    fn whole_conflict(&self, new: WholeLock) -> Option<WholeLock> {
+        let mut others = self.whole.iter().filter(|held| held.description != new.description);
+        others.find(|held| new.write || held.write).copied()
     }
     /// Cuts `range` out of what `owner` holds.
     fn cut(&mut self, owner: LockOwner, range: LockRange) -> bool {
@@ -173,26 +189,32 @@ impl FileLocks {
 }
 
 impl Tables {
-    /// Whether somebody whom `wait` is for waits, directly or through others, for its owner.
-    fn would_deadlock(&self, wait: &Waiting) -> bool {
+    /// Whether somebody whom the wait for `wanted` is for waits, directly or through others, for its owner. Linux looks
+    /// for that among locks of processes only.
+    fn would_deadlock(&self, id: InodeId, wanted: Record) -> bool {
+        if !matches!(wanted.owner, LockOwner::Table(_)) {
+            return false;
+        }
         let mut seen = Vec::new();
-        let mut ahead: Vec<LockOwner> = self.holders(wait).collect();
+        let mut ahead: Vec<LockOwner> = self.holders(id, wanted).collect();
         while let Some(who) = ahead.pop() {
-            if who == wait.owner {
+            if who == wanted.owner {
                 return true;
             }
             if seen.contains(&who) {
                 continue;
             }
             seen.push(who);
-            ahead.extend(self.waiting.iter().filter(|w| w.owner == who).flat_map(|w| self.holders(w)));
+            let waits = self.waiting.iter().filter_map(|wait| Some((wait.id, wait.record()?)));
+            ahead.extend(waits.filter(|(_, record)| record.owner == who).flat_map(|(id, w)| self.holders(id, w)));
         }
         false
     }
-    /// Whose locks are in its way now.
-    fn holders(&self, wait: &Waiting) -> impl Iterator<Item = LockOwner> {
-        let file = self.files.get(&wait.id);
-        file.into_iter().flat_map(|file| file.conflicts(wait.owner, wait.range, wait.write)).map(|record| record.owner)
+    /// Which processes' locks are in its way now.
+    fn holders(&self, id: InodeId, wanted: Record) -> impl Iterator<Item = LockOwner> {
+        let file = self.files.get(&id);
+        let records = file.into_iter().flat_map(move |f| f.conflicts(wanted.owner, wanted.range, wanted.write));
+        records.map(|record| record.owner).filter(|owner| matches!(owner, LockOwner::Table(_)))
     }
     /// Takes a record lock or changes its kind: `WouldBlock` when another owner's stands in the way.
     fn take(&mut self, id: InodeId, new: Record) -> Result<()> {
@@ -236,12 +258,10 @@ impl LockTable {
         tables.waiting.retain(|w| w.thread != thread);
         let mut outcome = tables.take(id, new);
         if outcome == Err(Error::WouldBlock) {
-            let Record { owner, pid, range, write } = new;
-            let wait = Waiting { thread, id, owner, range, write, pid };
-            if tables.would_deadlock(&wait) {
+            if tables.would_deadlock(id, new) {
                 outcome = Err(Error::Deadlock);
             } else {
-                tables.waiting.push(wait);
+                tables.waiting.push(Waiting { thread, id, lock: Wanted::Record(new) });
             }
         }
         self.finish(tables, id, outcome, new.write)
@@ -308,23 +328,47 @@ impl LockTable {
         for (id, file) in &tables.files {
             for record in &file.records {
                 each(*id, KnownLock::Record(*record));
-                for wait in tables.waiting.iter().filter(|wait| wait.id == *id) {
-                    let first = file.conflict(wait.owner, wait.range, wait.write);
+                for wanted in tables.waiting.iter().filter(|wait| wait.id == *id).filter_map(Waiting::record) {
+                    let first = file.conflict(wanted.owner, wanted.range, wanted.write);
                     if first.as_ref() == Some(record) {
-                        let Waiting { owner, pid, range, write, .. } = *wait;
-                        each(*id, KnownLock::Awaited(Record { owner, pid, range, write }));
+                        each(*id, KnownLock::Awaited(wanted));
                     }
                 }
             }
             for whole in &file.whole {
                 each(*id, KnownLock::Whole(*whole));
+                for wait in tables.waiting.iter().filter(|wait| wait.id == *id) {
+                    let Wanted::Whole(wanted) = wait.lock else { continue };
+                    if file.whole_conflict(wanted).as_ref() == Some(whole) {
+                        each(*id, KnownLock::AwaitedWhole(wanted));
+                    }
+                }
             }
         }
     }
     /// flock(2) of process `pid`: `Some(exclusive)` takes or converts, `None` gives back. Converting gives the old lock
     /// up first, as Linux does.
     pub fn flock(&self, id: InodeId, description: u64, pid: i32, kind: Option<bool>) -> Result<()> {
+        self.flock_in(self.tables.lock(), id, description, pid, kind)
+    }
+    /// As [`LockTable::flock`] of one lock, for a thread that is going to sleep when another stands in the way: notes
+    /// what it waits for. Pair with [`LockTable::stop_waiting`].
+    pub fn flock_or_wait(&self, thread: i32, id: InodeId, new: WholeLock) -> Result<()> {
         let mut tables = self.tables.lock();
+        tables.waiting.retain(|w| w.thread != thread);
+        if tables.files.get(&id).is_some_and(|file| file.whole_conflict(new).is_some()) {
+            tables.waiting.push(Waiting { thread, id, lock: Wanted::Whole(new) });
+        }
+        self.flock_in(tables, id, new.description, new.pid, Some(new.write))
+    }
+    fn flock_in(
+        &self,
+        mut tables: MutexGuard<'_, Tables>,
+        id: InodeId,
+        description: u64,
+        pid: i32,
+        kind: Option<bool>,
+    ) -> Result<()> {
         let file = tables.files.entry(id).or_default();
         let held = file.whole.iter().find(|w| w.description == description).copied();
         if kind.is_some() && held.map(|h| h.write) == kind {

@@ -63,6 +63,27 @@ static void locks(int fd)
     show("awaited");
     record(fd, F_SETLK, F_UNLCK, 0, 0);
     waitpid(child, NULL, 0);
+    // Opened here: a child that is asleep then waits for its lock.
+    int other = open("locked", O_RDWR);
+    if (!(child = fork())) {
+        flock(other, LOCK_EX);
+        _exit(0);
+    }
+    wait_asleep(child, child);
+    show("a whole one awaited");
+    flock(again, LOCK_UN);
+    waitpid(child, NULL, 0);
+    flock(other, LOCK_UN);
+    if (!(child = fork())) {
+        record(other, F_OFD_SETLKW, F_RDLCK, 50, 10);
+        _exit(0);
+    }
+    wait_asleep(child, child);
+    show("one of a description awaited");
+    record(fd, F_OFD_SETLK, F_UNLCK, 0, 0);
+    waitpid(child, NULL, 0);
+    close(other);
+    record(fd, F_OFD_SETLK, F_WRLCK, 50, 1);
     flock(again, LOCK_EX);
     show("given back");
     close(again);

@@ -1,4 +1,4 @@
-//! /proc/locks: who holds advisory locks, and who waits for a record lock of a process (fs/locks.c).
+//! /proc/locks: who holds advisory locks, and who waits for one (fs/locks.c).
 
 use alloc::sync::Arc;
 
@@ -13,17 +13,14 @@ pub(super) fn locks(kernel: &Arc<Kernel>, out: &mut Text) {
     let mut number = 0;
     kernel.file_locks.for_each(&mut |id, lock| {
         // Who waits bears the number of the lock that it waits for.
-        if !matches!(lock, KnownLock::Awaited(_)) {
+        let waits = matches!(lock, KnownLock::Awaited(_) | KnownLock::AwaitedWhole(_));
+        if !waits {
             number += 1;
         }
-        put!(out, "{number}: ");
+        put!(out, "{number}: {}", if waits { "-> " } else { "" });
         match lock {
-            KnownLock::Record(record) => put_record(record, id, out),
-            KnownLock::Awaited(record) => {
-                out.put(b"-> ");
-                put_record(record, id, out);
-            }
-            KnownLock::Whole(lock) => {
+            KnownLock::Record(record) | KnownLock::Awaited(record) => put_record(record, id, out),
+            KnownLock::Whole(lock) | KnownLock::AwaitedWhole(lock) => {
                 put_head("FLOCK ", lock.write, lock.pid, id, out);
                 out.put(b"0 EOF\n");
             }

@@ -9,7 +9,7 @@ use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::argument::{Arch, UserMut};
 
 use litebox::event::{Events, wait_until_ready};
-use litebox::fs::{Access, FdTable, HeldLocks, LockOwner, LockRange, OpenFile, Record};
+use litebox::fs::{Access, FdTable, HeldLocks, LockOwner, LockRange, OpenFile, Record, WholeLock};
 use litebox::{Error, Result};
 
 use crate::Task;
@@ -169,10 +169,10 @@ impl Task<'_, '_> {
         let record = Record { owner, pid, range: asked.range, write };
         let thread = self.thread.tid();
         let once = || {
-            if wait && !ofd { table.lock_or_wait(thread, id, record) } else { table.lock(id, record) }
+            if wait { table.lock_or_wait(thread, id, record) } else { table.lock(id, record) }
         };
         let result = if wait { wait_until_ready(self.waiter(), &*table, Events::IN, None, once) } else { once() };
-        if wait && !ofd {
+        if wait {
             table.stop_waiting(thread);
         }
         match result {
@@ -215,11 +215,15 @@ impl Task<'_, '_> {
             self.keep_with_description(&file);
         }
         let pid = self.process().pid;
-        let once = || table.flock(id, file.id, pid, kind);
-        let result = if operation & LOCK_NB == 0 {
-            wait_until_ready(self.waiter(), &*table, Events::IN, None, once)
-        } else {
-            once()
+        let result = match kind.filter(|_| operation & LOCK_NB == 0) {
+            Some(write) => {
+                let (thread, lock) = (self.thread.tid(), WholeLock { description: file.id, pid, write });
+                let once = || table.flock_or_wait(thread, id, lock);
+                let taken = wait_until_ready(self.waiter(), &*table, Events::IN, None, once);
+                table.stop_waiting(thread);
+                taken
+            }
+            None => table.flock(id, file.id, pid, kind),
         };
         match result {
             Ok(()) => Ok(0),
