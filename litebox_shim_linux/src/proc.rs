@@ -30,6 +30,7 @@ mod tree;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
+use litebox::event::Events;
 use litebox::fs::{FileSystem, FileType, Inode, Location};
 use litebox::platform::host;
 use litebox::{Error, Result};
@@ -80,6 +81,9 @@ impl Subject for Global {
     }
     fn magic(&self) -> u64 {
         self.magic
+    }
+    fn polled(&self, _entry: &TableEntry<Self>) -> Option<Events> {
+        Some(Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM)
     }
     fn made(&self, entry: &TableEntry<Self>) -> MadeCount {
         // A directory for each process lies in the root of /proc alone.

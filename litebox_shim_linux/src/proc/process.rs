@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::Ordering;
 
+use litebox::event::Events;
 use litebox::fs::{File, FileType, FsContext, Inode, OpenFile};
 use litebox::io::{Dest, Source};
 use litebox::mm::PAGE;
@@ -134,6 +135,10 @@ impl Subject for OfProcess {
             "mountinfo" | "mounts" | "mountstats" if ended => Err(Error::Invalid),
             _ => Ok(()),
         }
+    }
+    fn polled(&self, entry: &TableEntry<Self>) -> Option<Events> {
+        // For whoever follows the mounts, which stay as they are.
+        matches!(entry.name, "mounts" | "mountinfo").then_some(Events::IN | Events::RDNORM)
     }
     fn check_read(&self, entry: &TableEntry<Self>) -> Result<()> {
         match entry.name {

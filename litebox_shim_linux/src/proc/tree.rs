@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 
+use litebox::event::{Events, Observer};
 use litebox::fs::{
     Access, DirEntry, File, FileType, Inode, InodeId, Location, Metadata, OpenHow, SetAttr, StatFs, Time,
 };
@@ -92,6 +93,10 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// Whether the text of `entry`, which is open, may be read now.
     fn check_read(&self, _entry: &TableEntry<Self>) -> Result<()> {
         Ok(())
+    }
+    /// What the file `entry` is ready for; `None`: epoll(7) takes it no more than a file on a disk.
+    fn polled(&self, _entry: &TableEntry<Self>) -> Option<Events> {
+        None
     }
     /// What the names of a directory that no table lists add to its metadata.
     fn made(&self, _entry: &TableEntry<Self>) -> MadeCount {
@@ -420,6 +425,14 @@ impl<S: Subject> Open<S> {
 }
 
 impl<S: Subject> File for Open<S> {
+    fn ready(&self) -> Events {
+        let usual = Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM;
+        self.node.subject.polled(self.node.entry).unwrap_or(usual)
+    }
+    /// It is never told: nothing changes.
+    fn observe(&self, _observer: &Arc<dyn Observer>, _interest: Events) -> bool {
+        self.node.file_type() == FileType::Regular && self.node.subject.polled(self.node.entry).is_some()
+    }
     fn inode(&self) -> Arc<dyn Inode> {
         self.node.clone()
     }
