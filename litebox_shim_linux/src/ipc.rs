@@ -11,7 +11,7 @@ mod shared_memory;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
@@ -116,6 +116,8 @@ impl<T> Object<T> {
 struct Entries<T> {
     /// By index.
     objects: BTreeMap<usize, Arc<Object<T>>>,
+    /// Indices by key.
+    keys: BTreeMap<i32, usize>,
     /// Round of the identifiers that are given out next, and the index last used.
     round: usize,
     last: usize,
@@ -130,14 +132,15 @@ struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        let entries = Entries { objects: BTreeMap::new(), round: 0, last: MOST_OBJECTS - 1 };
+        let (objects, keys) = (BTreeMap::new(), BTreeMap::new());
+        let entries = Entries { objects, keys, round: 0, last: MOST_OBJECTS - 1 };
         Self { entries: Mutex::new(entries), next_id: AtomicI32::new(-1) }
     }
 }
 
 impl<T> Entries<T> {
     fn of_key(&self, key: i32) -> Option<&Arc<Object<T>>> {
-        self.objects.values().find(|object| key != IPC_PRIVATE && object.perm().key == key)
+        self.objects.get(self.keys.get(&key)?)
     }
     /// The next identifier: `wanted`, or the first behind it with a free index; without a wish indices are used in
     /// turn, so that an old one does not soon mean something else.
@@ -195,6 +198,9 @@ impl<T> Table<T> {
         let value = make(id)?;
         let object = Object { id, perm: Mutex::new(perm), removed: AtomicBool::new(false), value };
         entries.objects.insert(index, Arc::new(object));
+        if key != IPC_PRIVATE {
+            entries.keys.insert(key, index);
+        }
         Ok(id as usize)
     }
     /// The object of an identifier: EINVAL when there is none, EIDRM when it was removed and another took its place.
@@ -210,10 +216,24 @@ impl<T> Table<T> {
     fn all(&self) -> Vec<Arc<Object<T>>> {
         self.entries.lock().objects.values().cloned().collect()
     }
-    /// Takes an object out.
-    fn remove(&self, object: &Object<T>) {
+    /// Takes an object out; `false`: somebody else has done so.
+    fn remove(&self, object: &Object<T>) -> bool {
         object.removed.store(true, Ordering::Release);
-        self.entries.lock().objects.remove(&(object.id as usize % MOST_OBJECTS));
+        self.forget_key(object);
+        let mut entries = self.entries.lock();
+        let index = object.id as usize % MOST_OBJECTS;
+        let is_there = entries.objects.get(&index).is_some_and(|there| core::ptr::eq(&raw const **there, object));
+        let gone = if is_there { entries.objects.remove(&index) } else { None };
+        drop(entries);
+        gone.is_some()
+    }
+    /// Nobody finds an object by its key any more.
+    fn forget_key(&self, object: &Object<T>) {
+        let key = core::mem::replace(&mut object.perm.lock().key, IPC_PRIVATE);
+        let mut entries = self.entries.lock();
+        if entries.keys.get(&key) == Some(&(object.id as usize % MOST_OBJECTS)) {
+            entries.keys.remove(&key);
+        }
     }
     /// How many there are, and the highest index in use.
     fn figures(&self) -> (usize, usize) {
@@ -230,6 +250,8 @@ pub struct SystemV {
     queues: Table<messages::Queue>,
     /// Bytes of the messages in all queues.
     message_bytes: AtomicU64,
+    /// Members of all sets of semaphores.
+    semaphores: AtomicUsize,
 }
 
 /// The kinds of objects.

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use litebox::event::{Events, Observer, Pollable, WaitQueue, wait_until_ready};
 use litebox::platform::host;
@@ -170,19 +171,20 @@ impl Task<'_, '_> {
     pub(crate) fn semget(&mut self, key: i32, count: i32, flags: i32) -> Result<usize> {
         let count = usize::try_from(count).ok().filter(|n| *n <= MOST_MEMBERS).ok_or(Error::Invalid)?;
         let who = self.creds();
-        let sets = &self.kernel().system_v.sets;
-        let total: usize = sets.all().iter().map(|set| set.value.count).sum();
+        let system_v = &self.kernel().system_v;
+        let (sets, total) = (&system_v.sets, &system_v.semaphores);
         let fits = |set: &Set| if count > set.count { Err(Error::Invalid) } else { Ok(()) };
         sets.get((key, flags), &who, MOST_SETS, fits, |_| {
             if count == 0 {
                 return Err(Error::Invalid);
             }
-            if total + count > MOST_TOTAL {
+            if total.load(Ordering::Relaxed) + count > MOST_TOTAL {
                 return Err(Error::NoSpace);
             }
             let mut members = Vec::new();
             members.try_reserve_exact(count).map_err(|_| Error::NoMemory)?;
             members.resize(count, Member::default());
+            total.fetch_add(count, Ordering::Relaxed);
             let state = SetState { members, undo: BTreeMap::new(), operation_time: 0, change_time: now() };
             Ok(Set { count, state: Mutex::new(state), queue: WaitQueue::new() })
         })
@@ -281,7 +283,7 @@ impl Task<'_, '_> {
         }
         if matches!(command, IPC_INFO | SEM_INFO) {
             let (used, highest) = sets.figures();
-            let total: usize = sets.all().iter().map(|set| set.value.count).sum();
+            let total = self.kernel().system_v.semaphores.load(Ordering::Relaxed);
             let (sets_or_20, total_or_most) =
                 if command == SEM_INFO { (used, total) } else { (20, MOST_VALUE as usize) };
             let most = 1_024_000_000;
@@ -312,7 +314,9 @@ impl Task<'_, '_> {
             }
             IPC_RMID => {
                 perm.check_owner(&who)?;
-                sets.remove(&set);
+                if sets.remove(&set) {
+                    self.kernel().system_v.semaphores.fetch_sub(set.value.count, Ordering::Relaxed);
+                }
                 set.value.queue.notify(Events::all());
             }
             GETALL => {

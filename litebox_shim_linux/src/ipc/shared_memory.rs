@@ -282,10 +282,9 @@ impl Task<'_, '_> {
             IPC_RMID => {
                 let mut perm = segment.perm.lock();
                 perm.check_owner(&who)?;
-                // Nobody finds it by its key any more.
-                perm.key = super::IPC_PRIVATE;
                 perm.mode |= SHM_DEST;
                 drop(perm);
+                segments.forget_key(&segment);
                 let file = segment.value.state.lock().file.take();
                 drop(file);
                 self.sweep_segments();
