@@ -83,7 +83,8 @@ impl Inner {
         if vma.flags.contains(VmaFlags::SEALED) {
             return Err(Error::NotPermitted);
         }
-        if moving && old_len > vma.end - r.old {
+        // What is cut off may lie in others.
+        if moving && old_len.min(r.new_len) > vma.end - r.old {
             return Err(Error::Fault);
         }
         if old_len == 0 && !vma.shared() {

@@ -48,6 +48,13 @@ int main(void) {
         memset(buffer, 1, n);
         if (i % 3 == 2) mmap(buffer + n, P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     }
+    for (int kept = 1; kept <= 2; kept++) {
+        char *two = mmap(0, 8 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        memset(two, 5, 8 * P);
+        mprotect(two + kept * P, (8 - kept) * P, PROT_READ);
+        char *to = mremap(two, 8 * P, 2 * P, MREMAP_MAYMOVE | MREMAP_FIXED, room + 1400 * P);
+        printf("moved and cut, %d pages of it like the first: %s, holds %d\n", kept, placed(to), to != MAP_FAILED && holds(to, 0, 2 * P, 5));
+    }
     printf("a buffer that grows: failed %s, lost %d\n", failed ? strerrorname_np(failed) : "no", lost);
     return 0;
 }
