@@ -100,6 +100,33 @@ impl SocketArgs {
     }
 }
 
+/// What a socket of IPv4 or IPv6 sends by; `None`: TCP. EPERM for those below TCP and UDP: nothing of the sandbox has
+/// packets.
+fn inet_transport(six: bool, kind: i32, protocol: i32) -> Result<Option<Transport>> {
+    const IPPROTO_ICMP: i32 = 1;
+    const IPPROTO_TCP: i32 = 6;
+    const IPPROTO_UDP: i32 = 17;
+    const IPPROTO_ICMPV6: i32 = 58;
+    const IPPROTO_UDPLITE: i32 = 136;
+    const IPPROTO_MAX: i32 = 263;
+    if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 || kind & SOCK_TYPE_MASK >= SOCK_MAX {
+        return Err(Error::Invalid);
+    }
+    if !(0..IPPROTO_MAX).contains(&protocol) {
+        return Err(Error::Invalid);
+    }
+    let echo = if six { IPPROTO_ICMPV6 } else { IPPROTO_ICMP };
+    match (kind & SOCK_TYPE_MASK, protocol) {
+        (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(None),
+        (SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(Some(Transport::Udp)),
+        (SOCK_DGRAM, IPPROTO_UDPLITE) => Ok(Some(Transport::UdpLite)),
+        (SOCK_DGRAM, ping) if ping == echo => Ok(Some(Transport::Ping)),
+        (SOCK_RAW, 1..) => Err(Error::NotPermitted),
+        (SOCK_STREAM | SOCK_DGRAM | SOCK_RAW, _) => Err(EPROTONOSUPPORT),
+        _ => Err(ESOCKTNOSUPPORT),
+    }
+}
+
 impl Task<'_, '_> {
     /// An open file of a socket.
     fn open_socket(&self, socket: Arc<dyn Socket>, status: StatusFlags) -> Arc<OpenFile> {
@@ -128,31 +155,14 @@ impl Task<'_, '_> {
         self.install(file, kind & SOCK_CLOEXEC != 0)
     }
 
-    /// A socket of IPv4 or IPv6. EPERM for those below TCP and UDP: nothing of the sandbox has packets.
+    /// A socket of IPv4 or IPv6.
     fn inet_socket(&self, six: bool, kind: i32, protocol: i32) -> Result<usize> {
-        const IPPROTO_ICMP: i32 = 1;
-        const IPPROTO_TCP: i32 = 6;
-        const IPPROTO_UDP: i32 = 17;
-        const IPPROTO_ICMPV6: i32 = 58;
-        const IPPROTO_UDPLITE: i32 = 136;
-        const IPPROTO_MAX: i32 = 263;
-        if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 || kind & SOCK_TYPE_MASK >= SOCK_MAX {
-            return Err(Error::Invalid);
-        }
-        if !(0..IPPROTO_MAX).contains(&protocol) {
-            return Err(Error::Invalid);
-        }
+        let transport = inet_transport(six, kind, protocol)?;
         let (network, uid) = (&self.kernel().network, self.creds().euid);
         let ino = self.kernel().vfs.next_open_id();
-        let echo = if six { IPPROTO_ICMPV6 } else { IPPROTO_ICMP };
-        let socket: Arc<dyn Socket> = match (kind & SOCK_TYPE_MASK, protocol) {
-            (SOCK_STREAM, 0 | IPPROTO_TCP) => TcpSocket::new(network, six, uid, ino),
-            (SOCK_DGRAM, 0 | IPPROTO_UDP) => DatagramSocket::new(network, Transport::Udp, six, uid, ino),
-            (SOCK_DGRAM, IPPROTO_UDPLITE) => DatagramSocket::new(network, Transport::UdpLite, six, uid, ino),
-            (SOCK_DGRAM, ping) if ping == echo => DatagramSocket::new(network, Transport::Ping, six, uid, ino),
-            (SOCK_RAW, 1..) => return Err(Error::NotPermitted),
-            (SOCK_STREAM | SOCK_DGRAM | SOCK_RAW, _) => return Err(EPROTONOSUPPORT),
-            _ => return Err(ESOCKTNOSUPPORT),
+        let socket: Arc<dyn Socket> = match transport {
+            None => TcpSocket::new(network, six, uid, ino),
+            Some(transport) => DatagramSocket::new(network, transport, six, uid, ino),
         };
         let file = self.open_socket(socket, status_of(kind));
         self.install(file, kind & SOCK_CLOEXEC != 0)
@@ -181,6 +191,8 @@ impl Task<'_, '_> {
         // The descriptors are written, or cannot be, before the sockets are made.
         check_writable::<8>(fds)?;
         if matches!(family, AF_INET | AF_INET6) {
+            // They are made before they are asked to be a pair.
+            inet_transport(family == AF_INET6, kind, protocol)?;
             return Err(Error::NotSupported);
         }
         let args = SocketArgs::of(family, kind, protocol)?;
