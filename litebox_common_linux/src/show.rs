@@ -14,6 +14,7 @@ use crate::argument::Form;
 use crate::{Errno, SyscallRequest};
 
 mod calls;
+mod date;
 mod files;
 mod ready;
 mod results;

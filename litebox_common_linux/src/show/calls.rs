@@ -404,10 +404,20 @@ pub(super) fn futex_operation(out: &mut dyn Write, operation: u32) -> fmt::Resul
     Ok(())
 }
 
+/// Requests that files of the host may serve, and that programs try: those with two names have both.
+const OF_FILES: [(u32, &str); 4] = [
+    (0x4004_9409, "BTRFS_IOC_CLONE or FICLONE"),
+    (0x4020_940d, "BTRFS_IOC_CLONE_RANGE or FICLONERANGE"),
+    (0x8008_6601, "FS_IOC_GETFLAGS"),
+    (0x4008_6602, "FS_IOC_SETFLAGS"),
+];
+
 /// By its name, or by the parts of its number.
 pub(super) fn ioctl_request(out: &mut dyn Write, names: Names, request: u32) -> fmt::Result {
-    if let Some(name) = names.iter().find(|name| name.bits as u32 == request) {
-        return out.write_str(name.text);
+    let known = names.iter().find(|name| name.bits as u32 == request).map(|name| name.text);
+    let known = known.or_else(|| OF_FILES.iter().find(|(number, _)| *number == request).map(|(_, name)| *name));
+    if let Some(name) = known {
+        return out.write_str(name);
     }
     let direction = match request >> 30 {
         0 => "_IOC_NONE",

@@ -113,10 +113,9 @@ pub fn restored(out: &mut dyn Write, mask: Option<u64>) -> fmt::Result {
 /// `struct sigaction`.
 pub(super) fn action(out: &mut dyn Write, at: u64, layouts: Layouts, context: Context<'_>) -> fmt::Result {
     const SA_RESTORER: u64 = 0x0400_0000;
-    const SA_SIGINFO: u64 = 4;
     let Some(action) = read::<SigAction>(context.memory, at, layouts) else { return address(out, at) };
-    let member = if action.flags & SA_SIGINFO != 0 && action.handler > 1 { "sa_sigaction" } else { "sa_handler" };
-    write!(out, "{{{member}=")?;
+    // By this name whatever SA_SIGINFO says.
+    out.write_str("{sa_handler=")?;
     match action.handler {
         0 => out.write_str("SIG_DFL")?,
         1 => out.write_str("SIG_IGN")?,

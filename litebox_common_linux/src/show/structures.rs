@@ -230,7 +230,10 @@ fn moments(out: &mut dyn Write, at: u64, layouts: Layouts, context: Context<'_>)
         match time.nsec {
             UTIME_NOW => out.write_str("UTIME_NOW")?,
             UTIME_OMIT => out.write_str("UTIME_OMIT")?,
-            _ => timespec(out, time)?,
+            _ => {
+                timespec(out, time)?;
+                super::date::comment(out, time.sec, time.nsec)?;
+            }
         }
     }
     out.write_char(']')
