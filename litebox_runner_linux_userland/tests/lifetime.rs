@@ -134,14 +134,19 @@ fn random(state: &mut u64, below: u64) -> u64 {
     *state % below
 }
 
+/// How many are killed: `LITEBOX_TEST_KILLS` says so, else `usual`.
+fn kills(usual: u64) -> u64 {
+    std::env::var("LITEBOX_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
 /// At random moments of programs that fork, execute and end, with and without namespaces, by root and by others:
-/// `litebox` or its supervisor is killed, and nothing stays. `LITEBOX_TEST_KILLS` says how often.
+/// `litebox` or its supervisor is killed, and nothing stays.
 fn killed_at_random() -> Result {
     if !is_root() {
         return skip("only root is told of all processes");
     }
     let own = Own::new("random")?;
-    let times = std::env::var("LITEBOX_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let times = kills(40);
     let work = "while :; do (true & true | cat); /bin/true; sleep 0.001 & done";
     let mut state = 0x9e37_79b9_7f4a_7c15;
     for round in 0..times {
@@ -331,7 +336,7 @@ fn nobody_waits_for_locks_of_the_dead() -> Result {
     let count = "for ((i = 0; i < 50000; i++)); do :; done; echo works";
     let calls = format!("{count}; while :; do read -t 0 line </dev/null; echo x >/tmp/file; done 2>/dev/null");
     let (mut alone, mut reported) = (0, 0);
-    for round in 0..20u64 {
+    for round in 0..kills(20) {
         let (running, worker) = with_worker(&own, &[], &calls)?;
         std::thread::sleep(Duration::from_micros(round * 1_777 % 20_000));
         // SAFETY: as above.
