@@ -57,6 +57,10 @@ struct Perm {
 impl Perm {
     /// EACCES unless `who` may do what the bits of `wanted` (of the owner's) say.
     fn check(&self, who: &Credentials, wanted: u32) -> Result<()> {
+        self.check_or(who, wanted, Capability::IpcOwner)
+    }
+    /// The same, where another capability overrides the permissions.
+    fn check_or(&self, who: &Credentials, wanted: u32, overrides: Capability) -> Result<()> {
         let mode = if who.euid == self.uid || who.euid == self.creator.0 {
             self.mode
         } else if [self.gid, self.creator.1].iter().any(|gid| who.fsgid == *gid || who.groups.contains(gid)) {
@@ -64,7 +68,7 @@ impl Perm {
         } else {
             self.mode << 6
         };
-        if wanted & !mode != 0 && !who.can(Capability::IpcOwner) { Err(Error::Access) } else { Ok(()) }
+        if wanted & !mode != 0 && !who.can(overrides) { Err(Error::Access) } else { Ok(()) }
     }
     /// EPERM unless `who` owns the object or made it.
     fn check_owner(&self, who: &Credentials) -> Result<()> {
@@ -120,7 +124,7 @@ struct Entries<T> {
     keys: BTreeMap<i32, usize>,
     /// Round of the identifiers that are given out next, and the index last used.
     round: usize,
-    last: usize,
+    last: Option<usize>,
 }
 
 /// All objects of one kind.
@@ -133,7 +137,7 @@ struct Table<T> {
 impl<T> Default for Table<T> {
     fn default() -> Self {
         let (objects, keys) = (BTreeMap::new(), BTreeMap::new());
-        let entries = Entries { objects, keys, round: 0, last: MOST_OBJECTS - 1 };
+        let entries = Entries { objects, keys, round: 0, last: None };
         Self { entries: Mutex::new(entries), next_id: AtomicI32::new(-1) }
     }
 }
@@ -154,13 +158,13 @@ impl<T> Entries<T> {
             return Ok((index, (wanted / MOST_OBJECTS * MOST_OBJECTS + index) as i32));
         }
         loop {
-            self.last = (self.last + 1) % most;
-            if self.last == 0 {
+            let index = self.last.map_or(0, |last| (last + 1) % most);
+            if index == 0 && self.last.is_some() {
                 self.round = (self.round + 1) % 0xffff;
             }
-            if !self.objects.contains_key(&self.last) {
-                let round = self.round.saturating_sub(1);
-                return Ok((self.last, (round * MOST_OBJECTS + self.last) as i32));
+            self.last = Some(index);
+            if !self.objects.contains_key(&index) {
+                return Ok((index, (self.round * MOST_OBJECTS + index) as i32));
             }
         }
     }
