@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use litebox_protocol::EventKind;
+use litebox_protocol::adaptive_spin::{AdaptiveSpin, SpinOutcome};
 use litebox_protocol::net::{
     Answer, HOST_NAME, HOST_V4, MAX_HOST_NAME, MAX_PUBLISHED, NetEvent, NetOp, PublishedAs, STATE_DONE, STATE_MORE,
     STATE_PENDING, TCP, UDP,
 };
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
 use rustix::net::SocketType;
@@ -35,6 +36,7 @@ use super::rules::{Transport, normal_name};
 use super::{control, sockets};
 use crate::replies::{Kind, PAUSE, Replies};
 use crate::socket::{BUFFER, receive, send};
+use crate::spin::look_for_a_while;
 
 /// Requests served in a row before something else is looked at.
 const MOST_REQUESTS: usize = 64;
@@ -43,6 +45,7 @@ const MOST_ACCEPTED: usize = 16;
 /// Number of the question for the proxy's address; those of the sandbox are below [`OWN_NUMBERS`].
 const PROXY_QUESTION: u64 = u64::MAX;
 const OWN_NUMBERS: u64 = 1 << 63;
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// How long ports rest when the broker has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
 /// How long an answer for the host's own name may be kept.
@@ -67,6 +70,8 @@ pub struct Service {
     outbox: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     /// Ports accept nothing until then.
     rests_until: Option<Instant>,
+    /// Whether looking for what comes next has paid lately.
+    spin: AdaptiveSpin,
 }
 
 /// The reply to a request.
@@ -99,6 +104,7 @@ impl Service {
             replies: Replies::new(Kind::Network),
             outbox: VecDeque::new(),
             rests_until: None,
+            spin: AdaptiveSpin::eager(),
         }
     }
 
@@ -158,13 +164,21 @@ impl Service {
         let pause = deadlines.into_iter().flatten().min().map(|d| d.saturating_duration_since(Instant::now()));
         let pause = if owed { Some(pause.map_or(PAUSE, |pause| pause.min(PAUSE))) } else { pause };
         let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
-        match rustix::event::poll(&mut fds, pause.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(_) => return None,
+        if owed || !self.comes_soon(&mut fds) {
+            match poll(&mut fds, pause.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
         }
         let ready = polled.iter().zip(&fds).map(|((source, ..), fd)| (*source, fd.revents()));
         let tries = |source: &Source| owed && matches!(source, Source::Requests);
         Some(ready.filter(|(source, flags)| !flags.is_empty() || tries(source)).collect())
+    }
+
+    /// Looks for a while, if that is likely to pay; whether something came.
+    fn comes_soon(&self, fds: &mut [PollFd<'_>]) -> bool {
+        let look = || look_for_a_while(|| matches!(poll(fds, Some(&AT_ONCE)), Ok(1..)));
+        self.spin.try_spin_for(look) == Some(SpinOutcome::Found)
     }
 
     /// Serves the requests that wait; `false`: the other end is closed.

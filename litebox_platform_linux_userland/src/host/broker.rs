@@ -129,10 +129,13 @@ pub(crate) fn receive_to(socket: i32, bytes: &mut Vec<u8>, flags: usize) -> Resu
     Ok(fd)
 }
 
+/// A message, and the descriptor that came along.
+type Received = (usize, Option<HostFd>);
+
 /// Looks for a message for a while; `None`: there was none.
-fn look_for(socket: i32, bytes: &mut [MaybeUninit<u8>]) -> Option<Result<(usize, Option<HostFd>)>> {
+fn look_for(mut receive: impl FnMut() -> Result<Received>) -> Option<Result<Received>> {
     for _ in 0..LOOKS {
-        match receive_into(socket, bytes, MSG_DONTWAIT) {
+        match receive() {
             Err(Error::WouldBlock) => core::hint::spin_loop(),
             received => return Some(received),
         }
@@ -213,8 +216,9 @@ pub(crate) struct Channels {
     net: Turn,
     /// Readers that found both taken.
     waits: AtomicU32,
-    /// Whether looking for replies has paid lately.
+    /// Whether looking for replies has paid lately; the same of those about the network.
     spin: AdaptiveSpin,
+    net_spin: AdaptiveSpin,
 }
 
 /// Those of this sandbox.
@@ -230,6 +234,7 @@ impl Channels {
             net: Turn::default(),
             waits: AtomicU32::default(),
             spin: AdaptiveSpin::patient(4),
+            net_spin: AdaptiveSpin::patient(4),
         }
     }
 
@@ -281,7 +286,7 @@ impl Broker for LinuxHost {
             let mut early = None;
             if looks {
                 CHANNELS.spin.try_spin(|| {
-                    early = look_for(socket, reply.spare_capacity_mut());
+                    early = look_for(|| receive_into(socket, reply.spare_capacity_mut(), MSG_DONTWAIT));
                     early.is_some()
                 });
             }
@@ -312,7 +317,15 @@ impl Broker for LinuxHost {
         head.number = turn.next_number();
         send_pieces(socket, &[head.as_bytes(), extra], sent)?;
         loop {
-            let (len, passed) = receive(socket, reply, 0)?;
+            let mut early = None;
+            CHANNELS.net_spin.try_spin(|| {
+                early = look_for(|| receive(socket, reply, MSG_DONTWAIT));
+                early.is_some()
+            });
+            let (len, passed) = match early {
+                Some(received) => received?,
+                None => receive(socket, reply, 0)?,
+            };
             if len == 0 {
                 // Nobody is there.
                 return Err(Error::BrokenPipe);
