@@ -14,7 +14,7 @@ use crate::argument::Form;
 use crate::{Errno, SyscallRequest};
 
 mod calls;
-mod date;
+pub mod date;
 mod files;
 mod ready;
 mod results;

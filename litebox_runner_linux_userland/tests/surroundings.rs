@@ -237,6 +237,23 @@ fn poll_of_stdin() -> Result {
     Ok(())
 }
 
+/// Offsets of a stream that is a device of the host are what they are there.
+fn offsets_of_devices() -> Result {
+    let script = "import os\ndef say(call):\n    try: return call()\n    except OSError as e: return e.errno\n\
+        print(say(lambda: os.lseek(0, 0, 1)), say(lambda: os.lseek(0, 5, 0)), say(lambda: len(os.pread(0, 4, 9))))";
+    for device in ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"] {
+        let words = ["/usr/bin/python3", "-c", script];
+        let host = Command::new(words[0]).args(&words[1..]).stdin(fs::File::open(device)?).output()?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_litebox"));
+        let sandbox = command.args(["run", "--"]).args(words).stdin(fs::File::open(device)?).output()?;
+        let shown = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+        if shown(&host) != shown(&sandbox) || !host.status.success() {
+            return Err(format!("{device}: {:?} on the host, {:?}", shown(&host), shown(&sandbox)).into());
+        }
+    }
+    Ok(())
+}
+
 /// The processes of a sandbox are stopped and continued from outside while they wait in all ways there are; the host
 /// makes their waits go on.
 fn stopped_and_continued() -> Result {
@@ -287,6 +304,7 @@ const TESTS: &[NamedTest] = &[
     ("the_host_does_not_leak", the_host_does_not_leak),
     ("exit_while_a_thread_reads", exit_while_a_thread_reads),
     ("poll_of_stdin", poll_of_stdin),
+    ("offsets_of_devices", offsets_of_devices),
     ("stopped_and_continued", stopped_and_continued),
     ("i686_executable", i686::i686_executable),
     ("start_without_resolved_functions", i686::start_without_resolved_functions),

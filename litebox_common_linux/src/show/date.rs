@@ -23,7 +23,7 @@ pub(super) fn comment(out: &mut dyn Write, seconds: i64, nanos: i64) -> fmt::Res
 
 /// Year, month and day of a day counted from 1970-01-01 in the Gregorian calendar. Years begin in March, so that leap
 /// days come last; 400 of them have 146,097 days.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub fn civil(days: u64) -> (u64, u64, u64) {
     const ERA: u64 = 146_097;
     let days = days + 719_468;
     let day_of_era = days % ERA;

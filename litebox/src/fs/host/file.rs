@@ -10,6 +10,7 @@ use super::Streams;
 use super::node::HostNode;
 use super::streams::PassedStream;
 use crate::event::{Events, Observer};
+use crate::fs::dev::major_minor;
 use crate::fs::{File, FileType, Inode, InodeId, Mapping, Metadata, OpenHow, Seekable, SetAttr, StatFs, Time};
 use crate::io::{Dest, Source};
 use crate::platform::{HostFd, HostStat, host};
@@ -19,6 +20,9 @@ use litebox_protocol::{MAX_TYPED, TERMIOS_SIZE};
 
 /// `struct winsize` of the host.
 const WINSIZE_SIZE: usize = 8;
+
+/// Major number of /dev/null and its kin (mem(4)).
+const MEMORY_DEVICES: u32 = 1;
 
 /// Most bytes that are gathered to be appended in one step, when they do not lie together.
 const MOST_GATHERED: usize = 1 << 20;
@@ -35,6 +39,8 @@ pub struct HostFile {
     /// It was passed to us later: what closes it.
     passed: Option<Arc<PassedStream>>,
     file_type: FileType,
+    /// A stream that has an offset: a regular file, or a device of memory (/dev/null, /dev/zero), whose offset stays 0.
+    has_offset: bool,
     inode: Arc<dyn Inode>,
     /// What the inode says of itself is true for ever (an image): no need to ask the host.
     unchanging: bool,
@@ -65,6 +71,8 @@ struct HostInode {
     passed: Option<Arc<PassedStream>>,
     id: InodeId,
     file_type: FileType,
+    /// [`HostFile::has_offset`]
+    has_offset: bool,
     terminal: bool,
     streams: Arc<Streams>,
 }
@@ -102,13 +110,17 @@ impl HostFile {
         let file_type = FileType::from_mode(stat.mode).ok_or(Error::Invalid)?;
         let id = InodeId { dev: stat.dev, ino: stat.ino };
         let terminal = file_type == FileType::CharDevice && is_terminal(fd);
-        let inode = HostInode { fd, passed: passed.clone(), id, file_type, terminal, streams: streams.clone() };
+        let of_memory = file_type == FileType::CharDevice && major_minor(stat.rdev).0 == MEMORY_DEVICES;
+        let has_offset = file_type == FileType::Regular || of_memory;
+        let inode =
+            HostInode { fd, passed: passed.clone(), id, file_type, has_offset, terminal, streams: streams.clone() };
         let inode = Arc::new(inode);
         Ok(Arc::new(Self {
             fd,
             streams: Some(streams.clone()),
             passed,
             file_type,
+            has_offset,
             inode,
             unchanging: false,
             terminal,
@@ -128,7 +140,8 @@ impl HostFile {
     fn build(fd: HostFd, inode: Arc<HostNode>, unchanging: bool, appends: Appends) -> Self {
         let (terminal, used) = (false, AtomicBool::new(false));
         let (streams, passed, file_type) = (None, None, FileType::Regular);
-        Self { fd, streams, passed, file_type, inode, unchanging, terminal, used, appends }
+        let has_offset = false;
+        Self { fd, streams, passed, file_type, has_offset, inode, unchanging, terminal, used, appends }
     }
     /// Its descriptor, which is open as long as it.
     pub(super) fn descriptor(&self) -> HostFd {
@@ -312,6 +325,7 @@ impl Inode for HostInode {
             streams,
             passed: self.passed.clone(),
             file_type: self.file_type,
+            has_offset: self.has_offset,
             terminal: self.terminal,
             inode: self,
             unchanging: false,
@@ -367,7 +381,7 @@ impl File for HostFile {
         if regular { host().host_seek(self.fd, 0, 1).ok() } else { None }
     }
     fn as_seekable(&self) -> Option<&dyn Seekable> {
-        if self.file_type == FileType::Regular && self.streams.is_some() { Some(self) } else { None }
+        if self.has_offset { Some(self) } else { None }
     }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         if self.terminal {

@@ -101,11 +101,10 @@ macro_rules! clock_of_caller {
     };
 }
 
-/// What unwinders are told of such a function.
-macro_rules! frame {
+/// What unwinders are told of a function begins with its length, where it is described, where it is and how long it is.
+macro_rules! frame_head {
     ($name:literal) => {
         concat!(
-            ".balign 4\n",
             ".Lvdso32_u_",
             $name,
             ": .long .Lvdso32_v_",
@@ -120,6 +119,16 @@ macro_rules! frame {
             " - .Lvdso32_f_",
             $name,
             "\n",
+        )
+    };
+}
+
+/// What unwinders are told of such a function.
+macro_rules! frame {
+    ($name:literal) => {
+        concat!(
+            ".balign 4\n",
+            frame_head!($name),
             // Behind the push, CFA is esp + 8 and ebx is at CFA - 8; behind the pop it is as before.
             ".byte 0, 0x41, 0x0e, 8, 0x83, 2\n",
             ".byte 0x02, .Lvdso32_p_",
@@ -138,26 +147,7 @@ macro_rules! frame {
 /// What they are told of one that leaves the stack as it is.
 macro_rules! plain_frame {
     ($name:literal) => {
-        concat!(
-            ".Lvdso32_u_",
-            $name,
-            ": .long .Lvdso32_v_",
-            $name,
-            " - . - 4\n",
-            ".long . - .Lvdso32_cie\n",
-            ".long .Lvdso32_f_",
-            $name,
-            " - .\n",
-            ".long .Lvdso32_e_",
-            $name,
-            " - .Lvdso32_f_",
-            $name,
-            "\n",
-            ".byte 0, 0, 0, 0\n",
-            ".Lvdso32_v_",
-            $name,
-            ":\n",
-        )
+        concat!(frame_head!($name), ".byte 0, 0, 0, 0\n", ".Lvdso32_v_", $name, ":\n",)
     };
 }
 

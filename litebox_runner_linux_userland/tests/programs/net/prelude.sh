@@ -23,3 +23,17 @@ serve() {
     cat server.log
     exit 1
 }
+
+# Starts nginx with two workers; the rest is what its server does beside listening.
+serve_nginx() {
+    local port=$1 part
+    shift
+    mkdir -p logs
+    {
+        echo "user root; daemon off; worker_processes 2; pid $PWD/nginx.pid; error_log $PWD/logs/error;"
+        echo "events { worker_connections 256; } http { access_log off;"
+        for part in client_body proxy fastcgi uwsgi scgi; do echo "${part}_temp_path $PWD/logs/$part;"; done
+        echo "server { listen 127.0.0.1:$port; $* } }"
+    } >nginx.conf
+    serve "$port" nginx -p "$PWD" -c nginx.conf -e logs/error
+}
