@@ -224,7 +224,7 @@ impl Bench {
             }
             RowKind::Printed(args) => printed(self.run(side, benchmark.place, args)?.1),
             RowKind::Leaving(what) => printed(self.leaving(side, what)?),
-            RowKind::Coming { server, client } => printed(self.coming(side, server, client)?),
+            RowKind::Coming { server, client, .. } => printed(self.coming(side, server, client)?),
             RowKind::Resident => self.resident(side),
         }
     }

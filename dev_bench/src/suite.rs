@@ -23,7 +23,9 @@ pub enum RowKind {
     Coming {
         /// The server, on the side that is measured.
         server: &'static [&'static str],
-        /// Prints the figure.
+        /// The unit of the figure.
+        unit: &'static str,
+        /// Prints it.
         client: &'static [&'static str],
     },
     /// MiB that a waiting hello world takes, with all processes of its sandbox.
@@ -65,8 +67,8 @@ impl Benchmark {
     pub fn unit(&self) -> &'static str {
         match self.kind {
             Call | Call32 | Leaving(_) => "ns",
-            Coming { .. } if self.name == "published_accept" => "ns",
-            Whole(_) | Whole32(_) | Printed(_) | Coming { .. } => "ms",
+            Whole(_) | Whole32(_) | Printed(_) => "ms",
+            Coming { unit, .. } => unit,
             Resident => "MiB",
         }
     }
@@ -185,12 +187,13 @@ pub const ALL: &[Benchmark] = &[
     outward(
         "published_accept",
         1.5,
-        Coming { server: &["@net", "serve", "PORT"], client: &["@net", "connect", "127.0.0.1", "PORT"] },
+        Coming { unit: "ns", server: &["@net", "serve", "PORT"], client: &["@net", "connect", "127.0.0.1", "PORT"] },
     ),
     outward(
         "published_nginx_wrk",
         1.11,
         Coming {
+            unit: "ms",
             server: &["/bin/bash", "-c", nginx!(), "nginx", "PORT"],
             client: &["/bin/bash", "-c", wrk!(), "wrk", "PORT"],
         },
