@@ -64,6 +64,16 @@ struct Item {
     queued: AtomicBool,
 }
 
+/// A registered file whose readiness may come by time alone.
+struct Timed {
+    key: Key,
+    file: Weak<OpenFile>,
+    /// As long as it has something to wait for; otherwise as long as it is registered.
+    for_now: bool,
+    /// It was said to have, since that was looked at.
+    noted: bool,
+}
+
 struct EpollCore {
     ready: Mutex<VecDeque<Arc<Item>>>,
     queue: WaitQueue,
@@ -90,7 +100,7 @@ pub struct EventSet {
     /// With so many items, those of files that are gone are looked for: twice as many as lived the last time.
     look_at: AtomicUsize,
     /// Registered files whose readiness may come by time alone.
-    timed: Mutex<Vec<(Key, Weak<OpenFile>)>>,
+    timed: Mutex<Vec<Timed>>,
     /// There was one.
     has_timed: AtomicBool,
     /// Sets that watch this one; changed one at a time, as sets are added to sets.
@@ -111,7 +121,8 @@ impl Item {
         self.data.store(interest.data, Ordering::Release);
         self.mode.store(interest.mode.bits(), Ordering::Release);
         // Never empty: no events at all is how a one-shot item is disabled.
-        self.events.store((interest.events | Events::ALWAYS).bits(), Ordering::Release);
+        let events = (interest.events - Events::LATER) | Events::ALWAYS;
+        self.events.store(events.bits(), Ordering::Release);
     }
     /// Puts the item on the ready list of its set.
     fn enqueue(&self) {
@@ -205,8 +216,7 @@ impl EventSet {
             inner.outer.lock().push(self.myself.clone());
         }
         if file.file.is_timed() {
-            self.timed.lock().push((key, Arc::downgrade(file)));
-            self.has_timed.store(true, Ordering::Release);
+            self.note_timed(key, file, false);
         }
         self.look(&item, file);
         Ok(())
@@ -228,7 +238,7 @@ impl EventSet {
         let key = (fd, file.id);
         let item = self.items.lock().remove(&key).ok_or(Error::NotFound)?;
         if self.has_timed.load(Ordering::Acquire) {
-            self.timed.lock().retain(|(timed, _)| *timed != key);
+            self.timed.lock().retain(|timed| timed.key != key);
         }
         item.events.store(0, Ordering::Release);
         file.file.unobserve(&item.observer());
@@ -251,7 +261,7 @@ impl EventSet {
                 continue;
             };
             let interest = item.interest();
-            let now = ready_of(&file, &interest);
+            let now = self.ready_of(item.key, &file, &interest);
             if now.is_empty() {
                 continue;
             }
@@ -308,7 +318,7 @@ impl EventSet {
     /// Queues an item whose file is ready already.
     fn look(&self, item: &Arc<Item>, file: &Arc<OpenFile>) {
         let interest = item.interest();
-        if !ready_of(file, &interest).is_empty() {
+        if !self.ready_of(item.key, file, &interest).is_empty() {
             item.enqueue();
             self.shared.queue.notify(Events::IN | Events::RDNORM);
         }
@@ -361,20 +371,44 @@ impl EventSet {
         if !self.has_timed.load(Ordering::Acquire) {
             return None;
         }
-        let timed: Vec<Arc<OpenFile>> = {
+        let timed: Vec<(Key, Arc<OpenFile>)> = {
             let mut timed = self.timed.lock();
-            timed.retain(|(_, file)| file.strong_count() > 0);
-            timed.iter().filter_map(|(_, file)| file.upgrade()).collect()
+            timed.retain(|timed| timed.file.strong_count() > 0);
+            timed.iter_mut().for_each(|timed| timed.noted = false);
+            timed.iter().filter_map(|timed| Some((timed.key, timed.file.upgrade()?))).collect()
         };
-        timed.iter().filter_map(|f| f.file.expire()).min()
+        let (mut next, mut over) = (None, Vec::new());
+        for (key, file) in &timed {
+            match file.file.expire() {
+                Some(time) => next = Some(next.map_or(time, |next: Instant| next.min(time))),
+                None => over.push(*key),
+            }
+        }
+        let is_over = |timed: &Timed| timed.for_now && !timed.noted && over.contains(&timed.key);
+        if !over.is_empty() {
+            self.timed.lock().retain(|timed| !is_over(timed));
+        }
+        next
     }
-}
-
-fn ready_of(file: &OpenFile, interest: &Interest) -> Events {
-    if interest.events.is_empty() {
-        return Events::empty();
+    fn note_timed(&self, key: Key, file: &Arc<OpenFile>, for_now: bool) {
+        let mut timed = self.timed.lock();
+        match timed.iter_mut().find(|known| known.key == key) {
+            Some(known) => known.noted = true,
+            None => timed.push(Timed { key, file: Arc::downgrade(file), for_now, noted: true }),
+        }
+        self.has_timed.store(true, Ordering::Release);
     }
-    file.file.ready() & interest.events
+    /// What a registered file is ready for, of what is asked.
+    fn ready_of(&self, key: Key, file: &Arc<OpenFile>, interest: &Interest) -> Events {
+        if interest.events.is_empty() {
+            return Events::empty();
+        }
+        let ready = file.file.ready();
+        if ready.contains(Events::LATER) {
+            self.note_timed(key, file, true);
+        }
+        ready & interest.events
+    }
 }
 
 impl File for EventSet {
@@ -400,7 +434,7 @@ impl File for EventSet {
         while !found {
             let Some(item) = self.pop(&mut left) else { break };
             let Some(file) = item.file.upgrade() else { continue };
-            if !ready_of(&file, &item.interest()).is_empty() {
+            if !self.ready_of(item.key, &file, &item.interest()).is_empty() {
                 self.shared.enqueue(item);
                 found = true;
             }

@@ -43,6 +43,9 @@ bitflags::bitflags! {
         const RDHUP = 0x2000;
         /// Of an interest only (`EPOLLEXCLUSIVE`): of all who say so, one is told.
         const EXCLUSIVE = 1 << 28;
+        /// Of what a file is ready for only: it may be ready for more by the passing of time alone
+        /// ([`Pollable::expire`]).
+        const LATER = 1 << 27;
     }
 }
 

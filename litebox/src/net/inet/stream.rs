@@ -404,14 +404,16 @@ impl SocketFile for TcpSocket {
         match &*self.state.lock() {
             State::Listening(listening) => listening.listener.is_timed(),
             State::Connecting(connecting) => connecting.is_timed(),
-            State::Fresh(_) | State::Connected(_) => false,
+            State::Connected(connected) => connected.more_arrives().is_some(),
+            State::Fresh(_) => false,
         }
     }
     fn time_passes(&self) -> Option<Instant> {
         match &*self.state.lock() {
             State::Listening(listening) => listening.listener.expire(),
             State::Connecting(connecting) => connecting.expire(),
-            State::Fresh(_) | State::Connected(_) => None,
+            State::Connected(connected) => connected.more_arrives(),
+            State::Fresh(_) => None,
         }
     }
     fn status_is(&self, flags: StatusFlags) {

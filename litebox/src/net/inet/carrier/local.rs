@@ -1,6 +1,8 @@
 //! A connection whose both ends are in this sandbox: two queues of bytes, and what TCP would have told of each end.
 //! There are no packets: what one end does is the other's state at once.
 
+mod kept_back;
+
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +14,8 @@ use crate::net::{MessageFlags, Setting, Settings, Shut};
 use crate::platform::{Instant, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
+
+use kept_back::KeptBack;
 
 const EPIPE: i32 = 32;
 const ECONNRESET: i32 = 104;
@@ -52,6 +56,8 @@ struct End {
     error: i32,
     /// What the other end sent.
     incoming: ByteQueue,
+    /// Of that, what it keeps back.
+    kept_back: KeptBack,
     /// How much was read of the stream before that.
     read: u64,
     urgent: Option<Urgent>,
@@ -62,6 +68,8 @@ struct End {
     closed: bool,
     /// It waits for room to send: tell when there is some.
     starved: bool,
+    /// It sends nothing but whole segments (TCP_CORK).
+    corks: bool,
     inline: bool,
     lowat: usize,
     send_room: usize,
@@ -91,12 +99,14 @@ impl End {
             state,
             error: 0,
             incoming: ByteQueue::default(),
+            kept_back: KeptBack::default(),
             read: 0,
             urgent: None,
             finished: false,
             shut: Shut::empty(),
             closed: false,
             starved: false,
+            corks: false,
             inline: false,
             lowat: 1,
             send_room: SEND_ROOM,
@@ -114,11 +124,31 @@ impl End {
         self.send_room = size(Setting::SendBuffer, SEND_ROOM);
         self.receive_room = size(Setting::ReceiveBuffer, RECEIVE_ROOM);
         self.inline = options.is_on(Setting::OobInline);
+        self.corks = options.is_on(Setting::Cork);
         self.lowat = usize::try_from(options.get(Setting::ReceiveLowat)).unwrap_or(1).max(1);
     }
     /// Bytes in the queue that the sender still has by Linux's account.
     fn held_back(&self) -> usize {
-        self.incoming.len().saturating_sub(self.receive_room)
+        self.incoming.len().saturating_sub(self.receive_room).max(self.kept_back.bytes())
+    }
+    /// Bytes that the receiver can see.
+    fn arrived(&self) -> usize {
+        self.incoming.len().saturating_sub(self.kept_back.bytes())
+    }
+    /// What the sender keeps back goes: what to tell the receiver.
+    fn let_go(&mut self) -> Events {
+        if self.kept_back.let_go() && self.is_readable() { READABLE } else { Events::empty() }
+    }
+    /// The sender added `n` bytes, and keeps the last ones back if `more` is to follow: what to tell the receiver.
+    fn add(&mut self, n: usize, more: bool) -> Events {
+        let begins = if more {
+            self.kept_back.keep(n)
+        } else {
+            self.kept_back.let_go();
+            false
+        };
+        // Whoever waits has to look at the clock from now on.
+        if self.is_readable() || begins { READABLE } else { Events::empty() }
     }
     /// The connection is there.
     fn establish(&mut self) {
@@ -146,6 +176,7 @@ impl End {
     /// The other end sends nothing more.
     fn finish(&mut self) {
         self.finished = true;
+        self.kept_back.let_go();
         self.shut |= Shut::READ;
         match self.state {
             TcpState::Established => self.state = TcpState::CloseWait,
@@ -206,12 +237,13 @@ impl End {
     fn forget(&mut self, memory: &Memory) {
         memory.0.fetch_sub(self.incoming.len(), Ordering::Relaxed);
         self.incoming.clear();
+        self.kept_back.let_go();
         self.urgent = None;
     }
     /// Whether there is as much to read as poll(2) wants.
     fn is_readable(&self) -> bool {
         let hidden = usize::from(self.at_mark() && !self.inline);
-        let available = self.incoming.len();
+        let available = self.arrived();
         available >= self.lowat.saturating_add(hidden) || available > 0 && self.lowat > self.receive_room
     }
     fn ready(&self) -> Events {
@@ -224,6 +256,7 @@ impl End {
                 events |= READABLE;
             }
             events.set(Events::PRI, self.urgent.is_some_and(|urgent| urgent.fresh));
+            events.set(Events::LATER, self.kept_back.bytes() > 0);
         }
         events
     }
@@ -245,8 +278,11 @@ impl Connection {
         let other = self.other(side);
         let mut told = Told::default();
         let mut ends = self.ends.lock();
+        let late = [other, side].map(|at| pick(&mut ends, at).kept_back.expire());
         let result = change(&mut ends, side, other, &mut told);
         drop(ends);
+        told.other.set(READABLE, late[0] || told.other.contains(READABLE));
+        told.own.set(READABLE, late[1] || told.own.contains(READABLE));
         for (at, events) in [(other, told.other), (side, told.own)] {
             if let Some(queue) = self.queues.get(at).filter(|_| !events.is_empty()) {
                 queue.notify(events);
@@ -349,6 +385,10 @@ impl LocalEnd {
         let ends = self.connection.ends.lock();
         ends.get(self.side).and_then(|end| end.ended)
     }
+    /// When what the other end keeps back arrives, if it keeps anything back.
+    pub fn more_arrives(&self) -> Option<Instant> {
+        self.connection.change(self.side, |ends, own, _, _| pick(ends, own).kept_back.until())
+    }
     /// Whether it asks for a connection and still wants it.
     pub fn is_waiting(&self) -> bool {
         self.state() == TcpState::SynSent
@@ -385,16 +425,17 @@ impl LocalEnd {
         let memory = &self.connection.memory;
         self.connection.change(self.side, |ends, own, other, told| {
             let end = pick(ends, own);
-            if end.at_mark() && !end.inline && !end.incoming.is_empty() {
+            if end.at_mark() && !end.inline && end.arrived() > 0 {
                 // The urgent byte is not part of what is read, even if nobody received it.
                 end.advance(1, memory);
             }
-            if end.incoming.is_empty() {
+            let arrived = end.arrived();
+            if arrived == 0 {
                 return Self::nothing_there(end);
             }
-            let before_mark = end.before_mark().filter(|n| *n > 0).unwrap_or(usize::MAX);
+            let before_mark = end.before_mark().filter(|n| *n > 0).unwrap_or(usize::MAX).min(arrived);
             let n = if flags.contains(MessageFlags::MSG_TRUNC) {
-                let n = end.incoming.len().min(before_mark).min(most).min(dest.remaining());
+                let n = before_mark.min(most).min(dest.remaining());
                 dest.advance(n);
                 n
             } else {
@@ -402,14 +443,19 @@ impl LocalEnd {
             };
             if !flags.contains(MessageFlags::MSG_PEEK) {
                 end.advance(n, memory);
+                if n == arrived && end.kept_back.bytes() > 0 {
+                    // Whoever waits has to look at the clock from now on.
+                    told.own = READABLE;
+                }
                 told.other = self.connection.room_made(ends, own, other);
             }
             Ok(n)
         })
     }
 
-    fn send_once(&self, source: &mut Source<'_>, most: usize, urgent: bool) -> Result<usize> {
+    fn send_once(&self, source: &mut Source<'_>, most: usize, flags: MessageFlags) -> Result<usize> {
         let connection = &self.connection;
+        let urgent = flags.contains(MessageFlags::MSG_OOB);
         connection.change(self.side, |ends, own, other, told| {
             let end = pick(ends, own);
             end.may_send()?;
@@ -427,13 +473,15 @@ impl LocalEnd {
             let room = connection.room(ends, own, other);
             if room == 0 {
                 pick(ends, own).starved = true;
+                told.other = pick(ends, other).let_go();
                 return Err(Error::WouldBlock);
             }
+            let more = !urgent && (flags.contains(MessageFlags::MSG_MORE) || look(ends, own).corks);
             let to = pick(ends, other);
             let n = to.incoming.push(source, room.min(most))?;
             connection.memory.0.fetch_add(n, Ordering::Relaxed);
-            let first = to.state == TcpState::SynReceived;
-            told.other = if first || to.is_readable() { READABLE } else { Events::empty() };
+            told.other = to.add(n, more);
+            told.other.set(READABLE, to.state == TcpState::SynReceived || told.other.contains(READABLE));
             if urgent && source.remaining() == 0 {
                 if to.at_mark() && !to.inline {
                     // The one before comes next: it is over.
@@ -454,7 +502,7 @@ impl StreamCarrier for LocalEnd {
     fn send(&self, source: &mut Source<'_>, flags: MessageFlags) -> Result<usize> {
         let mut done = 0;
         loop {
-            match self.send_once(source, AT_ONCE, flags.contains(MessageFlags::MSG_OOB)) {
+            match self.send_once(source, AT_ONCE, flags) {
                 Ok(n) => done += n,
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => return Ok(done),
@@ -510,7 +558,7 @@ impl StreamCarrier for LocalEnd {
         let memory = &self.connection.memory;
         self.connection.change(self.side, |ends, own, other, told| {
             let end = pick(ends, own);
-            let unread = !end.incoming.is_empty();
+            let unread = end.arrived() > 0;
             end.closed = true;
             end.forget(memory);
             if matches!(end.state, TcpState::SynSent | TcpState::Closed) {
@@ -536,7 +584,7 @@ impl StreamCarrier for LocalEnd {
         self.connection.change(self.side, |ends, own, _, _| {
             let end = pick(ends, own);
             let before_mark = if end.inline { None } else { end.before_mark() };
-            end.incoming.len().min(before_mark.unwrap_or(usize::MAX))
+            end.arrived().min(before_mark.unwrap_or(usize::MAX))
         })
     }
     fn unsent(&self) -> usize {
@@ -545,11 +593,14 @@ impl StreamCarrier for LocalEnd {
     fn at_mark(&self) -> bool {
         self.connection.change(self.side, |ends, own, _, _| pick(ends, own).at_mark())
     }
-    fn option_changed(&self, _of: Setting, options: &Settings) {
+    fn option_changed(&self, of: Setting, options: &Settings) {
         self.connection.change(self.side, |ends, own, other, told| {
             pick(ends, own).heed(options);
             told.own = WRITABLE;
             told.other = self.connection.room_made(ends, own, other);
+            if of == Setting::Cork && !options.is_on(of) || of == Setting::NoDelay && options.is_on(of) {
+                told.other |= pick(ends, other).let_go();
+            }
             if pick(ends, own).is_readable() {
                 told.own |= READABLE;
             }
