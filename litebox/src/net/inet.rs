@@ -1,13 +1,15 @@
 //! IPv4 and IPv6.
 //!
 //! - `stream`: TCP sockets. `datagram`: UDP, and ping sockets (`ping`).
-//! - `ports`: who has which port. `routes`: which addresses are the sandbox's own.
+//! - `groups`: which multicast groups a socket is in. `ports`: who has which port. `routes`: which
+//!   addresses are the sandbox's own.
 //! - `carrier`: what leads to the other end. `list`: what /proc and netlink tell of sockets.
 //!
 //! Locks: a socket's state; its port's shard; what waits at a listener; a connection's ends; wait queues.
 
 pub mod carrier;
 mod datagram;
+mod groups;
 mod list;
 mod ping;
 mod ports;

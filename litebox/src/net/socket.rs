@@ -234,9 +234,13 @@ pub trait Socket: File {
     }
     /// Notes who uses it now: what write(2) sends from here on comes from them.
     fn used_by(&self, _who: Credentials) {}
-    /// Joins a multicast group, or leaves it. EPROTO on streams.
+    /// Joins a multicast group, or leaves it.
     fn membership(&self, _group: &Group, _joins: bool) -> Result<()> {
-        Err(Error::Host(71))
+        Err(Error::NotSupported)
+    }
+    /// Makes a socket of IPv6 one of IPv4 (IPV6_ADDRFORM): ENOPROTOOPT, ENOTCONN, EADDRNOTAVAIL, EBUSY.
+    fn become_four(&self) -> Result<()> {
+        Err(Error::NotSupported)
     }
     /// The same as an open file's file.
     fn into_file(self: Arc<Self>) -> Arc<dyn File>;

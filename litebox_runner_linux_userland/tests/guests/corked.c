@@ -3,6 +3,7 @@
 // the ceiling was reached, the case is done again.
 #include "inet.h"
 
+#include "asleep.h"
 #include <sys/sendfile.h>
 
 enum { QUICK = 100, CEILING = 190 };
@@ -130,8 +131,7 @@ static void ceiling(enum waiting how, int before) {
     if (!fork()) {
         close(1);
         close(over[1]);
-        // The other one sleeps by then, as a rule; both orders have to do.
-        usleep(20000);
+        wait_asleep(getppid(), getppid());
         start = now();
         if (before) send(client, buf, before, 0);
         more(5);

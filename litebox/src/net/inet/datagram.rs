@@ -9,9 +9,10 @@ mod incoming;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use super::carrier::{self, Inlet, Outlet, StreamCarrier};
+use super::groups::Memberships;
 use super::ports::{Held, Ports};
 use super::routes::{Route, is_broadcast};
 use super::zerocopy::ZeroCopy;
@@ -31,12 +32,12 @@ use crate::net::{
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-use groups::Membership;
 use incoming::{Incoming, Packet};
 
 const EDESTADDRREQ: Error = Error::Host(89);
 const EMSGSIZE: Error = Error::Host(90);
 const ENOTCONN: Error = Error::Host(107);
+const ENOPROTOOPT: Error = Error::Host(92);
 const ECONNREFUSED: i32 = 111;
 /// EPIPE that sends no signal.
 const SILENT_EPIPE: Error = Error::Host(32);
@@ -76,7 +77,7 @@ struct State {
     /// Where it sends from while it is connected.
     source: Option<IpAddr>,
     shut: Shut,
-    memberships: Vec<Membership>,
+    memberships: Memberships,
     /// A datagram that is put together (UDP_CORK, MSG_MORE), and where it goes.
     corked: Option<(Vec<u8>, SocketAddr)>,
     /// What it has outside, once it sent something there.
@@ -88,7 +89,7 @@ pub struct DatagramSocket {
     own: Weak<Self>,
     network: Arc<Network>,
     transport: Transport,
-    six: bool,
+    six: AtomicBool,
     inode: Arc<AnonInode>,
     options: Settings,
     queue: WaitQueue,
@@ -114,7 +115,7 @@ impl DatagramSocket {
             own: own.clone(),
             network: network.clone(),
             transport,
-            six,
+            six: AtomicBool::new(six),
             inode: AnonInode::socket(ino),
             options: Settings::default(),
             queue: WaitQueue::new(),
@@ -128,11 +129,15 @@ impl DatagramSocket {
     pub(super) fn network(&self) -> &Network {
         &self.network
     }
+    /// Whether it is one of IPv6.
+    fn six(&self) -> bool {
+        self.six.load(Ordering::Relaxed)
+    }
     fn ports(&self) -> &Arc<Ports<Self>> {
         match self.transport {
             Transport::Udp => &self.network.udp,
             Transport::UdpLite => &self.network.udp_lite,
-            Transport::Ping if self.six => &self.network.pings_six,
+            Transport::Ping if self.six() => &self.network.pings_six,
             Transport::Ping => &self.network.pings,
         }
     }
@@ -162,7 +167,7 @@ impl DatagramSocket {
         (local, peer, incoming.held(), incoming.lost)
     }
     fn bind_to(&self, state: &mut State, to: SocketAddr) -> Result<()> {
-        let claim = claim(self.six, &self.options, to.ip(), self.uid, true);
+        let claim = claim(self.six(), &self.options, to.ip(), self.uid, true);
         let range = if self.transport == Transport::Ping { (1, u16::MAX) } else { FREE_PORTS };
         state.port = Some(self.ports().bind(to.port(), claim, range, &self.own)?);
         Ok(())
@@ -170,7 +175,7 @@ impl DatagramSocket {
     fn bind_any(&self, state: &mut State) -> Result<()> {
         match state.port {
             Some(_) => Ok(()),
-            None => self.bind_to(state, SocketAddr::new(address::any(self.six), 0)).map_err(|_| Error::WouldBlock),
+            None => self.bind_to(state, SocketAddr::new(address::any(self.six()), 0)).map_err(|_| Error::WouldBlock),
         }
     }
     fn local(state: &State) -> Option<SocketAddr> {
@@ -188,7 +193,7 @@ impl DatagramSocket {
         if to.port() == 0 && self.transport != Transport::Ping {
             return Err(Error::Invalid);
         }
-        check_family(self.six, &self.options, to.ip(), ENETUNREACH)?;
+        check_family(self.six(), &self.options, to.ip(), ENETUNREACH)?;
         to.set_ip(Network::destination(to.ip()));
         Ok(to)
     }
@@ -312,7 +317,7 @@ impl DatagramSocket {
 
     /// Tells of an error that a datagram to `to` led to, with the datagram for who wants it (IP_RECVERR).
     fn fail(&self, to: SocketAddr, number: i32, kind: (u8, u8), bytes: &[u8]) {
-        let wants = if to.is_ipv4() && !self.six { Setting::ReceiveErrors } else { Setting::ReceiveErrorsSix };
+        let wants = if to.is_ipv4() && !self.six() { Setting::ReceiveErrors } else { Setting::ReceiveErrorsSix };
         let queued = self.options.is_on(wants);
         let connected = self.state.lock().peer.is_some();
         if !queued && !connected {
@@ -381,7 +386,7 @@ impl DatagramSocket {
         state.peer = None;
         state.source = None;
         let dropped = if state.chosen.1 { None } else { state.port.take() };
-        let any = address::any(self.six);
+        let any = address::any(self.six());
         let chosen = state.chosen.0;
         if let Some(port) = state.port.as_mut().filter(|_| !chosen) {
             port.set_address(any);
@@ -393,13 +398,13 @@ impl DatagramSocket {
 
 impl Socket for DatagramSocket {
     fn family(&self) -> Family {
-        family(self.six)
+        family(self.six())
     }
     fn kind(&self) -> SocketKind {
         SocketKind::Datagram
     }
     fn protocol(&self) -> i32 {
-        match (self.transport, self.six) {
+        match (self.transport, self.six()) {
             (Transport::Udp, _) => 17,
             (Transport::UdpLite, _) => 136,
             (Transport::Ping, false) => 1,
@@ -422,7 +427,7 @@ impl Socket for DatagramSocket {
     }
     fn bind(&self, to: &Address) -> Result<()> {
         let to = given(to)?;
-        check_family(self.six, &self.options, to.ip(), EADDRNOTAVAIL)?;
+        check_family(self.six(), &self.options, to.ip(), EADDRNOTAVAIL)?;
         let free = if to.ip().is_ipv4() { Setting::FreeBind } else { Setting::FreeBindSix };
         if !self.options.is_on(free) {
             self.network.check_bindable(to.ip())?;
@@ -448,7 +453,7 @@ impl Socket for DatagramSocket {
         }
         let mut to = given(to)?;
         to.set_ip(Network::destination(to.ip()));
-        check_family(self.six, &self.options, to.ip(), ENETUNREACH)?;
+        check_family(self.six(), &self.options, to.ip(), ENETUNREACH)?;
         let mut state = self.state.lock();
         if is_broadcast(to.ip()) && !self.options.is_on(Setting::Broadcast) {
             return Err(Error::Access);
@@ -479,7 +484,7 @@ impl Socket for DatagramSocket {
         if connected { Ok(()) } else { Err(ENOTCONN) }
     }
     fn name(&self) -> Address {
-        Self::local(&self.state.lock()).map_or_else(|| nowhere(self.six), Address::Inet)
+        Self::local(&self.state.lock()).map_or_else(|| nowhere(self.six()), Address::Inet)
     }
     fn peer_name(&self) -> Result<Address> {
         self.state.lock().peer.map(Address::Inet).ok_or(ENOTCONN)
@@ -515,6 +520,22 @@ impl Socket for DatagramSocket {
     }
     fn membership(&self, group: &Group, joins: bool) -> Result<()> {
         self.change_membership(group, joins)
+    }
+    fn become_four(&self) -> Result<()> {
+        if self.transport == Transport::Ping {
+            return Err(ENOPROTOOPT);
+        }
+        let mut state = self.state.lock();
+        if state.corked.as_ref().is_some_and(|(_, to)| to.is_ipv6()) {
+            return Err(Error::Busy);
+        }
+        let peer = state.peer.ok_or(ENOTCONN)?;
+        if self.options.is_on(Setting::V6Only) || peer.is_ipv6() {
+            return Err(EADDRNOTAVAIL);
+        }
+        state.memberships.leave_six(&self.network);
+        self.six.store(false, Ordering::Relaxed);
+        Ok(())
     }
     fn into_file(self: Arc<Self>) -> Arc<dyn File> {
         self

@@ -65,7 +65,7 @@ fn nowhere(six: bool) -> SocketAddr {
 
 fn tcp_row(listed: Listed<Seat>) -> Option<Row> {
     let (local, peer, seat) = match listed {
-        Listed::Bound(local, seat) => (local, nowhere(seat.six), seat),
+        Listed::Bound(local, seat) => (local, nowhere(seat.six.load(Ordering::Relaxed)), seat),
         Listed::Connected(local, peer, seat) => (local, peer, seat),
         Listed::Ended(local, peer, six, left) => {
             let (state, left) = (TcpState::TimeWait, Some(left));
@@ -77,7 +77,8 @@ fn tcp_row(listed: Listed<Seat>) -> Option<Row> {
         return None;
     }
     let ino = seat.ino.load(Ordering::Relaxed);
-    Some(Row { six: seat.six, local, peer, state, receive, send, uid: seat.uid, ino, left: None, lost: 0 })
+    let six = seat.six.load(Ordering::Relaxed);
+    Some(Row { six, local, peer, state, receive, send, uid: seat.uid, ino, left: None, lost: 0 })
 }
 
 fn datagram_rows(ports: &Ports<DatagramSocket>) -> Vec<Row> {

@@ -11,6 +11,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::carrier::{Closing, StreamCarrier, TcpState};
+use super::groups::Memberships;
 use super::ports::Held;
 use super::zerocopy::ZeroCopy;
 use super::{Network, family, nowhere};
@@ -18,6 +19,7 @@ use crate::event::{Events, WaitQueue};
 use crate::fs::{AnonInode, File, Inode, StatusFlags};
 use crate::io::{Dest, Source};
 use crate::net::file::SocketFile;
+use crate::net::socket::Group;
 use crate::net::{
     Address, Credentials, Family, MessageFlags, Outgoing, Received, Setting, Settings, Shut, Socket, SocketKind,
 };
@@ -47,7 +49,7 @@ pub struct Seat {
     /// Whose it is.
     pub uid: u32,
     /// It is a socket of IPv6.
-    pub six: bool,
+    pub six: AtomicBool,
     /// The socket's inode number; 0 while nobody accepted the connection.
     pub ino: AtomicU64,
     what: Mutex<Role>,
@@ -62,7 +64,7 @@ enum Role {
 
 impl Seat {
     fn new((six, uid): (bool, u32), ino: u64, what: Role) -> Arc<Self> {
-        Arc::new(Self { uid, six, ino: AtomicU64::new(ino), what: Mutex::new(what) })
+        Arc::new(Self { uid, six: AtomicBool::new(six), ino: AtomicU64::new(ino), what: Mutex::new(what) })
     }
     fn listener(&self) -> Option<Arc<Listener>> {
         match &*self.what.lock() {
@@ -102,13 +104,14 @@ enum State {
 /// A TCP socket.
 pub struct TcpSocket {
     network: Arc<Network>,
-    six: bool,
+    six: AtomicBool,
     inode: Arc<AnonInode>,
     options: Settings,
     /// Those who wait for it. Shared with its carrier.
     queue: Arc<WaitQueue>,
     state: Mutex<State>,
     zero_copy: ZeroCopy,
+    memberships: Mutex<Memberships>,
     uid: u32,
     /// O_NONBLOCK, as far as a receiver's low-water mark wants to know.
     hasty: AtomicBool,
@@ -122,15 +125,20 @@ impl TcpSocket {
     fn with(network: &Arc<Network>, six: bool, uid: u32, ino: u64, state: State, queue: Arc<WaitQueue>) -> Arc<Self> {
         Arc::new(Self {
             network: network.clone(),
-            six,
+            six: AtomicBool::new(six),
             inode: AnonInode::socket(ino),
             options: Settings::default(),
             queue,
             state: Mutex::new(state),
             zero_copy: ZeroCopy::default(),
+            memberships: Mutex::default(),
             uid,
             hasty: AtomicBool::new(false),
         })
+    }
+    /// Whether it is one of IPv6.
+    fn six(&self) -> bool {
+        self.six.load(Ordering::Relaxed)
     }
     fn ino(&self) -> u64 {
         self.inode.id().ino
@@ -195,7 +203,7 @@ impl TcpSocket {
 
 impl Socket for TcpSocket {
     fn family(&self) -> Family {
-        family(self.six)
+        family(self.six())
     }
     fn kind(&self) -> SocketKind {
         SocketKind::Stream
@@ -292,7 +300,7 @@ impl Socket for TcpSocket {
                 State::Connecting(connecting) => Some(connecting.ends.0),
                 State::Connected(connected) => Some(connected.ends.0),
             };
-            local.map_or_else(|| nowhere(self.six), Address::Inet)
+            local.map_or_else(|| nowhere(self.six()), Address::Inet)
         })
     }
     fn peer_name(&self) -> Result<Address> {
@@ -344,6 +352,19 @@ impl Socket for TcpSocket {
             0 => SEND_BUFFER,
             set => set,
         }
+    }
+    fn membership(&self, group: &Group, joins: bool) -> Result<()> {
+        let chosen = u32::try_from(self.options.get(Setting::Interface)).unwrap_or(0);
+        self.memberships.lock().change(&self.network, group, chosen, joins)
+    }
+    fn become_four(&self) -> Result<()> {
+        self.with_state(|state| match state {
+            State::Connected(connected) => connected.become_four(self.options.is_on(Setting::V6Only)),
+            _ => Err(ENOTCONN),
+        })?;
+        self.memberships.lock().leave_six(&self.network);
+        self.six.store(false, Ordering::Relaxed);
+        Ok(())
     }
     fn into_file(self: Arc<Self>) -> Arc<dyn File> {
         self
@@ -427,6 +448,7 @@ impl Drop for TcpSocket {
         let how = if lingers { Closing::Reset } else { Closing::Orderly };
         let state = core::mem::replace(&mut *self.state.lock(), State::Fresh(Fresh::default()));
         closed::close(&self.network, state, how);
+        self.memberships.get_mut().leave_all(&self.network);
     }
 }
 

@@ -1,14 +1,15 @@
 //! Streams and ports among themselves.
 
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Network, TcpSocket, TcpState};
-use crate::Error;
-use crate::event::Events;
+use super::carrier::{Inlet, Outlet, Outside, Port, StreamCarrier};
+use super::{Group, Network, TcpSocket, TcpState};
+use crate::event::{Events, WaitQueue};
 use crate::fs::File;
 use crate::io::{Dest, Source};
-use crate::net::{Address, Credentials, MessageFlags, Outgoing, Shut, Socket};
+use crate::net::{Address, Credentials, MessageFlags, Outgoing, Settings, Shut, Socket};
+use crate::{Error, Result};
 
 const OWNER: Credentials = Credentials { pid: 1, uid: 2, gid: 3 };
 
@@ -23,10 +24,10 @@ fn listener(network: &Arc<Network>) -> (Arc<TcpSocket>, Address) {
     let name = listener.name();
     (listener, name)
 }
-fn receive(socket: &dyn Socket) -> crate::Result<usize> {
+fn receive(socket: &dyn Socket) -> Result<usize> {
     socket.receive(&mut Dest::kernel(&mut [0u8; 16]), MessageFlags::empty()).map(|got| got.copied)
 }
-fn send(socket: &dyn Socket, bytes: &[u8]) -> crate::Result<usize> {
+fn send(socket: &dyn Socket, bytes: &[u8]) -> Result<usize> {
     socket.send(&mut Source::kernel(bytes), &mut Outgoing::plain(OWNER))
 }
 
@@ -69,4 +70,47 @@ fn a_port_is_free_again_when_all_that_had_it_are_gone() {
     assert_eq!(other.bind(&name), Ok(()));
     assert_eq!(network.tcp_rows().iter().filter(|row| row.state == TcpState::TimeWait).count(), 1);
     assert_eq!(socket(&network, 5).connect(&name, OWNER, false), Err(Error::Host(111)));
+}
+
+/// A way out that leads to nobody.
+struct Elsewhere([(IpAddr, u8); 1]);
+
+impl Outside for Elsewhere {
+    fn addresses(&self) -> &[(IpAddr, u8)] {
+        &self.0
+    }
+    fn connect(
+        &self,
+        _ends: (SocketAddr, SocketAddr),
+        _queue: &Arc<WaitQueue>,
+        _options: &Settings,
+    ) -> Result<Arc<dyn StreamCarrier>> {
+        Err(Error::Access)
+    }
+    fn open(&self, _kind: Port, _local: SocketAddr, _inlet: &Arc<dyn Inlet>) -> Result<Arc<dyn Outlet>> {
+        Err(Error::Access)
+    }
+}
+
+#[test]
+fn a_group_is_joined_where_it_leads() {
+    let own = Ipv4Addr::new(10, 0, 2, 15);
+    let group = |interface, local| Group { address: Ipv4Addr::new(224, 0, 0, 77).into(), interface, local };
+    let (anywhere, none) = (group(0, Ipv4Addr::UNSPECIFIED), Err(Error::NoDevice));
+    // The loopback device is none that the address of all groups leads to.
+    let network = Network::new(None);
+    assert_eq!(socket(&network, 1).membership(&anywhere, true), none);
+    assert_eq!(socket(&network, 1).membership(&group(0, own), true), none);
+    assert_eq!(socket(&network, 1).membership(&group(0, Ipv4Addr::LOCALHOST), true), Ok(()));
+    let network = Network::new(Some(Arc::new(Elsewhere([(own.into(), 24)]))));
+    let stream = socket(&network, 2);
+    assert_eq!(stream.membership(&anywhere, true), Ok(()));
+    assert_eq!(stream.membership(&group(0, own), true), Err(Error::Host(98)));
+    assert_eq!(stream.membership(&group(1, own), true), Ok(()));
+    assert_eq!(stream.membership(&group(0, Ipv4Addr::new(10, 0, 2, 16)), true), none);
+    assert_eq!(stream.membership(&group(3, own), true), none);
+    assert_eq!(stream.membership(&anywhere, false), Ok(()));
+    assert!(network.has_members(anywhere.address));
+    drop(stream);
+    assert!(!network.has_members(anywhere.address));
 }

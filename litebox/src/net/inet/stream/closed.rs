@@ -47,7 +47,7 @@ fn reset(carrier: &dyn StreamCarrier) -> i32 {
 
 fn stop_listening(socket: &TcpSocket, place: &BoundName) {
     *place.seat.what.lock() = Role::Idle;
-    let claim = super::super::claim(socket.six, &socket.options, place.held.local().ip(), socket.uid, false);
+    let claim = super::super::claim(socket.six(), &socket.options, place.held.local().ip(), socket.uid, false);
     // Without listening there is nothing to refuse.
     let _ = place.held.set_listening(claim);
 }

@@ -35,7 +35,7 @@ impl Fresh {
     /// bind(2)
     pub fn bind(&mut self, socket: &TcpSocket, to: &Address) -> Result<()> {
         let to = given(to)?;
-        check_family(socket.six, &socket.options, to.ip(), EADDRNOTAVAIL)?;
+        check_family(socket.six(), &socket.options, to.ip(), EADDRNOTAVAIL)?;
         let free = if to.ip().is_ipv4() { Setting::FreeBind } else { Setting::FreeBindSix };
         if !socket.options.is_on(free) {
             socket.network.check_bindable(to.ip())?;
@@ -50,8 +50,8 @@ impl Fresh {
 
 /// Takes a port for a socket.
 fn take(socket: &TcpSocket, at: SocketAddr) -> Result<BoundName> {
-    let seat = Seat::new((socket.six, socket.uid), socket.ino(), Role::Idle);
-    let claim = claim(socket.six, &socket.options, at.ip(), socket.uid, false);
+    let seat = Seat::new((socket.six(), socket.uid), socket.ino(), Role::Idle);
+    let claim = claim(socket.six(), &socket.options, at.ip(), socket.uid, false);
     let held = socket.network.tcp.bind(at.port(), claim, FREE_PORTS, &Arc::downgrade(&seat))?;
     Ok(BoundName { held, seat })
 }
@@ -61,9 +61,9 @@ pub(super) fn listen(socket: &TcpSocket, state: &mut State, backlog: i32) -> Res
     let State::Fresh(fresh) = state else { return Err(Error::Invalid) };
     let place = match fresh.place.take() {
         Some(place) => place,
-        None => take(socket, SocketAddr::new(address::any(socket.six), 0))?,
+        None => take(socket, SocketAddr::new(address::any(socket.six()), 0))?,
     };
-    let own = claim(socket.six, &socket.options, place.held.local().ip(), socket.uid, false);
+    let own = claim(socket.six(), &socket.options, place.held.local().ip(), socket.uid, false);
     let listener = Listener::new(socket, backlog);
     *place.seat.what.lock() = Role::Listening(Arc::downgrade(&listener));
     if place.held.set_listening(super::super::ports::Claim { listens: true, ..own }).is_err() {
@@ -88,7 +88,7 @@ fn publish(socket: &TcpSocket, local: SocketAddr, listener: &Arc<Listener>) -> O
 fn ends(socket: &TcpSocket, bound: Option<SocketAddr>, to: &Address) -> Result<(IpAddr, SocketAddr, Route)> {
     let mut to = given(to)?;
     to.set_ip(Network::destination(to.ip()));
-    check_family(socket.six, &socket.options, to.ip(), ENETUNREACH)?;
+    check_family(socket.six(), &socket.options, to.ip(), ENETUNREACH)?;
     if to.ip().is_multicast() || is_broadcast(to.ip()) {
         return Err(ENETUNREACH);
     }
@@ -112,8 +112,8 @@ pub(super) fn connect(socket: &TcpSocket, state: &mut State, to: &Address, at_on
     let network = &socket.network;
     network.counters.tcp_active_opens.count();
     let port = bound.map_or(0, |bound| bound.port());
-    let seat = Seat::new((socket.six, socket.uid), socket.ino(), Role::Idle);
-    let own = claim(socket.six, &socket.options, from, socket.uid, false);
+    let seat = Seat::new((socket.six(), socket.uid), socket.ino(), Role::Idle);
+    let own = claim(socket.six(), &socket.options, from, socket.uid, false);
     let held = network.tcp.connect(port, own, to, FREE_PORTS, &Arc::downgrade(&seat))?;
     let ends = (SocketAddr::new(from, held.local().port()), to);
     let place = BoundName { held, seat };

@@ -107,7 +107,7 @@ impl Listener {
         let (children, deferred, stalled) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
         let waiting = Mutex::new(Waiting { limit: limit_of(backlog), children, deferred, stalled, open: true });
         let (queue, network, options) = (socket.queue.clone(), socket.network.clone(), server_options(&socket.options));
-        Arc::new(Self { waiting, queue, network, six: socket.six, uid: socket.uid, options })
+        Arc::new(Self { waiting, queue, network, six: socket.six(), uid: socket.uid, options })
     }
     pub fn set_limit(&self, backlog: i32) {
         self.waiting.lock().limit = limit_of(backlog);

@@ -5,13 +5,14 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use litebox::net::inet::{Group, LOOPBACK, TcpSocket, TcpState};
 use litebox::net::{Address, Setting, Socket, SocketKind};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::layout::Layouts;
 
 use super::{
     ENOPROTOOPT, Given, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, Value, change, number,
     numbers, table,
 };
-use crate::syscalls::net::ENOTCONN;
-use crate::user::word;
+use crate::syscalls::net::{AF_INET, AF_INET6, ENOTCONN};
+use crate::user::{read_bytes, word};
 
 pub(super) const SOL_NETLINK: i32 = 270;
 
@@ -50,10 +51,15 @@ const IPV6_MTU: i32 = 24;
 const IPV6_TCLASS: i32 = 67;
 const LEAST_MTU_SIX: i32 = 1280;
 const IPV6_V6ONLY: i32 = 26;
+const IPV6_HOPOPTS: i32 = 54;
+const IPV6_RTHDRDSTOPTS: i32 = 55;
+const IPV6_RTHDR: i32 = 57;
+const IPV6_DSTOPTS: i32 = 59;
 const IPV6_ADDR_PREFERENCES: i32 = 72;
 const IPV6_UNICAST_IF: i32 = 76;
 
 const EADDRNOTAVAIL: Error = Error::Host(99);
+const EPROTO: Error = Error::Host(71);
 const ENOENT: Error = Error::NotFound;
 /// The most connections that may wait to be accepted (net.core.somaxconn).
 const SOMAXCONN: i32 = 4096;
@@ -185,18 +191,23 @@ fn multicast_request(given: &Given) -> Result<Group> {
     Ok(Group { address: address.into(), interface, local })
 }
 
-/// `struct group_req`: the number of a device, and a group's address.
-fn group_request(given: &Given) -> Result<Group> {
-    const AF_INET: u16 = 2;
-    let raw = given.bytes()?;
-    if raw.len() < 136 {
+/// `struct group_req`: the number of a device, and a group's address, which has to be of IPv6 (`six`) or IPv4.
+fn group_request(given: &Given, six: bool) -> Result<Group> {
+    /// Of `struct sockaddr_storage`.
+    const STORAGE: usize = 128;
+    // It is aligned as a pointer.
+    let at = if given.layouts == Layouts::X86_64 { 8 } else { 4 };
+    if given.len < at + STORAGE {
         return Err(Error::Invalid);
     }
+    let raw = given.bytes()?;
     let interface = u32::from_le_bytes(word(&raw, 0));
-    let address: IpAddr = if u16::from_le_bytes(word(&raw, 8)) == AF_INET {
-        Ipv4Addr::from(word::<4>(&raw, 12)).into()
-    } else {
-        Ipv6Addr::from(word::<16>(&raw, 16)).into()
+    let family = i32::from(u16::from_le_bytes(word(&raw, at)));
+    let address: IpAddr = match family {
+        AF_INET6 if six => Ipv6Addr::from(word::<16>(&raw, at + 8)).into(),
+        _ if six => return Err(EADDRNOTAVAIL),
+        AF_INET => Ipv4Addr::from(word::<4>(&raw, at + 4)).into(),
+        _ => return Err(Error::Invalid),
     };
     Ok(Group { address, interface, local: Ipv4Addr::UNSPECIFIED })
 }
@@ -218,11 +229,14 @@ fn set_ip(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
             change(socket, Setting::MulticastInterface, index as i32);
             Ok(())
         }
+        IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP if socket.kind() == SocketKind::Stream => Err(EPROTO),
         IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP if given.len < 8 => Err(Error::Invalid),
         IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP => {
             socket.membership(&multicast_request(given)?, name == IP_ADD_MEMBERSHIP)
         }
-        MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP => socket.membership(&group_request(given)?, name == MCAST_JOIN_GROUP),
+        MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP => {
+            socket.membership(&group_request(given, false)?, name == MCAST_JOIN_GROUP)
+        }
         IP_UNICAST_IF => {
             let index = i32::from_be(given.number()?);
             check_interface(index, EADDRNOTAVAIL)?;
@@ -248,13 +262,18 @@ fn set_ipv6(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
             if given.len < 20 {
                 return Err(Error::Invalid);
             }
+            if socket.kind() == SocketKind::Stream {
+                return Err(EPROTO);
+            }
             let raw = given.bytes()?;
             let address = Ipv6Addr::from(word::<16>(&raw, 0)).into();
             let interface = u32::from_le_bytes(word(&raw, 16));
             let group = Group { address, interface, local: Ipv4Addr::UNSPECIFIED };
             socket.membership(&group, name == IPV6_JOIN_GROUP)
         }
-        MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP => socket.membership(&group_request(given)?, name == MCAST_JOIN_GROUP),
+        MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP => {
+            socket.membership(&group_request(given, true)?, name == MCAST_JOIN_GROUP)
+        }
         IPV6_MULTICAST_IF if socket.kind() == SocketKind::Stream => Err(ENOPROTOOPT),
         IPV6_MULTICAST_IF => {
             let index = given.number()?;
@@ -279,10 +298,30 @@ fn set_ipv6(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
             _ => Err(Error::Invalid),
         },
         IPV6_V6ONLY if is_bound(socket) => Err(Error::Invalid),
-        IPV6_ADDRFORM => Err(ENOTCONN),
+        IPV6_ADDRFORM if given.number()? == AF_INET => socket.become_four(),
+        IPV6_ADDRFORM => Err(Error::Invalid),
+        IPV6_HOPOPTS | IPV6_RTHDRDSTOPTS | IPV6_DSTOPTS | IPV6_RTHDR => set_extension_header(name, given),
         IPV6_ADDR_PREFERENCES => Ok(()),
         _ => set_number(socket, IPPROTO_IPV6, name, given.number()?),
     }
+}
+
+/// A header of IPv6 that goes along with what is sent. None can be set: most need a privilege, and routes of a sender's
+/// choice are none of the types that there are here. Taking back what was not set does nothing.
+fn set_extension_header(name: i32, given: &Given) -> Result<()> {
+    /// The longest that IPv6's options may be.
+    const LONGEST_HEADER: usize = 8 * 255;
+    if name != IPV6_RTHDR {
+        return Err(Error::NotPermitted);
+    }
+    if given.len == 0 {
+        return Ok(());
+    }
+    if given.at == 0 || given.len < 8 || given.len & 7 != 0 || given.len > LONGEST_HEADER {
+        return Err(Error::Invalid);
+    }
+    read_bytes::<8>(given.at)?;
+    Err(Error::Invalid)
 }
 
 fn is_bound(socket: &dyn Socket) -> bool {
@@ -408,7 +447,14 @@ fn ipv6_value(socket: &dyn Socket, name: i32) -> Result<Option<Value>> {
         IPV6_MULTICAST_IF => number(socket.options().get(Setting::MulticastInterfaceSix)),
         IPV6_UNICAST_IF => number(socket.options().get(Setting::UnicastInterfaceSix).to_be()),
         IPV6_ADDR_PREFERENCES => number(1280),
-        IPV6_ADDRFORM => return Err(ENOTCONN),
+        IPV6_ADDRFORM if matches!(socket.protocol(), IPPROTO_TCP | IPPROTO_UDP | IPPROTO_UDPLITE) => {
+            socket.peer_name().map_err(|_| ENOTCONN)?;
+            if socket.kind() == SocketKind::Stream && state_of(socket) != TcpState::Established {
+                return Err(ENOTCONN);
+            }
+            number(AF_INET6)
+        }
+        IPV6_HOPOPTS | IPV6_RTHDRDSTOPTS | IPV6_DSTOPTS | IPV6_RTHDR => Value::new(),
         _ => return Ok(None),
     }))
 }

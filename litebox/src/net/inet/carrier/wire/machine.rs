@@ -94,6 +94,8 @@ pub(super) struct Core {
     /// Whom it is for, until it is established.
     pub inlet: Option<Weak<dyn Inlet>>,
     pub wishes: Wishes,
+    /// More is to follow what was sent last (MSG_MORE).
+    pub more: bool,
     pub began: Instant,
     /// When the peer was last heard.
     pub heard: Instant,
@@ -160,6 +162,7 @@ impl Core {
             began: now,
             heard: now,
             left: now,
+            more: false,
             waits: None,
         };
         core.heed(options, six);
@@ -303,10 +306,15 @@ impl Core {
         }
     }
 
+    /// Whether what fills no segment is kept back.
+    pub fn keeps_back(&self) -> bool {
+        (self.wishes.corked || self.more) && !self.shut.contains(Shut::WRITE) && !self.closed
+    }
+
     /// When it wants to be looked at next.
     pub fn next_look(&mut self, now: Instant) -> Option<Instant> {
         let deadline = self.deadline();
-        let corked = (self.wishes.corked && self.look().send_queue() > 0).then(|| now.saturating_add(CORKED));
+        let corked = (self.keeps_back() && self.look().send_queue() > 0).then(|| now.saturating_add(CORKED));
         let Core { interface, sockets, .. } = self;
         let asked = interface.poll_at(tick(now), sockets).map(|at| {
             let at = Instant(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1000));

@@ -238,7 +238,7 @@ impl WireStream {
         let filed = self.filed.load(Ordering::SeqCst);
         let now = if timed { now } else { now.min(Instant(filed.saturating_sub(1_000_000))) };
         let way = self.network.way(core.segment, core.wishes.tos);
-        let held = core.wishes.corked && !timed && core.look().send_queue() < usize::from(core.segment);
+        let held = core.keeps_back() && !timed && core.look().send_queue() < usize::from(core.segment);
         let Core { interface, sockets, .. } = core;
         self.network.with_scratch(|scratch| {
             let mut device = Wire { incoming, scratch, way };
@@ -341,6 +341,8 @@ impl StreamCarrier for WireStream {
             }
         }
         core.starved |= source.remaining() > 0;
+        // Who has no room left keeps nothing back.
+        core.more = flags.contains(MessageFlags::MSG_MORE) && source.remaining() == 0;
         drop(core);
         if done == 0 && source.remaining() > 0 {
             return Err(Error::WouldBlock);
@@ -402,8 +404,6 @@ impl StreamCarrier for WireStream {
         } else {
             core.socket().close();
         }
-        // What was held back goes.
-        core.wishes.corked = false;
         drop(core);
         self.run(None, false);
     }
@@ -416,8 +416,11 @@ impl StreamCarrier for WireStream {
     fn unsent(&self) -> usize {
         self.core.lock().look().send_queue()
     }
-    fn option_changed(&self, _of: Setting, options: &Settings) {
-        self.core.lock().heed(options, self.ends.0.is_ipv6());
+    fn option_changed(&self, of: Setting, options: &Settings) {
+        let mut core = self.core.lock();
+        core.heed(options, self.ends.0.is_ipv6());
+        core.more &= !(of == Setting::Cork || of == Setting::NoDelay && options.is_on(of));
+        drop(core);
         self.run(None, false);
     }
 }
