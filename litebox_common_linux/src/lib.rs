@@ -2,6 +2,7 @@
 //!
 //! - [`syscall_table!`] is the table; read it first.
 //! - [`SyscallRequest`] is one call with its arguments, parsed from registers; [`Call`] describes a row.
+//! - [`seccomp`] has the filters of calls, checked and run.
 //! - [`abi`] has the numbers, flags and structures of each family, [`argument`] the other types that rows speak of,
 //!   [`show`] prints calls as strace(1) does.
 #![no_std]
@@ -15,6 +16,7 @@ pub mod abi;
 pub mod argument;
 mod call_set;
 mod calls;
+pub mod seccomp;
 pub mod show;
 
 pub use abi::errno::Errno;
@@ -42,6 +44,7 @@ pub mod prelude {
     pub use crate::abi::socket::*;
     pub use crate::abi::time::*;
     pub use crate::argument::*;
+    pub use crate::seccomp::{SeccompFlags, SeccompOperation};
 }
 
 /// The most arguments a call has.

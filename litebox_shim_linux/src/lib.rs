@@ -16,6 +16,7 @@ pub mod loader;
 pub mod mm;
 mod outside;
 pub mod proc;
+mod seccomp;
 pub mod signal;
 pub mod syscalls;
 pub mod task;
@@ -31,6 +32,8 @@ pub use entry::LinuxNorth;
 pub use layer::LayerConfig;
 pub use task::{Kernel, KernelConfig, Process, Task, Thread, WayOut};
 pub use trace::{Counting, TraceClock, TraceConfig};
+
+use task::SyscallWork;
 
 #[cfg(test)]
 litebox::register_host!(litebox::platform::mock::MockHost);
@@ -143,14 +146,19 @@ impl Task<'_, '_> {
     #[inline(always)]
     fn serve_call(&mut self, serve: impl FnOnce(&mut Self, u32, Registers) -> u64) {
         let (number, thread) = (self.call_number(), self.thread);
-        if thread.traced {
+        let work = thread.syscall_work();
+        if work.contains(SyscallWork::TRACE) {
             self.trace_begin();
         }
         thread.call.set_arch(self.abi());
         thread.call.begin(self.frame.regs);
-        let result = serve(self, number, self.call_registers());
+        let result = if work.contains(SyscallWork::SECCOMP) && !self.passes_filters(number) {
+            self.frame.regs.rax
+        } else {
+            serve(self, number, self.call_registers())
+        };
         thread.call.end();
-        if thread.traced {
+        if work.contains(SyscallWork::TRACE) {
             self.trace_end(result);
         }
         if thread.fasync.due() {

@@ -17,6 +17,7 @@ pub mod poll;
 pub mod process;
 pub(crate) mod restart;
 pub mod scheduling;
+mod seccomp;
 pub mod signal;
 pub mod system;
 pub mod time;

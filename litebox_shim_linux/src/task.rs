@@ -23,7 +23,7 @@ pub(crate) use process::Relation;
 pub use process::{Process, ProcessSpec};
 pub use shared_by_clone::{CloneShares, SharedByClone, UseCounted};
 pub use thread::Thread;
-pub(crate) use thread::{Newborn, VforkWait};
+pub(crate) use thread::{Newborn, SyscallWork, VforkWait};
 
 use alloc::sync::Arc;
 

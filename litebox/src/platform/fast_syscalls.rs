@@ -2,8 +2,8 @@
 //!
 //! Some calls of a guest thread only ask for a number that the North keeps in one word (who it is), or exchange it
 //! (umask(2)). The host may answer those where they enter, without saving what a call of the North may change and
-//! without telling it. The table is the North's: it says which calls these are and where the words lie, and only the
-//! thread itself, or whoever makes it, changes the table.
+//! without telling it. The table is the North's: it says which calls these are and where the words lie. Only the thread
+//! itself, or whoever makes it, puts calls there; another thread may take them all away.
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -65,7 +65,7 @@ impl FastSyscalls {
         slot.taken.store(taken, Ordering::Relaxed);
         slot.number.store(number, Ordering::Relaxed);
     }
-    /// No call is answered by a word any more. To be called by the thread itself, or before it runs.
+    /// No call is answered by a word any more, but for one that is just being answered.
     pub fn clear(&self) {
         for (i, slot) in self.slots.iter().enumerate() {
             slot.number.store(unused(i), Ordering::Relaxed);

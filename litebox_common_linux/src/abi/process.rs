@@ -1,6 +1,6 @@
 //! Processes: clone(2), wait4(2), prctl(2), limits.
 
-use super::layout::{Limit32, structure};
+use super::layout::{Limit32, UserWord, structure};
 use super::named;
 use super::time::{Timeval, TimevalX86, TimevalX86_64};
 
@@ -67,6 +67,15 @@ structure! {
         offset: i64 = i64, i32;
         /// The lock that is being taken or given back.
         pending: u64 = u64, u32;
+    }
+    /// `struct sock_fprog`
+    FilterProgram [FilterProgramX86_64 FilterProgramX86] Opaque {
+        /// How many instructions.
+        len: u16 = u16, u16;
+        /// Before the address.
+        padding: () = [u8; 6], [u8; 2];
+        /// Where they are.
+        instructions: UserWord = u64, u32;
     }
     /// `struct sysinfo`
     SysInfo [SysInfoX86_64 SysInfoX86] SysInfo {

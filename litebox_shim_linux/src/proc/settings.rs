@@ -189,7 +189,10 @@ const KERNEL: &[TableEntry<Global>] = &[
     value!("sched_rt_runtime_us", 950_000),
     TableEntry::directory(
         "seccomp",
-        &[value!(fixed "actions_avail", "kill_process kill_thread trap errno user_notif trace log allow")],
+        &[
+            value!(fixed "actions_avail", "kill_process kill_thread trap errno trace log allow"),
+            value!("actions_logged", "kill_process kill_thread trap errno trace log"),
+        ],
     ),
     value!("sem", "32000\t1024000000\t500\t32000"),
     next_id!("sem_next_id", Semaphores),

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 use litebox::fs::FsContext;
 use litebox::mm::{PAGE, Usage};
 
+use crate::seccomp::Mode;
 use crate::syscalls::limits::Limit;
 
 use super::process::{ProcessView, name_of};
@@ -249,7 +250,8 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
         put!(out, "{name}:\t{set:016x}\n");
     }
     let no_new = view.remains.as_ref().is_some_and(|t| t.no_new_privileges.load(Ordering::Relaxed));
-    put!(out, "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n", u8::from(no_new));
+    let (mode, filters) = view.remains.as_ref().map_or((Mode::Disabled, 0), |thread| thread.seccomp.told());
+    put!(out, "NoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{filters}\n", u8::from(no_new), mode as u8);
     // What the host does about them, no call of the boundary tells.
     put!(out, "Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunknown\n");
     let mut processors = machine::Processors::get();

@@ -28,8 +28,7 @@ const ARCH_GET_GS: i32 = 0x1004;
 impl Task<'_, '_> {
     /// exit(2).
     pub(crate) fn exit(&mut self, status: i32) -> ! {
-        self.process().set_exit_status((status & 0xff) << 8);
-        self.exit_thread()
+        self.end_thread((status & 0xff) << 8)
     }
 
     /// exit_group(2).

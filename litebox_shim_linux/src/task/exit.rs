@@ -44,6 +44,13 @@ impl Task<'_, '_> {
         host().exit_thread()
     }
 
+    /// Ends the calling thread with a wait(2) status. The process has that of its last thread, unless it is ended as a
+    /// whole.
+    pub(crate) fn end_thread(&mut self, wait_status: i32) -> ! {
+        self.process().set_exit_status(wait_status);
+        self.exit_thread()
+    }
+
     /// Death by a signal.
     pub(crate) fn die_of(&mut self, signal: i32) -> ! {
         self.exit_group_with(self.process().death_status(signal))

@@ -1,10 +1,10 @@
 //! Calls that are answered where they enter, because one word is the answer: ids, and the file mode mask.
 //!
 //! The table is filled in when a thread is made. The ids are words of the thread, which follow its credentials; the
-//! mask belongs to its places, which the thread alone exchanges. While calls are printed the table stays empty:
-//! printing wants to see them all.
+//! mask belongs to its places, which the thread alone exchanges. While calls are printed or filtered the table stays
+//! empty: they are all looked at.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use litebox::platform::fast_syscalls::FastSyscalls;
 use litebox_common_linux::Arch;
@@ -58,7 +58,7 @@ impl Thread {
     /// or its program are others.
     pub(crate) fn fast_syscalls(&self) -> &FastSyscalls {
         let (process, ids) = (&self.process, &self.ids);
-        if !self.traced {
+        if self.syscall_work().is_empty() {
             let nr = match process.arch() {
                 Arch::X86_64 => &X86_64,
                 Arch::X86 => &X86,
@@ -77,6 +77,11 @@ impl Thread {
                 [(nr.getuid, &ids.uid), (nr.geteuid, &ids.euid), (nr.getgid, &ids.gid), (nr.getegid, &ids.egid)]
             {
                 set(number, word.as_ptr(), 0);
+            }
+            // Another thread may have begun to filter its calls meanwhile.
+            fence(Ordering::SeqCst);
+            if !self.syscall_work().is_empty() {
+                self.fast_syscalls.clear();
             }
         }
         &self.fast_syscalls

@@ -288,10 +288,19 @@ impl Process {
     }
     /// Adds a thread. `false` when the process is exiting: the thread must not start.
     pub fn add_thread(&self, thread: &Arc<Thread>) -> bool {
+        self.add(thread, || {})
+    }
+    /// Adds a thread that another one of the process makes. Whoever filters the calls of all threads finds it, or it
+    /// has the filter from its creator.
+    pub(crate) fn add_thread_of(&self, creator: &Thread, thread: &Arc<Thread>) -> bool {
+        self.add(thread, || thread.inherit_filters(creator))
+    }
+    fn add(&self, thread: &Arc<Thread>, prepare: impl FnOnce()) -> bool {
         let mut threads = self.threads.lock();
         if self.exiting() || self.executing.load(Ordering::Acquire) != 0 {
             return false;
         }
+        prepare();
         threads.push(Arc::downgrade(thread));
         self.live_threads.fetch_add(1, Ordering::AcqRel);
         self.kernel.live_threads.fetch_add(1, Ordering::AcqRel);
@@ -389,6 +398,15 @@ impl Process {
     /// Live threads, oldest first.
     pub fn threads(&self) -> Vec<Arc<Thread>> {
         self.threads.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+    /// Runs `f` with all live threads, oldest first; none comes or goes meanwhile.
+    pub(crate) fn with_threads<T>(&self, f: impl FnOnce(&[Arc<Thread>]) -> T) -> T {
+        let threads = self.threads.lock();
+        let all: Vec<_> = threads.iter().filter_map(Weak::upgrade).collect();
+        let result = f(&all);
+        // First the lock, then the threads.
+        drop(threads);
+        result
     }
     /// The live thread with this id.
     pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {

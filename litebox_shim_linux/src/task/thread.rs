@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use litebox::event::{Observer, Waiter};
 use litebox::fs::{FAsync, FdTable, FsContext};
@@ -14,6 +14,17 @@ use litebox_common_linux::Arch;
 use super::{CloneShares, Credentials, Process, SharedByClone};
 use crate::loader::Prepared;
 use crate::syscalls::process::prctl::TIMER_SLACK;
+
+bitflags::bitflags! {
+    /// What a thread's calls need beside being served.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct SyscallWork: u32 {
+        /// They are printed.
+        const TRACE = 1;
+        /// They are filtered.
+        const SECCOMP = 2;
+    }
+}
 
 /// A thread.
 pub struct Thread {
@@ -66,6 +77,10 @@ pub struct Thread {
     pub(crate) vfork_parent: Mutex<Option<Arc<VforkWait>>>,
     /// Its calls are printed.
     pub(crate) traced: bool,
+    /// [`SyscallWork`]: every call looks at it.
+    syscall_work: AtomicU32,
+    /// What filters its calls.
+    pub(crate) seccomp: crate::seccomp::Seccomp,
     /// What is to be told at the end of its calls: at hand, for every call looks.
     pub(crate) fasync: Arc<FAsync>,
     /// The call it is in, while calls are printed.
@@ -130,6 +145,8 @@ impl Thread {
     }
     /// A thread of `process` that does not run yet.
     pub fn new(process: &Arc<Process>, tid: i32, name: [u8; 16], shares: CloneShares) -> Arc<Self> {
+        let traced = process.kernel.config.strace.is_some();
+        let work = if traced { SyscallWork::TRACE } else { SyscallWork::empty() };
         let creds = process.creds();
         let ids = super::fast_syscalls::Ids::default();
         ids.follow(&creds);
@@ -158,7 +175,9 @@ impl Thread {
             newborn: Mutex::new(None),
             handoff: super::vfork::VforkHandoff::default(),
             vfork_parent: Mutex::new(None),
-            traced: process.kernel.config.strace.is_some(),
+            traced,
+            syscall_work: AtomicU32::new(work.bits()),
+            seccomp: crate::seccomp::Seccomp::default(),
             fasync: process.kernel.vfs.fasync.clone(),
             tracing: crate::trace::Tracing::default(),
             fast_syscalls: FastSyscalls::default(),
@@ -196,6 +215,18 @@ impl Thread {
         self.ids.follow(&creds);
         *self.credentials.write() = creds;
     }
+    /// What its calls need beside being served.
+    #[inline]
+    pub(crate) fn syscall_work(&self) -> SyscallWork {
+        SyscallWork::from_bits_retain(self.syscall_work.load(Ordering::Relaxed))
+    }
+    /// From its next call on they need this, too. They all enter the kernel then: no word answers one any more.
+    pub(crate) fn add_syscall_work(&self, work: SyscallWork) {
+        self.syscall_work.fetch_or(work.bits(), Ordering::SeqCst);
+        // Either the thread sees the work when it has filled in its table, or the table stays empty.
+        fence(Ordering::SeqCst);
+        self.fast_syscalls.clear();
+    }
     /// It starts as who its creator is.
     pub(crate) fn inherit_identity(&self, creator: &Self) {
         let creds = creator.creds();
@@ -203,6 +234,7 @@ impl Thread {
             *self.process.credentials.write() = creds.clone();
         }
         self.become_somebody(creds);
+        self.inherit_filters(creator);
         let get = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         self.no_new_privileges.store(get(&creator.no_new_privileges), Ordering::Relaxed);
         let slack = creator.timer_slack.load(Ordering::Relaxed);

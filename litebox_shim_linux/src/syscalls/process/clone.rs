@@ -214,7 +214,7 @@ impl Task<'_, '_> {
         if flags.contains(Flags::PARENT_SETTID) {
             let _ = write_bytes(request.parent_tid, &tid);
         }
-        if !self.process().add_thread(&thread) {
+        if !self.process().add_thread_of(self.thread, &thread) {
             return Err(Error::WouldBlock);
         }
         let started = self.launch(&thread, request.stack, request.fs_base(), |spec| host().spawn_thread(spec));

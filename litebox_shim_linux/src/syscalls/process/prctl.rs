@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use litebox::{Error, Result};
+use litebox_common_linux::argument::UserRef;
 
 use crate::Task;
 use crate::signal::set::MAX_SIGNAL;
@@ -19,6 +20,7 @@ const PR_SET_TIMING: i32 = 14;
 const PR_SET_NAME: i32 = 15;
 const PR_GET_NAME: i32 = 16;
 const PR_GET_SECCOMP: i32 = 21;
+const PR_SET_SECCOMP: i32 = 22;
 const PR_CAPBSET_READ: i32 = 23;
 const PR_CAPBSET_DROP: i32 = 24;
 const PR_GET_TSC: i32 = 25;
@@ -115,8 +117,10 @@ impl Task<'_, '_> {
                 let name = *self.thread.name.lock();
                 write_bytes(a2, &name).map(|()| 0)
             }
+            PR_GET_SECCOMP => Ok(self.thread.seccomp.told().0 as usize),
+            PR_SET_SECCOMP => self.set_seccomp_mode(a2, UserRef::new(self.abi(), a3 as usize)),
             // There are no counters of events to be stopped.
-            PR_GET_SECCOMP | PR_GET_TIMING | PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
+            PR_GET_TIMING | PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
             PR_SET_TIMING if a2 == 0 => Ok(0),
             PR_CAPBSET_READ => self.bounding_has(a2),
             PR_CAPBSET_DROP => self.drop_bounding(a2),
@@ -203,7 +207,7 @@ impl Task<'_, '_> {
             PR_GET_THP_DISABLE if a2 == 0 && rest == [0; 3] => {
                 Ok(usize::from(process.no_huge_pages.load(Ordering::Relaxed)))
             }
-            // Among them PR_SET_SECCOMP and PR_SET_SYSCALL_USER_DISPATCH: as a kernel without them.
+            // Among them PR_SET_SYSCALL_USER_DISPATCH: as a kernel without it.
             _ => Err(Error::Invalid),
         }
     }
