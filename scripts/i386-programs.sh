@@ -10,6 +10,8 @@ packages=(
     bash coreutils busybox-static perl-base python3.11-minimal libpython3.11-minimal libpython3.11-stdlib sqlite3 git
     xz-utils gzip tar luajit libluajit-5.1-2 libtinfo6 libselinux1 libacl1 libattr1 libgmp10 libpcre2-8-0 libcrypt1
     libssl3 zlib1g libbz2-1.0 liblzma5 libreadline8 libffi8 libexpat1 libncursesw6 libuuid1 libsqlite3-0 libgcc-s1
+    redis-server redis-tools lua-cjson lua-bitop libhiredis0.14 libjemalloc2 liblzf1 liblua5.1-0 libsystemd0 libatomic1
+    libstdc++6 liblz4-1 libzstd1 libcap2 libgcrypt20 libgpg-error0 musl musl-dev
 )
 
 give_up() {
@@ -18,7 +20,9 @@ give_up() {
     exit 1
 }
 
-[ ! -d "$root" ] || exit 0
+# What was brought by an older version of this script is brought anew.
+list=$root/packages.txt
+[ "$(cat "$list" 2>/dev/null)" != "${packages[*]}" ] || exit 0
 command -v apt-get >/dev/null && command -v dpkg >/dev/null || give_up "they come from Debian's packages"
 # Their interpreter and C library are those that gcc -m32 has.
 [ -e /lib/ld-linux.so.2 ] || give_up "gcc-multilib is not installed"
@@ -33,4 +37,6 @@ for deb in "$new"/debs/*.deb; do
 done
 rm -rf "$new/apt" "$new/debs" "$new/usr/share/doc" "$new/usr/share/locale"
 "$new/bin/busybox" true || give_up "this machine runs none"
+echo "${packages[*]}" >"$new/packages.txt"
+rm -rf "$root"
 mv "$new" "$root"

@@ -1,27 +1,36 @@
 //! Debian's i386 programs: the same output and exit status in the sandbox as on the bare host.
 //! `scripts/i386-programs.sh` brings them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use litebox_test_support::{Case, NamedTest, Result, compile, flag, run_table, skip};
+use litebox_test_support::{Case, NamedTest, Result, compile, find_program, flag, fresh_dir, run_table, scratch, skip};
 
 /// Where the packages are unpacked.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("i386-programs")
 }
 
+/// Skips a test that wants a file of the packages which is not there.
+fn without(file: &str) -> Option<Result> {
+    if root().join(file).exists() {
+        return None;
+    }
+    // `./test` tried to get them.
+    if flag("LITEBOX_TEST_WITHOUT_I386") {
+        println!("skipped: i386 programs cannot be had here (scripts/i386-programs.sh)");
+        return Some(Ok(()));
+    }
+    Some(skip("no i386 programs on this machine (scripts/i386-programs.sh)"))
+}
+
 /// Runs a program of the packages with these arguments, its libraries and tools before the host's.
 fn compare(name: &str, program: &str, args: &[&str]) -> Result {
-    let root = root();
-    if !root.join(program).exists() {
-        // `./test` tried to get them.
-        if flag("LITEBOX_TEST_WITHOUT_I386") {
-            println!("skipped: i386 programs cannot be had here (scripts/i386-programs.sh)");
-            return Ok(());
-        }
-        return skip("no i386 programs on this machine (scripts/i386-programs.sh)");
+    if let Some(skipped) = without(program) {
+        return skipped;
     }
-    let root = root.display().to_string();
+    let root = root().display().to_string();
     let libraries = format!("{root}/lib/i386-linux-gnu:{root}/usr/lib/i386-linux-gnu");
     let words = [
         // Programs of 64 bits pass over libraries that are none of theirs.
@@ -82,6 +91,72 @@ fn busybox_applets() -> Result {
     compare("busybox32_applets", "bin/busybox", &["sh", "-c", text!("applets.sh")])
 }
 
+/// The server, its client and its benchmark, over the loopback device.
+fn redis() -> Result {
+    if let Some(skipped) = without("usr/bin/redis-server") {
+        return skipped;
+    }
+    let script =
+        concat!(include_str!("programs/net/prelude.sh"), text!("python.sh"), include_str!("programs/net/redis.sh"));
+    compare("redis32", "bin/bash", &["-c", script])
+}
+
+/// Guests that are linked with musl for i386, which makes its calls in ways of its own.
+fn musl_guests() -> Result {
+    const GUESTS: [(&str, &str, &[&str]); 2] = [
+        ("static", "-static", &["eventfd", "signalfd", "sysv_ipc", "truncate_mapped"]),
+        ("dynamic", "-pie", &["tcp", "wait"]),
+    ];
+    if let Some(skipped) = without("usr/lib/i386-linux-musl/libc.a") {
+        return skipped;
+    }
+    if let Some(missing) = compile::Variant::M32.missing() {
+        return skip(&missing);
+    }
+    let place = fresh_dir("musl32")?;
+    for (how, kind, guests) in GUESTS {
+        for guest in guests {
+            let source = compile::sources().join(format!("{guest}.c"));
+            let script = text!("musl.sh");
+            let made = Command::new("sh")
+                .args(["-c", script, "sh"])
+                .args([root(), source, place.join(format!("{guest}-{how}"))])
+                .arg(kind)
+                .output()?;
+            if !made.status.success() {
+                return Err(format!("{guest}: {}", String::from_utf8_lossy(&made.stderr)).into());
+            }
+        }
+    }
+    let (place, root) = (place.display().to_string(), root().display().to_string());
+    let script = format!("for guest in {place}/*; do echo \"${{guest##*/}}\"; $guest; echo $?; done");
+    let volumes = ["-v", &format!("{place}:{place}:ro"), "-v", &format!("{root}:{root}:ro")];
+    Case::new("musl32_guests", "/bin/sh").args(["-c", &script]).options(volumes).timeout(100).compare()
+}
+
+/// A program of Go for 386: it makes its calls itself, and schedules its own threads.
+fn go_program() -> Result {
+    let Some(go) = find_program(&["/usr/bin/go", "/usr/local/go/bin/go"]) else { return skip("no go on this machine") };
+    let place = fresh_dir("go32")?;
+    fs::write(place.join("it.go"), text!("it.go"))?;
+    let mut build = Command::new(go);
+    // The parts of Go's own library are compiled once.
+    build.args(["build", "-o", "it", "it.go"]).current_dir(&place).env("GOCACHE", scratch().join("go32-cache"));
+    build.env("HOME", &place).envs([
+        ("GOARCH", "386"),
+        ("CGO_ENABLED", "0"),
+        ("GO111MODULE", "off"),
+        ("GOTOOLCHAIN", "local"),
+    ]);
+    let made = build.output()?;
+    if !made.status.success() {
+        return Err(String::from_utf8_lossy(&made.stderr).into_owned().into());
+    }
+    let place = place.display().to_string();
+    let case = Case::new("go32_program", format!("{place}/it")).options(["-v", &format!("{place}:{place}:ro")]);
+    case.timeout(100).compare()
+}
+
 /// A compiler of 64 bits makes programs of 32, and both are run where they were made.
 fn gcc_m32() -> Result {
     if let Some(missing) = compile::Variant::M32.missing() {
@@ -102,6 +177,9 @@ fn main() {
         ("archives", archives),
         ("sqlite_tables", sqlite_tables),
         ("busybox_applets", busybox_applets),
+        ("redis", redis),
+        ("musl_guests", musl_guests),
+        ("go_program", go_program),
         ("gcc_m32", gcc_m32),
     ];
     run_table(table)

@@ -1,0 +1,2 @@
+# The packages have it by this name alone.
+python3() { python3.11 "$@"; }
