@@ -129,8 +129,22 @@ fn masked(line: &str, before: &str, by: &str, are_so: impl Fn(&str) -> bool) -> 
     out
 }
 
-/// Calls that were interrupted by lines of others, in one piece again, where they ended: which of two processes begins
-/// first is chance.
+/// The lines of one process after those of another, in the order in which the processes appear: who goes on first when
+/// one has made another is chance.
+fn by_process(mut lines: Vec<String>) -> Vec<String> {
+    let pid_of = |line: &String| line.split_once(' ').map(|(pid, _)| pid.to_string());
+    let mut pids: Vec<Option<String>> = Vec::new();
+    for line in &lines {
+        let pid = pid_of(line);
+        if !pids.contains(&pid) {
+            pids.push(pid);
+        }
+    }
+    lines.sort_by_key(|line| pids.iter().position(|pid| *pid == pid_of(line)));
+    lines
+}
+
+/// Calls that were interrupted by lines of others, in one piece again, where they ended.
 fn joined(log: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for line in log.lines() {
@@ -160,7 +174,8 @@ fn calls_one_by_one() -> Result {
     let program = [binary.to_str().ok_or("a path")?];
     let [host, sandbox] = directories("strace-calls")?;
     let lines = |log: &str| -> Vec<String> {
-        joined(log).iter().skip_while(|line| !line.contains(MARK)).filter_map(|line| plain(line)).collect()
+        let compared = joined(log).into_iter().skip_while(|line| !line.contains(MARK)).collect();
+        by_process(compared).iter().filter_map(|line| plain(line)).collect()
     };
     let (host, log) = (by_strace(&host, &program)?, by_litebox(&sandbox, &program, Some(&binary))?);
     let (expected, printed) = (lines(&host), lines(&log));
@@ -199,7 +214,7 @@ fn programs(name: &str, programs: &[&[&str]]) -> Result {
     }
     const LEAST: usize = 25;
     let lines = |log: &str| -> Vec<String> {
-        joined(log).iter().filter_map(|line| plain(line)).filter(|line| is_comparable(line)).collect()
+        by_process(joined(log)).iter().filter_map(|line| plain(line)).filter(|line| is_comparable(line)).collect()
     };
     let mut wrong = Vec::new();
     for program in programs {
