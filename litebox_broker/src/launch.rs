@@ -8,6 +8,7 @@ use litebox_protocol::STAT_FIGURES;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
+use crate::ahead::{Learning, Requests};
 use crate::beneath::Grant;
 use crate::cgroup::{Cgroup, Wanted};
 use crate::confine::{Confinement, Network, Program};
@@ -59,6 +60,9 @@ pub struct Launch {
     pub control: Option<control::Setup>,
     /// Who takes what the sandbox tells of its changes when it ends.
     pub keeper: Option<Keeper>,
+    /// What the program asked for when it was started last. If that is anything, `config` says that answers come ahead.
+    /// `None`: nothing is to be learned for the next time.
+    pub ahead: Option<Requests>,
 }
 
 impl Launch {
@@ -80,6 +84,7 @@ impl Launch {
             executable: None,
             control: None,
             keeper: None,
+            ahead: None,
         }
     }
 }
@@ -107,6 +112,8 @@ pub struct SandboxEnd {
     pub ran: bool,
     /// Whether its changes were kept, or why not; `None`: nobody asked.
     pub kept: Option<Result<(), String>>,
+    /// What the program is likely to ask for at its next start, where that is not known yet.
+    pub learned: Option<Requests>,
     /// What is left of it here.
     pub rest: Option<Rest>,
 }
@@ -123,7 +130,8 @@ pub fn run(launch: Launch) -> SandboxEnd {
             };
             say(&line);
             let (status, line, ended_by) = (STATUS_OURS, Some(line), EndedBy::Litebox);
-            SandboxEnd { status, line, ended_by, signal: None, figures: None, ran: false, kept: None, rest: None }
+            let (signal, figures, kept, learned, rest) = (None, None, None, None, None);
+            SandboxEnd { status, line, ended_by, signal, figures, ran: false, kept, learned, rest }
         }
     }
 }
@@ -205,6 +213,15 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         let started = control::Control::start(setup, server.events.clone(), sandboxed, launch.limits.memory);
         server.control = Some(started.map_err(|e| ("the thread for clients", e))?);
     }
+    if let Some(mut requests) = launch.ahead {
+        // The sandbox was told that answers come when there are requests, and waits for the end of them.
+        let are_to_come = !requests.is_empty();
+        requests.retain(&server.session.files());
+        if are_to_come {
+            server.answer_ahead(&requests);
+        }
+        server.session.learning = Some(Learning::new(requests));
+    }
     server.helper = confinement.network;
     server.keeping = launch.keeper.map(Keeping::start);
     let gauge = group.as_mut().and_then(Cgroup::take_gauge);
@@ -231,6 +248,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     let ran = server.control.as_ref().is_some_and(control::Control::first_ran);
     let (ended_by, signal) = (server.ended_by(&end), server.signal());
     let figures = server.session.figures;
+    let learned = server.session.learning.take().and_then(Learning::outcome);
     Ok(SandboxEnd {
         status: end.status,
         line: end.line,
@@ -239,6 +257,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
         figures,
         ran,
         kept,
+        learned,
         rest: Some(Rest(server, signals)),
     })
 }

@@ -8,6 +8,7 @@
 //!   [`beneath`] resolves paths, in [`file_systems`] with files of users alone, [`files`], [`lookup`] and [`list`]
 //!   read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next one before
 //!   falling asleep.
+//! - [`ahead`] answers what a program is going to ask, by what it asked for when it was started last.
 //! - [`control`] is what the user does with it meanwhile: more programs, signals, pauses.
 //! - [`net`] is the network: policy, names, connections, published ports.
 //! - [`keeping`] has a thread take what the sandbox tells of its changes at its end.
@@ -19,6 +20,7 @@
 //!   the host lets it, [`processors`] chooses where the sandbox runs. [`report`]: what the user is told, which nobody
 //!   waits for.
 
+pub mod ahead;
 pub mod beneath;
 pub mod cgroup;
 pub mod change;

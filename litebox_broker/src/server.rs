@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
+use crate::ahead::Requests;
 use crate::confine::Network;
 use crate::control::{Control, Order};
 use crate::hearing::{Hearing, QUESTION};
@@ -149,6 +150,13 @@ impl Server {
             buffer: vec![0; BUFFER],
             spin: AdaptiveSpin::eager(),
             last_moment: None,
+        }
+    }
+
+    /// Answers these requests on the socket for readers, before any comes there.
+    pub fn answer_ahead(&mut self, requests: &Requests) {
+        if let Some(socket) = &self.readers {
+            requests.answer(&self.session.files(), socket.as_fd(), &mut self.reader_replies);
         }
     }
 

@@ -10,6 +10,7 @@ use litebox_protocol::{GrantInfo, MAX_REPORT, MAX_SLOTS, MAX_TYPED, Op, Request,
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::ahead::Learning;
 use crate::beneath::{Access, Grant, Result};
 use crate::files::Files;
 use crate::message::{ParsedRequest, ReplyBuilder};
@@ -59,6 +60,8 @@ pub struct Session {
     pub terminal: Option<Terminal>,
     /// What the sandbox reported for `--stats`.
     pub figures: Option<[u64; STAT_FIGURES]>,
+    /// What is learned for the next start, if anything.
+    pub learning: Option<Learning>,
     lines: LineLimit,
     reply: ReplyBuilder,
 }
@@ -76,6 +79,7 @@ impl Session {
             objects: Vec::new(),
             terminal: None,
             figures: None,
+            learning: None,
             lines: LineLimit::new(),
             reply: ReplyBuilder::default(),
         }
@@ -122,6 +126,9 @@ impl Session {
         let grant = || self.files.grant(request);
         match request.op {
             Op::Walk | Op::Open | Op::List | Op::StatFs | Op::GetXattr | Op::ListXattr => {
+                if let (Some(learning), Ok(grant)) = (&mut self.learning, self.files.grant(request)) {
+                    learning.note(request, grant);
+                }
                 return self.files.read(request, reply);
             }
             Op::Temporary => return change::temporary(grant()?, request, reply).map(Some),
@@ -152,7 +159,12 @@ impl Session {
                 let process = shown.as_ref().or_else(|| self.slots.get(&request.head.value)).ok_or(Errno::SRCH)?;
                 process::send_signal(process.as_fd(), self.kick_signal)?;
             }
-            Op::Exit => *wish = Wish::Exit(i32::try_from(request.head.value).map_err(|_| Errno::INVAL)?),
+            Op::Exit => {
+                *wish = Wish::Exit(i32::try_from(request.head.value).map_err(|_| Errno::INVAL)?);
+                if let Some(learning) = &mut self.learning {
+                    learning.note_used(request.extra);
+                }
+            }
             Op::Fatal => *wish = Wish::Fatal(plain_text(request.extra)),
             Op::Stopped => *wish = Wish::Stop,
             Op::Report => {

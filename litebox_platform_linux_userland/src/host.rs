@@ -1,5 +1,6 @@
 //! Calls to the host through the gadget, what its filter lets through, and what else is known of it.
 
+pub(crate) mod ahead;
 pub(crate) mod broker;
 pub mod call;
 pub(crate) mod clock;

@@ -46,6 +46,7 @@ const HEAP_AT_START: usize = 192 << 10;
 
 /// What the runner asks for.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own")]
 pub struct Settings {
     /// Size of the page arena in bytes: what files in memory and shared mappings may use.
     pub arena_size: usize,
@@ -57,6 +58,8 @@ pub struct Settings {
     pub broker: i32,
     /// Descriptor of the socket for requests that only read.
     pub readers: i32,
+    /// Answers to what the program is going to ask come on that socket ahead.
+    pub ahead: bool,
     /// Descriptor on which the broker sends events.
     pub events: i32,
     /// The broker wants the figures at the end.
@@ -265,7 +268,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             events: settings.events,
             processes: ProcessTable::default(),
             zygotes: Zygotes::new(is_cpu_limited()),
-            channels: Channels::new(settings.broker, settings.readers),
+            channels: Channels::new(settings.broker, settings.readers, settings.ahead),
             counters: Counters::new(settings.stats),
             entropy: Entropy::new(),
             alarms: Mutex::new(BTreeMap::new()),

@@ -137,7 +137,8 @@ pub enum Op {
     Unregister = 33,
     /// Sends the kick signal to the process in slot `value`, or to the one whose pidfd comes along.
     Kick = 34,
-    /// The first guest process ended with the wait status `value`: the sandbox is to end. There is no reply.
+    /// The first guest process ended with the wait status `value`: the sandbox is to end. `extra`: which of the answers
+    /// that came ahead ([`Ahead`]) were of use, a bit for each, or nothing. There is no reply.
     Exit = 35,
     /// The guest stopped (job control): the broker stops itself, and sends [`EventKind::Signal`] with SIGCONT when it
     /// goes on.
@@ -175,6 +176,10 @@ pub enum Op {
 
 /// `struct termios` of the host.
 pub const TERMIOS_SIZE: usize = 36;
+/// Most answers that come ahead ([`Ahead`]).
+pub const MAX_AHEAD: usize = 256;
+/// Longest of them, with its request.
+pub const MAX_AHEAD_LEN: usize = size_of::<Ahead>() + MAX_REQUEST + MAX_REPLY;
 /// Most bytes that an [`Op::ReadTerminal`] asks for.
 pub const MAX_TYPED: usize = 4096;
 
@@ -359,6 +364,28 @@ pub struct Reply {
     pub reserved: u32,
 }
 
+/// Head of an answer that nobody has asked for yet. When the broker remembers what a program asked for at its last
+/// start, the first messages on the socket for readers are such: this head, the request with the number 0, and the
+/// reply, with which a descriptor may come. The first message that is none ends them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Ahead {
+    /// Bytes of the request.
+    pub request_len: u32,
+    /// Bytes of the reply.
+    pub reply_len: u32,
+}
+
+impl Ahead {
+    /// The request and the reply that lie in a message; `None`: the message is none of these.
+    pub fn parts(message: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (head, rest) = Self::read_from_prefix(message).ok()?;
+        let (request, reply) = rest.split_at_checked(head.request_len as usize)?;
+        let is_whole = reply.len() == head.reply_len as usize && reply.len() >= size_of::<Reply>();
+        is_whole.then_some((request, reply))
+    }
+}
+
 /// Metadata of a file of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -504,7 +531,23 @@ pub mod start_fd {
 
 #[cfg(test)]
 mod tests {
-    use super::{Beside, ListRecord, Op, Reply, Request, Stat};
+    use zerocopy::IntoBytes;
+
+    use super::{Ahead, Beside, ListRecord, Op, Reply, Request, Stat};
+
+    #[test]
+    fn an_answer_ahead_is_whole_or_none() {
+        let head = Ahead { request_len: 2, reply_len: 32 };
+        let mut message = [7; 8 + 2 + 32];
+        message[..8].copy_from_slice(head.as_bytes());
+        assert_eq!(Ahead::parts(&message).map(|(a, b)| (a.len(), b.len())), Some((2, 32)));
+        assert_eq!(Ahead::parts(&message[..41]), None);
+        assert_eq!(Ahead::parts(&[0xff; 100]), None);
+        for error in [0, 12] {
+            assert_eq!(Ahead::parts(Reply { error, ..Reply::default() }.as_bytes()), None);
+        }
+        assert_eq!(Ahead::parts(&[]), None);
+    }
 
     #[test]
     fn layouts_have_no_padding_and_numbers_round_trip() {

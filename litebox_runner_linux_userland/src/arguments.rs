@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Error, Parser};
 
-use crate::Cli;
 use crate::options::profile;
+use crate::{Cli, RunCli};
 
 /// Parses a command line, the name of the command included. Without any words it asks for the help; `litebox PROGRAM`
 /// is `litebox run PROGRAM`.
@@ -37,23 +37,28 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Cli, Error> {
     }
 }
 
+/// Parses `litebox run ...`. What is wrong is said as the whole command says it.
+fn parse_words(words: Vec<OsString>) -> Result<Cli, Error> {
+    RunCli::try_parse_from(&words).map(Cli::from).or_else(|_| Cli::try_parse_from(words))
+}
+
 /// Parses `litebox run ...`, with what its profile adds.
 fn parse_run(words: Vec<OsString>) -> Result<Cli, Error> {
     let usual = profile::usual();
     let named = words.iter().any(|word| word.as_bytes().starts_with(b"--profile"));
     if usual.is_none() && !named {
-        return Cli::try_parse_from(words);
+        return parse_words(words);
     }
     // What was typed may be less than a whole command line: the rest is in the file.
     let Ok(typed) = Cli::command().ignore_errors(true).try_get_matches_from(&words) else {
-        return Cli::try_parse_from(words);
+        return parse_words(words);
     };
-    let Some(run) = typed.subcommand_matches("run") else { return Cli::try_parse_from(words) };
+    let Some(run) = typed.subcommand_matches("run") else { return parse_words(words) };
     let (file, unasked) = match (run.get_one::<PathBuf>("profile").cloned(), usual) {
-        (Some(file), _) if file == Path::new("none") => return Cli::try_parse_from(words),
+        (Some(file), _) if file == Path::new("none") => return parse_words(words),
         (Some(file), _) => (file, false),
         (None, Some(file)) => (file, true),
-        (None, None) => return Cli::try_parse_from(words),
+        (None, None) => return parse_words(words),
     };
     let cli = Cli::command();
     let command = cli.find_subcommand("run").unwrap_or(&cli);
@@ -67,7 +72,7 @@ fn parse_run(words: Vec<OsString>) -> Result<Cli, Error> {
         }
         all.extend(added.command);
     }
-    Cli::try_parse_from(all)
+    parse_words(all)
 }
 
 /// The subcommand that a word which is neither one nor a program is likely to mean.

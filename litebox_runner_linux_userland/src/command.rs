@@ -20,6 +20,7 @@ pub(crate) mod pages;
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod sandbox;
+pub(crate) mod start_cache;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod streams;
@@ -50,6 +51,26 @@ pub(crate) const STATUS_OURS: u8 = 125;
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+/// [`Cli`] with one subcommand: the hundred options of the others are not built at each start.
+#[derive(Parser)]
+#[command(name = "litebox", version, max_term_width = 120, args_override_self = true)]
+pub(crate) struct RunCli {
+    #[command(subcommand)]
+    command: RunCommand,
+}
+
+#[derive(Subcommand)]
+enum RunCommand {
+    Run(Box<options::Options>),
+}
+
+impl From<RunCli> for Cli {
+    fn from(cli: RunCli) -> Self {
+        let RunCommand::Run(options) = cli.command;
+        Self { command: Command::Run(options) }
+    }
 }
 
 #[derive(Subcommand)]

@@ -51,6 +51,8 @@ pub struct Config {
     pub ignored: u64,
     /// More programs may be started in it.
     pub takes_programs: u64,
+    /// 1: what the program is going to ask is answered ahead.
+    pub ahead: u64,
     /// It has a network beside its own loopback.
     pub network: u64,
     /// Its [`OwnAddresses`](litebox_protocol::net::OwnAddresses) as bytes; empty: it is in no network namespace of its
@@ -266,6 +268,7 @@ impl Config {
             self.pids,
             self.test_hostile,
             self.takes_programs,
+            self.ahead,
             self.layer,
         ]);
         out.list(&self.limits, |out, (number, soft, hard)| out.numbers(&[(*number).into(), *soft, *hard]));
@@ -318,6 +321,7 @@ impl Config {
             pids: r.number()?,
             test_hostile: r.number()?,
             takes_programs: r.number()?,
+            ahead: r.number()?,
             layer: r.number()?,
             limits: r.list(|r| Some((r.number32()?, r.number()?, r.number()?)))?,
             strace: r.list(Reader::number)?,
@@ -377,6 +381,7 @@ mod tests {
             limits: vec![(7, 64, 128)],
             test_hostile: 0,
             takes_programs: 1,
+            ahead: 1,
             layer: 19,
             strace: vec![7, 0],
             stats: 1,

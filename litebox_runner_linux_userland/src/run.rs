@@ -30,6 +30,7 @@ use crate::network;
 use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
 use crate::results::{self, Results};
+use crate::start_cache::StartCache;
 use crate::status::{self, Status};
 use crate::{STATUS_OURS, inherited, limits, streams, trace};
 
@@ -157,17 +158,26 @@ struct Wanted<'a> {
 }
 
 /// What is to be run, what helps when its program is not there, and what stays of it.
-type Prepared = (Launch, Seen, Vec<Vec<u8>>, Option<Results>);
+struct Prepared {
+    launch: Launch,
+    seen: Seen,
+    search: Vec<Vec<u8>>,
+    results: Option<Results>,
+    cache: Option<StartCache>,
+}
 
 /// Runs what was prepared: the exit status, and whether the program ran.
 fn finish(
     options: &Options,
-    (launch, seen, search, results): Prepared,
+    Prepared { launch, seen, search, results, cache }: Prepared,
     mut told: Status,
     name: Option<&str>,
 ) -> (u8, bool) {
     told.starts(name);
     let mut outcome = litebox_broker::run(launch);
+    if let (Some(cache), Some(learned)) = (cache, &outcome.learned) {
+        cache.write(learned);
+    }
     if let (Some(results), Some(kept)) = (results, &outcome.kept) {
         outcome.status = results.tell(kept, outcome.status);
     }
@@ -234,6 +244,9 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
     if let Some(file) = &options.process.cidfile {
         write_id(file, named.as_ref().map(|named| named.id))?;
     }
+    let cache = StartCache::of(program.as_bytes(), &search, &mounts.workdir, &grants);
+    let cache = cache.filter(|_| !options.process.no_start_cache);
+    let ahead = cache.as_ref().map(StartCache::read);
     let home_of_user = matches!(&options.process.user, Some(UserSpec { user: NameOrId::Name(_), .. }));
     let config = Config {
         arena_size: options.limits.arena_size(),
@@ -254,6 +267,7 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
         stats: u64::from(options.debug.wants_figures()),
         test_hostile: options.debug.test_hostile.into(),
         takes_programs: named.is_some().into(),
+        ahead: ahead.as_ref().is_some_and(|requests| !requests.is_empty()).into(),
         streams: streams::flags(),
         console,
         ignored: streams::ignored_signals(),
@@ -291,7 +305,8 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
     launch.no_namespaces = options.debug.test_no_namespaces;
     launch.no_cgroup = options.debug.test_no_cgroup;
     launch.kick_signal = KICK_SIGNAL;
-    Ok((launch, seen, search, results))
+    launch.ahead = ahead;
+    Ok(Prepared { launch, seen, search, results, cache })
 }
 
 /// Who the program runs as: the caller, when nobody is named.

@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+pub use libtest_mimic::Failed;
+use libtest_mimic::{Arguments, Trial};
 
 pub use program_result::ProgramResult;
 
@@ -121,6 +122,8 @@ pub fn litebox() -> Command {
 
 fn plain(command: &mut Command) {
     command.env_clear().envs(ENVIRONMENT).process_group(0);
+    // What programs ask for at their start is kept as it is for a user, but not in the user's home.
+    command.env("XDG_CACHE_HOME", scratch().join("cache"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
 }
 

@@ -12,6 +12,7 @@ use litebox_protocol::{Op, Reply, Request, start_fd};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::LinuxHost;
+use crate::host::ahead::{AnswersAhead, CameAlong};
 use crate::host::call::{host_call, nr};
 use crate::host::published::Published;
 use crate::host::turn::{Turn, TurnGuard};
@@ -179,6 +180,11 @@ pub(crate) fn simple(op: Op, value: u64, extra: &[u8], fd: Option<HostFd>) -> Re
     if reply.error == 0 { Ok(()) } else { Err(litebox::Error::from_errno(reply.error)) }
 }
 
+/// The program ended with this wait status, and the sandbox is to end.
+pub(crate) fn exit(wait_status: i32) -> Result<()> {
+    simple(Op::Exit, u64::from(wait_status as u32), &CHANNELS.ahead.used(), None)
+}
+
 /// Sends a descriptor that the broker does not answer for; before there is a sandbox.
 pub(crate) fn announce(socket: i32, op: Op, fd: HostFd) -> Result<()> {
     let head = Request { op: op as u32, ..Request::default() };
@@ -212,6 +218,8 @@ pub(crate) struct Channels {
     all: Turn,
     /// Whose turn it is on the socket for readers.
     readers: Turn,
+    /// What was answered before it was asked.
+    ahead: AnswersAhead,
     /// Whose turn it is on the socket about the network.
     net: Turn,
     /// Readers that found both taken.
@@ -225,12 +233,13 @@ pub(crate) struct Channels {
 pub(crate) static CHANNELS: Published<Channels> = Published::nothing();
 
 impl Channels {
-    /// The sockets for all requests, and for those that only read.
-    pub(crate) fn new(all: i32, readers: i32) -> Self {
+    /// The sockets for all requests, and for those that only read; `ahead`: answers come on that one ahead.
+    pub(crate) fn new(all: i32, readers: i32, ahead: bool) -> Self {
         Self {
             sockets: (all, readers),
             all: Turn::default(),
             readers: Turn::default(),
+            ahead: AnswersAhead::new(readers, ahead),
             net: Turn::default(),
             waits: AtomicU32::default(),
             spin: AdaptiveSpin::patient(4),
@@ -275,6 +284,12 @@ impl Broker for LinuxHost {
         reads: bool,
     ) -> Result<Option<HostFd>> {
         reply.clear();
+        if reads {
+            // Also before anything is asked on the socket for readers: the answers lie in front there.
+            if let Some(CameAlong(fd)) = CHANNELS.ahead.take(&CHANNELS.readers, request, reply) {
+                return Ok(fd);
+            }
+        }
         let (socket, turn) = CHANNELS.take(reads);
         let (mut head, rest) = Request::read_from_prefix(request).map_err(|_| Error::Invalid)?;
         head.number = turn.next_number();

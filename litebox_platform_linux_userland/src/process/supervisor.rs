@@ -139,7 +139,7 @@ fn close_down(heard: &mut Vec<u8>) -> Result<i32> {
     if COUNTERS.wanted {
         broker::simple(Op::Stats, 0, crate::process::figures::figures().as_bytes(), None)?;
     }
-    broker::simple(Op::Exit, u64::from(PROGRAM_END.status() as u32), &[], None)?;
+    broker::exit(PROGRAM_END.status())?;
     Ok(0)
 }
 

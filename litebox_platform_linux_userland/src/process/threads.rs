@@ -8,10 +8,10 @@ use litebox::platform::north::north;
 use litebox::platform::{AlarmClock, HostThread, System, ThreadSpec, Threads, Usage};
 use litebox::sync::jitter;
 use litebox::{Error, Result};
-use litebox_protocol::Op;
 
 use crate::LinuxHost;
 use crate::entry::compat;
+use crate::host::broker;
 use crate::host::call::{self, host_call, nr};
 use crate::host::system::{AUX, AUX_FOR_GUESTS, FATAL};
 use crate::host::thread_block::{ThreadBlock, current};
@@ -128,7 +128,7 @@ impl Threads for LinuxHost {
         PROGRAM_END.announce(wait_status);
         if !(FATAL.load(Ordering::Acquire) || PROGRAM_END.is_told_by_supervisor) {
             // Nothing is left to be done by the supervisor. Should the broker be gone, everything ends anyway.
-            let _ = crate::host::broker::simple(Op::Exit, u64::from(wait_status as u32), &[], None);
+            let _ = broker::exit(wait_status);
         }
         table::exit(None)
     }

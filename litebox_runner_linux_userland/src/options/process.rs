@@ -63,6 +63,10 @@ pub struct ProcessOptions {
     /// Reap the orphans that the program leaves, as an init process does.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, hide_default_value = true, hide_possible_values = true)]
     pub init: bool,
+    /// Do not keep what the program asks for at its start ($XDG_CACHE_HOME/litebox), and do without what is kept: the
+    /// next start of it is slower.
+    #[arg(long)]
+    pub no_start_cache: bool,
     /// What SIGTERM to litebox becomes for the program: a name or number.
     #[arg(long, value_name = "SIGNAL", value_parser = parse_signal)]
     pub stop_signal: Option<i32>,
