@@ -36,7 +36,7 @@ pub use directory::DirectoryFile;
 pub use fasync::{FAsync, FAsyncEntry, FileOwner, OwnerTarget};
 pub use fd_table::{FdEntry, FdTable};
 pub use leases::{HeldLease, LeaseKind, Leases};
-pub use litebox_common_linux::abi::file::RenameFlags;
+pub use litebox_common_linux::abi::file::{RenameFlags, XattrFlags};
 pub use locks::{HeldLocks, KnownLock, LockOwner, LockRange, LockTable, Record, WholeLock};
 pub use lookup::{Ahead, StatOnly};
 pub use notify::{Inotify, WatchLimits, WatchMask, Watches};
@@ -470,7 +470,7 @@ pub trait Inode: Any + Send + Sync {
         Err(Error::NotSupported)
     }
     /// Sets an extended attribute; `create`/`replace` as setxattr(2).
-    fn set_xattr(&self, _name: &[u8], _value: &[u8], _create: bool, _replace: bool) -> Result<()> {
+    fn set_xattr(&self, _name: &[u8], _value: &[u8], _how: XattrFlags) -> Result<()> {
         Err(Error::NotSupported)
     }
     /// Names of extended attributes, each ended by a zero byte.

@@ -158,13 +158,12 @@ impl<'a> Dest<'a> {
             if n == 0 {
                 break;
             }
-            let from = bytes[done..].as_ptr();
+            let from = &bytes[done..done + n];
             let copied = match self.0.of {
-                // SAFETY: `from` has at least `n` bytes.
-                AddressOf::User => unsafe { host().copy_to_user(s.addr, from, n) },
+                AddressOf::User => host().copy_to_user(s.addr, from),
                 AddressOf::Kernel => {
                     // SAFETY: the span lies in the `&mut [u8]` this was made of, still borrowed.
-                    unsafe { core::ptr::copy_nonoverlapping(from, s.addr as *mut u8, n) };
+                    unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), s.addr as *mut u8, n) };
                     n
                 }
             };
@@ -244,13 +243,12 @@ impl<'a> Source<'a> {
             if n == 0 {
                 break;
             }
-            let to = bytes[done..].as_mut_ptr();
+            let to = &mut bytes[done..done + n];
             let copied = match self.0.of {
-                // SAFETY: `to` has room for at least `n` bytes.
-                AddressOf::User => unsafe { host().copy_from_user(to, s.addr, n) },
+                AddressOf::User => host().copy_from_user(to, s.addr),
                 AddressOf::Kernel => {
                     // SAFETY: the span lies in the `&[u8]` this was made of, still borrowed.
-                    unsafe { core::ptr::copy_nonoverlapping(s.addr as *const u8, to, n) };
+                    unsafe { core::ptr::copy_nonoverlapping(s.addr as *const u8, to.as_mut_ptr(), n) };
                     n
                 }
             };

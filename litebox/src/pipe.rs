@@ -248,8 +248,7 @@ impl File for PipeEnd {
             return Err(Error::NotTerminal);
         }
         let bytes = i32::try_from(self.pipe.state.lock().ring.len()).unwrap_or(i32::MAX).to_ne_bytes();
-        // SAFETY: `bytes` is valid for reads of its length.
-        let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
+        let copied = host().copy_to_user(arg, &bytes);
         if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
     }
     fn set_status(&self, flags: StatusFlags) -> Result<()> {

@@ -123,25 +123,17 @@ pub enum AtomicOp {
 /// Access to guest memory with fault recovery. Addresses are checked against the kernel's own ranges first, so a
 /// guest pointer into the kernel is a [`Fault`](crate::Error::Fault) like any other bad pointer.
 pub trait UserAccess {
-    /// Copies `len` bytes from guest address `src` to `dst`; returns how many were copied (short: a fault at that
-    /// byte).
-    ///
-    /// # Safety
-    /// `dst` must be valid for writes of `len` bytes.
-    unsafe fn copy_from_user(&self, dst: *mut u8, src: usize, len: usize) -> usize;
-    /// Copies `len` bytes from `src` to guest address `dst`; returns how many were copied.
-    ///
-    /// # Safety
-    /// `src` must be valid for reads of `len` bytes.
-    unsafe fn copy_to_user(&self, dst: usize, src: *const u8, len: usize) -> usize;
+    /// Fills `dst` from guest address `src`; returns how many bytes were copied (short: a fault at that byte).
+    fn copy_from_user(&self, dst: &mut [u8], src: usize) -> usize;
+    /// Copies `src` to guest address `dst`; returns how many bytes were copied.
+    fn copy_to_user(&self, dst: usize, src: &[u8]) -> usize;
     /// Fills `len` bytes at guest address `dst` with zeros; returns how many were written.
     fn zero_user(&self, dst: usize, len: usize) -> usize;
     /// Writes numbers of 16 bits, one every `stride` bytes from guest address `dst` on; returns how many were written
     /// (short: a fault at that one).
     fn put_halves(&self, dst: usize, stride: usize, halves: &[u16]) -> usize {
-        // SAFETY: each number has two bytes.
-        let put = |(i, half): (usize, &u16)| unsafe {
-            self.copy_to_user(dst.wrapping_add(i * stride), core::ptr::from_ref(half).cast(), 2) == 2
+        let put = |(i, half): (usize, &u16)| {
+            self.copy_to_user(dst.wrapping_add(i * stride), &half.to_ne_bytes()) == size_of::<u16>()
         };
         halves.iter().enumerate().take_while(|each| put((each.0, each.1))).count()
     }

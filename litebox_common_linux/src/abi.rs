@@ -53,10 +53,9 @@ pub trait Named {
 }
 
 /// `flags`: any of the names together; a name with `in MASK` is one of the values of that field. `choice`: one of the
-/// names. The first number in parentheses is how wide the argument is, the second the same width as handlers may also
-/// take it.
+/// names. `number`: the same, but handlers take it as the number it is. The type in parentheses is that of the argument.
 macro_rules! named {
-    ($($(#[$doc:meta])* $kind:ident $name:ident($inner:ident, $twin:ident) { $($text:ident = $bits:literal $(in $mask:literal)?),* $(,)? })*) => {
+    ($($(#[$doc:meta])* $kind:ident $name:ident($inner:ident) { $($text:ident = $bits:literal $(in $mask:literal)?),* $(,)? })*) => {
         $($(#[doc = concat!("`", stringify!($text), "`")] pub const $text: $inner = $bits;)*)*
 
         $($(#[$doc])*
@@ -79,21 +78,21 @@ macro_rules! named {
                 $crate::abi::named!(shown $kind $inner, <Self as $crate::abi::Named>::NAMES, self.0)
             }
         }
+        $crate::abi::named!(set $kind $name $inner $($text)*);)*
+    };
+    (set number $name:ident $inner:ident $($text:ident)*) => {
         impl $crate::argument::Pass<$inner> for $name {
             #[inline(always)]
             fn pass(self) -> $inner {
                 self.0
             }
         }
-        impl $crate::argument::Pass<$twin> for $name {
-            #[inline(always)]
-            fn pass(self) -> $twin {
-                self.0 as $twin
-            }
-        }
-        $crate::abi::named!(set $kind $name $inner $($text)*);)*
     };
-    (set choice $name:ident $inner:ident $($text:ident)*) => {};
+    (set choice $name:ident $inner:ident $($text:ident)*) => {
+        impl $name {
+            $(#[doc = concat!("`", stringify!($text), "`")] pub const $text: Self = Self($text);)*
+        }
+    };
     (set flags $name:ident $inner:ident $($text:ident)*) => {
         bitflags::bitflags! {
             impl $name: $inner {
@@ -102,8 +101,10 @@ macro_rules! named {
         }
     };
     (mask choice $bits:literal) => { u64::MAX };
+    (mask number $bits:literal) => { u64::MAX };
     (mask flags $bits:literal) => { $bits };
     (mask flags $bits:literal $mask:literal) => { $mask };
+    (shown number $($rest:tt)*) => { $crate::abi::named!(shown choice $($rest)*) };
     (shown choice $inner:ident, $names:expr, $value:expr) => { $crate::show::Shown::Choice($names, i64::from($value)) };
     (shown flags i32, $names:expr, $value:expr) => { $crate::show::Shown::Flags($names, u64::from($value as u32)) };
     (shown flags u32, $names:expr, $value:expr) => { $crate::show::Shown::Flags($names, u64::from($value)) };

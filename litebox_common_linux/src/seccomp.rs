@@ -8,11 +8,11 @@ use bpf::INPUT_WORDS;
 
 named! {
     /// seccomp(2)
-    choice SeccompOperation(u32, i32) {
+    choice SeccompOperation(u32) {
         SECCOMP_SET_MODE_STRICT = 0, SECCOMP_SET_MODE_FILTER = 1, SECCOMP_GET_ACTION_AVAIL = 2, SECCOMP_GET_NOTIF_SIZES = 3
     }
     /// seccomp(2)
-    flags SeccompFlags(u32, i32) {
+    flags SeccompFlags(u32) {
         SECCOMP_FILTER_FLAG_TSYNC = 1, SECCOMP_FILTER_FLAG_LOG = 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4,
         SECCOMP_FILTER_FLAG_NEW_LISTENER = 8, SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 16,
         SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32

@@ -66,7 +66,7 @@ process "Processes and threads" {
     Partial          set_thread_area    [x86_64 205, x86 243]  (descriptor: UserMut<UserDesc>)  "of a segment only its begin has an effect; ENOSYS for 64-bit calls, as on Linux"
     Partial          get_thread_area    [x86_64 211, x86 244]  (descriptor: UserMut<UserDesc>)  "ENOSYS for 64-bit calls, as on Linux"
     Refused(ENOSYS)  modify_ldt         [x86_64 154, x86 123]  (function: i32, pointer: UserMut<u8>, size: usize)  "segments of the guest's own would let it choose what the kernel's segments mean"
-    Full             pidfd_open         [x86_64 434, x86 434]  (pid: i32, flags: u32)
+    Full             pidfd_open         [x86_64 434, x86 434]  (pid: i32, flags: PidFdFlags)
     Full             pidfd_send_signal  [x86_64 424, x86 424]  (pidfd: RawFd, signal: Signal, info: UserRef<SigInfo>, flags: u32)
     Full             pidfd_getfd        [x86_64 438, x86 438]  (pidfd: RawFd, target: RawFd, flags: u32)
     Full             process_vm_readv   [x86_64 310, x86 347]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
@@ -110,11 +110,11 @@ memory "Memory" {
     Full             mremap                   [x86_64 25, x86 163]   (address: Address, old_len: usize, new_len: usize, flags: RemapFlags, new_address: Address)
     Full             brk                      [x86_64 12, x86 45]    (address: Address)
     Full             madvise                  [x86_64 28, x86 219]   (address: Address, len: usize, advice: Advice)
-    Full             msync                    [x86_64 26, x86 144]   (address: Address, len: usize, flags: SyncFlags)
+    Full             msync                    [x86_64 26, x86 144]   (address: Address, len: usize, flags: MsyncFlags)
     Full             mlock                    [x86_64 149, x86 150]  (address: Address, len: usize)
-    Full             mlock2                   [x86_64 325, x86 376]  (address: Address, len: usize, flags: usize)
+    Full             mlock2                   [x86_64 325, x86 376]  (address: Address, len: usize, flags: MlockFlags)
     Full             munlock                  [x86_64 150, x86 151]  (address: Address, len: usize)
-    Full             mlockall                 [x86_64 151, x86 152]  (flags: usize)
+    Full             mlockall                 [x86_64 151, x86 152]  (flags: MlockallFlags)
     Full             munlockall               [x86_64 152, x86 153]  ()
     Partial          mincore                  [x86_64 27, x86 218]   (address: Address, len: usize, residency: UserMut<u8>)  "every mapped page counts as resident"
     Refused(ENOSYS)  remap_file_pages         [x86_64 216, x86 257]  (address: Address, len: usize, protection: Protection, page: usize, flags: MapFlags)  "deprecated: mmap does it"
@@ -161,11 +161,11 @@ file "Files" {
     Full             fdatasync          [x86_64 75, x86 148]   (fd: RawFd)
     Full             sync               [x86_64 162, x86 36]   ()
     Full             syncfs             [x86_64 306, x86 344]  (fd: RawFd)
-    Full             sync_file_range    [x86_64 277, x86 314]  (fd: RawFd, offset: Word64, len: Word64, flags: u32)
+    Full             sync_file_range    [x86_64 277, x86 314]  (fd: RawFd, offset: Word64, len: Word64, flags: SyncRangeFlags)
     Full             truncate           [x86_64 76, x86 92]    (path: UserStr, len: isize)
     Full             ftruncate          [x86_64 77, x86 93]    (fd: RawFd, len: isize)
     Full             fallocate          [x86_64 285, x86 324]  (fd: RawFd, mode: AllocateMode, offset: Word64, len: Word64)
-    Full             fadvise64          [x86_64 221, x86 250]  (fd: RawFd, offset: Word64, len: isize, advice: i32)  "the advice is checked and changes nothing"
+    Full             fadvise64          [x86_64 221, x86 250]  (fd: RawFd, offset: Word64, len: isize, advice: FileAdvice)  "the advice is checked and changes nothing"
     Full             readahead          [x86_64 187, x86 225]  (fd: RawFd, offset: Word64, count: usize)  "files are cached by the host"
     Full             sendfile           [x86_64 40, x86 187]   (out: RawFd, input: RawFd, offset: UserMut<isize>, count: usize)
     Full             copy_file_range    [x86_64 326, x86 377]  (input: RawFd, input_offset: UserMut<u64>, out: RawFd, out_offset: UserMut<u64>, len: usize, flags: u32)
@@ -252,7 +252,7 @@ path "Names, directories and attributes" {
     Full                 file_getattr       [x86_64 468, x86 468]  (dirfd: DirFd, path: UserStr, attributes: UserMut<()>, size: usize, flags: AtFlags)
     Partial              file_setattr       [x86_64 469, x86 469]  (dirfd: DirFd, path: UserStr, attributes: UserRef<()>, size: usize, flags: AtFlags)  "files have no flags (chattr(1)) and get none: EOPNOTSUPP"
     Full                 inotify_init       [x86_64 253, x86 291]  ()
-    Full                 inotify_init1      [x86_64 294, x86 332]  (flags: OpenFlags)
+    Full                 inotify_init1      [x86_64 294, x86 332]  (flags: InotifyFlags)
     Full                 inotify_add_watch  [x86_64 254, x86 292]  (fd: RawFd, path: UserStr, mask: u32)
     Full                 inotify_rm_watch   [x86_64 255, x86 293]  (fd: RawFd, watch: i32)
     Refused(EPERM)       fanotify_init      [x86_64 300, x86 338]  (flags: u32, event_flags: u32)  "needs CAP_SYS_ADMIN, which no guest has"
@@ -291,17 +291,17 @@ ready "Waiting for many files; event files" {
     Full             select           [x86_64 23]            (count: i32, readable: UserMut<FdSet>, writable: UserMut<FdSet>, exceptional: UserMut<FdSet>, timeout: UserMut<Timeval>)
     Full             pselect6         [x86_64 270, x86 308]  (count: i32, readable: UserMut<FdSet>, writable: UserMut<FdSet>, exceptional: UserMut<FdSet>, timeout: UserMut<Timespec>, mask: UserRef<SelectMask>)
     Full             epoll_create     [x86_64 213, x86 254]  (size: i32)
-    Full             epoll_create1    [x86_64 291, x86 329]  (flags: OpenFlags)
+    Full             epoll_create1    [x86_64 291, x86 329]  (flags: EpollFlags)
     Full             epoll_ctl        [x86_64 233, x86 255]  (epfd: RawFd, operation: EpollOperation, fd: RawFd, event: UserRef<EpollEvent>)
     Full             epoll_wait       [x86_64 232, x86 256]  (epfd: RawFd, events: UserMut<EpollEvent>, count: i32, timeout: i32)
     Full             epoll_pwait      [x86_64 281, x86 319]  (epfd: RawFd, events: UserMut<EpollEvent>, count: i32, timeout: i32, mask: UserRef<SigSet>, size: usize)
     Full             epoll_pwait2     [x86_64 441, x86 441]  (epfd: RawFd, events: UserMut<EpollEvent>, count: i32, timeout: UserRef<Timespec>, mask: UserRef<SigSet>, size: usize)
     Full             eventfd          [x86_64 284, x86 323]  (value: u32)
-    Full             eventfd2         [x86_64 290, x86 328]  (value: u32, flags: OpenFlags)
+    Full             eventfd2         [x86_64 290, x86 328]  (value: u32, flags: EventFdFlags)
     Full             signalfd         [x86_64 282, x86 321]  (fd: RawFd, mask: UserRef<SigSet>, size: usize)
-    Full             signalfd4        [x86_64 289, x86 327]  (fd: RawFd, mask: UserRef<SigSet>, size: usize, flags: OpenFlags)
-    Full             timerfd_create   [x86_64 283, x86 322]  (clock: ClockName, flags: OpenFlags)
-    Full             timerfd_settime  [x86_64 286, x86 325]  (fd: RawFd, flags: i32, new: UserRef<Itimerspec>, old: UserMut<Itimerspec>)
+    Full             signalfd4        [x86_64 289, x86 327]  (fd: RawFd, mask: UserRef<SigSet>, size: usize, flags: SignalFdFlags)
+    Full             timerfd_create   [x86_64 283, x86 322]  (clock: ClockName, flags: TimerFdFlags)
+    Full             timerfd_settime  [x86_64 286, x86 325]  (fd: RawFd, flags: TimerFdSetFlags, new: UserRef<Itimerspec>, old: UserMut<Itimerspec>)
     Full             timerfd_gettime  [x86_64 287, x86 326]  (fd: RawFd, current: UserMut<Itimerspec>)
     Refused(ENOSYS)  epoll_ctl_old    [x86_64 214]           ()  "Linux never had it"
     Refused(ENOSYS)  epoll_wait_old   [x86_64 215]           ()  "Linux never had it"
@@ -328,7 +328,7 @@ time "Time" {
     Full  clock_gettime     [x86_64 228, x86 265]  (clock: ClockName, time: UserMut<Timespec>)
     Full  clock_settime     [x86_64 227, x86 264]  (clock: ClockName, time: UserRef<Timespec>)
     Full  clock_getres      [x86_64 229, x86 266]  (clock: ClockName, resolution: UserMut<Timespec>)
-    Full  clock_nanosleep   [x86_64 230, x86 267]  (clock: ClockName, flags: i32, request: UserRef<Timespec>, left: UserMut<Timespec>)
+    Full  clock_nanosleep   [x86_64 230, x86 267]  (clock: ClockName, flags: TimerFlags, request: UserRef<Timespec>, left: UserMut<Timespec>)
     Full  clock_adjtime     [x86_64 305, x86 343]  (clock: ClockName, timex: UserMut<Timex>)
     Full  adjtimex          [x86_64 159, x86 124]  (timex: UserMut<Timex>)
     Full  nanosleep         [x86_64 35, x86 162]   (request: UserRef<Timespec>, left: UserMut<Timespec>)
@@ -340,7 +340,7 @@ time "Time" {
     Full  getitimer         [x86_64 36, x86 105]   (which: i32, value: UserMut<Itimerval>)
     Full  setitimer         [x86_64 38, x86 104]   (which: i32, new: UserRef<Itimerval>, old: UserMut<Itimerval>)
     Full  timer_create      [x86_64 222, x86 259]  (clock: ClockName, event: UserRef<SigEvent>, id: UserMut<i32>)
-    Full  timer_settime     [x86_64 223, x86 260]  (id: i32, flags: i32, new: UserRef<Itimerspec>, old: UserMut<Itimerspec>)
+    Full  timer_settime     [x86_64 223, x86 260]  (id: i32, flags: TimerFlags, new: UserRef<Itimerspec>, old: UserMut<Itimerspec>)
     Full  timer_gettime     [x86_64 224, x86 261]  (id: i32, current: UserMut<Itimerspec>)
     Full  timer_getoverrun  [x86_64 225, x86 262]  (id: i32)
     Full  timer_delete      [x86_64 226, x86 263]  (id: i32)
@@ -456,7 +456,7 @@ thirty_two "Calls that only 32-bit programs make" {
     Full             _llseek                       [x86 140]  (fd: RawFd, high: usize, low: usize, result: UserMut<u64>, whence: Whence)
     Full             truncate64                    [x86 193]  (path: UserStr, len: Word64)
     Full             ftruncate64                   [x86 194]  (fd: RawFd, len: Word64)
-    Full             fadvise64_64                  [x86 272]  (fd: RawFd, offset: Word64, len: Word64, advice: i32)  "the advice is checked and changes nothing"
+    Full             fadvise64_64                  [x86 272]  (fd: RawFd, offset: Word64, len: Word64, advice: FileAdvice)  "the advice is checked and changes nothing"
     Full             sendfile64                    [x86 239]  (out: RawFd, input: RawFd, offset: UserMut<u64>, count: usize)
     Full             mmap2                         [x86 192]  (address: Address, len: usize, protection: Protection, flags: MapFlags, fd: RawFd, page: usize)
     Full             _newselect                    [x86 142]  (count: i32, readable: UserMut<FdSet>, writable: UserMut<FdSet>, exceptional: UserMut<FdSet>, timeout: UserMut<Timeval>)
@@ -475,12 +475,12 @@ thirty_two "Calls that only 32-bit programs make" {
     Full             clock_gettime64               [x86 403]  (clock: ClockName, time: UserMut<Timespec>)
     Full             clock_settime64               [x86 404]  (clock: ClockName, time: UserRef<Timespec>)
     Full             clock_getres_time64           [x86 406]  (clock: ClockName, resolution: UserMut<Timespec>)
-    Full             clock_nanosleep_time64        [x86 407]  (clock: ClockName, flags: i32, request: UserRef<Timespec>, left: UserMut<Timespec>)
+    Full             clock_nanosleep_time64        [x86 407]  (clock: ClockName, flags: TimerFlags, request: UserRef<Timespec>, left: UserMut<Timespec>)
     Full             clock_adjtime64               [x86 405]  (clock: ClockName, timex: UserMut<Timex>)
     Full             timer_gettime64               [x86 408]  (id: i32, current: UserMut<Itimerspec>)
-    Full             timer_settime64               [x86 409]  (id: i32, flags: i32, new: UserRef<Itimerspec>, old: UserMut<Itimerspec>)
+    Full             timer_settime64               [x86 409]  (id: i32, flags: TimerFlags, new: UserRef<Itimerspec>, old: UserMut<Itimerspec>)
     Full             timerfd_gettime64             [x86 410]  (fd: RawFd, current: UserMut<Itimerspec>)
-    Full             timerfd_settime64             [x86 411]  (fd: RawFd, flags: i32, new: UserRef<Itimerspec>, old: UserMut<Itimerspec>)
+    Full             timerfd_settime64             [x86 411]  (fd: RawFd, flags: TimerFdSetFlags, new: UserRef<Itimerspec>, old: UserMut<Itimerspec>)
     Full             utimensat_time64              [x86 412]  (dirfd: DirFd, path: UserStr, times: UserRef<Timespec>, flags: AtFlags)
     Full             futex_time64                  [x86 422]  (word: UserMut<u32>, operation: FutexOperation, value: u32, timeout: UserRef<Timespec>, word2: UserMut<u32>, value3: u32)
     Full             sched_rr_get_interval_time64  [x86 423]  (pid: i32, interval: UserMut<Timespec>)

@@ -240,8 +240,7 @@ impl North for TinyNorth {
         r.rax = match r.rax {
             1 => {
                 let mut bytes = vec![0u8; c];
-                // SAFETY: the buffer has `c` bytes.
-                if unsafe { host().copy_from_user(bytes.as_mut_ptr(), b, c) } < c {
+                if host().copy_from_user(&mut bytes, b) < c {
                     14u64.wrapping_neg()
                 } else {
                     // SAFETY: the buffer is valid.
@@ -315,7 +314,8 @@ impl FirstProcess for Guest {
         host().map(STACK, STACK_LEN, rw, MapMode::empty(), Backing::Anonymous).expect("stack");
         let len = (&raw const guest_end) as usize - self.code as usize;
         // SAFETY: the code lies in this program up to `guest_end`.
-        assert_eq!(unsafe { host().copy_to_user(CODE, self.code, len.min(CODE_LEN)) }, len.min(CODE_LEN));
+        let code = unsafe { core::slice::from_raw_parts(self.code, len.min(CODE_LEN)) };
+        assert_eq!(host().copy_to_user(CODE, code), code.len());
         let regs = Registers {
             rip: CODE as u64,
             rsp: (STACK + STACK_LEN) as u64,

@@ -19,10 +19,7 @@ use litebox::platform::{FaultAccess, Prot, host};
 use litebox::sync::RwLock;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::memory::{
-    MAP_32BIT, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGE_MASK, MAP_HUGE_SHIFT,
-    MAP_HUGETLB, MAP_LOCKED, MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE,
-    MAP_STACK, MAP_SYNC, MAP_TYPE, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, MREMAP_DONTUNMAP, MREMAP_FIXED,
-    MREMAP_MAYMOVE, MS_ASYNC, MS_INVALIDATE, MS_SYNC, MapFlags, PROT_GROWSDOWN, PROT_GROWSUP, PROT_SEM,
+    MAP_HUGE_MASK, MAP_HUGE_SHIFT, MAP_TYPE, MapFlags, MlockFlags, MlockallFlags, MsyncFlags, Protection, RemapFlags,
 };
 
 use crate::task::rseq::RseqAreas;
@@ -30,11 +27,16 @@ use crate::task::rseq::RseqAreas;
 /// Logarithms of the sizes of huge pages; 0: the usual one.
 const HUGE_SIZES: [usize; 3] = [0, 21, 30];
 /// Flags that `MAP_SHARED_VALIDATE` accepts: the old ones that never were checked.
-const MAP_KNOWN: usize = MapFlags::all().bits() & !MAP_SYNC;
+const MAP_KNOWN: MapFlags = MapFlags::all().difference(MapFlags::MAP_SYNC);
 /// Whether flags of mmap(2) or shmget(2) name a size that huge pages can have; there are none of any size here.
 pub(crate) fn is_huge_size(flags: usize) -> bool {
     HUGE_SIZES.contains(&((flags >> MAP_HUGE_SHIFT) & MAP_HUGE_MASK))
 }
+
+/// The bits that say which kind of mapping it is.
+const TYPE: MapFlags = MapFlags(MAP_TYPE);
+/// Whether mprotect(2) goes on to the end of an area that grows.
+const GROWS: Protection = Protection::PROT_GROWSDOWN.union(Protection::PROT_GROWSUP);
 
 /// `MAP_32BIT` means the first 2 GiB.
 const LOW_END: usize = 0x8000_0000;
@@ -46,10 +48,10 @@ pub struct MmapCall {
     pub addr: u64,
     /// Bytes.
     pub len: u64,
-    /// `PROT_*`.
-    pub prot: usize,
-    /// `MAP_*`.
-    pub flags: usize,
+    /// What may be done with it.
+    pub prot: Protection,
+    /// How.
+    pub flags: MapFlags,
     /// Where in the file.
     pub offset: u64,
     /// The loader of programs asks: code is executed where it is mapped.
@@ -67,8 +69,8 @@ pub struct MremapCall {
     pub old_len: u64,
     /// How long it becomes.
     pub new_len: u64,
-    /// `MREMAP_*`.
-    pub flags: usize,
+    /// How.
+    pub flags: RemapFlags,
     /// Where it goes, if the flags say so.
     pub new: u64,
     /// How far up it may go.
@@ -96,8 +98,8 @@ pub fn object_of(file: &Arc<OpenFile>, mapping: Mapping) -> Result<Object> {
     })
 }
 
-fn protection(bits: usize) -> Prot {
-    Prot::from_bits_truncate((bits & 7) as u8)
+fn prot_of(protection: Protection) -> Prot {
+    Prot::from_bits_truncate((protection.bits() & 7) as u8)
 }
 
 fn aligned(addr: u64) -> bool {
@@ -180,10 +182,10 @@ impl MemoryMap {
         if !aligned(offset) {
             return Err(Error::Invalid);
         }
-        let file = if flags & MAP_ANONYMOUS == 0 { Some(file()?) } else { None };
-        if flags & MAP_HUGETLB != 0 {
+        let file = if flags.contains(MapFlags::MAP_ANONYMOUS) { None } else { Some(file()?) };
+        if flags.contains(MapFlags::MAP_HUGETLB) {
             // No pool of huge pages here. A file on no hugetlbfs cannot have them, and pages of other sizes nobody.
-            return Err(if file.is_some() || !is_huge_size(flags) { Error::Invalid } else { Error::NoMemory });
+            return Err(if file.is_some() || !is_huge_size(flags.bits()) { Error::Invalid } else { Error::NoMemory });
         }
         if len == 0 {
             return Err(Error::Invalid);
@@ -195,18 +197,18 @@ impl MemoryMap {
             return Err(Error::Overflow);
         }
         let placement = Self::placement(addr, flags, reach)?;
-        let kind = flags & MAP_TYPE;
-        let mut request = MapRequest::anonymous(placement, len, protection(prot));
-        request.populate = flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE;
+        let kind = flags & TYPE;
+        let mut request = MapRequest::anonymous(placement, len, prot_of(prot));
+        request.populate = flags.contains(MapFlags::MAP_POPULATE) && !flags.contains(MapFlags::MAP_NONBLOCK);
         for (bit, flag) in [
-            (MAP_GROWSDOWN, VmaFlags::GROWSDOWN),
-            (MAP_STACK, VmaFlags::STACK),
-            (MAP_NORESERVE, VmaFlags::NORESERVE),
-            (MAP_LOCKED, VmaFlags::LOCKED),
+            (MapFlags::MAP_GROWSDOWN, VmaFlags::GROWSDOWN),
+            (MapFlags::MAP_STACK, VmaFlags::STACK),
+            (MapFlags::MAP_NORESERVE, VmaFlags::NORESERVE),
+            (MapFlags::MAP_LOCKED, VmaFlags::LOCKED),
         ] {
-            request.flags.set(flag, flags & bit != 0);
+            request.flags.set(flag, flags.contains(bit));
         }
-        request.flags.set(VmaFlags::SHARED, kind != MAP_PRIVATE);
+        request.flags.set(VmaFlags::SHARED, kind != MapFlags::MAP_PRIVATE);
         request.flags.set(VmaFlags::LOADED, loads);
         match &file {
             Some(file) => self.file_request(&mut request, file, flags, offset)?,
@@ -215,23 +217,23 @@ impl MemoryMap {
         self.core.map(request, &self.limits())
     }
 
-    fn placement(addr: u64, flags: usize, reach: Reach) -> Result<Placement> {
+    fn placement(addr: u64, flags: MapFlags, reach: Reach) -> Result<Placement> {
         let addr = usize::try_from(addr).map_err(|_| Error::NoMemory)?;
-        if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
+        if flags.intersects(MapFlags::MAP_FIXED | MapFlags::MAP_FIXED_NOREPLACE) {
             if addr % PAGE != 0 {
                 return Err(Error::Invalid);
             }
-            return Ok(Placement::Fixed { addr, replace: flags & MAP_FIXED_NOREPLACE == 0 });
+            return Ok(Placement::Fixed { addr, replace: !flags.contains(MapFlags::MAP_FIXED_NOREPLACE) });
         }
-        let reach = if flags & MAP_32BIT != 0 { Reach::Below(LOW_END) } else { reach };
+        let reach = if flags.contains(MapFlags::MAP_32BIT) { Reach::Below(LOW_END) } else { reach };
         Ok(Placement::Anywhere { hint: page_down(addr), reach })
     }
 
-    fn anonymous_request(&self, request: &mut MapRequest, kind: usize) -> Result<()> {
+    fn anonymous_request(&self, request: &mut MapRequest, kind: MapFlags) -> Result<()> {
         match kind {
-            MAP_PRIVATE => Ok(()),
-            MAP_SHARED if request.flags.contains(VmaFlags::GROWSDOWN) => Err(Error::Invalid),
-            MAP_SHARED => self.shared_memory(request),
+            MapFlags::MAP_PRIVATE => Ok(()),
+            MapFlags::MAP_SHARED if request.flags.contains(VmaFlags::GROWSDOWN) => Err(Error::Invalid),
+            MapFlags::MAP_SHARED => self.shared_memory(request),
             _ => Err(Error::Invalid),
         }
     }
@@ -261,13 +263,15 @@ impl MemoryMap {
         Ok(Object::Pages { pages, file: Some(file.clone()) })
     }
 
-    fn file_request(&self, request: &mut MapRequest, file: &Arc<OpenFile>, flags: usize, offset: u64) -> Result<()> {
-        let shared = match flags & MAP_TYPE {
-            MAP_SHARED_VALIDATE if flags & !(MAP_KNOWN | MAP_SYNC) != 0 => return Err(Error::NotSupported),
+    fn file_request(&self, request: &mut MapRequest, file: &Arc<OpenFile>, flags: MapFlags, offset: u64) -> Result<()> {
+        let shared = match flags & TYPE {
+            MapFlags::MAP_SHARED_VALIDATE if !(MAP_KNOWN | MapFlags::MAP_SYNC).contains(flags) => {
+                return Err(Error::NotSupported);
+            }
             // Files whose pages survive a power cut by themselves do not exist here.
-            MAP_SHARED_VALIDATE if flags & MAP_SYNC != 0 => return Err(Error::NotSupported),
-            MAP_SHARED | MAP_SHARED_VALIDATE => true,
-            MAP_PRIVATE => false,
+            MapFlags::MAP_SHARED_VALIDATE if flags.contains(MapFlags::MAP_SYNC) => return Err(Error::NotSupported),
+            MapFlags::MAP_SHARED | MapFlags::MAP_SHARED_VALIDATE => true,
+            MapFlags::MAP_PRIVATE => false,
             _ => return Err(Error::Invalid),
         };
         if shared && request.prot.contains(Prot::WRITE) && !file.access.contains(Access::WRITE) {
@@ -305,9 +309,9 @@ impl MemoryMap {
     }
 
     /// mprotect(2).
-    pub fn mprotect(&self, addr: u64, len: u64, prot: usize) -> Result<()> {
-        let grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
-        if grows == PROT_GROWSDOWN | PROT_GROWSUP || !aligned(addr) {
+    pub fn mprotect(&self, addr: u64, len: u64, prot: Protection) -> Result<()> {
+        let grows = prot & GROWS;
+        if grows == GROWS || !aligned(addr) {
             return Err(Error::Invalid);
         }
         if len == 0 {
@@ -317,15 +321,15 @@ impl MemoryMap {
         if (addr as usize).checked_add(len).is_none() {
             return Err(Error::NoMemory);
         }
-        if prot & !(7 | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP) != 0 {
+        if !Protection::all().contains(prot) {
             return Err(Error::Invalid);
         }
-        if grows == PROT_GROWSUP {
+        if grows == Protection::PROT_GROWSUP {
             // No vma grows up on this machine.
             let there = self.core.vma_at(addr as usize).is_some();
             return Err(if there { Error::Invalid } else { Error::NoMemory });
         }
-        self.core.protect(addr as usize, len, protection(prot), grows == PROT_GROWSDOWN, &self.limits())
+        self.core.protect(addr as usize, len, prot_of(prot), grows == Protection::PROT_GROWSDOWN, &self.limits())
     }
 
     /// brk(2): where the heap ends now.
@@ -336,12 +340,10 @@ impl MemoryMap {
     /// mremap(2).
     pub fn mremap(&self, call: &MremapCall) -> Result<usize> {
         let MremapCall { old, old_len, new_len, flags, new, reach } = *call;
-        let (may_move, fixed) = (flags & MREMAP_MAYMOVE != 0, flags & MREMAP_FIXED != 0);
-        let keep_old = flags & MREMAP_DONTUNMAP != 0;
-        if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
-            || ((fixed || keep_old) && !may_move)
-            || !aligned(old)
-        {
+        let [may_move, fixed, keep_old] =
+            [RemapFlags::MREMAP_MAYMOVE, RemapFlags::MREMAP_FIXED, RemapFlags::MREMAP_DONTUNMAP]
+                .map(|f| flags.contains(f));
+        if !RemapFlags::all().contains(flags) || ((fixed || keep_old) && !may_move) || !aligned(old) {
             return Err(Error::Invalid);
         }
         // Sizes that wrap around are 0 to Linux.
@@ -367,9 +369,9 @@ impl MemoryMap {
     }
 
     /// msync(2).
-    pub fn msync(&self, addr: u64, len: u64, flags: usize) -> Result<()> {
-        let known = MS_ASYNC | MS_INVALIDATE | MS_SYNC;
-        if flags & !known != 0 || !aligned(addr) || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC {
+    pub fn msync(&self, addr: u64, len: u64, flags: MsyncFlags) -> Result<()> {
+        let is_contradiction = flags.contains(MsyncFlags::MS_ASYNC | MsyncFlags::MS_SYNC);
+        if !MsyncFlags::all().contains(flags) || !aligned(addr) || is_contradiction {
             return Err(Error::Invalid);
         }
         // What wraps around is nothing to Linux.
@@ -381,14 +383,14 @@ impl MemoryMap {
             return Ok(());
         }
         let mut how = SyncFlags::empty();
-        how.set(SyncFlags::WAIT, flags & MS_SYNC != 0);
-        how.set(SyncFlags::INVALIDATE, flags & MS_INVALIDATE != 0);
+        how.set(SyncFlags::WAIT, flags.contains(MsyncFlags::MS_SYNC));
+        how.set(SyncFlags::INVALIDATE, flags.contains(MsyncFlags::MS_INVALIDATE));
         self.core.sync(addr as usize, len, how)
     }
 
     /// mlock(2) and mlock2(2); `privileged` has `CAP_IPC_LOCK`.
-    pub fn mlock(&self, addr: u64, len: u64, flags: u64, privileged: bool) -> Result<()> {
-        if flags & !MLOCK_ONFAULT != 0 {
+    pub fn mlock(&self, addr: u64, len: u64, flags: MlockFlags, privileged: bool) -> Result<()> {
+        if !MlockFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
         let mut limits = self.limits();
@@ -398,7 +400,7 @@ impl MemoryMap {
             return Err(Error::NotPermitted);
         }
         let mut locked = VmaFlags::LOCKED;
-        locked.set(VmaFlags::LOCKONFAULT, flags & MLOCK_ONFAULT != 0);
+        locked.set(VmaFlags::LOCKONFAULT, flags.contains(MlockFlags::MLOCK_ONFAULT));
         self.lock_range(addr, len, locked, &limits)
     }
 
@@ -432,9 +434,9 @@ impl MemoryMap {
     }
 
     /// mlockall(2).
-    pub fn mlockall(&self, flags: u64, privileged: bool) -> Result<()> {
-        let known = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
-        if flags == 0 || flags & !known != 0 || flags == MCL_ONFAULT {
+    pub fn mlockall(&self, flags: MlockallFlags, privileged: bool) -> Result<()> {
+        let scope = MlockallFlags::MCL_CURRENT | MlockallFlags::MCL_FUTURE;
+        if !flags.intersects(scope) || !MlockallFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
         let mut limits = self.limits();
@@ -444,9 +446,9 @@ impl MemoryMap {
             return Err(Error::NotPermitted);
         }
         let mut locked = VmaFlags::LOCKED;
-        locked.set(VmaFlags::LOCKONFAULT, flags & MCL_ONFAULT != 0);
-        let current = (flags & MCL_CURRENT != 0).then_some(locked);
-        let future = if flags & MCL_FUTURE != 0 { locked } else { VmaFlags::empty() };
+        locked.set(VmaFlags::LOCKONFAULT, flags.contains(MlockallFlags::MCL_ONFAULT));
+        let current = (flags.contains(MlockallFlags::MCL_CURRENT)).then_some(locked);
+        let future = if flags.contains(MlockallFlags::MCL_FUTURE) { locked } else { VmaFlags::empty() };
         self.core.set_all_locked(current, future, &limits)
     }
 

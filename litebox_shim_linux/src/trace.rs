@@ -95,8 +95,7 @@ struct Guest;
 impl GuestMemory for Guest {
     fn read(&self, address: u64, into: &mut [u8]) -> usize {
         let Ok(from) = usize::try_from(address) else { return 0 };
-        // SAFETY: `into` is valid for writes of its length.
-        unsafe { host().copy_from_user(into.as_mut_ptr(), from, into.len()) }
+        host().copy_from_user(into, from)
     }
 }
 

@@ -135,8 +135,7 @@ fn in_tables(memory: &MemoryMap, object: ObjectId, pc: u64) -> bool {
         let mut at = vma.start;
         while at < vma.filled && left > 0 {
             let wanted = (vma.filled - at).min(PIECE);
-            // SAFETY: the piece has room; faults are recovered.
-            let got = unsafe { host().copy_from_user(piece.as_mut_ptr(), at, wanted) };
+            let got = host().copy_from_user(piece.get_mut(..wanted).unwrap_or_default(), at);
             if is_signal_frame(piece.get(..got).unwrap_or_default(), at as u64, pc) {
                 return true;
             }

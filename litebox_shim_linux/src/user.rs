@@ -32,8 +32,7 @@ pub(crate) fn read_some(addr: u64, out: &mut [u8]) -> usize {
     let mut done = 0;
     let mut dest = out;
     loop {
-        // SAFETY: `dest` is valid for writes of its length.
-        let n = unsafe { host().copy_from_user(dest.as_mut_ptr(), at, dest.len()) };
+        let n = host().copy_from_user(dest, at);
         done += n;
         at = at.wrapping_add(n);
         if n == dest.len() || !north().resolve_fault(at, false) {
@@ -54,8 +53,7 @@ pub(crate) fn write_some(addr: u64, bytes: &[u8]) -> usize {
     let mut done = 0;
     let mut source = bytes;
     loop {
-        // SAFETY: `source` is valid for reads of its length.
-        let n = unsafe { host().copy_to_user(at, source.as_ptr(), source.len()) };
+        let n = host().copy_to_user(at, source);
         done += n;
         at = at.wrapping_add(n);
         if n == source.len() || !north().resolve_fault(at, true) {
@@ -211,8 +209,7 @@ fn read_string_pieces(addr: UserStr, most: usize, too_long: Error, mut take: imp
     loop {
         // Never over a page's end: the next page may be none, and the string may end before it.
         let len = (PAGE - at % PAGE).min(PIECE);
-        // SAFETY: `len` is at most the piece's length.
-        let n = unsafe { host().copy_from_user(piece.as_mut_ptr(), at, len) };
+        let n = host().copy_from_user(piece.get_mut(..len).unwrap_or_default(), at);
         let got = piece.get(..n).unwrap_or_default();
         let end = got.iter().position(|byte| *byte == 0);
         let part = got.get(..end.unwrap_or(n)).unwrap_or_default();

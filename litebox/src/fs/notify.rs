@@ -515,8 +515,7 @@ impl File for Inotify {
         }
         let len: usize = self.events.lock().iter().map(Event::len).sum();
         let bytes = i32::try_from(len).unwrap_or(i32::MAX).to_ne_bytes();
-        // SAFETY: `bytes` is valid for reads of its length.
-        let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
+        let copied = host().copy_to_user(arg, &bytes);
         if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
     }
     fn as_any(&self) -> &dyn Any {

@@ -53,14 +53,12 @@ fn anywhere(pages: usize) -> MapRequest {
 
 fn read_word(addr: usize) -> Option<u64> {
     let mut bytes = [0u8; 8];
-    // SAFETY: eight bytes of room.
-    let n = unsafe { host().copy_from_user(bytes.as_mut_ptr(), addr, 8) };
+    let n = host().copy_from_user(&mut bytes, addr);
     (n == 8).then(|| u64::from_le_bytes(bytes))
 }
 
 fn write_word(addr: usize, value: u64) -> bool {
-    // SAFETY: eight bytes are there.
-    unsafe { host().copy_to_user(addr, value.to_le_bytes().as_ptr(), 8) == 8 }
+    host().copy_to_user(addr, &value.to_le_bytes()) == size_of::<u64>()
 }
 
 fn check_order(vmas: &[Vma]) {

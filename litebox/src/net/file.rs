@@ -93,8 +93,7 @@ impl<S: SocketFile + Socket> File for S {
     }
     fn ioctl(&self, request: u32, arg: usize) -> Result<usize> {
         let bytes = i32::try_from(self.number(request)?).unwrap_or(i32::MAX).to_ne_bytes();
-        // SAFETY: `bytes` is valid for reads of its length.
-        let copied = unsafe { host().copy_to_user(arg, bytes.as_ptr(), bytes.len()) };
+        let copied = host().copy_to_user(arg, &bytes);
         if copied == bytes.len() { Ok(0) } else { Err(Error::Fault) }
     }
     fn as_socket(&self) -> Option<&dyn Socket> {

@@ -66,21 +66,23 @@ impl Futex for MockHost {
 }
 
 impl UserAccess for MockHost {
-    unsafe fn copy_from_user(&self, dst: *mut u8, src: usize, len: usize) -> usize {
+    fn copy_from_user(&self, dst: &mut [u8], src: usize) -> usize {
+        let len = dst.len();
         if !self.is_user_range(src, len) {
             return 0;
         }
-        let (local, remote) = (libc::IoVec { base: dst.addr(), len }, libc::IoVec { base: src, len });
-        // SAFETY: the caller vouches for `dst`; the host checks `src` and stops at a bad page.
+        let (local, remote) = (libc::IoVec { base: dst.as_mut_ptr().addr(), len }, libc::IoVec { base: src, len });
+        // SAFETY: `dst` has `len` bytes; the host checks `src` and stops at a bad page.
         let n = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
         usize::try_from(n).unwrap_or(0)
     }
-    unsafe fn copy_to_user(&self, dst: usize, src: *const u8, len: usize) -> usize {
+    fn copy_to_user(&self, dst: usize, src: &[u8]) -> usize {
+        let len = src.len();
         if !self.is_user_range(dst, len) {
             return 0;
         }
-        let (local, remote) = (libc::IoVec { base: src.addr(), len }, libc::IoVec { base: dst, len });
-        // SAFETY: the caller vouches for `src`; the host checks `dst` and stops at a bad page.
+        let (local, remote) = (libc::IoVec { base: src.as_ptr().addr(), len }, libc::IoVec { base: dst, len });
+        // SAFETY: `src` has `len` bytes; the host checks `dst` and stops at a bad page.
         let n = unsafe { libc::process_vm_writev(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
         usize::try_from(n).unwrap_or(0)
     }
@@ -89,8 +91,7 @@ impl UserAccess for MockHost {
         let mut done = 0;
         while done < len {
             let n = (len - done).min(zeros.len());
-            // SAFETY: `zeros` has `n` bytes.
-            let copied = unsafe { self.copy_to_user(dst + done, zeros.as_ptr(), n) };
+            let copied = self.copy_to_user(dst + done, &zeros[..n]);
             done += copied;
             if copied < n {
                 break;

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 use proptest::prelude::*;
 
-use super::{Access, File, FileType, Inode, NewAttr, NewNode, OpenHow, RenameFlags, SetAttr};
+use super::{Access, File, FileType, Inode, NewAttr, NewNode, OpenHow, RenameFlags, SetAttr, XattrFlags};
 use crate::Error;
 use crate::io::{Dest, Source};
 use crate::mm::arena::Arena;
@@ -256,7 +256,7 @@ impl Ours {
             }
             Op::SetXattr(p, x, how, len) => {
                 let inode = self.bearer(p, Error::NotPermitted)?;
-                inode.set_xattr(XATTRS[x].as_bytes(), &pattern(how, len), how == 1, how == 2).and(done)
+                inode.set_xattr(XATTRS[x].as_bytes(), &pattern(how, len), XattrFlags(how.into())).and(done)
             }
             Op::GetXattr(p, x) => self.bearer(p, Error::NoData)?.get_xattr(XATTRS[x].as_bytes()),
             Op::RemoveXattr(p, x) => self.bearer(p, Error::NotPermitted)?.remove_xattr(XATTRS[x].as_bytes()).and(done),

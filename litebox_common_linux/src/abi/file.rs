@@ -5,55 +5,66 @@ use super::named;
 
 named! {
     /// open(2)
-    flags OpenFlags(i32, u32) {
+    flags OpenFlags(i32) {
         O_RDONLY = 0 in 3, O_WRONLY = 1 in 3, O_RDWR = 2 in 3, O_ACCMODE = 3 in 3, O_CREAT = 0o100, O_EXCL = 0o200, O_NOCTTY = 0o400,
         O_TRUNC = 0o1000, O_APPEND = 0o2000, O_NONBLOCK = 0o4000, O_SYNC = 0o4_010_000, O_DSYNC = 0o10000, O_ASYNC = 0o20000,
         O_DIRECT = 0o40000, O_LARGEFILE = 0o100_000, O_NOFOLLOW = 0o400_000, O_NOATIME = 0o1_000_000, O_CLOEXEC = 0o2_000_000,
         O_PATH = 0o10_000_000, O_TMPFILE = 0o20_200_000, O_DIRECTORY = 0o200_000
     }
     /// `AT_*` flags of calls with a directory descriptor
-    flags AtFlags(i32, u32) {
+    flags AtFlags(i32) {
         AT_SYMLINK_NOFOLLOW = 0x100, AT_EACCESS = 0x200, AT_SYMLINK_FOLLOW = 0x400, AT_NO_AUTOMOUNT = 0x800, AT_EMPTY_PATH = 0x1000,
         AT_STATX_FORCE_SYNC = 0x2000, AT_STATX_DONT_SYNC = 0x4000, AT_RECURSIVE = 0x8000
     }
     /// unlinkat(2), where `AT_EACCESS`'s bit means something else
-    flags UnlinkFlags(i32, u32) { AT_REMOVEDIR = 0x200 }
+    flags UnlinkFlags(i32) { AT_REMOVEDIR = 0x200 }
     /// renameat2(2)
-    flags RenameFlags(u32, i32) { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2, RENAME_WHITEOUT = 4 }
+    flags RenameFlags(u32) { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2, RENAME_WHITEOUT = 4 }
     /// access(2)
-    flags AccessMode(u32, i32) { F_OK = 0 in 7, R_OK = 4, W_OK = 2, X_OK = 1 }
+    flags AccessMode(u32) { F_OK = 0 in 7, R_OK = 4, W_OK = 2, X_OK = 1 }
     /// statx(2)
-    flags StatxMask(u32, i32) {
+    flags StatxMask(u32) {
         STATX_ALL = 0xfff, STATX_BASIC_STATS = 0x7ff, STATX_TYPE = 1, STATX_MODE = 2, STATX_NLINK = 4, STATX_UID = 8, STATX_GID = 0x10, STATX_ATIME = 0x20,
         STATX_MTIME = 0x40, STATX_CTIME = 0x80, STATX_INO = 0x100, STATX_SIZE = 0x200, STATX_BLOCKS = 0x400, STATX_BTIME = 0x800,
         STATX_MNT_ID = 0x1000, STATX_DIOALIGN = 0x2000
     }
     /// setxattr(2)
-    flags XattrFlags(i32, u32) { XATTR_CREATE = 1, XATTR_REPLACE = 2 }
+    flags XattrFlags(i32) { XATTR_CREATE = 1, XATTR_REPLACE = 2 }
     /// lseek(2)
-    choice Whence(i32, u32) { SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2, SEEK_DATA = 3, SEEK_HOLE = 4 }
+    choice Whence(i32) { SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2, SEEK_DATA = 3, SEEK_HOLE = 4 }
     /// fcntl(2)
-    choice FcntlCommand(u32, i32) {
+    choice FcntlCommand(u32) {
         F_DUPFD = 0, F_GETFD = 1, F_SETFD = 2, F_GETFL = 3, F_SETFL = 4, F_GETLK = 5, F_SETLK = 6, F_SETLKW = 7, F_SETOWN = 8, F_GETOWN = 9,
         F_SETSIG = 10, F_GETSIG = 11, F_GETLK64 = 12, F_SETLK64 = 13, F_SETLKW64 = 14, F_SETOWN_EX = 15, F_GETOWN_EX = 16, F_OFD_GETLK = 36, F_OFD_SETLK = 37, F_OFD_SETLKW = 38,
         F_SETLEASE = 1024, F_GETLEASE = 1025, F_NOTIFY = 1026, F_DUPFD_CLOEXEC = 1030, F_SETPIPE_SZ = 1031, F_GETPIPE_SZ = 1032,
         F_ADD_SEALS = 1033, F_GET_SEALS = 1034, F_GETOWNER_UIDS = 17, F_DUPFD_QUERY = 1027, F_GET_RW_HINT = 1035, F_SET_RW_HINT = 1036
     }
     /// flock(2)
-    flags LockOperation(i32, u32) { LOCK_SH = 1, LOCK_EX = 2, LOCK_UN = 8, LOCK_NB = 4 }
+    flags LockOperation(i32) { LOCK_SH = 1, LOCK_EX = 2, LOCK_UN = 8, LOCK_NB = 4 }
+    /// sync_file_range(2)
+    flags SyncRangeFlags(u32) { SYNC_FILE_RANGE_WAIT_BEFORE = 1, SYNC_FILE_RANGE_WRITE = 2, SYNC_FILE_RANGE_WAIT_AFTER = 4 }
+    /// posix_fadvise(2)
+    choice FileAdvice(i32) {
+        POSIX_FADV_NORMAL = 0, POSIX_FADV_RANDOM = 1, POSIX_FADV_SEQUENTIAL = 2, POSIX_FADV_WILLNEED = 3, POSIX_FADV_DONTNEED = 4,
+        POSIX_FADV_NOREUSE = 5
+    }
+    /// inotify_init1(2)
+    flags InotifyFlags(i32) { IN_NONBLOCK = 0o4000, IN_CLOEXEC = 0o2_000_000 }
+    /// eventfd(2)
+    flags EventFdFlags(i32) { EFD_SEMAPHORE = 1, EFD_NONBLOCK = 0o4000, EFD_CLOEXEC = 0o2_000_000 }
     /// fallocate(2)
-    flags AllocateMode(i32, u32) {
+    flags AllocateMode(i32) {
         FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2, FALLOC_FL_COLLAPSE_RANGE = 8, FALLOC_FL_ZERO_RANGE = 0x10,
         FALLOC_FL_INSERT_RANGE = 0x20, FALLOC_FL_UNSHARE_RANGE = 0x40
     }
     /// close_range(2)
-    flags CloseRangeFlags(u32, i32) { CLOSE_RANGE_UNSHARE = 2, CLOSE_RANGE_CLOEXEC = 4 }
+    flags CloseRangeFlags(u32) { CLOSE_RANGE_UNSHARE = 2, CLOSE_RANGE_CLOEXEC = 4 }
     /// preadv2(2)
-    flags ReadWriteFlags(i32, u32) { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8, RWF_APPEND = 0x10, RWF_NOAPPEND = 0x20 }
+    flags ReadWriteFlags(i32) { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8, RWF_APPEND = 0x10, RWF_NOAPPEND = 0x20 }
     /// splice(2)
-    flags SpliceFlags(u32, i32) { SPLICE_F_MOVE = 1, SPLICE_F_NONBLOCK = 2, SPLICE_F_MORE = 4, SPLICE_F_GIFT = 8 }
+    flags SpliceFlags(u32) { SPLICE_F_MOVE = 1, SPLICE_F_NONBLOCK = 2, SPLICE_F_MORE = 4, SPLICE_F_GIFT = 8 }
     /// memfd_create(2)
-    flags MemfdFlags(u32, i32) {
+    flags MemfdFlags(u32) {
         MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_HUGETLB = 4, MFD_NOEXEC_SEAL = 8, MFD_EXEC = 0x10
     }
 }

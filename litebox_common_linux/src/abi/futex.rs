@@ -4,7 +4,7 @@ use super::named;
 
 named! {
     /// futex(2)
-    flags FutexOperation(i32, u32) {
+    flags FutexOperation(i32) {
         FUTEX_WAIT = 0 in 0x7f, FUTEX_WAKE = 1 in 0x7f, FUTEX_FD = 2 in 0x7f, FUTEX_REQUEUE = 3 in 0x7f, FUTEX_CMP_REQUEUE = 4 in 0x7f,
         FUTEX_WAKE_OP = 5 in 0x7f, FUTEX_LOCK_PI = 6 in 0x7f, FUTEX_UNLOCK_PI = 7 in 0x7f, FUTEX_TRYLOCK_PI = 8 in 0x7f,
         FUTEX_WAIT_BITSET = 9 in 0x7f, FUTEX_WAKE_BITSET = 10 in 0x7f, FUTEX_WAIT_REQUEUE_PI = 11 in 0x7f, FUTEX_CMP_REQUEUE_PI = 12 in 0x7f,

@@ -4,8 +4,10 @@ use super::layout::structure;
 use super::named;
 
 named! {
+    /// epoll_create1(2)
+    flags EpollFlags(i32) { EPOLL_CLOEXEC = 0o2_000_000 }
     /// epoll_ctl(2)
-    choice EpollOperation(i32, u32) { EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3 }
+    choice EpollOperation(i32) { EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3 }
 }
 
 structure! {

@@ -6,7 +6,7 @@ use super::time::{Timeval, TimevalX86, TimevalX86_64};
 
 named! {
     /// clone(2); the low byte is the signal at the child's end
-    flags CloneFlags(usize, u64) {
+    flags CloneFlags(usize) {
         SIGCHLD = 17 in 0xff, CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_PIDFD = 0x1000,
         CLONE_PTRACE = 0x2000, CLONE_VFORK = 0x4000, CLONE_PARENT = 0x8000, CLONE_THREAD = 0x1_0000, CLONE_NEWNS = 0x2_0000,
         CLONE_SYSVSEM = 0x4_0000, CLONE_SETTLS = 0x8_0000, CLONE_PARENT_SETTID = 0x10_0000, CLONE_CHILD_CLEARTID = 0x20_0000,
@@ -15,14 +15,16 @@ named! {
         CLONE_NEWNET = 0x4000_0000, CLONE_IO = 0x8000_0000
     }
     /// wait4(2)
-    flags WaitOptions(u32, i32) {
+    flags WaitOptions(u32) {
         WNOHANG = 1, WSTOPPED = 2, WUNTRACED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x100_0000, __WNOTHREAD = 0x2000_0000, __WALL = 0x4000_0000,
         __WCLONE = 0x8000_0000
     }
+    /// pidfd_open(2)
+    flags PidFdFlags(u32) { PIDFD_NONBLOCK = 0o4000 }
     /// waitid(2)
-    choice WaitKind(i32, u32) { P_ALL = 0, P_PID = 1, P_PGID = 2, P_PIDFD = 3 }
+    choice WaitKind(i32) { P_ALL = 0, P_PID = 1, P_PGID = 2, P_PIDFD = 3 }
     /// prctl(2)
-    choice PrctlOption(i32, u32) {
+    number PrctlOption(i32) {
         PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG = 2, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_GET_KEEPCAPS = 7, PR_SET_KEEPCAPS = 8,
         PR_SET_NAME = 15, PR_GET_NAME = 16, PR_GET_SECCOMP = 21, PR_SET_SECCOMP = 22, PR_CAPBSET_READ = 23, PR_CAPBSET_DROP = 24, PR_GET_TSC = 25,
         PR_SET_TSC = 26, PR_GET_SECUREBITS = 27, PR_SET_SECUREBITS = 28, PR_SET_TIMERSLACK = 29, PR_GET_TIMERSLACK = 30, PR_MCE_KILL = 33,
@@ -32,12 +34,12 @@ named! {
         PR_SET_VMA = 0x5356_4d41, PR_SET_PTRACER = 0x5961_6d61
     }
     /// arch_prctl(2)
-    choice ArchPrctlCode(i32, u32) {
+    number ArchPrctlCode(i32) {
         ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004, ARCH_GET_CPUID = 0x1011, ARCH_SET_CPUID = 0x1012,
         ARCH_GET_XCOMP_SUPP = 0x1021, ARCH_CET_STATUS = 0x3001, ARCH_CET_DISABLE = 0x3002, ARCH_CET_LOCK = 0x3003, ARCH_SHSTK_ENABLE = 0x5001
     }
     /// getrlimit(2)
-    choice Resource(u32, i32) {
+    number Resource(u32) {
         RLIMIT_CPU = 0, RLIMIT_FSIZE = 1, RLIMIT_DATA = 2, RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_RSS = 5, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7,
         RLIMIT_MEMLOCK = 8, RLIMIT_AS = 9, RLIMIT_LOCKS = 10, RLIMIT_SIGPENDING = 11, RLIMIT_MSGQUEUE = 12, RLIMIT_NICE = 13, RLIMIT_RTPRIO = 14,
         RLIMIT_RTTIME = 15

@@ -4,5 +4,5 @@ use super::named;
 
 named! {
     /// getrandom(2)
-    flags RandomFlags(u32, i32) { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 }
+    flags RandomFlags(u32) { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 }
 }

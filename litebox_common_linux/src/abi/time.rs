@@ -7,14 +7,17 @@ use super::named;
 
 named! {
     /// clock_gettime(2)
-    choice ClockName(i32, u32) {
+    number ClockName(i32) {
         CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3, CLOCK_MONOTONIC_RAW = 4,
         CLOCK_REALTIME_COARSE = 5, CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7, CLOCK_REALTIME_ALARM = 8, CLOCK_BOOTTIME_ALARM = 9, CLOCK_TAI = 11
     }
+    /// clock_nanosleep(2), timer_settime(2)
+    flags TimerFlags(i32) { TIMER_ABSTIME = 1 }
+    /// timerfd_create(2)
+    flags TimerFdFlags(i32) { TFD_NONBLOCK = 0o4000, TFD_CLOEXEC = 0o2_000_000 }
+    /// timerfd_settime(2)
+    flags TimerFdSetFlags(i32) { TFD_TIMER_ABSTIME = 1, TFD_TIMER_CANCEL_ON_SET = 2 }
 }
-
-/// Flag of clock_nanosleep(2), timer_settime(2) and timerfd_settime(2): the time is a moment.
-pub const TIMER_ABSTIME: i32 = 1;
 
 structure! {
     /// `struct timespec`

@@ -248,8 +248,7 @@ pub(crate) fn leave_probe(regs: &mut Registers) -> bool {
     }
     let mut next = [0u8; 8];
     let at = regs.r11.wrapping_add(offset_of!(Header, next) as u64);
-    // SAFETY: the buffer has room; faults are recovered.
-    if unsafe { LinuxHost.copy_from_user(next.as_mut_ptr(), at as usize, next.len()) } < next.len() {
+    if LinuxHost.copy_from_user(&mut next, at as usize) < next.len() {
         return false;
     }
     regs.rip = regs.r11.wrapping_add(u64::from_le_bytes(next));

@@ -466,8 +466,7 @@ fn install(state: &mut PatchState, code: &Code, patches: &[Arc<Patch>], fresh: b
 }
 
 fn write(address: u64, bytes: &[u8]) -> bool {
-    // SAFETY: the bytes are valid; faults are recovered.
-    unsafe { LinuxHost.copy_to_user(address as usize, bytes.as_ptr(), bytes.len()) == bytes.len() }
+    LinuxHost.copy_to_user(address as usize, bytes) == bytes.len()
 }
 
 /// Makes the pages of `[start, end)` writable and not executable while `change` runs; afterwards they have `prot`

@@ -106,9 +106,9 @@ fn filled(addr: usize, len: usize, fill: impl FnOnce(usize, usize) -> Result<usi
         return fill(addr, len);
     }
     let mut piece = [0u8; PIECE];
-    let came = fill(piece.as_mut_ptr() as usize, len.min(PIECE))?.min(PIECE);
-    // SAFETY: so many bytes of the piece.
-    if unsafe { LinuxHost.copy_to_user(addr, piece.as_ptr(), came) } == came { Ok(came) } else { Err(Error::Fault) }
+    let came = fill(piece.as_mut_ptr() as usize, len.min(PIECE))?;
+    let bytes = piece.get(..came).ok_or(Error::Fault)?;
+    if LinuxHost.copy_to_user(addr, bytes) == came { Ok(came) } else { Err(Error::Fault) }
 }
 
 impl HostFiles for LinuxHost {

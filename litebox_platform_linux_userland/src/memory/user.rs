@@ -209,21 +209,25 @@ fn zero(dst: usize, len: usize) -> usize {
 }
 
 impl UserAccess for LinuxHost {
-    unsafe fn copy_from_user(&self, dst: *mut u8, src: usize, len: usize) -> usize {
+    #[inline]
+    fn copy_from_user(&self, dst: &mut [u8], src: usize) -> usize {
+        let len = dst.len();
         if !in_user_space(src, len) {
             return 0;
         }
-        // SAFETY: `dst` is valid (the caller's promise); faults on the guest side are recovered.
-        len - unsafe { litebox_user_copy(dst as usize, src, len) }
+        // SAFETY: `dst` has `len` bytes; faults on the guest side are recovered.
+        len - unsafe { litebox_user_copy(dst.as_mut_ptr() as usize, src, len) }
     }
 
-    unsafe fn copy_to_user(&self, dst: usize, src: *const u8, len: usize) -> usize {
+    #[inline]
+    fn copy_to_user(&self, dst: usize, src: &[u8]) -> usize {
+        let len = src.len();
         if !in_user_space(dst, len) {
             return 0;
         }
-        // SAFETY: part of `src`, which is valid (the caller's promise); faults on the guest side are recovered.
-        let copy =
-            |to: usize, from: usize, len: usize| len - unsafe { litebox_user_copy(to, src as usize + from, len) };
+        let start = src.as_ptr() as usize;
+        // SAFETY: part of `src`; faults on the guest side are recovered.
+        let copy = |to: usize, from: usize, len: usize| len - unsafe { litebox_user_copy(to, start + from, len) };
         match rseq_areas::near(dst, len) {
             None => copy(dst, 0, len),
             Some(areas) => rseq_areas::write_around(areas, dst, len, copy, zero),
@@ -246,10 +250,8 @@ impl UserAccess for LinuxHost {
         let Some(len) = len.filter(|len| in_user_space(dst, *len)) else { return 0 };
         if rseq_areas::pointer_in(dst, len).is_some() {
             // One by one.
-            let put = |(i, half): (usize, &u16)| {
-                // SAFETY: each number has two bytes.
-                unsafe { self.copy_to_user(dst + i * stride, core::ptr::from_ref(half).cast(), 2) == 2 }
-            };
+            let put =
+                |(i, half): (usize, &u16)| self.copy_to_user(dst + i * stride, &half.to_ne_bytes()) == size_of::<u16>();
             return halves.iter().enumerate().take_while(|each| put((each.0, each.1))).count();
         }
         // SAFETY: only guest memory is written; faults are recovered.

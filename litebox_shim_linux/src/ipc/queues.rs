@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use litebox_common_linux::abi::file::{O_ACCMODE, O_CREAT, O_EXCL, O_NONBLOCK};
+use litebox_common_linux::abi::file::{O_NONBLOCK, OpenFlags};
 
 use litebox::event::{Events, Observer, WaitQueue, wait_until_ready};
 use litebox::fs::{Access, AnonInode, File, Inode, OpenFile, StatusFlags};
@@ -160,16 +160,16 @@ impl Task<'_, '_> {
     pub(crate) fn mq_open(
         &mut self,
         name: UserStr,
-        flags: i32,
+        flags: OpenFlags,
         mode: u32,
         attributes: UserRef<MqAttr>,
     ) -> Result<usize> {
         let attributes = attributes.read_if_given()?;
         let name = Self::queue_name(name)?;
-        let (access, wanted) = match flags & O_ACCMODE {
-            0 => (Access::READ, READ),
-            1 => (Access::WRITE, WRITE),
-            2 => (Access::READ | Access::WRITE, READ | WRITE),
+        let (access, wanted) = match flags & OpenFlags::O_ACCMODE {
+            OpenFlags::O_RDONLY => (Access::READ, READ),
+            OpenFlags::O_WRONLY => (Access::WRITE, WRITE),
+            OpenFlags::O_RDWR => (Access::READ | Access::WRITE, READ | WRITE),
             // Neither: good for making one alone.
             _ => (Access::empty(), 0),
         };
@@ -178,13 +178,13 @@ impl Task<'_, '_> {
         let queue = {
             let mut queues = self.kernel().message_queues.0.lock();
             match queues.get(&name) {
-                Some(_) if flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL => return Err(Error::Exists),
+                Some(_) if flags.contains(OpenFlags::O_CREAT | OpenFlags::O_EXCL) => return Err(Error::Exists),
                 Some(_) if access.is_empty() => return Err(Error::Invalid),
                 Some(there) => {
                     there.perm.check_or(&who, wanted, Capability::DacOverride)?;
                     there.clone()
                 }
-                None if flags & O_CREAT == 0 => return Err(Error::NotFound),
+                None if !flags.contains(OpenFlags::O_CREAT) => return Err(Error::NotFound),
                 None => {
                     if queues.len() >= MOST_QUEUES {
                         return Err(Error::NoSpace);
@@ -201,7 +201,7 @@ impl Task<'_, '_> {
             }
         };
         let mut status = StatusFlags::empty();
-        status.set(StatusFlags::NONBLOCK, flags & O_NONBLOCK != 0);
+        status.set(StatusFlags::NONBLOCK, flags.contains(OpenFlags::O_NONBLOCK));
         let file = self.nameless(Arc::new(QueueFile(queue)), access, status);
         self.install(file, true)
     }

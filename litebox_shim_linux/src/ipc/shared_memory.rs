@@ -2,7 +2,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use litebox_common_linux::abi::memory::{MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE};
+use litebox_common_linux::abi::memory::{MapFlags, Protection};
 
 use litebox::fs::memory::{MemoryFileSpec, memory_file};
 use litebox::fs::{Access, File, NewAttr, OpenFile, Seals, SetAttr, StatusFlags};
@@ -165,13 +165,14 @@ impl Task<'_, '_> {
         }
         let segment = self.kernel().system_v.segments.find(id)?;
         let read_only = flags & SHM_RDONLY != 0;
-        let (mut wanted, mut prot, mut access) = (READ, PROT_READ, Access::READ);
+        let (mut wanted, mut prot, mut access) = (READ, Protection::PROT_READ, Access::READ);
         if !read_only {
-            (wanted, prot, access) = (READ | WRITE, PROT_READ | PROT_WRITE, Access::READ | Access::WRITE);
+            (wanted, prot, access) =
+                (READ | WRITE, Protection::PROT_READ | Protection::PROT_WRITE, Access::READ | Access::WRITE);
         }
         if flags & SHM_EXEC != 0 {
             wanted |= 0o100;
-            prot |= PROT_EXEC;
+            prot |= Protection::PROT_EXEC;
         }
         segment.perm().check(&self.creds(), wanted)?;
         let file = segment.value.state.lock().last_file.upgrade().ok_or(EIDRM)?;
@@ -183,12 +184,12 @@ impl Task<'_, '_> {
             state.attached.push(Arc::downgrade(&file));
         }
         let placed = match (at, flags & SHM_REMAP != 0) {
-            (0, _) => MAP_SHARED,
-            (_, true) => MAP_SHARED | MAP_FIXED,
-            (_, false) => MAP_SHARED | MAP_FIXED_NOREPLACE,
+            (0, _) => MapFlags::MAP_SHARED,
+            (_, true) => MapFlags::MAP_SHARED | MapFlags::MAP_FIXED,
+            (_, false) => MapFlags::MAP_SHARED | MapFlags::MAP_FIXED_NOREPLACE,
         };
         let size = segment.value.size as u64;
-        let replaced = if placed & MAP_FIXED != 0 { size } else { 0 };
+        let replaced = if placed.contains(MapFlags::MAP_FIXED) { size } else { 0 };
         let mapped = self.around_rseq(&[(at, replaced)], Fate::Gone, |task| {
             let reach = task.reach();
             let call = MmapCall { addr: at, len: size, prot, flags: placed, offset: 0, loads: false, reach };

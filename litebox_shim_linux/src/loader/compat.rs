@@ -42,7 +42,6 @@ pub(super) fn map_vdso(mm: &Mm, limits: &Limits) -> Result<usize> {
 }
 
 fn put(at: usize, bytes: &[u8]) -> Result<()> {
-    // SAFETY: `bytes` is valid for reads of its length.
-    let done = unsafe { host().copy_to_user(at, bytes.as_ptr(), bytes.len()) };
+    let done = host().copy_to_user(at, bytes);
     if done == bytes.len() { Ok(()) } else { Err(Error::Fault) }
 }

@@ -92,8 +92,7 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
     let size = map_stack(mm, limits, &layout, elf.wants_exec_stack(), arguments.size())?;
     let image = stack::build(layout.stack_top, elf.arch, &arguments, &auxv, ids.fixed_addresses)?;
     let fits = layout.stack_top - image.pointer < size;
-    // SAFETY: the image is `len` bytes of kernel memory.
-    let copied = unsafe { host().copy_to_user(image.pointer, image.bytes.as_ptr(), image.bytes.len()) };
+    let copied = host().copy_to_user(image.pointer, &image.bytes);
     if !fits || copied < image.bytes.len() {
         return Err(Error::Fault);
     }

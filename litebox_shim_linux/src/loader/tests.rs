@@ -94,8 +94,7 @@ const LIMITS: Limits = Limits { stack: 8 << 20, ..Limits::NONE };
 
 fn word(addr: u64) -> u64 {
     let mut bytes = [0u8; 8];
-    // SAFETY: eight bytes of room.
-    let n = unsafe { host().copy_from_user(bytes.as_mut_ptr(), addr as usize, 8) };
+    let n = host().copy_from_user(&mut bytes, addr as usize);
     assert_eq!(n, 8, "{addr:#x}");
     u64::from_le_bytes(bytes)
 }

@@ -8,6 +8,7 @@ use litebox::fs::OpenFile;
 use litebox::mm::{Advise, Object, PAGE, Vma, VmaFlags, page_up};
 use litebox::platform::{Advice, Prot};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::memory;
 
 use super::{MemoryMap, aligned};
 
@@ -39,48 +40,48 @@ fn flags(set: VmaFlags, clear: VmaFlags) -> Advise {
 
 impl MemoryMap {
     /// madvise(2). `privileged` may simulate memory errors on Linux; here nobody may.
-    pub fn madvise(&self, addr: u64, len: u64, advice: i32) -> Result<()> {
+    pub fn madvise(&self, addr: u64, len: u64, advice: memory::Advice) -> Result<()> {
         let reading = VmaFlags::RANDOM | VmaFlags::SEQUENTIAL;
         let huge = VmaFlags::HUGEPAGE | VmaFlags::NOHUGEPAGE;
         let none = VmaFlags::empty();
         let mut then = None;
-        let (advise, check): (Advise, fn(&Vma) -> Result<()>) = match advice {
-            0 => (flags(none, reading), not_special),
-            1 => (flags(VmaFlags::RANDOM, reading), not_special),
-            2 => (flags(VmaFlags::SEQUENTIAL, reading), not_special),
-            3 => (Advise::Host(Advice::WillNeed), not_special),
-            4 => (Advise::Host(Advice::DontNeed), |a| may_drop(a).and(locked(a))),
-            8 => (Advise::Host(Advice::Free), |a| may_drop(a).and(locked(a)).and(anonymous(a))),
-            9 => return self.remove_range(addr, len),
-            10 => (flags(VmaFlags::DONTFORK, none), may_drop),
-            11 => (flags(none, VmaFlags::DONTFORK), not_special),
-            // MERGEABLE and UNMERGEABLE: pages are not merged, which nobody can see.
-            12 | 13 => (Advise::Nothing, not_special),
-            14 => {
+        let (advise, check): (Advise, fn(&Vma) -> Result<()>) = match advice.0 {
+            memory::MADV_NORMAL => (flags(none, reading), not_special),
+            memory::MADV_RANDOM => (flags(VmaFlags::RANDOM, reading), not_special),
+            memory::MADV_SEQUENTIAL => (flags(VmaFlags::SEQUENTIAL, reading), not_special),
+            memory::MADV_WILLNEED => (Advise::Host(Advice::WillNeed), not_special),
+            memory::MADV_DONTNEED => (Advise::Host(Advice::DontNeed), |a| may_drop(a).and(locked(a))),
+            memory::MADV_FREE => (Advise::Host(Advice::Free), |a| may_drop(a).and(locked(a)).and(anonymous(a))),
+            memory::MADV_REMOVE => return self.remove_range(addr, len),
+            memory::MADV_DONTFORK => (flags(VmaFlags::DONTFORK, none), may_drop),
+            memory::MADV_DOFORK => (flags(none, VmaFlags::DONTFORK), not_special),
+            // Pages are not merged, which nobody can see.
+            memory::MADV_MERGEABLE | memory::MADV_UNMERGEABLE => (Advise::Nothing, not_special),
+            memory::MADV_HUGEPAGE => {
                 then = Some(Advice::HugePage);
                 (flags(VmaFlags::HUGEPAGE, huge), not_special)
             }
-            15 => {
+            memory::MADV_NOHUGEPAGE => {
                 then = Some(Advice::NoHugePage);
                 (flags(VmaFlags::NOHUGEPAGE, huge), not_special)
             }
-            16 => (flags(VmaFlags::DONTDUMP, none), not_special),
-            17 => (flags(none, VmaFlags::DONTDUMP), not_special),
-            18 => (flags(VmaFlags::WIPEONFORK, none), |a| {
+            memory::MADV_DONTDUMP => (flags(VmaFlags::DONTDUMP, none), not_special),
+            memory::MADV_DODUMP => (flags(none, VmaFlags::DONTDUMP), not_special),
+            memory::MADV_WIPEONFORK => (flags(VmaFlags::WIPEONFORK, none), |a| {
                 may_drop(a).and(anonymous(a)).and(if a.shared() { Err(Error::Invalid) } else { Ok(()) })
             }),
-            19 => (flags(none, VmaFlags::WIPEONFORK), not_special),
-            20 | 21 => (Advise::Nothing, locked),
-            22 => {
+            memory::MADV_KEEPONFORK => (flags(none, VmaFlags::WIPEONFORK), not_special),
+            memory::MADV_COLD | memory::MADV_PAGEOUT => (Advise::Nothing, locked),
+            memory::MADV_POPULATE_READ => {
                 (Advise::Host(Advice::PopulateRead), |a| if a.prot.is_empty() { Err(Error::Invalid) } else { Ok(()) })
             }
-            23 => (Advise::Host(Advice::PopulateWrite), |a| {
+            memory::MADV_POPULATE_WRITE => (Advise::Host(Advice::PopulateWrite), |a| {
                 if a.prot.contains(Prot::WRITE) { Ok(()) } else { Err(Error::Invalid) }
             }),
-            // DONTNEED_LOCKED: as DONTNEED, of locked pages too.
-            24 => (Advise::Host(Advice::DontNeed), may_drop),
-            // HWPOISON, SOFT_OFFLINE: need CAP_SYS_ADMIN.
-            100 | 101 => return Err(Error::NotPermitted),
+            // As MADV_DONTNEED, of locked pages too.
+            memory::MADV_DONTNEED_LOCKED => (Advise::Host(Advice::DontNeed), may_drop),
+            // They need CAP_SYS_ADMIN.
+            memory::MADV_HWPOISON | memory::MADV_SOFT_OFFLINE => return Err(Error::NotPermitted),
             _ => return Err(Error::Invalid),
         };
         let Some((start, len)) = range(addr, len)? else { return Ok(()) };

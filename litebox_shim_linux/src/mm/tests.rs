@@ -8,6 +8,7 @@ use litebox::fs::OpenFile;
 use litebox::mm::{Limits, Reach};
 use litebox::platform::host;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::memory::{Advice, MapFlags, MlockFlags, MsyncFlags, Protection, RemapFlags};
 
 use super::{MemoryMap, MmapCall, MremapCall};
 
@@ -81,7 +82,8 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
                 9,
                 args,
                 |m, a| {
-                    let (addr, len, prot, flags, offset) = (a[0], a[1], a[2] as usize, a[3] as usize, a[5]);
+                    let (addr, len, prot, flags, offset) =
+                        (a[0], a[1], Protection(a[2] as usize), MapFlags(a[3] as usize), a[5]);
                     m.mmap(&MmapCall { addr, len, prot, flags, offset, loads: false, reach: Reach::Whole }, no_file)
                 },
                 std::format!("mmap {args:x?}"),
@@ -93,7 +95,12 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
         }
         3 => {
             let args = [addr, len, prot, 0, 0, 0];
-            (10, args, |m, a| m.mprotect(a[0], a[1], a[2] as usize).map(|()| 0), std::format!("mprotect {args:x?}"))
+            (
+                10,
+                args,
+                |m, a| m.mprotect(a[0], a[1], Protection(a[2] as usize)).map(|()| 0),
+                std::format!("mprotect {args:x?}"),
+            )
         }
         4 => {
             let (new, new_len) = place(random);
@@ -106,7 +113,14 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
                 args,
                 |m, a| {
                     let [old, old_len, new_len, flags, new, _] = a;
-                    m.mremap(&MremapCall { old, old_len, new_len, flags: flags as usize, new, reach: Reach::Whole })
+                    m.mremap(&MremapCall {
+                        old,
+                        old_len,
+                        new_len,
+                        flags: RemapFlags(flags as usize),
+                        new,
+                        reach: Reach::Whole,
+                    })
                 },
                 std::format!("mremap {args:x?}"),
             )
@@ -114,16 +128,26 @@ fn call(random: &mut Random) -> (i64, [u64; 6], fn(&MemoryMap, [u64; 6]) -> Resu
         5 => {
             let advice = random.pick(&[0, 1, 2, 3, 4, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 50]);
             let args = [addr, len, advice, 0, 0, 0];
-            (28, args, |m, a| m.madvise(a[0], a[1], a[2] as i32).map(|()| 0), std::format!("madvise {args:x?}"))
+            (28, args, |m, a| m.madvise(a[0], a[1], Advice(a[2] as i32)).map(|()| 0), std::format!("madvise {args:x?}"))
         }
         6 => {
             let args = [addr, len, random.pick(&[0, 1, 2, 4, 5, 6, 8]), 0, 0, 0];
-            (26, args, |m, a| m.msync(a[0], a[1], a[2] as usize).map(|()| 0), std::format!("msync {args:x?}"))
+            (
+                26,
+                args,
+                |m, a| m.msync(a[0], a[1], MsyncFlags(a[2] as usize)).map(|()| 0),
+                std::format!("msync {args:x?}"),
+            )
         }
         _ => {
             let args = [addr, len, 0, 0, 0, 0];
             if random.below(2) == 0 {
-                (149, args, |m, a| m.mlock(a[0], a[1], 0, true).map(|()| 0), std::format!("mlock {args:x?}"))
+                (
+                    149,
+                    args,
+                    |m, a| m.mlock(a[0], a[1], MlockFlags::empty(), true).map(|()| 0),
+                    std::format!("mlock {args:x?}"),
+                )
             } else {
                 (150, args, |m, a| m.munlock(a[0], a[1]).map(|()| 0), std::format!("munlock {args:x?}"))
             }

@@ -13,6 +13,7 @@ use litebox::fs::{Access, AnonInode, File, Inode, StatusFlags};
 use litebox::io::Dest;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::signal::SignalFdFlags;
 use litebox_common_linux::argument::{self, UserRef};
 
 use super::set::{SI_KERNEL, SI_USER, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGIO, SIGSEGV, SIGTRAP, SigSet, SignalInfo};
@@ -22,8 +23,6 @@ use crate::{Process, Task, Thread};
 
 /// Size of `struct signalfd_siginfo`.
 const RECORD: usize = 128;
-const SFD_NONBLOCK: i32 = 0o4000;
-const SFD_CLOEXEC: i32 = 0o2_000_000;
 /// `si_code` of a POSIX timer and of SIGIO.
 const SI_TIMER: i32 = -2;
 const SI_SIGIO: i32 = -5;
@@ -214,7 +213,7 @@ impl File for SignalFile {
 impl Task<'_, '_> {
     /// signalfd(2) without flags.
     pub(crate) fn signalfd(&mut self, fd: i32, mask: UserRef<argument::SigSet>, size: u64) -> Result<usize> {
-        self.signalfd4(fd, mask, size, 0)
+        self.signalfd4(fd, mask, size, SignalFdFlags::empty())
     }
 
     /// signalfd4(2)
@@ -223,10 +222,10 @@ impl Task<'_, '_> {
         fd: i32,
         mask: UserRef<argument::SigSet>,
         size: u64,
-        flags: i32,
+        flags: SignalFdFlags,
     ) -> Result<usize> {
         let mask = crate::syscalls::signal::read_set(mask, size)?;
-        if flags & !(SFD_NONBLOCK | SFD_CLOEXEC) != 0 {
+        if !SignalFdFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
         if fd != -1 {
@@ -238,9 +237,9 @@ impl Task<'_, '_> {
             return Ok(fd as usize);
         }
         let mut status = StatusFlags::empty();
-        status.set(StatusFlags::NONBLOCK, flags & SFD_NONBLOCK != 0);
+        status.set(StatusFlags::NONBLOCK, flags.contains(SignalFdFlags::SFD_NONBLOCK));
         let file = self.nameless(SignalFile::new(mask), Access::READ | Access::WRITE, status);
-        self.install(file, flags & SFD_CLOEXEC != 0)
+        self.install(file, flags.contains(SignalFdFlags::SFD_CLOEXEC))
     }
 }
 

@@ -9,6 +9,7 @@ use litebox::Error;
 use litebox::fs::{EmptyRoot, FdTable, FsContext, MountFlags};
 use litebox::platform::north::{GuestFrame, Registers};
 use litebox::sync::RwLock;
+use litebox_common_linux::abi::signal::MaskHow;
 use litebox_common_linux::argument::{Arch, UserMut, UserRef};
 
 use super::set::{SIGTERM, SIGUSR1, SIGUSR2};
@@ -129,7 +130,15 @@ fn blocked_signals_wait_and_sigtimedwait_takes_them() {
     let mut task =
         Task { thread: &thread, frame: &mut GuestFrame::new(core::ptr::null(), &mut regs, None), arch: Arch::X86_64 };
     let set = SigSet::of(SIGUSR1).0;
-    assert_eq!(task.rt_sigprocmask(0, UserRef::new(Arch::X86_64, &raw const set as usize), UserMut::null(), 8), Ok(0));
+    assert_eq!(
+        task.rt_sigprocmask(
+            MaskHow::SIG_BLOCK,
+            UserRef::new(Arch::X86_64, &raw const set as usize),
+            UserMut::null(),
+            8
+        ),
+        Ok(0)
+    );
     assert_eq!(task.tgkill(1, 1, SIGUSR1), Ok(0));
     assert_eq!(task.kill(1, 65), Err(Error::Invalid));
     assert_eq!(task.kill(99, 0), Err(Error::NoProcess));

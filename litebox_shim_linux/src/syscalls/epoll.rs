@@ -8,7 +8,7 @@ use litebox::event::{Events, Observer, WakeResult, wait_until_ready};
 use litebox::fs::{Access, OpenFile, StatusFlags};
 use litebox::platform::host;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::poll::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent};
+use litebox_common_linux::abi::poll::{EpollEvent, EpollFlags, EpollOperation};
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::{SigSet, UserMut, UserRef};
 
@@ -16,7 +16,6 @@ use crate::Task;
 use crate::signal::RestartPolicy;
 use crate::user::{UserRead, UserWrite, duration_at};
 
-const EPOLL_CLOEXEC: i32 = 0o2_000_000;
 /// `struct epoll_event` is packed on x86-64.
 const EVENT_SIZE: usize = 12;
 /// The most events one call may ask for.
@@ -51,27 +50,27 @@ impl Task<'_, '_> {
         if size <= 0 {
             return Err(Error::Invalid);
         }
-        self.epoll_create1(0)
+        self.epoll_create1(EpollFlags::empty())
     }
 
     /// epoll_create1(2)
-    pub(crate) fn epoll_create1(&mut self, flags: i32) -> Result<usize> {
-        if flags & !EPOLL_CLOEXEC != 0 {
+    pub(crate) fn epoll_create1(&mut self, flags: EpollFlags) -> Result<usize> {
+        if !EpollFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
         let file = self.nameless(EventSet::new(), Access::READ | Access::WRITE, StatusFlags::empty());
-        self.install(file, flags != 0)
+        self.install(file, flags.contains(EpollFlags::EPOLL_CLOEXEC))
     }
 
     /// epoll_ctl(2)
     pub(crate) fn epoll_ctl(
         &mut self,
         epfd: i32,
-        operation: i32,
+        operation: EpollOperation,
         fd: i32,
         event: UserRef<EpollEvent>,
     ) -> Result<usize> {
-        let interest = if operation == EPOLL_CTL_DEL {
+        let interest = if operation == EpollOperation::EPOLL_CTL_DEL {
             Interest { events: Events::empty(), mode: Mode::empty(), data: 0 }
         } else {
             let event = event.read()?;
@@ -91,7 +90,7 @@ impl Task<'_, '_> {
     fn change_set(
         &self,
         outer: &Arc<OpenFile>,
-        operation: i32,
+        operation: EpollOperation,
         fd: i32,
         target: &Arc<OpenFile>,
         interest: Interest,
@@ -102,7 +101,7 @@ impl Task<'_, '_> {
         let set = set_of(outer)?;
         if interest.mode.contains(Mode::EXCLUSIVE) {
             let others = Mode::EXCLUSIVE | Mode::EDGE | Mode::WAKEUP;
-            if operation == EPOLL_CTL_MOD
+            if operation == EpollOperation::EPOLL_CTL_MOD
                 || !others.contains(interest.mode)
                 || !EXCLUSIVE_EVENTS.contains(interest.events)
             {
@@ -110,13 +109,13 @@ impl Task<'_, '_> {
             }
         }
         match operation {
-            EPOLL_CTL_ADD => {
+            EpollOperation::EPOLL_CTL_ADD => {
                 let nested = target.file.as_any().is::<EventSet>();
                 let _one_at_a_time = nested.then(|| self.kernel().epoll_topology.lock());
                 set.add(fd, target, interest)
             }
-            EPOLL_CTL_DEL => set.remove(fd, target),
-            EPOLL_CTL_MOD => set.modify(fd, target, interest),
+            EpollOperation::EPOLL_CTL_DEL => set.remove(fd, target),
+            EpollOperation::EPOLL_CTL_MOD => set.modify(fd, target, interest),
             _ => Err(Error::Invalid),
         }
     }

@@ -32,7 +32,7 @@ use litebox::{Error, Result};
 pub(crate) use litebox_common_linux::abi::file::AT_FDCWD;
 
 pub(crate) use io::{Vectors, check_range};
-pub(crate) use place::{AT_SYMLINK_NOFOLLOW, creds_of, read_path};
+pub(crate) use place::{creds_of, read_path};
 pub(crate) use splice::Offset;
 pub(crate) use stat::stat_of;
 

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use litebox::platform::{AtomicOp, ClockId, Instant, host};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::futex::FutexFlags;
+use litebox_common_linux::abi::futex::{self as abi, FutexFlags, FutexOperation};
 use litebox_common_linux::abi::layout::{Layout, UserWord};
 use litebox_common_linux::abi::process::RobustListHead;
 use litebox_common_linux::abi::time::Timespec;
@@ -22,20 +22,6 @@ use crate::Task;
 use crate::signal::RestartPolicy;
 use crate::syscalls::restart::RestartBlock;
 use crate::user::{UserRead, UserWrite, duration_at, read_bytes, write_bytes};
-
-const WAIT: i32 = 0;
-const WAKE: i32 = 1;
-const REQUEUE: i32 = 3;
-const CMP_REQUEUE: i32 = 4;
-const WAKE_OP: i32 = 5;
-const LOCK_PI: i32 = 6;
-const UNLOCK_PI: i32 = 7;
-const TRYLOCK_PI: i32 = 8;
-const WAIT_BITSET: i32 = 9;
-const WAKE_BITSET: i32 = 10;
-const WAIT_REQUEUE_PI: i32 = 11;
-const CMP_REQUEUE_PI: i32 = 12;
-const LOCK_PI2: i32 = 13;
 
 const OWNER_DIED: u32 = 0x4000_0000;
 const WAITERS: u32 = 0x8000_0000;
@@ -88,33 +74,35 @@ impl Task<'_, '_> {
     pub(crate) fn futex(
         &mut self,
         addr: u64,
-        op: i32,
+        op: FutexOperation,
         val: u32,
         timeout: UserRef<Timespec>,
         addr2: u64,
         val3: u32,
     ) -> Result<usize> {
-        let flags = FutexFlags::from_bits_truncate(op);
-        let command = op & !FutexFlags::all().bits();
+        let flags = FutexFlags::from_bits_truncate(op.bits());
+        let command = op.bits() & !FutexFlags::all().bits();
         let private = flags.contains(FutexFlags::PRIVATE);
         let val2 = timeout.address() as u32;
-        if flags.contains(FutexFlags::CLOCK_REALTIME) && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2) {
+        if flags.contains(FutexFlags::CLOCK_REALTIME)
+            && !matches!(command, abi::FUTEX_WAIT_BITSET | abi::FUTEX_WAIT_REQUEUE_PI | abi::FUTEX_LOCK_PI2)
+        {
             return Err(Error::NotImplemented);
         }
         match command {
-            WAIT => self.wait_on_word(addr, flags, val, timeout, None),
-            WAIT_BITSET => self.wait_on_word(addr, flags, val, timeout, Some(val3)),
-            WAKE => self.wake_word(addr, private, val, u32::MAX),
-            WAKE_BITSET => self.wake_word(addr, private, val, val3),
-            REQUEUE => self.requeue_word(addr, private, val, val2, addr2, None),
-            CMP_REQUEUE => self.requeue_word(addr, private, val, val2, addr2, Some(val3)),
-            LOCK_PI => self.futex_lock(addr, flags | FutexFlags::CLOCK_REALTIME, timeout),
-            LOCK_PI2 => self.futex_lock(addr, flags, timeout),
-            TRYLOCK_PI => self.futex_try_lock(addr, private),
-            UNLOCK_PI => self.futex_unlock(addr, private),
-            WAIT_REQUEUE_PI => self.futex_wait_requeue(addr, flags, val, timeout, addr2),
-            CMP_REQUEUE_PI => self.futex_requeue_to_lock(addr, private, val, val2, addr2, val3),
-            WAKE_OP => self.futex_wake_op(addr, private, val, val2, addr2, val3),
+            abi::FUTEX_WAIT => self.wait_on_word(addr, flags, val, timeout, None),
+            abi::FUTEX_WAIT_BITSET => self.wait_on_word(addr, flags, val, timeout, Some(val3)),
+            abi::FUTEX_WAKE => self.wake_word(addr, private, val, u32::MAX),
+            abi::FUTEX_WAKE_BITSET => self.wake_word(addr, private, val, val3),
+            abi::FUTEX_REQUEUE => self.requeue_word(addr, private, val, val2, addr2, None),
+            abi::FUTEX_CMP_REQUEUE => self.requeue_word(addr, private, val, val2, addr2, Some(val3)),
+            abi::FUTEX_LOCK_PI => self.futex_lock(addr, flags | FutexFlags::CLOCK_REALTIME, timeout),
+            abi::FUTEX_LOCK_PI2 => self.futex_lock(addr, flags, timeout),
+            abi::FUTEX_TRYLOCK_PI => self.futex_try_lock(addr, private),
+            abi::FUTEX_UNLOCK_PI => self.futex_unlock(addr, private),
+            abi::FUTEX_WAIT_REQUEUE_PI => self.futex_wait_requeue(addr, flags, val, timeout, addr2),
+            abi::FUTEX_CMP_REQUEUE_PI => self.futex_requeue_to_lock(addr, private, val, val2, addr2, val3),
+            abi::FUTEX_WAKE_OP => self.futex_wake_op(addr, private, val, val2, addr2, val3),
             _ => Err(Error::NotImplemented),
         }
     }

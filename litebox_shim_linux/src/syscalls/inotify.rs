@@ -2,30 +2,28 @@
 
 use litebox::fs::{Access, Inotify, LookupFlags, StatusFlags, WatchMask};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::InotifyFlags;
 use litebox_common_linux::argument::UserStr;
 
 use super::file::{AT_FDCWD, creds_of, read_path};
 use crate::Task;
 
-const IN_NONBLOCK: i32 = 0o4000;
-const IN_CLOEXEC: i32 = 0o2_000_000;
-
 impl Task<'_, '_> {
     /// inotify_init(2)
     pub(crate) fn inotify_init(&mut self) -> Result<usize> {
-        self.inotify_init1(0)
+        self.inotify_init1(InotifyFlags::empty())
     }
 
     /// inotify_init1(2)
-    pub(crate) fn inotify_init1(&mut self, flags: i32) -> Result<usize> {
-        if flags & !(IN_NONBLOCK | IN_CLOEXEC) != 0 {
+    pub(crate) fn inotify_init1(&mut self, flags: InotifyFlags) -> Result<usize> {
+        if !InotifyFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
         let mut status = StatusFlags::empty();
-        status.set(StatusFlags::NONBLOCK, flags & IN_NONBLOCK != 0);
+        status.set(StatusFlags::NONBLOCK, flags.contains(InotifyFlags::IN_NONBLOCK));
         let file = Inotify::new(&self.kernel().vfs.watches)?;
         let file = self.nameless(file, Access::READ, status);
-        self.install(file, flags & IN_CLOEXEC != 0)
+        self.install(file, flags.contains(InotifyFlags::IN_CLOEXEC))
     }
 
     /// inotify_add_watch(2)

@@ -31,15 +31,14 @@ impl Task<'_, '_> {
     ) -> Result<usize> {
         let (start, len): (u64, u64) = (address.pass(), len.pass());
         let replaced = if flags.contains(MapFlags::MAP_FIXED) { len } else { 0 };
-        let protection = self.with_execution(protection.pass());
+        let protection = self.with_execution(protection);
         self.process().check_execution(protection, || false)?;
         // It means nothing in calls of 32 bits.
         let flags = if self.abi() == Arch::X86 { flags - MapFlags::MAP_32BIT } else { flags };
-        let fate = Fate::of_mapping(protection, flags.bits());
+        let fate = Fate::of_mapping(protection, flags);
         let reach = self.reach();
-        let loads = protection & PROT_EXEC != 0 && self.is_in_interpreter();
-        let call =
-            MmapCall { addr: start, len, prot: protection, flags: flags.pass(), offset: offset.pass(), loads, reach };
+        let loads = protection.contains(Protection::PROT_EXEC) && self.is_in_interpreter();
+        let call = MmapCall { addr: start, len, prot: protection, flags, offset: offset.pass(), loads, reach };
         self.around_rseq(&[(start, replaced)], fate, |task| {
             let file = || task.file(fd.0);
             task.process().mm.mmap(&call, file)
@@ -63,10 +62,10 @@ impl Task<'_, '_> {
     }
 
     /// The protection that is asked for, with the execution that reading implies for some (personality(2)).
-    fn with_execution(&self, protection: usize) -> usize {
-        let implied =
-            protection & PROT_READ != 0 && self.process().personality().contains(Personality::READ_IMPLIES_EXEC);
-        if implied { protection | PROT_EXEC } else { protection }
+    fn with_execution(&self, protection: Protection) -> Protection {
+        let implied = protection.contains(Protection::PROT_READ)
+            && self.process().personality().contains(Personality::READ_IMPLIES_EXEC);
+        if implied { protection | Protection::PROT_EXEC } else { protection }
     }
 
     /// munmap(2)
@@ -78,7 +77,7 @@ impl Task<'_, '_> {
     /// mprotect(2)
     pub(crate) fn mprotect(&mut self, address: Address, len: usize, protection: Protection) -> Result<usize> {
         let (start, len) = (address.pass(), len.pass());
-        let protection = self.with_execution(protection.pass());
+        let protection = self.with_execution(protection);
         let end = address.0.saturating_add(len);
         let gains = || {
             let vmas = self.process().mm.vmas();
@@ -104,7 +103,7 @@ impl Task<'_, '_> {
         let (old, old_len, new_len): (u64, u64, u64) = (old.pass(), old_len.pass(), new_len.pass());
         let new: u64 = new.pass();
         let replaced = if flags.contains(RemapFlags::MREMAP_FIXED) { new_len } else { 0 };
-        let call = MremapCall { old, old_len, new_len, flags: flags.pass(), new, reach: self.reach() };
+        let call = MremapCall { old, old_len, new_len, flags, new, reach: self.reach() };
         self.around_rseq(&[(old, old_len), (new, replaced)], Fate::Gone, |task| task.process().mm.mremap(&call))?
     }
 
@@ -119,12 +118,12 @@ impl Task<'_, '_> {
 
     /// madvise(2)
     pub(crate) fn madvise(&mut self, address: Address, len: usize, advice: Advice) -> Result<usize> {
-        self.process().mm.madvise(address.pass(), len.pass(), advice.pass()).map(|()| 0)
+        self.process().mm.madvise(address.pass(), len.pass(), advice).map(|()| 0)
     }
 
     /// msync(2)
-    pub(crate) fn msync(&mut self, address: Address, len: usize, flags: SyncFlags) -> Result<usize> {
-        self.process().mm.msync(address.pass(), len.pass(), flags.pass()).map(|()| 0)
+    pub(crate) fn msync(&mut self, address: Address, len: usize, flags: MsyncFlags) -> Result<usize> {
+        self.process().mm.msync(address.pass(), len.pass(), flags).map(|()| 0)
     }
 
     /// mincore(2)
@@ -135,8 +134,7 @@ impl Task<'_, '_> {
         while done < pages {
             let n = RESIDENT.len().min(pages - done);
             let to = residency.address().checked_add(done).ok_or(Error::Fault)?;
-            // SAFETY: `n` is at most the length of the source.
-            if unsafe { host().copy_to_user(to, RESIDENT.as_ptr(), n) } != n {
+            if host().copy_to_user(to, RESIDENT.get(..n).unwrap_or_default()) != n {
                 return Err(Error::Fault);
             }
             done += n;
@@ -146,12 +144,12 @@ impl Task<'_, '_> {
 
     /// mlock(2)
     pub(crate) fn mlock(&mut self, address: Address, len: usize) -> Result<usize> {
-        self.mlock2(address, len, 0)
+        self.mlock2(address, len, MlockFlags::empty())
     }
 
     /// mlock2(2)
-    pub(crate) fn mlock2(&mut self, address: Address, len: usize, flags: usize) -> Result<usize> {
-        self.process().mm.mlock(address.pass(), len.pass(), (flags as u32).pass(), self.is_privileged()).map(|()| 0)
+    pub(crate) fn mlock2(&mut self, address: Address, len: usize, flags: MlockFlags) -> Result<usize> {
+        self.process().mm.mlock(address.pass(), len.pass(), flags, self.is_privileged()).map(|()| 0)
     }
 
     /// munlock(2)
@@ -165,8 +163,8 @@ impl Task<'_, '_> {
     }
 
     /// mlockall(2)
-    pub(crate) fn mlockall(&mut self, flags: usize) -> Result<usize> {
-        self.process().mm.mlockall(flags.pass(), self.is_privileged()).map(|()| 0)
+    pub(crate) fn mlockall(&mut self, flags: MlockallFlags) -> Result<usize> {
+        self.process().mm.mlockall(flags, self.is_privileged()).map(|()| 0)
     }
 
     /// munlockall(2)

@@ -16,6 +16,7 @@ use litebox::net::netlink::{self, NetlinkSocket};
 use litebox::net::unix::{UnixSocket, pair};
 use litebox::net::{Family, Shut, Socket, SocketKind};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::socket::{ShutdownHow, SocketKind as Type};
 
 use self::address::{Purpose, address_bytes, read_address, write_address};
 use super::unix::AF_UNIX;
@@ -26,12 +27,10 @@ const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
 const AF_NETLINK: i32 = 16;
 const AF_PACKET: i32 = 17;
-const SOCK_TYPE_MASK: i32 = 0xf;
-const SOCK_NONBLOCK: i32 = 0o4000;
-const SOCK_CLOEXEC: i32 = 0o2_000_000;
-const SOCK_STREAM: i32 = 1;
-const SOCK_DGRAM: i32 = 2;
-const SOCK_RAW: i32 = 3;
+/// The bits that say which type of socket it is.
+const SOCK_TYPE_MASK: Type = Type(0xf);
+/// What comes with the type.
+const SOCK_FLAGS: Type = Type::SOCK_NONBLOCK.union(Type::SOCK_CLOEXEC);
 /// Types of sockets there are numbers for.
 const SOCK_MAX: i32 = 11;
 
@@ -67,18 +66,18 @@ struct SocketArgs {
     close_on_exec: bool,
 }
 
-fn status_of(flags: i32) -> StatusFlags {
-    if flags & SOCK_NONBLOCK != 0 { StatusFlags::NONBLOCK } else { StatusFlags::empty() }
+fn status_of(flags: Type) -> StatusFlags {
+    if flags.contains(Type::SOCK_NONBLOCK) { StatusFlags::NONBLOCK } else { StatusFlags::empty() }
 }
 
 impl SocketArgs {
     /// Of a local socket; EAFNOSUPPORT for families that do not exist here, EPERM for packets of devices.
-    fn of(family: i32, kind: i32, protocol: i32) -> Result<Self> {
-        if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
+    fn of(family: i32, kind: Type, protocol: i32) -> Result<Self> {
+        if !(SOCK_TYPE_MASK | SOCK_FLAGS).contains(kind) {
             return Err(Error::Invalid);
         }
         let number = kind & SOCK_TYPE_MASK;
-        if number >= SOCK_MAX {
+        if number.bits() >= SOCK_MAX {
             return Err(Error::Invalid);
         }
         match family {
@@ -90,26 +89,26 @@ impl SocketArgs {
             return Err(EPROTONOSUPPORT);
         }
         let of = match number {
-            1 => SocketKind::Stream,
-            // SOCK_RAW becomes SOCK_DGRAM in this family.
-            2 | 3 => SocketKind::Datagram,
-            5 => SocketKind::SeqPacket,
+            Type::SOCK_STREAM => SocketKind::Stream,
+            // SOCK_RAW becomes Type::SOCK_DGRAM in this family.
+            Type::SOCK_DGRAM | Type::SOCK_RAW => SocketKind::Datagram,
+            Type::SOCK_SEQPACKET => SocketKind::SeqPacket,
             _ => return Err(ESOCKTNOSUPPORT),
         };
-        Ok(Self { kind: of, status: status_of(kind), close_on_exec: kind & SOCK_CLOEXEC != 0 })
+        Ok(Self { kind: of, status: status_of(kind), close_on_exec: kind.contains(Type::SOCK_CLOEXEC) })
     }
 }
 
 /// What a socket of IPv4 or IPv6 sends by; `None`: TCP. EPERM for those below TCP and UDP: nothing of the sandbox has
 /// packets.
-fn inet_transport(six: bool, kind: i32, protocol: i32) -> Result<Option<Transport>> {
+fn inet_transport(six: bool, kind: Type, protocol: i32) -> Result<Option<Transport>> {
     const IPPROTO_ICMP: i32 = 1;
     const IPPROTO_TCP: i32 = 6;
     const IPPROTO_UDP: i32 = 17;
     const IPPROTO_ICMPV6: i32 = 58;
     const IPPROTO_UDPLITE: i32 = 136;
     const IPPROTO_MAX: i32 = 263;
-    if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 || kind & SOCK_TYPE_MASK >= SOCK_MAX {
+    if !(SOCK_TYPE_MASK | SOCK_FLAGS).contains(kind) || (kind & SOCK_TYPE_MASK).bits() >= SOCK_MAX {
         return Err(Error::Invalid);
     }
     if !(0..IPPROTO_MAX).contains(&protocol) {
@@ -117,12 +116,12 @@ fn inet_transport(six: bool, kind: i32, protocol: i32) -> Result<Option<Transpor
     }
     let echo = if six { IPPROTO_ICMPV6 } else { IPPROTO_ICMP };
     match (kind & SOCK_TYPE_MASK, protocol) {
-        (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(None),
-        (SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(Some(Transport::Udp)),
-        (SOCK_DGRAM, IPPROTO_UDPLITE) => Ok(Some(Transport::UdpLite)),
-        (SOCK_DGRAM, ping) if ping == echo => Ok(Some(Transport::Ping)),
-        (SOCK_RAW, 1..) => Err(Error::NotPermitted),
-        (SOCK_STREAM | SOCK_DGRAM | SOCK_RAW, _) => Err(EPROTONOSUPPORT),
+        (Type::SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(None),
+        (Type::SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(Some(Transport::Udp)),
+        (Type::SOCK_DGRAM, IPPROTO_UDPLITE) => Ok(Some(Transport::UdpLite)),
+        (Type::SOCK_DGRAM, ping) if ping == echo => Ok(Some(Transport::Ping)),
+        (Type::SOCK_RAW, 1..) => Err(Error::NotPermitted),
+        (Type::SOCK_STREAM | Type::SOCK_DGRAM | Type::SOCK_RAW, _) => Err(EPROTONOSUPPORT),
         _ => Err(ESOCKTNOSUPPORT),
     }
 }
@@ -138,8 +137,8 @@ impl Task<'_, '_> {
     }
 
     /// A socket to ask the kernel by, and to hear from it.
-    fn netlink_socket(&self, kind: i32, protocol: i32) -> Result<usize> {
-        if !matches!(kind & SOCK_TYPE_MASK, SOCK_DGRAM | SOCK_RAW) {
+    fn netlink_socket(&self, kind: Type, protocol: i32) -> Result<usize> {
+        if !matches!(kind & SOCK_TYPE_MASK, Type::SOCK_DGRAM | Type::SOCK_RAW) {
             return Err(ESOCKTNOSUPPORT);
         }
         let protocol = netlink::Protocol::of(protocol).ok_or(EPROTONOSUPPORT)?;
@@ -149,14 +148,14 @@ impl Task<'_, '_> {
             local: kernel.local_sockets.clone(),
             addresses: kernel.netlink.clone(),
         };
-        let of = if kind & SOCK_TYPE_MASK == SOCK_RAW { SocketKind::Raw } else { SocketKind::Datagram };
+        let of = if kind & SOCK_TYPE_MASK == Type::SOCK_RAW { SocketKind::Raw } else { SocketKind::Datagram };
         let socket = NetlinkSocket::new(asked, protocol, of, self.kernel().vfs.next_open_id());
         let file = self.open_socket(socket, status_of(kind));
-        self.install(file, kind & SOCK_CLOEXEC != 0)
+        self.install(file, kind.contains(Type::SOCK_CLOEXEC))
     }
 
     /// A socket of IPv4 or IPv6.
-    fn inet_socket(&self, six: bool, kind: i32, protocol: i32) -> Result<usize> {
+    fn inet_socket(&self, six: bool, kind: Type, protocol: i32) -> Result<usize> {
         let transport = inet_transport(six, kind, protocol)?;
         let (network, uid) = (&self.kernel().network, self.creds().euid);
         let ino = self.kernel().vfs.next_open_id();
@@ -165,12 +164,12 @@ impl Task<'_, '_> {
             Some(transport) => DatagramSocket::new(network, transport, six, uid, ino),
         };
         let file = self.open_socket(socket, status_of(kind));
-        self.install(file, kind & SOCK_CLOEXEC != 0)
+        self.install(file, kind.contains(Type::SOCK_CLOEXEC))
     }
 
     /// socket(2)
-    pub(crate) fn socket(&mut self, family: i32, kind: i32, protocol: i32) -> Result<usize> {
-        if family == AF_NETLINK && kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) == 0 {
+    pub(crate) fn socket(&mut self, family: i32, kind: Type, protocol: i32) -> Result<usize> {
+        if family == AF_NETLINK && (SOCK_TYPE_MASK | SOCK_FLAGS).contains(kind) {
             return self.netlink_socket(kind, protocol);
         }
         if matches!(family, AF_INET | AF_INET6) {
@@ -184,8 +183,8 @@ impl Task<'_, '_> {
     }
 
     /// socketpair(2)
-    pub(crate) fn socketpair(&mut self, family: i32, kind: i32, protocol: i32, fds: u64) -> Result<usize> {
-        if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
+    pub(crate) fn socketpair(&mut self, family: i32, kind: Type, protocol: i32, fds: u64) -> Result<usize> {
+        if !(SOCK_TYPE_MASK | SOCK_FLAGS).contains(kind) {
             return Err(Error::Invalid);
         }
         // The descriptors are written, or cannot be, before the sockets are made.
@@ -245,13 +244,13 @@ impl Task<'_, '_> {
 
     /// accept(2)
     pub(crate) fn accept(&mut self, fd: i32, address: u64, len: u64) -> Result<usize> {
-        self.accept4(fd, address, len, 0)
+        self.accept4(fd, address, len, Type::empty())
     }
 
     /// accept4(2)
-    pub(crate) fn accept4(&mut self, fd: i32, address: u64, len: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn accept4(&mut self, fd: i32, address: u64, len: u64, flags: Type) -> Result<usize> {
         let file = self.file(fd)?;
-        if flags & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
+        if !SOCK_FLAGS.contains(flags) {
             return Err(Error::Invalid);
         }
         // A connection that finds no descriptor stays for whoever has one.
@@ -274,7 +273,7 @@ impl Task<'_, '_> {
             write_address(&address_bytes(&peer, socket.family()), address, len)?;
         }
         let file = self.open_socket(socket, status_of(flags));
-        self.install(file, flags & SOCK_CLOEXEC != 0)
+        self.install(file, flags.contains(Type::SOCK_CLOEXEC))
     }
 
     /// connect(2)
@@ -300,12 +299,12 @@ impl Task<'_, '_> {
     }
 
     /// shutdown(2)
-    pub(crate) fn shutdown(&mut self, fd: i32, how: i32) -> Result<usize> {
+    pub(crate) fn shutdown(&mut self, fd: i32, how: ShutdownHow) -> Result<usize> {
         let file = self.file(fd)?;
         let how = match how {
-            0 => Shut::READ,
-            1 => Shut::WRITE,
-            2 => Shut::all(),
+            ShutdownHow::SHUT_RD => Shut::READ,
+            ShutdownHow::SHUT_WR => Shut::WRITE,
+            ShutdownHow::SHUT_RDWR => Shut::all(),
             _ => return socket_of(&file).and(Err(Error::Invalid)),
         };
         socket_of(&file)?.shutdown(how)?;

@@ -1,7 +1,7 @@
 //! Pipes and fifos.
 
 use alloc::sync::Arc;
-use litebox_common_linux::abi::file::{O_CLOEXEC, O_DIRECT, O_NONBLOCK};
+use litebox_common_linux::abi::file::OpenFlags;
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, OpenFile, StatusFlags};
@@ -11,21 +11,21 @@ use litebox::{Error, Result};
 use crate::Task;
 
 /// `O_EXCL`: a queue of the kernel's notifications, which a Linux may be built without.
-const O_NOTIFICATION_PIPE: i32 = 0o200;
+const O_NOTIFICATION_PIPE: OpenFlags = OpenFlags::O_EXCL;
 const ENOPKG: Error = Error::Host(65);
 
 impl Task<'_, '_> {
     /// pipe(2)
     pub(crate) fn pipe(&mut self, fds: u64) -> Result<usize> {
-        self.pipe2(fds, 0)
+        self.pipe2(fds, OpenFlags::empty())
     }
 
     /// pipe2(2)
-    pub(crate) fn pipe2(&mut self, fds: u64, flags: i32) -> Result<usize> {
-        if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT | O_NOTIFICATION_PIPE) != 0 {
+    pub(crate) fn pipe2(&mut self, fds: u64, flags: OpenFlags) -> Result<usize> {
+        if !(OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK | OpenFlags::O_DIRECT | O_NOTIFICATION_PIPE).contains(flags) {
             return Err(Error::Invalid);
         }
-        if flags & O_NOTIFICATION_PIPE != 0 {
+        if flags.contains(O_NOTIFICATION_PIPE) {
             return Err(ENOPKG);
         }
         let creds = self.creds();
@@ -33,13 +33,13 @@ impl Task<'_, '_> {
         let owner = (creds.fsuid, creds.fsgid);
         let (reader, writer) = Pipe::pair(&kernel.settings.pipes, kernel.vfs.next_open_id(), owner)?;
         let mut status = StatusFlags::empty();
-        status.set(StatusFlags::NONBLOCK, flags & O_NONBLOCK != 0);
+        status.set(StatusFlags::NONBLOCK, flags.contains(OpenFlags::O_NONBLOCK));
         let reader = self.nameless(reader, Access::READ, status);
         let writer = self.nameless(writer, Access::WRITE, status);
-        if flags & O_DIRECT != 0 {
+        if flags.contains(OpenFlags::O_DIRECT) {
             writer.set_flags(status | StatusFlags::DIRECT)?;
         }
-        self.install_two(reader, writer, flags & O_CLOEXEC != 0, fds)
+        self.install_two(reader, writer, flags.contains(OpenFlags::O_CLOEXEC), fds)
     }
 
     /// Opening a fifo ends when the other side is open too.

@@ -6,9 +6,7 @@ use litebox::{Error, Result};
 use litebox_common_linux::abi::process::FilterProgram;
 use litebox_common_linux::argument::UserRef;
 use litebox_common_linux::seccomp::bpf::{Instruction, MOST_INSTRUCTIONS, Program};
-use litebox_common_linux::seccomp::{
-    Action, SECCOMP_GET_ACTION_AVAIL, SECCOMP_SET_MODE_FILTER, SECCOMP_SET_MODE_STRICT, SeccompFlags,
-};
+use litebox_common_linux::seccomp::{Action, SeccompFlags, SeccompOperation};
 use zerocopy::IntoBytes;
 
 use crate::Task;
@@ -24,11 +22,18 @@ const SERVED: SeccompFlags = SeccompFlags::SECCOMP_FILTER_FLAG_TSYNC
 
 impl Task<'_, '_> {
     /// seccomp(2)
-    pub(crate) fn seccomp(&mut self, operation: u32, flags: SeccompFlags, arguments: UserRef<()>) -> Result<usize> {
+    pub(crate) fn seccomp(
+        &mut self,
+        operation: SeccompOperation,
+        flags: SeccompFlags,
+        arguments: UserRef<()>,
+    ) -> Result<usize> {
         match operation {
-            SECCOMP_SET_MODE_STRICT if flags.is_empty() && arguments.is_null() => self.enter_strict_mode(),
-            SECCOMP_SET_MODE_FILTER => self.set_filter(flags, arguments.at(arguments.address())),
-            SECCOMP_GET_ACTION_AVAIL if flags.is_empty() => {
+            SeccompOperation::SECCOMP_SET_MODE_STRICT if flags.is_empty() && arguments.is_null() => {
+                self.enter_strict_mode()
+            }
+            SeccompOperation::SECCOMP_SET_MODE_FILTER => self.set_filter(flags, arguments.at(arguments.address())),
+            SeccompOperation::SECCOMP_GET_ACTION_AVAIL if flags.is_empty() => {
                 let number = u32::from_le_bytes(read_bytes(arguments.address() as u64)?);
                 // What asks another program is no action without a listener.
                 let action = Action::of(number).filter(|action| *action != Action::UserNotif);

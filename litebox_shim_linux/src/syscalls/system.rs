@@ -9,6 +9,7 @@ use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::abi::memory::PAGE;
 use litebox_common_linux::abi::process::SysInfo;
+use litebox_common_linux::abi::random::RandomFlags;
 use litebox_common_linux::argument::UserMut;
 
 use crate::Task;
@@ -18,9 +19,6 @@ use crate::user::{UserWrite, write_bytes};
 
 /// Most bytes of randomness that pass through the kernel at a time.
 const RANDOM_CHUNK: usize = 256;
-/// GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE.
-const RANDOM_FLAGS: u32 = 7;
-const GRND_RANDOM_AND_INSECURE: u32 = 2 | 4;
 /// The most one call moves (`MAX_RW_COUNT`).
 const MAX_COUNT: u64 = 0x7fff_f000;
 /// Length of a field of `struct utsname`.
@@ -61,8 +59,9 @@ impl crate::Process {
 
 impl Task<'_, '_> {
     /// getrandom(2).
-    pub(crate) fn getrandom(&mut self, buf: u64, len: u64, flags: u32) -> Result<usize> {
-        if flags & !RANDOM_FLAGS != 0 || flags & GRND_RANDOM_AND_INSECURE == GRND_RANDOM_AND_INSECURE {
+    pub(crate) fn getrandom(&mut self, buf: u64, len: u64, flags: RandomFlags) -> Result<usize> {
+        let is_contradiction = flags.contains(RandomFlags::GRND_RANDOM | RandomFlags::GRND_INSECURE);
+        if !RandomFlags::all().contains(flags) || is_contradiction {
             return Err(Error::Invalid);
         }
         let len = len.min(MAX_COUNT);

@@ -6,14 +6,11 @@ use litebox::fs::{Access, StatusFlags};
 use litebox::platform::{ClockId, host};
 use litebox::timerfd::{Setting, TimerFile};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::time::{Itimerspec, TIMER_ABSTIME};
+use litebox_common_linux::abi::time::{Itimerspec, TimerFdFlags, TimerFdSetFlags};
 use litebox_common_linux::argument::{UserMut, UserRef};
 
 use crate::Task;
 use crate::user::{UserRead, UserWrite, duration_of};
-
-const TFD_CLOEXEC: i32 = 0o2_000_000;
-const TFD_NONBLOCK: i32 = 0o4000;
 
 fn spec_of(setting: &Setting) -> Itimerspec {
     Itimerspec { interval: setting.interval.into(), value: setting.next.unwrap_or_default().into() }
@@ -21,8 +18,8 @@ fn spec_of(setting: &Setting) -> Itimerspec {
 
 impl Task<'_, '_> {
     /// timerfd_create(2)
-    pub(crate) fn timerfd_create(&mut self, clock: i32, flags: i32) -> Result<usize> {
-        if flags & !(TFD_CLOEXEC | TFD_NONBLOCK) != 0 {
+    pub(crate) fn timerfd_create(&mut self, clock: i32, flags: TimerFdFlags) -> Result<usize> {
+        if !TimerFdFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
         let clock = match clock {
@@ -33,22 +30,22 @@ impl Task<'_, '_> {
             8 | 9 => return Err(Error::NotPermitted),
             _ => return Err(Error::Invalid),
         };
-        let status = if flags & TFD_NONBLOCK != 0 { StatusFlags::NONBLOCK } else { StatusFlags::empty() };
+        let status =
+            if flags.contains(TimerFdFlags::TFD_NONBLOCK) { StatusFlags::NONBLOCK } else { StatusFlags::empty() };
         let file = self.nameless(TimerFile::new(clock), Access::READ | Access::WRITE, status);
-        self.install(file, flags & TFD_CLOEXEC != 0)
+        self.install(file, flags.contains(TimerFdFlags::TFD_CLOEXEC))
     }
 
     /// timerfd_settime(2)
     pub(crate) fn timerfd_settime(
         &mut self,
         fd: i32,
-        flags: i32,
+        flags: TimerFdSetFlags,
         new: UserRef<Itimerspec>,
         old: UserMut<Itimerspec>,
     ) -> Result<usize> {
-        const CANCEL_ON_SET: i32 = 2;
         let new = new.read()?;
-        if flags & !(TIMER_ABSTIME | CANCEL_ON_SET) != 0 {
+        if !TimerFdSetFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
         let (interval, value) = (duration_of(new.interval)?, duration_of(new.value)?);
@@ -56,7 +53,7 @@ impl Task<'_, '_> {
         let timer = file.file.as_any().downcast_ref::<TimerFile>().ok_or(Error::Invalid)?;
         let next = match value {
             Duration::ZERO => None,
-            at if flags & TIMER_ABSTIME != 0 => Some(at),
+            at if flags.contains(TimerFdSetFlags::TFD_TIMER_ABSTIME) => Some(at),
             after => Some(host().now(timer.clock()).saturating_add(after)),
         };
         let before = timer.set(Setting { next, interval });

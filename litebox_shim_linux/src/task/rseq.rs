@@ -18,7 +18,7 @@ use litebox::mm::{Object, PAGE, Vma};
 use litebox::platform::{Prot, host};
 use litebox::sync::RwLock;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::memory::{MAP_ANONYMOUS, MAP_PRIVATE, MAP_TYPE, PROT_READ, PROT_WRITE};
+use litebox_common_linux::abi::memory::{MAP_TYPE, MapFlags, Protection};
 use smallvec::SmallVec;
 
 use super::{Task, Thread};
@@ -87,13 +87,12 @@ pub(crate) enum Fate {
 
 impl Fate {
     /// With this protection (mprotect(2)).
-    pub(crate) fn of_protection(protection: usize) -> Self {
-        const USABLE: usize = PROT_READ | PROT_WRITE;
-        if protection & USABLE == USABLE { Self::Usable } else { Self::Gone }
+    pub(crate) fn of_protection(protection: Protection) -> Self {
+        if protection.contains(Protection::PROT_READ | Protection::PROT_WRITE) { Self::Usable } else { Self::Gone }
     }
     /// When something is mapped over it (mmap(2)).
-    pub(crate) fn of_mapping(protection: usize, flags: usize) -> Self {
-        let anonymous = flags & MAP_ANONYMOUS != 0 && flags & MAP_TYPE == MAP_PRIVATE;
+    pub(crate) fn of_mapping(protection: Protection, flags: MapFlags) -> Self {
+        let anonymous = flags.contains(MapFlags::MAP_ANONYMOUS) && flags & MapFlags(MAP_TYPE) == MapFlags::MAP_PRIVATE;
         if anonymous { Self::of_protection(protection) } else { Self::Gone }
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::fs::{DirEntry, FileType, StatFs};
+use crate::fs::{DirEntry, FileType, StatFs, XattrFlags};
 use crate::platform::{GrantId, HostFd, HostStat, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -436,9 +436,13 @@ impl Client {
             a.body.get(..len).map(<[u8]>::to_vec).ok_or(Error::Io)
         })
     }
-    pub(super) fn set_xattr(&self, subject: Subject<'_>, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
+    pub(super) fn set_xattr(&self, subject: Subject<'_>, name: &[u8], value: &[u8], how: XattrFlags) -> Result<()> {
         let extra = [name, value].join(&0);
-        self.nothing(Request { op: Op::SetXattr as u32, flags, ..Request::default() }, subject, &extra)
+        self.nothing(
+            Request { op: Op::SetXattr as u32, flags: how.bits() as u32, ..Request::default() },
+            subject,
+            &extra,
+        )
     }
     pub(super) fn remove_xattr(&self, subject: Subject<'_>, name: &[u8]) -> Result<()> {
         self.nothing(Request { op: Op::RemoveXattr as u32, ..Request::default() }, subject, name)

@@ -10,7 +10,7 @@ use crate::fs::acl::{Acl, AclKind};
 use crate::fs::node::FifoSlot;
 use crate::fs::{
     Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow, RenameFlags,
-    SetAttr, StatFs, StatOnly,
+    SetAttr, StatFs, StatOnly, XattrFlags,
 };
 use crate::platform::HostStat;
 use crate::platform::north::north;
@@ -514,7 +514,7 @@ impl Inode for HostNode {
         let client = &self.fs.client;
         match acl {
             Some(acl) => {
-                self.ask_about(|subject| client.set_xattr(subject, kind.name(), acl.as_xattr(), 0))?;
+                self.ask_about(|subject| client.set_xattr(subject, kind.name(), acl.as_xattr(), XattrFlags::empty()))?;
                 // Permissions change with it.
                 self.lower(Known::Nothing);
                 // The broker's user may keep what ours may not.
@@ -530,9 +530,8 @@ impl Inode for HostNode {
             },
         }
     }
-    fn set_xattr(&self, name: &[u8], value: &[u8], create: bool, replace: bool) -> Result<()> {
-        let flags = u32::from(create) | u32::from(replace) << 1;
-        self.ask_about(|subject| self.fs.client.set_xattr(subject, name, value, flags))
+    fn set_xattr(&self, name: &[u8], value: &[u8], how: XattrFlags) -> Result<()> {
+        self.ask_about(|subject| self.fs.client.set_xattr(subject, name, value, how))
     }
     fn list_xattr(&self) -> Result<Vec<u8>> {
         match self.file_type {

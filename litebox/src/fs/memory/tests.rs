@@ -13,6 +13,7 @@ use crate::Error;
 use crate::fs::compare::{Ours, Theirs, any_op, arena, attr, compare};
 use crate::fs::{
     Access, File, FileSystem, FileType, Inode, Mapping, NewNode, OpenHow, RenameFlags, Seals, SetAttr, SetTime, Time,
+    XattrFlags,
 };
 use crate::io::{Dest, Source};
 
@@ -222,18 +223,18 @@ fn attributes_are_kept() {
     let fs = fresh();
     let root = fs.root();
     let file = root.create(b"f", NewNode::Regular, attr(0o644)).unwrap();
-    file.set_xattr(b"user.one", b"1", false, false).unwrap();
-    assert_eq!(file.set_xattr(b"user.one", b"2", true, false), Err(Error::Exists));
-    assert_eq!(file.set_xattr(b"user.two", b"2", false, true), Err(Error::NoData));
-    assert_eq!(file.set_xattr(b"system.other", b"", false, false), Err(Error::NotSupported));
-    assert_eq!(file.set_xattr(b"user.big", &alloc::vec![0; 65537], false, false), Err(Error::TooBig));
+    file.set_xattr(b"user.one", b"1", XattrFlags::empty()).unwrap();
+    assert_eq!(file.set_xattr(b"user.one", b"2", XattrFlags::XATTR_CREATE), Err(Error::Exists));
+    assert_eq!(file.set_xattr(b"user.two", b"2", XattrFlags::XATTR_REPLACE), Err(Error::NoData));
+    assert_eq!(file.set_xattr(b"system.other", b"", XattrFlags::empty()), Err(Error::NotSupported));
+    assert_eq!(file.set_xattr(b"user.big", &alloc::vec![0; 65537], XattrFlags::empty()), Err(Error::TooBig));
     assert_eq!(file.get_xattr(b"user.one").unwrap(), b"1");
-    file.set_xattr(b"trusted.t", b"", false, false).unwrap();
+    file.set_xattr(b"trusted.t", b"", XattrFlags::empty()).unwrap();
     assert_eq!(file.list_xattr().unwrap(), b"trusted.t\0user.one\0");
     file.remove_xattr(b"user.one").unwrap();
     assert_eq!(file.get_xattr(b"user.one"), Err(Error::NoData));
     let link = root.create(b"l", NewNode::Symlink(b"f"), attr(0o777)).unwrap();
-    assert_eq!(link.set_xattr(b"user.x", b"", false, false), Err(Error::NotPermitted));
+    assert_eq!(link.set_xattr(b"user.x", b"", XattrFlags::empty()), Err(Error::NotPermitted));
     assert_eq!(link.read_link().unwrap(), b"f");
 }
 

@@ -12,7 +12,7 @@ use super::{Entries, Tree};
 use crate::fs::acl::{Acl, AclKind};
 use crate::fs::{
     Access, Ahead, DirEntry, DirectoryFile, File, FileType, Inode, InodeId, Metadata, NewAttr, NewNode, OpenHow,
-    RenameFlags, Seals, SetAttr, SetTime, StatFs, StatOnly, Time, Usage,
+    RenameFlags, Seals, SetAttr, SetTime, StatFs, StatOnly, Time, Usage, XattrFlags,
 };
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -303,8 +303,8 @@ impl Inode for Node {
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
         self.xattr(name)
     }
-    fn set_xattr(&self, name: &[u8], value: &[u8], create: bool, replace: bool) -> Result<()> {
-        self.put_xattr(name, value, create, replace)
+    fn set_xattr(&self, name: &[u8], value: &[u8], how: XattrFlags) -> Result<()> {
+        self.put_xattr(name, value, how)
     }
     fn list_xattr(&self) -> Result<Vec<u8>> {
         self.xattr_names()

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::{Attr, Node};
 use crate::fs::acl::{Acl, AclKind};
-use crate::fs::{FileType, Inode, NewAttr, NewNode};
+use crate::fs::{FileType, Inode, NewAttr, NewNode, XattrFlags};
 use crate::{Error, Result};
 
 /// The longest value, and the longest list of names.
@@ -70,7 +70,7 @@ impl Node {
             (None, None) => Err(Error::NoData),
         }
     }
-    pub(in crate::fs) fn put_xattr(&self, name: &[u8], value: &[u8], create: bool, replace: bool) -> Result<()> {
+    pub(in crate::fs) fn put_xattr(&self, name: &[u8], value: &[u8], how: XattrFlags) -> Result<()> {
         check_name(name)?;
         if self.is_foreign(name) {
             return Err(Error::NotPermitted);
@@ -81,8 +81,8 @@ impl Node {
         self.change(|attr| {
             let old = attr.xattrs.get(name).map(|value| value.len());
             match old {
-                Some(_) if create => return Err(Error::Exists),
-                None if replace => return Err(Error::NoData),
+                Some(_) if how.contains(XattrFlags::XATTR_CREATE) => return Err(Error::Exists),
+                None if how.contains(XattrFlags::XATTR_REPLACE) => return Err(Error::NoData),
                 None if attr.xattrs.keys().map(|n| n.len() + 1).sum::<usize>() + name.len() >= LONGEST => {
                     return Err(Error::NoSpace);
                 }

@@ -13,7 +13,9 @@ use super::OverlayFs;
 use crate::Error;
 use crate::fs::compare::{Op, Ours, Side, Theirs, any_op, arena, attr, compare};
 use crate::fs::memory::MemoryFs;
-use crate::fs::{Access, File, FileSystem, FileType, Inode, Mapping, NewNode, OpenHow, RenameFlags, SetAttr};
+use crate::fs::{
+    Access, File, FileSystem, FileType, Inode, Mapping, NewNode, OpenHow, RenameFlags, SetAttr, XattrFlags,
+};
 use crate::io::{Dest, Source};
 use crate::mm::arena::Arena;
 
@@ -103,11 +105,11 @@ fn files_opened_for_reading_see_later_writes() {
 fn attributes_change_without_the_bytes() {
     let below = lower();
     let inode = put(&below.root(), b"f", b"hello");
-    inode.set_xattr(b"user.below", b"1", false, false).unwrap();
+    inode.set_xattr(b"user.below", b"1", XattrFlags::empty()).unwrap();
     let fs = over(&below);
     let file = fs.root().lookup(b"f").unwrap();
     file.set_attr(&SetAttr { permissions: Some(0o600), uid: Some(5), ..SetAttr::default() }).unwrap();
-    file.set_xattr(b"user.above", b"2", false, false).unwrap();
+    file.set_xattr(b"user.above", b"2", XattrFlags::empty()).unwrap();
     drop(file);
     let file = fs.root().lookup(b"f").unwrap();
     let meta = file.metadata().unwrap();

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::fs::acl::{Acl, AclKind};
-use crate::fs::{FileRights, FileType};
+use crate::fs::{FileRights, FileType, XattrFlags};
 use crate::{Error, Result};
 
 use super::{Access, Creds, Location, Vfs, WatchMask, permission};
@@ -116,14 +116,14 @@ impl Vfs {
         check(creds, at, name, false)?;
         at.inode().get_xattr(name)
     }
-    /// Sets an attribute; `create`: it must not exist, `replace`: it must.
+    /// Sets an attribute.
     pub fn set_xattr(
         &self,
         creds: &Creds<'_>,
         at: &Location,
         name: &[u8],
         value: &[u8],
-        (create, replace): (bool, bool),
+        how: XattrFlags,
     ) -> Result<()> {
         if value.len() > SIZE_MAX {
             return Err(Error::TooBig);
@@ -133,7 +133,7 @@ impl Vfs {
             return set_acl(creds, at, kind, Acl::from_xattr(value)?);
         }
         check(creds, at, name, true)?;
-        at.inode().set_xattr(name, value, create, replace)?;
+        at.inode().set_xattr(name, value, how)?;
         at.tell(WatchMask::ATTRIB);
         Ok(())
     }

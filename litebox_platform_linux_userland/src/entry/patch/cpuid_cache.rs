@@ -157,8 +157,7 @@ fn candidates(text: &[u8]) -> impl Iterator<Item = usize> + '_ {
 
 fn read(start: usize, end: usize) -> Vec<u8> {
     let mut bytes = vec![0; end.saturating_sub(start)];
-    // SAFETY: the buffer has room; faults are recovered.
-    let got = unsafe { LinuxHost.copy_from_user(bytes.as_mut_ptr(), start, bytes.len()) };
+    let got = LinuxHost.copy_from_user(&mut bytes, start);
     bytes.truncate(got);
     bytes
 }

@@ -30,8 +30,7 @@ impl SiteBytes {
         let (start, end) = span(code, syscall);
         let mut bytes = [0; BYTES_BEFORE + BYTES_AFTER];
         let wanted = end.saturating_sub(start).min(bytes.len());
-        // SAFETY: the buffer has room; faults are recovered.
-        let len = unsafe { LinuxHost.copy_from_user(bytes.as_mut_ptr(), start, wanted) };
+        let len = LinuxHost.copy_from_user(bytes.get_mut(..wanted).unwrap_or_default(), start);
         let (from, to) = (first_jump(start as u64), end as u64);
         let own = state.active.range(from..to).map(|(jump, patch)| (*jump, patch.original.as_slice()));
         let shared = state.text_patches(from, to).map(|(jump, _, original)| (jump, original));

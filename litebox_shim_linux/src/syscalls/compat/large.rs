@@ -2,14 +2,14 @@
 
 use litebox::fs::Metadata;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::{Stat, Stat64, StatFs, StatFs64};
+use litebox_common_linux::abi::file::{AtFlags, FcntlCommand, FileAdvice, Stat, Stat64, StatFs, StatFs64, Whence};
 use litebox_common_linux::abi::layout::{Layout, Layouts};
 use litebox_common_linux::abi::memory::PAGE;
 use litebox_common_linux::argument::{Address, RawFd, UserMut, UserStr};
 use litebox_common_linux::prelude::{MapFlags, Protection};
 
 use crate::Task;
-use crate::syscalls::file::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, Offset, stat_of};
+use crate::syscalls::file::{AT_FDCWD, Offset, stat_of};
 use crate::user::UserWrite;
 
 fn write_stat64(metadata: &Metadata, buf: UserMut<Stat64>) -> Result<usize> {
@@ -71,18 +71,24 @@ fn check_statfs64(size: usize) -> Result<()> {
 impl Task<'_, '_> {
     /// stat(2)
     pub(crate) fn stat64(&mut self, path: UserStr, buf: UserMut<Stat64>) -> Result<usize> {
-        write_stat64(&self.metadata_named(AT_FDCWD, path, 0)?, buf)
+        write_stat64(&self.metadata_named(AT_FDCWD, path, AtFlags::empty())?, buf)
     }
     /// lstat(2)
     pub(crate) fn lstat64(&mut self, path: UserStr, buf: UserMut<Stat64>) -> Result<usize> {
-        write_stat64(&self.metadata_named(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)?, buf)
+        write_stat64(&self.metadata_named(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)?, buf)
     }
     /// fstat(2)
     pub(crate) fn fstat64(&mut self, fd: i32, buf: UserMut<Stat64>) -> Result<usize> {
         write_stat64(&self.metadata_of(fd)?, buf)
     }
     /// fstatat(2)
-    pub(crate) fn fstatat64(&mut self, dirfd: i32, path: UserStr, buf: UserMut<Stat64>, flags: i32) -> Result<usize> {
+    pub(crate) fn fstatat64(
+        &mut self,
+        dirfd: i32,
+        path: UserStr,
+        buf: UserMut<Stat64>,
+        flags: AtFlags,
+    ) -> Result<usize> {
         write_stat64(&self.metadata_named(dirfd, path, flags)?, buf)
     }
     /// statfs(2)
@@ -102,7 +108,7 @@ impl Task<'_, '_> {
         high: usize,
         low: usize,
         result: UserMut<u64>,
-        whence: i32,
+        whence: Whence,
     ) -> Result<usize> {
         let offset = (high as u64) << 32 | low as u64 & 0xffff_ffff;
         let place = self.lseek(fd, offset as i64, whence)?;
@@ -117,7 +123,7 @@ impl Task<'_, '_> {
         self.ftruncate(fd, len)
     }
     /// posix_fadvise(2)
-    pub(crate) fn fadvise64_64(&mut self, fd: i32, offset: i64, len: i64, advice: i32) -> Result<usize> {
+    pub(crate) fn fadvise64_64(&mut self, fd: i32, offset: i64, len: i64, advice: FileAdvice) -> Result<usize> {
         self.fadvise64(fd, offset, len, advice)
     }
     /// sendfile(2)
@@ -125,7 +131,7 @@ impl Task<'_, '_> {
         self.send_file(out, input, Offset::read(offset.address() as u64)?, count)
     }
     /// fcntl(2)
-    pub(crate) fn fcntl64(&mut self, fd: i32, command: u32, argument: usize) -> Result<usize> {
+    pub(crate) fn fcntl64(&mut self, fd: i32, command: FcntlCommand, argument: usize) -> Result<usize> {
         self.fcntl(fd, command, argument)
     }
     /// mmap(2), its offset in pages.

@@ -1,17 +1,17 @@
 //! Calls of the first 32-bit programs, that later ones replaced.
 
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::{OldStat, Stat};
+use litebox_common_linux::abi::file::{AtFlags, OldStat, Stat};
 use litebox_common_linux::abi::memory::{MapArguments, PAGE};
 use litebox_common_linux::abi::poll::SelectArguments;
-use litebox_common_linux::abi::process::Rlimit;
-use litebox_common_linux::abi::signal::{OldSigAction, SigAction};
+use litebox_common_linux::abi::process::{Rlimit, WaitOptions};
+use litebox_common_linux::abi::signal::{MaskHow, OldSigAction, SigAction};
 use litebox_common_linux::argument::{Address, RawFd, UserMut, UserRef, UserStr};
 use litebox_common_linux::prelude::{MapFlags, Protection};
 
 use crate::Task;
 use crate::signal::SigSet;
-use crate::syscalls::file::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, stat_of};
+use crate::syscalls::file::{AT_FDCWD, stat_of};
 use crate::user::{UserRead, UserWrite};
 
 /// What of a set of signals a call with 32 of them means.
@@ -29,11 +29,11 @@ fn write_old_stat(metadata: &litebox::fs::Metadata, buf: UserMut<OldStat>) -> Re
 impl Task<'_, '_> {
     /// stat(2)
     pub(crate) fn oldstat(&mut self, path: UserStr, buf: UserMut<OldStat>) -> Result<usize> {
-        write_old_stat(&self.metadata_named(AT_FDCWD, path, 0)?, buf)
+        write_old_stat(&self.metadata_named(AT_FDCWD, path, AtFlags::empty())?, buf)
     }
     /// lstat(2)
     pub(crate) fn oldlstat(&mut self, path: UserStr, buf: UserMut<OldStat>) -> Result<usize> {
-        write_old_stat(&self.metadata_named(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)?, buf)
+        write_old_stat(&self.metadata_named(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)?, buf)
     }
     /// fstat(2)
     pub(crate) fn oldfstat(&mut self, fd: i32, buf: UserMut<OldStat>) -> Result<usize> {
@@ -82,7 +82,7 @@ impl Task<'_, '_> {
         Err(Error::NotPermitted)
     }
     /// waitpid(2)
-    pub(crate) fn waitpid(&mut self, pid: i32, status: UserMut<i32>, options: u32) -> Result<usize> {
+    pub(crate) fn waitpid(&mut self, pid: i32, status: UserMut<i32>, options: WaitOptions) -> Result<usize> {
         self.wait4(pid, status, options, UserMut::null())
     }
     /// nice(2): EPERM where setpriority(2) says EACCES.
@@ -120,11 +120,10 @@ impl Task<'_, '_> {
         usize::try_from(before.handler).map_err(|_| Error::Overflow)
     }
     /// sigprocmask(2): of the first 32 signals.
-    pub(crate) fn sigprocmask(&mut self, how: i32, set: UserRef<u32>, old: UserMut<u32>) -> Result<usize> {
-        const SIG_SETMASK: i32 = 2;
+    pub(crate) fn sigprocmask(&mut self, how: MaskHow, set: UserRef<u32>, old: UserMut<u32>) -> Result<usize> {
         let before = self.thread.signals.blocked();
         if let Some(set) = set.read_if_given()? {
-            let others = if how == SIG_SETMASK { before.0 & !FIRST_SIGNALS } else { 0 };
+            let others = if how == MaskHow::SIG_SETMASK { before.0 & !FIRST_SIGNALS } else { 0 };
             self.change_blocked(how, SigSet(u64::from(set) | others).without(SigSet::UNBLOCKABLE))?;
         }
         old.write_if_given(before.0 as u32).map(|()| 0)

@@ -2,10 +2,12 @@
 //! layout.
 
 use litebox::Result;
+use litebox_common_linux::abi::file::AtFlags;
+use litebox_common_linux::abi::futex::FutexOperation;
 use litebox_common_linux::abi::poll::SelectMask;
 use litebox_common_linux::abi::socket::MMsgHdr;
 use litebox_common_linux::abi::socket::MessageFlags;
-use litebox_common_linux::abi::time::{Itimerspec, Timespec, Timex};
+use litebox_common_linux::abi::time::{Itimerspec, TimerFdSetFlags, TimerFlags, Timespec, Timex};
 use litebox_common_linux::argument::{FdSet, SigInfo, SigSet, UserMut, UserRef, UserStr};
 
 use crate::Task;
@@ -27,7 +29,7 @@ impl Task<'_, '_> {
     pub(crate) fn clock_nanosleep_time64(
         &mut self,
         clock: i32,
-        flags: i32,
+        flags: TimerFlags,
         request: UserRef<Timespec>,
         left: UserMut<Timespec>,
     ) -> Result<usize> {
@@ -45,7 +47,7 @@ impl Task<'_, '_> {
     pub(crate) fn timer_settime64(
         &mut self,
         id: i32,
-        flags: i32,
+        flags: TimerFlags,
         new: UserRef<Itimerspec>,
         old: UserMut<Itimerspec>,
     ) -> Result<usize> {
@@ -59,7 +61,7 @@ impl Task<'_, '_> {
     pub(crate) fn timerfd_settime64(
         &mut self,
         fd: i32,
-        flags: i32,
+        flags: TimerFdSetFlags,
         new: UserRef<Itimerspec>,
         old: UserMut<Itimerspec>,
     ) -> Result<usize> {
@@ -71,7 +73,7 @@ impl Task<'_, '_> {
         dirfd: i32,
         path: UserStr,
         times: UserRef<Timespec>,
-        flags: i32,
+        flags: AtFlags,
     ) -> Result<usize> {
         self.utimensat(dirfd, path, times.time64(), flags)
     }
@@ -155,7 +157,7 @@ impl Task<'_, '_> {
     pub(crate) fn futex_time64(
         &mut self,
         word: u64,
-        operation: i32,
+        operation: FutexOperation,
         value: u32,
         timeout: UserRef<Timespec>,
         word2: u64,

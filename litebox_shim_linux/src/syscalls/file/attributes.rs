@@ -5,21 +5,22 @@ use litebox::fs::{
     WatchMask, check_permission, owner_change, permissions_change, times_change,
 };
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::{AT_EACCESS, F_OK, Utimbuf};
+use litebox_common_linux::abi::file::{AccessMode, AllocateMode, AtFlags, Utimbuf};
 use litebox_common_linux::abi::layout::Layout;
 use litebox_common_linux::abi::time::{Timespec, Timeval};
 use litebox_common_linux::argument::{UserRef, UserStr};
 
 use super::AT_FDCWD;
 use super::io::MAX_FILE_SIZE;
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, creds_of, read_path_or_null};
+use super::place::{NOFOLLOW_OR_EMPTY, PathTarget, creds_of, read_path_or_null};
 use crate::Task;
 use crate::signal::set::SIGXFSZ;
 use crate::user::UserRead;
 
 const UTIME_NOW: i64 = 0x3fff_ffff;
 const UTIME_OMIT: i64 = 0x3fff_fffe;
-const MODE_BITS: u32 = 7;
+/// What fallocate(2) may be asked for; `FALLOC_FL_NO_HIDE_STALE` has a number and no effect.
+const KNOWN_MODES: AllocateMode = AllocateMode::all().union(AllocateMode(4));
 
 impl PathTarget {
     /// Applies a change: to the place by `at_place`, to a file without one by what `of` makes of its metadata.
@@ -86,7 +87,7 @@ impl Task<'_, '_> {
     }
     /// chmod(2)
     pub(crate) fn chmod(&mut self, path: UserStr, mode: u32) -> Result<usize> {
-        self.fchmodat2(AT_FDCWD, path, mode, 0)
+        self.fchmodat2(AT_FDCWD, path, mode, AtFlags::empty())
     }
     /// fchmod(2)
     pub(crate) fn fchmod(&mut self, fd: i32, mode: u32) -> Result<usize> {
@@ -95,11 +96,11 @@ impl Task<'_, '_> {
     }
     /// fchmodat(2)
     pub(crate) fn fchmodat(&mut self, dirfd: i32, path: UserStr, mode: u32) -> Result<usize> {
-        self.fchmodat2(dirfd, path, mode, 0)
+        self.fchmodat2(dirfd, path, mode, AtFlags::empty())
     }
     /// fchmodat2(2)
-    pub(crate) fn fchmodat2(&mut self, dirfd: i32, path: UserStr, mode: u32, flags: i32) -> Result<usize> {
-        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+    pub(crate) fn fchmodat2(&mut self, dirfd: i32, path: UserStr, mode: u32, flags: AtFlags) -> Result<usize> {
+        if !NOFOLLOW_OR_EMPTY.contains(flags) {
             return Err(Error::Invalid);
         }
         let target = self.target(dirfd, path, flags)?;
@@ -117,11 +118,11 @@ impl Task<'_, '_> {
     }
     /// chown(2)
     pub(crate) fn chown(&mut self, path: UserStr, uid: u32, gid: u32) -> Result<usize> {
-        self.fchownat(AT_FDCWD, path, uid, gid, 0)
+        self.fchownat(AT_FDCWD, path, uid, gid, AtFlags::empty())
     }
     /// lchown(2)
     pub(crate) fn lchown(&mut self, path: UserStr, uid: u32, gid: u32) -> Result<usize> {
-        self.fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW)
+        self.fchownat(AT_FDCWD, path, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
     /// fchown(2)
     pub(crate) fn fchown(&mut self, fd: i32, uid: u32, gid: u32) -> Result<usize> {
@@ -129,8 +130,8 @@ impl Task<'_, '_> {
         self.chown_target(&target, uid, gid)
     }
     /// fchownat(2)
-    pub(crate) fn fchownat(&mut self, dirfd: i32, path: UserStr, uid: u32, gid: u32, flags: i32) -> Result<usize> {
-        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+    pub(crate) fn fchownat(&mut self, dirfd: i32, path: UserStr, uid: u32, gid: u32, flags: AtFlags) -> Result<usize> {
+        if !NOFOLLOW_OR_EMPTY.contains(flags) {
             return Err(Error::Invalid);
         }
         let target = self.target(dirfd, path, flags)?;
@@ -154,20 +155,20 @@ impl Task<'_, '_> {
         dirfd: i32,
         path: UserStr,
         times: UserRef<Timespec>,
-        flags: i32,
+        flags: AtFlags,
     ) -> Result<usize> {
         let (atime, mtime) = both_times(times, new_time)?;
         if (atime, mtime) == (NewTime::Keep, NewTime::Keep) {
             return Ok(0);
         }
         if path.is_null() && dirfd != AT_FDCWD {
-            if flags != 0 {
+            if !flags.is_empty() {
                 return Err(Error::Invalid);
             }
             let target = PathTarget::of(self.file(dirfd)?);
             return self.set_times_of(&target, atime, mtime);
         }
-        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        if !NOFOLLOW_OR_EMPTY.contains(flags) {
             return Err(Error::Invalid);
         }
         let target = self.target(dirfd, path, flags)?;
@@ -181,7 +182,8 @@ impl Task<'_, '_> {
     pub(crate) fn futimesat(&mut self, dirfd: i32, path: UserStr, times: UserRef<Timeval>) -> Result<usize> {
         let (atime, mtime) = both_times(times, time_of_timeval)?;
         let of_descriptor = path.is_null() && dirfd != AT_FDCWD;
-        let target = if of_descriptor { PathTarget::of(self.file(dirfd)?) } else { self.target(dirfd, path, 0)? };
+        let target =
+            if of_descriptor { PathTarget::of(self.file(dirfd)?) } else { self.target(dirfd, path, AtFlags::empty())? };
         self.set_times_of(&target, atime, mtime)
     }
     /// utime(2)
@@ -193,7 +195,7 @@ impl Task<'_, '_> {
                 (at(atime), at(mtime))
             }
         };
-        let target = self.target(AT_FDCWD, path, 0)?;
+        let target = self.target(AT_FDCWD, path, AtFlags::empty())?;
         self.set_times_of(&target, atime, mtime)
     }
 
@@ -211,7 +213,7 @@ impl Task<'_, '_> {
         if length < 0 {
             return Err(Error::Invalid);
         }
-        let PathTarget::Place(at) = self.target(AT_FDCWD, path, 0)? else { return Err(Error::Invalid) };
+        let PathTarget::Place(at) = self.target(AT_FDCWD, path, AtFlags::empty())? else { return Err(Error::Invalid) };
         match at.inode().file_type() {
             FileType::Regular => {}
             FileType::Directory => return Err(Error::IsDirectory),
@@ -255,14 +257,13 @@ impl Task<'_, '_> {
         }
     }
     /// fallocate(2)
-    pub(crate) fn fallocate(&mut self, fd: i32, mode: i32, offset: i64, len: i64) -> Result<usize> {
-        const KNOWN: i32 = 0x7f;
+    pub(crate) fn fallocate(&mut self, fd: i32, mode: AllocateMode, offset: i64, len: i64) -> Result<usize> {
         let file = self.file(fd)?;
         let (Ok(offset), Ok(len)) = (u64::try_from(offset), u64::try_from(len)) else { return Err(Error::Invalid) };
         if len == 0 {
             return Err(Error::Invalid);
         }
-        if mode & !KNOWN != 0 {
+        if !KNOWN_MODES.contains(mode) {
             return Err(Error::NotSupported);
         }
         if !file.access.contains(Access::WRITE) {
@@ -275,36 +276,36 @@ impl Task<'_, '_> {
             _ => return Err(Error::NoDevice),
         }
         let end = offset.checked_add(len).filter(|end| *end <= MAX_FILE_SIZE).ok_or(Error::FileTooBig)?;
-        const KEEP_SIZE: i32 = 1;
-        if mode & KEEP_SIZE == 0 && end > self.file_size_limit() {
+        if !mode.contains(AllocateMode::FALLOC_FL_KEEP_SIZE) && end > self.file_size_limit() {
             self.send_self(SIGXFSZ);
             return Err(Error::FileTooBig);
         }
-        file.file.allocate(mode, offset, len)?;
+        file.file.allocate(mode.bits(), offset, len)?;
         file.tell(WatchMask::MODIFY);
         Ok(0)
     }
 
     /// access(2)
-    pub(crate) fn access(&mut self, path: UserStr, mode: u32) -> Result<usize> {
-        self.faccessat2(AT_FDCWD, path, mode, 0)
+    pub(crate) fn access(&mut self, path: UserStr, mode: AccessMode) -> Result<usize> {
+        self.faccessat2(AT_FDCWD, path, mode, AtFlags::empty())
     }
     /// faccessat(2), the system call: no flags.
-    pub(crate) fn faccessat(&mut self, dirfd: i32, path: UserStr, mode: u32) -> Result<usize> {
-        self.faccessat2(dirfd, path, mode, 0)
+    pub(crate) fn faccessat(&mut self, dirfd: i32, path: UserStr, mode: AccessMode) -> Result<usize> {
+        self.faccessat2(dirfd, path, mode, AtFlags::empty())
     }
     /// faccessat2(2): with the real ids unless `AT_EACCESS`.
-    pub(crate) fn faccessat2(&mut self, dirfd: i32, path: UserStr, mode: u32, flags: i32) -> Result<usize> {
-        if mode & !MODE_BITS != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+    pub(crate) fn faccessat2(&mut self, dirfd: i32, path: UserStr, mode: AccessMode, flags: AtFlags) -> Result<usize> {
+        let known = NOFOLLOW_OR_EMPTY | AtFlags::AT_EACCESS;
+        if !AccessMode::all().contains(mode) || !known.contains(flags) {
             return Err(Error::Invalid);
         }
         let credentials = self.creds();
-        let creds = if flags & AT_EACCESS != 0 { creds_of(&credentials) } else { credentials.for_access() };
+        let creds = if flags.contains(AtFlags::AT_EACCESS) { creds_of(&credentials) } else { credentials.for_access() };
         let target = self.target_for(creds, dirfd, &read_path_or_null(path, flags)?, flags)?;
-        if mode == F_OK {
+        if mode == AccessMode::F_OK {
             return Ok(0);
         }
-        let access = Access::from_bits_truncate(mode as u8);
+        let access = Access::from_bits_truncate(mode.bits() as u8);
         match &target {
             PathTarget::Place(at) => {
                 let noexec = at.mount.forbids(litebox::fs::MountFlags::NOEXEC);

@@ -1,7 +1,7 @@
 //! Descriptors: close, dup and their kin.
 
 use alloc::sync::Arc;
-use litebox_common_linux::abi::file::O_CLOEXEC;
+use litebox_common_linux::abi::file::{CloseRangeFlags, OpenFlags};
 
 use litebox::fs::{FdTable, OpenFile};
 use litebox::{Error, Result};
@@ -35,17 +35,15 @@ impl Task<'_, '_> {
     }
 
     /// close_range(2)
-    pub(crate) fn close_range(&mut self, first: u32, last: u32, flags: u32) -> Result<usize> {
-        const UNSHARE: u32 = 2;
-        const CLOEXEC: u32 = 4;
-        if flags & !(UNSHARE | CLOEXEC) != 0 || first > last {
+    pub(crate) fn close_range(&mut self, first: u32, last: u32, flags: CloseRangeFlags) -> Result<usize> {
+        if !CloseRangeFlags::all().contains(flags) || first > last {
             return Err(Error::Invalid);
         }
-        if flags & UNSHARE != 0 {
+        if flags.contains(CloseRangeFlags::CLOSE_RANGE_UNSHARE) {
             self.own_descriptors();
         }
         let files = &self.thread.files;
-        if flags & CLOEXEC != 0 {
+        if flags.contains(CloseRangeFlags::CLOSE_RANGE_CLOEXEC) {
             let in_range = |fd: &i32| u32::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
             for fd in files.descriptors().into_iter().filter(in_range) {
                 // A descriptor that another thread closed meanwhile needs no mark.
@@ -76,11 +74,11 @@ impl Task<'_, '_> {
     }
 
     /// dup3(2)
-    pub(crate) fn dup3(&mut self, old: i32, new: i32, flags: i32) -> Result<usize> {
-        if flags & !O_CLOEXEC != 0 || old == new {
+    pub(crate) fn dup3(&mut self, old: i32, new: i32, flags: OpenFlags) -> Result<usize> {
+        if !OpenFlags::O_CLOEXEC.contains(flags) || old == new {
             return Err(Error::Invalid);
         }
-        self.duplicate_at(old, new, flags & O_CLOEXEC != 0)
+        self.duplicate_at(old, new, flags.contains(OpenFlags::O_CLOEXEC))
     }
 
     fn duplicate_at(&mut self, old: i32, new: i32, close_on_exec: bool) -> Result<usize> {

@@ -2,14 +2,9 @@
 
 use litebox::fs::StatusFlags;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::{
-    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_RW_HINT, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE,
-    F_GETLK, F_GETLK64, F_GETPIPE_SZ, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SET_RW_HINT, F_SETFD,
-    F_SETFL, F_SETLEASE, F_SETLK, F_SETLK64, F_SETLKW, F_SETLKW64, F_SETPIPE_SZ, FD_CLOEXEC,
-};
+use litebox_common_linux::abi::file::{FD_CLOEXEC, FcntlCommand as Command};
 
 use super::locks::LockCommand;
-use super::owner::{F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG};
 use litebox_common_linux::argument::Arch;
 
 use crate::Task;
@@ -26,35 +21,39 @@ const CHANGEABLE: StatusFlags = StatusFlags::APPEND
 
 impl Task<'_, '_> {
     /// fcntl(2)
-    pub(crate) fn fcntl(&mut self, fd: i32, command: u32, arg: usize) -> Result<usize> {
+    pub(crate) fn fcntl(&mut self, fd: i32, command: Command, arg: usize) -> Result<usize> {
         let arch = self.abi();
         match command {
-            F_DUPFD => self.duplicate_from(fd, arg, false),
-            F_DUPFD_CLOEXEC => self.duplicate_from(fd, arg, true),
-            F_GETFD => Ok(usize::from(self.thread.files.entry(fd)?.close_on_exec)),
-            F_SETFD => {
+            Command::F_DUPFD => self.duplicate_from(fd, arg, false),
+            Command::F_DUPFD_CLOEXEC => self.duplicate_from(fd, arg, true),
+            Command::F_GETFD => Ok(usize::from(self.thread.files.entry(fd)?.close_on_exec)),
+            Command::F_SETFD => {
                 self.thread.files.set_close_on_exec(fd, arg as u64 & FD_CLOEXEC != 0)?;
                 Ok(0)
             }
-            F_GETFL => self.status_flags(fd),
-            F_DUPFD_QUERY => self.same_description(fd, arg as i32),
-            F_SETFL => self.set_status_flags(fd, arg as u32),
-            F_GETLK | F_OFD_GETLK => self.test_record_lock(fd, LockCommand::new(arch, command, arg)),
-            F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
+            Command::F_GETFL => self.status_flags(fd),
+            Command::F_DUPFD_QUERY => self.same_description(fd, arg as i32),
+            Command::F_SETFL => self.set_status_flags(fd, arg as u32),
+            Command::F_GETLK | Command::F_OFD_GETLK => self.test_record_lock(fd, LockCommand::new(arch, command, arg)),
+            Command::F_SETLK | Command::F_SETLKW | Command::F_OFD_SETLK | Command::F_OFD_SETLKW => {
                 self.set_record_lock(fd, LockCommand::new(arch, command, arg))
             }
-            F_GETLK64 if arch == Arch::X86 => self.test_record_lock(fd, LockCommand::new(arch, command, arg)),
-            F_SETLK64 | F_SETLKW64 if arch == Arch::X86 => {
+            Command::F_GETLK64 if arch == Arch::X86 => self.test_record_lock(fd, LockCommand::new(arch, command, arg)),
+            Command::F_SETLK64 | Command::F_SETLKW64 if arch == Arch::X86 => {
                 self.set_record_lock(fd, LockCommand::new(arch, command, arg))
             }
-            F_SETOWN | F_SETOWN_EX | F_SETSIG => self.set_owner(fd, command, arg),
-            F_GETOWN | F_GETOWN_EX | F_GETSIG | F_GETOWNER_UIDS => self.owner(fd, command, arg),
-            F_NOTIFY => self.notify_owner(fd, arg as u32),
-            F_SETPIPE_SZ | F_GETPIPE_SZ => self.pipe_size(fd, command == F_SETPIPE_SZ, arg),
-            F_ADD_SEALS | F_GET_SEALS => self.seals(fd, command == F_ADD_SEALS, arg),
-            F_GETLEASE => self.lease(fd),
-            F_SETLEASE => self.set_lease(fd, arg),
-            F_GET_RW_HINT | F_SET_RW_HINT => self.write_hint(fd, command == F_SET_RW_HINT, arg),
+            Command::F_SETOWN | Command::F_SETOWN_EX | Command::F_SETSIG => self.set_owner(fd, command, arg),
+            Command::F_GETOWN | Command::F_GETOWN_EX | Command::F_GETSIG | Command::F_GETOWNER_UIDS => {
+                self.owner(fd, command, arg)
+            }
+            Command::F_NOTIFY => self.notify_owner(fd, arg as u32),
+            Command::F_SETPIPE_SZ | Command::F_GETPIPE_SZ => self.pipe_size(fd, command == Command::F_SETPIPE_SZ, arg),
+            Command::F_ADD_SEALS | Command::F_GET_SEALS => self.seals(fd, command == Command::F_ADD_SEALS, arg),
+            Command::F_GETLEASE => self.lease(fd),
+            Command::F_SETLEASE => self.set_lease(fd, arg),
+            Command::F_GET_RW_HINT | Command::F_SET_RW_HINT => {
+                self.write_hint(fd, command == Command::F_SET_RW_HINT, arg)
+            }
             _ => {
                 self.file_or_path(fd)?;
                 Err(Error::Invalid)

@@ -3,9 +3,10 @@
 
 use litebox::fs::{FileType, Inode};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::AtFlags;
 use litebox_common_linux::argument::UserStr;
 
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget};
+use super::place::{NOFOLLOW_OR_EMPTY, PathTarget};
 use crate::Task;
 use crate::task::Capability;
 use crate::user::{read_into, write_bytes};
@@ -26,8 +27,8 @@ pub(super) fn is_of_tables(inode: &dyn Inode) -> bool {
     inode.stat_fs().is_ok_and(|figures| figures.magic == PROC_MAGIC)
 }
 
-fn check(size: usize, flags: i32) -> Result<()> {
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+fn check(size: usize, flags: AtFlags) -> Result<()> {
+    if !NOFOLLOW_OR_EMPTY.contains(flags) {
         return Err(Error::Invalid);
     }
     if size > MOST {
@@ -44,7 +45,7 @@ impl Task<'_, '_> {
         path: UserStr,
         attributes: u64,
         size: usize,
-        flags: i32,
+        flags: AtFlags,
     ) -> Result<usize> {
         check(size, flags)?;
         match self.target(dirfd, path, flags)? {
@@ -62,7 +63,7 @@ impl Task<'_, '_> {
         path: UserStr,
         attributes: u64,
         size: usize,
-        flags: i32,
+        flags: AtFlags,
     ) -> Result<usize> {
         check(size, flags)?;
         let mut raw = alloc::vec![0; size];

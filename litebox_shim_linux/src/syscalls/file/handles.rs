@@ -2,15 +2,15 @@
 //! and the way to learn in which mount a path lies; opening one takes CAP_DAC_READ_SEARCH, which no guest has.
 
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::AtFlags;
 use litebox_common_linux::argument::{UserMut, UserStr};
 
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget};
+use super::place::PathTarget;
 use crate::Task;
 use crate::user::{UserWrite, read_bytes, write_bytes};
 
-const AT_SYMLINK_FOLLOW: i32 = 0x400;
 /// The handle need not be one that can be opened.
-const AT_HANDLE_FID: i32 = 0x200;
+const AT_HANDLE_FID: AtFlags = AtFlags(0x200);
 /// `MAX_HANDLE_SZ`.
 const MOST: u32 = 128;
 /// Size of a handle: a generation and the number of the inode, as tmpfs has it.
@@ -28,13 +28,14 @@ impl Task<'_, '_> {
         path: UserStr,
         handle: UserMut<()>,
         mount: UserMut<i32>,
-        flags: i32,
+        flags: AtFlags,
     ) -> Result<usize> {
-        if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | AT_HANDLE_FID) != 0 {
+        if !(AtFlags::AT_SYMLINK_FOLLOW | AtFlags::AT_EMPTY_PATH | AT_HANDLE_FID).contains(flags) {
             return Err(Error::Invalid);
         }
-        let follow = if flags & AT_SYMLINK_FOLLOW == 0 { AT_SYMLINK_NOFOLLOW } else { 0 };
-        let PathTarget::Place(at) = self.target(dirfd, path, flags & AT_EMPTY_PATH | follow)? else {
+        let mut walk = flags & AtFlags::AT_EMPTY_PATH;
+        walk.set(AtFlags::AT_SYMLINK_NOFOLLOW, !flags.contains(AtFlags::AT_SYMLINK_FOLLOW));
+        let PathTarget::Place(at) = self.target(dirfd, path, walk)? else {
             return Err(Error::NotSupported);
         };
         if super::flags::is_of_tables(&**at.inode()) {

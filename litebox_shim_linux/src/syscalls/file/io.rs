@@ -1,14 +1,13 @@
 //! Moving bytes: read, write and their vectored, positioned forms; lseek.
 
 use alloc::vec::Vec;
-use litebox_common_linux::abi::file::{SEEK_CUR, SEEK_END, SEEK_HOLE, SEEK_SET};
 
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FileType, OpenFile};
 use litebox::io::{Dest, Source, Span};
 use litebox::platform::{Instant, host};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::IoVec;
+use litebox_common_linux::abi::file::{IoVec, ReadWriteFlags, Whence};
 use litebox_common_linux::argument::UserRef;
 
 use super::MAX_RW_COUNT;
@@ -25,19 +24,6 @@ const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 /// No file is longer.
 pub(super) const MAX_FILE_SIZE: u64 = i64::MAX as u64;
 
-bitflags::bitflags! {
-    /// Flags of preadv2(2) and pwritev2(2).
-    #[derive(Clone, Copy, PartialEq, Eq)]
-    struct RwFlags: i32 {
-        const HIPRI = 1;
-        const DSYNC = 2;
-        const SYNC = 4;
-        const NOWAIT = 8;
-        const APPEND = 16;
-        const NOAPPEND = 32;
-    }
-}
-
 /// Where in the file a transfer happens.
 #[derive(Clone, Copy)]
 enum IoPosition {
@@ -50,14 +36,14 @@ enum IoPosition {
 #[derive(Clone, Copy)]
 pub(super) struct IoMode {
     position: IoPosition,
-    flags: RwFlags,
+    flags: ReadWriteFlags,
 }
 
 impl IoMode {
-    pub(super) const PLAIN: Self = Self { position: IoPosition::Current, flags: RwFlags::empty() };
+    pub(super) const PLAIN: Self = Self { position: IoPosition::Current, flags: ReadWriteFlags::empty() };
 
     pub(super) fn at_offset(offset: u64) -> Self {
-        Self { position: IoPosition::At(offset), flags: RwFlags::empty() }
+        Self { position: IoPosition::At(offset), flags: ReadWriteFlags::empty() }
     }
     /// A place in what has none is refused before anything else is looked at.
     fn check_position(self, file: &OpenFile) -> Result<()> {
@@ -72,12 +58,14 @@ impl IoMode {
     }
     fn at(offset: i64) -> Result<Self> {
         let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
-        Ok(Self { position: IoPosition::At(offset), flags: RwFlags::empty() })
+        Ok(Self { position: IoPosition::At(offset), flags: ReadWriteFlags::empty() })
     }
-    fn with_flags(offset: i64, flags: i32) -> Result<Self> {
+    fn with_flags(offset: i64, flags: ReadWriteFlags) -> Result<Self> {
         let position = if offset == -1 { Self::PLAIN } else { Self::at(offset)? };
-        let flags = RwFlags::from_bits(flags).ok_or(Error::NotSupported)?;
-        if flags.contains(RwFlags::APPEND | RwFlags::NOAPPEND) {
+        if !ReadWriteFlags::all().contains(flags) {
+            return Err(Error::NotSupported);
+        }
+        if flags.contains(ReadWriteFlags::RWF_APPEND | ReadWriteFlags::RWF_NOAPPEND) {
             return Err(Error::Invalid);
         }
         Ok(Self { flags, ..position })
@@ -187,7 +175,7 @@ impl Task<'_, '_> {
             IoPosition::Current => file.read(dest),
             IoPosition::At(offset) => file.read_at(dest, offset),
         };
-        let patient = !file.nonblocking() && !mode.flags.contains(RwFlags::NOWAIT) && wanted > 0;
+        let patient = !file.nonblocking() && !mode.flags.contains(ReadWriteFlags::RWF_NOWAIT) && wanted > 0;
         let limit = self.time_limit(file, false);
         let result = if patient { wait_until_ready(self.waiter(), file, Events::IN, limit, once) } else { once() };
         match result {
@@ -211,12 +199,12 @@ impl Task<'_, '_> {
             self.limit_file_size(file, source, mode)?;
         }
         let wanted = source.remaining();
-        let patient = !file.nonblocking() && !mode.flags.contains(RwFlags::NOWAIT) && wanted > 0;
+        let patient = !file.nonblocking() && !mode.flags.contains(ReadWriteFlags::RWF_NOWAIT) && wanted > 0;
         // What a call took that then failed was not written: the file may have refused it as a whole.
         let mut moved = 0;
         let mut once = || loop {
             let n = match mode.position {
-                _ if mode.flags.contains(RwFlags::APPEND) && !stream => file.file.append(source)?.0,
+                _ if mode.flags.contains(ReadWriteFlags::RWF_APPEND) && !stream => file.file.append(source)?.0,
                 IoPosition::Current => file.write(source)?,
                 IoPosition::At(offset) => file.write_at(source, offset)?,
             };
@@ -236,8 +224,8 @@ impl Task<'_, '_> {
             Err(error) if moved == 0 => return Err(self.transfer_error(file, error)),
             _ => {}
         }
-        if mode.flags.intersects(RwFlags::DSYNC | RwFlags::SYNC) && moved > 0 {
-            file.file.sync(!mode.flags.contains(RwFlags::SYNC))?;
+        if mode.flags.intersects(ReadWriteFlags::RWF_DSYNC | ReadWriteFlags::RWF_SYNC) && moved > 0 {
+            file.file.sync(!mode.flags.contains(ReadWriteFlags::RWF_SYNC))?;
         }
         Ok(moved)
     }
@@ -350,7 +338,7 @@ impl Task<'_, '_> {
         iov: UserRef<IoVec>,
         count: usize,
         offset: i64,
-        flags: i32,
+        flags: ReadWriteFlags,
     ) -> Result<usize> {
         self.read_vectors(fd, iov, count, IoMode::with_flags(offset, flags)?)
     }
@@ -361,15 +349,15 @@ impl Task<'_, '_> {
         iov: UserRef<IoVec>,
         count: usize,
         offset: i64,
-        flags: i32,
+        flags: ReadWriteFlags,
     ) -> Result<usize> {
         self.write_vectors(fd, iov, count, IoMode::with_flags(offset, flags)?)
     }
 
     /// lseek(2)
-    pub(crate) fn lseek(&mut self, fd: i32, offset: i64, whence: i32) -> Result<usize> {
+    pub(crate) fn lseek(&mut self, fd: i32, offset: i64, whence: Whence) -> Result<usize> {
         let file = self.fd_guard(fd)?;
-        if !(SEEK_SET..=SEEK_HOLE).contains(&whence) {
+        if !(Whence::SEEK_SET.0..=Whence::SEEK_HOLE.0).contains(&whence.0) {
             return Err(Error::Invalid);
         }
         if file.file.offset_stays() {
@@ -377,20 +365,20 @@ impl Task<'_, '_> {
         }
         if file.is_stream() {
             if let Some(stream) = file.file.as_seekable() {
-                return stream.seek(offset, whence).map(|at| at as usize);
+                return stream.seek(offset, whence.0).map(|at| at as usize);
             }
             return Err(Error::NotSeekable);
         }
         let mut current = file.offset();
         let size = || file.file.end().map(|end| end as i64);
         let base = match whence {
-            SEEK_SET => 0,
-            SEEK_CUR => *current as i64,
-            SEEK_END => size()?,
+            Whence::SEEK_SET => 0,
+            Whence::SEEK_CUR => *current as i64,
+            Whence::SEEK_END => size()?,
             _ if file.file.inode().file_type() == FileType::Directory => return Err(Error::Invalid),
             _ => {
                 let from = u64::try_from(offset).map_err(|_| Error::NoSuchDevice)?;
-                *current = file.file.seek_data(from, whence == SEEK_HOLE)?;
+                *current = file.file.seek_data(from, whence == Whence::SEEK_HOLE)?;
                 return Ok(*current as usize);
             }
         };

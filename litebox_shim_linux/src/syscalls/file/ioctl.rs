@@ -2,7 +2,10 @@
 
 use litebox::fs::{FileType, OpenFile, StatusFlags};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TIOCGPTPEER};
+use litebox_common_linux::abi::file::OpenFlags;
+use litebox_common_linux::abi::ioctl::{
+    FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, IoctlRequest, TIOCGPTPEER,
+};
 
 use litebox_common_linux::argument::Arch;
 
@@ -33,10 +36,10 @@ fn keeps_flags(file: &OpenFile) -> bool {
 
 impl Task<'_, '_> {
     /// ioctl(2)
-    pub(crate) fn ioctl(&mut self, fd: i32, request: u32, arg: u64) -> Result<usize> {
+    pub(crate) fn ioctl(&mut self, fd: i32, request: IoctlRequest, arg: u64) -> Result<usize> {
         let file = self.file(fd)?;
         let file_type = file.file.inode().file_type();
-        let request = request_of(self.abi(), request);
+        let request = request_of(self.abi(), request.0);
         match request {
             FIOCLEX | FIONCLEX => {
                 self.thread.files.set_close_on_exec(fd, request == FIOCLEX)?;
@@ -80,7 +83,7 @@ impl Task<'_, '_> {
             }
             TIOCGPTPEER if litebox::tty::number_of_master(&*file.file).is_some() => {
                 let number = litebox::tty::number_of_master(&*file.file).ok_or(Error::Io)?;
-                self.open_slave(number, arg)
+                self.open_slave(number, OpenFlags::from_bits_retain(arg as i32))
             }
             _ => {
                 if let Some(result) = self.socket_ioctl(fd, &file, request, arg) {

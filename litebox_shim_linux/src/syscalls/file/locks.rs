@@ -1,10 +1,7 @@
 //! Advisory locks: fcntl record locks, open-file-description locks, flock.
 
 use alloc::sync::Arc;
-use litebox_common_linux::abi::file::{
-    F_GETLK, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETLK, F_SETLKW, F_SETLKW64, F_UNLCK, F_WRLCK, Flock,
-    Flock64,
-};
+use litebox_common_linux::abi::file::{F_RDLCK, F_UNLCK, F_WRLCK, FcntlCommand, Flock, Flock64, LockOperation, Whence};
 use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::argument::{Arch, UserMut};
 
@@ -59,13 +56,16 @@ pub(super) struct LockCommand {
 
 impl LockCommand {
     /// By its number, of an architecture; the lock lies at `arg`.
-    pub(super) fn new(arch: Arch, command: u32, arg: usize) -> Self {
+    pub(super) fn new(arch: Arch, command: FcntlCommand, arg: usize) -> Self {
         let at = match command {
-            F_GETLK | F_SETLK | F_SETLKW => FlockAt::Flock(UserMut::new(arch, arg)),
+            FcntlCommand::F_GETLK | FcntlCommand::F_SETLK | FcntlCommand::F_SETLKW => {
+                FlockAt::Flock(UserMut::new(arch, arg))
+            }
             _ => FlockAt::Flock64(UserMut::new(arch, arg)),
         };
-        let ofd = matches!(command, F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW);
-        Self { at, ofd, wait: matches!(command, F_SETLKW | F_SETLKW64 | F_OFD_SETLKW) }
+        let ofd = matches!(command, FcntlCommand::F_OFD_GETLK | FcntlCommand::F_OFD_SETLK | FcntlCommand::F_OFD_SETLKW);
+        let wait = matches!(command, FcntlCommand::F_SETLKW | FcntlCommand::F_SETLKW64 | FcntlCommand::F_OFD_SETLKW);
+        Self { at, ofd, wait }
     }
 }
 
@@ -77,10 +77,10 @@ struct LockRequest {
 }
 
 fn start_of(raw: &Flock, file: &OpenFile) -> Result<LockRequest> {
-    let base = match raw.whence {
-        0 => 0,
-        1 => *file.offset() as i64,
-        2 => file.file.metadata()?.size as i64,
+    let base = match Whence(raw.whence.into()) {
+        Whence::SEEK_SET => 0,
+        Whence::SEEK_CUR => *file.offset() as i64,
+        Whence::SEEK_END => file.file.metadata()?.size as i64,
         _ => return Err(Error::Invalid),
     };
     let start = base.checked_add(raw.start).ok_or(Error::Overflow)?;
@@ -191,21 +191,17 @@ impl Task<'_, '_> {
     }
 
     /// flock(2)
-    pub(crate) fn flock(&mut self, fd: i32, operation: i32) -> Result<usize> {
-        const LOCK_SH: i32 = 1;
-        const LOCK_EX: i32 = 2;
-        const LOCK_NB: i32 = 4;
-        const LOCK_UN: i32 = 8;
+    pub(crate) fn flock(&mut self, fd: i32, operation: LockOperation) -> Result<usize> {
         /// Locks that others must heed: nobody ever did, and Linux ignores the request since 5.18, whatever else it
         /// says.
-        const LOCK_MAND: i32 = 32;
-        if operation & LOCK_MAND != 0 {
+        const LOCK_MAND: LockOperation = LockOperation(32);
+        if operation.contains(LOCK_MAND) {
             return Ok(0);
         }
-        let kind = match operation & !LOCK_NB {
-            LOCK_SH => Some(false),
-            LOCK_EX => Some(true),
-            LOCK_UN => None,
+        let kind = match operation - LockOperation::LOCK_NB {
+            LockOperation::LOCK_SH => Some(false),
+            LockOperation::LOCK_EX => Some(true),
+            LockOperation::LOCK_UN => None,
             _ => return Err(Error::Invalid),
         };
         let file = self.file(fd)?;
@@ -215,7 +211,7 @@ impl Task<'_, '_> {
             self.keep_with_description(&file);
         }
         let pid = self.process().pid;
-        let result = match kind.filter(|_| operation & LOCK_NB == 0) {
+        let result = match kind.filter(|_| !operation.contains(LockOperation::LOCK_NB)) {
             Some(write) => {
                 let (thread, lock) = (self.thread.tid(), WholeLock { description: file.id, pid, write });
                 let once = || table.flock_or_wait(thread, id, lock);

@@ -2,27 +2,25 @@
 
 use litebox::fs::{FileType, LookupFlags, NewNode, RenameFlags};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::AT_REMOVEDIR;
+use litebox_common_linux::abi::file::{AtFlags, UnlinkFlags};
 use litebox_common_linux::argument::UserStr;
 
 use super::AT_FDCWD;
-use super::place::{AT_EMPTY_PATH, PathTarget, read_path};
+use super::place::{PathTarget, read_path};
 use crate::Task;
 use crate::user::write_bytes;
-
-const AT_SYMLINK_FOLLOW: i32 = 0x400;
 
 impl Task<'_, '_> {
     /// unlink(2)
     pub(crate) fn unlink(&mut self, path: UserStr) -> Result<usize> {
-        self.unlinkat(AT_FDCWD, path, 0)
+        self.unlinkat(AT_FDCWD, path, UnlinkFlags::empty())
     }
     /// unlinkat(2)
-    pub(crate) fn unlinkat(&mut self, dirfd: i32, path: UserStr, flags: i32) -> Result<usize> {
-        if flags & !AT_REMOVEDIR != 0 {
+    pub(crate) fn unlinkat(&mut self, dirfd: i32, path: UserStr, flags: UnlinkFlags) -> Result<usize> {
+        if !UnlinkFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
-        if flags & AT_REMOVEDIR != 0 {
+        if flags.contains(UnlinkFlags::AT_REMOVEDIR) {
             return self.remove_directory(dirfd, path);
         }
         let path = read_path(path)?;
@@ -71,7 +69,7 @@ impl Task<'_, '_> {
 
     /// link(2)
     pub(crate) fn link(&mut self, old: UserStr, new: UserStr) -> Result<usize> {
-        self.linkat(AT_FDCWD, old, AT_FDCWD, new, 0)
+        self.linkat(AT_FDCWD, old, AT_FDCWD, new, AtFlags::empty())
     }
     /// linkat(2)
     pub(crate) fn linkat(
@@ -80,13 +78,13 @@ impl Task<'_, '_> {
         old: UserStr,
         new_dir: i32,
         new: UserStr,
-        flags: i32,
+        flags: AtFlags,
     ) -> Result<usize> {
-        if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+        if !(AtFlags::AT_SYMLINK_FOLLOW | AtFlags::AT_EMPTY_PATH).contains(flags) {
             return Err(Error::Invalid);
         }
         let old = read_path(old)?;
-        let target = if old.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        let target = if old.is_empty() && flags.contains(AtFlags::AT_EMPTY_PATH) {
             if old_dir == AT_FDCWD {
                 self.thread.fs.cwd.read().clone()
             } else {
@@ -97,7 +95,7 @@ impl Task<'_, '_> {
             }
         } else {
             let mut walk = LookupFlags::empty();
-            walk.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_FOLLOW != 0);
+            walk.set(LookupFlags::FOLLOW, flags.contains(AtFlags::AT_SYMLINK_FOLLOW));
             self.walk(old_dir, &old, walk)?
         };
         let new = read_path(new)?;

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, LookupFlags, OpenFile, OpenRequest, Origin, StatusFlags};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::OpenFlags;
 use litebox_common_linux::argument::{Arch, UserStr};
 
 use super::AT_FDCWD;
@@ -13,14 +14,9 @@ use super::stat::MAX_SMALL_FILE;
 use crate::Task;
 use crate::user::{read_into, word};
 
-/// The flags of open(2) as wide as openat2(2) has them.
-macro_rules! wide {
-    ($($name:ident)*) => { $(const $name: u64 = litebox_common_linux::abi::file::$name as u64;)* };
-}
-wide!(O_ACCMODE O_CREAT O_EXCL O_NOCTTY O_TRUNC O_DIRECTORY O_NOFOLLOW O_CLOEXEC O_PATH O_LARGEFILE);
 /// The bit of `O_TMPFILE` that is not `O_DIRECTORY`.
-const TMPFILE_BIT: u64 = 0o20_000_000;
-const PERMISSIONS: u64 = 0o7777;
+const TMPFILE_BIT: OpenFlags = OpenFlags::O_TMPFILE.difference(OpenFlags::O_DIRECTORY);
+const PERMISSIONS: u32 = 0o7777;
 
 /// Flags of open(2) that are kept in the open file.
 const STATUS: StatusFlags = StatusFlags::APPEND
@@ -35,8 +31,15 @@ const STATUS: StatusFlags = StatusFlags::APPEND
     .union(StatusFlags::NOATIME);
 
 /// Every flag openat2(2) knows.
-const KNOWN: u64 =
-    O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC | O_PATH | TMPFILE_BIT | STATUS.bits() as u64;
+const KNOWN: OpenFlags = OpenFlags::O_ACCMODE
+    .union(OpenFlags::O_CREAT)
+    .union(OpenFlags::O_EXCL)
+    .union(OpenFlags::O_NOCTTY)
+    .union(OpenFlags::O_TRUNC)
+    .union(OpenFlags::O_CLOEXEC)
+    .union(OpenFlags::O_PATH)
+    .union(TMPFILE_BIT)
+    .union(OpenFlags::from_bits_retain(STATUS.bits() as i32));
 
 const RESOLVE: [(u64, LookupFlags); 5] = [
     (1, LookupFlags::NO_XDEV),
@@ -51,40 +54,42 @@ const RESOLVE_CACHED: u64 = 32;
 const OPEN_HOW_SIZE: usize = 24;
 
 /// What `flags` and `mode` ask for, checked as Linux checks them.
-fn request(flags: u64, mode: u64, walk: LookupFlags) -> Result<OpenRequest> {
-    if flags & O_PATH != 0 {
+fn request(flags: OpenFlags, mode: u32, walk: LookupFlags) -> Result<OpenRequest> {
+    let creates = flags.contains(OpenFlags::O_CREAT);
+    let follow = !flags.contains(OpenFlags::O_NOFOLLOW);
+    if flags.contains(OpenFlags::O_PATH) {
         // Everything else is ignored.
         let mut status = StatusFlags::PATH;
-        status.set(StatusFlags::DIRECTORY, flags & O_DIRECTORY != 0);
-        status.set(StatusFlags::NOFOLLOW, flags & O_NOFOLLOW != 0);
-        return Ok(OpenRequest { flags: status, follow: flags & O_NOFOLLOW == 0, walk, ..OpenRequest::default() });
+        status.set(StatusFlags::DIRECTORY, flags.contains(OpenFlags::O_DIRECTORY));
+        status.set(StatusFlags::NOFOLLOW, !follow);
+        return Ok(OpenRequest { flags: status, follow, walk, ..OpenRequest::default() });
     }
-    let access = match flags & O_ACCMODE {
-        0 => Access::READ,
-        1 => Access::WRITE,
-        2 => Access::READ | Access::WRITE,
+    let access = match flags & OpenFlags::O_ACCMODE {
+        OpenFlags::O_RDONLY => Access::READ,
+        OpenFlags::O_WRONLY => Access::WRITE,
+        OpenFlags::O_RDWR => Access::READ | Access::WRITE,
         // For ioctl alone: opening asks for both permissions, and neither reading nor writing is possible.
         _ => Access::empty(),
     };
-    let mut status = StatusFlags::from_bits_truncate(flags as u32) & STATUS;
-    let temporary = flags & TMPFILE_BIT != 0;
+    let mut status = StatusFlags::from_bits_truncate(flags.bits() as u32) & STATUS;
+    let temporary = flags.contains(TMPFILE_BIT);
     if temporary {
-        if flags & O_DIRECTORY == 0 || !access.contains(Access::WRITE) || flags & O_CREAT != 0 {
+        if !flags.contains(OpenFlags::O_DIRECTORY) || !access.contains(Access::WRITE) || creates {
             return Err(Error::Invalid);
         }
         status.remove(StatusFlags::DIRECTORY);
         status |= StatusFlags::TMPFILE;
-    } else if flags & (O_DIRECTORY | O_CREAT) == O_DIRECTORY | O_CREAT {
+    } else if flags.contains(OpenFlags::O_DIRECTORY | OpenFlags::O_CREAT) {
         return Err(Error::Invalid);
     }
     Ok(OpenRequest {
         access,
         flags: status,
-        create: flags & O_CREAT != 0,
-        exclusive: (flags & O_CREAT != 0 || temporary) && flags & O_EXCL != 0,
-        truncate: flags & O_TRUNC != 0,
-        follow: flags & O_NOFOLLOW == 0,
-        mode: if flags & O_CREAT != 0 || temporary { (mode & PERMISSIONS) as u32 } else { 0 },
+        create: creates,
+        exclusive: (creates || temporary) && flags.contains(OpenFlags::O_EXCL),
+        truncate: flags.contains(OpenFlags::O_TRUNC),
+        follow,
+        mode: if creates || temporary { mode & PERMISSIONS } else { 0 },
         walk,
     })
 }
@@ -97,19 +102,20 @@ fn check_small(file: &OpenFile) -> Result<()> {
 
 impl Task<'_, '_> {
     /// open(2)
-    pub(crate) fn open(&mut self, path: UserStr, flags: i32, mode: u32) -> Result<usize> {
+    pub(crate) fn open(&mut self, path: UserStr, flags: OpenFlags, mode: u32) -> Result<usize> {
         self.openat(AT_FDCWD, path, flags, mode)
     }
 
     /// creat(2)
     pub(crate) fn creat(&mut self, path: UserStr, mode: u32) -> Result<usize> {
-        self.openat(AT_FDCWD, path, (O_CREAT | O_TRUNC | O_LARGEFILE | 1) as i32, mode)
+        let flags = OpenFlags::O_CREAT | OpenFlags::O_TRUNC | OpenFlags::O_LARGEFILE | OpenFlags::O_WRONLY;
+        self.openat(AT_FDCWD, path, flags, mode)
     }
 
     /// openat(2): flags that are not known are ignored.
-    pub(crate) fn openat(&mut self, dirfd: i32, path: UserStr, flags: i32, mode: u32) -> Result<usize> {
-        let flags = u64::from(flags as u32) & KNOWN;
-        let mut how = request(flags, mode.into(), LookupFlags::empty())?;
+    pub(crate) fn openat(&mut self, dirfd: i32, path: UserStr, flags: OpenFlags, mode: u32) -> Result<usize> {
+        let flags = flags & KNOWN;
+        let mut how = request(flags, mode, LookupFlags::empty())?;
         let small = self.abi() == Arch::X86 && !how.flags.intersects(StatusFlags::LARGEFILE | StatusFlags::PATH);
         how.flags.set(StatusFlags::SMALL, small);
         self.open_as(dirfd, path, &how, flags)
@@ -129,15 +135,18 @@ impl Task<'_, '_> {
             return Err(Error::TooBig);
         }
         let field = |at| u64::from_le_bytes(word(&raw, at));
-        let (flags, mode, resolve) = (field(0), field(8), field(16));
-        if flags & !KNOWN != 0 || mode & !PERMISSIONS != 0 {
+        let narrow = |at| u32::try_from(field(at)).map_err(|_| Error::Invalid);
+        let flags = OpenFlags::from_bits_retain(narrow(0)? as i32);
+        let (mode, resolve) = (narrow(8)?, field(16));
+        if !KNOWN.contains(flags) || mode & !PERMISSIONS != 0 {
             return Err(Error::Invalid);
         }
-        let creates = flags & (O_CREAT | TMPFILE_BIT) != 0;
-        if mode != 0 && !creates {
+        if mode != 0 && !flags.intersects(OpenFlags::O_CREAT | TMPFILE_BIT) {
             return Err(Error::Invalid);
         }
-        if flags & O_PATH != 0 && flags & !(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) != 0 {
+        const WITH_PATH: OpenFlags =
+            OpenFlags::O_PATH.union(OpenFlags::O_DIRECTORY).union(OpenFlags::O_NOFOLLOW).union(OpenFlags::O_CLOEXEC);
+        if flags.contains(OpenFlags::O_PATH) && !WITH_PATH.contains(flags) {
             return Err(Error::Invalid);
         }
         let mut walk = LookupFlags::empty();
@@ -148,11 +157,8 @@ impl Task<'_, '_> {
         }
         if left & RESOLVE_CACHED != 0 {
             // What would have to be asked for is not told apart: never possible without it.
-            return Err(if flags & (O_TRUNC | O_CREAT | TMPFILE_BIT) != 0 {
-                Error::Invalid
-            } else {
-                Error::WouldBlock
-            });
+            let changes = flags.intersects(OpenFlags::O_TRUNC | OpenFlags::O_CREAT | TMPFILE_BIT);
+            return Err(if changes { Error::Invalid } else { Error::WouldBlock });
         }
         if left != 0 || walk.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
             return Err(Error::Invalid);
@@ -161,7 +167,7 @@ impl Task<'_, '_> {
         self.open_as(dirfd, path, &how, flags)
     }
 
-    fn open_as(&mut self, dirfd: i32, path: UserStr, how: &OpenRequest, flags: u64) -> Result<usize> {
+    fn open_as(&mut self, dirfd: i32, path: UserStr, how: &OpenRequest, flags: OpenFlags) -> Result<usize> {
         let path = read_path(path)?;
         let once = || match self.open_known(dirfd, &path, how) {
             Some(opened) => opened,
@@ -177,25 +183,25 @@ impl Task<'_, '_> {
         if how.truncate {
             self.cut_mappings(&*file.file, 0);
         }
-        if flags & (O_NOCTTY | O_PATH) == 0 && file.access.contains(Access::READ) {
+        if !flags.intersects(OpenFlags::O_NOCTTY | OpenFlags::O_PATH) && file.access.contains(Access::READ) {
             litebox::tty::opened(&*file.file);
         }
-        self.install(file, flags & O_CLOEXEC != 0)
+        self.install(file, flags.contains(OpenFlags::O_CLOEXEC))
     }
 
     /// Opens the slave of a master (TIOCGPTPEER), whatever the caller can see of /dev/pts.
-    pub(super) fn open_slave(&mut self, number: u32, flags: u64) -> Result<usize> {
-        const USED: u64 = O_ACCMODE | O_NOCTTY | StatusFlags::NONBLOCK.bits() as u64;
+    pub(super) fn open_slave(&mut self, number: u32, flags: OpenFlags) -> Result<usize> {
+        const USED: OpenFlags = OpenFlags::O_ACCMODE.union(OpenFlags::O_NOCTTY).union(OpenFlags::O_NONBLOCK);
         let how = request(flags & USED, 0, LookupFlags::empty())?;
         let path = alloc::format!("/dev/pts/{number}");
         let credentials = self.creds();
         let root = self.kernel().vfs.root();
         let from = Origin { creds: creds_of(&credentials), root: root.clone(), start: root, umask: 0 };
         let file = self.kernel().vfs.open(&from, path.as_bytes(), &how)?;
-        if flags & O_NOCTTY == 0 && file.access.contains(Access::READ) {
+        if !flags.contains(OpenFlags::O_NOCTTY) && file.access.contains(Access::READ) {
             litebox::tty::opened(&*file.file);
         }
-        self.install(file, flags & O_CLOEXEC != 0)
+        self.install(file, flags.contains(OpenFlags::O_CLOEXEC))
     }
 
     /// Does what leases stand against, once their holders have given way.

@@ -1,9 +1,7 @@
 //! Whom an open file signals: fcntl's F_SETOWN, F_SETSIG, F_NOTIFY, leases; and the sending of what they ask for.
 
 use core::sync::atomic::Ordering;
-pub(super) use litebox_common_linux::abi::file::{
-    F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG,
-};
+use litebox_common_linux::abi::file::FcntlCommand;
 
 use alloc::sync::Arc;
 
@@ -49,15 +47,15 @@ const REASONS: [(Events, i32, Events); 5] = [
 
 impl Task<'_, '_> {
     /// F_SETOWN, F_SETOWN_EX, F_SETSIG
-    pub(in crate::syscalls) fn set_owner(&self, fd: i32, command: u32, arg: usize) -> Result<usize> {
+    pub(in crate::syscalls) fn set_owner(&self, fd: i32, command: FcntlCommand, arg: usize) -> Result<usize> {
         let file = self.file(fd)?;
         let target = match command {
-            F_SETSIG => {
+            FcntlCommand::F_SETSIG => {
                 let signal = i32::try_from(arg).ok().filter(|s| *s <= MAX_SIGNAL).ok_or(Error::Invalid)?;
                 file.owner.lock().signal = signal;
                 return Ok(0);
             }
-            F_SETOWN => match arg as i32 {
+            FcntlCommand::F_SETOWN => match arg as i32 {
                 0 => OwnerTarget::Nobody,
                 i32::MIN => return Err(Error::Invalid),
                 id if id < 0 => OwnerTarget::Group(-id),
@@ -99,12 +97,12 @@ impl Task<'_, '_> {
     }
 
     /// F_GETOWN, F_GETOWN_EX, F_GETSIG, F_GETOWNER_UIDS
-    pub(in crate::syscalls) fn owner(&self, fd: i32, command: u32, arg: usize) -> Result<usize> {
+    pub(in crate::syscalls) fn owner(&self, fd: i32, command: FcntlCommand, arg: usize) -> Result<usize> {
         let owner = *self.file(fd)?.owner.lock();
-        if command == F_GETSIG {
+        if command == FcntlCommand::F_GETSIG {
             return Ok(owner.signal as usize);
         }
-        if command == F_GETOWNER_UIDS {
+        if command == FcntlCommand::F_GETOWNER_UIDS {
             let raw = u64::from(owner.uid) | u64::from(owner.euid) << 32;
             write_bytes(arg as u64, &raw.to_le_bytes())?;
             return Ok(0);
@@ -117,7 +115,7 @@ impl Task<'_, '_> {
             OwnerTarget::Group(id) => (F_OWNER_PGRP, id),
         };
         let id = if there { id } else { 0 };
-        if command == F_GETOWN {
+        if command == FcntlCommand::F_GETOWN {
             return Ok((if kind == F_OWNER_PGRP { -id } else { id }) as isize as usize);
         }
         let raw = u64::from(kind as u32) | u64::from(id as u32) << 32;

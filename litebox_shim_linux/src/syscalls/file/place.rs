@@ -1,6 +1,7 @@
 //! From the path arguments of a call to a place: strings, directory descriptors, who walks.
 
 use alloc::sync::Arc;
+use litebox_common_linux::abi::file::AtFlags;
 use litebox_common_linux::argument::UserStr;
 
 use litebox::fs::{Creds, FileType, Location, LookedUp, LookupFlags, OpenFile, Origin};
@@ -14,8 +15,8 @@ use crate::user::{ShortString, read_short_string};
 /// Longest path, with its zero.
 const PATH_MAX: usize = 4096;
 
-pub(crate) const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
-pub(super) const AT_EMPTY_PATH: i32 = 0x1000;
+/// `AT_` flags of most calls.
+pub(super) const NOFOLLOW_OR_EMPTY: AtFlags = AtFlags::AT_SYMLINK_NOFOLLOW.union(AtFlags::AT_EMPTY_PATH);
 
 /// Credentials for file access, as the tree asks for them.
 pub(crate) fn creds_of(credentials: &Credentials) -> Creds<'_> {
@@ -28,13 +29,13 @@ pub(crate) fn read_path(addr: UserStr) -> Result<ShortString> {
 }
 
 /// As [`read_path`]; a null pointer is an empty path where that may be.
-pub(super) fn read_path_or_null(addr: UserStr, flags: i32) -> Result<ShortString> {
-    if addr.is_null() && flags & AT_EMPTY_PATH != 0 { Ok(ShortString::new()) } else { read_path(addr) }
+pub(super) fn read_path_or_null(addr: UserStr, flags: AtFlags) -> Result<ShortString> {
+    if addr.is_null() && flags.contains(AtFlags::AT_EMPTY_PATH) { Ok(ShortString::new()) } else { read_path(addr) }
 }
 
 /// Whether a walk follows a link at its end, by the `AT_` flags.
-pub(super) fn follow_flag(flags: i32) -> LookupFlags {
-    if flags & AT_SYMLINK_NOFOLLOW == 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() }
+pub(super) fn follow_flag(flags: AtFlags) -> LookupFlags {
+    if flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW) { LookupFlags::empty() } else { LookupFlags::FOLLOW }
 }
 
 /// What a call about a file is about: a place in the tree, or an open file that has none (a pipe, a socket).
@@ -134,13 +135,13 @@ impl Task<'_, '_> {
 
     /// What the path at `path` and the `AT_` flags name; with `AT_EMPTY_PATH` and an empty (or null) path, the
     /// descriptor itself.
-    pub(super) fn target(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<PathTarget> {
+    pub(super) fn target(&self, dirfd: i32, path: UserStr, flags: AtFlags) -> Result<PathTarget> {
         self.target_named(dirfd, &read_path_or_null(path, flags)?, flags)
     }
 
     /// As [`Task::target`], of a path that was read.
-    pub(super) fn target_named(&self, dirfd: i32, path: &[u8], flags: i32) -> Result<PathTarget> {
-        let empty_allowed = flags & AT_EMPTY_PATH != 0;
+    pub(super) fn target_named(&self, dirfd: i32, path: &[u8], flags: AtFlags) -> Result<PathTarget> {
+        let empty_allowed = flags.contains(AtFlags::AT_EMPTY_PATH);
         if path.is_empty() && empty_allowed && dirfd != AT_FDCWD {
             return Ok(PathTarget::of(self.file_or_path(dirfd)?));
         }
@@ -150,8 +151,8 @@ impl Task<'_, '_> {
     }
 
     /// As [`Task::target_named`], but `creds` pass through the directories on the way.
-    pub(super) fn target_for(&self, creds: Creds<'_>, dirfd: i32, path: &[u8], flags: i32) -> Result<PathTarget> {
-        let empty_allowed = flags & AT_EMPTY_PATH != 0;
+    pub(super) fn target_for(&self, creds: Creds<'_>, dirfd: i32, path: &[u8], flags: AtFlags) -> Result<PathTarget> {
+        let empty_allowed = flags.contains(AtFlags::AT_EMPTY_PATH);
         if path.is_empty() && empty_allowed && dirfd != AT_FDCWD {
             return Ok(PathTarget::of(self.file_or_path(dirfd)?));
         }

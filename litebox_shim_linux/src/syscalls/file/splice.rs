@@ -1,7 +1,7 @@
 //! splice, tee, vmsplice: moving what is in pipes.
 
 use alloc::sync::Arc;
-use litebox_common_linux::abi::file::IoVec;
+use litebox_common_linux::abi::file::{IoVec, SpliceFlags};
 use litebox_common_linux::argument::UserRef;
 
 use litebox::event::{Events, Pollable, wait_until_ready};
@@ -15,17 +15,6 @@ use super::{MAX_RW_COUNT, is_regular};
 use crate::Task;
 use crate::signal::set::SIGPIPE;
 use crate::user::{read_bytes, write_bytes};
-
-bitflags::bitflags! {
-    /// Flags of splice(2). All but `NONBLOCK` are hints.
-    #[derive(Clone, Copy, PartialEq, Eq)]
-    struct SpliceFlags: u32 {
-        const MOVE = 1;
-        const NONBLOCK = 2;
-        const MORE = 4;
-        const GIFT = 8;
-    }
-}
 
 const PAGE: u64 = litebox::mm::PAGE as u64;
 
@@ -70,6 +59,11 @@ impl Offset {
     }
 }
 
+/// All but `SPLICE_F_NONBLOCK` are hints.
+fn check_flags(flags: SpliceFlags) -> Result<()> {
+    if SpliceFlags::all().contains(flags) { Ok(()) } else { Err(Error::Invalid) }
+}
+
 /// EINVAL for a range that no file has.
 pub(super) fn check_area(offset: u64, len: usize) -> Result<()> {
     let end = i64::try_from(len).ok().and_then(|len| i64::try_from(offset).ok()?.checked_add(len));
@@ -106,12 +100,12 @@ impl Task<'_, '_> {
         to: i32,
         to_offset: u64,
         len: usize,
-        flags: u32,
+        flags: SpliceFlags,
     ) -> Result<usize> {
         if len == 0 {
             return Ok(0);
         }
-        let flags = SpliceFlags::from_bits(flags).ok_or(Error::Invalid)?;
+        check_flags(flags)?;
         let (from, to) = (self.file(from)?, self.file(to)?);
         let (source, sink) = (pipe_of(&from), pipe_of(&to));
         if source.is_some() && from_offset != 0 || sink.is_some() && to_offset != 0 {
@@ -121,7 +115,7 @@ impl Task<'_, '_> {
         if !from.access.contains(Access::READ) || !to.access.contains(Access::WRITE) {
             return Err(Error::BadDescriptor);
         }
-        let quick = flags.contains(SpliceFlags::NONBLOCK);
+        let quick = flags.contains(SpliceFlags::SPLICE_F_NONBLOCK);
         let result = match (source, sink) {
             (Some(source), Some(sink)) => {
                 if source.same_pipe(sink) {
@@ -142,8 +136,8 @@ impl Task<'_, '_> {
     }
 
     /// tee(2)
-    pub(crate) fn tee(&mut self, from: i32, to: i32, len: usize, flags: u32) -> Result<usize> {
-        let flags = SpliceFlags::from_bits(flags).ok_or(Error::Invalid)?;
+    pub(crate) fn tee(&mut self, from: i32, to: i32, len: usize, flags: SpliceFlags) -> Result<usize> {
+        check_flags(flags)?;
         if len == 0 {
             return Ok(0);
         }
@@ -155,7 +149,7 @@ impl Task<'_, '_> {
         if source.same_pipe(sink) {
             return Err(Error::Invalid);
         }
-        let patient = !flags.contains(SpliceFlags::NONBLOCK) && !from.nonblocking() && !to.nonblocking();
+        let patient = !flags.contains(SpliceFlags::SPLICE_F_NONBLOCK) && !from.nonblocking() && !to.nonblocking();
         let result = self.between_pipes(&from, &to, patient, |count| {
             let pages = source.copy(len, count)?;
             let moved = pages.len();
@@ -289,14 +283,14 @@ impl Task<'_, '_> {
     }
 
     /// vmsplice(2)
-    pub(crate) fn vmsplice(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize, flags: u32) -> Result<usize> {
-        let flags = SpliceFlags::from_bits(flags).ok_or(Error::Invalid)?;
+    pub(crate) fn vmsplice(&mut self, fd: i32, iov: UserRef<IoVec>, count: usize, flags: SpliceFlags) -> Result<usize> {
+        check_flags(flags)?;
         let file = self.file(fd)?;
         if file.access.is_empty() {
             return Err(Error::BadDescriptor);
         }
         let vectors = Vectors::read(iov, super::io::vector_count(count))?;
-        let patient = !flags.contains(SpliceFlags::NONBLOCK);
+        let patient = !flags.contains(SpliceFlags::SPLICE_F_NONBLOCK);
         if vectors.is_empty() {
             return Ok(0);
         }

@@ -2,22 +2,20 @@
 
 use litebox::fs::{FileType, InodeId, Metadata, StatFs as StatFsFigures};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::{Stat, StatFs};
+use litebox_common_linux::abi::file::{AtFlags, Stat, StatFs, StatxMask};
 use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::argument::{UserMut, UserStr};
 
 use super::AT_FDCWD;
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, follow_flag, read_path_or_null};
+use super::place::{NOFOLLOW_OR_EMPTY, PathTarget, follow_flag, read_path_or_null};
 use crate::Task;
 use crate::user::{UserWrite, write_bytes};
 
-const AT_NO_AUTOMOUNT: i32 = 0x800;
+/// What newfstatat(2) takes.
+const KNOWN: AtFlags = NOFOLLOW_OR_EMPTY.union(AtFlags::AT_NO_AUTOMOUNT);
 /// How statx(2) should keep up with a server: no matter here, but both at once are an error.
-const AT_STATX_SYNC_TYPE: i32 = 0x6000;
-const STATX_BASIC_STATS: u32 = 0x7ff;
-const STATX_BTIME: u32 = 0x800;
-const STATX_MNT_ID: u32 = 0x1000;
-const STATX_RESERVED: u32 = 0x8000_0000;
+const AT_STATX_SYNC_TYPE: AtFlags = AtFlags::AT_STATX_FORCE_SYNC.union(AtFlags::AT_STATX_DONT_SYNC);
+const STATX_RESERVED: StatxMask = StatxMask(0x8000_0000);
 const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
 const STATX_SIZE: usize = 256;
 /// The longest file that programs without O_LARGEFILE know.
@@ -80,7 +78,7 @@ pub(crate) fn write_stat(m: &Metadata, buf: UserMut<Stat>) -> Result<usize> {
 /// `struct statx`.
 fn statx_bytes(m: &Metadata, mount: Option<(u32, bool)>) -> [u8; STATX_SIZE] {
     let mut f = Fields([0; STATX_SIZE]);
-    let mut mask = STATX_BASIC_STATS;
+    let mut mask = StatxMask::STATX_BASIC_STATS;
     f.put32(4, m.blksize);
     f.put32(16, u32::try_from(m.nlink).unwrap_or(u32::MAX));
     f.put32(20, m.uid);
@@ -96,7 +94,7 @@ fn statx_bytes(m: &Metadata, mount: Option<(u32, bool)>) -> [u8; STATX_SIZE] {
         f.put32(at + 8, time.nsec);
     }
     if m.btime.is_some() {
-        mask |= STATX_BTIME;
+        mask |= StatxMask::STATX_BTIME;
     }
     for (at, dev) in [(128, m.rdev), (136, m.id.dev)] {
         let (major, minor) = litebox::fs::dev::major_minor(dev);
@@ -105,13 +103,13 @@ fn statx_bytes(m: &Metadata, mount: Option<(u32, bool)>) -> [u8; STATX_SIZE] {
     }
     f.put64(56, STATX_ATTR_MOUNT_ROOT);
     if let Some((id, is_root)) = mount {
-        mask |= STATX_MNT_ID;
+        mask |= StatxMask::STATX_MNT_ID;
         f.put64(144, id.into());
         if is_root {
             f.put64(8, STATX_ATTR_MOUNT_ROOT);
         }
     }
-    f.put32(0, mask);
+    f.put32(0, mask.bits());
     f.0
 }
 
@@ -159,11 +157,11 @@ impl PathTarget {
 impl Task<'_, '_> {
     /// stat(2)
     pub(crate) fn stat(&mut self, path: UserStr, buf: UserMut<Stat>) -> Result<usize> {
-        self.newfstatat(AT_FDCWD, path, buf, 0)
+        self.newfstatat(AT_FDCWD, path, buf, AtFlags::empty())
     }
     /// lstat(2)
     pub(crate) fn lstat(&mut self, path: UserStr, buf: UserMut<Stat>) -> Result<usize> {
-        self.newfstatat(AT_FDCWD, path, buf, AT_SYMLINK_NOFOLLOW)
+        self.newfstatat(AT_FDCWD, path, buf, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
     /// fstat(2)
     pub(crate) fn fstat(&mut self, fd: i32, buf: UserMut<Stat>) -> Result<usize> {
@@ -173,7 +171,7 @@ impl Task<'_, '_> {
     pub(crate) fn metadata_of(&self, fd: i32) -> Result<Metadata> {
         self.fd_guard_or_path(fd)?.file.metadata()
     }
-    fn metadata_at(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<Metadata> {
+    fn metadata_at(&self, dirfd: i32, path: UserStr, flags: AtFlags) -> Result<Metadata> {
         let path = read_path_or_null(path, flags)?;
         if let Some(seen) = self.lookup_fast(dirfd, &path, follow_flag(flags)) {
             return seen?.file.metadata();
@@ -181,29 +179,41 @@ impl Task<'_, '_> {
         self.target_named(dirfd, &path, flags)?.metadata()
     }
     /// newfstatat(2)
-    pub(crate) fn newfstatat(&mut self, dirfd: i32, path: UserStr, buf: UserMut<Stat>, flags: i32) -> Result<usize> {
+    pub(crate) fn newfstatat(
+        &mut self,
+        dirfd: i32,
+        path: UserStr,
+        buf: UserMut<Stat>,
+        flags: AtFlags,
+    ) -> Result<usize> {
         write_stat(&self.metadata_named(dirfd, path, flags)?, buf)
     }
     /// What newfstatat(2) tells, by its arguments.
-    pub(crate) fn metadata_named(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<Metadata> {
-        const KNOWN: i32 = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
+    pub(crate) fn metadata_named(&self, dirfd: i32, path: UserStr, flags: AtFlags) -> Result<Metadata> {
         // Linux asks the descriptor before it looks at the other flags.
-        let of_descriptor = flags & AT_EMPTY_PATH != 0
+        let of_descriptor = flags.contains(AtFlags::AT_EMPTY_PATH)
             && dirfd >= 0
             && (path.is_null() || crate::user::read_bytes::<1>(path.0 as u64) == Ok([0]));
         if of_descriptor {
             // It knows its metadata even when its name is gone.
             return self.metadata_of(dirfd);
         }
-        if flags & !KNOWN != 0 {
+        if !KNOWN.contains(flags) {
             return Err(Error::Invalid);
         }
         self.metadata_at(dirfd, path, flags & KNOWN)
     }
     /// statx(2)
-    pub(crate) fn statx(&mut self, dirfd: i32, path: UserStr, flags: i32, mask: u32, buf: u64) -> Result<usize> {
-        let known = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
-        if mask & STATX_RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE || flags & !known != 0 {
+    pub(crate) fn statx(
+        &mut self,
+        dirfd: i32,
+        path: UserStr,
+        flags: AtFlags,
+        mask: StatxMask,
+        buf: u64,
+    ) -> Result<usize> {
+        let is_known = (KNOWN | AT_STATX_SYNC_TYPE).contains(flags);
+        if mask.contains(STATX_RESERVED) || flags.contains(AT_STATX_SYNC_TYPE) || !is_known {
             return Err(Error::Invalid);
         }
         let (metadata, mount) = self.metadata_and_mount(dirfd, path, flags)?;
@@ -211,7 +221,7 @@ impl Task<'_, '_> {
         Ok(0)
     }
     /// Also the number of the mount it lies in, and whether it is that mount's root.
-    fn metadata_and_mount(&self, dirfd: i32, path: UserStr, flags: i32) -> Result<(Metadata, Option<(u32, bool)>)> {
+    fn metadata_and_mount(&self, dirfd: i32, path: UserStr, flags: AtFlags) -> Result<(Metadata, Option<(u32, bool)>)> {
         let name = read_path_or_null(path, flags)?;
         if let Some(seen) = self.lookup_fast(dirfd, &name, follow_flag(flags)) {
             let seen = seen?;
@@ -222,7 +232,7 @@ impl Task<'_, '_> {
             PathTarget::Place(at) => Some((at.mount.id, alloc::sync::Arc::ptr_eq(&at.dentry, &at.mount.root))),
             PathTarget::Nameless(_) => None,
         };
-        let is_descriptor = flags & AT_EMPTY_PATH != 0 && dirfd >= 0 && !path.is_null() && name.is_empty();
+        let is_descriptor = flags.contains(AtFlags::AT_EMPTY_PATH) && dirfd >= 0 && !path.is_null() && name.is_empty();
         let metadata = if is_descriptor { self.file_or_path(dirfd)?.file.metadata()? } else { target.metadata()? };
         Ok((metadata, mount))
     }
@@ -237,7 +247,7 @@ impl Task<'_, '_> {
     }
     /// What statfs(2) tells of a path.
     pub(crate) fn figures_named(&self, path: UserStr) -> Result<StatFs> {
-        Self::figures(&self.target(AT_FDCWD, path, 0)?)
+        Self::figures(&self.target(AT_FDCWD, path, AtFlags::empty())?)
     }
     /// What fstatfs(2) tells of an open file.
     pub(crate) fn figures_of(&self, fd: i32) -> Result<StatFs> {

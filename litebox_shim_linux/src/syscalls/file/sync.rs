@@ -2,6 +2,7 @@
 
 use litebox::fs::FileType;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::{FileAdvice, SyncRangeFlags};
 
 use super::is_regular;
 use crate::Task;
@@ -32,11 +33,10 @@ impl Task<'_, '_> {
         Ok(0)
     }
     /// sync_file_range(2): checked. It starts writing and waits for that, but makes nothing safe: fsync(2) does.
-    pub(crate) fn sync_file_range(&mut self, fd: i32, offset: i64, bytes: i64, flags: u32) -> Result<usize> {
-        const KNOWN: u32 = 7;
+    pub(crate) fn sync_file_range(&mut self, fd: i32, offset: i64, bytes: i64, flags: SyncRangeFlags) -> Result<usize> {
         let file = self.file(fd)?;
         let in_range = offset >= 0 && bytes >= 0 && offset.checked_add(bytes).is_some();
-        if flags & !KNOWN != 0 || !in_range {
+        if !SyncRangeFlags::all().contains(flags) || !in_range {
             return Err(Error::Invalid);
         }
         match file.file.inode().file_type() {
@@ -47,13 +47,13 @@ impl Task<'_, '_> {
         Ok(0)
     }
     /// posix_fadvise(2): checked; nothing here is slower without the advice.
-    pub(crate) fn fadvise64(&mut self, fd: i32, _offset: i64, len: i64, advice: i32) -> Result<usize> {
-        const LAST: i32 = 5;
+    pub(crate) fn fadvise64(&mut self, fd: i32, _offset: i64, len: i64, advice: FileAdvice) -> Result<usize> {
+        let known = FileAdvice::POSIX_FADV_NORMAL.0..=FileAdvice::POSIX_FADV_NOREUSE.0;
         let file = self.file(fd)?;
         if file.file.inode().file_type() == FileType::Fifo {
             return Err(Error::NotSeekable);
         }
-        if len < 0 || !(0..=LAST).contains(&advice) { Err(Error::Invalid) } else { Ok(0) }
+        if len < 0 || !known.contains(&advice.0) { Err(Error::Invalid) } else { Ok(0) }
     }
     /// readahead(2): checked; the host reads ahead by itself.
     pub(crate) fn readahead(&mut self, fd: i32, _offset: i64, count: usize) -> Result<usize> {

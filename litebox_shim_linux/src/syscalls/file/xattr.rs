@@ -1,18 +1,17 @@
 //! Extended attributes.
 
 use alloc::vec::Vec;
+use litebox_common_linux::abi::file::{AtFlags, XattrFlags};
 use litebox_common_linux::argument::UserStr;
 
 use litebox::fs::{Creds, FileType, Vfs};
 use litebox::{Error, Result};
 
 use super::AT_FDCWD;
-use super::place::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PathTarget, creds_of};
+use super::place::{NOFOLLOW_OR_EMPTY, PathTarget, creds_of};
 use crate::Task;
 use crate::user::{read_into, read_string, word, write_bytes};
 
-const XATTR_CREATE: i32 = 1;
-const XATTR_REPLACE: i32 = 2;
 /// Longest name, with its zero.
 const NAME_SIZE: usize = 256;
 /// Longest value, and longest list of names.
@@ -25,14 +24,14 @@ enum XattrTarget {
     Link(UserStr),
     Fd(i32),
     /// A path from a directory, with `AT_` flags.
-    At(i32, UserStr, i32),
+    At(i32, UserStr, AtFlags),
 }
 
 /// `struct xattr_args` of setxattrat(2) and getxattrat(2): where the value is, how large, and flags.
 struct XattrArguments {
     value: u64,
     size: usize,
-    flags: i32,
+    flags: XattrFlags,
 }
 
 impl XattrArguments {
@@ -51,13 +50,13 @@ impl XattrArguments {
         if raw.iter().skip(Self::SIZE).any(|byte| *byte != 0) {
             return Err(Error::TooBig);
         }
-        let half = |at| u32::from_le_bytes(word(&raw, at));
-        Ok(Self { value: u64::from_le_bytes(word(&raw, 0)), size: half(8) as usize, flags: half(12) as i32 })
+        let flags = XattrFlags(i32::from_le_bytes(word(&raw, 12)));
+        Ok(Self { value: u64::from_le_bytes(word(&raw, 0)), size: u32::from_le_bytes(word(&raw, 8)) as usize, flags })
     }
 }
 
-fn check_at_flags(flags: i32) -> Result<()> {
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 { Ok(()) } else { Err(Error::Invalid) }
+fn check_at_flags(flags: AtFlags) -> Result<()> {
+    if NOFOLLOW_OR_EMPTY.contains(flags) { Ok(()) } else { Err(Error::Invalid) }
 }
 
 fn read_name(addr: UserStr) -> Result<Vec<u8>> {
@@ -79,8 +78,8 @@ fn give(buf: u64, size: usize, bytes: &[u8]) -> Result<usize> {
 impl Task<'_, '_> {
     fn attribute_target(&self, which: XattrTarget) -> Result<PathTarget> {
         match which {
-            XattrTarget::Path(path) => self.target(AT_FDCWD, path, 0),
-            XattrTarget::Link(path) => self.target(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW),
+            XattrTarget::Path(path) => self.target(AT_FDCWD, path, AtFlags::empty()),
+            XattrTarget::Link(path) => self.target(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW),
             XattrTarget::At(dirfd, path, flags) => self.target(dirfd, path, flags),
             XattrTarget::Fd(fd) => Ok(PathTarget::of(self.file(fd)?)),
         }
@@ -98,8 +97,15 @@ impl Task<'_, '_> {
             PathTarget::Nameless(_) => Err(nameless(&creds)),
         }
     }
-    fn set_attribute(&self, which: XattrTarget, name: UserStr, value: u64, size: usize, flags: i32) -> Result<usize> {
-        if flags & !(XATTR_CREATE | XATTR_REPLACE) != 0 {
+    fn set_attribute(
+        &self,
+        which: XattrTarget,
+        name: UserStr,
+        value: u64,
+        size: usize,
+        flags: XattrFlags,
+    ) -> Result<usize> {
+        if !XattrFlags::all().contains(flags) {
             return Err(Error::Invalid);
         }
         let name = read_name(name)?;
@@ -108,9 +114,8 @@ impl Task<'_, '_> {
         }
         let mut bytes = alloc::vec![0; size];
         read_into(value, &mut bytes)?;
-        let how = (flags & XATTR_CREATE != 0, flags & XATTR_REPLACE != 0);
         let nameless = |creds: &Creds<'_>| Vfs::nameless_xattr(creds, &name, true);
-        self.at_attributes(which, nameless, |vfs, creds, at| vfs.set_xattr(creds, at, &name, &bytes, how))?;
+        self.at_attributes(which, nameless, |vfs, creds, at| vfs.set_xattr(creds, at, &name, &bytes, flags))?;
         Ok(0)
     }
     fn get_attribute(&self, which: XattrTarget, name: UserStr, value: u64, size: usize) -> Result<usize> {
@@ -141,7 +146,7 @@ impl Task<'_, '_> {
         &mut self,
         dirfd: i32,
         path: UserStr,
-        flags: i32,
+        flags: AtFlags,
         name: UserStr,
         arguments: u64,
         size: usize,
@@ -155,13 +160,13 @@ impl Task<'_, '_> {
         &mut self,
         dirfd: i32,
         path: UserStr,
-        flags: i32,
+        flags: AtFlags,
         name: UserStr,
         arguments: u64,
         size: usize,
     ) -> Result<usize> {
         let given = XattrArguments::read(arguments, size)?;
-        if given.flags != 0 {
+        if !given.flags.is_empty() {
             return Err(Error::Invalid);
         }
         check_at_flags(flags)?;
@@ -172,7 +177,7 @@ impl Task<'_, '_> {
         &mut self,
         dirfd: i32,
         path: UserStr,
-        flags: i32,
+        flags: AtFlags,
         list: u64,
         size: usize,
     ) -> Result<usize> {
@@ -180,7 +185,7 @@ impl Task<'_, '_> {
         self.list_attributes(XattrTarget::At(dirfd, path, flags), list, size)
     }
     /// removexattrat(2)
-    pub(crate) fn removexattrat(&mut self, dirfd: i32, path: UserStr, flags: i32, name: UserStr) -> Result<usize> {
+    pub(crate) fn removexattrat(&mut self, dirfd: i32, path: UserStr, flags: AtFlags, name: UserStr) -> Result<usize> {
         check_at_flags(flags)?;
         self.remove_attribute(XattrTarget::At(dirfd, path, flags), name)
     }
@@ -191,7 +196,7 @@ impl Task<'_, '_> {
         name: UserStr,
         value: u64,
         size: usize,
-        flags: i32,
+        flags: XattrFlags,
     ) -> Result<usize> {
         self.set_attribute(XattrTarget::Path(path), name, value, size, flags)
     }
@@ -202,12 +207,19 @@ impl Task<'_, '_> {
         name: UserStr,
         value: u64,
         size: usize,
-        flags: i32,
+        flags: XattrFlags,
     ) -> Result<usize> {
         self.set_attribute(XattrTarget::Link(path), name, value, size, flags)
     }
     /// fsetxattr(2)
-    pub(crate) fn fsetxattr(&mut self, fd: i32, name: UserStr, value: u64, size: usize, flags: i32) -> Result<usize> {
+    pub(crate) fn fsetxattr(
+        &mut self,
+        fd: i32,
+        name: UserStr,
+        value: u64,
+        size: usize,
+        flags: XattrFlags,
+    ) -> Result<usize> {
         self.set_attribute(XattrTarget::Fd(fd), name, value, size, flags)
     }
     /// getxattr(2)

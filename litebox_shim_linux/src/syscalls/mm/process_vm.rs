@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use litebox_common_linux::abi::file::IoVec;
+use litebox_common_linux::abi::memory::Advice;
 use litebox_common_linux::argument::UserRef;
 
 use litebox::{Error, Result};
@@ -10,12 +11,6 @@ use crate::Task;
 use crate::task::Capability;
 use crate::task::task_work::{self, Direction, Remote, move_bytes};
 use crate::user::UserRead;
-
-/// Advice about another process's memory.
-const MADV_WILLNEED: i32 = 3;
-const MADV_COLD: i32 = 20;
-const MADV_PAGEOUT: i32 = 21;
-const MADV_COLLAPSE: i32 = 25;
 
 /// The most vectors of a call.
 const MOST_VECTORS: usize = 1024;
@@ -114,7 +109,7 @@ impl Task<'_, '_> {
         pidfd: i32,
         vectors: UserRef<IoVec>,
         count: usize,
-        advice: i32,
+        advice: Advice,
         flags: u32,
     ) -> Result<usize> {
         if flags != 0 {
@@ -127,7 +122,12 @@ impl Task<'_, '_> {
             return Err(Error::Access);
         }
         let own = target.pid == self.process().pid;
-        if !own && !matches!(advice, MADV_WILLNEED | MADV_COLD | MADV_PAGEOUT | MADV_COLLAPSE) {
+        if !own
+            && !matches!(
+                advice,
+                Advice::MADV_WILLNEED | Advice::MADV_COLD | Advice::MADV_PAGEOUT | Advice::MADV_COLLAPSE
+            )
+        {
             return Err(Error::Invalid);
         }
         if !own && !self.creds().can(Capability::SysNice) {

@@ -6,6 +6,7 @@ use litebox::fs::OpenFile;
 use litebox::net::inet::Device;
 use litebox::net::{Family, Socket};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::FcntlCommand;
 use litebox_common_linux::abi::socket::IfConf;
 use litebox_common_linux::argument::{Arch, UserMut};
 use smallvec::SmallVec;
@@ -58,8 +59,6 @@ const CHANGING: [u32; 17] = [
 
 /// Those of them that have no `struct ifreq`: SIOCADDRT, SIOCDELRT, SIOCDARP, SIOCSARP.
 const NOT_ABOUT_A_DEVICE: [u32; 4] = [0x890b, 0x890c, 0x8953, 0x8955];
-const F_SETOWN: u32 = 8;
-const F_GETOWN: u32 = 9;
 /// Size of `struct ifreq`, and of the name in it.
 const IFREQ: usize = 40;
 /// The same of 32-bit programs.
@@ -149,11 +148,11 @@ impl Task<'_, '_> {
 
     fn set_socket_owner(&self, fd: i32, arg: u64) -> Result<usize> {
         let owner = i32::from_le_bytes(read_bytes(arg)?);
-        self.set_owner(fd, F_SETOWN, owner as usize)
+        self.set_owner(fd, FcntlCommand::F_SETOWN, owner as usize)
     }
 
     fn socket_owner(&self, fd: i32, arg: u64) -> Result<usize> {
-        let owner = self.owner(fd, F_GETOWN, 0)? as i32;
+        let owner = self.owner(fd, FcntlCommand::F_GETOWN, 0)? as i32;
         write_bytes(arg, &owner.to_le_bytes())?;
         Ok(0)
     }

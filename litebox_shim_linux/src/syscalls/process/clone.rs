@@ -4,6 +4,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use litebox_common_linux::abi::memory::PAGE;
+use litebox_common_linux::abi::process::CloneFlags;
 
 use litebox::platform::{ThreadSpec, host};
 use litebox::{Error, Result};
@@ -50,7 +51,6 @@ bitflags::bitflags! {
 }
 
 const EXIT_SIGNAL: u64 = 0xff;
-const SIGCHLD: u64 = litebox_common_linux::abi::signal::SIGCHLD as u64;
 const MAX_SIGNAL: u64 = 64;
 /// Threads of one process at most.
 const MAX_THREADS: u32 = 4096;
@@ -83,10 +83,10 @@ impl Request {
 
 impl Task<'_, '_> {
     /// unshare(2)
-    pub(crate) fn unshare(&mut self, flags: u64) -> Result<usize> {
+    pub(crate) fn unshare(&mut self, flags: CloneFlags) -> Result<usize> {
         let parts = Flags::FILES | Flags::FS | Flags::SYSVSEM;
         let alone = Flags::THREAD | Flags::SIGHAND | Flags::VM;
-        let flags = Flags::from_bits(flags).ok_or(Error::Invalid)?;
+        let flags = Flags::from_bits(flags.bits() as u64).ok_or(Error::Invalid)?;
         if !(parts | alone | Flags::NEW).contains(flags) {
             return Err(Error::Invalid);
         }
@@ -114,21 +114,29 @@ impl Task<'_, '_> {
 
     /// fork(2).
     pub(crate) fn fork(&mut self) -> Result<usize> {
-        self.clone(SIGCHLD, 0, 0, 0, 0)
+        self.clone(CloneFlags::SIGCHLD, 0, 0, 0, 0)
     }
 
     /// vfork(2).
     pub(crate) fn vfork(&mut self) -> Result<usize> {
-        self.clone((Flags::VM | Flags::VFORK).bits() | SIGCHLD, 0, 0, 0, 0)
+        self.clone(CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::SIGCHLD, 0, 0, 0, 0)
     }
 
     /// clone(2).
-    pub(crate) fn clone(&mut self, flags: u64, stack: u64, parent: u64, fourth: u64, fifth: u64) -> Result<usize> {
+    pub(crate) fn clone(
+        &mut self,
+        flags: CloneFlags,
+        stack: u64,
+        parent: u64,
+        fourth: u64,
+        fifth: u64,
+    ) -> Result<usize> {
         // The last two change places.
         let (child, tls) = match self.abi() {
             Arch::X86_64 => (fourth, fifth),
             Arch::X86 => (fifth, fourth),
         };
+        let flags = flags.bits() as u64;
         let request = Request {
             flags: Flags::from_bits_retain(flags & 0xffff_ffff & !EXIT_SIGNAL),
             exit_signal: (flags & EXIT_SIGNAL) as i32,

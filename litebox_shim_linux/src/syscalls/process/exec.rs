@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use litebox_common_linux::Arch;
-use litebox_common_linux::abi::file::AT_FDCWD;
+use litebox_common_linux::abi::file::{AT_FDCWD, AtFlags};
 
 use litebox::fs::{Access, FdTable, FileType, Location, LookupFlags, OpenFile, OpenHow, Origin, StatusFlags};
 use litebox::platform::compat::CpuMode;
@@ -24,10 +24,8 @@ use crate::task::{Newborn, UseCounted};
 use crate::user::{UserRead, read_string};
 use crate::{Task, Thread};
 
-const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
-const AT_EMPTY_PATH: i32 = 0x1000;
 /// Only look whether it could be executed (Linux 6.14).
-const AT_EXECVE_CHECK: i32 = 0x1_0000;
+const AT_EXECVE_CHECK: AtFlags = AtFlags(0x1_0000);
 /// Longest argument or environment string, with its zero (`MAX_ARG_STRLEN`).
 const STRING_MAX: usize = 128 << 10;
 /// Longest path, with its zero.
@@ -47,7 +45,7 @@ struct Program {
 impl Task<'_, '_> {
     /// execve(2).
     pub(crate) fn execve(&mut self, path: UserStr, argv: UserRef<UserStr>, envp: UserRef<UserStr>) -> Result<usize> {
-        self.execveat(AT_FDCWD, path, argv, envp, 0)
+        self.execveat(AT_FDCWD, path, argv, envp, AtFlags::empty())
     }
 
     /// execveat(2).
@@ -57,10 +55,10 @@ impl Task<'_, '_> {
         path: UserStr,
         argv: UserRef<UserStr>,
         envp: UserRef<UserStr>,
-        flags: i32,
+        flags: AtFlags,
     ) -> Result<usize> {
         let prepared = self.prepare_program(dirfd, path, argv, envp, flags)?;
-        if flags & AT_EXECVE_CHECK != 0 {
+        if flags.contains(AT_EXECVE_CHECK) {
             return Ok(0);
         }
         self.remove_other_threads()?;
@@ -164,16 +162,16 @@ impl Task<'_, '_> {
         path: UserStr,
         argv: UserRef<UserStr>,
         envp: UserRef<UserStr>,
-        flags: i32,
+        flags: AtFlags,
     ) -> Result<Prepared> {
         let path = read_string(path, PATH_MAX, Error::NameTooLong)?;
         if self.is_too_crowded() {
             return Err(Error::WouldBlock);
         }
-        if path.is_empty() && flags & AT_EMPTY_PATH == 0 {
+        if path.is_empty() && !flags.contains(AtFlags::AT_EMPTY_PATH) {
             return Err(Error::NotFound);
         }
-        if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK) != 0 {
+        if !(AtFlags::AT_EMPTY_PATH | AtFlags::AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK).contains(flags) {
             return Err(Error::Invalid);
         }
         let program = self.open_program(dirfd, path, flags)?;
@@ -205,10 +203,10 @@ impl Task<'_, '_> {
         walk(&Origin { creds, root, start, umask: 0 })
     }
 
-    fn open_program(&self, dirfd: i32, path: Vec<u8>, flags: i32) -> Result<Program> {
+    fn open_program(&self, dirfd: i32, path: Vec<u8>, flags: AtFlags) -> Result<Program> {
         let vfs = &self.kernel().vfs;
         let mut walk = LookupFlags::empty();
-        walk.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
+        walk.set(LookupFlags::FOLLOW, !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW));
         if path.first() == Some(&b'/') || dirfd == AT_FDCWD && !path.is_empty() {
             let file = self.walk_from_cwd(|from| vfs.open_program(from, &path, walk))?;
             return Ok(Program { file, path, inaccessible: false });

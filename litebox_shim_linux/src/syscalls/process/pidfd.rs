@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 use litebox::event::{Events, Observer};
 use litebox::fs::{Access, AnonInode, File, Inode, StatusFlags};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::process::PidFdFlags;
 use litebox_common_linux::argument::{SigInfo, UserRef};
 
 use super::clone::{Flags, Request};
@@ -15,8 +16,6 @@ use crate::signal::set::{MAX_SIGNAL, SI_TKILL, SI_USER};
 use crate::syscalls::signal::read_info;
 use crate::user::{UserRead, write_bytes};
 use crate::{Process, Task, Thread};
-
-const PIDFD_NONBLOCK: u32 = 0o4000;
 
 /// A process as a file: readable once it has ended.
 pub(crate) struct PidFile {
@@ -76,15 +75,16 @@ impl Task<'_, '_> {
     }
 
     /// pidfd_open(2).
-    pub(crate) fn pidfd_open(&mut self, pid: i32, flags: u32) -> Result<usize> {
-        if flags & !PIDFD_NONBLOCK != 0 || pid <= 0 {
+    pub(crate) fn pidfd_open(&mut self, pid: i32, flags: PidFdFlags) -> Result<usize> {
+        if !PidFdFlags::all().contains(flags) || pid <= 0 {
             return Err(Error::Invalid);
         }
         let Some(process) = self.kernel().process(pid) else {
             let is_thread = self.kernel().processes().iter().any(|p| p.thread(pid).is_some());
             return Err(if is_thread { Error::Invalid } else { Error::NoProcess });
         };
-        let status = if flags & PIDFD_NONBLOCK != 0 { StatusFlags::NONBLOCK } else { StatusFlags::empty() };
+        let status =
+            if flags.contains(PidFdFlags::PIDFD_NONBLOCK) { StatusFlags::NONBLOCK } else { StatusFlags::empty() };
         self.install_pidfd(&process, status)
     }
 

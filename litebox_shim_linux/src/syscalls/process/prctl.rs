@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use litebox::{Error, Result};
+use litebox_common_linux::abi::memory::Protection;
 use litebox_common_linux::argument::UserRef;
 
 use crate::Task;
@@ -98,12 +99,11 @@ impl crate::Process {
         Ok(())
     }
     /// `Access` for a mapping that [`Denial`] forbids: with this protection, which it has not had before where `gains`.
-    pub(crate) fn check_execution(&self, protection: usize, gains: impl FnOnce() -> bool) -> Result<()> {
-        use litebox_common_linux::abi::memory::{PROT_EXEC, PROT_WRITE};
-        if self.denied.load(Ordering::Relaxed) == 0 || protection & PROT_EXEC == 0 {
+    pub(crate) fn check_execution(&self, protection: Protection, gains: impl FnOnce() -> bool) -> Result<()> {
+        if self.denied.load(Ordering::Relaxed) == 0 || !protection.contains(Protection::PROT_EXEC) {
             return Ok(());
         }
-        if protection & PROT_WRITE != 0 || gains() { Err(Error::Access) } else { Ok(()) }
+        if protection.contains(Protection::PROT_WRITE) || gains() { Err(Error::Access) } else { Ok(()) }
     }
 }
 

@@ -8,7 +8,7 @@ use litebox::fs::StatusFlags;
 use litebox::platform::Usage;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::Layouts;
-use litebox_common_linux::abi::process::Rusage;
+use litebox_common_linux::abi::process::{Rusage, WaitKind, WaitOptions};
 use litebox_common_linux::argument::{SigInfo, UserMut};
 
 use crate::signal::RestartPolicy;
@@ -20,27 +20,15 @@ use crate::{Process, Task};
 
 const NO_CHILD: Error = Error::Host(10);
 
-bitflags::bitflags! {
-    /// Options of wait4(2) and waitid(2).
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    struct Options: u32 {
-        const NOHANG = 1;
-        /// Children that stopped (`WUNTRACED`, `WSTOPPED`).
-        const STOPPED = 2;
-        const EXITED = 4;
-        const CONTINUED = 8;
-        /// The child can be waited for again.
-        const NOWAIT = 0x0100_0000;
-        /// Only children of the calling thread.
-        const NOTHREAD = 0x2000_0000;
-        /// All children, whatever signal they end with.
-        const ALL = 0x4000_0000;
-        /// Only those that do not end with SIGCHLD.
-        const CLONE = 0x8000_0000;
-        const WAIT4 = 1 | 2 | 8 | 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
-        const EVENTS = 2 | 4 | 8;
-    }
-}
+/// Options that wait4(2) takes.
+const OF_WAIT4: WaitOptions = WaitOptions::WNOHANG
+    .union(WaitOptions::WSTOPPED)
+    .union(WaitOptions::WCONTINUED)
+    .union(WaitOptions::__WNOTHREAD)
+    .union(WaitOptions::__WALL)
+    .union(WaitOptions::__WCLONE);
+/// Of them waitid(2) wants one at least.
+const EVENTS: WaitOptions = WaitOptions::WSTOPPED.union(WaitOptions::WEXITED).union(WaitOptions::WCONTINUED);
 
 /// Which children.
 enum Whom {
@@ -74,11 +62,10 @@ impl Task<'_, '_> {
         &mut self,
         pid: i32,
         status: UserMut<i32>,
-        options: u32,
+        options: WaitOptions,
         usage: UserMut<Rusage>,
     ) -> Result<usize> {
-        let options = Options::from_bits_retain(options);
-        if !Options::WAIT4.contains(options) {
+        if !OF_WAIT4.contains(options) {
             return Err(Error::Invalid);
         }
         let whom = match pid {
@@ -88,7 +75,7 @@ impl Task<'_, '_> {
             group if group < 0 => Whom::Group(-group),
             pid => Whom::Pid(pid),
         };
-        let Some(event) = self.wait_for_child(&whom, options | Options::EXITED)? else { return Ok(0) };
+        let Some(event) = self.wait_for_child(&whom, options | WaitOptions::WEXITED)? else { return Ok(0) };
         status.write_if_given(event.wait_status)?;
         usage.write_if_given(rusage_of(&event.usage))?;
         Ok(event.pid as usize)
@@ -97,10 +84,10 @@ impl Task<'_, '_> {
     /// waitid(2).
     pub(crate) fn waitid(
         &mut self,
-        kind: i32,
+        kind: WaitKind,
         id: i32,
         info: UserMut<SigInfo>,
-        options: u32,
+        options: WaitOptions,
         usage: UserMut<Rusage>,
     ) -> Result<usize> {
         let outcome = self.waitid_event(kind, id, options);
@@ -126,27 +113,23 @@ impl Task<'_, '_> {
         outcome.map(|_| 0)
     }
 
-    fn waitid_event(&mut self, kind: i32, id: i32, options: u32) -> Result<Option<Event>> {
-        const P_ALL: i32 = 0;
-        const P_PID: i32 = 1;
-        const P_PGID: i32 = 2;
-        const P_PIDFD: i32 = 3;
-        let mut options = Options::from_bits_retain(options);
-        let known = Options::WAIT4 | Options::EXITED | Options::NOWAIT;
-        if !known.contains(options) || !options.intersects(Options::EVENTS) {
+    fn waitid_event(&mut self, kind: WaitKind, id: i32, options: WaitOptions) -> Result<Option<Event>> {
+        let mut options = options;
+        let known = OF_WAIT4 | WaitOptions::WEXITED | WaitOptions::WNOWAIT;
+        if !known.contains(options) || !options.intersects(EVENTS) {
             return Err(Error::Invalid);
         }
         let mut patient = true;
         let whom = match kind {
-            P_ALL => Whom::Any,
-            P_PID if id > 0 => Whom::Pid(id),
-            P_PGID if id > 0 => Whom::Group(id),
-            P_PGID if id == 0 => Whom::Group(self.process().group.load(Ordering::Relaxed)),
-            P_PIDFD if id >= 0 => {
+            WaitKind::P_ALL => Whom::Any,
+            WaitKind::P_PID if id > 0 => Whom::Pid(id),
+            WaitKind::P_PGID if id > 0 => Whom::Group(id),
+            WaitKind::P_PGID if id == 0 => Whom::Group(self.process().group.load(Ordering::Relaxed)),
+            WaitKind::P_PIDFD if id >= 0 => {
                 let (process, status) = self.process_of(id)?;
                 if status.contains(StatusFlags::NONBLOCK) {
-                    patient = options.contains(Options::NOHANG);
-                    options |= Options::NOHANG;
+                    patient = options.contains(WaitOptions::WNOHANG);
+                    options |= WaitOptions::WNOHANG;
                 }
                 Whom::Process(process)
             }
@@ -159,7 +142,7 @@ impl Task<'_, '_> {
     }
 
     /// Waits until something wanted has happened to a child; `None`: nothing has, and the caller does not want to wait.
-    fn wait_for_child(&mut self, whom: &Whom, options: Options) -> Result<Option<Event>> {
+    fn wait_for_child(&mut self, whom: &Whom, options: WaitOptions) -> Result<Option<Event>> {
         let number = self.frame.regs.rax;
         let process = self.process().clone();
         let observer: Arc<dyn Observer> = self.waiter().clone();
@@ -172,7 +155,7 @@ impl Task<'_, '_> {
                     break Ok(Some(event));
                 }
                 WaitLook::NoChild => break Err(NO_CHILD),
-                WaitLook::Nothing if options.contains(Options::NOHANG) => break Ok(None),
+                WaitLook::Nothing if options.contains(WaitOptions::WNOHANG) => break Ok(None),
                 WaitLook::Nothing if interrupted => break Err(self.interrupted_call(RestartPolicy::Sys, number)),
                 WaitLook::Nothing => {}
             }
@@ -191,14 +174,14 @@ impl Task<'_, '_> {
         outcome
     }
 
-    fn look_at_children(&self, whom: &Whom, options: Options) -> WaitLook {
+    fn look_at_children(&self, whom: &Whom, options: WaitOptions) -> WaitLook {
         let own = self.process();
         let mut process_table = self.kernel().process_table.lock();
         let mut found = WaitLook::NoChild;
         let mut zombie = None;
         for child in process_table.children(own.pid).filter(|child| self.is_meant(child, whom, options)) {
             if child.ended() {
-                if options.contains(Options::EXITED) {
+                if options.contains(WaitOptions::WEXITED) {
                     zombie = Some((child.pid, ended(child)));
                     break;
                 }
@@ -209,11 +192,11 @@ impl Task<'_, '_> {
             }
         }
         let Some((pid, event)) = zombie else { return found };
-        let reaped = if options.contains(Options::NOWAIT) { None } else { reap(&mut process_table, own, pid) };
+        let reaped = if options.contains(WaitOptions::WNOWAIT) { None } else { reap(&mut process_table, own, pid) };
         WaitLook::Event(event, reaped)
     }
 
-    fn is_meant(&self, child: &Arc<Process>, whom: &Whom, options: Options) -> bool {
+    fn is_meant(&self, child: &Arc<Process>, whom: &Whom, options: WaitOptions) -> bool {
         let named = match whom {
             Whom::Any => true,
             Whom::Pid(pid) => child.pid == *pid,
@@ -222,8 +205,8 @@ impl Task<'_, '_> {
         };
         let other_signal = child.exit_signal.load(Ordering::Relaxed) != SIGCHLD;
         named
-            && (options.contains(Options::ALL) || other_signal == options.contains(Options::CLONE))
-            && (!options.contains(Options::NOTHREAD)
+            && (options.contains(WaitOptions::__WALL) || other_signal == options.contains(WaitOptions::__WCLONE))
+            && (!options.contains(WaitOptions::__WNOTHREAD)
                 || child.parent_thread.load(Ordering::Relaxed) == self.thread.tid())
     }
 }
@@ -245,22 +228,22 @@ fn reap(process_table: &mut ProcessTable, parent: &Process, pid: i32) -> Option<
     Some(child)
 }
 
-fn stopped_or_gone_on(child: &Process, options: Options) -> Option<Event> {
+fn stopped_or_gone_on(child: &Process, options: WaitOptions) -> Option<Event> {
     const STOPPED: i32 = 0x7f;
     const CONTINUED: i32 = 0xffff;
-    let keep = options.contains(Options::NOWAIT);
+    let keep = options.contains(WaitOptions::WNOWAIT);
     let event = |code, status, wait_status| {
         let usage = child.children_usage();
         Some(Event { pid: child.pid, uid: child.creds().uid, code, status, wait_status, usage })
     };
-    if options.contains(Options::STOPPED) {
+    if options.contains(WaitOptions::WSTOPPED) {
         let signal =
             if keep { child.stop_report.load(Ordering::Acquire) } else { child.stop_report.swap(0, Ordering::AcqRel) };
         if signal != 0 {
             return event(cld::STOPPED, signal, signal << 8 | STOPPED);
         }
     }
-    if options.contains(Options::CONTINUED) {
+    if options.contains(WaitOptions::WCONTINUED) {
         let goes_on =
             if keep { child.go_report.load(Ordering::Acquire) } else { child.go_report.swap(false, Ordering::AcqRel) };
         if goes_on {

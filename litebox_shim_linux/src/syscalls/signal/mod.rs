@@ -7,7 +7,7 @@ use core::time::Duration;
 use litebox::platform::host;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::Layouts;
-use litebox_common_linux::abi::signal::SigAction;
+use litebox_common_linux::abi::signal::{MaskHow, SigAction};
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::{self, Arch, SigInfo, UserMut, UserRef};
 
@@ -21,9 +21,6 @@ use crate::{Process, Task, Thread};
 const SIGSET_SIZE: u64 = 8;
 /// The SA_ flags Linux knows; others are dropped, as it does, so that programs can ask.
 const SA_KNOWN: u64 = 0xdc00_0807;
-const SIG_BLOCK: i32 = 0;
-const SIG_UNBLOCK: i32 = 1;
-const SIG_SETMASK: i32 = 2;
 
 pub(crate) fn read_set(set: UserRef<argument::SigSet>, size: u64) -> Result<SigSet> {
     if size != SIGSET_SIZE {
@@ -88,7 +85,7 @@ impl Task<'_, '_> {
     /// rt_sigprocmask(2).
     pub(crate) fn rt_sigprocmask(
         &mut self,
-        how: i32,
+        how: MaskHow,
         set: UserRef<argument::SigSet>,
         old: UserMut<argument::SigSet>,
         size: u64,
@@ -106,12 +103,12 @@ impl Task<'_, '_> {
     }
 
     /// Blocks or unblocks signals, or says which are blocked.
-    pub(crate) fn change_blocked(&mut self, how: i32, set: SigSet) -> Result<()> {
+    pub(crate) fn change_blocked(&mut self, how: MaskHow, set: SigSet) -> Result<()> {
         let before = self.thread.signals.blocked();
         let mask = match how {
-            SIG_BLOCK => before.union(set),
-            SIG_UNBLOCK => before.without(set),
-            SIG_SETMASK => set,
+            MaskHow::SIG_BLOCK => before.union(set),
+            MaskHow::SIG_UNBLOCK => before.without(set),
+            MaskHow::SIG_SETMASK => set,
             _ => return Err(Error::Invalid),
         };
         self.set_blocked(mask);

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use litebox::{Error, Result};
 use litebox_common_linux::abi::signal::SigEvent;
-use litebox_common_linux::abi::time::{Itimerspec, TIMER_ABSTIME};
+use litebox_common_linux::abi::time::{Itimerspec, TimerFlags};
 use litebox_common_linux::argument::{UserMut, UserRef};
 
 use super::setting::Setting;
@@ -104,7 +104,7 @@ impl Task<'_, '_> {
     pub(crate) fn timer_settime(
         &mut self,
         id: i32,
-        flags: i32,
+        flags: TimerFlags,
         new: UserRef<Itimerspec>,
         old: UserMut<Itimerspec>,
     ) -> Result<usize> {
@@ -115,7 +115,7 @@ impl Task<'_, '_> {
             let now = timer.base.now().unwrap_or_default();
             let next = match value {
                 Duration::ZERO => None,
-                at if flags & TIMER_ABSTIME != 0 => Some(at),
+                at if flags.contains(TimerFlags::TIMER_ABSTIME) => Some(at),
                 after => Some(now.saturating_add(after)),
             };
             timer.setting = Setting { next, interval: if next.is_some() { interval } else { Duration::ZERO } };

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use litebox::platform::{ClockId, host};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::time::{TIMER_ABSTIME, Timespec};
+use litebox_common_linux::abi::time::{TimerFlags, Timespec};
 use litebox_common_linux::argument::{UserMut, UserRef};
 
 use super::Base;
@@ -28,7 +28,7 @@ impl Task<'_, '_> {
     pub(crate) fn clock_nanosleep(
         &mut self,
         clock: i32,
-        flags: i32,
+        flags: TimerFlags,
         request: UserRef<Timespec>,
         left: UserMut<Timespec>,
     ) -> Result<usize> {
@@ -48,7 +48,7 @@ impl Task<'_, '_> {
             // It would never wake up.
             return Err(Error::Invalid);
         }
-        if flags & TIMER_ABSTIME != 0 {
+        if flags.contains(TimerFlags::TIMER_ABSTIME) {
             let number = self.frame.regs.rax;
             return match self.sleep_by(&base, time) {
                 Err(Error::Interrupted) => Err(self.interrupted_call(RestartPolicy::NoHandler, number)),
