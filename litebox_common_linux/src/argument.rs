@@ -469,7 +469,6 @@ structures! {
     SigSet Signals "sigset_t"
     SigStack SigStack "stack_t"
     SockAddr SockAddr "struct sockaddr"
-    Statx Statx "struct statx"
     UserDesc Opaque "struct user_desc"
     UtsName UtsName "struct utsname"
 }

@@ -357,17 +357,17 @@ sync "Synchronisation" {
 }
 
 ipc "Interprocess communication" {
-    Full     shmget           [x86_64 29, x86 395]   (key: i32, size: usize, flags: i32)
-    Full     shmat            [x86_64 30, x86 397]   (id: i32, address: Address, flags: i32)
+    Full     shmget           [x86_64 29, x86 395]   (key: i32, size: usize, flags: IpcGetFlags)
+    Full     shmat            [x86_64 30, x86 397]   (id: i32, address: Address, flags: ShmAttachFlags)
     Full     shmdt            [x86_64 67, x86 398]   (address: Address)
     Partial  shmctl           [x86_64 31, x86 396]   (id: i32, command: i32, buf: UserMut<()>)  "the last process and the time of detaching are those of shmdt"
-    Full     semget           [x86_64 64, x86 393]   (key: i32, count: i32, flags: i32)
+    Full     semget           [x86_64 64, x86 393]   (key: i32, count: i32, flags: IpcGetFlags)
     Full     semop            [x86_64 65]            (id: i32, operations: UserRef<()>, count: usize)
     Full     semtimedop       [x86_64 220]           (id: i32, operations: UserRef<()>, count: usize, timeout: UserRef<Timespec>)
     Full     semctl           [x86_64 66, x86 394]   (id: i32, index: i32, command: i32, argument: usize)
-    Full     msgget           [x86_64 68, x86 399]   (key: i32, flags: i32)
-    Full     msgsnd           [x86_64 69, x86 400]   (id: i32, message: UserRef<()>, size: usize, flags: i32)
-    Full     msgrcv           [x86_64 70, x86 401]   (id: i32, message: UserMut<()>, size: usize, kind: isize, flags: i32)
+    Full     msgget           [x86_64 68, x86 399]   (key: i32, flags: IpcGetFlags)
+    Full     msgsnd           [x86_64 69, x86 400]   (id: i32, message: UserRef<()>, size: usize, flags: MsgFlags)
+    Full     msgrcv           [x86_64 70, x86 401]   (id: i32, message: UserMut<()>, size: usize, kind: isize, flags: MsgFlags)
     Full     msgctl           [x86_64 71, x86 402]   (id: i32, command: i32, buf: UserMut<()>)
     Full     mq_open          [x86_64 240, x86 277]  (name: UserStr, flags: OpenFlags, mode: Mode, attributes: UserRef<MqAttr>)
     Full     mq_unlink        [x86_64 241, x86 278]  (name: UserStr)

@@ -15,16 +15,13 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering
 
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::ipc::IpcPerm;
+use litebox_common_linux::abi::ipc::{IpcGetFlags, IpcPerm};
 
 use crate::task::{Capability, Credentials};
 
 pub(crate) use queues::MessageQueues;
 
 const IPC_PRIVATE: i32 = 0;
-const IPC_CREAT: i32 = 0o1000;
-const IPC_EXCL: i32 = 0o2000;
-const IPC_NOWAIT: i32 = 0o4000;
 const IPC_RMID: i32 = 0;
 const IPC_SET: i32 = 1;
 const IPC_STAT: i32 = 2;
@@ -175,30 +172,31 @@ impl<T> Table<T> {
     /// what is asked for.
     fn get(
         &self,
-        (key, flags): (i32, i32),
+        (key, flags): (i32, IpcGetFlags),
         who: &Credentials,
         most: usize,
         fits: impl FnOnce(&T) -> Result<()>,
         make: impl FnOnce(i32) -> Result<T>,
     ) -> Result<usize> {
+        let permissions = flags.bits() as u32 & 0o777;
         let mut entries = self.entries.lock();
         if let Some(there) = entries.of_key(key) {
-            if flags & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL {
+            if flags.contains(IpcGetFlags::IPC_CREAT | IpcGetFlags::IPC_EXCL) {
                 return Err(Error::Exists);
             }
             fits(&there.value)?;
             // Whatever bits are given, of any class, are asked for.
-            let asked = (flags as u32 | (flags as u32) << 3 | (flags as u32) << 6) & 0o700;
+            let asked = (permissions | permissions << 3 | permissions << 6) & 0o700;
             there.perm().check(who, asked)?;
             return Ok(there.id as usize);
         }
-        if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
+        if key != IPC_PRIVATE && !flags.contains(IpcGetFlags::IPC_CREAT) {
             return Err(Error::NotFound);
         }
         let wanted = usize::try_from(self.next_id.swap(-1, Ordering::Relaxed)).ok();
         let (index, id) = entries.next(most, wanted)?;
         let (uid, gid) = (who.euid, who.egid);
-        let perm = Perm { key, uid, gid, creator: (uid, gid), mode: flags as u32 & 0o777 };
+        let perm = Perm { key, uid, gid, creator: (uid, gid), mode: permissions };
         let value = make(id)?;
         let object = Object { id, perm: Mutex::new(perm), removed: AtomicBool::new(false), value };
         entries.objects.insert(index, Arc::new(object));

@@ -231,6 +231,58 @@ structure! {
         /// As in [`Stat`].
         ctime: i64 = i32, i32;
     }
+    /// `struct statx_timestamp`
+    StatxTime [StatxTimeX86_64 StatxTimeX86] Opaque {
+        /// Seconds.
+        sec: i64 = i64, i64;
+        /// Nanoseconds.
+        nsec: u32 = u32, u32;
+        /// Behind the fields.
+        tail: () = [u8; 4], [u8; 4];
+    }
+    /// `struct statx`
+    Statx [StatxX86_64 StatxX86] Statx {
+        /// Which of the fields mean something: STATX_ flags.
+        mask: u32 = u32, u32;
+        /// How many bytes are best read at once.
+        blksize: u32 = u32, u32;
+        /// STATX_ATTR_ flags.
+        attributes: u64 = u64, u64;
+        /// How many names it has.
+        nlink: u32 = u32, u32;
+        /// Its user.
+        uid: u32 = u32, u32;
+        /// Its group.
+        gid: u32 = u32, u32;
+        /// Kind and permissions.
+        mode: u32 = u16, u16;
+        /// Between the fields.
+        padding: () = [u8; 2], [u8; 2];
+        /// Its inode.
+        ino: u64 = u64, u64;
+        /// Its length in bytes.
+        size: u64 = u64, u64;
+        /// Its length on the device, in units of 512 bytes.
+        blocks: u64 = u64, u64;
+        /// Which attributes mean something.
+        attributes_mask: u64 = u64, u64;
+        /// The last access.
+        atime: StatxTime = StatxTimeX86_64, StatxTimeX86;
+        /// When it was made.
+        btime: StatxTime = StatxTimeX86_64, StatxTimeX86;
+        /// The last change of any of this.
+        ctime: StatxTime = StatxTimeX86_64, StatxTimeX86;
+        /// The last write.
+        mtime: StatxTime = StatxTimeX86_64, StatxTimeX86;
+        /// The device it is.
+        rdev: [u32; 2] = [u32; 2], [u32; 2];
+        /// The device it is on.
+        dev: [u32; 2] = [u32; 2], [u32; 2];
+        /// The mount it was found in.
+        mount: u64 = u64, u64;
+        /// Behind the fields.
+        tail: () = [u8; 104], [u8; 104];
+    }
     /// `struct statfs`
     StatFs [StatFsX86_64 StatFsX86] StatFs {
         /// What kind of file system.

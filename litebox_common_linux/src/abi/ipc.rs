@@ -1,6 +1,16 @@
 //! Interprocess communication: sysvipc(7), mq_overview(7).
 
 use super::layout::structure;
+use super::named;
+
+named! {
+    /// shmget(2), semget(2), msgget(2); the low bits are permissions
+    flags IpcGetFlags(i32) { IPC_CREAT = 0o1000, IPC_EXCL = 0o2000, SHM_HUGETLB = 0o4000, SHM_NORESERVE = 0o10_000 }
+    /// shmat(2)
+    flags ShmAttachFlags(i32) { SHM_RDONLY = 0o10_000, SHM_RND = 0o20_000, SHM_REMAP = 0o40_000, SHM_EXEC = 0o100_000 }
+    /// msgsnd(2), msgrcv(2)
+    flags MsgFlags(i32) { IPC_NOWAIT = 0o4000, MSG_NOERROR = 0o10_000, MSG_EXCEPT = 0o20_000, MSG_COPY = 0o40_000 }
+}
 
 structure! {
     /// `struct ipc64_perm`: who may do what with an object

@@ -8,17 +8,14 @@ use core::sync::atomic::Ordering;
 use litebox::event::{Events, Observer, Pollable, WaitQueue, wait_until_ready};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::ipc::MsqIdDs;
+use litebox_common_linux::abi::ipc::{IpcGetFlags, MsgFlags, MsqIdDs};
 use litebox_common_linux::argument::{UserMut, UserRef};
 
-use super::{EIDRM, ENOMSG, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
+use super::{EIDRM, ENOMSG, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
 use crate::task::Capability;
 use crate::user::{UserRead, UserWrite, read_into, write_bytes};
 
-const MSG_NOERROR: i32 = 0o10_000;
-const MSG_EXCEPT: i32 = 0o20_000;
-const MSG_COPY: i32 = 0o40_000;
 const MSG_STAT: i32 = 11;
 const MSG_INFO: i32 = 12;
 const MSG_STAT_ANY: i32 = 13;
@@ -91,7 +88,7 @@ impl Pollable for Queue {
 #[derive(Clone, Copy)]
 enum MessageFilter {
     Any,
-    IpcKind(i64),
+    Kind(i64),
     Not(i64),
     /// The lowest kind up to this one.
     Lowest(i64),
@@ -104,7 +101,7 @@ impl QueueState {
         let mut kinds = self.messages.iter().map(|message| message.kind);
         match wanted {
             MessageFilter::Any => (!self.messages.is_empty()).then_some(0),
-            MessageFilter::IpcKind(kind) => kinds.position(|k| k == kind),
+            MessageFilter::Kind(kind) => kinds.position(|k| k == kind),
             MessageFilter::Not(kind) => kinds.position(|k| k != kind),
             MessageFilter::Lowest(most) => {
                 let (at, kind) = kinds.enumerate().min_by_key(|(at, kind)| (*kind, *at))?;
@@ -126,7 +123,7 @@ impl QueueState {
 
 impl Task<'_, '_> {
     /// msgget(2)
-    pub(crate) fn msgget(&mut self, key: i32, flags: i32) -> Result<usize> {
+    pub(crate) fn msgget(&mut self, key: i32, flags: IpcGetFlags) -> Result<usize> {
         let who = self.creds();
         self.kernel().system_v.queues.get(
             (key, flags),
@@ -171,7 +168,7 @@ impl Task<'_, '_> {
     }
 
     /// msgsnd(2)
-    pub(crate) fn msgsnd(&mut self, id: i32, message: UserRef<()>, size: usize, flags: i32) -> Result<usize> {
+    pub(crate) fn msgsnd(&mut self, id: i32, message: UserRef<()>, size: usize, flags: MsgFlags) -> Result<usize> {
         let head: UserRef<isize> = message.cast();
         let kind = head.read()? as i64;
         if size > MOST_MESSAGE || id < 0 || kind < 1 {
@@ -185,7 +182,7 @@ impl Task<'_, '_> {
         queue.perm().check(&self.creds(), WRITE)?;
         let (pid, kernel) = (self.process().pid, self.kernel().clone());
         let all = &kernel.system_v.message_bytes;
-        self.wait_for_queue(&queue, Events::OUT, flags & IPC_NOWAIT == 0, |state| {
+        self.wait_for_queue(&queue, Events::OUT, !flags.contains(MsgFlags::IPC_NOWAIT), |state| {
             if !state.has_room(size) {
                 return Err(Error::WouldBlock);
             }
@@ -210,27 +207,27 @@ impl Task<'_, '_> {
         message: UserMut<()>,
         size: usize,
         kind: i64,
-        flags: i32,
+        flags: MsgFlags,
     ) -> Result<usize> {
         if id < 0 || isize::try_from(size).is_err() {
             return Err(Error::Invalid);
         }
-        let copies = flags & MSG_COPY != 0;
-        if copies && (flags & MSG_EXCEPT != 0 || flags & IPC_NOWAIT == 0) {
+        let copies = flags.contains(MsgFlags::MSG_COPY);
+        if copies && (flags.contains(MsgFlags::MSG_EXCEPT) || !flags.contains(MsgFlags::IPC_NOWAIT)) {
             return Err(Error::Invalid);
         }
         let wanted = match kind {
             _ if copies => MessageFilter::Copy(usize::try_from(kind).unwrap_or(usize::MAX)),
             0 => MessageFilter::Any,
             ..0 => MessageFilter::Lowest(kind.checked_neg().unwrap_or(i64::MAX)),
-            _ if flags & MSG_EXCEPT != 0 => MessageFilter::Not(kind),
-            _ => MessageFilter::IpcKind(kind),
+            _ if flags.contains(MsgFlags::MSG_EXCEPT) => MessageFilter::Not(kind),
+            _ => MessageFilter::Kind(kind),
         };
         let queue = self.kernel().system_v.queues.find(id)?;
         queue.perm().check(&self.creds(), READ)?;
-        let (pid, cut) = (self.process().pid, flags & MSG_NOERROR != 0);
+        let (pid, cut) = (self.process().pid, flags.contains(MsgFlags::MSG_NOERROR));
         let kernel = self.kernel().clone();
-        let got = self.wait_for_queue(&queue, Events::IN, flags & IPC_NOWAIT == 0, |state| {
+        let got = self.wait_for_queue(&queue, Events::IN, !flags.contains(MsgFlags::IPC_NOWAIT), |state| {
             let at = state.find(wanted).ok_or(Error::WouldBlock)?;
             let there = state.messages.get(at).ok_or(Error::WouldBlock)?;
             if there.text.len() > size && !cut {

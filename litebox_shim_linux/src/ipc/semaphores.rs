@@ -9,11 +9,11 @@ use litebox::event::{Events, Observer, Pollable, WaitQueue, wait_until_ready};
 use litebox::platform::host;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::ipc::SemIdDs;
+use litebox_common_linux::abi::ipc::{IpcGetFlags, MsgFlags, SemIdDs};
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::{UserMut, UserRef};
 
-use super::{EIDRM, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
+use super::{EIDRM, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, WRITE, now};
 use crate::Task;
 use crate::user::{UserRead, UserWrite, duration_at, read_into, word, write_bytes};
 
@@ -168,7 +168,7 @@ impl Set {
 
 impl Task<'_, '_> {
     /// semget(2)
-    pub(crate) fn semget(&mut self, key: i32, count: i32, flags: i32) -> Result<usize> {
+    pub(crate) fn semget(&mut self, key: i32, count: i32, flags: IpcGetFlags) -> Result<usize> {
         let count = usize::try_from(count).ok().filter(|n| *n <= MOST_MEMBERS).ok_or(Error::Invalid)?;
         let who = self.creds();
         let system_v = &self.kernel().system_v;
@@ -346,7 +346,7 @@ fn operation(raw: &[u8]) -> Operation {
     Operation {
         member: u16::from_le_bytes(word(raw, 0)).into(),
         change: i16::from_le_bytes(word(raw, 2)),
-        nowait: i32::from(flags) & IPC_NOWAIT != 0,
+        nowait: MsgFlags(flags.into()).contains(MsgFlags::IPC_NOWAIT),
         undo: flags & SEM_UNDO != 0,
     }
 }

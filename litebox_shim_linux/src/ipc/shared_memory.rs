@@ -9,7 +9,7 @@ use litebox::fs::{Access, File, NewAttr, OpenFile, Seals, SetAttr, StatusFlags};
 use litebox::mm::PAGE;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::ipc::{ShmIdDs, ShmInfo, ShmUsage};
+use litebox_common_linux::abi::ipc::{IpcGetFlags, ShmAttachFlags, ShmIdDs, ShmInfo, ShmUsage};
 use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::argument::UserMut;
 
@@ -20,11 +20,6 @@ use crate::task::Capability;
 use crate::task::rseq::Fate;
 use crate::user::{UserRead, UserWrite};
 
-const SHM_HUGETLB: i32 = 0o4000;
-const SHM_RDONLY: i32 = 0o10_000;
-const SHM_RND: i32 = 0o20_000;
-const SHM_REMAP: i32 = 0o40_000;
-const SHM_EXEC: i32 = 0o100_000;
 const SHM_LOCK: i32 = 11;
 const SHM_UNLOCK: i32 = 12;
 const SHM_STAT: i32 = 13;
@@ -113,7 +108,7 @@ impl Task<'_, '_> {
     }
 
     /// shmget(2)
-    pub(crate) fn shmget(&mut self, key: i32, size: usize, flags: i32) -> Result<usize> {
+    pub(crate) fn shmget(&mut self, key: i32, size: usize, flags: IpcGetFlags) -> Result<usize> {
         self.sweep_segments();
         let who = self.creds();
         let kernel = self.kernel();
@@ -125,10 +120,10 @@ impl Task<'_, '_> {
             }
             // Nothing larger than all memory there is can ever be used; and there are no huge pages.
             let all = litebox::platform::host().arena().1;
-            if flags & SHM_HUGETLB != 0 && !crate::mm::is_huge_size(flags as u32 as usize) {
+            if flags.contains(IpcGetFlags::SHM_HUGETLB) && !crate::mm::is_huge_size(flags.bits() as u32 as usize) {
                 return Err(Error::Invalid);
             }
-            if size > all || flags & SHM_HUGETLB != 0 {
+            if size > all || flags.contains(IpcGetFlags::SHM_HUGETLB) {
                 return Err(Error::NoMemory);
             }
             let name = alloc::format!("SYSV{:08x}", key as u32);
@@ -151,26 +146,26 @@ impl Task<'_, '_> {
     }
 
     /// shmat(2)
-    pub(crate) fn shmat(&mut self, id: i32, address: u64, flags: i32) -> Result<usize> {
+    pub(crate) fn shmat(&mut self, id: i32, address: u64, flags: ShmAttachFlags) -> Result<usize> {
         let page = PAGE as u64;
         let mut at = address;
         if at % page != 0 {
-            if flags & SHM_RND == 0 {
+            if !flags.contains(ShmAttachFlags::SHM_RND) {
                 return Err(Error::Invalid);
             }
             at -= at % page;
         }
-        if flags & SHM_REMAP != 0 && at == 0 {
+        if flags.contains(ShmAttachFlags::SHM_REMAP) && at == 0 {
             return Err(Error::Invalid);
         }
         let segment = self.kernel().system_v.segments.find(id)?;
-        let read_only = flags & SHM_RDONLY != 0;
+        let read_only = flags.contains(ShmAttachFlags::SHM_RDONLY);
         let (mut wanted, mut prot, mut access) = (READ, Protection::PROT_READ, Access::READ);
         if !read_only {
             (wanted, prot, access) =
                 (READ | WRITE, Protection::PROT_READ | Protection::PROT_WRITE, Access::READ | Access::WRITE);
         }
-        if flags & SHM_EXEC != 0 {
+        if flags.contains(ShmAttachFlags::SHM_EXEC) {
             wanted |= 0o100;
             prot |= Protection::PROT_EXEC;
         }
@@ -183,7 +178,7 @@ impl Task<'_, '_> {
             state.attached.try_reserve(1).map_err(|_| Error::NoMemory)?;
             state.attached.push(Arc::downgrade(&file));
         }
-        let placed = match (at, flags & SHM_REMAP != 0) {
+        let placed = match (at, flags.contains(ShmAttachFlags::SHM_REMAP)) {
             (0, _) => MapFlags::MAP_SHARED,
             (_, true) => MapFlags::MAP_SHARED | MapFlags::MAP_FIXED,
             (_, false) => MapFlags::MAP_SHARED | MapFlags::MAP_FIXED_NOREPLACE,

@@ -60,6 +60,7 @@ const HEADERS: &str = "
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <linux/stat.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/sysinfo.h>
@@ -91,6 +92,14 @@ const THERE: &[There] = &[
          blksize=st_blksize blocks=st_blocks atime=st_atime atime_nsec=st_atime_nsec mtime=st_mtime mtime_nsec=st_mtime_nsec \
          ctime=st_ctime ctime_nsec=st_ctime_nsec",
     ),
+    there(
+        "Statx",
+        "struct statx",
+        "mask=stx_mask blksize=stx_blksize attributes=stx_attributes nlink=stx_nlink uid=stx_uid gid=stx_gid mode=stx_mode \
+         ino=stx_ino size=stx_size blocks=stx_blocks attributes_mask=stx_attributes_mask atime=stx_atime btime=stx_btime \
+         ctime=stx_ctime mtime=stx_mtime rdev=stx_rdev_major dev=stx_dev_major mount=stx_mnt_id",
+    ),
+    there("StatxTime", "struct statx_timestamp", "sec=tv_sec nsec=tv_nsec"),
     there("StatFs", "struct statfs", STATFS),
     there("StatFs64", "struct statfs64", STATFS),
     there("Utimbuf", "struct utimbuf", "atime=actime mtime=modtime"),
@@ -196,6 +205,8 @@ fn all_here() -> Vec<Here> {
         here::<Stat>(),
         here::<Stat64>(),
         here::<OldStat>(),
+        here::<Statx>(),
+        here::<StatxTime>(),
         here::<StatFs>(),
         here::<StatFs64>(),
         here::<Utimbuf>(),

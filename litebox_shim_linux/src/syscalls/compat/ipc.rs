@@ -1,6 +1,7 @@
 //! ipc(2): all calls of System V IPC behind one number.
 
 use litebox::{Error, Result};
+use litebox_common_linux::abi::ipc::{IpcGetFlags, MsgFlags, ShmAttachFlags};
 use litebox_common_linux::abi::layout::UserWord;
 use litebox_common_linux::argument::{UserMut, UserRef};
 
@@ -29,26 +30,27 @@ impl Task<'_, '_> {
     ) -> Result<usize> {
         let (version, call) = (call >> 16, call & 0xffff);
         let address = pointer.address() as u64;
+        let message_flags = MsgFlags(third as i32);
         match call {
             1 => self.semop(first, address, second),
-            2 => self.semget(first, second as i32, third as i32),
+            2 => self.semget(first, second as i32, IpcGetFlags(third as i32)),
             3 => self.old_semctl(first, second as i32, third as i32, pointer.to_ref()),
             4 => self.semtimedop(first, address, second, pointer.at(fifth).to_ref()),
-            11 => self.msgsnd(first, pointer.to_ref(), second, third as i32),
-            12 if version == 0 => self.old_msgrcv(first, second, third as i32, pointer),
-            12 => self.msgrcv(first, pointer, second, i64::from(fifth as i32), third as i32),
-            13 => self.msgget(first, second as i32),
+            11 => self.msgsnd(first, pointer.to_ref(), second, message_flags),
+            12 if version == 0 => self.old_msgrcv(first, second, message_flags, pointer),
+            12 => self.msgrcv(first, pointer, second, i64::from(fifth as i32), message_flags),
+            13 => self.msgget(first, IpcGetFlags(second as i32)),
             14 => {
                 let command = command_of(second as i32, second as i32 & !IPC_64 != IPC_RMID)?;
                 self.msgctl(first, command, pointer)
             }
             21 if version == 1 => Err(Error::Invalid),
             21 => {
-                let at = self.shmat(first, address, second as i32)?;
+                let at = self.shmat(first, address, ShmAttachFlags(second as i32))?;
                 pointer.at::<u32>(third).write(at as u32).map(|()| 0)
             }
             22 => self.shmdt(address),
-            23 => self.shmget(first, second, third as i32),
+            23 => self.shmget(first, second, IpcGetFlags(third as i32)),
             24 => {
                 const SHM_LOCK: i32 = 11;
                 const SHM_UNLOCK: i32 = 12;
@@ -76,7 +78,7 @@ impl Task<'_, '_> {
     }
 
     /// msgrcv(2) with more arguments than there was room for: two of them in memory.
-    fn old_msgrcv(&mut self, id: i32, size: usize, flags: i32, pair: UserMut<()>) -> Result<usize> {
+    fn old_msgrcv(&mut self, id: i32, size: usize, flags: MsgFlags, pair: UserMut<()>) -> Result<usize> {
         if pair.is_null() {
             return Err(Error::Invalid);
         }

@@ -1,15 +1,15 @@
 //! Metadata: the stat family, statx, statfs.
 
-use litebox::fs::{FileType, InodeId, Metadata, StatFs as StatFsFigures};
+use litebox::fs::{FileType, InodeId, Metadata, StatFs as StatFsFigures, Time};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::{AtFlags, Stat, StatFs, StatxMask};
+use litebox_common_linux::abi::file::{AtFlags, Stat, StatFs, Statx, StatxMask, StatxTime};
 use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::argument::{UserMut, UserStr};
 
 use super::AT_FDCWD;
 use super::place::{NOFOLLOW_OR_EMPTY, PathTarget, follow_flag, read_path_or_null};
 use crate::Task;
-use crate::user::{UserWrite, write_bytes};
+use crate::user::UserWrite;
 
 /// What newfstatat(2) takes.
 const KNOWN: AtFlags = NOFOLLOW_OR_EMPTY.union(AtFlags::AT_NO_AUTOMOUNT);
@@ -17,29 +17,8 @@ const KNOWN: AtFlags = NOFOLLOW_OR_EMPTY.union(AtFlags::AT_NO_AUTOMOUNT);
 const AT_STATX_SYNC_TYPE: AtFlags = AtFlags::AT_STATX_FORCE_SYNC.union(AtFlags::AT_STATX_DONT_SYNC);
 const STATX_RESERVED: StatxMask = StatxMask(0x8000_0000);
 const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
-const STATX_SIZE: usize = 256;
 /// The longest file that programs without O_LARGEFILE know.
 pub(crate) const MAX_SMALL_FILE: u64 = 0x7fff_ffff;
-
-/// Puts little-endian fields at their offsets.
-struct Fields<const N: usize>([u8; N]);
-
-impl<const N: usize> Fields<N> {
-    fn put<const L: usize>(&mut self, at: usize, bytes: [u8; L]) {
-        if let Some(slot) = self.0.get_mut(at..at + L) {
-            slot.copy_from_slice(&bytes);
-        }
-    }
-    fn put64(&mut self, at: usize, n: u64) {
-        self.put(at, n.to_le_bytes());
-    }
-    fn put32(&mut self, at: usize, n: u32) {
-        self.put(at, n.to_le_bytes());
-    }
-    fn put16(&mut self, at: usize, n: u16) {
-        self.put(at, n.to_le_bytes());
-    }
-}
 
 /// What stat(2) tells.
 pub(crate) fn stat_of(m: &Metadata) -> Stat {
@@ -75,42 +54,35 @@ pub(crate) fn write_stat(m: &Metadata, buf: UserMut<Stat>) -> Result<usize> {
     buf.write(stat_of(m)).map(|()| 0)
 }
 
-/// `struct statx`.
-fn statx_bytes(m: &Metadata, mount: Option<(u32, bool)>) -> [u8; STATX_SIZE] {
-    let mut f = Fields([0; STATX_SIZE]);
+/// What statx(2) tells; of the mount it lies in the number, and whether it is that mount's root.
+fn statx_of(m: &Metadata, mount: Option<(u32, bool)>) -> Statx {
+    let time = |at: Time| StatxTime { sec: at.sec, nsec: at.nsec, tail: () };
+    let device = |number| <[u32; 2]>::from(litebox::fs::dev::major_minor(number));
     let mut mask = StatxMask::STATX_BASIC_STATS;
-    f.put32(4, m.blksize);
-    f.put32(16, u32::try_from(m.nlink).unwrap_or(u32::MAX));
-    f.put32(20, m.uid);
-    f.put32(24, m.gid);
-    f.put16(28, m.mode as u16);
-    f.put64(32, m.id.ino);
-    f.put64(40, m.size);
-    f.put64(48, m.blocks);
-    let times = [(64, Some(m.atime)), (80, m.btime), (96, Some(m.ctime)), (112, Some(m.mtime))];
-    for (at, time) in times {
-        let Some(time) = time else { continue };
-        f.put64(at, time.sec as u64);
-        f.put32(at + 8, time.nsec);
+    mask.set(StatxMask::STATX_BTIME, m.btime.is_some());
+    mask.set(StatxMask::STATX_MNT_ID, mount.is_some());
+    let is_root = mount.is_some_and(|(_, is_root)| is_root);
+    Statx {
+        mask: mask.bits(),
+        blksize: m.blksize,
+        attributes: if is_root { STATX_ATTR_MOUNT_ROOT } else { 0 },
+        nlink: u32::try_from(m.nlink).unwrap_or(u32::MAX),
+        uid: m.uid,
+        gid: m.gid,
+        mode: m.mode,
+        ino: m.id.ino,
+        size: m.size,
+        blocks: m.blocks,
+        attributes_mask: STATX_ATTR_MOUNT_ROOT,
+        atime: time(m.atime),
+        btime: m.btime.map(time).unwrap_or_default(),
+        ctime: time(m.ctime),
+        mtime: time(m.mtime),
+        rdev: device(m.rdev),
+        dev: device(m.id.dev),
+        mount: mount.map_or(0, |(id, _)| id.into()),
+        ..Statx::default()
     }
-    if m.btime.is_some() {
-        mask |= StatxMask::STATX_BTIME;
-    }
-    for (at, dev) in [(128, m.rdev), (136, m.id.dev)] {
-        let (major, minor) = litebox::fs::dev::major_minor(dev);
-        f.put32(at, major);
-        f.put32(at + 4, minor);
-    }
-    f.put64(56, STATX_ATTR_MOUNT_ROOT);
-    if let Some((id, is_root)) = mount {
-        mask |= StatxMask::STATX_MNT_ID;
-        f.put64(144, id.into());
-        if is_root {
-            f.put64(8, STATX_ATTR_MOUNT_ROOT);
-        }
-    }
-    f.put32(0, mask.bits());
-    f.0
 }
 
 /// What statfs(2) tells.
@@ -210,15 +182,14 @@ impl Task<'_, '_> {
         path: UserStr,
         flags: AtFlags,
         mask: StatxMask,
-        buf: u64,
+        buf: UserMut<Statx>,
     ) -> Result<usize> {
         let is_known = (KNOWN | AT_STATX_SYNC_TYPE).contains(flags);
         if mask.contains(STATX_RESERVED) || flags.contains(AT_STATX_SYNC_TYPE) || !is_known {
             return Err(Error::Invalid);
         }
         let (metadata, mount) = self.metadata_and_mount(dirfd, path, flags)?;
-        write_bytes(buf, &statx_bytes(&metadata, mount))?;
-        Ok(0)
+        buf.write(statx_of(&metadata, mount)).map(|()| 0)
     }
     /// Also the number of the mount it lies in, and whether it is that mount's root.
     fn metadata_and_mount(&self, dirfd: i32, path: UserStr, flags: AtFlags) -> Result<(Metadata, Option<(u32, bool)>)> {
