@@ -456,15 +456,10 @@ macro_rules! structures {
     };
 }
 structures! {
-    CapData Opaque "struct __user_cap_data_struct"
-    CapHeader Opaque "struct __user_cap_header_struct"
-    CloneArgs CloneArgs "struct clone_args"
     Dirent Entries "struct linux_dirent64"
     FdPair Pair "int[2]"
     FdSet Opaque "fd_set"
-    OpenHow OpenHow "struct open_how"
     PollFd Poll "struct pollfd"
-    SchedAttr Opaque "struct sched_attr"
     SigInfo SigInfo "siginfo_t"
     SigSet Signals "sigset_t"
     SigStack SigStack "stack_t"

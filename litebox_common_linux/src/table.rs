@@ -348,10 +348,10 @@ time "Time" {
 
 sync "Synchronisation" {
     Full  futex            [x86_64 202, x86 240]  (word: UserMut<u32>, operation: FutexOperation, value: u32, timeout: UserRef<Timespec>, word2: UserMut<u32>, value3: u32)
-    Full  futex_waitv      [x86_64 449, x86 449]  (words: UserRef<()>, count: u32, flags: u32, timeout: UserRef<Timespec>, clock: ClockName)
-    Full  futex_wake       [x86_64 454, x86 454]  (word: UserMut<u32>, mask: usize, count: i32, flags: u32)
-    Full  futex_wait       [x86_64 455, x86 455]  (word: UserMut<u32>, value: usize, mask: usize, flags: u32, timeout: UserRef<Timespec>, clock: ClockName)
-    Full  futex_requeue    [x86_64 456, x86 456]  (words: UserRef<()>, flags: u32, wake: i32, moved: i32)
+    Full  futex_waitv      [x86_64 449, x86 449]  (words: UserRef<FutexWaitv>, count: u32, flags: u32, timeout: UserRef<Timespec>, clock: ClockName)
+    Full  futex_wake       [x86_64 454, x86 454]  (word: UserMut<u32>, mask: usize, count: i32, flags: Futex2Flags)
+    Full  futex_wait       [x86_64 455, x86 455]  (word: UserMut<u32>, value: usize, mask: usize, flags: Futex2Flags, timeout: UserRef<Timespec>, clock: ClockName)
+    Full  futex_requeue    [x86_64 456, x86 456]  (words: UserRef<FutexWaitv>, flags: u32, wake: i32, moved: i32)
     Full  set_robust_list  [x86_64 273, x86 311]  (head: UserMut<RobustListHead>, size: usize)
     Full  get_robust_list  [x86_64 274, x86 312]  (tid: i32, head: UserMut<UserWord>, size: UserMut<UserWord>)
 }
@@ -362,8 +362,8 @@ ipc "Interprocess communication" {
     Full     shmdt            [x86_64 67, x86 398]   (address: Address)
     Partial  shmctl           [x86_64 31, x86 396]   (id: i32, command: i32, buf: UserMut<()>)  "the last process and the time of detaching are those of shmdt"
     Full     semget           [x86_64 64, x86 393]   (key: i32, count: i32, flags: IpcGetFlags)
-    Full     semop            [x86_64 65]            (id: i32, operations: UserRef<()>, count: usize)
-    Full     semtimedop       [x86_64 220]           (id: i32, operations: UserRef<()>, count: usize, timeout: UserRef<Timespec>)
+    Full     semop            [x86_64 65]            (id: i32, operations: UserRef<SemBuf>, count: usize)
+    Full     semtimedop       [x86_64 220]           (id: i32, operations: UserRef<SemBuf>, count: usize, timeout: UserRef<Timespec>)
     Full     semctl           [x86_64 66, x86 394]   (id: i32, index: i32, command: i32, argument: usize)
     Full     msgget           [x86_64 68, x86 399]   (key: i32, flags: IpcGetFlags)
     Full     msgsnd           [x86_64 69, x86 400]   (id: i32, message: UserRef<()>, size: usize, flags: MsgFlags)
@@ -484,7 +484,7 @@ thirty_two "Calls that only 32-bit programs make" {
     Full             utimensat_time64              [x86 412]  (dirfd: DirFd, path: UserStr, times: UserRef<Timespec>, flags: AtFlags)
     Full             futex_time64                  [x86 422]  (word: UserMut<u32>, operation: FutexOperation, value: u32, timeout: UserRef<Timespec>, word2: UserMut<u32>, value3: u32)
     Full             sched_rr_get_interval_time64  [x86 423]  (pid: i32, interval: UserMut<Timespec>)
-    Full             semtimedop_time64             [x86 420]  (id: i32, operations: UserRef<()>, count: usize, timeout: UserRef<Timespec>)
+    Full             semtimedop_time64             [x86 420]  (id: i32, operations: UserRef<SemBuf>, count: usize, timeout: UserRef<Timespec>)
     Full             mq_timedsend_time64           [x86 418]  (queue: RawFd, message: UserRef<u8>, len: usize, priority: u32, timeout: UserRef<Timespec>)
     Full             mq_timedreceive_time64        [x86 419]  (queue: RawFd, message: UserMut<u8>, len: usize, priority: UserMut<u32>, timeout: UserRef<Timespec>)
     Refused(ENOSYS)  io_pgetevents_time64          [x86 416]  (context: usize, least: isize, most: isize, events: UserMut<()>, timeout: UserRef<Timespec>, mask: UserRef<()>)  "no asynchronous I/O of the host"

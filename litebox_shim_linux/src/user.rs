@@ -11,7 +11,7 @@ use litebox_common_linux::abi::layout::{Field, Layout, Layouts};
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::{UserMut, UserRef, UserStr};
 use smallvec::SmallVec;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 /// Reads `N` bytes at a guest address.
 pub(crate) fn read_bytes<const N: usize>(addr: u64) -> Result<[u8; N]> {
@@ -163,6 +163,26 @@ macro_rules! field_at {
     }};
 }
 pub(crate) use field_at;
+
+/// A structure that grew since it was made, of which the program has `size` bytes and every version `least`
+/// (`copy_struct_from_user`): what the program does not have is zero, and what it has more must be: E2BIG.
+pub(crate) fn read_extensible<T: Layout>(addr: u64, size: usize, least: usize) -> Result<T> {
+    let known = size_of::<T::X86_64>();
+    if size < least {
+        return Err(Error::Invalid);
+    }
+    if size > PAGE {
+        return Err(Error::TooBig);
+    }
+    let mut rest = alloc::vec![0u8; size.saturating_sub(known)];
+    read_into(addr.wrapping_add(known as u64), &mut rest)?;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(Error::TooBig);
+    }
+    let mut raw = T::X86_64::new_zeroed();
+    read_into(addr, raw.as_mut_bytes().get_mut(..size.min(known)).unwrap_or_default())?;
+    Ok(T::of(raw))
+}
 
 /// The time that a `struct timespec` says; out of range fields are `Invalid`.
 pub(crate) fn duration_of(time: Timespec) -> Result<Duration> {

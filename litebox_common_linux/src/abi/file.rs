@@ -283,6 +283,68 @@ structure! {
         /// Behind the fields.
         tail: () = [u8; 104], [u8; 104];
     }
+    /// `struct open_how`
+    OpenHow [OpenHowX86_64 OpenHowX86] OpenHow {
+        /// Flags of open(2).
+        flags: u64 = u64, u64;
+        /// Permissions of a new file.
+        mode: u64 = u64, u64;
+        /// RESOLVE_ flags.
+        resolve: u64 = u64, u64;
+    }
+    /// `struct xattr_args`
+    XattrArgs [XattrArgsX86_64 XattrArgsX86] Opaque {
+        /// Where the value is.
+        value: u64 = u64, u64;
+        /// How many bytes.
+        size: u32 = u32, u32;
+        /// XATTR_ flags.
+        flags: i32 = i32, i32;
+    }
+    /// `struct f_owner_ex`
+    FOwnerEx [FOwnerExX86_64 FOwnerExX86] Opaque {
+        /// F_OWNER_ value.
+        kind: i32 = i32, i32;
+        /// Whose number it is.
+        pid: i32 = i32, i32;
+    }
+    /// `struct file_handle`
+    FileHandle [FileHandleX86_64 FileHandleX86] Opaque {
+        /// How many bytes follow.
+        size: u32 = u32, u32;
+        /// What they mean.
+        kind: i32 = i32, i32;
+    }
+    /// `struct fiemap`
+    Fiemap [FiemapX86_64 FiemapX86] Opaque {
+        /// From which byte.
+        start: u64 = u64, u64;
+        /// How many.
+        len: u64 = u64, u64;
+        /// FIEMAP_FLAG_ flags.
+        flags: u32 = u32, u32;
+        /// How many extents were told.
+        told: u32 = u32, u32;
+        /// How many there is room for.
+        room: u32 = u32, u32;
+        /// Nothing.
+        reserved: u32 = u32, u32;
+    }
+    /// `struct fiemap_extent`
+    FiemapExtent [FiemapExtentX86_64 FiemapExtentX86] Opaque {
+        /// From which byte of the file.
+        logical: u64 = u64, u64;
+        /// Where on the device.
+        physical: u64 = u64, u64;
+        /// How many bytes.
+        len: u64 = u64, u64;
+        /// Nothing.
+        reserved: [u64; 2] = [u64; 2], [u64; 2];
+        /// FIEMAP_EXTENT_ flags.
+        flags: u32 = u32, u32;
+        /// Nothing.
+        reserved2: [u32; 3] = [u32; 3], [u32; 3];
+    }
     /// `struct statfs`
     StatFs [StatFsX86_64 StatFsX86] StatFs {
         /// What kind of file system.

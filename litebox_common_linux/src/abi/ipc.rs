@@ -32,6 +32,15 @@ structure! {
         /// Behind the fields.
         tail: () = [u8; 22], [u8; 10];
     }
+    /// `struct sembuf`
+    SemBuf [SemBufX86_64 SemBufX86] Opaque {
+        /// Which member.
+        member: u16 = u16, u16;
+        /// What is added; 0: wait until it is 0.
+        change: i16 = i16, i16;
+        /// IPC_NOWAIT, SEM_UNDO.
+        flags: i16 = i16, i16;
+    }
     /// `struct semid64_ds`; of 32-bit programs the upper half of each time stands behind the lower
     SemIdDs [SemIdDsX86_64 SemIdDsX86] Opaque {
         /// Who may do what.

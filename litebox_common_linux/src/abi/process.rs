@@ -79,6 +79,70 @@ structure! {
         /// Where they are.
         instructions: UserWord = u64, u32;
     }
+    /// `struct clone_args`
+    CloneArgs [CloneArgsX86_64 CloneArgsX86] CloneArgs {
+        /// CLONE_ flags.
+        flags: u64 = u64, u64;
+        /// Where the descriptor of the child goes.
+        pidfd: u64 = u64, u64;
+        /// Where its number goes, in the memory of the child.
+        child_tid: u64 = u64, u64;
+        /// The same, in that of the parent.
+        parent_tid: u64 = u64, u64;
+        /// The signal at its end.
+        exit_signal: u64 = u64, u64;
+        /// The lowest byte of its stack.
+        stack: u64 = u64, u64;
+        /// How long that is.
+        stack_size: u64 = u64, u64;
+        /// Its thread-local storage.
+        tls: u64 = u64, u64;
+        /// Where the numbers are that it wants.
+        set_tid: u64 = u64, u64;
+        /// How many.
+        set_tid_size: u64 = u64, u64;
+        /// The descriptor of a control group.
+        cgroup: u64 = u64, u64;
+    }
+    /// `struct sched_attr`
+    SchedAttr [SchedAttrX86_64 SchedAttrX86] Opaque {
+        /// How many bytes it has.
+        size: u32 = u32, u32;
+        /// SCHED_ value.
+        policy: i32 = i32, i32;
+        /// SCHED_FLAG_ flags.
+        flags: u64 = u64, u64;
+        /// Niceness, of policies without priorities.
+        nice: i32 = i32, i32;
+        /// Priority, of those with.
+        priority: i32 = i32, i32;
+        /// Nanoseconds of work in each period (`SCHED_DEADLINE`).
+        runtime: u64 = u64, u64;
+        /// Nanoseconds until it must be done.
+        deadline: u64 = u64, u64;
+        /// Nanoseconds of a period.
+        period: u64 = u64, u64;
+        /// The least use expected of a processor.
+        util_min: u32 = u32, u32;
+        /// The most.
+        util_max: u32 = u32, u32;
+    }
+    /// `struct __user_cap_header_struct`
+    CapHeader [CapHeaderX86_64 CapHeaderX86] Opaque {
+        /// Which version of the sets.
+        version: u32 = u32, u32;
+        /// Whose.
+        pid: i32 = i32, i32;
+    }
+    /// `struct __user_cap_data_struct`
+    CapData [CapDataX86_64 CapDataX86] Opaque {
+        /// 32 of those in force.
+        effective: u32 = u32, u32;
+        /// Of those that may be.
+        permitted: u32 = u32, u32;
+        /// Of those kept over execve(2).
+        inheritable: u32 = u32, u32;
+    }
     /// `struct sysinfo`
     SysInfo [SysInfoX86_64 SysInfoX86] SysInfo {
         /// Seconds since the start.

@@ -9,7 +9,7 @@ use litebox::event::{Events, Observer, Pollable, WaitQueue, wait_until_ready};
 use litebox::platform::host;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
-use litebox_common_linux::abi::ipc::{IpcGetFlags, MsgFlags, SemIdDs};
+use litebox_common_linux::abi::ipc::{IpcGetFlags, MsgFlags, SemBuf, SemIdDs};
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::{UserMut, UserRef};
 
@@ -191,7 +191,7 @@ impl Task<'_, '_> {
     }
 
     /// semop(2)
-    pub(crate) fn semop(&mut self, id: i32, operations: u64, count: usize) -> Result<usize> {
+    pub(crate) fn semop(&mut self, id: i32, operations: UserRef<SemBuf>, count: usize) -> Result<usize> {
         self.semtimedop(id, operations, count, UserRef::null())
     }
 
@@ -199,7 +199,7 @@ impl Task<'_, '_> {
     pub(crate) fn semtimedop(
         &mut self,
         id: i32,
-        operations: u64,
+        operations: UserRef<SemBuf>,
         count: usize,
         timeout: UserRef<Timespec>,
     ) -> Result<usize> {
@@ -209,12 +209,11 @@ impl Task<'_, '_> {
         if count > MOST_OPERATIONS {
             return Err(Error::TooBig);
         }
-        let mut raw = alloc::vec![0u8; count * 6];
-        read_into(operations, &mut raw)?;
+        let asked = (0..count).map(|i| operations.nth(i)?.read()).collect::<Result<Vec<SemBuf>>>()?;
         if count == 0 || id < 0 {
             return Err(Error::Invalid);
         }
-        let operations: Vec<Operation> = raw.chunks_exact(6).map(operation).collect();
+        let operations: Vec<Operation> = asked.into_iter().map(Operation::from).collect();
         let deadline = limit.map(|limit| host().instant().saturating_add(limit));
         let set = self.kernel().system_v.sets.find(id)?;
         if operations.iter().any(|operation| operation.member >= set.value.count) {
@@ -341,13 +340,10 @@ impl Task<'_, '_> {
     }
 }
 
-fn operation(raw: &[u8]) -> Operation {
-    let flags = i16::from_le_bytes(word(raw, 4));
-    Operation {
-        member: u16::from_le_bytes(word(raw, 0)).into(),
-        change: i16::from_le_bytes(word(raw, 2)),
-        nowait: MsgFlags(flags.into()).contains(MsgFlags::IPC_NOWAIT),
-        undo: flags & SEM_UNDO != 0,
+impl From<SemBuf> for Operation {
+    fn from(SemBuf { member, change, flags }: SemBuf) -> Self {
+        let nowait = MsgFlags(flags.into()).contains(MsgFlags::IPC_NOWAIT);
+        Self { member: member.into(), change, nowait, undo: flags & SEM_UNDO != 0 }
     }
 }
 

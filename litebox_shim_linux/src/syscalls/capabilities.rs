@@ -1,13 +1,15 @@
 //! Capabilities of a thread: capget(2), capset(2), and their part of prctl(2).
 
 use litebox::{Error, Result};
+use litebox_common_linux::abi::process::{CapData, CapHeader};
+use litebox_common_linux::argument::{UserMut, UserRef};
 
 use crate::Task;
 use crate::task::credentials::{
     ALL_CAPABILITIES, CapabilitySets, KEEP_CAPS, KEEP_CAPS_LOCKED, LAST_CAPABILITY, NO_AMBIENT_RAISE,
 };
 use crate::task::{Capability, Credentials};
-use crate::user::{read_bytes, word, write_bytes};
+use crate::user::{UserRead, UserWrite};
 
 const VERSION_1: u32 = 0x1998_0330;
 const VERSION_2: u32 = 0x2007_1026;
@@ -25,17 +27,17 @@ struct CapabilityHeader {
 }
 
 /// Reads the head; an unknown version is told which one to use.
-fn read_header(addr: u64) -> Result<CapabilityHeader> {
-    let raw: [u8; 8] = read_bytes(addr)?;
-    let words = match u32::from_le_bytes(word(&raw, 0)) {
+fn read_header(header: UserMut<CapHeader>) -> Result<CapabilityHeader> {
+    let CapHeader { version, pid } = header.read()?;
+    let words = match version {
         VERSION_1 => 1,
         VERSION_2 | VERSION_3 => 2,
         _ => {
-            write_bytes(addr, &VERSION_3.to_le_bytes())?;
+            header.cast::<u32>().write(VERSION_3)?;
             return Err(Error::Invalid);
         }
     };
-    Ok(CapabilityHeader { words, pid: i32::from_le_bytes(word(&raw, 4)) })
+    Ok(CapabilityHeader { words, pid })
 }
 
 fn bit(number: u64) -> Result<u64> {
@@ -56,39 +58,34 @@ impl Task<'_, '_> {
     }
 
     /// capget(2).
-    pub(crate) fn capget(&mut self, header: u64, data: u64) -> Result<usize> {
+    pub(crate) fn capget(&mut self, header: UserMut<CapHeader>, data: UserMut<CapData>) -> Result<usize> {
         let CapabilityHeader { words, pid } = match read_header(header) {
             // Only the version was asked for.
-            Err(Error::Invalid) if data == 0 => return Ok(0),
+            Err(Error::Invalid) if data.is_null() => return Ok(0),
             other => other?,
         };
-        if data == 0 {
+        if data.is_null() {
             return Ok(0);
         }
         let sets = self.capability_sets_of(pid)?;
-        let mut raw = [0u8; 24];
-        for (i, slot) in raw.chunks_exact_mut(12).enumerate() {
-            for (place, set) in slot.chunks_exact_mut(4).zip([sets.effective, sets.permitted, sets.inheritable]) {
-                place.copy_from_slice(&((set >> (32 * i)) as u32).to_le_bytes());
-            }
+        for i in 0..words {
+            let [effective, permitted, inheritable] =
+                [sets.effective, sets.permitted, sets.inheritable].map(|set| (set >> (32 * i)) as u32);
+            data.nth(i)?.write(CapData { effective, permitted, inheritable })?;
         }
-        write_bytes(data, raw.get(..12 * words).unwrap_or(&raw)).map(|()| 0)
+        Ok(0)
     }
 
     /// capset(2): of the calling thread only.
-    pub(crate) fn capset(&mut self, header: u64, data: u64) -> Result<usize> {
+    pub(crate) fn capset(&mut self, header: UserMut<CapHeader>, data: UserRef<CapData>) -> Result<usize> {
         let CapabilityHeader { words, pid } = read_header(header)?;
         if pid != 0 && pid != self.thread.tid() {
             return Err(Error::NotPermitted);
         }
-        let mut raw = [0u8; 24];
-        crate::user::read_into(data, raw.get_mut(..12 * words).unwrap_or_default())?;
-        let set = |at: usize| {
-            let low = u32::from_le_bytes(word(&raw, at));
-            let high = u32::from_le_bytes(word(&raw, 12 + at));
-            (u64::from(low) | u64::from(high) << 32) & ALL_CAPABILITIES
-        };
-        let (effective, permitted, inheritable) = (set(0), set(4), set(8));
+        let low = data.read()?;
+        let high = if words > 1 { data.nth(1)?.read()? } else { CapData::default() };
+        let set = |of: fn(&CapData) -> u32| (u64::from(of(&low)) | u64::from(of(&high)) << 32) & ALL_CAPABILITIES;
+        let (effective, permitted, inheritable) = (set(|s| s.effective), set(|s| s.permitted), set(|s| s.inheritable));
         let before = self.creds();
         let old = before.capabilities;
         let capped = !before.can(Capability::SetPrivileges);

@@ -7,8 +7,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicI32, Ordering};
+use litebox_common_linux::abi::layout::Field;
+use litebox_common_linux::abi::process::{SchedAttr, SchedAttrX86_64};
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::UserMut;
+use zerocopy::IntoBytes;
 
 use litebox::platform::host;
 use litebox::sync::Mutex;
@@ -16,7 +19,7 @@ use litebox::{Error, Result};
 
 use crate::syscalls::limits::Resource;
 use crate::task::Capability;
-use crate::user::{UserWrite, read_bytes, read_into, word, write_bytes};
+use crate::user::{UserWrite, read_bytes, read_extensible, read_into, write_bytes};
 use crate::{Task, Thread};
 
 const POLICY_OTHER: i32 = 0;
@@ -242,19 +245,16 @@ impl Task<'_, '_> {
         let thread = self.scheduled(tid)?;
         let policy = thread.scheduling.policy.load(Ordering::Relaxed);
         let size = len.min(ATTR_LEN_NOW);
-        let mut raw = [0u8; ATTR_LEN_NOW as usize];
-        let fields: [(usize, &[u8]); 4] = [
-            (0, &size.to_le_bytes()),
-            (4, &(policy & !RESET_ON_FORK).to_le_bytes()),
-            (8, &u64::from(policy & RESET_ON_FORK != 0).to_le_bytes()),
-            (16, &thread.scheduling.nice().to_le_bytes()),
-        ];
-        for (at, bytes) in fields {
-            if let Some(slot) = raw.get_mut(at..at + bytes.len()) {
-                slot.copy_from_slice(bytes);
-            }
-        }
-        write_bytes(out, raw.get(..size as usize).unwrap_or_default())?;
+        let told = SchedAttr {
+            size,
+            policy: policy & !RESET_ON_FORK,
+            flags: u64::from(policy & RESET_ON_FORK != 0),
+            nice: thread.scheduling.nice(),
+            ..SchedAttr::default()
+        };
+        let raw: SchedAttrX86_64 = told.raw();
+        let raw = raw.as_bytes();
+        write_bytes(out, raw.get(..size as usize).unwrap_or(raw))?;
         Ok(0)
     }
 
@@ -271,14 +271,12 @@ impl Task<'_, '_> {
             }
             n => n,
         };
-        let mut raw = [0u8; 4096];
-        read_into(attr, raw.get_mut(..size as usize).unwrap_or_default())?;
-        if raw.iter().skip(ATTR_LEN_NOW as usize).any(|b| *b != 0) {
-            let _ = write_bytes(attr, &ATTR_LEN_NOW.to_le_bytes());
-            return Err(Error::TooBig);
-        }
-        let (policy, flags) = (i32::from_le_bytes(word(&raw, 4)), u64::from_le_bytes(word(&raw, 8)));
-        let (nice, priority) = (i32::from_le_bytes(word(&raw, 16)), i32::from_le_bytes(word(&raw, 20)));
+        let asked = read_extensible(attr, size as usize, ATTR_LEN as usize).inspect_err(|error| {
+            if *error == Error::TooBig {
+                let _ = write_bytes(attr, &ATTR_LEN_NOW.to_le_bytes());
+            }
+        })?;
+        let SchedAttr { policy, flags, nice, priority, .. } = asked;
         if policy < 0 || flags & !KNOWN_FLAGS != 0 {
             return Err(Error::Invalid);
         }

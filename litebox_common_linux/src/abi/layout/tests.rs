@@ -61,6 +61,11 @@ const HEADERS: &str = "
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <linux/stat.h>
+#include <linux/openat2.h>
+#include <linux/fiemap.h>
+#include <linux/sched.h>
+#include <linux/sched/types.h>
+#include <linux/capability.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/sysinfo.h>
@@ -74,6 +79,7 @@ const HEADERS: &str = "
 #define stat kernel_stat
 #define stat64 kernel_stat64
 #include <asm/stat.h>
+struct xattr_args { _Alignas(8) uint64_t value; uint32_t size; uint32_t flags; };
 struct kernel_sigaction { void *handler; unsigned long flags; void *restorer; unsigned long long mask; };
 struct old_sigaction { void *handler; unsigned long mask; unsigned long flags; void *restorer; };
 struct sel_arg_struct { int n; void *sets[3]; void *tvp; };
@@ -100,6 +106,40 @@ const THERE: &[There] = &[
          ctime=stx_ctime mtime=stx_mtime rdev=stx_rdev_major dev=stx_dev_major mount=stx_mnt_id",
     ),
     there("StatxTime", "struct statx_timestamp", "sec=tv_sec nsec=tv_nsec"),
+    there("OpenHow", "struct open_how", "flags=flags mode=mode resolve=resolve"),
+    there("XattrArgs", "struct xattr_args", "value=value size=size flags=flags"),
+    there("FOwnerEx", "struct f_owner_ex", "kind=type pid=pid"),
+    there("FileHandle", "struct file_handle", "size=handle_bytes kind=handle_type"),
+    there(
+        "Fiemap",
+        "struct fiemap",
+        "start=fm_start len=fm_length flags=fm_flags told=fm_mapped_extents room=fm_extent_count reserved=fm_reserved",
+    ),
+    there(
+        "FiemapExtent",
+        "struct fiemap_extent",
+        "logical=fe_logical physical=fe_physical len=fe_length reserved=fe_reserved64 flags=fe_flags reserved2=fe_reserved",
+    ),
+    there(
+        "CloneArgs",
+        "struct clone_args",
+        "flags=flags pidfd=pidfd child_tid=child_tid parent_tid=parent_tid exit_signal=exit_signal stack=stack \
+         stack_size=stack_size tls=tls set_tid=set_tid set_tid_size=set_tid_size cgroup=cgroup",
+    ),
+    there(
+        "SchedAttr",
+        "struct sched_attr",
+        "size=size policy=sched_policy flags=sched_flags nice=sched_nice priority=sched_priority runtime=sched_runtime \
+         deadline=sched_deadline period=sched_period util_min=sched_util_min util_max=sched_util_max",
+    ),
+    there("CapHeader", "struct __user_cap_header_struct", "version=version pid=pid"),
+    there(
+        "CapData",
+        "struct __user_cap_data_struct",
+        "effective=effective permitted=permitted inheritable=inheritable",
+    ),
+    there("FutexWaitv", "struct futex_waitv", "value=val address=uaddr flags=flags reserved=__reserved"),
+    there("SemBuf", "struct sembuf", "member=sem_num change=sem_op flags=sem_flg"),
     there("StatFs", "struct statfs", STATFS),
     there("StatFs64", "struct statfs64", STATFS),
     there("Utimbuf", "struct utimbuf", "atime=actime mtime=modtime"),
@@ -207,6 +247,18 @@ fn all_here() -> Vec<Here> {
         here::<OldStat>(),
         here::<Statx>(),
         here::<StatxTime>(),
+        here::<OpenHow>(),
+        here::<XattrArgs>(),
+        here::<FOwnerEx>(),
+        here::<FileHandle>(),
+        here::<Fiemap>(),
+        here::<FiemapExtent>(),
+        here::<CloneArgs>(),
+        here::<SchedAttr>(),
+        here::<CapHeader>(),
+        here::<CapData>(),
+        here::<FutexWaitv>(),
+        here::<SemBuf>(),
         here::<StatFs>(),
         here::<StatFs64>(),
         here::<Utimbuf>(),

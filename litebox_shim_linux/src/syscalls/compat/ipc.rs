@@ -32,10 +32,10 @@ impl Task<'_, '_> {
         let address = pointer.address() as u64;
         let message_flags = MsgFlags(third as i32);
         match call {
-            1 => self.semop(first, address, second),
+            1 => self.semop(first, pointer.to_ref().cast(), second),
             2 => self.semget(first, second as i32, IpcGetFlags(third as i32)),
             3 => self.old_semctl(first, second as i32, third as i32, pointer.to_ref()),
-            4 => self.semtimedop(first, address, second, pointer.at(fifth).to_ref()),
+            4 => self.semtimedop(first, pointer.to_ref().cast(), second, pointer.at(fifth).to_ref()),
             11 => self.msgsnd(first, pointer.to_ref(), second, message_flags),
             12 if version == 0 => self.old_msgrcv(first, second, message_flags, pointer),
             12 => self.msgrcv(first, pointer, second, i64::from(fifth as i32), message_flags),

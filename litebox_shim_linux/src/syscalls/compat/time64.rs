@@ -4,6 +4,7 @@
 use litebox::Result;
 use litebox_common_linux::abi::file::AtFlags;
 use litebox_common_linux::abi::futex::FutexOperation;
+use litebox_common_linux::abi::ipc::SemBuf;
 use litebox_common_linux::abi::poll::SelectMask;
 use litebox_common_linux::abi::socket::MMsgHdr;
 use litebox_common_linux::abi::socket::MessageFlags;
@@ -137,7 +138,7 @@ impl Task<'_, '_> {
     pub(crate) fn semtimedop_time64(
         &mut self,
         id: i32,
-        operations: u64,
+        operations: UserRef<SemBuf>,
         count: usize,
         timeout: UserRef<Timespec>,
     ) -> Result<usize> {

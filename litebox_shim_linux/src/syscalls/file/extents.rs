@@ -4,12 +4,12 @@ use litebox::fs::{FileType, OpenFile};
 use litebox::mm::PAGE;
 use litebox::{Error, Result};
 
-use crate::user::{read_bytes, word, write_bytes};
+use litebox_common_linux::abi::file::{Fiemap, FiemapExtent, FiemapExtentX86_64};
+use litebox_common_linux::argument::UserMut;
 
-/// Sizes of `struct fiemap`, without extents, and of `struct fiemap_extent`.
-const HEAD: usize = 32;
-const EXTENT: usize = 56;
-const MOST_EXTENTS: u32 = u32::MAX / EXTENT as u32;
+use crate::user::{UserRead, UserWrite};
+
+const MOST_EXTENTS: u32 = u32::MAX / size_of::<FiemapExtentX86_64>() as u32;
 const FIEMAP_FLAG_SYNC: u32 = 1;
 const FIEMAP_EXTENT_LAST: u32 = 1;
 /// Where on a device it lies is not known.
@@ -20,59 +20,47 @@ const MOST: u64 = i64::MAX as u64;
 
 /// What is asked for, and how much was told.
 struct Request {
-    at: u64,
-    start: u64,
-    end: u64,
-    flags: u32,
-    room: u32,
-    told: u32,
+    at: UserMut<Fiemap>,
+    head: Fiemap,
 }
 
 impl Request {
-    fn read(at: u64) -> Result<Self> {
-        let head: [u8; HEAD] = read_bytes(at)?;
-        let (start, len) = (u64::from_le_bytes(word(&head, 0)), u64::from_le_bytes(word(&head, 8)));
-        let half = |from| u32::from_le_bytes(word(&head, from));
-        Ok(Self { at, start, end: start.saturating_add(len), flags: half(16), room: half(24), told: 0 })
+    fn end(&self) -> u64 {
+        self.head.start.saturating_add(self.head.len)
     }
     /// One extent; whether there is room for more. Without any room they are counted.
     fn tell(&mut self, (start, end): (u64, u64), flags: u32) -> Result<bool> {
-        if self.room > 0 {
-            let mut extent = [0u8; EXTENT];
-            let words = [start, 0, end - start];
-            for (place, value) in extent.chunks_exact_mut(8).zip(words) {
-                place.copy_from_slice(&value.to_le_bytes());
-            }
-            if let Some(place) = extent.get_mut(40..44) {
-                place.copy_from_slice(&(flags | FIEMAP_EXTENT_UNKNOWN).to_le_bytes());
-            }
-            write_bytes(self.at + (HEAD + EXTENT * self.told as usize) as u64, &extent)?;
+        if self.head.room > 0 {
+            let extents: UserMut<FiemapExtent> = self.at.nth(1)?.cast();
+            let flags = flags | FIEMAP_EXTENT_UNKNOWN;
+            let extent = FiemapExtent { logical: start, len: end - start, flags, ..FiemapExtent::default() };
+            extents.nth(self.head.told as usize)?.write(extent)?;
         }
-        self.told += 1;
-        Ok(self.room == 0 || self.told < self.room)
+        self.head.told += 1;
+        Ok(self.head.room == 0 || self.head.told < self.head.room)
     }
     fn finish(&self) -> Result<()> {
-        write_bytes(self.at + 16, &self.flags.to_le_bytes())?;
-        write_bytes(self.at + 20, &self.told.to_le_bytes())
+        self.at.write(self.head)
     }
 }
 
 /// Tells the extents of a file as the request at `at` asks.
-pub(super) fn tell(file: &OpenFile, at: u64) -> Result<()> {
+pub(super) fn tell(file: &OpenFile, at: UserMut<Fiemap>) -> Result<()> {
     let is_regular = file.file.inode().file_type() == FileType::Regular;
     if !is_regular || !file.has_place() || !super::flags::keeps_flags(&*file.file.inode()) {
         return Err(Error::NotSupported);
     }
-    let mut request = Request::read(at)?;
-    if request.room > MOST_EXTENTS || request.start == request.end {
+    let head = Fiemap { told: 0, ..at.read()? };
+    let mut request = Request { at, head };
+    if head.room > MOST_EXTENTS || head.len == 0 {
         return Err(Error::Invalid);
     }
-    if request.start >= MOST {
+    if head.start >= MOST {
         return Err(Error::FileTooBig);
     }
-    let unknown = request.flags & !FIEMAP_FLAG_SYNC;
+    let unknown = head.flags & !FIEMAP_FLAG_SYNC;
     if unknown != 0 {
-        request.flags = unknown;
+        request.head.flags = unknown;
         request.finish()?;
         return Err(EBADR);
     }
@@ -82,8 +70,8 @@ pub(super) fn tell(file: &OpenFile, at: u64) -> Result<()> {
 
 fn tell_all(file: &OpenFile, request: &mut Request) -> Result<()> {
     // From the page on that holds the start.
-    let mut found = next(file, request.start & !(PAGE as u64 - 1))?;
-    while let Some((start, end)) = found.filter(|(start, _)| *start < request.end) {
+    let mut found = next(file, request.head.start & !(PAGE as u64 - 1))?;
+    while let Some((start, end)) = found.filter(|(start, _)| *start < request.end()) {
         found = next(file, end)?;
         let last = if found.is_none() { FIEMAP_EXTENT_LAST } else { 0 };
         if !request.tell((start, end), last)? {

@@ -2,12 +2,12 @@
 //! and the way to learn in which mount a path lies; opening one takes CAP_DAC_READ_SEARCH, which no guest has.
 
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::AtFlags;
+use litebox_common_linux::abi::file::{AtFlags, FileHandle};
 use litebox_common_linux::argument::{UserMut, UserStr};
 
 use super::place::PathTarget;
 use crate::Task;
-use crate::user::{UserWrite, read_bytes, write_bytes};
+use crate::user::{UserRead, UserWrite};
 
 /// The handle need not be one that can be opened.
 const AT_HANDLE_FID: AtFlags = AtFlags(0x200);
@@ -17,8 +17,6 @@ const MOST: u32 = 128;
 const SIZE: u32 = 12;
 const TYPE: i32 = 1;
 const NO_TYPE: i32 = 255;
-/// Where the handle begins behind its size and its type.
-const HEAD: u64 = 8;
 
 impl Task<'_, '_> {
     /// name_to_handle_at(2)
@@ -41,20 +39,20 @@ impl Task<'_, '_> {
         if super::flags::is_of_tables(&**at.inode()) {
             return Err(Error::NotSupported);
         }
-        let to = handle.address() as u64;
-        let room = u32::from_le_bytes(read_bytes(to)?);
+        let handle: UserMut<FileHandle> = handle.cast();
+        let room = handle.read()?.size;
         if room > MOST {
             return Err(Error::Invalid);
         }
         mount.write(at.mount.id as i32)?;
-        write_bytes(to, &SIZE.to_le_bytes())?;
         if room < SIZE {
-            write_bytes(to + 4, &NO_TYPE.to_le_bytes())?;
+            handle.write(FileHandle { size: SIZE, kind: NO_TYPE })?;
             return Err(Error::Overflow);
         }
-        write_bytes(to + 4, &TYPE.to_le_bytes())?;
-        write_bytes(to + HEAD, &0u32.to_le_bytes())?;
-        write_bytes(to + HEAD + 4, &at.inode().id().ino.to_le_bytes())?;
+        handle.write(FileHandle { size: SIZE, kind: TYPE })?;
+        let generation: UserMut<u32> = handle.nth(1)?.cast();
+        generation.write(0)?;
+        generation.nth(1)?.cast::<u64>().write(at.inode().id().ino)?;
         Ok(0)
     }
 }

@@ -7,7 +7,7 @@ use litebox_common_linux::abi::ioctl::{
     FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, IoctlRequest, TIOCGPTPEER,
 };
 
-use litebox_common_linux::argument::Arch;
+use litebox_common_linux::argument::{Arch, UserMut};
 
 use crate::Task;
 use crate::user::{read_bytes, write_bytes};
@@ -67,7 +67,7 @@ impl Task<'_, '_> {
             }
             // It takes CAP_SYS_RAWIO, which nobody has here.
             FIBMAP if file_type == FileType::Regular => Err(Error::NotPermitted),
-            FS_IOC_FIEMAP => super::extents::tell(&file, arg).map(|()| 0),
+            FS_IOC_FIEMAP => super::extents::tell(&file, UserMut::new(self.abi(), arg as usize)).map(|()| 0),
             // Files have no such flags (chattr(1)) here, and get none.
             FS_IOC_GETFLAGS if keeps_flags(&file) => write_bytes(arg, &0u32.to_le_bytes()).map(|()| 0),
             FS_IOC_SETFLAGS if keeps_flags(&file) => {

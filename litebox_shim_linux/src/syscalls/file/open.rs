@@ -5,14 +5,14 @@ use alloc::sync::Arc;
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, LookupFlags, OpenFile, OpenRequest, Origin, StatusFlags};
 use litebox::{Error, Result};
-use litebox_common_linux::abi::file::OpenFlags;
+use litebox_common_linux::abi::file::{OpenFlags, OpenHow, OpenHowX86_64};
 use litebox_common_linux::argument::{Arch, UserStr};
 
 use super::AT_FDCWD;
 use super::place::{creds_of, read_path};
 use super::stat::MAX_SMALL_FILE;
 use crate::Task;
-use crate::user::{read_into, word};
+use crate::user::read_extensible;
 
 /// The bit of `O_TMPFILE` that is not `O_DIRECTORY`.
 const TMPFILE_BIT: OpenFlags = OpenFlags::O_TMPFILE.difference(OpenFlags::O_DIRECTORY);
@@ -49,9 +49,6 @@ const RESOLVE: [(u64, LookupFlags); 5] = [
     (16, LookupFlags::IN_ROOT),
 ];
 const RESOLVE_CACHED: u64 = 32;
-
-/// Size of the first `struct open_how`.
-const OPEN_HOW_SIZE: usize = 24;
 
 /// What `flags` and `mode` ask for, checked as Linux checks them.
 fn request(flags: OpenFlags, mode: u32, walk: LookupFlags) -> Result<OpenRequest> {
@@ -123,21 +120,10 @@ impl Task<'_, '_> {
 
     /// openat2(2)
     pub(crate) fn openat2(&mut self, dirfd: i32, path: UserStr, how: u64, size: usize) -> Result<usize> {
-        if size < OPEN_HOW_SIZE {
-            return Err(Error::Invalid);
-        }
-        if size > 4096 {
-            return Err(Error::TooBig);
-        }
-        let mut raw = alloc::vec![0u8; size];
-        read_into(how, &mut raw)?;
-        if raw.iter().skip(OPEN_HOW_SIZE).any(|b| *b != 0) {
-            return Err(Error::TooBig);
-        }
-        let field = |at| u64::from_le_bytes(word(&raw, at));
-        let narrow = |at| u32::try_from(field(at)).map_err(|_| Error::Invalid);
-        let flags = OpenFlags::from_bits_retain(narrow(0)? as i32);
-        let (mode, resolve) = (narrow(8)?, field(16));
+        let how: OpenHow = read_extensible(how, size, size_of::<OpenHowX86_64>())?;
+        let narrow = |field: u64| u32::try_from(field).map_err(|_| Error::Invalid);
+        let flags = OpenFlags::from_bits_retain(narrow(how.flags)? as i32);
+        let (mode, resolve) = (narrow(how.mode)?, how.resolve);
         if !KNOWN.contains(flags) || mode & !PERMISSIONS != 0 {
             return Err(Error::Invalid);
         }

@@ -1,7 +1,8 @@
 //! Whom an open file signals: fcntl's F_SETOWN, F_SETSIG, F_NOTIFY, leases; and the sending of what they ask for.
 
 use core::sync::atomic::Ordering;
-use litebox_common_linux::abi::file::FcntlCommand;
+use litebox_common_linux::abi::file::{FOwnerEx, FcntlCommand};
+use litebox_common_linux::argument::{UserMut, UserRef};
 
 use alloc::sync::Arc;
 
@@ -13,7 +14,7 @@ use litebox::{Error, Result};
 use crate::signal::SignalInfo;
 use crate::signal::set::{MAX_SIGNAL, SIGIO, SIGURG};
 use crate::task::credentials::Capability;
-use crate::user::{read_bytes, word, write_bytes};
+use crate::user::{UserRead, UserWrite, write_bytes};
 use crate::{Kernel, Process, Task};
 
 const F_OWNER_TID: i32 = 0;
@@ -62,8 +63,8 @@ impl Task<'_, '_> {
                 id => OwnerTarget::Process(id),
             },
             _ => {
-                let raw: [u8; 8] = read_bytes(arg as u64)?;
-                match (i32::from_le_bytes(word(&raw, 0)), i32::from_le_bytes(word(&raw, 4))) {
+                let FOwnerEx { kind, pid } = UserRef::new(self.abi(), arg).read()?;
+                match (kind, pid) {
                     (F_OWNER_TID..=F_OWNER_PGRP, 0) => OwnerTarget::Nobody,
                     (F_OWNER_TID, id) => OwnerTarget::Thread(id),
                     (F_OWNER_PID, id) => OwnerTarget::Process(id),
@@ -118,9 +119,7 @@ impl Task<'_, '_> {
         if command == FcntlCommand::F_GETOWN {
             return Ok((if kind == F_OWNER_PGRP { -id } else { id }) as isize as usize);
         }
-        let raw = u64::from(kind as u32) | u64::from(id as u32) << 32;
-        write_bytes(arg as u64, &raw.to_le_bytes())?;
-        Ok(0)
+        UserMut::new(self.abi(), arg).write(FOwnerEx { kind, pid: id }).map(|()| 0)
     }
 
     /// New status flags; the owner hears of readiness from now on, or no more.

@@ -1,7 +1,7 @@
 //! Extended attributes.
 
 use alloc::vec::Vec;
-use litebox_common_linux::abi::file::{AtFlags, XattrFlags};
+use litebox_common_linux::abi::file::{AtFlags, XattrArgs, XattrArgsX86_64, XattrFlags};
 use litebox_common_linux::argument::UserStr;
 
 use litebox::fs::{Creds, FileType, Vfs};
@@ -10,7 +10,7 @@ use litebox::{Error, Result};
 use super::AT_FDCWD;
 use super::place::{NOFOLLOW_OR_EMPTY, PathTarget, creds_of};
 use crate::Task;
-use crate::user::{read_into, read_string, word, write_bytes};
+use crate::user::{read_extensible, read_into, read_string, write_bytes};
 
 /// Longest name, with its zero.
 const NAME_SIZE: usize = 256;
@@ -27,32 +27,9 @@ enum XattrTarget {
     At(i32, UserStr, AtFlags),
 }
 
-/// `struct xattr_args` of setxattrat(2) and getxattrat(2): where the value is, how large, and flags.
-struct XattrArguments {
-    value: u64,
-    size: usize,
-    flags: XattrFlags,
-}
-
-impl XattrArguments {
-    const SIZE: usize = 16;
-
-    /// What the guest has for it; later versions of the structure may be longer, with nothing in them.
-    fn read(addr: u64, size: usize) -> Result<Self> {
-        if size < Self::SIZE {
-            return Err(Error::Invalid);
-        }
-        if size > 4096 {
-            return Err(Error::TooBig);
-        }
-        let mut raw = alloc::vec![0u8; size];
-        read_into(addr, &mut raw)?;
-        if raw.iter().skip(Self::SIZE).any(|byte| *byte != 0) {
-            return Err(Error::TooBig);
-        }
-        let flags = XattrFlags(i32::from_le_bytes(word(&raw, 12)));
-        Ok(Self { value: u64::from_le_bytes(word(&raw, 0)), size: u32::from_le_bytes(word(&raw, 8)) as usize, flags })
-    }
+/// Where the value is, how large, and flags, of setxattrat(2) and getxattrat(2).
+fn read_arguments(addr: u64, size: usize) -> Result<XattrArgs> {
+    read_extensible(addr, size, size_of::<XattrArgsX86_64>())
 }
 
 fn check_at_flags(flags: AtFlags) -> Result<()> {
@@ -151,9 +128,15 @@ impl Task<'_, '_> {
         arguments: u64,
         size: usize,
     ) -> Result<usize> {
-        let given = XattrArguments::read(arguments, size)?;
+        let given = read_arguments(arguments, size)?;
         check_at_flags(flags)?;
-        self.set_attribute(XattrTarget::At(dirfd, path, flags), name, given.value, given.size, given.flags)
+        self.set_attribute(
+            XattrTarget::At(dirfd, path, flags),
+            name,
+            given.value,
+            given.size as usize,
+            XattrFlags(given.flags),
+        )
     }
     /// getxattrat(2)
     pub(crate) fn getxattrat(
@@ -165,12 +148,12 @@ impl Task<'_, '_> {
         arguments: u64,
         size: usize,
     ) -> Result<usize> {
-        let given = XattrArguments::read(arguments, size)?;
-        if !given.flags.is_empty() {
+        let given = read_arguments(arguments, size)?;
+        if given.flags != 0 {
             return Err(Error::Invalid);
         }
         check_at_flags(flags)?;
-        self.get_attribute(XattrTarget::At(dirfd, path, flags), name, given.value, given.size)
+        self.get_attribute(XattrTarget::At(dirfd, path, flags), name, given.value, given.size as usize)
     }
     /// listxattrat(2)
     pub(crate) fn listxattrat(

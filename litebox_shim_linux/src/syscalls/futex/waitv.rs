@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use litebox::platform::Instant;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::futex::{Futex2Flags, FutexWaitv};
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::UserRef;
 
@@ -11,16 +12,12 @@ use super::table::WaitSpec;
 use super::{absolute, at_least_one};
 use crate::Task;
 use crate::signal::RestartPolicy;
-use crate::user::{duration_at, read_bytes, word};
+use crate::user::{UserRead, duration_at};
 
 /// Words of one futex_waitv(2) at most.
 const WAITV_MAX: u32 = 128;
-const SIZE_MASK: u32 = 3;
-const SIZE_U32: u32 = 2;
-const PRIVATE: u32 = 128;
 const REALTIME: i32 = 0;
 const MONOTONIC: i32 = 1;
-const ENTRY_SIZE: u64 = 24;
 
 /// One `struct futex_waitv`.
 struct Word {
@@ -31,32 +28,26 @@ struct Word {
 
 /// Whether the flags are those of a private word. Words of other sizes than 32 bits, and those bound to a NUMA node,
 /// are `Invalid`.
-fn private(flags: u32) -> Result<bool> {
-    if flags & !(SIZE_MASK | PRIVATE) != 0 || flags & SIZE_MASK != SIZE_U32 {
+fn private(flags: Futex2Flags) -> Result<bool> {
+    if flags - Futex2Flags::FUTEX2_PRIVATE != Futex2Flags::FUTEX2_SIZE_U32 {
         return Err(Error::Invalid);
     }
-    Ok(flags & PRIVATE != 0)
+    Ok(flags.contains(Futex2Flags::FUTEX2_PRIVATE))
 }
 
 fn value(raw: u64) -> Result<u32> {
     u32::try_from(raw).map_err(|_| Error::Invalid)
 }
 
-fn read_words(addr: u64, count: u32) -> Result<Vec<Word>> {
-    (0..u64::from(count))
+fn read_words(words: UserRef<FutexWaitv>, count: u32) -> Result<Vec<Word>> {
+    (0..count as usize)
         .map(|i| {
-            let at = addr.checked_add(i * ENTRY_SIZE).ok_or(Error::Fault)?;
-            let raw: [u8; ENTRY_SIZE as usize] = read_bytes(at)?;
-            let flags = u32::from_le_bytes(word(&raw, 16));
-            if u32::from_le_bytes(word(&raw, 20)) != 0 {
+            let FutexWaitv { value: expected, address, flags, reserved } = words.nth(i)?.read()?;
+            if reserved != 0 {
                 return Err(Error::Invalid);
             }
-            let private = private(flags)?;
-            Ok(Word {
-                value: value(u64::from_le_bytes(word(&raw, 0)))?,
-                addr: u64::from_le_bytes(word(&raw, 8)),
-                private,
-            })
+            let private = private(Futex2Flags(flags))?;
+            Ok(Word { value: value(expected)?, addr: address, private })
         })
         .collect()
 }
@@ -90,13 +81,13 @@ impl Task<'_, '_> {
     /// futex_waitv(2): the index of a word that was woken.
     pub(crate) fn futex_waitv(
         &mut self,
-        words: u64,
+        words: UserRef<FutexWaitv>,
         count: u32,
         flags: u32,
         timeout: UserRef<Timespec>,
         clock: i32,
     ) -> Result<usize> {
-        if flags != 0 || count == 0 || count > WAITV_MAX || words == 0 {
+        if flags != 0 || count == 0 || count > WAITV_MAX || words.is_null() {
             return Err(Error::Invalid);
         }
         let deadline = deadline(timeout, clock)?;
@@ -106,7 +97,7 @@ impl Task<'_, '_> {
     }
 
     /// futex_wake(2)
-    pub(crate) fn futex_wake(&mut self, addr: u64, mask: u64, count: i32, flags: u32) -> Result<usize> {
+    pub(crate) fn futex_wake(&mut self, addr: u64, mask: u64, count: i32, flags: Futex2Flags) -> Result<usize> {
         let private = private(flags)?;
         let mask = value(mask)?;
         if mask == 0 {
@@ -125,7 +116,7 @@ impl Task<'_, '_> {
         addr: u64,
         expected: u64,
         mask: u64,
-        flags: u32,
+        flags: Futex2Flags,
         timeout: UserRef<Timespec>,
         clock: i32,
     ) -> Result<usize> {
@@ -141,8 +132,14 @@ impl Task<'_, '_> {
     }
 
     /// futex_requeue(2): `words` are the word to wake and the word to move to.
-    pub(crate) fn futex_requeue(&mut self, words: u64, flags: u32, wake: i32, moved: i32) -> Result<usize> {
-        if flags != 0 || words == 0 {
+    pub(crate) fn futex_requeue(
+        &mut self,
+        words: UserRef<FutexWaitv>,
+        flags: u32,
+        wake: i32,
+        moved: i32,
+    ) -> Result<usize> {
+        if flags != 0 || words.is_null() {
             return Err(Error::Invalid);
         }
         let words = read_words(words, 2)?;

@@ -3,15 +3,14 @@
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
-use litebox_common_linux::abi::memory::PAGE;
-use litebox_common_linux::abi::process::CloneFlags;
+use litebox_common_linux::abi::process::{CloneArgs, CloneArgsX86_64, CloneFlags};
 
 use litebox::platform::{ThreadSpec, host};
 use litebox::{Error, Result};
 use litebox_common_linux::Arch;
 
 use crate::task::VforkWait;
-use crate::user::{read_bytes, read_into, word, write_bytes};
+use crate::user::{read_bytes, read_extensible, write_bytes};
 use crate::{Task, Thread};
 
 bitflags::bitflags! {
@@ -54,9 +53,8 @@ const EXIT_SIGNAL: u64 = 0xff;
 const MAX_SIGNAL: u64 = 64;
 /// Threads of one process at most.
 const MAX_THREADS: u32 = 4096;
-/// Sizes of `struct clone_args`: the first, and with all fields known here.
+/// Size of the first `struct clone_args`.
 const ARGS_MIN: usize = 64;
-const ARGS_KNOWN: usize = 88;
 /// Nested namespaces at most.
 const MAX_LEVELS: u64 = 32;
 
@@ -295,24 +293,14 @@ impl Task<'_, '_> {
 
 /// Reads a `struct clone_args`.
 fn read_request(args: u64, size: u64) -> Result<Request> {
-    let size = usize::try_from(size).ok().filter(|s| *s <= PAGE).ok_or(Error::TooBig)?;
-    if size < ARGS_MIN {
-        return Err(Error::Invalid);
-    }
-    let mut raw = [0u8; PAGE];
-    let raw = raw.get_mut(..size).unwrap_or_default();
-    read_into(args, raw)?;
-    if raw.iter().skip(ARGS_KNOWN).any(|b| *b != 0) {
-        return Err(Error::TooBig);
-    }
-    let field = |i: usize| u64::from_le_bytes(word(raw, i * 8));
-    let (exit_signal, stack, stack_size) = (field(4), field(5), field(6));
-    let (ids, levels, cgroup) = (field(8), field(9), field(10));
-    let flags = Flags::from_bits_retain(field(0));
+    let size = usize::try_from(size).map_err(|_| Error::TooBig)?;
+    let asked: CloneArgs = read_extensible(args, size, ARGS_MIN)?;
+    let CloneArgs { exit_signal, stack, stack_size, set_tid: ids, set_tid_size: levels, cgroup, .. } = asked;
+    let flags = Flags::from_bits_retain(asked.flags);
     if levels > MAX_LEVELS || (ids == 0) != (levels == 0) || exit_signal > MAX_SIGNAL {
         return Err(Error::Invalid);
     }
-    if flags.contains(Flags::INTO_CGROUP) && (i32::try_from(cgroup).is_err() || size < ARGS_KNOWN) {
+    if flags.contains(Flags::INTO_CGROUP) && (i32::try_from(cgroup).is_err() || size < size_of::<CloneArgsX86_64>()) {
         return Err(Error::Invalid);
     }
     let id = if levels == 0 { None } else { Some(i32::from_le_bytes(read_bytes(ids)?)) };
@@ -324,10 +312,10 @@ fn read_request(args: u64, size: u64) -> Result<Request> {
         flags,
         exit_signal: exit_signal as i32,
         stack: end,
-        pidfd: field(1),
-        parent_tid: field(3),
-        child_tid: field(2),
-        tls: field(7),
+        pidfd: asked.pidfd,
+        parent_tid: asked.parent_tid,
+        child_tid: asked.child_tid,
+        tls: asked.tls,
         id,
     })
 }
