@@ -4,52 +4,13 @@ use core::sync::atomic::Ordering;
 
 use litebox::{Error, Result};
 use litebox_common_linux::abi::memory::Protection;
+use litebox_common_linux::abi::process::PrctlOption;
 use litebox_common_linux::argument::UserRef;
 
 use crate::Task;
 use crate::signal::set::MAX_SIGNAL;
 use crate::user::{read_bytes, write_bytes};
 
-const PR_SET_PDEATHSIG: i32 = 1;
-const PR_GET_PDEATHSIG: i32 = 2;
-const PR_GET_DUMPABLE: i32 = 3;
-const PR_SET_DUMPABLE: i32 = 4;
-const PR_GET_KEEPCAPS: i32 = 7;
-const PR_SET_KEEPCAPS: i32 = 8;
-const PR_GET_TIMING: i32 = 13;
-const PR_SET_TIMING: i32 = 14;
-const PR_SET_NAME: i32 = 15;
-const PR_GET_NAME: i32 = 16;
-const PR_GET_SECCOMP: i32 = 21;
-const PR_SET_SECCOMP: i32 = 22;
-const PR_CAPBSET_READ: i32 = 23;
-const PR_CAPBSET_DROP: i32 = 24;
-const PR_GET_TSC: i32 = 25;
-const PR_SET_TSC: i32 = 26;
-const PR_GET_SECUREBITS: i32 = 27;
-const PR_SET_SECUREBITS: i32 = 28;
-const PR_SET_TIMERSLACK: i32 = 29;
-const PR_TASK_PERF_EVENTS_DISABLE: i32 = 31;
-const PR_TASK_PERF_EVENTS_ENABLE: i32 = 32;
-const PR_MCE_KILL: i32 = 33;
-const PR_MCE_KILL_GET: i32 = 34;
-const PR_GET_TIMERSLACK: i32 = 30;
-const PR_SET_MM: i32 = 35;
-const PR_SET_CHILD_SUBREAPER: i32 = 36;
-const PR_GET_CHILD_SUBREAPER: i32 = 37;
-const PR_SET_NO_NEW_PRIVS: i32 = 38;
-const PR_GET_NO_NEW_PRIVS: i32 = 39;
-const PR_GET_TID_ADDRESS: i32 = 40;
-const PR_SET_THP_DISABLE: i32 = 41;
-const PR_GET_THP_DISABLE: i32 = 42;
-const PR_CAP_AMBIENT: i32 = 47;
-const PR_GET_SPECULATION_CTRL: i32 = 52;
-const PR_SET_SPECULATION_CTRL: i32 = 53;
-const PR_SET_IO_FLUSHER: i32 = 57;
-const PR_GET_IO_FLUSHER: i32 = 58;
-const PR_SET_MDWE: i32 = 65;
-const PR_GET_MDWE: i32 = 66;
-const PR_SET_VMA: i32 = 0x5356_4d41;
 const PR_SET_VMA_ANON_NAME: u64 = 0;
 const ANON_NAME_MAX: usize = 80;
 /// `PR_TSC_ENABLE`
@@ -61,11 +22,11 @@ pub(crate) const TIMER_SLACK: u64 = 50_000;
 pub(crate) const MCE_KILL_DEFAULT: i32 = 2;
 
 /// Speculation as on a host that lets no program change anything about it: it is on where the processor has it.
-fn speculation(option: i32, which: u64, rest: [u64; 3]) -> Result<usize> {
+fn speculation(option: PrctlOption, which: u64, rest: [u64; 3]) -> Result<usize> {
     const KINDS: u64 = 3;
     const ENABLED: usize = 2;
     let [_, fourth, fifth] = rest;
-    let asks = option == PR_GET_SPECULATION_CTRL;
+    let asks = option == PrctlOption::PR_GET_SPECULATION_CTRL;
     if fourth != 0 || fifth != 0 || asks && rest != [0; 3] {
         return Err(Error::Invalid);
     }
@@ -109,82 +70,86 @@ impl crate::Process {
 
 impl Task<'_, '_> {
     /// prctl(2).
-    pub(crate) fn prctl(&mut self, option: i32, a2: u64, a3: u64, a4: u64, a5: u64) -> Result<usize> {
+    pub(crate) fn prctl(&mut self, option: PrctlOption, a2: u64, a3: u64, a4: u64, a5: u64) -> Result<usize> {
         let no_more = |arguments: &[u64]| if arguments.iter().all(|a| *a == 0) { Ok(()) } else { Err(Error::Invalid) };
         match option {
-            PR_SET_NAME => self.set_thread_name(a2),
-            PR_GET_NAME => {
+            PrctlOption::PR_SET_NAME => self.set_thread_name(a2),
+            PrctlOption::PR_GET_NAME => {
                 let name = *self.thread.name.lock();
                 write_bytes(a2, &name).map(|()| 0)
             }
-            PR_GET_SECCOMP => Ok(self.thread.seccomp.told().0 as usize),
-            PR_SET_SECCOMP => self.set_seccomp_mode(a2, UserRef::new(self.abi(), a3 as usize)),
+            PrctlOption::PR_GET_SECCOMP => Ok(self.thread.seccomp.told().0 as usize),
+            PrctlOption::PR_SET_SECCOMP => self.set_seccomp_mode(a2, UserRef::new(self.abi(), a3 as usize)),
             // There are no counters of events to be stopped.
-            PR_GET_TIMING | PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
-            PR_SET_TIMING if a2 == 0 => Ok(0),
-            PR_CAPBSET_READ => self.bounding_has(a2),
-            PR_CAPBSET_DROP => self.drop_bounding(a2),
-            PR_CAP_AMBIENT => self.ambient(a2, a3, [a4, a5]),
-            PR_GET_SECUREBITS => Ok(self.creds().securebits as usize),
-            PR_SET_SECUREBITS => self.set_securebits(a2),
-            PR_GET_KEEPCAPS => Ok(self.keeps_capabilities()),
-            PR_SET_KEEPCAPS => self.set_keep_capabilities(a2),
-            PR_GET_TSC => write_bytes(a2, &TSC_ENABLED.to_le_bytes()).map(|()| 0),
-            PR_SET_TSC if a2 == TSC_ENABLED as u64 => Ok(0),
-            PR_SET_TIMERSLACK => {
+            PrctlOption::PR_GET_TIMING
+            | PrctlOption::PR_TASK_PERF_EVENTS_DISABLE
+            | PrctlOption::PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
+            PrctlOption::PR_SET_TIMING if a2 == 0 => Ok(0),
+            PrctlOption::PR_CAPBSET_READ => self.bounding_has(a2),
+            PrctlOption::PR_CAPBSET_DROP => self.drop_bounding(a2),
+            PrctlOption::PR_CAP_AMBIENT => self.ambient(a2, a3, [a4, a5]),
+            PrctlOption::PR_GET_SECUREBITS => Ok(self.creds().securebits as usize),
+            PrctlOption::PR_SET_SECUREBITS => self.set_securebits(a2),
+            PrctlOption::PR_GET_KEEPCAPS => Ok(self.keeps_capabilities()),
+            PrctlOption::PR_SET_KEEPCAPS => self.set_keep_capabilities(a2),
+            PrctlOption::PR_GET_TSC => write_bytes(a2, &TSC_ENABLED.to_le_bytes()).map(|()| 0),
+            PrctlOption::PR_SET_TSC if a2 == TSC_ENABLED as u64 => Ok(0),
+            PrctlOption::PR_SET_TIMERSLACK => {
                 let first = self.thread.first_timer_slack.load(Ordering::Relaxed);
                 let slack = if a2 == 0 || a2 > i64::MAX as u64 { first } else { a2 };
                 self.thread.timer_slack.store(slack, Ordering::Relaxed);
                 Ok(0)
             }
-            PR_GET_TIMERSLACK => Ok(self.thread.timer_slack.load(Ordering::Relaxed) as usize),
-            PR_SET_NO_NEW_PRIVS => {
+            PrctlOption::PR_GET_TIMERSLACK => Ok(self.thread.timer_slack.load(Ordering::Relaxed) as usize),
+            PrctlOption::PR_SET_NO_NEW_PRIVS => {
                 no_more(&[a2 ^ 1, a3, a4, a5])?;
                 self.thread.no_new_privileges.store(true, Ordering::Relaxed);
                 Ok(0)
             }
-            PR_GET_NO_NEW_PRIVS => {
+            PrctlOption::PR_GET_NO_NEW_PRIVS => {
                 no_more(&[a2, a3, a4, a5])?;
                 Ok(usize::from(self.thread.no_new_privileges.load(Ordering::Relaxed)))
             }
-            PR_GET_TID_ADDRESS => {
+            PrctlOption::PR_GET_TID_ADDRESS => {
                 let address = self.thread.clear_child_tid.load(Ordering::Relaxed) as u64;
                 write_bytes(a2, &address.to_le_bytes()).map(|()| 0)
             }
             // They need CAP_SYS_RESOURCE.
-            PR_SET_IO_FLUSHER | PR_GET_IO_FLUSHER | PR_SET_MM => Err(Error::NotPermitted),
-            PR_SET_VMA if a2 == PR_SET_VMA_ANON_NAME => self.name_memory(a3, a4, a5),
+            PrctlOption::PR_SET_IO_FLUSHER | PrctlOption::PR_GET_IO_FLUSHER | PrctlOption::PR_SET_MM => {
+                Err(Error::NotPermitted)
+            }
+            PrctlOption::PR_SET_VMA if a2 == PR_SET_VMA_ANON_NAME => self.name_memory(a3, a4, a5),
             _ => self.prctl_of_process(option, a2, [a3, a4, a5]),
         }
     }
 
     /// What concerns the whole process.
-    fn prctl_of_process(&mut self, option: i32, a2: u64, rest: [u64; 3]) -> Result<usize> {
+    fn prctl_of_process(&mut self, option: PrctlOption, a2: u64, rest: [u64; 3]) -> Result<usize> {
         let process = self.process();
         match option {
-            PR_SET_PDEATHSIG => {
+            PrctlOption::PR_SET_PDEATHSIG => {
                 let signal = i32::try_from(a2).ok().filter(|s| (0..=MAX_SIGNAL).contains(s)).ok_or(Error::Invalid)?;
                 process.death_signal.store(signal, Ordering::Relaxed);
                 Ok(0)
             }
-            PR_GET_PDEATHSIG => {
+            PrctlOption::PR_GET_PDEATHSIG => {
                 let signal = process.death_signal.load(Ordering::Relaxed);
                 write_bytes(a2, &signal.to_le_bytes()).map(|()| 0)
             }
-            PR_GET_DUMPABLE => Ok(usize::from(process.dumpable.load(Ordering::Relaxed))),
-            PR_SET_DUMPABLE if a2 <= 1 => {
+            PrctlOption::PR_GET_DUMPABLE => Ok(usize::from(process.dumpable.load(Ordering::Relaxed))),
+            PrctlOption::PR_SET_DUMPABLE if a2 <= 1 => {
                 process.dumpable.store(a2 == 1, Ordering::Relaxed);
                 Ok(0)
             }
-            PR_SET_CHILD_SUBREAPER => {
+            PrctlOption::PR_SET_CHILD_SUBREAPER => {
                 process.subreaper.store(a2 != 0, Ordering::Relaxed);
                 Ok(0)
             }
-            PR_GET_CHILD_SUBREAPER => {
+            PrctlOption::PR_GET_CHILD_SUBREAPER => {
                 let value = i32::from(process.subreaper.load(Ordering::Relaxed));
                 write_bytes(a2, &value.to_le_bytes()).map(|()| 0)
             }
-            PR_MCE_KILL => {
+            PrctlOption::PR_MCE_KILL => {
                 const CLEAR: u64 = 0;
                 const SET: u64 = 1;
                 let policy = match (a2, rest) {
@@ -195,16 +160,22 @@ impl Task<'_, '_> {
                 process.machine_check.store(policy, Ordering::Relaxed);
                 Ok(0)
             }
-            PR_MCE_KILL_GET if a2 == 0 && rest == [0; 3] => Ok(process.machine_check.load(Ordering::Relaxed) as usize),
-            PR_GET_SPECULATION_CTRL | PR_SET_SPECULATION_CTRL => speculation(option, a2, rest),
-            PR_SET_MDWE => process.deny_execution(a2, rest).map(|()| 0),
-            PR_GET_MDWE if a2 == 0 && rest == [0; 3] => Ok(process.denied.load(Ordering::Relaxed) as usize),
+            PrctlOption::PR_MCE_KILL_GET if a2 == 0 && rest == [0; 3] => {
+                Ok(process.machine_check.load(Ordering::Relaxed) as usize)
+            }
+            PrctlOption::PR_GET_SPECULATION_CTRL | PrctlOption::PR_SET_SPECULATION_CTRL => {
+                speculation(option, a2, rest)
+            }
+            PrctlOption::PR_SET_MDWE => process.deny_execution(a2, rest).map(|()| 0),
+            PrctlOption::PR_GET_MDWE if a2 == 0 && rest == [0; 3] => {
+                Ok(process.denied.load(Ordering::Relaxed) as usize)
+            }
             // Huge pages are the host's business; the wish is kept and told.
-            PR_SET_THP_DISABLE if rest == [0; 3] => {
+            PrctlOption::PR_SET_THP_DISABLE if rest == [0; 3] => {
                 process.no_huge_pages.store(a2 != 0, Ordering::Relaxed);
                 Ok(0)
             }
-            PR_GET_THP_DISABLE if a2 == 0 && rest == [0; 3] => {
+            PrctlOption::PR_GET_THP_DISABLE if a2 == 0 && rest == [0; 3] => {
                 Ok(usize::from(process.no_huge_pages.load(Ordering::Relaxed)))
             }
             // Among them PR_SET_SYSCALL_USER_DISPATCH: as a kernel without it.
