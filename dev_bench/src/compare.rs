@@ -48,6 +48,7 @@ mod tests {
             unit: "ns".into(),
             goal_ratio: Some(0.12),
             goal_over: None,
+            goal_most: None,
             medians,
             failures: BTreeMap::new(),
         };

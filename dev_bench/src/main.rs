@@ -81,6 +81,9 @@ struct Common {
     /// Rounds of each benchmark; one more warms up.
     #[arg(long, value_name = "N", default_value_t = 5, global = true)]
     rounds: usize,
+    /// Trees on volumes have 20,000 files and more, instead of a tenth of that.
+    #[arg(long, global = true)]
+    full: bool,
     /// Which other sandboxes are measured too, where they are on PATH.
     #[arg(long, value_enum, default_value = "none", global = true)]
     peers: Peers,
@@ -97,7 +100,12 @@ fn litebox(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 fn run() -> Result<bool, Failure> {
     let cli = Cli::parse();
-    let bench = Bench::prepare(litebox(cli.common.litebox)?, cli.common.rounds.max(1), cli.common.peers)?;
+    let bench = Bench::prepare(
+        litebox(cli.common.litebox)?,
+        cli.common.rounds.max(1),
+        if cli.common.full { 20_000 } else { 2_000 },
+        cli.common.peers,
+    )?;
     if let Some(Command::Scale) = cli.command {
         scale::print(&bench, &cli.only);
         return Ok(true);

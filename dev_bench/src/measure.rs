@@ -16,6 +16,8 @@ pub struct Bench {
     litebox: PathBuf,
     /// Rounds of each benchmark.
     pub rounds: usize,
+    /// Files in the trees of volumes.
+    files: usize,
     /// What is measured.
     pub sides: Vec<Side>,
     places: Places,
@@ -79,13 +81,55 @@ fn inserts() -> String {
     text
 }
 
-fn repository(at: &Path) -> Result<(), Failure> {
-    for dir in 0..100 {
-        let dir = at.join(format!("dir{dir}"));
-        fs::create_dir_all(&dir)?;
-        for file in 0..100 {
-            fs::write(dir.join(format!("file{file}")), format!("{file}\n"))?;
+/// So many files in one directory.
+fn files(at: &Path, count: usize) -> Result<(), Failure> {
+    fs::create_dir_all(at)?;
+    for file in 0..count {
+        fs::write(at.join(format!("file{file}")), format!("{file}\n"))?;
+    }
+    Ok(())
+}
+
+/// So many files, a hundred in each directory, as an archive.
+fn archive(at: &Path, count: usize) -> Result<(), Failure> {
+    let tree = at.with_extension("made");
+    for dir in 0..count.div_ceil(100) {
+        files(&tree.join(format!("dir{dir}")), 100)?;
+    }
+    let status = Command::new("tar").arg("-cf").arg(at).arg("-C").arg(&tree).arg(".").status()?;
+    fs::remove_dir_all(&tree)?;
+    if status.success() { Ok(()) } else { Err("tar failed".into()) }
+}
+
+/// Files of one of [`packages`].
+const FILES_OF_PACKAGE: usize = 10;
+
+/// So many packages as npm lays them out: a few small files in directories of their own, and links to programs.
+fn packages(at: &Path, count: usize) -> Result<(), Failure> {
+    let programs = at.join("node_modules/.bin");
+    fs::create_dir_all(&programs)?;
+    for package in 0..count {
+        let name = if package % 4 == 0 {
+            format!("@scope{}/package{package}", package % 20)
+        } else {
+            format!("package{package}")
+        };
+        let dir = at.join("node_modules").join(&name);
+        for (part, count, bytes) in [("", 3, 1500), ("lib", 4, 4000), ("dist/esm", 2, 9000)] {
+            fs::create_dir_all(dir.join(part))?;
+            for file in 0..count {
+                fs::write(dir.join(part).join(format!("file{file}.js")), vec![b'x'; bytes])?;
+            }
         }
+        std::os::unix::fs::symlink(format!("../{name}/file0.js"), programs.join(format!("program{package}")))?;
+    }
+    Ok(())
+}
+
+/// A repository with so many directories of a hundred files.
+fn repository(at: &Path, directories: usize) -> Result<(), Failure> {
+    for dir in 0..directories {
+        files(&at.join(format!("dir{dir}")), 100)?;
     }
     let git = |args: &[&str]| -> Result<(), Failure> {
         let mut command = Command::new("git");
@@ -99,23 +143,24 @@ fn repository(at: &Path) -> Result<(), Failure> {
 
 impl Bench {
     /// Compiles the guests and makes the data.
-    pub fn prepare(litebox: PathBuf, rounds: usize, peers: Peers) -> Result<Self, Failure> {
+    pub fn prepare(litebox: PathBuf, rounds: usize, files: usize, peers: Peers) -> Result<Self, Failure> {
         let name = format!("litebox-bench-{}", std::process::id());
         let disk = Path::new("/var/tmp").join(&name);
         let memory = Path::new("/dev/shm").join(&name);
         let places = Places {
             programs: disk.with_extension("programs"),
+            volume: disk.with_extension("volume"),
             overlaid: disk.with_extension("overlaid"),
             i386: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("i386-programs"),
             disk,
             memory,
         };
-        let bench = Self { litebox, rounds, sides: Side::with_peers(peers), places };
+        let bench = Self { litebox, rounds, files, sides: Side::with_peers(peers), places };
         let places = &bench.places;
-        for dir in [&places.programs, &places.disk, &places.memory, &places.overlaid] {
+        for dir in [&places.programs, &places.disk, &places.volume, &places.memory, &places.overlaid] {
             fs::create_dir_all(dir)?;
         }
-        for name in ["hello", "calls", "scale", "net"] {
+        for name in ["hello", "calls", "scale", "net", "volume"] {
             compile(&places.programs, name, &[], name)?;
             compile(&places.programs, name, &["-static"], &format!("{name}-static"))?;
         }
@@ -136,16 +181,19 @@ impl Bench {
 
     /// Makes what a benchmark reads, when it is not there yet.
     pub fn provide(&self, benchmark: &Benchmark) -> Result<(), Failure> {
-        let disk = &self.places.disk;
-        let once = |name: &str, make: &dyn Fn(&Path) -> Result<(), Failure>| -> Result<(), Failure> {
-            let path = disk.join(name);
-            if path.exists() { Ok(()) } else { make(&path) }
-        };
+        type Make<'m> = &'m dyn Fn(&Path) -> Result<(), Failure>;
+        let made = |path: PathBuf, make: Make<'_>| if path.exists() { Ok(()) } else { make(&path) };
+        let once = |name: &str, make: Make<'_>| made(self.places.disk.join(name), make);
+        let on_volume = |name: &str, make: Make<'_>| made(self.places.volume.join(name), make);
         match benchmark.name {
             "sha256sum_256m" => once("large", &|path| Ok(fs::write(path, vec![0x5a; 256 << 20])?)),
             "gcc_1000_lines" => once("lines.c", &|path| Ok(fs::write(path, thousand_lines())?)),
             "sqlite_50k_inserts" => once("inserts.sql", &|path| Ok(fs::write(path, inserts())?)),
-            "git_status_10k_files" => once("repository", &repository),
+            "git_status_10k_files" => once("repository", &|path| repository(path, 100)),
+            "rw_git_status" | "rw_git_commit" => on_volume("repository", &|path| repository(path, self.files / 100)),
+            "rw_readdir" => on_volume("many", &|path| files(path, 10_000)),
+            "rw_untar" | "rw_remove" => on_volume("tree.tar", &|path| archive(path, self.files * 3 / 2)),
+            "rw_copy" => on_volume("packages", &|path| packages(path, self.files / FILES_OF_PACKAGE)),
             _ => Ok(()),
         }
     }
@@ -173,8 +221,17 @@ impl Bench {
 
     /// The command that runs `args` on a side; `options` are those of `litebox run`.
     pub fn command(&self, side: Side, options: &[String], place: WorkDir, args: &[&str]) -> Command {
-        let cwd = if place == WorkDir::Memory { self.places.memory_of(side) } else { &self.places.disk };
-        side::command(side, &self.litebox, &self.places, options, cwd, &self.words(args))
+        let volume = &self.places.volume;
+        let cwd = match place {
+            WorkDir::Memory => self.places.memory_of(side),
+            WorkDir::Disk => &self.places.disk,
+            WorkDir::Volume => volume,
+        };
+        let mut options = options.to_vec();
+        if place == WorkDir::Volume {
+            options.extend(["-v".to_string(), format!("{0}:{0}:rw", volume.display())]);
+        }
+        side::command(side, &self.litebox, &self.places, &options, cwd, &self.words(args))
     }
 
     /// Runs a command to its end: milliseconds of wall time, and what it printed.
@@ -216,6 +273,10 @@ impl Bench {
                 let name = benchmark.name.trim_end_matches("_32");
                 printed(self.run(side, benchmark.place, &["@calls-32", name])?.1)
             }
+            RowKind::OnVolume => {
+                let name = benchmark.name.trim_start_matches("rw_");
+                printed(self.run(side, benchmark.place, &["@volume", name])?.1)
+            }
             RowKind::Whole(args) => Ok(self.run(side, benchmark.place, args)?.0),
             RowKind::Whole32(args) => {
                 let words = self.words32(args);
@@ -246,7 +307,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let places = &self.places;
-        for dir in [&places.programs, &places.disk, &places.memory, &places.overlaid] {
+        for dir in [&places.programs, &places.disk, &places.volume, &places.memory, &places.overlaid] {
             drop(fs::remove_dir_all(dir));
         }
     }

@@ -21,6 +21,9 @@ pub struct Row {
     pub goal_ratio: Option<f64>,
     /// The same, as a difference.
     pub goal_over: Option<f64>,
+    /// At most so much was promised, whatever the host's figure is.
+    #[serde(default)]
+    pub goal_most: Option<f64>,
     /// Medians of the rounds.
     pub medians: BTreeMap<Side, f64>,
     /// Why a side has no figure.
@@ -35,17 +38,18 @@ impl Row {
     /// Whether the promise is kept; `None` without figures.
     pub fn kept(&self) -> Option<bool> {
         let (own, host) = (self.medians.get(&Side::Litebox)?, self.medians.get(&Side::Host)?);
-        match (self.goal_ratio, self.goal_over) {
-            (Some(ratio), _) => Some(own / host <= ratio),
-            (None, Some(over)) => Some(own - host <= over),
-            (None, None) => None,
+        match (self.goal_ratio, self.goal_over, self.goal_most) {
+            (Some(ratio), ..) => Some(own / host <= ratio),
+            (None, Some(over), _) => Some(own - host <= over),
+            (None, None, most) => most.map(|most| *own <= most),
         }
     }
     fn goal(&self) -> String {
-        match (self.goal_ratio, self.goal_over) {
-            (Some(ratio), _) => format!("{ratio}"),
-            (None, Some(over)) => format!("host + {over} {}", self.unit),
-            (None, None) => "-".into(),
+        match (self.goal_ratio, self.goal_over, self.goal_most) {
+            (Some(ratio), ..) => format!("{ratio}"),
+            (None, Some(over), _) => format!("host + {over} {}", self.unit),
+            (None, None, Some(most)) => format!("{most} {}", self.unit),
+            (None, None, None) => "-".into(),
         }
     }
     fn verdict(&self) -> &'static str {
@@ -78,15 +82,17 @@ impl Row {
             }
         }
         let medians = values.into_iter().filter(|(side, _)| !failures.contains_key(side));
-        let (goal_ratio, goal_over) = match benchmark.goal {
-            Goal::Ratio(ratio) => (Some(ratio), None),
-            Goal::Over(over) => (None, Some(over)),
+        let (goal_ratio, goal_over, goal_most) = match benchmark.goal {
+            Goal::Ratio(ratio) => (Some(ratio), None, None),
+            Goal::Over(over) => (None, Some(over), None),
+            Goal::Most(most) => (None, None, Some(most)),
         };
         Self {
             name: format!("{}{}", benchmark.name, if linked_statically { " (static)" } else { "" }),
             unit: benchmark.unit().into(),
             goal_ratio,
             goal_over,
+            goal_most,
             medians: medians.filter_map(|(side, all)| Some((side, median(all)?))).collect(),
             failures,
         }

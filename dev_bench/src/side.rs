@@ -72,6 +72,8 @@ pub struct Places {
     pub programs: PathBuf,
     /// Data on a disk of the host, copied when it is written to.
     pub disk: PathBuf,
+    /// Data on a disk of the host, which is changed.
+    pub volume: PathBuf,
     /// Empty, in memory: a tmpfs of the host, the sandbox's own file system in memory elsewhere.
     pub memory: PathBuf,
     /// Empty, on the disk: what is written there stays in gVisor's memory. gVisor has a /dev of its own and shows no
@@ -122,6 +124,7 @@ pub fn command(
             let mut command = Command::new("bwrap");
             command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
             command.arg("--bind").arg(&places.disk).arg(&places.disk);
+            command.arg("--bind").arg(&places.volume).arg(&places.volume);
             command.arg("--ro-bind").arg(&places.programs).arg(&places.programs);
             if places.i386.is_dir() {
                 command.args(["-v", &volume(&places.i386, "ro")]);

@@ -1,7 +1,7 @@
 //! What is measured, and what was promised.
 
-use Goal::{Over, Ratio};
-use RowKind::{Call, Call32, Coming, Leaving, Printed, Resident, Whole, Whole32};
+use Goal::{Most, Over, Ratio};
+use RowKind::{Call, Call32, Coming, Leaving, OnVolume, Printed, Resident, Whole, Whole32};
 
 /// How a benchmark gets its figure.
 #[derive(Clone, Copy)]
@@ -10,6 +10,8 @@ pub enum RowKind {
     Call,
     /// As [`Call`], built for 32-bit x86: the name without its `_32`.
     Call32,
+    /// `volume NAME` times a loop of calls on files, and prints nanoseconds of one: the name without its `rw_`.
+    OnVolume,
     /// The wall time of a whole command, in milliseconds. `@` before a word: one of our guest programs.
     Whole(&'static [&'static str]),
     /// As [`Whole`], of a 32-bit program of Debian's. `%` is the directory in which `scripts/i386-programs.sh` leaves
@@ -39,6 +41,8 @@ pub enum Goal {
     Ratio(f64),
     /// At most this much above the bare host's figure, in the benchmark's unit.
     Over(f64),
+    /// At most this much, in the benchmark's unit.
+    Most(f64),
 }
 
 /// Where a benchmark's working directory lies.
@@ -48,6 +52,8 @@ pub enum WorkDir {
     Memory,
     /// On a disk of the host; copy-on-write in the sandbox.
     Disk,
+    /// On a disk of the host, which the sandbox changes.
+    Volume,
 }
 
 /// One benchmark.
@@ -66,7 +72,7 @@ impl Benchmark {
     /// The unit of its figures.
     pub fn unit(&self) -> &'static str {
         match self.kind {
-            Call | Call32 | Leaving(_) => "ns",
+            Call | Call32 | OnVolume | Leaving(_) => "ns",
             Whole(_) | Whole32(_) | Printed(_) => "ms",
             Coming { unit, .. } => unit,
             Resident => "MiB",
@@ -88,6 +94,10 @@ const fn whole32(name: &'static str, goal: f64, args: &'static [&'static str]) -
 }
 const fn on_disk(name: &'static str, goal: f64, kind: RowKind) -> Benchmark {
     Benchmark { name, kind, place: WorkDir::Disk, goal: Ratio(goal) }
+}
+
+const fn on_volume(name: &'static str, goal: Goal, kind: RowKind) -> Benchmark {
+    Benchmark { name, kind, place: WorkDir::Volume, goal }
 }
 
 /// With an end of a connection on the host.
@@ -129,6 +139,29 @@ const NGINX_AND_WRK: &str = concat!(
     "; }; p=$((20000 + $$ % 20000)); serve $p & s=$!; \
      until (: </dev/tcp/127.0.0.1/$p) 2>/dev/null; do sleep 0.01; done; ask $p; kill $s; wait $s"
 );
+/// Prints the milliseconds of `$work`; `$before` and `$after` are not counted.
+macro_rules! timed {
+    ($before:literal, $work:literal, $after:literal) => {
+        concat!(
+            "set -e; ",
+            $before,
+            "; b=$EPOCHREALTIME; ",
+            $work,
+            "; e=$EPOCHREALTIME; ",
+            $after,
+            "; d=$(( ${e/./} - ${b/./} )); printf '%d.%03d\\n' $(( d / 1000 )) $(( d % 1000 ))"
+        )
+    };
+}
+const RW_STATUS: &str = timed!(":", "git -C repository status --short >/dev/null", ":");
+const RW_COMMIT: &str = timed!(
+    "cd repository; for i in {0..9}; do echo $RANDOM$RANDOM >dir$i/file0; done",
+    "git -c gc.auto=0 -c user.name=bench -c user.email=bench@localhost commit -qam some",
+    ":"
+);
+const RW_UNTAR: &str = timed!("rm -rf out; mkdir out", "tar -xf tree.tar -C out", "rm -rf out");
+const RW_REMOVE: &str = timed!("rm -rf out; mkdir out; tar -xf tree.tar -C out", "rm -r out", ":");
+const RW_COPY: &str = timed!("rm -rf copy", "cp -r packages copy", "rm -rf copy");
 const COMMANDS: &str = "for i in {1..100}; do /bin/true; done";
 
 /// All benchmarks, in the order of the report.
@@ -216,6 +249,22 @@ pub const ALL: &[Benchmark] = &[
     ),
     on_disk("gcc_1000_lines", 1.05, Whole(&["/usr/bin/gcc", "-O1", "-c", "lines.c", "-o", "lines.o"])),
     on_disk("git_status_10k_files", 0.9, Whole(&["/usr/bin/git", "-C", "repository", "status", "--short"])),
+    on_volume("rw_stat", Ratio(0.6), OnVolume),
+    on_volume("rw_access", Ratio(0.6), OnVolume),
+    on_volume("rw_missing", Ratio(0.6), OnVolume),
+    on_volume("rw_open_close", Ratio(0.8), OnVolume),
+    on_volume("rw_read", Ratio(1.05), OnVolume),
+    on_volume("rw_create", Ratio(1.4), OnVolume),
+    on_volume("rw_rename", Ratio(1.6), OnVolume),
+    on_volume("rw_unlink", Ratio(1.8), OnVolume),
+    on_volume("rw_chmod", Most(10_000.0), OnVolume),
+    on_volume("rw_utime", Most(10_000.0), OnVolume),
+    on_volume("rw_readdir", Ratio(0.8), OnVolume),
+    on_volume("rw_git_status", Ratio(0.9), Printed(&["/bin/bash", "-c", RW_STATUS])),
+    on_volume("rw_git_commit", Ratio(1.3), Printed(&["/bin/bash", "-c", RW_COMMIT])),
+    on_volume("rw_untar", Ratio(1.4), Printed(&["/bin/bash", "-c", RW_UNTAR])),
+    on_volume("rw_remove", Ratio(1.4), Printed(&["/bin/bash", "-c", RW_REMOVE])),
+    on_volume("rw_copy", Ratio(1.3), Printed(&["/bin/bash", "-c", RW_COPY])),
     on_disk("sha256sum_256m", 1.01, Whole(&["/usr/bin/sha256sum", "large"])),
     whole(
         "python_loop",
