@@ -149,6 +149,10 @@ impl MemoryMap {
     pub fn vmas(&self) -> alloc::vec::Vec<Vma> {
         self.core.vmas()
     }
+    /// The same, as a guest sees them: a file of which pages were touched here and there is one.
+    pub fn seen_vmas(&self) -> alloc::vec::Vec<Vma> {
+        self.core.seen_vmas()
+    }
     /// A fault of the guest, or of the kernel on its behalf, at `addr`. `true`: the page is there now.
     pub fn resolve_fault(&self, addr: usize, write: bool) -> bool {
         let limits = self.limits();

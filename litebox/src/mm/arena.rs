@@ -18,6 +18,9 @@ use crate::{Error, Result};
 use super::PAGE;
 
 const PAGE64: u64 = PAGE as u64;
+/// So many bytes of holes are filled at once, whatever is free, and one in so many of what is.
+const FEW: u64 = 64 << 20;
+const SMALL_PART: u64 = 8;
 /// How much one transfer looks up at once.
 const CHUNK: u64 = 16 << 20;
 
@@ -148,6 +151,11 @@ impl Supply {
         let unused = granted - taken.as_ref().map_or(0, |(_, got)| *got);
         budget.refund(unused);
         taken
+    }
+    /// Bytes that may still be taken.
+    fn free_bytes(&self) -> u64 {
+        let free = self.arena.free_bytes();
+        self.budget.as_ref().map_or(free, |budget| free.min(budget.left()))
     }
     fn give_back(&self, offset: u64, len: u64) {
         self.arena.give_back(offset, len);
@@ -306,6 +314,20 @@ impl PageCache {
         let mut runs = self.runs.lock();
         let end = up(offset.saturating_add(len)).min(up(runs.size));
         self.fill(&mut runs, down(offset), end).map_err(|_| Error::NoMemory)
+    }
+    /// Whether the holes of `[offset, offset + len)` are to get their pages all at once: they are few, or a small part
+    /// of what is free. A sparse file can be longer than the arena.
+    pub fn is_dense(&self, offset: u64, len: u64) -> bool {
+        if len <= FEW {
+            return true;
+        }
+        let missing = {
+            let runs = self.runs.lock();
+            let end = up(offset.saturating_add(len)).min(up(runs.size));
+            let there: u64 = runs.extents(down(offset), end).iter().map(|extent| extent.len).sum();
+            end.saturating_sub(down(offset)).saturating_sub(there)
+        };
+        missing <= FEW || missing <= self.supply.free_bytes() / SMALL_PART
     }
     /// Pages of `[offset, end)`, for each hole too.
     fn fill(&self, runs: &mut MutexGuard<'_, Runs>, offset: u64, end: u64) -> Result<Extents> {

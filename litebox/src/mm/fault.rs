@@ -1,11 +1,12 @@
 //! What a fault in guest memory means, and the faults that the map itself resolves: a stack that grows, a file that
 //! grew.
 
-use crate::platform::{FaultAccess, MapMode, Prot, host};
+use crate::platform::{Backing, FaultAccess, MapMode, Prot, host};
 
+use super::arena::Extent;
 use super::map::{Limits, Mm};
 use super::mirror::Inner;
-use super::vma::{Object, VmaFlags};
+use super::vma::{Object, Vma, VmaFlags};
 use super::{PAGE, STACK_GAP, page_down};
 
 /// Why an access failed.
@@ -30,52 +31,40 @@ pub(super) struct Recent {
 
 const RETRIES: u8 = 64;
 
+/// Of a file that is mostly holes, so much gets pages at once where it is touched.
+const WINDOW: usize = 2 << 20;
+
 impl Mm {
     /// A fault of the guest, or of the kernel on its behalf, at `addr`. `true`: the page is there now, try again.
     pub fn resolve_fault(&self, addr: usize, write: bool, limits: &Limits) -> bool {
-        let wanted = {
+        let vma = {
             let mut inner = self.lock();
             if inner.recent.retries > 0 && (inner.recent.start..inner.recent.end).contains(&addr) {
                 inner.recent.retries -= 1;
                 return true;
             }
-            match inner.vmas.find(addr) {
+            match inner.vmas.find(addr).cloned() {
                 None => return inner.grow_stack(addr, limits),
-                Some(vma) => {
-                    let Object::Pages { pages, .. } = &vma.object else { return false };
-                    let needed = if write { Prot::WRITE } else { Prot::all() };
-                    if addr < vma.filled || !vma.prot.intersects(needed) {
-                        return false;
-                    }
-                    (pages.clone(), vma.offset_of(vma.filled), vma.end - vma.filled, vma.filled)
-                }
+                Some(vma) => vma,
             }
         };
+        let needed = if write { Prot::WRITE } else { Prot::all() };
+        if addr < vma.filled || !vma.prot.intersects(needed) {
+            return false;
+        }
         // The file may be locked by a reader that faults on our lock: it is asked without it.
-        let (pages, offset, len, from) = wanted;
-        let Ok(extents) = pages.extents(offset, len) else { return false };
-        let mut inner = self.lock();
-        let Some(vma) = inner.vmas.find(from).cloned() else { return false };
-        let same = matches!(&vma.object, Object::Pages { pages: p, .. } if p.identity() == pages.identity());
-        if !same || vma.filled > from || vma.offset_of(from) != offset {
-            return vma.filled > addr;
-        }
-        let mut end = from;
-        for extent in extents {
-            let Some(at) = usize::try_from(extent.offset - offset).ok().map(|o| from + o) else { break };
-            let len = (extent.len as usize).min(vma.end.saturating_sub(at));
-            if at != end || len == 0 {
-                break;
-            }
-            let backing = crate::platform::Backing::Arena { offset: extent.arena };
-            if host().map(at, len, vma.prot, vma.map_mode() | MapMode::REPLACE, backing).is_err() {
-                break;
-            }
-            end = at + len;
-        }
-        inner.vmas.update(from, vma.end, |a| a.filled = end.clamp(a.start, a.end));
-        inner.recent = Recent { start: from, end, retries: RETRIES };
-        addr < end
+        let Object::Pages { pages, file } = &vma.object else { return false };
+        let rest = (vma.filled, vma.end);
+        let ask = |(start, end): (usize, usize)| pages.extents(vma.offset_of(start), end - start).map(|e| (start, e));
+        let found = if file.is_none() || pages.is_dense(vma.offset_of(rest.0), rest.1 - rest.0) {
+            ask(rest)
+        } else {
+            let part = |len: usize| ((addr & !(len - 1)).max(rest.0), (addr | (len - 1)).saturating_add(1).min(rest.1));
+            // The arena may have a page, but not many.
+            ask(part(WINDOW)).or_else(|_| ask(part(PAGE)))
+        };
+        let Ok((start, extents)) = found else { return false };
+        self.lock().show(addr, start, &vma, &extents)
     }
 
     /// What a fault at `addr` that was not resolved means to the guest.
@@ -92,6 +81,41 @@ impl Mm {
 }
 
 impl Inner {
+    /// Maps the pages of a file that begin at `start` and that a fault at `addr` asked for, unless the map has changed
+    /// since it was as `seen`. `true`: the page is there.
+    fn show(&mut self, addr: usize, start: usize, seen: &Vma, extents: &[Extent]) -> bool {
+        let Some(vma) = self.vmas.find(start).cloned() else { return false };
+        let same = vma.object.id() == seen.object.id() && vma.offset_of(start) == seen.offset_of(start);
+        if !same || vma.filled > start {
+            return vma.filled > addr;
+        }
+        let splits = usize::from(start > vma.filled) * 2;
+        if self.vmas.count() + splits > self.max_vmas {
+            return false;
+        }
+        let mut end = start;
+        for extent in extents {
+            let offset = extent.offset.checked_sub(vma.offset_of(start)).and_then(|o| usize::try_from(o).ok());
+            let Some(at) = offset.and_then(|o| start.checked_add(o)) else { break };
+            let len = (extent.len as usize).min(vma.end.saturating_sub(at));
+            if at != end || len == 0 {
+                break;
+            }
+            let backing = Backing::Arena { offset: extent.arena };
+            if host().map(at, len, vma.prot, vma.map_mode() | MapMode::REPLACE, backing).is_err() {
+                break;
+            }
+            end = at + len;
+        }
+        // Where something before it is not there, what is becomes a vma of its own.
+        let changed = if start > vma.filled { end } else { vma.end };
+        if end > start {
+            self.vmas.update(start, changed, |a| a.filled = end.clamp(a.start, a.end));
+        }
+        self.recent = Recent { start, end, retries: RETRIES };
+        (start..end).contains(&addr)
+    }
+
     /// Extends the growing vma above `addr` down to it.
     fn grow_stack(&mut self, addr: usize, limits: &Limits) -> bool {
         let start = page_down(addr);
@@ -112,7 +136,7 @@ impl Inner {
         {
             return false;
         }
-        if host().map(start, grow, vma.prot, vma.map_mode(), crate::platform::Backing::Anonymous).is_err() {
+        if host().map(start, grow, vma.prot, vma.map_mode(), Backing::Anonymous).is_err() {
             return false;
         }
         let mut more = vma.clone();

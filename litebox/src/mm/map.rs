@@ -279,6 +279,7 @@ impl Mm {
         let (addr, locked) = self.lock().map(request, &extents, limits, &mut dead)?;
         drop(dead);
         if (populate || locked) && !prot.is_empty() {
+            self.touch_files(addr, addr.saturating_add(len), prot.contains(Prot::WRITE));
             populate_now(addr, len, prot);
         }
         Ok(addr)
@@ -331,8 +332,13 @@ impl Mm {
 
     /// madvise(2) on `[start, start + len)`. Holes are `NoMemory` at the end; `check` may refuse a vma.
     pub fn advise(&self, start: usize, len: usize, advise: Advise, check: impl Fn(&Vma) -> Result<()>) -> Result<()> {
-        let mut inner = self.lock();
         let end = start.checked_add(len).ok_or(Error::Invalid)?;
+        match advise {
+            Advise::Host(Advice::PopulateRead) => self.touch_files(start, end, false),
+            Advise::Host(Advice::PopulateWrite) => self.touch_files(start, end, true),
+            _ => {}
+        }
+        let mut inner = self.lock();
         let touched: Vec<Vma> = inner.vmas.overlapping(start, end).map(|a| a.part(start, end)).collect();
         let covered = inner.vmas.covered(start, end);
         match advise {
@@ -482,6 +488,35 @@ impl Mm {
     /// Has `look` look at the vma at `addr` while nothing can change.
     pub fn with_vma<T>(&self, addr: usize, look: impl FnOnce(&Vma) -> T) -> Option<T> {
         self.look()?.vmas.find(addr).map(look)
+    }
+
+    /// All vmas, ascending, as a guest sees them: a file of which pages were touched here and there is one.
+    pub fn seen_vmas(&self) -> Vec<Vma> {
+        let mut seen: Vec<Vma> = Vec::new();
+        for vma in self.vmas() {
+            match seen.last_mut() {
+                Some(last) if last.continues(&vma) => last.end = vma.end,
+                _ => seen.push(vma),
+            }
+        }
+        seen
+    }
+
+    /// Pages of files that are not there until they are touched: all of the range, as far as they can be had.
+    fn touch_files(&self, start: usize, end: usize, write: bool) {
+        let missing = |from: usize| {
+            let inner = self.lock();
+            let lacks = |vma: &&Vma| vma.filled < vma.end.min(end) && matches!(vma.object, Object::Pages { .. });
+            let vma = inner.vmas.overlapping(from, end).find(lacks);
+            vma.map(|vma| vma.filled.max(from))
+        };
+        let mut at = start;
+        while let Some(addr) = missing(at) {
+            if !self.resolve_fault(addr, write, &Limits::NONE) {
+                return;
+            }
+            at = addr;
+        }
     }
 
     /// All vmas, ascending.

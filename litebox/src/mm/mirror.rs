@@ -32,9 +32,11 @@ pub(super) struct Inner {
     pub max_vmas: usize,
 }
 
-/// Where the pages of `vma` lie in the arena; empty for other objects. Asked before the space is locked.
+/// Where the pages of `vma` lie in the arena; empty for other objects. Asked before the space is locked. Also empty for
+/// a file that is mostly holes: its pages come when they are touched.
 pub(super) fn extents_of(object: &Object, offset: u64, len: usize) -> Result<Extents> {
     match object {
+        Object::Pages { pages, file: Some(_) } if !pages.is_dense(offset, len) => Ok(Extents::new()),
         Object::Pages { pages, .. } => pages.extents(offset, len),
         _ => Ok(Extents::new()),
     }

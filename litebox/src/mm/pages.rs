@@ -33,6 +33,10 @@ impl MappedPages {
     pub fn file(&self) -> &PageCache {
         &self.file
     }
+    /// Whether all pages of `[offset, offset + len)` are to be there at once ([`PageCache::is_dense`]).
+    pub(super) fn is_dense(&self, offset: u64, len: usize) -> bool {
+        self.file.is_dense(offset, len as u64)
+    }
     /// Where `[offset, offset + len)` lies in the arena, as far as the file goes.
     pub(super) fn extents(&self, offset: u64, len: usize) -> Result<Extents> {
         self.file.extents(offset, len as u64)

@@ -39,11 +39,16 @@ impl Mm {
         let extents = match self.vma_at(request.old) {
             None => Extents::new(),
             Some(vma) => {
-                let len = request.new_len.max(request.old_len);
-                extents_of(&vma.object, vma.offset_of(request.old), len)?
+                let (offset, len) = (vma.offset_of(request.old), request.new_len.max(request.old_len));
+                match &vma.object {
+                    // Where private pages are is known by the runs of pages that they are copies of.
+                    Object::Pages { pages, .. } if !vma.shared() => pages.extents(offset, len)?,
+                    object => extents_of(object, offset, len)?,
+                }
             }
         };
         let mut dead = Vec::new();
+        self.lock().join_windows(request.old, request.old.saturating_add(request.old_len));
         let outcome = self.lock().remap(request, &extents, limits, &mut dead);
         drop(dead);
         let (addr, fill) = outcome?;
@@ -120,6 +125,22 @@ impl Inner {
         }
         let new = self.move_area(&vma, r, old_len, extents, dead)?;
         Ok((new, fill(&vma, new + old_len, grow)))
+    }
+
+    /// A file of which pages were touched here and there is several vmas, which one call may move: they become one
+    /// again, whose pages come when they are touched.
+    fn join_windows(&mut self, start: usize, end: usize) {
+        let pieces: Vec<Vma> = self.vmas.overlapping(start, end).cloned().collect();
+        for pair in pieces.windows(2) {
+            let [before, next] = pair else { continue };
+            if next.filled == next.start || !next.shared() || !before.continues(next) {
+                continue;
+            }
+            let mapped = next.filled - next.start;
+            if host().map(next.start, mapped, Prot::empty(), MapMode::REPLACE, Backing::Anonymous).is_ok() {
+                self.vmas.update(next.start, next.end, |vma| vma.filled = vma.start);
+            }
+        }
     }
 
     fn check_resize(&self, vma: &Vma, r: &RemapRequest, old_len: usize, limits: &Limits) -> Result<()> {

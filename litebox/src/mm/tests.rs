@@ -441,3 +441,18 @@ fn what_is_written_behind_the_end_survives_readers_that_leave() {
         over.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn few_holes_are_filled_at_once() {
+    let arena = Arena::part(44 << 20, 8 << 20);
+    let file = PageCache::new(&arena);
+    file.set_size(1 << 40).unwrap();
+    assert!(file.is_dense(1 << 30, 64 << 20));
+    assert!(!file.is_dense(0, 1 << 40));
+    assert!(!file.is_dense(1 << 39, 65 << 20));
+    // Behind its end a file has no holes.
+    assert!(file.is_dense((1 << 40) - (1 << 20), 1 << 40));
+    file.set_size(1 << 20).unwrap();
+    assert!(file.is_dense(0, 1 << 40));
+    assert_eq!(file.figures().1, 0);
+}

@@ -162,7 +162,8 @@ pub struct Vma {
     /// Its name.
     pub name: VmaName,
     /// Up to which address the object's pages are mapped on the host. Behind it lie inaccessible pages: the end of the
-    /// arena file was before them. Equal to `end` for anything but pages of the arena.
+    /// arena file was before them, or it is mostly holes and nobody has touched it there. Equal to `end` for anything
+    /// but pages of the arena.
     pub filled: usize,
 }
 
@@ -239,6 +240,10 @@ impl Vma {
     }
     /// Whether `next` continues this vma, so that both can be one.
     pub(super) fn joins(&self, next: &Self) -> bool {
+        self.continues(next) && (self.filled == self.end || next.filled == next.start)
+    }
+    /// Whether `next` continues this vma for whoever looks at them: they may differ in how much of them is on the host.
+    pub fn continues(&self, next: &Self) -> bool {
         self.end == next.start
             && self.prot == next.prot
             && self.max_prot == next.max_prot
@@ -246,6 +251,5 @@ impl Vma {
             && self.name == next.name
             && self.object.same(&next.object)
             && (self.object.is_anonymous() || self.offset.checked_add(self.len() as u64) == Some(next.offset))
-            && (self.filled == self.end || next.filled == next.start)
     }
 }

@@ -61,7 +61,7 @@ fn mappings(view: &ProcessView) -> Vec<Vma> {
     if view.thread.is_none() {
         return Vec::new();
     }
-    let mut vmas = view.process.mm.vmas();
+    let mut vmas = view.process.mm.seen_vmas();
     vmas.retain(|vma| vma.object.file().is_some());
     vmas
 }

@@ -116,7 +116,7 @@ fn for_each(view: &ProcessView, mut each: impl FnMut(Option<&Vma>, &Line)) {
         return;
     }
     let root = reader_root(&view.kernel);
-    let vmas = view.process.mm.vmas();
+    let vmas = view.process.mm.seen_vmas();
     let mut vdso = vdso(view).filter(|code| !vmas.iter().any(|vma| vma.start == code.start));
     for vma in &vmas {
         if let Some(code) = vdso.take_if(|code| code.start < vma.start) {
