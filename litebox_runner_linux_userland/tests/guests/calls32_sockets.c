@@ -132,6 +132,9 @@ static void queues(void)
     fresh();
     tell(", msgrcv:", call32(117, 12, id, 20, 0, WORDS(buf, 5))); printf(" %d %.5s", i32(buf, 0), (char *)at(buf + 4));
     tell(", version 1:", call32(117, 12 | 1 << 16, id, 20, 0, buf, 5)); tell(", none:", call32(401, id, buf, 20, 0, IPC_NOWAIT));
+    // A length is a signed number.
+    tell(", below 0:", call32(400, id, out, -1, 0)); tell("", call32(401, id, buf, -1, 0, IPC_NOWAIT)); tell("", call32(117, 11, id, -1, 0, 8));
+    tell("", call32(117, 12, id, -1, IPC_NOWAIT, 0)); tell("", call32(117, 12 | 1 << 16, id, -1, IPC_NOWAIT, buf, 0)); tell("", call32(117, 11, -1, 1, 0, 8));
     tell("", call32(117, 12, id, 20, 0, 0)); tell(", IPC_RMID:", call32(117, 14, id, 0, 0, 0)); printf("\n");
 }
 static void segments(void)

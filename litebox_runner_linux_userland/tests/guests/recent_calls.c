@@ -134,14 +134,18 @@ static void attributes_at(void) {
     say(syscall(SYS_file_setattr, dir, "file", &flags, 32L, 0)); puts("");
 }
 static void file_systems(void) {
-    char name[64] = "", figures[32];
+    char name[64] = "", figures[64];
     struct stat st;
     stat("/", &st);
     printf("sysfs: several %d", syscall(SYS_sysfs, 3) > 1);
     say(syscall(SYS_sysfs, 2, 0L, name)); printf(" found %d", syscall(SYS_sysfs, 1, name) == 0);
     say(syscall(SYS_sysfs, 1, "no such one"));
     say(syscall(SYS_sysfs, 2, 9999L, name)); say(syscall(SYS_sysfs, 2, 0L, 8L)); say(syscall(SYS_sysfs, 4)); puts("");
+    memset(figures, 0x55, sizeof figures);
     printf("ustat:"); say(syscall(SYS_ustat, (unsigned)st.st_dev, figures));
+    int written = sizeof figures;
+    while (written > 0 && figures[written - 1] == 0x55) written--;
+    printf(" %d bytes", written);
     say(syscall(SYS_ustat, 0xfffff, figures)); say(syscall(SYS_ustat, (unsigned)st.st_dev, 8L)); puts("");
 }
 int main(void) {

@@ -261,7 +261,9 @@ static void messages(void) {
     SHOW(get(0, 2, 0));
     SHOW(get(0, 2, MSG_NOERROR));
     SHOW(get(0, 100, 0));
-    SHOW(msgrcv(id, &m, -1, 0, 0));
+    SHOW(put(1, "left", 0));
+    SHOW(msgrcv(id, &m, -1, 0, IPC_NOWAIT));
+    SHOW(get(0, 100, IPC_NOWAIT));
     long sent = 0;
     m.type = 1;
     while (!msgsnd(id, &m, 1000, IPC_NOWAIT)) sent++;

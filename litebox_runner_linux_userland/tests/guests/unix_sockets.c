@@ -347,6 +347,10 @@ static void ancillary(void) {
     SHOW(sendmsg(p[0], &m, 0));
     c->cmsg_len = CMSG_LEN(sizeof(struct ucred)), c->cmsg_type = 77;
     SHOW(sendmsg(p[0], &m, 0));
+    m.msg_control = NULL;
+    SHOW(sendmsg(p[0], &m, 0));
+    m.msg_controllen = (size_t)-1;
+    SHOW(sendmsg(p[0], &m, 0));
     m.msg_iovlen = 1025;
     SHOW(sendmsg(p[0], &m, 0));
     SHOW(sendmsg(p[0], (void *)8, 0));

@@ -168,9 +168,10 @@ impl Task<'_, '_> {
     }
 
     /// msgsnd(2)
-    pub(crate) fn msgsnd(&mut self, id: i32, message: UserRef<()>, size: usize, flags: MsgFlags) -> Result<usize> {
+    pub(crate) fn msgsnd(&mut self, id: i32, message: UserRef<()>, size: isize, flags: MsgFlags) -> Result<usize> {
         let head: UserRef<isize> = message.cast();
         let kind = head.read()? as i64;
+        let size = usize::try_from(size).map_err(|_| Error::Invalid)?;
         if size > MOST_MESSAGE || id < 0 || kind < 1 {
             return Err(Error::Invalid);
         }
@@ -205,11 +206,12 @@ impl Task<'_, '_> {
         &mut self,
         id: i32,
         message: UserMut<()>,
-        size: usize,
+        size: isize,
         kind: i64,
         flags: MsgFlags,
     ) -> Result<usize> {
-        if id < 0 || isize::try_from(size).is_err() {
+        let size = usize::try_from(size).map_err(|_| Error::Invalid)?;
+        if id < 0 {
             return Err(Error::Invalid);
         }
         let copies = flags.contains(MsgFlags::MSG_COPY);

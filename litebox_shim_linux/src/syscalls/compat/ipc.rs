@@ -29,6 +29,8 @@ impl Task<'_, '_> {
         fifth: usize,
     ) -> Result<usize> {
         let (version, call) = (call >> 16, call & 0xffff);
+        // Of messages.
+        let size = second as i32 as isize;
         let address = pointer.address() as u64;
         let message_flags = MsgFlags(third as i32);
         match call {
@@ -36,9 +38,10 @@ impl Task<'_, '_> {
             2 => self.semget(first, second as i32, IpcGetFlags(third as i32)),
             3 => self.old_semctl(first, second as i32, third as i32, pointer.to_ref()),
             4 => self.semtimedop(first, pointer.to_ref().cast(), second, pointer.at(fifth).to_ref()),
-            11 => self.msgsnd(first, pointer.to_ref(), second, message_flags),
-            12 if version == 0 => self.old_msgrcv(first, second, message_flags, pointer),
-            12 => self.msgrcv(first, pointer, second, i64::from(fifth as i32), message_flags),
+            12 if first < 0 || size < 0 => Err(Error::Invalid),
+            11 => self.msgsnd(first, pointer.to_ref(), size, message_flags),
+            12 if version == 0 => self.old_msgrcv(first, size, message_flags, pointer),
+            12 => self.msgrcv(first, pointer, size, i64::from(fifth as i32), message_flags),
             13 => self.msgget(first, IpcGetFlags(second as i32)),
             14 => {
                 let command = command_of(second as i32, second as i32 & !IPC_64 != IPC_RMID)?;
@@ -78,7 +81,7 @@ impl Task<'_, '_> {
     }
 
     /// msgrcv(2) with more arguments than there was room for: two of them in memory.
-    fn old_msgrcv(&mut self, id: i32, size: usize, flags: MsgFlags, pair: UserMut<()>) -> Result<usize> {
+    fn old_msgrcv(&mut self, id: i32, size: isize, flags: MsgFlags, pair: UserMut<()>) -> Result<usize> {
         if pair.is_null() {
             return Err(Error::Invalid);
         }

@@ -1,6 +1,7 @@
 //! What file systems there are and what is free in them: sysfs(2), ustat(2).
 
 use alloc::sync::Arc;
+use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::argument::UserStr;
 
 use litebox::fs::{Mount, PATH_MAX};
@@ -10,8 +11,9 @@ use crate::Task;
 use crate::proc::machine::FILE_SYSTEMS;
 use crate::user::{read_string, write_bytes};
 
-/// Size of `struct ustat`: free blocks, free inodes, two names that stay empty.
+/// Size of `struct ustat`: free blocks, free inodes (C's `long`), two names that stay empty.
 const USTAT_SIZE: usize = 32;
+const USTAT_SIZE_X86: usize = 20;
 
 impl Task<'_, '_> {
     /// sysfs(2)
@@ -36,10 +38,16 @@ impl Task<'_, '_> {
         let mounts = self.kernel().vfs.mounts();
         let is_meant = |mount: &&Arc<Mount>| mount.root.inode().id().dev == u64::from(device);
         let figures = mounts.iter().find(is_meant).ok_or(Error::Invalid)?.root.inode().stat_fs()?;
-        let mut raw = [0u8; USTAT_SIZE];
-        let (blocks, inodes) = raw.split_at_mut(8);
-        blocks[..4].copy_from_slice(&(figures.free as u32).to_le_bytes());
-        inodes[..8].copy_from_slice(&figures.files_free.to_le_bytes());
+        let (blocks, inodes) = ((figures.free as u32).to_le_bytes(), figures.files_free.to_le_bytes());
+        if Layouts::from(self.abi()) == Layouts::X86_64 {
+            let mut raw = [0u8; USTAT_SIZE];
+            raw[..4].copy_from_slice(&blocks);
+            raw[8..16].copy_from_slice(&inodes);
+            return write_bytes(buf, &raw).map(|()| 0);
+        }
+        let mut raw = [0u8; USTAT_SIZE_X86];
+        raw[..4].copy_from_slice(&blocks);
+        raw[4..8].copy_from_slice(&inodes[..4]);
         write_bytes(buf, &raw).map(|()| 0)
     }
 }

@@ -284,15 +284,19 @@ impl Task<'_, '_> {
     /// Reads control messages: descriptors and credentials to send along, wishes for the packet.
     pub(super) fn read_control(&self, socket: &dyn Socket, at: UserMut<CMsgHdr>, len: u64) -> Result<Ancillary> {
         let mut ancillary = self.no_ancillary();
-        if at.is_null() || len == 0 {
+        if len == 0 {
             return Ok(ancillary);
         }
         let len = usize::try_from(len).ok().filter(|_| len <= MOST_CONTROL).ok_or(ENOBUFS)?;
+        let layouts = at.layouts();
+        if at.is_null() && layouts != Layouts::X86_64 {
+            // Of 32-bit programs, Linux looks for the first message before it reads any.
+            return Err(Error::Invalid);
+        }
         let mut raw = Vec::new();
         raw.try_reserve_exact(len).map_err(|_| ENOBUFS)?;
         raw.resize(len, 0);
         read_into(at.address() as u64, &mut raw)?;
-        let layouts = at.layouts();
         match socket.family() {
             Family::Unix => messages(layouts, &raw, |message| match (message.level, message.kind) {
                 (SOL_SOCKET, SCM_RIGHTS) => self.add_rights(&mut ancillary.rights, message.data),
