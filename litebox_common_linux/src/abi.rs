@@ -53,7 +53,8 @@ pub trait Named {
 }
 
 /// `flags`: any of the names together; a name with `in MASK` is one of the values of that field. `choice`: one of the
-/// names. `number`: the same, but handlers take it as the number it is. The type in parentheses is that of the argument.
+/// names. `number`: the same, but handlers take it as the number it is. The type in parentheses is that of the
+/// argument.
 macro_rules! named {
     ($($(#[$doc:meta])* $kind:ident $name:ident($inner:ident) { $($text:ident = $bits:literal $(in $mask:literal)?),* $(,)? })*) => {
         $($(#[doc = concat!("`", stringify!($text), "`")] pub const $text: $inner = $bits;)*)*
