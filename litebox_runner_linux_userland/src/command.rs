@@ -20,6 +20,7 @@ pub(crate) mod pages;
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod sandbox;
+pub(crate) mod seccomp;
 pub(crate) mod start_cache;
 pub(crate) mod stats;
 pub(crate) mod status;

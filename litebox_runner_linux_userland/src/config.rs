@@ -17,6 +17,14 @@ pub struct Config {
     pub patching: u64,
     /// Capabilities of the sandbox that nobody there gets.
     pub dropped_capabilities: u64,
+    /// Capabilities that programs inherit, and those that they keep as an ordinary user.
+    pub inherited_capabilities: [u64; 2],
+    /// How gladly its programs would be killed for memory, as bits of a signed number.
+    pub oom_score_adj: u64,
+    /// Programs gain no privileges by being executed.
+    pub no_new_privileges: u64,
+    /// The filter of calls, 8 bytes for each instruction; empty: there is none.
+    pub filter: Vec<u8>,
     /// Orphans are reaped (`--init`).
     pub reaps_orphans: u64,
     /// The working directory as it was asked for, option included; empty: it was not.
@@ -270,7 +278,11 @@ impl Config {
             self.takes_programs,
             self.ahead,
             self.layer,
+            self.no_new_privileges,
+            self.oom_score_adj,
         ]);
+        out.numbers(&self.inherited_capabilities);
+        out.string(&self.filter);
         out.list(&self.limits, |out, (number, soft, hard)| out.numbers(&[(*number).into(), *soft, *hard]));
         out.list(&self.strace, |out, number| out.number(*number));
         out.number(self.stats);
@@ -296,7 +308,7 @@ impl Config {
         out.list(&mounts.mounts, |out, spec| {
             out.string(&spec.at);
             out.numbers(&source_numbers(spec.source));
-            out.numbers(&[spec.read_only.into(), spec.no_exec.into()]);
+            out.numbers(&[spec.read_only.into(), spec.no_exec.into(), spec.no_dev.into()]);
         });
         out.string(&mounts.workdir);
         out.user(&mounts.user);
@@ -323,6 +335,10 @@ impl Config {
             takes_programs: r.number()?,
             ahead: r.number()?,
             layer: r.number()?,
+            no_new_privileges: r.number()?,
+            oom_score_adj: r.number()?,
+            inherited_capabilities: [r.number()?, r.number()?],
+            filter: r.string()?,
             limits: r.list(|r| Some((r.number32()?, r.number()?, r.number()?)))?,
             strace: r.list(Reader::number)?,
             stats: r.number()?,
@@ -346,7 +362,7 @@ impl Config {
                 directories: r.list(|r| Some((r.string()?, r.number32()?)))?,
                 mounts: r.list(|r| {
                     let (at, source) = (r.string()?, r.source()?);
-                    Some(MountSpec { at, source, read_only: r.flag()?, no_exec: r.flag()? })
+                    Some(MountSpec { at, source, read_only: r.flag()?, no_exec: r.flag()?, no_dev: r.flag()? })
                 })?,
                 workdir: r.string()?,
                 user: r.user()?,
@@ -370,6 +386,10 @@ mod tests {
             interception: 2,
             patching: 1,
             dropped_capabilities: 5,
+            inherited_capabilities: [6, 4],
+            no_new_privileges: 1,
+            oom_score_adj: 500,
+            filter: vec![6, 0, 0, 0, 0, 0, 0xff, 0x7f],
             reaps_orphans: 1,
             home_of_user: 0,
             workdir: b"-w sub".to_vec(),
@@ -407,6 +427,7 @@ mod tests {
                     source: Source::Memory(0o1777, 9),
                     read_only: true,
                     no_exec: false,
+                    no_dev: true,
                 }],
                 workdir: b"/".to_vec(),
                 user: UserSpec {

@@ -158,7 +158,7 @@ fn open_grant(path: &Path, access: Access) -> rustix::io::Result<Grant> {
 }
 
 fn mount(at: impl AsRef<OsStr>, source: Source, read_only: bool) -> MountSpec {
-    MountSpec { at: at.as_ref().as_bytes().to_vec(), source, read_only, no_exec: false }
+    MountSpec { at: at.as_ref().as_bytes().to_vec(), source, read_only, no_exec: false, no_dev: false }
 }
 
 /// The view and the grants behind it.
@@ -324,7 +324,11 @@ fn volume_mount(volume: &Volume, grants: &mut Grants<'_>) -> Result<MountSpec, S
         What::Memory { permissions, size } => {
             let source = Source::Memory(*permissions, *size);
             let read_only = volume.access == Access::ReadOnly;
-            return Ok(MountSpec { no_exec: volume.no_exec, ..mount(&volume.to, source, read_only) });
+            return Ok(MountSpec {
+                no_exec: volume.no_exec,
+                no_dev: volume.no_dev,
+                ..mount(&volume.to, source, read_only)
+            });
         }
         What::Host { path, create } => (path.clone(), *create),
         What::Kept(name) => (kept_volume(name).map_err(failed)?, false),
@@ -339,7 +343,7 @@ fn volume_mount(volume: &Volume, grants: &mut Grants<'_>) -> Result<MountSpec, S
     }
     let source = grants.add(&path, &volume.to, volume.access, false).map_err(|e| failed(why_not(&path, e)))?;
     let read_only = volume.access == Access::ReadOnly;
-    Ok(MountSpec { no_exec: volume.no_exec, ..mount(&volume.to, source, read_only) })
+    Ok(MountSpec { no_exec: volume.no_exec, no_dev: volume.no_dev, ..mount(&volume.to, source, read_only) })
 }
 
 /// Why something of the host cannot be given.

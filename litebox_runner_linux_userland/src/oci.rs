@@ -14,6 +14,7 @@ use std::process::Command;
 use clap::{Args, Subcommand};
 
 use crate::message::{print_all, say};
+use crate::seccomp;
 
 pub mod cgroup;
 pub mod config;
@@ -266,12 +267,19 @@ fn features() -> serde_json::Value {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPECIFICATION,
         "hooks": hooks::NAMES,
-        "mountOptions": ["ro", "rw", "bind", "rbind", "noexec"],
+        "mountOptions": ["ro", "rw", "bind", "rbind", "exec", "noexec", "dev", "nodev", "nosuid"],
         "linux": {
             "namespaces": ["mount", "network"],
             "capabilities": config::CAPABILITIES,
             "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false },
-            "seccomp": { "enabled": false },
+            "seccomp": {
+                "enabled": true,
+                "actions": seccomp::ACTIONS.map(|(name, _)| name),
+                "operators": seccomp::OPERATORS.map(|(name, _)| name),
+                "archs": seccomp::ARCHITECTURES,
+                "knownFlags": seccomp::FLAGS,
+                "supportedFlags": seccomp::FLAGS,
+            },
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
         },

@@ -14,7 +14,7 @@ use litebox_platform_linux_userland::start::{self, SANDBOX_ARGUMENT};
 use litebox_protocol::net::Tun;
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
-use litebox_shim_linux::boot::{NameOrId, UserSpec};
+use litebox_shim_linux::boot::{NameOrId, SANDBOX_CAPABILITIES, UserSpec};
 use rustix::process::{Pid, PidfdFlags};
 use zerocopy::IntoBytes;
 
@@ -30,6 +30,7 @@ use crate::network;
 use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
 use crate::results::{self, Results};
+use crate::seccomp::Profile;
 use crate::start_cache::StartCache;
 use crate::status::{self, Status};
 use crate::{STATUS_OURS, inherited, limits, streams, trace};
@@ -253,6 +254,10 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
         interception: interception_number(interception),
         patching: patching_number(patching),
         dropped_capabilities: dropped_capabilities(&options.process),
+        inherited_capabilities: [union(&options.process.cap_inherit), union(&options.process.cap_ambient)],
+        no_new_privileges: options.process.no_new_privileges().into(),
+        oom_score_adj: i64::from(options.process.oom_score_adj) as u64,
+        filter: filter(&options.process)?,
         reaps_orphans: options.process.init.into(),
         home_of_user: (home_of_user && !is_given(options, "HOME")).into(),
         workdir: options.process.workdir.iter().flat_map(|dir| [b"-w ", dir.as_os_str().as_bytes()].concat()).collect(),
@@ -319,9 +324,22 @@ fn user(options: &ProcessOptions) -> UserSpec {
     UserSpec { more: options.group_add.clone(), ..options.user.clone().unwrap_or_else(caller) }
 }
 
+fn union(list: &[Capabilities]) -> u64 {
+    list.iter().fold(0, |all, Capabilities(one)| all | one)
+}
+
+/// The filter that its profile of calls becomes.
+fn filter(options: &ProcessOptions) -> Result<Vec<u8>, String> {
+    let Some(file) = options.seccomp() else { return Ok(Vec::new()) };
+    let capabilities = SANDBOX_CAPABILITIES & !dropped_capabilities(options);
+    let filter = Profile::read(file).and_then(|profile| profile.filter(capabilities));
+    filter
+        .map(|filter| filter.as_bytes().to_vec())
+        .map_err(|why| format!("--security-opt seccomp={}: {why}", file.display()))
+}
+
 /// Capabilities that the program may not have.
 fn dropped_capabilities(options: &ProcessOptions) -> u64 {
-    let union = |list: &[Capabilities]| list.iter().fold(0, |all, Capabilities(one)| all | one);
     union(&options.cap_drop) & !union(&options.cap_add)
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use litebox::Error;
 use litebox::platform::host;
+use litebox_common_linux::seccomp::bpf::Instruction;
 use litebox_platform_linux_userland::host::call;
 use litebox_platform_linux_userland::start::Used;
 use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
 use litebox_protocol::net::{OwnAddresses, Tun};
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
-use litebox_shim_linux::boot::{self, FirstProgram, Identity};
+use litebox_shim_linux::boot::{self, FirstCapabilities, FirstProgram, Identity};
 use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig, WayOut};
 use zerocopy::FromBytes;
@@ -57,7 +58,11 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         arguments: Arguments { argv: config.argv.clone(), envp: config.envp.clone(), path: config.path.clone() },
         search: config.search.clone(),
         identity: Identity::default(),
-        dropped_capabilities: config.dropped_capabilities,
+        capabilities: FirstCapabilities {
+            dropped: config.dropped_capabilities,
+            inheritable: config.inherited_capabilities[0],
+            ambient: config.inherited_capabilities[1],
+        },
         streams: config.streams.map(|flags| flags.checked_sub(1).map(|flags| flags as u32)),
         console: streams::console_of(config.console),
         ignored: config.ignored,
@@ -76,6 +81,9 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         takes_programs: config.takes_programs == 1,
         reaps_orphans: config.reaps_orphans == 1,
         layer: layer_of(config.layer),
+        oom_score_adj: config.oom_score_adj as i32,
+        no_new_privileges: config.no_new_privileges == 1,
+        filter: filter_of(&config.filter),
     };
     let kernel = match boot::kernel(kernel_config, &config.mounts) {
         Ok((kernel, identity)) => {
@@ -102,6 +110,12 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         boot::keep_first(&kernel, &program);
     }
     supervise(&First { kernel, program })
+}
+
+/// The instructions of a filter.
+fn filter_of(bytes: &[u8]) -> Vec<Instruction> {
+    let words = bytes.chunks_exact(size_of::<Instruction>());
+    words.filter_map(|bytes| Instruction::read_from_bytes(bytes).ok()).collect()
 }
 
 /// The network that it has.

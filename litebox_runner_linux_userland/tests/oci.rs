@@ -332,6 +332,95 @@ fn hidden_paths() -> Result {
     Ok(())
 }
 
+/// `linux.seccomp`: of the first program and of those that come later.
+fn filtered_calls() -> Result {
+    let Some(bundle) = Bundle::new("oci-seccomp")? else { return skip("no busybox") };
+    let rules = |action: &str| {
+        format!(
+            r#", "linux": {{ "seccomp": {{ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+                "flags": ["SECCOMP_FILTER_FLAG_LOG"], "syscalls": [
+                {{ "names": ["chdir", "no_such_call"], "action": "{action}", "errnoRet": 33 }},
+                {{ "names": ["kill"], "action": "SCMP_ACT_ERRNO",
+                    "args": [{{ "index": 1, "value": 0, "op": "SCMP_CMP_EQ" }}] }}] }} }}"#
+        )
+    };
+    bundle.script("exit 0", false, &rules("SCMP_ACT_NOTIFY"))?;
+    bundle.refuses(&["create", "asks"], "linux.seccomp: SCMP_ACT_NOTIFY")?;
+    let says = |text: &str, what: &[&str]| match what.iter().find(|what| !text.contains(**what)) {
+        None => Ok(()),
+        Some(what) => Err(format!("{what:?} is not in {text}")),
+    };
+    bundle.script("cat /proc/self/status; cd /tmp; kill -0 $$; cat", false, &rules("SCMP_ACT_ERRNO"))?;
+    let mut command = bundle.command(&["create", "filtered"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (input, mut output, mut errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    child.wait()?;
+    bundle.does(&["start", "filtered"])?;
+    let outcome = bundle.oci(&["exec", "filtered", "/bin/sh", "-c", "cat /proc/self/status; cd /tmp"])?;
+    says(&outcome.out(), &["Seccomp:\t2\nSeccomp_filters:\t1\n"])?;
+    says(&outcome.err(), &["can't cd to /tmp: Numerical argument out of domain"])?;
+    drop(input);
+    let (mut said, mut complained) = (String::new(), String::new());
+    output.as_mut().ok_or("no stdout")?.read_to_string(&mut said)?;
+    errors.as_mut().ok_or("no stderr")?.read_to_string(&mut complained)?;
+    says(&said, &["NoNewPrivs:\t0\n", "Seccomp:\t2\n"])?;
+    says(&complained, &["can't cd to /tmp: Numerical argument out of domain", "Operation not permitted"])?;
+    bundle.waits_for("filtered", "stopped")?;
+    bundle.does(&["delete", "filtered"])?;
+    Ok(())
+}
+
+/// What options of mounts show in /proc/mounts, and what they forbid; how gladly the program would be killed.
+fn mount_options() -> Result {
+    let Some(bundle) = Bundle::new("oci-mounts")? else { return skip("no busybox") };
+    let given = bundle.dir.join("given");
+    fs::create_dir_all(&given)?;
+    fs::copy(bundle.dir.join("rootfs/bin/busybox"), given.join("echo"))?;
+    let script = "cat /proc/mounts /proc/self/oom_score_adj; /mnt/echo executed; echo x > /mnt/new; /own/echo is not";
+    bundle.script(script, false, r#", "linux": { "rootfsPropagation": "private" }"#)?;
+    let config = fs::read_to_string(bundle.dir.join("config.json"))?;
+    let mounts = r#""mounts": [
+        { "destination": "/mnt", "type": "bind", "source": "given", "options": ["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"] },
+        { "destination": "/own", "type": "bind", "source": "given", "options": ["bind", "rw"] },
+        { "destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "noexec", "size=1m"] }, "#;
+    let config = config.replacen(r#""mounts": ["#, mounts, 1);
+    fs::write(bundle.dir.join("config.json"), config.replacen(r#""rlimits""#, r#""oomScoreAdj": 321, "rlimits""#, 1))?;
+    let outcome = bundle.oci(&["run", "mounts"])?;
+    let (said, errors) = (outcome.out(), outcome.err());
+    let shown = [" /mnt ", " /own ", " /scratch "].map(|place| {
+        let line = said.lines().find(|line| line.contains(place));
+        line.and_then(|line| line.split(' ').nth(3)).unwrap_or("none").to_string()
+    });
+    let wanted = ["ro,nosuid,nodev,noexec,relatime", "rw,nosuid,nodev,relatime", "rw,nosuid,nodev,noexec,relatime"];
+    let told = errors.contains("/mnt/echo: Permission denied") && errors.contains("Read-only file system");
+    let ends = said.ends_with("321\nis not\n");
+    if shown == wanted && told && ends { Ok(()) } else { Err(format!("{shown:?}\n{outcome}").into()) }
+}
+
+/// All sets of capabilities, and that none are gained.
+fn capabilities() -> Result {
+    let Some(bundle) = Bundle::new("oci-capabilities")? else { return skip("no busybox") };
+    bundle.script("cat /proc/self/status", false, "")?;
+    let config = fs::read_to_string(bundle.dir.join("config.json"))?;
+    let more = r#""noNewPrivileges": true, "capabilities": {
+        "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL"],
+        "permitted": ["CAP_KILL"], "inheritable": ["CAP_KILL", "CAP_SYS_ADMIN"], "ambient": ["CAP_KILL"] }, "rlimits""#;
+    let text = config.replacen("\"rlimits\"", more, 1);
+    // As the superuser all that is left, as somebody else what is ambient.
+    for (user, sets) in [(0, ["20", "2021", "2021", "2021", "0"]), (1000, ["20", "20", "20", "2021", "20"])] {
+        let own = format!("\"uid\": {}", rustix_id("-u")?);
+        fs::write(bundle.dir.join("config.json"), text.replacen(&own, &format!("\"uid\": {user}"), 1))?;
+        let outcome = bundle.oci(&["run", "limited"])?;
+        let names = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
+        let lines = names.iter().zip(sets).map(|(name, set)| format!("{name}:\t{set:0>16}\n"));
+        let wanted = lines.collect::<Vec<_>>().concat();
+        if !outcome.out().contains(&format!("{wanted}NoNewPrivs:\t1\n")) {
+            return Err(format!("{user}: not\n{wanted}{outcome}").into());
+        }
+    }
+    Ok(())
+}
+
 /// The container's process is where engines look for the container: with its root, and nothing of the host.
 fn process_for_engines() -> Result {
     let Some(bundle) = Bundle::new("oci-process")? else { return skip("no busybox") };
@@ -407,6 +496,9 @@ const TESTS: &[NamedTest] = &[
     ("hooks", hooks),
     ("refusals", refusals),
     ("hidden_paths", hidden_paths),
+    ("filtered_calls", filtered_calls),
+    ("mount_options", mount_options),
+    ("capabilities", capabilities),
     ("process_for_engines", process_for_engines),
     ("network_namespace", network_namespace),
 ];

@@ -328,6 +328,36 @@ fn capabilities() -> Result {
     prints(&dir, &["-u", "0:0", "--cap-drop=all", "--cap-add", "CAP_CHOWN"], script, &format!("{chown}{chown}"))
 }
 
+/// `--security-opt`: a profile of calls in Docker's form, and what the program is told.
+fn security_options() -> Result {
+    let dir = fresh_dir("security_options")?;
+    let profile = r#"{ "defaultAction": "SCMP_ACT_ALLOW", "archMap": [
+        { "architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"] }], "syscalls": [
+        { "names": ["umask"], "action": "SCMP_ACT_ALLOW", "includes": { "caps": ["CAP_CHOWN"] } },
+        { "names": ["chdir", "umask"], "action": "SCMP_ACT_ERRNO", "errnoRet": 22, "excludes": { "caps": ["CAP_CHOWN"] } }] }"#;
+    fs::write(dir.join("profile.json"), profile)?;
+    let options = |drop: &'static str| ["-u", "0", "--cap-drop", drop, "--security-opt", "seccomp=profile.json"];
+    let script = "grep -E 'NoNewPrivs|Seccomp:' /proc/self/status | cut -f2; cd /usr 2>/dev/null || echo refused";
+    prints(&dir, &options("KILL"), script, "0\n2\n")?;
+    prints(
+        &dir,
+        &[&options("CHOWN")[..], &["--security-opt", "no-new-privileges"]].concat(),
+        script,
+        "1\n2\nrefused\n",
+    )?;
+    prints(
+        &dir,
+        &["--security-opt", "seccomp=unconfined", "--security-opt=no-new-privileges:false"],
+        script,
+        "0\n0\n",
+    )?;
+    let outcome = run_in(&dir, &["--security-opt", "seccomp=none.json", "--", "/bin/true"])?;
+    if outcome.status == 125 && outcome.err().contains("--security-opt seccomp=none.json: none.json: No such file") {
+        return Ok(());
+    }
+    Err(format!("a profile that is not there\n{outcome}").into())
+}
+
 /// Variables from a file, as docker reads it.
 fn environment_file() -> Result {
     let dir = fresh_dir("environment_file")?;
@@ -417,7 +447,8 @@ macro_rules! table {
 
 const TESTS: &[NamedTest] = table! {
     the_default_view_is_what_others_may_read homes_are_not_given_unasked hidden_is_absent hidden_stays_hidden_where_all_may_be_changed
-    state_of_packages its_own_name links_lead_somewhere volumes_by_habit read_only users_by_name capabilities environment_file
+    state_of_packages its_own_name links_lead_somewhere volumes_by_habit read_only users_by_name capabilities security_options
+    environment_file
     entrypoint cidfile init stop_signal places_from_the_current_directory
 };
 

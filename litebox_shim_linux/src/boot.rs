@@ -28,7 +28,7 @@ use crate::syscalls::limits::Limits;
 use crate::task::process_table::FIRST_PID;
 use crate::task::{CloneShares, Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
 
-pub use crate::task::credentials::SANDBOX_CAPABILITIES;
+pub use crate::task::credentials::{FirstCapabilities, SANDBOX_CAPABILITIES};
 pub use mounts::{Failure, MountPlan, MountSpec, Source};
 pub use user::{Identity, NameOrId, UserSpec};
 
@@ -46,8 +46,8 @@ pub struct FirstProgram {
     pub search: Vec<Vec<u8>>,
     /// Who it runs as.
     pub identity: Identity,
-    /// Capabilities of the sandbox that it may not have.
-    pub dropped_capabilities: u64,
+    /// Capabilities of the sandbox that it has, and that it does not have.
+    pub capabilities: FirstCapabilities,
     /// How the host opened descriptors 0, 1 and 2 (`F_GETFL`); `None`: it is closed.
     pub streams: [Option<u32>; 3],
     /// The user's terminal, which becomes the console.
@@ -81,7 +81,9 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     };
     let mut maker = mounts::Maker::new(&arena, &mounts.grants).map_err(at_root)?;
     let root = maker.make(mounts.root).map_err(at_root)?;
-    let kernel = Kernel::new(config, arena.clone(), root, MountFlags::RELATIME);
+    let filter = crate::seccomp::Filter::of_config(&config)
+        .map_err(|error| Failure { what: "the filter of calls".into(), error: Some(error) })?;
+    let kernel = Kernel::new(config, filter, arena.clone(), root, MountFlags::RELATIME);
     if let Some(wire) = &kernel.wire {
         wire.watch().map_err(|error| Failure { what: "the TUN device".into(), error: Some(error) })?;
     }
@@ -124,7 +126,7 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
 pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::convert::Infallible> {
     let context = context(kernel, first)?;
     let Identity { uid, gid, ref groups, .. } = first.identity;
-    let credentials = Credentials::first(uid, gid, groups.clone(), first.dropped_capabilities);
+    let credentials = Credentials::first(uid, gid, groups.clone(), &first.capabilities);
     let from = Origin {
         creds: credentials.for_files(),
         root: context.root.read().clone(),
@@ -159,6 +161,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     process.signals.start_ignoring(SigSet(first.ignored));
     let shares = CloneShares::own(standard_streams(kernel, first)?, Arc::new(context));
     let thread = Thread::new(&process, pid, name, shares);
+    thread.confine(kernel);
     process.add_thread(&thread);
     process.begin_cpu_limit();
     crate::outside::take_signals(kernel);

@@ -15,7 +15,7 @@ use litebox_common_linux::{Arch, Errno};
 use crate::signal::set::{SIGKILL, SIGSYS};
 use crate::signal::{SIG_DFL, SIG_IGN, SignalInfo};
 use crate::task::SyscallWork;
-use crate::{Process, Task, Thread};
+use crate::{Kernel, KernelConfig, Process, Task, Thread};
 
 /// Instructions on the way from a task's last filter to its first, at most (`MAX_INSNS_PER_PATH`).
 const MOST_ON_A_PATH: usize = 32768;
@@ -63,6 +63,15 @@ impl Filter {
         let passing = [Arch::X86_64, Arch::X86].map(|arch| Passing::ALL.narrowed_by(&program, arch));
         let path_len = program.kernel_len() + PENALTY;
         Self { program, previous: None, passing, count: 1, path_len }
+    }
+
+    /// The filter that the user wants for every program, if there is one.
+    pub(crate) fn of_config(config: &KernelConfig) -> Result<Option<Arc<Self>>> {
+        if config.filter.is_empty() {
+            return Ok(None);
+        }
+        let program = Program::new(&config.filter).ok_or(Error::NoMemory)?.map_err(|_| Error::Invalid)?;
+        Ok(Some(Arc::new(Self::new(program))))
     }
 
     /// It comes behind others.
@@ -163,6 +172,13 @@ impl Thread {
         let before = core::mem::replace(&mut *self.seccomp.state.lock(), state);
         drop(before);
         self.add_syscall_work(SyscallWork::SECCOMP);
+    }
+    /// It is the first of a program that the user starts.
+    pub(crate) fn confine(&self, kernel: &Kernel) {
+        self.no_new_privileges.store(kernel.config.no_new_privileges, Ordering::Relaxed);
+        if let Some(filter) = &kernel.filter {
+            self.set_seccomp(State { strict: false, filter: Some(filter.clone()) });
+        }
     }
     /// It has the filters that its creator has.
     pub(crate) fn inherit_filters(&self, creator: &Self) {

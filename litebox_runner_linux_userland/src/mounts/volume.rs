@@ -37,7 +37,10 @@ pub struct Volume {
     pub what: What,
     pub to: PathBuf,
     pub access: Access,
+    /// Nothing in it is executed.
     pub no_exec: bool,
+    /// Devices in it are not opened.
+    pub no_dev: bool,
 }
 
 fn path(bytes: &[u8]) -> PathBuf {
@@ -50,6 +53,7 @@ struct Words {
     access: Option<Access>,
     create: bool,
     no_exec: bool,
+    no_dev: bool,
 }
 
 impl Words {
@@ -63,9 +67,12 @@ impl Words {
                 b"cow" => next.access = Some(Access::CopyOnWrite),
                 b"create" => next.create = true,
                 b"noexec" => next.no_exec = true,
+                b"nodev" => next.no_dev = true,
+                b"dev" => next.no_dev = false,
+                b"exec" => next.no_exec = false,
                 // What `docker run` takes for its labels, caches and propagation: there is nothing of that here.
                 b"z" | b"Z" | b"U" | b"cached" | b"delegated" | b"consistent" | b"default" | b"nocopy" | b"nosuid"
-                | b"nodev" | b"exec" | b"private" | b"rprivate" | b"shared" | b"rshared" | b"slave" | b"rslave" => {}
+                | b"private" | b"rprivate" | b"shared" | b"rshared" | b"slave" | b"rslave" => {}
                 _ => return false,
             }
         }
@@ -103,7 +110,14 @@ pub fn parse_volume(text: &OsStr, bases: &Bases) -> Result<Volume, String> {
         (What::Host { path, .. }, 1) => destination(&typed, path, &bases.host)?,
         _ => destination(&typed, &path(to), &bases.sandbox)?,
     };
-    Ok(Volume { typed, what, to, access: words.access.unwrap_or(Access::ReadWrite), no_exec: words.no_exec })
+    Ok(Volume {
+        typed,
+        what,
+        to,
+        access: words.access.unwrap_or(Access::ReadWrite),
+        no_exec: words.no_exec,
+        no_dev: words.no_dev,
+    })
 }
 
 /// What a source means. A bare name that is neither a file here nor to be made here is that of a kept volume.
@@ -187,7 +201,14 @@ pub fn parse_tmpfs(text: &OsStr, bases: &Bases) -> Result<Volume, String> {
     }
     let to = destination(&typed, &path(place), &bases.sandbox)?;
     let access = words.access.unwrap_or(Access::ReadWrite);
-    Ok(Volume { typed, what: What::Memory { permissions, size }, to, access, no_exec: words.no_exec })
+    Ok(Volume {
+        typed,
+        what: What::Memory { permissions, size },
+        to,
+        access,
+        no_exec: words.no_exec,
+        no_dev: words.no_dev,
+    })
 }
 
 /// `--mount type=bind|volume|tmpfs,src=SRC,dst=DST,...`, as `docker run` has it.
@@ -212,7 +233,7 @@ pub fn parse_mount(text: &OsStr, bases: &Bases) -> Result<Volume, String> {
                 "false" | "0" => words.access = None,
                 _ => return Err(wrong(format!("{shown} is neither true nor false"))),
             },
-            (b"rw" | b"cow" | b"create" | b"noexec", None) => {
+            (b"rw" | b"cow" | b"create" | b"noexec" | b"nodev", None) => {
                 words.take(key);
             }
             (b"tmpfs-size" | b"size", Some(_)) => size = parse_size(&shown).map_err(wrong)?,
@@ -238,7 +259,14 @@ pub fn parse_mount(text: &OsStr, bases: &Bases) -> Result<Volume, String> {
         },
         _ => return Err(wrong(format!("type={kind} is none of bind, volume and tmpfs"))),
     };
-    Ok(Volume { typed, what, to, access: words.access.unwrap_or(Access::ReadWrite), no_exec: words.no_exec })
+    Ok(Volume {
+        typed,
+        what,
+        to,
+        access: words.access.unwrap_or(Access::ReadWrite),
+        no_exec: words.no_exec,
+        no_dev: words.no_dev,
+    })
 }
 
 #[cfg(test)]
@@ -330,6 +358,7 @@ mod tests {
             to: "/t".into(),
             access: ReadOnly,
             no_exec: true,
+            no_dev: false,
         };
         assert_eq!(parsed("/t:ro,noexec,nosuid,size=1k,mode=750"), Ok(expected));
         assert!(parsed("/t").is_ok() && parsed("t").is_ok_and(|v| v.to == Path::new("/w/t")));

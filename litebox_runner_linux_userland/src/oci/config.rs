@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use litebox_shim_linux::boot::SANDBOX_CAPABILITIES;
 use serde::Deserialize;
 
 use super::linux::Linux;
@@ -72,6 +73,10 @@ pub struct Process {
     #[serde(default)]
     rlimits: Vec<Rlimit>,
     capabilities: Option<Capabilities>,
+    #[serde(default)]
+    no_new_privileges: bool,
+    #[serde(default)]
+    oom_score_adj: Option<i32>,
 }
 
 /// A user of the container.
@@ -103,6 +108,10 @@ struct Rlimit {
 struct Capabilities {
     #[serde(default)]
     bounding: Vec<String>,
+    #[serde(default)]
+    inheritable: Vec<String>,
+    #[serde(default)]
+    ambient: Vec<String>,
 }
 
 /// A program of the host.
@@ -220,6 +229,8 @@ pub struct How<'a> {
     pub name: &'a str,
     /// An empty file.
     pub masked: &'a Path,
+    /// Where its profile of calls is written, if it has one.
+    pub seccomp: &'a Path,
     /// The container has a control group.
     pub has_group: bool,
 }
@@ -243,7 +254,8 @@ impl Arguments {
         match mount.kind.as_str() {
             _ if mount.is_bind() => {
                 let source = bundle.join(&mount.source);
-                let mode = if mount.has("ro") { ",ro" } else { "" };
+                let asked = ["ro", "noexec", "nodev"].into_iter().filter(|option| mount.has(option));
+                let mode: String = asked.flat_map(|option| [",", option]).collect();
                 self.option("--mount", format!("type=bind,src={},dst={to}{mode}", source.display()));
             }
             // What every sandbox has.
@@ -251,7 +263,7 @@ impl Arguments {
             "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" => {}
             "tmpfs" => {
                 let options = mount.options.iter().filter(|option| {
-                    ["ro", "noexec"].contains(&option.as_str())
+                    ["ro", "noexec", "nodev"].contains(&option.as_str())
                         || option.starts_with("size=")
                         || option.starts_with("mode=")
                 });
@@ -282,10 +294,26 @@ impl Process {
             out.option("--ulimit", format!("{name}={}:{}", value(limit.soft), value(limit.hard)));
         }
         if let Some(capabilities) = &self.capabilities {
-            let has = |name: &str| capabilities.bounding.iter().any(|given| given.trim_start_matches("CAP_") == name);
-            for name in CAPABILITIES.iter().filter(|name| !has(name)) {
-                out.option("--cap-drop", *name);
+            // What is effective and permitted follows from these when the program is executed.
+            let is_in = |set: &[String], name: &str| set.iter().any(|given| given.trim_start_matches("CAP_") == name);
+            for (bit, name) in CAPABILITIES.iter().enumerate() {
+                let given = SANDBOX_CAPABILITIES >> bit & 1 != 0;
+                if !is_in(&capabilities.bounding, name) {
+                    out.option("--cap-drop", *name);
+                }
+                if given && is_in(&capabilities.inheritable, name) {
+                    out.option("--cap-inherit", *name);
+                }
+                if given && is_in(&capabilities.ambient, name) {
+                    out.option("--cap-ambient", *name);
+                }
             }
+        }
+        if let Some(number) = self.oom_score_adj {
+            out.option("--oom-score-adj", number.to_string());
+        }
+        if self.no_new_privileges {
+            out.option("--security-opt", "no-new-privileges");
         }
         if self.terminal {
             out.word("-t");

@@ -129,7 +129,8 @@ fn start_waiting(container: &Container, options: &Options, spec: &Spec, here: bo
     }
     fs::write(&masked, "").map_err(|e| format!("{}: {e}", masked.display()))?;
     let bundle = &container.record.bundle;
-    let how = How { name: NAME, masked: &masked, has_group: container.record.cgroup.is_some() };
+    let seccomp = container.directory.join("seccomp.json");
+    let how = How { name: NAME, masked: &masked, seccomp: &seccomp, has_group: container.record.cgroup.is_some() };
     let arguments = spec.arguments(bundle, &how)?;
     let failed = |e: std::io::Error| format!("the container's process: {e}");
     let (ready, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;

@@ -1,9 +1,11 @@
 //! `linux` of a config.json, but for the resources.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use litebox_shim_linux::boot::SANDBOX_CAPABILITIES;
 use rustix::fs::OFlags;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,6 +13,7 @@ use serde_json::Value;
 use super::config::{Arguments, How, OWN, Spec};
 use super::resources::Resources;
 use super::view::within;
+use crate::seccomp::Profile;
 
 /// The part of the file.
 #[derive(Deserialize, Default)]
@@ -31,6 +34,7 @@ pub struct Linux {
     uid_mappings: Vec<Value>,
     #[serde(default)]
     devices: Vec<Device>,
+    seccomp: Option<Value>,
     #[serde(default)]
     sysctl: BTreeMap<String, String>,
 }
@@ -97,8 +101,21 @@ impl Linux {
         if let Some((name, value)) = self.sysctl.iter().find(|(name, value)| !is_so(name, value)) {
             return Err(format!("linux.sysctl: {name}={value}: this setting of the sandbox's kernel is fixed"));
         }
+        self.filter(out, how)?;
         self.resources.add_to(out, how.has_group);
         self.hide(out, spec, bundle, how.masked)
+    }
+
+    /// What filters its calls. Mistakes are said when it is created.
+    fn filter(&self, out: &mut Arguments, how: &How<'_>) -> Result<(), String> {
+        let Some(value) = &self.seccomp else { return Ok(()) };
+        let profile: Profile = serde_json::from_value(value.clone()).map_err(|e| format!("linux.seccomp: {e}"))?;
+        profile.filter(SANDBOX_CAPABILITIES).map_err(|why| format!("linux.seccomp: {why}"))?;
+        fs::write(how.seccomp, value.to_string()).map_err(|e| format!("{}: {e}", how.seccomp.display()))?;
+        let mut named = OsString::from("seccomp=");
+        named.push(how.seccomp);
+        out.option("--security-opt", named);
+        Ok(())
     }
 
     /// What is to be read-only, or as if it were empty. What is not there needs nothing.

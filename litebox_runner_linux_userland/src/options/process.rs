@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{ArgAction, Args};
@@ -35,6 +35,19 @@ pub struct ProcessOptions {
     /// Leave it this capability, whatever --cap-drop says.
     #[arg(long, value_name = "CAP", value_parser = parse_own_capability)]
     pub cap_add: Vec<Capabilities>,
+    /// no-new-privileges, which the program is told; seccomp=FILE, a profile of calls as Docker and podman have them,
+    /// which the sandbox's kernel keeps (unconfined: none).
+    #[arg(long, value_name = "OPTION", value_parser = parse_security)]
+    pub security_opt: Vec<Security>,
+    /// How gladly the sandbox kills it when it has no memory left, as oom_score_adj of proc(5).
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    pub oom_score_adj: i32,
+    /// A capability that programs it executes inherit.
+    #[arg(long, value_name = "CAP", hide = true, value_parser = parse_own_capability)]
+    pub cap_inherit: Vec<Capabilities>,
+    /// One of those that it keeps as an ordinary user.
+    #[arg(long, value_name = "CAP", hide = true, value_parser = parse_own_capability)]
+    pub cap_ambient: Vec<Capabilities>,
     /// Run this program, and give it PROGRAM... as its arguments.
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<OsString>,
@@ -92,6 +105,50 @@ pub struct ProcessOptions {
 pub struct Host {
     pub name: String,
     pub address: IpAddr,
+}
+
+/// What `--security-opt` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Programs gain no privileges by being executed.
+    NoNewPrivileges(bool),
+    /// Calls are filtered by the profile in this file, or not.
+    Seccomp(Option<PathBuf>),
+    /// What a sandbox is anyway.
+    Usual,
+}
+
+impl ProcessOptions {
+    /// Whether programs may gain no privileges.
+    pub fn no_new_privileges(&self) -> bool {
+        let asked = |option: &Security| match option {
+            Security::NoNewPrivileges(asked) => Some(*asked),
+            _ => None,
+        };
+        self.security_opt.iter().rev().find_map(asked).unwrap_or(false)
+    }
+    /// The profile of calls.
+    pub fn seccomp(&self) -> Option<&Path> {
+        let of_calls = |option: &&Security| matches!(option, Security::Seccomp(_));
+        match self.security_opt.iter().rfind(of_calls) {
+            Some(Security::Seccomp(file)) => file.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+fn parse_security(text: &str) -> Result<Security, String> {
+    let (name, value) = text.split_once(['=', ':']).map_or((text, None), |(name, value)| (name, Some(value)));
+    match (name, value) {
+        ("no-new-privileges", None | Some("true")) => Ok(Security::NoNewPrivileges(true)),
+        ("no-new-privileges", Some("false")) => Ok(Security::NoNewPrivileges(false)),
+        ("seccomp", Some("unconfined")) => Ok(Security::Seccomp(None)),
+        ("seccomp", Some(file)) if !file.is_empty() => Ok(Security::Seccomp(Some(file.into()))),
+        ("label", Some("disable")) => Ok(Security::Usual),
+        _ => Err("the boundary is the same for every program, and has no switches: no-new-privileges and \
+            seccomp=FILE are for what the program does in it"
+            .into()),
+    }
 }
 
 /// A set of capabilities, as bits.
@@ -198,7 +255,7 @@ pub const CAPABILITIES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-fn parse_capability(text: &str) -> Result<Capabilities, String> {
+pub fn parse_capability(text: &str) -> Result<Capabilities, String> {
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("CAP_").unwrap_or(&name);
     if name == "ALL" {

@@ -45,11 +45,6 @@ const ROWS: &[Row] = &[
     value("cgroup-parent", &[], "start litebox in that cgroup, by systemd-run --slice"),
     value("runtime", &[], "litebox is the runtime"),
     value("isolation", &["default"], "there is one kind of isolation"),
-    value(
-        "security-opt",
-        &["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true", "label=disable", "label:disable"],
-        "the boundary is the same for every program, and has no switches",
-    ),
     value("sysctl", &[], "settings of the sandbox's kernel are fixed"),
     value("storage-opt", &[], "files live in memory or in what -v names"),
     value("volumes-from", &[], NO_CONTAINERS),

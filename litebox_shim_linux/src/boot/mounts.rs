@@ -54,6 +54,8 @@ pub struct MountSpec {
     pub read_only: bool,
     /// Nothing may be executed there.
     pub no_exec: bool,
+    /// Devices in it are not opened.
+    pub no_dev: bool,
 }
 
 /// The whole view.
@@ -224,7 +226,7 @@ pub(super) fn mount(vfs: &Vfs, spec: &MountSpec, fs: Arc<dyn FileSystem>) -> Res
     let mut flags = MountFlags::RELATIME | MountFlags::NOSUID;
     flags.set(MountFlags::RDONLY, spec.read_only);
     flags.set(MountFlags::NOEXEC, spec.no_exec);
-    if !matches!(spec.source, Source::Dev | Source::Pts | Source::CopyOnWrite(_) | Source::Memory(..)) {
+    if spec.no_dev || !matches!(spec.source, Source::Dev | Source::Pts | Source::CopyOnWrite(_) | Source::Memory(..)) {
         flags |= MountFlags::NODEV;
     }
     let source: &[u8] = match spec.source {

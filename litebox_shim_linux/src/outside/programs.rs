@@ -207,8 +207,7 @@ fn make_process(
     files: Arc<FdTable>,
 ) -> (Arc<Process>, Arc<Thread>) {
     let identity = &first.identity;
-    let credentials =
-        Credentials::first(identity.uid, identity.gid, identity.groups.clone(), first.dropped_capabilities);
+    let credentials = Credentials::first(identity.uid, identity.gid, identity.groups.clone(), &first.capabilities);
     let limits = Limits::first(&kernel.config.limits);
     let mm = MemoryMap::new(&kernel.arena);
     mm.set_limits(limits.of_memory());
@@ -217,6 +216,7 @@ fn make_process(
     let root = kernel.vfs.root();
     let places = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: AtomicU32::new(UMASK) };
     let thread = Thread::new(&process, pid, [0; 16], CloneShares::own(files, Arc::new(places)));
+    thread.confine(kernel);
     process.add_thread(&thread);
     process.begin_cpu_limit();
     (process, thread)
@@ -377,8 +377,8 @@ impl Task<'_, '_> {
         let spec = UserSpec::parse(&request.user)
             .ok_or_else(|| Refusal::new(alloc::format!("--user {text}: neither numbers nor names")))?;
         let identity = user::resolve(&self.kernel().vfs, &spec).map_err(|failure| Refusal::new(failure.what))?;
-        let dropped = request.first.dropped_capabilities;
-        self.set_creds(Credentials::first(identity.uid, identity.gid, identity.groups, dropped));
+        let capabilities = &request.first.capabilities;
+        self.set_creds(Credentials::first(identity.uid, identity.gid, identity.groups, capabilities));
         Ok(identity.home)
     }
 

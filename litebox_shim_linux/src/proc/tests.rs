@@ -29,7 +29,7 @@ fn kernel() -> Arc<Kernel> {
         memory_limit: Some(1 << 30),
         ..KernelConfig::default()
     };
-    Kernel::new(config, Arena::new(), Arc::new(EmptyRoot), MountFlags::empty())
+    Kernel::new(config, None, Arena::new(), Arc::new(EmptyRoot), MountFlags::empty())
 }
 
 /// A process without threads.

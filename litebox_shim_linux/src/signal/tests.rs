@@ -22,7 +22,7 @@ const RESTART: u64 = 0x1000_0000;
 
 fn thread() -> Arc<Thread> {
     let arena = litebox::mm::arena::Arena::new();
-    let kernel = Kernel::new(KernelConfig::default(), arena.clone(), Arc::new(EmptyRoot), MountFlags::empty());
+    let kernel = Kernel::new(KernelConfig::default(), None, arena.clone(), Arc::new(EmptyRoot), MountFlags::empty());
     let root = kernel.vfs.root();
     let fs = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: AtomicU32::new(0) };
     let process = Process::new(ProcessSpec {

@@ -92,6 +92,17 @@ pub struct CapabilitySets {
     pub ambient: u64,
 }
 
+/// What becomes of the capabilities of a sandbox, for programs that the user starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirstCapabilities {
+    /// They have none of these.
+    pub dropped: u64,
+    /// These they inherit.
+    pub inheritable: u64,
+    /// These of them are an ordinary user's, too.
+    pub ambient: u64,
+}
+
 /// User and group ids, groups, capabilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of credentials(7)")]
@@ -110,12 +121,14 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Of the first process; the superuser has the capabilities of a sandbox, but for those that were `dropped`, which
-    /// nobody there gets.
-    pub fn first(uid: u32, gid: u32, groups: Vec<u32>, dropped: u64) -> Self {
-        let bounding = SANDBOX_CAPABILITIES & !dropped;
-        let held = if uid == 0 { bounding } else { 0 };
-        let capabilities = CapabilitySets { permitted: held, effective: held, bounding, ..CapabilitySets::default() };
+    /// Of the first process; the superuser has the capabilities of a sandbox, but for those that were dropped, which
+    /// nobody there gets. Others have what is ambient.
+    pub fn first(uid: u32, gid: u32, groups: Vec<u32>, given: &FirstCapabilities) -> Self {
+        let bounding = SANDBOX_CAPABILITIES & !given.dropped;
+        let inheritable = SANDBOX_CAPABILITIES & given.inheritable;
+        let ambient = if uid == 0 { 0 } else { given.ambient & inheritable & bounding };
+        let held = if uid == 0 { bounding | inheritable } else { ambient };
+        let capabilities = CapabilitySets { inheritable, permitted: held, effective: held, bounding, ambient };
         Self {
             uid,
             euid: uid,
@@ -233,7 +246,7 @@ mod tests {
 
     #[test]
     fn dropping_root_drops_capabilities_unless_they_are_kept() {
-        let root = Credentials::first(0, 0, Vec::new(), 0);
+        let root = Credentials::first(0, 0, Vec::new(), &FirstCapabilities::default());
         let mut user = Credentials { uid: 5, euid: 5, suid: 5, ..root.clone() };
         user.follow_uids(&root);
         assert_eq!((user.capabilities.permitted, user.capabilities.effective), (0, 0));

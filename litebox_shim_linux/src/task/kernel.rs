@@ -10,10 +10,12 @@ use litebox::net::inet::carrier::host::HostNetwork;
 use litebox::net::inet::carrier::wire::WireNetwork;
 use litebox::platform::{Instant, host};
 use litebox::sync::Mutex;
+use litebox_common_linux::seccomp::bpf::Instruction;
 use litebox_protocol::{STAT_FIGURES, figure};
 
 use super::process_table::{FIRST_PID, ProcessTable};
 use super::{Process, Thread};
+use crate::seccomp::Filter;
 
 /// What network a sandbox has beside its loopback device.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +56,12 @@ pub struct KernelConfig {
     pub takes_programs: bool,
     /// What the program changed in copy-on-write trees is told at the end (`--save`, `--diff`).
     pub layer: Option<crate::LayerConfig>,
+    /// How gladly its programs would be killed for memory, from -1000 to 1000.
+    pub oom_score_adj: i32,
+    /// Programs gain no privileges by being executed.
+    pub no_new_privileges: bool,
+    /// What filters the calls of every program that the user starts; empty: nothing.
+    pub filter: Vec<Instruction>,
     /// Orphans are reaped as an init process does it, whatever the first program does (`--init`).
     pub reaps_orphans: bool,
 }
@@ -106,6 +114,8 @@ impl Default for Settings {
 pub struct Kernel {
     /// Decided at start.
     pub config: KernelConfig,
+    /// What filters the calls of every program that the user starts.
+    pub(crate) filter: Option<Arc<Filter>>,
     /// Figures.
     pub stats: Stats,
     /// What can be set.
@@ -166,8 +176,9 @@ pub struct Kernel {
 
 impl Kernel {
     /// A kernel with the given file systems and no process.
-    pub fn new(
+    pub(crate) fn new(
         config: KernelConfig,
+        filter: Option<Arc<Filter>>,
         arena: Arc<litebox::mm::arena::Arena>,
         root: Arc<dyn litebox::fs::FileSystem>,
         flags: litebox::fs::MountFlags,
@@ -193,6 +204,7 @@ impl Kernel {
             ),
             last_line: crate::trace::LastLine::default(),
             config,
+            filter,
             stats: Stats::default(),
             settings: Settings::default(),
             boot: host().instant(),

@@ -215,7 +215,7 @@ impl Process {
             children_usage: Mutex::default(),
             limits: crate::syscalls::limits::Limits::default(),
             image: RwLock::new(image),
-            oom_score_adj: AtomicI32::new(0),
+            oom_score_adj: AtomicI32::new(kernel.config.oom_score_adj),
             session_nice: AtomicI32::new(0),
             coredump_filter: AtomicU32::new(USUAL_COREDUMP_FILTER),
             login: Login::default(),
