@@ -16,7 +16,7 @@ use super::LIMIT;
 const PIECE: usize = 64 << 10;
 const CHUNK: usize = 64 << 20;
 /// How much more memory a sandbox may take after a while of traffic than at its begin.
-const MOST_GROWTH: u64 = 8 << 20;
+pub(super) const MOST_GROWTH: u64 = 8 << 20;
 
 /// What the guest expects: `u` counts, `d` sends, `e` echoes.
 async fn serve(mut stream: tokio::net::TcpStream) -> io::Result<()> {
@@ -71,6 +71,15 @@ fn memory(top: u32) -> u64 {
     standstill::descendants(top).into_iter().filter_map(of).sum::<u64>() << 10
 }
 
+/// The same, of what runs for so many seconds: when it has settled, and near its end.
+pub(super) fn memory_at_two_times(top: u32, seconds: u64) -> [u64; 2] {
+    let begin = Instant::now();
+    [1, 3].map(|quarters| {
+        std::thread::sleep(Duration::from_secs(seconds * quarters / 4).saturating_sub(begin.elapsed()));
+        memory(top)
+    })
+}
+
 /// Traffic for a second, or for as long as `LITEBOX_TEST_TRAFFIC` says, beside connections that answer all the time.
 fn carried() -> Result {
     let port = server()?.to_string();
@@ -81,15 +90,8 @@ fn carried() -> Result {
     command.args(["run", "--allow-net", &format!("host:{port}"), "--ulimit", "nofile=30000:30000", "-v", &share, "--"]);
     command.args(["/traffic", "10.0.2.2", &port, &connections.to_string(), &seconds.to_string()]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let begin = Instant::now();
-    // All connections are there, and the first chunks have passed.
-    let settled = Duration::from_secs(seconds / 4);
-    let end = Duration::from_secs(seconds * 3 / 4);
-    let mut seen = Vec::new();
-    for at in [settled, end] {
-        std::thread::sleep(at.saturating_sub(begin.elapsed()));
-        seen.push(memory(child.id()));
-    }
+    // When the first is looked at, all connections are there, and the first chunks have passed.
+    let seen = memory_at_two_times(child.id(), seconds);
     let (mut out, mut error) = (String::new(), String::new());
     child.stdout.take().ok_or("no pipe")?.read_to_string(&mut out)?;
     child.stderr.take().ok_or("no pipe")?.read_to_string(&mut error)?;

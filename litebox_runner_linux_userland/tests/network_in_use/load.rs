@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use litebox_test_support::compile::{self, Variant};
 use litebox_test_support::{NamedTest, Result, fresh_dir, skip};
 
+use super::bulk::{MOST_GROWTH, memory_at_two_times};
 use super::{Running, prints, python, run, wait_for};
 
 /// As much as a slow reader reads.
@@ -158,6 +159,38 @@ fn refused() -> Result {
     prints(&outcome, expected)
 }
 
+/// A flood of questions about names, many of them none, for a few rounds or for as many seconds as `LITEBOX_TEST_NAMES`
+/// says: each that is waited for is answered, and nothing grows.
+fn name_flood() -> Result {
+    let Some(python) = python() else { return skip("no python3 on this machine") };
+    let seconds = std::env::var("LITEBOX_TEST_NAMES").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut command = litebox_test_support::litebox();
+    command.args([
+        "run",
+        "--allow-net",
+        "host:80",
+        "--",
+        &python,
+        "-c",
+        include_str!("flood.py"),
+        &seconds.to_string(),
+    ]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let seen = if seconds > 0 { memory_at_two_times(child.id(), seconds) } else { [0; 2] };
+    let outcome = child.wait_with_output()?;
+    let (out, error) = (String::from_utf8_lossy(&outcome.stdout), String::from_utf8_lossy(&outcome.stderr));
+    println!("{}: {out}memory: {seen:?}", outcome.status);
+    if !outcome.status.success() || out != "all answered 0\n" {
+        return Err(format!("{}: {out}{error}", outcome.status).into());
+    }
+    // Who refuses says so, but not for ever.
+    let lines = error.lines().count();
+    if lines > 200 || seen[1] > seen[0] + MOST_GROWTH {
+        return Err(format!("{lines} lines, memory {seen:?}").into());
+    }
+    Ok(())
+}
+
 const USED_UP: &str = r"
 import errno, socket, sys
 def fill():
@@ -246,6 +279,7 @@ fn idle() -> Result {
 pub const TESTS: &[NamedTest] = &[
     ("peers_that_misbehave", peers),
     ("refused_in_thousands", refused),
+    ("flood_of_names", name_flood),
     ("descriptors_used_up", used_up),
     ("listeners_in_many", listeners),
     ("idle_connections", idle),
