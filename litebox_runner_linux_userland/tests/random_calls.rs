@@ -3,7 +3,8 @@
 //! cannot be killed, no standstill.
 //!
 //! A short round is part of the suite. `LITEBOX_TEST_CALLS=60` has each of the three run for so many minutes, with
-//! another seed each time; what fails is named with its seed, and `random_calls SEED ...` makes the same calls again.
+//! another seed each time, from `LITEBOX_TEST_CALLS_SEED` on; what fails is named with its seed, and `random_calls
+//! SEED ...` makes the same calls again.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use litebox_test_support::{NamedTest, Result, litebox, program_result};
 const VARIABLE: &str = "LITEBOX_TEST_CALLS";
 /// One round may take so long; each worker is killed after a second and a half.
 const PATIENCE: Duration = Duration::from_secs(150);
-const FIRST_SEED: u64 = 1;
+const SEED_VARIABLE: &str = "LITEBOX_TEST_CALLS_SEED";
 
 /// How much is to be done: rounds until this moment, each of so many processes and calls of a thread.
 struct Amount {
@@ -23,9 +24,12 @@ struct Amount {
     calls: &'static str,
 }
 
+fn number_of(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
 fn amount() -> Amount {
-    let minutes = std::env::var(VARIABLE).ok().and_then(|value| value.parse::<u64>().ok());
-    match minutes {
+    match number_of(VARIABLE) {
         Some(minutes) => {
             Amount { until: Instant::now() + Duration::from_secs(minutes * 60), workers: "30", calls: "20000" }
         }
@@ -38,7 +42,8 @@ fn rounds(name: &str, options: &[&str]) -> Result {
     let guest = compile::guest("random_calls.c", Variant::Static, &["-pthread".into()])?;
     let guests = format!("{}:/guests:ro", guest.parent().ok_or("no directory of guests")?.display());
     let Amount { until, workers, calls } = amount();
-    let mut seed = FIRST_SEED;
+    let first = number_of(SEED_VARIABLE).unwrap_or(1);
+    let mut seed = first;
     loop {
         let dir = litebox_test_support::fresh_dir(&format!("random_calls_{name}"))?;
         let options: Vec<String> = options.iter().map(|word| word.replace("{}", &dir.display().to_string())).collect();
@@ -53,7 +58,7 @@ fn rounds(name: &str, options: &[&str]) -> Result {
         fs::remove_dir_all(dir)?;
         seed += 1;
         if Instant::now() >= until {
-            println!("{} rounds", seed - FIRST_SEED);
+            println!("{} rounds", seed - first);
             return Ok(());
         }
     }

@@ -8,9 +8,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,6 +30,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/signalfd.h>
@@ -468,9 +471,37 @@ static void multiply(void) {
     }
 }
 
+// A program for seccomp(2): most are right, and refuse few calls. The worker goes on under it.
+static void filter_calls(void) {
+    static const unsigned short codes[] = {
+        BPF_LD | BPF_W | BPF_ABS, BPF_LD | BPF_IMM, BPF_LD | BPF_MEM, BPF_ST, BPF_STX, BPF_ALU | BPF_ADD | BPF_K, BPF_ALU | BPF_DIV | BPF_X,
+        BPF_ALU | BPF_AND | BPF_K, BPF_ALU | BPF_LSH | BPF_K, BPF_JMP | BPF_JEQ | BPF_K, BPF_JMP | BPF_JGT | BPF_X, BPF_JMP | BPF_JSET | BPF_K,
+        BPF_MISC | BPF_TAX, BPF_MISC | BPF_TXA, BPF_LDX | BPF_W | BPF_LEN, BPF_LDX | BPF_IMM};
+    struct sock_filter program[12];
+    unsigned count = 1 + below(10);
+    for (unsigned i = 0; i < count; i++) {
+        program[i] = (struct sock_filter){.code = codes[below(COUNT(codes))], .k = below(17)};
+        if (program[i].code == (BPF_LD | BPF_W | BPF_ABS))
+            program[i].k = 4 * below(16);
+        if (BPF_CLASS(program[i].code) == BPF_JMP)
+            program[i].jt = below(count - i), program[i].jf = below(count - i);
+        if (once_in(40))
+            program[i].code = any();
+    }
+    unsigned refused = once_in(3) ? SECCOMP_RET_ERRNO | below(200) : SECCOMP_RET_ALLOW;
+    program[count] = (struct sock_filter){.code = BPF_RET | BPF_K, .k = once_in(10) ? refused : SECCOMP_RET_ALLOW};
+    struct sock_fprog at = {.len = once_in(20) ? below(5000) : count + 1, .filter = program};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, below(2) ? 0 : below(32) & ~8, &at);
+}
+
 static void make_call(int is_inner) {
     if (!is_inner && once_in(60)) {
         multiply();
+        return;
+    }
+    if (once_in(1000)) {
+        filter_calls();
         return;
     }
     long arguments[6], number;
