@@ -3,12 +3,15 @@
 mod cache;
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use litebox::mm::PAGE;
 use litebox::platform::host;
 use litebox::sync::RawLock;
-use talc::{OomHandler, Span, Talc, Talck};
+use talc::TalcLock;
+use talc::base::{Talc, binning::Binning};
+use talc::source::Source;
 
 use crate::host::call::{MADV_POPULATE_WRITE, host_call, nr};
 use crate::host::published::Published;
@@ -46,33 +49,36 @@ unsafe impl<const WHOLE: bool> lock_api::RawMutex for HeapLock<WHOLE> {
 
 /// How far the allocator's memory reaches. The allocator writes behind its last free block whenever that block becomes
 /// smaller, so it is given its memory piece by piece: no process needs page tables for the far end of the addresses.
+#[derive(Debug)]
 struct Growth {
-    /// What it has.
-    given: Span,
+    /// Behind what it has.
+    given: Option<NonNull<u8>>,
     /// Behind what it can have.
     end: usize,
 }
 
-impl OomHandler for Growth {
-    fn handle_oom(talc: &mut Talc<Self>, wanted: Layout) -> core::result::Result<(), ()> {
-        let Growth { given, end } = talc.oom_handler;
-        let (Some((start, old)), Some(more)) = (given.get_base_acme(), wanted.size().checked_add(wanted.align()))
-        else {
-            return Err(());
-        };
-        let new = (old as usize).checked_add(more).and_then(|to| to.checked_next_multiple_of(PIECE)).ok_or(())?;
+// SAFETY: the address of memory that is the allocator's alone, whoever allocates.
+unsafe impl Send for Growth {}
+
+// SAFETY: it works on nothing but the allocator that it is handed.
+unsafe impl Source for Growth {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, wanted: Layout) -> core::result::Result<(), ()> {
+        let Growth { given, end } = talc.source;
+        let (Some(given), Some(more)) = (given, wanted.size().checked_add(wanted.align())) else { return Err(()) };
+        let old = given.as_ptr() as usize;
+        let new = old.checked_add(more).and_then(|to| to.checked_next_multiple_of(PIECE)).ok_or(())?;
         if new > end {
             return Err(());
         }
-        // SAFETY: the span is what the last call gave; up to `end` all is mapped, writable, and the allocator's alone.
-        talc.oom_handler.given = unsafe { talc.extend(given, Span::new(start, new as *mut u8)) };
+        // SAFETY: it ends where the last call said; up to `end` all is mapped, writable, and the allocator's alone.
+        talc.source.given = Some(unsafe { talc.extend(given, new as *mut u8) });
         Ok(())
     }
 }
 
 /// The heap's state; lies in the heap itself.
 pub(crate) struct Heap {
-    all: Talck<HeapLock<false>, Growth>,
+    all: TalcLock<HeapLock<false>, Growth>,
     small: Cache,
     /// Behind the highest block there ever was.
     used_to: AtomicUsize,
@@ -93,7 +99,7 @@ const LARGE: usize = 64 << 10;
 impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
-            all: Talc::new(Growth { given: Span::empty(), end: 0 }).lock(),
+            all: TalcLock::new(Growth { given: None, end: 0 }),
             small: Cache::new(),
             used_to: AtomicUsize::new(0),
             start: AtomicUsize::new(0),
@@ -114,8 +120,8 @@ impl Heap {
         let mut all = self.all.lock();
         let first = (start + 1).next_multiple_of(PIECE).min(end);
         // SAFETY: the caller's promise.
-        let given = unsafe { all.claim(Span::new(start as *mut u8, first as *mut u8)) };
-        all.oom_handler = Growth { given: given.unwrap_or(Span::empty()), end };
+        let given = unsafe { all.claim(start as *mut u8, first - start) };
+        all.source = Growth { given, end };
     }
 
     /// # Safety
