@@ -411,6 +411,11 @@ pub trait Inode: Any + Send + Sync {
     fn lookup_ahead(&self, name: &[u8], _ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
         self.lookup(name)
     }
+    /// The child called `name`, or `NotFound`, where that is known now; `None`: it has to be asked for
+    /// ([`Inode::lookup`]). For trees whose names others change, so that nobody else keeps them.
+    fn lookup_known(&self, _name: &[u8]) -> Option<Result<Arc<dyn Inode>>> {
+        None
+    }
     /// What the child called `name` is, where that can be said at once: without asking anybody or waiting, and as
     /// cheaply as from a cache.
     fn stat_only(&self, _name: &[u8]) -> Option<StatOnly> {

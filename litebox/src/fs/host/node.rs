@@ -208,12 +208,18 @@ impl HostNode {
         let other = node.clone().into_any().downcast::<Self>().map_err(|_| Error::CrossDevice)?;
         if Arc::ptr_eq(&other.fs, &self.fs) { Ok(other) } else { Err(Error::CrossDevice) }
     }
-    pub(super) fn look_up(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Self>> {
-        if let Some(found) = self.remembered_name(name) {
-            let found = found?;
-            // A file with several names is reached by the last that led to it.
+    /// What is remembered of `name`.
+    fn known_name(&self, name: &[u8]) -> Option<Result<Arc<Self>>> {
+        let found = self.remembered_name(name)?;
+        // A file with several names is reached by the last that led to it.
+        Some(found.and_then(|found| {
             found.move_to(self.handle()?, name);
-            return Ok(found);
+            Ok(found)
+        }))
+    }
+    pub(super) fn look_up(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Self>> {
+        if let Some(found) = self.known_name(name) {
+            return found;
         }
         let me = self.handle()?;
         let call = self.fs.true_for();
@@ -391,6 +397,13 @@ impl Inode for HostNode {
     fn lookup_ahead(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<dyn Inode>> {
         self.directory()?;
         Ok(self.look_up(name, ahead)?)
+    }
+    fn lookup_known(&self, name: &[u8]) -> Option<Result<Arc<dyn Inode>>> {
+        if self.file_type != FileType::Directory {
+            return None;
+        }
+        let found = self.known_name(name)?;
+        Some(found.map(|node| node as Arc<dyn Inode>))
     }
     fn stat_only(&self, name: &[u8]) -> Option<StatOnly> {
         if !self.fs.image || self.file_type != FileType::Directory {

@@ -109,6 +109,10 @@ impl Dentry {
     pub fn removed(&self) -> bool {
         self.removed.load(Ordering::Relaxed)
     }
+    /// Whether it is the dentry of `inode`: the same file as before, whatever object the file system made for it now.
+    pub(super) fn is_of(&self, inode: &dyn Inode) -> bool {
+        self.inode.id() == inode.id() && self.inode.file_type() == inode.file_type() && !self.removed()
+    }
     pub(super) fn is_directory(&self) -> bool {
         self.inode.file_type() == FileType::Directory
     }
@@ -184,7 +188,8 @@ impl Dentry {
             Child::InUse(_) => None,
         }
     }
-    fn in_use(&self, name: &[u8]) -> Option<Arc<Self>> {
+    /// The dentry of `name`, if somebody uses it.
+    pub(super) fn in_use(&self, name: &[u8]) -> Option<Arc<Self>> {
         match self.children.read().known.get(name) {
             Some(Child::InUse(weak)) => weak.upgrade(),
             Some(Child::Kept(dentry)) => Some(dentry.clone()),
@@ -303,8 +308,7 @@ impl Vfs {
     /// The dentry of `name`, which leads to `inode`.
     pub(super) fn remember(&self, dir: &Arc<Dentry>, name: &[u8], inode: Arc<dyn Inode>) -> Arc<Dentry> {
         if let Some(dentry) = dir.in_use(name) {
-            // The same file as before is the same dentry, whatever object the file system made for it now.
-            if dentry.inode.id() == inode.id() && dentry.inode.file_type() == inode.file_type() && !dentry.removed() {
+            if dentry.is_of(&*inode) {
                 return dentry;
             }
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::{Error, Result};
 
 use super::{
-    Access, Ahead, Creds, Dentry, FileType, Location, LookupFlags, MAX_LINKS, Mount, NAME_MAX, Origin, PATH_MAX,
+    Access, Ahead, Creds, Dentry, FileType, Inode, Location, LookupFlags, MAX_LINKS, Mount, NAME_MAX, Origin, PATH_MAX,
     StatOnly, Vfs, permission,
 };
 
@@ -284,6 +284,13 @@ impl Vfs {
     }
 }
 
+/// What `name` in a directory leads to, if the file system knows that now. What is no ordinary name, or no directory,
+/// is for others.
+fn known_child(dir: &dyn Inode, name: &[u8]) -> Option<Result<Arc<dyn Inode>>> {
+    let is_plain = !matches!(name, b"." | b"..") && name.len() <= NAME_MAX;
+    if is_plain && dir.file_type() == FileType::Directory { dir.lookup_known(name) } else { None }
+}
+
 impl FastWalk<'_, '_> {
     fn walk(&self, start: &Location, path: &[u8]) -> Option<Result<WalkEnd>> {
         if !(LookupFlags::FOLLOW | LookupFlags::DIRECTORY).contains(self.flags) || path.last() == Some(&b'/') {
@@ -302,10 +309,7 @@ impl FastWalk<'_, '_> {
         if depth == 0 || matches!(name, b"." | b"..") || !dir.is_directory() || dir.removed() {
             return None;
         }
-        if !self.creds.may_search() {
-            let inode = dir.inode();
-            permission::check_inode(&**inode, &inode.rights().ok()?, self.creds, Access::EXEC).ok()?;
-        }
+        self.check_search(&**dir.inode())?;
         let known = dir.with_known(name, |known| match known {
             None => Some(Err(Error::NotFound)),
             Some(next) if next.mounted() => {
@@ -328,8 +332,52 @@ impl FastWalk<'_, '_> {
                 }
                 Some(Ok(WalkEnd::LookedUp(LookedUp { file, mount: mount.id, is_root: false })))
             }
+            None if self.placeless && !dir.keeps() => self.descend_unkept(mount, dir, path, depth),
             None => None,
         }
+    }
+
+    /// `None` where the walker may not search, which is said by who finds out why.
+    fn check_search(&self, dir: &dyn Inode) -> Option<()> {
+        if self.creds.may_search() {
+            return Some(());
+        }
+        permission::check_inode(dir, &dir.rights().ok()?, self.creds, Access::EXEC).ok()
+    }
+
+    /// Goes on in a tree whose names are not kept, as far as the file system knows now where they lead: no dentry is
+    /// made.
+    fn descend_unkept(&self, mount: &Arc<Mount>, dir: &Dentry, path: &[u8], depth: usize) -> Option<Result<WalkEnd>> {
+        let (name, mut rest) = split(path);
+        let mut inode = match known_child(&**dir.inode(), name)? {
+            Ok(inode) => inode,
+            Err(error) => return Some(Err(error)),
+        };
+        if let Some(next) = dir.in_use(name) {
+            // Something may be mounted over it or below it.
+            if next.mounted() || !next.is_of(&*inode) {
+                return None;
+            }
+            return if rest.is_empty() {
+                self.arrived(mount, &next)
+            } else {
+                self.descend(mount, &next, rest, depth - 1)
+            };
+        }
+        for _ in 1..depth {
+            if rest.is_empty() {
+                let file = Some(StatOnly::Inode(inode.clone())).filter(|_| self.wants(inode.file_type()))?;
+                return Some(Ok(WalkEnd::LookedUp(LookedUp { file, mount: mount.id, is_root: false })));
+            }
+            let (name, behind) = split(rest);
+            self.check_search(&*inode)?;
+            inode = match known_child(&*inode, name)? {
+                Ok(inode) => inode,
+                Err(error) => return Some(Err(error)),
+            };
+            rest = behind;
+        }
+        None
     }
 
     /// Whether the walk ends at such a file: not at a link to be followed, nor at what is no directory where one is
