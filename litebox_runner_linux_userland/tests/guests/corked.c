@@ -4,6 +4,7 @@
 #include "inet.h"
 
 #include "asleep.h"
+#include <linux/sockios.h>
 #include <sys/sendfile.h>
 
 enum { QUICK = 100, CEILING = 190 };
@@ -84,9 +85,10 @@ static void lets_go(int way, int corks) {
         if (corks) set(client, IPPROTO_TCP, TCP_CORK, 1);
         long start = now();
         int sent = corks ? (int)write(client, buf, 5) : more(5), n = 0;
-        int unsent = -1;
+        int unsent = -1, kept = -1;
         ioctl(client, TIOCOUTQ, &unsent);
-        n += sprintf(out, "  %d unsent\n", unsent);
+        ioctl(client, SIOCOUTQNSD, &kept);
+        n += sprintf(out, "  %d unsent, %d of them kept\n", unsent, kept);
         n += seen(out + n, "kept back");
         int result = ways[way].go();
         // What arrives at all does so soon.

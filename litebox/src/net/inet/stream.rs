@@ -181,6 +181,14 @@ impl TcpSocket {
     pub fn waiting(&self) -> (usize, usize) {
         self.look().map_or((0, 0), |carrier| (carrier.readable(), carrier.unsent()))
     }
+    /// Bytes that were written and not sent yet. Within a sandbox, what is sent is taken at once; what a carrier outside
+    /// keeps is not known.
+    fn not_sent_yet(&self) -> usize {
+        match &*self.state.lock() {
+            State::Connected(connected) => connected.local.as_ref().map_or(0, |local| local.unsent()),
+            _ => 0,
+        }
+    }
     /// Whether as much is there as the receiver's low-water mark wants, for one who can wait.
     fn has_enough(&self, carrier: &dyn StreamCarrier, wanted: usize, flags: MessageFlags) -> bool {
         let lowat = usize::try_from(self.options.get(Setting::ReceiveLowat)).unwrap_or(1).min(wanted);
@@ -404,7 +412,7 @@ impl SocketFile for TcpSocket {
             SIOCINQ | SIOCOUTQ | SIOCOUTQNSD if listens => Err(Error::Invalid),
             SIOCINQ => Ok(carrier.map_or(0, |carrier| carrier.readable())),
             SIOCOUTQ => Ok(carrier.map_or(0, |carrier| carrier.unsent())),
-            SIOCOUTQNSD => Ok(0),
+            SIOCOUTQNSD => Ok(self.not_sent_yet()),
             SIOCATMARK => Ok(carrier.is_some_and(|carrier| carrier.at_mark()).into()),
             _ => Err(Error::NotTerminal),
         }
