@@ -181,8 +181,8 @@ impl TcpSocket {
     pub fn waiting(&self) -> (usize, usize) {
         self.look().map_or((0, 0), |carrier| (carrier.readable(), carrier.unsent()))
     }
-    /// Bytes that were written and not sent yet. Within a sandbox, what is sent is taken at once; what a carrier outside
-    /// keeps is not known.
+    /// Bytes that were written and not sent yet. Within a sandbox, what is sent is taken at once; what a carrier that
+    /// leads outside keeps is not known.
     fn not_sent_yet(&self) -> usize {
         match &*self.state.lock() {
             State::Connected(connected) => connected.local.as_ref().map_or(0, |local| local.unsent()),
