@@ -406,8 +406,8 @@ fn capabilities() -> Result {
         "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL"],
         "permitted": ["CAP_KILL"], "inheritable": ["CAP_KILL", "CAP_SYS_ADMIN"], "ambient": ["CAP_KILL"] }, "rlimits""#;
     let text = config.replacen("\"rlimits\"", more, 1);
-    // As the superuser all that is left, as somebody else what is ambient.
-    for (user, sets) in [(0, ["20", "2021", "2021", "2021", "0"]), (1000, ["20", "20", "20", "2021", "20"])] {
+    // As the superuser all that is left is permitted, as somebody else what is ambient.
+    for (user, sets) in [(0, ["20", "2021", "2021", "2021", "20"]), (1000, ["20", "20", "20", "2021", "20"])] {
         let own = format!("\"uid\": {}", rustix_id("-u")?);
         fs::write(bundle.dir.join("config.json"), text.replacen(&own, &format!("\"uid\": {user}"), 1))?;
         let outcome = bundle.oci(&["run", "limited"])?;

@@ -126,7 +126,7 @@ impl Credentials {
     pub fn first(uid: u32, gid: u32, groups: Vec<u32>, given: &FirstCapabilities) -> Self {
         let bounding = SANDBOX_CAPABILITIES & !given.dropped;
         let inheritable = SANDBOX_CAPABILITIES & given.inheritable;
-        let ambient = if uid == 0 { 0 } else { given.ambient & inheritable & bounding };
+        let ambient = given.ambient & inheritable & bounding;
         let held = if uid == 0 { bounding | inheritable } else { ambient };
         let capabilities = CapabilitySets { inheritable, permitted: held, effective: held, bounding, ambient };
         Self {
@@ -205,7 +205,7 @@ impl Credentials {
         }
     }
 
-    /// After execve(2): no file here has privileges of its own, neither bits nor capabilities.
+    /// After execve(2). No file here has privileges of its own, neither bits nor capabilities: what is ambient stays.
     pub(crate) fn follow_exec(&mut self) {
         /// SECBIT_NOROOT.
         const NOROOT: u32 = 1;
@@ -221,9 +221,6 @@ impl Credentials {
             (true, true, false) => (u64::MAX, false),
             _ => (0, false),
         };
-        if file_permitted != 0 && file_effective {
-            sets.ambient = 0;
-        }
         let from_file = if file_permitted == 0 { 0 } else { sets.inheritable | sets.bounding };
         sets.permitted = from_file | sets.ambient;
         sets.effective = if file_effective { sets.permitted } else { sets.ambient };
