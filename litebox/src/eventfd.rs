@@ -35,6 +35,13 @@ impl EventFile {
     pub fn state(&self) -> (u64, bool) {
         (*self.count.lock(), self.semaphore)
     }
+    /// Counts one thing that happened; a full counter stays full.
+    pub fn increment(&self) {
+        let mut count = self.count.lock();
+        *count = count.saturating_add(1).min(NEVER - 1);
+        drop(count);
+        self.queue.notify(Events::IN | Events::RDNORM);
+    }
     /// Adds the number in the next buffer.
     fn add(&self, source: &mut Source<'_>) -> Result<usize> {
         let mut raw = [0u8; 8];

@@ -3,6 +3,7 @@
 //! `named!` makes three things of one list of names: a constant for each (`MAP_FIXED`), a type of arguments that prints
 //! them by name, and, of flags, a set of flags that is checked and combined as bitflags are (`MapFlags::MAP_FIXED`).
 
+pub mod aio;
 pub mod errno;
 pub mod file;
 pub mod futex;

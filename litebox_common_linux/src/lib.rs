@@ -29,6 +29,7 @@ use show::Shown;
 
 /// The types that rows of the table speak of.
 pub mod prelude {
+    pub use crate::abi::aio::*;
     pub use crate::abi::file::*;
     pub use crate::abi::futex::*;
     pub use crate::abi::ioctl::*;

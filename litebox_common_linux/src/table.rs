@@ -176,12 +176,12 @@ file "Files" {
     Full             pipe               [x86_64 22, x86 42]    (fds: UserMut<FdPair>)
     Full             pipe2              [x86_64 293, x86 331]  (fds: UserMut<FdPair>, flags: OpenFlags)
     Missing          cachestat          [x86_64 451, x86 451]  (fd: RawFd, range: UserRef<()>, status: UserMut<()>, flags: u32)
-    Refused(ENOSYS)  io_setup           [x86_64 206, x86 245]  (count: u32, context: UserMut<usize>)  "no asynchronous I/O of the host"
-    Refused(ENOSYS)  io_destroy         [x86_64 207, x86 246]  (context: usize)  "no asynchronous I/O of the host"
-    Refused(ENOSYS)  io_submit          [x86_64 209, x86 248]  (context: usize, count: isize, blocks: UserRef<()>)  "no asynchronous I/O of the host"
-    Refused(ENOSYS)  io_cancel          [x86_64 210, x86 249]  (context: usize, block: UserRef<()>, result: UserMut<()>)  "no asynchronous I/O of the host"
-    Refused(ENOSYS)  io_getevents       [x86_64 208, x86 247]  (context: usize, least: isize, most: isize, events: UserMut<()>, timeout: UserRef<Timespec>)  "no asynchronous I/O of the host"
-    Refused(ENOSYS)  io_pgetevents      [x86_64 333, x86 385]  (context: usize, least: isize, most: isize, events: UserMut<()>, timeout: UserRef<Timespec>, mask: UserRef<()>)  "no asynchronous I/O of the host"
+    Full             io_setup           [x86_64 206, x86 245]  (count: u32, context: UserMut<UserWord>)
+    Full             io_destroy         [x86_64 207, x86 246]  (context: usize)
+    Partial          io_submit          [x86_64 209, x86 248]  (context: usize, count: isize, requests: UserRef<UserWord>)  "requests are done at once; IOCB_CMD_POLL is EINVAL, as before Linux 4.18"
+    Full             io_cancel          [x86_64 210, x86 249]  (context: usize, request: UserRef<Iocb>, result: UserMut<IoEvent>)
+    Full             io_getevents       [x86_64 208, x86 247]  (context: usize, least: isize, most: isize, events: UserMut<IoEvent>, timeout: UserRef<Timespec>)
+    Full             io_pgetevents      [x86_64 333, x86 385]  (context: usize, least: isize, most: isize, events: UserMut<IoEvent>, timeout: UserRef<Timespec>, mask: UserRef<AioSigSet>)
     Refused(ENOSYS)  io_uring_setup     [x86_64 425, x86 425]  (entries: u32, parameters: UserMut<()>)  "not supported: io_uring would be a second kernel interface past the filter"
     Refused(ENOSYS)  io_uring_enter     [x86_64 426, x86 426]  (fd: RawFd, submit: u32, complete: u32, flags: u32, argument: UserRef<()>, size: usize)  "not supported: io_uring would be a second kernel interface past the filter"
     Refused(ENOSYS)  io_uring_register  [x86_64 427, x86 427]  (fd: RawFd, operation: u32, argument: UserMut<()>, count: u32)  "not supported: io_uring would be a second kernel interface past the filter"
@@ -487,7 +487,7 @@ thirty_two "Calls that only 32-bit programs make" {
     Full             semtimedop_time64             [x86 420]  (id: i32, operations: UserRef<SemBuf>, count: usize, timeout: UserRef<Timespec>)
     Full             mq_timedsend_time64           [x86 418]  (queue: RawFd, message: UserRef<u8>, len: usize, priority: u32, timeout: UserRef<Timespec>)
     Full             mq_timedreceive_time64        [x86 419]  (queue: RawFd, message: UserMut<u8>, len: usize, priority: UserMut<u32>, timeout: UserRef<Timespec>)
-    Refused(ENOSYS)  io_pgetevents_time64          [x86 416]  (context: usize, least: isize, most: isize, events: UserMut<()>, timeout: UserRef<Timespec>, mask: UserRef<()>)  "no asynchronous I/O of the host"
+    Full             io_pgetevents_time64          [x86 416]  (context: usize, least: isize, most: isize, events: UserMut<IoEvent>, timeout: UserRef<Timespec>, mask: UserRef<AioSigSet>)
     Full             ugetrlimit                    [x86 191]  (resource: Resource, limit: UserMut<Rlimit>)
     Full             old_getrlimit                 [x86 76]   (resource: Resource, limit: UserMut<Rlimit>)
     Full             waitpid                       [x86 7]    (pid: i32, status: UserMut<i32>, options: WaitOptions)

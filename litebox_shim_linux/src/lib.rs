@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod aio;
 pub mod boot;
 mod entry;
 mod errno;

@@ -22,6 +22,7 @@ use litebox_common_linux::abi::memory::{
     MAP_HUGE_MASK, MAP_HUGE_SHIFT, MAP_TYPE, MapFlags, MlockFlags, MlockallFlags, MsyncFlags, Protection, RemapFlags,
 };
 
+use crate::aio::AioContexts;
 use crate::task::rseq::RseqAreas;
 
 /// Logarithms of the sizes of huge pages; 0: the usual one.
@@ -87,6 +88,8 @@ pub struct MemoryMap {
     pub(crate) rseq: RseqAreas,
     /// The commands of membarrier(2) that its processes registered for.
     pub(crate) barriers: AtomicU32,
+    /// Contexts of asynchronous I/O.
+    pub(crate) aio: AioContexts,
 }
 
 /// What a mapping of `file` shows.
@@ -116,6 +119,7 @@ impl MemoryMap {
             arena: arena.clone(),
             rseq: RseqAreas::default(),
             barriers: AtomicU32::new(0),
+            aio: AioContexts::default(),
         }
     }
     /// Where shared memory comes from.

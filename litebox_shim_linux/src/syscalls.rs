@@ -1,6 +1,7 @@
 //! System calls, one file per family. Every handler is a method of [`Task`](crate::Task) with the signature of its row
 //! in the table.
 
+mod aio;
 pub mod capabilities;
 mod compat;
 pub mod epoll;

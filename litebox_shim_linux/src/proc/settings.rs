@@ -227,8 +227,10 @@ const VM: &[TableEntry<Global>] = &[
 const MOST: usize = i32::MAX as usize;
 
 const FS: &[TableEntry<Global>] = &[
-    value!("aio-max-nr", 65536),
-    value!(fixed "aio-nr", 0),
+    value!("aio-max-nr", crate::aio::MOST_ASKED),
+    TableEntry::text("aio-nr", |kernel: &Arc<Kernel>, out: &mut Text| {
+        put!(out, "{}\n", kernel.aio.asked());
+    }),
     value!("dir-notify-enable", 1),
     TableEntry::directory("epoll", &[value!("max_user_watches", 1_048_576)]),
     value!("file-max", 1_048_576),

@@ -48,6 +48,11 @@ impl Task<'_, '_> {
         Error::Interrupted
     }
 
+    /// The call goes on although a part of it was interrupted.
+    pub(crate) fn forget_restart(&self) {
+        self.thread.signals.restart.store(0, Ordering::Relaxed);
+    }
+
     /// Decides on the interrupted call. `action` is the handler that is about to run, if one is.
     pub(crate) fn decide_restart(&mut self, action: Option<&Action>) {
         let policy = self.thread.signals.restart.load(Ordering::Relaxed);

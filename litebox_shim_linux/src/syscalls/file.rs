@@ -31,6 +31,7 @@ use litebox::{Error, Result};
 
 pub(crate) use litebox_common_linux::abi::file::AT_FDCWD;
 
+pub(in crate::syscalls) use io::{IoMode, check_transfer};
 pub(crate) use io::{Vectors, check_range};
 pub(crate) use place::{creds_of, read_path};
 pub(crate) use splice::Offset;

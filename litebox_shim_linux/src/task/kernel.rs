@@ -150,6 +150,8 @@ pub struct Kernel {
     pub(crate) wire: Option<Arc<WireNetwork>>,
     /// System V shared memory, semaphores and message queues.
     pub(crate) system_v: crate::ipc::SystemV,
+    /// How much asynchronous I/O there is.
+    pub(crate) aio: Arc<crate::aio::AioUse>,
     /// POSIX message queues.
     pub(crate) message_queues: crate::ipc::MessageQueues,
     /// Advisory locks on files.
@@ -220,6 +222,7 @@ impl Kernel {
             wire,
             netlink: Arc::default(),
             system_v: crate::ipc::SystemV::default(),
+            aio: Arc::default(),
             message_queues: crate::ipc::MessageQueues::default(),
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),

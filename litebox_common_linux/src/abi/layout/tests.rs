@@ -60,6 +60,7 @@ const HEADERS: &str = "
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <linux/aio_abi.h>
 #include <linux/stat.h>
 #include <linux/openat2.h>
 #include <linux/fiemap.h>
@@ -214,6 +215,14 @@ const THERE: &[There] = &[
         "most_size=shmmax least_size=shmmin most_segments=shmmni most_attached=shmseg most_pages=shmall",
     ),
     there("ShmUsage", "struct shm_info", "segments=used_ids pages=shm_tot resident=shm_rss"),
+    there(
+        "Iocb",
+        "struct iocb",
+        "data=aio_data key=aio_key rw_flags=aio_rw_flags opcode=aio_lio_opcode priority=aio_reqprio fd=aio_fildes \
+         buffer=aio_buf len=aio_nbytes offset=aio_offset reserved=aio_reserved2 flags=aio_flags result_fd=aio_resfd",
+    ),
+    there("IoEvent", "struct io_event", "data=data request=obj result=res result2=res2"),
+    there("AioSigSet", "struct sigset_argpack", "set=p size=size"),
     there("MqAttr", "struct mq_attr", "flags=mq_flags most=mq_maxmsg size=mq_msgsize count=mq_curmsgs"),
 ];
 
@@ -259,6 +268,9 @@ fn all_here() -> Vec<Here> {
         here::<CapData>(),
         here::<FutexWaitv>(),
         here::<SemBuf>(),
+        here::<Iocb>(),
+        here::<IoEvent>(),
+        here::<AioSigSet>(),
         here::<StatFs>(),
         here::<StatFs64>(),
         here::<Utimbuf>(),

@@ -2,6 +2,7 @@
 //! layout.
 
 use litebox::Result;
+use litebox_common_linux::abi::aio::{AioSigSet, IoEvent};
 use litebox_common_linux::abi::file::AtFlags;
 use litebox_common_linux::abi::futex::FutexOperation;
 use litebox_common_linux::abi::ipc::SemBuf;
@@ -165,6 +166,18 @@ impl Task<'_, '_> {
         value3: u32,
     ) -> Result<usize> {
         self.futex(word, operation, value, timeout.time64(), word2, value3)
+    }
+    /// io_pgetevents(2)
+    pub(crate) fn io_pgetevents_time64(
+        &mut self,
+        context: u64,
+        least: i64,
+        most: i64,
+        events: UserMut<IoEvent>,
+        timeout: UserRef<Timespec>,
+        mask: UserRef<AioSigSet>,
+    ) -> Result<usize> {
+        self.io_pgetevents(context, least, most, events, timeout.time64(), mask)
     }
     /// sched_rr_get_interval(2)
     pub(crate) fn sched_rr_get_interval_time64(&mut self, pid: i32, interval: UserMut<Timespec>) -> Result<usize> {

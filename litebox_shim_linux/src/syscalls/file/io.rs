@@ -34,7 +34,7 @@ enum IoPosition {
 
 /// How a transfer behaves.
 #[derive(Clone, Copy)]
-pub(super) struct IoMode {
+pub(in crate::syscalls) struct IoMode {
     position: IoPosition,
     flags: ReadWriteFlags,
 }
@@ -60,7 +60,7 @@ impl IoMode {
         let offset = u64::try_from(offset).map_err(|_| Error::Invalid)?;
         Ok(Self { position: IoPosition::At(offset), flags: ReadWriteFlags::empty() })
     }
-    fn with_flags(offset: i64, flags: ReadWriteFlags) -> Result<Self> {
+    pub(in crate::syscalls) fn with_flags(offset: i64, flags: ReadWriteFlags) -> Result<Self> {
         let position = if offset == -1 { Self::PLAIN } else { Self::at(offset)? };
         if !ReadWriteFlags::all().contains(flags) {
             return Err(Error::NotSupported);
@@ -80,6 +80,12 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
+    /// A single buffer.
+    pub(crate) fn one(span: Span) -> Self {
+        let mut few = [Span { addr: 0, len: 0 }; 8];
+        few[0] = span;
+        Self { few, many: Vec::new(), count: 1 }
+    }
     pub(crate) fn spans(&self) -> &[Span] {
         if self.many.is_empty() { self.few.get(..self.count).unwrap_or(&[]) } else { &self.many }
     }
@@ -124,7 +130,7 @@ pub(crate) fn check_range(addr: usize, len: usize) -> Result<()> {
 }
 
 /// Whether the file may be read, or written, and can be: looked at before the buffers are.
-fn check_transfer(file: &OpenFile, access: Access) -> Result<()> {
+pub(in crate::syscalls) fn check_transfer(file: &OpenFile, access: Access) -> Result<()> {
     if !file.access.contains(access) {
         return Err(Error::BadDescriptor);
     }
@@ -169,7 +175,12 @@ impl Task<'_, '_> {
     }
 
     /// Reads into `dest`, waiting if the file may block.
-    fn read_into(&mut self, file: &OpenFile, dest: &mut Dest<'_>, mode: IoMode) -> Result<usize> {
+    pub(in crate::syscalls) fn read_into(
+        &mut self,
+        file: &OpenFile,
+        dest: &mut Dest<'_>,
+        mode: IoMode,
+    ) -> Result<usize> {
         let wanted = dest.remaining();
         let mut once = || match mode.position {
             IoPosition::Current => file.read(dest),
@@ -189,7 +200,12 @@ impl Task<'_, '_> {
     }
 
     /// Writes from `source`: all of it, unless the file may not block or something stops it.
-    pub(super) fn write_from(&mut self, file: &OpenFile, source: &mut Source<'_>, mode: IoMode) -> Result<usize> {
+    pub(in crate::syscalls) fn write_from(
+        &mut self,
+        file: &OpenFile,
+        source: &mut Source<'_>,
+        mode: IoMode,
+    ) -> Result<usize> {
         if !file.access.contains(Access::WRITE) {
             return Err(Error::BadDescriptor);
         }

@@ -313,6 +313,7 @@ impl Task<'_, '_> {
         }
         process.timers.reset_for_exec();
         process.mm.barriers.store(0, Ordering::Relaxed);
+        process.mm.aio.clear();
         process.exit_signal.store(SIGCHLD, Ordering::Relaxed);
         let mut followed = (*creds).clone();
         followed.follow_exec();
