@@ -111,6 +111,8 @@ pub(super) enum ListWish {
     OnlyFewNames(u32),
     /// As `MetadataIfFew`, of a directory that is watched from before.
     Watched(u32),
+    /// As `OnlyFew`, of a directory that is watched from before.
+    WatchedOnlyFew(u32),
 }
 
 impl ListWish {
@@ -124,6 +126,9 @@ impl ListWish {
                 (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::STAT_OF_DIRECTORIES, most)
             }
             Self::Watched(most) => (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::WATCH, most),
+            Self::WatchedOnlyFew(most) => {
+                (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW | ListFlags::WATCH, most)
+            }
             Self::OnlyFew(most) => (ListFlags::STAT | ListFlags::STAT_IF_FEW | ListFlags::ONLY_FEW, most),
             Self::OnlyFewNames(most) => (ListFlags::ONLY_FEW, most),
         }
@@ -375,7 +380,9 @@ impl Client {
         let head = Request { op: Op::List as u32, value: cookie, flags: flags.bits(), mode, ..Request::default() };
         self.ask(head, path, beside, |a| {
             let directory = match wanted {
-                ListWish::Watched(_) => Some((take::<Stat>(&mut a.body)?, watch_number(&a.head))),
+                ListWish::Watched(_) | ListWish::WatchedOnlyFew(_) => {
+                    Some((take::<Stat>(&mut a.body)?, watch_number(&a.head)))
+                }
                 _ => None,
             };
             if !take_entries(a.head.count, &mut a.body, sink)? {

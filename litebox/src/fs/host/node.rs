@@ -226,6 +226,11 @@ impl HostNode {
         if let Some(found) = call.and_then(|call| self.fs.found_ahead(&me, name, call)) {
             return found;
         }
+        if !self.fs.image && self.learn_all_at_once() {
+            if let Some(found) = self.known_name(name) {
+                return found;
+            }
+        }
         if self.fs.image {
             match self.listing.lock().tell(name, self) {
                 ListedName::Absent => return Err(Error::NotFound),

@@ -25,6 +25,9 @@ use litebox_protocol::Stat;
 
 /// Entries of which metadata is asked for, too, when a directory is listed.
 const FEW: u32 = 1024;
+/// At this lookup that has to be asked for, a directory with at most so many entries is listed instead.
+const LISTED_AT: u32 = 3;
+const FEW_AT_ONCE: u32 = 256;
 /// Most absent names that are remembered of one directory.
 const MOST_ABSENT: usize = 4096;
 
@@ -47,6 +50,8 @@ pub(super) struct Remembered {
     foreign: u64,
     names: NameMap<Box<[u8]>, Option<Arc<HostNode>>>,
     absent: usize,
+    /// How many names were asked for one by one.
+    asked: u32,
     /// No other names are in it.
     complete: bool,
     /// Changes of ours that are under way: until they are done, absent names are asked for.
@@ -63,6 +68,7 @@ impl Remembered {
             foreign: version,
             names: NameMap::default(),
             absent: 0,
+            asked: 0,
             complete: false,
             busy: 0,
             entries: None,
@@ -355,15 +361,27 @@ impl HostNode {
             kept.complete |= is_empty && Some(kept.version) == moment.version;
         }
     }
+    /// A name has to be asked for. Where that happens again and again all are, unless they are many; whether what is
+    /// remembered is worth another look.
+    pub(super) fn learn_all_at_once(&self) -> bool {
+        let is_due = self.remembered().lock().as_deref_mut().is_some_and(|kept| {
+            kept.asked = kept.asked.saturating_add(1);
+            kept.asked == LISTED_AT && !kept.complete
+        });
+        is_due && self.list(ListWish::WatchedOnlyFew(FEW_AT_ONCE)).is_ok_and(|entries| entries.is_some())
+    }
     /// All entries, which are asked for; `None`: they are not kept.
     pub(super) fn list_watched(&self) -> Result<Option<Arc<Entries>>> {
+        self.list(ListWish::Watched(FEW))
+    }
+    fn list(&self, wanted: ListWish) -> Result<Option<Arc<Entries>>> {
         let (me, path) = (self.handle()?, self.path()?);
         let asked = self.moment();
         let mut moment = None;
         let mut entries = Entries::default();
         loop {
             let cookie = entries.in_order().last().map_or(0, |entry| entry.next);
-            let piece = self.fs().client.list(&path, cookie, ListWish::Watched(FEW), b"", &mut entries)?;
+            let piece = self.fs().client.list(&path, cookie, wanted, b"", &mut entries)?;
             let Some((stat, watch)) = piece.directory else { return Ok(None) };
             let of_piece = me.note_watch(stat, watch, moment.unwrap_or(asked));
             moment = moment.or(Some(of_piece));
@@ -373,6 +391,10 @@ impl HostNode {
             }
             if piece.end {
                 break;
+            }
+            if entries.in_order().is_empty() {
+                // They are many.
+                return Ok(None);
             }
         }
         let entries = Arc::new(entries);
