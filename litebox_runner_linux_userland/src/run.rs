@@ -213,7 +213,7 @@ fn network_namespace() -> Option<Network> {
 fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, String> {
     if !probe::has_seccomp() {
         return Err("this host offers no seccomp filters, and there is no boundary without them \
-            (inside LiteBox there are none; see litebox doctor)"
+            (inside LiteBox they bind nobody; see litebox doctor)"
             .into());
     }
     let inherited = inherited::claim(options.limits.arena_size())?;

@@ -95,7 +95,7 @@ fn inside_itself() -> Result {
     plain(&mut command);
     let outcome = program_result::run(command, b"", LIMIT)?;
     let expected = "litebox: this host offers no seccomp filters, and there is no boundary without them \
-        (inside LiteBox there are none; see litebox doctor)\n";
+        (inside LiteBox they bind nobody; see litebox doctor)\n";
     if outcome.status != 125 || !outcome.stdout.is_empty() || outcome.err() != expected {
         return Err(format!("{outcome}").into());
     }

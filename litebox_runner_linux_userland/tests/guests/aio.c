@@ -165,6 +165,10 @@ static void waits(void) {
     struct { sigset_t *set; size_t size; } mask = {&none, 8};
     printf(" with a mask: %s", result(pget_events(context, 1, 1, events, NULL, &mask)));
     mask.size = 5; printf(" %s", result(pget_events(context, 1, 1, events, NULL, &mask)));
+#ifdef SYS_io_pgetevents_time64
+    long long at_once[2] = {0, 0};
+    printf(" %s", result(syscall(SYS_io_pgetevents_time64, context, 1L, 1L, events, at_once, NULL)));
+#endif
     timer = (struct itimerval){{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &timer, NULL);
     puts("");

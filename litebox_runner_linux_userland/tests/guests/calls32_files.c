@@ -198,6 +198,19 @@ static void times_of_files(void)
     tell("then stat64:", call32(195, path, buf));
     printf(" %x %x\n", u32(buf, 64), u32(buf, 72));
 }
+// struct iocb and io_event are the same for programs of both widths; an array of requests, and the context, are not.
+static void asynchronous(int fd)
+{
+    uint32_t context = low((uint32_t[]){0}, 4), to = low(NULL, 16), events = low(NULL, 64);
+    uint32_t request = low((uint32_t[]){77, 0, 0, 0, 0, fd, to, 0, 5, 0, 2, 0, 0, 0, 0, 0}, 64), requests = low((uint32_t[]){request}, 4);
+    tell("io_setup:", call32(245, 4, context));
+    uint32_t id = u32(context, 0);
+    tell(", io_submit:", call32(248, id, 1, requests));
+    tell(", io_getevents:", call32(247, id, 1, 2, events, 0)); printf(" %d %d %d", u32(events, 0), u32(events, 8) == (int)request, u32(events, 16));
+    tell(", io_pgetevents_time64:", call32(416, id, 1, 2, events, low((int64_t[]){0, 0}, 16), 0));
+    tell(", io_pgetevents:", call32(385, id, 1, 2, events, low((int32_t[]){0, 0}, 8), 0)); tell(", io_cancel:", call32(249, id, request, events));
+    tell(", io_destroy:", call32(246, id)); tell("", call32(246, id)); printf("\n");
+}
 int main(void)
 {
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
@@ -211,6 +224,7 @@ int main(void)
     file_systems();
     copies(fd);
     vectors(fd);
+    asynchronous(fd);
     ftruncate(fd, 0);
     lseek(fd, 0, SEEK_SET);
     offsets(fd);
