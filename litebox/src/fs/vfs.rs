@@ -258,13 +258,18 @@ impl Vfs {
         here
     }
     /// Whether `creds` may use what lies at `at` in this way: `Access` or, for writing on a read-only mount,
-    /// `ReadOnly`.
+    /// `ReadOnly`. A regular file cannot be executed where the mount forbids that.
     pub fn check_access(&self, creds: &Creds<'_>, at: &Location, access: Access) -> Result<()> {
-        let metadata = at.rights()?;
-        if access.contains(Access::WRITE) {
-            permission::check_mount_writable(at, metadata.file_type())?;
+        permission::check_use(&**at.inode(), at.mount.flags(), creds, access)
+    }
+    /// The same of what a fast lookup found; `None`: that takes its inode.
+    pub fn check_access_fast(&self, creds: &Creds<'_>, seen: &LookedUp, access: Access) -> Option<Result<()>> {
+        match &seen.file {
+            StatOnly::Absent => Some(Err(Error::NotFound)),
+            _ if access.is_empty() => Some(Ok(())),
+            StatOnly::Inode(inode) => Some(permission::check_use(&**inode, seen.forbidden, creds, access)),
+            StatOnly::Metadata(_) => None,
         }
-        permission::check_inode(&**at.inode(), &metadata, creds, access)
     }
 }
 

@@ -210,7 +210,7 @@ impl Vfs {
             let metadata = at.rights()?;
             permission::check_inode(&**inode, &metadata, creds, wanted)?;
             if writes {
-                permission::check_mount_writable(&at, file_type)?;
+                permission::check_mount_writable(at.mount.flags(), file_type)?;
             }
             if how.flags.contains(StatusFlags::NOATIME) {
                 permission::check_owner(&metadata, creds)?;

@@ -62,9 +62,23 @@ pub(super) fn check_search(at: &Location, creds: &Creds<'_>) -> Result<()> {
 }
 
 /// `ReadOnly` when the mount forbids writing to what has data or names of its own there.
-pub(super) fn check_mount_writable(at: &Location, file_type: FileType) -> Result<()> {
+pub(super) fn check_mount_writable(forbidden: MountFlags, file_type: FileType) -> Result<()> {
     let stored = matches!(file_type, FileType::Regular | FileType::Directory | FileType::Symlink);
-    if stored { check_changeable(at) } else { Ok(()) }
+    if stored && forbidden.contains(MountFlags::RDONLY) { Err(Error::ReadOnly) } else { Ok(()) }
+}
+
+/// Whether `creds` may use a file in this way in a mount that forbids so much (access(2)).
+pub(super) fn check_use(inode: &dyn Inode, forbidden: MountFlags, creds: &Creds<'_>, access: Access) -> Result<()> {
+    let metadata = inode.rights()?;
+    let file_type = metadata.file_type();
+    let is_regular = file_type == FileType::Regular;
+    if access.contains(Access::EXEC) && is_regular && forbidden.contains(MountFlags::NOEXEC) {
+        return Err(Error::Access);
+    }
+    if access.contains(Access::WRITE) {
+        check_mount_writable(forbidden, file_type)?;
+    }
+    check_inode(inode, &metadata, creds, access)
 }
 
 /// `ReadOnly` when nothing of the mount may change.

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use crate::{Error, Result};
 
 use super::{
-    Access, Ahead, Creds, Dentry, FileType, Inode, Location, LookupFlags, MAX_LINKS, Mount, NAME_MAX, Origin, PATH_MAX,
-    StatOnly, Vfs, permission,
+    Access, Ahead, Creds, Dentry, FileType, Inode, Location, LookupFlags, MAX_LINKS, Mount, MountFlags, NAME_MAX,
+    Origin, PATH_MAX, StatOnly, Vfs, permission,
 };
 
 /// The last component of a path, not looked up.
@@ -229,6 +229,8 @@ pub struct LookedUp {
     pub file: StatOnly,
     /// Number of the mount it lies in.
     pub mount: u32,
+    /// What that mount forbids.
+    pub forbidden: MountFlags,
     /// It is the root of that mount.
     pub is_root: bool,
 }
@@ -330,7 +332,12 @@ impl FastWalk<'_, '_> {
                 if !file.file_type().is_none_or(|file_type| self.wants(file_type)) {
                     return None;
                 }
-                Some(Ok(WalkEnd::LookedUp(LookedUp { file, mount: mount.id, is_root: false })))
+                Some(Ok(WalkEnd::LookedUp(LookedUp {
+                    file,
+                    mount: mount.id,
+                    forbidden: mount.flags(),
+                    is_root: false,
+                })))
             }
             None if self.placeless && !dir.keeps() => self.descend_unkept(mount, dir, path, depth),
             None => None,
@@ -367,7 +374,12 @@ impl FastWalk<'_, '_> {
         for _ in 1..depth {
             if rest.is_empty() {
                 let file = Some(StatOnly::Inode(inode.clone())).filter(|_| self.wants(inode.file_type()))?;
-                return Some(Ok(WalkEnd::LookedUp(LookedUp { file, mount: mount.id, is_root: false })));
+                return Some(Ok(WalkEnd::LookedUp(LookedUp {
+                    file,
+                    mount: mount.id,
+                    forbidden: mount.flags(),
+                    is_root: false,
+                })));
             }
             let (name, behind) = split(rest);
             self.check_search(&*inode)?;
@@ -393,7 +405,12 @@ impl FastWalk<'_, '_> {
         }
         Some(Ok(if self.placeless {
             let is_root = Arc::ptr_eq(dentry, &mount.root);
-            WalkEnd::LookedUp(LookedUp { file: StatOnly::Inode(dentry.inode().clone()), mount: mount.id, is_root })
+            WalkEnd::LookedUp(LookedUp {
+                file: StatOnly::Inode(dentry.inode().clone()),
+                mount: mount.id,
+                forbidden: mount.flags(),
+                is_root,
+            })
         } else {
             WalkEnd::Place(Location { mount: mount.clone(), dentry: dentry.clone() })
         }))

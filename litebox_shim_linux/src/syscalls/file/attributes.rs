@@ -12,7 +12,7 @@ use litebox_common_linux::argument::{UserRef, UserStr};
 
 use super::AT_FDCWD;
 use super::io::MAX_FILE_SIZE;
-use super::place::{NOFOLLOW_OR_EMPTY, PathTarget, creds_of, read_path_or_null};
+use super::place::{NOFOLLOW_OR_EMPTY, PathTarget, creds_of, follow_flag, read_path_or_null};
 use crate::Task;
 use crate::signal::set::SIGXFSZ;
 use crate::user::UserRead;
@@ -301,19 +301,19 @@ impl Task<'_, '_> {
         }
         let credentials = self.creds();
         let creds = if flags.contains(AtFlags::AT_EACCESS) { creds_of(&credentials) } else { credentials.for_access() };
-        let target = self.target_for(creds, dirfd, &read_path_or_null(path, flags)?, flags)?;
+        let path = read_path_or_null(path, flags)?;
+        let access = Access::from_bits_truncate(mode.bits() as u8);
+        if let Some(seen) = self.lookup_fast_as(&creds, dirfd, &path, follow_flag(flags)) {
+            if let Some(outcome) = self.kernel().vfs.check_access_fast(&creds, &seen?, access) {
+                return outcome.map(|()| 0);
+            }
+        }
+        let target = self.target_for(creds, dirfd, &path, flags)?;
         if mode == AccessMode::F_OK {
             return Ok(0);
         }
-        let access = Access::from_bits_truncate(mode.bits() as u8);
         match &target {
-            PathTarget::Place(at) => {
-                let noexec = at.mount.forbids(litebox::fs::MountFlags::NOEXEC);
-                if access.contains(Access::EXEC) && noexec && at.inode().file_type() == FileType::Regular {
-                    return Err(Error::Access);
-                }
-                self.kernel().vfs.check_access(&creds, at, access)?;
-            }
+            PathTarget::Place(at) => self.kernel().vfs.check_access(&creds, at, access)?,
             PathTarget::Nameless(file) => check_permission(&file.file.metadata()?, &creds, access)?,
         }
         Ok(0)

@@ -106,8 +106,18 @@ impl Task<'_, '_> {
     /// What `path` leads to, when that can be said at once ([`litebox::fs::Vfs::lookup_fast`]).
     pub(super) fn lookup_fast(&self, dirfd: i32, path: &[u8], flags: LookupFlags) -> Option<Result<LookedUp>> {
         let credentials = self.creds();
-        let creds = creds_of(&credentials);
-        self.with_start(dirfd, path, |vfs, start| vfs.lookup_fast(start, &creds, path, flags))
+        self.lookup_fast_as(&creds_of(&credentials), dirfd, path, flags)
+    }
+
+    /// As [`Task::lookup_fast`], but `creds` pass through the directories on the way.
+    pub(super) fn lookup_fast_as(
+        &self,
+        creds: &Creds<'_>,
+        dirfd: i32,
+        path: &[u8],
+        flags: LookupFlags,
+    ) -> Option<Result<LookedUp>> {
+        self.with_start(dirfd, path, |vfs, start| vfs.lookup_fast(start, creds, path, flags))
     }
 
     /// Runs `walk` with where a quick walk of `path` starts. Nothing in it may wait: the place is locked for reading.
