@@ -57,6 +57,11 @@ struct Words {
 }
 
 impl Words {
+    /// The volume that they say this of.
+    fn volume(self, typed: String, what: What, to: PathBuf) -> Volume {
+        let Self { access, no_exec, no_dev, .. } = self;
+        Volume { typed, what, to, access: access.unwrap_or(Access::ReadWrite), no_exec, no_dev }
+    }
     /// Takes a list of words separated by commas; `false`: it holds something else.
     fn take(&mut self, list: &[u8]) -> bool {
         let mut next = *self;
@@ -110,14 +115,7 @@ pub fn parse_volume(text: &OsStr, bases: &Bases) -> Result<Volume, String> {
         (What::Host { path, .. }, 1) => destination(&typed, path, &bases.host)?,
         _ => destination(&typed, &path(to), &bases.sandbox)?,
     };
-    Ok(Volume {
-        typed,
-        what,
-        to,
-        access: words.access.unwrap_or(Access::ReadWrite),
-        no_exec: words.no_exec,
-        no_dev: words.no_dev,
-    })
+    Ok(words.volume(typed, what, to))
 }
 
 /// What a source means. A bare name that is neither a file here nor to be made here is that of a kept volume.
@@ -200,15 +198,7 @@ pub fn parse_tmpfs(text: &OsStr, bases: &Bases) -> Result<Volume, String> {
         set.map_err(|why| format!("{typed}: {why}"))?;
     }
     let to = destination(&typed, &path(place), &bases.sandbox)?;
-    let access = words.access.unwrap_or(Access::ReadWrite);
-    Ok(Volume {
-        typed,
-        what: What::Memory { permissions, size },
-        to,
-        access,
-        no_exec: words.no_exec,
-        no_dev: words.no_dev,
-    })
+    Ok(words.volume(typed, What::Memory { permissions, size }, to))
 }
 
 /// `--mount type=bind|volume|tmpfs,src=SRC,dst=DST,...`, as `docker run` has it.
@@ -259,14 +249,7 @@ pub fn parse_mount(text: &OsStr, bases: &Bases) -> Result<Volume, String> {
         },
         _ => return Err(wrong(format!("type={kind} is none of bind, volume and tmpfs"))),
     };
-    Ok(Volume {
-        typed,
-        what,
-        to,
-        access: words.access.unwrap_or(Access::ReadWrite),
-        no_exec: words.no_exec,
-        no_dev: words.no_dev,
-    })
+    Ok(words.volume(typed, what, to))
 }
 
 #[cfg(test)]

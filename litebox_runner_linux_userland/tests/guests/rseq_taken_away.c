@@ -58,15 +58,13 @@ static void *sibling(void *unused) {
     live_on();
     return unused;
 }
-static unsigned char *start_sibling(int calls) {
-    static char stack[1 << 20] __attribute__((aligned(4096)));
+enum { STACK = 1 << 20 };
+static unsigned char *start_sibling_on(void *own, int calls) {
     pthread_t thread;
     pthread_attr_t attr;
     busy = calls;
-    // Its storage lies on pages of its own.
     pthread_attr_init(&attr);
-    void *own = mmap(0, sizeof stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    pthread_attr_setstack(&attr, own, sizeof stack);
+    pthread_attr_setstack(&attr, own, STACK);
     if (pthread_create(&thread, &attr, sibling, 0))
         _exit(6);
     while (!siblings)
@@ -75,6 +73,23 @@ static unsigned char *start_sibling(int calls) {
     return siblings;
 }
 
+// Its storage lies on pages of its own.
+static unsigned char *start_sibling(int calls) {
+    return start_sibling_on(mmap(0, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), calls);
+}
+
+// The page by which a context of asynchronous I/O is known is the last of a stack, where the storage is.
+static void siblings_context_destroyed(void) {
+    unsigned long context = 0;
+    if (syscall(SYS_io_setup, 1, &context))
+        _exit(5);
+    char *own = (char *)context + 4096 - STACK;
+    if (mmap(own, STACK - 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != own)
+        _exit(4);
+    start_sibling_on(own, 1);
+    syscall(SYS_io_destroy, context);
+    live_on();
+}
 static void siblings_unmapped(void) {
     munmap(page_of(start_sibling(0)), 4096);
     live_on();
@@ -211,6 +226,7 @@ static const struct {
 } acts[] = {
     {"a sibling's is unmapped", siblings_unmapped},
     {"a busy sibling's is unmapped", busy_siblings_unmapped},
+    {"a busy sibling's is in a context that is destroyed", siblings_context_destroyed},
     {"a sibling's cannot be written", siblings_protected},
     {"a busy sibling's is hidden", busy_siblings_hidden},
     {"a sibling's is moved", siblings_moved},

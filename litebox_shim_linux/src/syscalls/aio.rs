@@ -11,20 +11,20 @@ use litebox::platform::host;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::aio::{
     AioSigSet, IOCB_CMD_FDSYNC, IOCB_CMD_FSYNC, IOCB_CMD_PREAD, IOCB_CMD_PREADV, IOCB_CMD_PWRITE, IOCB_CMD_PWRITEV,
-    IoEvent, Iocb, IocbFlags,
+    IoEvent, Iocb, IocbFlags, IocbX86, IocbX86_64,
 };
 use litebox_common_linux::abi::file::{IoVec, ReadWriteFlags};
 use litebox_common_linux::abi::layout::UserWord;
 use litebox_common_linux::abi::memory::{MapFlags, PAGE, Protection};
 use litebox_common_linux::abi::time::Timespec;
-use litebox_common_linux::argument::{UserMut, UserRef};
+use litebox_common_linux::argument::{Address, UserMut, UserRef};
 
 use super::file::{IoMode, MAX_RW_COUNT, Vectors, check_range, check_transfer};
 use crate::Task;
 use crate::aio::{AioContext, MOST_ASKED};
 use crate::mm::MmapCall;
 use crate::signal::RestartPolicy;
-use crate::user::{UserRead, UserWrite};
+use crate::user::{UserRead, UserWrite, field_at};
 
 /// More events are EINVAL: their bytes would not be counted in 28 bits.
 const TOO_MANY: u32 = 0x1000_0000 / 32;
@@ -72,11 +72,10 @@ impl Task<'_, '_> {
         }
         let made = AioContext::new(count as usize, &self.kernel().aio)?;
         let at = self.map_context_page()?;
-        let process = self.process();
-        process.mm.aio.add(at, made);
+        self.process().mm.aio.add(at, made);
         context.write(UserWord(at)).map(|()| 0).inspect_err(|_| {
             // The program cannot be told of it.
-            let _ = process.mm.aio.remove(at).and_then(|()| process.mm.munmap(at, PAGE as u64));
+            let _ = self.io_destroy(at);
         })
     }
 
@@ -96,10 +95,9 @@ impl Task<'_, '_> {
 
     /// io_destroy(2)
     pub(crate) fn io_destroy(&mut self, context: u64) -> Result<usize> {
-        let process = self.process();
-        process.mm.aio.remove(context)?;
-        // The program may have unmapped it itself.
-        let _ = process.mm.munmap(context, PAGE as u64);
+        self.process().mm.aio.remove(context)?;
+        // As the program would do it, which may have done so, or have put something else there (rseq(2)).
+        let _ = self.munmap(Address(context as usize), PAGE);
         Ok(0)
     }
 
@@ -144,12 +142,15 @@ impl Task<'_, '_> {
         } else {
             None
         };
-        request.write(Iocb { key: KEY, ..*iocb })?;
+        field_at!(request, IocbX86_64 IocbX86.key: u32).write(KEY)?;
         let result = match self.prepare(&file, iocb)? {
             Transfer::Read(vectors, mode) => self.read_into(&file, &mut Dest::user_vec(vectors.spans()), mode),
             Transfer::Write(vectors, mode) => self.write_from(&file, &mut Source::user_vec(vectors.spans()), mode),
-            // What cannot be written back is no event.
-            Transfer::Sync { data_only } => Ok(file.file.sync(data_only).map(|()| 0)?),
+            Transfer::Sync { data_only } => match file.file.sync(data_only) {
+                // Nothing of such a file is ever written back.
+                Err(Error::Invalid) => return Err(Error::Invalid),
+                synced => synced.map(|()| 0),
+            },
         };
         // The call itself is not interrupted.
         self.forget_restart();
@@ -280,8 +281,7 @@ impl Task<'_, '_> {
         request: UserRef<Iocb>,
         _result: UserMut<IoEvent>,
     ) -> Result<usize> {
-        let key = request.read()?.key;
-        if key != KEY {
+        if field_at!(request, IocbX86_64 IocbX86.key: u32).read()? != KEY {
             return Err(Error::Invalid);
         }
         self.process().mm.aio.find(context)?;
