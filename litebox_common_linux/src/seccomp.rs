@@ -70,6 +70,8 @@ pub struct Verdict(pub u32);
 impl Verdict {
     /// The call is made.
     pub const ALLOW: Self = Self(Action::Allow as u32);
+    /// It is made, and told of.
+    pub const LOG: Self = Self(Action::Log as u32);
 
     /// What is done. A result that means nothing kills the process.
     pub fn action(self) -> Action {

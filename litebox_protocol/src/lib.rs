@@ -40,7 +40,7 @@ pub const FEW_BESIDE: usize = 256;
 /// Longest line of a [`Op::Report`].
 pub const MAX_REPORT: usize = 1024;
 /// Figures in a [`Op::Stats`].
-pub const STAT_FIGURES: usize = 17;
+pub const STAT_FIGURES: usize = 19;
 
 /// Which figure is where in a [`Op::Stats`].
 #[expect(missing_docs, reason = "what `--stats` prints beside them")]
@@ -69,6 +69,10 @@ pub mod figure {
     ];
     /// Mappings of code that show a patched copy which processes share.
     pub const SHARED_CODE: usize = SKIPPED_BY_REASON + SKIP_REASONS.len();
+    /// Bytes that calls wrote or sent, wherever to.
+    pub const BYTES_WRITTEN: usize = SHARED_CODE + 1;
+    /// Calls that the sandbox does not serve, and those that the filter refused which the user gave it.
+    pub const REFUSED_CALLS: usize = BYTES_WRITTEN + 1;
 }
 
 /// What is asked for. `R:` what the reply carries besides its header.

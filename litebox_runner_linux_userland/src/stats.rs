@@ -5,8 +5,10 @@ use std::fmt::Write;
 use litebox_protocol::{STAT_FIGURES, figure};
 
 /// One line a figure.
-const LINES: [(&str, usize); 7] = [
+const LINES: [(&str, usize); 9] = [
     ("guest calls", figure::GUEST_CALLS),
+    ("refused calls", figure::REFUSED_CALLS),
+    ("bytes written", figure::BYTES_WRITTEN),
     ("host calls", figure::HOST_CALLS),
     ("traps", figure::TRAPS),
     ("faults", figure::FAULTS),

@@ -71,6 +71,8 @@ impl Status {
             "peak_memory": count(figure::PEAK_MEMORY),
             "guest_calls": count(figure::GUEST_CALLS),
             "host_calls": count(figure::HOST_CALLS),
+            "bytes_written": count(figure::BYTES_WRITTEN),
+            "refused_calls": count(figure::REFUSED_CALLS),
         }));
     }
 }
@@ -119,6 +121,8 @@ pub fn figures(end: &SandboxEnd, format: StatsFormat) -> String {
         "refused_sites": at(figure::SKIPPED_SITES),
         "refused_by_reason": reasons,
         "peak_memory": at(figure::PEAK_MEMORY),
+        "bytes_written": at(figure::BYTES_WRITTEN),
+        "refused_calls": at(figure::REFUSED_CALLS),
     });
     format!("{line}\n")
 }

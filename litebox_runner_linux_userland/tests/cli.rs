@@ -609,6 +609,28 @@ fn status_lines() -> Result {
     refuses(&["run", "--status-fd", "99", "--", "true"], 125, "--status-fd 99: not an open descriptor")
 }
 
+/// How much a program and its children wrote, and which of their calls the sandbox and the user's filter refused.
+fn status_counts() -> Result {
+    let script = "my $bytes = 'x' x 5000; if (!fork) { syswrite STDOUT, $bytes; exit } wait; syswrite STDOUT, $bytes;
+        pipe R, W; syswrite W, $bytes; $! = 0; syscall 425, 0; die if $! != 38; $! = 0; syscall 140, 0, 0;";
+    let dir = fresh_dir("status_counts")?;
+    let profile = dir.join("profile.json");
+    fs::write(
+        &profile,
+        br#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["getpriority"],"action":"SCMP_ACT_ERRNO"}]}"#,
+    )?;
+    let filter = format!("seccomp={}", profile.display());
+    for (options, refused) in [(&[][..], 1), (&["--security-opt", &filter][..], 2)] {
+        let outcome = run(&[&["run", "--json", "-w", "/"], options, &["--", "/usr/bin/perl", "-e", script]].concat())?;
+        let line = last_json(&outcome.err())?;
+        let told = (line["bytes_written"].as_u64(), line["refused_calls"].as_u64());
+        if outcome.status != 0 || outcome.out().len() != 10000 || told != (Some(15000), Some(refused)) {
+            return Err(format!("{options:?}: {line}").into());
+        }
+    }
+    Ok(())
+}
+
 macro_rules! table {
     ($($name:ident)*) => { &[$((stringify!($name), $name)),*] };
 }
@@ -617,7 +639,7 @@ const TESTS: &[NamedTest] = table! {
     exit_status_of_the_program status_after_a_signal program_found_in_path missing_program directory_as_program
     not_executable no_program bad_options volume_of_kernel volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
-    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace strace_figures unsupported_calls strace_shows_who_sleeps stats status_lines syscalls
+    workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace strace_figures unsupported_calls strace_shows_who_sleeps stats status_lines status_counts syscalls
     syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout file_size_limit_of_stdout inherited_descriptors_are_gone
     large_argument_list stdin_passes_through terminal_passes_through as_ordinary_user full_disk
 };

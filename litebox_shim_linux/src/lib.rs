@@ -25,6 +25,8 @@ mod trace;
 mod unwind;
 mod user;
 
+use core::sync::atomic::Ordering;
+
 use litebox::Result;
 use litebox_common_linux::prelude::*;
 use litebox_common_linux::{Errno, Support, support, syscall_table};
@@ -85,7 +87,7 @@ macro_rules! serve {
         serve!(Full $task $number $registers $name $arguments)
     };
     ($support:ident $task:ident $number:ident $registers:ident $name:ident $arguments:tt) => {
-        not_served($registers.arch(), $number)
+        not_served($task, $registers.arch(), $number)
     };
 }
 
@@ -97,7 +99,7 @@ macro_rules! dispatch {
     )* })*) => {
         match $number {
             $($($($x86_64 => serve!($support $task $number $registers $name $arguments),)?)*)*
-            _ => not_served($registers.arch(), $number),
+            _ => not_served($task, $registers.arch(), $number),
         }
     };
 }
@@ -110,7 +112,7 @@ macro_rules! dispatch32 {
     )* })*) => {
         match $number {
             $($($($x86 => serve!($support $task $number $registers $name $arguments),)?)*)*
-            _ => not_served($registers.arch(), $number),
+            _ => not_served($task, $registers.arch(), $number),
         }
     };
 }
@@ -185,6 +187,7 @@ fn serve32(task: &mut Task<'_, '_>, number: u32, mut registers: Registers) -> u6
 
 /// What a call without handler answers.
 #[cold]
-fn not_served(arch: Arch, number: u32) -> u64 {
+fn not_served(task: &Task<'_, '_>, arch: Arch, number: u32) -> u64 {
+    task.kernel().stats.refused_calls.fetch_add(1, Ordering::Relaxed);
     support(arch, number).and_then(Support::refusal).unwrap_or(Errno::ENOSYS).in_register()
 }

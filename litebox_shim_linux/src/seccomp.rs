@@ -264,6 +264,9 @@ impl Task<'_, '_> {
         };
         let data = self.seen_by_filters(number);
         let verdict = filter.run(&data);
+        if verdict.precedes(Verdict::LOG) {
+            self.count_refusal(&data);
+        }
         // What ends the thread does not come back to drop it.
         drop(filter);
         let answer = match verdict.action() {
@@ -277,6 +280,14 @@ impl Task<'_, '_> {
         };
         self.frame.regs.rax = answer.in_register();
         false
+    }
+
+    /// A call that a filter does not let pass was refused by the sandbox if the filter is the user's.
+    fn count_refusal(&self, data: &Data) {
+        let kernel = self.kernel();
+        if kernel.filter.as_ref().is_some_and(|filter| filter.run(data).precedes(Verdict::LOG)) {
+            kernel.stats.refused_calls.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// SIGSYS is delivered before the thread goes on. The register with the number stays as it is.

@@ -17,7 +17,7 @@ impl Task<'_, '_> {
         if self.thread.traced {
             self.thread.trace_exit(self.process().exit_status());
         }
-        self.kernel().stats.add_calls(self.thread);
+        self.kernel().stats.add_counts(self.thread);
         self.give_locks();
         self.release_robust_list();
         // Whoever hears of the end may unmap the thread's memory, its area in it; the host would kill the process for

@@ -71,6 +71,10 @@ pub struct KernelConfig {
 pub struct Stats {
     /// System calls of guest threads that have ended; those that live count for themselves.
     pub guest_calls: AtomicU64,
+    /// Bytes that their calls wrote, likewise.
+    pub bytes_written: AtomicU64,
+    /// Calls that were refused: the sandbox does not serve them, or the user's filter refuses them.
+    pub refused_calls: AtomicU64,
     /// Processor exceptions of guest code.
     pub faults: AtomicU64,
     /// CPU time that /proc/stat told, in user and in system mode: nanoseconds.
@@ -79,8 +83,9 @@ pub struct Stats {
 
 impl Stats {
     /// Takes over what `thread` has counted.
-    pub(crate) fn add_calls(&self, thread: &Thread) {
+    pub(crate) fn add_counts(&self, thread: &Thread) {
         self.guest_calls.fetch_add(thread.calls().swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        self.bytes_written.fetch_add(thread.bytes_written.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -287,14 +292,16 @@ impl Kernel {
     }
     /// Fills in what the kernel counted.
     pub(crate) fn figures(&self, figures: &mut [u64; STAT_FIGURES]) {
-        let living = self
-            .processes()
-            .iter()
-            .flat_map(|process| process.threads())
-            .map(|t| t.calls().load(Ordering::Relaxed))
-            .sum::<u64>();
-        figures[figure::GUEST_CALLS] = self.stats.guest_calls.load(Ordering::Relaxed) + living;
-        figures[figure::FAULTS] = self.stats.faults.load(Ordering::Relaxed);
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (mut calls, mut written) = (load(&self.stats.guest_calls), load(&self.stats.bytes_written));
+        for thread in self.processes().iter().flat_map(|process| process.threads()) {
+            calls = calls.wrapping_add(load(thread.calls()));
+            written = written.wrapping_add(load(&thread.bytes_written));
+        }
+        figures[figure::GUEST_CALLS] = calls;
+        figures[figure::BYTES_WRITTEN] = written;
+        figures[figure::REFUSED_CALLS] = load(&self.stats.refused_calls);
+        figures[figure::FAULTS] = load(&self.stats.faults);
     }
     /// The process with this id.
     pub fn process(&self, pid: i32) -> Option<Arc<Process>> {

@@ -88,6 +88,8 @@ pub struct Thread {
     /// Calls that are answered where they enter; and those it has made and not yet reported to
     /// [`Stats`](super::kernel::Stats).
     pub(super) fast_syscalls: FastSyscalls,
+    /// Bytes that its calls wrote and that [`Stats`](super::kernel::Stats) was not told of yet.
+    pub(super) bytes_written: AtomicU64,
     /// Its entries of the descriptor table (set_thread_area(2)).
     pub(super) tls: Mutex<super::tls::Entries>,
     /// The call it is in.
@@ -181,6 +183,7 @@ impl Thread {
             fasync: process.kernel.vfs.fasync.clone(),
             tracing: crate::trace::Tracing::default(),
             fast_syscalls: FastSyscalls::default(),
+            bytes_written: AtomicU64::new(0),
             tls: Mutex::default(),
             call: super::call::CurrentCall::default(),
             dead: AtomicBool::new(false),
@@ -255,6 +258,12 @@ impl Thread {
     /// Calls it has made and not yet reported.
     pub(crate) fn calls(&self) -> &AtomicU64 {
         &self.fast_syscalls.calls
+    }
+    /// Counts bytes that a call of it wrote. Only the thread itself counts, so this needs no atomic addition.
+    #[inline]
+    pub(crate) fn count_written(&self, bytes: usize) {
+        let before = self.bytes_written.load(Ordering::Relaxed);
+        self.bytes_written.store(before.wrapping_add(bytes as u64), Ordering::Relaxed);
     }
     /// The call it is in: its own number, and how many it made.
     pub(crate) fn call_under_way(&self) -> u64 {

@@ -243,6 +243,7 @@ impl Task<'_, '_> {
         if mode.flags.intersects(ReadWriteFlags::RWF_DSYNC | ReadWriteFlags::RWF_SYNC) && moved > 0 {
             file.file.sync(!mode.flags.contains(ReadWriteFlags::RWF_SYNC))?;
         }
+        self.thread.count_written(moved);
         Ok(moved)
     }
 

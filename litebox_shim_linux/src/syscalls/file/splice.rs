@@ -173,7 +173,7 @@ impl Task<'_, '_> {
             match carry(room) {
                 // Somebody else was faster.
                 Err(Error::WouldBlock) if patient => {}
-                done => return done,
+                done => return done.inspect(|moved| self.thread.count_written(*moved)),
             }
         }
     }
@@ -213,6 +213,7 @@ impl Task<'_, '_> {
             return Ok(0);
         }
         sink.give(pages)?;
+        self.thread.count_written(moved);
         match offset {
             Some(offset) => offset.store_moved(moved)?,
             None if seekable && !from.file.offset_stays() => *from.offset() = start + moved as u64,
@@ -322,6 +323,8 @@ impl Task<'_, '_> {
             }
         }
         let moved = pages.len();
-        pipe.give(pages).map(|()| moved)
+        pipe.give(pages)?;
+        self.thread.count_written(moved);
+        Ok(moved)
     }
 }

@@ -103,9 +103,12 @@ impl Task<'_, '_> {
             self.send_self(SIGPIPE);
         }
         match (result, source.moved()) {
-            (Ok(_), moved) => Ok(moved),
             // What was sent of a stream is; a message is sent whole or not at all, however much of it was looked at.
-            (Err(_), moved @ 1..) if stream => Ok(moved),
+            (result, moved) if result.is_ok() || stream && moved > 0 => {
+                self.thread.count_written(moved);
+                Ok(moved)
+            }
+            (Ok(_), moved) => Ok(moved),
             (Err(error), _) => Err(self.gave_up(file, error, true)),
         }
     }
