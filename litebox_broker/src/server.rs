@@ -217,7 +217,10 @@ impl Server {
             return Err(End::saying(STATUS_BROKEN, "the sandbox has closed its socket: killed"));
         }
         if self.stops_at.is_some_and(|moment| now >= moment) {
-            return Err(End { status: STATUS_KILLED, line: None });
+            if !self.may_tell(now) {
+                return Err(End { status: STATUS_KILLED, line: None });
+            }
+            self.stops_at = now.checked_add(LAST_LOOK);
         }
         match self.time.due(now) {
             Due::Nothing => {}
@@ -271,6 +274,11 @@ impl Server {
             match order {
                 Order::Pause => self.pause(true),
                 Order::Resume => self.pause(false),
+                Order::Signal(libc::SIGKILL) if self.keeping.is_some() => {
+                    // What the program changed is wanted all the same.
+                    self.pause(false);
+                    self.stops_at = Some(Instant::now());
+                }
                 Order::Signal(libc::SIGKILL) => return Err(End { status: STATUS_KILLED, line: None }),
                 Order::Signal(signal) => {
                     // As it is sent: who names a signal means that one.

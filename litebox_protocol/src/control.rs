@@ -138,6 +138,9 @@ impl Told {
 pub enum What {
     /// The program that the arguments name.
     Program = 0,
+    /// Nothing: what was changed in copy-on-write trees is written to the second descriptor, as [`crate::layer`] has
+    /// it, while the programs of the sandbox stand still. The arguments mean nothing.
+    Save = 1,
 }
 
 impl What {
@@ -145,6 +148,7 @@ impl What {
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
             0 => Some(Self::Program),
+            1 => Some(Self::Save),
             _ => None,
         }
     }

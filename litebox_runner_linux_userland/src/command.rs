@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Top(named::top::Options),
     /// Copy files from or to a sandbox that runs, by the tar in it.
     Cp(named::copy::Options),
+    /// Save what was changed in the copy-on-write directories of a sandbox that runs, as run --save does at the end.
+    Save(named::save::Options),
     /// Stop all processes of sandboxes, until unpause.
     Pause(named::end::Names),
     /// Have the processes of paused sandboxes go on.
@@ -139,6 +141,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(Cli { command: Command::Rm(options) }) => ExitCode::from(named::end::remove(&options)),
         Ok(Cli { command: Command::Top(options) }) => ExitCode::from(named::top::top(&options)),
         Ok(Cli { command: Command::Cp(options) }) => ExitCode::from(named::copy::copy(&options)),
+        Ok(Cli { command: Command::Save(options) }) => ExitCode::from(named::save::save(&options)),
         Ok(Cli { command: Command::Pause(options) }) => ExitCode::from(named::end::pause(&options, true)),
         Ok(Cli { command: Command::Unpause(options) }) => ExitCode::from(named::end::pause(&options, false)),
         Ok(Cli { command: Command::Stats(options) }) => ExitCode::from(named::figures::figures(&options)),

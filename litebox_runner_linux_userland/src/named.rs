@@ -6,7 +6,7 @@
 //! - [`detach`] is `litebox run -d`; [`log`] what such a sandbox writes; [`record`] what is told of it.
 //! - [`connection`] talks to a broker. [`exec`] starts more programs, with [`relay`] between the user's streams and
 //!   theirs.
-//! - [`list`], [`end`], [`logs`], [`figures`] are other commands; [`copy`] and [`top`] are those that have a program of
+//! - [`list`], [`end`], [`logs`], [`figures`], [`save`] are other commands; [`copy`] and [`top`] are those that have a program of
 //!   the sandbox do the work ([`piped`]).
 
 pub mod connection;
@@ -22,6 +22,7 @@ pub mod logs;
 pub mod piped;
 pub mod record;
 pub mod relay;
+pub mod save;
 pub mod time;
 pub mod top;
 

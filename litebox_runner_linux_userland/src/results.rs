@@ -218,6 +218,21 @@ fn keep(from: OwnedFd, stage: &Stage, place: Place, most: u64, outcome: &Mutex<O
     Ok(())
 }
 
+/// Saves what comes through a pipe at `path`, as `--save` does: what was left out, if anything was. `most`: bytes of
+/// files. `start` has it come, once it is known where it goes.
+pub fn save(
+    path: &Path,
+    most: u64,
+    start: impl FnOnce(OwnedFd) -> Result<(), String>,
+) -> Result<Result<Option<String>, String>, String> {
+    let place = open(path)?;
+    let (from, to) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| e.to_string())?;
+    start(to)?;
+    let outcome = Mutex::default();
+    let kept = keep(from, &Stage::default(), place, most, &outcome).map_err(|e| plain(&e));
+    Ok(kept.map(|()| outcome.into_inner().unwrap_or_else(PoisonError::into_inner).left_out))
+}
+
 /// Writes an archive and a listing of what comes.
 fn archive<W: Write>(
     from: &mut dyn io::BufRead,

@@ -525,6 +525,63 @@ fn files_go_in_and_out() -> Result {
     home.nothing_left()
 }
 
+/// What a sandbox changed is saved while it runs, as it was at one moment.
+fn saved_while_it_runs() -> Result {
+    let home = Home::new("saved")?;
+    let dir = home.own.dir.join("files");
+    fs::create_dir_all(dir.join("tree"))?;
+    fs::write(dir.join("tree/kept"), "kept\n")?;
+    let at = |name: &str| dir.join(name).display().to_string();
+    // Two files grow in turns; somebody sleeps all the time, somebody waits for a child of vfork(2).
+    let program = "rm kept; trap 'exit 9' TERM; sleep 1000 & perl -e 'system(\"sleep 1000\")' &
+        echo ready; while :; do echo x >> a; echo x >> b; done";
+    let volume = format!("{}:/tree:cow", at("tree"));
+    home.prints(&["run", "-d", "--name", "box", "-v", &volume, "-w", "/tree", "--", "sh", "-c", program])?;
+    home.logs_say("box", "ready")?;
+    for round in ["first", "second"] {
+        let out = at(round);
+        same("save", &home.prints(&["save", "box", &out])?, "box\n")?;
+        let len = |name: &str| fs::metadata(dir.join(round).join("tree").join(name)).map_or(0, |meta| meta.len());
+        let (a, b) = (len("a"), len("b"));
+        if a == 0 || a != b && a != b + 2 || !dir.join(round).join("tree/.wh.kept").exists() {
+            return Err(
+                format!("{round}: a has {a} bytes, b {b}: {:?}", fs::read_dir(dir.join(round).join("tree"))?).into()
+            );
+        }
+    }
+    let layer = at("layer.tar.zst");
+    home.prints(&["save", "box", &layer])?;
+    same("diff", &home.prints(&["diff", &layer])?, "C /tree\nA /tree/a\nA /tree/b\nD /tree/kept\n")?;
+    same("state", &home.state("box")?, "running")?;
+    home.fails(&["save", "box", &at("layer.tar.gz")], 1, "a layer is saved as .tar or .tar.zst")?;
+    home.prints(&["stop", "box"])?;
+    same("wait", &home.prints(&["wait", "box"])?, "9\n")?;
+    home.fails(&["save", "box", &at("late.tar")], 1, "has ended, and what it changed is gone")?;
+    home.prints(&["rm", "box"])?;
+    home.nothing_left()
+}
+
+/// Who does not listen to `litebox stop` is killed, and what it changed is saved all the same; so it is by `kill`.
+fn stopped_ones_are_saved() -> Result {
+    let home = Home::new("stop-saves")?;
+    let dir = home.own.dir.join("files");
+    fs::create_dir_all(dir.join("tree"))?;
+    let at = |name: &str| dir.join(name).display().to_string();
+    let program = "trap '' TERM; echo made > made; echo ready; while :; do sleep 1; done";
+    let volume = format!("{}:/tree:cow", at("tree"));
+    for (name, end) in [("stopped", &["stop", "-t", "100ms", "stopped"][..]), ("killed", &["kill", "killed"][..])] {
+        let layer = at(&format!("{name}.tar"));
+        let options = ["--name", name, "-v", &volume, "-w", "/tree", "--save", &layer, "--", "sh", "-c", program];
+        home.prints(&[&["run", "-d"], options.as_slice()].concat())?;
+        home.logs_say(name, "ready")?;
+        home.prints(end)?;
+        same("wait", &home.prints(&["wait", name])?, "137\n")?;
+        same("diff", &home.prints(&["diff", &layer])?, "C /tree\nA /tree/made\n")?;
+        home.prints(&["rm", name])?;
+    }
+    home.nothing_left()
+}
+
 const TESTS: &[NamedTest] = &[
     ("lifecycle", lifecycle),
     ("exec_is_a_program_of_the_sandbox", exec_is_a_program_of_the_sandbox),
@@ -538,6 +595,8 @@ const TESTS: &[NamedTest] = &[
     ("the_directory_is_the_users_alone", the_directory_is_the_users_alone),
     ("on_a_terminal", on_a_terminal),
     ("files_go_in_and_out", files_go_in_and_out),
+    ("saved_while_it_runs", saved_while_it_runs),
+    ("stopped_ones_are_saved", stopped_ones_are_saved),
 ];
 
 fn main() {

@@ -113,7 +113,7 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     if mounts.read_only {
         vfs.root().mount.make_read_only();
     }
-    if kernel.config.layer.is_some() {
+    if kernel.config.layer.is_some() || kernel.config.takes_programs {
         kernel
             .settle_trees()
             .map_err(|error| Failure { what: "cannot look at what is changed".into(), error: Some(error) })?;

@@ -115,6 +115,7 @@ impl North for LinuxNorth {
         thread.process.run_task_work();
         serve_vfork_parent(object);
         thread.process.pass_kick_on(thread);
+        thread.stand_still();
         thread.has_pending_work()
     }
 

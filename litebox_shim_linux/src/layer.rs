@@ -1,5 +1,5 @@
-//! Tells the broker what the program changed in copy-on-write trees (`litebox_protocol::layer`): in the supervisor,
-//! when the program has ended.
+//! Tells what the program changed in copy-on-write trees (`litebox_protocol::layer`): to the broker, in the supervisor,
+//! when the program has ended; and to whoever asks for it while it runs.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -33,6 +33,7 @@ pub struct LayerConfig {
 }
 
 /// A copy-on-write tree of the view.
+#[derive(Clone)]
 pub(crate) struct Tree {
     /// Where it is mounted, without a leading slash.
     pub(crate) at: Vec<u8>,
@@ -64,32 +65,49 @@ impl Kernel {
     /// Tells all changes. The broker hears of a failure by the end that is missing.
     pub(crate) fn tell_changes(&self) {
         let Some(LayerConfig { to, contents }) = self.config.layer else { return };
-        let mut teller = Teller { to, contents, waiting: Vec::new() };
-        let trees = core::mem::take(&mut *self.trees.lock());
+        let _ = self.tell_changes_to(contents, &mut |bytes| write_all(to, bytes));
+    }
+
+    /// Tells all changes to `write`, which takes all bytes that it is given.
+    pub(crate) fn tell_changes_to(&self, contents: bool, write: &mut Write<'_>) -> Result<()> {
+        let mut teller = Teller { write, failed: None, contents, waiting: Vec::new() };
+        let trees = self.trees.lock().clone();
         let told = trees.iter().try_for_each(|tree| teller.tree(tree));
-        let _ = told.and_then(|()| teller.head(Kind::End, &Record::default(), b"")).and_then(|()| teller.flush());
-        // They are not taken apart: the sandbox ends.
-        core::mem::forget(trees);
+        let told = told.and_then(|()| teller.head(Kind::End, &Record::default(), b"")).and_then(|()| teller.flush());
+        told.map_err(|error| teller.failed.unwrap_or(error))
     }
 }
 
-struct Teller {
-    to: HostFd,
+/// Writes bytes to where they go: all of them, or why not.
+pub(crate) type Write<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+
+/// Writes all bytes to a pipe of the host.
+fn write_all(to: HostFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the bytes are memory of the kernel.
+        match unsafe { host().host_write(to, bytes.as_ptr() as usize, bytes.len()) } {
+            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+            Err(Error::Interrupted) => {}
+            Err(_) => return Err(Error::BrokenPipe),
+        }
+    }
+    Ok(())
+}
+
+struct Teller<'a, 'b> {
+    write: &'a mut Write<'b>,
+    /// Why no more can be written.
+    failed: Option<Error>,
     contents: bool,
     waiting: Vec<u8>,
 }
 
-impl Teller {
+impl Teller<'_, '_> {
     fn flush(&mut self) -> Result<()> {
-        let mut rest = self.waiting.as_slice();
-        while !rest.is_empty() {
-            // SAFETY: the bytes are memory of the kernel.
-            match unsafe { host().host_write(self.to, rest.as_ptr() as usize, rest.len()) } {
-                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
-                Err(Error::Interrupted) => {}
-                Err(_) => return Err(Error::BrokenPipe),
-            }
-        }
+        (self.write)(&self.waiting).map_err(|error| {
+            self.failed = Some(error);
+            Error::BrokenPipe
+        })?;
         self.waiting.clear();
         Ok(())
     }

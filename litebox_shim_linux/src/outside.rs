@@ -2,6 +2,7 @@
 //! to start ([`programs`]).
 
 pub(crate) mod programs;
+mod save;
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;

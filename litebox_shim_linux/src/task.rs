@@ -4,6 +4,7 @@ pub(crate) mod call;
 pub(crate) mod credentials;
 mod exit;
 pub(crate) mod fast_syscalls;
+pub(crate) mod freezer;
 mod jobs;
 mod kernel;
 mod loss;

@@ -45,6 +45,8 @@ pub struct HostConfig {
     /// Bytes; 0: no limit.
     pub memory: u64,
     pub pids_limit: u64,
+    /// Bytes of files that what it changes may have.
+    pub most_saved: u64,
     pub auto_remove: bool,
 }
 
@@ -110,6 +112,7 @@ impl Record {
                 binds: options.files.volume.iter().map(|typed| typed.to_string_lossy().into_owned()).collect(),
                 memory: options.limits.memory(),
                 pids_limit: options.limits.pids(),
+                most_saved: options.limits.most_kept(),
                 auto_remove: options.process.rm,
             },
         }

@@ -3,7 +3,7 @@
 //! streams that came along, or a terminal made of them.
 //!
 //! The supervisor only makes the process. Whatever may take time, the way to the program's file above all, happens in
-//! the process itself.
+//! the process itself. So does what needs no program at all (`outside/save.rs`).
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -19,7 +19,7 @@ use litebox::platform::north::Registers;
 use litebox::platform::{HostFd, ThreadSpec, host};
 use litebox::sync::{Mutex, RwLock};
 use litebox::{Error, Result};
-use litebox_protocol::control::{MAX_MESSAGE, STREAMS, Start, StartFlags};
+use litebox_protocol::control::{MAX_MESSAGE, STREAMS, Start, StartFlags, What};
 use litebox_protocol::{Event, EventKind, Op, Reply};
 use zerocopy::IntoBytes;
 
@@ -35,6 +35,8 @@ use crate::{Task, outside};
 /// Exit statuses as `docker exec` has them: for a program that cannot be executed, and for one that is not there.
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
+/// Exit status of what was to save changes and did not.
+const NOT_SAVED: i32 = 1;
 /// Programs of which streams have come, and nothing else yet. The broker has no more than this under way.
 const MOST_PENDING: usize = litebox_protocol::control::MAX_PROGRAMS;
 
@@ -78,6 +80,7 @@ impl Programs {
 /// What is to be started, as far as that is up to the process itself.
 pub(crate) struct Request {
     number: u32,
+    what: What,
     first: Arc<FirstProgram>,
     user: Vec<u8>,
     workdir: Vec<u8>,
@@ -174,6 +177,7 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
     let strings = |list: litebox_protocol::control::Strings<'_>| list.map(<[u8]>::to_vec).collect();
     *thread.newborn.lock() = Some(Newborn::FromOutside(Box::new(Request {
         number,
+        what: request.what,
         first,
         user: request.user.to_vec(),
         workdir: request.workdir.to_vec(),
@@ -329,20 +333,32 @@ impl Refusal {
 impl Task<'_, '_> {
     /// What a process does that was started from outside: finds its program and executes it.
     pub(crate) fn begin_from_outside(&mut self, request: &Request) {
-        match self.find_requested(request) {
-            Ok(prepared) => {
+        match request.what {
+            What::Program => match self.find_requested(request) {
+                Ok(prepared) => {
+                    tell_started(request.number, self.process().pid);
+                    self.begin_program(prepared);
+                }
+                Err(refusal) => self.refuse(request, &refusal),
+            },
+            What::Save => {
                 tell_started(request.number, self.process().pid);
-                self.begin_program(prepared);
-            }
-            Err(refusal) => {
-                // Said once: its end is told by this.
-                let process = self.process().clone();
-                process.outside_number.store(0, Ordering::Relaxed);
-                process.kernel.terminals.end_loan(process.pid);
-                tell_ended(request.number, refusal.status << 8, &refusal.why);
-                self.exit_group_with(refusal.status << 8);
+                match self.save_changes() {
+                    Ok(()) => self.exit_group_with(0),
+                    Err(why) => self.refuse(request, &Refusal { why: why.into(), status: NOT_SAVED }),
+                }
             }
         }
+    }
+
+    /// It ends, and whoever asked for it is told why.
+    fn refuse(&mut self, request: &Request, refusal: &Refusal) {
+        // Said once: its end is told by this.
+        let process = self.process().clone();
+        process.outside_number.store(0, Ordering::Relaxed);
+        process.kernel.terminals.end_loan(process.pid);
+        tell_ended(request.number, refusal.status << 8, &refusal.why);
+        self.exit_group_with(refusal.status << 8);
     }
 
     fn find_requested(&mut self, request: &Request) -> Result<Prepared, Refusal> {

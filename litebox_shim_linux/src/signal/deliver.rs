@@ -124,6 +124,7 @@ impl Task<'_, '_> {
     /// Signals, stops: what an interrupted thread has to look at on its way to guest code.
     pub(crate) fn run_pending_work(&mut self) {
         loop {
+            self.thread.stand_still();
             self.wait_while_stopped();
             self.announce_going_on();
             if self.process().must_leave(self.thread) {

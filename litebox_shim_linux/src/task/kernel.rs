@@ -167,6 +167,8 @@ pub struct Kernel {
     pub(crate) outside_signals: AtomicU64,
     /// What the user starts besides the first program.
     pub(crate) outside_programs: crate::outside::programs::Programs,
+    /// For whom all programs stand still.
+    pub(crate) freezer: super::freezer::Freezer,
     /// The processes.
     pub(crate) process_table: Mutex<ProcessTable>,
     /// Threads of all processes.
@@ -233,6 +235,7 @@ impl Kernel {
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),
             outside_programs: crate::outside::programs::Programs::default(),
+            freezer: super::freezer::Freezer::default(),
             process_table,
             live_threads: AtomicU64::new(0),
             login_sessions: AtomicU32::new(0),

@@ -94,6 +94,8 @@ pub struct Thread {
     pub(super) tls: Mutex<super::tls::Entries>,
     /// The call it is in.
     pub(crate) call: super::call::CurrentCall,
+    /// It stands still for somebody who looks at all there is (`task/freezer.rs`).
+    pub(super) stands_still: AtomicBool,
     /// It is on its way out; nothing more is delivered to it.
     pub dead: AtomicBool,
     /// Its process goes on in another address space; the thread is only to leave the one it is in.
@@ -186,6 +188,7 @@ impl Thread {
             bytes_written: AtomicU64::new(0),
             tls: Mutex::default(),
             call: super::call::CurrentCall::default(),
+            stands_still: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             moved: AtomicBool::new(false),
         })
