@@ -6,8 +6,8 @@
 //! - [`detach`] is `litebox run -d`; [`log`] what such a sandbox writes; [`record`] what is told of it.
 //! - [`connection`] talks to a broker. [`exec`] starts more programs, with [`relay`] between the user's streams and
 //!   theirs.
-//! - [`list`], [`end`], [`logs`], [`figures`], [`save`] are other commands; [`copy`] and [`top`] are those that have a program of
-//!   the sandbox do the work ([`piped`]).
+//! - [`list`], [`end`], [`logs`], [`figures`], [`save`] are other commands; [`copy`] and [`top`] are those that have a
+//!   program of the sandbox do the work ([`piped`]).
 
 pub mod connection;
 pub mod copy;

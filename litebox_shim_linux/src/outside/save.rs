@@ -1,5 +1,5 @@
-//! `litebox save`: what was changed in copy-on-write trees is told while the sandbox runs, by a process that executes no
-//! program. All others stand still meanwhile, so that what is told was so at one moment.
+//! `litebox save`: what was changed in copy-on-write trees is told while the sandbox runs, by a process that executes
+//! no program. All others stand still meanwhile, so that what is told was so at one moment.
 
 use alloc::sync::Arc;
 use core::time::Duration;

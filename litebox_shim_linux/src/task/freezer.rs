@@ -1,4 +1,5 @@
-//! All programs of the sandbox stand still for a while, and see nothing of it: none has a signal, no call is interrupted.
+//! All programs of the sandbox stand still for a while, and see nothing of it: none has a signal, no call is
+//! interrupted.
 //!
 //! A thread stands still on its way to guest code, or inside the sleep it is in, where it holds no lock. One that is
 //! busy in the kernel is not waited for longer than [`PATIENCE`].
