@@ -53,6 +53,10 @@ pub struct Config {
     pub test_hostile: u64,
     /// `F_GETFL` of descriptors 0, 1 and 2, plus one; 0: closed.
     pub streams: [u64; 3],
+    /// Descriptors that it has beside them, from 3 on (`--preserve-fds`): the supervisor's number, and `F_GETFL`.
+    pub preserved: Vec<(u32, u64)>,
+    /// How it is scheduled: nice value, policy and I/O priority, as the calls of Linux have them.
+    pub scheduling: [u64; 3],
     /// Which of them are the console, as bits; the one to write to lies above them.
     pub console: u64,
     /// Signals that whoever started litebox had it ignore: bit n - 1 for signal n.
@@ -287,6 +291,8 @@ impl Config {
         out.list(&self.strace, |out, number| out.number(*number));
         out.number(self.stats);
         out.numbers(&self.streams);
+        out.list(&self.preserved, |out, (fd, flags)| out.numbers(&[(*fd).into(), *flags]));
+        out.numbers(&self.scheduling);
         out.numbers(&[self.console, self.ignored, self.network]);
         for string in [&self.own_addresses, &self.published, &self.tun, &self.path, &self.hostname, &self.workdir] {
             out.string(string);
@@ -343,6 +349,8 @@ impl Config {
             strace: r.list(Reader::number)?,
             stats: r.number()?,
             streams: [r.number()?, r.number()?, r.number()?],
+            preserved: r.list(|r| Some((r.number32()?, r.number()?)))?,
+            scheduling: [r.number()?, r.number()?, r.number()?],
             console: r.number()?,
             ignored: r.number()?,
             network: r.number()?,
@@ -406,6 +414,8 @@ mod tests {
             strace: vec![7, 0],
             stats: 1,
             streams: [1, 0, 0o2002],
+            preserved: vec![(9, 0o2001)],
+            scheduling: [5, 3, 2 << 13 | 4],
             console: 0x107,
             ignored: 3,
             network: 1,

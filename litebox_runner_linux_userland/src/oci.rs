@@ -29,6 +29,7 @@ pub mod linux;
 pub mod log;
 pub mod relay;
 pub mod resources;
+pub mod scheduling;
 pub mod view;
 
 use container::Container;

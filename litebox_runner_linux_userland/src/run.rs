@@ -33,7 +33,7 @@ use crate::results::{self, Results};
 use crate::seccomp::Profile;
 use crate::start_cache::StartCache;
 use crate::status::{self, Status};
-use crate::{STATUS_OURS, inherited, limits, streams, trace};
+use crate::{STATUS_OURS, inherited, limits, preserved, streams, trace};
 
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
@@ -57,6 +57,10 @@ pub struct Named {
 pub fn run(options: &Options) -> u8 {
     if let Some(why) = &options.refused.0 {
         say(why);
+        return STATUS_OURS;
+    }
+    if let Err(why) = check_preserved(options) {
+        say(&why);
         return STATUS_OURS;
     }
     // Before anything else is opened: it is the number of a descriptor that may be given.
@@ -92,6 +96,18 @@ pub fn run(options: &Options) -> u8 {
             STATUS_OURS
         }
     }
+}
+
+/// Descriptors that the program gets are there, and are for nobody else.
+fn check_preserved(options: &Options) -> Result<(), String> {
+    let count = options.process.preserve_fds;
+    let named = [("--status-fd", options.debug.status_fd), ("--ready-fd", options.process.ready_fd)];
+    for (option, number) in named {
+        if let Some(number) = number.filter(|number| preserved::numbers(count).contains(number)) {
+            return Err(format!("{option} {number}: that descriptor is the program's (--preserve-fds {count})"));
+        }
+    }
+    preserved::check(count)
 }
 
 /// A sandbox that nobody finds.
@@ -230,6 +246,11 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
         extra.push(device.descriptor);
         extra_number(&extra).map(|fd| Tun { fd, ..device.tun })
     });
+    let mut preserved = Vec::new();
+    for (descriptor, flags) in preserved::take(options.process.preserve_fds)? {
+        extra.push(descriptor);
+        preserved.push((extra_number(&extra)?.unsigned_abs(), flags));
+    }
     let most = options.limits.most_kept();
     let mut results = results::prepare(&options.results, most)?;
     let layer = results.as_mut().and_then(|results| give(results, &mut extra)).unwrap_or(0);
@@ -274,6 +295,8 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
         takes_programs: named.is_some().into(),
         ahead: ahead.as_ref().is_some_and(|requests| !requests.is_empty()).into(),
         streams: streams::flags(),
+        preserved,
+        scheduling: options.process.scheduling.0.map(|number| i64::from(number) as u64),
         console,
         ignored: streams::ignored_signals(),
         network: network.setup.is_some().into(),

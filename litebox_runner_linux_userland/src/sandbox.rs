@@ -11,7 +11,7 @@ use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
 use litebox_protocol::net::{OwnAddresses, Tun};
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
-use litebox_shim_linux::boot::{self, FirstCapabilities, FirstProgram, Identity};
+use litebox_shim_linux::boot::{self, FirstCapabilities, FirstProgram, FirstScheduling, Identity};
 use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig, WayOut};
 use zerocopy::FromBytes;
@@ -64,6 +64,8 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
             ambient: config.inherited_capabilities[1],
         },
         streams: config.streams.map(|flags| flags.checked_sub(1).map(|flags| flags as u32)),
+        preserved: config.preserved.iter().map(|(fd, flags)| (*fd as i32, *flags as u32)).collect(),
+        scheduling: scheduling_of(config.scheduling),
         console: streams::console_of(config.console),
         ignored: config.ignored,
         workdir: config.mounts.workdir.clone(),
@@ -116,6 +118,11 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
 fn filter_of(bytes: &[u8]) -> Vec<Instruction> {
     let words = bytes.chunks_exact(size_of::<Instruction>());
     words.filter_map(|bytes| Instruction::read_from_bytes(bytes).ok()).collect()
+}
+
+/// How its first thread is scheduled.
+fn scheduling_of([nice, policy, io_priority]: [u64; 3]) -> FirstScheduling {
+    FirstScheduling { nice: nice as i32, policy: policy as i32, io_priority: io_priority as i32 }
 }
 
 /// The network that it has.

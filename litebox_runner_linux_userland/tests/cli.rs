@@ -469,6 +469,42 @@ fn inherited_descriptors_are_gone() -> Result {
     Ok(())
 }
 
+/// Descriptors that are to be preserved are the program's, with their offsets, and others are not. Nobody else keeps
+/// them open.
+fn preserved_descriptors() -> Result {
+    let dir = fresh_dir("preserved")?;
+    fs::write(dir.join("lines"), "one\ntwo\n")?;
+    let script = format!(
+        "cd {}; exec 3<lines 4>out 5>other; read first <&3; \"$1\" run --preserve-fds 2 -w / -- /bin/sh -c '
+        cat <&3; echo written >&4; exec 4>>/proc/self/fd/4; ls /proc/self/fd; cat /proc/self/fdinfo/3; echo x >&5'",
+        dir.display()
+    );
+    let outcome = with_shell(&script)?;
+    let (said, lines) = (outcome.out(), outcome.err());
+    let listed = said.starts_with("two\n0\n1\n2\n3\n4\n") && said.contains("pos:\t8\n");
+    let refused = lines.contains("5: Bad file descriptor") || lines.contains("5: bad file descriptor");
+    if !listed || !refused || fs::read_to_string(dir.join("out"))? != "written\n" {
+        return Err(format!("descriptors 3 and 4\n{outcome}").into());
+    }
+    // Whoever reads the other end of a pipe sees that the program has closed it.
+    let closes = "mkfifo fifo; \"$1\" run --preserve-fds 1 -w / -- /bin/sh -c 'exec 3>&-; read line; echo $line' \
+        3>&1 >heard <>fifo | (cat; echo end >fifo)";
+    let outcome = with_shell(&format!("cd {}; {closes}", dir.display()))?;
+    if fs::read_to_string(dir.join("heard"))? != "end\n" {
+        return Err(format!("a pipe that is closed\n{outcome}").into());
+    }
+    for (script, why) in [
+        ("exec \"$1\" run --preserve-fds 2 -- true 3</etc/passwd", "--preserve-fds 2: descriptor 4 is not open"),
+        ("exec \"$1\" run --preserve-fds 1 --status-fd 3 -- true 3</etc/passwd", "that descriptor is the program's"),
+    ] {
+        let outcome = with_shell(script)?;
+        if outcome.status != 125 || !outcome.err().contains(why) {
+            return Err(format!("{why}\n{outcome}").into());
+        }
+    }
+    Ok(())
+}
+
 fn large_argument_list() -> Result {
     let word = "x".repeat(100_000);
     let mut args = vec!["run", "--", "/usr/bin/perl", "-e", "print length \"@ARGV\""];
@@ -640,7 +676,7 @@ const TESTS: &[NamedTest] = table! {
     not_executable no_program bad_options volume_of_kernel volume_read_only volume_read_write volume_copy_on_write
     volume_links_stay_inside current_directory_is_copy_on_write default_view_hides_home tmpfs rootfs environment
     workdir user hostname timeout_reached timeout_of_a_busy_program memory_reached strace strace_figures unsupported_calls strace_shows_who_sleeps stats status_lines status_counts syscalls
-    syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout file_size_limit_of_stdout inherited_descriptors_are_gone
+    syscalls_page_is_fresh     signals_are_forwarded signal_without_handler closed_stdin closed_stdout file_size_limit_of_stdout inherited_descriptors_are_gone preserved_descriptors
     large_argument_list stdin_passes_through terminal_passes_through as_ordinary_user full_disk
 };
 

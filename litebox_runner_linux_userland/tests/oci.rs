@@ -278,7 +278,7 @@ fn refusals() -> Result {
     bundle.refuses(&["create", "x"], "--console-socket")?;
     bundle.script("exit 0", false, "")?;
     bundle.refuses(&["create", "../x"], "container id")?;
-    bundle.refuses(&["create", "--preserve-fds", "1", "x"], "--preserve-fds")?;
+    bundle.refuses(&["create", "--preserve-fds", "9", "x"], "--preserve-fds 9: descriptor 3 is not open")?;
     bundle.refuses(&["kill", "x"], "container x does not exist")?;
     // One that was never started.
     bundle.create("never")?;
@@ -297,6 +297,69 @@ fn refusals() -> Result {
     let text = bundle.does(&["features"])?;
     if !text.contains("createRuntime") || !bundle.does(&["--version"])?.contains("spec: 1.0.2") {
         return Err(format!("features: {text}").into());
+    }
+    Ok(())
+}
+
+/// Descriptors that the caller of `create` has open are those of the program, once it is started.
+fn preserved_descriptors() -> Result {
+    let Some(bundle) = Bundle::new("oci-preserved")? else { return skip("no busybox") };
+    bundle.script("cat <&3; echo written >&4; ls /proc/self/fd", false, "")?;
+    std::os::unix::fs::symlink("busybox", bundle.dir.join("rootfs/bin/ls"))?;
+    fs::write(bundle.dir.join("given"), "given\n")?;
+    let script = "exec 3<given 4>taken 5>other; exec \"$@\"";
+    let create = bundle.command(&["run", "--preserve-fds", "2", "one"]);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, "sh"]).arg(create.get_program()).args(create.get_args()).current_dir(&bundle.dir);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let outcome = run(command, b"", LIMIT)?;
+    let taken = fs::read_to_string(bundle.dir.join("taken"))?;
+    // The last is the directory's that ls reads.
+    if outcome.out() != "given\n0\n1\n2\n3\n4\n5\n" || taken != "written\n" {
+        return Err(format!("{taken:?}\n{outcome}").into());
+    }
+    Ok(())
+}
+
+/// `process.scheduler` and `process.ioPriority` are what the program finds; errors are worded as runc's.
+fn scheduling() -> Result {
+    let Some(bundle) = Bundle::new("oci-scheduling")? else { return skip("no busybox") };
+    std::os::unix::fs::symlink("busybox", bundle.dir.join("rootfs/bin/ionice"))?;
+    bundle.script("ionice -p $$; set -- $(cat /proc/self/stat); eval echo \"\\${19} \\${41}\"", false, "")?;
+    let file = bundle.dir.join("config.json");
+    let config = fs::read_to_string(&file)?;
+    let with = |member: &str| fs::write(&file, config.replacen("\"cwd\"", &format!("{member}, \"cwd\""), 1));
+    with(
+        r#""scheduler": { "policy": "SCHED_BATCH", "nice": 7, "flags": ["SCHED_FLAG_RESET_ON_FORK"] },
+            "ioPriority": { "class": "IOPRIO_CLASS_BE", "priority": 4 }"#,
+    )?;
+    let outcome = bundle.oci(&["run", "batch"])?;
+    // Those that it starts itself are scheduled as usual, but for the nice value.
+    if outcome.out() != "best-effort: prio 4\n7 0\n" {
+        return Err(format!("batch\n{outcome}").into());
+    }
+    with(r#""scheduler": { "policy": "SCHED_IDLE" }"#)?;
+    let outcome = bundle.oci(&["run", "idle"])?;
+    if outcome.out() != "none: prio 0\n0 5\n" {
+        return Err(format!("idle\n{outcome}").into());
+    }
+    for (member, why) in [
+        (
+            r#""scheduler": { "policy": "SCHED_FIFO", "priority": 3 }"#,
+            "error setting scheduler: operation not permitted",
+        ),
+        (r#""scheduler": { "policy": "SCHED_BATCH", "nice": 20 }"#, "invalid scheduler.nice: 20"),
+        (r#""scheduler": { "policy": "SCHED_FAST" }"#, "invalid scheduler policy: SCHED_FAST"),
+        (r#""scheduler": { "policy": "SCHED_OTHER", "period": 1 }"#, "can only be specified for SchedDeadline policy"),
+        (
+            r#""scheduler": { "policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_X"] }"#,
+            "invalid scheduler flag: SCHED_FLAG_X",
+        ),
+        (r#""ioPriority": { "class": "IOPRIO_CLASS_BE", "priority": 8 }"#, "invalid ioPriority.Priority: 8"),
+        (r#""ioPriority": { "class": "BEST" }"#, "invalid ioPriority.Class: \"BEST\""),
+    ] {
+        with(member)?;
+        bundle.refuses(&["create", "x"], why)?;
     }
     Ok(())
 }
@@ -496,6 +559,8 @@ const TESTS: &[NamedTest] = &[
     ("hooks", hooks),
     ("refusals", refusals),
     ("hidden_paths", hidden_paths),
+    ("preserved_descriptors", preserved_descriptors),
+    ("scheduling", scheduling),
     ("filtered_calls", filtered_calls),
     ("mount_options", mount_options),
     ("capabilities", capabilities),

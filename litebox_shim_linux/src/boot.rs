@@ -50,12 +50,32 @@ pub struct FirstProgram {
     pub capabilities: FirstCapabilities,
     /// How the host opened descriptors 0, 1 and 2 (`F_GETFL`); `None`: it is closed.
     pub streams: [Option<u32>; 3],
+    /// Descriptors from 3 on: which of the host's, and how it opened them.
+    pub preserved: Vec<(i32, u32)>,
+    /// How its first thread is scheduled.
+    pub scheduling: FirstScheduling,
     /// The user's terminal, which becomes the console.
     pub console: Option<Console>,
     /// Signals that it ignores from the start, as whoever executed it did: bit n - 1 for signal n.
     pub ignored: u64,
     /// Where it starts.
     pub workdir: Vec<u8>,
+}
+
+/// Status flags that descriptors of the user keep.
+const KEPT: StatusFlags = StatusFlags::APPEND.union(StatusFlags::NONBLOCK).union(StatusFlags::LARGEFILE);
+/// The first descriptor that is preserved.
+const FIRST_PRESERVED: i32 = 3;
+
+/// How a program is scheduled from its first instruction on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FirstScheduling {
+    /// From -20 to 19.
+    pub nice: i32,
+    /// As sched_setscheduler(2) numbers it; with `SCHED_RESET_ON_FORK`, perhaps. None of the real-time ones.
+    pub policy: i32,
+    /// As ioprio_set(2) has it; 0: none was set.
+    pub io_priority: i32,
 }
 
 /// The terminal that the sandbox was started on, made raw.
@@ -162,6 +182,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     let shares = CloneShares::own(standard_streams(kernel, first)?, Arc::new(context));
     let thread = Thread::new(&process, pid, name, shares);
     thread.confine(kernel);
+    thread.scheduling.begin(&first.scheduling);
     process.add_thread(&thread);
     process.begin_cpu_limit();
     crate::outside::take_signals(kernel);
@@ -189,9 +210,18 @@ fn leaked(thread: Arc<Thread>) -> &'static Thread {
     unsafe { &*Arc::into_raw(thread) }
 }
 
-/// Descriptors 0, 1 and 2, as far as the user left them open.
+/// Descriptors 0, 1 and 2, as far as the user left them open, and those that are preserved.
 fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable>> {
-    const KEPT: StatusFlags = StatusFlags::APPEND.union(StatusFlags::NONBLOCK).union(StatusFlags::LARGEFILE);
+    let streams = &kernel.terminals.streams;
+    let open = |file: Arc<dyn File>, flags: u32| {
+        let access = match flags & 3 {
+            0 => Access::READ,
+            1 => Access::WRITE,
+            _ => Access::READ | Access::WRITE,
+        };
+        let status = StatusFlags::from_bits_truncate(flags) & KEPT;
+        OpenFile::new(file, access, status, None, kernel.vfs.next_open_id())
+    };
     let table = FdTable::new();
     let console = first.console.map(|console| open_console(kernel, first, console)).transpose()?;
     for (fd, flags) in (0..).zip(first.streams) {
@@ -202,15 +232,11 @@ fn standard_streams(kernel: &Kernel, first: &FirstProgram) -> Result<Arc<FdTable
             table.install_at(fd, console.clone(), false, MOST_DESCRIPTORS)?;
             continue;
         }
-        let access = match flags & 3 {
-            0 => Access::READ,
-            1 => Access::WRITE,
-            _ => Access::READ | Access::WRITE,
-        };
-        let file: Arc<dyn File> = HostFile::stream(HostFd(fd), &kernel.terminals.streams)?;
-        let status = StatusFlags::from_bits_truncate(flags) & KEPT;
-        let open = OpenFile::new(file, access, status, None, kernel.vfs.next_open_id());
-        table.install_at(fd, open, false, MOST_DESCRIPTORS)?;
+        table.install_at(fd, open(HostFile::stream(HostFd(fd), streams)?, flags), false, MOST_DESCRIPTORS)?;
+    }
+    for (fd, (host_fd, flags)) in (FIRST_PRESERVED..).zip(&first.preserved) {
+        let file = HostFile::passed_stream(HostFd(*host_fd), streams)?;
+        table.install_at(fd, open(file, *flags), false, MOST_DESCRIPTORS)?;
     }
     Ok(table)
 }

@@ -8,6 +8,7 @@ use litebox_shim_linux::boot::SANDBOX_CAPABILITIES;
 use serde::Deserialize;
 
 use super::linux::Linux;
+use super::scheduling::{IoPriority, Scheduler, scheduling};
 use super::view::Bind;
 use crate::options::process::CAPABILITIES as KNOWN_CAPABILITIES;
 
@@ -77,6 +78,8 @@ pub struct Process {
     no_new_privileges: bool,
     #[serde(default)]
     oom_score_adj: Option<i32>,
+    scheduler: Option<Scheduler>,
+    io_priority: Option<IoPriority>,
 }
 
 /// A user of the container.
@@ -204,12 +207,15 @@ impl Spec {
         } else {
             out.word("--rootfs-rw");
         }
+        if how.preserved > 0 {
+            out.option("--preserve-fds", how.preserved.to_string());
+        }
         out.option("--hostname", self.hostname.as_deref().unwrap_or("litebox"));
         for mount in &self.mounts {
             out.mount(mount, bundle)?;
         }
         self.linux.add_to(&mut out, self, bundle, how)?;
-        process.add_to(&mut out);
+        process.add_to(&mut out)?;
         Ok(out.0)
     }
 }
@@ -233,6 +239,8 @@ pub struct How<'a> {
     pub seccomp: &'a Path,
     /// The container has a control group.
     pub has_group: bool,
+    /// So many descriptors from 3 on are the program's.
+    pub preserved: u32,
 }
 
 /// Arguments that are being made.
@@ -280,7 +288,8 @@ impl Arguments {
 }
 
 impl Process {
-    fn add_to(&self, out: &mut Arguments) {
+    fn add_to(&self, out: &mut Arguments) -> Result<(), String> {
+        out.option("--scheduling", scheduling(self.scheduler.as_ref(), self.io_priority.as_ref())?);
         out.option("-w", &self.cwd).option("-u", self.user.option());
         for group in &self.user.additional_gids {
             out.option("--group-add", group.to_string());
@@ -322,5 +331,6 @@ impl Process {
         for argument in &self.args {
             out.word(argument);
         }
+        Ok(())
     }
 }

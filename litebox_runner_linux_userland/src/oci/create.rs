@@ -19,6 +19,7 @@ use super::container::{Container, Record, began};
 use super::resources::Kept;
 use super::{NAME, console, hooks, init, litebox, relay};
 use crate::named::time::{now, rfc3339};
+use crate::preserved;
 
 /// Options of `create` and `run`.
 #[derive(Args)]
@@ -33,8 +34,8 @@ pub struct Options {
     /// Who listens on this socket is sent the container's terminal.
     #[arg(long, value_name = "SOCKET")]
     console_socket: Option<PathBuf>,
-    /// Accepted when it is 0: a sandbox is given no descriptors but 0 to 2.
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    /// Pass so many descriptors, from 3 on, to the program.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(preserved::MOST)))]
     preserve_fds: u32,
     /// Accepted, and without effect: the root is never exchanged.
     #[arg(long)]
@@ -52,9 +53,7 @@ pub fn create(root: &Path, options: &Options, here: bool) -> Result<Child, Strin
     if !crate::named::directory::is_name(id) {
         return Err(format!("container id {id}: letters, digits, '_', '.' and '-', 64 at most"));
     }
-    if options.preserve_fds > 0 {
-        return Err("--preserve-fds: a sandbox is given no descriptors but 0 to 2".into());
-    }
+    preserved::check(options.preserve_fds)?;
     let bundle =
         fs::canonicalize(&options.bundle).map_err(|e| format!("--bundle {}: {e}", options.bundle.display()))?;
     let spec = Spec::read(&bundle)?;
@@ -130,7 +129,13 @@ fn start_waiting(container: &Container, options: &Options, spec: &Spec, here: bo
     fs::write(&masked, "").map_err(|e| format!("{}: {e}", masked.display()))?;
     let bundle = &container.record.bundle;
     let seccomp = container.directory.join("seccomp.json");
-    let how = How { name: NAME, masked: &masked, seccomp: &seccomp, has_group: container.record.cgroup.is_some() };
+    let how = How {
+        name: NAME,
+        masked: &masked,
+        seccomp: &seccomp,
+        has_group: container.record.cgroup.is_some(),
+        preserved: options.preserve_fds,
+    };
     let arguments = spec.arguments(bundle, &how)?;
     let failed = |e: std::io::Error| format!("the container's process: {e}");
     let (ready, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
@@ -149,7 +154,10 @@ fn start_waiting(container: &Container, options: &Options, spec: &Spec, here: bo
     // It inherits this one.
     rustix::io::fcntl_setfd(&told, FdFlags::empty()).map_err(|e| failed(e.into()))?;
     command.args(["--ready", &told.as_raw_fd().to_string()]);
+    command.args(["--preserved", &options.preserve_fds.to_string()]);
+    preserved::pass_on(options.preserve_fds)?;
     let mut child = command.arg("--").args(arguments).spawn().map_err(failed)?;
+    preserved::close(options.preserve_fds);
     drop(told);
     let mut why = String::new();
     let heard = fs::File::from(ready).read_to_string(&mut why).map_err(failed);

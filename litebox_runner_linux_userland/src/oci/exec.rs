@@ -114,7 +114,7 @@ pub fn exec(container: &Container, options: &Options) -> Result<u8, String> {
         return Err(format!("cannot exec in the container {}: it does not run", options.id));
     }
     if options.preserve_fds > 0 {
-        return Err("--preserve-fds: a sandbox is given no descriptors but 0 to 2".into());
+        return Err("--preserve-fds: a program that is started later is given no descriptors but 0 to 2".into());
     }
     let wanted = Wanted::of(options)?;
     let mut command = litebox(container)?;

@@ -22,6 +22,7 @@ use super::cgroup::Cgroup;
 use super::config::Spec;
 use super::relay::{self, Held};
 use super::view;
+use crate::preserved;
 
 /// Options of the hidden command.
 #[derive(Args)]
@@ -45,6 +46,9 @@ pub struct Options {
     /// It stays in the session of who started it, and at that terminal.
     #[arg(long)]
     here: bool,
+    /// So many descriptors from 3 on are the program's.
+    #[arg(long, default_value_t = 0)]
+    preserved: u32,
     /// Arguments of `litebox`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     arguments: Vec<OsString>,
@@ -106,6 +110,7 @@ fn prepare(options: &Options, bundle: &Path, ready: &mut Option<File>) -> Result
         }
         child => {
             drop(seen);
+            preserved::close(options.preserved);
             view::enter(&spec.root(bundle)?, &spec.binds(bundle)).map_err(|e| format!("the container's root: {e}"))?;
             shown.write_all(b"v").map_err(failed)?;
             Ok((held, child))

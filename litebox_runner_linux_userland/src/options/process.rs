@@ -42,6 +42,12 @@ pub struct ProcessOptions {
     /// How gladly the sandbox kills it when it has no memory left, as oom_score_adj of proc(5).
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1000..=1000))]
     pub oom_score_adj: i32,
+    /// Pass so many descriptors, from 3 on, to the program; what it does with them is reading and writing.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=i64::from(crate::preserved::MOST)))]
+    pub preserve_fds: u32,
+    /// How it is scheduled: nice value, policy and I/O priority, as numbers.
+    #[arg(long, value_name = "NICE,POLICY,PRIORITY", hide = true, allow_hyphen_values = true, value_parser = parse_scheduling, default_value = "0,0,0")]
+    pub scheduling: Scheduling,
     /// A capability that programs it executes inherit.
     #[arg(long, value_name = "CAP", hide = true, value_parser = parse_own_capability)]
     pub cap_inherit: Vec<Capabilities>,
@@ -98,6 +104,16 @@ pub struct ProcessOptions {
     /// A label, which litebox inspect shows.
     #[arg(short, long, value_name = "K[=V]")]
     pub label: Vec<OsString>,
+}
+
+/// Nice value, policy and I/O priority, as the calls of Linux number them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduling(pub [i32; 3]);
+
+fn parse_scheduling(text: &str) -> Result<Scheduling, String> {
+    let numbers: Option<Vec<i32>> = text.split(',').map(|number| number.parse().ok()).collect();
+    let numbers = numbers.and_then(|numbers| <[i32; 3]>::try_from(numbers).ok());
+    numbers.map(Scheduling).ok_or_else(|| "three numbers with commas between them".into())
 }
 
 /// A name and its address.

@@ -221,6 +221,7 @@ fn make_process(
     let places = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: AtomicU32::new(UMASK) };
     let thread = Thread::new(&process, pid, [0; 16], CloneShares::own(files, Arc::new(places)));
     thread.confine(kernel);
+    thread.scheduling.begin(&first.scheduling);
     process.add_thread(&thread);
     process.begin_cpu_limit();
     (process, thread)

@@ -184,7 +184,8 @@ fn facts((_, entry): &(ProcessView, FdEntry), out: &mut Text) {
         flags |= O_CLOEXEC as u32;
     }
     let mount = file.location.as_ref().map_or(0, |l| l.mount.id);
-    let position = if file.file.is_stream() { 0 } else { *file.offset() };
+    let of_stream = || file.file.stream_position().unwrap_or(0);
+    let position = if file.file.is_stream() { of_stream() } else { *file.offset() };
     put!(out, "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{}\n", file.file.inode().id().ino);
     if let Some(inotify) = file.file.as_any().downcast_ref::<Inotify>() {
         inotify.for_each(&mut |wd, inode, mask| {

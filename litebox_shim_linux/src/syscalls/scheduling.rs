@@ -17,6 +17,7 @@ use litebox::platform::host;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 
+use crate::boot::FirstScheduling;
 use crate::syscalls::limits::Resource;
 use crate::task::Capability;
 use crate::user::{UserWrite, read_bytes, read_extensible, read_into, write_bytes};
@@ -61,6 +62,12 @@ pub struct Scheduling {
 }
 
 impl Scheduling {
+    /// As the user wants it of a program.
+    pub(crate) fn begin(&self, first: &FirstScheduling) {
+        self.nice.store(first.nice, Ordering::Relaxed);
+        self.policy.store(first.policy, Ordering::Relaxed);
+        self.io_priority.store(first.io_priority, Ordering::Relaxed);
+    }
     /// As a new thread inherits it.
     pub(crate) fn inherit(&self, parent: &Self) {
         let policy = parent.policy.load(Ordering::Relaxed);
