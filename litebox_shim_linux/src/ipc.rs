@@ -33,8 +33,8 @@ const WRITE: u32 = 0o200;
 
 /// Identifiers are an index below this and how often the index was used before.
 const MOST_OBJECTS: usize = 32_768;
-const ENOMSG: Error = Error::Host(42);
-const EIDRM: Error = Error::Host(43);
+const ENOMSG: Error = Error::from_errno(42);
+const EIDRM: Error = Error::from_errno(43);
 
 /// Seconds since 1970.
 fn now() -> i64 {

@@ -127,8 +127,16 @@ impl Task<'_, '_> {
     /// Its arguments.
     #[inline]
     pub(crate) fn call_registers(&self) -> Registers {
+        self.registers_of(self.abi())
+    }
+
+    /// Where an architecture has the arguments. For an architecture that is known when this is compiled, each argument
+    /// is one load where it is used.
+    #[expect(clippy::inline_always, reason = "a copy of all of them waits for each to be stored by the entry")]
+    #[inline(always)]
+    fn registers_of(&self, arch: Arch) -> Registers {
         let r = &self.frame.regs;
-        match self.abi() {
+        match arch {
             Arch::X86_64 => Registers::new(Arch::X86_64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]),
             Arch::X86 => Registers::new(Arch::X86, [r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp]),
         }
@@ -136,18 +144,18 @@ impl Task<'_, '_> {
 
     /// Serves the system call in the registers and stores its result there.
     pub(crate) fn do_syscall(&mut self) {
-        self.serve_call(serve);
+        self.serve_call::<false>();
     }
 
     /// The same for a call in the manner of 32-bit programs, whatever code makes it: their numbers, registers and
     /// structures.
     pub(crate) fn do_syscall32(&mut self) {
-        self.serve_call(serve32);
+        self.serve_call::<true>();
     }
 
     #[expect(clippy::inline_always, reason = "the dispatch is part of the function above")]
     #[inline(always)]
-    fn serve_call(&mut self, serve: impl FnOnce(&mut Self, u32, Registers) -> u64) {
+    fn serve_call<const COMPAT: bool>(&mut self) {
         let (number, thread) = (self.call_number(), self.thread);
         let work = thread.syscall_work();
         if work.contains(SyscallWork::TRACE) {
@@ -157,8 +165,10 @@ impl Task<'_, '_> {
         thread.call.begin(self.frame.regs);
         let result = if work.contains(SyscallWork::SECCOMP) && !self.passes_filters(number) {
             self.frame.regs.rax
+        } else if COMPAT {
+            serve32(self, number, self.registers_of(Arch::X86))
         } else {
-            serve(self, number, self.call_registers())
+            serve(self, number, self.registers_of(Arch::X86_64))
         };
         thread.call.end();
         if work.contains(SyscallWork::TRACE) {

@@ -223,7 +223,7 @@ impl Tables {
             return Err(Error::WouldBlock);
         }
         if file.records.len() >= MAX_RECORDS {
-            return Err(Error::Host(ENOLCK));
+            return Err(Error::from_errno(ENOLCK));
         }
         let first = file.first_of(new.owner);
         file.cut(new.owner, new.range);
@@ -284,7 +284,7 @@ impl LockTable {
         let mut tables = self.tables.lock();
         let Some(file) = tables.files.get_mut(&id) else { return Ok(()) };
         if file.records.len() >= MAX_RECORDS {
-            return Err(Error::Host(ENOLCK));
+            return Err(Error::from_errno(ENOLCK));
         }
         let changed = file.cut(owner, range);
         self.tidy(&mut tables, id);

@@ -39,9 +39,9 @@ use crate::net::{Address, Family, Setting, Settings, address};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-const EADDRNOTAVAIL: Error = Error::Host(99);
-const EAFNOSUPPORT: Error = Error::Host(97);
-const ENETUNREACH: Error = Error::Host(101);
+const EADDRNOTAVAIL: Error = Error::from_errno(99);
+const EAFNOSUPPORT: Error = Error::from_errno(97);
+const ENETUNREACH: Error = Error::from_errno(101);
 
 /// What was counted of datagrams.
 #[derive(Default)]

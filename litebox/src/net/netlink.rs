@@ -28,10 +28,10 @@ use message::{Answer, Question};
 
 /// Messages that wait at most; what comes then is lost, as where a receive buffer is full.
 const MOST_WAITING: usize = 4096;
-const EADDRINUSE: Error = Error::Host(98);
-const ECONNREFUSED: Error = Error::Host(111);
-const EMSGSIZE: Error = Error::Host(90);
-const ENOBUFS: Error = Error::Host(105);
+const EADDRINUSE: Error = Error::from_errno(98);
+const ECONNREFUSED: Error = Error::from_errno(111);
+const EMSGSIZE: Error = Error::from_errno(90);
+const ENOBUFS: Error = Error::from_errno(105);
 const SIOCINQ: u32 = 0x541b;
 
 /// Whom a socket talks with in the kernel, by protocol.

@@ -105,7 +105,7 @@ impl UnixSocket {
     fn check_error(&self) -> Result<()> {
         match self.take_error() {
             0 => Ok(()),
-            e => Err(Error::Host(e)),
+            e => Err(Error::reported(e)),
         }
     }
     /// Whether whoever receives wants to know who sent (SO_PASSCRED).

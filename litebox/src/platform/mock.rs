@@ -230,7 +230,7 @@ mod libc {
             14 => Error::Fault,
             17 => Error::Exists,
             22 => Error::Invalid,
-            other => Error::Host(other),
+            other => Error::from_errno(other),
         })
     }
 }

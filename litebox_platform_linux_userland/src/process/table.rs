@@ -207,7 +207,7 @@ pub(crate) fn kick(number: u32) {
 
 /// ETOOMANYREFS: programs of this user, others too, have sent more descriptors that nobody received yet than one of
 /// them may have open.
-const TOO_MANY_IN_FLIGHT: Error = Error::Host(109);
+const TOO_MANY_IN_FLIGHT: Error = Error::from_errno(109);
 /// That is over when somebody receives them.
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 const MOST_TRIES: u32 = 400;

@@ -23,7 +23,7 @@ use crate::ipc::Perm;
 use crate::task::Capability;
 use crate::user::{UserRead, UserWrite, duration_at, read_into, read_string, write_bytes};
 
-const EMSGSIZE: Error = Error::Host(90);
+const EMSGSIZE: Error = Error::from_errno(90);
 
 /// Longest name, with its zero.
 const LONGEST_NAME: usize = 256;

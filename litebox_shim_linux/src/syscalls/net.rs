@@ -34,18 +34,18 @@ const SOCK_FLAGS: Type = Type::SOCK_NONBLOCK.union(Type::SOCK_CLOEXEC);
 /// Types of sockets there are numbers for.
 const SOCK_MAX: i32 = 11;
 
-const ENOTSOCK: Error = Error::Host(88);
-const EMSGSIZE: Error = Error::Host(90);
-const ENOPROTOOPT: Error = Error::Host(92);
-const EPROTONOSUPPORT: Error = Error::Host(93);
-const ESOCKTNOSUPPORT: Error = Error::Host(94);
-const EAFNOSUPPORT: Error = Error::Host(97);
-pub(super) const EADDRINUSE: Error = Error::Host(98);
-pub(super) const ENOBUFS: Error = Error::Host(105);
-const ENOTCONN: Error = Error::Host(107);
-const EINPROGRESS: Error = Error::Host(115);
-pub(super) const ETOOMANYREFS: Error = Error::Host(109);
-pub(super) const ECONNREFUSED: Error = Error::Host(111);
+const ENOTSOCK: Error = Error::from_errno(88);
+const EMSGSIZE: Error = Error::from_errno(90);
+const ENOPROTOOPT: Error = Error::from_errno(92);
+const EPROTONOSUPPORT: Error = Error::from_errno(93);
+const ESOCKTNOSUPPORT: Error = Error::from_errno(94);
+const EAFNOSUPPORT: Error = Error::from_errno(97);
+pub(super) const EADDRINUSE: Error = Error::from_errno(98);
+pub(super) const ENOBUFS: Error = Error::from_errno(105);
+const ENOTCONN: Error = Error::from_errno(107);
+const EINPROGRESS: Error = Error::from_errno(115);
+pub(super) const ETOOMANYREFS: Error = Error::from_errno(109);
+pub(super) const ECONNREFUSED: Error = Error::from_errno(111);
 
 /// The socket behind an open file.
 fn socket_of(file: &OpenFile) -> Result<&dyn Socket> {

@@ -12,7 +12,7 @@ use crate::Task;
 
 /// `O_EXCL`: a queue of the kernel's notifications, which a Linux may be built without.
 const O_NOTIFICATION_PIPE: OpenFlags = OpenFlags::O_EXCL;
-const ENOPKG: Error = Error::Host(65);
+const ENOPKG: Error = Error::from_errno(65);
 
 impl Task<'_, '_> {
     /// pipe(2)

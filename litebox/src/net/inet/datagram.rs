@@ -34,13 +34,11 @@ use crate::{Error, Result};
 
 use incoming::{Incoming, Packet};
 
-const EDESTADDRREQ: Error = Error::Host(89);
-const EMSGSIZE: Error = Error::Host(90);
-const ENOTCONN: Error = Error::Host(107);
-const ENOPROTOOPT: Error = Error::Host(92);
+const EDESTADDRREQ: Error = Error::from_errno(89);
+const EMSGSIZE: Error = Error::from_errno(90);
+const ENOTCONN: Error = Error::from_errno(107);
+const ENOPROTOOPT: Error = Error::from_errno(92);
 const ECONNREFUSED: i32 = 111;
-/// EPIPE that sends no signal.
-const SILENT_EPIPE: Error = Error::Host(32);
 const SIOCINQ: u32 = 0x541b;
 const SIOCOUTQ: u32 = 0x5411;
 
@@ -150,7 +148,7 @@ impl DatagramSocket {
     fn check_error(&self) -> Result<()> {
         match self.error.swap(0, Ordering::AcqRel) {
             0 => Ok(()),
-            e => Err(Error::Host(e)),
+            e => Err(Error::reported(e)),
         }
     }
     /// Whose it is, and its inode number.
@@ -282,7 +280,7 @@ impl DatagramSocket {
         let way = self.way(&state, to, outgoing.packet)?;
         self.check_error()?;
         if state.shut.contains(Shut::WRITE) {
-            return Err(SILENT_EPIPE);
+            return Err(Error::SilentlyBrokenPipe);
         }
         let len = source.remaining();
         let bytes = Self::take_bytes(source)?;

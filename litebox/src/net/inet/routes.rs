@@ -7,8 +7,8 @@ use super::Network;
 use super::carrier::Outside;
 use crate::{Error, Result};
 
-const ENETUNREACH: Error = Error::Host(101);
-const EADDRNOTAVAIL: Error = Error::Host(99);
+const ENETUNREACH: Error = Error::from_errno(101);
+const EADDRNOTAVAIL: Error = Error::from_errno(99);
 
 /// The number of the loopback device.
 pub const LOOPBACK: u32 = 1;

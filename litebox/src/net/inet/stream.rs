@@ -32,8 +32,8 @@ use connecting::Connecting;
 use fresh::Fresh;
 use listening::{Listener, Listening};
 
-const EISCONN: Error = Error::Host(106);
-const ENOTCONN: Error = Error::Host(107);
+const EISCONN: Error = Error::from_errno(106);
+const ENOTCONN: Error = Error::from_errno(107);
 const SIOCATMARK: u32 = 0x8905;
 const SIOCINQ: u32 = 0x541b;
 const SIOCOUTQ: u32 = 0x5411;
@@ -156,7 +156,7 @@ impl TcpSocket {
         match &mut *state {
             State::Connected(connected) => Ok(connected.carrier.clone()),
             State::Connecting(connecting) => Ok(connecting.carrier.clone()),
-            State::Fresh(fresh) if fresh.error != 0 => Err(Error::Host(core::mem::take(&mut fresh.error))),
+            State::Fresh(fresh) if fresh.error != 0 => Err(Error::reported(core::mem::take(&mut fresh.error))),
             State::Fresh(_) | State::Listening(_) => Err(otherwise),
         }
     }
@@ -343,7 +343,7 @@ impl Socket for TcpSocket {
     fn take_error(&self) -> i32 {
         match self.carrier(ENOTCONN) {
             Ok(carrier) => carrier.take_error(),
-            Err(Error::Host(error)) if Error::Host(error) != ENOTCONN => error,
+            Err(error) if error != ENOTCONN => error.errno(),
             Err(_) => 0,
         }
     }

@@ -38,7 +38,7 @@ const BY_KERNEL: u8 = 2;
 const TYPE_UNICAST: u8 = 1;
 const TYPE_LOCAL: u8 = 2;
 
-const ENETUNREACH: Error = Error::Host(101);
+const ENETUNREACH: Error = Error::from_errno(101);
 
 pub(super) fn answer(kernel: &Kernel, question: &Question<'_>, answer: &mut Answer) -> Result<()> {
     let network = &kernel.network;

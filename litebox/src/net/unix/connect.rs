@@ -12,11 +12,11 @@ use crate::net::{Credentials, Shut, SocketKind};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
-const ECONNREFUSED: Error = Error::Host(111);
+const ECONNREFUSED: Error = Error::from_errno(111);
 const ECONNRESET: i32 = 104;
-pub(super) const EISCONN: Error = Error::Host(106);
-const ENOTCONN: Error = Error::Host(107);
-const EPROTOTYPE: Error = Error::Host(91);
+pub(super) const EISCONN: Error = Error::from_errno(106);
+const ENOTCONN: Error = Error::from_errno(107);
+const EPROTOTYPE: Error = Error::from_errno(91);
 /// The most connections that may wait to be accepted (net.core.somaxconn).
 const MOST_WAITING: usize = 4096;
 

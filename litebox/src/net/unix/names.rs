@@ -89,12 +89,12 @@ impl Domain {
     }
     /// The socket of this name; ECONNREFUSED when nobody has it (any more).
     pub(super) fn find(&self, name: &Name) -> Result<Arc<Core>> {
-        self.names.lock().get(name).and_then(Weak::upgrade).ok_or(Error::Host(ECONNREFUSED))
+        self.names.lock().get(name).and_then(Weak::upgrade).ok_or(Error::from_errno(ECONNREFUSED))
     }
     pub(super) fn take_name(&self, name: Name, socket: &Arc<Core>) -> Result<()> {
         let mut names = self.names.lock();
         if names.get(&name).is_some_and(|there| there.strong_count() > 0) {
-            return Err(Error::Host(EADDRINUSE));
+            return Err(Error::from_errno(EADDRINUSE));
         }
         names.insert(name, Arc::downgrade(socket));
         Ok(())

@@ -15,10 +15,8 @@ use crate::{Error, Result};
 
 /// How much shorter than SO_SNDBUF a message has to be.
 const RESERVED: usize = 32;
-const EMSGSIZE: Error = Error::Host(90);
-const ENOTCONN: Error = Error::Host(107);
-/// EPIPE that sends no signal: of sockets that are no streams.
-const SILENT_EPIPE: Error = Error::Host(32);
+const EMSGSIZE: Error = Error::from_errno(90);
+const ENOTCONN: Error = Error::from_errno(107);
 
 impl UnixSocket {
     /// Sends: what fits of a stream, or one whole message.
@@ -42,7 +40,7 @@ impl UnixSocket {
                     None => self.core.destination()?,
                 };
                 if target.kind != SocketKind::Datagram {
-                    return Err(Error::Host(91));
+                    return Err(Error::from_errno(91));
                 }
                 if !target.accepts_from(&self.core) {
                     return Err(Error::NotPermitted);
@@ -85,7 +83,7 @@ impl UnixSocket {
         }
         self.check_error()?;
         if self.core.is_shut(Shut::WRITE) {
-            return Err(SILENT_EPIPE);
+            return Err(Error::SilentlyBrokenPipe);
         }
         // As on Linux, the last one may be longer than the room that is left.
         if outbox.has_room() { Ok(()) } else { Err(Error::WouldBlock) }
@@ -98,7 +96,7 @@ impl UnixSocket {
         self.with_envelope(outgoing, peer, |envelope| {
             let mut inbox = peer.inbox.lock();
             if peer.is_shut(Shut::READ) {
-                return Err(SILENT_EPIPE);
+                return Err(Error::SilentlyBrokenPipe);
             }
             if !friends && inbox.is_full(&core.outbox) {
                 return Err(Error::WouldBlock);

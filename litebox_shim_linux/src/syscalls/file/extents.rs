@@ -14,7 +14,7 @@ const FIEMAP_FLAG_SYNC: u32 = 1;
 const FIEMAP_EXTENT_LAST: u32 = 1;
 /// Where on a device it lies is not known.
 const FIEMAP_EXTENT_UNKNOWN: u32 = 2;
-const EBADR: Error = Error::Host(53);
+const EBADR: Error = Error::from_errno(53);
 /// The longest file.
 const MOST: u64 = i64::MAX as u64;
 

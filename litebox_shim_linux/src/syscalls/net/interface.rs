@@ -65,7 +65,7 @@ const IFREQ: usize = 40;
 const IFREQ_OF_32_BITS: usize = 32;
 const NAME: usize = 16;
 const SOCKADDR_IN: usize = 16;
-const EADDRNOTAVAIL: Error = Error::Host(99);
+const EADDRNOTAVAIL: Error = Error::from_errno(99);
 
 /// What an answer writes behind the name in `struct ifreq`: no more of it is touched.
 type Told = SmallVec<[u8; IFREQ - NAME]>;

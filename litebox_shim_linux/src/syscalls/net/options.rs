@@ -74,7 +74,7 @@ const LEAST_RECEIVE_BUFFER: usize = 2304;
 /// The longest value that is read.
 const LONGEST: usize = 288;
 
-const EDOM: Error = Error::Host(33);
+const EDOM: Error = Error::from_errno(33);
 
 /// The value of an option.
 pub(super) type Value = SmallVec<[u8; 32]>;

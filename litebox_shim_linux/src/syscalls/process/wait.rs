@@ -18,7 +18,7 @@ use crate::task::process_table::{ProcessTable, Reaped, cld};
 use crate::user::{UserWrite, write_bytes};
 use crate::{Process, Task};
 
-const NO_CHILD: Error = Error::Host(10);
+const NO_CHILD: Error = Error::from_errno(10);
 
 /// Options that wait4(2) takes.
 const OF_WAIT4: WaitOptions = WaitOptions::WNOHANG

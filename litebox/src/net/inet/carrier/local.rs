@@ -21,7 +21,7 @@ const EPIPE: i32 = 32;
 const ECONNRESET: i32 = 104;
 const ETIMEDOUT: i32 = 110;
 const ECONNREFUSED: i32 = 111;
-const ENOTCONN: Error = Error::Host(107);
+const ENOTCONN: Error = Error::from_errno(107);
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
@@ -203,7 +203,7 @@ impl End {
         match self.state {
             _ if self.error != 0 || self.shut.contains(Shut::WRITE) => match self.take_error() {
                 0 | EPIPE => Err(Error::BrokenPipe),
-                error => Err(Error::Host(error)),
+                error => Err(Error::reported(error)),
             },
             TcpState::SynSent | TcpState::SynReceived => Err(Error::WouldBlock),
             _ => Ok(()),
@@ -417,7 +417,7 @@ impl LocalEnd {
             0 if end.shut.contains(Shut::READ) => Ok(0),
             0 if end.state == TcpState::Closed => Err(ENOTCONN),
             0 => Err(Error::WouldBlock),
-            error => Err(Error::Host(error)),
+            error => Err(Error::reported(error)),
         }
     }
 

@@ -54,7 +54,7 @@ const SHARDS: usize = 32;
 const MOST_EMBRYOS: usize = 512;
 /// Frames' buffers that are kept.
 const MOST_SCRATCH: usize = 8;
-const NO_BUFFERS: Error = Error::Host(105);
+const NO_BUFFERS: Error = Error::from_errno(105);
 
 /// Both ends of a connection: the own one, and the peer's.
 type Ends = (SocketAddr, SocketAddr);
@@ -407,7 +407,7 @@ impl Outside for WireNetwork {
     fn connect(&self, ends: Ends, queue: &Arc<WaitQueue>, options: &Settings) -> Result<Arc<dyn StreamCarrier>> {
         let network = self.own.upgrade().ok_or(Error::Invalid)?;
         if ends.1.port() == 0 || !is_peer(ends.1.ip()) {
-            return Err(Error::Host(111));
+            return Err(Error::from_errno(111));
         }
         Ok(WireStream::connect(&network, ends, queue, options)?)
     }

@@ -165,12 +165,12 @@ impl DatagramSocket {
             return Ok(outlet.clone());
         }
         let local = state.port.as_ref().map(crate::net::inet::ports::Held::local).ok_or(Error::Invalid)?;
-        let outside = self.network.outside().ok_or(Error::Host(101))?;
+        let outside = self.network.outside().ok_or(Error::from_errno(101))?;
         let kind = match self.transport {
             Transport::Udp => Port::Datagram,
             Transport::Ping => Port::Echo,
             // Nothing leads this out.
-            Transport::UdpLite => return Err(Error::Host(101)),
+            Transport::UdpLite => return Err(Error::from_errno(101)),
         };
         let inlet: Arc<dyn crate::net::inet::carrier::Inlet> = self.own.upgrade().ok_or(Error::Invalid)?;
         let outlet = outside.open(kind, local, &inlet)?;

@@ -12,8 +12,8 @@ use crate::net::{Setting, Settings};
 use crate::platform::{Instant, host};
 use crate::{Error, Result};
 
-const ECONNABORTED: Error = Error::Host(103);
-const EALREADY: Error = Error::Host(114);
+const ECONNABORTED: Error = Error::from_errno(103);
+const EALREADY: Error = Error::from_errno(114);
 
 /// A connection that comes about.
 pub(super) struct Connecting {
@@ -89,7 +89,7 @@ pub(super) fn go_on(socket: &TcpSocket, state: &mut State, at_once: bool) -> Res
             socket.network.counters.tcp_attempt_fails.count();
             let before = core::mem::replace(state, State::Fresh(Fresh::default()));
             *state = State::Fresh(super::closed::part(socket, before));
-            Err(if error == 0 { ECONNABORTED } else { Error::Host(error) })
+            Err(if error == 0 { ECONNABORTED } else { Error::reported(error) })
         }
         _ => {
             settle(state);

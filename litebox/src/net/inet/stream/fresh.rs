@@ -15,9 +15,9 @@ use crate::net::{Address, Setting, Settings, address};
 use crate::platform::host;
 use crate::{Error, Result};
 
-const ECONNREFUSED: Error = Error::Host(111);
-const EINPROGRESS: Error = Error::Host(115);
-const EADDRINUSE: Error = Error::Host(98);
+const ECONNREFUSED: Error = Error::from_errno(111);
+const EINPROGRESS: Error = Error::from_errno(115);
+const EADDRINUSE: Error = Error::from_errno(98);
 
 /// A socket that is connected with nobody.
 #[derive(Default)]
@@ -135,7 +135,7 @@ pub(super) fn connect(socket: &TcpSocket, state: &mut State, to: &Address, at_on
         network.counters.tcp_attempt_fails.count();
         fresh.place = bound;
         let error = carrier.take_error();
-        return Err(if error == 0 { ECONNREFUSED } else { Error::Host(error) });
+        return Err(if error == 0 { ECONNREFUSED } else { Error::reported(error) });
     }
     let until = local.as_ref().map(|_| host().instant().saturating_add(patience(&socket.options)));
     *state = State::Connecting(Connecting { carrier, local, ends, place, bound, until });

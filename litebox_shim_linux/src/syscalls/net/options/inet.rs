@@ -58,8 +58,8 @@ const IPV6_DSTOPTS: i32 = 59;
 const IPV6_ADDR_PREFERENCES: i32 = 72;
 const IPV6_UNICAST_IF: i32 = 76;
 
-const EADDRNOTAVAIL: Error = Error::Host(99);
-const EPROTO: Error = Error::Host(71);
+const EADDRNOTAVAIL: Error = Error::from_errno(99);
+const EPROTO: Error = Error::from_errno(71);
 const ENOENT: Error = Error::NotFound;
 /// The most connections that may wait to be accepted (net.core.somaxconn).
 const SOMAXCONN: i32 = 4096;

@@ -32,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(60);
 const MOST_IN_A_ROW: usize = 64;
 /// How many routers a datagram from outside might still have passed: nobody knows.
 const HOPS: u8 = 64;
-const ENOBUFS: Error = Error::Host(105);
+const ENOBUFS: Error = Error::from_errno(105);
 
 /// One socket of the host.
 pub(super) struct Flow {

@@ -28,8 +28,8 @@ const SOL_SOCKET: i32 = 1;
 const SO_ERROR: i32 = 4;
 const SO_LINGER: i32 = 13;
 const ECONNRESET: i32 = 104;
-const ENOTCONN: Error = Error::Host(107);
-const ENOBUFS: Error = Error::Host(105);
+const ENOTCONN: Error = Error::from_errno(107);
+const ENOBUFS: Error = Error::from_errno(105);
 const FIONREAD: u32 = 0x541b;
 const TIOCOUTQ: u32 = 0x5411;
 /// After so many bytes written it is asked again whether there is room.
@@ -136,7 +136,7 @@ impl HostStream {
             }
             Ok(_) => Ok(stream),
             // Refused at once by a host that answers for itself.
-            Err(error @ Error::Host(_)) if is_answer(error) => {
+            Err(error) if is_answer(error) => {
                 stream.fail(error.errno());
                 Ok(stream)
             }
@@ -287,7 +287,7 @@ impl HostStream {
     fn check(&self, otherwise: Error) -> Result<()> {
         match self.take_pending() {
             0 => {}
-            error => return Err(Error::from_errno(error)),
+            error => return Err(Error::reported(error)),
         }
         if *self.phase.lock() == Phase::Gone { Err(otherwise) } else { Ok(()) }
     }
@@ -449,7 +449,7 @@ impl HostStream {
 fn is_answer(error: Error) -> bool {
     const ECONNREFUSED: i32 = 111;
     const EHOSTUNREACH: i32 = 113;
-    matches!(error, Error::Host(ECONNREFUSED | EHOSTUNREACH))
+    matches!(error.errno(), ECONNREFUSED | EHOSTUNREACH)
 }
 
 /// The poll bits of the host, with those that Linux says beside them.

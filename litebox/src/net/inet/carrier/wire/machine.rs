@@ -17,7 +17,7 @@ use crate::platform::{Instant, host};
 use crate::{Error, Result};
 
 const ECONNRESET: i32 = 104;
-const ENOBUFS: Error = Error::Host(105);
+const ENOBUFS: Error = Error::from_errno(105);
 const ETIMEDOUT: i32 = 110;
 const ECONNREFUSED: i32 = 111;
 const EPIPE: i32 = 32;

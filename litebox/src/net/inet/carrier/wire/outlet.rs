@@ -16,8 +16,8 @@ const UDP_HEADER: usize = 8;
 const CHECKSUM: u16 = 6;
 /// How many routers a packet may pass, where nobody says.
 const HOPS: u8 = 64;
-const EMSGSIZE: Error = Error::Host(90);
-const ENETUNREACH: Error = Error::Host(101);
+const EMSGSIZE: Error = Error::from_errno(90);
+const ENETUNREACH: Error = Error::from_errno(101);
 
 /// A socket that has a port.
 pub(super) struct Bound {

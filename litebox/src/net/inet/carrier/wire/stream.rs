@@ -23,8 +23,8 @@ use crate::platform::{Instant, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-const ENOBUFS: Error = Error::Host(105);
-const ENOTCONN: Error = Error::Host(107);
+const ENOBUFS: Error = Error::from_errno(105);
+const ENOTCONN: Error = Error::from_errno(107);
 const EPIPE: i32 = 32;
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
@@ -90,7 +90,7 @@ impl WireStream {
         let (local, remote) = (endpoint(ends.0), endpoint(ends.1));
         let Core { interface, sockets, handle, .. } = &mut *core;
         let socket = sockets.get_mut::<tcp::Socket<'_>>(*handle);
-        socket.connect(interface.context(), remote, local).map_err(|_| Error::Host(99))?;
+        socket.connect(interface.context(), remote, local).map_err(|_| Error::from_errno(99))?;
         drop(core);
         network.keep(&stream);
         stream.run(None, false);
@@ -320,7 +320,7 @@ impl StreamCarrier for WireStream {
         if core.error != 0 || core.shut.contains(Shut::WRITE) {
             return match core::mem::take(&mut core.error) {
                 0 | EPIPE => Err(Error::BrokenPipe),
-                error => Err(Error::Host(error)),
+                error => Err(Error::reported(error)),
             };
         }
         if matches!(core.look().state(), tcp::State::SynSent | tcp::State::SynReceived) {
@@ -361,7 +361,7 @@ impl StreamCarrier for WireStream {
                 0 if core.shut.contains(Shut::READ) => Ok(0),
                 0 if core.look().state() == tcp::State::Closed => Err(ENOTCONN),
                 0 => Err(Error::WouldBlock),
-                error => Err(Error::Host(error)),
+                error => Err(Error::reported(error)),
             };
         }
         let done = Self::copy_out(&mut core, dest, flags);

@@ -90,7 +90,7 @@ fn receive(socket: &dyn Socket) -> Result<Vec<u8>> {
 fn connected(near: &Node, far: &Node) -> (Arc<TcpSocket>, Arc<dyn Socket>) {
     let server = listener(far, 80, 4);
     let client = TcpSocket::new(&near.network, false, 0, 2);
-    assert_eq!(client.connect(&at(FAR, 80), OWNER, true), Err(Error::Host(115)));
+    assert_eq!(client.connect(&at(FAR, 80), OWNER, true), Err(Error::from_errno(115)));
     carry(near, far, |_| false);
     assert!(client.ready().contains(Events::OUT));
     assert_eq!(client.connect(&at(FAR, 80), OWNER, false), Ok(()));
@@ -164,7 +164,7 @@ fn what_is_not_read_resets() {
     drop(server);
     carry(&near, &far, |_| false);
     assert!(client.ready().contains(Events::ERR | Events::HUP));
-    assert_eq!((receive(&*client), receive(&*client)), (Err(Error::Host(104)), Ok(Vec::new())));
+    assert_eq!((receive(&*client), receive(&*client)), (Err(Error::from_errno(104)), Ok(Vec::new())));
 }
 
 #[test]
@@ -173,12 +173,12 @@ fn ports_that_nobody_has_refuse() {
     let client = TcpSocket::new(&near.network, false, 0, 2);
     assert_eq!(client.connect(&at(FAR, 81), OWNER, false), Err(Error::WouldBlock));
     carry(&near, &far, |_| false);
-    assert_eq!(client.connect(&at(FAR, 81), OWNER, false), Err(Error::Host(111)));
+    assert_eq!(client.connect(&at(FAR, 81), OWNER, false), Err(Error::from_errno(111)));
     let datagrams = DatagramSocket::new(&near.network, Transport::Udp, false, 0, 3);
     assert_eq!(datagrams.connect(&at(FAR, 81), OWNER, false), Ok(()));
     assert_eq!(send(&*datagrams, b"x"), Ok(1));
     carry(&near, &far, |_| false);
-    assert_eq!(receive(&*datagrams), Err(Error::Host(111)));
+    assert_eq!(receive(&*datagrams), Err(Error::from_errno(111)));
 }
 
 #[test]
