@@ -101,10 +101,14 @@ impl Grant {
         } else {
             let path = if path.is_empty() { b".".as_slice() } else { path };
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+            let open = |resolve| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve);
+            match open(resolve | ResolveFlags::NO_XDEV) {
+                // What lies in the mount of the root is of its file system.
+                Ok(opened) => return Ok(opened),
+                Err(Errno::XDEV) => open(resolve)?,
                 // No such call, or a filter around us that does not know it.
                 Err(Errno::NOSYS | Errno::PERM) => self.directory_by_steps(path, flags)?,
-                other => other?,
+                Err(error) => return Err(error),
             }
         };
         self.refuse_foreign(opened.as_fd())?;
@@ -197,6 +201,20 @@ impl Grant {
         self.locate_for_change(path)
     }
 
+    /// The name of `path` for [`Grant::locate_new`], when it lies in the directory that [`Grant::locate_for_change`]
+    /// has found for the path `beside`. `None`: it lies elsewhere.
+    pub fn new_name_beside<'p>(&self, beside: &[u8], path: &'p [u8]) -> Result<Option<&'p [u8]>> {
+        let directory = |path: &[u8]| path.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
+        let (theirs, (parent, name)) = (directory(beside), path.split_at(directory(path)));
+        if path.is_empty() || beside.get(..theirs) != Some(parent) {
+            return Ok(None);
+        }
+        self.check_new(path)?;
+        check_path(path)?;
+        self.visibility.check_shown(path)?;
+        Ok(Some(name))
+    }
+
     /// `EACCES` when `path` is hidden.
     pub fn check_new(&self, path: &[u8]) -> Result<()> {
         if self.visibility.hidden.hides(path) { Err(Errno::ACCESS) } else { Ok(()) }
@@ -238,7 +256,12 @@ impl Grant {
     /// Refuses what lies in /proc, /sys and the like when such a file system is mounted beneath the grant: its files
     /// are not files of the user but switches of the kernel.
     pub fn refuse_foreign(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        if rustix::fs::fstat(fd)?.st_dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
+        self.refuse_foreign_device(fd, rustix::fs::fstat(fd)?.st_dev)
+    }
+
+    /// The same, of what lies on this device.
+    pub fn refuse_foreign_device(&self, fd: BorrowedFd<'_>, dev: u64) -> Result<()> {
+        if dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
     }
 }
 

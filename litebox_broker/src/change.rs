@@ -48,15 +48,22 @@ pub fn rename(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     let served = [RenameFlags::empty(), RenameFlags::NOREPLACE, RenameFlags::EXCHANGE];
     let flags = served.into_iter().find(|flags| flags.bits() == request.head.flags).ok_or(Errno::INVAL)?;
     let (from, old) = grant.locate_for_change(request.path)?;
-    let (to, new) = grant.locate_new(request.extra)?;
+    let (other, new) = match grant.new_name_beside(request.path, request.extra)? {
+        Some(new) => (None, new),
+        None => {
+            let (to, new) = grant.locate_new(request.extra)?;
+            (Some(to), new)
+        }
+    };
+    let to = other.as_ref().unwrap_or(&from);
     check_keeps_hidden(grant, from.as_fd(), old, request.path)?;
     if flags == RenameFlags::EXCHANGE {
         check_keeps_hidden(grant, to.as_fd(), new, request.extra)?;
     }
     if flags.is_empty() {
-        rustix::fs::renameat(&from, old, &to, new)
+        rustix::fs::renameat(&from, old, to, new)
     } else {
-        rustix::fs::renameat_with(&from, old, &to, new, flags)
+        rustix::fs::renameat_with(&from, old, to, new, flags)
     }
 }
 
@@ -134,11 +141,12 @@ pub fn set_attr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBui
         Subject::Open(file) => file,
         Subject::Name(dir, name) => {
             opened = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-            grant.refuse_foreign(opened.as_fd())?;
             opened.as_fd()
         }
     };
-    let kind = FileType::from_raw_mode(stat_of(file)?.mode);
+    let before = stat_of(file)?;
+    grant.refuse_foreign_device(file, before.dev)?;
+    let kind = FileType::from_raw_mode(before.mode);
     if what.contains(AttrFlags::SIZE) {
         resize(file, kind, request.head.value)?;
     }

@@ -18,6 +18,7 @@ use crate::limits::{End, EndedBy, Limits};
 use crate::memory::Meter;
 use crate::net;
 use crate::report::say;
+use crate::request_page::MappedPage;
 use crate::server::{STATUS_OURS, Server, Sockets};
 use crate::session::Session;
 use crate::signals::Signals;
@@ -167,6 +168,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     rustix::net::shutdown(&events, rustix::net::Shutdown::Read).map_err(|e| ("shutdown", e))?;
     // Also without a network: the filter knows its number, which nothing else may get.
     let (net, net_inside) = socket_pair()?;
+    let (page, page_inside) = MappedPage::make().map_err(|e| ("the page for requests", e))?;
     let mut session = Session::new(launch.grants);
     let grants = session.describe_grants();
     let config = [&(grants.len() as u64).to_ne_bytes(), grants.as_slice(), &launch.config].concat();
@@ -181,7 +183,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     let share = launch.limits.milli_cpus.filter(|_| !group.as_ref().is_some_and(Cgroup::keeps_processors));
     let processors = share.map(processors::choose).transpose().map_err(Failure::Refused)?.flatten();
     let signals = Signals::take().map_err(|e| ("signals", e))?;
-    let mut inherited = vec![requests_inside, readers_inside, events_inside, net_inside, config];
+    let mut inherited = vec![requests_inside, readers_inside, events_inside, net_inside, config, page_inside];
     inherited.extend(launch.extra);
     let confinement = Confinement {
         limits: launch.limits,
@@ -205,7 +207,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     session.supervisor = sandboxed.supervisor;
     session.kick_signal = launch.kick_signal;
     session.terminal = launch.terminal;
-    let mut server = Server::new(session, sandboxed, Sockets { requests, readers, events }, &launch.limits);
+    let mut server = Server::new(session, sandboxed, Sockets { requests, page, readers, events }, &launch.limits);
     server.net = launch.net.map(|setup| (net, net::Service::new(setup)));
     server.stop_signal = launch.stop_signal;
     server.stop_timeout = launch.limits.stop_timeout;

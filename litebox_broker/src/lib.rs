@@ -1,8 +1,8 @@
 //! The trusted process of a sandbox: it starts the sandbox, serves its requests, watches its limits and reports its
 //! end.
 //!
-//! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and never maps the
-//! sandbox's memory.
+//! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and maps nothing of the
+//! sandbox's memory but one page for messages ([`request_page`]).
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
 //! - [`session`] serves requests, which [`socket`] brings, and [`replies`] go back: [`message`] takes them apart,
 //!   [`beneath`] resolves paths, in [`file_systems`] with files of users alone, [`files`], [`lookup`] and [`list`]
@@ -43,6 +43,7 @@ pub mod process;
 pub mod processors;
 pub mod replies;
 pub mod report;
+pub mod request_page;
 pub mod server;
 pub mod session;
 pub mod signals;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use litebox_protocol::adaptive_spin::AdaptiveSpin;
+use litebox_protocol::page::Taken;
 use litebox_protocol::{Event, EventKind, figure};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -22,10 +23,11 @@ use crate::net::Service;
 use crate::process::Sandboxed;
 use crate::replies::{PAUSE, Replies};
 use crate::report::say;
+use crate::request_page::MappedPage;
 use crate::session::{Session, Wish};
 use crate::signals::Signals;
 use crate::socket::{BUFFER, receive, send, serve_readers};
-use crate::spin::look_for_a_while;
+use crate::spin::{Apart, look_for_a_while};
 use crate::terminal::{Place, Terminal, job_is_in_foreground, stop_job};
 use crate::{host_calls, process};
 
@@ -55,6 +57,9 @@ const PLACE_TICK: Duration = Duration::from_millis(200);
 /// After so many requests in a row signals and limits are looked at before another is looked for.
 const MOST_LOOKS: usize = 64;
 
+/// How often the page is looked into before the socket is: some microseconds.
+const LOOKS_INTO_PAGE: usize = 200;
+
 /// Stack of the thread that serves readers.
 const READERS_STACK: usize = 256 << 10;
 
@@ -69,6 +74,8 @@ pub struct Server {
     sandboxed: Sandboxed,
     /// Requests and replies.
     pub requests: OwnedFd,
+    /// The shorter way for them, while we look there.
+    page: MappedPage,
     /// The way back.
     replies: Replies,
     /// Those that only read, until they have a thread of their own.
@@ -107,6 +114,8 @@ pub struct Server {
     buffer: Vec<u8>,
     /// Whether the next request is looked for before we fall asleep.
     spin: AdaptiveSpin,
+    /// Where we do that.
+    place: crate::spin::Place,
     /// The sandbox has closed its socket, and may take until then to end.
     last_moment: Option<Instant>,
 }
@@ -115,6 +124,8 @@ pub struct Server {
 pub struct Sockets {
     /// Requests and replies.
     pub requests: OwnedFd,
+    /// The shorter way for these.
+    pub page: MappedPage,
     /// Those that only read.
     pub readers: OwnedFd,
     /// Events for the sandbox.
@@ -124,11 +135,12 @@ pub struct Sockets {
 impl Server {
     /// A server of `sandboxed`. The time that it may take begins now.
     pub fn new(session: Session, sandboxed: Sandboxed, sockets: Sockets, limits: &Limits) -> Self {
-        let Sockets { requests, readers, events } = sockets;
+        let Sockets { requests, page, readers, events } = sockets;
         Self {
             session,
             sandboxed,
             requests,
+            page,
             replies: Replies::default(),
             readers: Some(Arc::new(readers)),
             reader_replies: Replies::default(),
@@ -149,6 +161,7 @@ impl Server {
             helper: None,
             buffer: vec![0; BUFFER],
             spin: AdaptiveSpin::eager(),
+            place: crate::spin::Place::own(),
             last_moment: None,
         }
     }
@@ -376,7 +389,11 @@ impl Server {
         let next = [moment, self.last_moment, self.time.next(), counted];
         let mut pause = next.into_iter().flatten().min().map(|moment| moment.saturating_duration_since(Instant::now()));
         let owed = self.replies.are_owed() || self.reader_replies.are_owed();
-        if owed {
+        // We look there no more: what is there now was left before that.
+        let by_page = requests_open && self.page.is_posted();
+        if by_page && !owed {
+            pause = Some(Duration::ZERO);
+        } else if owed {
             pause = Some(pause.map_or(PAUSE, |p| p.min(PAUSE)));
         }
         let pause = pause.and_then(|p| rustix::fs::Timespec::try_from(p).ok());
@@ -389,7 +406,7 @@ impl Server {
         let listener = if self.session.listener.is_some() { at(listener_at) } else { PollFlags::empty() };
         Ok(Ready {
             signals: !at(0).is_empty(),
-            requests: requests_open && (owed || !at(1).is_empty()),
+            requests: requests_open && (owed || by_page || !at(1).is_empty()),
             readers: self.readers.is_some() && (owed || !at(1 + usize::from(requests_open)).is_empty()),
             net: self.net.is_some()
                 && !at(1 + usize::from(requests_open) + usize::from(self.readers.is_some())).is_empty(),
@@ -402,17 +419,28 @@ impl Server {
     /// Serves the requests that wait, at most a few hundred, and some that come soon after, so that signals and limits
     /// are looked at too. `Ok(false)`: the other end is closed. `Err`: the sandbox ends so.
     fn serve_waiting(&mut self) -> Result<bool, End> {
+        let served = self.serve_some();
+        self.page.look(None);
+        served
+    }
+
+    fn serve_some(&mut self) -> Result<bool, End> {
         for served in 0..256 {
             if !self.replies.settle(self.requests.as_fd()) {
                 return Ok(true);
             }
             let (len, came) = match self.next_request((1..MOST_LOOKS).contains(&served)) {
-                Ok((0, _)) => return Ok(false),
-                Ok(got) => got,
+                Ok(Came::ByPage(taken)) => {
+                    self.serve_by_page(taken)?;
+                    continue;
+                }
+                Ok(Came::BySocket(0, _)) => return Ok(false),
+                Ok(Came::BySocket(len, came)) => (len, came),
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
                 Err(Errno::PROTO) => return Err(unexpected_descriptors()),
                 Err(_) => return Ok(false),
             };
+            self.place.came();
             let message = self.buffer.get(..len).unwrap_or_default();
             if came.is_some() && !may_carry_descriptor(message) {
                 return Err(unexpected_descriptors());
@@ -421,22 +449,64 @@ impl Server {
             if let Some(reply) = reply {
                 self.replies.send(self.requests.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
             }
+            self.place.answered();
             self.fulfil(wish)?;
         }
         Ok(true)
     }
 
+    /// Serves a request that came by the page. A reply goes back there, as long as somebody looks and it can.
+    fn serve_by_page(&mut self, taken: Taken) -> Result<(), End> {
+        self.place.came();
+        let message = self.buffer.get(..taken.len).unwrap_or_default();
+        let (reply, passed, wish) = self.session.serve(message, None);
+        if let Some(reply) = reply {
+            if passed.is_some() || !self.page.answer(taken.ticket, reply) {
+                self.replies.send(self.requests.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
+                self.page.sent(taken.ticket);
+            }
+        }
+        self.place.answered();
+        self.fulfil(wish)
+    }
+
     /// The next request; with `look`, also one that comes soon, if looking for it is likely to pay.
-    fn next_request(&mut self, look: bool) -> Result<(usize, Option<OwnedFd>), Errno> {
-        let (socket, buffer) = (self.requests.as_fd(), &mut self.buffer);
-        let mut got = receive(socket, buffer, false);
-        if look && matches!(got, Err(Errno::AGAIN)) {
-            self.spin.try_spin_for(|| {
-                look_for_a_while(|| {
-                    got = receive(socket, buffer, false);
-                    !matches!(got, Err(Errno::AGAIN))
-                })
-            });
+    fn next_request(&mut self, look: bool) -> Result<Came, Errno> {
+        let (socket, buffer, page) = (self.requests.as_fd(), &mut self.buffer, &self.page);
+        if let Some(taken) = page.take(buffer) {
+            return Ok(Came::ByPage(taken));
+        }
+        let mut got = receive(socket, buffer, false).map(|(len, came)| Came::BySocket(len, came));
+        if !look || !matches!(got, Err(Errno::AGAIN)) {
+            return got;
+        }
+        let cpu = match self.place.apart_from(page.asked_on()) {
+            Apart::No => None,
+            Apart::Already(cpu) => Some(cpu),
+            Apart::Moved(cpu) => {
+                self.spin = AdaptiveSpin::eager();
+                Some(cpu)
+            }
+        };
+        let outcome = self.spin.try_spin_for(|| {
+            page.look(cpu);
+            look_for_a_while(|| {
+                for _ in 0..LOOKS_INTO_PAGE {
+                    if let Some(taken) = page.take(buffer) {
+                        got = Ok(Came::ByPage(taken));
+                        return true;
+                    }
+                    if cpu.is_none() {
+                        break;
+                    }
+                    std::hint::spin_loop();
+                }
+                got = receive(socket, buffer, false).map(|(len, came)| Came::BySocket(len, came));
+                !matches!(got, Err(Errno::AGAIN))
+            })
+        });
+        if let (Some(outcome), Some(_)) = (outcome, cpu) {
+            self.place.learn(outcome);
         }
         got
     }
@@ -679,6 +749,14 @@ fn give_up(signal: i32) -> End {
         _ => ("SIGTERM", signal),
     };
     End::saying(exit_status(signal), &format!("the sandbox does not answer {name}: killed"))
+}
+
+/// How a request came.
+enum Came {
+    /// By the page.
+    ByPage(Taken),
+    /// By the socket: its length, and the descriptor with it.
+    BySocket(usize, Option<OwnedFd>),
 }
 
 /// Which descriptors have something.

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use litebox_protocol::adaptive_spin::SpinOutcome;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 /// For how long the next request is looked for.
 const LOOK: Duration = Duration::from_micros(200);
@@ -33,4 +34,79 @@ pub fn look_for_a_while(mut look: impl FnMut() -> bool) -> SpinOutcome {
             return SpinOutcome::Vain;
         }
     }
+}
+
+/// Where the next request is looked for.
+///
+/// The host wakes who is sent a message on the processor of who sent it. Two that look for each other's messages need
+/// one each. So when one request follows close upon the other and both sides share a processor, the broker moves.
+pub struct Place {
+    /// The processors that this thread may use; `None`: one, or it cannot move.
+    allowed: Option<CpuSet>,
+    /// When the last request was answered.
+    answered: Instant,
+    /// How many requests came close upon the answer to the one before.
+    close: u32,
+    /// How many have to before it moves.
+    enough: u32,
+}
+
+/// So close.
+const CLOSE: Duration = Duration::from_micros(60);
+/// How many requests make it move, when moving has paid lately, and when it has not.
+const ENOUGH: u32 = 8;
+const MOST_ENOUGH: u32 = 4096;
+
+impl Place {
+    /// Of the calling thread.
+    pub fn own() -> Self {
+        let allowed = sched_getaffinity(None).ok().filter(|allowed| allowed.count() > 1);
+        Self { allowed, answered: Instant::now(), close: 0, enough: ENOUGH }
+    }
+
+    /// A request was taken.
+    pub fn came(&mut self) {
+        self.close = if self.answered.elapsed() < CLOSE { self.close.saturating_add(1) } else { 0 };
+    }
+
+    /// It was answered.
+    pub fn answered(&mut self) {
+        self.answered = Instant::now();
+    }
+
+    /// What came of looking apart from who asks.
+    pub fn learn(&mut self, outcome: SpinOutcome) {
+        self.enough = if outcome == SpinOutcome::Found { ENOUGH } else { (self.enough * 2).min(MOST_ENOUGH) };
+    }
+
+    /// The processor that this thread is on, when the one who asks is on another one; `moved`: since now.
+    pub fn apart_from(&mut self, asks_on: Option<u32>) -> Apart {
+        let Some(allowed) = &self.allowed else { return Apart::No };
+        let own = sched_getcpu();
+        if asks_on.is_none_or(|cpu| cpu as usize != own) {
+            return u32::try_from(own).map_or(Apart::No, Apart::Already);
+        }
+        if self.close < self.enough {
+            return Apart::No;
+        }
+        self.close = 0;
+        let mut others = *allowed;
+        others.unset(own);
+        if sched_setaffinity(None, &others).is_err() || sched_setaffinity(None, allowed).is_err() {
+            self.allowed = None;
+            return Apart::No;
+        }
+        u32::try_from(sched_getcpu()).map_or(Apart::No, Apart::Moved)
+    }
+}
+
+/// Whether the broker is on another processor than who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// On the same one, or on the only one.
+    No,
+    /// On this one.
+    Already(u32),
+    /// Since now on this one.
+    Moved(u32),
 }

@@ -58,6 +58,8 @@ pub struct Settings {
     pub broker: i32,
     /// Descriptor of the socket for requests that only read.
     pub readers: i32,
+    /// The file of the page that requests go through, too ([`RequestPage`](litebox_protocol::page::RequestPage)).
+    pub page: i32,
     /// Answers to what the program is going to ask come on that socket ahead.
     pub ahead: bool,
     /// Descriptor on which the broker sends events.
@@ -232,6 +234,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
         }
     }
     let layout = Layout { vdso: vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
+    let page = broker::map_page(layout.request_page(), settings.page);
     let heap = layout.heap;
     // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it
     // refuses. SAFETY: of the mapping just made.
@@ -268,7 +271,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             events: settings.events,
             processes: ProcessTable::default(),
             zygotes: Zygotes::new(is_cpu_limited()),
-            channels: Channels::new(settings.broker, settings.readers, settings.ahead),
+            channels: Channels::new(settings.broker, settings.readers, settings.ahead, page),
             counters: Counters::new(settings.stats),
             entropy: Entropy::new(),
             alarms: Mutex::new(BTreeMap::new()),

@@ -365,6 +365,7 @@ fn supervisor() -> ! {
         patching: Patching::Auto,
         broker: start_fd::REQUESTS,
         readers: start_fd::READERS,
+        page: start_fd::PAGE,
         ahead: false,
         events: start_fd::EVENTS,
         stats: false,

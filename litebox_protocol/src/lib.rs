@@ -12,6 +12,8 @@
 //! Instead of a path, a descriptor can name the file, whatever became of its names: one that [`Op::Open`] or
 //! [`Op::Temporary`] gave for a grant that may be changed. It comes along with the request, whose path is then empty.
 //! [`Op::takes_descriptor`] says of which operations that is true.
+//!
+//! While both sides are awake, a request and its reply go through a page that they share ([`page`]), by the same rules.
 
 #![no_std]
 
@@ -19,6 +21,7 @@ pub mod adaptive_spin;
 pub mod control;
 pub mod layer;
 pub mod net;
+pub mod page;
 pub mod plain;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -529,8 +532,10 @@ pub mod start_fd {
     /// of their numbers a [`GrantInfo`](super::GrantInfo) and the [`Stat`](super::Stat) of its root (all zeros when it
     /// is gone); then the configuration.
     pub const CONFIG: i32 = 7;
+    /// A sealed memory file: the [`RequestPage`](super::page::RequestPage).
+    pub const PAGE: i32 = 8;
     /// The first of the additional ones.
-    pub const FIRST_EXTRA: i32 = 8;
+    pub const FIRST_EXTRA: i32 = 9;
 }
 
 #[cfg(test)]

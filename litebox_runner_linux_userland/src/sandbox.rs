@@ -38,6 +38,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         patching: patching_of(config.patching),
         broker: start_fd::REQUESTS,
         readers: start_fd::READERS,
+        page: start_fd::PAGE,
         ahead: config.ahead == 1,
         events: start_fd::EVENTS,
         stats: config.stats == 1,

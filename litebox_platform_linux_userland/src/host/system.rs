@@ -209,3 +209,22 @@ impl System for LinuxHost {
         let _ = crate::host::broker::simple(litebox_protocol::Op::Stopped, 0, &[], None);
     }
 }
+
+/// The processor that the caller runs on, and its node.
+pub(crate) fn current_cpu() -> (u32, u32) {
+    // What the vDSO's getcpu does: the limit of this segment holds the node above 12 bits of the processor's
+    // number.
+    const NODE_SEGMENT: u32 = 0x7b;
+    let limit: u32;
+    // SAFETY: `lsl` only reads a descriptor; a segment that is not there leaves the register as it was.
+    unsafe {
+        core::arch::asm!(
+            "xor {0:e}, {0:e}",
+            "lsl {0:e}, {1:e}",
+            out(reg) limit,
+            in(reg) NODE_SEGMENT,
+            options(nomem, nostack)
+        );
+    }
+    (limit & 0xfff, limit >> 12)
+}

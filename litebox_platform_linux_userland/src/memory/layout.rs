@@ -117,6 +117,12 @@ impl Layout {
 }
 
 impl Layout {
+    /// Where the page for requests lies ([`RequestPage`](litebox_protocol::page::RequestPage)): behind all else of the
+    /// arena's object.
+    pub(crate) fn request_page(&self) -> usize {
+        self.text_cache.1
+    }
+
     /// Whether nothing of the kernel's lies between these addresses.
     pub(crate) fn is_apart(&self, (start, end): (usize, usize)) -> bool {
         let image = (self.image.0, crate::host::system::image_end());

@@ -13,7 +13,7 @@ use crate::LinuxHost;
 use crate::entry::compat;
 use crate::host::broker;
 use crate::host::call::{self, host_call, nr};
-use crate::host::system::{AUX, AUX_FOR_GUESTS, FATAL};
+use crate::host::system::{AUX, AUX_FOR_GUESTS, FATAL, current_cpu};
 use crate::host::thread_block::{ThreadBlock, current};
 use crate::host::usage;
 use crate::process::{supervisor, table, vfork_handoff, zygote};
@@ -240,21 +240,7 @@ impl Threads for LinuxHost {
     }
 
     fn current_cpu(&self) -> (u32, u32) {
-        // What the vDSO's getcpu does: the limit of this segment holds the node above 12 bits of the processor's
-        // number.
-        const NODE_SEGMENT: u32 = 0x7b;
-        let limit: u32;
-        // SAFETY: `lsl` only reads a descriptor; a segment that is not there leaves the register as it was.
-        unsafe {
-            core::arch::asm!(
-                "xor {0:e}, {0:e}",
-                "lsl {0:e}, {1:e}",
-                out(reg) limit,
-                in(reg) NODE_SEGMENT,
-                options(nomem, nostack)
-            );
-        }
-        (limit & 0xfff, limit >> 12)
+        current_cpu()
     }
 
     fn thread_cpu(&self, thread: &HostThread) -> Option<Duration> {
