@@ -8,7 +8,7 @@
 //!
 //! - `sandbox`: sets everything up, and is used by nothing
 //! - `process`: the host processes of the sandbox; the supervisor, that watches host descriptors and the others' end
-//! - `entry`: from a host signal or a trampoline to the North and back; call sites that trapped once are patched.
+//! - `entry`: from a host signal or a trampoline to the North and back; call sites that trapped are patched.
 //!   `thread`: guest threads and their kernel stacks. Both are one layer
 //! - `memory`: where the kernel's memory lies, and [`memory::heap`], the allocator on it
 //! - `host`: host calls, and the [`host::filter`] of what the host kernel lets through; how guest calls are caught

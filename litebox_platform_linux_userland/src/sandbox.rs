@@ -303,9 +303,6 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
         &*at
     };
     sandbox.publish();
-    if patching {
-        litebox_syscall_rewriter::prepare();
-    }
     // Made on the shared heap, and never freed.
     AUX.publish(Box::leak(Box::new(aux.to_vec())));
 

@@ -80,23 +80,30 @@ impl Plan {
         whole.into_iter().chain(pieces).map(move |(from, to)| address(from)..=address(to))
     }
 
-    /// Stretches of 64 KiB in which [`Plan::windows`] finds something, the nearest first, those below before those
-    /// above; none nearer than `keep` bytes.
-    pub fn stretches(&self, keep: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
-        let nearest = i64::try_from(keep).unwrap_or(REACH).div_euclid(STRETCH) + 1;
+    /// Stretches of 64 KiB in which [`Plan::windows`] finds something: those below, then those above, the nearest
+    /// first; none nearer than `below` or `above` bytes.
+    pub fn stretches(&self, below: u64, above: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
+        let number = |keep: u64| i64::try_from(keep).unwrap_or(REACH).div_euclid(STRETCH) + 1;
         let farthest = REACH / STRETCH - 1;
-        let wanted = self.constrained();
-        // Numbers of stretches that agree in all but the lowest byte: the highest byte of the distance is the same, or
-        // one less below.
-        let highest = |n: i64| [-n * STRETCH, n * STRETCH, -n * STRETCH - 1];
-        let groups = (nearest.div_euclid(GROUP)..=farthest.div_euclid(GROUP)).map(|group| group * GROUP);
-        let groups = groups.filter(move |first| highest(*first).iter().any(|distance| suits(*distance, wanted, 3)));
-        let numbers = groups.flat_map(move |first| first.max(nearest)..=(first + GROUP - 1).min(farthest));
-        let distances = numbers.flat_map(|n| [-n * STRETCH, n * STRETCH]);
-        distances.filter(move |distance| suits(*distance, wanted, 2)).filter_map(|distance| {
+        // Nothing lies below address zero.
+        let lowest = farthest.min(self.origin() / STRETCH);
+        let below = self.side(-1, number(below), lowest);
+        below.chain(self.side(1, number(above), farthest)).filter_map(|distance| {
             let start = self.origin().checked_add(distance).filter(|start| *start > 0)?;
             Some(start as u64..=(start + STRETCH - 1) as u64)
         })
+    }
+
+    /// Distances of stretches of one side (`sign`), from number `nearest` to number `farthest`.
+    fn side(&self, sign: i64, nearest: i64, farthest: i64) -> impl Iterator<Item = i64> + '_ {
+        let wanted = self.constrained();
+        // Numbers of stretches that agree in all but the lowest byte: the highest byte of the distance is the same, or
+        // one less below.
+        let highest = move |n: i64| [sign * n * STRETCH, sign * n * STRETCH - 1];
+        let groups = (nearest.div_euclid(GROUP)..=farthest.div_euclid(GROUP)).map(|group| group * GROUP);
+        let groups = groups.filter(move |first| highest(*first).iter().any(|distance| suits(*distance, wanted, 3)));
+        let numbers = groups.flat_map(move |first| first.max(nearest)..=(first + GROUP - 1).min(farthest));
+        numbers.map(move |n| sign * n * STRETCH).filter(move |distance| suits(*distance, wanted, 2))
     }
 
     /// The jump to a trampoline at `address`.

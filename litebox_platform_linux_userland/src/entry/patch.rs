@@ -1,8 +1,8 @@
 //! Patching of the guest's system call sites.
 //!
-//! The first trap of a site proves that its `syscall` is an instruction; the site is patched then, and all sites
-//! learned before from the same file with it. Each process has its own patches ([`Patches`]); what was learned is
-//! shared by all.
+//! The first trap of a site proves that its `syscall` is an instruction. It is patched at its fourth trap, and all
+//! proven sites of that code with it: many are used once, and one change of protection serves many
+//! ([`waiting_sites`]). Each process has its own patches ([`Patches`]); what was learned is shared by all.
 //!
 //! Code is written while it can not be executed: its pages are made writable and not executable, written, and made
 //! executable again. That is never both at once, no other thread can be between two bytes of a change, and the host's
@@ -20,6 +20,7 @@ mod site_bytes;
 mod site_cache;
 mod skip_reason;
 mod text_cache;
+mod waiting_sites;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -44,12 +45,13 @@ pub(crate) use cpuid_cache::{CPUID_CACHE, CpuidCache, program_mapped};
 use region::Region;
 pub(crate) use region::{POOL, Pool};
 use site_bytes::SiteBytes;
-use site_cache::CachedSite;
+use site_cache::{CachedSite, SiteShape};
 pub(crate) use site_cache::{SITE_CACHE, SiteCache};
 use skip_reason::SkipReason;
 pub(crate) use skip_reason::{PATCH_COUNTS, PatchCounts};
 use text_cache::Shown;
 pub(crate) use text_cache::{TEXT_CACHE, TextCache};
+use waiting_sites::ProvenSite;
 
 /// A site whose code was made writable this often after it was patched is not patched again.
 const MOST_REPATCHES: u32 = 8;
@@ -75,6 +77,13 @@ pub(crate) struct Patches {
     looked_at: AtomicUsize,
     /// How often it was.
     forks: AtomicUsize,
+}
+
+/// The calling process is about to be copied: its copies share the tables of the decoder, or each would make its own.
+pub(crate) fn prepare_for_copies() {
+    if *PATCHING {
+        litebox_syscall_rewriter::prepare();
+    }
 }
 
 /// Those of the process that a thread belongs to; `None` when nothing is patched at all.
@@ -188,7 +197,8 @@ pub(crate) fn go_on(regs: &mut Registers, block: &ThreadBlock) {
     }
 }
 
-/// The `syscall` before `rip` trapped: patches it, and with it what was learned of the same file.
+/// The `syscall` before `rip` trapped: patches it, unless it has to wait, and with it what was learned of the same
+/// file.
 pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) {
     let Some(patches) = of(block).filter(|_| FRAME_LAYOUT.learn(fp)) else { return };
     let (address, number) = (regs.rip.wrapping_sub(SYSCALL_LEN as u64), regs.rax);
@@ -198,9 +208,13 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
             return;
         }
     }
-    north().with_code(address as usize, number, &mut |code, policy| match policy {
-        PatchPolicy::Now => patches.patch(code, Some((address, number)), false),
-        PatchPolicy::Defer => patches.learn(code, address, number),
+    north().with_code(address as usize, number, &mut |code, policy| {
+        let proven = patches.proven(code, address, number);
+        match policy {
+            _ if proven.is_empty() => {}
+            PatchPolicy::Now => patches.patch(code, &proven, false),
+            PatchPolicy::Defer => patches.learn(code, &proven),
+        }
     });
 }
 
@@ -212,9 +226,10 @@ pub(crate) fn map_text(code: &Code, replace: bool) -> litebox::Result<bool> {
 /// Code of a file was mapped: what was learned of it is patched at once. `true`: a copy is shown.
 pub(crate) fn mapped(code: &Code, backing: Backing) -> bool {
     let Some(patches) = current().and_then(|block| of(block)) else { return false };
+    patches.learn_waiting(code);
     let shown = text_cache::copy(patches, code, backing);
     if shown != Shown::PatchedText {
-        patches.patch(code, None, true);
+        patches.patch(code, &[], true);
     }
     shown != Shown::File
 }
@@ -231,7 +246,7 @@ pub(crate) fn before_fork(code: &mut dyn Iterator<Item = Code>) -> bool {
     let known = SITE_CACHE.lock().count();
     if patches.looked_at.swap(known, Ordering::Relaxed) != known {
         for code in code {
-            patches.patch(&code, None, false);
+            patches.patch(&code, &[], false);
         }
     }
     let forks = patches.forks.fetch_add(1, Ordering::Relaxed);
@@ -280,19 +295,22 @@ impl PatchState {
 }
 
 impl PatchState {
-    /// Patches for the site that trapped, if one did, and for those learned of the same file. Their trampolines are
-    /// written. `text`: the bytes of the code without any patches, if it is not to be read where it is mapped.
+    /// Patches for sites that trapped, and for those learned of the same file. Their trampolines are written. `text`:
+    /// the bytes of the code without any patches, if it is not to be read where it is mapped.
     fn plan_sites(
         &mut self,
         code: &Code,
-        trapped: Option<(u64, u64)>,
+        proven: &[ProvenSite],
         cached: Vec<CachedSite>,
         text: Option<&[u8]>,
     ) -> Vec<Arc<Patch>> {
         let mut patches = Vec::new();
-        let others = cached.into_iter().map(|site| (code.start as u64 + site.distance, site.shape.number, Some(site)));
-        let trapped = trapped.map(|(address, number)| (address, number, None));
-        for (address, number, site) in trapped.into_iter().chain(others) {
+        let learned = cached.into_iter().map(|CachedSite { distance, shape }| {
+            let SiteShape { number, context, kind } = shape;
+            (ProvenSite { address: code.start as u64 + distance, number, context: Some(context) }, Some(kind))
+        });
+        for (site, kind) in proven.iter().map(|site| (*site, None)).chain(learned) {
+            let ProvenSite { address, number, context } = site;
             if self.skipped.contains(&address) || self.is_patched(address) {
                 continue;
             }
@@ -300,13 +318,12 @@ impl PatchState {
                 Some(text) => SiteBytes::of(code, address, text),
                 None => SiteBytes::read(code, address, self),
             };
-            let shape = site.map(|site| site.shape);
-            if shape.is_some_and(|shape| shape.context != site_bytes.context()) {
+            if context.is_some_and(|context| context != site_bytes.context()) {
                 continue;
             }
-            let planned = match analyse(&site_bytes.site(number, shape.map(|shape| shape.kind))) {
+            let planned = match analyse(&site_bytes.site(number, kind)) {
                 Ok(found) => {
-                    if shape.is_none() {
+                    if kind.is_none() {
                         site_bytes.remember(code, number, &found);
                     }
                     plan(self, &found, &patches)
@@ -347,12 +364,12 @@ impl Patches {
         self.forks.store(0, Ordering::Relaxed);
     }
 
-    /// Patches the site that trapped, if one did, and those learned of the same file. `fresh`: nobody can have executed
-    /// anything of the mapping yet.
-    fn patch(&self, code: &Code, trapped: Option<(u64, u64)>, fresh: bool) {
+    /// Patches sites that trapped, and those learned of the same file. `fresh`: nobody can have executed anything of
+    /// the mapping yet.
+    fn patch(&self, code: &Code, proven: &[ProvenSite], fresh: bool) {
         let mut state = self.state.lock();
         if code.prot.contains(Prot::WRITE) || code.shared {
-            if let Some((address, _)) = trapped {
+            for ProvenSite { address, .. } in proven.iter().copied() {
                 let reason = if code.shared { SkipReason::Shared } else { SkipReason::Writable };
                 Arc::make_mut(&mut state).skip(address, reason);
             }
@@ -363,34 +380,19 @@ impl Patches {
         }
         let cached = code.file.map(|(file, offset)| SITE_CACHE.lock().of(file, offset, code.end - code.start));
         let cached = cached.unwrap_or_default();
-        if trapped.is_none() && cached.is_empty() {
+        if proven.is_empty() && cached.is_empty() {
             return;
         }
         let new = |site: &CachedSite| {
             let address = code.start as u64 + site.distance;
             !state.is_patched(address) && !state.skipped.contains(&address)
         };
-        if trapped.is_none() && !cached.iter().any(new) {
+        if proven.is_empty() && !cached.iter().any(new) {
             return;
         }
         let state = Arc::make_mut(&mut state);
-        let patches = state.plan_sites(code, trapped, cached, None);
+        let patches = state.plan_sites(code, proven, cached, None);
         install(state, code, &patches, fresh);
-    }
-
-    /// A call that does not come back was made at `address`: the trap was cheaper than a patch of which this process
-    /// has no more use.
-    fn learn(&self, code: &Code, address: u64, number: u64) {
-        let Some((file, offset)) = code.file.filter(|_| !code.shared && !code.prot.contains(Prot::WRITE)) else {
-            return;
-        };
-        if SITE_CACHE.lock().knows(file, offset + (address - code.start as u64)) {
-            return;
-        }
-        let site_bytes = SiteBytes::read(code, address, &self.state.lock());
-        if let Ok(found) = analyse(&site_bytes.site(number, None)) {
-            site_bytes.remember(code, number, &found);
-        }
     }
 }
 

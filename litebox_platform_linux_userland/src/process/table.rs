@@ -97,6 +97,7 @@ pub(crate) fn spawn(spec: &ThreadSpec<'_>) -> Result<()> {
     const FLAGS: usize = 0x400 | 0x1000 | 0x8000 | 0x20_0000 | 0x100_0000;
     let Some(caller) = current() else { return Err(Error::WouldBlock) };
     let Some(own) = caller.home() else { return Err(Error::WouldBlock) };
+    crate::entry::patch::prepare_for_copies();
     own.started.clean();
     own.started.another();
     stack::keep_own(caller);

@@ -140,6 +140,7 @@ fn make() -> Result<Option<Arc<Zygote>>> {
     // FILES, PIDFD, CHILD_SETTID, and SIGCHLD as exit signal.
     const FLAGS: usize = 0x400 | 0x1000 | 0x100_0000 | 0x11;
     let Ok(process) = table::register() else { return Ok(None) };
+    crate::entry::patch::prepare_for_copies();
     BY_SUPERVISOR.another();
     process.started.inherit(&BY_SUPERVISOR);
     let zygote = Zygote::new(process);

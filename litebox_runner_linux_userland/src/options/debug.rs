@@ -12,7 +12,7 @@ use litebox_platform_linux_userland::host::interception::Interception;
 pub enum Backend {
     /// The rewriter if the processor can do it, else traps.
     Auto,
-    /// Calls trap once; then their sites lead straight into the kernel.
+    /// Calls trap a few times; then their sites lead straight into the kernel.
     Rewriter,
     /// Every call traps: by Syscall User Dispatch, or by seccomp where the host has none.
     Trap,

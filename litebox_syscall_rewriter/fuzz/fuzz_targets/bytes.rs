@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(original.len() >= JUMP_LEN);
     let from = (plan.jump() - START) as usize;
     assert_eq!(&bytes[from..from + original.len()], original);
-    let Some(stretch) = plan.stretches(1 << 20).nth(place.into()) else { return };
+    let Some(stretch) = plan.stretches(1 << 20, 1 << 20).nth(place.into()) else { return };
     let Some(window) = plan.windows(*stretch.start(), *stretch.end()).next() else { return };
     let address = window.start().next_multiple_of(16);
     if !window.contains(&address) {

@@ -27,7 +27,7 @@ pub enum Done {
 
 /// Where the trampoline can be, and memory for it.
 fn region(plan: &Plan) -> Option<(Memory, u64)> {
-    for stretch in plan.stretches(1 << 20).take(100) {
+    for stretch in plan.stretches(1 << 20, 1 << 20).take(100) {
         let base = stretch.start() & !(PAGE as u64 - 1);
         let Some(memory) = Memory::map(base, REGION_LEN) else { continue };
         let last = base + (REGION_LEN - plan.room()) as u64;

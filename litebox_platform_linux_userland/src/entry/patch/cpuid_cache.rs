@@ -148,7 +148,7 @@ pub(crate) fn program_mapped(code: &Code, tables: &[(usize, usize)]) {
             }
         }
     }
-    patches.patch(code, None, true);
+    patches.patch(code, &[], true);
 }
 
 fn candidates(text: &[u8]) -> impl Iterator<Item = usize> + '_ {

@@ -183,8 +183,7 @@ impl Region {
             return None;
         }
         let pages = Pages::take()?;
-        let spares_heap = |base: &u64| !(plan.jump()..plan.jump().saturating_add(HEAP_ROOM)).contains(base);
-        let bases = plan.stretches(keep).map(|stretch| stretch.start() & !4095).filter(spares_heap);
+        let bases = plan.stretches(keep, keep.max(HEAP_ROOM)).map(|stretch| stretch.start() & !4095);
         let mut bases = bases.take(ATTEMPTS);
         let base = bases.find(|base| pages.map(*base))?;
         Some(Self { base, pages, taken: Units::default() })

@@ -8,6 +8,7 @@ use litebox::platform::north::FileKey;
 use litebox::sync::Mutex;
 use litebox_syscall_rewriter::PatchKind;
 
+use super::waiting_sites::WaitingSites;
 use crate::host::published::Published;
 
 /// Bytes before a site that are compared.
@@ -43,6 +44,8 @@ pub(crate) struct SiteCache {
     count: usize,
     /// How often files were executed.
     executions: BTreeMap<FileKey, u32>,
+    /// Sites that are not among them yet.
+    pub(super) waiting: WaitingSites,
 }
 
 /// What this sandbox knows of sites in files.

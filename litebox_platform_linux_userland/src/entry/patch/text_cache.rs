@@ -450,7 +450,7 @@ fn patch(key: Key, code: &Code, place: TextSlot, known: usize) -> Option<Patched
     let mut planner = PatchState { is_of_copy: true, ..PatchState::default() };
     // SAFETY: the room is this copy's, which nobody else knows yet.
     let bytes = unsafe { core::slice::from_raw_parts_mut(place.address() as *mut u8, len) };
-    let mut patches = planner.plan_sites(code, None, cached, Some(bytes));
+    let mut patches = planner.plan_sites(code, &[], cached, Some(bytes));
     if patches.is_empty() {
         return None;
     }
