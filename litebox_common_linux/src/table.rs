@@ -79,7 +79,7 @@ process "Processes and threads" {
     Refused(EPERM)   setns              [x86_64 308, x86 346]  (fd: RawFd, kind: i32)  "no namespaces inside a sandbox"
     Partial          personality        [x86_64 135, x86 136]  (persona: u32)  "ADDR_NO_RANDOMIZE, ADDR_LIMIT_3GB, READ_IMPLIES_EXEC, PER_LINUX32, UNAME26 and STICKY_TIMEOUTS; others are kept and told"
     Full             rseq               [x86_64 334, x86 386]  (area: UserMut<u8>, len: u32, flags: i32, signature: u32)
-    Partial          seccomp            [x86_64 317, x86 354]  (operation: SeccompOperation, flags: SeccompFlags, arguments: UserRef<()>)  "no listeners: SECCOMP_FILTER_FLAG_NEW_LISTENER is EINVAL"
+    Full             seccomp            [x86_64 317, x86 354]  (operation: SeccompOperation, flags: SeccompFlags, arguments: UserRef<()>)
 }
 
 schedule "Scheduling" {

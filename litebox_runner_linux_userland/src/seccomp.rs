@@ -167,7 +167,9 @@ fn verdict(action: &str, number: Option<u16>) -> Result<u32, String> {
     const EPERM: u16 = 1;
     let found = ACTIONS.into_iter().find(|(name, _)| *name == action);
     let (_, found) = found.ok_or_else(|| match action {
-        "SCMP_ACT_NOTIFY" => "SCMP_ACT_NOTIFY: nobody outside of a sandbox is asked about calls in it".to_string(),
+        "SCMP_ACT_NOTIFY" => "SCMP_ACT_NOTIFY, listenerPath: nobody outside of a sandbox is asked about calls in it: \
+            a listener is a file of the sandbox's kernel, which cannot be sent to a program of the host"
+            .to_string(),
         _ => format!("{action}: no action such as SCMP_ACT_ERRNO"),
     })?;
     let data = if matches!(found, Action::Errno | Action::Trace) { number.unwrap_or(EPERM) } else { 0 };

@@ -2,9 +2,12 @@
 //!
 //! They are kept and run by this kernel, for the programs in it. The boundary to the host does not depend on them.
 
+pub(crate) mod notify;
+
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use litebox::event::Waiter;
 use litebox::platform::compat::CpuMode;
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
@@ -12,6 +15,7 @@ use litebox_common_linux::seccomp::bpf::Program;
 use litebox_common_linux::seccomp::{Action, Data, Passing, SeccompFlags, Verdict, audit_arch};
 use litebox_common_linux::{Arch, Errno};
 
+use self::notify::{Answer, Asker, Notifier};
 use crate::signal::set::{SIGKILL, SIGSYS};
 use crate::signal::{SIG_DFL, SIG_IGN, SignalInfo};
 use crate::task::SyscallWork;
@@ -43,12 +47,17 @@ pub(crate) struct Filter {
     passing: [Passing; 2],
     /// How many there are.
     count: u32,
+    /// Whom it leaves calls to.
+    notifier: Option<Arc<Notifier<Thread>>>,
     /// What they count together towards the most that there can be, once another one follows.
     path_len: usize,
 }
 
 impl Drop for Filter {
     fn drop(&mut self) {
+        if let Some(notifier) = &self.notifier {
+            notifier.lose_askers();
+        }
         // One after the other: thousands may follow each other, and stacks are short.
         let mut next = self.previous.take();
         while let Some(mut last) = next.and_then(Arc::into_inner) {
@@ -62,7 +71,24 @@ impl Filter {
     pub(crate) fn new(program: Program) -> Self {
         let passing = [Arch::X86_64, Arch::X86].map(|arch| Passing::ALL.narrowed_by(&program, arch));
         let path_len = program.kernel_len() + PENALTY;
-        Self { program, previous: None, passing, count: 1, path_len }
+        Self { program, previous: None, passing, count: 1, path_len, notifier: None }
+    }
+
+    /// Calls may be left to whoever listens there.
+    pub(crate) fn notify(&mut self, notifier: Arc<Notifier<Thread>>) {
+        self.notifier = Some(notifier);
+    }
+
+    /// Whether one of them leaves calls to somebody who listens.
+    fn has_listener(&self) -> bool {
+        let mut next = Some(self);
+        while let Some(filter) = next {
+            if filter.notifier.is_some() {
+                return true;
+            }
+            next = filter.previous.as_deref();
+        }
+        false
     }
 
     /// The filter that the user wants for every program, if there is one.
@@ -91,15 +117,15 @@ impl Filter {
         Ok(())
     }
 
-    /// What they make of a call: the strictest result counts, of equal ones that of the last filter.
-    fn run(&self, data: &Data) -> Verdict {
+    /// What they make of a call, and whose result that is: the strictest counts, of equal ones that of the last filter.
+    fn run(&self, data: &Data) -> (Verdict, Option<&Self>) {
         let words = data.words();
-        let mut verdict = Verdict::ALLOW;
+        let mut verdict = (Verdict::ALLOW, None);
         let mut next = Some(self);
         while let Some(filter) = next {
             let result = Verdict(filter.program.run(&words));
-            if result.precedes(verdict) {
-                verdict = result;
+            if result.precedes(verdict.0) {
+                verdict = (result, Some(filter));
             }
             next = filter.previous.as_deref();
         }
@@ -124,6 +150,8 @@ impl Filter {
 struct State {
     strict: bool,
     filter: Option<Arc<Filter>>,
+    /// How many there were when its thread ended.
+    left: u32,
 }
 
 /// What filters the calls of a thread.
@@ -152,11 +180,29 @@ impl Seccomp {
         match &state.filter {
             _ if state.strict => (Mode::Strict, 0),
             Some(filter) => (Mode::Filter, filter.count),
+            None if state.left > 0 => (Mode::Filter, state.left),
             None => (Mode::Disabled, 0),
         }
     }
     fn now(&self) -> State {
         self.state.lock().clone()
+    }
+    /// Its thread makes no calls any more: whoever listens learns that.
+    pub(crate) fn release(&self) {
+        let mut state = self.state.lock();
+        let filter = state.filter.take();
+        state.left = filter.as_ref().map_or(0, |filter| filter.count);
+        drop(state);
+        drop(filter);
+    }
+}
+
+impl Asker for Thread {
+    fn waiter(&self) -> &Waiter {
+        &self.waiter
+    }
+    fn tid(&self) -> i32 {
+        Self::tid(self)
     }
 }
 
@@ -177,7 +223,7 @@ impl Thread {
     pub(crate) fn confine(&self, kernel: &Kernel) {
         self.no_new_privileges.store(kernel.config.no_new_privileges, Ordering::Relaxed);
         if let Some(filter) = &kernel.filter {
-            self.set_seccomp(State { strict: false, filter: Some(filter.clone()) });
+            self.set_seccomp(State { filter: Some(filter.clone()), ..State::default() });
         }
     }
     /// It has the filters that its creator has.
@@ -192,9 +238,12 @@ impl Process {
     /// Puts a filter before the calls of `caller`, or of all threads. What seccomp(2) returns.
     pub(crate) fn attach_filter(&self, caller: &Arc<Thread>, mut filter: Filter, flags: SeccompFlags) -> Result<usize> {
         self.with_threads(|threads| {
-            let State { strict, filter: last } = caller.seccomp.now();
+            let State { strict, filter: last, .. } = caller.seccomp.now();
             if strict {
                 return Err(Error::Invalid);
+            }
+            if filter.notifier.is_some() && last.as_ref().is_some_and(|last| last.has_listener()) {
+                return Err(Error::Busy);
             }
             let everybody = flags.contains(SeccompFlags::SECCOMP_FILTER_FLAG_TSYNC);
             let others = || {
@@ -203,13 +252,13 @@ impl Process {
             };
             filter.follow(last.clone())?;
             for thread in others() {
-                let State { strict, filter: own } = thread.seccomp.now();
+                let State { strict, filter: own, .. } = thread.seccomp.now();
                 if strict || !Filter::leads_to(own.as_ref(), last.as_ref()) {
                     let only_error = flags.contains(SeccompFlags::SECCOMP_FILTER_FLAG_TSYNC_ESRCH);
                     return if only_error { Err(Error::NoProcess) } else { Ok(thread.tid() as usize) };
                 }
             }
-            let state = State { strict: false, filter: Some(Arc::new(filter)) };
+            let state = State { filter: Some(Arc::new(filter)), ..State::default() };
             for thread in others() {
                 thread.set_seccomp(state.clone());
                 let no_new = caller.no_new_privileges.load(Ordering::Relaxed);
@@ -229,7 +278,7 @@ impl Task<'_, '_> {
             if self.thread.seccomp.now().filter.is_some() {
                 return Err(Error::Invalid);
             }
-            self.thread.set_seccomp(State { strict: true, filter: None });
+            self.thread.set_seccomp(State { strict: true, ..State::default() });
             Ok(0)
         })
     }
@@ -255,7 +304,7 @@ impl Task<'_, '_> {
     #[cold]
     fn run_filters(&mut self, number: u32) -> bool {
         let arch = self.abi();
-        let State { strict, filter } = self.thread.seccomp.now();
+        let State { strict, filter, .. } = self.thread.seccomp.now();
         let Some(filter) = filter.filter(|_| !strict) else {
             if is_in_strict_mode(arch, number) {
                 return true;
@@ -263,7 +312,8 @@ impl Task<'_, '_> {
             self.end_thread(SIGKILL);
         };
         let data = self.seen_by_filters(number);
-        let verdict = filter.run(&data);
+        let (verdict, whose) = filter.run(&data);
+        let notifier = whose.and_then(|filter| filter.notifier.clone());
         if verdict.precedes(Verdict::LOG) {
             self.count_refusal(&data);
         }
@@ -272,8 +322,9 @@ impl Task<'_, '_> {
         let answer = match verdict.action() {
             Action::Allow | Action::Log => return true,
             Action::Errno => Errno(verdict.data().min(MOST_ERROR).into()),
-            // There is nobody who could be asked.
-            Action::Trace | Action::UserNotif => Errno::ENOSYS,
+            Action::UserNotif => return self.leave_call(notifier, data),
+            // Nobody traces anybody.
+            Action::Trace => Errno::ENOSYS,
             Action::Trap => return self.trap_call(&data, verdict),
             Action::KillThread if self.process().thread_count() > 1 => self.end_thread(SIGSYS),
             Action::KillThread | Action::KillProcess => self.die_of_call(&data, verdict),
@@ -282,10 +333,49 @@ impl Task<'_, '_> {
         false
     }
 
+    /// Leaves a call to whoever listens. Whether it is made.
+    fn leave_call(&mut self, notifier: Option<Arc<Notifier<Thread>>>, data: Data) -> bool {
+        let answer = match notifier {
+            Some(notifier) => self.ask(&notifier, data),
+            None => Err(Error::NotImplemented),
+        };
+        self.frame.regs.rax = match answer {
+            Ok(Answer::Continue) => return true,
+            Ok(Answer::Result(result)) => result,
+            Err(error) => Errno(self.restartable(error).errno()).in_register(),
+        };
+        false
+    }
+
+    /// Asks about the call that the calling thread is about to make, and waits for the answer. `Interrupted` when
+    /// something else came first.
+    fn ask(&mut self, notifier: &Notifier<Thread>, data: Data) -> Result<Answer> {
+        let id = notifier.begin(self.thread, data).ok_or(Error::NotImplemented)?;
+        let mut interrupted = false;
+        let answer = loop {
+            let ticket = self.waiter().ticket();
+            if let Some(answer) = notifier.answer_to(id) {
+                break Ok(answer);
+            }
+            if self.waiter().sleep(ticket, None).is_ok() {
+                continue;
+            }
+            let leaves = self.process().must_leave(self.thread);
+            match notifier.interrupted(id) {
+                (true, _) if !leaves => interrupted |= self.take_interruption(),
+                (_, answer) => break answer.ok_or(Error::Interrupted),
+            }
+        };
+        if interrupted {
+            self.waiter().interrupt();
+        }
+        answer
+    }
+
     /// A call that a filter does not let pass was refused by the sandbox if the filter is the user's.
     fn count_refusal(&self, data: &Data) {
         let kernel = self.kernel();
-        if kernel.filter.as_ref().is_some_and(|filter| filter.run(data).precedes(Verdict::LOG)) {
+        if kernel.filter.as_ref().is_some_and(|filter| filter.run(data).0.precedes(Verdict::LOG)) {
             kernel.stats.refused_calls.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -134,8 +134,8 @@ pub(super) fn nameless_text(inode: &dyn Inode) -> Vec<u8> {
     if let Some(anonymous) = inode.as_any().downcast_ref::<AnonInode>() {
         return match anonymous.label() {
             "socket" => alloc::format!("socket:[{ino}]"),
-            // The only one without brackets, for its age.
-            "inotify" => "anon_inode:inotify".into(),
+            // Without brackets, as Linux has these two.
+            label @ ("inotify" | "seccomp notify") => alloc::format!("anon_inode:{label}"),
             label => alloc::format!("anon_inode:[{label}]"),
         }
         .into_bytes();

@@ -190,8 +190,8 @@ const KERNEL: &[TableEntry<Global>] = &[
     TableEntry::directory(
         "seccomp",
         &[
-            value!(fixed "actions_avail", "kill_process kill_thread trap errno trace log allow"),
-            value!("actions_logged", "kill_process kill_thread trap errno trace log"),
+            value!(fixed "actions_avail", "kill_process kill_thread trap errno user_notif trace log allow"),
+            value!("actions_logged", "kill_process kill_thread trap errno user_notif trace log"),
         ],
     ),
     value!("sem", "32000\t1024000000\t500\t32000"),

@@ -9,8 +9,9 @@ use litebox_common_linux::abi::ioctl::{
 
 use litebox_common_linux::argument::{Arch, UserMut};
 
-use crate::Task;
+use crate::seccomp::notify::Listener;
 use crate::user::{read_bytes, write_bytes};
+use crate::{Task, Thread};
 
 const FIGETBSZ: u32 = 2;
 const FIBMAP: u32 = 1;
@@ -86,6 +87,9 @@ impl Task<'_, '_> {
                 self.open_slave(number, OpenFlags::from_bits_retain(arg as i32))
             }
             _ => {
+                if let Some(listener) = file.file.as_any().downcast_ref::<Listener<Thread>>() {
+                    return self.listener_ioctl(&file, &listener.notifier, request, arg);
+                }
                 if let Some(result) = self.socket_ioctl(fd, &file, request, arg) {
                     return result;
                 }
