@@ -39,6 +39,21 @@ static void by_path(void) {
     printf("remove again: %s\n", result(removexattr("given", "user.two")));
     print_value("removed", buffer, getxattr("given", "user.two", buffer, sizeof buffer));
 }
+// What is absent of the other namespaces is absent, whether the file is open or not.
+static void other_namespaces(void) {
+    static const char *names[] = {"user.absent", "trusted.absent", "security.absent", "security.capability", "system.absent", "absent.absent"};
+    char buffer[16];
+    for (int open_now = 0; open_now < 2; open_now++) {
+        int fd = open_now ? open("given", O_RDONLY) : -1;
+        for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+            printf("%s: get %s", names[i], result(getxattr("given", names[i], buffer, sizeof buffer)));
+            printf(" remove %s", result(removexattr("given", names[i])));
+            printf(" replace %s\n", result(setxattr("given", names[i], "x", 1, XATTR_REPLACE)));
+        }
+        if (open_now) printf("open %d: %s\n", fd >= 0, result(fgetxattr(fd, "user.absent", buffer, sizeof buffer)));
+        close(fd);
+    }
+}
 static void mistakes(void) {
     char name[300], buffer[16], *big = calloc(1, 65537);
     memset(name, 'n', sizeof name);
@@ -106,6 +121,7 @@ static void other_names(void) {
 int main(void) {
     umask(022);
     close(open("given", O_CREAT | O_WRONLY, 0644));
+    other_namespaces();
     by_path();
     mistakes();
     by_link();

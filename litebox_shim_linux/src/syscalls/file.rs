@@ -18,6 +18,7 @@ mod names;
 mod open;
 mod owner;
 mod place;
+mod reflink;
 mod splice;
 mod stat;
 mod sync;

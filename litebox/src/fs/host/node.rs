@@ -379,6 +379,11 @@ impl Drop for HostNode {
     }
 }
 
+/// Whether an attribute is one of those that are privileges of the host: the sandbox sees none, and sets none.
+fn is_of_the_host(name: &[u8]) -> bool {
+    !name.starts_with(b"user.") && AclKind::of(name).is_none()
+}
+
 impl Inode for HostNode {
     fn id(&self) -> InodeId {
         self.id
@@ -516,6 +521,9 @@ impl Inode for HostNode {
         }
     }
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        if is_of_the_host(name) {
+            return Err(Error::NoData);
+        }
         match self.file_type {
             FileType::Regular | FileType::Directory => {
                 self.ask_about(|subject| self.fs.client.get_xattr(subject, name))
@@ -549,6 +557,10 @@ impl Inode for HostNode {
         }
     }
     fn set_xattr(&self, name: &[u8], value: &[u8], how: XattrFlags) -> Result<()> {
+        if is_of_the_host(name) {
+            let replaces = how.contains(XattrFlags::XATTR_REPLACE);
+            return Err(if replaces { Error::NoData } else { Error::NotSupported });
+        }
         self.ask_about(|subject| self.fs.client.set_xattr(subject, name, value, how))
     }
     fn list_xattr(&self) -> Result<Vec<u8>> {
@@ -558,8 +570,8 @@ impl Inode for HostNode {
         }
     }
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
-        if !name.starts_with(b"user.") {
-            return Err(Error::NotSupported);
+        if is_of_the_host(name) {
+            return Err(Error::NoData);
         }
         self.ask_about(|subject| self.fs.client.remove_xattr(subject, name))
     }

@@ -35,7 +35,8 @@ impl HostNode {
     }
     /// Asks something about this file: by an open one of it, or by its path.
     pub(super) fn ask_about<T>(&self, ask: impl FnOnce(Subject<'_>) -> Result<T>) -> Result<T> {
-        match self.open_file() {
+        // The broker takes descriptors of trees that may change alone: where none may, a path stays what it is.
+        match self.open_file().filter(|_| self.fs().changeable()) {
             Some(file) => ask(Subject::Open(file.descriptor())),
             None => ask(Subject::Path(&self.path()?)),
         }

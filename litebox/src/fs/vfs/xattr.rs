@@ -95,6 +95,13 @@ fn set_acl(creds: &Creds<'_>, at: &Location, kind: AclKind, acl: Option<Acl>) ->
     Ok(())
 }
 
+/// Whether a value says which capabilities a program has (`struct vfs_cap_data` or `vfs_ns_cap_data`).
+fn is_capability(value: &[u8]) -> bool {
+    const REVISION: u32 = 0xff00_0000;
+    let revision = value.first_chunk().map(|head| u32::from_le_bytes(*head) & REVISION);
+    matches!((revision, value.len()), (Some(0x0200_0000), 20) | (Some(0x0300_0000), 24))
+}
+
 /// How reading or changing an attribute fails that the caller has no right to.
 fn denied(write: bool) -> Error {
     if write { Error::NotPermitted } else { Error::NoData }
@@ -131,6 +138,9 @@ impl Vfs {
         if let Some(kind) = AclKind::of(name) {
             permission::check_changeable(at)?;
             return set_acl(creds, at, kind, Acl::from_xattr(value)?);
+        }
+        if name == CAPABILITY && !is_capability(value) {
+            return Err(Error::Invalid);
         }
         check(creds, at, name, true)?;
         at.inode().set_xattr(name, value, how)?;

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use super::inbox::Envelope;
+use super::inbox::{Envelope, Inbox};
 use super::rights::Rights;
 use super::socket::name_of;
 use super::{Core, NOBODY, READABLE, UnixSocket};
@@ -15,8 +15,31 @@ use crate::{Error, Result};
 
 /// How much shorter than SO_SNDBUF a message has to be.
 const RESERVED: usize = 32;
+/// A piece of a stream is no longer than half of SO_SNDBUF less this, and than a page's worth of head and 32 KiB.
+const PIECE_OVERHEAD: usize = 64;
+const LONGEST_PIECE: usize = 3776 + (32 << 10);
 const EMSGSIZE: Error = Error::from_errno(90);
 const ENOTCONN: Error = Error::from_errno(107);
+
+impl Core {
+    /// Sends the pieces of a stream that can be read, as far as there is room: not all that is to be sent can be. They
+    /// are as long as Linux makes them, so that what was sent before a fault is as much.
+    fn add_pieces(&self, inbox: &mut Inbox, source: &mut Source<'_>, envelope: &mut Envelope<'_>) -> Result<usize> {
+        let half = self.outbox.limit.load(Ordering::Relaxed) / 2;
+        let piece = half.saturating_sub(PIECE_OVERHEAD).clamp(1, LONGEST_PIECE);
+        let mut sent = 0;
+        while source.remaining() > 0 && self.outbox.has_room() {
+            let next = (piece - source.moved() % piece).min(source.remaining());
+            let admitted = self.outbox.admit(next);
+            match inbox.add_bytes(source, admitted, envelope) {
+                Ok(n) => sent += n,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        if sent == 0 { Err(Error::WouldBlock) } else { Ok(sent) }
+    }
+}
 
 impl UnixSocket {
     /// Sends: what fits of a stream, or one whole message.
@@ -68,7 +91,10 @@ impl UnixSocket {
             if peer.is_shut(Shut::READ) {
                 return Err(Error::BrokenPipe);
             }
-            let n = inbox.add_bytes(source, admitted, envelope)?;
+            let n = match inbox.add_bytes(source, admitted, envelope) {
+                Err(Error::Fault) => core.add_pieces(&mut inbox, source, envelope)?,
+                added => added?,
+            };
             drop(inbox);
             peer.outbox.queue.notify(READABLE);
             Ok(n)

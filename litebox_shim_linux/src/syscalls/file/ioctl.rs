@@ -9,6 +9,7 @@ use litebox_common_linux::abi::ioctl::{
 
 use litebox_common_linux::argument::{Arch, UserMut};
 
+use super::reflink::{FICLONE, FICLONERANGE, FIDEDUPERANGE};
 use crate::seccomp::notify::Listener;
 use crate::user::{read_bytes, write_bytes};
 use crate::{Task, Thread};
@@ -78,6 +79,7 @@ impl Task<'_, '_> {
                     Err(Error::NotSupported)
                 }
             }
+            FICLONE | FICLONERANGE | FIDEDUPERANGE => self.reflink(&file, request, arg),
             FIOQSIZE if matches!(file_type, FileType::Regular | FileType::Directory | FileType::Symlink) => {
                 write_bytes(arg, &file.file.metadata()?.size.to_le_bytes())?;
                 Ok(0)
