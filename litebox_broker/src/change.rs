@@ -48,12 +48,11 @@ pub fn rename(grant: &Grant, request: &ParsedRequest<'_>) -> Result<()> {
     let served = [RenameFlags::empty(), RenameFlags::NOREPLACE, RenameFlags::EXCHANGE];
     let flags = served.into_iter().find(|flags| flags.bits() == request.head.flags).ok_or(Errno::INVAL)?;
     let (from, old) = grant.locate_for_change(request.path)?;
-    let (other, new) = match grant.new_name_beside(request.path, request.extra)? {
-        Some(new) => (None, new),
-        None => {
-            let (to, new) = grant.locate_new(request.extra)?;
-            (Some(to), new)
-        }
+    let (other, new) = if let Some(new) = grant.new_name_beside(request.path, request.extra)? {
+        (None, new)
+    } else {
+        let (to, new) = grant.locate_new(request.extra)?;
+        (Some(to), new)
     };
     let to = other.as_ref().unwrap_or(&from);
     check_keeps_hidden(grant, from.as_fd(), old, request.path)?;
