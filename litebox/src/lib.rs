@@ -16,6 +16,7 @@ pub mod mm;
 pub mod net;
 pub mod pipe;
 pub mod platform;
+pub mod set_once;
 pub mod sync;
 pub mod timerfd;
 pub mod tty;

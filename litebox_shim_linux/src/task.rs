@@ -60,8 +60,15 @@ impl Task<'_, '_> {
     pub fn creds(&self) -> Arc<Credentials> {
         self.thread.creds()
     }
+    /// Who the calling thread is, for the time of what borrows it: nothing is locked or counted.
+    #[inline]
+    pub(crate) fn own_creds(&self) -> &Credentials {
+        // SAFETY: only the thread itself changes them once it runs, by `Task::set_creds`, which cannot be called while
+        // the task is borrowed.
+        unsafe { self.thread.creds_unlocked() }
+    }
     /// The calling thread is somebody else from now on.
-    pub(crate) fn set_creds(&self, new: Credentials) {
+    pub(crate) fn set_creds(&mut self, new: Credentials) {
         use core::sync::atomic::Ordering;
         let process = self.process();
         if new.differs_for_dumps(&self.creds()) {

@@ -8,7 +8,7 @@ use crate::io::{Dest, Source};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-use super::{Access, FAsyncEntry, File, FileOwner, Inode, Location, WatchMask};
+use super::{Access, FAsyncEntry, File, FileOwner, FileType, Inode, Location, WatchMask};
 
 bitflags::bitflags! {
     /// Status flags of an open file that fcntl(2) `F_SETFL` can change, and `O_PATH`. The numbers are x86 Linux's.
@@ -82,6 +82,8 @@ pub struct OpenFile {
     /// Under which name it was opened; `None` for pipes and the like.
     pub location: Option<Location>,
     flags: AtomicU32,
+    /// What its inode says.
+    file_type: FileType,
     /// What [`File::is_stream`] and [`File::offset_stays`] say.
     stream: bool,
     offset_stays: bool,
@@ -134,6 +136,7 @@ impl OpenFile {
     ) -> Self {
         let (stream, offset_stays) = (file.is_stream(), file.offset_stays());
         Self {
+            file_type: file.inode().file_type(),
             file,
             stream,
             offset_stays,
@@ -163,6 +166,11 @@ impl OpenFile {
     /// Whether it is a file of the tree, and not one that the kernel made for a descriptor.
     pub fn has_place(&self) -> bool {
         self.location.is_some()
+    }
+    /// What kind of file it is.
+    #[inline]
+    pub fn file_type(&self) -> FileType {
+        self.file_type
     }
     /// Whether it has no offsets ([`File::is_stream`]).
     #[inline]

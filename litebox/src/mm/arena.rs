@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
@@ -192,8 +192,13 @@ struct Runs {
 pub struct PageCache {
     supply: Supply,
     runs: Mutex<Runs>,
+    /// What `runs` says of these, for those who only want to know.
+    size: AtomicU64,
+    allocated: AtomicU64,
     /// Mappings and transfers under way: while there is one, no page goes back to the arena.
     holders: AtomicUsize,
+    /// There may be pages behind the end, which go with the last holder.
+    has_pages_behind: AtomicBool,
     /// Shared mappings that may be written through.
     writable: AtomicUsize,
 }
@@ -289,8 +294,15 @@ impl PageCache {
     /// An empty file whose pages count against `budget`.
     pub fn with_budget(arena: &Arc<Arena>, budget: Option<&Arc<Budget>>) -> Arc<Self> {
         let supply = Supply { arena: arena.clone(), budget: budget.cloned() };
-        let runs = Mutex::new(Runs::default());
-        Arc::new(Self { supply, runs, holders: AtomicUsize::new(0), writable: AtomicUsize::new(0) })
+        Arc::new(Self {
+            supply,
+            runs: Mutex::default(),
+            size: AtomicU64::new(0),
+            allocated: AtomicU64::new(0),
+            holders: AtomicUsize::new(0),
+            has_pages_behind: AtomicBool::new(false),
+            writable: AtomicUsize::new(0),
+        })
     }
     /// A fresh object of `size` bytes of zeros (shared anonymous memory). Its pages come when they are asked for.
     pub fn with_size(arena: &Arc<Arena>, size: u64) -> Result<Arc<Self>> {
@@ -300,12 +312,16 @@ impl PageCache {
     }
     /// Bytes in the file.
     pub fn size(&self) -> u64 {
-        self.runs.lock().size
+        self.size.load(Ordering::Acquire)
     }
     /// Bytes in the file, and bytes of pages it has.
     pub fn figures(&self) -> (u64, u64) {
-        let runs = self.runs.lock();
-        (runs.size, runs.allocated)
+        (self.size(), self.allocated.load(Ordering::Acquire))
+    }
+    /// The runs have changed.
+    fn note_figures(&self, runs: &Runs) {
+        self.size.store(runs.size, Ordering::Release);
+        self.allocated.store(runs.allocated, Ordering::Release);
     }
     /// The extents that hold `[offset, offset + len)`, ascending and without gaps, cut at the end of the file rounded
     /// up to pages: holes get their (zero) pages now. Fewer than asked for when the file ends before; an error when the
@@ -339,6 +355,7 @@ impl PageCache {
         while let Some((at, next)) = runs.first_hole(filled, end) {
             let (from, len) = self.supply.take(next - at)?;
             runs.insert(at, from, len);
+            self.note_figures(runs);
             runs.settle();
             filled = at + len;
         }
@@ -367,10 +384,13 @@ impl PageCache {
     }
     /// A mapping is gone.
     pub fn drop_mapping(&self) {
-        if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let is_last = self.holders.fetch_sub(1, Ordering::SeqCst) == 1;
+        // Whoever leaves pages behind the end says so before he looks for holders.
+        if is_last && self.has_pages_behind.load(Ordering::SeqCst) {
             let mut runs = self.runs.lock();
             // Somebody who came meanwhile may be writing behind the end, which moves only when the bytes are there.
-            if self.holders.load(Ordering::Acquire) == 0 {
+            if self.holders.load(Ordering::SeqCst) == 0 {
+                self.has_pages_behind.store(false, Ordering::SeqCst);
                 let behind = up(runs.size);
                 let gone = self.discard(&mut runs, behind, u64::MAX);
                 drop(runs);
@@ -381,7 +401,7 @@ impl PageCache {
     /// Empties the whole pages of `[offset, end)`. They are to be given back to the arena, or are zeros where somebody
     /// still shows them.
     fn discard(&self, runs: &mut MutexGuard<'_, Runs>, offset: u64, end: u64) -> Vec<(u64, u64)> {
-        if self.holders.load(Ordering::Acquire) > 0 {
+        if self.holders.load(Ordering::SeqCst) > 0 {
             for extent in runs.extents(offset, end) {
                 zero(extent.arena, extent.len);
             }
@@ -391,7 +411,9 @@ impl PageCache {
         if runs.by_offset.range(..end).next_back().is_none_or(|(start, (_, len))| start + len <= offset) {
             return Vec::new();
         }
-        runs.cut(offset, end)
+        let gone = runs.cut(offset, end);
+        self.note_figures(runs);
+        gone
     }
     fn give_back(&self, gone: Vec<(u64, u64)>) {
         for (arena, len) in gone {
@@ -414,13 +436,16 @@ impl PageCache {
             if size < up(size) {
                 Self::zero_part(&runs, size, up(size));
             }
+            self.has_pages_behind.store(true, Ordering::SeqCst);
             let gone = self.discard(&mut runs, up(size), u64::MAX);
             runs.size = size;
+            self.note_figures(&runs);
             drop(runs);
             self.give_back(gone);
             return Ok(());
         }
         runs.size = size;
+        self.note_figures(&runs);
         Ok(())
     }
     /// Makes `[offset, offset + len)` read as zeros without pages; the size stays.
@@ -544,6 +569,9 @@ impl PageCache {
             let mut end = at + (source.remaining() as u64).min(CHUNK);
             let pages = self.pages_to_write(at, &mut end);
             let moved = pages.and_then(|pages| Self::copy_in(source, &pages, at, end));
+            if !moved.as_ref().is_ok_and(|n| *n as u64 == end - at) {
+                self.has_pages_behind.store(true, Ordering::SeqCst);
+            }
             let n = match moved {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) | Ok(0) => break,
@@ -553,6 +581,7 @@ impl PageCache {
             let mut runs = self.runs.lock();
             if runs.size < at + n as u64 {
                 runs.size = at + n as u64;
+                self.note_figures(&runs);
             }
             if (n as u64) < end - at {
                 break;

@@ -127,7 +127,7 @@ impl Task<'_, '_> {
         count: i32,
         limit: Option<Duration>,
     ) -> Result<usize> {
-        let file = self.file(epfd)?;
+        let file = self.fd_guard(epfd)?;
         let max = usize::try_from(count).ok().filter(|n| (1..=MAX_EVENTS).contains(n)).ok_or(Error::Invalid)?;
         if !host().is_user_range(events.address(), max * EVENT_SIZE) {
             return Err(Error::Fault);

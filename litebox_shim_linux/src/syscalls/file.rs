@@ -131,5 +131,5 @@ impl core::ops::Deref for FdGuard<'_> {
 
 /// Whether it is a regular file.
 pub(crate) fn is_regular(file: &OpenFile) -> bool {
-    file.file.inode().file_type() == FileType::Regular
+    file.file_type() == FileType::Regular
 }

@@ -216,6 +216,15 @@ impl Thread {
     pub fn creds(&self) -> Arc<Credentials> {
         self.credentials.read().clone()
     }
+    /// Who it is, without the lock.
+    ///
+    /// # Safety
+    /// It becomes nobody else while the reference is there.
+    #[inline]
+    pub(super) unsafe fn creds_unlocked(&self) -> &Credentials {
+        // SAFETY: the caller's promise.
+        unsafe { self.credentials.unlocked() }
+    }
     /// It is somebody else from now on.
     pub(super) fn become_somebody(&self, creds: Arc<Credentials>) {
         self.ids.follow(&creds);

@@ -68,9 +68,16 @@ impl HostNode {
     }
     /// What is kept true of its metadata.
     pub(super) fn known(&self) -> Known {
-        let kept = self.attributes().read();
+        self.known_of(&self.attributes().read())
+    }
+    fn known_of(&self, kept: &Attributes) -> Known {
         let is_file = self.file_type() != FileType::Directory;
         if is_file && kept.links != self.fs().changes.links() { Known::Nothing } else { kept.known }
+    }
+    /// Its metadata, if as much of it is true.
+    fn stat_if(&self, least: Known) -> Option<Stat> {
+        let kept = self.attributes().read();
+        (self.known_of(&kept) >= least).then_some(kept.stat)
     }
     pub(super) fn stat(&self) -> Stat {
         self.attributes().read().stat
@@ -123,10 +130,13 @@ impl HostNode {
             if let Some(file) = self.open_file() {
                 return host().host_fstat(file.descriptor()).map(|stat| self.metadata_from(&stat));
             }
-            // Without names and not open, it can only be told what it was.
-            let is_true = self.stat().nlink == 0 || self.fs().look() && self.known() == Known::All;
-            if is_true {
-                return Ok(self.metadata_from(&HostStat::from(&self.stat())));
+            if let Some(stat) = if self.fs().look() { self.stat_if(Known::All) } else { None } {
+                return Ok(self.metadata_from(&HostStat::from(&stat)));
+            }
+            let stat = self.stat();
+            if stat.nlink == 0 {
+                // Without names and not open, it can only be told what it was.
+                return Ok(self.metadata_from(&HostStat::from(&stat)));
             }
             self.ask_for_attributes()?;
         }
@@ -134,10 +144,11 @@ impl HostNode {
     }
     /// Metadata of which type, owner and permissions are true.
     pub(super) fn rights_now(&self) -> Result<Metadata> {
-        if !self.fs().image && self.fs().look() && self.known() >= Known::Rights {
-            return Ok(self.metadata_from(&HostStat::from(&self.stat())));
+        let known = if !self.fs().image && self.fs().look() { self.stat_if(Known::Rights) } else { None };
+        match known {
+            Some(stat) => Ok(self.metadata_from(&HostStat::from(&stat))),
+            None => self.metadata_now(),
         }
-        self.metadata_now()
     }
     fn ask_for_attributes(&self) -> Result<()> {
         if !self.fs().changes.is_heard(&self.fs().client) {

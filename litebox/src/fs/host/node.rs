@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::fs::acl::{Acl, AclKind};
 use crate::fs::node::FifoSlot;
@@ -56,6 +56,11 @@ struct NodeName {
     name: Box<[u8]>,
 }
 
+/// [`HostNode::open_files`] may have one that is open.
+pub(super) const OPEN: u8 = 1;
+/// [`HostNode::reader`] may be open.
+pub(super) const READER: u8 = 2;
+
 /// A file, directory or link of a granted tree.
 pub struct HostNode {
     me: Weak<HostNode>,
@@ -78,6 +83,8 @@ pub struct HostNode {
     reader: Mutex<Weak<HostFile>>,
     /// Open files of one that the sandbox may change: through them it is reached, whatever became of its names.
     open: Mutex<Vec<Weak<HostFile>>>,
+    /// Which of the two may lead to an open file ([`OPEN`], [`READER`]); changed with the lock of that one held.
+    may_be_open: AtomicU8,
     /// A file made without a name, until it is opened.
     temporary: Mutex<Option<Arc<HostFile>>>,
     /// The pipe of a fifo: one of this sandbox, which leads to nobody outside.
@@ -108,6 +115,7 @@ impl HostNode {
             listing: Mutex::new(Listing::default()),
             reader: Mutex::new(Weak::new()),
             open: Mutex::new(Vec::new()),
+            may_be_open: AtomicU8::new(0),
             temporary: Mutex::new(None),
             fifo: FifoSlot::default(),
         })
@@ -144,6 +152,9 @@ impl HostNode {
     pub(super) fn remembered(&self) -> &Mutex<Option<Box<Remembered>>> {
         &self.remembered
     }
+    pub(super) fn may_be_open(&self) -> &AtomicU8 {
+        &self.may_be_open
+    }
     pub(super) fn open_files(&self) -> &Mutex<Vec<Weak<HostFile>>> {
         &self.open
     }
@@ -154,11 +165,13 @@ impl HostNode {
     pub(super) fn made_open(&self) -> &Mutex<Option<Arc<HostFile>>> {
         &self.temporary
     }
+    /// Whether it is reached by this name.
+    fn is_at(&self, parent: &Self, name: &[u8]) -> bool {
+        let place = self.place.read();
+        place.parent.as_deref().is_some_and(|above| core::ptr::eq(above, parent)) && *place.name == *name
+    }
     pub(super) fn move_to(&self, parent: Arc<Self>, name: &[u8]) {
-        let is_there = |place: &NodeName| {
-            place.parent.as_ref().is_some_and(|above| Arc::ptr_eq(above, &parent)) && *place.name == *name
-        };
-        if is_there(&self.place.read()) {
+        if self.is_at(&parent, name) {
             return;
         }
         let before = core::mem::replace(&mut *self.place.write(), NodeName { parent: Some(parent), name: name.into() });
@@ -213,7 +226,9 @@ impl HostNode {
         let found = self.remembered_name(name)?;
         // A file with several names is reached by the last that led to it.
         Some(found.and_then(|found| {
-            found.move_to(self.handle()?, name);
+            if !found.is_at(self, name) {
+                found.move_to(self.handle()?, name);
+            }
             Ok(found)
         }))
     }

@@ -1,12 +1,13 @@
 //! Opening files of a granted tree.
 
 use alloc::sync::{Arc, Weak};
+use core::sync::atomic::Ordering;
 
 use super::attributes::Known;
 use super::changes::Forgotten;
 use super::client::Subject;
 use super::file::HostFile;
-use super::node::HostNode;
+use super::node::{HostNode, OPEN, READER};
 use crate::Result;
 use crate::fs::{Access, File, OpenHow};
 use crate::platform::HostFd;
@@ -16,17 +17,45 @@ impl HostNode {
     /// An open file of an image that readers share from now on.
     pub(super) fn opened(self: &Arc<Self>, fd: HostFd) -> Arc<HostFile> {
         let file = HostFile::of_node(fd, self.clone(), true);
-        *self.reader().lock() = Arc::downgrade(&file);
-        self.fs().keep_open(file.clone());
+        self.share_reader(&file);
         file
+    }
+    fn share_reader(&self, file: &Arc<HostFile>) {
+        let mut reader = self.reader().lock();
+        self.may_be_open().fetch_or(READER, Ordering::Release);
+        let before = core::mem::replace(&mut *reader, Arc::downgrade(file));
+        drop(reader);
+        drop(before);
+        self.fs().keep_open(file.clone());
     }
     /// One of the files that are open behind this node, where the sandbox may change it.
     pub(super) fn open_file(&self) -> Option<Arc<HostFile>> {
-        let open = self.open_files().lock().iter().rev().find_map(Weak::upgrade);
-        open.or_else(|| self.reader().lock().upgrade())
+        let may_be_open = self.may_be_open().load(Ordering::Acquire);
+        // Most files that are looked at are not open.
+        if may_be_open == 0 {
+            return None;
+        }
+        self.open_among(may_be_open)
+    }
+    /// As [`HostNode::open_file`]; where none is found, none is looked for until there is one again.
+    fn open_among(&self, may_be_open: u8) -> Option<Arc<HostFile>> {
+        if may_be_open & OPEN != 0 {
+            let open = self.open_files().lock();
+            if let Some(file) = open.iter().rev().find_map(Weak::upgrade) {
+                return Some(file);
+            }
+            self.may_be_open().fetch_and(!OPEN, Ordering::Relaxed);
+        }
+        let reader = self.reader().lock();
+        let file = reader.upgrade();
+        if file.is_none() {
+            self.may_be_open().fetch_and(!READER, Ordering::Relaxed);
+        }
+        file
     }
     pub(super) fn note_open(&self, file: &Arc<HostFile>) {
         let mut open = self.open_files().lock();
+        self.may_be_open().fetch_or(OPEN, Ordering::Release);
         // Those that were closed go when the list would grow.
         if open.len() == open.capacity() {
             open.retain(|file| file.strong_count() > 0);
@@ -77,8 +106,7 @@ impl HostNode {
         }
         let file = HostFile::changeable(fd, node.clone(), how.append);
         if named && flags == OpenFlags::READ && node.known() >= Known::Rights {
-            *node.reader().lock() = Arc::downgrade(&file);
-            self.fs().keep_open(file.clone());
+            node.share_reader(&file);
         } else {
             node.note_open(&file);
         }

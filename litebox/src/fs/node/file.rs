@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::{Body, Node, PAGE};
 use crate::fs::vfs::{CAPABILITY, without_set_id};
@@ -11,15 +11,15 @@ use crate::fs::{Access, File, Inode, Mapping, Metadata, OpenHow, Seals, StatusFl
 use crate::io::{Dest, Source};
 use crate::mm::arena::PageCache;
 use crate::platform::north::north;
+use crate::set_once::SetOnce;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-/// Where the bytes of a regular file are.
+/// Where the bytes of a regular file are until it has pages in the arena.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::fs) enum Content {
     /// Nothing was written yet.
     Empty,
-    /// In the arena.
-    Pages(Arc<PageCache>),
     /// In the lower file.
     Lower,
 }
@@ -29,8 +29,11 @@ pub(in crate::fs) struct FileBody {
     /// Held by whoever writes or changes the size, also while guest memory is touched. Readers and page faults do not
     /// take it.
     writing: Mutex<()>,
-    content: Mutex<Content>,
-    seals: Mutex<Seals>,
+    first: Content,
+    /// The bytes in the arena: once there, they stay.
+    pages: SetOnce<PageCache>,
+    /// Grow, with the writer's lock held.
+    seals: AtomicU32,
     /// What a memory file is called; `None` for files that have, or had, a name in a directory.
     name: Option<Box<[u8]>>,
 }
@@ -39,12 +42,13 @@ pub(in crate::fs) struct FileBody {
 const SET_ID: u32 = 0o6000;
 
 impl FileBody {
-    pub fn new(content: Content, seals: Seals) -> Self {
-        Self { writing: Mutex::new(()), content: Mutex::new(content), seals: Mutex::new(seals), name: None }
+    pub fn new(first: Content, seals: Seals) -> Self {
+        let (pages, seals) = (SetOnce::default(), AtomicU32::new(seals.bits()));
+        Self { writing: Mutex::new(()), first, pages, seals, name: None }
     }
     /// A file that lies in no directory.
-    pub fn named(content: Content, seals: Seals, name: Box<[u8]>) -> Self {
-        Self { name: Some(name), ..Self::new(content, seals) }
+    pub fn named(first: Content, seals: Seals, name: Box<[u8]>) -> Self {
+        Self { name: Some(name), ..Self::new(first, seals) }
     }
     pub fn name(&self) -> Option<&[u8]> {
         self.name.as_deref()
@@ -54,35 +58,25 @@ impl FileBody {
         Self::new(Content::Empty, Seals::SEAL)
     }
     /// The pages, when the bytes are in the arena.
-    pub fn pages(&self) -> Option<Arc<PageCache>> {
-        match &*self.content.lock() {
-            Content::Pages(pages) => Some(pages.clone()),
-            _ => None,
-        }
+    pub fn pages(&self) -> Option<&PageCache> {
+        self.pages.get()
     }
     /// Size and bytes of pages, when the bytes are in the arena.
     pub fn figures(&self) -> Option<(u64, u64)> {
-        match &*self.content.lock() {
-            Content::Pages(pages) => Some(pages.figures()),
-            _ => None,
-        }
+        self.pages().map(PageCache::figures)
     }
     pub fn is_lower(&self) -> bool {
-        matches!(&*self.content.lock(), Content::Lower)
+        self.first == Content::Lower && self.pages().is_none()
     }
     pub fn seals(&self) -> Seals {
-        *self.seals.lock()
-    }
-    fn set_pages(&self, pages: &Arc<PageCache>) {
-        let before = core::mem::replace(&mut *self.content.lock(), Content::Pages(pages.clone()));
-        drop(before);
+        Seals::from_bits_retain(self.seals.load(Ordering::Acquire))
     }
 }
 
 impl Node {
     /// The pages of a regular file, copied up when they still lie below: only the first `keep` bytes of them. The
     /// writer's lock is held.
-    fn own_pages(&self, body: &FileBody, keep: u64) -> Result<Arc<PageCache>> {
+    fn own_pages<'b>(&self, body: &'b FileBody, keep: u64) -> Result<&'b PageCache> {
         if let Some(pages) = body.pages() {
             return Ok(pages);
         }
@@ -91,8 +85,7 @@ impl Node {
             self.own_attr()?;
             self.copy_up(&pages, keep)?;
         }
-        body.set_pages(&pages);
-        Ok(pages)
+        Ok(body.pages.get_or_set(pages))
     }
     pub(in crate::fs) fn truncate(&self, size: u64) -> Result<()> {
         let body = self.regular()?;
@@ -130,7 +123,7 @@ impl Node {
         }
         let pages = self.own_pages(body, u64::MAX)?;
         let offset = offset.unwrap_or_else(|| pages.size());
-        Self::check_write_seals(body, &pages, source, offset)?;
+        Self::check_write_seals(body, pages, source, offset)?;
         let n = pages.write_at(source, offset)?;
         if n > 0 {
             self.note_write()?;
@@ -203,7 +196,7 @@ impl Node {
         let _writing = body.writing.lock();
         let pages = self.own_pages(body, u64::MAX)?;
         let executable = self.metadata()?.mode & 0o111 != 0;
-        let mut seals = body.seals.lock();
+        let seals = body.seals();
         if seals.contains(Seals::SEAL) {
             return Err(Error::NotPermitted);
         }
@@ -214,7 +207,7 @@ impl Node {
         if more.contains(Seals::WRITE) && !seals.contains(Seals::WRITE) && pages.writably_mapped() {
             return Err(Error::Busy);
         }
-        *seals |= more;
+        body.seals.store((seals | more).bits(), Ordering::Release);
         Ok(())
     }
 }
@@ -320,7 +313,8 @@ impl File for MemoryFile {
         }
         // Who may write through the mapping gets pages of the arena.
         let _writing = body.writing.lock();
-        self.node.own_pages(body, u64::MAX).map(Mapping::Arena)
+        self.node.own_pages(body, u64::MAX)?;
+        body.pages.get_shared().map(Mapping::Arena).ok_or(Error::Io)
     }
     fn seals(&self) -> Result<Seals> {
         if self.node.tree.magic == super::TMPFS_MAGIC { Ok(self.body()?.seals()) } else { Err(Error::Invalid) }

@@ -153,7 +153,7 @@ impl Task<'_, '_> {
     }
     /// The error of a failed transfer.
     fn transfer_error(&mut self, file: &OpenFile, error: Error) -> Error {
-        if error == Error::Invalid && file.file.inode().file_type() == FileType::Directory {
+        if error == Error::Invalid && file.file_type() == FileType::Directory {
             return Error::IsDirectory;
         }
         self.gave_up(file, error, false)
@@ -392,7 +392,7 @@ impl Task<'_, '_> {
             Whence::SEEK_SET => 0,
             Whence::SEEK_CUR => *current as i64,
             Whence::SEEK_END => size()?,
-            _ if file.file.inode().file_type() == FileType::Directory => return Err(Error::Invalid),
+            _ if file.file_type() == FileType::Directory => return Err(Error::Invalid),
             _ => {
                 let from = u64::try_from(offset).map_err(|_| Error::NoSuchDevice)?;
                 *current = file.file.seek_data(from, whence == Whence::SEEK_HOLE)?;

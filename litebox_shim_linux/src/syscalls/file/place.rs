@@ -83,8 +83,7 @@ impl Task<'_, '_> {
         path: &[u8],
         call: impl FnOnce(&litebox::fs::Vfs, &Origin<'_>) -> Result<T>,
     ) -> Result<T> {
-        let credentials = self.creds();
-        let from = self.origin(creds_of(&credentials), dirfd, path)?;
+        let from = self.origin(creds_of(self.own_creds()), dirfd, path)?;
         call(&self.kernel().vfs, &from)
     }
 
@@ -97,16 +96,14 @@ impl Task<'_, '_> {
         flags: LookupFlags,
         then: impl FnOnce(&Creds<'_>, Location) -> Result<T>,
     ) -> Option<Result<T>> {
-        let credentials = self.creds();
-        let creds = creds_of(&credentials);
+        let creds = creds_of(self.own_creds());
         let found = self.with_start(dirfd, path, |vfs, start| vfs.walk_known(start, &creds, path, flags))?;
         Some(found.and_then(|at| then(&creds, at)))
     }
 
     /// What `path` leads to, when that can be said at once ([`litebox::fs::Vfs::lookup_fast`]).
     pub(super) fn lookup_fast(&self, dirfd: i32, path: &[u8], flags: LookupFlags) -> Option<Result<LookedUp>> {
-        let credentials = self.creds();
-        self.lookup_fast_as(&creds_of(&credentials), dirfd, path, flags)
+        self.lookup_fast_as(&creds_of(self.own_creds()), dirfd, path, flags)
     }
 
     /// As [`Task::lookup_fast`], but `creds` pass through the directories on the way.
