@@ -146,7 +146,7 @@ extern "C" fn on_signal(signal: i32, info: *const (), context: *mut UserContext)
     let mut signal = signal;
     if FROM_OUTSIDE.contains(&signal) {
         // The supervisor, and a process that waits for a program, have no guest who could be meant.
-        let Some(home) = block.as_deref().filter(|b| !b.host.is_null()).and_then(ThreadBlock::home) else {
+        let Some(home) = block.as_deref().filter(|b| b.has_guest()).and_then(ThreadBlock::home) else {
             return core::ptr::null();
         };
         home.arrived.fetch_or(1 << (signal - 1), Ordering::AcqRel);
@@ -155,8 +155,10 @@ extern "C" fn on_signal(signal: i32, info: *const (), context: *mut UserContext)
     }
     // During a call by the fast entry the mode says "guest" as well; but then the program's own code runs, or the
     // vDSO's for it.
-    let in_guest =
-        |b: &ThreadBlock| !b.leaving && !b.fast.in_vdso && host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST;
+    let in_guest = |b: &ThreadBlock| {
+        let may_be = b.has_guest() && !b.leaving && !b.fast.in_vdso;
+        may_be && host_part(b).mode.load(Ordering::Relaxed) == MODE_GUEST
+    };
     let guest = block.as_deref().is_some_and(in_guest);
     let probe = signal == SIGSEGV && fast::is_probe(rip);
     match block {
@@ -335,7 +337,9 @@ fn forward_from_leaving(context: &mut UserContext, block: &ThreadBlock) {
 }
 
 fn kicked_in_kernel(context: &mut UserContext, block: Option<&mut ThreadBlock>) {
-    let Some(block) = block else { return };
+    // A process that waits for a program may be kicked for the one that it had before, or is about to have: that one
+    // looks at its waiter before it runs.
+    let Some(block) = block.filter(|b| b.has_guest()) else { return };
     if block.leaving {
         forward_from_leaving(context, block);
         return;

@@ -148,6 +148,11 @@ pub(crate) struct ThreadBlock {
 }
 
 impl ThreadBlock {
+    /// Whether a guest thread runs on it; a process that waits for a program has none yet.
+    #[inline]
+    pub(crate) fn has_guest(&self) -> bool {
+        !self.host.is_null()
+    }
     /// What is known of its process.
     pub(crate) fn process_block(&self) -> Option<&'static ProcessBlock> {
         // SAFETY: null, or an entry of the table of processes, which lives until the supervisor has seen the process
@@ -198,7 +203,7 @@ pub(crate) fn host_part(block: &ThreadBlock) -> &'static HostThread {
 /// Runs `wait`, in which the calling thread sleeps on a word that whoever interrupts it changes: there is no need to
 /// kick it.
 pub(crate) fn asleep<T>(wait: impl FnOnce() -> T) -> T {
-    let block = current().filter(|b| !b.leaving && !b.host.is_null());
+    let block = current().filter(|b| !b.leaving && b.has_guest());
     let Some(host) = block.map(|b| host_part(b)).filter(|h| h.mode.load(Ordering::Relaxed) == MODE_GUEST) else {
         return wait();
     };
