@@ -1,84 +1,50 @@
 //! The allocator on the shared heap. The runner makes it the program's global allocator once the heap exists.
 
 mod cache;
+mod large;
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use litebox::mm::PAGE;
-use litebox::platform::host;
 use litebox::sync::RawLock;
-use talc::TalcLock;
-use talc::base::{Talc, binning::Binning};
-use talc::source::Source;
 
 use crate::host::call::{MADV_POPULATE_WRITE, host_call, nr};
 use crate::host::published::Published;
 use crate::memory::layout::LAYOUT;
 use cache::Cache;
+use large::Large;
 
-/// A lock for [`lock_api`]. `WHOLE`: what it guards is whole at any moment, so the lock of a process that something
-/// outside killed passes to the next; else nothing can be allocated any more.
-pub(crate) struct HeapLock<const WHOLE: bool>(RawLock);
+/// A lock that says when a holder was killed. What is whole at any moment, though a process change it, needs not ask.
+pub(crate) struct HeapLock {
+    raw: RawLock,
+    is_inherited: AtomicBool,
+}
 
 // SAFETY: the lock admits one holder at a time.
-unsafe impl<const WHOLE: bool> lock_api::RawMutex for HeapLock<WHOLE> {
-    const INIT: Self = Self(RawLock::new());
+unsafe impl lock_api::RawMutex for HeapLock {
+    const INIT: Self = Self { raw: RawLock::new(), is_inherited: AtomicBool::new(false) };
     type GuardMarker = lock_api::GuardSend;
 
     #[inline]
     fn lock(&self) {
-        self.0.lock(|| {
-            if !WHOLE {
-                host().fatal("a process of the sandbox was killed from outside while it changed the kernel's heap");
-            }
-        });
+        self.raw.lock(|| self.is_inherited.store(true, Ordering::Relaxed));
     }
 
     #[inline]
     fn try_lock(&self) -> bool {
-        self.0.try_lock()
+        self.raw.try_lock()
     }
 
     #[inline]
     unsafe fn unlock(&self) {
-        self.0.unlock();
-    }
-}
-
-/// How far the allocator's memory reaches. The allocator writes behind its last free block whenever that block becomes
-/// smaller, so it is given its memory piece by piece: no process needs page tables for the far end of the addresses.
-#[derive(Debug)]
-struct Growth {
-    /// Behind what it has.
-    given: Option<NonNull<u8>>,
-    /// Behind what it can have.
-    end: usize,
-}
-
-// SAFETY: the address of memory that is the allocator's alone, whoever allocates.
-unsafe impl Send for Growth {}
-
-// SAFETY: it works on nothing but the allocator that it is handed.
-unsafe impl Source for Growth {
-    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, wanted: Layout) -> core::result::Result<(), ()> {
-        let Growth { given, end } = talc.source;
-        let (Some(given), Some(more)) = (given, wanted.size().checked_add(wanted.align())) else { return Err(()) };
-        let old = given.as_ptr() as usize;
-        let new = old.checked_add(more).and_then(|to| to.checked_next_multiple_of(PIECE)).ok_or(())?;
-        if new > end {
-            return Err(());
-        }
-        // SAFETY: it ends where the last call said; up to `end` all is mapped, writable, and the allocator's alone.
-        talc.source.given = Some(unsafe { talc.extend(given, new as *mut u8) });
-        Ok(())
+        self.raw.unlock();
     }
 }
 
 /// The heap's state; lies in the heap itself.
 pub(crate) struct Heap {
-    all: TalcLock<HeapLock<false>, Growth>,
+    all: Large,
     small: Cache,
     /// Behind the highest block there ever was.
     used_to: AtomicUsize,
@@ -90,16 +56,13 @@ pub(crate) struct Heap {
 
 /// How many bytes are asked for ahead, at least and at most.
 const AHEAD: (usize, usize) = (64 << 10, 512 << 10);
-/// The allocator is given so much more memory at once, at least: what one entry of a page table of the second level
-/// maps.
-const PIECE: usize = 2 << 20;
 /// Larger blocks may never be used whole.
-const LARGE: usize = 64 << 10;
+const RARELY_USED_WHOLE: usize = 64 << 10;
 
 impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
-            all: TalcLock::new(Growth { given: None, end: 0 }),
+            all: Large::new(),
             small: Cache::new(),
             used_to: AtomicUsize::new(0),
             start: AtomicUsize::new(0),
@@ -117,11 +80,8 @@ impl Heap {
     pub(crate) unsafe fn claim(&self, start: usize, end: usize, ready: usize) {
         self.start.store(start, Ordering::Relaxed);
         self.ready.store(ready, Ordering::Relaxed);
-        let mut all = self.all.lock();
-        let first = (start + 1).next_multiple_of(PIECE).min(end);
         // SAFETY: the caller's promise.
-        let given = unsafe { all.claim(start as *mut u8, first - start) };
-        all.source = Growth { given, end };
+        unsafe { self.all.claim(start, end) };
     }
 
     /// # Safety
@@ -158,7 +118,7 @@ impl Heap {
     fn ask_ahead(&self, end: usize, size: usize) {
         let ready = self.ready.load(Ordering::Relaxed);
         let used = ready.saturating_sub(self.start.load(Ordering::Relaxed));
-        let from = if size >= LARGE { end } else { ready } & !(PAGE - 1);
+        let from = if size >= RARELY_USED_WHOLE { end } else { ready } & !(PAGE - 1);
         let to = (end + (used / 4).clamp(AHEAD.0, AHEAD.1)) & !(PAGE - 1);
         if from < to && self.ready.compare_exchange(ready, to, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // SAFETY: of the heap's mapping, or refused.

@@ -70,7 +70,7 @@ struct Pool<L> {
 }
 
 /// Free blocks at hand.
-pub(crate) struct Cache<L = HeapLock<true>> {
+pub(crate) struct Cache<L = HeapLock> {
     shards: [Shard<L>; SHARDS],
     pools: [Pool<L>; CLASSES.len()],
     /// Spreads callers that stand on no kernel stack.
