@@ -114,6 +114,14 @@ macro_rules! cursor_methods {
         pub fn limit(&mut self, n: usize) {
             self.0.left = self.0.left.min(n);
         }
+        /// Has `work` move at most `n` more bytes.
+        pub fn within<R>(&mut self, n: u64, work: impl FnOnce(&mut Self) -> R) -> R {
+            let held_back = self.0.left.saturating_sub(usize::try_from(n).unwrap_or(usize::MAX));
+            self.0.left -= held_back;
+            let outcome = work(self);
+            self.0.left += held_back;
+            outcome
+        }
         /// The next contiguous piece, for a direct host call on it (see `HostFiles`); tell [`Self::advance`] what was
         /// moved. A piece in guest memory has been range-checked; `Err(Fault)` when it is not in the guest's range.
         pub fn piece(&self) -> Result<Option<Span>> {

@@ -3,7 +3,7 @@
 //! - `inode`: an inode, its attributes and what kind of thing it is.
 //! - `directory`, `rename`: names, and how they change.
 //! - `file`: open files and their bytes, which lie in pages of the arena.
-//! - `lower`: the inode below, of an overlay's.
+//! - `lower`: the inode below, of an overlay's. `partial`: a large file that has only changed pages here.
 //! - `tree`: what the nodes of one file system share.
 //! - `xattr`, `fifo`: what their names say.
 //!
@@ -17,6 +17,7 @@ mod fifo;
 mod file;
 mod inode;
 mod lower;
+mod partial;
 mod rename;
 mod tree;
 mod xattr;

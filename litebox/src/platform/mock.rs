@@ -43,7 +43,7 @@ static TICKS: AtomicU64 = AtomicU64::new(0);
 static SEED: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
 static ARENA: AtomicUsize = AtomicUsize::new(0);
 static ARENA_FD: AtomicU32 = AtomicU32::new(0);
-const ARENA_SIZE: usize = 64 << 20;
+const ARENA_SIZE: usize = 96 << 20;
 
 impl Clock for MockHost {
     fn now(&self, _id: ClockId) -> Duration {

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::partial::PartialCopy;
 use super::{Body, Node, PAGE};
 use crate::fs::vfs::{CAPABILITY, without_set_id};
 use crate::fs::{Access, File, Inode, Mapping, Metadata, OpenHow, Seals, StatusFlags, Time};
@@ -24,6 +25,61 @@ pub(in crate::fs) enum Content {
     Lower,
 }
 
+/// The bytes of a file that may be changed.
+#[derive(Clone, Copy)]
+enum OwnBytes<'b> {
+    Whole(&'b PageCache),
+    Part(&'b PartialCopy),
+}
+
+impl OwnBytes<'_> {
+    fn figures(self) -> (u64, u64) {
+        match self {
+            Self::Whole(pages) => pages.figures(),
+            Self::Part(part) => part.figures(),
+        }
+    }
+    fn size(self) -> u64 {
+        match self {
+            Self::Whole(pages) => pages.size(),
+            Self::Part(part) => part.size(),
+        }
+    }
+    fn set_size(self, size: u64) -> Result<()> {
+        match self {
+            Self::Whole(pages) => pages.set_size(size),
+            Self::Part(part) => part.set_size(size),
+        }
+    }
+    fn read_at(self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        match self {
+            Self::Whole(pages) => pages.read_at(dest, offset),
+            Self::Part(part) => part.read_at(dest, offset),
+        }
+    }
+    fn write_at(self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        match self {
+            Self::Whole(pages) => pages.write_at(source, offset),
+            Self::Part(part) => part.write_at(source, offset),
+        }
+    }
+    fn seek(self, offset: u64, hole: bool) -> Result<u64> {
+        match self {
+            Self::Whole(pages) => pages.seek(offset, hole),
+            Self::Part(part) => part.seek(offset, hole),
+        }
+    }
+    fn punch(self, offset: u64, len: u64) -> Result<()> {
+        match self {
+            Self::Whole(pages) => {
+                pages.punch(offset, len);
+                Ok(())
+            }
+            Self::Part(part) => part.punch(offset, len),
+        }
+    }
+}
+
 /// What a regular file has besides its attributes.
 pub(in crate::fs) struct FileBody {
     /// Held by whoever writes or changes the size, also while guest memory is touched. Readers and page faults do not
@@ -32,19 +88,24 @@ pub(in crate::fs) struct FileBody {
     first: Content,
     /// The bytes in the arena: once there, they stay.
     pages: SetOnce<PageCache>,
+    /// The bytes of a large lower file of which some were changed.
+    part: SetOnce<PartialCopy>,
     /// Grow, with the writer's lock held.
     seals: AtomicU32,
     /// What a memory file is called; `None` for files that have, or had, a name in a directory.
     name: Option<Box<[u8]>>,
 }
 
+/// Of a file that is larger, only the pages that are changed are copied.
+const COPIED_WHOLE: u64 = 1 << 20;
+
 /// The set-id bits of permissions.
 const SET_ID: u32 = 0o6000;
 
 impl FileBody {
     pub fn new(first: Content, seals: Seals) -> Self {
-        let (pages, seals) = (SetOnce::default(), AtomicU32::new(seals.bits()));
-        Self { writing: Mutex::new(()), first, pages, seals, name: None }
+        let (pages, part, seals) = (SetOnce::default(), SetOnce::default(), AtomicU32::new(seals.bits()));
+        Self { writing: Mutex::new(()), first, pages, part, seals, name: None }
     }
     /// A file that lies in no directory.
     pub fn named(first: Content, seals: Seals, name: Box<[u8]>) -> Self {
@@ -57,16 +118,17 @@ impl FileBody {
     pub fn empty() -> Self {
         Self::new(Content::Empty, Seals::SEAL)
     }
-    /// The pages, when the bytes are in the arena.
-    pub fn pages(&self) -> Option<&PageCache> {
-        self.pages.get()
+    /// The bytes, when they are in the arena or some of them are.
+    fn own_bytes(&self) -> Option<OwnBytes<'_>> {
+        let whole = self.pages.get().map(OwnBytes::Whole);
+        whole.or_else(|| self.part.get().map(OwnBytes::Part))
     }
-    /// Size and bytes of pages, when the bytes are in the arena.
+    /// Size, and bytes that they take, when they are in the arena or some of them are.
     pub fn figures(&self) -> Option<(u64, u64)> {
-        self.pages().map(PageCache::figures)
+        self.own_bytes().map(OwnBytes::figures)
     }
     pub fn is_lower(&self) -> bool {
-        self.first == Content::Lower && self.pages().is_none()
+        self.first == Content::Lower && self.own_bytes().is_none()
     }
     pub fn seals(&self) -> Seals {
         Seals::from_bits_retain(self.seals.load(Ordering::Acquire))
@@ -77,15 +139,32 @@ impl Node {
     /// The pages of a regular file, copied up when they still lie below: only the first `keep` bytes of them. The
     /// writer's lock is held.
     fn own_pages<'b>(&self, body: &'b FileBody, keep: u64) -> Result<&'b PageCache> {
-        if let Some(pages) = body.pages() {
-            return Ok(pages);
-        }
-        let pages = self.tree.pages();
-        if body.is_lower() {
-            self.own_attr()?;
-            self.copy_up(&pages, keep)?;
-        }
+        let pages = match body.own_bytes() {
+            Some(OwnBytes::Whole(pages)) => return Ok(pages),
+            Some(OwnBytes::Part(part)) => part.complete(self.tree.free_bytes())?,
+            None => {
+                let pages = self.tree.pages();
+                if body.is_lower() {
+                    self.own_attr()?;
+                    self.copy_up(&pages, keep)?;
+                }
+                pages
+            }
+        };
         Ok(body.pages.get_or_set(pages))
+    }
+    /// As [`Node::own_pages`], but of a large file that lies below nothing is copied before it is changed.
+    fn own_bytes<'b>(&self, body: &'b FileBody, keep: u64) -> Result<OwnBytes<'b>> {
+        if let Some(bytes) = body.own_bytes() {
+            return Ok(bytes);
+        }
+        let lower = if body.is_lower() { Some(self.lower_metadata()?) } else { None };
+        let Some(meta) = lower.filter(|meta| meta.size.min(keep) > COPIED_WHOLE) else {
+            return self.own_pages(body, keep).map(OwnBytes::Whole);
+        };
+        self.own_attr()?;
+        let part = PartialCopy::new(self.open_lower()?, &meta, keep, self.tree.pages())?;
+        Ok(OwnBytes::Part(body.part.get_or_set(part)))
     }
     pub(in crate::fs) fn truncate(&self, size: u64) -> Result<()> {
         let body = self.regular()?;
@@ -93,12 +172,12 @@ impl Node {
             return Err(Error::FileTooBig);
         }
         let _writing = body.writing.lock();
-        let pages = self.own_pages(body, size)?;
-        let (seals, old) = (body.seals(), pages.size());
+        let bytes = self.own_bytes(body, size)?;
+        let (seals, old) = (body.seals(), bytes.size());
         if (size < old && seals.contains(Seals::SHRINK)) || (size > old && seals.contains(Seals::GROW)) {
             return Err(Error::NotPermitted);
         }
-        pages.set_size(size)?;
+        bytes.set_size(size)?;
         self.note_write()
     }
     fn note_write(&self) -> Result<()> {
@@ -121,22 +200,22 @@ impl Node {
         if source.remaining() == 0 {
             return Ok((0, offset.map_or_else(|| self.metadata().map(|m| m.size), Ok)?));
         }
-        let pages = self.own_pages(body, u64::MAX)?;
-        let offset = offset.unwrap_or_else(|| pages.size());
-        Self::check_write_seals(body, pages, source, offset)?;
-        let n = pages.write_at(source, offset)?;
+        let bytes = self.own_bytes(body, u64::MAX)?;
+        let offset = offset.unwrap_or_else(|| bytes.size());
+        Self::check_write_seals(body, bytes, source, offset)?;
+        let n = bytes.write_at(source, offset)?;
         if n > 0 {
             self.note_write()?;
         }
         Ok((n, offset.saturating_add(n as u64)))
     }
     /// As Linux, which goes by pages: one that would grow a file sealed against it is not written at all.
-    fn check_write_seals(body: &FileBody, pages: &PageCache, source: &mut Source<'_>, offset: u64) -> Result<()> {
+    fn check_write_seals(body: &FileBody, bytes: OwnBytes<'_>, source: &mut Source<'_>, offset: u64) -> Result<()> {
         let seals = body.seals();
         if seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE) {
             return Err(Error::NotPermitted);
         }
-        let size = pages.size();
+        let size = bytes.size();
         if seals.contains(Seals::GROW) && offset.saturating_add(source.remaining() as u64) > size {
             let whole = (size & !(PAGE - 1)).saturating_sub(offset);
             if whole == 0 {
@@ -162,17 +241,16 @@ impl Node {
         }
         let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok()).ok_or(Error::FileTooBig)?;
         let _writing = body.writing.lock();
-        let pages = self.own_pages(body, u64::MAX)?;
-        let (seals, size) = (body.seals(), pages.size());
-        if mode & (PUNCH_HOLE | ZERO_RANGE) != 0 {
-            if seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE) {
-                return Err(Error::NotPermitted);
-            }
-            if mode & PUNCH_HOLE != 0 {
-                pages.punch(offset, len);
-                return self.note_write();
-            }
+        let seals = body.seals();
+        if mode & (PUNCH_HOLE | ZERO_RANGE) != 0 && seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE) {
+            return Err(Error::NotPermitted);
         }
+        if mode & PUNCH_HOLE != 0 {
+            self.own_bytes(body, u64::MAX)?.punch(offset, len)?;
+            return self.note_write();
+        }
+        let pages = self.own_pages(body, u64::MAX)?;
+        let size = pages.size();
         if end > size && seals.contains(Seals::GROW) {
             return Err(Error::NotPermitted);
         }
@@ -258,11 +336,11 @@ impl File for MemoryFile {
     }
     fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
         let body = self.body()?;
-        let n = match body.pages() {
-            Some(pages) => pages.read_at(dest, offset)?,
+        let n = match body.own_bytes() {
+            Some(bytes) => bytes.read_at(dest, offset)?,
             None if body.is_lower() => return self.below()?.read_at(dest, offset),
             // Written for the first time between the two looks, or still empty.
-            None => body.pages().map_or(Ok(0), |pages| pages.read_at(dest, offset))?,
+            None => body.own_bytes().map_or(Ok(0), |bytes| bytes.read_at(dest, offset))?,
         };
         self.note_read();
         Ok(n)
@@ -291,8 +369,8 @@ impl File for MemoryFile {
     }
     fn seek_data(&self, offset: u64, hole: bool) -> Result<u64> {
         let body = self.body()?;
-        match body.pages() {
-            Some(pages) => pages.seek(offset, hole),
+        match body.own_bytes() {
+            Some(bytes) => bytes.seek(offset, hole),
             None if body.is_lower() => self.below()?.seek_data(offset, hole),
             None => Err(Error::NoSuchDevice),
         }

@@ -181,6 +181,10 @@ impl Node {
         let how = OpenHow { access: Access::READ, truncate: false, nonblocking: false, append: false };
         self.below()?.clone().open(&how)
     }
+    /// Metadata of the lower file.
+    pub(super) fn lower_metadata(&self) -> Result<Metadata> {
+        self.below()?.metadata()
+    }
     /// Copies the first `keep` bytes of the lower file.
     pub(in crate::fs) fn copy_up(&self, pages: &PageCache, keep: u64) -> Result<()> {
         let meta = self.below()?.metadata()?;
@@ -214,7 +218,7 @@ impl Node {
 }
 
 /// Writes `bytes` at `at`, leaving whole blocks of zeros out.
-fn copy_blocks(pages: &PageCache, bytes: &[u8], at: u64) -> Result<()> {
+pub(super) fn copy_blocks(pages: &PageCache, bytes: &[u8], at: u64) -> Result<()> {
     let mut done = 0;
     let mut run = 0;
     let write = |from: usize, to: usize| -> Result<()> {

@@ -126,7 +126,7 @@ fn attributes_change_without_the_bytes() {
 }
 
 #[test]
-fn a_large_file_is_copied_whole_and_its_holes_stay_holes() {
+fn holes_of_a_large_file_stay_holes() {
     let below = lower();
     let bytes: Vec<u8> = (0..3_000_000usize).map(|i| (i / 4096 % 251) as u8).collect();
     let inode = put(&below.root(), b"f", &bytes);
@@ -142,6 +142,11 @@ fn a_large_file_is_copied_whole_and_its_holes_stay_holes() {
     assert_eq!(&copy[..3_000_000], &bytes[..]);
     assert!(copy[3_000_000..4_999_999].iter().all(|b| *b == 0));
     assert_eq!(&copy[4_999_999..], b"end");
+    assert_eq!((file.seek_data(0, true), file.seek_data(3_500_000, false)), (Ok(3_002_368), Ok(4_997_120)));
+    // Who maps it to write there gets all of it.
+    let Ok(Mapping::Arena(pages)) = file.mapping() else { panic!() };
+    assert!(pages.figures().1 < 3_010_000);
+    assert!(whole(&file) == copy);
 }
 
 #[test]
@@ -288,12 +293,101 @@ fn a_file_too_large_to_copy_stays_as_it_is() {
     let inode = put(&below.root(), b"f", &alloc::vec![1; 2 << 20]);
     let fs = OverlayFs::new(4, below.clone(), &Arena::part(60 << 20, 1 << 20));
     let file = fs.root().lookup(b"f").unwrap().open(&BOTH).unwrap();
-    assert_eq!(write(&file, b"x", 0), Err(Error::NoSpace));
+    assert_eq!(file.mapping().err(), Some(Error::NoSpace));
     let mut bytes = [0; 4];
     assert_eq!(file.read_at(&mut Dest::kernel(&mut bytes), 0), Ok(4));
     assert_eq!(bytes, [1; 4]);
+    // What is changed fits.
+    assert_eq!(write(&file, b"x", 2), Ok(1));
+    assert_eq!(file.mapping().err(), Some(Error::NoSpace));
+    assert_eq!(file.read_at(&mut Dest::kernel(&mut bytes), 0), Ok(4));
+    assert_eq!(bytes, [1, 1, b'x', 1]);
     file.set_attr(&SetAttr { size: Some(8), ..SetAttr::default() }).unwrap();
     assert_eq!(write(&file, b"x", 0), Ok(1));
     assert_eq!(read(&file).len(), 8);
     assert_eq!(inode.metadata().unwrap().size, 2 << 20);
+}
+
+/// All bytes of a file.
+fn whole(file: &Arc<dyn File>) -> Vec<u8> {
+    let mut bytes = alloc::vec![0; file.metadata().unwrap().size as usize];
+    assert_eq!(file.read_at(&mut Dest::kernel(&mut bytes), 0), Ok(bytes.len()));
+    bytes
+}
+
+/// A small generator of numbers below a bound.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+#[test]
+fn a_large_file_has_only_its_changed_pages_here() {
+    const LEN: u64 = 3 << 20;
+    let below = lower();
+    let inode = put(&below.root(), b"f", &alloc::vec![7; LEN as usize]);
+    let arena = Arena::part(64 << 20, 8 << 20);
+    let fs = OverlayFs::new(4, below.clone(), &arena);
+    let file = fs.root().lookup(b"f").unwrap().open(&BOTH).unwrap();
+    write(&file, b"x", LEN / 2 + 5).unwrap();
+    assert_eq!((8 << 20) - arena.free_bytes(), 4096);
+    let meta = file.metadata().unwrap();
+    assert_eq!(meta.size, LEN);
+    let mut bytes = [0; 8];
+    file.read_at(&mut Dest::kernel(&mut bytes), LEN / 2).unwrap();
+    assert_eq!(bytes, [7, 7, 7, 7, 7, b'x', 7, 7]);
+    assert!(whole(&inode.open(&READ).unwrap()).iter().all(|b| *b == 7));
+}
+
+#[test]
+fn a_partial_copy_is_what_a_whole_one_would_be() {
+    const LEN: u64 = 2 << 20;
+    for seed in 1..30 {
+        let mut numbers = Numbers(seed);
+        let below = lower();
+        let original: Vec<u8> = (0..LEN).map(|at| (at / 7 % 251) as u8 + 1).collect();
+        let inode = put(&below.root(), b"f", &original);
+        let fs = OverlayFs::new(4, below.clone(), &Arena::part(72 << 20, 24 << 20));
+        let file = fs.root().lookup(b"f").unwrap().open(&BOTH).unwrap();
+        let mut model = original.clone();
+        for turn in 0..60u64 {
+            let at = numbers.below(model.len() as u64 + 5000) & if numbers.below(2) == 0 { !4095 } else { !0 };
+            let most = if numbers.below(4) == 0 { 300_000 } else { 9000 };
+            let len = numbers.below(most);
+            match numbers.below(8) {
+                0..=4 => {
+                    let bytes = alloc::vec![turn as u8; len as usize];
+                    assert_eq!(write(&file, &bytes, at), Ok(bytes.len()));
+                    if len > 0 {
+                        model.resize(model.len().max((at + len) as usize), 0);
+                        model[at as usize..(at + len) as usize].copy_from_slice(&bytes);
+                    }
+                }
+                5 => {
+                    let size = numbers.below(LEN + 100_000);
+                    file.set_attr(&SetAttr { size: Some(size), ..SetAttr::default() }).unwrap();
+                    model.resize(size as usize, 0);
+                }
+                6 if len > 0 => {
+                    file.allocate(3, at, len).unwrap();
+                    let (from, to) = ((at as usize).min(model.len()), ((at + len) as usize).min(model.len()));
+                    model[from..to].fill(0);
+                }
+                _ if turn == 50 => {
+                    file.mapping().unwrap();
+                }
+                _ => {}
+            }
+            let from = (at as usize).min(model.len());
+            let mut bytes = alloc::vec![0; 20_000.min(model.len() - from)];
+            assert_eq!(file.read_at(&mut Dest::kernel(&mut bytes), from as u64), Ok(bytes.len()));
+            assert!(bytes == model[from..from + bytes.len()], "seed {seed}, turn {turn}");
+        }
+        assert!(whole(&file) == model, "seed {seed}");
+        assert!(whole(&inode.open(&READ).unwrap()) == original);
+    }
 }

@@ -1,0 +1,252 @@
+//! A large file that was changed in some places: these are pages of its own, all else is read where it lies below.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::PAGE;
+use super::lower::copy_blocks;
+use crate::fs::{File, Metadata};
+use crate::io::{Dest, Source};
+use crate::mm::arena::PageCache;
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+/// How much a copy moves at once.
+const CHUNK: u64 = 256 << 10;
+
+fn down(at: u64) -> u64 {
+    at & !(PAGE - 1)
+}
+fn up(at: u64) -> u64 {
+    down(at.saturating_add(PAGE - 1))
+}
+
+/// The file. Who writes holds the writer's lock of the node; who reads does not.
+pub(in crate::fs) struct PartialCopy {
+    /// What was written. Its size is the file's.
+    pages: Arc<PageCache>,
+    lower: Arc<dyn File>,
+    /// Bytes that the lower file takes.
+    lower_bytes: u64,
+    own: Mutex<OwnPages>,
+}
+
+/// Which pages are not read below any more.
+struct OwnPages {
+    /// What lies at and behind this place is own: zeros, where nothing was written.
+    below: u64,
+    /// Before that: the end of each run of whole pages, by its start. They never touch.
+    runs: BTreeMap<u64, u64>,
+}
+
+/// Where bytes are, up to which place.
+enum Piece {
+    Own(u64),
+    Below(u64),
+}
+
+impl OwnPages {
+    fn piece(&self, at: u64) -> Piece {
+        if at >= self.below {
+            return Piece::Own(u64::MAX);
+        }
+        if let Some((_, end)) = self.runs.range(..=at).next_back().filter(|(_, end)| at < **end) {
+            return Piece::Own(*end);
+        }
+        let next = self.runs.range(at..).next().map_or(self.below, |(start, _)| *start);
+        Piece::Below(next.min(self.below))
+    }
+    /// The pages of `[start, end)` are own from here on.
+    fn add(&mut self, mut start: u64, mut end: u64) {
+        if start >= end || start >= self.below {
+            return;
+        }
+        if let Some((before, its_end)) = self.runs.range(..=start).next_back().map(|(at, end)| (*at, *end)) {
+            if its_end >= start {
+                self.runs.remove(&before);
+                (start, end) = (before, end.max(its_end));
+            }
+        }
+        while let Some((next, its_end)) = self.runs.range(start..=end).next().map(|(at, end)| (*at, *end)) {
+            self.runs.remove(&next);
+            end = end.max(its_end);
+        }
+        self.runs.insert(start, end);
+    }
+    /// Bytes that are read below.
+    fn bytes_below(&self) -> u64 {
+        let own: u64 = self.runs.iter().map(|(start, end)| (*end).min(self.below).saturating_sub(*start)).sum();
+        self.below.saturating_sub(own)
+    }
+}
+
+impl PartialCopy {
+    /// The first `keep` bytes of `lower`. Nothing is copied; `pages` are empty.
+    pub(super) fn new(lower: Arc<dyn File>, meta: &Metadata, keep: u64, pages: Arc<PageCache>) -> Result<Arc<Self>> {
+        let (size, lower_bytes) = (meta.size.min(keep), meta.blocks.saturating_mul(512));
+        pages.set_size(size)?;
+        let own = Mutex::new(OwnPages { below: size, runs: BTreeMap::new() });
+        Ok(Arc::new(Self { pages, lower, lower_bytes, own }))
+    }
+    /// Bytes in the file.
+    pub(super) fn size(&self) -> u64 {
+        self.pages.size()
+    }
+    /// Bytes in the file, and bytes that it takes, here or below.
+    pub(super) fn figures(&self) -> (u64, u64) {
+        let (size, allocated) = self.pages.figures();
+        let below = up(self.own.lock().bytes_below()).min(self.lower_bytes);
+        (size, allocated.saturating_add(below))
+    }
+
+    pub(super) fn read_at(&self, dest: &mut Dest<'_>, offset: u64) -> Result<usize> {
+        let mut done = 0usize;
+        while dest.remaining() > 0 {
+            let at = offset.saturating_add(done as u64);
+            let left = self.size().saturating_sub(at).min(dest.remaining() as u64);
+            if left == 0 {
+                break;
+            }
+            let piece = self.own.lock().piece(at);
+            let moved = match piece {
+                Piece::Own(end) => dest.within(left.min(end - at), |dest| self.pages.read_at(dest, at)),
+                Piece::Below(end) => dest.within(left.min(end - at), |dest| self.read_below(dest, at)),
+            };
+            match moved {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) | Ok(0) => break,
+                Ok(n) => done += n,
+            }
+        }
+        Ok(done)
+    }
+    /// Reads below, where zeros follow when somebody made the file shorter there.
+    fn read_below(&self, dest: &mut Dest<'_>, at: u64) -> Result<usize> {
+        match self.lower.read_at(dest, at)? {
+            0 => dest.put_zeros(dest.remaining()),
+            n => Ok(n),
+        }
+    }
+
+    /// The first byte at or behind `offset` that is data, or a hole.
+    pub(super) fn seek(&self, offset: u64, hole: bool) -> Result<u64> {
+        let size = self.size();
+        if offset >= size {
+            return Err(Error::NoSuchDevice);
+        }
+        let mut at = offset;
+        while at < size {
+            let piece = self.own.lock().piece(at);
+            let (found, end) = match piece {
+                Piece::Own(end) => (self.pages.seek(at, hole), end),
+                Piece::Below(end) => (self.lower.seek_data(at, hole), end),
+            };
+            match found {
+                Ok(place) if place < end.min(size) => return Ok(place),
+                // The lower file became shorter.
+                Err(Error::NoSuchDevice) if hole => return Ok(at),
+                Ok(_) | Err(Error::NoSuchDevice) => at = end,
+                Err(error) => return Err(error),
+            }
+        }
+        if hole { Ok(size) } else { Err(Error::NoSuchDevice) }
+    }
+
+    /// Writes at `offset`, growing the file. A page is own when all of it is here.
+    pub(super) fn write_at(&self, source: &mut Source<'_>, offset: u64) -> Result<usize> {
+        let len = source.remaining() as u64;
+        let Some(end) = offset.checked_add(len) else { return Err(Error::FileTooBig) };
+        self.bring_edges(offset, end)?;
+        let n = self.pages.write_at(source, offset)?;
+        let written = offset.saturating_add(n as u64);
+        if (n as u64) < len {
+            // It stopped within a page of which the front is new now.
+            self.copy(written, up(written))?;
+        }
+        self.own.lock().add(down(offset), up(written));
+        Ok(n)
+    }
+    /// Makes `[offset, offset + len)` zeros; the size stays.
+    pub(super) fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        let end = offset.saturating_add(len).min(self.size());
+        if offset < end {
+            self.bring_edges(offset, end)?;
+            self.pages.punch(offset, len);
+            self.own.lock().add(down(offset), up(end));
+        }
+        Ok(())
+    }
+    /// Sets the size: cuts, or grows with zeros.
+    pub(super) fn set_size(&self, size: u64) -> Result<()> {
+        {
+            let mut own = self.own.lock();
+            own.below = own.below.min(size);
+        }
+        self.pages.set_size(size)
+    }
+
+    /// The pages in which `[offset, end)` begins and ends become own, where it leaves some of their bytes alone.
+    fn bring_edges(&self, offset: u64, end: u64) -> Result<()> {
+        if offset > down(offset) {
+            self.bring(down(offset))?;
+        }
+        if end > down(end) { self.bring(down(end)) } else { Ok(()) }
+    }
+    fn bring(&self, page: u64) -> Result<()> {
+        if matches!(self.own.lock().piece(page), Piece::Own(_)) {
+            return Ok(());
+        }
+        self.copy(page, page + PAGE)?;
+        self.own.lock().add(page, page + PAGE);
+        Ok(())
+    }
+    /// Copies what of `[at, end)` lies below.
+    fn copy(&self, mut at: u64, end: u64) -> Result<()> {
+        let mut buffer = Vec::new();
+        while at < end {
+            let until = match self.own.lock().piece(at) {
+                Piece::Own(until) => {
+                    at = until;
+                    continue;
+                }
+                Piece::Below(until) => until.min(end).min(at + CHUNK),
+            };
+            let len = usize::try_from(until - at).map_err(|_| Error::FileTooBig)?;
+            buffer.clear();
+            buffer.try_reserve_exact(len).map_err(|_| Error::NoMemory)?;
+            buffer.resize(len, 0u8);
+            let mut dest = Dest::kernel(&mut buffer);
+            while dest.remaining() > 0 {
+                let from = at + dest.moved() as u64;
+                if self.read_below(&mut dest, from)? == 0 {
+                    break;
+                }
+            }
+            // What a write that failed left there is nobody's.
+            self.pages.punch(at, until - at);
+            copy_blocks(&self.pages, &buffer, at)?;
+            at = until;
+        }
+        Ok(())
+    }
+    /// Copies all that still lies below; `room`: how many bytes may be copied. The pages are the file then.
+    pub(super) fn complete(&self, room: u64) -> Result<Arc<PageCache>> {
+        let (below, missing) = {
+            let own = self.own.lock();
+            (own.below, own.bytes_below())
+        };
+        // What surely does not fit is not begun: the room is everybody's.
+        if missing.min(self.lower_bytes) > room {
+            return Err(Error::NoSpace);
+        }
+        let mut at = 0;
+        while at < below {
+            let end = (at + CHUNK).min(below);
+            self.copy(at, end)?;
+            self.own.lock().add(at, up(end));
+            at = end;
+        }
+        Ok(self.pages.clone())
+    }
+}
