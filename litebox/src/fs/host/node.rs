@@ -23,7 +23,7 @@ use super::changes::Moment;
 use super::client::{ListWish, Walked};
 use super::file::{HostFile, metadata_of};
 use super::listing::{Entries, ListedName, Listing};
-use super::remembered::Remembered;
+use super::remembered::{Remembered, RememberedNode};
 use super::tree::{FoundAhead, HostFs};
 
 /// From which moments on what a walk found in its directories may be remembered.
@@ -68,6 +68,8 @@ pub struct HostNode {
     id: InodeId,
     file_type: FileType,
     place: RwLock<NodeName>,
+    /// From 1 on; see [`HostNode::moves`].
+    moves: AtomicU64,
     attributes: RwLock<Attributes>,
     /// For which call the metadata was asked for, of a tree that others change; 0: not for one.
     checked: AtomicU64,
@@ -106,6 +108,7 @@ impl HostNode {
             fs,
             file_type,
             place: RwLock::new(NodeName { parent, name: name.into() }),
+            moves: AtomicU64::new(1),
             attributes: RwLock::new(Attributes::of_before(stat)),
             checked: AtomicU64::new(north().call_under_way()),
             acl: AtomicU32::new(0),
@@ -165,6 +168,10 @@ impl HostNode {
     pub(super) fn made_open(&self) -> &Mutex<Option<Arc<HostFile>>> {
         &self.temporary
     }
+    /// How often the name by which it is reached has become another: as long as this is the same, so is the name.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Acquire)
+    }
     /// Whether it is reached by this name.
     fn is_at(&self, parent: &Self, name: &[u8]) -> bool {
         let place = self.place.read();
@@ -174,7 +181,10 @@ impl HostNode {
         if self.is_at(&parent, name) {
             return;
         }
-        let before = core::mem::replace(&mut *self.place.write(), NodeName { parent: Some(parent), name: name.into() });
+        let mut place = self.place.write();
+        let before = core::mem::replace(&mut *place, NodeName { parent: Some(parent), name: name.into() });
+        self.moves.fetch_add(1, Ordering::AcqRel);
+        drop(place);
         drop(before);
     }
     /// Path beneath the grant.
@@ -225,11 +235,16 @@ impl HostNode {
     fn known_name(&self, name: &[u8]) -> Option<Result<Arc<Self>>> {
         let found = self.remembered_name(name)?;
         // A file with several names is reached by the last that led to it.
-        Some(found.and_then(|found| {
-            if !found.is_at(self, name) {
-                found.move_to(self.handle()?, name);
+        Some(found.and_then(|RememberedNode { node, is_here }| {
+            if !is_here {
+                let moves = node.moves();
+                if node.is_at(self, name) {
+                    self.note_seen(name, &node, moves);
+                } else {
+                    node.move_to(self.handle()?, name);
+                }
             }
-            Ok(found)
+            Ok(node)
         }))
     }
     pub(super) fn look_up(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Self>> {

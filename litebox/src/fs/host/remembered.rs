@@ -12,7 +12,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::attributes::{Attributes, Known};
 use super::changes::{Forgotten, MOST_NAMES, Moment, event};
@@ -40,6 +40,29 @@ pub(super) struct OwnChange {
     watch: Option<i32>,
 }
 
+/// What a name leads to.
+struct Led {
+    node: Arc<HostNode>,
+    /// [`HostNode::moves`] when the node was seen to be reached by this name.
+    seen_here: AtomicU64,
+}
+
+impl Led {
+    fn to(node: &Arc<HostNode>) -> Self {
+        Self { node: node.clone(), seen_here: AtomicU64::new(0) }
+    }
+    fn is_to(&self, node: &HostNode) -> bool {
+        core::ptr::eq(&*self.node, node)
+    }
+}
+
+/// A node that a name is known to lead to.
+pub(super) struct RememberedNode {
+    pub(super) node: Arc<HostNode>,
+    /// It is reached by this name.
+    pub(super) is_here: bool,
+}
+
 /// What is remembered of a watched directory.
 pub(super) struct Remembered {
     /// The number of its watch.
@@ -48,7 +71,7 @@ pub(super) struct Remembered {
     version: u64,
     /// Grows when somebody else changes something.
     foreign: u64,
-    names: NameMap<Box<[u8]>, Option<Arc<HostNode>>>,
+    names: NameMap<Box<[u8]>, Option<Led>>,
     absent: usize,
     /// How many names were asked for one by one.
     asked: u32,
@@ -83,6 +106,9 @@ impl Remembered {
         self.complete = false;
         self.entries = None;
     }
+    fn leads_to(&self, name: &[u8], node: &HostNode) -> bool {
+        self.names.get(name).is_some_and(|there| there.as_ref().is_some_and(|led| led.is_to(node)))
+    }
     /// How many names are remembered.
     pub(super) fn len(&self) -> usize {
         self.names.len()
@@ -91,16 +117,28 @@ impl Remembered {
 
 impl HostNode {
     /// What `name` in this directory leads to, or `NotFound`; `None`: it has to be asked for.
-    pub(super) fn remembered_name(&self, name: &[u8]) -> Option<Result<Arc<Self>>> {
+    pub(super) fn remembered_name(&self, name: &[u8]) -> Option<Result<RememberedNode>> {
         if !self.fs().look() {
             return None;
         }
         let kept = self.remembered().lock();
         let kept = kept.as_ref()?;
         match kept.names.get(name) {
-            Some(known) => Some(known.clone().ok_or(Error::NotFound)),
+            Some(Some(led)) => {
+                let is_here = led.seen_here.load(Ordering::Relaxed) == led.node.moves();
+                Some(Ok(RememberedNode { node: led.node.clone(), is_here }))
+            }
+            Some(None) => Some(Err(Error::NotFound)),
             None if kept.complete && kept.busy == 0 => Some(Err(Error::NotFound)),
             None => None,
+        }
+    }
+    /// `node` was seen to be reached by `name` in this directory when it had moved so often.
+    pub(super) fn note_seen(&self, name: &[u8], node: &Self, moves: u64) {
+        if let Some(kept) = self.remembered().lock().as_deref() {
+            if let Some(Some(led)) = kept.names.get(name).filter(|_| kept.leads_to(name, node)) {
+                led.seen_here.store(moves, Ordering::Relaxed);
+            }
         }
     }
     /// Its entries, if they are remembered.
@@ -219,8 +257,7 @@ impl HostNode {
         let Some(kept) = kept.as_deref_mut() else { return };
         // Who asked before the change learned what is no longer true.
         kept.version += 1;
-        let is_here =
-            kept.names.get(name).is_some_and(|there| there.as_deref().is_some_and(|there| core::ptr::eq(there, node)));
+        let is_here = kept.leads_to(name, node);
         match stat.filter(|_| is_here && Some(kept.foreign) == change.moment.version) {
             Some(stat) => node.note_named(Attributes::all(stat, change.moment)),
             None => node.lower(Known::Nothing),
@@ -230,7 +267,7 @@ impl HostNode {
     pub(super) fn refresh(&self, name: &[u8], node: &Self, stat: Stat, asked: Moment) {
         let kept = self.remembered().lock();
         let Some(kept) = kept.as_deref().filter(|kept| Some(kept.version) == asked.version) else { return };
-        if kept.names.get(name).is_some_and(|there| there.as_deref().is_some_and(|there| core::ptr::eq(there, node))) {
+        if kept.leads_to(name, node) {
             node.note_named(Attributes::all(stat, asked));
         }
     }
@@ -259,7 +296,7 @@ impl HostNode {
             kept.absent = 0;
         }
         let same = match (kept.names.get(name), &found) {
-            (Some(Some(before)), Some((node, _))) => Arc::ptr_eq(before, node),
+            (Some(Some(before)), Some((node, _))) => before.is_to(node),
             (Some(None), None) => true,
             _ => false,
         };
@@ -269,7 +306,7 @@ impl HostNode {
                 return;
             }
             kept.absent += usize::from(found.is_none());
-            kept.names.insert(name.into(), found.as_ref().map(|(node, _)| (*node).clone()));
+            kept.names.insert(name.into(), found.as_ref().map(|(node, _)| Led::to(node)));
             self.fs().changes.names.fetch_add(1, Ordering::Relaxed);
         }
         if let Some((node, attributes)) = found {
@@ -281,9 +318,9 @@ impl HostNode {
         self.fs().changes.names.fetch_sub(1, Ordering::Relaxed);
         match gone {
             None => kept.absent = kept.absent.saturating_sub(1),
-            Some(child) => {
-                child.forget(forgotten);
-                forgotten.nodes.push(child);
+            Some(Led { node, .. }) => {
+                node.forget(forgotten);
+                forgotten.nodes.push(node);
             }
         }
     }
@@ -323,7 +360,7 @@ impl HostNode {
             self.lower(Known::Rights);
             return;
         }
-        if let Some(Some(child)) = kept.names.get(name) {
+        if let Some(Some(Led { node: child, .. })) = kept.names.get(name) {
             if mask & (event::MODIFY | event::CLOSE_WRITE) != 0 {
                 child.lower(Known::Rights);
             } else {
@@ -349,9 +386,9 @@ impl HostNode {
         kept.note_foreign();
         kept.note_strange_name();
         self.count(names.len(), 0);
-        for child in names.into_values().flatten() {
-            child.forget(forgotten);
-            forgotten.nodes.push(child);
+        for Led { node, .. } in names.into_values().flatten() {
+            node.forget(forgotten);
+            forgotten.nodes.push(node);
         }
     }
     /// We made this directory just now, and the broker watches it.

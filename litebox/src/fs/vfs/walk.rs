@@ -312,6 +312,9 @@ impl FastWalk<'_, '_> {
             return None;
         }
         self.check_search(&**dir.inode())?;
+        if self.placeless && !dir.keeps() {
+            return self.descend_unkept(mount, dir, path, depth);
+        }
         let known = dir.with_known(name, |known| match known {
             None => Some(Err(Error::NotFound)),
             Some(next) if next.mounted() => {
@@ -339,7 +342,6 @@ impl FastWalk<'_, '_> {
                     is_root: false,
                 })))
             }
-            None if self.placeless && !dir.keeps() => self.descend_unkept(mount, dir, path, depth),
             None => None,
         }
     }

@@ -117,7 +117,8 @@ impl Task<'_, '_> {
         self.with_start(dirfd, path, |vfs, start| vfs.lookup_fast(start, creds, path, flags))
     }
 
-    /// Runs `walk` with where a quick walk of `path` starts. Nothing in it may wait: the place is locked for reading.
+    /// Runs `walk` with where a quick walk of `path` starts. Nothing in it may wait: the place is locked for reading,
+    /// where others may change it.
     fn with_start<T>(
         &self,
         dirfd: i32,
@@ -125,11 +126,17 @@ impl Task<'_, '_> {
         walk: impl FnOnce(&litebox::fs::Vfs, &Location) -> Option<T>,
     ) -> Option<T> {
         let (fs, vfs) = (&self.thread.fs, &self.kernel().vfs);
-        match path.first()? {
-            b'/' => walk(vfs, &fs.root.read()),
-            _ if dirfd == AT_FDCWD => walk(vfs, &fs.cwd.read()),
-            _ => walk(vfs, self.fd_guard_or_path(dirfd).ok()?.location.as_ref()?),
+        let place = match path.first()? {
+            b'/' => &fs.root,
+            _ if dirfd == AT_FDCWD => &fs.cwd,
+            _ => return walk(vfs, self.fd_guard_or_path(dirfd).ok()?.location.as_ref()?),
+        };
+        if fs.is_shared() {
+            return walk(vfs, &place.read());
         }
+        // SAFETY: only its users change where they are, this thread is the only one, and a walk changes nothing. It
+        // alone could share it.
+        walk(vfs, unsafe { place.unlocked() })
     }
 
     /// Where `path` leads from `dirfd`.
