@@ -52,7 +52,7 @@ impl Led {
         Self { node: node.clone(), seen_here: AtomicU64::new(0) }
     }
     fn is_to(&self, node: &HostNode) -> bool {
-        core::ptr::eq(&*self.node, node)
+        core::ptr::eq(Arc::as_ptr(&self.node), node)
     }
 }
 
