@@ -100,12 +100,11 @@ impl Grant {
             self.directory_by_steps(path, flags)?
         } else {
             let path = if path.is_empty() { b".".as_slice() } else { path };
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
             let open = |resolve| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve);
-            match open(resolve | ResolveFlags::NO_XDEV) {
+            match open(BENEATH | ResolveFlags::NO_XDEV) {
                 // What lies in the mount of the root is of its file system.
                 Ok(opened) => return Ok(opened),
-                Err(Errno::XDEV) => open(resolve)?,
+                Err(Errno::XDEV) => open(BENEATH)?,
                 // No such call, or a filter around us that does not know it.
                 Err(Errno::NOSYS | Errno::PERM) => self.directory_by_steps(path, flags)?,
                 Err(error) => return Err(error),
@@ -194,6 +193,36 @@ impl Grant {
         }
         if opened_for_change(came.as_fd())? { Ok(Subject::Open(came.as_fd())) } else { Err(Errno::PERM) }
     }
+    /// What a request names, open (`O_PATH`): no file of a foreign file system.
+    pub fn open_subject<'a>(&'a self, request: &'a ParsedRequest<'_>) -> Result<Opened<'a>> {
+        if request.came.is_none() {
+            if let Some(opened) = self.open_at_once(request.path)? {
+                return Ok(Opened::Here(opened));
+            }
+        }
+        match self.subject(request)? {
+            Subject::Open(file) => Ok(Opened::Came(file)),
+            Subject::Name(dir, name) => {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let opened = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+                self.refuse_foreign(opened.as_fd())?;
+                Ok(Opened::Here(opened))
+            }
+        }
+    }
+    /// The file at `path`, by one call of the host; `None`: that takes more.
+    fn open_at_once(&self, path: &[u8]) -> Result<Option<OwnedFd>> {
+        if self.file.is_some() || path.is_empty() || self.visibility.others_only {
+            return Ok(None);
+        }
+        check_path(path)?;
+        self.visibility.check_shown(path)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), BENEATH | ResolveFlags::NO_XDEV) {
+            Err(Errno::XDEV | Errno::NOSYS | Errno::PERM) => Ok(None),
+            other => other.map(Some),
+        }
+    }
     /// As [`Grant::locate_for_change`], for a name that is to be made: what is hidden may be there, and is not to be
     /// replaced.
     pub fn locate_new<'p>(&'p self, path: &'p [u8]) -> Result<(Dir<'p>, &'p [u8])> {
@@ -256,12 +285,27 @@ impl Grant {
     /// Refuses what lies in /proc, /sys and the like when such a file system is mounted beneath the grant: its files
     /// are not files of the user but switches of the kernel.
     pub fn refuse_foreign(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        self.refuse_foreign_device(fd, rustix::fs::fstat(fd)?.st_dev)
+        if rustix::fs::fstat(fd)?.st_dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
     }
+}
 
-    /// The same, of what lies on this device.
-    pub fn refuse_foreign_device(&self, fd: BorrowedFd<'_>, dev: u64) -> Result<()> {
-        if dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
+/// How paths are walked: no link is followed, and none leads out.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_SYMLINKS);
+
+/// What a request names, open.
+pub enum Opened<'a> {
+    /// By the descriptor that came along.
+    Came(BorrowedFd<'a>),
+    /// For this request.
+    Here(OwnedFd),
+}
+
+impl AsFd for Opened<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Came(fd) => *fd,
+            Self::Here(fd) => fd.as_fd(),
+        }
     }
 }
 

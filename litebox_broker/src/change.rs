@@ -135,17 +135,9 @@ pub fn set_attr(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBui
     grant.writable()?;
     let what = AttrFlags::from_bits(request.head.flags).ok_or(Errno::INVAL)?;
     // Everything happens to this one file, whatever becomes of its name meanwhile.
-    let opened;
-    let file = match grant.subject(request)? {
-        Subject::Open(file) => file,
-        Subject::Name(dir, name) => {
-            opened = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-            opened.as_fd()
-        }
-    };
-    let before = stat_of(file)?;
-    grant.refuse_foreign_device(file, before.dev)?;
-    let kind = FileType::from_raw_mode(before.mode);
+    let opened = grant.open_subject(request)?;
+    let file = opened.as_fd();
+    let kind = FileType::from_raw_mode(stat_of(file)?.mode);
     if what.contains(AttrFlags::SIZE) {
         resize(file, kind, request.head.value)?;
     }

@@ -54,24 +54,22 @@ fn open_named(
     (how, flags): (OpenFlags, OFlags),
     created: &mut bool,
 ) -> Result<OwnedFd> {
-    match existing(grant, dir, name, how, flags) {
-        Err(Errno::NOENT) if how.contains(OpenFlags::CREATE) => {
-            let fresh = flags | OFlags::CREATE | OFlags::EXCL;
-            match rustix::fs::openat(dir, name, fresh, new_mode(dir, request, 0o777)) {
-                // Somebody made it in between: take theirs.
-                Err(Errno::EXIST) if !how.contains(OpenFlags::EXCLUSIVE) => existing(grant, dir, name, how, flags),
-                other => {
-                    *created = true;
-                    other
-                }
-            }
+    if !how.contains(OpenFlags::CREATE) {
+        return existing(grant, dir, name, flags);
+    }
+    // Who asks has not found it: somebody may have made it in between.
+    let fresh = flags | OFlags::CREATE | OFlags::EXCL;
+    match rustix::fs::openat(dir, name, fresh, new_mode(dir, request, 0o777)) {
+        Err(Errno::EXIST) if !how.contains(OpenFlags::EXCLUSIVE) => existing(grant, dir, name, flags),
+        made => {
+            *created = made.is_ok();
+            made
         }
-        other => other,
     }
 }
 
 /// Opens `name` if it is a regular file: directories, devices, sockets and fifos are refused before they are touched.
-fn existing(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], how: OpenFlags, flags: OFlags) -> Result<OwnedFd> {
+fn existing(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd> {
     let regular = |mode: u32| match FileType::from_raw_mode(mode) {
         FileType::RegularFile => Ok(()),
         FileType::Directory => Err(Errno::ISDIR),
@@ -80,9 +78,6 @@ fn existing(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], how: OpenFlags, fla
         _ => Err(Errno::ACCESS),
     };
     let before = stat_at(dir, name)?;
-    if how.contains(OpenFlags::EXCLUSIVE | OpenFlags::CREATE) {
-        return Err(Errno::EXIST);
-    }
     regular(before.mode)?;
     grant.visibility.check_read(before.mode)?;
     let file = rustix::fs::openat(dir, name, flags, Mode::empty())?;

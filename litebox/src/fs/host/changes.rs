@@ -213,19 +213,23 @@ impl Changes {
         if call != 0 && self.looked.load(Ordering::Acquire) == call {
             return true;
         }
-        let mut waiting = 0i32;
-        // SAFETY: the host writes one 32-bit number.
-        let looked = unsafe { host().host_ioctl(fd, FIONREAD, (&raw mut waiting) as usize) };
-        if looked.is_err() {
-            return false;
-        }
-        // Whoever drains says so before the queue is empty.
-        let awaited = self.awaited.load(Ordering::SeqCst);
-        if (waiting != 0 || awaited != 0 || self.draining.load(Ordering::SeqCst)) && !self.drain(fd, resolve) {
+        // Events of our own changes are there for sure.
+        let waiting = if self.awaited.load(Ordering::SeqCst) != 0 { Some(true) } else { self.is_waiting(fd) };
+        if waiting.is_none_or(|waiting| waiting && !self.drain(fd, resolve)) {
             return false;
         }
         self.looked.store(call, Ordering::Release);
         true
+    }
+
+    /// Whether events are in the queue, or are being taken from it; `None`: the host does not say.
+    fn is_waiting(&self, fd: HostFd) -> Option<bool> {
+        let mut waiting = 0i32;
+        // SAFETY: the host writes one 32-bit number.
+        unsafe { host().host_ioctl(fd, FIONREAD, (&raw mut waiting) as usize) }.ok()?;
+        // Whoever drains says so before the queue is empty, and awaits what it has not seen.
+        let others = self.awaited.load(Ordering::SeqCst) != 0 || self.draining.load(Ordering::SeqCst);
+        Some(waiting != 0 || others)
     }
 
     /// Forgets what the events in the queue speak of. `false`: there are always more.
