@@ -139,11 +139,11 @@ impl HostNetwork {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Has the supervisor watch `fd`; returns the token.
-    fn watch(&self, fd: HostFd, watcher: Watcher) -> Result<u64> {
+    /// Has the supervisor watch `fd` for `events`; returns the token.
+    fn watch(&self, fd: HostFd, events: Events, watcher: Watcher) -> Result<u64> {
         let token = self.next_number();
         self.watchers.lock().insert(token, watcher);
-        match host().host_watch(fd, ALL_EVENTS.bits() as u16, token) {
+        match host().host_watch(fd, events.bits() as u16, token) {
             Ok(()) => Ok(token),
             Err(error) => {
                 self.watchers.lock().remove(&token);

@@ -81,7 +81,8 @@ impl Flow {
             inlet: inlet.clone(),
             used: AtomicU64::new(host().instant().0),
         });
-        flow.token.store(network.watch(flow.fd, Watcher::Flow(Arc::downgrade(&flow)))?, Ordering::Release);
+        flow.token
+            .store(network.watch(flow.fd, super::ALL_EVENTS, Watcher::Flow(Arc::downgrade(&flow)))?, Ordering::Release);
         Ok(flow)
     }
 

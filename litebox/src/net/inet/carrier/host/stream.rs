@@ -130,8 +130,6 @@ impl HostStream {
                 // It was made, and the host had no descriptor left for us.
                 let fd = reply.passed.and_then(Passed::take).ok_or(ENOBUFS)?;
                 stream.open(fd)?;
-                // It may be there already, or refused.
-                stream.look_again();
                 Ok(stream)
             }
             Ok(_) => Ok(stream),
@@ -147,9 +145,8 @@ impl HostStream {
     /// A connection that came from outside.
     pub fn accepted(network: &Arc<HostNetwork>, queue: &Arc<WaitQueue>, passed: Passed) -> Result<Arc<Self>> {
         let stream = Self::new(network, queue, Phase::Asked);
-        stream.open(passed.take().ok_or(Error::Io)?)?;
         stream.met.store(true, Ordering::Release);
-        stream.look_again();
+        stream.open(passed.take().ok_or(Error::Io)?)?;
         Ok(stream)
     }
 
@@ -157,15 +154,25 @@ impl HostStream {
     fn open(&self, fd: HostFd) -> Result<()> {
         let passed = Passed::new(fd);
         let network = self.network.upgrade().ok_or(Error::Io)?;
-        let mut phase = self.phase.lock();
-        if *phase == Phase::Gone {
-            return Err(ENOTCONN);
+        {
+            let mut phase = self.phase.lock();
+            if *phase == Phase::Gone {
+                return Err(ENOTCONN);
+            }
+            if let Some(fd) = passed.take() {
+                self.fd.store(fd.0, Ordering::Release);
+            }
+            *phase = Phase::Open;
         }
-        self.token.store(network.watch(fd, Watcher::Stream(self.own.clone()))?, Ordering::Release);
-        if let Some(fd) = passed.take() {
-            self.fd.store(fd.0, Ordering::Release);
+        // It may be there already, or refused.
+        self.look_again();
+        // Many connections are only ever waited for in the host's poll.
+        let rests = self.met.load(Ordering::Acquire);
+        let events = if rests { QUIET_EVENTS } else { ALL_EVENTS };
+        self.token.store(network.watch(fd, events, Watcher::Stream(self.own.clone()))?, Ordering::Release);
+        if rests {
+            self.begin_rest();
         }
-        *phase = Phase::Open;
         Ok(())
     }
 
@@ -197,9 +204,8 @@ impl HostStream {
             return true;
         };
         self.met.store(true, Ordering::Release);
-        match self.open(fd) {
-            Ok(()) => self.look_again(),
-            Err(_) => self.fail(ECONNRESET),
+        if self.open(fd).is_err() {
+            self.fail(ECONNRESET);
         }
         false
     }
@@ -230,6 +236,11 @@ impl HostStream {
         }
         let Some(fd) = self.descriptor() else { return };
         self.rewatch(fd, QUIET_EVENTS);
+        self.begin_rest();
+    }
+
+    /// The supervisor hears of quiet events alone.
+    fn begin_rest(&self) {
         self.resting.store(true, Ordering::SeqCst);
         // Who came before that line did not see it.
         if !self.queue.is_empty() {
@@ -334,7 +345,6 @@ impl HostStream {
                 drop(phase);
                 self.forget();
                 self.open(fd)?;
-                self.look_again();
             }
             (STATE_PENDING, _) => *phase = Phase::Handing,
             _ => {}
