@@ -169,7 +169,9 @@ mod tests {
         unsafe {
             large.claim(memory, memory + LEN);
             let old: Vec<_> = (0u8..100).map(|n| (n, large.alloc(layout))).collect();
-            old.iter().for_each(|(n, block)| block.write_bytes(*n, layout.size()));
+            for (n, block) in &old {
+                block.write_bytes(*n, layout.size());
+            }
             for _ in 0..3 {
                 // As a process leaves them that is killed while they grow.
                 let mut lists = large.lists.lock();
