@@ -4,14 +4,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use litebox_protocol::adaptive_spin::AdaptiveSpin;
-use litebox_protocol::page::Taken;
 use litebox_protocol::{Event, EventKind, figure};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
-use crate::ahead::Requests;
+use crate::ahead;
 use crate::confine::Network;
 use crate::control::{Control, Order};
 use crate::hearing::{Hearing, QUESTION};
@@ -24,10 +22,10 @@ use crate::process::Sandboxed;
 use crate::replies::{PAUSE, Replies};
 use crate::report::say;
 use crate::request_page::MappedPage;
+use crate::requests::Requests;
 use crate::session::{Session, Wish};
 use crate::signals::Signals;
 use crate::socket::{BUFFER, receive, send, serve_readers};
-use crate::spin::{Apart, look_for_a_while};
 use crate::terminal::{Place, Terminal, job_is_in_foreground, stop_job};
 use crate::{host_calls, process};
 
@@ -57,9 +55,6 @@ const PLACE_TICK: Duration = Duration::from_millis(200);
 /// After so many requests in a row signals and limits are looked at before another is looked for.
 const MOST_LOOKS: usize = 64;
 
-/// How often the page is looked into before the socket is: some microseconds.
-const LOOKS_INTO_PAGE: usize = 200;
-
 /// Stack of the thread that serves readers.
 const READERS_STACK: usize = 256 << 10;
 
@@ -73,11 +68,7 @@ pub struct Server {
     /// Its processes.
     sandboxed: Sandboxed,
     /// Requests and replies.
-    pub requests: OwnedFd,
-    /// The shorter way for them, while we look there.
-    page: MappedPage,
-    /// The way back.
-    replies: Replies,
+    requests: Requests,
     /// Those that only read, until they have a thread of their own.
     readers: Option<Arc<OwnedFd>>,
     /// The way back to them.
@@ -112,10 +103,6 @@ pub struct Server {
     /// Somebody outside asked for a stop by SIGTSTP, SIGTTIN or SIGTTOU, and has not sent SIGCONT since.
     stop_asked: bool,
     buffer: Vec<u8>,
-    /// Whether the next request is looked for before we fall asleep.
-    spin: AdaptiveSpin,
-    /// Where we do that.
-    place: crate::spin::Place,
     /// The sandbox has closed its socket, and may take until then to end.
     last_moment: Option<Instant>,
 }
@@ -139,9 +126,7 @@ impl Server {
         Self {
             session,
             sandboxed,
-            requests,
-            page,
-            replies: Replies::default(),
+            requests: Requests::new(requests, page),
             readers: Some(Arc::new(readers)),
             reader_replies: Replies::default(),
             events: Arc::new(events),
@@ -160,14 +145,12 @@ impl Server {
             stop_asked: false,
             helper: None,
             buffer: vec![0; BUFFER],
-            spin: AdaptiveSpin::eager(),
-            place: crate::spin::Place::own(),
             last_moment: None,
         }
     }
 
     /// Answers these requests on the socket for readers, before any comes there.
-    pub fn answer_ahead(&mut self, requests: &Requests) {
+    pub fn answer_ahead(&mut self, requests: &ahead::Requests) {
         if let Some(socket) = &self.readers {
             requests.answer(&self.session.files(), socket.as_fd(), &mut self.reader_replies);
         }
@@ -362,12 +345,13 @@ impl Server {
         let requests_open = self.last_moment.is_none();
         let mut fds = vec![PollFd::from_borrowed_fd(signals.fd(), PollFlags::IN)];
         // Who is owed a reply asks for nothing more.
-        let wanted = |replies: &Replies| if replies.are_owed() { PollFlags::empty() } else { PollFlags::IN };
+        let wanted = |owed: bool| if owed { PollFlags::empty() } else { PollFlags::IN };
         if requests_open {
-            fds.push(PollFd::new(&self.requests, wanted(&self.replies)));
+            let socket = self.requests.socket();
+            fds.push(PollFd::from_borrowed_fd(socket, wanted(self.requests.owe_reply())));
         }
         if let Some(readers) = &self.readers {
-            fds.push(PollFd::new(&**readers, wanted(&self.reader_replies)));
+            fds.push(PollFd::new(&**readers, wanted(self.reader_replies.are_owed())));
         }
         if let Some((net, _)) = &self.net {
             fds.push(PollFd::new(net, PollFlags::IN));
@@ -388,9 +372,9 @@ impl Server {
         let counted = self.memory.as_ref().filter(|_| !self.paused).map(Meter::next);
         let next = [moment, self.last_moment, self.time.next(), counted];
         let mut pause = next.into_iter().flatten().min().map(|moment| moment.saturating_duration_since(Instant::now()));
-        let owed = self.replies.are_owed() || self.reader_replies.are_owed();
+        let owed = self.requests.owe_reply() || self.reader_replies.are_owed();
         // We look there no more: what is there now was left before that.
-        let by_page = requests_open && self.page.is_posted();
+        let by_page = requests_open && self.requests.is_posted();
         if by_page && !owed {
             pause = Some(Duration::ZERO);
         } else if owed {
@@ -420,95 +404,32 @@ impl Server {
     /// are looked at too. `Ok(false)`: the other end is closed. `Err`: the sandbox ends so.
     fn serve_waiting(&mut self) -> Result<bool, End> {
         let served = self.serve_some();
-        self.page.look(None);
+        self.requests.look_no_more();
         served
     }
 
     fn serve_some(&mut self) -> Result<bool, End> {
         for served in 0..256 {
-            if !self.replies.settle(self.requests.as_fd()) {
+            if !self.requests.settle() {
                 return Ok(true);
             }
-            let (len, came) = match self.next_request((1..MOST_LOOKS).contains(&served)) {
-                Ok(Came::ByPage(taken)) => {
-                    self.serve_by_page(taken)?;
-                    continue;
-                }
-                Ok(Came::BySocket(0, _)) => return Ok(false),
-                Ok(Came::BySocket(len, came)) => (len, came),
+            let mut came = match self.requests.next((1..MOST_LOOKS).contains(&served)) {
+                Ok(came) if came.is_end() => return Ok(false),
+                Ok(came) => came,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
                 Err(Errno::PROTO) => return Err(unexpected_descriptors()),
                 Err(_) => return Ok(false),
             };
-            self.place.came();
-            let message = self.buffer.get(..len).unwrap_or_default();
-            if came.is_some() && !may_carry_descriptor(message) {
+            let passed = came.passed.take();
+            let message = self.requests.bytes(&came);
+            if passed.is_some() && !may_carry_descriptor(message) {
                 return Err(unexpected_descriptors());
             }
-            let (reply, passed, wish) = self.session.serve(message, came);
-            if let Some(reply) = reply {
-                self.replies.send(self.requests.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
-            }
-            self.place.answered();
+            let (reply, passed, wish) = self.session.serve(message, passed);
+            self.requests.answer(&came, reply, passed.as_ref().map(OwnedFd::as_fd));
             self.fulfil(wish)?;
         }
         Ok(true)
-    }
-
-    /// Serves a request that came by the page. A reply goes back there, as long as somebody looks and it can.
-    fn serve_by_page(&mut self, taken: Taken) -> Result<(), End> {
-        self.place.came();
-        let message = self.buffer.get(..taken.len).unwrap_or_default();
-        let (reply, passed, wish) = self.session.serve(message, None);
-        if let Some(reply) = reply {
-            if passed.is_some() || !self.page.answer(taken.ticket, reply) {
-                self.replies.send(self.requests.as_fd(), reply, passed.as_ref().map(OwnedFd::as_fd));
-                self.page.sent(taken.ticket);
-            }
-        }
-        self.place.answered();
-        self.fulfil(wish)
-    }
-
-    /// The next request; with `look`, also one that comes soon, if looking for it is likely to pay.
-    fn next_request(&mut self, look: bool) -> Result<Came, Errno> {
-        let (socket, buffer, page) = (self.requests.as_fd(), &mut self.buffer, &self.page);
-        if let Some(taken) = page.take(buffer) {
-            return Ok(Came::ByPage(taken));
-        }
-        let mut got = receive(socket, buffer, false).map(|(len, came)| Came::BySocket(len, came));
-        if !look || !matches!(got, Err(Errno::AGAIN)) {
-            return got;
-        }
-        let cpu = match self.place.apart_from(page.asked_on()) {
-            Apart::No => None,
-            Apart::Already(cpu) => Some(cpu),
-            Apart::Moved(cpu) => {
-                self.spin = AdaptiveSpin::eager();
-                Some(cpu)
-            }
-        };
-        let outcome = self.spin.try_spin_for(|| {
-            page.look(cpu);
-            look_for_a_while(|| {
-                for _ in 0..LOOKS_INTO_PAGE {
-                    if let Some(taken) = page.take(buffer) {
-                        got = Ok(Came::ByPage(taken));
-                        return true;
-                    }
-                    if cpu.is_none() {
-                        break;
-                    }
-                    std::hint::spin_loop();
-                }
-                got = receive(socket, buffer, false).map(|(len, came)| Came::BySocket(len, came));
-                !matches!(got, Err(Errno::AGAIN))
-            })
-        });
-        if let (Some(outcome), Some(_)) = (outcome, cpu) {
-            self.place.learn(outcome);
-        }
-        got
     }
 
     /// Serves the first reader there is, and leaves the others to a thread: most sandboxes never ask for two things at
@@ -749,14 +670,6 @@ fn give_up(signal: i32) -> End {
         _ => ("SIGTERM", signal),
     };
     End::saying(exit_status(signal), &format!("the sandbox does not answer {name}: killed"))
-}
-
-/// How a request came.
-enum Came {
-    /// By the page.
-    ByPage(Taken),
-    /// By the socket: its length, and the descriptor with it.
-    BySocket(usize, Option<OwnedFd>),
 }
 
 /// Which descriptors have something.

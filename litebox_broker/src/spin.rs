@@ -79,7 +79,7 @@ impl Place {
         self.enough = if outcome == SpinOutcome::Found { ENOUGH } else { (self.enough * 2).min(MOST_ENOUGH) };
     }
 
-    /// The processor that this thread is on, when the one who asks is on another one; `moved`: since now.
+    /// The processor that this thread is on, when the one who asks is on another one.
     pub fn apart_from(&mut self, asks_on: Option<u32>) -> Apart {
         let Some(allowed) = &self.allowed else { return Apart::No };
         let own = sched_getcpu();
@@ -109,4 +109,14 @@ pub enum Apart {
     Already(u32),
     /// Since now on this one.
     Moved(u32),
+}
+
+impl Apart {
+    /// The processor that the broker has for itself.
+    pub fn processor(self) -> Option<u32> {
+        match self {
+            Self::No => None,
+            Self::Already(cpu) | Self::Moved(cpu) => Some(cpu),
+        }
+    }
 }

@@ -1,0 +1,147 @@
+//! Where requests come from and replies go: a socket, and beside it a page while both sides are awake.
+//!
+//! Who asks has its reply before it asks again, so there is one request at a time in the two ways together.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use litebox_protocol::adaptive_spin::AdaptiveSpin;
+use rustix::io::Errno;
+
+use crate::replies::Replies;
+use crate::request_page::MappedPage;
+use crate::socket::{BUFFER, receive};
+use crate::spin::{Apart, Place, look_for_a_while};
+
+/// How often the page is looked into before the socket is: a fraction of a microsecond,
+const FEW_LOOKS: usize = 16;
+/// and some of them when the last request came by the page.
+const MANY_LOOKS: usize = 200;
+
+/// The ways of requests.
+pub struct Requests {
+    socket: OwnedFd,
+    page: MappedPage,
+    replies: Replies,
+    buffer: Vec<u8>,
+    /// Whether the next request is looked for before we fall asleep.
+    spin: AdaptiveSpin,
+    /// On which processor we do that.
+    place: Place,
+    /// How often the page is looked into before the socket is.
+    looks: usize,
+}
+
+/// A request, without its bytes ([`Requests::bytes`]).
+pub struct Came {
+    len: usize,
+    /// The descriptor that came along.
+    pub passed: Option<OwnedFd>,
+    /// It came by the page, and this goes with its reply.
+    ticket: Option<u32>,
+}
+
+impl Came {
+    /// The other end of the socket is closed.
+    pub fn is_end(&self) -> bool {
+        self.len == 0 && self.ticket.is_none()
+    }
+}
+
+impl Requests {
+    /// Those of a socket, to which this page belongs.
+    pub fn new(socket: OwnedFd, page: MappedPage) -> Self {
+        Self {
+            socket,
+            page,
+            replies: Replies::default(),
+            buffer: vec![0; BUFFER],
+            spin: AdaptiveSpin::eager(),
+            place: Place::own(),
+            looks: FEW_LOOKS,
+        }
+    }
+    /// The socket, to wait for.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+    /// Whether a request is in the page. Who does not look there any more sees what came before that.
+    pub fn is_posted(&self) -> bool {
+        self.page.is_posted()
+    }
+    /// Whether a reply waits to be sent.
+    pub fn owe_reply(&self) -> bool {
+        self.replies.are_owed()
+    }
+    /// Sends what is owed. `false`: not possible yet.
+    pub fn settle(&mut self) -> bool {
+        self.replies.settle(self.socket.as_fd())
+    }
+
+    /// The next request; with `look`, also one that comes soon, if looking for it is likely to pay. Who does not come
+    /// again says so ([`Requests::look_no_more`]).
+    pub fn next(&mut self, look: bool) -> Result<Came, Errno> {
+        let mut got = self.receive();
+        if look && matches!(got, Err(Errno::AGAIN)) {
+            got = self.look_for_next();
+        }
+        if let Ok(came) = &got {
+            self.looks = if came.ticket.is_some() { MANY_LOOKS } else { FEW_LOOKS };
+            self.place.came();
+        }
+        got
+    }
+    fn receive(&mut self) -> Result<Came, Errno> {
+        if let Some(taken) = self.page.take(&mut self.buffer) {
+            return Ok(Came { len: taken.len, passed: None, ticket: Some(taken.ticket) });
+        }
+        receive(self.socket.as_fd(), &mut self.buffer, false).map(|(len, passed)| Came { len, passed, ticket: None })
+    }
+    fn look_for_next(&mut self) -> Result<Came, Errno> {
+        let apart = self.place.apart_from(self.page.asked_on());
+        if matches!(apart, Apart::Moved(_)) {
+            self.spin = AdaptiveSpin::eager();
+        }
+        let mut got = Err(Errno::AGAIN);
+        // Taken out, because looking needs all the rest.
+        let spin = std::mem::take(&mut self.spin);
+        let outcome = spin.try_spin_for(|| {
+            self.page.look(apart.processor());
+            look_for_a_while(|| {
+                let may_come = apart.processor().is_some();
+                (0..if may_come { self.looks } else { 0 }).any(|_| {
+                    std::hint::spin_loop();
+                    self.page.is_posted()
+                });
+                got = self.receive();
+                !matches!(got, Err(Errno::AGAIN))
+            })
+        });
+        self.spin = spin;
+        if let (Some(outcome), Some(_)) = (outcome, apart.processor()) {
+            self.place.learn(outcome);
+        }
+        got
+    }
+    /// From here on requests come by the socket, but for one that may be in the page already.
+    pub fn look_no_more(&self) {
+        self.page.look(None);
+    }
+
+    /// The bytes of a request that came.
+    pub fn bytes(&self, came: &Came) -> &[u8] {
+        self.buffer.get(..came.len).unwrap_or_default()
+    }
+    /// Answers the request that came last: by the page, as long as somebody looks there and it can carry the reply.
+    pub fn answer(&mut self, came: &Came, reply: Option<&[u8]>, passed: Option<BorrowedFd<'_>>) {
+        if let Some(reply) = reply {
+            let by_page = came.ticket.filter(|_| passed.is_none());
+            if !by_page.is_some_and(|ticket| self.page.answer(ticket, reply)) {
+                self.replies.send(self.socket.as_fd(), reply, passed);
+                if let Some(ticket) = came.ticket {
+                    self.page.sent(ticket);
+                }
+            }
+        }
+        self.place.answered();
+    }
+}
