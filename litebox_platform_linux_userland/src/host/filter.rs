@@ -65,8 +65,8 @@ const CLONE_REFUSED: u32 =
     0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000 | 0x2000 | 0x80_0000;
 /// By which signal a process ended (`struct pidfd_info` as it first was).
 pub(crate) const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
-/// FIONREAD first: each look at changes of a volume is one. TIOCOUTQ is SIOCOUTQ of sockets. Never TIOCSTI, and settings
-/// are changed by the broker alone.
+/// FIONREAD first: each look at changes of a volume is one. TIOCOUTQ is SIOCOUTQ of sockets. Never TIOCSTI, and
+/// settings are changed by the broker alone.
 const IOCTL_REQUESTS: &[u32] = &[FIONREAD, TCGETS, TIOCOUTQ, TIOCGWINSZ, PIDFD_GET_INFO];
 /// PR_SET_SYSCALL_USER_DISPATCH, and PR_SET_PDEATHSIG with SIGKILL: a process of the sandbox can tie itself to the
 /// supervisor, and cannot undo it.
