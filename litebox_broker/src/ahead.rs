@@ -75,6 +75,11 @@ impl Requests {
     /// are no more.
     pub fn answer(&self, files: &Files, socket: BorrowedFd<'_>, replies: &mut Replies) {
         make_room(socket);
+        files.in_a_row(|| self.send_answers(files, socket));
+        replies.send(socket, Reply::default().as_bytes(), None);
+    }
+
+    fn send_answers(&self, files: &Files, socket: BorrowedFd<'_>) {
         let (mut builder, mut message) = (ReplyBuilder::default(), Vec::new());
         for request in &self.0 {
             let (reply, passed) = files.serve(request, &mut builder);
@@ -87,7 +92,6 @@ impl Requests {
                 break;
             }
         }
-        replies.send(socket, Reply::default().as_bytes(), None);
     }
 }
 

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::file_systems;
+use crate::last_directory::LastDirectory;
 use crate::message::ParsedRequest;
 use crate::visibility::Visibility;
 use crate::watches::Watches;
@@ -45,6 +46,8 @@ pub struct Grant {
     pub visibility: Visibility,
     /// Its directories that are watched.
     watches: Mutex<Option<Watches>>,
+    /// What is at hand while requests are served in a row.
+    pub(crate) last: LastDirectory,
 }
 
 impl Grant {
@@ -56,7 +59,8 @@ impl Grant {
         }
         file_systems::require_files_of_users(root.as_fd())?;
         let (dev, visibility) = (stat.st_dev, Visibility::default());
-        Ok(Self { root, file: None, dev, access, image, visibility, watches: Mutex::default() })
+        let (watches, last) = (Mutex::default(), LastDirectory::default());
+        Ok(Self { root, file: None, dev, access, image, visibility, watches, last })
     }
     /// The one file `name` in the directory `parent`: the empty path names it, and no other path exists.
     pub fn file(parent: OwnedFd, name: &[u8], access: Access, image: bool) -> Result<Self> {
@@ -96,38 +100,58 @@ impl Grant {
 
     fn directory_at(&self, path: &[u8], access: OFlags) -> Result<OwnedFd> {
         let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = if self.visibility.others_only {
-            self.directory_by_steps(path, flags)?
-        } else {
-            let path = if path.is_empty() { b".".as_slice() } else { path };
-            let open = |resolve| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve);
-            match open(BENEATH | ResolveFlags::NO_XDEV) {
-                // What lies in the mount of the root is of its file system.
-                Ok(opened) => return Ok(opened),
-                Err(Errno::XDEV) => open(BENEATH)?,
-                // No such call, or a filter around us that does not know it.
-                Err(Errno::NOSYS | Errno::PERM) => self.directory_by_steps(path, flags)?,
-                Err(error) => return Err(error),
+        if self.visibility.others_only {
+            return self.directory_by_steps(path, flags);
+        }
+        let whole = if path.is_empty() { b".".as_slice() } else { path };
+        let open = |resolve| rustix::fs::openat2(&self.root, whole, flags, Mode::empty(), resolve);
+        match open(BENEATH | ResolveFlags::NO_XDEV) {
+            // What lies in the mount of the root is of its file system.
+            Ok(opened) => Ok(opened),
+            Err(Errno::XDEV) => {
+                let opened = open(BENEATH)?;
+                self.refuse_foreign(opened.as_fd())?;
+                Ok(opened)
             }
-        };
-        self.refuse_foreign(opened.as_fd())?;
-        Ok(opened)
+            // No such call, or a filter around us that does not know it.
+            Err(Errno::NOSYS | Errno::PERM) => self.directory_by_steps(path, flags),
+            Err(error) => Err(error),
+        }
     }
 
     /// One component after the other. Each directory on the way must let through whom the grant is for; one that is
     /// opened `O_PATH` is on the way to what is wanted of it.
     fn directory_by_steps(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
         let on_the_way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut here = rustix::fs::openat(&self.root, ".", on_the_way, Mode::empty())?;
-        for name in path.split(|&b| b == b'/').filter(|n| !n.is_empty()) {
+        let (mut here, rest) = match self.last.on_the_way_to(path) {
+            Some((kept, rest)) => (Dir::Opened(kept), rest),
+            None => (Dir::Root(self.root.as_fd()), path),
+        };
+        for name in rest.split(|&b| b == b'/').filter(|n| !n.is_empty()) {
             self.check_search(here.as_fd())?;
-            here = rustix::fs::openat(&here, name, on_the_way, Mode::empty())?;
+            here = Dir::Opened(rustix::fs::openat(here.as_fd(), name, on_the_way, Mode::empty())?);
+        }
+        if let (Dir::Opened(opened), false) = (&here, rest.is_empty()) {
+            self.last.keep(path, opened.as_fd());
         }
         if !flags.contains(OFlags::PATH) {
-            return rustix::fs::openat(&here, ".", flags, Mode::empty());
+            let opened = rustix::fs::openat(here.as_fd(), ".", flags, Mode::empty())?;
+            self.refuse_foreign(opened.as_fd())?;
+            return Ok(opened);
         }
-        self.check_search(here.as_fd())?;
-        Ok(here)
+        self.check_way(here.as_fd())?;
+        match here {
+            Dir::Opened(opened) => Ok(opened),
+            Dir::Root(root) => rustix::fs::openat(root, ".", on_the_way, Mode::empty()),
+        }
+    }
+
+    /// Refuses an open directory that may not be gone through by whom the grant is for, or is no file of users
+    /// ([`Grant::refuse_foreign`]).
+    pub fn check_way(&self, directory: BorrowedFd<'_>) -> Result<()> {
+        let stat = rustix::fs::fstat(directory)?;
+        self.refuse_foreign_device(directory, stat.st_dev)?;
+        if self.visibility.others_only { self.visibility.check_search(stat.st_mode) } else { Ok(()) }
     }
 
     /// `EACCES` unless the open directory may be gone through by whom the grant is for.
@@ -285,7 +309,12 @@ impl Grant {
     /// Refuses what lies in /proc, /sys and the like when such a file system is mounted beneath the grant: its files
     /// are not files of the user but switches of the kernel.
     pub fn refuse_foreign(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        if rustix::fs::fstat(fd)?.st_dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
+        self.refuse_foreign_device(fd, rustix::fs::fstat(fd)?.st_dev)
+    }
+
+    /// The same, of what lies on this device.
+    pub fn refuse_foreign_device(&self, fd: BorrowedFd<'_>, dev: u64) -> Result<()> {
+        if dev == self.dev { Ok(()) } else { file_systems::require_files_of_users(fd) }
     }
 }
 

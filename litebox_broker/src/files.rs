@@ -25,6 +25,14 @@ impl Files {
     pub fn grants(&self) -> &[Grant] {
         &self.grants
     }
+    /// Runs `work`, which serves requests that were all made before the first is answered.
+    pub fn in_a_row<T>(&self, work: impl FnOnce() -> T) -> T {
+        let set = |in_a_row| self.grants.iter().for_each(|grant| grant.last.set_in_a_row(in_a_row));
+        set(true);
+        let done = work();
+        set(false);
+        done
+    }
     /// The grant that a request names.
     pub fn grant(&self, request: &ParsedRequest<'_>) -> Result<&Grant> {
         self.grants.get(request.head.grant as usize).ok_or(Errno::BADF)

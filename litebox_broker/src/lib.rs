@@ -32,6 +32,7 @@ pub mod guard;
 pub mod hearing;
 pub mod host_calls;
 pub mod keeping;
+mod last_directory;
 pub mod launch;
 pub mod limits;
 pub mod list;

@@ -409,11 +409,13 @@ impl Server {
     }
 
     fn serve_some(&mut self) -> Result<bool, End> {
+        // Who waits for a reply goes on with it, and perhaps asks again; one that wants none tells something.
+        let mut replied = false;
         for served in 0..256 {
             if !self.requests.settle() {
                 return Ok(true);
             }
-            let mut came = match self.requests.next((1..MOST_LOOKS).contains(&served)) {
+            let mut came = match self.requests.next(replied && served < MOST_LOOKS) {
                 Ok(came) if came.is_end() => return Ok(false),
                 Ok(came) => came,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
@@ -426,6 +428,7 @@ impl Server {
                 return Err(unexpected_descriptors());
             }
             let (reply, passed, wish) = self.session.serve(message, passed);
+            replied = reply.is_some();
             self.requests.answer(&came, reply, passed.as_ref().map(OwnedFd::as_fd));
             self.fulfil(wish)?;
         }

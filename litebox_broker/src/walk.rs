@@ -132,8 +132,7 @@ impl Walk<'_> {
     fn enter(&mut self, name: &[u8]) -> Result<()> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.dir = rustix::fs::openat(&self.dir, name, flags, Mode::empty())?;
-        self.grant.refuse_foreign(self.dir.as_fd())?;
-        self.grant.check_search(self.dir.as_fd())
+        self.grant.check_way(self.dir.as_fd())
     }
 }
 
@@ -145,7 +144,7 @@ fn open_found(grant: &Grant, dir: BorrowedFd<'_>, name: &[u8], found: &Stat) -> 
     grant.visibility.check_read(found.mode).ok()?;
     let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OPEN_FLAGS, Mode::empty()).ok()?;
     let opened = stat_of(file.as_fd()).ok()?;
-    grant.refuse_foreign(file.as_fd()).ok()?;
+    grant.refuse_foreign_device(file.as_fd(), opened.dev).ok()?;
     let same = (opened.dev, opened.ino, opened.mode) == (found.dev, found.ino, found.mode);
     same.then_some(file)
 }

@@ -42,7 +42,7 @@ use crate::thread::segments::{RUNS_32BIT, TOLD_OF_32BIT, make_entries};
 use crate::thread::timers::{ALARMS, Alarms};
 
 /// How much of the heap the start of the kernel and of a program takes.
-const HEAP_AT_START: usize = 192 << 10;
+const HEAP_AT_START: usize = 160 << 10;
 
 /// What the runner asks for.
 #[derive(Clone, Debug)]

@@ -55,9 +55,9 @@ pub(crate) struct Heap {
 }
 
 /// How many bytes are asked for ahead, at least and at most.
-const AHEAD: (usize, usize) = (64 << 10, 512 << 10);
+const AHEAD: (usize, usize) = (32 << 10, 512 << 10);
 /// Larger blocks may never be used whole.
-const RARELY_USED_WHOLE: usize = 64 << 10;
+const RARELY_USED_WHOLE: usize = 32 << 10;
 
 impl Heap {
     pub(crate) const fn new() -> Self {

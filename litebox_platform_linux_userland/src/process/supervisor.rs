@@ -22,7 +22,7 @@ use crate::host::filter::PIDFD_GET_INFO;
 use crate::host::published::Published;
 use crate::host::system::FATAL;
 use crate::process::table;
-use crate::process::zygote::ZYGOTES;
+use crate::process::zygote::{ZYGOTES, touch_heap};
 use crate::thread::host_process::HostProcess;
 use crate::thread::program_end::PROGRAM_END;
 
@@ -87,6 +87,7 @@ fn serve(first: &impl FirstProcess) -> Result<i32> {
     let child = match unsafe { call::clone(FLAGS, 0, process.pidfd.as_ptr() as usize, tid) } {
         Ok(0) => {
             litebox::sync::begin_process(process.serial);
+            touch_heap();
             first.run()
         }
         Err(Error::WouldBlock) => return no_room_for_first(),

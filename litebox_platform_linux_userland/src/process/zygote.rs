@@ -173,17 +173,24 @@ fn sleep(zygote: Arc<Zygote>) -> ! {
 }
 
 /// A clone has no page tables for code and for shared memory yet. What every program needs of the kernel is looked at
-/// while the zygote has time: one look maps sixteen pages (the host's fault-around), a write later would map one.
+/// while the zygote has time.
 fn touch_ahead() {
-    const AROUND: usize = 64 << 10;
-    /// Of the heap, where the objects lie that were made first and are used most.
+    touch(crate::host::system::code_span());
+    touch_heap();
+}
+
+/// Looks at the part of the heap where the objects lie that were made first and are used most.
+pub(crate) fn touch_heap() {
     const MOST: usize = 1 << 20;
-    let heap = LAYOUT.heap.0;
-    let heap = (heap, HEAP.used_to().min(heap + MOST));
-    for (start, end) in [crate::host::system::code_span(), heap] {
-        for at in (start..end).step_by(AROUND) {
-            // SAFETY: code of the kernel and memory of its heap: mapped and readable.
-            unsafe { (at as *const u8).read_volatile() };
-        }
+    let start = LAYOUT.heap.0;
+    touch((start, HEAP.used_to().min(start + MOST)));
+}
+
+/// One look maps sixteen pages (the host's fault-around), a write later would map one.
+fn touch((start, end): (usize, usize)) {
+    const AROUND: usize = 64 << 10;
+    for at in (start..end).step_by(AROUND) {
+        // SAFETY: code of the kernel and memory of its heap: mapped and readable.
+        unsafe { (at as *const u8).read_volatile() };
     }
 }
