@@ -35,9 +35,9 @@ pub trait Seekable {
     fn pwrite(&self, source: &mut Source<'_>, offset: u64) -> Result<usize>;
 }
 
-/// The operations of an open file. Offsets belong to the [`OpenFile`]; streams (`is_stream`) ignore them. What would
-/// block returns `WouldBlock`; the caller waits through [`crate::event::wait_until_ready`]. Short transfers are
-/// allowed.
+/// The operations of an open file. Offsets belong to the [`OpenFile`](super::OpenFile); streams (`is_stream`) ignore
+/// them. What would block returns `WouldBlock`; the caller waits through [`crate::event::wait_until_ready`]. Short
+/// transfers are allowed.
 pub trait File: Any + Send + Sync {
     /// Its inode. Files without a name (pipes, eventfds) have an inode of their own.
     fn inode(&self) -> Arc<dyn Inode>;
@@ -55,7 +55,7 @@ pub trait File: Any + Send + Sync {
         false
     }
     /// Where the next read or write of a stream takes place, when it leads to a regular file; `None`: nowhere, or the
-    /// [`OpenFile`] knows.
+    /// [`OpenFile`](super::OpenFile) knows.
     fn stream_position(&self) -> Option<u64> {
         None
     }
