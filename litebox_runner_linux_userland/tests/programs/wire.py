@@ -1,9 +1,10 @@
 """What a program sees of connections and datagrams to another machine: the client's half, which prints, or the server's.
 
 The server is at 10.0.0.1. What the client prints must not depend on whether it shares that machine's kernel."""
-import errno, hashlib, os, select, socket, struct, sys, threading, time
+import errno, fcntl, hashlib, os, select, signal, socket, struct, sys, threading, time
 
 HOST = "10.0.0.1"
+SIOCATMARK = 0x8905
 BODY = hashlib.shake_256(b"wire").digest(3_000_001)
 
 
@@ -54,6 +55,16 @@ def serve_one(c):
     elif what == b"s":  # reads slowly: nothing before it is told to
         time.sleep(0.3)
         c.sendall(struct.pack("!I", len(receive_all(c))))
+    elif what == b"u":  # tells what is urgent and what is not
+        wait_for(c, select.POLLPRI)
+        urgent = c.recv(1, socket.MSG_OOB)
+        c.sendall(repr((urgent, receive_all(c))).encode())
+    elif what == b"U":  # sends something urgent, once it is told to
+        c.recv(1)
+        c.sendall(b"before")
+        c.send(b"urgent!", socket.MSG_OOB)
+        c.sendall(b"after")
+        c.recv(1)
     elif what == b"o":  # says what its peer's address is
         c.sendall(repr(c.getpeername()[1]).encode())
     c.close()
@@ -114,6 +125,32 @@ def streams():
     s.setblocking(True)
     s.shutdown(socket.SHUT_WR)
     print("slow:", struct.unpack("!I", s.recv(4, socket.MSG_WAITALL))[0] == sent)
+
+
+def read_to_mark(s):
+    data = b""
+    while struct.unpack("i", fcntl.ioctl(s, SIOCATMARK, bytes(4)))[0] == 0:
+        data += s.recv(100)
+    return data
+
+
+def urgent():
+    s = connect(b"u")
+    print("urgent:", s.send(b"one"), s.send(b"two!", socket.MSG_OOB), s.send(b"three"), s.shutdown(socket.SHUT_WR))
+    print(receive_all(s))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGURG])
+    for inline in (0, 1):
+        s = connect(b"U")
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
+        fcntl.fcntl(s, fcntl.F_SETOWN, os.getpid())
+        print("none:", error_of(s.recv, 1, socket.MSG_OOB))
+        s.sendall(b"x")
+        told = signal.sigtimedwait([signal.SIGURG], 10)
+        print("told:", told and told.si_signo == signal.SIGURG)
+        wait_for(s, select.POLLPRI)
+        print("apart:", error_of(s.recv, 1, socket.MSG_OOB), error_of(s.recv, 1, socket.MSG_OOB))
+        print(read_to_mark(s), s.recv(6 if inline else 5, socket.MSG_WAITALL))
+        s.close()
 
 
 def ends():
@@ -181,5 +218,5 @@ def datagrams():
 
 if sys.argv[1] == "serve":
     serve()
-for part in (streams, ends, many, datagrams):
+for part in (streams, urgent, ends, many, datagrams):
     part()

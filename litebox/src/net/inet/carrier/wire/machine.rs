@@ -10,6 +10,7 @@ use smoltcp::wire::{HardwareAddress, IpCidr};
 
 use super::Ends;
 use super::device::{Way, Wire};
+use super::urgent::{Receiving, Sending};
 use crate::event::Events;
 use crate::net::inet::carrier::Inlet;
 use crate::net::{Setting, Settings, Shut};
@@ -101,6 +102,9 @@ pub(super) struct Core {
     pub heard: Instant,
     /// When nobody had it open any more.
     pub left: Instant,
+    /// What is urgent of what is sent, and of what comes.
+    pub sending: Sending,
+    pub receiving: Receiving,
     /// Since when what was sent waits, and how much of it there was then.
     pub waits: Option<(Instant, usize)>,
 }
@@ -138,7 +142,8 @@ impl Core {
         let mut seed = [0u8; 8];
         host().random(&mut seed);
         config.random_seed = u64::from_ne_bytes(seed);
-        let mut device = Wire { incoming: None, scratch: &mut Vec::new(), way };
+        let mut sending = Sending::default();
+        let mut device = Wire { incoming: None, scratch: &mut Vec::new(), way, sending: &mut sending };
         let mut interface = Interface::new(config, &mut device, tick(now));
         interface.update_ip_addrs(|own| {
             // There is room for one.
@@ -163,6 +168,8 @@ impl Core {
             heard: now,
             left: now,
             more: false,
+            sending,
+            receiving: Receiving::default(),
             waits: None,
         };
         core.heed(options, six);
@@ -174,8 +181,16 @@ impl Core {
     pub fn look(&self) -> &tcp::Socket<'static> {
         self.sockets.get(self.handle)
     }
+    /// The byte that comes next is left out.
+    pub fn skip(&mut self) {
+        // An empty queue leaves nothing out.
+        if self.socket().recv(|bytes| (bytes.len().min(1), bytes.is_empty())) == Ok(false) {
+            self.receiving.advance(1);
+        }
+    }
     pub fn heed(&mut self, options: &Settings, six: bool) {
         self.wishes = Wishes::of(options, six);
+        self.receiving.inline = options.is_on(Setting::OobInline);
         let nagle = !options.is_on(Setting::NoDelay);
         let hops = options.get(if six { Setting::UnicastHops } else { Setting::Ttl });
         let hops = u8::try_from(hops).ok().filter(|hops| *hops > 0);
@@ -214,8 +229,9 @@ impl Core {
     }
     pub fn is_readable(&self) -> bool {
         let socket = self.look();
+        let hidden = usize::from(self.receiving.skips());
         let waits = socket.recv_queue();
-        waits >= self.wishes.lowat || waits > 0 && waits == socket.recv_capacity()
+        waits >= self.wishes.lowat.saturating_add(hidden) || waits > hidden && waits == socket.recv_capacity()
     }
     pub fn fail(&mut self, error: i32) {
         if self.error == 0 {
@@ -236,6 +252,7 @@ impl Core {
         if self.is_readable() {
             events |= READABLE;
         }
+        events.set(Events::PRI, self.receiving.is_there());
         if self.shut.contains(Shut::WRITE) || self.is_writable() {
             events |= WRITABLE;
         }

@@ -272,7 +272,7 @@ pub fn new_frame(ip: &Ip, id: u16, len: usize) -> Option<(Vec<u8>, usize)> {
 }
 
 /// The header of a TCP segment, as far as it is looked at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Tcp {
     /// Port of who sends.
     pub from: u16,
@@ -294,6 +294,8 @@ pub const FIN: u8 = 1;
 pub const SYN: u8 = 2;
 /// RST
 pub const RST: u8 = 4;
+/// PSH
+pub const PSH: u8 = 8;
 /// ACK
 pub const ACK: u8 = 16;
 

@@ -141,7 +141,27 @@ impl WireStream {
                 core.segment = segment;
             }
         }
+        let mut core = self.core.lock();
+        let waits = core.look().recv_queue();
+        let segment = bytes.get(packet.payload.0..packet.payload.1).unwrap_or_default();
+        let (skipped, is_there) = (core.receiving.skips() && waits > 0, core.receiving.is_there());
+        let mut told = Events::empty();
+        let room = core.look().recv_capacity();
+        if core.receiving.look(tcp, segment, waits, room) {
+            if skipped {
+                // The one before comes next: it is over.
+                core.skip();
+            }
+            told = Events::PRI;
+        }
+        if core.receiving.is_there() && !is_there {
+            told = Events::PRI;
+        }
+        drop(core);
         self.run(Some(bytes), true);
+        if !told.is_empty() {
+            self.queue.notify(told);
+        }
     }
 
     /// In the supervisor: what was filed is due.
@@ -239,9 +259,9 @@ impl WireStream {
         let now = if timed { now } else { now.min(Instant(filed.saturating_sub(1_000_000))) };
         let way = self.network.way(core.segment, core.wishes.tos);
         let held = core.keeps_back() && !timed && core.look().send_queue() < usize::from(core.segment);
-        let Core { interface, sockets, .. } = core;
+        let Core { interface, sockets, sending, .. } = core;
         self.network.with_scratch(|scratch| {
-            let mut device = Wire { incoming, scratch, way };
+            let mut device = Wire { incoming, scratch, way, sending };
             if device.incoming.is_some() {
                 interface.poll_ingress_single(tick(now), &mut device, sockets);
             }
@@ -312,10 +332,6 @@ impl StreamCarrier for WireStream {
         }
     }
     fn send(&self, source: &mut Source<'_>, flags: MessageFlags) -> Result<usize> {
-        if flags.contains(MessageFlags::MSG_OOB) {
-            // smoltcp knows nothing of urgent data.
-            return Err(Error::NotSupported);
-        }
         let mut core = self.core.lock();
         if core.error != 0 || core.shut.contains(Shut::WRITE) {
             return match core::mem::take(&mut core.error) {
@@ -341,20 +357,32 @@ impl StreamCarrier for WireStream {
             }
         }
         core.starved |= source.remaining() > 0;
-        // Who has no room left keeps nothing back.
-        core.more = flags.contains(MessageFlags::MSG_MORE) && source.remaining() == 0;
+        let urgent = flags.contains(MessageFlags::MSG_OOB) && source.remaining() == 0;
+        core.sending.add(done, urgent && done > 0);
+        // Who has no room left keeps nothing back, and nobody what is urgent.
+        core.more = flags.contains(MessageFlags::MSG_MORE) && source.remaining() == 0 && !urgent;
+        let waits = core.socket().nagle_enabled();
+        core.socket().set_nagle_enabled(waits && !urgent);
         drop(core);
         if done == 0 && source.remaining() > 0 {
             return Err(Error::WouldBlock);
         }
         self.run(None, false);
+        if urgent && waits {
+            self.core.lock().socket().set_nagle_enabled(true);
+        }
         Ok(done)
     }
     fn receive(&self, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<usize> {
-        if flags.contains(MessageFlags::MSG_OOB) {
-            return Err(Error::Invalid);
-        }
         let mut core = self.core.lock();
+        if flags.contains(MessageFlags::MSG_OOB) {
+            let finished = core.finished || core.shut.contains(Shut::READ);
+            return core.receiving.take(dest, flags.contains(MessageFlags::MSG_PEEK), finished);
+        }
+        if core.receiving.skips() && core.look().recv_queue() > 0 {
+            // The urgent byte is not part of what is read, even if nobody received it.
+            core.skip();
+        }
         if core.look().recv_queue() == 0 {
             return match core::mem::take(&mut core.error) {
                 _ if core.finished => Ok(0),
@@ -411,7 +439,13 @@ impl StreamCarrier for WireStream {
         core::mem::take(&mut self.core.lock().error)
     }
     fn readable(&self) -> usize {
-        self.core.lock().look().recv_queue()
+        let core = self.core.lock();
+        let waits = core.look().recv_queue();
+        let before_mark = core.receiving.before_mark().filter(|_| !core.receiving.inline);
+        before_mark.unwrap_or(waits).min(waits)
+    }
+    fn at_mark(&self) -> bool {
+        self.core.lock().receiving.at_mark()
     }
     fn unsent(&self) -> usize {
         self.core.lock().look().send_queue()
@@ -430,8 +464,11 @@ impl WireStream {
         let peek = flags.contains(MessageFlags::MSG_PEEK);
         let unwanted = flags.contains(MessageFlags::MSG_TRUNC);
         let mut done = 0;
-        while dest.remaining() > 0 && core.look().recv_queue() > 0 {
+        // What is before something urgent is read by itself.
+        let before_mark = core.receiving.before_mark().filter(|n| *n > 0).unwrap_or(usize::MAX);
+        while dest.remaining() > 0 && done < before_mark && core.look().recv_queue() > 0 {
             let mut put = |bytes: &[u8]| {
+                let bytes = bytes.get(..before_mark - done).unwrap_or(bytes);
                 if unwanted {
                     let n = bytes.len().min(dest.remaining());
                     dest.advance(n);
@@ -449,7 +486,10 @@ impl WireStream {
                 })
             };
             match moved {
-                Ok(Ok(n)) => done += n,
+                Ok(Ok(n)) => {
+                    core.receiving.advance(if peek { 0 } else { n });
+                    done += n;
+                }
                 Ok(Err(error)) if done == 0 => return Err(error),
                 Ok(Err(_)) | Err(_) => break,
             }

@@ -97,6 +97,22 @@ fn connected(near: &Node, far: &Node) -> (Arc<TcpSocket>, Arc<dyn Socket>) {
     (client, server.accept(3).unwrap_or_else(|e| panic!("{e:?}")))
 }
 
+fn send_with(socket: &dyn Socket, bytes: &[u8], flags: MessageFlags) -> Result<usize> {
+    socket.send(&mut Source::kernel(bytes), &mut Outgoing { flags, ..Outgoing::plain(OWNER) })
+}
+
+fn receive_urgent(socket: &dyn Socket) -> Result<Vec<u8>> {
+    let mut room = alloc::vec![0; 4];
+    let got = socket.receive(&mut Dest::kernel(&mut room), MessageFlags::MSG_OOB)?;
+    room.truncate(got.copied);
+    Ok(room)
+}
+
+/// What can be read, up to the mark and behind it.
+fn receive_pieces(socket: &dyn Socket) -> Vec<Vec<u8>> {
+    core::iter::from_fn(|| receive(socket).ok()).collect()
+}
+
 /// Moves `bytes` over the wire, of which one frame in `lost` is lost; 0: none.
 fn transfer(near: &Node, far: &Node, bytes: &[u8], lost: u32) -> Vec<u8> {
     let (client, server) = connected(near, far);
@@ -136,6 +152,79 @@ fn what_is_lost_is_sent_again() {
     let (near, far) = wire(1);
     let bytes: Vec<u8> = (0..400_000u32).map(|n| (n % 241) as u8).collect();
     assert!(transfer(&near, &far, &bytes, 7) == bytes);
+}
+
+#[test]
+fn urgent_bytes_are_apart() {
+    let (near, far) = wire(20);
+    let (client, server) = connected(&near, &far);
+    assert_eq!(send(&*client, b"ab"), Ok(2));
+    assert_eq!(send_with(&*client, b"cd!", MessageFlags::MSG_OOB), Ok(3));
+    assert_eq!(send(&*client, b"ef"), Ok(2));
+    assert_eq!(receive_urgent(&*server), Err(Error::Invalid));
+    carry(&near, &far, |_| false);
+    assert!(server.ready().contains(Events::PRI | Events::IN));
+    assert_eq!((receive_urgent(&*server), receive_urgent(&*server)), (Ok(b"!".to_vec()), Err(Error::Invalid)));
+    assert!(!server.ready().contains(Events::PRI));
+    assert_eq!(receive_pieces(&*server), [b"abcd".to_vec(), b"ef".to_vec()]);
+    // The other way, and nobody asks for the byte.
+    assert_eq!(send_with(&*server, b"x!", MessageFlags::MSG_OOB), Ok(2));
+    carry(&near, &far, |_| false);
+    assert_eq!(receive_pieces(&*client), [b"x".to_vec()]);
+    assert!(!client.ready().contains(Events::IN));
+    // Part of what is read.
+    client.options().set(Setting::OobInline, 1);
+    client.option_changed(Setting::OobInline);
+    assert_eq!(send_with(&*server, b"y!", MessageFlags::MSG_OOB), Ok(2));
+    carry(&near, &far, |_| false);
+    assert_eq!(receive_urgent(&*client), Err(Error::Invalid));
+    assert_eq!(receive_pieces(&*client), [b"y".to_vec(), b"!".to_vec()]);
+}
+
+#[test]
+fn urgent_bytes_come_behind_many_others() {
+    let (near, far) = wire(21);
+    let (client, server) = connected(&near, &far);
+    let bytes: Vec<u8> = (0..150_000u32).map(|n| (n % 239) as u8).collect();
+    assert_eq!(send_with(&*client, &bytes, MessageFlags::MSG_OOB), Ok(bytes.len()));
+    let (mut got, mut announced, mut frames) = (Vec::new(), false, 0);
+    for _ in 0..200 {
+        carry(&near, &far, |_| {
+            frames += 1;
+            frames % 11 == 0
+        });
+        announced |= server.ready().contains(Events::PRI);
+        got.extend(receive_pieces(&*server).concat());
+        if got.len() + 1 == bytes.len() && announced {
+            break;
+        }
+        pass(200);
+        near.wire.due();
+        far.wire.due();
+    }
+    assert!(announced && got[..] == bytes[..bytes.len() - 1]);
+}
+
+#[test]
+fn what_more_is_to_follow_waits() {
+    let (near, far) = wire(22);
+    let (client, server) = connected(&near, &far);
+    assert_eq!(send_with(&*client, b"one", MessageFlags::MSG_MORE), Ok(3));
+    carry(&near, &far, |_| false);
+    assert_eq!(receive(&*server), Err(Error::WouldBlock));
+    let mut frames = 0;
+    assert_eq!(send(&*client, b"two"), Ok(3));
+    carry(&near, &far, |frame| {
+        frames += u32::from(frame.windows(3).any(|bytes| bytes == b"one" || bytes == b"two"));
+        false
+    });
+    assert_eq!((receive(&*server), frames), (Ok(b"onetwo".to_vec()), 1));
+    // Nothing follows: it does not wait for ever.
+    assert_eq!(send_with(&*client, b"three", MessageFlags::MSG_MORE), Ok(5));
+    pass(300);
+    near.wire.due();
+    carry(&near, &far, |_| false);
+    assert_eq!(receive(&*server), Ok(b"three".to_vec()));
 }
 
 #[test]
