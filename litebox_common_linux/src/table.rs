@@ -265,7 +265,7 @@ path "Names, directories and attributes" {
 }
 
 network "Networking" {
-    Partial  socket       [x86_64 41, x86 359]   (family: SocketFamily, kind: SocketKind, protocol: i32)  "AF_UNIX, AF_INET and AF_INET6 (TCP, UDP, ping; beyond the loopback device TCP and UDP as far as --net and --allow-net go, and all three by a TUN device, there without urgent data); AF_NETLINK tells of devices, addresses, routes and sockets and changes none; raw and packet sockets are EPERM; every other family is EAFNOSUPPORT"
+    Partial  socket       [x86_64 41, x86 359]   (family: SocketFamily, kind: SocketKind, protocol: i32)  "AF_UNIX, AF_INET and AF_INET6 (TCP, UDP, ping; beyond the loopback device TCP and UDP as far as --net and --allow-net go, and all three by a TUN device); AF_NETLINK tells of devices, addresses, routes and sockets and changes none; raw and packet sockets are EPERM; every other family is EAFNOSUPPORT"
     Partial  socketpair   [x86_64 53, x86 360]   (family: SocketFamily, kind: SocketKind, protocol: i32, fds: UserMut<FdPair>)  "AF_UNIX; EOPNOTSUPP for AF_INET and AF_INET6 as on Linux; every other family is EAFNOSUPPORT"
     Full     bind         [x86_64 49, x86 361]   (fd: RawFd, address: UserRef<SockAddr>, len: u32)
     Full     listen       [x86_64 50, x86 363]   (fd: RawFd, backlog: i32)

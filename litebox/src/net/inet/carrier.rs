@@ -64,6 +64,11 @@ pub trait StreamCarrier: Send + Sync {
     fn shutdown(&self, how: Shut) -> Result<()>;
     /// Nobody has the socket open any more. Called once, last.
     fn close(&self, how: Closing);
+    /// After its close: it goes on without the socket, and its port stays taken for a while, because this end was the
+    /// first to close it (TIME_WAIT). Asked of what is carried outside, if it is this kernel that remembers it.
+    fn lingers(&self) -> bool {
+        false
+    }
     /// The pending error, by its Linux number, which is thereby taken; 0: none.
     fn take_error(&self) -> i32;
     /// Bytes that can be read now (SIOCINQ).

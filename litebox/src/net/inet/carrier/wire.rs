@@ -16,6 +16,7 @@ mod machine;
 mod outlet;
 mod packet;
 mod pieces;
+mod resting;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use device::Way;
 use outlet::{Bound, WireOutlet};
 use packet::{ACK, ICMP, ICMP_SIX, MOST_FRAME, Packet, RST, SYN, TCP, Tcp, UDP};
 use pieces::Pieces;
+use resting::{Answer, Resting};
 use stream::WireStream;
 use timers::Timers;
 
@@ -77,6 +79,7 @@ pub struct WireNetwork {
     /// Sockets that have a port, by it.
     bound: RwLock<BTreeMap<(Port, u16), Vec<Bound>>>,
     pieces: Mutex<Pieces>,
+    resting: Resting,
     timers: Timers,
     next: AtomicU64,
     /// The frame that is being read.
@@ -110,6 +113,7 @@ impl WireNetwork {
             embryos: Mutex::default(),
             bound: RwLock::default(),
             pieces: Mutex::default(),
+            resting: Resting::default(),
             timers: Timers::default(),
             next: AtomicU64::new(1),
             incoming: Mutex::default(),
@@ -219,6 +223,14 @@ impl WireNetwork {
         if let Some(stream) = found {
             return stream.take(packet, &tcp, bytes);
         }
+        let len = end - start - tcp.header;
+        match self.resting.look(&ends, &tcp, len, host().instant()) {
+            Some(Answer::Nothing) => return,
+            Some(Answer::Acknowledge(next, acknowledged)) => {
+                return control::acknowledge(self, &packet.ip, &tcp, next, acknowledged);
+            }
+            Some(Answer::MakeWay) | None => {}
+        }
         if tcp.flags & (SYN | ACK | RST) == SYN {
             match self.listener(ends) {
                 // One that has no room does not answer: who asks tries again.
@@ -228,7 +240,7 @@ impl WireNetwork {
             }
         }
         if tcp.flags & RST == 0 {
-            control::refuse(self, &packet.ip, &tcp, end - start - tcp.header);
+            control::refuse(self, &packet.ip, &tcp, len);
         }
     }
 
@@ -259,8 +271,15 @@ impl WireNetwork {
 
     /// Keeps a connection until it is over. One between the same ends that nobody has open any more makes room.
     fn keep(&self, stream: &Arc<WireStream>) {
+        self.resting.forget(&stream.ends());
         let before = self.shard(&stream.ends()).lock().insert(stream.ends(), stream.clone());
         drop(before);
+    }
+
+    /// A connection is over but for its last word, which the peer may not have heard: its next numbers, own and peer's.
+    fn rest(&self, stream: &WireStream, numbers: (u32, u32)) {
+        self.resting.keep(stream.ends(), numbers, host().instant());
+        self.forget(stream);
     }
 
     /// A connection is over.

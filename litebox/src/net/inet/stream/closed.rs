@@ -5,6 +5,7 @@ use super::{BoundName, Closing, Role, State, TcpSocket};
 use crate::event::Events;
 use crate::net::inet::Network;
 use crate::net::inet::carrier::{StreamCarrier, TcpState};
+use crate::platform::host;
 
 const ECONNRESET: i32 = 104;
 
@@ -69,8 +70,8 @@ pub(super) fn close(network: &Network, mut state: State, how: Closing) {
             connected.carrier.close(how);
             let ended = match &connected.local {
                 Some(local) => local.remembered(),
-                // Whoever carries it outside remembers it there.
-                None => None,
+                // Others are remembered by the host.
+                None => connected.carrier.lingers().then(|| host().instant()),
             };
             if let Some(ended) = ended {
                 connected.place.held.outlive(ended);

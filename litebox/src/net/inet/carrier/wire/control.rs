@@ -231,17 +231,27 @@ pub(super) fn no_such_port(network: &WireNetwork, packet: &Packet, bytes: &[u8])
     network.write(&frame);
 }
 
+/// The sender of a segment hears once more which numbers come next, the own one and his.
+pub(super) fn acknowledge(network: &WireNetwork, ip: &Ip, tcp: &Tcp, next: u32, acknowledged: u32) {
+    answer_segment(network, ip, tcp, (next, acknowledged), ACK);
+}
+
 /// Nobody wants a segment that has `len` bytes of data: its sender hears of that (RFC 9293, 3.10.7.1).
 pub(super) fn refuse(network: &WireNetwork, ip: &Ip, tcp: &Tcp, len: usize) {
-    let ip = answer_to(ip, TCP);
-    let Some((mut frame, start)) = new_frame(&ip, 0, Tcp::LEAST) else { return };
-    let Some(segment) = frame.get_mut(start..) else { return };
     let counts = len as u32 + u32::from(tcp.flags & SYN != 0) + u32::from(tcp.flags & FIN != 0);
     let (sequence, acknowledged, flags) = if tcp.flags & ACK != 0 {
         (tcp.acknowledged, 0, RST)
     } else {
         (0, tcp.sequence.wrapping_add(counts), RST | ACK)
     };
+    answer_segment(network, ip, tcp, (sequence, acknowledged), flags);
+}
+
+/// Sends a segment without data, and without room for any, to who sent one.
+fn answer_segment(network: &WireNetwork, ip: &Ip, tcp: &Tcp, (sequence, acknowledged): (u32, u32), flags: u8) {
+    let ip = answer_to(ip, TCP);
+    let Some((mut frame, start)) = new_frame(&ip, 0, Tcp::LEAST) else { return };
+    let Some(segment) = frame.get_mut(start..) else { return };
     put_word(segment, 0, tcp.to);
     put_word(segment, 2, tcp.from);
     if let Some(numbers) = segment.get_mut(4..12) {

@@ -237,9 +237,12 @@ impl WireStream {
             told |= core.ready();
         }
         let over = Self::is_over(&core, after);
+        let numbers = core.sending.numbers();
         let next = core.next_look(now);
         drop(core);
-        if over {
+        if over && after.state == tcp::State::TimeWait {
+            self.network.rest(self, numbers);
+        } else if over {
             self.network.forget(self);
         } else if let Some(next) = next {
             self.file(next, now);
@@ -434,6 +437,10 @@ impl StreamCarrier for WireStream {
         }
         drop(core);
         self.run(None, false);
+    }
+    fn lingers(&self) -> bool {
+        let state = self.core.lock().look().state();
+        matches!(state, tcp::State::FinWait1 | tcp::State::FinWait2 | tcp::State::Closing | tcp::State::TimeWait)
     }
     fn take_error(&self) -> i32 {
         core::mem::take(&mut self.core.lock().error)

@@ -155,6 +155,38 @@ fn what_is_lost_is_sent_again() {
 }
 
 #[test]
+fn who_has_not_heard_the_last_word_hears_it_again() {
+    let (near, far) = wire(23);
+    let (client, server) = connected(&near, &far);
+    let own = client.name();
+    drop(client);
+    let taken = TcpSocket::new(&near.network, false, 0, 4).bind(&own);
+    assert_eq!(taken, Err(Error::from_errno(98)));
+    carry(&near, &far, |_| false);
+    assert_eq!((near.wire.streams_kept(), far.wire.streams_kept()), (1, 1));
+    drop(server);
+    // The last word is lost.
+    let flags = |frame: &[u8]| {
+        let packet = parse(frame)?;
+        Some(Tcp::parse(&frame[DEVICE_HEADER + packet.payload.0..])?.flags)
+    };
+    let from_near = |frame: &[u8]| parse(frame).is_some_and(|packet| packet.ip.from == IpAddr::from(NEAR));
+    carry(&near, &far, from_near);
+    assert_eq!((near.wire.streams_kept(), far.wire.streams_kept()), (0, 1));
+    let mut said = Vec::new();
+    for _ in 0..50 {
+        pass(100);
+        far.wire.due();
+        carry(&near, &far, |frame| {
+            said.extend(flags(frame).filter(|_| from_near(frame)));
+            false
+        });
+    }
+    assert_eq!(far.wire.streams_kept(), 0);
+    assert!(!said.is_empty() && said.iter().all(|flags| *flags == packet::ACK), "{said:?}");
+}
+
+#[test]
 fn urgent_bytes_are_apart() {
     let (near, far) = wire(20);
     let (client, server) = connected(&near, &far);

@@ -4,7 +4,7 @@
 //! As on Linux, the pointer leads behind the urgent byte, one byte is urgent at a time, and it is not part of what is
 //! read unless that was asked for (SO_OOBINLINE).
 
-use super::packet::{self, SYN, Tcp};
+use super::packet::{self, FIN, SYN, Tcp};
 use crate::io::Dest;
 use crate::{Error, Result};
 
@@ -23,6 +23,8 @@ pub struct Sending {
     sent: u64,
     /// The number of the byte behind the last urgent one.
     behind: Option<u32>,
+    /// The number behind the last segment, and what that acknowledged.
+    numbers: (u32, u32),
 }
 
 impl Sending {
@@ -40,8 +42,17 @@ impl Sending {
         (1..1 << 31).contains(&ahead).then_some(ahead)
     }
 
+    /// The number that comes next, as far as was sent, and the peer's.
+    pub fn numbers(&self) -> (u32, u32) {
+        self.numbers
+    }
+
     /// Marks a segment that is about to be sent.
     pub fn mark(&mut self, segment: &mut [u8], tcp: &Tcp) {
+        let counts = u32::from(tcp.flags & SYN != 0) + u32::from(tcp.flags & FIN != 0);
+        let behind = tcp.sequence.wrapping_add((segment.len() - tcp.header) as u32).wrapping_add(counts);
+        let is_later = behind.wrapping_sub(self.numbers.0) < 1 << 31;
+        self.numbers = (if is_later || self.first.is_none() { behind } else { self.numbers.0 }, tcp.acknowledged);
         if tcp.flags & SYN != 0 {
             self.first = Some(tcp.sequence.wrapping_add(1));
             return;
