@@ -85,8 +85,8 @@ fn parts(frame: &[u8]) -> Option<(usize, usize, Tcp)> {
     Some((start, start + tcp.header, tcp))
 }
 
-/// Whether a frame is one for the host to cut, which would mark all pieces alike: with something urgent ahead each has a
-/// pointer of its own.
+/// Whether a frame is one for the host to cut, which would mark all pieces alike: with something urgent ahead each has
+/// a pointer of its own.
 fn is_to_be_cut(frame: &[u8], way: Way, sending: &Sending) -> bool {
     parts(frame).is_some_and(|(_, payload, tcp)| {
         frame.len() - payload > usize::from(way.segment) && sending.pointer(tcp.sequence).is_some()
