@@ -1,6 +1,7 @@
 //! Where requests come from and replies go: a socket, and beside it a page while both sides are awake.
 //!
-//! Who asks has its reply before it asks again, so there is one request at a time in the two ways together.
+//! Who asks has its reply before it asks again, so of requests that want a reply there is one at a time in the two ways
+//! together. What wants none may be overtaken by one in the page.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -118,7 +119,7 @@ impl Requests {
         });
         self.spin = spin;
         if let (Some(outcome), Some(_)) = (outcome, apart.processor()) {
-            self.place.learn(outcome);
+            self.place.learn(apart, outcome);
         }
         got
     }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use litebox_protocol::adaptive_spin::SpinOutcome;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 /// For how long the next request is looked for.
 const LOOK: Duration = Duration::from_micros(200);
@@ -41,8 +41,8 @@ pub fn look_for_a_while(mut look: impl FnMut() -> bool) -> SpinOutcome {
 /// The host wakes who is sent a message on the processor of who sent it. Two that look for each other's messages need
 /// one each. So when one request follows close upon the other and both sides share a processor, the broker moves.
 pub struct Place {
-    /// The processors that this thread may use; `None`: one, or it cannot move.
-    allowed: Option<CpuSet>,
+    /// There is one processor, or the thread cannot move.
+    is_bound: bool,
     /// When the last request was answered.
     answered: Instant,
     /// How many requests came close upon the answer to the one before.
@@ -60,8 +60,8 @@ const MOST_ENOUGH: u32 = 4096;
 impl Place {
     /// Of the calling thread.
     pub fn own() -> Self {
-        let allowed = sched_getaffinity(None).ok().filter(|allowed| allowed.count() > 1);
-        Self { allowed, answered: Instant::now(), close: 0, enough: ENOUGH }
+        let is_bound = sched_getaffinity(None).is_ok_and(|allowed| allowed.count() < 2);
+        Self { is_bound, answered: Instant::now(), close: 0, enough: ENOUGH }
     }
 
     /// A request was taken.
@@ -75,13 +75,19 @@ impl Place {
     }
 
     /// What came of looking apart from who asks.
-    pub fn learn(&mut self, outcome: SpinOutcome) {
-        self.enough = if outcome == SpinOutcome::Found { ENOUGH } else { (self.enough * 2).min(MOST_ENOUGH) };
+    pub fn learn(&mut self, apart: Apart, outcome: SpinOutcome) {
+        if outcome == SpinOutcome::Found {
+            self.enough = ENOUGH;
+        } else if matches!(apart, Apart::Moved(_)) {
+            self.enough = (self.enough * 2).min(MOST_ENOUGH);
+        }
     }
 
     /// The processor that this thread is on, when the one who asks is on another one.
     pub fn apart_from(&mut self, asks_on: Option<u32>) -> Apart {
-        let Some(allowed) = &self.allowed else { return Apart::No };
+        if self.is_bound {
+            return Apart::No;
+        }
         let own = sched_getcpu();
         if asks_on.is_none_or(|cpu| cpu as usize != own) {
             return u32::try_from(own).map_or(Apart::No, Apart::Already);
@@ -90,14 +96,21 @@ impl Place {
             return Apart::No;
         }
         self.close = 0;
-        let mut others = *allowed;
-        others.unset(own);
-        if sched_setaffinity(None, &others).is_err() || sched_setaffinity(None, allowed).is_err() {
-            self.allowed = None;
+        if !leave(own) {
+            self.is_bound = true;
             return Apart::No;
         }
         u32::try_from(sched_getcpu()).map_or(Apart::No, Apart::Moved)
     }
+}
+
+/// Moves this thread from a processor to another one that it may use. `false`: it cannot.
+fn leave(cpu: usize) -> bool {
+    // As it is now: somebody may have changed it.
+    let Ok(allowed) = sched_getaffinity(None) else { return false };
+    let mut others = allowed;
+    others.unset(cpu);
+    others.count() > 0 && sched_setaffinity(None, &others).is_ok() && sched_setaffinity(None, &allowed).is_ok()
 }
 
 /// Whether the broker is on another processor than who asks.

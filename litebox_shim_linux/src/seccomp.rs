@@ -187,12 +187,19 @@ impl Seccomp {
     fn now(&self) -> State {
         self.state.lock().clone()
     }
-    /// Its thread makes no calls any more: whoever listens learns that.
-    pub(crate) fn release(&self) {
+    /// Its thread, `own`, makes no calls any more: whoever listens learns that, and of a question that it left.
+    pub(crate) fn release(&self, own: &Thread) {
         let mut state = self.state.lock();
         let filter = state.filter.take();
         state.left = filter.as_ref().map_or(0, |filter| filter.count);
         drop(state);
+        let mut next = filter.as_deref();
+        while let Some(filter) = next {
+            if let Some(notifier) = &filter.notifier {
+                notifier.forget(own);
+            }
+            next = filter.previous.as_deref();
+        }
         drop(filter);
     }
 }
@@ -236,8 +243,11 @@ impl Thread {
 
 impl Process {
     /// Puts a filter before the calls of `caller`, or of all threads. What seccomp(2) returns.
-    pub(crate) fn attach_filter(&self, caller: &Arc<Thread>, mut filter: Filter, flags: SeccompFlags) -> Result<usize> {
+    pub(crate) fn attach_filter(&self, caller: &Arc<Thread>, filter: Filter, flags: SeccompFlags) -> Result<usize> {
+        // One that is refused is dropped without a lock: it tells its listener.
+        let mut refused = Some(filter);
         self.with_threads(|threads| {
+            let filter = refused.as_mut().ok_or(Error::Invalid)?;
             let State { strict, filter: last, .. } = caller.seccomp.now();
             if strict {
                 return Err(Error::Invalid);
@@ -258,7 +268,7 @@ impl Process {
                     return if only_error { Err(Error::NoProcess) } else { Ok(thread.tid() as usize) };
                 }
             }
-            let state = State { filter: Some(Arc::new(filter)), ..State::default() };
+            let state = State { filter: refused.take().map(Arc::new), ..State::default() };
             for thread in others() {
                 thread.set_seccomp(state.clone());
                 let no_new = caller.no_new_privileges.load(Ordering::Relaxed);
@@ -360,10 +370,10 @@ impl Task<'_, '_> {
             if self.waiter().sleep(ticket, None).is_ok() {
                 continue;
             }
-            let leaves = self.process().must_leave(self.thread);
-            match notifier.interrupted(id) {
-                (true, _) if !leaves => interrupted |= self.take_interruption(),
-                (_, answer) => break answer.ok_or(Error::Interrupted),
+            let leaves = self.process().must_leave(self.thread) || self.has_deadly_signal();
+            match notifier.interrupted(id, leaves) {
+                (true, _) => interrupted |= self.take_interruption(),
+                (false, answer) => break answer.ok_or(Error::Interrupted),
             }
         };
         if interrupted {

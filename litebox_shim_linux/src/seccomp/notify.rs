@@ -151,11 +151,12 @@ impl<A: Asker> Notifier<A> {
         }
     }
 
-    /// Who asks was interrupted. `true`: he goes on waiting. Else the question is over, and has this answer if one came
-    /// in the last moment.
-    pub(super) fn interrupted(&self, id: u64) -> (bool, Option<Answer>) {
+    /// Who asks was interrupted, or `leaves` for ever. `true`: he goes on waiting. Else the question is over, and has
+    /// this answer if one came in the last moment.
+    pub(super) fn interrupted(&self, id: u64, leaves: bool) -> (bool, Option<Answer>) {
         let mut state = self.state.lock();
-        let stays = self.wait_killable && state.find(id).is_some_and(|question| question.stage == Stage::Sent);
+        let heard = state.find(id).is_some_and(|question| question.stage == Stage::Sent);
+        let stays = self.wait_killable && heard && !leaves;
         if stays {
             return (true, None);
         }
@@ -163,6 +164,22 @@ impl<A: Asker> Notifier<A> {
             Some(Stage::Answered(answer)) => (false, Some(answer)),
             _ => (false, None),
         }
+    }
+
+    /// Who may have asked something is gone.
+    pub(super) fn forget(&self, asker: &A) {
+        let mut gone = Vec::new();
+        let mut state = self.state.lock();
+        while let Some(at) =
+            state.questions.iter().position(|question| core::ptr::eq(&raw const *question.asker, asker))
+        {
+            let question = state.questions.remove(at);
+            if gone.try_reserve(1).is_ok() {
+                gone.push(question);
+            }
+        }
+        drop(state);
+        drop(gone);
     }
 
     /// The next question, which counts as received. `WouldBlock`: there is none; `NotFound`: and there will be none.

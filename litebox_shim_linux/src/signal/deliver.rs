@@ -106,6 +106,20 @@ impl Task<'_, '_> {
         self.pending_signals().without(self.thread.signals.blocked()).0 != 0
     }
 
+    /// Whether one of these ends the process as soon as it is delivered: by default, and without a core dump, which is
+    /// all that Linux looks at before.
+    pub(crate) fn has_deadly_signal(&self) -> bool {
+        let mut left = self.pending_signals().without(self.thread.signals.blocked()).without(SigSet::DUMPS);
+        while let Some(signal) = left.first() {
+            left = left.without(SigSet::of(signal));
+            let by_default = self.process().signal_action(signal).handler == SIG_DFL;
+            if by_default && matches!(default_action(signal), DefaultAction::Terminate) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Takes the next signal of `wanted`: the thread's own, then the process's.
     pub(crate) fn take_signal(&mut self, wanted: SigSet) -> Option<SignalInfo> {
         loop {

@@ -1,5 +1,6 @@
 //! seccomp(2), and its part of prctl(2).
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::event::{Events, wait_until_ready};
@@ -97,9 +98,12 @@ impl Task<'_, '_> {
         let notifier = Notifier::new(flags.contains(WAIT_KILLABLE));
         filter.notify(notifier.clone());
         let file = self.nameless(Listener::new(notifier), Access::READ | Access::WRITE, StatusFlags::empty());
-        let fd = self.install(file, true)?;
+        let fd = self.install(file.clone(), true)?;
         self.process().attach_filter(self.thread, filter, flags).map(|_| fd).inspect_err(|_| {
-            let _ = self.thread.files.remove(fd as i32);
+            // Unless another thread has put something else there.
+            if self.thread.files.get(fd as i32).is_ok_and(|there| Arc::ptr_eq(&there, &file)) {
+                let _ = self.thread.files.remove(fd as i32);
+            }
         })
     }
 

@@ -18,7 +18,7 @@ impl Task<'_, '_> {
             self.thread.trace_exit(self.process().exit_status());
         }
         self.kernel().stats.add_counts(self.thread);
-        self.thread.seccomp.release();
+        self.thread.seccomp.release(self.thread);
         self.give_locks();
         self.release_robust_list();
         // Whoever hears of the end may unmap the thread's memory, its area in it; the host would kill the process for

@@ -2,7 +2,7 @@
 //! interrupted.
 //!
 //! A thread stands still on its way to guest code, or inside the sleep it is in, where it holds no lock. One that is
-//! busy in the kernel is not waited for longer than [`PATIENCE`].
+//! busy in the kernel is not waited for longer than [`PATIENCE`]: what it changes meanwhile is seen in part.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -12,8 +12,10 @@ use litebox::platform::host;
 
 use super::{Kernel, Process, Thread};
 
-/// How long threads may take until they stand still.
+/// How long threads may take until they stand still: those that are busy in the kernel,
 const PATIENCE: Duration = Duration::from_millis(250);
+/// and those that the host has not let run yet.
+const LONG_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether they do.
 const LOOK: Duration = Duration::from_millis(1);
 /// How often those who stand still look whether the one they do it for is still there.
@@ -53,14 +55,17 @@ impl Kernel {
         let pid = caller.process.pid;
         self.freezer.holder.compare_exchange(0, pid, Ordering::SeqCst, Ordering::SeqCst).ok()?;
         let frozen = Frozen(self);
-        let until = host().instant().saturating_add(PATIENCE);
+        let begin = host().instant();
+        let (until, last) = (begin.saturating_add(PATIENCE), begin.saturating_add(LONG_PATIENCE));
         loop {
             let all = self.processes().into_iter().filter(|process| process.pid != pid);
             let moving: Vec<_> = all.flat_map(|process| process.threads()).filter(|t| t.moves()).collect();
             for thread in &moving {
                 thread.interrupt();
             }
-            if moving.is_empty() || host().instant() >= until {
+            let now = host().instant();
+            let only_busy = now >= until && !moving.iter().any(|thread| thread.runs_guest_code());
+            if moving.is_empty() || only_busy || now >= last {
                 return Some(frozen);
             }
             let ticket = caller.waiter.ticket();
@@ -76,6 +81,12 @@ impl Kernel {
 impl Thread {
     fn is_leaving(&self) -> bool {
         self.dead.load(Ordering::Acquire) || self.process.must_leave(self)
+    }
+
+    /// It has not come to the kernel yet.
+    fn runs_guest_code(&self) -> bool {
+        const IN_GUEST: u32 = 1;
+        self.host.mode.load(Ordering::SeqCst) == IN_GUEST
     }
 
     /// It does not stand still yet.

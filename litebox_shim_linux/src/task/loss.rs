@@ -47,6 +47,7 @@ impl Process {
     fn lose(&self, threads: &[Arc<Thread>]) {
         for thread in threads {
             thread.dead.store(true, Ordering::Release);
+            thread.seccomp.release(thread);
             thread.forget_host();
             thread.leave_shares();
             self.remove_thread(thread);

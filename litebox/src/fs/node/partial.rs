@@ -14,6 +14,9 @@ use crate::{Error, Result};
 
 /// How much a copy moves at once.
 const CHUNK: u64 = 256 << 10;
+/// From so many runs of own pages on, whole pieces of this size become own.
+const MOST_RUNS: usize = 16 << 10;
+const MERGED: u64 = 1 << 20;
 
 fn down(at: u64) -> u64 {
     at & !(PAGE - 1)
@@ -38,6 +41,8 @@ struct OwnPages {
     below: u64,
     /// Before that: the end of each run of whole pages, by its start. They never touch.
     runs: BTreeMap<u64, u64>,
+    /// Bytes of these before `below`.
+    bytes: u64,
 }
 
 /// Where bytes are, up to which place.
@@ -57,6 +62,10 @@ impl OwnPages {
         let next = self.runs.range(at..).next().map_or(self.below, |(start, _)| *start);
         Piece::Below(next.min(self.below))
     }
+    /// How many bytes of a run lie before `below`.
+    fn counted(&self, start: u64, end: u64) -> u64 {
+        end.min(self.below).saturating_sub(start)
+    }
     /// The pages of `[start, end)` are own from here on.
     fn add(&mut self, mut start: u64, mut end: u64) {
         if start >= end || start >= self.below {
@@ -64,20 +73,33 @@ impl OwnPages {
         }
         if let Some((before, its_end)) = self.runs.range(..=start).next_back().map(|(at, end)| (*at, *end)) {
             if its_end >= start {
-                self.runs.remove(&before);
+                self.remove(before);
                 (start, end) = (before, end.max(its_end));
             }
         }
         while let Some((next, its_end)) = self.runs.range(start..=end).next().map(|(at, end)| (*at, *end)) {
-            self.runs.remove(&next);
+            self.remove(next);
             end = end.max(its_end);
         }
         self.runs.insert(start, end);
+        self.bytes += self.counted(start, end);
+    }
+    fn remove(&mut self, start: u64) {
+        if let Some(end) = self.runs.remove(&start) {
+            self.bytes -= self.counted(start, end);
+        }
+    }
+    /// What lies at and behind `size` is not below any more.
+    fn cut(&mut self, size: u64) {
+        if size < self.below {
+            self.below = size;
+            self.runs.retain(|start, _| *start < size);
+            self.bytes = self.runs.iter().map(|(start, end)| self.counted(*start, *end)).sum();
+        }
     }
     /// Bytes that are read below.
     fn bytes_below(&self) -> u64 {
-        let own: u64 = self.runs.iter().map(|(start, end)| (*end).min(self.below).saturating_sub(*start)).sum();
-        self.below.saturating_sub(own)
+        self.below.saturating_sub(self.bytes)
     }
 }
 
@@ -86,7 +108,7 @@ impl PartialCopy {
     pub(super) fn new(lower: Arc<dyn File>, meta: &Metadata, keep: u64, pages: Arc<PageCache>) -> Result<Arc<Self>> {
         let (size, lower_bytes) = (meta.size.min(keep), meta.blocks.saturating_mul(512));
         pages.set_size(size)?;
-        let own = Mutex::new(OwnPages { below: size, runs: BTreeMap::new() });
+        let own = Mutex::new(OwnPages { below: size, runs: BTreeMap::new(), bytes: 0 });
         Ok(Arc::new(Self { pages, lower, lower_bytes, own }))
     }
     /// Bytes in the file.
@@ -164,7 +186,7 @@ impl PartialCopy {
             // It stopped within a page of which the front is new now.
             self.copy(written, up(written))?;
         }
-        self.own.lock().add(down(offset), up(written));
+        self.add(down(offset), up(written))?;
         Ok(n)
     }
     /// Makes `[offset, offset + len)` zeros; the size stays.
@@ -173,17 +195,27 @@ impl PartialCopy {
         if offset < end {
             self.bring_edges(offset, end)?;
             self.pages.punch(offset, len);
-            self.own.lock().add(down(offset), up(end));
+            self.add(down(offset), up(end))?;
         }
+        Ok(())
+    }
+    /// These pages are own. When the runs become too many, what lies between some of them is copied, too.
+    fn add(&self, start: u64, end: u64) -> Result<()> {
+        let merged = {
+            let mut own = self.own.lock();
+            own.add(start, end);
+            if own.runs.len() > MOST_RUNS { down(start) & !(MERGED - 1) } else { return Ok(()) }
+        };
+        self.copy(merged, merged + MERGED)?;
+        self.own.lock().add(merged, merged + MERGED);
         Ok(())
     }
     /// Sets the size: cuts, or grows with zeros.
     pub(super) fn set_size(&self, size: u64) -> Result<()> {
-        {
-            let mut own = self.own.lock();
-            own.below = own.below.min(size);
-        }
-        self.pages.set_size(size)
+        // In this order: who reads asks for the size first.
+        self.pages.set_size(size)?;
+        self.own.lock().cut(size);
+        Ok(())
     }
 
     /// The pages in which `[offset, end)` begins and ends become own, where it leaves some of their bytes alone.
@@ -248,5 +280,40 @@ impl PartialCopy {
             at = end;
         }
         Ok(self.pages.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::{BTreeMap, BTreeSet};
+
+    use super::{OwnPages, PAGE, Piece};
+
+    #[test]
+    fn own_pages_are_counted_as_they_come_and_go() {
+        let mut seed = 7u64;
+        let mut number = |bound: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % bound
+        };
+        let mut own = OwnPages { below: 100 * PAGE - 5, runs: BTreeMap::new(), bytes: 0 };
+        let mut model = BTreeSet::new();
+        for turn in 0..2000 {
+            let (start, len) = (number(110), number(6));
+            own.add(start * PAGE, (start + len) * PAGE);
+            model.extend((start..start + len).filter(|page| page * PAGE < own.below));
+            if turn % 300 == 299 {
+                own.cut(own.below - number(3 * PAGE));
+                model.retain(|page| page * PAGE < own.below);
+            }
+            let below: u64 = (0..110)
+                .filter(|page| !model.contains(page))
+                .map(|page| own.below.saturating_sub(page * PAGE).min(PAGE))
+                .sum();
+            assert_eq!(own.bytes_below(), below);
+            let page = number(110);
+            let is_own = matches!(own.piece(page * PAGE), Piece::Own(_));
+            assert_eq!(is_own, model.contains(&page) || page * PAGE >= own.below);
+        }
     }
 }

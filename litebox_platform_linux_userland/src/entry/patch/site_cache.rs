@@ -1,4 +1,4 @@
-//! What the sandbox knows of sites in files: a site that trapped in one process is patched in the others when they
+//! What the sandbox knows of sites in files: a site that was patched in one process is patched in the others when they
 //! first trap in that file.
 
 use alloc::collections::BTreeMap;

@@ -169,7 +169,9 @@ impl HostStream {
         // Many connections are only ever waited for in the host's poll.
         let rests = self.met.load(Ordering::Acquire);
         let events = if rests { QUIET_EVENTS } else { ALL_EVENTS };
-        self.token.store(network.watch(fd, events, Watcher::Stream(self.own.clone()))?, Ordering::Release);
+        let token = network.watch(fd, events, Watcher::Stream(self.own.clone()));
+        let token = token.inspect_err(|_| self.fail(ECONNRESET))?;
+        self.token.store(token, Ordering::Release);
         if rests {
             self.begin_rest();
         }

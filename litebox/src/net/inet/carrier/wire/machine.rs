@@ -49,6 +49,7 @@ pub(super) struct Wishes {
     /// How long it waits to be established (TCP_SYNCNT).
     pub establish: Duration,
     pub corked: bool,
+    pub nodelay: bool,
     pub tos: u8,
     pub lowat: usize,
 }
@@ -67,6 +68,7 @@ impl Wishes {
             keep_alive: options.is_on(Setting::KeepAlive).then_some(keep_alive),
             patience,
             establish: Duration::from_secs((2u64 << tries) - 1),
+            nodelay: options.is_on(Setting::NoDelay),
             corked: options.is_on(Setting::Cork),
             tos: u8::try_from(tos).unwrap_or(0),
             lowat: usize::try_from(options.get(Setting::ReceiveLowat)).unwrap_or(1).max(1),
@@ -191,7 +193,7 @@ impl Core {
     pub fn heed(&mut self, options: &Settings, six: bool) {
         self.wishes = Wishes::of(options, six);
         self.receiving.inline = options.is_on(Setting::OobInline);
-        let nagle = !options.is_on(Setting::NoDelay);
+        let nagle = !self.wishes.nodelay;
         let hops = options.get(if six { Setting::UnicastHops } else { Setting::Ttl });
         let hops = u8::try_from(hops).ok().filter(|hops| *hops > 0);
         let socket = self.socket();

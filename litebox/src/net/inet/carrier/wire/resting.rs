@@ -10,6 +10,8 @@ use crate::sync::Mutex;
 
 /// How long one is remembered.
 const TIME_WAIT: Duration = Duration::from_secs(60);
+/// Who says nothing new is not answered more often (tcp_invalid_ratelimit of Linux).
+const BETWEEN_ANSWERS: Duration = Duration::from_millis(500);
 /// How many are at once; the oldest go first.
 const MOST: usize = 16_384;
 
@@ -28,6 +30,8 @@ struct Rest {
     next: u32,
     acknowledged: u32,
     until: Instant,
+    /// When the peer was last told once more.
+    told: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -66,7 +70,7 @@ impl Resting {
         let until = now.saturating_add(TIME_WAIT);
         // Without memory it is forgotten at once, and its peer is refused.
         if state.order.try_reserve(1).is_ok() {
-            state.known.insert(ends, Rest { next, acknowledged, until });
+            state.known.insert(ends, Rest { next, acknowledged, until, told: None });
             state.order.push_back((until, ends));
         }
     }
@@ -89,9 +93,18 @@ impl Resting {
         if tcp.flags & ACK == 0 {
             return Some(Answer::Nothing);
         }
-        rest.until = now.saturating_add(TIME_WAIT);
+        let says_more = len > 0 || tcp.flags & FIN != 0;
+        if says_more {
+            rest.until = now.saturating_add(TIME_WAIT);
+        }
         let is_plain = is_next && len == 0 && tcp.flags & (SYN | FIN) == 0;
-        Some(if is_plain { Answer::Nothing } else { Answer::Acknowledge(next, acknowledged) })
+        // Two that rest would tell each other for ever.
+        let just_told = rest.told.is_some_and(|told| now < told.saturating_add(BETWEEN_ANSWERS));
+        if is_plain || just_told && !says_more {
+            return Some(Answer::Nothing);
+        }
+        rest.told = Some(now);
+        Some(Answer::Acknowledge(next, acknowledged))
     }
 
     /// A connection between these ends begins.

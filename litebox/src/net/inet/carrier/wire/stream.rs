@@ -364,15 +364,19 @@ impl StreamCarrier for WireStream {
         core.sending.add(done, urgent && done > 0);
         // Who has no room left keeps nothing back, and nobody what is urgent.
         core.more = flags.contains(MessageFlags::MSG_MORE) && source.remaining() == 0 && !urgent;
-        let waits = core.socket().nagle_enabled();
-        core.socket().set_nagle_enabled(waits && !urgent);
+        if urgent {
+            core.socket().set_nagle_enabled(false);
+        }
         drop(core);
         if done == 0 && source.remaining() > 0 {
             return Err(Error::WouldBlock);
         }
         self.run(None, false);
-        if urgent && waits {
-            self.core.lock().socket().set_nagle_enabled(true);
+        if urgent {
+            let mut core = self.core.lock();
+            // As it is wanted now.
+            let waits = !core.wishes.nodelay;
+            core.socket().set_nagle_enabled(waits);
         }
         Ok(done)
     }
@@ -382,11 +386,14 @@ impl StreamCarrier for WireStream {
             let finished = core.finished || core.shut.contains(Shut::READ);
             return core.receiving.take(dest, flags.contains(MessageFlags::MSG_PEEK), finished);
         }
-        if core.receiving.skips() && core.look().recv_queue() > 0 {
-            // The urgent byte is not part of what is read, even if nobody received it.
+        // The urgent byte is not part of what is read, even if nobody received it. Who peeks leaves it there.
+        let peek = flags.contains(MessageFlags::MSG_PEEK);
+        let mut hidden = usize::from(core.receiving.skips() && core.look().recv_queue() > 0);
+        if hidden > 0 && !peek {
             core.skip();
+            hidden = 0;
         }
-        if core.look().recv_queue() == 0 {
+        if core.look().recv_queue() == hidden {
             return match core::mem::take(&mut core.error) {
                 _ if core.finished => Ok(0),
                 0 if core.shut.contains(Shut::READ) => Ok(0),
@@ -395,9 +402,9 @@ impl StreamCarrier for WireStream {
                 error => Err(Error::reported(error)),
             };
         }
-        let done = Self::copy_out(&mut core, dest, flags);
+        let done = Self::copy_out(&mut core, dest, flags, hidden);
         drop(core);
-        if !flags.contains(MessageFlags::MSG_PEEK) {
+        if !peek {
             // The peer may send more now.
             self.run(None, false);
         }
@@ -467,7 +474,8 @@ impl StreamCarrier for WireStream {
 }
 
 impl WireStream {
-    fn copy_out(core: &mut Core, dest: &mut Dest<'_>, flags: MessageFlags) -> Result<usize> {
+    /// Copies what there is, when it is peeked at but for the first `hidden` bytes.
+    fn copy_out(core: &mut Core, dest: &mut Dest<'_>, flags: MessageFlags, hidden: usize) -> Result<usize> {
         let peek = flags.contains(MessageFlags::MSG_PEEK);
         let unwanted = flags.contains(MessageFlags::MSG_TRUNC);
         let mut done = 0;
@@ -485,7 +493,7 @@ impl WireStream {
             };
             let moved = if peek {
                 let all = core.look().recv_queue();
-                core.socket().peek(all).map(&mut put)
+                core.socket().peek(all).map(|bytes| put(bytes.get(hidden..).unwrap_or_default()))
             } else {
                 core.socket().recv(|bytes| match put(bytes) {
                     Ok(n) => (n, Ok(n)),

@@ -14,6 +14,9 @@ const URG: u8 = 0x20;
 const FLAGS_AT: usize = 13;
 const POINTER_AT: usize = 18;
 
+/// So many bytes behind an urgent one it is forgotten: more than any window.
+const FORGOTTEN: u32 = 1 << 30;
+
 /// What is sent.
 #[derive(Default)]
 pub struct Sending {
@@ -56,6 +59,11 @@ impl Sending {
         if tcp.flags & SYN != 0 {
             self.first = Some(tcp.sequence.wrapping_add(1));
             return;
+        }
+        // Numbers come again: one that lies so far behind is not sent again any more.
+        let past = |behind: u32| tcp.sequence.wrapping_sub(behind);
+        if self.behind.is_some_and(|behind| (FORGOTTEN..1 << 31).contains(&past(behind))) {
+            self.behind = None;
         }
         let Some(ahead) = self.pointer(tcp.sequence) else { return };
         if let Some(flags) = segment.get_mut(FLAGS_AT) {
@@ -173,5 +181,30 @@ impl Receiving {
             self.mark = Some(Mark { taken: true, ..mark });
         }
         Ok(copied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FLAGS_AT, Sending, URG};
+    use crate::net::inet::carrier::wire::packet::{SYN, Tcp};
+
+    /// Whether the segment of one byte at this number is marked.
+    fn is_marked(sending: &mut Sending, sequence: u32, flags: u8) -> bool {
+        let mut segment = [0; 21];
+        let tcp = Tcp { from: 1, to: 2, sequence, acknowledged: 0, flags, header: 20 };
+        sending.mark(&mut segment, &tcp);
+        segment[FLAGS_AT] & URG != 0
+    }
+
+    #[test]
+    fn an_urgent_byte_is_announced_once_in_all_numbers() {
+        let mut sending = Sending::default();
+        assert!(!is_marked(&mut sending, 99, SYN));
+        sending.add(1, true);
+        assert!(is_marked(&mut sending, 100, 0) && !is_marked(&mut sending, 101, 0));
+        for sequence in (101..u32::MAX - (1 << 29)).step_by(1 << 28).chain([98, 99, 100]) {
+            assert!(!is_marked(&mut sending, sequence, 0), "{sequence}");
+        }
     }
 }
