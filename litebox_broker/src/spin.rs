@@ -54,7 +54,7 @@ pub struct Place {
 /// So close.
 const CLOSE: Duration = Duration::from_micros(60);
 /// How many requests make it move, when moving has paid lately, and when it has not.
-const ENOUGH: u32 = 8;
+const ENOUGH: u32 = 4;
 const MOST_ENOUGH: u32 = 4096;
 
 impl Place {

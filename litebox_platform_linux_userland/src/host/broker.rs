@@ -214,7 +214,7 @@ fn number_at(reply: &[u8], offset: usize) -> Option<u32> {
 const LOOKS: u32 = 64;
 
 /// The same, into the page: a look is some twenty nanoseconds.
-const LOOKS_INTO_PAGE: u32 = 1000;
+const LOOKS_INTO_PAGE: u32 = 3000;
 
 /// The two ways to the broker: what only reads can be served beside something else.
 pub(crate) struct Channels {
