@@ -124,14 +124,14 @@ impl Grant {
     fn directory_by_steps(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
         let on_the_way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (mut here, rest) = match self.last.on_the_way_to(path) {
-            Some((kept, rest)) => (Dir::Opened(kept), rest),
-            None => (Dir::Root(self.root.as_fd()), path),
+            Some((kept, rest)) => (HeldFd::Own(kept), rest),
+            None => (HeldFd::Lent(self.root.as_fd()), path),
         };
         for name in rest.split(|&b| b == b'/').filter(|n| !n.is_empty()) {
             self.check_search(here.as_fd())?;
-            here = Dir::Opened(rustix::fs::openat(here.as_fd(), name, on_the_way, Mode::empty())?);
+            here = HeldFd::Own(rustix::fs::openat(here.as_fd(), name, on_the_way, Mode::empty())?);
         }
-        if let (Dir::Opened(opened), false) = (&here, rest.is_empty()) {
+        if let (HeldFd::Own(opened), false) = (&here, rest.is_empty()) {
             self.last.keep(path, opened.as_fd());
         }
         if !flags.contains(OFlags::PATH) {
@@ -141,8 +141,8 @@ impl Grant {
         }
         self.check_way(here.as_fd())?;
         match here {
-            Dir::Opened(opened) => Ok(opened),
-            Dir::Root(root) => rustix::fs::openat(root, ".", on_the_way, Mode::empty()),
+            HeldFd::Own(opened) => Ok(opened),
+            HeldFd::Lent(root) => rustix::fs::openat(root, ".", on_the_way, Mode::empty()),
         }
     }
 
@@ -177,27 +177,27 @@ impl Grant {
     }
 
     /// The directory that holds `path`, and its last component.
-    pub fn locate<'p>(&'p self, path: &'p [u8]) -> Result<(Dir<'p>, &'p [u8])> {
+    pub fn locate<'p>(&'p self, path: &'p [u8]) -> Result<(HeldFd<'p>, &'p [u8])> {
         check_path(path)?;
         match (&self.file, path.is_empty()) {
-            (Some(name), true) => return Ok((Dir::Root(self.root.as_fd()), name)),
+            (Some(name), true) => return Ok((HeldFd::Lent(self.root.as_fd()), name)),
             (Some(_), false) => return Err(Errno::NOTDIR),
-            (None, true) => return Ok((Dir::Root(self.root.as_fd()), b".")),
+            (None, true) => return Ok((HeldFd::Lent(self.root.as_fd()), b".")),
             (None, false) => {}
         }
         self.visibility.check_shown(path)?;
         match path.iter().rposition(|&b| b == b'/') {
             None => {
                 self.check_search(self.root.as_fd())?;
-                Ok((Dir::Root(self.root.as_fd()), path))
+                Ok((HeldFd::Lent(self.root.as_fd()), path))
             }
-            Some(at) => Ok((Dir::Opened(self.directory_at(&path[..at], OFlags::PATH)?), &path[at + 1..])),
+            Some(at) => Ok((HeldFd::Own(self.directory_at(&path[..at], OFlags::PATH)?), &path[at + 1..])),
         }
     }
 
     /// As [`Grant::locate`], for an operation that changes a name: the grant must be writable, and its root has no
     /// name.
-    pub fn locate_for_change<'p>(&'p self, path: &'p [u8]) -> Result<(Dir<'p>, &'p [u8])> {
+    pub fn locate_for_change<'p>(&'p self, path: &'p [u8]) -> Result<(HeldFd<'p>, &'p [u8])> {
         self.writable()?;
         if path.is_empty() {
             return Err(Errno::BUSY);
@@ -218,19 +218,19 @@ impl Grant {
         if opened_for_change(came.as_fd())? { Ok(Subject::Open(came.as_fd())) } else { Err(Errno::PERM) }
     }
     /// What a request names, open (`O_PATH`): no file of a foreign file system.
-    pub fn open_subject<'a>(&'a self, request: &'a ParsedRequest<'_>) -> Result<Opened<'a>> {
+    pub fn open_subject<'a>(&'a self, request: &'a ParsedRequest<'_>) -> Result<HeldFd<'a>> {
         if request.came.is_none() {
             if let Some(opened) = self.open_at_once(request.path)? {
-                return Ok(Opened::Here(opened));
+                return Ok(HeldFd::Own(opened));
             }
         }
         match self.subject(request)? {
-            Subject::Open(file) => Ok(Opened::Came(file)),
+            Subject::Open(file) => Ok(HeldFd::Lent(file)),
             Subject::Name(dir, name) => {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let opened = rustix::fs::openat(dir, name, flags, Mode::empty())?;
                 self.refuse_foreign(opened.as_fd())?;
-                Ok(Opened::Here(opened))
+                Ok(HeldFd::Own(opened))
             }
         }
     }
@@ -249,7 +249,7 @@ impl Grant {
     }
     /// As [`Grant::locate_for_change`], for a name that is to be made: what is hidden may be there, and is not to be
     /// replaced.
-    pub fn locate_new<'p>(&'p self, path: &'p [u8]) -> Result<(Dir<'p>, &'p [u8])> {
+    pub fn locate_new<'p>(&'p self, path: &'p [u8]) -> Result<(HeldFd<'p>, &'p [u8])> {
         self.check_new(path)?;
         self.locate_for_change(path)
     }
@@ -321,27 +321,10 @@ impl Grant {
 /// How paths are walked: no link is followed, and none leads out.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_SYMLINKS);
 
-/// What a request names, open.
-pub enum Opened<'a> {
-    /// By the descriptor that came along.
-    Came(BorrowedFd<'a>),
-    /// For this request.
-    Here(OwnedFd),
-}
-
-impl AsFd for Opened<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Came(fd) => *fd,
-            Self::Here(fd) => fd.as_fd(),
-        }
-    }
-}
-
 /// What a request is about.
 pub enum Subject<'a> {
     /// A name in a directory.
-    Name(Dir<'a>, &'a [u8]),
+    Name(HeldFd<'a>, &'a [u8]),
     /// A file that the sandbox opened where it may change files.
     Open(BorrowedFd<'a>),
 }
@@ -381,19 +364,19 @@ pub fn own_path(file: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-/// An opened directory.
-pub enum Dir<'a> {
-    /// The root of the grant.
-    Root(BorrowedFd<'a>),
-    /// One below.
-    Opened(OwnedFd),
+/// A directory or file, open.
+pub enum HeldFd<'a> {
+    /// The root of the grant, or what came along with the request.
+    Lent(BorrowedFd<'a>),
+    /// Opened for this request.
+    Own(OwnedFd),
 }
 
-impl AsFd for Dir<'_> {
+impl AsFd for HeldFd<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Root(fd) => *fd,
-            Self::Opened(fd) => fd.as_fd(),
+            Self::Lent(fd) => *fd,
+            Self::Own(fd) => fd.as_fd(),
         }
     }
 }
