@@ -1,9 +1,9 @@
 //! Sites that trapped and are not patched yet.
 //!
-//! A patch by itself costs as much as seven traps, and half of the sites of a program's start are used once. So a site waits until
-//! it traps for the fourth time, in whichever processes, until [`TOGETHER`] of its file wait, or until its code is
-//! mapped for another program. Then all that wait in that code are patched: the changes of protection are what a patch
-//! costs most.
+//! A patch by itself costs as much as seven traps, and half of the sites of a program's start are used once. So a site
+//! waits until it traps for the fourth time, in whichever processes, until [`TOGETHER`] of its file wait, or until its
+//! code is mapped for another program. Then all that wait in that code are patched: the changes of protection are what
+//! a patch costs most.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
