@@ -4,7 +4,7 @@
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and maps nothing of the
 //! sandbox's memory but one page for messages ([`request_page`]).
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
-//! - [`session`] serves requests, which [`requests`] and [`socket`] bring, and [`replies`] go back: [`message`] takes
+//! - [`session`] serves requests, which [`request_channel`] and [`socket`] bring, and [`replies`] go back: [`message`] takes
 //!   them apart, [`beneath`] resolves paths, in [`file_systems`] with files of users alone, [`files`], [`lookup`] and
 //!   [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next one
 //!   before falling asleep.
@@ -44,8 +44,8 @@ pub mod process;
 pub mod processors;
 pub mod replies;
 pub mod report;
+pub mod request_channel;
 pub mod request_page;
-pub mod requests;
 pub mod server;
 pub mod session;
 pub mod signals;

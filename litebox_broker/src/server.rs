@@ -21,8 +21,8 @@ use crate::net::Service;
 use crate::process::Sandboxed;
 use crate::replies::{PAUSE, Replies};
 use crate::report::say;
+use crate::request_channel::RequestChannel;
 use crate::request_page::MappedPage;
-use crate::requests::Requests;
 use crate::session::{Session, Wish};
 use crate::signals::Signals;
 use crate::socket::{BUFFER, receive, send, serve_readers};
@@ -68,7 +68,7 @@ pub struct Server {
     /// Its processes.
     sandboxed: Sandboxed,
     /// Requests and replies.
-    requests: Requests,
+    requests: RequestChannel,
     /// Those that only read, until they have a thread of their own.
     readers: Option<Arc<OwnedFd>>,
     /// The way back to them.
@@ -126,7 +126,7 @@ impl Server {
         Self {
             session,
             sandboxed,
-            requests: Requests::new(requests, page),
+            requests: RequestChannel::new(requests, page),
             readers: Some(Arc::new(readers)),
             reader_replies: Replies::default(),
             events: Arc::new(events),

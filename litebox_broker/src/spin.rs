@@ -36,11 +36,11 @@ pub fn look_for_a_while(mut look: impl FnMut() -> bool) -> SpinOutcome {
     }
 }
 
-/// Where the next request is looked for.
+/// On which processor the next request is looked for.
 ///
 /// The host wakes who is sent a message on the processor of who sent it. Two that look for each other's messages need
 /// one each. So when one request follows close upon the other and both sides share a processor, the broker moves.
-pub struct Place {
+pub struct OwnProcessor {
     /// There is one processor, or the thread cannot move.
     is_bound: bool,
     /// When the last request was answered.
@@ -57,20 +57,20 @@ const CLOSE: Duration = Duration::from_micros(60);
 const ENOUGH: u32 = 4;
 const MOST_ENOUGH: u32 = 4096;
 
-impl Place {
+impl OwnProcessor {
     /// Of the calling thread.
-    pub fn own() -> Self {
+    pub fn of_this_thread() -> Self {
         let is_bound = sched_getaffinity(None).is_ok_and(|allowed| allowed.count() < 2);
         Self { is_bound, answered: Instant::now(), close: 0, enough: ENOUGH }
     }
 
     /// A request was taken.
-    pub fn came(&mut self) {
+    pub fn note_request(&mut self) {
         self.close = if self.answered.elapsed() < CLOSE { self.close.saturating_add(1) } else { 0 };
     }
 
     /// It was answered.
-    pub fn answered(&mut self) {
+    pub fn note_answer(&mut self) {
         self.answered = Instant::now();
     }
 

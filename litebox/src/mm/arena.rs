@@ -24,10 +24,12 @@ const SMALL_PART: u64 = 8;
 /// How much one transfer looks up at once.
 const CHUNK: u64 = 16 << 20;
 
-fn down(n: u64) -> u64 {
+/// The begin of the page that holds byte `n`.
+pub(crate) fn down(n: u64) -> u64 {
     n & !(PAGE64 - 1)
 }
-fn up(n: u64) -> u64 {
+/// The end of the pages that hold the first `n` bytes.
+pub(crate) fn up(n: u64) -> u64 {
     down(n.saturating_add(PAGE64 - 1))
 }
 

@@ -49,7 +49,7 @@ int main(void) {
         if (i % 3 == 2) mmap(buffer + n, P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     }
     for (int kept = 1; kept <= 2; kept++) {
-        // At a place of its own: what the kernel chooses may lie where it is moved to.
+        // At a place of its own, whatever else lies in the free room.
         char *two = mmap(room + 1600 * P, 8 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         memset(two, 5, 8 * P);
         mprotect(two + kept * P, (8 - kept) * P, PROT_READ);

@@ -8,22 +8,15 @@ use super::PAGE;
 use super::lower::copy_blocks;
 use crate::fs::{File, Metadata};
 use crate::io::{Dest, Source};
-use crate::mm::arena::PageCache;
+use crate::mm::arena::{PageCache, down, up};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// How much a copy moves at once.
 const CHUNK: u64 = 256 << 10;
-/// From so many runs of own pages on, whole pieces of this size become own.
-const MOST_RUNS: usize = 16 << 10;
+/// From so many runs of own pages on, whole pieces of this size become own. Tests have files of some MiB.
+const MOST_RUNS: usize = if cfg!(test) { 8 } else { 16 << 10 };
 const MERGED: u64 = 1 << 20;
-
-fn down(at: u64) -> u64 {
-    at & !(PAGE - 1)
-}
-fn up(at: u64) -> u64 {
-    down(at.saturating_add(PAGE - 1))
-}
 
 /// The file. Who writes holds the writer's lock of the node; who reads does not.
 pub(in crate::fs) struct PartialCopy {
@@ -186,7 +179,7 @@ impl PartialCopy {
             // It stopped within a page of which the front is new now.
             self.copy(written, up(written))?;
         }
-        self.add(down(offset), up(written))?;
+        self.add(down(offset), up(written));
         Ok(n)
     }
     /// Makes `[offset, offset + len)` zeros; the size stays.
@@ -195,20 +188,24 @@ impl PartialCopy {
         if offset < end {
             self.bring_edges(offset, end)?;
             self.pages.punch(offset, len);
-            self.add(down(offset), up(end))?;
+            self.add(down(offset), up(end));
         }
         Ok(())
     }
-    /// These pages are own. When the runs become too many, what lies between some of them is copied, too.
-    fn add(&self, start: u64, end: u64) -> Result<()> {
+    /// These pages are own. When the runs become too many, what lies between some of them is copied, too, as far as
+    /// there is room: what was written is there without that.
+    fn add(&self, start: u64, end: u64) {
         let merged = {
             let mut own = self.own.lock();
             own.add(start, end);
-            if own.runs.len() > MOST_RUNS { down(start) & !(MERGED - 1) } else { return Ok(()) }
+            if own.runs.len() <= MOST_RUNS {
+                return;
+            }
+            start & !(MERGED - 1)
         };
-        self.copy(merged, merged + MERGED)?;
-        self.own.lock().add(merged, merged + MERGED);
-        Ok(())
+        if self.copy(merged, merged + MERGED).is_ok() {
+            self.own.lock().add(merged, merged + MERGED);
+        }
     }
     /// Sets the size: cuts, or grows with zeros.
     pub(super) fn set_size(&self, size: u64) -> Result<()> {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::replies::Replies;
 use crate::request_page::MappedPage;
 use crate::socket::{BUFFER, receive};
-use crate::spin::{Apart, Place, look_for_a_while};
+use crate::spin::{Apart, OwnProcessor, look_for_a_while};
 
 /// How often the page is looked into before the socket is: a fraction of a microsecond,
 const FEW_LOOKS: usize = 16;
@@ -19,7 +19,7 @@ const FEW_LOOKS: usize = 16;
 const MANY_LOOKS: usize = 200;
 
 /// The ways of requests.
-pub struct Requests {
+pub struct RequestChannel {
     socket: OwnedFd,
     page: MappedPage,
     replies: Replies,
@@ -27,13 +27,13 @@ pub struct Requests {
     /// Whether the next request is looked for before we fall asleep.
     spin: AdaptiveSpin,
     /// On which processor we do that.
-    place: Place,
+    processor: OwnProcessor,
     /// How often the page is looked into before the socket is.
     looks: usize,
 }
 
-/// A request, without its bytes ([`Requests::bytes`]).
-pub struct Came {
+/// A request, without its bytes ([`RequestChannel::bytes`]).
+pub struct Incoming {
     len: usize,
     /// The descriptor that came along.
     pub passed: Option<OwnedFd>,
@@ -41,14 +41,14 @@ pub struct Came {
     ticket: Option<u32>,
 }
 
-impl Came {
+impl Incoming {
     /// The other end of the socket is closed.
     pub fn is_end(&self) -> bool {
         self.len == 0 && self.ticket.is_none()
     }
 }
 
-impl Requests {
+impl RequestChannel {
     /// Those of a socket, to which this page belongs.
     pub fn new(socket: OwnedFd, page: MappedPage) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Requests {
             replies: Replies::default(),
             buffer: vec![0; BUFFER],
             spin: AdaptiveSpin::eager(),
-            place: Place::own(),
+            processor: OwnProcessor::of_this_thread(),
             looks: FEW_LOOKS,
         }
     }
@@ -79,26 +79,30 @@ impl Requests {
     }
 
     /// The next request; with `look`, also one that comes soon, if looking for it is likely to pay. Who does not come
-    /// again says so ([`Requests::look_no_more`]).
-    pub fn next(&mut self, look: bool) -> Result<Came, Errno> {
+    /// again says so ([`RequestChannel::look_no_more`]).
+    pub fn next(&mut self, look: bool) -> Result<Incoming, Errno> {
         let mut got = self.receive();
         if look && matches!(got, Err(Errno::AGAIN)) {
             got = self.look_for_next();
         }
         if let Ok(came) = &got {
             self.looks = if came.ticket.is_some() { MANY_LOOKS } else { FEW_LOOKS };
-            self.place.came();
+            self.processor.note_request();
         }
         got
     }
-    fn receive(&mut self) -> Result<Came, Errno> {
+    fn receive(&mut self) -> Result<Incoming, Errno> {
         if let Some(taken) = self.page.take(&mut self.buffer) {
-            return Ok(Came { len: taken.len, passed: None, ticket: Some(taken.ticket) });
+            return Ok(Incoming { len: taken.len, passed: None, ticket: Some(taken.ticket) });
         }
-        receive(self.socket.as_fd(), &mut self.buffer, false).map(|(len, passed)| Came { len, passed, ticket: None })
+        receive(self.socket.as_fd(), &mut self.buffer, false).map(|(len, passed)| Incoming {
+            len,
+            passed,
+            ticket: None,
+        })
     }
-    fn look_for_next(&mut self) -> Result<Came, Errno> {
-        let apart = self.place.apart_from(self.page.asked_on());
+    fn look_for_next(&mut self) -> Result<Incoming, Errno> {
+        let apart = self.processor.apart_from(self.page.asked_on());
         if matches!(apart, Apart::Moved(_)) {
             self.spin = AdaptiveSpin::eager();
         }
@@ -119,7 +123,7 @@ impl Requests {
         });
         self.spin = spin;
         if let (Some(outcome), Some(_)) = (outcome, apart.processor()) {
-            self.place.learn(apart, outcome);
+            self.processor.learn(apart, outcome);
         }
         got
     }
@@ -129,11 +133,11 @@ impl Requests {
     }
 
     /// The bytes of a request that came.
-    pub fn bytes(&self, came: &Came) -> &[u8] {
+    pub fn bytes(&self, came: &Incoming) -> &[u8] {
         self.buffer.get(..came.len).unwrap_or_default()
     }
     /// Answers the request that came last: by the page, as long as somebody looks there and it can carry the reply.
-    pub fn answer(&mut self, came: &Came, reply: Option<&[u8]>, passed: Option<BorrowedFd<'_>>) {
+    pub fn answer(&mut self, came: &Incoming, reply: Option<&[u8]>, passed: Option<BorrowedFd<'_>>) {
         if let Some(reply) = reply {
             let by_page = came.ticket.filter(|_| passed.is_none());
             if !by_page.is_some_and(|ticket| self.page.answer(ticket, reply)) {
@@ -143,6 +147,6 @@ impl Requests {
                 }
             }
         }
-        self.place.answered();
+        self.processor.note_answer();
     }
 }
