@@ -4,10 +4,10 @@
 //! It holds the user's authority, so it is small, parses nothing but fixed-layout messages, and maps nothing of the
 //! sandbox's memory but one page for messages ([`request_page`]).
 //! - [`launch`] starts the supervisor with nothing but what it needs and runs [`server`] until the end.
-//! - [`session`] serves requests, which [`request_channel`] and [`socket`] bring, and [`replies`] go back: [`message`] takes
-//!   them apart, [`beneath`] resolves paths, in [`file_systems`] with files of users alone, [`files`], [`lookup`] and
-//!   [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next one
-//!   before falling asleep.
+//! - [`session`] serves requests, which [`request_channel`] and [`socket`] bring, and [`replies`] go back: [`message`]
+//!   takes them apart, [`beneath`] resolves paths, in [`file_systems`] with files of users alone, [`files`], [`lookup`]
+//!   and [`list`] read, [`change`] writes; [`visibility`] is what of a tree is shown. [`spin`]: looking for the next
+//!   one before falling asleep.
 //! - [`ahead`] answers what a program is going to ask, by what it asked for when it was started last.
 //! - [`control`] is what the user does with it meanwhile: more programs, signals, pauses.
 //! - [`net`] is the network: policy, names, connections, published ports.
