@@ -11,8 +11,8 @@ use litebox_protocol::Op;
 
 use crate::entry::fast::{self, FRAME_LAYOUT, FrameLayout};
 use crate::entry::patch::{
-    CPUID_CACHE, CpuidCache, PATCH_COUNTS, PATCHING, POOL, PatchCounts, Pool, SITE_CACHE, SiteCache, TEXT_CACHE,
-    TextCache,
+    CPUID_CACHE, CpuidCache, GATE, Gate, PATCH_COUNTS, PATCHING, POOL, PatchCounts, Pool, SITE_CACHE, SiteCache,
+    TEXT_CACHE, TextCache,
 };
 use crate::entry::trap::install_handlers;
 use crate::host::broker::{self, CHANNELS, Channels};
@@ -141,6 +141,8 @@ struct Sandbox {
     text_cache: TextCache,
     /// Which regions of trampolines are in use.
     trampolines: Pool,
+    /// Where those of 32-bit code lead.
+    gate: Gate,
     /// Figures of patching.
     patch_counts: PatchCounts,
     /// What the host's signal frames look like.
@@ -209,6 +211,7 @@ impl Sandbox {
         CPUID_CACHE.publish(&self.cpuid_cache);
         TEXT_CACHE.publish(&self.text_cache);
         POOL.publish(&self.trampolines);
+        GATE.publish(&self.gate);
         PATCH_COUNTS.publish(&self.patch_counts);
         FRAME_LAYOUT.publish(&self.frame_layout);
     }
@@ -286,6 +289,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             cpuid_cache: CpuidCache::default(),
             text_cache: TextCache::default(),
             trampolines: Pool::new(),
+            gate: Gate::default(),
             patch_counts: PatchCounts::default(),
             frame_layout: FrameLayout::default(),
             program_end: ProgramEnd::new(told_by_supervisor),

@@ -35,6 +35,24 @@ fn serve_vfork_parent(object: *const Thread) {
     thread.serve_vfork_parent();
 }
 
+/// Calls that do not come back to where they were made.
+struct CallsOfNoReturn {
+    /// Unwinders know their code by its bytes.
+    sigreturn: [u64; 2],
+    execve: u64,
+    exit: u64,
+    exit_group: u64,
+}
+
+impl CallsOfNoReturn {
+    fn of(arch: Arch) -> Self {
+        match arch {
+            Arch::X86_64 => Self { sigreturn: [15, 15], execve: 59, exit: 60, exit_group: 231 },
+            Arch::X86 => Self { sigreturn: [119, 173], execve: 11, exit: 1, exit_group: 252 },
+        }
+    }
+}
+
 impl North for LinuxNorth {
     fn syscall(&self, frame: &mut GuestFrame<'_>) {
         with_task(frame, Arch::X86_64, |task| {
@@ -146,18 +164,16 @@ impl North for LinuxNorth {
     }
 
     fn with_code(&self, addr: usize, number: u64, look: &mut dyn FnMut(&Code, PatchPolicy)) {
-        const RT_SIGRETURN: u64 = 15;
-        const EXECVE: u64 = 59;
-        const EXIT: u64 = 60;
-        const EXIT_GROUP: u64 = 231;
         let object = host().current_north().cast::<Thread>();
         // SAFETY: as in `with_task`; null outside guest threads.
         let Some(thread) = (unsafe { object.as_ref() }) else { return };
         let kernel = &thread.process.kernel;
-        if number != RT_SIGRETURN || kernel.restorers.are_in_tables(&thread.process.mm, addr as u64) {
+        let calls = CallsOfNoReturn::of(thread.process.arch());
+        let returns_from_handler = calls.sigreturn.contains(&number);
+        if !returns_from_handler || kernel.restorers.are_in_tables(&thread.process.mm, addr as u64) {
             // Where threads end one after the other, the next one makes the same call.
-            let comes_back = number == EXIT && thread.process.thread_count() > 1;
-            let leaves = matches!(number, EXECVE | EXIT | EXIT_GROUP) && !comes_back;
+            let comes_back = number == calls.exit && thread.process.thread_count() > 1;
+            let leaves = [calls.execve, calls.exit, calls.exit_group].contains(&number) && !comes_back;
             let policy = if leaves { PatchPolicy::Defer } else { PatchPolicy::Now };
             thread.process.mm.with_code(addr, &mut |code| look(code, policy));
         }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use iced_x86::{Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
 
 use crate::functions::{CPUID, LOAD_EAX};
-use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
+use crate::{CodeMode, JUMP_LEN, Refusal, SYSCALL_LEN};
 
 /// A `syscall` that trapped, and the bytes around it.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,9 @@ pub struct Site<'a> {
     pub bytes: &'a [u8],
     /// Address of the first of them.
     pub start: u64,
-    /// Address of the `syscall`.
+    /// How they are decoded.
+    pub mode: CodeMode,
+    /// Address of the `syscall`, or of what else makes the call.
     pub syscall: u64,
     /// `rax` when it trapped.
     pub number: u64,
@@ -49,6 +51,7 @@ impl PatchKind {
 /// How a site can be patched.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    pub(crate) mode: CodeMode,
     pub(crate) kind: PatchKind,
     pub(crate) syscall: u64,
     /// Where the jump goes.
@@ -62,6 +65,10 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How its code is decoded.
+    pub fn mode(&self) -> CodeMode {
+        self.mode
+    }
     /// Which instructions make room.
     pub fn kind(&self) -> PatchKind {
         self.kind
@@ -92,6 +99,13 @@ impl Site<'_> {
         let at = usize::try_from(from.checked_sub(self.start)?).ok()?;
         self.bytes.get(at..at.checked_add(len)?)
     }
+    /// What a load of `eax` had loaded: 32-bit code has no more of the register.
+    fn number_in_eax(&self) -> u64 {
+        match self.mode {
+            CodeMode::Long => self.number,
+            CodeMode::Compat => u64::from(self.number as u32),
+        }
+    }
     fn tail(&self, from: u64) -> &[u8] {
         let at = from.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
         at.and_then(|at| self.bytes.get(at..)).unwrap_or_default()
@@ -101,7 +115,7 @@ impl Site<'_> {
 /// How `site` can be patched, or why not.
 pub fn analyse(site: &Site<'_>) -> Result<Plan, Refusal> {
     let cpuid = site.known.is_some_and(PatchKind::is_cpuid);
-    let expected = if cpuid { CPUID } else { [0x0f, 0x05] };
+    let expected = if cpuid { CPUID } else { site.mode.call() };
     if site.slice(site.syscall, SYSCALL_LEN) != Some(&expected) {
         return Err(Refusal::NotSyscall);
     }
@@ -112,6 +126,7 @@ pub fn analyse(site: &Site<'_>) -> Result<Plan, Refusal> {
     };
     match before {
         Some(original) => Ok(Plan {
+            mode: site.mode,
             kind: if cpuid { PatchKind::CpuidLoad } else { PatchKind::Before },
             syscall: site.syscall,
             jump: site.syscall - original.len() as u64,
@@ -136,12 +151,12 @@ fn number_before(site: &Site<'_>) -> Option<Vec<u8>> {
     let immediate = |bytes: &[u8]| bytes.last_chunk::<4>().map(|b| i32::from_le_bytes(*b));
     let candidates = [
         // mov $nr,%rax: the number is sign-extended.
-        long.filter(|b| b.starts_with(&[0x48, 0xc7, 0xc0]))
+        long.filter(|b| site.mode == CodeMode::Long && b.starts_with(&[0x48, 0xc7, 0xc0]))
             .filter(|b| immediate(b).is_some_and(|n| i64::from(n) as u64 == site.number)),
         // mov $nr,%eax: it is zero-extended.
         short
             .filter(|b| b.starts_with(&[0xb8]))
-            .filter(|b| immediate(b).is_some_and(|n| u64::from(n as u32) == site.number)),
+            .filter(|b| immediate(b).is_some_and(|n| u64::from(n as u32) == site.number_in_eax())),
     ];
     let sure = |address: u64| site.known == Some(PatchKind::Before) || starts_instruction(site, address);
     let found = candidates.into_iter().flatten().find(|b| sure(site.syscall - b.len() as u64))?;
@@ -155,7 +170,7 @@ fn starts_instruction(site: &Site<'_>, address: u64) -> bool {
     const NEAREST: usize = 16;
     let available = address.saturating_sub(site.start).min(FARTHEST as u64) as usize;
     let nearest = if available > 2 * NEAREST { NEAREST } else { 1 };
-    let mut decoder = Decoder::new(64, site.tail(address - available as u64), DecoderOptions::NONE);
+    let mut decoder = Decoder::new(site.mode.bitness(), site.tail(address - available as u64), DecoderOptions::NONE);
     let mut instruction = Instruction::default();
     // Where decoding leads from each distance before the address: there, past it, or to bytes that are no instruction.
     // It is known for all that is nearer, so one instruction tells.
@@ -193,7 +208,7 @@ fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
         if bytes.is_empty() {
             return Err(Refusal::CutOff);
         }
-        let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
+        let mut decoder = Decoder::with_ip(site.mode.bitness(), bytes, at, DecoderOptions::NONE);
         let instruction = decoder.decode();
         if instruction.is_invalid() {
             // No instruction is longer than 15 bytes.
@@ -217,7 +232,7 @@ fn instructions_after(site: &Site<'_>) -> Result<Plan, Refusal> {
     let original = site.slice(site.syscall, len).ok_or(Refusal::CutOff)?.to_vec();
     let kind = if site.known == Some(PatchKind::Cpuid) { PatchKind::Cpuid } else { PatchKind::After };
     let syscall = site.syscall;
-    Ok(Plan { kind, syscall, jump: syscall, original, moved, falls_through })
+    Ok(Plan { mode: site.mode, kind, syscall, jump: syscall, original, moved, falls_through })
 }
 
 /// An instruction that goes to the trampoline.
@@ -264,7 +279,7 @@ impl Moved {
             Dependence::Memory { offset: displacement, target: instruction.ip_rel_memory_address() }
         } else if instruction.is_jmp_short_or_near() || instruction.is_jcc_short_or_near() {
             // With a prefix for 16 bits, processors differ.
-            if instruction.op0_kind() != OpKind::NearBranch64 {
+            if !matches!(instruction.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32) {
                 return Err(Refusal::Unmovable);
             }
             let target = instruction.near_branch_target();
@@ -301,16 +316,26 @@ fn flow(instruction: &Instruction) -> Flow {
         FlowControl::ConditionalBranch if instruction.is_jcc_short_or_near() => Flow::On,
         FlowControl::UnconditionalBranch if instruction.is_jmp_short_or_near() => Flow::Away,
         FlowControl::IndirectBranch if instruction.is_jmp_near_indirect() => Flow::Away,
-        FlowControl::Return if matches!(instruction.code(), Code::Retnq | Code::Retnq_imm16) => Flow::Away,
+        FlowControl::Return if is_plain_return(instruction.code()) => Flow::Away,
         _ => Flow::Stays,
     }
 }
 
+/// A near return of the code's own width.
+fn is_plain_return(code: Code) -> bool {
+    matches!(code, Code::Retnq | Code::Retnq_imm16 | Code::Retnd | Code::Retnd_imm16)
+}
+
 /// What compilers put between functions.
 fn is_padding(instruction: &Instruction) -> bool {
+    // Of 32-bit code: a register is loaded with itself.
+    let itself = instruction.code() == Code::Lea_r32_m
+        && instruction.memory_base() == instruction.op0_register()
+        && instruction.memory_index() == Register::None
+        && instruction.memory_displacement64() == 0;
     let nop = matches!(
         instruction.code(),
         Code::Nopw | Code::Nopd | Code::Nopq | Code::Nop_rm16 | Code::Nop_rm32 | Code::Nop_rm64 | Code::Int3
     );
-    nop && instruction.memory_base() != Register::RIP
+    itself || nop && instruction.memory_base() != Register::RIP
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use iced_x86::{Code, Decoder, DecoderOptions};
 
-use crate::{JUMP_LEN, PatchKind};
+use crate::{CodeMode, JUMP_LEN, PatchKind};
 
 /// Bytes of a `cpuid`.
 pub const CPUID: [u8; 2] = [0x0f, 0xa2];
@@ -90,8 +90,8 @@ fn is_common(bytes: &[u8], at: usize) -> bool {
 /// The `cpuid` instructions of a function whose `bytes` lie at `start`, and what can make room for a jump there; `None`
 /// when they are not instructions all through. Those that code jumps right behind are left out, unless they are loaded
 /// for.
-pub fn cpuids(bytes: &[u8], start: u64) -> Option<Vec<(u64, PatchKind)>> {
-    let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
+pub fn cpuids(bytes: &[u8], start: u64, mode: CodeMode) -> Option<Vec<(u64, PatchKind)>> {
+    let mut decoder = Decoder::with_ip(mode.bitness(), bytes, start, DecoderOptions::NONE);
     let (mut found, mut targets) = (Vec::new(), Vec::new());
     let mut loads = false;
     while decoder.can_decode() {
@@ -174,11 +174,11 @@ mod tests {
     fn only_instructions_count() {
         // mov $0xa20f0f,%eax; cpuid; ret
         let code = [0xb8, 0x0f, 0x0f, 0xa2, 0x00, 0x0f, 0xa2, 0xc3];
-        assert_eq!(cpuids(&code, START), Some(Vec::from([(START + 5, PatchKind::CpuidLoad)])));
+        assert_eq!(cpuids(&code, START, CodeMode::Long), Some(Vec::from([(START + 5, PatchKind::CpuidLoad)])));
         // nop; cpuid; nop; jmp to the cpuid, then to the nop behind it.
         let code = [0x90, 0x0f, 0xa2, 0x90, 0xeb, 0xfb];
-        assert_eq!(cpuids(&code, START), Some(Vec::from([(START + 1, PatchKind::Cpuid)])));
-        assert_eq!(cpuids(&[0x90, 0x0f, 0xa2, 0x90, 0xeb, 0xfd], START), Some(Vec::new()));
-        assert_eq!(cpuids(&code[..2], START), None, "it ends inside an instruction");
+        assert_eq!(cpuids(&code, START, CodeMode::Compat), Some(Vec::from([(START + 1, PatchKind::Cpuid)])));
+        assert_eq!(cpuids(&[0x90, 0x0f, 0xa2, 0x90, 0xeb, 0xfd], START, CodeMode::Long), Some(Vec::new()));
+        assert_eq!(cpuids(&code[..2], START, CodeMode::Long), None, "it ends inside an instruction");
     }
 }

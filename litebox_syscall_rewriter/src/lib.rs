@@ -16,6 +16,10 @@
 //!   code that looks the answer up. In a virtual machine the instruction itself costs microseconds, and every program
 //!   executes dozens when it starts.
 //!
+//! 32-bit code ([`CodeMode::Compat`]) makes its calls by `int $0x80`. Its trampolines make a far call to a *gate*:
+//! 64-bit code at one address of every address space. So they name no address of their own, and can be moved with their
+//! code.
+//!
 //! A [`Plan`] says where its trampoline may lie ([`Plan::windows`], [`Plan::stretches`]); [`Plan::assemble`] makes the
 //! [`Patch`] for a place.
 #![forbid(unsafe_code)]
@@ -24,20 +28,22 @@
 extern crate alloc;
 
 mod analysis;
+mod code_mode;
 mod cpuid;
 mod functions;
 mod placement;
 mod trampoline;
 
 pub use analysis::{PatchKind, Plan, Site, analyse};
+pub use code_mode::CodeMode;
 pub use cpuid::CpuidLeaf;
 pub use functions::{CPUID, Function, cpuids, functions};
-pub use placement::INVALID_OPCODES;
-pub use trampoline::{Code, Header, Patch};
+pub use placement::{INVALID_OPCODES, PRIVILEGED_OPCODES};
+pub use trampoline::{Code, FAR_CALL_LEN, FarHeader, Header, Patch, Target};
 
 /// Bytes of a `jmp rel32`.
 pub const JUMP_LEN: usize = 5;
-/// Bytes of a `syscall`.
+/// Bytes of a `syscall`, and of an `int $0x80`.
 pub const SYSCALL_LEN: usize = 2;
 /// How many bytes before a site [`analyse`] likes to see.
 pub const BYTES_BEFORE: usize = 96;
@@ -53,7 +59,7 @@ pub fn prepare() {
 /// Why a site is not patched.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Refusal {
-    /// There is no `syscall` at the address.
+    /// There is no call at the address.
     NotSyscall,
     /// The code ends before the jump would.
     CutOff,

@@ -1,26 +1,40 @@
-//! Where a trampoline may lie: in reach of the jump, and so that overwritten instruction boundaries read as invalid
-//! opcodes.
+//! Where a trampoline may lie: in reach of the jump, and so that overwritten instruction boundaries read as opcodes
+//! that raise an exception.
 
 use core::ops::RangeInclusive;
 
 use crate::analysis::Plan;
-use crate::{JUMP_LEN, Refusal};
+use crate::{CodeMode, JUMP_LEN, Refusal};
 
 /// First bytes that are no instruction in 64-bit mode, on any processor: `#UD` at their own address. Bytes that became
 /// prefixes of newer instructions (62, c4, c5, d5) are not among them.
 pub const INVALID_OPCODES: [u8; 19] =
     [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4, 0xd6, 0xea];
 
-/// The same by byte.
-const INVALID: [bool; 256] = {
-    let mut invalid = [false; 256];
+/// First bytes of instructions that 32-bit code of programs may not execute: input, output, `hlt`, `cli`, `sti` raise
+/// `#GP` at their own address, whatever follows. All other bytes are, or begin, instructions there.
+pub const PRIVILEGED_OPCODES: [u8; 15] =
+    [0x6c, 0x6d, 0x6e, 0x6f, 0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, 0xf4, 0xfa, 0xfb];
+
+/// Opcodes by byte.
+const fn by_byte(opcodes: &[u8]) -> [bool; 256] {
+    let mut found = [false; 256];
     let mut i = 0;
-    while i < INVALID_OPCODES.len() {
-        invalid[INVALID_OPCODES[i] as usize] = true;
+    while i < opcodes.len() {
+        found[opcodes[i] as usize] = true;
         i += 1;
     }
-    invalid
-};
+    found
+}
+const INVALID: [bool; 256] = by_byte(&INVALID_OPCODES);
+const PRIVILEGED: [bool; 256] = by_byte(&PRIVILEGED_OPCODES);
+
+/// Bytes of a distance that have to be opcodes that raise an exception: the lowest is the first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    bytes: [bool; 4],
+    opcodes: &'static [bool; 256],
+}
 
 /// Distances stay this far below 2 GiB, so that what a trampoline refers to is in reach, too.
 const REACH: i64 = (1 << 31) - (1 << 24);
@@ -31,11 +45,11 @@ const GROUP: i64 = 1 << 8;
 /// Addresses of one value of all its bytes but the lowest.
 const WINDOW: i64 = 1 << 8;
 
-/// Whether the distance is in reach, and its bytes from number `from` on are invalid opcodes where that is wanted.
-fn suits(distance: i64, wanted: [bool; 4], from: usize) -> bool {
+/// Whether the distance is in reach, and its bytes from number `from` on are such opcodes where that is wanted.
+fn suits(distance: i64, wanted: Wanted, from: usize) -> bool {
     let bytes = (distance as i32).to_le_bytes();
-    distance.abs() <= REACH
-        && bytes.iter().zip(wanted).skip(from).all(|(byte, wanted)| !wanted || INVALID[usize::from(*byte)])
+    let is_one = |byte: &u8| wanted.opcodes[usize::from(*byte)];
+    distance.abs() <= REACH && bytes.iter().zip(wanted.bytes).skip(from).all(|(byte, wanted)| !wanted || is_one(byte))
 }
 
 impl Plan {
@@ -43,16 +57,20 @@ impl Plan {
         (self.jump + JUMP_LEN as u64) as i64
     }
 
-    /// Which bytes of the distance must be invalid opcodes: its lowest byte is the first. Byte `n` of the distance is
-    /// byte `n + 1` of the jump.
-    fn constrained(&self) -> [bool; 4] {
+    /// Which bytes of the distance must be opcodes that raise an exception. Byte `n` of the distance is byte `n + 1` of
+    /// the jump.
+    fn constrained(&self) -> Wanted {
         let mut bytes = [false; 4];
         for at in self.inner_boundaries() {
             if let Some(byte) = at.checked_sub(1).and_then(|n| bytes.get_mut(n)) {
                 *byte = true;
             }
         }
-        bytes
+        let opcodes = match self.mode {
+            CodeMode::Long => &INVALID,
+            CodeMode::Compat => &PRIVILEGED,
+        };
+        Wanted { bytes, opcodes }
     }
 
     /// Whether the trampoline may lie at `address`.
@@ -65,7 +83,7 @@ impl Plan {
         let clip = |address: u64| (address as i64).saturating_sub(self.origin()).clamp(-REACH, REACH);
         let (low, high) = (clip(low), clip(high));
         let wanted = self.constrained();
-        let free = wanted == [false; 4];
+        let free = wanted.bytes == [false; 4];
         let whole = (free && low <= high).then_some((low, high));
         let stretches = low.div_euclid(STRETCH)..=high.div_euclid(STRETCH);
         let suitable = move |stretch: &i64| suits((stretch * STRETCH).clamp(low, high), wanted, 2);

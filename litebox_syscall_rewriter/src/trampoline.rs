@@ -3,12 +3,16 @@
 //! A trampoline: `[load of the number] lea HEADER(%rip),%r11; jmp *ENTRY(%rip)`, the [`Header`], and behind it a
 //! `syscall` of its own for threads that the entry does not know, then the moved instructions and the way back. The
 //! entry stub finds all it needs through `r11`, which the guest's `syscall` would have overwritten anyway.
+//!
+//! One of 32-bit code: `[load of the number] lcall $0x33,$GATE`, the [`FarHeader`], the moved instructions and the way
+//! back. All eight registers of such code may be arguments, so the gate finds the header through what the far call
+//! leaves on the stack.
 
 use smallvec::SmallVec;
 
 use crate::analysis::{Dependence, Moved, PatchKind, Plan};
 use crate::cpuid::{LOOKUP_LEN, append_lookup};
-use crate::{JUMP_LEN, Refusal, SYSCALL_LEN};
+use crate::{CodeMode, JUMP_LEN, Refusal, SYSCALL_LEN};
 
 /// The words of a trampoline that the entry stub reads, in their order. Places in the guest's code are told by their
 /// distance from the header: code and trampolines that move together need no change.
@@ -23,9 +27,35 @@ pub struct Header {
     pub resume: u64,
 }
 
+/// The words behind the far call of 32-bit code, in their order: how far it is from the first of them.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FarHeader {
+    /// To the address behind the guest's `int $0x80`.
+    pub next: i32,
+    /// To where it continues: the same, or the moved instructions.
+    pub resume: i32,
+}
+
+/// Bytes of a far call out of 32-bit code.
+pub const FAR_CALL_LEN: usize = 7;
+/// Segment of 64-bit code of programs.
+const CODE64: u16 = 0x33;
+
+/// Where trampolines lead.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// To the entry stub, or to the gate of 32-bit code.
+    pub call: u64,
+    /// For a `cpuid`, to the table of [`CpuidLeaf`](crate::CpuidLeaf)s, or to the gate that looks it up.
+    pub cpuid: u64,
+}
+
 /// What is written where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Patch {
+    /// How the code is decoded.
+    pub mode: CodeMode,
     /// Address of the jump.
     pub jump: u64,
     /// The jump.
@@ -38,7 +68,8 @@ pub struct Patch {
     pub trampoline_bytes: Code,
     /// Address of the `syscall` that was patched.
     pub syscall: u64,
-    /// Address of the trampoline's own `syscall`; for a `cpuid` that of the trampoline.
+    /// Address of the trampoline's own `syscall`; of the far call of 32-bit code; for another `cpuid` that of the
+    /// trampoline.
     pub fallback: u64,
     /// What was patched.
     pub kind: PatchKind,
@@ -94,19 +125,26 @@ impl Plan {
     /// The most bytes its trampoline can need.
     pub fn room(&self) -> usize {
         const FIXED: usize = 7 + 7 + 6 + 7 + size_of::<Header>() + SYSCALL_LEN + JUMP_LEN;
-        let fixed = if self.kind.is_cpuid() { LOOKUP_LEN + 2 * JUMP_LEN } else { FIXED };
+        const FAR: usize = FAR_CALL_LEN + size_of::<FarHeader>() + 2 * JUMP_LEN;
+        let fixed = match self.mode {
+            CodeMode::Compat => FAR,
+            CodeMode::Long if self.kind.is_cpuid() => LOOKUP_LEN + 2 * JUMP_LEN,
+            CodeMode::Long => FIXED,
+        };
         fixed + self.moved.len() * 16
     }
 
-    /// The patch with its trampoline at `address` (16-byte aligned), entering the kernel at `entry`; for a `cpuid`,
-    /// looking at the table of [`CpuidLeaf`](crate::CpuidLeaf)s there.
-    pub fn assemble(&self, address: u64, entry: u64) -> Result<Patch, Refusal> {
+    /// The patch with its trampoline at `address` (16-byte aligned).
+    pub fn assemble(&self, address: u64, target: Target) -> Result<Patch, Refusal> {
         let mut code = Code::new();
         if self.kind.is_before() {
             code.extend_from_slice(&self.original);
         }
+        if self.mode == CodeMode::Compat {
+            return self.assemble_far(address, code, target);
+        }
         if self.kind.is_cpuid() {
-            append_lookup(&mut code, entry);
+            append_lookup(&mut code, target.cpuid);
             let behind = address + code.len() as u64;
             return self.finish(address, code, (address, behind, behind));
         }
@@ -122,10 +160,30 @@ impl Plan {
         let behind = fallback + SYSCALL_LEN as u64;
         let resume = if self.kind == PatchKind::Before { next } else { behind };
         let at = address + header as u64;
-        for word in [entry, next.wrapping_sub(at), resume.wrapping_sub(at)] {
+        for word in [target.call, next.wrapping_sub(at), resume.wrapping_sub(at)] {
             code.extend_from_slice(&word.to_le_bytes());
         }
         code.extend_from_slice(&[0x0f, 0x05]);
+        self.finish(address, code, (fallback, behind, resume))
+    }
+
+    /// The rest of the trampoline of 32-bit code, behind the load of the number.
+    fn assemble_far(&self, address: u64, mut code: Code, target: Target) -> Result<Patch, Refusal> {
+        let gate = if self.kind.is_cpuid() { target.cpuid } else { target.call };
+        let fallback = address + code.len() as u64;
+        code.push(0x9a);
+        code.extend_from_slice(&u32::try_from(gate).map_err(|_| Refusal::TooFar)?.to_le_bytes());
+        code.extend_from_slice(&CODE64.to_le_bytes());
+        let header = fallback + FAR_CALL_LEN as u64;
+        let next = self.syscall + SYSCALL_LEN as u64;
+        if self.kind.is_cpuid() {
+            return self.finish(address, code, (fallback, header, header));
+        }
+        let behind = header + size_of::<FarHeader>() as u64;
+        let resume = if self.kind == PatchKind::Before { next } else { behind };
+        for place in [next, resume] {
+            code.extend_from_slice(&distance(header, place)?.to_le_bytes());
+        }
         self.finish(address, code, (fallback, behind, resume))
     }
 
@@ -149,6 +207,7 @@ impl Plan {
             append_jump(&mut code, &[0xe9], at, follows)?;
         }
         Ok(Patch {
+            mode: self.mode,
             jump: self.jump,
             jump_bytes,
             original: SmallVec::from_slice(&self.original),

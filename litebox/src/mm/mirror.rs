@@ -165,7 +165,7 @@ impl Inner {
         if self.vmas.count() >= self.max_vmas {
             return Err(Error::NoMemory);
         }
-        let flags = flags | self.future;
+        let flags = flags | self.future | self.layout.vma_flags();
         let anonymous = object.is_anonymous();
         let mut vma = Vma { start: 0, end: len, prot, max_prot, flags, object, offset, name, filled: 0 };
         let locked = flags.contains(VmaFlags::LOCKED);

@@ -1,5 +1,6 @@
 //! Where new vmas go: top down below the stack, at random bases.
 
+use crate::platform::compat::CpuMode;
 use crate::platform::host;
 
 use super::map::Reach;
@@ -27,6 +28,8 @@ pub struct Layout {
     pub compat_base: usize,
     /// Where a position-independent program with an interpreter goes.
     pub program_base: usize,
+    /// How the program's code is decoded.
+    pub mode: CpuMode,
 }
 
 /// Where position-independent programs lie on x86-64: two thirds of what a program can address.
@@ -77,7 +80,16 @@ impl Layout {
         };
         let program_base = program_base.min(mmap_base - span / 16);
         let compat_base = (COMPAT_END - COMPAT_GAP - jitter_below(COMPAT_SPREAD)).min(mmap_base);
-        Self { lowest, highest, placed_below: highest, stack_top, mmap_base, compat_base, program_base }
+        let mode = CpuMode::Long;
+        Self { lowest, highest, placed_below: highest, stack_top, mmap_base, compat_base, program_base, mode }
+    }
+
+    /// What all vmas are for their program's sake.
+    pub(super) fn vma_flags(&self) -> VmaFlags {
+        match self.mode {
+            CpuMode::Long => VmaFlags::empty(),
+            CpuMode::Compat => VmaFlags::COMPAT,
+        }
     }
 
     /// Bases for a 32-bit program: as on an x86-64 host, but for the stack, which begins a little lower. An access
@@ -100,6 +112,7 @@ impl Layout {
             mmap_base,
             compat_base: mmap_base,
             program_base: PROGRAMS + random(COMPAT_SPREAD),
+            mode: CpuMode::Compat,
         }
     }
 }

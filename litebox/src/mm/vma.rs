@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::fs::{InodeId, OpenFile};
+use crate::platform::compat::CpuMode;
 use crate::platform::north::Code;
 use crate::platform::{Backing, HostFd, MapMode, Prot};
 
@@ -50,6 +51,8 @@ bitflags::bitflags! {
         const SEALED = 0x8000;
         /// The loader of programs mapped it, so that its code runs as it is: nobody reads it to translate it.
         const LOADED = 0x1_0000;
+        /// Memory of a 32-bit program.
+        const COMPAT = 0x2_0000;
     }
 }
 
@@ -217,6 +220,7 @@ impl Vma {
             prot: self.prot,
             shared: self.shared(),
             file: file.map(|key| (key, self.offset)),
+            mode: if self.flags.contains(VmaFlags::COMPAT) { CpuMode::Compat } else { CpuMode::Long },
             fixed: matches!(self.object, Object::Host { fixed: true, .. }),
         }
     }

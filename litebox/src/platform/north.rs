@@ -137,6 +137,8 @@ pub struct Code {
     pub file: Option<(FileKey, u64)>,
     /// Nobody changes that file.
     pub fixed: bool,
+    /// How the code of its program is decoded.
+    pub mode: CpuMode,
 }
 
 /// When it pays to spare an instruction the next trap.

@@ -3,17 +3,17 @@
 //! While a thread runs 32-bit code of a 32-bit program, `r15` holds its [`ThreadBlock`]: such code cannot touch it, and
 //! both segment registers stay the guest's. Calls come by `int $0x80`, which traps, or through `__kernel_vsyscall` of
 //! the [`vdso`], which jumps into 64-bit code of its own page and from there to the fast entry
-//! ([`fast::compat`](super::fast::compat)). Code that the guest changes is never patched here.
+//! ([`fast::compat`](super::fast::compat)). Sites of `int $0x80` in files are [patched](super::patch).
 
 mod vdso;
 
 use core::mem::offset_of;
 
-use litebox::platform::compat::{CpuMode, Segments};
+use litebox::platform::compat::CpuMode;
 use litebox::platform::north::Registers;
 
 use crate::entry::fast::FRAME_LAYOUT;
-use crate::entry::patch::{CodeEvent, TrapOutcome};
+use crate::entry::patch::{CodeEvent, TrapOutcome, leave_gate};
 use crate::entry::trap::UserContext;
 use crate::host::thread_block::{CODE32, ThreadBlock};
 
@@ -28,9 +28,28 @@ const DATA: u64 = 0x2b;
 pub(crate) const ARCH_I386: u32 = 0x4000_0003;
 
 /// Where the vDSO's 64-bit code finds the address to go to, from `r15` on.
-const ENTRY_AT: usize = offset_of!(ThreadBlock, compat_entry);
+pub(crate) const ENTRY_AT: usize = offset_of!(ThreadBlock, compat_entry);
 /// The same for reading a clock.
 const CLOCK_AT: usize = offset_of!(ThreadBlock, compat_clock_entry);
+
+/// From 64-bit code that 32-bit code has jumped to into the kernel, if r15 leads to a block, which begins with its own
+/// address. The flags stay as they are. Who was in other 64-bit code before may have anything there, and makes a call
+/// that traps. The guest's `rcx` is in r11; r8 and r9 are as the entry wants them.
+macro_rules! enter_kernel {
+    () => {
+        "mov r10, r15
+        not r10
+        mov rcx, [r15]
+        lea rcx, [rcx + r10 + 1]
+        jrcxz 9f
+        mov rcx, r11
+        int 0x80
+        ud2
+        9: mov rcx, r11
+        jmp qword ptr [r15 + {ENTRY_AT}]"
+    };
+}
+pub(crate) use enter_kernel;
 
 /// Code and stack segment as the host's frames hold them.
 pub(crate) const fn segments_of(mode: CpuMode) -> u64 {
@@ -62,11 +81,6 @@ pub(crate) fn keep_block(regs: &mut Registers, mode: CpuMode, block: &ThreadBloc
     }
 }
 
-/// Where calls through the vDSO go on.
-pub(crate) fn landing_of(segments: &Segments) -> u32 {
-    segments.vdso.wrapping_add(vdso::landing())
-}
-
 /// 32-bit code, or a thread of a 32-bit program, was interrupted: by a kick, or by something that its code did
 /// (`kicked` is false). Afterwards the registers name an address in code that the guest knows of.
 pub(crate) fn look(
@@ -77,6 +91,11 @@ pub(crate) fn look(
     block: &ThreadBlock,
 ) -> TrapOutcome {
     let Some(base) = block.segments.map(|segments| u64::from(segments.vdso)) else { return TrapOutcome::Guest };
+    if *mode == CpuMode::Long {
+        if let Some(outcome) = leave_gate(kicked, regs, mode) {
+            return outcome;
+        }
+    }
     match (*mode, vdso::doing_at(regs.rip.wrapping_sub(base))) {
         // Between the two far jumps: nothing has happened yet.
         (CpuMode::Long, Some(Doing::Call { moved })) if base != 0 => {

@@ -12,9 +12,12 @@
 //! Threads of the guest may be anywhere: about to execute an overwritten instruction (its boundary is an invalid opcode
 //! now; they go on at the copy), inside a trampoline (whatever looks at their registers is told the address in their
 //! own code), or in the kernel with a way back into one. So trampolines of code that stays mapped stay, too.
+//!
+//! Of a 32-bit program only code of files is patched: its trampolines lead to the kernel through the [`gate`].
 
 mod change;
 mod cpuid_cache;
+mod gate;
 mod region;
 mod site_bytes;
 mod site_cache;
@@ -28,10 +31,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use litebox_common_linux::abi::memory::PAGE;
 
+use litebox::platform::compat::CpuMode;
 use litebox::platform::north::{Code, PatchPolicy, Registers, north};
 use litebox::platform::{Backing, Prot, UserAccess};
 use litebox::sync::Mutex;
-use litebox_syscall_rewriter::{JUMP_LEN, Patch, PatchKind, Plan, SYSCALL_LEN, analyse};
+use litebox_syscall_rewriter::{CodeMode, JUMP_LEN, Patch, PatchKind, Plan, SYSCALL_LEN, Target, analyse};
 
 use crate::LinuxHost;
 use crate::entry::fast::FRAME_LAYOUT;
@@ -42,6 +46,8 @@ use crate::host::thread_block::{ThreadBlock, current};
 use change::first_jump;
 pub(crate) use change::{Change, all_unmapped, before_change};
 pub(crate) use cpuid_cache::{CPUID_CACHE, CpuidCache, program_mapped};
+pub(crate) use gate::leave as leave_gate;
+pub(crate) use gate::{GATE, Gate};
 use region::Region;
 pub(crate) use region::{POOL, Pool};
 use site_bytes::SiteBytes;
@@ -110,6 +116,21 @@ struct PatchState {
     generation: u64,
     /// It is only there to plan the patches of a copy.
     is_of_copy: bool,
+    /// The gate is mapped.
+    has_gate: bool,
+}
+
+/// How code is decoded.
+fn mode_of(code: &Code) -> CodeMode {
+    match code.mode {
+        CpuMode::Long => CodeMode::Long,
+        CpuMode::Compat => CodeMode::Compat,
+    }
+}
+
+/// Whether trampolines of `code` lead somewhere in the process of `state`: those of 32-bit code want the gate.
+fn is_ready_for(state: &mut Arc<PatchState>, code: &Code) -> bool {
+    code.mode == CpuMode::Long || state.has_gate || Arc::make_mut(state).open_gate()
 }
 
 /// What has to be done about a host signal of guest code.
@@ -132,8 +153,12 @@ pub(crate) enum CodeEvent {
     Call,
     /// An invalid opcode.
     Invalid,
+    /// An instruction that only kernels may execute.
+    Privileged,
     /// An instruction could not be fetched.
     Fetch,
+    /// An instruction could not reach its memory.
+    Memory,
     /// A single step.
     Step,
     /// Anything else.
@@ -141,17 +166,21 @@ pub(crate) enum CodeEvent {
 }
 
 /// The guest's code was interrupted. Afterwards the registers name an address in its own code.
-pub(crate) fn look(event: CodeEvent, regs: &mut Registers, block: &mut ThreadBlock) -> TrapOutcome {
+pub(crate) fn look(event: CodeEvent, mode: CpuMode, regs: &mut Registers, block: &mut ThreadBlock) -> TrapOutcome {
     let Some(patches) = of(block) else { return TrapOutcome::Guest };
     let state = patches.state.lock();
     let rip = regs.rip;
-    if event == CodeEvent::Invalid {
+    let at_boundary = match mode {
+        CpuMode::Long => event == CodeEvent::Invalid,
+        CpuMode::Compat => event == CodeEvent::Privileged,
+    };
+    if at_boundary {
         if let Some(copy) = state.copy_of(rip) {
             regs.rip = copy;
             return TrapOutcome::GoOn;
         }
     }
-    if matches!(event, CodeEvent::Fetch | CodeEvent::Invalid) && state.generation > 0 {
+    if (at_boundary || event == CodeEvent::Fetch) && state.generation > 0 {
         // Perhaps the code was just being changed, or there was a jump that is not there any more.
         let now = (rip as usize, state.generation);
         if core::mem::replace(&mut block.fast.retried, now) != now {
@@ -162,11 +191,24 @@ pub(crate) fn look(event: CodeEvent, regs: &mut Registers, block: &mut ThreadBlo
     if event == CodeEvent::Step && rip == patch.trampoline {
         return step_in(&patch, regs);
     }
+    if mode == CpuMode::Compat && event == CodeEvent::Memory && rip == patch.fallback {
+        return without_stack(&patch, regs);
+    }
     if let Some(original) = patch.original_of(rip) {
         regs.rip = original;
         regs.rcx = if event == CodeEvent::Call { original } else { regs.rcx };
     }
     TrapOutcome::Guest
+}
+
+/// A far call found no stack. What it stands for needs none.
+fn without_stack(patch: &Patch, regs: &mut Registers) -> TrapOutcome {
+    regs.rip = patch.syscall + SYSCALL_LEN as u64;
+    if patch.kind.is_cpuid() {
+        cpuid_cache::step(regs);
+        return TrapOutcome::GoOn;
+    }
+    TrapOutcome::Call32
 }
 
 /// A guest that steps through its own code made the jump to a trampoline; it expects to have executed the instruction
@@ -180,7 +222,10 @@ fn step_in(patch: &Patch, regs: &mut Registers) -> TrapOutcome {
     }
     if patch.jump == patch.syscall {
         regs.rip += SYSCALL_LEN as u64;
-        return TrapOutcome::Call;
+        return match patch.mode {
+            CodeMode::Long => TrapOutcome::Call,
+            CodeMode::Compat => TrapOutcome::Call32,
+        };
     }
     // The load of the number.
     if let Some(number) = patch.original.last_chunk::<4>().map(|b| i32::from_le_bytes(*b)) {
@@ -197,7 +242,7 @@ pub(crate) fn go_on(regs: &mut Registers, block: &ThreadBlock) {
     }
 }
 
-/// The `syscall` before `rip` trapped: patches it, unless it has to wait, and with it what was learned of the same
+/// The call before `rip` trapped: patches it, unless it has to wait, and with it what was learned of the same
 /// file.
 pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) {
     let Some(patches) = of(block).filter(|_| FRAME_LAYOUT.learn(fp)) else { return };
@@ -209,6 +254,9 @@ pub(crate) fn trapped(regs: &Registers, fp: Option<&[u8]>, block: &ThreadBlock) 
         }
     }
     north().with_code(address as usize, number, &mut |code, policy| {
+        if code.mode == CpuMode::Compat && code.file.is_none() {
+            return;
+        }
         let proven = patches.proven(code, address, number);
         match policy {
             _ if proven.is_empty() => {}
@@ -260,6 +308,11 @@ pub(crate) fn share(code: &Code, backing: Backing) -> bool {
 }
 
 impl PatchState {
+    fn open_gate(&mut self) -> bool {
+        self.has_gate = self.has_gate || GATE.map();
+        self.has_gate
+    }
+
     fn copy_of(&self, rip: u64) -> Option<u64> {
         let nearest = rip.checked_sub(JUMP_LEN as u64 - 1)?;
         let own = self.active.range(nearest..rip).find_map(|(_, patch)| patch.copy_of(rip));
@@ -306,7 +359,7 @@ impl PatchState {
     ) -> Vec<Arc<Patch>> {
         let mut patches = Vec::new();
         let learned = cached.into_iter().map(|CachedSite { distance, shape }| {
-            let SiteShape { number, context, kind } = shape;
+            let SiteShape { number, context, kind, mode: _ } = shape;
             (ProvenSite { address: code.start as u64 + distance, number, context: Some(context) }, Some(kind))
         });
         for (site, kind) in proven.iter().map(|site| (*site, None)).chain(learned) {
@@ -321,7 +374,7 @@ impl PatchState {
             if context.is_some_and(|context| context != site_bytes.context()) {
                 continue;
             }
-            let planned = match analyse(&site_bytes.site(number, kind)) {
+            let planned = match analyse(&site_bytes.site(number, kind, mode_of(code))) {
                 Ok(found) => {
                     if kind.is_none() {
                         site_bytes.remember(code, number, &found);
@@ -378,7 +431,8 @@ impl Patches {
         if !code.prot.contains(Prot::EXEC) {
             return;
         }
-        let cached = code.file.map(|(file, offset)| SITE_CACHE.lock().of(file, offset, code.end - code.start));
+        let cached =
+            code.file.map(|(file, offset)| SITE_CACHE.lock().of(file, offset, code.end - code.start, mode_of(code)));
         let cached = cached.unwrap_or_default();
         if proven.is_empty() && cached.is_empty() {
             return;
@@ -390,7 +444,14 @@ impl Patches {
         if proven.is_empty() && !cached.iter().any(new) {
             return;
         }
+        let ready = is_ready_for(&mut state, code);
         let state = Arc::make_mut(&mut state);
+        if !ready {
+            for site in proven {
+                state.skip(site.address, SkipReason::NoRoom);
+            }
+            return;
+        }
         let patches = state.plan_sites(code, proven, cached, None);
         install(state, code, &patches, fresh);
     }
@@ -412,8 +473,7 @@ fn plan(state: &mut PatchState, plan: &Plan, planned: &[Arc<Patch>]) -> SitePlan
     }
     let Some((region, address)) = find_place(state, plan) else { return SitePlan::Skip(SkipReason::NoRoom) };
     let Some(region) = state.regions.get_mut(region) else { return SitePlan::Skip(SkipReason::NoRoom) };
-    let entry = if plan.kind().is_cpuid() { CPUID_CACHE.table() } else { crate::entry::fast::entry() };
-    match plan.assemble(address, entry) {
+    match plan.assemble(address, target_of(plan)) {
         Ok(patch) => {
             region.write(plan, &patch);
             SitePlan::Patch(Arc::new(patch))
@@ -421,6 +481,22 @@ fn plan(state: &mut PatchState, plan: &Plan, planned: &[Arc<Patch>]) -> SitePlan
         Err(refusal) => {
             region.cancel(plan, address);
             SitePlan::Skip(SkipReason::Bytes(refusal))
+        }
+    }
+}
+
+/// Where the trampoline of `plan` leads.
+fn target_of(plan: &Plan) -> Target {
+    let cpuid = plan.kind().is_cpuid();
+    match plan.mode() {
+        CodeMode::Long => {
+            Target { call: crate::entry::fast::entry(), cpuid: if cpuid { CPUID_CACHE.table() } else { 0 } }
+        }
+        CodeMode::Compat => {
+            if cpuid {
+                GATE.provide_table();
+            }
+            Target { call: gate::call_target(), cpuid: gate::cpuid_target() }
         }
     }
 }

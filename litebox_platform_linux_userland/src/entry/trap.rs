@@ -35,6 +35,8 @@ const SI_KERNEL: i32 = 0x80;
 /// Processor trap number of a page fault, and the bit of its error code that says that an instruction was to be
 /// fetched.
 const PAGE_FAULT: u64 = 14;
+/// That of an instruction that is not allowed.
+const GENERAL_PROTECTION: u64 = 13;
 const FETCH: u64 = 16;
 /// `si_code` of a single step.
 const TRAP_TRACE: i32 = 2;
@@ -176,27 +178,29 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     let fp = fp_of(context);
     let (error, trap) = (context.error, context.trap);
     let mut mode = context.mode();
-    let plain = is_plain(mode, block);
     let event = match signal {
         SIGSYS => CodeEvent::Call,
         SIGSEGV if fast::leave_probe(&mut context.regs) => CodeEvent::Call,
         SIGSEGV if trap == PAGE_FAULT && error & FETCH != 0 => CodeEvent::Fetch,
+        SIGSEGV if trap == PAGE_FAULT => CodeEvent::Memory,
+        SIGSEGV if trap == GENERAL_PROTECTION => CodeEvent::Privileged,
         SIGILL => CodeEvent::Invalid,
         SIGTRAP if info.code == TRAP_TRACE => CodeEvent::Step,
         _ => CodeEvent::Other,
     };
-    if !plain {
+    if !is_own_width(mode, block) {
         // Hosts whose frames are not served are those on which it never helps.
         FRAME_LAYOUT.learn(fp.as_deref());
     }
     let look = match signal {
         SIGSEGV if segments::restore_bases(block) => TrapOutcome::GoOn,
-        _ if plain => patch::look(event, &mut context.regs, block),
-        _ => compat::look(event, signal == SIGKICK, &mut context.regs, &mut mode, block),
+        _ => look(event, signal == SIGKICK, &mut context.regs, &mut mode, block),
     };
+    let own = is_own_width(mode, block);
     let call32 = signal == SIGSYS && (info.call >> 32) as u32 == compat::ARCH_I386;
     let old_call = signal == SIGSYS && VSYSCALL.contains(&info.addr);
-    if plain && event == CodeEvent::Call && !call32 && !old_call {
+    let of_its_width = call32 == (mode == CpuMode::Compat);
+    if own && event == CodeEvent::Call && look == TrapOutcome::Guest && of_its_width && !old_call {
         patch::trapped(&context.regs, fp.as_deref(), block);
     }
     let mut frame = GuestFrame::new(block.north, &mut context.regs, fp).of_mode(mode);
@@ -234,6 +238,20 @@ fn from_guest(signal: i32, info: &SigInfo, context: &mut UserContext, block: &mu
     word
 }
 
+/// Guest code was interrupted: afterwards the registers name an address in code that the guest knows of.
+fn look(
+    event: CodeEvent,
+    kicked: bool,
+    regs: &mut Registers,
+    mode: &mut CpuMode,
+    block: &mut ThreadBlock,
+) -> TrapOutcome {
+    match compat::look(event, kicked, regs, mode, block) {
+        TrapOutcome::Guest if is_own_width(*mode, block) => patch::look(event, *mode, regs, block),
+        outcome => outcome,
+    }
+}
+
 fn fault_kind(signal: i32) -> FaultKind {
     match signal {
         SIGBUS => FaultKind::Bus,
@@ -258,13 +276,13 @@ fn settle(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> *const u32 {
             break;
         }
         host.mode.store(MODE_KERNEL, Ordering::Relaxed);
-        if is_plain(frame.mode, block) {
+        if is_own_width(frame.mode, block) {
             // A thread that was to go on at the copy of an instruction: a signal frame shows the instruction.
-            patch::look(CodeEvent::Other, frame.regs, block);
+            patch::look(CodeEvent::Other, frame.mode, frame.regs, block);
         }
         north().kicked(frame);
     }
-    if is_plain(frame.mode, block) {
+    if is_own_width(frame.mode, block) {
         patch::go_on(frame.regs, block);
     }
     litebox::sync::jitter();
@@ -281,8 +299,8 @@ extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
     host_part(block).mode.store(MODE_KERNEL, Ordering::Relaxed);
     host_thread::enter_kernel_gs(block);
     let mode = context.mode();
-    if is_plain(mode, block) {
-        patch::look(CodeEvent::Other, &mut context.regs, block);
+    if is_own_width(mode, block) {
+        patch::look(CodeEvent::Other, mode, &mut context.regs, block);
     }
     let fp = fp_of(context);
     let mut frame = GuestFrame::new(block.north, &mut context.regs, fp).of_mode(mode);
@@ -292,9 +310,9 @@ extern "C" fn on_pending(context: *mut UserContext) -> *const u32 {
     word
 }
 
-/// Whether it is 64-bit code of a 64-bit program: what is not is never patched.
-fn is_plain(mode: CpuMode, block: &ThreadBlock) -> bool {
-    mode == CpuMode::Long && block.segments.is_none()
+/// Whether it is 64-bit code of a 64-bit program, or 32-bit code of a 32-bit one: what is not is never patched.
+fn is_own_width(mode: CpuMode, block: &ThreadBlock) -> bool {
+    (mode == CpuMode::Compat) == block.segments.is_some()
 }
 
 /// A signal hit kernel code (or the supervisor).

@@ -104,7 +104,7 @@ pub(crate) struct ThreadBlock {
     pub(crate) load_segments: bool,
     /// Where 32-bit code goes on: what a far jump takes, address and selector.
     pub(crate) far: FarPointer,
-    /// Where calls of its vDSO go on.
+    /// Where its last call by a far jump returns to.
     pub(crate) landing: u32,
     /// Where the vDSO enters the kernel.
     pub(crate) compat_entry: u64,

@@ -264,7 +264,6 @@ pub(crate) fn prepare(block: &mut ThreadBlock, segments: Option<Segments>) {
 }
 
 fn replace(block: &mut ThreadBlock, segments: Option<Segments>) -> Option<Segments> {
-    block.landing = segments.map_or(0, |segments| crate::entry::compat::landing_of(&segments));
     core::mem::replace(&mut block.segments, segments)
 }
 

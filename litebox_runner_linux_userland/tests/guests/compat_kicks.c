@@ -37,6 +37,9 @@ asm(".text\n .globl call_by\n call_by:\n"
     "sub %esp, 32(%eax)\n"
     "pop %eax\n pop %ecx\n pop %ebp\n pop %edi\n pop %esi\n pop %ebx\n ret\n"
     ".globl by_int80\n by_int80: int $0x80\n ret\n"
+    // Sites that are patched: instructions behind the call move, or the load of the number does.
+    ".globl by_moved\n by_moved: int $0x80\n mov %ebx, %ebx\n lea (%esi), %esi\n ret\n"
+    ".globl by_load\n by_load: mov $20, %eax\n int $0x80\n ret\n"
     // All of r8 to r15 count in 64-bit code, and its sum is given back.
     ".globl by_far_call\n by_far_call:\n"
     "call 1f\n 1: pop %edx\n lea 2f-1b(%edx), %edx\n push $0x33\n push %edx\n lcall *(%esp)\n lea 8(%esp), %esp\n ret\n"
@@ -49,7 +52,7 @@ asm(".text\n .globl call_by\n call_by:\n"
     "4: xor %eax, %eax\n lretl\n"
     ".code32\n"
     ".globl code_end\n code_end:\n");
-extern char by_int80[], by_far_call[];
+extern char by_int80[], by_moved[], by_load[], by_far_call[];
 
 static uint64_t random_state = 88172645463325252u;
 static uint32_t next(void) {
@@ -115,6 +118,25 @@ static int calls(const void *via) {
 }
 static int through_vdso(void) { return calls((const void *)getauxval(AT_SYSINFO)); }
 static int by_trap(void) { return calls(by_int80); }
+static int by_moved_code(void) { return calls(by_moved); }
+static int by_moved_load(void) {
+    uint32_t answer;
+    return !intact(by_load, SYS_getpid, &answer) || answer != (uint32_t)getpid();
+}
+
+// What the processor answers, and the flags around it.
+static int cpuids(void) {
+    static uint32_t first[4][4];
+    int wrong = 0;
+    for (uint32_t leaf = 0; leaf < 4; leaf++) {
+        uint32_t a = leaf == 3 ? 7 : leaf == 2 ? 0x80000000 : 0, b, c = 0, d, carry;
+        asm volatile("stc\n cpuid\n sbb %4, %4" : "+a"(a), "=&b"(b), "+c"(c), "=&d"(d), "=&r"(carry) : : "cc");
+        uint32_t now[4] = {a, b, c, d};
+        if (!first[leaf][0]) memcpy(first[leaf], now, sizeof now);
+        wrong += carry != 0xffffffff || memcmp(first[leaf], now, sizeof now);
+    }
+    return wrong;
+}
 
 static int in_64_bit_code(void) {
     struct state s = {.eax = next(), .ebx = next(), .flags = 0x202};
@@ -189,7 +211,9 @@ static void under_signals(const char *what, int (*step)(void)) {
     printf("%s: %d wrong, interrupted %d wrong, %d elsewhere, %d strange\n", what, wrong, during, elsewhere, strange);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    // Executed again, its sites of `cpuid` are known.
+    if (argc < 2) execl("/proc/self/exe", argv[0], "again", NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
     find_code();
     static char stack[65536];
@@ -200,6 +224,9 @@ int main(void) {
         under_signals("computing", computing);
         under_signals("through the vDSO", through_vdso);
         under_signals("by int80", by_trap);
+        under_signals("by int80, moved", by_moved_code);
+        under_signals("by int80, loaded", by_moved_load);
+        under_signals("cpuid", cpuids);
         under_signals("in 64-bit code", in_64_bit_code);
         under_signals("clocks", clocks);
     }

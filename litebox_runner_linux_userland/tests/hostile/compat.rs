@@ -33,6 +33,7 @@ const HARMLESS: &[&str] = &[
     "bases-high",
     "bases-none",
     "fake-frame",
+    "patched-gate",
     "no-data",
     "no-stack",
     "trap-flag",

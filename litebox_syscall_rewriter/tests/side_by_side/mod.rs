@@ -3,7 +3,7 @@
 pub mod machine;
 pub mod program;
 
-use litebox_syscall_rewriter::{Patch, PatchKind, Plan, Refusal, Site, analyse};
+use litebox_syscall_rewriter::{CodeMode, Patch, PatchKind, Plan, Refusal, Site, Target, analyse};
 
 use machine::{Machine, MachineState, Memory};
 use program::{CODE_AT, DATA_LEN, Program};
@@ -109,15 +109,17 @@ pub fn compare(bytes: &[u8]) -> Done {
     write(&mut memory, &program);
     let (start, number) = (memory.at, u64::from(program.number));
     let syscall = start + (CODE_AT + program.syscall) as u64;
-    let plan = match analyse(&Site { bytes: memory.bytes(), start, syscall, number, known: None }) {
+    let plan = match analyse(&Site { bytes: memory.bytes(), start, mode: CodeMode::Long, syscall, number, known: None })
+    {
         Ok(plan) => plan,
         Err(refusal) => return Done::Refused(refusal),
     };
     let known = Some(plan.kind());
-    let again = analyse(&Site { bytes: memory.bytes(), start, syscall, number, known }).expect("it was patched before");
+    let again = analyse(&Site { bytes: memory.bytes(), start, mode: CodeMode::Long, syscall, number, known })
+        .expect("it was patched before");
     assert_eq!((again.jump(), again.original()), (plan.jump(), plan.original()), "a known site is patched differently");
     let Some((mut trampolines, place)) = region(&plan) else { return Done::Refused(Refusal::TooFar) };
-    let patch = match plan.assemble(place, machine::called()) {
+    let patch = match plan.assemble(place, Target { call: machine::called(), cpuid: 0 }) {
         Ok(patch) => patch,
         Err(refusal) => return Done::Refused(refusal),
     };

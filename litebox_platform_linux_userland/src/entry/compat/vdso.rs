@@ -10,7 +10,7 @@ use core::arch::global_asm;
 
 use litebox::platform::compat::Vdso32;
 
-use super::{CLOCK_AT, CODE64, ENTRY_AT};
+use super::{CLOCK_AT, CODE64, ENTRY_AT, enter_kernel};
 
 /// An entry of the symbol table: a function.
 macro_rules! symbol {
@@ -339,22 +339,12 @@ global_asm!(
     ".balign 16, 0x90",
     ".globl litebox_vdso32_enter64",
     "litebox_vdso32_enter64:",
-    // Does r15 lead to a block, which begins with its own address? The flags stay as they are. Who was in other 64-bit
-    // code before may have anything there.
+    "lea r8d, [rip + litebox_vdso32_landing]",
+    "mov r9d, r8d",
     "mov r11, rcx",
     ".globl litebox_vdso32_checking",
     "litebox_vdso32_checking:",
-    "mov r10, r15",
-    "not r10",
-    "mov rcx, [r15]",
-    "lea rcx, [rcx + r10 + 1]",
-    "jrcxz 2f",
-    "mov rcx, r11",
-    "int 0x80",
-    "ud2",
-    "2:",
-    "mov rcx, r11",
-    "jmp qword ptr [r15 + {ENTRY_AT}]",
+    enter_kernel!(),
     ".balign 16, 0x90",
     ".globl litebox_vdso32_clock64",
     "litebox_vdso32_clock64:",

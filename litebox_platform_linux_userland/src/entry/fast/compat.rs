@@ -1,7 +1,8 @@
 //! The fast entry of 32-bit code: from the vDSO's 64-bit code into the kernel and back by a far jump.
 //!
 //! It is the 64-bit entry in all but three things: the thread's block is in `r15`, GS is the guest's, and of the
-//! registers there are eight. What it keeps of `r8` to `r14` means nothing to anybody.
+//! registers there are eight. Of `r8` to `r14` two say where the call came from; what is left in them means nothing to
+//! anybody.
 
 use core::mem::offset_of;
 
@@ -40,8 +41,11 @@ entry_code!(
     "pushfq",
     "lea rsp, [r15 + {STACK}]",
     save!("rax" "eax" "RAX" "rbx" "ebx" "RBX" "rcx" "ecx" "RCX" "rdx" "edx" "RDX" "rsi" "esi" "RSI" "rdi" "edi" "RDI" "rbp" "ebp" "RBP"),
-    "mov r8d, [r15 + {LANDING}]",
+    // Where the call returns to, and where the guest goes on: the same, or moved instructions.
+    "mov r8d, r8d",
     "mov [r15 + {RIP}], r8",
+    "mov [r15 + {LANDING}], r8d",
+    "mov [r15 + {FAR}], r9d",
     // Alignment check, nested task, direction and the like: not for the kernel.
     "test dword ptr [r15 + {EFLAGS}], {RARE_FLAGS}",
     "jnz 9f",
@@ -60,14 +64,11 @@ entry_code!(
     "jnz 6f",
     "mov eax, [r10]",
     "mov [r15 + {RAX}], rax",
-    "jmp 2f",
+    "jmp litebox_compat_quick_window_start",
     "6:",
     "and r11d, ebx",
     "xchg [r10], r11d",
     "mov [r15 + {RAX}], r11",
-    "2:",
-    "mov r8d, [r15 + {LANDING}]",
-    "mov [r15 + {FAR}], r8d",
     "jmp litebox_compat_quick_window_start",
     "3:",
     all_vectors!(save),
@@ -179,7 +180,9 @@ extern "C" fn compat_pending(block: &'static mut ThreadBlock) -> u32 {
 }
 
 fn way_back(block: &mut ThreadBlock, frame: &mut GuestFrame<'_>) -> u32 {
-    block.far.offset = frame.regs.rip as u32;
+    if frame.fp_saved() || frame.regs.rip != u64::from(block.landing) {
+        block.far.offset = frame.regs.rip as u32;
+    }
     block.fast.way = finish(block, frame);
     block.fast.way
 }

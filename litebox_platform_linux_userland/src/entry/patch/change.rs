@@ -8,7 +8,7 @@ use litebox::platform::Prot;
 use litebox_syscall_rewriter::{JUMP_LEN, Patch};
 
 use super::region::REGION_LEN;
-use super::{PatchState, of, while_writable, write};
+use super::{PatchState, gate, of, while_writable, write};
 
 /// What happens to guest memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,12 +58,16 @@ impl PatchState {
             || self.rewritten.range(jumps).next().is_some()
             || self.skipped.range(start..end).next().is_some()
             || self.regions.iter().any(|region| region.overlaps(start, end))
+            || self.has_gate && gate::overlaps(start, end)
             || self.texts_touch(start, end)
     }
 
     pub(super) fn before_change(&mut self, start: u64, end: u64, change: Change) {
         if change == Change::Replaced {
             give_up_regions(self, start, end);
+            if self.has_gate && gate::overlaps(start, end) {
+                give_up_gate(self);
+            }
         }
         match change {
             Change::Gone | Change::Replaced => self.cut_texts(start, end),
@@ -128,6 +132,16 @@ fn release(state: &mut PatchState, patch: &Patch) {
         }
         used
     });
+}
+
+/// The guest maps over the gate: its code is its own again first.
+fn give_up_gate(state: &mut PatchState) {
+    let patches: Vec<_> = state.active.values().cloned().collect();
+    for patch in patches {
+        take_out(state, &patch, Change::Kept);
+    }
+    state.restore_texts(0, u64::MAX);
+    state.has_gate = false;
 }
 
 /// The guest maps over regions of trampolines: their patches go first.

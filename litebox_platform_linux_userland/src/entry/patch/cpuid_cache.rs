@@ -15,7 +15,7 @@ use litebox::platform::UserAccess;
 use litebox::platform::north::{Code, Registers};
 use litebox_syscall_rewriter::{CPUID, CpuidLeaf, Function, analyse, cpuids, functions};
 
-use super::{Patches, SiteBytes};
+use super::{Patches, SiteBytes, mode_of};
 use crate::LinuxHost;
 use crate::entry::patch::SITE_CACHE;
 use crate::host::published::Published;
@@ -37,6 +37,16 @@ pub(crate) struct CpuidCache(AtomicU64);
 pub(crate) static CPUID_CACHE: Published<CpuidCache> = Published::nothing();
 
 impl CpuidCache {
+    /// The table.
+    pub(super) fn leaves(&self) -> &'static [CpuidLeaf] {
+        let first = self.table() as *const CpuidLeaf;
+        // SAFETY: entries of the table, of which only the last says that no other follows; it is never freed.
+        unsafe {
+            let len = (1..).find(|n| (*first.add(n - 1)).more == 0).unwrap_or(1);
+            core::slice::from_raw_parts(first, len)
+        }
+    }
+
     /// Where the table is.
     pub(super) fn table(&self) -> u64 {
         let known = self.0.load(Ordering::Acquire);
@@ -166,10 +176,10 @@ fn read(start: usize, end: usize) -> Vec<u8> {
 fn learn(patches: &Patches, code: &Code, text: &[u8], function: &Function) {
     let from = function.start.wrapping_sub(code.start as u64);
     let span = usize::try_from(from).ok().and_then(|from| text.get(from..from.checked_add(function.len as usize)?));
-    let Some(found) = span.and_then(|bytes| cpuids(bytes, function.start)) else { return };
+    let Some(found) = span.and_then(|bytes| cpuids(bytes, function.start, mode_of(code))) else { return };
     for (address, kind) in found {
         let site_bytes = SiteBytes::read(code, address, &patches.state.lock());
-        if let Ok(plan) = analyse(&site_bytes.site(0, Some(kind))) {
+        if let Ok(plan) = analyse(&site_bytes.site(0, Some(kind), mode_of(code))) {
             site_bytes.remember(code, 0, &plan);
         }
     }

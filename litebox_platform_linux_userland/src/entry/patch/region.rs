@@ -9,8 +9,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use litebox::sync::Mutex;
-use litebox_syscall_rewriter::{Patch, Plan};
+use litebox_syscall_rewriter::{CodeMode, Patch, Plan};
 
+use super::gate;
 use crate::host::call::{MADV_REMOVE, host_call, map_at, nr};
 use crate::host::published::Published;
 use crate::memory::layout::{ARENA, LAYOUT, TRAMPOLINES_LEN};
@@ -79,7 +80,7 @@ impl Places {
 }
 
 /// One region's pages. They go back to the pool with the last process that has them.
-struct Pages {
+pub(super) struct Pages {
     /// Their place in the pool.
     place: usize,
     /// What processes have put, or are about to put there.
@@ -87,13 +88,18 @@ struct Pages {
 }
 
 impl Pages {
-    fn take() -> Option<Arc<Self>> {
+    pub(super) fn take() -> Option<Arc<Self>> {
         let place = POOL.0.lock().take()?;
         Some(Arc::new(Self { place, used: Mutex::new(Units::default()) }))
     }
 
     /// Maps them for the guest. `false`: something is there, or it is no place for guests.
     fn map(&self, base: u64) -> bool {
+        self.map_part(base, REGION_LEN)
+    }
+
+    /// Maps the first `len` bytes of them.
+    pub(super) fn map_part(&self, base: u64, len: usize) -> bool {
         const READ_EXEC: usize = 5;
         const SHARED_NORESERVE_NOREPLACE: usize = 0x1 | 0x4000 | 0x10_0000;
         let (low, high) = LAYOUT.user;
@@ -105,7 +111,14 @@ impl Pages {
         let offset = self.address() - LAYOUT.arena.0;
         let fd = ARENA.0;
         // SAFETY: NOREPLACE: nothing that exists is touched.
-        unsafe { map_at(base, REGION_LEN, READ_EXEC, SHARED_NORESERVE_NOREPLACE, fd, offset as u64) }.is_ok()
+        unsafe { map_at(base, len, READ_EXEC, SHARED_NORESERVE_NOREPLACE, fd, offset as u64) }.is_ok()
+    }
+
+    /// Writes to them from `at` on.
+    pub(super) fn write(&self, at: usize, bytes: &[u8]) {
+        let fits = bytes.len().min(REGION_LEN.saturating_sub(at));
+        // SAFETY: inside the kernel's mapping of the region, where nobody else writes (the caller's care).
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), (self.address() + at) as *mut u8, fits) };
     }
 
     /// Where the kernel may write them.
@@ -183,7 +196,12 @@ impl Region {
             return None;
         }
         let pages = Pages::take()?;
+        let highest = match plan.mode() {
+            CodeMode::Long => u64::MAX,
+            CodeMode::Compat => gate::call_target(),
+        };
         let bases = plan.stretches(keep, keep.max(HEAP_ROOM)).map(|stretch| stretch.start() & !4095);
+        let bases = bases.filter(|base| base.saturating_add(REGION_LEN as u64) <= highest);
         let mut bases = bases.take(ATTEMPTS);
         let base = bases.find(|base| pages.map(*base))?;
         Some(Self { base, pages, taken: Units::default() })
@@ -272,10 +290,8 @@ impl Region {
         self.taken.mark(unit, units, true);
         let unused = plan.room().div_ceil(UNIT).saturating_sub(units);
         self.pages.used.lock().mark(unit + units, unused, false);
-        let at = self.pages.address() + (patch.trampoline - self.base) as usize;
-        let fits = bytes.len().min(REGION_LEN - (patch.trampoline - self.base) as usize);
-        // SAFETY: inside the kernel's mapping of the region, in units that nobody else writes.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at as *mut u8, fits) };
+        // Nobody else writes these units.
+        self.pages.write((patch.trampoline - self.base) as usize, bytes);
     }
 
     /// The trampoline is not needed any more. Its place is kept while other processes have the region: theirs may be

@@ -2,7 +2,7 @@
 
 use litebox::platform::UserAccess;
 use litebox::platform::north::Code;
-use litebox_syscall_rewriter::{BYTES_AFTER, BYTES_BEFORE, JUMP_LEN, PatchKind, Plan, Site};
+use litebox_syscall_rewriter::{BYTES_AFTER, BYTES_BEFORE, CodeMode, JUMP_LEN, PatchKind, Plan, Site};
 
 use super::site_cache::{self, SiteShape};
 use super::{PatchState, first_jump};
@@ -57,14 +57,14 @@ impl SiteBytes {
         Self { bytes, start: start as u64, len: found.len(), syscall }
     }
 
-    pub(super) fn site(&self, number: u64, known: Option<PatchKind>) -> Site<'_> {
+    pub(super) fn site(&self, number: u64, known: Option<PatchKind>, mode: CodeMode) -> Site<'_> {
         let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        Site { bytes, start: self.start, syscall: self.syscall, number, known }
+        Site { bytes, start: self.start, mode, syscall: self.syscall, number, known }
     }
     /// The site is known from now on wherever the file is mapped.
     pub(super) fn remember(&self, code: &Code, number: u64, plan: &Plan) {
         if let Some((file, offset)) = code.file {
-            let shape = SiteShape { number, kind: plan.kind(), context: self.context() };
+            let shape = SiteShape { number, kind: plan.kind(), mode: plan.mode(), context: self.context() };
             SITE_CACHE.lock().add(file, offset + (self.syscall - code.start as u64), shape);
         }
     }

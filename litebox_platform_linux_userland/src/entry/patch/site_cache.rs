@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use litebox::platform::north::FileKey;
 use litebox::sync::Mutex;
-use litebox_syscall_rewriter::PatchKind;
+use litebox_syscall_rewriter::{CodeMode, PatchKind};
 
 use super::waiting_sites::WaitingSites;
 use crate::host::published::Published;
@@ -33,6 +33,8 @@ pub(super) struct SiteShape {
     pub(super) number: u64,
     /// Which instructions make room for the jump.
     pub(super) kind: PatchKind,
+    /// In which code it is one.
+    pub(super) mode: CodeMode,
     /// The bytes around it.
     pub(super) context: Context,
 }
@@ -52,11 +54,12 @@ pub(crate) struct SiteCache {
 pub(crate) static SITE_CACHE: Published<Mutex<SiteCache>> = Published::nothing();
 
 impl SiteCache {
-    /// The sites in `len` bytes of `file` from `offset` on.
-    pub(super) fn of(&self, file: FileKey, offset: u64, len: usize) -> Vec<CachedSite> {
+    /// The sites in `len` bytes of `file` from `offset` on, for code of that mode.
+    pub(super) fn of(&self, file: FileKey, offset: u64, len: usize, mode: CodeMode) -> Vec<CachedSite> {
         let Some(sites) = self.files.get(&file) else { return Vec::new() };
         let known = |(at, shape): (&u64, &SiteShape)| CachedSite { distance: at - offset, shape: *shape };
-        sites.range(offset..offset.saturating_add(len as u64)).map(known).collect()
+        let inside = sites.range(offset..offset.saturating_add(len as u64));
+        inside.filter(|(_, shape)| shape.mode == mode).map(known).collect()
     }
 
     /// How many of `file` are known. Grows whenever something is learned of it.

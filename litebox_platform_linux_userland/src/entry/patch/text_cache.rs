@@ -16,10 +16,10 @@ use litebox::platform::north::{Code, FileKey};
 use litebox::platform::{Backing, HostFd, HostFiles, Prot};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
-use litebox_syscall_rewriter::{JUMP_LEN, Patch};
+use litebox_syscall_rewriter::{CodeMode, JUMP_LEN, Patch};
 
 use super::region::Region;
-use super::{PAGE, PatchState, first_jump};
+use super::{PAGE, PatchState, first_jump, mode_of};
 use crate::LinuxHost;
 use crate::entry::patch::{PATCH_COUNTS, SITE_CACHE};
 use crate::host::call::{MADV_REMOVE, host_call, map_at, nr};
@@ -34,11 +34,11 @@ const MOST_COUNTED: usize = 1 << 10;
 /// known of it.
 const FIRST_COPY: u64 = 4;
 
-/// Which code: of which file, from where, how much.
-type Key = (FileKey, u64, usize);
+/// Which code: of which file, from where, how much, decoded how.
+type Key = (FileKey, u64, usize, CodeMode);
 
 fn key(code: &Code) -> Option<Key> {
-    code.file.map(|(file, offset)| (file, offset, code.end - code.start))
+    code.file.map(|(file, offset)| (file, offset, code.end - code.start, mode_of(code)))
 }
 
 /// The copies there are.
@@ -333,7 +333,7 @@ pub(super) fn map(patches: &super::Patches, code: &Code, replace: bool) -> Resul
     let Some(text) = TEXT_CACHE.wanted(key, known) else { return Ok(false) };
     let mapped = MappedText::new(text, code.start as u64);
     let mut state = patches.state.lock();
-    if !mapped.text.map_regions(mapped.by) {
+    if !super::is_ready_for(&mut state, code) || !mapped.text.map_regions(mapped.by) {
         return Ok(false);
     }
     show(&mut state, mapped, code, replace).map(|()| true)
@@ -359,7 +359,7 @@ pub(super) fn copy(patches: &super::Patches, code: &Code, backing: Backing) -> S
     if let Some(mapped) = state.text_cache.iter().find(|m| m.live.first().is_some_and(|range| range.start == start)) {
         return if mapped.text.known >= known { Shown::PatchedText } else { Shown::OldText };
     }
-    if known == 0 || !TEXT_CACHE.is_due(key) {
+    if known == 0 || !TEXT_CACHE.is_due(key) || !super::is_ready_for(&mut state, code) {
         return Shown::File;
     }
     let Some(text) = make(key, code, backing, known) else { return Shown::File };
@@ -376,6 +376,9 @@ pub(super) fn share(patches: &super::Patches, code: &Code, backing: Backing) -> 
     }
     let there_is = TEXT_CACHE.complete(key, known);
     let mut state = patches.state.lock();
+    if !super::is_ready_for(&mut state, code) {
+        return false;
+    }
     let mapped = match there_is {
         Some(text) => {
             let mapped = MappedText::new(text, code.start as u64);
@@ -445,8 +448,8 @@ fn read(code: &Code, fd: HostFd, offset: u64) -> Option<TextSlot> {
 
 /// Patches a copy.
 fn patch(key: Key, code: &Code, place: TextSlot, known: usize) -> Option<PatchedText> {
-    let (file, offset, len) = key;
-    let cached = SITE_CACHE.lock().of(file, offset, len);
+    let (file, offset, len, mode) = key;
+    let cached = SITE_CACHE.lock().of(file, offset, len, mode);
     let mut planner = PatchState { is_of_copy: true, ..PatchState::default() };
     // SAFETY: the room is this copy's, which nobody else knows yet.
     let bytes = unsafe { core::slice::from_raw_parts_mut(place.address() as *mut u8, len) };

@@ -15,7 +15,7 @@ use litebox_syscall_rewriter::analyse;
 
 use super::site_bytes::SiteBytes;
 use super::site_cache::Context;
-use super::{Patches, SITE_CACHE};
+use super::{Patches, SITE_CACHE, mode_of};
 
 /// A site that trapped so often waits no longer.
 const ENOUGH: u8 = 4;
@@ -127,7 +127,7 @@ impl Patches {
             if site.context.is_some_and(|context| context != site_bytes.context()) {
                 continue;
             }
-            if let Ok(found) = analyse(&site_bytes.site(site.number, None)) {
+            if let Ok(found) = analyse(&site_bytes.site(site.number, None, mode_of(code))) {
                 site_bytes.remember(code, site.number, &found);
             }
         }
