@@ -62,6 +62,25 @@ impl Error {
     }
 }
 
+/// Errors that have no name in words here, by the names of their numbers (errno(3)).
+pub mod errno {
+    use super::{Errno, Error};
+
+    macro_rules! by_number {
+        ($($name:ident)*) => {
+            $(
+                #[doc = stringify!($name)]
+                pub const $name: Error = Error::from_errno(Errno::$name.0);
+            )*
+        };
+    }
+    by_number! {
+        EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EALREADY EBADR ECONNABORTED ECONNREFUSED EDESTADDRREQ EDOM EIDRM
+        EINPROGRESS EISCONN EMSGSIZE ENETUNREACH ENOBUFS ENOMSG ENOPKG ENOPROTOOPT ENOTCONN ENOTSOCK EPROTO
+        EPROTONOSUPPORT EPROTOTYPE ESOCKTNOSUPPORT ETOOMANYREFS
+    }
+}
+
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {

@@ -16,6 +16,7 @@ pub mod process;
 pub mod random;
 pub mod signal;
 pub mod socket;
+pub mod socket_option;
 pub mod time;
 
 /// The names of a type's values. A value has a name if its bits under the name's mask are the name's.

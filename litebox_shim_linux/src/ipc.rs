@@ -13,6 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
+use litebox::error::errno::{EIDRM, ENOMSG};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::ipc::{IpcGetFlags, IpcPerm};
@@ -33,8 +34,6 @@ const WRITE: u32 = 0o200;
 
 /// Identifiers are an index below this and how often the index was used before.
 const MOST_OBJECTS: usize = 32_768;
-const ENOMSG: Error = Error::from_errno(42);
-const EIDRM: Error = Error::from_errno(43);
 
 /// Seconds since 1970.
 fn now() -> i64 {

@@ -6,6 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use litebox_common_linux::Errno;
+
 use smallvec::SmallVec;
 
 use super::InodeId;
@@ -124,7 +126,6 @@ pub struct LockTable {
 
 /// Records per file; beyond that ENOLCK, so that a guest cannot fill the heap with them.
 const MAX_RECORDS: usize = 16 * 1024;
-const ENOLCK: i32 = 37;
 
 impl FileLocks {
     fn conflicts(&self, owner: LockOwner, range: LockRange, write: bool) -> impl Iterator<Item = &Record> {
@@ -223,7 +224,7 @@ impl Tables {
             return Err(Error::WouldBlock);
         }
         if file.records.len() >= MAX_RECORDS {
-            return Err(Error::from_errno(ENOLCK));
+            return Err(Error::from_errno(Errno::ENOLCK.0));
         }
         let first = file.first_of(new.owner);
         file.cut(new.owner, new.range);
@@ -284,7 +285,7 @@ impl LockTable {
         let mut tables = self.tables.lock();
         let Some(file) = tables.files.get_mut(&id) else { return Ok(()) };
         if file.records.len() >= MAX_RECORDS {
-            return Err(Error::from_errno(ENOLCK));
+            return Err(Error::from_errno(Errno::ENOLCK.0));
         }
         let changed = file.cut(owner, range);
         self.tidy(&mut tables, id);

@@ -35,13 +35,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use self::carrier::Outside;
 use self::carrier::local::Memory;
 use self::ports::{Claim, Ports};
+use crate::error::errno::{EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH};
 use crate::net::{Address, Family, Setting, Settings, address};
 use crate::sync::Mutex;
 use crate::{Error, Result};
-
-const EADDRNOTAVAIL: Error = Error::from_errno(99);
-const EAFNOSUPPORT: Error = Error::from_errno(97);
-const ENETUNREACH: Error = Error::from_errno(101);
 
 /// What was counted of datagrams.
 #[derive(Default)]

@@ -12,9 +12,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use litebox_common_linux::abi::ioctl::FIONREAD;
+
 use super::file::SocketFile;
 use super::inet::Network;
 use super::unix::{CAPACITY, Domain};
+use crate::error::errno::{EADDRINUSE, ECONNREFUSED, EMSGSIZE, ENOBUFS};
 use crate::event::{Events, WaitQueue};
 use crate::fs::{AnonInode, File};
 use crate::io::{Dest, Source};
@@ -28,11 +31,6 @@ use message::{Answer, Question};
 
 /// Messages that wait at most; what comes then is lost, as where a receive buffer is full.
 const MOST_WAITING: usize = 4096;
-const EADDRINUSE: Error = Error::from_errno(98);
-const ECONNREFUSED: Error = Error::from_errno(111);
-const EMSGSIZE: Error = Error::from_errno(90);
-const ENOBUFS: Error = Error::from_errno(105);
-const SIOCINQ: u32 = 0x541b;
 
 /// Whom a socket talks with in the kernel, by protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -324,7 +322,7 @@ impl SocketFile for NetlinkSocket {
     }
     fn number(&self, request: u32) -> Result<usize> {
         match request {
-            SIOCINQ => Ok(self.messages.lock().front().map_or(0, Vec::len)),
+            FIONREAD => Ok(self.messages.lock().front().map_or(0, Vec::len)),
             _ => Err(Error::NotTerminal),
         }
     }

@@ -5,114 +5,27 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::structures::{field, read, vectors};
 use super::{Context, Shown, address, flags, quoted};
+use crate::abi::Named;
 use crate::abi::layout::Layouts;
-use crate::abi::socket::{CMsgHdr, MessageFlags, MsgHdr};
-use crate::abi::{Named, Names, alone};
+use crate::abi::socket::{
+    self, CMsgHdr, MessageFlags, MsgHdr, SOL_IP, SOL_IPV6, SOL_NETLINK, SOL_SOCKET, SOL_TCP, SOL_UDP,
+};
+use crate::abi::socket_option::{
+    IpOption, Ipv6Option, NetlinkOption, NetlinkProtocol, Protocol, SCM_RIGHTS, SocketOption, TcpOption, UdpOption,
+};
 
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const AF_NETLINK: u16 = 16;
+const AF_UNIX: u16 = socket::AF_UNIX as u16;
+const AF_INET: u16 = socket::AF_INET as u16;
+const AF_INET6: u16 = socket::AF_INET6 as u16;
+const AF_NETLINK: u16 = socket::AF_NETLINK as u16;
 /// The longest address.
 const MOST_ADDRESS: usize = 128;
-
-const PROTOCOLS: Names = &[
-    alone("IPPROTO_IP", 0),
-    alone("IPPROTO_ICMP", 1),
-    alone("IPPROTO_TCP", 6),
-    alone("IPPROTO_UDP", 17),
-    alone("IPPROTO_IPV6", 41),
-    alone("IPPROTO_ICMPV6", 58),
-    alone("IPPROTO_RAW", 255),
-];
-const NETLINK_PROTOCOLS: Names = &[
-    alone("NETLINK_ROUTE", 0),
-    alone("NETLINK_SOCK_DIAG", 4),
-    alone("NETLINK_AUDIT", 9),
-    alone("NETLINK_KOBJECT_UEVENT", 15),
-    alone("NETLINK_GENERIC", 16),
-];
-const SOCKET_OPTIONS: Names = &[
-    alone("SO_DEBUG", 1),
-    alone("SO_REUSEADDR", 2),
-    alone("SO_TYPE", 3),
-    alone("SO_ERROR", 4),
-    alone("SO_DONTROUTE", 5),
-    alone("SO_BROADCAST", 6),
-    alone("SO_SNDBUF", 7),
-    alone("SO_RCVBUF", 8),
-    alone("SO_KEEPALIVE", 9),
-    alone("SO_OOBINLINE", 10),
-    alone("SO_PRIORITY", 12),
-    alone("SO_LINGER", 13),
-    alone("SO_REUSEPORT", 15),
-    alone("SO_PASSCRED", 16),
-    alone("SO_PEERCRED", 17),
-    alone("SO_RCVLOWAT", 18),
-    alone("SO_SNDLOWAT", 19),
-    alone("SO_RCVTIMEO_OLD", 20),
-    alone("SO_SNDTIMEO_OLD", 21),
-    alone("SO_BINDTODEVICE", 25),
-    alone("SO_TIMESTAMP_OLD", 29),
-    alone("SO_ACCEPTCONN", 30),
-    alone("SO_PEERSEC", 31),
-    alone("SO_SNDBUFFORCE", 32),
-    alone("SO_RCVBUFFORCE", 33),
-    alone("SO_PASSSEC", 34),
-    alone("SO_MARK", 36),
-    alone("SO_PROTOCOL", 38),
-    alone("SO_DOMAIN", 39),
-    alone("SO_PEERGROUPS", 59),
-];
-const TCP_OPTIONS: Names = &[
-    alone("TCP_NODELAY", 1),
-    alone("TCP_MAXSEG", 2),
-    alone("TCP_CORK", 3),
-    alone("TCP_KEEPIDLE", 4),
-    alone("TCP_KEEPINTVL", 5),
-    alone("TCP_KEEPCNT", 6),
-    alone("TCP_SYNCNT", 7),
-    alone("TCP_LINGER2", 8),
-    alone("TCP_DEFER_ACCEPT", 9),
-    alone("TCP_WINDOW_CLAMP", 10),
-    alone("TCP_INFO", 11),
-    alone("TCP_QUICKACK", 12),
-    alone("TCP_CONGESTION", 13),
-    alone("TCP_USER_TIMEOUT", 18),
-    alone("TCP_FASTOPEN", 23),
-];
-const IP_OPTIONS: Names = &[
-    alone("IP_TOS", 1),
-    alone("IP_TTL", 2),
-    alone("IP_PKTINFO", 8),
-    alone("IP_MTU_DISCOVER", 10),
-    alone("IP_RECVERR", 11),
-    alone("IP_MTU", 14),
-    alone("IP_BIND_ADDRESS_NO_PORT", 24),
-    alone("IP_MULTICAST_IF", 32),
-    alone("IP_MULTICAST_TTL", 33),
-    alone("IP_MULTICAST_LOOP", 34),
-    alone("IP_ADD_MEMBERSHIP", 35),
-    alone("IP_DROP_MEMBERSHIP", 36),
-];
-const IPV6_OPTIONS: Names = &[
-    alone("IPV6_UNICAST_HOPS", 16),
-    alone("IPV6_MULTICAST_IF", 17),
-    alone("IPV6_MULTICAST_HOPS", 18),
-    alone("IPV6_MULTICAST_LOOP", 19),
-    alone("IPV6_ADD_MEMBERSHIP", 20),
-    alone("IPV6_MTU_DISCOVER", 23),
-    alone("IPV6_MTU", 24),
-    alone("IPV6_RECVERR", 25),
-    alone("IPV6_V6ONLY", 26),
-    alone("IPV6_RECVPKTINFO", 49),
-];
 
 /// A protocol, where those of the family have names.
 pub(super) fn protocol(number: u64, family: i32) -> Option<Shown> {
     let names = match u16::try_from(family).ok()? {
-        AF_INET | AF_INET6 => PROTOCOLS,
-        AF_NETLINK => NETLINK_PROTOCOLS,
+        AF_INET | AF_INET6 => Protocol::NAMES,
+        AF_NETLINK => NetlinkProtocol::NAMES,
         _ => return None,
     };
     Some(Shown::Choice(names, i64::from(number as i32)))
@@ -121,10 +34,12 @@ pub(super) fn protocol(number: u64, family: i32) -> Option<Shown> {
 /// An option of setsockopt(2).
 pub(super) fn option(level: i32, number: u64) -> Shown {
     let names = match level {
-        0 => IP_OPTIONS,
-        1 => SOCKET_OPTIONS,
-        6 => TCP_OPTIONS,
-        41 => IPV6_OPTIONS,
+        SOL_IP => IpOption::NAMES,
+        SOL_SOCKET => SocketOption::NAMES,
+        SOL_TCP => TcpOption::NAMES,
+        SOL_UDP => UdpOption::NAMES,
+        SOL_IPV6 => Ipv6Option::NAMES,
+        SOL_NETLINK => NetlinkOption::NAMES,
         _ => return Shown::Signed(i64::from(number as i32)),
     };
     Shown::Choice(names, i64::from(number as i32))
@@ -216,8 +131,6 @@ pub(super) fn message(
 
 /// The first control message: descriptors by their numbers.
 fn control(out: &mut dyn Write, at: u64, len: u64, layouts: Layouts, context: Context<'_>) -> fmt::Result {
-    const SOL_SOCKET: i32 = 1;
-    const SCM_RIGHTS: i32 = 1;
     const MOST_DESCRIPTORS: u64 = 8;
     let head = if layouts == Layouts::X86_64 { 16 } else { 12 };
     let Some(first) = read::<CMsgHdr>(context.memory, at, layouts) else { return address(out, at) };

@@ -8,6 +8,8 @@ use litebox::platform::{Broker, HostFd};
 use litebox::sync::AdaptiveSpin;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::memory::{MAP_FIXED_NOREPLACE, PAGE};
+use litebox_common_linux::abi::socket::SOL_SOCKET;
+use litebox_common_linux::abi::socket_option::SCM_RIGHTS;
 use litebox_protocol::net::{NetReply, NetRequest};
 use litebox_protocol::page::{Progress, RequestPage};
 use litebox_protocol::{Op, Reply, Request, start_fd};
@@ -42,8 +44,6 @@ struct Rights {
     pad: i32,
 }
 
-const SOL_SOCKET: i32 = 1;
-const SCM_RIGHTS: i32 = 1;
 const RIGHTS_LEN: usize = 20;
 const MSG_DONTWAIT: usize = 0x40;
 const MSG_NOSIGNAL: usize = 0x4000;

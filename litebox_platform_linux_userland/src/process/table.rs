@@ -12,6 +12,7 @@ use core::time::Duration;
 use litebox::platform::{Clock, Futex, HostFd, System, ThreadSpec};
 use litebox::sync::{Mutex, NUMBERS_END, SUPERVISOR};
 use litebox::{Error, Result};
+use litebox_common_linux::Errno;
 use litebox_protocol::{MAX_SLOTS, Op};
 
 use crate::LinuxHost;
@@ -208,7 +209,7 @@ pub(crate) fn kick(number: u32) {
 
 /// ETOOMANYREFS: programs of this user, others too, have sent more descriptors that nobody received yet than one of
 /// them may have open.
-const TOO_MANY_IN_FLIGHT: Error = Error::from_errno(109);
+const TOO_MANY_IN_FLIGHT: Error = Error::from_errno(Errno::ETOOMANYREFS.0);
 /// That is over when somebody receives them.
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 const MOST_TRIES: u32 = 400;

@@ -4,14 +4,15 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use litebox_common_linux::abi::file::{O_NONBLOCK, OpenFlags};
 
+use litebox::error::errno::EMSGSIZE;
 use litebox::event::{Events, Observer, WaitQueue, wait_until_ready};
 use litebox::fs::{Access, AnonInode, File, Inode, OpenFile, StatusFlags};
 use litebox::io::Dest;
 use litebox::platform::{ClockId, Instant, host};
 use litebox::sync::Mutex;
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::{O_NONBLOCK, OpenFlags};
 use litebox_common_linux::abi::ipc::MqAttr;
 use litebox_common_linux::abi::time::Timespec;
 use litebox_common_linux::argument::{UserMut, UserRef, UserStr};
@@ -22,8 +23,6 @@ use crate::Task;
 use crate::ipc::Perm;
 use crate::task::Capability;
 use crate::user::{UserRead, UserWrite, duration_at, read_into, read_string, write_bytes};
-
-const EMSGSIZE: Error = Error::from_errno(90);
 
 /// Longest name, with its zero.
 const LONGEST_NAME: usize = 256;

@@ -9,6 +9,10 @@ mod options;
 
 use alloc::sync::Arc;
 
+pub(super) use litebox::error::errno::{EADDRINUSE, ECONNREFUSED, ENOBUFS, ETOOMANYREFS};
+use litebox::error::errno::{
+    EAFNOSUPPORT, EINPROGRESS, EMSGSIZE, ENOPROTOOPT, ENOTCONN, ENOTSOCK, EPROTONOSUPPORT, ESOCKTNOSUPPORT,
+};
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, FdTable, OpenFile, StatusFlags};
 use litebox::net::inet::{DatagramSocket, TcpSocket, Transport};
@@ -16,36 +20,23 @@ use litebox::net::netlink::{self, NetlinkSocket};
 use litebox::net::unix::{UnixSocket, pair};
 use litebox::net::{Family, Shut, Socket, SocketKind};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET};
 use litebox_common_linux::abi::socket::{ShutdownHow, SocketKind as Type};
+use litebox_common_linux::abi::socket_option::{
+    IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE,
+};
 
 use self::address::{Purpose, address_bytes, read_address, write_address};
 use super::unix::AF_UNIX;
 use crate::Task;
 use crate::user::{check_writable, write_bytes};
 
-const AF_INET: i32 = 2;
-const AF_INET6: i32 = 10;
-const AF_NETLINK: i32 = 16;
-const AF_PACKET: i32 = 17;
 /// The bits that say which type of socket it is.
 const SOCK_TYPE_MASK: Type = Type(0xf);
 /// What comes with the type.
 const SOCK_FLAGS: Type = Type::SOCK_NONBLOCK.union(Type::SOCK_CLOEXEC);
 /// Types of sockets there are numbers for.
 const SOCK_MAX: i32 = 11;
-
-const ENOTSOCK: Error = Error::from_errno(88);
-const EMSGSIZE: Error = Error::from_errno(90);
-const ENOPROTOOPT: Error = Error::from_errno(92);
-const EPROTONOSUPPORT: Error = Error::from_errno(93);
-const ESOCKTNOSUPPORT: Error = Error::from_errno(94);
-const EAFNOSUPPORT: Error = Error::from_errno(97);
-pub(super) const EADDRINUSE: Error = Error::from_errno(98);
-pub(super) const ENOBUFS: Error = Error::from_errno(105);
-const ENOTCONN: Error = Error::from_errno(107);
-const EINPROGRESS: Error = Error::from_errno(115);
-pub(super) const ETOOMANYREFS: Error = Error::from_errno(109);
-pub(super) const ECONNREFUSED: Error = Error::from_errno(111);
 
 /// The socket behind an open file.
 fn socket_of(file: &OpenFile) -> Result<&dyn Socket> {
@@ -102,11 +93,6 @@ impl SocketArgs {
 /// What a socket of IPv4 or IPv6 sends by; `None`: TCP. EPERM for those below TCP and UDP: nothing of the sandbox has
 /// packets.
 fn inet_transport(six: bool, kind: Type, protocol: i32) -> Result<Option<Transport>> {
-    const IPPROTO_ICMP: i32 = 1;
-    const IPPROTO_TCP: i32 = 6;
-    const IPPROTO_UDP: i32 = 17;
-    const IPPROTO_ICMPV6: i32 = 58;
-    const IPPROTO_UDPLITE: i32 = 136;
     const IPPROTO_MAX: i32 = 263;
     if !(SOCK_TYPE_MASK | SOCK_FLAGS).contains(kind) || (kind & SOCK_TYPE_MASK).bits() >= SOCK_MAX {
         return Err(Error::Invalid);

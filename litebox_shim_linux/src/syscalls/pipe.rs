@@ -1,18 +1,18 @@
 //! Pipes and fifos.
 
 use alloc::sync::Arc;
-use litebox_common_linux::abi::file::OpenFlags;
 
+use litebox::error::errno::ENOPKG;
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::{Access, OpenFile, StatusFlags};
 use litebox::pipe::{Pipe, PipeEnd};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::file::OpenFlags;
 
 use crate::Task;
 
 /// `O_EXCL`: a queue of the kernel's notifications, which a Linux may be built without.
 const O_NOTIFICATION_PIPE: OpenFlags = OpenFlags::O_EXCL;
-const ENOPKG: Error = Error::from_errno(65);
 
 impl Task<'_, '_> {
     /// pipe(2)

@@ -7,6 +7,7 @@ use litebox::fs::{Access, FileType, LookupFlags, NewNode};
 use litebox::net::unix::{self, BoundName, Name};
 use litebox::net::{Address, Credentials, Socket, SocketKind};
 use litebox::{Error, Result};
+use litebox_common_linux::abi::socket;
 
 use super::file::{AT_FDCWD, creds_of};
 use super::net::address::Raw;
@@ -14,8 +15,8 @@ use super::net::{EADDRINUSE, ECONNREFUSED};
 use crate::Task;
 use crate::user::word;
 
-pub(super) const AF_UNSPEC: u16 = 0;
-pub(super) const AF_UNIX: u16 = 1;
+pub(super) const AF_UNSPEC: u16 = socket::AF_UNSPEC as u16;
+pub(super) const AF_UNIX: u16 = socket::AF_UNIX as u16;
 /// Bytes before the path in `struct sockaddr_un`.
 const PATH_AT: usize = 2;
 const SOCKADDR_UN: usize = 110;

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use litebox_common_linux::abi::ioctl::{FIONREAD, TIOCOUTQ};
+
 use super::carrier::{self, Inlet, Outlet, StreamCarrier};
 use super::groups::Memberships;
 use super::ports::{Held, Ports};
@@ -20,6 +22,7 @@ use super::{
     DatagramCounters, EADDRNOTAVAIL, ENETUNREACH, FREE_PORTS, Network, check_family, claim, family, given, nowhere,
     ping,
 };
+use crate::error::errno::{EDESTADDRREQ, EMSGSIZE, ENOPROTOOPT, ENOTCONN};
 use crate::event::{Events, WaitQueue};
 use crate::fs::{AnonInode, File, Inode};
 use crate::io::{Dest, Source};
@@ -33,14 +36,6 @@ use crate::sync::Mutex;
 use crate::{Error, Result};
 
 use incoming::{Incoming, Packet};
-
-const EDESTADDRREQ: Error = Error::from_errno(89);
-const EMSGSIZE: Error = Error::from_errno(90);
-const ENOTCONN: Error = Error::from_errno(107);
-const ENOPROTOOPT: Error = Error::from_errno(92);
-const ECONNREFUSED: i32 = 111;
-const SIOCINQ: u32 = 0x541b;
-const SIOCOUTQ: u32 = 0x5411;
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
@@ -572,8 +567,8 @@ impl SocketFile for DatagramSocket {
     }
     fn number(&self, request: u32) -> Result<usize> {
         match request {
-            SIOCINQ => Ok(self.incoming.lock().packets.front().map_or(0, |first| first.bytes.len())),
-            SIOCOUTQ => Ok(0),
+            FIONREAD => Ok(self.incoming.lock().packets.front().map_or(0, |first| first.bytes.len())),
+            TIOCOUTQ => Ok(0),
             _ => Err(Error::NotTerminal),
         }
     }

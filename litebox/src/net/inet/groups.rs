@@ -5,10 +5,9 @@ use core::net::IpAddr;
 
 use super::routes::{LOOPBACK, OUTWARD};
 use super::{EADDRNOTAVAIL, Group, Network};
+use crate::error::errno::{EADDRINUSE, ENOBUFS};
 use crate::{Error, Result};
 
-const EADDRINUSE: Error = Error::from_errno(98);
-const ENOBUFS: Error = Error::from_errno(105);
 /// The most groups of one socket (net.ipv4.igmp_max_memberships).
 const MOST_GROUPS: usize = 20;
 

@@ -11,12 +11,11 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
+use crate::Result;
+use crate::error::errno::{EADDRINUSE, EADDRNOTAVAIL};
 use crate::platform::{Instant, host};
 use crate::sync::Mutex;
-use crate::{Error, Result};
 
-const EADDRINUSE: Error = Error::from_errno(98);
-const EADDRNOTAVAIL: Error = Error::from_errno(99);
 /// Ports of the kernel's choice (net.ipv4.ip_local_port_range).
 pub const FREE_PORTS: (u16, u16) = (32768, 60999);
 /// How long a connection that ended keeps its port.

@@ -5,10 +5,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Network;
 use super::carrier::Outside;
-use crate::{Error, Result};
-
-const ENETUNREACH: Error = Error::from_errno(101);
-const EADDRNOTAVAIL: Error = Error::from_errno(99);
+use crate::Result;
+use crate::error::errno::{EADDRNOTAVAIL, ENETUNREACH};
 
 /// The number of the loopback device.
 pub const LOOPBACK: u32 = 1;

@@ -10,11 +10,14 @@ use alloc::sync::{Arc, Weak};
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use litebox_common_linux::abi::ioctl::{FIONREAD, SIOCATMARK, SIOCOUTQNSD, TIOCOUTQ};
+
 use super::carrier::{Closing, StreamCarrier, TcpState};
 use super::groups::Memberships;
 use super::ports::Held;
 use super::zerocopy::ZeroCopy;
 use super::{Network, family, nowhere};
+use crate::error::errno::{EISCONN, ENOTCONN};
 use crate::event::{Events, WaitQueue};
 use crate::fs::{AnonInode, File, Inode, StatusFlags};
 use crate::io::{Dest, Source};
@@ -31,13 +34,6 @@ use connected::Connected;
 use connecting::Connecting;
 use fresh::Fresh;
 use listening::{Listener, Listening};
-
-const EISCONN: Error = Error::from_errno(106);
-const ENOTCONN: Error = Error::from_errno(107);
-const SIOCATMARK: u32 = 0x8905;
-const SIOCINQ: u32 = 0x541b;
-const SIOCOUTQ: u32 = 0x5411;
-const SIOCOUTQNSD: u32 = 0x894b;
 
 /// What tcp_wmem and tcp_rmem say of buffers at first; a connection's grow.
 const SEND_BUFFER: usize = 16384;
@@ -409,9 +405,9 @@ impl SocketFile for TcpSocket {
         let listens = self.is_listening();
         let carrier = self.look();
         match request {
-            SIOCINQ | SIOCOUTQ | SIOCOUTQNSD if listens => Err(Error::Invalid),
-            SIOCINQ => Ok(carrier.map_or(0, |carrier| carrier.readable())),
-            SIOCOUTQ => Ok(carrier.map_or(0, |carrier| carrier.unsent())),
+            FIONREAD | TIOCOUTQ | SIOCOUTQNSD if listens => Err(Error::Invalid),
+            FIONREAD => Ok(carrier.map_or(0, |carrier| carrier.readable())),
+            TIOCOUTQ => Ok(carrier.map_or(0, |carrier| carrier.unsent())),
             SIOCOUTQNSD => Ok(self.not_sent_yet()),
             SIOCATMARK => Ok(carrier.is_some_and(|carrier| carrier.at_mark()).into()),
             _ => Err(Error::NotTerminal),

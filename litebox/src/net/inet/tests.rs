@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use litebox_common_linux::Errno;
+
 use super::carrier::{Inlet, Outlet, Outside, Port, StreamCarrier};
 use super::{Group, Network, TcpSocket, TcpState};
 use crate::event::{Events, WaitQueue};
@@ -36,7 +38,7 @@ fn a_connection_nobody_asked_after_is_one() {
     let network = Network::new(None);
     let (server, name) = listener(&network);
     let client = socket(&network, 2);
-    assert_eq!(client.connect(&name, OWNER, true), Err(Error::from_errno(115)));
+    assert_eq!(client.connect(&name, OWNER, true), Err(Error::from_errno(Errno::EINPROGRESS.0)));
     assert!(client.ready().contains(Events::OUT));
     // Nor has it any time to wait for.
     assert!(!client.is_timed());
@@ -47,11 +49,11 @@ fn a_connection_nobody_asked_after_is_one() {
     assert_eq!(receive(&*accepted), Ok(0));
     assert_eq!(send(&*accepted, b"x"), Ok(1));
     let client = socket(&network, 4);
-    assert_eq!(client.connect(&name, OWNER, true), Err(Error::from_errno(115)));
+    assert_eq!(client.connect(&name, OWNER, true), Err(Error::from_errno(Errno::EINPROGRESS.0)));
     assert_eq!(client.shutdown(Shut::WRITE), Ok(()));
     assert_eq!(client.tcp_state(), TcpState::FinWait2);
     assert_eq!(client.connect(&name, OWNER, true), Ok(()));
-    assert_eq!(client.connect(&name, OWNER, true), Err(Error::from_errno(106)));
+    assert_eq!(client.connect(&name, OWNER, true), Err(Error::from_errno(Errno::EISCONN.0)));
 }
 
 #[test]
@@ -63,13 +65,13 @@ fn a_port_is_free_again_when_all_that_had_it_are_gone() {
     let Ok(accepted) = server.accept(3) else { panic!("nothing to accept") };
     let other = socket(&network, 4);
     drop(server);
-    assert_eq!(other.bind(&name), Err(Error::from_errno(98)));
+    assert_eq!(other.bind(&name), Err(Error::from_errno(Errno::EADDRINUSE.0)));
     // The one that ends last in order is not remembered at this port.
     drop(client);
     drop(accepted);
     assert_eq!(other.bind(&name), Ok(()));
     assert_eq!(network.tcp_rows().iter().filter(|row| row.state == TcpState::TimeWait).count(), 1);
-    assert_eq!(socket(&network, 5).connect(&name, OWNER, false), Err(Error::from_errno(111)));
+    assert_eq!(socket(&network, 5).connect(&name, OWNER, false), Err(Error::from_errno(Errno::ECONNREFUSED.0)));
 }
 
 /// A way out that leads to nobody.
@@ -105,7 +107,7 @@ fn a_group_is_joined_where_it_leads() {
     let network = Network::new(Some(Arc::new(Elsewhere([(own.into(), 24)]))));
     let stream = socket(&network, 2);
     assert_eq!(stream.membership(&anywhere, true), Ok(()));
-    assert_eq!(stream.membership(&group(0, own), true), Err(Error::from_errno(98)));
+    assert_eq!(stream.membership(&group(0, own), true), Err(Error::from_errno(Errno::EADDRINUSE.0)));
     assert_eq!(stream.membership(&group(1, own), true), Ok(()));
     assert_eq!(stream.membership(&group(0, Ipv4Addr::new(10, 0, 2, 16)), true), none);
     assert_eq!(stream.membership(&group(3, own), true), none);

@@ -2,6 +2,8 @@
 
 use core::net::IpAddr;
 
+use litebox_common_linux::abi::{socket, socket_option};
+
 use super::Kernel;
 use super::message::{Answer, Question, number};
 use crate::net::SocketKind;
@@ -11,15 +13,15 @@ use crate::{Error, Result};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const TCPDIAG_GETSOCK: u16 = 18;
-const AF_UNIX: u8 = 1;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
-const AF_NETLINK: u8 = 16;
-const AF_PACKET: u8 = 17;
-const IPPROTO_ICMP: u8 = 1;
-const IPPROTO_TCP: u8 = 6;
-const IPPROTO_UDP: u8 = 17;
-const IPPROTO_UDPLITE: u8 = 136;
+const AF_UNIX: u8 = socket::AF_UNIX as u8;
+const AF_INET: u8 = socket::AF_INET as u8;
+const AF_INET6: u8 = socket::AF_INET6 as u8;
+const AF_NETLINK: u8 = socket::AF_NETLINK as u8;
+const AF_PACKET: u8 = socket::AF_PACKET as u8;
+const IPPROTO_ICMP: u8 = socket_option::IPPROTO_ICMP as u8;
+const IPPROTO_TCP: u8 = socket_option::IPPROTO_TCP as u8;
+const IPPROTO_UDP: u8 = socket_option::IPPROTO_UDP as u8;
+const IPPROTO_UDPLITE: u8 = socket_option::IPPROTO_UDPLITE as u8;
 /// Size of `struct inet_diag_req_v2`.
 const INET_REQUEST: usize = 56;
 const UNIX_REQUEST: usize = 24;

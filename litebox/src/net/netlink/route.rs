@@ -3,8 +3,11 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use litebox_common_linux::abi::socket;
+
 use super::Kernel;
 use super::message::{Answer, Part, Question, number};
+use crate::error::errno::ENETUNREACH;
 use crate::net::inet::{Device, Network};
 use crate::{Error, Result};
 
@@ -22,8 +25,8 @@ const ASKS: u16 = 2;
 /// The last kind there is.
 const RTM_MAX: u16 = 123;
 
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+const AF_INET: u8 = socket::AF_INET as u8;
+const AF_INET6: u8 = socket::AF_INET6 as u8;
 /// Sizes of `struct ifinfomsg`, `struct rtmsg`.
 const IFINFOMSG: usize = 16;
 const RTMSG: usize = 12;
@@ -37,8 +40,6 @@ const SCOPE_HOST: u8 = 254;
 const BY_KERNEL: u8 = 2;
 const TYPE_UNICAST: u8 = 1;
 const TYPE_LOCAL: u8 = 2;
-
-const ENETUNREACH: Error = Error::from_errno(101);
 
 pub(super) fn answer(kernel: &Kernel, question: &Question<'_>, answer: &mut Answer) -> Result<()> {
     let network = &kernel.network;

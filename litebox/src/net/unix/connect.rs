@@ -5,18 +5,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
+use litebox_common_linux::Errno;
+
 use super::inbox::{Inbox, Outbox};
 use super::names::{Address, BoundName, Domain, Name};
 use super::{ALL, Core, READABLE, UnixSocket};
+pub(super) use crate::error::errno::EISCONN;
+use crate::error::errno::{ECONNREFUSED, ENOTCONN, EPROTOTYPE};
 use crate::net::{Credentials, Shut, SocketKind};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
-const ECONNREFUSED: Error = Error::from_errno(111);
-const ECONNRESET: i32 = 104;
-pub(super) const EISCONN: Error = Error::from_errno(106);
-const ENOTCONN: Error = Error::from_errno(107);
-const EPROTOTYPE: Error = Error::from_errno(91);
 /// The most connections that may wait to be accepted (net.core.somaxconn).
 const MOST_WAITING: usize = 4096;
 
@@ -187,7 +186,7 @@ impl UnixSocket {
             // What the peer of before sent is lost, and it hears of that.
             let mutual = before.link.lock().peer.as_ref().is_some_and(|other| Arc::ptr_eq(other, core));
             if mutual && !before.dead.load(Ordering::Acquire) {
-                before.error.store(ECONNRESET, Ordering::Release);
+                before.error.store(Errno::ECONNRESET.0, Ordering::Release);
                 before.outbox.queue.notify(ALL);
             }
             core.domain.in_flight.bury(core.discard());
@@ -276,7 +275,7 @@ impl Core {
         if let Some(peer) = peer {
             if self.kind != SocketKind::Datagram {
                 if unread || unborn {
-                    peer.error.store(ECONNRESET, Ordering::Release);
+                    peer.error.store(Errno::ECONNRESET.0, Ordering::Release);
                 }
                 peer.shut(Shut::all());
             }

@@ -4,6 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
+use litebox_common_linux::Errno;
+
 use super::Core;
 use super::rights::InFlight;
 use crate::fs::InodeId;
@@ -12,8 +14,6 @@ use crate::platform::host;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-const EADDRINUSE: i32 = 98;
-const ECONNREFUSED: i32 = 111;
 /// How often a free name is looked for.
 const MOST_TRIES: u32 = 4096;
 
@@ -89,12 +89,12 @@ impl Domain {
     }
     /// The socket of this name; ECONNREFUSED when nobody has it (any more).
     pub(super) fn find(&self, name: &Name) -> Result<Arc<Core>> {
-        self.names.lock().get(name).and_then(Weak::upgrade).ok_or(Error::from_errno(ECONNREFUSED))
+        self.names.lock().get(name).and_then(Weak::upgrade).ok_or(Error::from_errno(Errno::ECONNREFUSED.0))
     }
     pub(super) fn take_name(&self, name: Name, socket: &Arc<Core>) -> Result<()> {
         let mut names = self.names.lock();
         if names.get(&name).is_some_and(|there| there.strong_count() > 0) {
-            return Err(Error::from_errno(EADDRINUSE));
+            return Err(Error::from_errno(Errno::EADDRINUSE.0));
         }
         names.insert(name, Arc::downgrade(socket));
         Ok(())

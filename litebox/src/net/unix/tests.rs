@@ -2,6 +2,8 @@
 
 use alloc::sync::Arc;
 
+use litebox_common_linux::Errno;
+
 use super::{Address, BoundName, CAPACITY, Domain, Name, Rights, UnixSocket, pair};
 use crate::Error;
 use crate::event::Events;
@@ -68,7 +70,7 @@ fn messages_keep_their_borders() {
     assert_eq!(receive(&b, &mut buf, false), Ok((3, 5)));
     assert_eq!(receive(&b, &mut buf, false), Ok((0, 0)));
     assert_eq!(receive(&b, &mut buf, false), Err(Error::WouldBlock));
-    assert_eq!(send(&a, &alloc::vec![0; CAPACITY]), Err(Error::from_errno(90)));
+    assert_eq!(send(&a, &alloc::vec![0; CAPACITY]), Err(Error::from_errno(Errno::EMSGSIZE.0)));
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn a_listener_is_found_by_its_name() {
     let name = crate::net::Address::Unix(Some(Arc::new(place)));
     assert_eq!(server.bind(&name), Ok(()));
     let client = UnixSocket::new(&domain, SocketKind::Stream, 2);
-    assert_eq!(client.connect(&name, OWNER, false), Err(Error::from_errno(111)));
+    assert_eq!(client.connect(&name, OWNER, false), Err(Error::from_errno(Errno::ECONNREFUSED.0)));
     assert_eq!(server.listen(0, OWNER), Ok(()));
     assert_eq!(client.connect(&name, OWNER, false), Ok(()));
     assert_eq!(send(&client, b"hi"), Ok(2));
@@ -91,7 +93,7 @@ fn a_listener_is_found_by_its_name() {
     let mut buf = [0u8; 8];
     assert_eq!(receive(&accepted, &mut buf, false), Ok((2, 2)));
     drop(server);
-    assert_eq!(other.connect(&name, OWNER, false), Err(Error::from_errno(111)));
+    assert_eq!(other.connect(&name, OWNER, false), Err(Error::from_errno(Errno::ECONNREFUSED.0)));
 }
 
 #[test]

@@ -4,10 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
+use litebox_common_linux::Errno;
+
 use super::inbox::{Envelope, Inbox};
 use super::rights::Rights;
 use super::socket::name_of;
 use super::{Core, NOBODY, READABLE, UnixSocket};
+use crate::error::errno::{EMSGSIZE, ENOTCONN};
 use crate::fs::OpenFile;
 use crate::io::{Dest, Source};
 use crate::net::{Address, Outgoing, Received, Shut, Socket, SocketKind};
@@ -18,8 +21,6 @@ const RESERVED: usize = 32;
 /// A piece of a stream is no longer than half of SO_SNDBUF less this, and than a page's worth of head and 32 KiB.
 const PIECE_OVERHEAD: usize = 64;
 const LONGEST_PIECE: usize = 3776 + (32 << 10);
-const EMSGSIZE: Error = Error::from_errno(90);
-const ENOTCONN: Error = Error::from_errno(107);
 
 impl Core {
     /// Sends the pieces of a stream that can be read, as far as there is room: not all that is to be sent can be. They
@@ -63,7 +64,7 @@ impl UnixSocket {
                     None => self.core.destination()?,
                 };
                 if target.kind != SocketKind::Datagram {
-                    return Err(Error::from_errno(91));
+                    return Err(Error::from_errno(Errno::EPROTOTYPE.0));
                 }
                 if !target.accepts_from(&self.core) {
                     return Err(Error::NotPermitted);

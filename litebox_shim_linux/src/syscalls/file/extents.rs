@@ -1,5 +1,6 @@
 //! Where the data of a file lies (`FS_IOC_FIEMAP`): its holes are told, places on a device are not, for there is none.
 
+use litebox::error::errno::EBADR;
 use litebox::fs::{FileType, OpenFile};
 use litebox::mm::PAGE;
 use litebox::{Error, Result};
@@ -14,7 +15,6 @@ const FIEMAP_FLAG_SYNC: u32 = 1;
 const FIEMAP_EXTENT_LAST: u32 = 1;
 /// Where on a device it lies is not known.
 const FIEMAP_EXTENT_UNKNOWN: u32 = 2;
-const EBADR: Error = Error::from_errno(53);
 /// The longest file.
 const MOST: u64 = i64::MAX as u64;
 

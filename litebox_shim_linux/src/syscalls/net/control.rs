@@ -10,6 +10,12 @@ use litebox::net::{Credentials, Family, PacketInfo, PacketOptions, QueuedError, 
 use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::{Field, Layout, Layouts, UserWord};
 use litebox_common_linux::abi::socket::{CMsgHdr, CMsgHdrX86, CMsgHdrX86_64};
+use litebox_common_linux::abi::socket::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_UDP};
+use litebox_common_linux::abi::socket_option::{
+    IP_ORIGDSTADDR, IP_PKTINFO, IP_RECVERR, IP_RETOPTS, IP_TOS, IP_TTL, IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_RECVERR,
+    IPV6_TCLASS, SCM_CREDENTIALS, SCM_RIGHTS, SO_MARK, SO_TIMESTAMP_OLD, SO_TIMESTAMPING_OLD, SO_TIMESTAMPNS_OLD,
+    UDP_GRO, UDP_SEGMENT,
+};
 use litebox_common_linux::argument::UserMut;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -19,28 +25,6 @@ use crate::Task;
 use crate::task::credentials::Capability;
 use crate::user::{UserWrite, read_into, word, write_bytes};
 
-const SOL_SOCKET: i32 = 1;
-const SCM_RIGHTS: i32 = 1;
-const SCM_CREDENTIALS: i32 = 2;
-const SCM_TIMESTAMP: i32 = 29;
-const SCM_TIMESTAMPNS: i32 = 35;
-const SO_MARK: i32 = 36;
-const SO_TIMESTAMPING: i32 = 37;
-const SOL_IP: i32 = 0;
-const IP_TOS: i32 = 1;
-const IP_TTL: i32 = 2;
-const IP_RETOPTS: i32 = 7;
-const IP_PKTINFO: i32 = 8;
-const IP_RECVERR: i32 = 11;
-const IP_ORIGDSTADDR: i32 = 20;
-const SOL_IPV6: i32 = 41;
-const IPV6_RECVERR: i32 = 25;
-const IPV6_PKTINFO: i32 = 50;
-const IPV6_HOPLIMIT: i32 = 52;
-const IPV6_TCLASS: i32 = 67;
-const SOL_UDP: i32 = 17;
-const UDP_SEGMENT: i32 = 103;
-const UDP_GRO: i32 = 104;
 /// Size of `struct ucred`.
 const UCRED: usize = 12;
 /// The most descriptors one message carries (SCM_MAX_FD).
@@ -100,7 +84,7 @@ fn messages(layouts: Layouts, mut rest: &[u8], mut each: impl FnMut(Message<'_>)
 /// What a message asks for the packet it goes with; `six`: the socket is one of IPv6.
 fn packet_option(message: &Message<'_>, six: bool, packet: &mut PacketOptions) -> Result<()> {
     match (message.level, message.kind) {
-        (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS | SO_TIMESTAMPING) | (SOL_IP, IP_RETOPTS) => {}
+        (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS | SO_TIMESTAMPING_OLD) | (SOL_IP, IP_RETOPTS) => {}
         (SOL_SOCKET, SO_MARK) => return Err(Error::NotPermitted),
         (SOL_IP, IP_PKTINFO) if message.data.len() == 12 => {
             packet.interface = u32::from_le_bytes(word(message.data, 0));
@@ -135,7 +119,7 @@ fn packet_option(message: &Message<'_>, six: bool, packet: &mut PacketOptions) -
 /// How a time is named whose seconds have 64 bits also for 32-bit programs (`SO_TIMESTAMP_NEW`).
 const fn stamp_with_64_bits(kind: i32) -> i32 {
     match kind {
-        SCM_TIMESTAMPNS => 64,
+        SO_TIMESTAMPNS_OLD => 64,
         _ => 63,
     }
 }
@@ -184,9 +168,9 @@ impl Control {
     fn put_stamp(&mut self, socket: &dyn Socket, info: &PacketInfo) -> Result<()> {
         let options = socket.options();
         let (kind, fraction) = if options.is_on(Setting::TimestampNanos) {
-            (SCM_TIMESTAMPNS, info.stamp.subsec_nanos())
+            (SO_TIMESTAMPNS_OLD, info.stamp.subsec_nanos())
         } else if options.is_on(Setting::Timestamp) {
-            (SCM_TIMESTAMP, info.stamp.subsec_micros())
+            (SO_TIMESTAMP_OLD, info.stamp.subsec_micros())
         } else {
             return Ok(());
         };

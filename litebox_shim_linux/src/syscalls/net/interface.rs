@@ -2,11 +2,17 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
+use litebox::error::errno::EADDRNOTAVAIL;
 use litebox::fs::OpenFile;
 use litebox::net::inet::Device;
 use litebox::net::{Family, Socket};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::file::FcntlCommand;
+use litebox_common_linux::abi::ioctl::{
+    FIOGETOWN, FIOSETOWN, SIOCETHTOOL, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFCONF, SIOCGIFDSTADDR, SIOCGIFFLAGS,
+    SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMAP, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCGIFTXQLEN,
+    SIOCGPGRP, SIOCGSTAMP, SIOCGSTAMPNS, SIOCSPGRP,
+};
 use litebox_common_linux::abi::socket::IfConf;
 use litebox_common_linux::argument::{Arch, UserMut};
 use smallvec::SmallVec;
@@ -15,26 +21,6 @@ use super::AF_INET;
 use crate::Task;
 use crate::user::{UserRead, UserWrite, read_bytes, read_into, word, write_bytes};
 
-const FIOSETOWN: u32 = 0x8901;
-const SIOCSPGRP: u32 = 0x8902;
-const FIOGETOWN: u32 = 0x8903;
-const SIOCGPGRP: u32 = 0x8904;
-const SIOCGSTAMP: u32 = 0x8906;
-const SIOCGSTAMPNS: u32 = 0x8907;
-const SIOCGIFNAME: u32 = 0x8910;
-const SIOCGIFCONF: u32 = 0x8912;
-const SIOCGIFFLAGS: u32 = 0x8913;
-const SIOCGIFADDR: u32 = 0x8915;
-const SIOCGIFDSTADDR: u32 = 0x8917;
-const SIOCGIFBRDADDR: u32 = 0x8919;
-const SIOCGIFNETMASK: u32 = 0x891b;
-const SIOCGIFMETRIC: u32 = 0x891d;
-const SIOCGIFMTU: u32 = 0x8921;
-const SIOCGIFHWADDR: u32 = 0x8927;
-const SIOCGIFINDEX: u32 = 0x8933;
-const SIOCGIFTXQLEN: u32 = 0x8942;
-const SIOCETHTOOL: u32 = 0x8946;
-const SIOCGIFMAP: u32 = 0x8970;
 /// Requests that tell something of one device.
 const TELLING: [u32; 11] = [
     SIOCGIFFLAGS,
@@ -65,7 +51,6 @@ const IFREQ: usize = 40;
 const IFREQ_OF_32_BITS: usize = 32;
 const NAME: usize = 16;
 const SOCKADDR_IN: usize = 16;
-const EADDRNOTAVAIL: Error = Error::from_errno(99);
 
 /// What an answer writes behind the name in `struct ifreq`: no more of it is touched.
 type Told = SmallVec<[u8; IFREQ - NAME]>;

@@ -6,9 +6,19 @@ mod table;
 
 use core::time::Duration;
 
+use litebox::error::errno::EDOM;
 use litebox::net::{Family, Setting, Socket, SocketKind};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::{Field, Layout, Layouts};
+use litebox_common_linux::abi::socket::SOL_SOCKET;
+use litebox_common_linux::abi::socket_option::{
+    IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, SO_ACCEPTCONN, SO_BINDTODEVICE,
+    SO_BPF_EXTENSIONS, SO_BSDCOMPAT, SO_BUF_LOCK, SO_BUSY_POLL, SO_COOKIE, SO_DEBUG, SO_DOMAIN, SO_ERROR,
+    SO_INCOMING_NAPI_ID, SO_LINGER, SO_MARK, SO_MAX_PACING_RATE, SO_MEMINFO, SO_PEEK_OFF, SO_PEERCRED, SO_PEERNAME,
+    SO_PREFER_BUSY_POLL, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO_NEW,
+    SO_RCVTIMEO_OLD, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD,
+    SO_TIMESTAMP_NEW, SO_TIMESTAMP_OLD, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPNS_OLD, SO_TYPE,
+};
 use litebox_common_linux::abi::time::{Timeval, TimevalX86, TimevalX86_64};
 use litebox_common_linux::argument::UserRef;
 use smallvec::SmallVec;
@@ -20,51 +30,6 @@ use crate::Task;
 use crate::task::credentials::Capability;
 use crate::user::{UserRead, read_bytes, read_into, word, write_bytes};
 
-const SOL_SOCKET: i32 = 1;
-const IPPROTO_IP: i32 = 0;
-const IPPROTO_TCP: i32 = 6;
-const IPPROTO_UDP: i32 = 17;
-const IPPROTO_IPV6: i32 = 41;
-const IPPROTO_UDPLITE: i32 = 136;
-
-const SO_DEBUG: i32 = 1;
-const SO_REUSEPORT: i32 = 15;
-const SO_TYPE: i32 = 3;
-const SO_ERROR: i32 = 4;
-const SO_SNDBUF: i32 = 7;
-const SO_RCVBUF: i32 = 8;
-const SO_PRIORITY: i32 = 12;
-const SO_LINGER: i32 = 13;
-const SO_BSDCOMPAT: i32 = 14;
-const SO_PEERCRED: i32 = 17;
-const SO_RCVLOWAT: i32 = 18;
-const SO_SNDLOWAT: i32 = 19;
-const SO_RCVTIMEO: i32 = 20;
-const SO_SNDTIMEO: i32 = 21;
-const SO_BINDTODEVICE: i32 = 25;
-const SO_PEERNAME: i32 = 28;
-const SO_TIMESTAMP: i32 = 29;
-const SO_ACCEPTCONN: i32 = 30;
-const SO_SNDBUFFORCE: i32 = 32;
-const SO_RCVBUFFORCE: i32 = 33;
-const SO_TIMESTAMPNS: i32 = 35;
-const SO_MARK: i32 = 36;
-const SO_PROTOCOL: i32 = 38;
-const SO_DOMAIN: i32 = 39;
-const SO_PEEK_OFF: i32 = 42;
-const SO_BUSY_POLL: i32 = 46;
-const SO_MAX_PACING_RATE: i32 = 47;
-const SO_BPF_EXTENSIONS: i32 = 48;
-const SO_MEMINFO: i32 = 55;
-const SO_INCOMING_NAPI_ID: i32 = 56;
-const SO_COOKIE: i32 = 57;
-const SO_TIMESTAMP_NEW: i32 = 63;
-const SO_TIMESTAMPNS_NEW: i32 = 64;
-const SO_RCVTIMEO_NEW: i32 = 66;
-const SO_SNDTIMEO_NEW: i32 = 67;
-const SO_PREFER_BUSY_POLL: i32 = 69;
-const SO_BUF_LOCK: i32 = 72;
-
 /// The most that SO_SNDBUF and SO_RCVBUF can be set to (net.core.wmem_max), which the kernel doubles.
 const MOST_BUFFER: usize = 4 << 20;
 /// The highest low-water mark of a TCP socket that never set SO_RCVBUF: half of what tcp_rmem allows.
@@ -73,8 +38,6 @@ const LEAST_SEND_BUFFER: usize = 4608;
 const LEAST_RECEIVE_BUFFER: usize = 2304;
 /// The longest value that is read.
 const LONGEST: usize = 288;
-
-const EDOM: Error = Error::from_errno(33);
 
 /// The value of an option.
 pub(super) type Value = SmallVec<[u8; 32]>;
@@ -188,13 +151,13 @@ impl Task<'_, '_> {
             SO_SNDBUF | SO_RCVBUF => set_buffer(socket, name == SO_SNDBUF, value),
             SO_SNDBUFFORCE | SO_RCVBUFFORCE | SO_MARK if !self.may_tune() => return Err(Error::NotPermitted),
             SO_SNDBUFFORCE | SO_RCVBUFFORCE => set_buffer(socket, name == SO_SNDBUFFORCE, value),
-            SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
+            SO_RCVTIMEO_OLD | SO_SNDTIMEO_OLD | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
                 let layouts = layouts_of_limit(name, given.layouts);
                 if given.len < Timeval::size(layouts) {
                     return Err(Error::Invalid);
                 }
                 let time = UserRef::<Timeval>::with_layouts(layouts, given.at as usize).read()?;
-                let sending = matches!(name, SO_SNDTIMEO | SO_SNDTIMEO_NEW);
+                let sending = matches!(name, SO_SNDTIMEO_OLD | SO_SNDTIMEO_NEW);
                 socket.options().set_io_timeout(sending, time_limit(time)?);
             }
             SO_LINGER => {
@@ -227,7 +190,7 @@ impl Task<'_, '_> {
             SO_PEEK_OFF if socket.family() == Family::Netlink => return Err(Error::NotSupported),
             // Linux lets everybody say that they do not want it.
             SO_REUSEPORT if value == 0 => socket.options().set(Setting::ReusePort, 0),
-            SO_TIMESTAMP | SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
+            SO_TIMESTAMP_OLD | SO_TIMESTAMPNS_OLD | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
                 set_stamps(socket, name, value != 0);
             }
             SO_BUF_LOCK if value & !3 != 0 => return Err(Error::Invalid),
@@ -299,8 +262,8 @@ fn bind_to_device(socket: &dyn Socket, given: &Given) -> Result<()> {
 /// SO_TIMESTAMP and its kin: of one socket, one of them is on.
 fn set_stamps(socket: &dyn Socket, name: i32, on: bool) {
     let options = socket.options();
-    options.set(Setting::Timestamp, (on && matches!(name, SO_TIMESTAMP | SO_TIMESTAMP_NEW)).into());
-    options.set(Setting::TimestampNanos, (on && matches!(name, SO_TIMESTAMPNS | SO_TIMESTAMPNS_NEW)).into());
+    options.set(Setting::Timestamp, (on && matches!(name, SO_TIMESTAMP_OLD | SO_TIMESTAMP_NEW)).into());
+    options.set(Setting::TimestampNanos, (on && matches!(name, SO_TIMESTAMPNS_OLD | SO_TIMESTAMPNS_NEW)).into());
     options.set(Setting::TimestampNew, (on && matches!(name, SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW)).into());
 }
 
@@ -308,7 +271,7 @@ fn set_stamps(socket: &dyn Socket, name: i32, on: bool) {
 fn stamps(socket: &dyn Socket, name: i32) -> bool {
     let options = socket.options();
     let kind =
-        if matches!(name, SO_TIMESTAMP | SO_TIMESTAMP_NEW) { Setting::Timestamp } else { Setting::TimestampNanos };
+        if matches!(name, SO_TIMESTAMP_OLD | SO_TIMESTAMP_NEW) { Setting::Timestamp } else { Setting::TimestampNanos };
     let new = matches!(name, SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW);
     options.is_on(kind) && options.is_on(Setting::TimestampNew) == new
 }
@@ -343,8 +306,8 @@ fn common_value(socket: &dyn Socket, name: i32, layouts: Layouts) -> Result<Valu
             Ok(_) => return Err(Error::Invalid),
             Err(_) => return Err(ENOTCONN),
         },
-        SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
-            let sending = matches!(name, SO_SNDTIMEO | SO_SNDTIMEO_NEW);
+        SO_RCVTIMEO_OLD | SO_SNDTIMEO_OLD | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
+            let sending = matches!(name, SO_SNDTIMEO_OLD | SO_SNDTIMEO_NEW);
             // The shortest time there is stands for none at all.
             let limit = options.io_timeout(sending).filter(|limit| limit.as_micros() > 1).unwrap_or_default();
             match layouts_of_limit(name, layouts) {
@@ -352,7 +315,9 @@ fn common_value(socket: &dyn Socket, name: i32, layouts: Layouts) -> Result<Valu
                 _ => Value::from_slice(Field::<TimevalX86>::raw(Timeval::from(limit)).as_bytes()),
             }
         }
-        SO_TIMESTAMP | SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => number(stamps(socket, name).into()),
+        SO_TIMESTAMP_OLD | SO_TIMESTAMPNS_OLD | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
+            number(stamps(socket, name).into())
+        }
         SO_LINGER => numbers(&[options.get(Setting::LingerOn), options.get(Setting::LingerSeconds)]),
         SO_BINDTODEVICE => Value::from_slice(inet::interface_name(options.get(Setting::Interface))),
         SO_MAX_PACING_RATE => Value::from_slice(&u64::MAX.to_le_bytes()),

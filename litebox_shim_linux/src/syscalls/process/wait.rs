@@ -7,6 +7,7 @@ use litebox::event::{Events, Observer};
 use litebox::fs::StatusFlags;
 use litebox::platform::Usage;
 use litebox::{Error, Result};
+use litebox_common_linux::Errno;
 use litebox_common_linux::abi::layout::Layouts;
 use litebox_common_linux::abi::process::{Rusage, WaitKind, WaitOptions};
 use litebox_common_linux::argument::{SigInfo, UserMut};
@@ -18,7 +19,7 @@ use crate::task::process_table::{ProcessTable, Reaped, cld};
 use crate::user::{UserWrite, write_bytes};
 use crate::{Process, Task};
 
-const NO_CHILD: Error = Error::from_errno(10);
+const NO_CHILD: Error = Error::from_errno(Errno::ECHILD.0);
 
 /// Options that wait4(2) takes.
 const OF_WAIT4: WaitOptions = WaitOptions::WNOHANG

@@ -6,7 +6,10 @@ mod kept_back;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use litebox_common_linux::Errno;
+
 use super::{Closing, StreamCarrier, TcpState};
+use crate::error::errno::ENOTCONN;
 use crate::event::{Events, WaitQueue};
 use crate::io::{Dest, Source};
 use crate::net::queue::ByteQueue;
@@ -17,11 +20,7 @@ use crate::{Error, Result};
 
 use kept_back::KeptBack;
 
-const EPIPE: i32 = 32;
-const ECONNRESET: i32 = 104;
-const ETIMEDOUT: i32 = 110;
-const ECONNREFUSED: i32 = 111;
-const ENOTCONN: Error = Error::from_errno(107);
+const EPIPE: i32 = Errno::EPIPE.0;
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
@@ -167,9 +166,9 @@ impl End {
             return;
         }
         self.error = match self.state {
-            TcpState::SynSent => ECONNREFUSED,
-            TcpState::CloseWait => EPIPE,
-            _ => ECONNRESET,
+            TcpState::SynSent => Errno::ECONNREFUSED.0,
+            TcpState::CloseWait => Errno::EPIPE.0,
+            _ => Errno::ECONNRESET.0,
         };
         self.end();
     }
@@ -374,7 +373,7 @@ impl LocalEnd {
         self.connection.change(self.side, |ends, own, _, told| {
             let end = pick(ends, own);
             if end.state == TcpState::SynSent {
-                end.error = ETIMEDOUT;
+                end.error = Errno::ETIMEDOUT.0;
                 end.end();
                 told.own = ALL;
             }

@@ -30,6 +30,8 @@ use core::hash::BuildHasher;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use litebox_common_linux::Errno;
+
 use litebox_protocol::net::Tun;
 
 use super::{Inlet, Outlet, Outside, Port, StreamCarrier};
@@ -57,7 +59,7 @@ const SHARDS: usize = 32;
 const MOST_EMBRYOS: usize = 512;
 /// Frames' buffers that are kept.
 const MOST_SCRATCH: usize = 8;
-const NO_BUFFERS: Error = Error::from_errno(105);
+const NO_BUFFERS: Error = Error::from_errno(Errno::ENOBUFS.0);
 
 /// Both ends of a connection: the own one, and the peer's.
 type Ends = (SocketAddr, SocketAddr);
@@ -427,7 +429,7 @@ impl Outside for WireNetwork {
     fn connect(&self, ends: Ends, queue: &Arc<WaitQueue>, options: &Settings) -> Result<Arc<dyn StreamCarrier>> {
         let network = self.own.upgrade().ok_or(Error::Invalid)?;
         if ends.1.port() == 0 || !is_peer(ends.1.ip()) {
-            return Err(Error::from_errno(111));
+            return Err(Error::from_errno(Errno::ECONNREFUSED.0));
         }
         Ok(WireStream::connect(&network, ends, queue, options)?)
     }

@@ -4,7 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::{DatagramSocket, ECONNREFUSED, Packet, READABLE, Transport, Way};
+use litebox_common_linux::Errno;
+
+use super::{DatagramSocket, Packet, READABLE, Transport, Way};
 use crate::io::Source;
 use crate::net::inet::carrier::Port;
 use crate::net::inet::ports::Claim;
@@ -38,7 +40,7 @@ impl DatagramSocket {
         } else {
             self.counters().no_ports.count();
             let kind = if way.to.is_ipv4() { PORT_UNREACHABLE } else { PORT_UNREACHABLE_SIX };
-            self.fail(way.to, ECONNREFUSED, kind, bytes);
+            self.fail(way.to, Errno::ECONNREFUSED.0, kind, bytes);
         }
         Ok(())
     }
@@ -165,12 +167,12 @@ impl DatagramSocket {
             return Ok(outlet.clone());
         }
         let local = state.port.as_ref().map(crate::net::inet::ports::Held::local).ok_or(Error::Invalid)?;
-        let outside = self.network.outside().ok_or(Error::from_errno(101))?;
+        let outside = self.network.outside().ok_or(Error::from_errno(Errno::ENETUNREACH.0))?;
         let kind = match self.transport {
             Transport::Udp => Port::Datagram,
             Transport::Ping => Port::Echo,
             // Nothing leads this out.
-            Transport::UdpLite => return Err(Error::from_errno(101)),
+            Transport::UdpLite => return Err(Error::from_errno(Errno::ENETUNREACH.0)),
         };
         let inlet: Arc<dyn crate::net::inet::carrier::Inlet> = self.own.upgrade().ok_or(Error::Invalid)?;
         let outlet = outside.open(kind, local, &inlet)?;

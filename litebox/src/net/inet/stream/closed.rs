@@ -6,8 +6,7 @@ use crate::event::Events;
 use crate::net::inet::Network;
 use crate::net::inet::carrier::{StreamCarrier, TcpState};
 use crate::platform::host;
-
-const ECONNRESET: i32 = 104;
+use litebox_common_linux::Errno;
 
 pub(super) const ALL: Events = Events::IN
     .union(Events::RDNORM)
@@ -43,7 +42,7 @@ pub(super) fn part(socket: &TcpSocket, state: State) -> Fresh {
 fn reset(carrier: &dyn StreamCarrier) -> i32 {
     let there = carrier.state() != TcpState::Closed;
     carrier.close(Closing::Reset);
-    if there { ECONNRESET } else { 0 }
+    if there { Errno::ECONNRESET.0 } else { 0 }
 }
 
 fn stop_listening(socket: &TcpSocket, place: &BoundName) {

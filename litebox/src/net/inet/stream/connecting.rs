@@ -6,14 +6,12 @@ use core::time::Duration;
 use super::connected::Connected;
 use super::fresh::Fresh;
 use super::{BoundName, Ends, State, TcpSocket};
+use crate::error::errno::{EALREADY, ECONNABORTED};
 use crate::net::inet::carrier::local::LocalEnd;
 use crate::net::inet::carrier::{StreamCarrier, TcpState};
 use crate::net::{Setting, Settings};
 use crate::platform::{Instant, host};
 use crate::{Error, Result};
-
-const ECONNABORTED: Error = Error::from_errno(103);
-const EALREADY: Error = Error::from_errno(114);
 
 /// A connection that comes about.
 pub(super) struct Connecting {

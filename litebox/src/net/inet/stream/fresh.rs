@@ -7,6 +7,7 @@ use super::connected::Connected;
 use super::connecting::{Connecting, patience};
 use super::listening::{Listener, Listening};
 use super::{BoundName, Ends, Role, Seat, State, TcpSocket};
+use crate::error::errno::{EADDRINUSE, ECONNREFUSED, EINPROGRESS};
 use crate::net::inet::carrier::local::LocalEnd;
 use crate::net::inet::carrier::{Inlet, Outlet, Port, StreamCarrier, TcpState};
 use crate::net::inet::routes::{Route, is_broadcast};
@@ -14,10 +15,6 @@ use crate::net::inet::{EADDRNOTAVAIL, ENETUNREACH, FREE_PORTS, Network, check_fa
 use crate::net::{Address, Setting, Settings, address};
 use crate::platform::host;
 use crate::{Error, Result};
-
-const ECONNREFUSED: Error = Error::from_errno(111);
-const EINPROGRESS: Error = Error::from_errno(115);
-const EADDRINUSE: Error = Error::from_errno(98);
 
 /// A socket that is connected with nobody.
 #[derive(Default)]

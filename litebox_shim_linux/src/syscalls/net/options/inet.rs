@@ -2,10 +2,20 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use litebox::error::errno::{EADDRNOTAVAIL, EPROTO};
 use litebox::net::inet::{Group, LOOPBACK, TcpSocket, TcpState};
 use litebox::net::{Address, Setting, Socket, SocketKind};
 use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::Layouts;
+pub(super) use litebox_common_linux::abi::socket::SOL_NETLINK;
+use litebox_common_linux::abi::socket_option::{
+    IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MTU, IP_MULTICAST_IF, IP_OPTIONS, IP_PROTOCOL, IP_TOS, IP_UNICAST_IF,
+    IPV6_ADD_MEMBERSHIP, IPV6_ADDR_PREFERENCES, IPV6_ADDRFORM, IPV6_DROP_MEMBERSHIP, IPV6_DSTOPTS, IPV6_HOPOPTS,
+    IPV6_MTU, IPV6_MULTICAST_IF, IPV6_RTHDR, IPV6_RTHDRDSTOPTS, IPV6_TCLASS, IPV6_UNICAST_IF, IPV6_V6ONLY,
+    MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP, NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP, TCP_CC_INFO, TCP_CONGESTION,
+    TCP_DEFER_ACCEPT, TCP_FASTOPEN, TCP_INFO, TCP_LINGER2, TCP_MAXSEG, TCP_REPAIR, TCP_SAVED_SYN, TCP_TIMESTAMP,
+    TCP_ULP, TCP_WINDOW_CLAMP, UDPLITE_RECV_CSCOV, UDPLITE_SEND_CSCOV,
+};
 
 use super::{
     ENOPROTOOPT, Given, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, Value, change, number,
@@ -14,52 +24,9 @@ use super::{
 use crate::syscalls::net::{AF_INET, AF_INET6, ENOTCONN};
 use crate::user::{read_bytes, word};
 
-pub(super) const SOL_NETLINK: i32 = 270;
-
-const NETLINK_ADD_MEMBERSHIP: i32 = 1;
-const NETLINK_DROP_MEMBERSHIP: i32 = 2;
 const MOST_NETLINK_GROUPS: i32 = 39;
-const TCP_MAXSEG: i32 = 2;
-const TCP_LINGER2: i32 = 8;
-const TCP_DEFER_ACCEPT: i32 = 9;
-const TCP_WINDOW_CLAMP: i32 = 10;
-const TCP_INFO: i32 = 11;
-const TCP_CONGESTION: i32 = 13;
-const TCP_REPAIR: i32 = 19;
-const TCP_FASTOPEN: i32 = 23;
-const TCP_TIMESTAMP: i32 = 24;
-const TCP_CC_INFO: i32 = 26;
-const TCP_SAVED_SYN: i32 = 28;
-const TCP_ULP: i32 = 31;
-const IP_OPTIONS: i32 = 4;
-const IP_TOS: i32 = 1;
-const IP_MTU: i32 = 14;
-const IP_MULTICAST_IF: i32 = 32;
-const IP_ADD_MEMBERSHIP: i32 = 35;
-const IP_DROP_MEMBERSHIP: i32 = 36;
-const MCAST_JOIN_GROUP: i32 = 42;
-const MCAST_LEAVE_GROUP: i32 = 45;
-const UDPLITE_SEND_CSCOV: i32 = 10;
-const UDPLITE_RECV_CSCOV: i32 = 11;
-const IP_UNICAST_IF: i32 = 50;
-const IP_PROTOCOL: i32 = 52;
-const IPV6_ADDRFORM: i32 = 1;
-const IPV6_MULTICAST_IF: i32 = 17;
-const IPV6_JOIN_GROUP: i32 = 20;
-const IPV6_LEAVE_GROUP: i32 = 21;
-const IPV6_MTU: i32 = 24;
-const IPV6_TCLASS: i32 = 67;
 const LEAST_MTU_SIX: i32 = 1280;
-const IPV6_V6ONLY: i32 = 26;
-const IPV6_HOPOPTS: i32 = 54;
-const IPV6_RTHDRDSTOPTS: i32 = 55;
-const IPV6_RTHDR: i32 = 57;
-const IPV6_DSTOPTS: i32 = 59;
-const IPV6_ADDR_PREFERENCES: i32 = 72;
-const IPV6_UNICAST_IF: i32 = 76;
 
-const EADDRNOTAVAIL: Error = Error::from_errno(99);
-const EPROTO: Error = Error::from_errno(71);
 const ENOENT: Error = Error::NotFound;
 /// The most connections that may wait to be accepted (net.core.somaxconn).
 const SOMAXCONN: i32 = 4096;
@@ -258,7 +225,7 @@ fn set_ip(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
 
 fn set_ipv6(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
     match name {
-        IPV6_JOIN_GROUP | IPV6_LEAVE_GROUP => {
+        IPV6_ADD_MEMBERSHIP | IPV6_DROP_MEMBERSHIP => {
             if given.len < 20 {
                 return Err(Error::Invalid);
             }
@@ -269,7 +236,7 @@ fn set_ipv6(socket: &dyn Socket, name: i32, given: &Given) -> Result<()> {
             let address = Ipv6Addr::from(word::<16>(&raw, 0)).into();
             let interface = u32::from_le_bytes(word(&raw, 16));
             let group = Group { address, interface, local: Ipv4Addr::UNSPECIFIED };
-            socket.membership(&group, name == IPV6_JOIN_GROUP)
+            socket.membership(&group, name == IPV6_ADD_MEMBERSHIP)
         }
         MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP => {
             socket.membership(&group_request(given, true)?, name == MCAST_JOIN_GROUP)

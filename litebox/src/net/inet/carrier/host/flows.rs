@@ -15,6 +15,7 @@ use litebox_protocol::net::{MAX_DATAGRAM, NetOp, NetRequest, UDP};
 use super::names::{self, Asker, Asking};
 use super::stream::HostStream;
 use super::{DNS, HostNetwork, Passed, Watcher, client, resolver, to_bytes};
+use crate::error::errno::ENOBUFS;
 use crate::event::WaitQueue;
 use crate::io::Source;
 use crate::net::inet::carrier::{Closing, Datagram, Inlet, Outlet};
@@ -32,7 +33,6 @@ const IDLE: Duration = Duration::from_secs(60);
 const MOST_IN_A_ROW: usize = 64;
 /// How many routers a datagram from outside might still have passed: nobody knows.
 const HOPS: u8 = 64;
-const ENOBUFS: Error = Error::from_errno(105);
 
 /// One socket of the host.
 pub(super) struct Flow {

@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
+use litebox_common_linux::abi::socket::SOL_SOCKET;
+
 use litebox_protocol::net::Setting as Made;
 
 use crate::net::{Setting, Settings};
-
-const SOL_SOCKET: i32 = 1;
 
 /// Level and name of an option that the broker sets.
 pub(super) fn numbers_of(of: Setting) -> Option<(i32, i32)> {

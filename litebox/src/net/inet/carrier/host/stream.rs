@@ -5,6 +5,11 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use litebox_common_linux::Errno;
+use litebox_common_linux::abi::ioctl::FIONREAD;
+use litebox_common_linux::abi::socket::SOL_SOCKET;
+use litebox_common_linux::abi::socket_option::{SO_ERROR, SO_LINGER};
+
 use litebox_protocol::net::{MAX_FIRST, NetOp, NetRequest, STATE_DONE, STATE_PENDING, TCP};
 use zerocopy::IntoBytes;
 
@@ -12,6 +17,7 @@ use super::client;
 use super::made::{made_before, numbers_of, value_of};
 use super::readiness::Readiness;
 use super::{ALL_EVENTS, HostNetwork, Passed, QUIET_EVENTS, Waiting, Watcher, to_bytes};
+use crate::error::errno::{ENOBUFS, ENOTCONN};
 use crate::event::{Events, WaitQueue};
 use crate::io::{Dest, Source};
 use crate::net::inet::carrier::{Closing, StreamCarrier, TcpState};
@@ -24,13 +30,6 @@ const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
 const ALL: Events =
     READABLE.union(WRITABLE).union(Events::PRI).union(Events::RDHUP).union(Events::HUP).union(Events::ERR);
-const SOL_SOCKET: i32 = 1;
-const SO_ERROR: i32 = 4;
-const SO_LINGER: i32 = 13;
-const ECONNRESET: i32 = 104;
-const ENOTCONN: Error = Error::from_errno(107);
-const ENOBUFS: Error = Error::from_errno(105);
-const FIONREAD: u32 = 0x541b;
 const TIOCOUTQ: u32 = 0x5411;
 /// After so many bytes written it is asked again whether there is room.
 const MUCH: usize = 16 << 10;
@@ -170,7 +169,7 @@ impl HostStream {
         let rests = self.met.load(Ordering::Acquire);
         let events = if rests { QUIET_EVENTS } else { ALL_EVENTS };
         let token = network.watch(fd, events, Watcher::Stream(self.own.clone()));
-        let token = token.inspect_err(|_| self.fail(ECONNRESET))?;
+        let token = token.inspect_err(|_| self.fail(Errno::ECONNRESET.0))?;
         self.token.store(token, Ordering::Release);
         if rests {
             self.begin_rest();
@@ -207,7 +206,7 @@ impl HostStream {
         };
         self.met.store(true, Ordering::Release);
         if self.open(fd).is_err() {
-            self.fail(ECONNRESET);
+            self.fail(Errno::ECONNRESET.0);
         }
         false
     }
@@ -273,7 +272,7 @@ impl HostStream {
         }
         let (events, Some(fd)) = (self.readiness.look().events(), self.descriptor()) else { return };
         if events.intersects(Events::ERR | Events::HUP) {
-            let error = client::number_option(fd, SOL_SOCKET, SO_ERROR).unwrap_or(ECONNRESET);
+            let error = client::number_option(fd, SOL_SOCKET, SO_ERROR).unwrap_or(Errno::ECONNRESET.0);
             if error != 0 {
                 self.error.store(error, Ordering::Release);
             }

@@ -4,6 +4,8 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::sync::atomic::Ordering;
 
+use litebox_common_linux::Errno;
+
 use super::WireNetwork;
 use super::packet::{
     ACK, FIN, ICMP, ICMP_SIX, Ip, Packet, RST, SYN, TCP, Tcp, UDP, checksum, new_frame, put_word, transport_checksum,
@@ -22,12 +24,6 @@ const TOO_BIG_SIX: u8 = 2;
 const TOO_OLD_SIX: u8 = 3;
 const ECHO_REQUEST_SIX: u8 = 128;
 const ECHO_REPLY_SIX: u8 = 129;
-
-const ENETUNREACH: i32 = 101;
-const ENOPROTOOPT: i32 = 92;
-const ECONNREFUSED: i32 = 111;
-const EHOSTUNREACH: i32 = 113;
-const EACCES: i32 = 13;
 
 /// How many routers an answer may pass.
 const HOPS: u8 = 64;
@@ -70,13 +66,13 @@ pub(super) fn take_four(network: &WireNetwork, packet: &Packet, bytes: &[u8]) {
             const TOO_LONG: u8 = 4;
             let hard = *kind == UNREACHABLE && matches!(*code, 2 | PORT);
             let error = match (*kind, *code) {
-                (UNREACHABLE, 0 | 6 | 11) => ENETUNREACH,
-                (UNREACHABLE, 2) => ENOPROTOOPT,
-                (UNREACHABLE, PORT) => ECONNREFUSED,
+                (UNREACHABLE, 0 | 6 | 11) => Errno::ENETUNREACH.0,
+                (UNREACHABLE, 2) => Errno::ENOPROTOOPT.0,
+                (UNREACHABLE, PORT) => Errno::ECONNREFUSED.0,
                 (UNREACHABLE, TOO_LONG) => {
                     return narrow(network, &quoted, word(message, 6).map_or(0, usize::from));
                 }
-                _ => EHOSTUNREACH,
+                _ => Errno::EHOSTUNREACH.0,
             };
             tell(network, &quoted, error, hard);
         }
@@ -101,10 +97,10 @@ pub(super) fn take_six(network: &WireNetwork, packet: &Packet, bytes: &[u8]) {
                     let mtu = word(message, 6).filter(|_| word(message, 4) == Some(0)).map_or(0, usize::from);
                     return narrow(network, &quoted, mtu);
                 }
-                (UNREACHABLE_SIX, 0) => ENETUNREACH,
-                (UNREACHABLE_SIX, 1) => EACCES,
-                (UNREACHABLE_SIX, PORT) => ECONNREFUSED,
-                _ => EHOSTUNREACH,
+                (UNREACHABLE_SIX, 0) => Errno::ENETUNREACH.0,
+                (UNREACHABLE_SIX, 1) => Errno::EACCES.0,
+                (UNREACHABLE_SIX, PORT) => Errno::ECONNREFUSED.0,
+                _ => Errno::EHOSTUNREACH.0,
             };
             tell(network, &quoted, error, hard);
         }

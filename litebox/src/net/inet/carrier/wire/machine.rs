@@ -4,6 +4,8 @@ use alloc::sync::Weak;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use litebox_common_linux::Errno;
+
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{HardwareAddress, IpCidr};
@@ -11,17 +13,12 @@ use smoltcp::wire::{HardwareAddress, IpCidr};
 use super::Ends;
 use super::device::{Way, Wire};
 use super::urgent::{Receiving, Sending};
+use crate::Result;
+use crate::error::errno::ENOBUFS;
 use crate::event::Events;
 use crate::net::inet::carrier::Inlet;
 use crate::net::{Setting, Settings, Shut};
 use crate::platform::{Instant, host};
-use crate::{Error, Result};
-
-const ECONNRESET: i32 = 104;
-const ENOBUFS: Error = Error::from_errno(105);
-const ETIMEDOUT: i32 = 110;
-const ECONNREFUSED: i32 = 111;
-const EPIPE: i32 = 32;
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
@@ -276,9 +273,9 @@ impl Core {
         }
         match before {
             tcp::State::LastAck | tcp::State::TimeWait => self.shut = Shut::all(),
-            tcp::State::SynSent => self.fail(ECONNREFUSED),
-            tcp::State::CloseWait => self.fail(EPIPE),
-            _ => self.fail(ECONNRESET),
+            tcp::State::SynSent => self.fail(Errno::ECONNREFUSED.0),
+            tcp::State::CloseWait => self.fail(Errno::EPIPE.0),
+            _ => self.fail(Errno::ECONNRESET.0),
         }
     }
     /// What was sent moves on, or not.
@@ -296,15 +293,17 @@ impl Core {
         let since = |then: Instant| now.saturating_since(then);
         let state = self.look().state();
         match state {
-            tcp::State::SynReceived | tcp::State::Listen => (since(self.began) >= EMBRYO_LIFE).then_some(ETIMEDOUT),
-            tcp::State::SynSent => (since(self.began) >= self.wishes.establish).then_some(ETIMEDOUT),
+            tcp::State::SynReceived | tcp::State::Listen => {
+                (since(self.began) >= EMBRYO_LIFE).then_some(Errno::ETIMEDOUT.0)
+            }
+            tcp::State::SynSent => (since(self.began) >= self.wishes.establish).then_some(Errno::ETIMEDOUT.0),
             tcp::State::FinWait2 if self.closed && since(self.left) >= ORPHAN_LIFE => Some(0),
             _ => {
                 let stuck = self.waits.is_some_and(|(then, _)| since(then) >= self.wishes.patience);
                 let silent = self.wishes.keep_alive.is_some_and(|(idle, between, probes)| {
                     since(self.heard) >= idle.saturating_add(between.saturating_mul(probes))
                 });
-                (self.met && state != tcp::State::Closed && (stuck || silent)).then_some(ETIMEDOUT)
+                (self.met && state != tcp::State::Closed && (stuck || silent)).then_some(Errno::ETIMEDOUT.0)
             }
         }
     }

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU16, Ordering};
 
 use super::packet::{self, DEVICE_HEADER, ICMP, ICMP_SIX, Ip, Offload, Packet, UDP, new_frame};
 use super::{WireNetwork, control};
+use crate::error::errno::{EMSGSIZE, ENETUNREACH};
 use crate::io::Source;
 use crate::net::inet::carrier::{Datagram, Inlet, Outlet, Port};
 use crate::net::{PacketOptions, Setting};
@@ -16,8 +17,6 @@ const UDP_HEADER: usize = 8;
 const CHECKSUM: u16 = 6;
 /// How many routers a packet may pass, where nobody says.
 const HOPS: u8 = 64;
-const EMSGSIZE: Error = Error::from_errno(90);
-const ENETUNREACH: Error = Error::from_errno(101);
 
 /// A socket that has a port.
 pub(super) struct Bound {

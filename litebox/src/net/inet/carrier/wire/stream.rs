@@ -8,6 +8,8 @@ use alloc::sync::{Arc, Weak};
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use litebox_common_linux::Errno;
+
 use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp;
 
@@ -15,6 +17,7 @@ use super::device::Wire;
 use super::machine::{Core, SEGMENT_UNSAID, View, tick};
 use super::packet::{Packet, SYN, Tcp, edit_syn};
 use super::{Ends, WireNetwork};
+use crate::error::errno::{ENOBUFS, ENOTCONN};
 use crate::event::{Events, WaitQueue};
 use crate::io::{Dest, Source};
 use crate::net::inet::carrier::{Closing, Inlet, StreamCarrier, TcpState};
@@ -23,9 +26,7 @@ use crate::platform::{Instant, host};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-const ENOBUFS: Error = Error::from_errno(105);
-const ENOTCONN: Error = Error::from_errno(107);
-const EPIPE: i32 = 32;
+const EPIPE: i32 = Errno::EPIPE.0;
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
@@ -90,7 +91,7 @@ impl WireStream {
         let (local, remote) = (endpoint(ends.0), endpoint(ends.1));
         let Core { interface, sockets, handle, .. } = &mut *core;
         let socket = sockets.get_mut::<tcp::Socket<'_>>(*handle);
-        socket.connect(interface.context(), remote, local).map_err(|_| Error::from_errno(99))?;
+        socket.connect(interface.context(), remote, local).map_err(|_| Error::from_errno(Errno::EADDRNOTAVAIL.0))?;
         drop(core);
         network.keep(&stream);
         stream.run(None, false);

@@ -4,6 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use litebox_common_linux::Errno;
+
 use litebox_protocol::net::Tun;
 use proptest::prelude::*;
 
@@ -90,7 +92,7 @@ fn receive(socket: &dyn Socket) -> Result<Vec<u8>> {
 fn connected(near: &Node, far: &Node) -> (Arc<TcpSocket>, Arc<dyn Socket>) {
     let server = listener(far, 80, 4);
     let client = TcpSocket::new(&near.network, false, 0, 2);
-    assert_eq!(client.connect(&at(FAR, 80), OWNER, true), Err(Error::from_errno(115)));
+    assert_eq!(client.connect(&at(FAR, 80), OWNER, true), Err(Error::from_errno(Errno::EINPROGRESS.0)));
     carry(near, far, |_| false);
     assert!(client.ready().contains(Events::OUT));
     assert_eq!(client.connect(&at(FAR, 80), OWNER, false), Ok(()));
@@ -161,7 +163,7 @@ fn who_has_not_heard_the_last_word_hears_it_again() {
     let own = client.name();
     drop(client);
     let taken = TcpSocket::new(&near.network, false, 0, 4).bind(&own);
-    assert_eq!(taken, Err(Error::from_errno(98)));
+    assert_eq!(taken, Err(Error::from_errno(Errno::EADDRINUSE.0)));
     carry(&near, &far, |_| false);
     assert_eq!((near.wire.streams_kept(), far.wire.streams_kept()), (1, 1));
     drop(server);
@@ -285,7 +287,7 @@ fn what_is_not_read_resets() {
     drop(server);
     carry(&near, &far, |_| false);
     assert!(client.ready().contains(Events::ERR | Events::HUP));
-    assert_eq!((receive(&*client), receive(&*client)), (Err(Error::from_errno(104)), Ok(Vec::new())));
+    assert_eq!((receive(&*client), receive(&*client)), (Err(Error::from_errno(Errno::ECONNRESET.0)), Ok(Vec::new())));
 }
 
 #[test]
@@ -294,12 +296,12 @@ fn ports_that_nobody_has_refuse() {
     let client = TcpSocket::new(&near.network, false, 0, 2);
     assert_eq!(client.connect(&at(FAR, 81), OWNER, false), Err(Error::WouldBlock));
     carry(&near, &far, |_| false);
-    assert_eq!(client.connect(&at(FAR, 81), OWNER, false), Err(Error::from_errno(111)));
+    assert_eq!(client.connect(&at(FAR, 81), OWNER, false), Err(Error::from_errno(Errno::ECONNREFUSED.0)));
     let datagrams = DatagramSocket::new(&near.network, Transport::Udp, false, 0, 3);
     assert_eq!(datagrams.connect(&at(FAR, 81), OWNER, false), Ok(()));
     assert_eq!(send(&*datagrams, b"x"), Ok(1));
     carry(&near, &far, |_| false);
-    assert_eq!(receive(&*datagrams), Err(Error::from_errno(111)));
+    assert_eq!(receive(&*datagrams), Err(Error::from_errno(Errno::ECONNREFUSED.0)));
 }
 
 #[test]
