@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use litebox_test_support::compile::{self, Variant};
-use litebox_test_support::{GUEST_DIR, NamedTest, ProgramResult, Result, program_result};
+use litebox_test_support::{GUEST_DIR, NamedTest, ProgramResult, Result, program_result, skip};
 
 /// The figures that `--stats` prints, by name.
 fn figures(outcome: &ProgramResult) -> BTreeMap<String, u64> {
@@ -75,6 +75,26 @@ fn sites_are_patched() -> Result {
     Ok(())
 }
 
+/// Those of `int $0x80` as well, and what is started often shares its patched code.
+fn sites_of_32_bits_are_patched() -> Result {
+    if let Some(why) = Variant::M32.missing() {
+        return skip(&why);
+    }
+    let binary = compile::guest("int80_sites.c", Variant::M32, &[])?;
+    let dir = binary.parent().unwrap_or(&binary).display().to_string();
+    let name = binary.file_name().unwrap_or_default().to_string_lossy();
+    let volume = format!("{dir}:{GUEST_DIR}:ro");
+    let program = format!("{GUEST_DIR}/{name}");
+    let (outcome, once) = run(&["-v", &volume], &[&program])?;
+    let often = format!("for i in {{1..10}}; do {program} > /dev/null; done");
+    let (_, ten_times) = run(&["-v", &volume], &["/bin/bash", "-c", &often])?;
+    // Three kinds of sites cannot be patched, and the program gives its patches up in its last part.
+    if figure(&once, "patched sites") < 20 || figure(&ten_times, "shared code") < 3 {
+        return Err(format!("{ten_times:?}\n{outcome}").into());
+    }
+    Ok(())
+}
+
 /// A program that is executed again is not sent to the processor for what `cpuid` answers: the sites of its start are
 /// patched.
 fn cpuids_are_answered() -> Result {
@@ -117,6 +137,7 @@ const TESTS: &[NamedTest] = &[
     ("few_calls_trap", few_calls_trap),
     ("all_calls_trap", all_calls_trap),
     ("sites_are_patched", sites_are_patched),
+    ("sites_of_32_bits_are_patched", sites_of_32_bits_are_patched),
     ("cpuids_are_answered", cpuids_are_answered),
     ("code_is_shared", code_is_shared),
 ];

@@ -212,8 +212,8 @@ static void under_signals(const char *what, int (*step)(void)) {
 }
 
 int main(int argc, char **argv) {
-    // Executed again, its sites of `cpuid` are known.
-    if (argc < 2) execl("/proc/self/exe", argv[0], "again", NULL);
+    // Once it was executed twice, its sites of `cpuid` are known.
+    if (argc < 3) execl("/proc/self/exe", argv[0], "again", argc < 2 ? NULL : "again", NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
     find_code();
     static char stack[65536];

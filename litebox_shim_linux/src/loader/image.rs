@@ -68,11 +68,9 @@ pub fn load_into(mm: &Mm, limits: &Limits, prepared: Prepared, ids: &AuxIds) -> 
     if !host().is_user_range(entry, 1) {
         return Err(Error::Fault);
     }
+    tell_host(mm);
     let (mode, segments) = match elf.arch {
-        Arch::X86_64 => {
-            tell_host(mm);
-            (CpuMode::Long, None)
-        }
+        Arch::X86_64 => (CpuMode::Long, None),
         Arch::X86 => {
             let vdso = u32::try_from(compat::map_vdso(mm, limits)?).map_err(|_| Error::NoMemory)?;
             (CpuMode::Compat, Some(Segments { vdso, ..Segments::default() }))
