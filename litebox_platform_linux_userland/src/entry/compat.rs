@@ -92,7 +92,7 @@ pub(crate) fn look(
 ) -> TrapOutcome {
     let Some(base) = block.segments.map(|segments| u64::from(segments.vdso)) else { return TrapOutcome::Guest };
     if *mode == CpuMode::Long {
-        if let Some(outcome) = leave_gate(kicked, regs, mode) {
+        if let Some(outcome) = leave_gate(kicked, regs, mode, block) {
             return outcome;
         }
     }

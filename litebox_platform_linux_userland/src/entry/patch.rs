@@ -46,7 +46,6 @@ use crate::host::thread_block::{ThreadBlock, current};
 use change::first_jump;
 pub(crate) use change::{Change, all_unmapped, before_change};
 pub(crate) use cpuid_cache::{CPUID_CACHE, CpuidCache, program_mapped};
-pub(crate) use gate::leave as leave_gate;
 pub(crate) use gate::{GATE, Gate};
 use region::Region;
 pub(crate) use region::{POOL, Pool};
@@ -199,6 +198,18 @@ pub(crate) fn look(event: CodeEvent, mode: CpuMode, regs: &mut Registers, block:
         regs.rcx = if event == CodeEvent::Call { original } else { regs.rcx };
     }
     TrapOutcome::Guest
+}
+
+/// A thread of a 32-bit program was interrupted in 64-bit code: if that is the gate's, it is in its own code afterwards.
+/// `kicked`: not by something that the code did.
+pub(crate) fn leave_gate(
+    kicked: bool,
+    regs: &mut Registers,
+    mode: &mut CpuMode,
+    block: &ThreadBlock,
+) -> Option<TrapOutcome> {
+    let has_gate = of(block).is_some_and(|patches| patches.state.lock().has_gate);
+    if has_gate { gate::leave(kicked, regs, mode) } else { None }
 }
 
 /// A far call found no stack. What it stands for needs none.
@@ -359,7 +370,7 @@ impl PatchState {
     ) -> Vec<Arc<Patch>> {
         let mut patches = Vec::new();
         let learned = cached.into_iter().map(|CachedSite { distance, shape }| {
-            let SiteShape { number, context, kind, mode: _ } = shape;
+            let SiteShape { number, context, kind, .. } = shape;
             (ProvenSite { address: code.start as u64 + distance, number, context: Some(context) }, Some(kind))
         });
         for (site, kind) in proven.iter().map(|site| (*site, None)).chain(learned) {

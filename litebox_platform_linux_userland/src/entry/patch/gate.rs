@@ -5,7 +5,7 @@
 //! What the far call leaves on the stack leads back to the trampoline. Behind the code lies what `cpuid` answers.
 //!
 //! A thread that is interrupted here is about to make its call, or to execute its `cpuid`: whoever looks at it is told
-//! so ([`leave`]).
+//! so ([`leave_gate`](super::leave_gate)).
 
 use alloc::sync::Arc;
 use core::arch::global_asm;
@@ -188,9 +188,8 @@ fn word_at(address: u64) -> Option<u32> {
     (got == bytes.len()).then(|| u32::from_le_bytes(bytes))
 }
 
-/// A thread of a 32-bit program was interrupted in 64-bit code: if that is the gate's, it is in its own code
-/// afterwards. `kicked`: not by something that the code did.
-pub(crate) fn leave(kicked: bool, regs: &mut Registers, mode: &mut CpuMode) -> Option<TrapOutcome> {
+/// As [`leave_gate`](super::leave_gate), where there is a gate.
+pub(super) fn leave(kicked: bool, regs: &mut Registers, mode: &mut CpuMode) -> Option<TrapOutcome> {
     let at = regs.rip.checked_sub(BASE).filter(|at| *at < offset(&raw const litebox_gate_end))?;
     let outcome =
         if at < offset(&raw const litebox_gate_cpuid) { leave_call(at, kicked, regs) } else { leave_cpuid(at, regs) };
