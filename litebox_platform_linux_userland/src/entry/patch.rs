@@ -200,8 +200,8 @@ pub(crate) fn look(event: CodeEvent, mode: CpuMode, regs: &mut Registers, block:
     TrapOutcome::Guest
 }
 
-/// A thread of a 32-bit program was interrupted in 64-bit code: if that is the gate's, it is in its own code afterwards.
-/// `kicked`: not by something that the code did.
+/// A thread of a 32-bit program was interrupted in 64-bit code: if that is the gate's, it is in its own code
+/// afterwards. `kicked`: not by something that the code did.
 pub(crate) fn leave_gate(
     kicked: bool,
     regs: &mut Registers,
