@@ -163,7 +163,9 @@ impl Task<'_, '_> {
         }
         thread.call.set_arch(self.abi());
         thread.call.begin(self.frame.regs);
-        let result = if work.contains(SyscallWork::SECCOMP) && !self.passes_filters(number) {
+        let result = if work.contains(SyscallWork::USER_DISPATCH) && self.is_left_to_user(number)
+            || work.contains(SyscallWork::SECCOMP) && !self.passes_filters(number)
+        {
             self.frame.regs.rax
         } else if COMPAT {
             serve32(self, number, self.registers_of(Arch::X86))

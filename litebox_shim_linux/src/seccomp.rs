@@ -372,10 +372,14 @@ impl Task<'_, '_> {
             }
             let leaves = self.process().must_leave(self.thread) || self.has_deadly_signal();
             match notifier.interrupted(id, leaves) {
-                (true, _) => interrupted |= self.take_interruption(),
+                (true, _) => {
+                    self.thread.waits_killably.store(true, Ordering::Relaxed);
+                    interrupted |= self.take_interruption();
+                }
                 (false, answer) => break answer.ok_or(Error::Interrupted),
             }
         };
+        self.thread.waits_killably.store(false, Ordering::Relaxed);
         if interrupted {
             self.waiter().interrupt();
         }

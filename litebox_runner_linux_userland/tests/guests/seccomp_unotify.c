@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "result.h"
+#include "asleep.h"
 
 #define FIELD(name) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, name))
 #define RETURN(value) BPF_STMT(BPF_RET | BPF_K, value)
@@ -226,6 +227,7 @@ static void interrupted(const char *how, unsigned flags, int restarts)
             sched_yield();
             valid = ioctl(t->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &first.id);
         }
+        wait_for_state(getpid(), t->tid, 'D');
         printf(" valid %s handled %d", result(valid), handled);
         printf(" %s\n", result(answer(t->listener, first.id, 11, 0, 0)));
     } else {
@@ -298,6 +300,7 @@ static void descriptors(void)
     struct { struct seccomp_notif_addfd add; __u64 more; } large = {{n.id, 0, ends[0], 0, 0}, 1};
     unsigned long sized = _IOC(_IOC_WRITE, SECCOMP_IOC_MAGIC, 3, sizeof large);
     printf(" large %s", result(ioctl(l, sized, &large)));
+    printf(" both ways %s", result(ioctl(l, _IOC(_IOC_WRITE | _IOC_READ, SECCOMP_IOC_MAGIC, 3, sizeof large), &large)));
     printf(" short %s\n", result(ioctl(l, _IOC(_IOC_WRITE, SECCOMP_IOC_MAGIC, 3, 16), &large)));
     large.more = 0;
     int plain = ioctl(l, sized, &large), at = give(l, n.id, SECCOMP_ADDFD_FLAG_SETFD, ends[0], 77, O_CLOEXEC);

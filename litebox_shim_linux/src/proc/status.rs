@@ -1,9 +1,11 @@
 //! /proc/PID/stat, statm, status, limits, io, schedstat.
 
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use litebox::fs::FsContext;
 use litebox::mm::{PAGE, Usage};
+use litebox::platform::host;
 
 use crate::seccomp::Mode;
 use crate::syscalls::limits::Limit;
@@ -41,6 +43,9 @@ fn state(view: &ProcessView) -> (char, &'static str) {
     }
     // The host's mode does not tell the program's own code from a call that came by a patched site.
     let blocked = thread.host.mode.load(Ordering::Relaxed) == BLOCKED_IN_HOST;
+    if thread.waits_killably.load(Ordering::Relaxed) {
+        return ('D', "disk sleep");
+    }
     if blocked || thread.waiter.asleep() { ('S', "sleeping") } else { ('R', "running") }
 }
 
@@ -259,7 +264,17 @@ pub(super) fn status(view: &ProcessView, out: &mut Text) {
         processors = processors.within(&mask);
     }
     put!(out, "Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\n", processors.mask(), processors.list());
-    put!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
+    put!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0\n");
+    let (waited, gave_way) = switches(view);
+    put!(out, "voluntary_ctxt_switches:\t{waited}\nnonvoluntary_ctxt_switches:\t{gave_way}\n");
+}
+
+/// How often a thread waited, and how often it had to give way: the host tells the latter to the thread itself alone.
+fn switches(view: &ProcessView) -> (u64, u64) {
+    let Some(thread) = view.remains.as_ref() else { return (0, 0) };
+    let asks = current_thread().is_some_and(|asker| Arc::ptr_eq(&asker, thread));
+    let gave_way = if asks { host().usage(true).involuntary_switches } else { 0 };
+    (thread.call.sleeps(), gave_way)
 }
 
 pub(super) fn limits(view: &ProcessView, out: &mut Text) {

@@ -8,6 +8,7 @@ mod groups;
 mod kcmp;
 mod pidfd;
 pub(crate) mod prctl;
+pub(crate) mod user_dispatch;
 mod wait;
 
 use core::sync::atomic::Ordering;

@@ -32,9 +32,10 @@ const ID_VALID: u32 = 0x4008_2102;
 /// The same with the direction that its first version had.
 const ID_VALID_AT_FIRST: u32 = 0x8008_2102;
 const SET_FLAGS: u32 = 0x4008_2104;
-/// Whatever the size of its structure is, which lies in these bits.
-const ADDFD: u32 = 0x4000_2103;
+/// Whatever the size of its structure is, which lies in these bits, and whatever the direction.
+const ADDFD: u32 = 0x2103;
 const SIZE_BITS: u32 = 0x3fff_0000;
+const DIRECTION_BITS: u32 = 0xc000_0000;
 /// Sizes of `struct seccomp_notif`, `seccomp_notif_resp` and `seccomp_data`.
 const SIZES: [u16; 3] = [80, 24, 64];
 /// Size of `struct seccomp_notif_addfd` in its first version, and what no version has.
@@ -121,7 +122,7 @@ impl Task<'_, '_> {
             ID_VALID | ID_VALID_AT_FIRST => notifier.check(read_u64(at)?).map(|()| 0),
             // The argument itself, not what lies there.
             SET_FLAGS if at & !SYNC_WAKE_UP == 0 => Ok(0),
-            _ if request & !SIZE_BITS == ADDFD => {
+            _ if request & !(SIZE_BITS | DIRECTION_BITS) == ADDFD => {
                 self.add_descriptor(notifier, ((request & SIZE_BITS) >> 16) as usize, at)
             }
             _ => Err(Error::Invalid),

@@ -20,6 +20,8 @@ pub(crate) struct CurrentCall {
     is_32_bit: AtomicBool,
     /// What was so when it went to sleep: its number, arguments, stack pointer and instruction pointer.
     asleep: (AtomicU64, [AtomicU64; 6], AtomicU64, AtomicU64),
+    /// How often it went to sleep.
+    sleeps: AtomicU64,
 }
 
 /// What is told of a call.
@@ -66,8 +68,13 @@ impl CurrentCall {
         };
         ToldCall { number: Some(number), arguments, stack: r.rsp, instruction: r.rip }
     }
-    /// The calling thread, whose this is, goes to sleep.
+    /// How often the thread went to sleep.
+    pub fn sleeps(&self) -> u64 {
+        self.sleeps.load(Ordering::Relaxed)
+    }
+    /// The calling thread, whose this is, goes to sleep. Nobody else counts.
     pub fn note_sleep(&self) {
+        self.sleeps.store(self.sleeps().wrapping_add(1), Ordering::Relaxed);
         let now = self.own();
         let (number, arguments, stack, instruction) = &self.asleep;
         number.store(now.number.unwrap_or(NO_CALL), Ordering::Relaxed);

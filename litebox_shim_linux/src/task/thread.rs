@@ -23,6 +23,8 @@ bitflags::bitflags! {
         const TRACE = 1;
         /// They are filtered.
         const SECCOMP = 2;
+        /// They are left to the thread itself.
+        const USER_DISPATCH = 4;
     }
 }
 
@@ -79,6 +81,8 @@ pub struct Thread {
     pub(crate) traced: bool,
     /// [`SyscallWork`]: every call looks at it.
     syscall_work: AtomicU32,
+    /// Which of its calls are left to it.
+    pub(crate) user_dispatch: crate::syscalls::process::user_dispatch::UserDispatch,
     /// What filters its calls.
     pub(crate) seccomp: crate::seccomp::Seccomp,
     /// What is to be told at the end of its calls: at hand, for every call looks.
@@ -94,6 +98,8 @@ pub struct Thread {
     pub(super) tls: Mutex<super::tls::Entries>,
     /// The call it is in.
     pub(crate) call: super::call::CurrentCall,
+    /// It waits for an answer that no signal but a deadly one keeps it from (seccomp_unotify(2)).
+    pub(crate) waits_killably: AtomicBool,
     /// It stands still for somebody who looks at all there is (`task/freezer.rs`).
     pub(super) stands_still: AtomicBool,
     /// It is on its way out; nothing more is delivered to it.
@@ -181,6 +187,7 @@ impl Thread {
             vfork_parent: Mutex::new(None),
             traced,
             syscall_work: AtomicU32::new(work.bits()),
+            user_dispatch: crate::syscalls::process::user_dispatch::UserDispatch::default(),
             seccomp: crate::seccomp::Seccomp::default(),
             fasync: process.kernel.vfs.fasync.clone(),
             tracing: crate::trace::Tracing::default(),
@@ -188,6 +195,7 @@ impl Thread {
             bytes_written: AtomicU64::new(0),
             tls: Mutex::default(),
             call: super::call::CurrentCall::default(),
+            waits_killably: AtomicBool::new(false),
             stands_still: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             moved: AtomicBool::new(false),
@@ -241,6 +249,10 @@ impl Thread {
         // Either the thread sees the work when it has filled in its table, or the table stays empty.
         fence(Ordering::SeqCst);
         self.fast_syscalls.clear();
+    }
+    /// From its next call on they no longer need this.
+    pub(crate) fn remove_syscall_work(&self, work: SyscallWork) {
+        self.syscall_work.fetch_and(!work.bits(), Ordering::SeqCst);
     }
     /// It starts as who its creator is.
     pub(crate) fn inherit_identity(&self, creator: &Self) {

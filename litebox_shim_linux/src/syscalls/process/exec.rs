@@ -323,6 +323,7 @@ impl Task<'_, '_> {
         process.reset_signal_handlers();
         self.thread.signals.reset_for_exec();
         *self.thread.restart_block.lock() = None;
+        self.forget_user_dispatch();
         let mut name = [0u8; 16];
         for (to, from) in name.iter_mut().zip(image.name.iter().take(15)) {
             *to = *from;

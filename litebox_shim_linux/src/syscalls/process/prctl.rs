@@ -118,6 +118,7 @@ impl Task<'_, '_> {
             PrctlOption::PR_SET_IO_FLUSHER | PrctlOption::PR_GET_IO_FLUSHER | PrctlOption::PR_SET_MM => {
                 Err(Error::NotPermitted)
             }
+            PrctlOption::PR_SET_SYSCALL_USER_DISPATCH => self.set_user_dispatch(a2, a3, a4, a5),
             PrctlOption::PR_SET_VMA if a2 == PR_SET_VMA_ANON_NAME => self.name_memory(a3, a4, a5),
             _ => self.prctl_of_process(option, a2, [a3, a4, a5]),
         }
@@ -178,7 +179,6 @@ impl Task<'_, '_> {
             PrctlOption::PR_GET_THP_DISABLE if a2 == 0 && rest == [0; 3] => {
                 Ok(usize::from(process.no_huge_pages.load(Ordering::Relaxed)))
             }
-            // Among them PR_SET_SYSCALL_USER_DISPATCH: as a kernel without it.
             _ => Err(Error::Invalid),
         }
     }
