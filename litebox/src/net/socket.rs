@@ -158,6 +158,8 @@ pub struct Received {
     pub packet: Option<PacketInfo>,
     /// An error from the queue of errors.
     pub error: Option<QueuedError>,
+    /// Bytes of the stream that are still there, for who wants to know (TCP_INQ). At the end of one: 1.
+    pub left: Option<i32>,
 }
 
 /// A socket: what the calls of socket(2) and its kin need. Reading, writing, readiness are those of its [`File`].

@@ -195,13 +195,25 @@ impl TcpSocket {
             readable == 0 || readable >= lowat
         }
     }
-    /// Connects by the first message (MSG_FASTOPEN), to where it goes.
-    fn open_fast(&self, outgoing: &Outgoing<'_>) -> Result<()> {
-        let Some(to) = outgoing.to else { return Ok(()) };
-        if matches!(&*self.state.lock(), State::Fresh(_)) {
-            return self.connect(to, outgoing.credentials, false);
+    /// Connects by the first message (MSG_FASTOPEN), to where it goes. Then it is a message as any other.
+    fn open_fast(&self, outgoing: &mut Outgoing<'_>) -> Result<()> {
+        let at_once = outgoing.flags.contains(MessageFlags::MSG_DONTWAIT) || self.hasty.load(Ordering::Relaxed);
+        match outgoing.to {
+            Some(Address::Unspecified) => return Err(Error::NotSupported),
+            Some(to) => self.connect(to, outgoing.credentials, at_once)?,
+            None if self.look().is_some() => return Err(EISCONN),
+            None => return Err(Error::Invalid),
         }
+        outgoing.flags.remove(MessageFlags::MSG_FASTOPEN);
         Ok(())
+    }
+}
+
+/// What TCP_INQ tells: what may be read, and 1 where only the end of the stream is left.
+fn queued_hint(carrier: &dyn StreamCarrier) -> i32 {
+    match i32::try_from(carrier.readable()) {
+        Ok(0) => carrier.ready().intersects(Events::RDHUP | Events::HUP).into(),
+        readable => readable.unwrap_or(i32::MAX),
     }
 }
 
@@ -334,7 +346,8 @@ impl Socket for TcpSocket {
             return Err(Error::WouldBlock);
         }
         let copied = carrier.receive(dest, flags)?;
-        Ok(Received { copied, full: copied, flags: flags & MessageFlags::MSG_OOB, ..Received::default() })
+        let left = self.options.is_on(Setting::ReportQueued).then(|| queued_hint(&*carrier));
+        Ok(Received { copied, full: copied, flags: flags & MessageFlags::MSG_OOB, left, ..Received::default() })
     }
     fn take_error(&self) -> i32 {
         match self.carrier(ENOTCONN) {

@@ -232,7 +232,9 @@ impl Task<'_, '_> {
         };
         let limit = self.time_limit(file, true);
         let result = if patient { wait_until_ready(self.waiter(), file, Events::OUT, limit, once) } else { once() };
-        if matches!(result, Err(Error::BrokenPipe)) {
+        // Who wrote a part to a socket hears of it at the next call; to a pipe, at once.
+        let hears_later = || moved > 0 && file.file.inode().file_type() == FileType::Socket;
+        if matches!(result, Err(Error::BrokenPipe)) && !hears_later() {
             self.send_self(SIGPIPE);
         }
         match result {

@@ -10,11 +10,11 @@ use litebox::net::{Credentials, Family, PacketInfo, PacketOptions, QueuedError, 
 use litebox::{Error, Result};
 use litebox_common_linux::abi::layout::{Field, Layout, Layouts, UserWord};
 use litebox_common_linux::abi::socket::{CMsgHdr, CMsgHdrX86, CMsgHdrX86_64};
-use litebox_common_linux::abi::socket::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_UDP};
+use litebox_common_linux::abi::socket::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP};
 use litebox_common_linux::abi::socket_option::{
     IP_ORIGDSTADDR, IP_PKTINFO, IP_RECVERR, IP_RETOPTS, IP_TOS, IP_TTL, IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_RECVERR,
     IPV6_TCLASS, SCM_CREDENTIALS, SCM_RIGHTS, SO_MARK, SO_TIMESTAMP_OLD, SO_TIMESTAMPING_OLD, SO_TIMESTAMPNS_OLD,
-    UDP_GRO, UDP_SEGMENT,
+    TCP_INQ, UDP_GRO, UDP_SEGMENT,
 };
 use litebox_common_linux::argument::UserMut;
 use zerocopy::{FromBytes, IntoBytes};
@@ -352,6 +352,9 @@ impl Task<'_, '_> {
         }
         if let Some(info) = &received.packet {
             control.put_packet(socket, info)?;
+        }
+        if let Some(left) = received.left {
+            control.put(SOL_TCP, TCP_INQ, &left.to_le_bytes())?;
         }
         let shows = socket.options().is_on(Setting::PassCredentials);
         if let Some(who) = received.credentials.filter(|_| shows) {

@@ -3,7 +3,7 @@
 use litebox::event::{Events, wait_until_ready};
 use litebox::fs::OpenFile;
 use litebox::io::{Dest, Source};
-use litebox::net::{Address, MessageFlags, Outgoing, Received, Socket, SocketKind};
+use litebox::net::{Address, Family, MessageFlags, Outgoing, Received, Socket, SocketKind};
 use litebox::platform::host;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::file::IoVec;
@@ -63,12 +63,15 @@ fn check_flags(flags: MessageFlags) -> Result<()> {
 
 impl Task<'_, '_> {
     /// Where a message is to go, if the caller says so.
-    fn destination(&self, socket: &dyn Socket, address: u64, len: u32) -> Result<Option<Address>> {
+    fn destination(&self, socket: &dyn Socket, address: u64, len: u32, flags: MessageFlags) -> Result<Option<Address>> {
         if address == 0 || len == 0 {
             return Ok(None);
         }
         let raw = read_address(address, len)?;
         match socket.kind() {
+            SocketKind::Stream if flags.contains(MessageFlags::MSG_FASTOPEN) && socket.family() != Family::Unix => {
+                self.address_for(socket, &raw, Purpose::Connect).map(Some)
+            }
             SocketKind::Stream => socket.check_destination().map(|()| None),
             SocketKind::SeqPacket => Ok(None),
             SocketKind::Datagram | SocketKind::Raw => match self.address_for(socket, &raw, Purpose::Send)? {
@@ -99,7 +102,8 @@ impl Task<'_, '_> {
         };
         let limit = self.time_limit(file, true);
         let result = if patient { wait_until_ready(self.waiter(), file, Events::OUT, limit, once) } else { once() };
-        if result == Err(Error::BrokenPipe) && !flags.contains(MessageFlags::MSG_NOSIGNAL) {
+        let sent_a_part = stream && source.moved() > 0;
+        if result == Err(Error::BrokenPipe) && !sent_a_part && !flags.contains(MessageFlags::MSG_NOSIGNAL) {
             self.send_self(SIGPIPE);
         }
         match (result, source.moved()) {
@@ -151,7 +155,7 @@ impl Task<'_, '_> {
     ) -> Result<usize> {
         check_range(buf, len.min(MAX_RW_COUNT))?;
         let file = self.fd_guard(fd)?;
-        let to = self.destination(socket_of(&file)?, address, address_len)?;
+        let to = self.destination(socket_of(&file)?, address, address_len, flags)?;
         let ancillary = self.no_ancillary();
         let mut source = Source::user(buf, len.min(MAX_RW_COUNT));
         self.send_on(&file, &mut source, ancillary, to.as_ref(), known(flags))
@@ -186,7 +190,7 @@ impl Task<'_, '_> {
         let header = Header::read(message)?;
         let vectors = Vectors::read(header.vectors, header.vector_count)?;
         let ancillary = self.read_control(socket, header.control, header.control_len)?;
-        let to = self.destination(socket, header.name, header.name_len)?;
+        let to = self.destination(socket, header.name, header.name_len, flags)?;
         let mut source = Source::user_vec(vectors.spans());
         self.send_on(&file, &mut source, ancillary, to.as_ref(), known(flags))
     }

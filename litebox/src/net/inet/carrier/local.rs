@@ -197,9 +197,10 @@ impl End {
         }
         true
     }
-    /// Whether it can send: the pending error, or EPIPE.
-    fn may_send(&mut self) -> Result<()> {
+    /// Whether it can send: the pending error, or EPIPE. One that comes after a part was sent is the next call's.
+    fn may_send(&mut self, sent_a_part: bool) -> Result<()> {
         match self.state {
+            _ if self.error != 0 && sent_a_part => Err(Error::reported(self.error)),
             _ if self.error != 0 || self.shut.contains(Shut::WRITE) => match self.take_error() {
                 0 | EPIPE => Err(Error::BrokenPipe),
                 error => Err(Error::reported(error)),
@@ -457,13 +458,13 @@ impl LocalEnd {
         let urgent = flags.contains(MessageFlags::MSG_OOB);
         connection.change(self.side, |ends, own, other, told| {
             let end = pick(ends, own);
-            end.may_send()?;
+            end.may_send(source.moved() > 0)?;
             if source.remaining() == 0 {
                 return Ok(0);
             }
             if pick(ends, other).closed {
-                // Nobody will read it. The sender hears of that, but not by this call.
-                let n = source.remaining();
+                // Nobody will read it. The sender hears of that, but not before something was sent.
+                let n = source.remaining().min(most);
                 source.advance(n);
                 pick(ends, own).reset();
                 told.own = ALL;
