@@ -235,6 +235,11 @@ impl Task<'_, '_> {
             mask = mask.union(SigSet::of(info.signal));
         }
         self.set_blocked(mask);
+        if info.signal != SIGSEGV {
+            self.go_on_where_code_can_be();
+        } else if !host().is_user_range(self.frame.regs.rip as usize, 1) {
+            self.die_of(SIGSEGV);
+        }
     }
 
     /// Delivers a signal that cannot wait. Blocked or ignored, it ends the process.

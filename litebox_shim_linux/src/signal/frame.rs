@@ -5,10 +5,11 @@ use core::sync::atomic::Ordering;
 
 use litebox::platform::compat::CpuMode;
 use litebox::platform::host;
+use litebox::platform::north::{Fault, FaultKind};
 use litebox::{Error, Result};
 use litebox_common_linux::Arch;
 
-use super::set::SIGSEGV;
+use super::set::{SI_KERNEL, SIGSEGV};
 use super::{Action, AltStack, SigSet, SignalInfo};
 use crate::Task;
 use crate::user::{read_bytes, read_into, word, write_bytes};
@@ -201,10 +202,6 @@ impl Task<'_, '_> {
         let at = self.frame.regs.rsp.wrapping_sub(8);
         let raw: [u8; FRAME] = read_bytes(at)?;
         let get = |offset: usize| u64::from_le_bytes(word(&raw, offset));
-        let rip = get(MC + 16 * 8);
-        if !usize::try_from(rip).is_ok_and(|rip| host().is_user_range(rip, 1)) {
-            return Err(Error::Fault);
-        }
         let mode = mode_of(get(MC_CS) as u16)?;
         self.set_blocked(SigSet(get(UC_MASK)));
         self.restore_fp(get(MC_FPSTATE))?;
@@ -224,7 +221,32 @@ impl Task<'_, '_> {
         if let Ok(stack) = AltStack::from_bytes(&word(&raw, UC_STACK), own.alt_stack, sp) {
             own.alt_stack = stack;
         }
+        drop(own);
+        self.go_on_where_code_can_be();
         Ok(())
+    }
+
+    /// An instruction pointer that leads out of the guest's memory is a fault there, before it is followed.
+    pub(super) fn go_on_where_code_can_be(&mut self) {
+        const GENERAL_PROTECTION: u64 = 13;
+        const PAGE_FAULT: u64 = 14;
+        /// What a page fault tells of a fetch by a program, from where there is no page, and from the host kernel's
+        /// half.
+        const FETCH: u64 = 0x14;
+        const FETCH_ABOVE: u64 = 0x15;
+        const UPPER_HALF: u64 = 0xffff_8000_0000_0000;
+        const LOWER_END: u64 = 0x8000_0000_0000;
+        let rip = self.frame.regs.rip;
+        let Ok(addr) = usize::try_from(rip) else { return };
+        if host().is_user_range(addr, 1) {
+            return;
+        }
+        let (trap, error) = match rip {
+            UPPER_HALF.. => (PAGE_FAULT, FETCH_ABOVE),
+            LOWER_END.. => (GENERAL_PROTECTION, 0),
+            _ => (PAGE_FAULT, FETCH),
+        };
+        self.deliver_fault(Fault { kind: FaultKind::Segv, code: SI_KERNEL, addr, error, trap });
     }
 
     pub(super) fn restore_fp(&mut self, addr: u64) -> Result<()> {
