@@ -299,6 +299,13 @@ impl EventSet {
         }
     }
 
+    /// One of the files that were registered as `fd`: there are several where that was closed and used again.
+    pub fn registered(&self, fd: i32, nth: usize) -> Option<Arc<OpenFile>> {
+        let items = self.items.lock();
+        let mut files = items.range((fd, 0)..=(fd, u64::MAX)).filter_map(|(_, item)| item.file.upgrade());
+        files.nth(nth)
+    }
+
     /// Takes the first item off the ready list. `left` says how many are to be taken still: those that were there when
     /// the first was taken.
     fn pop(&self, left: &mut Option<usize>) -> Option<Arc<Item>> {

@@ -73,10 +73,10 @@ process "Processes and threads" {
     Full             process_vm_writev  [x86_64 311, x86 348]  (pid: i32, local: UserRef<IoVec>, local_count: usize, remote: UserRef<IoVec>, remote_count: usize, flags: usize)
     Full             process_madvise    [x86_64 440, x86 440]  (pidfd: RawFd, vectors: UserRef<IoVec>, count: usize, advice: Advice, flags: u32)
     Full             process_mrelease   [x86_64 448, x86 448]  (pidfd: RawFd, flags: u32)
-    Partial          kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)  "files of epoll sets are EOPNOTSUPP"
+    Full             kcmp               [x86_64 312, x86 349]  (pid1: i32, pid2: i32, kind: i32, index1: usize, index2: usize)
     Refused(EPERM)   ptrace             [x86_64 101, x86 26]   (request: isize, pid: i32, address: usize, data: usize)  "no guest traces another; the answer is that of a host with Yama mode 3"
     Partial          unshare            [x86_64 272, x86 310]  (flags: CloneFlags)  "namespaces are refused with EPERM, as to those without the right"
-    Refused(EPERM)   setns              [x86_64 308, x86 346]  (fd: RawFd, kind: i32)  "no namespaces inside a sandbox"
+    Partial          setns              [x86_64 308, x86 346]  (fd: RawFd, kinds: i32)  "no namespaces inside a sandbox: EPERM, as to those without the right"
     Partial          personality        [x86_64 135, x86 136]  (persona: u32)  "ADDR_NO_RANDOMIZE, ADDR_LIMIT_3GB, READ_IMPLIES_EXEC, PER_LINUX32, UNAME26 and STICKY_TIMEOUTS; others are kept and told"
     Full             rseq               [x86_64 334, x86 386]  (area: UserMut<u8>, len: u32, flags: i32, signature: u32)
     Full             seccomp            [x86_64 317, x86 354]  (operation: SeccompOperation, flags: SeccompFlags, arguments: UserRef<()>)

@@ -3,8 +3,10 @@
 use alloc::sync::Arc;
 use core::cmp::Ordering;
 
+use litebox::epoll::EventSet;
 use litebox::{Error, Result};
 
+use crate::user::{read_bytes, word};
 use crate::{Process, Task, Thread};
 
 const FILE: i32 = 0;
@@ -29,6 +31,17 @@ fn order<T>(first: *const T, second: *const T) -> usize {
 fn open_file(thread: Option<&Thread>, fd: usize) -> Result<*const litebox::fs::OpenFile> {
     let fd = i32::try_from(fd as u32).map_err(|_| Error::BadDescriptor)?;
     Ok(Arc::as_ptr(&thread.ok_or(Error::BadDescriptor)?.files.get(fd)?))
+}
+
+/// The open file that a `struct kcmp_epoll_slot` names: an interest set's descriptor, the one it was registered as, and
+/// which of several.
+fn registered_file(thread: Option<&Thread>, slot: &[u8; 12]) -> Result<*const litebox::fs::OpenFile> {
+    let [set, fd, nth] = [0, 4, 8].map(|at| u32::from_le_bytes(word(slot, at)));
+    let set = i32::try_from(set).map_err(|_| Error::BadDescriptor)?;
+    let set = thread.ok_or(Error::BadDescriptor)?.files.get(set)?;
+    let set = set.file.as_any().downcast_ref::<EventSet>().ok_or(Error::Invalid)?;
+    let fd = i32::try_from(fd).map_err(|_| Error::NotFound)?;
+    Ok(Arc::as_ptr(&set.registered(fd, nth as usize).ok_or(Error::NotFound)?))
 }
 
 /// What a thread has; one that has ended has nothing.
@@ -68,7 +81,11 @@ impl Task<'_, '_> {
                 };
                 Ok(order(list(&first), list(&second)))
             }
-            EPOLL_TFD => Err(Error::NotSupported),
+            EPOLL_TFD => {
+                // The slot is read first, whatever else is wrong.
+                let slot: [u8; 12] = read_bytes(index2 as u64)?;
+                Ok(order(open_file(threads.0, index1)?, registered_file(threads.1, &slot)?))
+            }
             _ => Err(Error::Invalid),
         }
     }

@@ -49,6 +49,19 @@ impl File for PidFile {
 }
 
 impl Task<'_, '_> {
+    /// setns(2). Nobody has the right to it, but what is wrong otherwise is told first.
+    pub(crate) fn setns(&mut self, fd: i32, kinds: i32) -> Result<usize> {
+        let file = self.file(fd)?;
+        let pidfd = file.file.as_any().downcast_ref::<PidFile>().ok_or(Error::Invalid)?;
+        let kinds = Flags::from_bits(u64::from(kinds as u32)).filter(|kinds| Flags::NEW.contains(*kinds));
+        let kinds = kinds.filter(|kinds| !kinds.is_empty()).ok_or(Error::Invalid)?;
+        if pidfd.process.ended() {
+            return Err(Error::NoProcess);
+        }
+        // Nobody joins the namespace of users that he is in.
+        if kinds.contains(Flags::NEWUSER) { Err(Error::Invalid) } else { Err(Error::NotPermitted) }
+    }
+
     fn install_pidfd(&self, process: &Arc<Process>, status: StatusFlags) -> Result<usize> {
         let file = Arc::new(PidFile { process: process.clone(), inode: AnonInode::shared("[pidfd]") });
         self.install(self.nameless(file, Access::READ | Access::WRITE, status), true)
