@@ -60,8 +60,9 @@ impl Task<'_, '_> {
             return Err(Error::Fault);
         }
         let shared = if private { None } else { self.process().mm.futex_key(addr) };
-        if !private && shared.is_none() {
-            // A word that others might share has to be there: it is by its page that Linux knows it.
+        if !private {
+            // A word that others might share has to be there, also in a file that was cut meanwhile: it is by its page
+            // that Linux knows it.
             let _: [u8; 4] = read_bytes(addr as u64)?;
         }
         // On Linux a word of private memory is two futexes, one for those who call it private and one for the others.
