@@ -10,11 +10,29 @@
 #include <unistd.h>
 
 static int dir;
-static void try(const char *path, long resolve) {
-    struct open_how how = {.flags = O_RDONLY, .resolve = resolve};
+static void try_as(const char *path, long flags, long resolve) {
+    long mode = flags & (O_CREAT | O_TMPFILE & ~O_DIRECTORY) ? 0600 : 0;
+    struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
     long fd = syscall(SYS_openat2, dir, path, &how, sizeof how);
     printf("%s, %ld: %s\n", path, resolve, fd < 0 ? strerrorname_np(errno) : "opened");
     if (fd >= 0) close(fd);
+}
+static void try(const char *path, long resolve) {
+    try_as(path, O_RDONLY, resolve);
+}
+// RESOLVE_CACHED: only what needs no change and no look at a disk; a flag that is not known comes first.
+static void cached(void) {
+    dir = AT_FDCWD;
+    try("/tmp", RESOLVE_CACHED);
+    try("d/in", 0x1337);
+    try("d/in", RESOLVE_CACHED | 0x40);
+    try("d/in", RESOLVE_CACHED | RESOLVE_BENEATH | RESOLVE_IN_ROOT);
+    try_as("d/in", O_CREAT | O_RDWR, RESOLVE_CACHED);
+    try_as("d/in", O_TRUNC | O_RDWR, RESOLVE_CACHED);
+    try_as("d", O_TMPFILE | O_RDWR, RESOLVE_CACHED);
+    try_as("d/in", O_CREAT | O_DIRECTORY, RESOLVE_CACHED);
+    int fd = open("d", O_TMPFILE | O_RDWR, 0600);
+    printf("flags of a file without a name: %x\n", fcntl(fd, F_GETFL) & ~O_LARGEFILE & ~0100000);
 }
 int main(void) {
     mkdir("d", 0755);
@@ -39,5 +57,6 @@ int main(void) {
     dir = 99;
     try("/d/in", RESOLVE_IN_ROOT);
     try("in", RESOLVE_IN_ROOT);
+    cached();
     return 0;
 }

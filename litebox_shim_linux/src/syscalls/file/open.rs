@@ -74,7 +74,6 @@ fn request(flags: OpenFlags, mode: u32, walk: LookupFlags) -> Result<OpenRequest
         if !flags.contains(OpenFlags::O_DIRECTORY) || !access.contains(Access::WRITE) || creates {
             return Err(Error::Invalid);
         }
-        status.remove(StatusFlags::DIRECTORY);
         status |= StatusFlags::TMPFILE;
     } else if flags.contains(OpenFlags::O_DIRECTORY | OpenFlags::O_CREAT) {
         return Err(Error::Invalid);
@@ -115,7 +114,7 @@ impl Task<'_, '_> {
         let mut how = request(flags, mode, LookupFlags::empty())?;
         let small = self.abi() == Arch::X86 && !how.flags.intersects(StatusFlags::LARGEFILE | StatusFlags::PATH);
         how.flags.set(StatusFlags::SMALL, small);
-        self.open_as(dirfd, path, &how, flags)
+        self.open_as(dirfd, path, &how, flags, false)
     }
 
     /// openat2(2)
@@ -141,26 +140,34 @@ impl Task<'_, '_> {
             walk.set(flag, resolve & bit != 0);
             left &= !bit;
         }
-        if left & RESOLVE_CACHED != 0 {
-            // What would have to be asked for is not told apart: never possible without it.
-            let changes = flags.intersects(OpenFlags::O_TRUNC | OpenFlags::O_CREAT | TMPFILE_BIT);
-            return Err(if changes { Error::Invalid } else { Error::WouldBlock });
-        }
-        if left != 0 || walk.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
+        if left & !RESOLVE_CACHED != 0 || walk.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
             return Err(Error::Invalid);
         }
         let how = request(flags, mode, walk)?;
-        self.open_as(dirfd, path, &how, flags)
+        if left & RESOLVE_CACHED != 0 && how.truncate {
+            return Err(Error::WouldBlock);
+        }
+        self.open_as(dirfd, path, &how, flags, left & RESOLVE_CACHED != 0)
     }
 
-    fn open_as(&mut self, dirfd: i32, path: UserStr, how: &OpenRequest, flags: OpenFlags) -> Result<usize> {
+    /// `cached`: only where the way to it is known (`RESOLVE_CACHED`).
+    fn open_as(
+        &mut self,
+        dirfd: i32,
+        path: UserStr,
+        how: &OpenRequest,
+        flags: OpenFlags,
+        cached: bool,
+    ) -> Result<usize> {
         let path = read_path(path)?;
         let once = || match self.open_known(dirfd, &path, how) {
             Some(opened) => opened,
+            None if cached => Err(Error::WouldBlock),
             None => self.open_unknown(dirfd, &path, how),
         };
+        let waits = !cached && !how.flags.contains(StatusFlags::NONBLOCK);
         let file = match once() {
-            Err(Error::WouldBlock) if !how.flags.contains(StatusFlags::NONBLOCK) => self.despite_leases(once),
+            Err(Error::WouldBlock) if waits => self.despite_leases(once),
             other => other,
         };
         let file = file.map_err(|e| self.restartable(e))?;
