@@ -177,7 +177,7 @@ pub(super) fn loadavg(kernel: &Arc<Kernel>, out: &mut Text) {
 
 pub(super) fn uptime(kernel: &Arc<Kernel>, out: &mut Text) {
     let up = since_boot(host().instant());
-    let idle = (up * Processors::get().count() as u32).saturating_sub(Times::of_all(kernel).sum());
+    let idle = Times::of_all(kernel).idle(kernel, up, Processors::get().count());
     let hundredths = |time: Duration| (time.as_secs(), time.subsec_millis() / 10);
     let (up, idle) = (hundredths(up), hundredths(idle));
     put!(out, "{}.{:02} {}.{:02}\n", up.0, up.1, idle.0, idle.1);
@@ -193,7 +193,7 @@ pub(super) fn stat(kernel: &Arc<Kernel>, out: &mut Text) {
     let used = Times::of_all(kernel);
     let (user, system) = (ticks(used.user), ticks(used.system));
     let count = processors.count() as u64;
-    let idle = (ticks(up) * count).saturating_sub(user + system);
+    let idle = ticks(used.idle(kernel, up, processors.count()));
     put!(out, "cpu  {user} 0 {system} {idle} 0 0 0 0 0 0\n");
     for number in processors.numbers() {
         put!(out, "cpu{number} {} 0 {} {} 0 0 0 0 0 0\n", user / count, system / count, idle / count);

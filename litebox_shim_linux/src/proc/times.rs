@@ -20,6 +20,12 @@ pub(super) fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(0) / (1000 / TICKS)
 }
 
+/// A time that only grows: what was told stays told.
+fn told(most: &AtomicU64, now: Duration) -> Duration {
+    let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(most.fetch_max(now, Ordering::Relaxed).max(now))
+}
+
 /// Time in user and in system mode.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Times {
@@ -76,12 +82,15 @@ impl Times {
                 sum = sum.plus(Self::of_process(&process, thread.as_ref()));
             }
         }
-        // Those that nobody waits for take their times along; what was told stays told.
-        let told = |most: &AtomicU64, now: Duration| {
-            let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-            Duration::from_nanos(most.fetch_max(now, Ordering::Relaxed).max(now))
-        };
-        let [user, system] = &kernel.stats.told_times;
+        // Those that nobody waits for take their times along.
+        let [user, system, _] = &kernel.stats.told_times;
         Self { user: told(user, sum.user), system: told(system, sum.system) }
+    }
+
+    /// What the processors have not been used for since the machine began, `up` ago.
+    pub fn idle(self, kernel: &Kernel, up: Duration, processors: usize) -> Duration {
+        let all = up * u32::try_from(processors).unwrap_or(u32::MAX);
+        let [_, _, idle] = &kernel.stats.told_times;
+        told(idle, all.saturating_sub(self.sum()))
     }
 }

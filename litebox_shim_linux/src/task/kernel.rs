@@ -77,8 +77,8 @@ pub struct Stats {
     pub refused_calls: AtomicU64,
     /// Processor exceptions of guest code.
     pub faults: AtomicU64,
-    /// CPU time that /proc/stat told, in user and in system mode: nanoseconds.
-    pub(crate) told_times: [AtomicU64; 2],
+    /// CPU time that /proc told, in user mode, in system mode and idle: nanoseconds.
+    pub(crate) told_times: [AtomicU64; 3],
 }
 
 impl Stats {
