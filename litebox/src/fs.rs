@@ -367,6 +367,9 @@ pub trait FileSystem: Send + Sync {
     fn sync(&self) -> Result<()> {
         Ok(())
     }
+    /// It is mounted nowhere any more: what it keeps for those who look there goes. Who has something of it open keeps
+    /// that.
+    fn unmounted(&self) {}
 }
 
 /// A place in the tree of mounts.

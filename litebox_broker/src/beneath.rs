@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use litebox_protocol::{MAX_NAME, MAX_PATH, Stat};
+use litebox_protocol::{GrantInfo, MAX_NAME, MAX_PATH, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -30,6 +30,21 @@ pub enum Access {
     ReadWrite,
     /// Read; the sandbox keeps its changes to itself.
     CopyOnWrite,
+}
+
+impl Access {
+    /// As [`GrantInfo`] has it.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::ReadOnly => 0,
+            Self::ReadWrite => 1,
+            Self::CopyOnWrite => 2,
+        }
+    }
+    /// And back.
+    pub fn of_number(number: u32) -> Option<Self> {
+        [Self::ReadOnly, Self::ReadWrite, Self::CopyOnWrite].into_iter().find(|access| access.number() == number)
+    }
 }
 
 /// A directory tree, or one file, that the user gave to the sandbox.
@@ -74,6 +89,18 @@ impl Grant {
     pub fn showing(mut self, visibility: Visibility) -> Self {
         self.visibility = visibility;
         self
+    }
+
+    /// The directory that it is, or that its one file lies in; and the name of that file.
+    pub fn parts(&self) -> (BorrowedFd<'_>, Option<&[u8]>) {
+        (self.root.as_fd(), self.file.as_deref())
+    }
+
+    /// What it allows, and metadata of its root, as the sandbox is told.
+    pub fn describe(&self) -> (GrantInfo, Stat) {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let info = GrantInfo { access: self.access.number(), image: u32::from(self.image), uid, gid };
+        (info, self.root_stat().unwrap_or_default())
     }
 
     /// The directory that `path` names, opened `O_PATH` to be gone through.

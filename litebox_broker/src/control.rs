@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
+use crate::files::Files;
 use crate::process::Sandboxed;
 
 /// Stack of the thread.
@@ -91,13 +92,20 @@ pub struct Control {
 
 impl Control {
     /// Starts serving.
-    pub fn start(setup: Setup, events: Arc<OwnedFd>, sandboxed: Sandboxed, memory: Option<u64>) -> Result<Self, Errno> {
+    pub fn start(
+        setup: Setup,
+        events: Arc<OwnedFd>,
+        files: Arc<Files>,
+        sandboxed: Sandboxed,
+        memory: Option<u64>,
+    ) -> Result<Self, Errno> {
         let (news, from_loop) = channel();
         let (to_loop, orders) = channel();
         let (bell, orders_bell) = (Bell::new()?, Bell::new()?);
         let parts = service::Parts {
             listener: setup.listener,
             events,
+            files,
             news: from_loop,
             bell: bell.clone(),
             orders: to_loop,

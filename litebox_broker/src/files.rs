@@ -1,7 +1,10 @@
 //! The granted trees, and the requests that only read them. These can be served beside others, by a thread of their
 //! own.
 
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use litebox_protocol::Op;
 use rustix::io::Errno;
@@ -10,20 +13,66 @@ use crate::beneath::{Access, Grant, Result};
 use crate::message::{ParsedRequest, ReplyBuilder};
 use crate::{list, lookup, walk};
 
-/// What the sandbox may reach, numbered as it stands.
+/// Most grants that are added while the sandbox runs: each keeps a descriptor open.
+const MOST_LATER: usize = 4096;
+
+/// What the sandbox may reach: what it was started with, numbered as it stands, and what was added while it ran.
 #[derive(Debug)]
 pub struct Files {
     grants: Vec<Grant>,
+    later: RwLock<Later>,
+}
+
+/// Grants that were added. No number is used twice.
+#[derive(Debug)]
+struct Later {
+    grants: BTreeMap<u32, Arc<Grant>>,
+    next: u32,
+}
+
+/// A grant, for one request.
+pub enum GrantRef<'a> {
+    /// One that the sandbox was started with.
+    First(&'a Grant),
+    /// One that was added.
+    Later(Arc<Grant>),
+}
+
+impl Deref for GrantRef<'_> {
+    type Target = Grant;
+    fn deref(&self) -> &Grant {
+        match self {
+            Self::First(grant) => grant,
+            Self::Later(grant) => grant,
+        }
+    }
 }
 
 impl Files {
     /// These grants.
     pub fn new(grants: Vec<Grant>) -> Self {
-        Self { grants }
+        let next = u32::try_from(grants.len()).unwrap_or(u32::MAX);
+        Self { grants, later: RwLock::new(Later { grants: BTreeMap::new(), next }) }
     }
-    /// All of them, in order.
+    /// Those that the sandbox was started with, in order.
     pub fn grants(&self) -> &[Grant] {
         &self.grants
+    }
+    /// Adds one. Its number.
+    pub fn add(&self, grant: Grant) -> Result<u32> {
+        let mut later = self.later.write().unwrap_or_else(PoisonError::into_inner);
+        if later.grants.len() >= MOST_LATER {
+            return Err(Errno::MFILE);
+        }
+        let number = later.next;
+        later.next = number.checked_add(1).ok_or(Errno::MFILE)?;
+        later.grants.insert(number, Arc::new(grant));
+        Ok(number)
+    }
+    /// Takes one away that was added.
+    pub fn remove(&self, number: u32) {
+        let removed = self.later.write().unwrap_or_else(PoisonError::into_inner).grants.remove(&number);
+        drop(removed);
     }
     /// Runs `work`, which serves requests that were all made before the first is answered.
     pub fn in_a_row<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -34,12 +83,17 @@ impl Files {
         done
     }
     /// The grant that a request names.
-    pub fn grant(&self, request: &ParsedRequest<'_>) -> Result<&Grant> {
-        self.grants.get(request.head.grant as usize).ok_or(Errno::BADF)
+    pub fn grant(&self, request: &ParsedRequest<'_>) -> Result<GrantRef<'_>> {
+        let number = request.head.grant;
+        if let Some(grant) = self.grants.get(number as usize) {
+            return Ok(GrantRef::First(grant));
+        }
+        let later = self.later.read().unwrap_or_else(PoisonError::into_inner);
+        later.grants.get(&number).cloned().map(GrantRef::Later).ok_or(Errno::BADF)
     }
     /// Serves a request about files ([`Op::reads`]). Returns the descriptor to go with the answer.
     pub fn read(&self, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder) -> Result<Option<OwnedFd>> {
-        let grant = self.grant(request)?;
+        let grant = &self.grant(request)?;
         match request.op {
             Op::Walk => return walk::walk(grant, request, reply),
             Op::Open => return lookup::open(grant, request, reply).map(Some),

@@ -212,7 +212,8 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     server.stop_signal = launch.stop_signal;
     server.stop_timeout = launch.limits.stop_timeout;
     if let Some(setup) = launch.control {
-        let started = control::Control::start(setup, server.events.clone(), sandboxed, launch.limits.memory);
+        let (events, files) = (server.events.clone(), server.session.files());
+        let started = control::Control::start(setup, events, files, sandboxed, launch.limits.memory);
         server.control = Some(started.map_err(|e| ("the thread for clients", e))?);
     }
     if let Some(mut requests) = launch.ahead {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use litebox_protocol::plain::Plain;
-use litebox_protocol::{GrantInfo, MAX_REPORT, MAX_SLOTS, MAX_TYPED, Op, Request, STAT_FIGURES, TerminalFlags};
+use litebox_protocol::{MAX_REPORT, MAX_SLOTS, MAX_TYPED, Op, Request, STAT_FIGURES, TerminalFlags};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::ahead::Learning;
-use crate::beneath::{Access, Grant, Result};
-use crate::files::Files;
+use crate::beneath::{Grant, Result};
+use crate::files::{Files, GrantRef};
 use crate::message::{ParsedRequest, ReplyBuilder};
 use crate::signals::is_ignored;
 use crate::terminal::{Place, Terminal, can_stop};
@@ -126,27 +126,27 @@ impl Session {
         let grant = || self.files.grant(request);
         match request.op {
             Op::Walk | Op::Open | Op::List | Op::StatFs | Op::GetXattr | Op::ListXattr => {
-                if let (Some(learning), Ok(grant)) = (&mut self.learning, self.files.grant(request)) {
+                if let (Some(learning), Ok(GrantRef::First(grant))) = (&mut self.learning, self.files.grant(request)) {
                     learning.note(request, grant);
                 }
                 return self.files.read(request, reply);
             }
-            Op::Temporary => return change::temporary(grant()?, request, reply).map(Some),
+            Op::Temporary => return change::temporary(&*grant()?, request, reply).map(Some),
             Op::Changes => {
                 let (queue, mark) = grant()?.changes()?;
                 reply.head.value = u64::from(mark.unsigned_abs());
                 return Ok(Some(queue));
             }
-            Op::Mkdir => change::mkdir(grant()?, request, reply)?,
-            Op::Unlink => change::remove(grant()?, request, false)?,
-            Op::Rmdir => change::remove(grant()?, request, true)?,
-            Op::Rename => change::rename(grant()?, request)?,
-            Op::Link => change::link(grant()?, request)?,
-            Op::Symlink => change::symlink(grant()?, request, reply)?,
-            Op::Mknod => change::mknod(grant()?, request, reply)?,
-            Op::SetAttr => change::set_attr(grant()?, request, reply)?,
-            Op::SetXattr => change::set_xattr(grant()?, request)?,
-            Op::RemoveXattr => change::remove_xattr(grant()?, request)?,
+            Op::Mkdir => change::mkdir(&*grant()?, request, reply)?,
+            Op::Unlink => change::remove(&*grant()?, request, false)?,
+            Op::Rmdir => change::remove(&*grant()?, request, true)?,
+            Op::Rename => change::rename(&*grant()?, request)?,
+            Op::Link => change::link(&*grant()?, request)?,
+            Op::Symlink => change::symlink(&*grant()?, request, reply)?,
+            Op::Mknod => change::mknod(&*grant()?, request, reply)?,
+            Op::SetAttr => change::set_attr(&*grant()?, request, reply)?,
+            Op::SetXattr => change::set_xattr(&*grant()?, request)?,
+            Op::RemoveXattr => change::remove_xattr(&*grant()?, request)?,
             Op::Register => self.register(request.head.value, request.came.take().ok_or(Errno::BADF)?)?,
             Op::Unregister => {
                 self.slots.remove(&request.head.value).ok_or(Errno::SRCH)?;
@@ -253,17 +253,11 @@ impl Session {
 
     /// What the sandbox is told of the grants at its start (`start_fd::CONFIG`).
     pub fn describe_grants(&self) -> Vec<u8> {
-        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let mut described = Vec::new();
         for grant in self.files.grants() {
-            let access = match grant.access {
-                Access::ReadOnly => 0,
-                Access::ReadWrite => 1,
-                Access::CopyOnWrite => 2,
-            };
-            let info = GrantInfo { access, image: u32::from(grant.image), uid, gid };
+            let (info, root) = grant.describe();
             described.extend_from_slice(info.as_bytes());
-            described.extend_from_slice(grant.root_stat().unwrap_or_default().as_bytes());
+            described.extend_from_slice(root.as_bytes());
         }
         described
     }

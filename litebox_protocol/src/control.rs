@@ -7,6 +7,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::{GrantInfo, Stat};
+
 /// Version of this protocol. A broker refuses every other.
 pub const VERSION: u32 = 1;
 /// Longest message.
@@ -15,6 +17,10 @@ pub const MAX_MESSAGE: usize = 128 << 10;
 pub const MAX_PROGRAMS: usize = 4096;
 /// Descriptors that come with a [`Call::Start`]: what the program reads, writes, and writes errors to.
 pub const STREAMS: usize = 3;
+/// Most directories that are granted to one container.
+pub const MAX_GRANTS: usize = 1024;
+/// Longest name of a container.
+pub const MAX_NAME: usize = 128;
 /// The number of the sandbox's first program in calls that name one.
 pub const FIRST_PROGRAM: u32 = 0;
 
@@ -43,7 +49,8 @@ pub enum Call {
     /// Start a program under the number `id`. The body is a [`StartHead`] and strings ([`Start`]); [`STREAMS`]
     /// descriptors come along.
     Start = 2,
-    /// Send the signal `value` to program `id`.
+    /// Send the signal `value` to program `id`. With `id` 0 and a body: to the first program of the container of that
+    /// name.
     Signal = 3,
     /// The terminal of program `id` has `value >> 16` rows and `value & 0xffff` columns.
     Resize = 4,
@@ -58,6 +65,10 @@ pub enum Call {
     Figures = 8,
     /// Tell when it ends: [`Told::Over`].
     Wait = 9,
+    /// Grant a directory to the container that is about to be started as program `id`: the descriptor that comes along
+    /// leads there. `value` and `extra` are those of [`GrantInfo`]: `access` and `image`. The body, if there is one, is
+    /// the name of the one file in it that is granted. Answered by [`Told::Granted`].
+    Grant = 10,
 }
 
 /// What the broker says.
@@ -76,6 +87,22 @@ pub enum Told {
     Over = 5,
     /// A [`Figures`] follows.
     Figures = 6,
+    /// A directory was granted for `id`; a [`Granted`] follows.
+    Granted = 7,
+}
+
+/// What was granted to a container, as it stands in the body of its [`Call::Start`] again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Granted {
+    /// The grant's number.
+    pub number: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// What it allows.
+    pub info: GrantInfo,
+    /// Metadata of its root.
+    pub root: Stat,
 }
 
 /// In [`Told::Hello`]: its processes run.
@@ -112,6 +139,7 @@ impl Call {
             7 => Self::Resume,
             8 => Self::Figures,
             9 => Self::Wait,
+            10 => Self::Grant,
             _ => return None,
         })
     }
@@ -127,6 +155,7 @@ impl Told {
             4 => Self::Ended,
             5 => Self::Over,
             6 => Self::Figures,
+            7 => Self::Granted,
             _ => return None,
         })
     }
@@ -141,6 +170,9 @@ pub enum What {
     /// Nothing: what was changed in copy-on-write trees is written to the second descriptor, as [`crate::layer`] has
     /// it, while the programs of the sandbox stand still. The arguments mean nothing.
     Save = 1,
+    /// A container and its first program, which the [`View`] says. The arguments name the program to those who list
+    /// what runs.
+    Container = 2,
 }
 
 impl What {
@@ -149,6 +181,7 @@ impl What {
         match number {
             0 => Some(Self::Program),
             1 => Some(Self::Save),
+            2 => Some(Self::Container),
             _ => None,
         }
     }
@@ -160,13 +193,26 @@ bitflags::bitflags! {
     pub struct StartFlags: u32 {
         /// It has a terminal: what is read from the first descriptor was typed, what it shows is written to the second.
         const TERMINAL = 1;
+        /// It is a program of a container of this sandbox: a string behind the working directory names which.
+        const IN_CONTAINER = 2;
+    }
+
+    /// What a container has for itself. What it has not, it shares with the sandbox.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Separate: u32 {
+        /// Its programs see no processes but its own, whose end is its end.
+        const PROCESSES = 1;
+        /// System V IPC and POSIX message queues.
+        const IPC = 2;
+        /// The host name.
+        const HOSTNAME = 4;
     }
 }
 
 /// Head of the body of a [`Call::Start`]. Strings follow, each its length (32 bits) and its bytes, none of them zero:
-/// the user (as `USER[:GROUP]`; empty: the first program's), the working directory (empty: likewise), then the
-/// arguments, then variables of the environment, which are put over the first program's: `K=V` sets one, `K` removes
-/// it.
+/// the user (as `USER[:GROUP[:GROUP,...]]`; empty: the first program's), the working directory (empty: likewise), the
+/// container ([`StartFlags::IN_CONTAINER`]), then the arguments, then variables of the environment, which are put over
+/// the first program's: `K=V` sets one, `K` removes it. For a [`What::Container`] a [`View`] is the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct StartHead {
@@ -199,10 +245,50 @@ pub struct Start<'a> {
     pub user: &'a [u8],
     /// Where it starts.
     pub workdir: &'a [u8],
+    /// The container that it is a program of; `None`: of the sandbox itself.
+    pub container: Option<&'a [u8]>,
     /// Its arguments.
     pub arguments: Strings<'a>,
     /// Variables of its environment.
     pub variables: Strings<'a>,
+    /// Of a container: what it sees, and how it runs.
+    pub view: Option<View<'a>>,
+}
+
+/// What a container sees, and how its first program runs: [`ViewHead`], a [`Granted`] for each of its directories, and
+/// the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View<'a> {
+    /// What it does not share.
+    pub separate: Separate,
+    /// What was granted to it, in the order in which the configuration numbers it.
+    pub grants: &'a [u8],
+    /// As the supervisor finds it at the start of a sandbox.
+    pub config: &'a [u8],
+}
+
+/// Head of a [`View`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct ViewHead {
+    /// [`Separate`].
+    pub separate: u32,
+    /// How many directories.
+    pub grants: u32,
+}
+
+impl<'a> View<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (head, rest) = ViewHead::read_from_prefix(bytes).ok()?;
+        let separate = Separate::from_bits(head.separate)?;
+        let count = usize::try_from(head.grants).ok().filter(|count| *count <= MAX_GRANTS)?;
+        let (grants, config) = rest.split_at_checked(count.checked_mul(size_of::<Granted>())?)?;
+        Some(Self { separate, grants, config })
+    }
+    /// What was granted.
+    pub fn granted(&self) -> impl Iterator<Item = Granted> + use<'a> {
+        self.grants.chunks_exact(size_of::<Granted>()).filter_map(|bytes| Granted::read_from_bytes(bytes).ok())
+    }
 }
 
 /// Strings of a message, whose lengths were checked.
@@ -245,11 +331,26 @@ impl<'a> Start<'a> {
         let flags = StartFlags::from_bits(head.flags)?;
         let (user, rest) = string(rest)?;
         let (workdir, rest) = string(rest)?;
+        let (container, rest) = if flags.contains(StartFlags::IN_CONTAINER) {
+            string(rest).map(|(name, rest)| (Some(name), rest))?
+        } else {
+            (None, rest)
+        };
         let (arguments, rest) = strings(rest, head.arguments)?;
         let (variables, rest) = strings(rest, head.variables)?;
-        let whole = rest.is_empty() && head.reserved == 0 && head.arguments > 0;
-        let what = What::from_number(head.what).filter(|_| whole)?;
-        Some(Self { what, flags, window: (head.rows, head.columns), user, workdir, arguments, variables })
+        let what = What::from_number(head.what).filter(|_| head.reserved == 0 && head.arguments > 0)?;
+        let view = match what {
+            What::Container => Some(View::parse(rest)?),
+            What::Program | What::Save if rest.is_empty() => None,
+            What::Program | What::Save => return None,
+        };
+        let named = container.is_some_and(|name| (1..=MAX_NAME).contains(&name.len()));
+        // A container has a name; what is saved is the sandbox's.
+        if named != container.is_some() || !named && what == What::Container || named && what == What::Save {
+            return None;
+        }
+        let window = (head.rows, head.columns);
+        Some(Self { what, flags, window, user, workdir, container, arguments, variables, view })
     }
 }
 
@@ -276,7 +377,7 @@ mod tests {
     extern crate std;
     use std::vec::Vec;
 
-    use super::{Call, Head, Message, Start, StartFlags, StartHead, Told, What};
+    use super::{Call, Granted, Head, Message, Separate, Start, StartFlags, StartHead, Told, ViewHead, What};
     use zerocopy::IntoBytes;
 
     fn body(head: StartHead, strings: &[&[u8]]) -> Vec<u8> {
@@ -320,6 +421,31 @@ mod tests {
             assert_eq!(Start::parse(&body(head, &STRINGS)), None, "{head:?}");
         }
         assert_eq!(Start::parse(&body(HEAD, &[b"", b"", b"a\0b", b"", b""])), None);
+    }
+
+    #[test]
+    fn a_container_has_a_name_and_a_view() {
+        let head = StartHead { what: 2, flags: 2, variables: 0, arguments: 1, ..HEAD };
+        let named = |name: &[u8], view: &[u8]| [body(head, &[b"", b"", name, b"ls"]).as_slice(), view].concat();
+        let granted = Granted { number: 7, ..Granted::default() };
+        let view = [ViewHead { separate: 5, grants: 1 }.as_bytes(), granted.as_bytes(), b"config"].concat();
+        let whole = named(b"web", &view);
+        let start = Start::parse(&whole).expect("a start");
+        assert_eq!((start.what, start.container), (What::Container, Some(&b"web"[..])));
+        let seen = start.view.expect("a view");
+        assert_eq!(seen.separate, Separate::PROCESSES | Separate::HOSTNAME);
+        assert_eq!((seen.config, seen.granted().collect::<Vec<_>>()), (&b"config"[..], Vec::from([granted])));
+        assert_eq!(Start::parse(&named(b"", &view)), None);
+        assert_eq!(Start::parse(&named(&[b'a'; 129], &view)), None);
+        assert_eq!(Start::parse(&named(b"web", b"")), None);
+        for head in [ViewHead { separate: 8, grants: 0 }, ViewHead { separate: 0, grants: u32::MAX }] {
+            assert_eq!(Start::parse(&named(b"web", head.as_bytes())), None, "{head:?}");
+        }
+        let without = body(StartHead { flags: 0, ..head }, &[b"", b"", b"ls"]);
+        assert_eq!(Start::parse(&[without.as_slice(), &view].concat()), None);
+        let exec = body(StartHead { what: 0, ..head }, &[b"", b"", b"web", b"ls"]);
+        assert_eq!(Start::parse(&exec).expect("a start").container, Some(&b"web"[..]));
+        assert_eq!(Start::parse(&body(StartHead { what: 1, ..head }, &[b"", b"", b"web", b"ls"])), None);
     }
 
     #[test]

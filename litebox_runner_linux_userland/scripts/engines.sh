@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What engines do with `litebox oci`: podman and containerd, as far as they are installed. Root only.
+# What engines do with `litebox oci`: podman, containerd, and a pod by crictl (CRI), as far as they are installed. Root
+# only.
 #   engines.sh LITEBOX          one line a scenario; status 1 when one is not as it should be
 set -euo pipefail
 
@@ -134,6 +135,84 @@ TOML
     ctr_ task rm two >/dev/null 2>&1 || true
     is 'ctr delete' 0 '' ctr_ container rm two
     ctr_ image rm "$image" >/dev/null 2>&1 || true
+    kill "$daemon"
+    wait "$daemon" 2>/dev/null || true
+    daemon=
+}
+
+# A pod of two containers that talk over 127.0.0.1, by the interface that Kubernetes uses.
+cri() {
+    local socket=unix://$bed/cri.sock
+    timeout 60 crictl --config "$bed/crictl.yaml" -r "$socket" -i "$socket" "$@"
+}
+# A container of image box:1 that runs SCRIPT: cri_container NAME SCRIPT
+cri_container() {
+    cat >"$bed/$1.json" <<JSON
+{ "metadata": { "name": "$1" }, "image": { "image": "localhost/box:1" }, "command": ["/bin/sh", "-c", "$2"],
+  "log_path": "$1.log", "linux": {} }
+JSON
+    cri create "$pod" "$bed/$1.json" "$bed/pod.json" 2>>"$bed/errors"
+}
+cri_state() { cri inspect -o go-template --template '{{.status.state}}' "$1"; }
+cri_status() { cri inspect -o go-template --template '{{.status.exitCode}}' "$1"; }
+cri_exited() { [ "$(cri_state "$1")" = CONTAINER_EXITED ]; }
+with_cri() {
+    local name pod server client
+    mkdir -p "$bed/cni" "$bed/logs"
+    : >"$bed/crictl.yaml"
+    cat >"$bed/cni/pods.conf" <<JSON
+{ "cniVersion": "0.4.0", "name": "pods", "type": "ptp",
+  "ipam": { "type": "host-local", "subnet": "10.88.9.0/24", "dataDir": "$bed/ipam" } }
+JSON
+    cat >"$bed/cri.toml" <<TOML
+version = 2
+root = "$bed/cri"
+state = "$bed/cri.state"
+[grpc]
+  address = "$bed/cri.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "localhost/pause:1"
+  restrict_oom_score_adj = true
+  disable_tcp_service = true
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.litebox]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.litebox.options]
+      BinaryName = "$runtime"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "$bed/cni"
+TOML
+    cat >"$bed/pod.json" <<JSON
+{ "metadata": { "name": "pod", "namespace": "tests", "uid": "pod", "attempt": 1 }, "hostname": "a-pod",
+  "log_directory": "$bed/logs",
+  "linux": { "security_context": { "namespace_options": { "network": 0, "pid": 1, "ipc": 0 } } } }
+JSON
+    podman_ import -c 'CMD ["sleep", "100000"]' "$bed/root.tar" localhost/pause:1 >/dev/null 2>&1
+    podman_ import "$bed/root.tar" localhost/box:1 >/dev/null 2>&1
+    containerd -c "$bed/cri.toml" >"$bed/cri.log" 2>&1 &
+    daemon=$!
+    until_ cri version
+    for name in box pause; do
+        podman_ save -q --format oci-archive -o "$bed/$name.cri" "localhost/$name:1" >/dev/null 2>&1
+        ctr -a "$bed/cri.sock" -n k8s.io image import --index-name "localhost/$name:1" "$bed/$name.cri" >/dev/null 2>&1
+    done
+    pod=$(cri runp -r litebox "$bed/pod.json" 2>"$bed/errors") || true
+    server=$(cri_container server 'mkdir /w; echo page > /w/index.html; exec httpd -f -p 127.0.0.1:80 -h /w') || true
+    client=$(cri_container client 'until wget -q -O - http://127.0.0.1/; do sleep 0.1; done; hostname; ls /w; exit 3') || true
+    is 'crictl start' 0 "$server"$'\n'"$client" cri start "$server" "$client"
+    until_ cri_exited "$client"
+    is 'crictl: exit status' 0 3 cri_status "$client"
+    is 'crictl logs: 127.0.0.1 is the pod'\''s' 0 $'page\na-pod' bash -c "$(declare -f cri); bed=$bed; cri logs $client 2>/dev/null"
+    is 'crictl exec' 0 $'a-pod\npage' cri exec "$server" sh -c 'hostname; cat /w/index.html'
+    is 'crictl stop' 0 "$server" cri stop -t 1 "$server"
+    is 'crictl: killed' 0 137 cri_status "$server"
+    is 'crictl rm' 0 "$server"$'\n'"$client" cri rm "$server" "$client"
+    is 'crictl stopp' 0 "Stopped sandbox $pod" cri stopp "$pod"
+    is 'crictl rmp' 0 "Removed sandbox $pod" cri rmp "$pod"
+    is 'nothing of the pod is left' 0 0 bash -c "grep -c $bed/cri.state /proc/mounts || true"
+    kill "$daemon"
+    wait "$daemon" 2>/dev/null || true
+    daemon=
 }
 
 if ! command -v podman >/dev/null; then
@@ -143,6 +222,11 @@ fi
 with_podman
 if command -v containerd >/dev/null && command -v ctr >/dev/null; then
     with_containerd
+    if command -v crictl >/dev/null; then
+        with_cri
+    else
+        echo "skipped: engines: crictl is not installed"
+    fi
 else
     echo "skipped: engines: containerd is not installed"
 fi

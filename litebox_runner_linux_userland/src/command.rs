@@ -17,6 +17,7 @@ pub(crate) mod network;
 pub(crate) mod oci;
 pub(crate) mod options;
 pub(crate) mod pages;
+pub(crate) mod pod;
 pub(crate) mod preserved;
 pub(crate) mod results;
 pub(crate) mod run;

@@ -263,6 +263,50 @@ impl Reader<'_> {
 }
 
 impl Config {
+    /// One that asks for nothing but this view.
+    pub fn with(mounts: MountPlan) -> Self {
+        Self {
+            arena_size: 0,
+            interception: 0,
+            patching: 0,
+            dropped_capabilities: 0,
+            inherited_capabilities: [0; 2],
+            oom_score_adj: 0,
+            no_new_privileges: 0,
+            filter: Vec::new(),
+            reaps_orphans: 0,
+            workdir: Vec::new(),
+            home_of_user: 0,
+            memory: 0,
+            counted: 0,
+            machine_memory: 0,
+            disk: 0,
+            pids: 0,
+            limits: Vec::new(),
+            strace: Vec::new(),
+            stats: 0,
+            layer: 0,
+            test_hostile: 0,
+            streams: [0; 3],
+            preserved: Vec::new(),
+            scheduling: [0; 3],
+            console: 0,
+            ignored: 0,
+            takes_programs: 0,
+            ahead: 0,
+            network: 0,
+            own_addresses: Vec::new(),
+            published: Vec::new(),
+            tun: Vec::new(),
+            path: Vec::new(),
+            hostname: Vec::new(),
+            argv: Vec::new(),
+            envp: Vec::new(),
+            search: Vec::new(),
+            mounts,
+        }
+    }
+
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
@@ -322,9 +366,13 @@ impl Config {
         out.0
     }
 
-    /// From bytes; `None` when they are no configuration.
+    /// From bytes; `None` when they are no configuration, or have more than one.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut r = Reader(bytes);
+        let mut reader = Reader(bytes);
+        Self::read(&mut reader).filter(|_| reader.0.is_empty())
+    }
+
+    fn read(r: &mut Reader<'_>) -> Option<Self> {
         Some(Self {
             arena_size: r.number()?,
             interception: r.number()?,
@@ -453,6 +501,7 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(Config::decode(&bytes[..len]), None);
         }
+        assert_eq!(Config::decode(&[bytes.as_slice(), &[0]].concat()), None);
         assert_eq!(Config::decode(&bytes), Some(config));
     }
 }

@@ -27,12 +27,13 @@ pub mod hooks;
 pub mod init;
 pub mod linux;
 pub mod log;
+pub mod pod;
 pub mod relay;
 pub mod resources;
 pub mod scheduling;
 pub mod view;
 
-use container::Container;
+use container::{Container, Status};
 
 /// How a sandbox is called in its container's directory.
 const NAME: &str = "container";
@@ -197,7 +198,7 @@ fn act(global: &Global, action: &Action) -> Result<u8, String> {
         Action::Run(options) => create::run(&global.containers(), options),
         Action::Start(which) => global.open(&which.id)?.start().map(|()| 0),
         Action::State(which) => Ok(printed(&format!("{:#}\n", global.open(&which.id)?.state()))),
-        Action::Kill(options) => global.open(&options.id)?.kill(options.signal).map(|()| 0),
+        Action::Kill(options) => kill(&global.open(&options.id)?, options).map(|()| 0),
         Action::Delete(options) => delete(global, options),
         Action::Exec(options) => exec::exec(&global.open(&options.id)?, options),
         Action::Ps(options) => ps(&global.open(&options.id)?, options),
@@ -222,8 +223,17 @@ fn litebox(container: &Container) -> Result<Command, String> {
     let mut command = Command::new(program);
     // Not by the name that stands for this command.
     command.arg0("litebox");
-    command.env("XDG_RUNTIME_DIR", &container.directory);
+    // Where the sandbox is: the container's own, or that of its pod.
+    command.env("XDG_RUNTIME_DIR", container.record.pod.as_ref().map_or(&container.directory, |pod| &pod.directory));
     Ok(command)
+}
+
+/// Engines kill all that may be left when a container has ended: there is nothing.
+fn kill(container: &Container, options: &Kill) -> Result<(), String> {
+    if options.all && container.status() == Status::Stopped {
+        return Ok(());
+    }
+    container.kill(options.signal)
 }
 
 fn delete(global: &Global, options: &Delete) -> Result<u8, String> {
@@ -239,7 +249,13 @@ fn ps(container: &Container, options: &Ps) -> Result<u8, String> {
         return Ok(printed(&format!("[{}]\n", container.record.pid)));
     }
     let mut command = litebox(container)?;
-    let status = command.args(["top", NAME]).args(&options.options).status().map_err(|e| format!("ps: {e}"))?;
+    if container.record.pod.is_some() {
+        // By the ps of this container.
+        command.args(["exec", "--container", &options.id, NAME, "--", "ps"]);
+    } else {
+        command.args(["top", NAME]);
+    }
+    let status = command.args(&options.options).status().map_err(|e| format!("ps: {e}"))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 

@@ -9,12 +9,12 @@ use std::path::Path;
 
 use litebox_broker::confine::Network;
 use litebox_broker::control::Setup;
-use litebox_broker::{Launch, report};
+use litebox_broker::{Grant, Launch, report};
 use litebox_platform_linux_userland::start::{self, SANDBOX_ARGUMENT};
 use litebox_protocol::net::Tun;
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
-use litebox_shim_linux::boot::{NameOrId, SANDBOX_CAPABILITIES, UserSpec};
+use litebox_shim_linux::boot::{MountPlan, NameOrId, SANDBOX_CAPABILITIES, UserSpec};
 use rustix::process::{Pid, PidfdFlags};
 use zerocopy::IntoBytes;
 
@@ -26,14 +26,14 @@ use crate::mounts::{self, Made, MountRequest, Seen};
 use crate::named::detach;
 use crate::named::directory::Directory;
 use crate::named::record::{self, Record};
-use crate::network;
+use crate::network::{self, Network as OwnNetwork};
 use crate::options::Options;
 use crate::options::process::{Capabilities, ProcessOptions};
 use crate::results::{self, Results};
 use crate::seccomp::Profile;
 use crate::start_cache::StartCache;
 use crate::status::{self, Status};
-use crate::{STATUS_OURS, inherited, limits, preserved, streams, trace};
+use crate::{STATUS_OURS, inherited, limits, pod, preserved, streams, trace};
 
 /// The signal by which threads are made to look at their pending work.
 const KICK_SIGNAL: i32 = 62;
@@ -83,6 +83,9 @@ pub fn run(options: &Options) -> u8 {
         return detach::start(options, status);
     }
     let Some(name) = &options.process.name else { return run_here(options, status) };
+    if let Some(container) = &options.process.join {
+        return pod::join(options, name, container, ready);
+    }
     match Named::here(name, ready) {
         Ok(named) => {
             let ended = run_named(options, named, status, None);
@@ -233,13 +236,9 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
             .into());
     }
     let inherited = inherited::claim(options.limits.arena_size())?;
-    let command = options.command();
-    let [program, ..] = command.as_slice() else { return Err("no program is given".into()) };
     let mut network = network::prepare(&options.network)?;
-    let wanted = MountRequest::new(options, &network, user(&options.process))?;
-    let envp = environment(options, wanted.tools())?;
-    let search = search_path(&envp);
-    let Made { mounts, grants, notes, seen } = mounts::make(wanted)?;
+    let Program { path, envp, search, made } = Program::new(options, &network)?;
+    let Made { mounts, grants, notes, seen } = made;
     let mut extra = Vec::new();
     let strace = trace::prepare(&options.debug, &mut extra)?;
     let tun = network.tun.take().map(|device| {
@@ -266,28 +265,19 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
     if let Some(file) = &options.process.cidfile {
         write_id(file, named.as_ref().map(|named| named.id))?;
     }
-    let cache = StartCache::of(program.as_bytes(), &search, &mounts.workdir, &grants);
+    let cache = StartCache::of(&path, &search, &mounts.workdir, &grants);
     let cache = cache.filter(|_| !options.process.no_start_cache);
     let ahead = cache.as_ref().map(StartCache::read);
-    let home_of_user = matches!(&options.process.user, Some(UserSpec { user: NameOrId::Name(_), .. }));
     let config = Config {
         arena_size: options.limits.arena_size(),
         interception: interception_number(interception),
         patching: patching_number(patching),
-        dropped_capabilities: dropped_capabilities(&options.process),
-        inherited_capabilities: [union(&options.process.cap_inherit), union(&options.process.cap_ambient)],
-        no_new_privileges: options.process.no_new_privileges().into(),
-        oom_score_adj: i64::from(options.process.oom_score_adj) as u64,
-        filter: filter(&options.process)?,
         reaps_orphans: options.process.init.into(),
-        home_of_user: (home_of_user && !is_given(options, "HOME")).into(),
-        workdir: options.process.workdir.iter().flat_map(|dir| [b"-w ", dir.as_os_str().as_bytes()].concat()).collect(),
         memory: options.limits.memory(),
         counted: counted_number(options.limits.counted()),
         machine_memory: limits::machine_memory(),
         disk: options.limits.disk(),
         pids: options.limits.pids(),
-        limits: [inherited, options.limits.resource_limits()].concat(),
         strace,
         layer,
         stats: u64::from(options.debug.wants_figures()),
@@ -296,19 +286,13 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
         ahead: ahead.as_ref().is_some_and(|requests| !requests.is_empty()).into(),
         streams: streams::flags(),
         preserved,
-        scheduling: options.process.scheduling.0.map(|number| i64::from(number) as u64),
         console,
         ignored: streams::ignored_signals(),
         network: network.setup.is_some().into(),
         tun: tun.transpose()?.map_or(Vec::new(), |tun| tun.as_bytes().to_vec()),
         own_addresses: network.own.map_or(Vec::new(), |own| own.as_bytes().to_vec()),
         published: network.published.as_bytes().to_vec(),
-        path: program.as_bytes().to_vec(),
-        hostname: options.process.hostname.as_bytes().to_vec(),
-        argv: command.iter().map(|a| a.as_bytes().to_vec()).collect(),
-        search: search.clone(),
-        envp,
-        mounts,
+        ..program_config(options, inherited, (path, envp, search.clone()), mounts)?
     };
     let arguments = ["litebox", SANDBOX_ARGUMENT].map(|a| CString::new(a).unwrap_or_default()).to_vec();
     let mut launch = Launch::new(arguments);
@@ -335,6 +319,61 @@ fn launch(options: &Options, named: Option<Wanted<'_>>) -> Result<Prepared, Stri
     launch.kick_signal = KICK_SIGNAL;
     launch.ahead = ahead;
     Ok(Prepared { launch, seen, search, results, cache })
+}
+
+/// The program, and what it sees.
+struct Program {
+    path: Vec<u8>,
+    envp: Vec<Vec<u8>>,
+    search: Vec<Vec<u8>>,
+    made: Made,
+}
+
+impl Program {
+    fn new(options: &Options, network: &OwnNetwork) -> Result<Self, String> {
+        let command = options.command();
+        let [program, ..] = command.as_slice() else { return Err("no program is given".into()) };
+        let wanted = MountRequest::new(options, network, user(&options.process))?;
+        let envp = environment(options, wanted.tools())?;
+        let search = search_path(&envp);
+        Ok(Self { path: program.as_bytes().to_vec(), envp, search, made: mounts::make(wanted)? })
+    }
+}
+
+/// The part of a configuration that says what is run, who runs it, and what it may do.
+fn program_config(
+    options: &Options,
+    inherited: Vec<(u32, u64, u64)>,
+    (path, envp, search): (Vec<u8>, Vec<Vec<u8>>, Vec<Vec<u8>>),
+    mounts: MountPlan,
+) -> Result<Config, String> {
+    let process = &options.process;
+    let home_of_user = matches!(&process.user, Some(UserSpec { user: NameOrId::Name(_), .. }));
+    Ok(Config {
+        dropped_capabilities: dropped_capabilities(process),
+        inherited_capabilities: [union(&process.cap_inherit), union(&process.cap_ambient)],
+        no_new_privileges: process.no_new_privileges().into(),
+        oom_score_adj: i64::from(process.oom_score_adj) as u64,
+        filter: filter(process)?,
+        home_of_user: (home_of_user && !is_given(options, "HOME")).into(),
+        workdir: process.workdir.iter().flat_map(|dir| [b"-w ", dir.as_os_str().as_bytes()].concat()).collect(),
+        limits: [inherited, options.limits.resource_limits()].concat(),
+        scheduling: process.scheduling.0.map(|number| i64::from(number) as u64),
+        path,
+        hostname: process.hostname.as_bytes().to_vec(),
+        argv: options.command().iter().map(|a| a.as_bytes().to_vec()).collect(),
+        search,
+        envp,
+        ..Config::with(mounts)
+    })
+}
+
+/// What a container of another sandbox is to be: its configuration, and the grants behind it.
+pub fn container_config(options: &Options) -> Result<(Vec<u8>, Vec<Grant>), String> {
+    let inherited = inherited::claim(options.limits.arena_size())?;
+    let Program { path, envp, search, made } = Program::new(options, &OwnNetwork::default())?;
+    let config = program_config(options, inherited, (path, envp, search), made.mounts)?;
+    Ok((config.encode(), made.grants))
 }
 
 /// Who the program runs as: the caller, when nobody is named.

@@ -11,7 +11,7 @@ use litebox_platform_linux_userland::{FirstProcess, Settings, start, supervise};
 use litebox_protocol::net::{OwnAddresses, Tun};
 use litebox_protocol::plain::Plain;
 use litebox_protocol::start_fd;
-use litebox_shim_linux::boot::{self, FirstCapabilities, FirstProgram, FirstScheduling, Identity};
+use litebox_shim_linux::boot::{self, ContainerPlan, FirstCapabilities, FirstProgram, FirstScheduling, Identity};
 use litebox_shim_linux::loader::Arguments;
 use litebox_shim_linux::{Kernel, KernelConfig, WayOut};
 use zerocopy::FromBytes;
@@ -50,12 +50,48 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         stack_end: used.stack_end,
     };
     if let Err(e) = start(settings) {
-        refuse(&format!("the host refuses a sandbox what it needs: {}: {}", e.what, text_of(e.error)));
+        refuse(&format!("the host refuses a sandbox what it needs: {}: {}", e.what, boot::in_words(e.error)));
     }
     // A panic says where it was; the standard way to say it makes calls that are the guest's here.
     std::panic::set_hook(Box::new(|panic| host().fatal(&panic.to_string())));
     // Everything the kernel keeps is made from here on, on the shared heap.
-    let mut program = FirstProgram {
+    let mut program = program_of(&config);
+    let kernel_config = KernelConfig {
+        network: way_out(&config),
+        test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
+        container_plan: (config.takes_programs == 1).then_some(container_of),
+        ..kernel_config_of(&config)
+    };
+    let kernel = match boot::kernel(kernel_config, &config.mounts) {
+        Ok((kernel, identity)) => {
+            program.identity = identity;
+            kernel
+        }
+        Err(failure) => {
+            let why = failure.error.map(|error| format!(": {}", boot::in_words(error))).unwrap_or_default();
+            supervise(&Refused(format!("{}{why}", failure.what)));
+        }
+    };
+    if config.home_of_user == 1 {
+        boot::follow_home(&kernel, &mut program);
+    }
+    if let Err(error) = boot::check_workdir(&kernel, &program.workdir) {
+        let (place, typed) = (String::from_utf8_lossy(&program.workdir), String::from_utf8_lossy(&config.workdir));
+        let why = match error {
+            Error::NotFound => format!("there is no {place} in the sandbox"),
+            other => format!("{place} in the sandbox: {}", boot::in_words(other)),
+        };
+        supervise(&Refused(if typed.is_empty() { why } else { format!("{typed}: {why}") }));
+    }
+    if config.takes_programs == 1 {
+        boot::keep_first(&kernel, &program);
+    }
+    supervise(&First { kernel, program })
+}
+
+/// What is to run first.
+fn program_of(config: &Config) -> FirstProgram {
+    FirstProgram {
         arguments: Arguments { argv: config.argv.clone(), envp: config.envp.clone(), path: config.path.clone() },
         search: config.search.clone(),
         identity: Identity::default(),
@@ -70,8 +106,12 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         console: streams::console_of(config.console),
         ignored: config.ignored,
         workdir: config.mounts.workdir.clone(),
-    };
-    let kernel_config = KernelConfig {
+    }
+}
+
+/// The part of a kernel's configuration that containers may have for themselves, too.
+fn kernel_config_of(config: &Config) -> KernelConfig {
+    KernelConfig {
         hostname: String::from_utf8_lossy(&config.hostname).into_owned(),
         memory_limit: (config.memory != 0).then_some(config.memory),
         machine_memory: config.machine_memory,
@@ -79,40 +119,22 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         most_tasks: config.pids,
         limits: config.limits.clone(),
         strace: trace::config_of(&config.strace),
-        network: way_out(&config),
-        test_hostile: (config.test_hostile == 1).then(|| call::gadget() as u64),
         takes_programs: config.takes_programs == 1,
         reaps_orphans: config.reaps_orphans == 1,
         layer: layer_of(config.layer),
         oom_score_adj: config.oom_score_adj as i32,
         no_new_privileges: config.no_new_privileges == 1,
         filter: filter_of(&config.filter),
-    };
-    let kernel = match boot::kernel(kernel_config, &config.mounts) {
-        Ok((kernel, identity)) => {
-            program.identity = identity;
-            kernel
-        }
-        Err(failure) => {
-            let why = failure.error.map(|error| format!(": {}", text_of(error))).unwrap_or_default();
-            supervise(&Refused(format!("{}{why}", failure.what)));
-        }
-    };
-    if config.home_of_user == 1 {
-        boot::follow_home(&kernel, &mut program);
+        ..KernelConfig::default()
     }
-    if let Err(error) = boot::check_workdir(&kernel, &program.workdir) {
-        let (place, typed) = (String::from_utf8_lossy(&program.workdir), String::from_utf8_lossy(&config.workdir));
-        let why = match error {
-            Error::NotFound => format!("there is no {place} in the sandbox"),
-            other => format!("{place} in the sandbox: {}", text_of(other)),
-        };
-        supervise(&Refused(if typed.is_empty() { why } else { format!("{typed}: {why}") }));
-    }
-    if config.takes_programs == 1 {
-        boot::keep_first(&kernel, &program);
-    }
-    supervise(&First { kernel, program })
+}
+
+/// A further container, from what was sent to be its configuration.
+fn container_of(bytes: &[u8]) -> Option<ContainerPlan> {
+    let config = Config::decode(bytes)?;
+    let (program, kernel_config) = (program_of(&config), kernel_config_of(&config));
+    let follows_home = config.home_of_user == 1;
+    Some(ContainerPlan { program, follows_home, config: kernel_config, mounts: config.mounts })
 }
 
 /// The instructions of a filter.
@@ -134,24 +156,6 @@ fn way_out(config: &Config) -> WayOut {
             WayOut::Host(config.published.clone(), OwnAddresses::read_from_bytes(&config.own_addresses).ok())
         }
         Err(_) => WayOut::None,
-    }
-}
-
-/// An error in words.
-fn text_of(error: Error) -> &'static str {
-    match error {
-        Error::NotFound => "no such file or directory",
-        Error::NotDirectory => "not a directory",
-        Error::Access | Error::NotPermitted => "permission denied",
-        Error::ReadOnly => "the file system is read-only",
-        Error::NameTooLong => "the path is too long",
-        Error::Loop => "too many symbolic links",
-        Error::NoMemory | Error::NoSpace => "not enough memory",
-        Error::Exists => "it exists already",
-        Error::NotSupported | Error::NotImplemented => "this host has none (see litebox doctor)",
-        Error::TooManyFiles => "too many open files (ulimit -n)",
-        Error::WouldBlock => "too many processes (ulimit -u)",
-        _ => "the host refuses it",
     }
 }
 
@@ -211,7 +215,7 @@ impl FirstProcess for First {
             Error::NoMemory => ("not enough memory", STATUS_NOT_EXECUTABLE),
             Error::NotExecutable => ("the file is no program for this machine", STATUS_NOT_EXECUTABLE),
             Error::BadLibrary => ("its interpreter is no program for this machine", STATUS_NOT_EXECUTABLE),
-            other => (text_of(other), STATUS_NOT_EXECUTABLE),
+            other => (boot::in_words(other), STATUS_NOT_EXECUTABLE),
         };
         host().report(&format!("cannot run {name}: {why}"));
         host().end_sandbox(status << 8)

@@ -1,6 +1,9 @@
 //! `litebox oci`: the life of containers by the command line of an OCI runtime, without an engine. Bundles are made
 //! here, with busybox in their roots.
 
+#[path = "oci/pods.rs"]
+mod pods;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -17,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A bundle, and where its containers are.
 struct Bundle {
     dir: PathBuf,
+    containers: PathBuf,
 }
 
 /// What a root needs.
@@ -35,7 +39,7 @@ impl Bundle {
         for applet in APPLETS {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet))?;
         }
-        Ok(Some(Self { dir }))
+        Ok(Some(Self { containers: dir.join("containers"), dir }))
     }
 
     /// Writes its config.json: a shell that runs `script`, and `more` members.
@@ -57,7 +61,7 @@ impl Bundle {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = litebox_test_support::litebox();
-        command.args(["oci", "--root"]).arg(self.dir.join("containers"));
+        command.args(["oci", "--root"]).arg(&self.containers);
         command.arg("--log").arg(self.dir.join("log")).args(["--log-format", "json"]).args(arguments);
         command.current_dir(&self.dir);
         command
@@ -186,9 +190,10 @@ fn beside(bundle: &Bundle) -> Result {
     if outcome.status != 7 {
         return Err(format!("exec\n{outcome}").into());
     }
-    let file = r#"{ "args": ["/bin/sh", "-c", "echo $C"], "cwd": "/", "env": ["PATH=/bin", "C=d"], "user": { "uid": 0, "gid": 0 } }"#;
+    let file = r#"{ "args": ["/bin/sh", "-c", "echo $C"], "cwd": "/", "env": ["PATH=/bin", "C=d"], "user": { "uid": 0, "gid": 0, "additionalGids": [1234, 5678] } }"#;
+    let file = file.replace("echo $C", "echo $C $(id -G)");
     fs::write(bundle.dir.join("process.json"), file)?;
-    if bundle.does(&["exec", "--process", "process.json", "one"])? != "d\n" {
+    if bundle.does(&["exec", "--process", "process.json", "one"])? != "d 0 1234 5678\n" {
         return Err("exec --process".into());
     }
     let (table, names) = (bundle.does(&["list"])?, bundle.does(&["list", "-q"])?);
@@ -566,6 +571,10 @@ const TESTS: &[NamedTest] = &[
     ("capabilities", capabilities),
     ("process_for_engines", process_for_engines),
     ("network_namespace", network_namespace),
+    ("pod_shares_its_sandbox", pods::shares_its_sandbox),
+    ("pod_keeps_containers_apart", pods::keeps_containers_apart),
+    ("pod_ends", pods::ends),
+    ("pod_terminal", pods::terminal),
 ];
 
 fn main() {

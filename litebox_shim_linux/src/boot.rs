@@ -5,15 +5,15 @@ pub(crate) mod user;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use litebox::fs::host::HostFile;
+use litebox::fs::host::{Granted, HostFile};
 use litebox::fs::{
     Access, Creds, FdTable, File, FileSystem, FsContext, Location, LookupFlags, MountFlags, OpenFile, OpenRequest,
     Origin, StatusFlags, Vfs,
 };
 use litebox::mm::arena::Arena;
-use litebox::platform::{HostFd, ThreadSpec, host};
+use litebox::platform::{GrantId, HostFd, ThreadSpec, host};
 use litebox::sync::RwLock;
 use litebox::tty::PtsFs;
 use litebox::{Error, Result};
@@ -29,7 +29,8 @@ use crate::task::process_table::FIRST_PID;
 use crate::task::{CloneShares, Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
 
 pub use crate::task::credentials::{FirstCapabilities, SANDBOX_CAPABILITIES};
-pub use mounts::{Failure, MountPlan, MountSpec, Source};
+pub(crate) use mounts::{FIRST_DEV, View};
+pub use mounts::{Failure, MountPlan, MountSpec, Source, in_words};
 pub use user::{Identity, NameOrId, UserSpec};
 
 /// Descriptors that the standard streams may be put at.
@@ -91,15 +92,29 @@ pub struct Console {
     pub pipes: bool,
 }
 
+/// A container that is to come, as the runner reads it of what it was asked for.
+pub struct ContainerPlan {
+    /// Its first program.
+    pub program: FirstProgram,
+    /// HOME follows the user that was named.
+    pub follows_home: bool,
+    /// Of this what containers have for themselves: host name, limits, filter and the like.
+    pub config: KernelConfig,
+    /// What it sees.
+    pub mounts: MountPlan,
+}
+
+/// Reads a plan, which may be none.
+pub type PlanReader = fn(&[u8]) -> Option<ContainerPlan>;
+
 /// The kernel object of a new sandbox, with everything mounted; made in the supervisor.
 pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, Identity), Failure> {
     let arena = Arena::for_files(config.disk_limit);
     let at_root = |error| Failure::at("cannot mount at", b"/", error);
-    let failed = |spec: &MountSpec| {
-        let at = spec.at.clone();
-        move |error| Failure::at("cannot mount at", &at, error)
-    };
-    let mut maker = mounts::Maker::new(&arena, &mounts.grants).map_err(at_root)?;
+    let grants = litebox::fs::host::grants(&mounts.grants).map_err(at_root)?;
+    let grants = (0..).map(GrantId).zip(grants).collect();
+    let last_dev = AtomicU64::new(FIRST_DEV);
+    let mut maker = mounts::Maker::new(&arena, &last_dev, grants);
     let root = maker.make(mounts.root).map_err(at_root)?;
     let filter = crate::seccomp::Filter::of_config(&config)
         .map_err(|error| Failure { what: "the filter of calls".into(), error: Some(error) })?;
@@ -107,32 +122,10 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     if let Some(wire) = &kernel.wire {
         wire.watch().map_err(|error| Failure { what: "the TUN device".into(), error: Some(error) })?;
     }
-    let keep = |maker: &mut mounts::Maker<'_>, at: &[u8]| {
-        let at = at.strip_prefix(b"/").unwrap_or(at).to_vec();
-        kernel.trees.lock().extend(maker.overlay.take().map(|fs| Tree { at, fs }));
-    };
-    keep(&mut maker, b"/");
-    let vfs = &kernel.vfs;
-    mounts::make_links(vfs, mounts)?;
-    for spec in &mounts.mounts {
-        let fs: Arc<dyn FileSystem> = match spec.source {
-            Source::Pts => PtsFs::new(&kernel.terminals, maker.dev()),
-            Source::Proc => ProcFs::new(Arc::downgrade(&kernel), maker.dev()),
-            Source::Sys => SysFs::new(Arc::downgrade(&kernel), maker.dev()),
-            Source::Text(number) => maker.text(mounts.texts.get(number as usize)).map_err(failed(spec))?,
-            other => maker.make(other).map_err(failed(spec))?,
-        };
-        keep(&mut maker, &spec.at);
-        mounts::mount(vfs, spec, fs)?;
-    }
-    let identity = user::resolve(vfs, &mounts.user)?;
-    mounts::make_directories_of(vfs, mounts, (identity.uid, identity.gid))?;
-    if kernel.outward.is_some() {
-        mounts::name_server(vfs, &mut maker)?;
-    }
-    if mounts.read_only {
-        vfs.root().mount.make_read_only();
-    }
+    let mut trees = Vec::new();
+    let identity = furnish(&kernel, mounts, kernel.vfs.root(), &mut maker, &mut trees)?;
+    kernel.last_dev.store(last_dev.into_inner(), Ordering::Relaxed);
+    kernel.trees.lock().extend(trees);
     if kernel.config.layer.is_some() || kernel.config.takes_programs {
         kernel
             .settle_trees()
@@ -140,6 +133,65 @@ pub fn kernel(config: KernelConfig, mounts: &MountPlan) -> Result<(Arc<Kernel>, 
     }
     crate::outside::keep(&kernel);
     Ok((kernel, identity))
+}
+
+/// Mounts everything below a root. Who the program runs as there.
+fn furnish(
+    kernel: &Arc<Kernel>,
+    mounts: &MountPlan,
+    root: Location,
+    maker: &mut mounts::Maker<'_>,
+    trees: &mut Vec<Tree>,
+) -> Result<Identity, Failure> {
+    let view = View { vfs: &kernel.vfs, root };
+    let mut keep = |maker: &mut mounts::Maker<'_>, at: &[u8]| {
+        let at = at.strip_prefix(b"/").unwrap_or(at).to_vec();
+        trees.extend(maker.overlay.take().map(|fs| Tree { at, fs }));
+    };
+    keep(maker, b"/");
+    view.make_links(mounts)?;
+    for spec in &mounts.mounts {
+        let failed = |error| Failure::at("cannot mount at", &spec.at, error);
+        let fs: Arc<dyn FileSystem> = match spec.source {
+            Source::Pts => PtsFs::new(&kernel.terminals, maker.dev()),
+            Source::Proc => ProcFs::new(Arc::downgrade(kernel), maker.dev()),
+            Source::Sys => SysFs::new(Arc::downgrade(kernel), maker.dev()),
+            Source::Text(number) => maker.text(mounts.texts.get(number as usize)).map_err(failed)?,
+            other => maker.make(other).map_err(failed)?,
+        };
+        keep(maker, &spec.at);
+        view.mount(spec, fs)?;
+    }
+    let identity = user::resolve(&view, &mounts.user)?;
+    view.make_directories_of(mounts, (identity.uid, identity.gid))?;
+    if kernel.outward.is_some() {
+        // The host's own way to look for names is not the program's; that of a root of its own is.
+        let own_root = matches!(mounts.root, Source::Grant(_) | Source::CopyOnWrite(_));
+        view.name_server(maker, own_root)?;
+    }
+    if mounts.read_only {
+        view.root.mount.make_read_only();
+    }
+    Ok(identity)
+}
+
+/// Makes the root of a further container, with everything that is mounted there. Who its first program runs as.
+pub(crate) fn container_root(
+    kernel: &Arc<Kernel>,
+    mounts: &MountPlan,
+    grants: Vec<(GrantId, Granted)>,
+) -> Result<(Location, Identity), Failure> {
+    let mut maker = mounts::Maker::new(&kernel.arena, &kernel.last_dev, grants);
+    let fs = maker.make(mounts.root).map_err(|error| Failure::at("cannot mount at", b"/", error))?;
+    let root = kernel.vfs.mount_root(fs, MountFlags::RELATIME, mounts.root.name());
+    // What changes in its copy-on-write trees is nobody's to save: engines have containers written through.
+    match furnish(kernel, mounts, root.clone(), &mut maker, &mut Vec::new()) {
+        Ok(identity) => Ok((root, identity)),
+        Err(failure) => {
+            kernel.vfs.unmount_root(&root);
+            Err(failure)
+        }
+    }
 }
 
 /// Loads the first program into the calling process, which becomes the guest's first; never returns when that succeeds.
@@ -172,6 +224,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
         pid,
         parent: 0,
         kernel: kernel.clone(),
+        container: kernel.sandbox.clone(),
         mm,
         credentials: credentials.clone(),
         image: loaded.image,
@@ -181,7 +234,7 @@ pub fn run_first(kernel: &Arc<Kernel>, first: &FirstProgram) -> Result<core::con
     process.signals.start_ignoring(SigSet(first.ignored));
     let shares = CloneShares::own(standard_streams(kernel, first)?, Arc::new(context));
     let thread = Thread::new(&process, pid, name, shares);
-    thread.confine(kernel);
+    thread.confine();
     thread.scheduling.begin(&first.scheduling);
     process.add_thread(&thread);
     process.begin_cpu_limit();
@@ -250,13 +303,12 @@ fn open_console(kernel: &Kernel, first: &FirstProgram, console: Console) -> Resu
     } else {
         terminals.open_console(input, output, FIRST_PID, owner)?
     };
-    open_terminal(kernel, number)
+    open_terminal(kernel, &kernel.vfs.root(), number)
 }
 
-/// The terminal /dev/pts/`number`, opened as programs open it.
-pub(crate) fn open_terminal(kernel: &Kernel, number: u32) -> Result<Arc<OpenFile>> {
-    let root = kernel.vfs.root();
-    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
+/// The terminal /dev/pts/`number`, opened as programs open it below `root`.
+pub(crate) fn open_terminal(kernel: &Kernel, root: &Location, number: u32) -> Result<Arc<OpenFile>> {
+    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root.clone(), umask: 0 };
     let how = OpenRequest { access: Access::READ | Access::WRITE, follow: true, ..OpenRequest::default() };
     kernel.vfs.open(&from, alloc::format!("/dev/pts/{number}").as_bytes(), &how)
 }
@@ -271,20 +323,28 @@ fn context(kernel: &Kernel, first: &FirstProgram) -> Result<FsContext> {
 
 /// Keeps what programs that are started later have in common with the first.
 pub fn keep_first(kernel: &Kernel, first: &FirstProgram) {
-    kernel.outside_programs.follow(first);
+    kernel.sandbox.set_first(first);
 }
 
 /// Whether the working directory is there, to be known before anything starts.
 pub fn check_workdir(kernel: &Kernel, workdir: &[u8]) -> Result<()> {
-    let root = kernel.vfs.root();
-    let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
-    kernel.vfs.walk(&from, workdir, LookupFlags::FOLLOW | LookupFlags::DIRECTORY).map(drop)
+    find_directory(&View { vfs: &kernel.vfs, root: kernel.vfs.root() }, workdir).map(drop)
+}
+
+fn find_directory(view: &View<'_>, directory: &[u8]) -> Result<Location> {
+    view.vfs.walk(&view.superuser(), directory, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)
 }
 
 /// HOME of a user that was named is what the sandbox's /etc/passwd says, if there is such a directory.
 pub fn follow_home(kernel: &Kernel, program: &mut FirstProgram) {
+    follow_home_in(&View { vfs: &kernel.vfs, root: kernel.vfs.root() }, program);
+}
+
+/// The same, where a further container is.
+pub(crate) fn follow_home_in(view: &View<'_>, program: &mut FirstProgram) {
     const VARIABLE: &[u8] = b"HOME=";
-    let Some(home) = program.identity.home.as_ref().filter(|home| check_workdir(kernel, home).is_ok()) else { return };
+    let is_there = |home: &&Vec<u8>| find_directory(view, home).is_ok();
+    let Some(home) = program.identity.home.as_ref().filter(is_there) else { return };
     let variables = &mut program.arguments.envp;
     if let Some(variable) = variables.iter_mut().find(|variable| variable.starts_with(VARIABLE)) {
         *variable = [VARIABLE, home.as_slice()].concat();

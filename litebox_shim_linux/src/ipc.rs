@@ -18,6 +18,7 @@ use litebox::sync::Mutex;
 use litebox::{Error, Result};
 use litebox_common_linux::abi::ipc::{IpcGetFlags, IpcPerm};
 
+use crate::Task;
 use crate::task::{Capability, Credentials};
 
 pub(crate) use queues::MessageQueues;
@@ -243,7 +244,22 @@ impl<T> Table<T> {
     }
 }
 
-/// System V objects of a sandbox.
+/// What programs of a container share by key or name.
+#[derive(Default)]
+pub(crate) struct Ipc {
+    pub(crate) system_v: SystemV,
+    /// POSIX message queues.
+    pub(crate) message_queues: MessageQueues,
+}
+
+impl Task<'_, '_> {
+    /// The objects that the calling process sees.
+    pub(crate) fn ipc_objects(&self) -> &Ipc {
+        &self.process().container.ipc
+    }
+}
+
+/// System V objects.
 #[derive(Default)]
 pub struct SystemV {
     segments: Table<shared_memory::Segment>,

@@ -35,6 +35,7 @@ use litebox::fs::{FileSystem, FileType, Inode, Location};
 use litebox::platform::host;
 use litebox::{Error, Result};
 
+use crate::task::container::Container;
 use crate::{Kernel, Process, Thread};
 use process::OfProcess;
 use tree::{DynamicNames, EntryKind, MadeCount, Node, Subject, TableEntry};
@@ -87,8 +88,11 @@ impl Subject for Global {
     }
     fn made(&self, entry: &TableEntry<Self>) -> MadeCount {
         // A directory for each process lies in the root of /proc alone.
-        let processes =
-            if core::ptr::eq(entry, &raw const ROOT) { self.view().map_or(0, |k| k.processes().len()) } else { 0 };
+        let count = |kernel: Arc<Kernel>| {
+            let reader = reader_container(&kernel);
+            kernel.processes().iter().filter(|p| reader.sees(&p.container)).count()
+        };
+        let processes = if core::ptr::eq(entry, &raw const ROOT) { self.view().map_or(0, count) } else { 0 };
         MadeCount { directories: processes as u64, size: 0 }
     }
 }
@@ -134,10 +138,12 @@ static ROOT: TableEntry<Global> = TableEntry {
 fn process_called(global: &Global, name: &[u8], ino: u64) -> Result<Arc<dyn Inode>> {
     let id = number(name).ok_or(Error::NotFound)?;
     let kernel = global.view()?;
-    let subject = if let Some(process) = kernel.process(id) {
+    let reader = reader_container(&kernel);
+    let subject = if let Some(process) = kernel.process(id).filter(|p| reader.sees(&p.container)) {
         OfProcess::new(global, &process)
     } else {
-        let process = kernel.processes().into_iter().find(|p| p.thread(id).is_some()).ok_or(Error::NotFound)?;
+        let has_thread = |p: &Arc<Process>| reader.sees(&p.container) && p.thread(id).is_some();
+        let process = kernel.processes().into_iter().find(has_thread).ok_or(Error::NotFound)?;
         OfProcess::seen_from(global, &process, id)
     };
     Ok(Node::new(subject, &process::DIRECTORY, ino))
@@ -150,7 +156,9 @@ pub(crate) fn process_of_directory(inode: &dyn Inode) -> Result<Arc<Process>> {
 }
 
 fn list_processes(global: &Global, from: u64, sink: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()> {
-    for process in global.view()?.processes() {
+    let kernel = global.view()?;
+    let reader = reader_container(&kernel);
+    for process in kernel.processes().into_iter().filter(|p| reader.sees(&p.container)) {
         let key = u64::try_from(process.pid).unwrap_or(0);
         if key >= from && !sink(key, &decimal(process.pid)) {
             break;
@@ -181,6 +189,11 @@ fn is_own(process: &Arc<Process>) -> bool {
 /// The root directory of who asks.
 fn reader_root(kernel: &Kernel) -> Location {
     current_thread().map_or_else(|| kernel.vfs.root(), |t| t.fs.root.read().clone())
+}
+
+/// The container of who asks.
+fn reader_container(kernel: &Kernel) -> Arc<Container> {
+    current_thread().map_or_else(|| kernel.sandbox.clone(), |t| t.process.container.clone())
 }
 
 /// A number as a name: decimal digits, no sign, no leading zeros.

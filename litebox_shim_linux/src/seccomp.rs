@@ -19,7 +19,7 @@ use self::notify::{Answer, Asker, Notifier};
 use crate::signal::set::{SIGKILL, SIGSYS};
 use crate::signal::{SIG_DFL, SIG_IGN, SignalInfo};
 use crate::task::SyscallWork;
-use crate::{Kernel, KernelConfig, Process, Task, Thread};
+use crate::{KernelConfig, Process, Task, Thread};
 
 /// Instructions on the way from a task's last filter to its first, at most (`MAX_INSNS_PER_PATH`).
 const MOST_ON_A_PATH: usize = 32768;
@@ -227,9 +227,10 @@ impl Thread {
         self.add_syscall_work(SyscallWork::SECCOMP);
     }
     /// It is the first of a program that the user starts.
-    pub(crate) fn confine(&self, kernel: &Kernel) {
-        self.no_new_privileges.store(kernel.config.no_new_privileges, Ordering::Relaxed);
-        if let Some(filter) = &kernel.filter {
+    pub(crate) fn confine(&self) {
+        let container = &self.process.container;
+        self.no_new_privileges.store(container.no_new_privileges, Ordering::Relaxed);
+        if let Some(filter) = &container.filter {
             self.set_seccomp(State { filter: Some(filter.clone()), ..State::default() });
         }
     }
@@ -388,8 +389,8 @@ impl Task<'_, '_> {
 
     /// A call that a filter does not let pass was refused by the sandbox if the filter is the user's.
     fn count_refusal(&self, data: &Data) {
-        let kernel = self.kernel();
-        if kernel.filter.as_ref().is_some_and(|filter| filter.run(data).0.precedes(Verdict::LOG)) {
+        let (kernel, container) = (self.kernel(), &self.process().container);
+        if container.filter.as_ref().is_some_and(|filter| filter.run(data).0.precedes(Verdict::LOG)) {
             kernel.stats.refused_calls.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,6 +1,7 @@
 //! Who runs: the kernel object, processes, threads, and the context of one call.
 
 pub(crate) mod call;
+pub(crate) mod container;
 pub(crate) mod credentials;
 mod exit;
 pub(crate) mod fast_syscalls;

@@ -29,7 +29,7 @@ const OVERLAY_MAGIC: u64 = 0x794c_7630;
 /// A copy-on-write file system.
 pub struct OverlayFs {
     root: Arc<Node>,
-    /// Lives as long as its view.
+    /// What lies below: as long as its view.
     lower: Arc<dyn FileSystem>,
     /// What was changed before the first program ran.
     made: Mutex<changes::Baseline>,
@@ -53,6 +53,9 @@ impl FileSystem for OverlayFs {
     }
     fn type_name(&self) -> &'static str {
         "overlay"
+    }
+    fn unmounted(&self) {
+        self.lower.unmounted();
     }
 }
 

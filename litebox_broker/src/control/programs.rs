@@ -2,20 +2,23 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
-use litebox_protocol::control::{MAX_PROGRAMS, STREAMS};
+use litebox_protocol::control::{Granted, MAX_GRANTS, MAX_PROGRAMS, STREAMS, Start, What};
 use litebox_protocol::{Event, EventKind};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
+use crate::beneath::Grant;
+use crate::files::Files;
 use crate::socket::send;
 
 /// Events that may wait for the sandbox to take them.
 const MOST_WAITING: usize = 2 * MAX_PROGRAMS;
 
 /// Whose a program is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Owner {
     /// Key of the client.
     pub client: u64,
@@ -24,16 +27,77 @@ pub struct Owner {
 }
 
 /// All that run.
-#[derive(Default)]
 pub struct Programs {
+    files: Arc<Files>,
     owners: BTreeMap<u32, Owner>,
+    /// Those that are the first of containers, and the containers' names.
+    containers: BTreeMap<u32, Vec<u8>>,
+    /// Grants of containers that run, and of those that are about to be started.
+    grants: BTreeMap<Owner, Vec<u32>>,
     last: u32,
     outbox: VecDeque<(Event, Option<OwnedFd>)>,
 }
 
 impl Programs {
+    /// None yet. Containers are granted directories among `files`.
+    pub fn new(files: Arc<Files>) -> Self {
+        Self {
+            files,
+            owners: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            last: 0,
+            outbox: VecDeque::new(),
+        }
+    }
+
+    /// Grants something to a container that is about to be started.
+    pub fn grant(&mut self, owner: Owner, grant: Grant) -> Result<Granted, Errno> {
+        let theirs = self.grants.entry(owner).or_default();
+        if theirs.len() >= MAX_GRANTS {
+            return Err(Errno::MFILE);
+        }
+        let (info, root) = grant.describe();
+        let number = self.files.add(grant)?;
+        theirs.push(number);
+        Ok(Granted { number, reserved: 0, info, root })
+    }
+
+    fn take_back(&mut self, owner: Owner) {
+        for number in self.grants.remove(&owner).unwrap_or_default() {
+            self.files.remove(number);
+        }
+    }
+
+    /// A client is gone. Its programs go on without it; but its containers end, and what it was about to start is
+    /// forgotten.
+    pub fn client_gone(&mut self, client: u64) {
+        const KILL: u64 = 9;
+        let theirs = |owner: &Owner| owner.client == client;
+        let running: Vec<Owner> = self.owners.values().copied().filter(theirs).collect();
+        let granted: Vec<Owner> = self.grants.keys().copied().filter(theirs).collect();
+        for owner in granted.into_iter().filter(|owner| !running.contains(owner)) {
+            self.take_back(owner);
+        }
+        let begun = |number: &&u32| self.owners.get(number).is_some_and(theirs);
+        let numbers: Vec<u32> = self.containers.keys().filter(begun).copied().collect();
+        for number in numbers {
+            self.tell(EventKind::ProgramSignal, u64::from(number) | KILL << 32, None);
+        }
+    }
+
     /// Has the sandbox start a program as `body` says, with these streams.
     pub fn start(&mut self, owner: Owner, body: &[u8], streams: Vec<OwnedFd>) -> Result<(), Errno> {
+        let started = self.start_as(owner, body, streams);
+        // Who asks for a number that is in use has no say in what that one has.
+        if started.is_err() && started != Err(Errno::EXIST) {
+            self.take_back(owner);
+        }
+        started
+    }
+
+    fn start_as(&mut self, owner: Owner, body: &[u8], streams: Vec<OwnedFd>) -> Result<(), Errno> {
+        let start = Start::parse(body).ok_or(Errno::INVAL)?;
         if streams.len() != STREAMS {
             return Err(Errno::BADF);
         }
@@ -43,9 +107,16 @@ impl Programs {
         if self.owners.len() >= MAX_PROGRAMS || self.outbox.len() > MOST_WAITING {
             return Err(Errno::AGAIN);
         }
+        let container = start.container.filter(|_| start.what == What::Container);
+        if container.is_some_and(|name| self.container(name).is_some()) {
+            return Err(Errno::EXIST);
+        }
         let body = memory_file(body)?;
         let number = self.free_number();
         self.owners.insert(number, owner);
+        if let Some(name) = container {
+            self.containers.insert(number, name.to_vec());
+        }
         for (which, stream) in (0u64..).zip(streams) {
             self.tell(EventKind::Stream, u64::from(number) | which << 32, Some(stream));
         }
@@ -63,10 +134,25 @@ impl Programs {
         }
     }
 
+    /// The number of the first program of the container with this name.
+    fn container(&self, name: &[u8]) -> Option<u32> {
+        self.containers.iter().find(|(_, theirs)| *theirs == name).map(|(number, _)| *number)
+    }
+
     /// Has it get a signal.
     pub fn signal(&mut self, owner: Owner, signal: u64) -> Result<(), Errno> {
-        const LAST: u64 = 64;
         let number = self.number_of(owner).ok_or(Errno::SRCH)?;
+        self.signal_to(number, signal)
+    }
+
+    /// Has the first program of a container get a signal.
+    pub fn signal_container(&mut self, name: &[u8], signal: u64) -> Result<(), Errno> {
+        let number = self.container(name).ok_or(Errno::SRCH)?;
+        self.signal_to(number, signal)
+    }
+
+    fn signal_to(&mut self, number: u32, signal: u64) -> Result<(), Errno> {
+        const LAST: u64 = 64;
         if signal > LAST {
             return Err(Errno::INVAL);
         }
@@ -93,7 +179,11 @@ impl Programs {
 
     /// It has ended; whose it was.
     pub fn forget(&mut self, number: u32) -> Option<Owner> {
-        self.owners.remove(&number)
+        let owner = self.owners.remove(&number)?;
+        if self.containers.remove(&number).is_some() {
+            self.take_back(owner);
+        }
+        Some(owner)
     }
 
     /// Takes all of them out: the sandbox has ended.

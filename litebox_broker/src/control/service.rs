@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use litebox_protocol::control::{
-    Call, FIRST_PROGRAM, Head, MAX_MESSAGE, Message, STATE_PAUSED, STATE_RUNNING, Start, Told, VERSION,
+    Call, FIRST_PROGRAM, Granted, Head, MAX_MESSAGE, Message, STATE_PAUSED, STATE_RUNNING, Told, VERSION,
 };
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
@@ -19,6 +19,8 @@ use super::client::{Client, is_same_user, receive};
 use super::figures::Gauge;
 use super::programs::{Owner, Programs};
 use super::{Bell, News, Order};
+use crate::beneath::{Access, Grant};
+use crate::files::Files;
 
 /// Clients that may be there at once: each costs a descriptor.
 const MOST_CLIENTS: usize = 512;
@@ -31,6 +33,7 @@ const REST: Duration = Duration::from_millis(20);
 pub(super) struct Parts {
     pub listener: OwnedFd,
     pub events: Arc<OwnedFd>,
+    pub files: Arc<Files>,
     pub news: Receiver<News>,
     pub bell: Bell,
     pub orders: Sender<Order>,
@@ -62,10 +65,10 @@ enum Source {
 impl Service {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
+            programs: Programs::new(parts.files.clone()),
             parts,
             clients: BTreeMap::new(),
             last_client: 0,
-            programs: Programs::default(),
             paused: false,
             rests: false,
             buffer: vec![0; MAX_MESSAGE],
@@ -142,16 +145,22 @@ impl Service {
                 Ok((len, came)) if len > 0 => (len, came),
                 Err(Errno::AGAIN | Errno::INTR) => return,
                 // Gone, or it does not speak this protocol.
-                _ => return drop(self.clients.remove(&key)),
+                _ => return self.forget(key),
             };
             let buffer = std::mem::take(&mut self.buffer);
             let message = Message::parse(buffer.get(..len).unwrap_or_default());
             let stays = message.is_some_and(|message| self.answer(key, &message, came));
             self.buffer = buffer;
             if !stays {
-                self.clients.remove(&key);
-                return;
+                return self.forget(key);
             }
+        }
+    }
+
+    /// A client is gone, or has no place here.
+    fn forget(&mut self, key: u64) {
+        if self.clients.remove(&key).is_some() {
+            self.programs.client_gone(key);
         }
     }
 
@@ -173,13 +182,45 @@ impl Service {
                 client.waits = true;
                 true
             }
+            Call::Grant => {
+                let id = message.head.id;
+                match self.grant(key, message, came) {
+                    Ok(granted) => self.reply(key, Told::Granted, Head { id, ..Head::default() }, granted.as_bytes()),
+                    Err(error) => self.done(key, call, id, Err(error)),
+                }
+            }
             _ => {
                 let done = self.perform(key, call, message, came);
-                let error = done.err().map_or(0, |error| error.raw_os_error().unsigned_abs());
-                let head = Head { id: message.head.id, value: u64::from(call as u32), extra: error, ..Head::default() };
-                self.clients.get(&key).is_some_and(|client| client.tell(Told::Done, head, &[]))
+                self.done(key, call, message.head.id, done)
             }
         }
+    }
+
+    /// Tells a client that a call was done, or refused. `false`: it is to be forgotten.
+    fn done(&self, key: u64, call: Call, id: u32, done: Result<(), Errno>) -> bool {
+        let error = done.err().map_or(0, |error| error.raw_os_error().unsigned_abs());
+        let head = Head { id, value: u64::from(call as u32), extra: error, ..Head::default() };
+        self.reply(key, Told::Done, head, &[])
+    }
+
+    fn reply(&self, key: u64, told: Told, head: Head, body: &[u8]) -> bool {
+        self.clients.get(&key).is_some_and(|client| client.tell(told, head, body))
+    }
+
+    /// [`Call::Grant`]. Nothing is opened here: what a client grants it has opened itself.
+    fn grant(&mut self, key: u64, message: &Message<'_>, came: Vec<OwnedFd>) -> Result<Granted, Errno> {
+        let Head { id, value, extra, .. } = message.head;
+        let access = u32::try_from(value).ok().and_then(Access::of_number).ok_or(Errno::INVAL)?;
+        let (directory, image) = match (<[OwnedFd; 1]>::try_from(came), extra) {
+            (Ok([directory]), 0 | 1) if id != FIRST_PROGRAM => (directory, extra == 1),
+            (Err(_), _) => return Err(Errno::BADF),
+            _ => return Err(Errno::INVAL),
+        };
+        let grant = match message.body {
+            [] => Grant::directory(directory, access, image),
+            name => Grant::file(directory, name, access, image),
+        };
+        self.programs.grant(Owner { client: key, id }, grant?)
     }
 
     /// Does what a call asks for.
@@ -189,9 +230,9 @@ impl Service {
         match call {
             Call::Start if self.paused => Err(Errno::BUSY),
             Call::Start if id == FIRST_PROGRAM => Err(Errno::INVAL),
-            Call::Start => {
-                Start::parse(message.body).ok_or(Errno::INVAL)?;
-                self.programs.start(owner, message.body, came)
+            Call::Start => self.programs.start(owner, message.body, came),
+            Call::Signal if id == FIRST_PROGRAM && !message.body.is_empty() => {
+                self.programs.signal_container(message.body, value)
             }
             Call::Signal if id == FIRST_PROGRAM => {
                 let signal =
@@ -205,7 +246,7 @@ impl Service {
             Call::Pause => self.order(Order::Pause),
             Call::Resume if !self.paused => Err(Errno::ALREADY),
             Call::Resume => self.order(Order::Resume),
-            Call::Hello | Call::Figures | Call::Wait => Err(Errno::INVAL),
+            Call::Hello | Call::Figures | Call::Wait | Call::Grant => Err(Errno::INVAL),
         }
     }
 
@@ -261,7 +302,7 @@ impl Service {
 
     fn tell(&mut self, key: u64, told: Told, head: Head, body: &[u8]) {
         if self.clients.get(&key).is_some_and(|client| !client.tell(told, head, body)) {
-            self.clients.remove(&key);
+            self.forget(key);
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use litebox_broker::Grant;
 use litebox_broker::control::client::{is_same_user, receive, send};
-use litebox_protocol::control::{Call, Figures, Head, MAX_MESSAGE, Message, StartHead, Told, VERSION};
+use litebox_protocol::control::{Call, Figures, Granted, Head, MAX_MESSAGE, Message, StartHead, Told, VERSION};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -36,15 +37,22 @@ pub enum Heard {
     Over(u8),
     /// What it uses.
     Figures(Figures),
+    /// Something was granted.
+    Granted(Granted),
 }
 
 /// What is to be started.
+#[derive(Default)]
 pub struct Start<'a> {
     pub head: StartHead,
     pub user: &'a [u8],
     pub workdir: &'a [u8],
+    /// Empty: the sandbox itself.
+    pub container: &'a [u8],
     pub arguments: &'a [Vec<u8>],
     pub variables: &'a [Vec<u8>],
+    /// Of a container that is to come.
+    pub view: &'a [u8],
 }
 
 impl Start<'_> {
@@ -53,10 +61,12 @@ impl Start<'_> {
             (u32::try_from(self.arguments.len()).ok()?, u32::try_from(self.variables.len()).ok()?);
         let mut body = StartHead { arguments, variables, ..self.head }.as_bytes().to_vec();
         let lists = self.arguments.iter().chain(self.variables).map(Vec::as_slice);
-        for string in [self.user, self.workdir].into_iter().chain(lists) {
+        let container = Some(self.container).filter(|name| !name.is_empty());
+        for string in [self.user, self.workdir].into_iter().chain(container).chain(lists) {
             body.extend_from_slice(&u32::try_from(string.len()).ok()?.to_le_bytes());
             body.extend_from_slice(string);
         }
+        body.extend_from_slice(self.view);
         (body.len() + size_of::<Head>() <= MAX_MESSAGE).then_some(body)
     }
 }
@@ -149,6 +159,7 @@ impl Connection {
                 }
                 Some(Told::Over) => Heard::Over(u8::try_from(head.value).unwrap_or(u8::MAX)),
                 Some(Told::Figures) => Heard::Figures(Figures::read_from_bytes(&body).unwrap_or_default()),
+                Some(Told::Granted) => Heard::Granted(Granted::read_from_bytes(&body).unwrap_or_default()),
                 // Of a later version.
                 Some(Told::Hello) | None => continue,
             }));
@@ -177,6 +188,31 @@ impl Connection {
         self.wait_done(call)
     }
 
+    /// Grants something to the container that is about to be started as program `id`.
+    pub fn grant(&mut self, id: u32, grant: &Grant) -> Result<Granted, String> {
+        let (directory, file) = grant.parts();
+        let (value, extra) = (grant.access.number().into(), grant.image.into());
+        let head = Head { kind: Call::Grant as u32, id, value, extra, len: 0 };
+        self.send(head, file.unwrap_or_default(), &[directory])?;
+        loop {
+            match self.hear(true)?.ok_or_else(|| self.is_gone())? {
+                Heard::Granted(granted) => return Ok(granted),
+                Heard::Done(kind, error) if kind == Call::Grant as u32 => {
+                    let error = Errno::from_raw_os_error(error as i32);
+                    return Err(format!("the sandbox {} takes no more directories: {error}", self.name));
+                }
+                other => self.kept.push_back(other),
+            }
+        }
+    }
+
+    /// Sends a signal to the first program of a container.
+    pub fn signal_container(&mut self, container: &str, signal: i32) -> Result<Result<(), Errno>, String> {
+        let head = Head { kind: Call::Signal as u32, value: u64::from(signal.unsigned_abs()), ..Head::default() };
+        self.send(head, container.as_bytes(), &[])?;
+        self.wait_done(Call::Signal)
+    }
+
     fn wait_done(&mut self, call: Call) -> Result<Result<(), Errno>, String> {
         loop {
             let heard = self.hear(true)?.ok_or_else(|| self.is_gone())?;
@@ -196,7 +232,9 @@ impl Connection {
 
     /// Has a program started, with these streams.
     pub fn start(&mut self, id: u32, start: &Start<'_>, streams: [BorrowedFd<'_>; 3]) -> Result<(), String> {
-        let body = start.encode().ok_or("the arguments and environment are too long (128 KiB together)")?;
+        let body = start
+            .encode()
+            .ok_or("the arguments, the environment and what else is asked for are too long (128 KiB together)")?;
         self.send(Head { kind: Call::Start as u32, id, ..Head::default() }, &body, &streams)?;
         self.wait_done(Call::Start)?.map_err(|e| match e {
             Errno::BUSY => format!("the sandbox {} is paused (litebox unpause {})", self.name, self.name),

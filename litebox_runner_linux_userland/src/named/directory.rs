@@ -127,6 +127,13 @@ impl Directory {
         Self::at(name, path).map_err(|_| none())
     }
 
+    /// The one of this name where `$XDG_RUNTIME_DIR` is this directory of the user's; `None`: there is none.
+    pub fn below(runtime: &Path, name: &str) -> Option<Self> {
+        let root = runtime.join("litebox");
+        check(&root).ok()?;
+        Self::at(name, root.join(name)).ok()
+    }
+
     fn at(name: &str, path: PathBuf) -> Result<Self, Errno> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::empty())?;

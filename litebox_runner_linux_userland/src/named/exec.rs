@@ -11,7 +11,7 @@ use litebox_protocol::control::{StartFlags, StartHead, What};
 use rustix::fs::OFlags;
 
 use super::connection::{Connection, Heard, Start};
-use super::relay::{self, Outcome, Raw, Streams};
+use super::relay::{self, Carried, FORWARDED, Outcome, Raw, Streams};
 use crate::STATUS_OURS;
 use crate::environment::changes;
 use crate::message::say;
@@ -45,6 +45,9 @@ pub struct Options {
     /// Run as this user and group, by number or by name in the sandbox's /etc/passwd and /etc/group.
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
+    /// The container of the sandbox that it is a program of.
+    #[arg(long, value_name = "NAME", hide = true)]
+    container: Option<String>,
     /// The sandbox.
     name: String,
     /// The program and its arguments.
@@ -71,14 +74,18 @@ fn run(options: &Options) -> Result<u8, String> {
     let arguments: Vec<Vec<u8>> = options.command.iter().map(|word| word.as_bytes().to_vec()).collect();
     let has_window = options.tty && relay::is_terminal(0);
     let (rows, columns) = if has_window { relay::window() } else { (24, 80) };
-    let flags = if options.tty { StartFlags::TERMINAL } else { StartFlags::empty() };
+    let mut flags = StartFlags::empty();
+    flags.set(StartFlags::TERMINAL, options.tty);
+    flags.set(StartFlags::IN_CONTAINER, options.container.is_some());
     let head = StartHead { what: What::Program as u32, flags: flags.bits(), rows, columns, ..StartHead::default() };
     let start = Start {
         head,
         user: options.user.as_deref().unwrap_or_default().as_bytes(),
         workdir: options.workdir.as_ref().map(|dir| dir.as_os_str().as_bytes()).unwrap_or_default(),
+        container: options.container.as_deref().unwrap_or_default().as_bytes(),
         arguments: &arguments,
         variables: &variables,
+        ..Start::default()
     };
     let mut connection = Connection::open(&options.name)?;
     if options.detach {
@@ -87,17 +94,27 @@ fn run(options: &Options) -> Result<u8, String> {
     let streams = Streams::new(options.interactive).map_err(|e| format!("exec: {e}"))?;
     connection.start(PROGRAM, &start, streams.theirs())?;
     let raw = (has_window && options.interactive).then(Raw::begin).flatten();
-    let outcome = relay::run(&mut connection, PROGRAM, streams, has_window);
+    let outcome = relay::run(
+        &mut connection,
+        PROGRAM,
+        streams,
+        &Carried { window: has_window, signals: &FORWARDED, ready: None },
+    );
     drop(raw);
-    match outcome? {
-        Outcome::Ended(status) => Ok(exit_status(status)),
+    Ok(status_of(outcome?, &options.name))
+}
+
+/// The exit status that says how a program ended; why it did not run is said here.
+pub fn status_of(outcome: Outcome, sandbox: &str) -> u8 {
+    match outcome {
+        Outcome::Ended(status) => exit_status(status),
         Outcome::Refused(status, why) => {
             say(&why);
-            Ok(exit_status(status))
+            exit_status(status)
         }
         Outcome::Over => {
-            say(&format!("the sandbox {} has ended", options.name));
-            Ok(STATUS_KILLED)
+            say(&format!("the sandbox {sandbox} has ended"));
+            STATUS_KILLED
         }
     }
 }

@@ -42,7 +42,7 @@ impl Piped {
         };
         let arguments: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
         let head = StartHead { what: What::Program as u32, ..StartHead::default() };
-        let start = Start { head, user: b"", workdir: b"", arguments: &arguments, variables: &[] };
+        let start = Start { head, arguments: &arguments, ..Start::default() };
         let theirs: [OwnedFd; 3] = [their_input, their_output, their_errors];
         connection.start(PROGRAM, &start, theirs.each_ref().map(AsFd::as_fd))?;
         drop(theirs);

@@ -15,18 +15,19 @@ use super::connection::{Connection, Heard};
 
 const CHUNK: usize = 16 << 10;
 /// Signals that are for the program. A terminal makes its own of what is typed, so then they are not.
-const FORWARDED: [i32; 6] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+pub const FORWARDED: [i32; 6] =
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
 /// Signals that come through a descriptor.
 struct Signals(OwnedFd);
 
 impl Signals {
-    fn take() -> Result<Self, Errno> {
+    fn take(forwarded: &[i32]) -> Result<Self, Errno> {
         let mut set = MaybeUninit::uninit();
         // SAFETY: the set is initialised first; signalfd returns a fresh descriptor.
         unsafe {
             libc::sigemptyset(set.as_mut_ptr());
-            for signal in FORWARDED.into_iter().chain([libc::SIGWINCH]) {
+            for signal in forwarded.iter().copied().chain([libc::SIGWINCH]) {
                 libc::sigaddset(set.as_mut_ptr(), signal);
             }
             libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
@@ -140,12 +141,22 @@ pub enum Outcome {
     Over,
 }
 
+/// What is carried to a program beside its streams, and to whom it is told that it runs.
+pub struct Carried<'a> {
+    /// The size of the terminal that stdin is.
+    pub window: bool,
+    /// Signals.
+    pub signals: &'a [i32],
+    /// Gets a byte when the program runs.
+    pub ready: Option<OwnedFd>,
+}
+
 /// Carries what is typed or read to the program and what it writes back, until it ends.
-pub fn run(connection: &mut Connection, id: u32, streams: Streams, terminal: bool) -> Result<Outcome, String> {
+pub fn run(connection: &mut Connection, id: u32, streams: Streams, carried: &Carried<'_>) -> Result<Outcome, String> {
     let Streams { theirs, input, output, errors } = streams;
     // The ends are those of the program from now on.
     drop(theirs);
-    let signals = Signals::take().map_err(|e| format!("signals: {e}"))?;
+    let signals = Signals::take(carried.signals).map_err(|e| format!("signals: {e}"))?;
     let mut relay = Relay {
         reads: input.is_some(),
         input,
@@ -154,14 +165,14 @@ pub fn run(connection: &mut Connection, id: u32, streams: Streams, terminal: boo
         buffer: vec![0; CHUNK],
     };
     loop {
-        if let Some(outcome) = heard(connection)? {
+        if let Some(outcome) = heard(connection, carried.ready.as_ref())? {
             relay.drain();
             return Ok(outcome);
         }
         while let Some(signal) = signals.next() {
             if signal != libc::SIGWINCH {
                 connection.tell(Call::Signal, id, u64::from(signal.unsigned_abs()))?;
-            } else if terminal {
+            } else if carried.window {
                 let (rows, columns) = window();
                 connection.tell(Call::Resize, id, u64::from(rows) << 16 | u64::from(columns))?;
             }
@@ -284,9 +295,13 @@ enum Source {
 }
 
 /// What the broker has told of the end.
-fn heard(connection: &mut Connection) -> Result<Option<Outcome>, String> {
+fn heard(connection: &mut Connection, ready: Option<&OwnedFd>) -> Result<Option<Outcome>, String> {
     while let Some(heard) = connection.next_now()? {
         match heard {
+            Heard::Started => {
+                // Who waits for it has gone, perhaps.
+                let _ = ready.map(|ready| rustix::io::write(ready, b"+"));
+            }
             Heard::Ended(status, why) if why.is_empty() => return Ok(Some(Outcome::Ended(status))),
             Heard::Ended(status, why) => return Ok(Some(Outcome::Refused(status, why))),
             Heard::Over(_) => return Ok(Some(Outcome::Over)),

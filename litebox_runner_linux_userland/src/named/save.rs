@@ -63,7 +63,7 @@ fn start(connection: &mut Connection, to: &OwnedFd) -> Result<(), String> {
     let no_stream = |e| format!("/dev/null: {e}");
     let (input, errors) = (null(OFlags::RDONLY).map_err(no_stream)?, null(OFlags::WRONLY).map_err(no_stream)?);
     let head = StartHead { what: What::Save as u32, ..StartHead::default() };
-    let start = Start { head, user: b"", workdir: b"", arguments: &[b"save".to_vec()], variables: &[] };
+    let start = Start { head, arguments: &[b"save".to_vec()], ..Start::default() };
     connection.start(SAVER, &start, [input.as_fd(), to.as_fd(), errors.as_fd()])
 }
 

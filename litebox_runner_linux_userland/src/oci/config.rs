@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use litebox_shim_linux::boot::SANDBOX_CAPABILITIES;
 use serde::Deserialize;
 
-use super::linux::Linux;
+use super::linux::{Linux, Network};
+use super::pod::Pod;
 use super::scheduling::{IoPriority, Scheduler, scheduling};
 use super::view::Bind;
 use crate::options::process::CAPABILITIES as KNOWN_CAPABILITIES;
@@ -96,6 +97,12 @@ impl User {
     /// As `-u` has it.
     pub fn option(&self) -> String {
         format!("{}:{}", self.uid, self.gid)
+    }
+    /// As a program that is started later has it, with the other groups.
+    pub fn with_groups(&self) -> String {
+        let more: Vec<String> = self.additional_gids.iter().map(u32::to_string).collect();
+        let mark = if more.is_empty() { "" } else { ":" };
+        format!("{}{mark}{}", self.option(), more.join(","))
     }
 }
 
@@ -188,9 +195,9 @@ impl Spec {
             .collect()
     }
 
-    /// The network namespace that it is put into.
-    pub fn network_namespace(&self) -> Option<&Path> {
-        self.linux.network_namespace()
+    /// Its network.
+    pub fn network(&self) -> Network<'_> {
+        self.linux.network()
     }
 
     /// Arguments of `litebox run`.
@@ -201,6 +208,15 @@ impl Spec {
         }
         let mut out = Arguments(Vec::new());
         out.word("run").option("--name", how.name);
+        if let Some((id, pod)) = how.pod {
+            out.option("--join", id);
+            if how.preserved > 0 {
+                return Err("--preserve-fds: a container of a pod is given no descriptors but 0 to 2".into());
+            }
+            for part in self.linux.separate(pod.pid) {
+                out.option("--separate", part);
+            }
+        }
         out.option("--rootfs", self.root(bundle)?);
         if self.root.as_ref().is_some_and(|root| root.readonly) {
             out.word("--read-only");
@@ -241,10 +257,13 @@ pub struct How<'a> {
     pub has_group: bool,
     /// So many descriptors from 3 on are the program's.
     pub preserved: u32,
+    /// The name that it has in the sandbox of its pod, and that pod.
+    pub pod: Option<(&'a str, &'a Pod)>,
 }
 
 /// Arguments that are being made.
-pub struct Arguments(Vec<OsString>);
+#[derive(Default)]
+pub struct Arguments(pub Vec<OsString>);
 
 impl Arguments {
     /// One word.

@@ -23,8 +23,11 @@ use serde_json::{Value, json};
 
 use super::cgroup::Cgroup;
 use super::config::Spec;
+use super::pod::Pod;
 use super::resources::Kept;
 use super::{NAME, SPECIFICATION, hooks, litebox};
+use crate::named::connection::Connection;
+use crate::named::directory::Directory;
 
 /// How long a container's process may take to come to its fifo, or to end when it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,6 +47,9 @@ pub struct Record {
     /// Its control group, where the host lets it have one.
     #[serde(default)]
     pub cgroup: Option<String>,
+    /// The first container of its pod, if it is in that one's sandbox.
+    #[serde(default)]
+    pub pod: Option<Pod>,
     /// Limits that its sandbox keeps.
     #[serde(default)]
     pub limits: Kept,
@@ -207,12 +213,20 @@ impl Container {
 
     /// Sends a signal to its program.
     pub fn kill(&self, signal: i32) -> Result<(), String> {
-        self.wants_life("kill")?;
+        if self.status() == Status::Stopped {
+            // The last words are those that engines know.
+            return Err(format!("cannot kill the container {}: container not running", self.record.id));
+        }
         if self.status() == Status::Created {
             return self.kill_process(signal);
         }
         // There is somebody to be told as soon as the sandbox is.
         let told = until(PATIENCE, || {
+            if self.record.pod.is_some() {
+                let mut connection = Connection::to(&self.sandbox()?).ok()?;
+                let sent = connection.signal_container(&self.record.id, signal);
+                return (matches!(sent, Ok(Ok(()))) || !self.is_alive()).then_some(());
+            }
             let mut command = litebox(self).ok()?;
             command.args(["kill", "-s", &signal.to_string(), NAME]).stdout(std::process::Stdio::null());
             let output = command.output().ok()?;
@@ -227,8 +241,16 @@ impl Container {
         kill_process(pid, signal).map_err(|e| format!("kill {}: {e}", self.record.id))
     }
 
+    /// The directory of its pod's sandbox.
+    fn sandbox(&self) -> Option<Directory> {
+        Directory::below(&self.record.pod.as_ref()?.directory, NAME)
+    }
+
     /// Stops all its processes, or has them go on.
     pub fn pause(&self, paused: bool) -> Result<(), String> {
+        if self.record.pod.is_some() {
+            return Err(format!("the container {} is in the sandbox of its pod, and pauses with it", self.record.id));
+        }
         let (wanted, what) = if paused { (Status::Running, "pause") } else { (Status::Paused, "resume") };
         self.wants(&[wanted], what)?;
         let command = if paused { "pause" } else { "unpause" };
@@ -247,7 +269,10 @@ impl Container {
             Status::Stopped => {}
             Status::Running | Status::Paused if !force => return self.wants(&[Status::Stopped], "delete"),
             _ => {
-                self.kill_process(Signal::KILL.as_raw())?;
+                // In a pod its program ends first: what it has open is closed when the engine takes its root away.
+                if self.record.pod.is_none() || self.kill(libc::SIGKILL).is_err() {
+                    self.kill_process(Signal::KILL.as_raw())?;
+                }
                 until(PATIENCE, || (!self.is_alive()).then_some(())).ok_or("the container does not end")?;
             }
         }

@@ -17,7 +17,7 @@ use super::cgroup::Cgroup;
 use super::config::{How, Spec};
 use super::container::{Container, Record, began};
 use super::resources::Kept;
-use super::{NAME, console, hooks, init, litebox, relay};
+use super::{NAME, console, hooks, init, litebox, pod, relay};
 use crate::named::time::{now, rfc3339};
 use crate::preserved;
 
@@ -71,7 +71,8 @@ pub fn create(root: &Path, options: &Options, here: bool) -> Result<Child, Strin
         std::io::ErrorKind::AlreadyExists => format!("container {id} already exists"),
         _ => format!("{}: {e}", directory.display()),
     })?;
-    fill(Container { directory, record: record(id, &bundle, &spec) }, options, &spec, here)
+    let record = Record { pod: pod::first_of(root, &spec), ..record(id, &bundle, &spec) };
+    fill(Container { directory, record }, options, &spec, here)
 }
 
 fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
@@ -83,6 +84,7 @@ fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
         created: rfc3339(now()),
         annotations: spec.annotations.clone(),
         cgroup: None,
+        pod: None,
         limits: Kept::of(&spec.linux.resources),
     }
 }
@@ -135,6 +137,7 @@ fn start_waiting(container: &Container, options: &Options, spec: &Spec, here: bo
         seccomp: &seccomp,
         has_group: container.record.cgroup.is_some(),
         preserved: options.preserve_fds,
+        pod: container.record.pod.as_ref().map(|pod| (container.record.id.as_str(), pod)),
     };
     let arguments = spec.arguments(bundle, &how)?;
     let failed = |e: std::io::Error| format!("the container's process: {e}");
@@ -182,7 +185,7 @@ fn keep(container: &mut Container, child: &Child, options: &Options, spec: &Spec
     container.record.since = began(container.record.pid).ok_or("the container's process has ended")?;
     container.store()?;
     let state = container.state();
-    for moment in ["prestart", "createRuntime", "createContainer"] {
+    for moment in hooks::EARLY {
         hooks::run(spec, moment, &state)?;
     }
     if let Some(file) = &options.pid_file {

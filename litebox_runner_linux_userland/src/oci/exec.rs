@@ -74,7 +74,7 @@ impl Wanted {
             let process: Process = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
             wanted = Self {
                 terminal: process.terminal,
-                user: Some(process.user.option()),
+                user: Some(process.user.with_groups()),
                 cwd: Some(process.cwd),
                 env: process.env,
                 command: process.args,
@@ -86,9 +86,12 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// Arguments of `litebox exec`.
-    fn arguments(&self) -> Vec<OsString> {
+    /// Arguments of `litebox exec`, in a container of a pod if one is named.
+    fn arguments(&self, container: Option<&str>) -> Vec<OsString> {
         let mut out: Vec<OsString> = vec!["exec".into(), "-i".into()];
+        if let Some(container) = container {
+            out.extend(["--container".into(), container.into()]);
+        }
         let mut option = |name: &str, value: &OsString| out.extend([name.into(), value.clone()]);
         for variable in &self.env {
             option("-e", &variable.into());
@@ -127,7 +130,10 @@ pub fn exec(container: &Container, options: &Options) -> Result<u8, String> {
     } else if options.detach && wanted.terminal {
         command.stdin(Stdio::null());
     }
-    let mut child = command.args(wanted.arguments()).spawn().map_err(|e| format!("exec: {e}"))?;
+    let mut child = command
+        .args(wanted.arguments(container.record.pod.as_ref().map(|_| options.id.as_str())))
+        .spawn()
+        .map_err(|e| format!("exec: {e}"))?;
     if let Some(file) = &options.pid_file {
         write_pid(file, &child)?;
     }

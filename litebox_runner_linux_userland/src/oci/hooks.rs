@@ -1,6 +1,7 @@
 //! Hooks: programs of the host that an engine wants run at moments of a container's life.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,14 @@ use super::config::{Hook, Spec};
 pub const NAMES: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
+/// The moments before a container's start: it is there, and its program is not.
+pub const EARLY: [&str; 3] = ["prestart", "createRuntime", "createContainer"];
+
+/// Whether any are to be run before the start.
+pub fn are_early(spec: &Spec) -> bool {
+    EARLY.iter().any(|moment| spec.hooks.get(*moment).is_some_and(|hooks| !hooks.is_empty()))
+}
+
 /// Runs the hooks of a moment, one after the other; each reads the container's state.
 pub fn run(spec: &Spec, moment: &str, state: &Value) -> Result<(), String> {
     for hook in spec.hooks.get(moment).into_iter().flatten() {
@@ -22,6 +31,10 @@ pub fn run(spec: &Spec, moment: &str, state: &Value) -> Result<(), String> {
 
 fn one(hook: &Hook, state: &Value) -> Result<(), String> {
     let mut command = Command::new(&hook.path);
+    // Some are programs of many names: dockerd is one.
+    if let Some(name) = hook.args.first() {
+        command.arg0(name);
+    }
     command.args(hook.args.iter().skip(1)).stdin(Stdio::piped()).env_clear();
     command.envs(hook.env.iter().filter_map(|variable| variable.split_once('=')));
     let mut child = command.spawn().map_err(|e| e.to_string())?;

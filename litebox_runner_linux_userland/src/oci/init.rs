@@ -13,13 +13,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
+use rustix::io::Errno;
 use rustix::io::FdFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Signal, set_parent_process_death_signal};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 use super::cgroup::Cgroup;
-use super::config::Spec;
+use super::config::{Arguments, Spec};
+use super::hooks;
+use super::linux::{Network, network_options};
 use super::relay::{self, Held};
 use super::view;
 use crate::preserved;
@@ -92,8 +95,21 @@ fn prepare(options: &Options, bundle: &Path, ready: &mut Option<File>) -> Result
     if let Some(group) = &options.group {
         Cgroup::open(group)?.add(std::process::id())?;
     }
-    if let Some(place) = spec.network_namespace() {
-        join_network(place).map_err(|e| format!("linux.namespaces: network {}: {e}", place.display()))?;
+    let mut arguments = options.arguments.clone();
+    match spec.network() {
+        Network::Namespace(place) => {
+            join_network(place).map_err(|e| format!("linux.namespaces: network {}: {e}", place.display()))?;
+        }
+        // Hooks bring devices there. Without them there is nothing but a loopback device, which the sandbox has anyway.
+        Network::New
+            if hooks::are_early(&spec) && new_network().map_err(|e| format!("linux.namespaces: network: {e}"))? =>
+        {
+            let mut network = Arguments::default();
+            network_options(&mut network, &spec, bundle);
+            // Behind the command.
+            arguments.splice(1..1, network.0);
+        }
+        Network::New | Network::Host => {}
     }
     let failed = |e: std::io::Error| format!("the container's process: {e}");
     let (seen, shown) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
@@ -105,7 +121,7 @@ fn prepare(options: &Options, bundle: &Path, ready: &mut Option<File>) -> Result
         0 => {
             drop((ready.take(), shown));
             // Nobody is left to be told but by stderr.
-            crate::message::say(&second(options, &held, &mut seen));
+            crate::message::say(&second(options, &arguments, &held, &mut seen));
             std::process::exit(1)
         }
         child => {
@@ -119,7 +135,7 @@ fn prepare(options: &Options, bundle: &Path, ready: &mut Option<File>) -> Result
 }
 
 /// The process beside: it ends when the first does.
-fn second(options: &Options, held: &Held, seen: &mut impl Read) -> String {
+fn second(options: &Options, arguments: &[OsString], held: &Held, seen: &mut impl Read) -> String {
     if let Err(e) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return format!("the container's process: {e}");
     }
@@ -129,8 +145,8 @@ fn second(options: &Options, held: &Held, seen: &mut impl Read) -> String {
         // The first says why.
         std::process::exit(1);
     }
-    let Some(fifo) = &options.fifo else { return become_litebox(&options.arguments) };
-    match wait_for_start(fifo).and_then(|()| with_ready(&options.arguments, &fifo.with_file_name("ready"))) {
+    let Some(fifo) = &options.fifo else { return become_litebox(arguments) };
+    match wait_for_start(fifo).and_then(|()| with_ready(arguments, &fifo.with_file_name("ready"))) {
         Ok(arguments) => become_litebox(&arguments),
         Err(why) => why,
     }
@@ -159,6 +175,16 @@ fn wait_for_start(fifo: &Path) -> Result<(), String> {
 
 fn join_network(place: &Path) -> std::io::Result<()> {
     Ok(move_into_link_name_space(File::open(place)?.as_fd(), Some(LinkNameSpaceType::Network))?)
+}
+
+/// A network namespace of its own, where nothing is but a loopback device. `false`: the host lets this user make none,
+/// and the container has the loopback device of its sandbox alone.
+fn new_network() -> std::io::Result<bool> {
+    // SAFETY: there are no other threads; no descriptors are shared or closed by it.
+    match unsafe { unshare_unsafe(UnshareFlags::NEWNET) } {
+        Err(Errno::PERM | Errno::NOSYS | Errno::NOSPC) => Ok(false),
+        done => Ok(done.map(|()| true)?),
+    }
 }
 
 /// Never returns but with the reason why it cannot go on.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use litebox_shim_linux::boot::SANDBOX_CAPABILITIES;
@@ -51,6 +52,17 @@ struct Device {
     path: PathBuf,
 }
 
+/// What network a container has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Network<'a> {
+    /// The host's.
+    Host,
+    /// One of its own.
+    New,
+    /// That of the namespace with this path.
+    Namespace(&'a Path),
+}
+
 /// Devices that every sandbox has.
 const DEVICES: [&str; 8] =
     ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx"];
@@ -71,15 +83,27 @@ fn is_so(name: &str, value: &str) -> bool {
 }
 
 impl Linux {
-    /// The network namespace that it is put into.
-    pub fn network_namespace(&self) -> Option<&Path> {
-        let network = self.namespaces.iter().find(|namespace| namespace.kind == "network")?;
-        network.path.as_deref().filter(|path| !path.as_os_str().is_empty())
+    /// What a container of a pod does not share with the pod's first, whose process is `pod`: where it has a namespace
+    /// of its own, neither that process's nor the host's.
+    pub fn separate(&self, pod: i32) -> Vec<&'static str> {
+        let own = |kind: &str, name: &str| {
+            let Some(namespace) = self.namespaces.iter().find(|namespace| namespace.kind == kind) else { return false };
+            let Some(path) = namespace.path.as_deref().filter(|path| !path.as_os_str().is_empty()) else { return true };
+            let inode = |path: &Path| fs::metadata(path).map(|meta| meta.ino()).ok();
+            let theirs = PathBuf::from(format!("/proc/{pod}/ns/{name}"));
+            path != theirs && (inode(path).is_none() || inode(path) != inode(&theirs))
+        };
+        let parts = [("pid", "pid", "processes"), ("ipc", "ipc", "ipc"), ("uts", "uts", "hostname")];
+        parts.into_iter().filter(|(kind, name, _)| own(kind, name)).map(|(.., part)| part).collect()
     }
 
-    /// It shares the host's network: no namespace is asked for.
-    fn has_host_network(&self) -> bool {
-        !self.namespaces.iter().any(|namespace| namespace.kind == "network")
+    /// Its network.
+    pub fn network(&self) -> Network<'_> {
+        let Some(network) = self.namespaces.iter().find(|namespace| namespace.kind == "network") else {
+            return Network::Host;
+        };
+        let path = network.path.as_deref().filter(|path| !path.as_os_str().is_empty());
+        path.map_or(Network::New, Network::Namespace)
     }
 
     /// Adds the arguments of `litebox run` that say the same.
@@ -92,11 +116,9 @@ impl Linux {
         {
             return Err(format!("linux.devices: {}: devices of the host are not given", device.path.display()));
         }
-        if self.network_namespace().is_some() || self.has_host_network() {
-            out.option("--net", "namespace");
-            for server in name_servers(spec, bundle) {
-                out.option("--dns", server);
-            }
+        // Who joins a pod has the network that its sandbox has.
+        if how.pod.is_none() && self.network() != Network::New {
+            network_options(out, spec, bundle);
         }
         if let Some((name, value)) = self.sysctl.iter().find(|(name, value)| !is_so(name, value)) {
             return Err(format!("linux.sysctl: {name}={value}: this setting of the sandbox's kernel is fixed"));
@@ -150,6 +172,14 @@ impl Linux {
             }
         }
         Ok(())
+    }
+}
+
+/// Options of `litebox run` for a program that has the network of the namespace it is started in.
+pub fn network_options(out: &mut Arguments, spec: &Spec, bundle: &Path) {
+    out.option("--net", "namespace");
+    for server in name_servers(spec, bundle) {
+        out.option("--dns", server);
     }
 }
 

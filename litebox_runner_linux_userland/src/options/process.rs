@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{ArgAction, Args};
+use litebox_protocol::control::Separate;
 use litebox_shim_linux::boot::{NameOrId, UserSpec};
 
 /// The process that is started.
@@ -98,6 +99,12 @@ pub struct ProcessOptions {
     /// A name, by which litebox exec and the like find it.
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub name: Option<String>,
+    /// It is a container of the sandbox that --name says, under this name.
+    #[arg(long, value_name = "NAME", hide = true, requires = "name")]
+    pub join: Option<String>,
+    /// What the container does not share with that sandbox: processes, ipc, hostname.
+    #[arg(long, value_name = "PART,...", hide = true, value_delimiter = ',', value_parser = parse_separate, requires = "join")]
+    pub separate: Vec<Separate>,
     /// A descriptor to which a byte is written when the program runs.
     #[arg(long, value_name = "FD", hide = true)]
     pub ready_fd: Option<i32>,
@@ -114,6 +121,15 @@ fn parse_scheduling(text: &str) -> Result<Scheduling, String> {
     let numbers: Option<Vec<i32>> = text.split(',').map(|number| number.parse().ok()).collect();
     let numbers = numbers.and_then(|numbers| <[i32; 3]>::try_from(numbers).ok());
     numbers.map(Scheduling).ok_or_else(|| "three numbers with commas between them".into())
+}
+
+/// What containers of one sandbox may have for themselves.
+pub const PARTS: [(&str, Separate); 3] =
+    [("processes", Separate::PROCESSES), ("ipc", Separate::IPC), ("hostname", Separate::HOSTNAME)];
+
+fn parse_separate(text: &str) -> Result<Separate, String> {
+    let part = PARTS.iter().find(|(name, _)| *name == text);
+    part.map(|(_, part)| *part).ok_or_else(|| "processes, ipc or hostname".into())
 }
 
 /// A name and its address.

@@ -5,11 +5,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use litebox::fs::{Access, Creds, OpenRequest, Origin, Vfs};
+use litebox::fs::{Access, OpenRequest};
 use litebox::io::Dest;
 use litebox::{Error, Result};
 
 use super::Failure;
+use super::mounts::View;
 
 /// Most bytes of such a file that are read.
 const MOST_BYTES: usize = 4 << 20;
@@ -50,15 +51,14 @@ pub struct Identity {
 }
 
 impl UserSpec {
-    /// From `USER[:GROUP]`, each a name or a number; `None`: it is neither.
+    /// From `USER[:GROUP[:GROUP,...]]`, each a name or a number; `None`: one is neither.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
-        let mut parts = text.splitn(2, |b| *b == b':');
+        let mut parts = text.splitn(3, |b| *b == b':');
         let user = NameOrId::parse(parts.next()?)?;
-        let group = match parts.next() {
-            Some(group) => Some(NameOrId::parse(group)?),
-            None => None,
-        };
-        Some(Self { user, group, more: Vec::new() })
+        let group = parts.next().map(NameOrId::parse);
+        let more = parts.next().into_iter().flat_map(|list| list.split(|b| *b == b','));
+        let more = more.map(NameOrId::parse).collect::<Option<Vec<_>>>()?;
+        Some(Self { user, group: group.map_or(Some(None), |group| group.map(Some))?, more })
     }
 }
 
@@ -74,14 +74,14 @@ impl NameOrId {
 
 /// Looks the names up in the files of the sandbox. A user by number needs none: what stands in the files of such a user
 /// is taken, and without it the group has the user's number.
-pub(crate) fn resolve(vfs: &Vfs, spec: &UserSpec) -> Result<Identity, Failure> {
+pub(crate) fn resolve(view: &View<'_>, spec: &UserSpec) -> Result<Identity, Failure> {
     if let UserSpec { user: NameOrId::Id(uid), group: Some(NameOrId::Id(gid)), more } = spec {
         if more.is_empty() {
             return Ok(Identity { uid: *uid, gid: *gid, ..Identity::default() });
         }
     }
-    let users = read(vfs, b"/etc/passwd").unwrap_or_default();
-    let groups = read(vfs, b"/etc/group").unwrap_or_default();
+    let users = read(view, b"/etc/passwd").unwrap_or_default();
+    let groups = read(view, b"/etc/group").unwrap_or_default();
     let entry = lines(&users).find(|line| match &spec.user {
         NameOrId::Name(name) => field(line, 0) == name,
         NameOrId::Id(uid) => number(line, 2) == Some(*uid),
@@ -122,6 +122,13 @@ fn unknown(what: &str, name: &[u8], file: &str) -> Failure {
     Failure::plain(format!("--user: no {what} {} in the sandbox's {file}", String::from_utf8_lossy(name)))
 }
 
+/// Lines of a resolv.conf(5) that say how names are looked for, not where.
+pub(super) fn lookup_lines(view: &View<'_>, path: &[u8]) -> Vec<u8> {
+    let text = read(view, path).unwrap_or_default();
+    let kept = lines(&text).filter(|line| line.starts_with(b"search ") || line.starts_with(b"options "));
+    kept.flat_map(|line| [line, b"\n"].concat()).collect()
+}
+
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|b| *b == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"))
 }
@@ -135,11 +142,10 @@ fn number(line: &[u8], index: usize) -> Option<u32> {
 }
 
 /// A file of the sandbox, whole.
-fn read(vfs: &Vfs, path: &[u8]) -> Result<Vec<u8>> {
+fn read(view: &View<'_>, path: &[u8]) -> Result<Vec<u8>> {
     const PIECE: usize = 16 << 10;
-    let from = Origin { creds: Creds::ROOT, root: vfs.root(), start: vfs.root(), umask: 0 };
     let how = OpenRequest { access: Access::READ, follow: true, ..OpenRequest::default() };
-    let file = vfs.open(&from, path, &how)?;
+    let file = view.vfs.open(&view.superuser(), path, &how)?;
     let mut content = Vec::new();
     while content.len() < MOST_BYTES {
         let len = content.len();

@@ -125,7 +125,7 @@ impl Task<'_, '_> {
     /// msgget(2)
     pub(crate) fn msgget(&mut self, key: i32, flags: IpcGetFlags) -> Result<usize> {
         let who = self.creds();
-        self.kernel().system_v.queues.get(
+        self.ipc_objects().system_v.queues.get(
             (key, flags),
             &who,
             MOST_QUEUES,
@@ -179,10 +179,10 @@ impl Task<'_, '_> {
         text.try_reserve_exact(size).map_err(|_| Error::NoMemory)?;
         text.resize(size, 0);
         read_into(head.nth(1)?.address() as u64, &mut text)?;
-        let queue = self.kernel().system_v.queues.find(id)?;
+        let queue = self.ipc_objects().system_v.queues.find(id)?;
         queue.perm().check(&self.creds(), WRITE)?;
-        let (pid, kernel) = (self.process().pid, self.kernel().clone());
-        let all = &kernel.system_v.message_bytes;
+        let (pid, container) = (self.process().pid, self.process().container.clone());
+        let all = &container.ipc.system_v.message_bytes;
         self.wait_for_queue(&queue, Events::OUT, !flags.contains(MsgFlags::IPC_NOWAIT), |state| {
             if !state.has_room(size) {
                 return Err(Error::WouldBlock);
@@ -225,10 +225,10 @@ impl Task<'_, '_> {
             _ if flags.contains(MsgFlags::MSG_EXCEPT) => MessageFilter::Not(kind),
             _ => MessageFilter::Kind(kind),
         };
-        let queue = self.kernel().system_v.queues.find(id)?;
+        let queue = self.ipc_objects().system_v.queues.find(id)?;
         queue.perm().check(&self.creds(), READ)?;
         let (pid, cut) = (self.process().pid, flags.contains(MsgFlags::MSG_NOERROR));
-        let kernel = self.kernel().clone();
+        let container = self.process().container.clone();
         let got = self.wait_for_queue(&queue, Events::IN, !flags.contains(MsgFlags::IPC_NOWAIT), |state| {
             let at = state.find(wanted).ok_or(Error::WouldBlock)?;
             let there = state.messages.get(at).ok_or(Error::WouldBlock)?;
@@ -244,7 +244,7 @@ impl Task<'_, '_> {
             }
             let taken = state.messages.remove(at).ok_or(Error::WouldBlock)?;
             state.bytes = state.bytes.saturating_sub(taken.text.len() as u64);
-            kernel.system_v.message_bytes.fetch_sub(taken.text.len() as u64, Ordering::Relaxed);
+            container.ipc.system_v.message_bytes.fetch_sub(taken.text.len() as u64, Ordering::Relaxed);
             (state.receive_time, state.last_receiver) = (now(), pid);
             Ok(taken)
         });
@@ -260,7 +260,7 @@ impl Task<'_, '_> {
     /// msgctl(2)
     pub(crate) fn msgctl(&mut self, id: i32, command: i32, buf: UserMut<()>) -> Result<usize> {
         let about: UserMut<MsqIdDs> = buf.cast();
-        let queues = &self.kernel().system_v.queues;
+        let queues = &self.ipc_objects().system_v.queues;
         if id < 0 || command < 0 {
             return Err(Error::Invalid);
         }
@@ -295,7 +295,7 @@ impl Task<'_, '_> {
                 queue.perm().check_owner(&who)?;
                 queues.remove(&queue);
                 let left = queue.value.state.lock().empty();
-                self.kernel().system_v.message_bytes.fetch_sub(left, Ordering::Relaxed);
+                self.ipc_objects().system_v.message_bytes.fetch_sub(left, Ordering::Relaxed);
                 queue.value.queue.notify(Events::all());
             }
             _ => return Err(Error::Invalid),

@@ -175,7 +175,7 @@ impl Task<'_, '_> {
         let who = self.process().creds();
         let umask = self.thread.fs.umask.load(core::sync::atomic::Ordering::Relaxed);
         let queue = {
-            let mut queues = self.kernel().message_queues.0.lock();
+            let mut queues = self.ipc_objects().message_queues.0.lock();
             match queues.get(&name) {
                 Some(_) if flags.contains(OpenFlags::O_CREAT | OpenFlags::O_EXCL) => return Err(Error::Exists),
                 Some(_) if access.is_empty() => return Err(Error::Invalid),
@@ -209,7 +209,7 @@ impl Task<'_, '_> {
     pub(crate) fn mq_unlink(&mut self, name: UserStr) -> Result<usize> {
         let name = Self::queue_name(name)?;
         let who = self.process().creds();
-        let mut queues = self.kernel().message_queues.0.lock();
+        let mut queues = self.ipc_objects().message_queues.0.lock();
         let queue = queues.get(&name).ok_or(Error::NotFound)?;
         if who.fsuid != queue.perm.uid && !who.can(Capability::FileOwner) {
             return Err(Error::NotPermitted);

@@ -171,7 +171,7 @@ impl Task<'_, '_> {
     pub(crate) fn semget(&mut self, key: i32, count: i32, flags: IpcGetFlags) -> Result<usize> {
         let count = usize::try_from(count).ok().filter(|n| *n <= MOST_MEMBERS).ok_or(Error::Invalid)?;
         let who = self.creds();
-        let system_v = &self.kernel().system_v;
+        let system_v = &self.ipc_objects().system_v;
         let (sets, total) = (&system_v.sets, &system_v.semaphores);
         let fits = |set: &Set| if count > set.count { Err(Error::Invalid) } else { Ok(()) };
         sets.get((key, flags), &who, MOST_SETS, fits, |_| {
@@ -215,7 +215,7 @@ impl Task<'_, '_> {
         }
         let operations: Vec<Operation> = asked.into_iter().map(Operation::from).collect();
         let deadline = limit.map(|limit| host().instant().saturating_add(limit));
-        let set = self.kernel().system_v.sets.find(id)?;
+        let set = self.ipc_objects().system_v.sets.find(id)?;
         if operations.iter().any(|operation| operation.member >= set.value.count) {
             return Err(Error::FileTooBig);
         }
@@ -276,13 +276,13 @@ impl Task<'_, '_> {
 
     /// semctl(2)
     pub(crate) fn semctl(&mut self, id: i32, index: i32, command: i32, argument: u64) -> Result<usize> {
-        let sets = &self.kernel().system_v.sets;
+        let sets = &self.ipc_objects().system_v.sets;
         if id < 0 {
             return Err(Error::Invalid);
         }
         if matches!(command, IPC_INFO | SEM_INFO) {
             let (used, highest) = sets.figures();
-            let total = self.kernel().system_v.semaphores.load(Ordering::Relaxed);
+            let total = self.ipc_objects().system_v.semaphores.load(Ordering::Relaxed);
             let (sets_or_20, total_or_most) =
                 if command == SEM_INFO { (used, total) } else { (20, MOST_VALUE as usize) };
             let most = 1_024_000_000;
@@ -314,7 +314,7 @@ impl Task<'_, '_> {
             IPC_RMID => {
                 perm.check_owner(&who)?;
                 if sets.remove(&set) {
-                    self.kernel().system_v.semaphores.fetch_sub(set.value.count, Ordering::Relaxed);
+                    self.ipc_objects().system_v.semaphores.fetch_sub(set.value.count, Ordering::Relaxed);
                 }
                 set.value.queue.notify(Events::all());
             }

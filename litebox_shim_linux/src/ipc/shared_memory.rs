@@ -99,7 +99,7 @@ impl Segment {
 impl Task<'_, '_> {
     /// Forgets segments that were removed and that nobody shows any more.
     fn sweep_segments(&self) {
-        let segments = &self.kernel().system_v.segments;
+        let segments = &self.ipc_objects().system_v.segments;
         for segment in segments.all() {
             if segment.perm().mode & SHM_DEST != 0 && segment.value.attach_count() == 0 {
                 segments.remove(&segment);
@@ -114,7 +114,7 @@ impl Task<'_, '_> {
         let kernel = self.kernel();
         let pid = self.process().pid;
         let fits = |segment: &Segment| if segment.size < size { Err(Error::Invalid) } else { Ok(()) };
-        kernel.system_v.segments.get((key, flags), &who, MOST_SEGMENTS, fits, |id| {
+        self.ipc_objects().system_v.segments.get((key, flags), &who, MOST_SEGMENTS, fits, |id| {
             if size == 0 || size as u64 > MOST_BYTES {
                 return Err(Error::Invalid);
             }
@@ -158,7 +158,7 @@ impl Task<'_, '_> {
         if flags.contains(ShmAttachFlags::SHM_REMAP) && at == 0 {
             return Err(Error::Invalid);
         }
-        let segment = self.kernel().system_v.segments.find(id)?;
+        let segment = self.ipc_objects().system_v.segments.find(id)?;
         let read_only = flags.contains(ShmAttachFlags::SHM_RDONLY);
         let (mut wanted, mut prot, mut access) = (READ, Protection::PROT_READ, Access::READ);
         if !read_only {
@@ -201,7 +201,7 @@ impl Task<'_, '_> {
     pub(crate) fn shmdt(&mut self, address: u64) -> Result<usize> {
         let at = usize::try_from(address).map_err(|_| Error::Invalid)?;
         let process = self.process().clone();
-        let segments = self.kernel().system_v.segments.all();
+        let segments = self.ipc_objects().system_v.segments.all();
         let mut found: Option<(Arc<Object<Segment>>, Arc<OpenFile>)> = None;
         for vma in process.mm.vmas().iter().filter(|vma| vma.start >= at) {
             let Some(file) = vma.object.file().filter(|_| vma.offset == (vma.start - at) as u64) else { continue };
@@ -228,7 +228,7 @@ impl Task<'_, '_> {
     /// shmctl(2)
     pub(crate) fn shmctl(&mut self, id: i32, command: i32, buf: UserMut<()>) -> Result<usize> {
         self.sweep_segments();
-        let segments = &self.kernel().system_v.segments;
+        let segments = &self.ipc_objects().system_v.segments;
         if id < 0 {
             return Err(Error::Invalid);
         }

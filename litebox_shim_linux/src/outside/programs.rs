@@ -12,23 +12,28 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use litebox::fs::host::HostFile;
-use litebox::fs::{Access, Creds, FdTable, File, FsContext, LookupFlags, OpenFile, Origin, StatusFlags};
+use litebox::fs::host::{Granted, HostFile, grants};
+use litebox::fs::{Access, FdTable, File, FsContext, Location, LookupFlags, OpenFile, Origin, StatusFlags};
 use litebox::platform::compat::CpuMode;
 use litebox::platform::north::Registers;
-use litebox::platform::{HostFd, ThreadSpec, host};
+use litebox::platform::{GrantId, HostFd, ThreadSpec, host};
 use litebox::sync::{Mutex, RwLock};
 use litebox::{Error, Result};
 use litebox_protocol::control::{MAX_MESSAGE, STREAMS, Start, StartFlags, What};
 use litebox_protocol::{Event, EventKind, Op, Reply};
 use zerocopy::IntoBytes;
 
-use crate::boot::{FirstProgram, MOST_DESCRIPTORS, UMASK, UserSpec, find_program, open_terminal, user};
+use crate::boot::{
+    self, FirstProgram, Identity, MOST_DESCRIPTORS, MountPlan, NameOrId, UMASK, UserSpec, View, find_program,
+    open_terminal, user,
+};
 use crate::loader::{self, Arguments, ImageInfo, Prepared};
 use crate::mm::MemoryMap;
+use crate::seccomp::Filter;
 use crate::signal::SignalInfo;
 use crate::signal::set::{MAX_SIGNAL, SI_USER};
 use crate::syscalls::limits::Limits;
+use crate::task::container::Container;
 use crate::task::{CloneShares, Credentials, Kernel, Newborn, Process, ProcessSpec, Thread};
 use crate::{Task, outside};
 
@@ -37,27 +42,19 @@ const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
 /// Exit status of what was to save changes and did not.
 const NOT_SAVED: i32 = 1;
+/// And of a container that cannot be made, as `docker run` has it.
+const NOT_MADE: i32 = 125;
 /// Programs of which streams have come, and nothing else yet. The broker has no more than this under way.
 const MOST_PENDING: usize = litebox_protocol::control::MAX_PROGRAMS;
 
 /// All of a sandbox.
 #[derive(Default)]
 pub(crate) struct Programs {
-    /// What they have in common with the first.
-    first: Mutex<Option<Arc<FirstProgram>>>,
     /// Streams of those that are about to be started.
     streams: Mutex<BTreeMap<u32, [Option<HostFd>; STREAMS]>>,
 }
 
 impl Programs {
-    pub(crate) fn follow(&self, first: &FirstProgram) {
-        *self.first.lock() = Some(Arc::new(first.clone()));
-    }
-
-    fn first(&self) -> Result<Arc<FirstProgram>> {
-        self.first.lock().clone().ok_or(Error::WouldBlock)
-    }
-
     fn add_stream(&self, number: u32, which: usize, fd: HostFd) {
         let mut all = self.streams.lock();
         let full = all.len() >= MOST_PENDING && !all.contains_key(&number);
@@ -81,12 +78,24 @@ impl Programs {
 pub(crate) struct Request {
     number: u32,
     what: What,
+    /// The first program of its container, which it may be itself.
     first: Arc<FirstProgram>,
+    /// It is: the container is to be made.
+    container: Option<NewContainer>,
     user: Vec<u8>,
     workdir: Vec<u8>,
     arguments: Vec<Vec<u8>>,
     variables: Vec<Vec<u8>>,
     terminal: bool,
+}
+
+/// What the first program of a container makes before anything else.
+struct NewContainer {
+    mounts: MountPlan,
+    grants: Vec<(GrantId, Granted)>,
+    follows_home: bool,
+    /// Its terminal, which is opened where it is.
+    terminal: Option<u32>,
 }
 
 /// In the supervisor: the broker told something of a program.
@@ -153,7 +162,6 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
     let kernel = outside::kept().ok_or("the sandbox is not ready")?;
     let body = body.ok_or("the sandbox has no descriptors left")?;
     let [Some(input), Some(output), Some(errors)] = streams else { return Err("the sandbox has no descriptors left") };
-    let first = kernel.outside_programs.first().map_err(|_| "the sandbox is not ready")?;
     let bytes = read_body(&body).map_err(|_| "the request cannot be read")?;
     let request = Start::parse(&bytes).ok_or("the request is malformed")?;
     let terminal = request.flags.contains(StartFlags::TERMINAL);
@@ -161,24 +169,36 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
     if kernel.has_most_tasks(&kernel.process_table.lock(), 1) {
         return Err("the sandbox has as many processes as it may have (--pids-limit)");
     }
-    let identity = &first.identity;
+    let Belonging { container, first, mut new } = container_of(&kernel, &request, number, pid)?;
+    let owner = new.as_ref().map_or((first.identity.uid, first.identity.gid), NewContainer::owner);
     let files = if terminal {
         drop(errors);
         let pipes = (input.take(), output.take());
-        let number = kernel.terminals.lend(pipes, pid, (identity.uid, identity.gid), request.window);
-        number.and_then(|number| on_terminal(&kernel, number))
+        let number = kernel.terminals.lend(pipes, pid, owner, request.window);
+        number.and_then(|number| match &mut new {
+            Some(new) => {
+                new.terminal = Some(number);
+                Ok(FdTable::new())
+            }
+            None => on_terminal(&kernel, &container.root(&kernel), number),
+        })
     } else {
         streams_of(&kernel, [input, output, errors])
     };
     let files = files.map_err(|_| "its streams cannot be used")?;
-    let made = make_process(&kernel, &first, pid, files);
+    let is_new = new.is_some();
+    let made = make_process(&kernel, &container, &first, pid, files);
     let (process, thread) = &made;
+    if is_new {
+        kernel.add_container(&container);
+    }
     process.outside_number.store(number, Ordering::Relaxed);
     let strings = |list: litebox_protocol::control::Strings<'_>| list.map(<[u8]>::to_vec).collect();
     *thread.newborn.lock() = Some(Newborn::FromOutside(Box::new(Request {
         number,
         what: request.what,
         first,
+        container: new,
         user: request.user.to_vec(),
         workdir: request.workdir.to_vec(),
         arguments: strings(request.arguments),
@@ -188,8 +208,61 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
     thread.waiter.interrupt();
     launch(process, thread).map_err(|_| {
         kernel.terminals.end_loan(pid);
+        if is_new {
+            kernel.remove_container(&container);
+        }
         NO_ROOM
     })
+}
+
+/// Where a program belongs.
+struct Belonging {
+    container: Arc<Container>,
+    /// The first program there.
+    first: Arc<FirstProgram>,
+    /// The container is to come.
+    new: Option<NewContainer>,
+}
+
+/// The container of a program.
+fn container_of(kernel: &Kernel, request: &Start<'_>, number: u32, pid: i32) -> Result<Belonging, &'static str> {
+    const MALFORMED: &str = "the container's configuration is malformed";
+    let (Some(view), Some(name)) = (&request.view, request.container) else {
+        let container = match request.container {
+            None => kernel.sandbox.clone(),
+            Some(name) => kernel.container(name).ok_or("the sandbox has no container of this name")?,
+        };
+        let first = container.first().ok_or("the first program is not there yet")?;
+        return Ok(Belonging { container, first, new: None });
+    };
+    if kernel.container(name).is_some() {
+        return Err("the sandbox has a container of this name");
+    }
+    let plan = kernel.config.container_plan.and_then(|read| read(view.config)).ok_or(MALFORMED)?;
+    let numbers = view.granted().map(|granted| GrantId(granted.number));
+    let described = view.granted().flat_map(|granted| [granted.info.as_bytes(), granted.root.as_bytes()].concat());
+    let granted = grants(&described.collect::<Vec<u8>>()).map_err(|_| MALFORMED)?;
+    let filter = Filter::of_config(&plan.config).map_err(|_| "the container's filter of calls is malformed")?;
+    let container = Container::beside(&kernel.sandbox, (name, number), pid, view.separate, (&plan.config, filter));
+    let new = NewContainer {
+        mounts: plan.mounts,
+        grants: numbers.zip(granted).collect(),
+        follows_home: plan.follows_home,
+        terminal: None,
+    };
+    Ok(Belonging { container, first: Arc::new(plan.program), new: Some(new) })
+}
+
+impl NewContainer {
+    /// Whom its terminal belongs to, as far as that is known before there is a root with names.
+    fn owner(&self) -> (u32, u32) {
+        let id = |who: &NameOrId| match who {
+            NameOrId::Id(id) => *id,
+            NameOrId::Name(_) => 0,
+        };
+        let UserSpec { user, group, .. } = &self.mounts.user;
+        (id(user), group.as_ref().map_or(0, id))
+    }
 }
 
 /// The bytes of a request.
@@ -206,21 +279,23 @@ fn read_body(file: &Passed) -> Result<Vec<u8>> {
 /// A process without a program, and its thread, which does not run yet.
 fn make_process(
     kernel: &Arc<Kernel>,
+    container: &Arc<Container>,
     first: &FirstProgram,
     pid: i32,
     files: Arc<FdTable>,
 ) -> (Arc<Process>, Arc<Thread>) {
     let identity = &first.identity;
     let credentials = Credentials::first(identity.uid, identity.gid, identity.groups.clone(), &first.capabilities);
-    let limits = Limits::first(&kernel.config.limits);
+    let limits = Limits::first(&container.limits);
     let mm = MemoryMap::new(&kernel.arena);
     mm.set_limits(limits.of_memory());
     let image = ImageInfo::default();
-    let process = Process::new(ProcessSpec { pid, parent: 0, kernel: kernel.clone(), mm, credentials, image, limits });
-    let root = kernel.vfs.root();
+    let (kernel, container) = (kernel.clone(), container.clone());
+    let root = container.root(&kernel);
+    let process = Process::new(ProcessSpec { pid, parent: 0, kernel, container, mm, credentials, image, limits });
     let places = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: AtomicU32::new(UMASK) };
     let thread = Thread::new(&process, pid, [0; 16], CloneShares::own(files, Arc::new(places)));
-    thread.confine(kernel);
+    thread.confine();
     thread.scheduling.begin(&first.scheduling);
     process.add_thread(&thread);
     process.begin_cpu_limit();
@@ -254,9 +329,9 @@ fn launch(process: &Arc<Process>, thread: &Arc<Thread>) -> Result<()> {
 }
 
 /// Descriptors 0 to 2 that lead to a terminal.
-fn on_terminal(kernel: &Kernel, number: u32) -> Result<Arc<FdTable>> {
+fn on_terminal(kernel: &Kernel, root: &Location, number: u32) -> Result<Arc<FdTable>> {
     let table = FdTable::new();
-    let terminal = open_terminal(kernel, number)?;
+    let terminal = open_terminal(kernel, root, number)?;
     for fd in 0..3 {
         table.install_at(fd, terminal.clone(), false, MOST_DESCRIPTORS)?;
     }
@@ -280,7 +355,7 @@ pub(crate) fn tell_started(number: u32, pid: i32) {
     tell(Op::ProgramStarted, number, pid, &[]);
 }
 
-fn tell_ended(number: u32, wait_status: i32, why: &str) {
+pub(crate) fn tell_ended(number: u32, wait_status: i32, why: &str) {
     tell(Op::ProgramEnded, number, wait_status, why.as_bytes());
 }
 
@@ -303,7 +378,10 @@ pub(crate) fn ended(process: &Process) {
     let number = process.outside_number.swap(0, Ordering::Relaxed);
     if number != 0 {
         process.kernel.terminals.end_loan(process.pid);
-        tell_ended(number, process.exit_status(), "");
+        // The end of a container is told when nobody is left of it.
+        if !process.begins_container() {
+            tell_ended(number, process.exit_status(), "");
+        }
     }
 }
 
@@ -340,30 +418,74 @@ impl Task<'_, '_> {
                     tell_started(request.number, self.process().pid);
                     self.begin_program(prepared);
                 }
-                Err(refusal) => self.refuse(request, &refusal),
+                Err(refusal) => self.refuse(request, refusal),
+            },
+            What::Container => match self.begin_container(request) {
+                Ok(prepared) => {
+                    tell_started(request.number, self.process().pid);
+                    self.begin_program(prepared);
+                }
+                Err(refusal) => self.refuse(request, refusal),
             },
             What::Save => {
                 tell_started(request.number, self.process().pid);
                 match self.save_changes() {
                     Ok(()) => self.exit_group_with(0),
-                    Err(why) => self.refuse(request, &Refusal { why: why.into(), status: NOT_SAVED }),
+                    Err(why) => self.refuse(request, Refusal { why: why.into(), status: NOT_SAVED }),
                 }
             }
         }
     }
 
     /// It ends, and whoever asked for it is told why.
-    fn refuse(&mut self, request: &Request, refusal: &Refusal) {
-        // Said once: its end is told by this.
+    fn refuse(&mut self, request: &Request, refusal: Refusal) {
         let process = self.process().clone();
-        process.outside_number.store(0, Ordering::Relaxed);
-        process.kernel.terminals.end_loan(process.pid);
-        tell_ended(request.number, refusal.status << 8, &refusal.why);
+        if process.begins_container() {
+            process.container.refuse(refusal.why);
+        } else {
+            // Said once: its end is told by this.
+            process.outside_number.store(0, Ordering::Relaxed);
+            process.kernel.terminals.end_loan(process.pid);
+            tell_ended(request.number, refusal.status << 8, &refusal.why);
+        }
         self.exit_group_with(refusal.status << 8);
     }
 
+    /// Makes the container whose first program the process is, and finds that program.
+    fn begin_container(&mut self, request: &Request) -> Result<Prepared, Refusal> {
+        let new = request.container.as_ref().ok_or_else(|| Refusal::new("there is no container to be made".into()))?;
+        let (kernel, container) = (self.kernel().clone(), self.process().container.clone());
+        let (root, identity) = boot::container_root(&kernel, &new.mounts, new.grants.clone()).map_err(|failure| {
+            let why = failure.error.map(|error| alloc::format!(": {}", boot::in_words(error))).unwrap_or_default();
+            Refusal { why: alloc::format!("{}{why}", failure.what), status: NOT_MADE }
+        })?;
+        container.set_root(root.clone());
+        let mut first = FirstProgram { identity, ..(*request.first).clone() };
+        if new.follows_home {
+            boot::follow_home_in(&View { vfs: &kernel.vfs, root: root.clone() }, &mut first);
+        }
+        *self.thread.fs.root.write() = root.clone();
+        *self.thread.fs.cwd.write() = root.clone();
+        let Identity { uid, gid, ref groups, .. } = first.identity;
+        self.set_creds(Credentials::first(uid, gid, groups.clone(), &first.capabilities));
+        if let Some(number) = new.terminal {
+            let terminal = open_terminal(&kernel, &root, number);
+            let install = |terminal: Arc<OpenFile>| {
+                (0..3).try_for_each(|fd| {
+                    self.thread.files.install_at(fd, terminal.clone(), false, MOST_DESCRIPTORS).map(drop)
+                })
+            };
+            terminal.and_then(install).map_err(|_| Refusal::new("its terminal cannot be opened".into()))?;
+        }
+        self.go_to(&first.workdir)?;
+        let Arguments { argv, envp, path } = first.arguments.clone();
+        let prepared = self.prepare_found(&path, argv, envp, &first.search)?;
+        container.set_first(&first);
+        Ok(prepared)
+    }
+
     fn find_requested(&mut self, request: &Request) -> Result<Prepared, Refusal> {
-        let (kernel, first) = (self.kernel().clone(), &request.first);
+        let first = &request.first;
         let home = self.become_requested(request)?;
         // A relative path is meant from where the first program started.
         let workdir = match request.workdir.first() {
@@ -374,13 +496,25 @@ impl Task<'_, '_> {
         self.go_to(&workdir)?;
         let envp = environment(request, home);
         let name = request.arguments.first().cloned().unwrap_or_default();
-        let failed = |error| Refusal::of_program(&name, error);
+        let search = search_path(&envp, first);
+        self.prepare_found(&name, request.arguments.clone(), envp, &search)
+    }
+
+    /// Finds a program where the process is, and loads what has to be known of it.
+    fn prepare_found(
+        &self,
+        name: &[u8],
+        argv: Vec<Vec<u8>>,
+        envp: Vec<Vec<u8>>,
+        search: &[Vec<u8>],
+    ) -> Result<Prepared, Refusal> {
+        let kernel = self.kernel();
+        let failed = |error| Refusal::of_program(name, error);
         let creds = self.creds();
-        let root = kernel.vfs.root();
-        let start = self.thread.fs.cwd.read().clone();
+        let (root, start) = (self.thread.fs.root.read().clone(), self.thread.fs.cwd.read().clone());
         let from = Origin { creds: creds.for_files(), root, start, umask: UMASK };
-        let path = find_program(&kernel.vfs, &from, &name, &search_path(&envp, first)).map_err(failed)?;
-        let arguments = Arguments { argv: request.arguments.clone(), envp, path };
+        let path = find_program(&kernel.vfs, &from, name, search).map_err(failed)?;
+        let arguments = Arguments { argv, envp, path };
         let open = |path: &[u8]| kernel.vfs.open_program(&from, path, LookupFlags::FOLLOW);
         loader::prepare(arguments, self.process().mm.limits().stack, &open).map_err(failed)
     }
@@ -393,17 +527,21 @@ impl Task<'_, '_> {
         let text = String::from_utf8_lossy(&request.user);
         let spec = UserSpec::parse(&request.user)
             .ok_or_else(|| Refusal::new(alloc::format!("--user {text}: neither numbers nor names")))?;
-        let identity = user::resolve(&self.kernel().vfs, &spec).map_err(|failure| Refusal::new(failure.what))?;
+        let identity = user::resolve(&self.view(), &spec).map_err(|failure| Refusal::new(failure.what))?;
         let capabilities = &request.first.capabilities;
         self.set_creds(Credentials::first(identity.uid, identity.gid, identity.groups, capabilities));
         Ok(identity.home)
     }
 
+    /// What its container sees.
+    fn view(&self) -> View<'_> {
+        let kernel = self.kernel();
+        View { vfs: &kernel.vfs, root: self.process().container.root(kernel) }
+    }
+
     fn go_to(&mut self, directory: &[u8]) -> Result<(), Refusal> {
-        let vfs = &self.kernel().vfs;
-        let root = vfs.root();
-        let from = Origin { creds: Creds::ROOT, root: root.clone(), start: root, umask: 0 };
-        let there = vfs.walk(&from, directory, LookupFlags::FOLLOW | LookupFlags::DIRECTORY);
+        let view = self.view();
+        let there = view.vfs.walk(&view.superuser(), directory, LookupFlags::FOLLOW | LookupFlags::DIRECTORY);
         let there = there.map_err(|_| {
             let shown = String::from_utf8_lossy(directory);
             Refusal::new(alloc::format!("there is no directory {shown} in the sandbox"))

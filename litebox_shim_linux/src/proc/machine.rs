@@ -276,18 +276,18 @@ pub(super) const SYSTEM_V: &[TableEntry<Global>] = &[
             out,
             "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n"
         );
-        let _ = kernel.system_v.list_queues(out);
+        let _ = super::reader_container(kernel).ipc.system_v.list_queues(out);
     }),
     TableEntry::text("sem", |kernel: &Arc<Kernel>, out| {
         put!(out, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
-        let _ = kernel.system_v.list_sets(out);
+        let _ = super::reader_container(kernel).ipc.system_v.list_sets(out);
     }),
     TableEntry::text("shm", |kernel: &Arc<Kernel>, out| {
         put!(
             out,
             "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n"
         );
-        let _ = kernel.system_v.list_segments(out);
+        let _ = super::reader_container(kernel).ipc.system_v.list_segments(out);
     }),
 ];
 

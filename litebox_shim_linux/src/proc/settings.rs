@@ -71,11 +71,15 @@ macro_rules! next_id {
             $name,
             0o644,
             |kernel: &Arc<Kernel>, out: &mut Text| {
-                put!(out, "{}\n", kernel.system_v.next_id(IpcKind::$kind).load(Ordering::Relaxed));
+                put!(
+                    out,
+                    "{}\n",
+                    super::reader_container(kernel).ipc.system_v.next_id(IpcKind::$kind).load(Ordering::Relaxed)
+                );
             },
             |kernel: &Arc<Kernel>, text: &[u8]| {
                 let wanted: i32 = parse(text)?;
-                kernel.system_v.next_id(IpcKind::$kind).store(wanted, Ordering::Relaxed);
+                super::reader_container(kernel).ipc.system_v.next_id(IpcKind::$kind).store(wanted, Ordering::Relaxed);
                 Ok(())
             },
         )
@@ -116,7 +120,7 @@ fn boot_id(kernel: &Arc<Kernel>, out: &mut Text) {
 }
 
 fn hostname(kernel: &Arc<Kernel>, out: &mut Text) {
-    out.put(&kernel.hostname.lock());
+    out.put(&super::reader_container(kernel).hostname.lock());
     out.put(b"\n");
 }
 

@@ -38,6 +38,7 @@ fn process(kernel: &Arc<Kernel>) -> Arc<Process> {
         pid: 77,
         parent: 1,
         kernel: kernel.clone(),
+        container: kernel.sandbox.clone(),
         mm: MemoryMap::new(&Arena::new()),
         credentials: Credentials::default(),
         image: ImageInfo { name: b"a)b c".to_vec(), ..ImageInfo::default() },

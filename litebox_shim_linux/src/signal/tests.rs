@@ -28,6 +28,7 @@ fn thread() -> Arc<Thread> {
     let process = Process::new(ProcessSpec {
         pid: 1,
         parent: 0,
+        container: kernel.sandbox.clone(),
         kernel,
         mm: crate::mm::MemoryMap::new(&arena),
         credentials: Credentials::default(),

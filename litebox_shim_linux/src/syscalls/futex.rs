@@ -239,7 +239,7 @@ impl Task<'_, '_> {
         let list = if tid == 0 {
             self.thread.robust_list_of(self.abi()).load(Ordering::Relaxed)
         } else {
-            let process = self.kernel().process_of_thread(tid).ok_or(Error::NoProcess)?;
+            let process = self.find_process_of_thread(tid).ok_or(Error::NoProcess)?;
             let thread = process.thread_or_ended_first(tid).ok_or(Error::NoProcess)?;
             if !self.may_inspect(&process) {
                 return Err(Error::NotPermitted);

@@ -298,11 +298,7 @@ impl Task<'_, '_> {
 
     /// The process of the thread with this id.
     pub(crate) fn process_of_task(&self, tid: i32) -> Result<alloc::sync::Arc<Process>> {
-        let kernel = self.kernel();
-        kernel
-            .process(tid)
-            .or_else(|| kernel.processes().into_iter().find(|p| p.thread(tid).is_some()))
-            .ok_or(Error::NoProcess)
+        self.find_process_of_thread(tid).ok_or(Error::NoProcess)
     }
 }
 

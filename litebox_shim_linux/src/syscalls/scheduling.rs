@@ -118,7 +118,7 @@ impl Task<'_, '_> {
         if tid == 0 || tid == self.thread.tid() {
             return Ok(self.thread.clone());
         }
-        self.kernel().processes().iter().find_map(|p| p.thread_or_ended_first(tid)).ok_or(Error::NoProcess)
+        self.seen_processes().iter().find_map(|p| p.thread_or_ended_first(tid)).ok_or(Error::NoProcess)
     }
 
     /// As [`Task::scheduled`], for calls that know no invalid ids.
@@ -304,7 +304,7 @@ impl Task<'_, '_> {
     fn chosen(&self, which: i32, who: i32) -> Result<Vec<Arc<Thread>>> {
         let own = self.process();
         let threads = |wanted: &dyn Fn(&crate::Process) -> bool| {
-            let all = self.kernel().processes();
+            let all = self.seen_processes();
             all.iter().filter(|p| wanted(p)).flat_map(|p| p.threads()).collect::<Vec<_>>()
         };
         let found = match which {

@@ -90,7 +90,7 @@ impl Task<'_, '_> {
 
     /// The first `count` names of uname(2), in `len` bytes each with a zero behind.
     pub(crate) fn write_names(&self, buf: u64, len: usize, count: usize) -> Result<usize> {
-        let host_name = self.kernel().hostname.lock().clone();
+        let host_name = self.process().container.hostname.lock().clone();
         let persona = self.process().personality();
         let domain = (persona & Personality::DOMAIN).bits();
         let machine: &[u8] = if domain == PER_LINUX32 { b"i686" } else { b"x86_64" };

@@ -84,7 +84,7 @@ impl Task<'_, '_> {
         let none = alloc::sync::Arc::default();
         let program = core::mem::replace(&mut *process.image.write(), none);
         drop(program);
-        self.kernel().system_v.process_ended(process.pid);
+        self.ipc_objects().system_v.process_ended(process.pid);
         let last_user = process.mm.leave();
         if last_user {
             process.mm.core().forget_all();
@@ -93,6 +93,7 @@ impl Task<'_, '_> {
         self.kernel().parent_thread_ended(process, self.thread.tid());
         self.kernel().process_ended(process);
         crate::outside::programs::ended(process);
+        self.kernel().leave_container(process);
         if last_user { host().exit_process() } else { host().exit_thread() }
     }
 

@@ -13,6 +13,7 @@ use litebox::sync::Mutex;
 use litebox_common_linux::seccomp::bpf::Instruction;
 use litebox_protocol::{STAT_FIGURES, figure};
 
+use super::container::Container;
 use super::process_table::{FIRST_PID, ProcessTable};
 use super::{Process, Thread};
 use crate::seccomp::Filter;
@@ -62,6 +63,8 @@ pub struct KernelConfig {
     pub no_new_privileges: bool,
     /// What filters the calls of every program that the user starts; empty: nothing.
     pub filter: Vec<Instruction>,
+    /// Reads what a further container is to be. `None`: there are none.
+    pub container_plan: Option<crate::boot::PlanReader>,
     /// Orphans are reaped as an init process does it, whatever the first program does (`--init`).
     pub reaps_orphans: bool,
 }
@@ -119,8 +122,12 @@ impl Default for Settings {
 pub struct Kernel {
     /// Decided at start.
     pub config: KernelConfig,
-    /// What filters the calls of every program that the user starts.
-    pub(crate) filter: Option<Arc<Filter>>,
+    /// What programs have in common that are in no further container.
+    pub(crate) sandbox: Arc<Container>,
+    /// The further containers.
+    pub(crate) containers: Mutex<Vec<Arc<Container>>>,
+    /// The device number that was given to a file system last.
+    pub(crate) last_dev: AtomicU64,
     /// Figures.
     pub stats: Stats,
     /// What can be set.
@@ -137,8 +144,6 @@ pub struct Kernel {
     pub terminals: Arc<litebox::tty::Terminals>,
     /// Copy-on-write trees of the view.
     pub(crate) trees: Mutex<Vec<crate::layer::Tree>>,
-    /// `uname -n`.
-    pub hostname: Mutex<Vec<u8>>,
     /// The futex manager: who waits on which user word.
     pub futexes: crate::syscalls::futex::FutexTable,
     /// Ends of signal handlers, and whether unwinders need their bytes.
@@ -153,12 +158,8 @@ pub struct Kernel {
     pub(crate) outward: Option<Arc<HostNetwork>>,
     /// The same, when it is a TUN device.
     pub(crate) wire: Option<Arc<WireNetwork>>,
-    /// System V shared memory, semaphores and message queues.
-    pub(crate) system_v: crate::ipc::SystemV,
     /// How much asynchronous I/O there is.
     pub(crate) aio: Arc<crate::aio::AioUse>,
-    /// POSIX message queues.
-    pub(crate) message_queues: crate::ipc::MessageQueues,
     /// Advisory locks on files.
     pub file_locks: Arc<litebox::fs::LockTable>,
     /// Held while an epoll is added to an epoll, so that two such calls cannot close a loop together.
@@ -207,13 +208,14 @@ impl Kernel {
         let process_table = Mutex::new(ProcessTable::new(config.reaps_orphans));
         let kernel = Arc::new(Self {
             boot_id,
-            hostname: Mutex::new(config.hostname.as_bytes().to_vec()),
             call_counts: crate::trace::summary::CallCounts::new(
                 config.strace.as_ref().is_some_and(crate::TraceConfig::counts),
             ),
             last_line: crate::trace::LastLine::default(),
+            sandbox: Container::of_sandbox(&config, filter),
+            containers: Mutex::default(),
+            last_dev: AtomicU64::new(crate::boot::FIRST_DEV),
             config,
-            filter,
             stats: Stats::default(),
             settings: Settings::default(),
             boot: host().instant(),
@@ -228,9 +230,7 @@ impl Kernel {
             outward,
             wire,
             netlink: Arc::default(),
-            system_v: crate::ipc::SystemV::default(),
             aio: Arc::default(),
-            message_queues: crate::ipc::MessageQueues::default(),
             file_locks: Arc::default(),
             epoll_topology: Mutex::new(()),
             outside_signals: AtomicU64::new(0),

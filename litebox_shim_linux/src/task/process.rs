@@ -9,6 +9,7 @@ use litebox::platform::{Instant, host};
 use litebox::sync::{Mutex, RwLock};
 use litebox_common_linux::Arch;
 
+use super::container::Container;
 use super::{Credentials, Kernel, SharedByClone, Thread, UseCounted};
 use crate::mm::MemoryMap;
 use crate::signal::set::SIGCHLD;
@@ -28,6 +29,8 @@ pub struct Process {
     pub pid: i32,
     /// The kernel it lives in.
     pub kernel: Arc<Kernel>,
+    /// The container it belongs to, and all its descendants.
+    pub(crate) container: Arc<Container>,
     /// Parent's pid; 0 for the first process.
     pub parent: AtomicI32,
     /// Process group.
@@ -149,6 +152,7 @@ pub struct ProcessSpec {
     pub pid: i32,
     pub parent: i32,
     pub kernel: Arc<Kernel>,
+    pub(crate) container: Arc<Container>,
     pub mm: MemoryMap,
     pub credentials: Credentials,
     pub image: crate::loader::ImageInfo,
@@ -169,7 +173,8 @@ impl Process {
             mm: UseCounted::new(spec.mm),
             actions: UseCounted::new(Actions::default()),
         };
-        let mut process = Self::with(relation, spec.kernel, Arc::new(spec.credentials), Arc::new(spec.image));
+        let (credentials, image) = (Arc::new(spec.credentials), Arc::new(spec.image));
+        let mut process = Self::with(relation, spec.kernel, spec.container, credentials, image);
         process.limits = spec.limits;
         let process = Arc::new(process);
         process.mm.set_limits(process.limits.of_memory());
@@ -179,6 +184,7 @@ impl Process {
     fn with(
         relation: Relation,
         kernel: Arc<Kernel>,
+        container: Arc<Container>,
         credentials: Arc<Credentials>,
         image: Arc<crate::loader::ImageInfo>,
     ) -> Self {
@@ -215,7 +221,7 @@ impl Process {
             children_usage: Mutex::default(),
             limits: crate::syscalls::limits::Limits::default(),
             image: RwLock::new(image),
-            oom_score_adj: AtomicI32::new(kernel.config.oom_score_adj),
+            oom_score_adj: AtomicI32::new(container.oom_score_adj),
             session_nice: AtomicI32::new(0),
             coredump_filter: AtomicU32::new(USUAL_COREDUMP_FILTER),
             login: Login::default(),
@@ -228,11 +234,13 @@ impl Process {
             ended: AtomicBool::new(false),
             outside_number: AtomicU32::new(0),
             kernel,
+            container,
         }
     }
     /// A process without threads that is like this one but for what `relation` says. Nobody can find it yet.
     pub(crate) fn copy(&self, relation: Relation) -> Arc<Self> {
-        let mut child = Self::with(relation, self.kernel.clone(), self.creds(), self.image.read().clone());
+        let (kernel, container) = (self.kernel.clone(), self.container.clone());
+        let mut child = Self::with(relation, kernel, container, self.creds(), self.image.read().clone());
         child.limits = self.limits.copy();
         for (to, from) in [
             (&child.group, &self.group),

@@ -156,7 +156,8 @@ impl ProcessTable {
             .any(|p| p.group.load(Ordering::Relaxed) == group && p.session.load(Ordering::Relaxed) == session)
     }
 
-    /// Who gets the children of `process`.
+    /// Who gets the children of `process`: an ancestor who asked for them, else the first process of those that it
+    /// sees.
     fn reaper_of(&self, process: &Process) -> Option<Arc<Process>> {
         let mut at = process.parent.load(Ordering::Relaxed);
         while let Some(ancestor) = self.process(at) {
@@ -165,7 +166,8 @@ impl ProcessTable {
             }
             at = ancestor.parent.load(Ordering::Relaxed);
         }
-        self.process(FIRST_PID).filter(|first| first.pid != process.pid).cloned()
+        let first = process.container.reaper();
+        self.process(first).filter(|first| first.pid != process.pid && !first.ended()).cloned()
     }
 
     /// Whether no member of a group (but for `without`) has a parent outside of it that is in its session: nobody is
@@ -270,10 +272,17 @@ impl Kernel {
             process_table.entries.get_mut(&process.pid).map(|m| core::mem::take(&mut m.children)).unwrap_or_default();
         for pid in children {
             let Some(child) = process_table.process(pid).cloned() else { continue };
-            let Some(reaper) = &reaper else { continue };
+            let Some(reaper) = &reaper else {
+                // The first of a container: they end, too, and nobody waits for them.
+                child.parent.store(0, Ordering::Relaxed);
+                if child.ended() {
+                    gone.extend(process_table.remove(pid));
+                }
+                continue;
+            };
             child.parent.store(reaper.pid, Ordering::Relaxed);
             child.parent_thread.store(reaper.pid, Ordering::Relaxed);
-            child.adopted.store(reaper.pid == FIRST_PID, Ordering::Relaxed);
+            child.adopted.store(reaper.pid == process.container.reaper(), Ordering::Relaxed);
             child.exit_signal.store(SIGCHLD, Ordering::Relaxed);
             if let Some(member) = process_table.entries.get_mut(&reaper.pid) {
                 member.children.push(pid);

@@ -117,6 +117,11 @@ impl<T> SharedByClone<T> {
         }
         self.left_last.load(Ordering::Acquire)
     }
+    /// All that it ever was, and that nobody uses any more.
+    pub fn unused(&self) -> SmallVec<[Arc<UseCounted<T>>; 1]> {
+        let kept = self.kept.lock().clone();
+        kept.into_iter().filter(|part| part.users.load(Ordering::Acquire) == 0).collect()
+    }
     /// The holder, who has left, goes on after all. Somebody else must have used it all the while.
     pub fn come_back(&self) {
         if self.left.swap(false, Ordering::AcqRel) {

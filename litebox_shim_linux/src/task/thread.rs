@@ -208,6 +208,7 @@ impl Thread {
     /// It no longer uses its descriptors and places; returns whether nobody uses the descriptors any more.
     pub(crate) fn leave_shares(&self) -> bool {
         self.fs.leave();
+        self.leave_places();
         self.files.leave()
     }
     /// It uses them after all; another thread has kept them.

@@ -248,4 +248,12 @@ impl FileSystem for HostFs {
     fn type_name(&self) -> &'static str {
         "hostfs"
     }
+    fn unmounted(&self) {
+        // The root keeps the tree, and the tree the root. What goes is dropped with no lock held.
+        let root = self.root.lock().take();
+        let idle = core::mem::take(&mut *self.idle.lock());
+        let ahead = core::mem::take(&mut *self.ahead.lock());
+        let listed = core::mem::take(&mut *self.listed.lock());
+        drop((root, idle, ahead, listed));
+    }
 }

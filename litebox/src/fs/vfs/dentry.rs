@@ -171,6 +171,19 @@ impl Dentry {
         }
     }
 
+    /// Forgets all names below: a directory keeps what it knows, and that keeps the directory.
+    pub(super) fn forget_below(self: &Arc<Self>) {
+        let mut directories = alloc::vec![self.clone()];
+        while let Some(directory) = directories.pop() {
+            let known = core::mem::take(&mut *directory.children.write());
+            directories.extend(known.known.into_values().filter_map(|child| match child {
+                Child::Kept(dentry) => Some(dentry),
+                Child::InUse(weak) => weak.upgrade(),
+                Child::Absent => None,
+            }));
+        }
+    }
+
     /// What is known of `name`.
     pub(super) fn known(&self, name: &[u8]) -> CachedName {
         match self.children.read().known.get(name) {

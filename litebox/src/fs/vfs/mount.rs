@@ -102,6 +102,35 @@ impl Vfs {
         at.dentry.set_mounted();
         Ok(mount)
     }
+    /// Mounts `fs` outside of the tree, as the root of another one.
+    pub fn mount_root(&self, fs: Arc<dyn FileSystem>, flags: MountFlags, source: &[u8]) -> Location {
+        let id = self.next_mount_id.fetch_add(1, Ordering::Relaxed);
+        let root = Dentry::root(fs.root());
+        let (source, watches, flags) = (source.to_vec(), self.watches.clone(), AtomicU32::new(flags.bits()));
+        let mount = Arc::new(Mount { id, fs, root, flags, source, at: None, watches });
+        self.mounts.write().push(mount.clone());
+        Location { dentry: mount.root.clone(), mount }
+    }
+    /// Takes a tree away that [`Vfs::mount_root`] made, with everything that is mounted there. Who has something of it
+    /// open keeps that.
+    pub fn unmount_root(&self, root: &Location) {
+        let is_there = |mount: &Arc<Mount>| {
+            let mut mount = mount.clone();
+            while let Some(at) = mount.at() {
+                mount = at.mount;
+            }
+            Arc::ptr_eq(&mount, &root.mount)
+        };
+        let mut mounts = self.mounts.write();
+        let (gone, kept): (Vec<_>, Vec<_>) = mounts.iter().cloned().partition(is_there);
+        let before = core::mem::replace(&mut *mounts, kept);
+        drop(mounts);
+        drop(before);
+        for mount in &gone {
+            mount.root.forget_below();
+            mount.fs.unmounted();
+        }
+    }
     /// What is mounted over `at`, and over that; `at` itself when nothing is.
     pub(super) fn topmost(&self, mut at: Location) -> Location {
         while at.dentry.mounted() {

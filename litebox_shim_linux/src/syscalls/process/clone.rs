@@ -105,7 +105,7 @@ impl Task<'_, '_> {
         }
         if flags.contains(Flags::SYSVSEM) {
             // What it would undo at its end is undone now (semop(2)).
-            self.kernel().system_v.process_ended(self.process().pid);
+            self.ipc_objects().system_v.process_ended(self.process().pid);
         }
         Ok(0)
     }

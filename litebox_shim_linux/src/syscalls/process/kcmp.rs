@@ -75,7 +75,7 @@ impl Task<'_, '_> {
             SYSVSEM => {
                 // Threads share the list of what is undone at their process's end. Who never asked for that has none,
                 // which is the same.
-                let sets = &self.kernel().system_v;
+                let sets = &self.ipc_objects().system_v;
                 let list = |process: &Arc<Process>| {
                     if sets.has_undo(process.pid) { Arc::as_ptr(process) } else { core::ptr::null() }
                 };

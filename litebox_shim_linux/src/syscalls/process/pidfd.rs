@@ -92,8 +92,8 @@ impl Task<'_, '_> {
         if !PidFdFlags::all().contains(flags) || pid <= 0 {
             return Err(Error::Invalid);
         }
-        let Some(process) = self.kernel().process(pid) else {
-            let is_thread = self.kernel().processes().iter().any(|p| p.thread(pid).is_some());
+        let Some(process) = self.find_process(pid) else {
+            let is_thread = self.seen_processes().iter().any(|p| p.thread(pid).is_some());
             return Err(if is_thread { Error::Invalid } else { Error::NoProcess });
         };
         let status =

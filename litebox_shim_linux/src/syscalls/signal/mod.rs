@@ -256,7 +256,7 @@ impl Task<'_, '_> {
     pub(crate) fn kill(&mut self, pid: i32, signal: i32) -> Result<usize> {
         if pid > 0 {
             // The id of any thread stands for its process.
-            let target = self.kernel().process_of_thread(pid).ok_or(Error::NoProcess)?;
+            let target = self.find_process_of_thread(pid).ok_or(Error::NoProcess)?;
             return self.send_to_process(&target, self.sent_info(signal, SI_USER)).map(|()| 0);
         }
         let group = match pid {
@@ -269,9 +269,10 @@ impl Task<'_, '_> {
         // found here, or its parent finds the signal before it adds the child.
         let process_table = self.kernel().process_table.lock();
         let own = self.process().pid;
-        let chosen = process_table.processes().filter(|p| match group {
+        let init = self.process().container.reaper();
+        let chosen = process_table.processes().filter(|p| self.process().sees(p)).filter(|p| match group {
             Some(group) => p.group.load(core::sync::atomic::Ordering::Relaxed) == group,
-            None => p.pid != own && p.pid != 1,
+            None => p.pid != own && p.pid != init,
         });
         let mut outcome = Err(Error::NoProcess);
         for process in chosen {
@@ -309,8 +310,8 @@ impl Task<'_, '_> {
 
     fn find_thread(&self, tgid: Option<i32>, tid: i32) -> Result<Arc<Thread>> {
         let processes = match tgid {
-            Some(tgid) => self.kernel().process(tgid).into_iter().collect(),
-            None => self.kernel().processes(),
+            Some(tgid) => self.find_process(tgid).into_iter().collect(),
+            None => self.seen_processes(),
         };
         processes.iter().find_map(|p| p.thread_or_ended_first(tid)).ok_or(Error::NoProcess)
     }
@@ -355,7 +356,7 @@ impl Task<'_, '_> {
     /// rt_sigqueueinfo(2).
     pub(crate) fn rt_sigqueueinfo(&mut self, pid: i32, signal: i32, info: UserRef<SigInfo>) -> Result<usize> {
         let info = self.queued_info(signal, info, pid)?;
-        let target = self.kernel().process_of_thread(pid).ok_or(Error::NoProcess)?;
+        let target = self.find_process_of_thread(pid).ok_or(Error::NoProcess)?;
         self.send_to_process(&target, info).map(|()| 0)
     }
 

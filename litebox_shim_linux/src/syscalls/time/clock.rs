@@ -138,7 +138,7 @@ impl Task<'_, '_> {
         if target == 0 || target == self.process().pid {
             return Ok(Base::Process(kind));
         }
-        let other = self.kernel().process(target).ok_or(Error::Invalid)?;
+        let other = self.find_process(target).ok_or(Error::Invalid)?;
         Ok(Base::Other(kind, Arc::downgrade(&other)))
     }
 
