@@ -174,6 +174,8 @@ state = "$bed/cri.state"
   sandbox_image = "localhost/pause:1"
   restrict_oom_score_adj = true
   disable_tcp_service = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    default_runtime_name = "litebox"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.litebox]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.litebox.options]
@@ -205,8 +207,9 @@ JSON
     is 'crictl logs: 127.0.0.1 is the pod'\''s' 0 $'page\na-pod' bash -c "$(declare -f cri); bed=$bed; cri logs $client 2>/dev/null"
     is 'crictl exec' 0 $'a-pod\npage' cri exec "$server" sh -c 'hostname; cat /w/index.html'
     is 'crictl stop' 0 "$server" cri stop -t 1 "$server"
-    is 'crictl: killed' 0 137 cri_status "$server"
-    is 'crictl rm' 0 "$server"$'\n'"$client" cri rm "$server" "$client"
+    is 'crictl: ended by SIGTERM' 0 143 cri_status "$server"
+    is 'crictl rm' 0 "$server" cri rm "$server"
+    is 'crictl rm' 0 "$client" cri rm "$client"
     is 'crictl stopp' 0 "Stopped sandbox $pod" cri stopp "$pod"
     is 'crictl rmp' 0 "Removed sandbox $pod" cri rmp "$pod"
     is 'nothing of the pod is left' 0 0 bash -c "grep -c $bed/cri.state /proc/mounts || true"
