@@ -12,6 +12,7 @@ const REASONED: &[(&str, &[(&str, usize)])] = &[
     (
         "the time is what is tested, or the call that sleeps",
         &[
+            ("guests/context_switches.c", 1),
             ("guests/getrusage.c", 5),
             ("guests/process_vm_readv.c", 2),
             ("guests/sa_restart.c", 4),
