@@ -58,6 +58,12 @@ static void make_path(void) {
     CHECK(mkdir("a/b", 0700));
     CHECK(close(CHECK(open("a/b/c", O_CREAT | O_RDWR, 0600))));
 }
+enum { LARGE = 64 << 20 };
+static void make_large(void) {
+    make_file();
+    while (CHECK(lseek(file, 0, SEEK_CUR)) < LARGE)
+        CHECK(write(file, buffer, sizeof buffer));
+}
 static void make_directory(void) {
     CHECK(mkdir("many", 0700));
     for (int i = 0; i < 1000; i++) {
@@ -118,6 +124,21 @@ static void turn_write(void) { CHECK(write(null, buffer, 1)); }
 static void turn_pread_4k(void) { CHECK(pread(file, buffer, 4096, 0)); }
 static void turn_pread_64k(void) { CHECK(pread(file, buffer, 65536, 0)); }
 static void turn_pwrite_4k(void) { CHECK(pwrite(file, buffer, 4096, 0)); }
+static void turn_pwrite_random(void) {
+    static unsigned random = 1;
+    random = random * 1664525 + 1013904223;
+    CHECK(pwrite(file, buffer, 4096, (random >> 8) % (LARGE / 4096) * 4096L));
+}
+static void turn_make(void) {
+    int fd = CHECK(open("a/b/new", O_CREAT | O_EXCL | O_WRONLY, 0600));
+    CHECK(write(fd, buffer, 4096));
+    CHECK(close(fd));
+    CHECK(unlink("a/b/new"));
+}
+static void turn_rename(void) {
+    CHECK(rename("a/b/c", "a/b/other"));
+    CHECK(rename("a/b/other", "a/b/c"));
+}
 static void turn_fstat(void) { CHECK(fstat(file, &meta)); }
 static void turn_stat(void) { CHECK(stat("a/b/c", &meta)); }
 static void turn_open(void) { CHECK(close(CHECK(open("a/b/c", O_RDONLY)))); }
@@ -375,6 +396,9 @@ static const struct {
     {"pread_4k", make_file, turn_pread_4k},
     {"pread_64k", make_file, turn_pread_64k},
     {"pwrite_4k", make_file, turn_pwrite_4k},
+    {"pwrite_random_4k", make_large, turn_pwrite_random},
+    {"make_write_unlink", make_path, turn_make},
+    {"rename_twice", make_path, turn_rename},
     {"fstat", make_file, turn_fstat},
     {"stat", make_path, turn_stat},
     {"open_close", make_path, turn_open},

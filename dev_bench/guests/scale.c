@@ -98,6 +98,21 @@ static void directory(long count) {
     printf("%.1f\n", (cpu(CLOCK_PROCESS_CPUTIME_ID) - begin) / TURNS);
 }
 
+static void depth(long count) {
+    static char path[4096];
+    struct stat meta;
+    for (long i = 1; i < count; i++) {
+        strcat(path, i == 1 ? "d" : "/d");
+        CHECK(mkdir(path, 0700));
+    }
+    strcat(path, "/f");
+    CHECK(close(CHECK(open(path, O_CREAT | O_WRONLY, 0600))));
+    double begin = cpu(CLOCK_PROCESS_CPUTIME_ID);
+    for (long i = 0; i < TURNS; i++)
+        CHECK(stat(path, &meta));
+    printf("%.1f\n", (cpu(CLOCK_PROCESS_CPUTIME_ID) - begin) / TURNS);
+}
+
 int main(int argc, char **argv) {
     char place[] = "scale-XXXXXX";
     if (argc != 3)
@@ -110,6 +125,8 @@ int main(int argc, char **argv) {
         open_files(size);
     else if (!strcmp(argv[1], "mmap_areas"))
         areas(size);
+    else if (!strcmp(argv[1], "stat_depth"))
+        depth(size);
     else if (!strcmp(argv[1], "stat_directory"))
         directory(size);
     else

@@ -267,7 +267,8 @@ impl Bench {
         match benchmark.kind {
             RowKind::Call => {
                 let program = if linked_statically { "@calls-static" } else { "@calls" };
-                printed(self.run(side, benchmark.place, &[program, benchmark.name])?.1)
+                let name = benchmark.name.trim_start_matches("cow_");
+                printed(self.run(side, benchmark.place, &[program, name])?.1)
             }
             RowKind::Call32 => {
                 let name = benchmark.name.trim_end_matches("_32");

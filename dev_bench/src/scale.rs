@@ -19,6 +19,7 @@ const CURVES: &[Curve] = &[
     Curve { name: "futex_threads", unit: "threads", sizes: THREADS },
     Curve { name: "read_open_files", unit: "open files", sizes: &[10, 1_000, 100_000] },
     Curve { name: "mmap_areas", unit: "areas", sizes: &[10, 1_000, 60_000] },
+    Curve { name: "stat_depth", unit: "names", sizes: &[2, 20, 200] },
     Curve { name: "stat_directory", unit: "files", sizes: &[100, 10_000, 1_000_000] },
 ];
 

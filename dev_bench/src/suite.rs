@@ -6,7 +6,7 @@ use RowKind::{Call, Call32, Coming, Leaving, OnVolume, Printed, Resident, Whole,
 /// How a benchmark gets its figure.
 #[derive(Clone, Copy)]
 pub enum RowKind {
-    /// `calls NAME` times a loop of calls and prints nanoseconds of one.
+    /// `calls NAME` times a loop of calls and prints nanoseconds of one: the name without its `cow_`.
     Call,
     /// As [`Call`], built for 32-bit x86: the name without its `_32`.
     Call32,
@@ -175,6 +175,13 @@ pub const ALL: &[Benchmark] = &[
     call("pread_4k", 0.4),
     call("pread_64k", 0.8),
     call("pwrite_4k", 0.4),
+    call("pwrite_random_4k", 0.6),
+    call("make_write_unlink", 0.3),
+    call("rename_twice", 0.4),
+    on_disk("cow_pwrite_random_4k", 0.6, Call),
+    on_disk("cow_make_write_unlink", 0.3, Call),
+    on_disk("cow_rename_twice", 0.4, Call),
+    whole("write_1g", Ratio(1.0), &["/bin/dd", "if=/dev/zero", "of=large", "bs=1M", "count=1024", "status=none"]),
     call("fstat", 0.15),
     call("stat", 0.3),
     call("open_close", 0.3),
@@ -184,7 +191,7 @@ pub const ALL: &[Benchmark] = &[
     call("epoll_wait_ready", 0.3),
     call("mmap_munmap_4k", 1.2),
     call("mmap_touch_1m", 1.1),
-    call("mmap_file_touch_1m", 1.1),
+    call("mmap_file_touch_1m", 1.05),
     call("signal_self", 0.4),
     call("futex_wake", 0.25),
     call("pingpong_futex", 1.1),

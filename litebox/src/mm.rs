@@ -8,6 +8,7 @@
 
 pub mod arena;
 mod fault;
+mod free_pages;
 mod map;
 mod mirror;
 mod pages;

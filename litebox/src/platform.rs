@@ -153,6 +153,15 @@ pub trait ArenaMemory {
     fn arena(&self) -> (*mut u8, usize);
     /// Gives the pages back to the host; they read as zeros afterwards. Page aligned.
     fn arena_release(&self, offset: u64, len: u64);
+    /// Has the host copy `len` bytes from `addr` to pages that it has not given yet, which is faster than a fault for
+    /// each of them. How many it copied.
+    ///
+    /// # Safety
+    /// `addr` is a checked range of guest memory, or valid for reads of `len` bytes; the bytes of the arena are the
+    /// caller's.
+    unsafe fn arena_write(&self, _offset: u64, _addr: usize, _len: usize) -> Result<usize> {
+        Err(Error::NotSupported)
+    }
 }
 
 /// What the host knows of an open file (from fstat).
@@ -284,6 +293,11 @@ pub trait Broker {
         reply: &mut alloc::vec::Vec<u8>,
         reads: bool,
     ) -> Result<Option<HostFd>>;
+    /// The flag that the broker named by this offset (`litebox_protocol::Op::LowerFlag`), for as long as the sandbox
+    /// lives.
+    fn change_flag(&self, _offset: u64) -> Option<&'static core::sync::atomic::AtomicU32> {
+        None
+    }
     /// Sends a request about the network (`litebox_protocol::net`): its head, what follows it, and a descriptor; waits
     /// for the reply, which comes at once. Returns its length and the descriptor that came with it.
     fn network_call(

@@ -16,6 +16,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
 use super::PAGE;
+use super::free_pages::FreePages;
 
 const PAGE64: u64 = PAGE as u64;
 /// So many bytes of holes are filled at once, whatever is free, and one in so many of what is.
@@ -23,6 +24,9 @@ const FEW: u64 = 64 << 20;
 const SMALL_PART: u64 = 8;
 /// How much one transfer looks up at once.
 const CHUNK: u64 = 16 << 20;
+/// From here on the host writes to pages that nobody has written to: it copies into them without making them zeros
+/// first, and without a fault for each.
+const DIRECT: u64 = 32 << 10;
 
 /// The begin of the page that holds byte `n`.
 pub(crate) fn down(n: u64) -> u64 {
@@ -35,8 +39,7 @@ pub(crate) fn up(n: u64) -> u64 {
 
 /// Which pages of the arena are free.
 pub struct Arena {
-    /// Free runs: length by offset, never touching each other.
-    free: Mutex<BTreeMap<u64, u64>>,
+    free: Mutex<FreePages>,
     /// What files may have together, when that is less than there is.
     files: Option<Arc<Budget>>,
 }
@@ -49,7 +52,7 @@ impl Arena {
     /// The same, of which files in memory may have `limit` bytes together. The rest is for shared memory.
     pub fn for_files(limit: Option<u64>) -> Arc<Self> {
         let size = down(host().arena().1 as u64);
-        Arc::new(Self { free: Mutex::new(BTreeMap::from([(0, size)])), files: limit.map(Budget::new) })
+        Arc::new(Self { free: Mutex::new(FreePages::new(0, size)), files: limit.map(Budget::new) })
     }
     /// What files in memory may have together.
     pub fn files(&self) -> Option<&Arc<Budget>> {
@@ -58,43 +61,37 @@ impl Arena {
     /// A part of the host's arena, for tests that run side by side.
     #[cfg(test)]
     pub fn part(offset: u64, len: u64) -> Arc<Self> {
-        Arc::new(Self { free: Mutex::new(BTreeMap::from([(offset, len)])), files: None })
+        Arc::new(Self { free: Mutex::new(FreePages::new(offset, len)), files: None })
     }
     /// Bytes that are free.
     pub fn free_bytes(&self) -> u64 {
-        self.free.lock().values().sum()
+        self.free.lock().bytes()
     }
     /// Takes a run of `len` bytes (whole pages), or the longest there is when none is that long.
     fn take(&self, len: u64) -> Result<(u64, u64)> {
-        let mut free = self.free.lock();
-        let fits = free.iter().find(|(_, have)| **have >= len);
-        let (offset, have) =
-            fits.or_else(|| free.iter().max_by_key(|(_, have)| **have)).map(|(o, h)| (*o, *h)).ok_or(Error::NoSpace)?;
-        let got = len.min(have);
-        if got == 0 {
+        if len == 0 {
             return Err(Error::NoSpace);
         }
-        free.remove(&offset);
-        if have > got {
-            free.insert(offset + got, have - got);
+        let mut free = self.free.lock();
+        if let Some(offset) = free.take_warm(len) {
+            return Ok((offset, len));
         }
-        Ok((offset, got))
+        if let Some(taken) = free.take(len) {
+            return Ok(taken);
+        }
+        free.give_up_warm();
+        free.take(len).ok_or(Error::NoSpace)
     }
     /// Gives a run back. Its pages become zeros.
     fn give_back(&self, offset: u64, len: u64) {
-        host().arena_release(offset, len);
-        let (mut start, mut end) = (offset, offset + len);
-        let mut free = self.free.lock();
-        if let Some((before, have)) = free.range(..start).next_back().map(|(o, h)| (*o, *h)) {
-            if before + have == start {
-                free.remove(&before);
-                start = before;
+        if self.free.lock().may_keep(len) {
+            zero(offset, len);
+            if self.free.lock().keep_warm(offset, len) {
+                return;
             }
         }
-        if let Some(have) = free.remove(&end) {
-            end += have;
-        }
-        free.insert(start, end - start);
+        host().arena_release(offset, len);
+        self.free.lock().insert(offset, len);
     }
 }
 
@@ -286,6 +283,18 @@ fn address(offset: u64) -> *mut u8 {
 fn zero(offset: u64, len: u64) {
     // SAFETY: the range belongs to a file of the arena, so it lies inside it.
     unsafe { core::ptr::write_bytes(address(offset), 0, len as usize) };
+}
+
+/// Has the host map pages that it has given and nobody has touched: a fault to read maps all in a block of this size,
+/// one to write a single page.
+fn touch(offset: u64, len: u64) {
+    const BLOCK: u64 = 64 << 10;
+    let mut at = offset;
+    while at < offset + len {
+        // SAFETY: the byte belongs to a file of the arena. Guests may change it at the same time.
+        unsafe { address(at).read_volatile() };
+        at = (at | (BLOCK - 1)) + 1;
+    }
 }
 
 impl PageCache {
@@ -570,7 +579,7 @@ impl PageCache {
             let at = offset + done as u64;
             let mut end = at + (source.remaining() as u64).min(CHUNK);
             let pages = self.pages_to_write(at, &mut end);
-            let moved = pages.and_then(|pages| Self::copy_in(source, &pages, at, end));
+            let moved = pages.and_then(|(pages, fresh)| Self::copy_in(source, &pages, (at, end), fresh));
             if !moved.as_ref().is_ok_and(|n| *n as u64 == end - at) {
                 self.has_pages_behind.store(true, Ordering::SeqCst);
             }
@@ -591,10 +600,12 @@ impl PageCache {
         }
         Ok(done)
     }
-    /// The pages of `[at, end)`; when there is no room for all of them, `end` moves down to what there is.
-    fn pages_to_write(&self, at: u64, end: &mut u64) -> Result<Extents> {
+    /// The pages of `[at, end)`, and from where on nobody has written to them; when there is no room for all of them,
+    /// `end` moves down to what there is.
+    fn pages_to_write(&self, at: u64, end: &mut u64) -> Result<(Extents, u64)> {
         let mut runs = self.runs.lock();
-        self.fill(&mut runs, down(at), up(*end)).or_else(|error| {
+        let behind = runs.by_offset.range(..up(*end)).next_back().map_or(0, |(start, (_, len))| start + len);
+        let pages = self.fill(&mut runs, down(at), up(*end)).or_else(|error| {
             let have = runs.extents(down(at), up(*end));
             // What lies behind the first gap cannot be reached now.
             let reach = have.iter().fold(down(at), |reach, e| if e.offset == reach { reach + e.len } else { reach });
@@ -603,26 +614,56 @@ impl PageCache {
             }
             *end = reach.min(*end);
             Ok(have)
-        })
+        });
+        Ok((pages?, behind))
     }
-    fn copy_in(source: &mut Source<'_>, extents: &[Extent], from: u64, end: u64) -> Result<usize> {
-        let mut at = from;
-        for extent in extents {
-            let len = (extent.offset + extent.len).min(end).saturating_sub(at);
-            if len == 0 {
+    /// Has the host write to `len` bytes of pages that it has not given yet, as far as it does.
+    fn write_directly(source: &mut Source<'_>, offset: u64, len: u64) -> u64 {
+        let mut done = 0;
+        while let Ok(Some(piece)) = source.piece() {
+            let wanted = (piece.len as u64).min(len - done);
+            if wanted < DIRECT {
                 break;
             }
-            // SAFETY: as in `copy_out`; guests may see and change the bytes at the same time, which is theirs to order.
-            let bytes =
-                unsafe { core::slice::from_raw_parts_mut(address(extent.arena + (at - extent.offset)), len as usize) };
-            match source.take(bytes) {
-                Err(error) if at == from => return Err(error),
-                Err(_) => break,
-                Ok(n) => {
-                    at += n as u64;
-                    if (n as u64) < len {
-                        break;
-                    }
+            // SAFETY: a piece is checked guest memory, or kernel memory that the cursor borrows; the pages are those of
+            // the file, as in `copy_in`.
+            let written = unsafe { host().arena_write(offset + done, piece.addr, wanted as usize) };
+            let n = written.unwrap_or(0).min(wanted as usize);
+            source.advance(n);
+            done += n as u64;
+            if (n as u64) < wanted {
+                break;
+            }
+        }
+        done
+    }
+    /// Copies to `len` bytes of the arena.
+    fn copy_to(source: &mut Source<'_>, offset: u64, len: u64) -> Result<usize> {
+        touch(offset, len);
+        // SAFETY: pages of this file, as in `copy_out`; guests may see and change the bytes at the same time, which is
+        // theirs to order.
+        source.take(unsafe { core::slice::from_raw_parts_mut(address(offset), len as usize) })
+    }
+    /// Copies to `[from, end)`. From `fresh` on nobody has written to the pages.
+    fn copy_in(source: &mut Source<'_>, extents: &[Extent], (from, end): (u64, u64), fresh: u64) -> Result<usize> {
+        let mut at = from;
+        for extent in extents {
+            let stop = (extent.offset + extent.len).min(end);
+            for part in [fresh.min(stop), stop] {
+                let place = |at: u64| extent.arena + (at - extent.offset);
+                if at >= fresh && part > at && part - at >= DIRECT {
+                    at += Self::write_directly(source, place(at), part - at);
+                }
+                if part <= at {
+                    continue;
+                }
+                match Self::copy_to(source, place(at), part - at) {
+                    Err(error) if at == from => return Err(error),
+                    Err(_) => return Ok((at - from) as usize),
+                    Ok(n) => at += n as u64,
+                }
+                if at < part {
+                    return Ok((at - from) as usize);
                 }
             }
         }

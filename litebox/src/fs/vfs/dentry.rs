@@ -68,7 +68,12 @@ impl Children {
             self.known.retain(|_, c| !matches!(c, Child::InUse(weak) if weak.strong_count() == 0));
             self.sweep_at = self.known.len() * 2;
         }
-        if let Some(Child::Absent) = self.known.insert(name.into(), child) {
+        // Most names that come have been here before: their key is.
+        let before = match self.known.get_mut(name) {
+            Some(known) => Some(core::mem::replace(known, child)),
+            None => self.known.insert(name.into(), child),
+        };
+        if let Some(Child::Absent) = before {
             self.absent = self.absent.saturating_sub(1);
         }
     }

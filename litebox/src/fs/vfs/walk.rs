@@ -220,7 +220,7 @@ impl<'w, 'o> Walk<'w, 'o> {
     }
 }
 
-/// Longest path, in components, that a quick walk takes on.
+/// So many names are gone through without a reference to what they lead to.
 const FAST_DEPTH: usize = 24;
 
 /// What a fast lookup of a path finds.
@@ -240,6 +240,8 @@ enum WalkEnd {
     Place(Location),
     /// When the place is not wanted: the cache need not know the last name, if its directory does.
     LookedUp(LookedUp),
+    /// So many bytes of the path are left.
+    OnTheWay(Location, usize),
 }
 
 /// What a quick walk needs on all of its way.
@@ -264,7 +266,7 @@ impl Vfs {
     ) -> Option<Result<Location>> {
         match (FastWalk { vfs: self, creds, flags, placeless: false }).walk(start, path)? {
             Ok(WalkEnd::Place(place)) => Some(Ok(place)),
-            Ok(WalkEnd::LookedUp(_)) => None,
+            Ok(WalkEnd::LookedUp(_) | WalkEnd::OnTheWay(..)) => None,
             Err(error) => Some(Err(error)),
         }
     }
@@ -280,7 +282,7 @@ impl Vfs {
     ) -> Option<Result<LookedUp>> {
         match (FastWalk { vfs: self, creds, flags, placeless: true }).walk(start, path)? {
             Ok(WalkEnd::LookedUp(seen)) => Some(Ok(seen)),
-            Ok(WalkEnd::Place(_)) => None,
+            Ok(WalkEnd::Place(_) | WalkEnd::OnTheWay(..)) => None,
             Err(error) => Some(Err(error)),
         }
     }
@@ -298,11 +300,16 @@ impl FastWalk<'_, '_> {
         if !(LookupFlags::FOLLOW | LookupFlags::DIRECTORY).contains(self.flags) || path.last() == Some(&b'/') {
             return None;
         }
-        let rest = without_leading(path);
+        let mut rest = without_leading(path);
         if rest.is_empty() {
             return None;
         }
-        self.descend(&start.mount, &start.dentry, rest, FAST_DEPTH)
+        let mut end = self.descend(&start.mount, &start.dentry, rest, FAST_DEPTH)?;
+        while let Ok(WalkEnd::OnTheWay(place, left)) = end {
+            rest = rest.get(rest.len().checked_sub(left)?..)?;
+            end = self.descend(&place.mount, &place.dentry, rest, FAST_DEPTH)?;
+        }
+        Some(end)
     }
 
     /// The names of each directory stay locked for reading while those below are looked at.
@@ -325,6 +332,10 @@ impl FastWalk<'_, '_> {
                 self.descend(&over.mount, &over.dentry, behind, depth - 1)
             }
             Some(next) if behind.is_empty() => self.arrived(mount, next),
+            Some(next) if depth == 1 => {
+                let here = Location { mount: mount.clone(), dentry: next.clone() };
+                Some(Ok(WalkEnd::OnTheWay(here, behind.len())))
+            }
             Some(next) => self.descend(mount, next, behind, depth - 1),
         });
         match known {
@@ -358,6 +369,11 @@ impl FastWalk<'_, '_> {
     /// made.
     fn descend_unkept(&self, mount: &Arc<Mount>, dir: &Dentry, path: &[u8], depth: usize) -> Option<Result<WalkEnd>> {
         let (name, mut rest) = split(path);
+        if rest.is_empty() && dir.in_use(name).is_none() {
+            if let Some(seen) = self.look_only(mount, &**dir.inode(), name) {
+                return Some(Ok(seen));
+            }
+        }
         let mut inode = match known_child(&**dir.inode(), name)? {
             Ok(inode) => inode,
             Err(error) => return Some(Err(error)),
@@ -385,6 +401,11 @@ impl FastWalk<'_, '_> {
             }
             let (name, behind) = split(rest);
             self.check_search(&*inode)?;
+            if behind.is_empty() {
+                if let Some(seen) = self.look_only(mount, &*inode, name) {
+                    return Some(Ok(seen));
+                }
+            }
             inode = match known_child(&*inode, name)? {
                 Ok(inode) => inode,
                 Err(error) => return Some(Err(error)),
@@ -392,6 +413,17 @@ impl FastWalk<'_, '_> {
             rest = behind;
         }
         None
+    }
+
+    /// What `name` in a directory leads to, where the file system can say that without an inode.
+    fn look_only(&self, mount: &Arc<Mount>, dir: &dyn Inode, name: &[u8]) -> Option<WalkEnd> {
+        let is_plain = !matches!(name, b"." | b"..") && name.len() <= NAME_MAX;
+        let file = if is_plain { dir.stat_only(name)? } else { return None };
+        if !file.file_type().is_some_and(|file_type| self.wants(file_type)) {
+            return None;
+        }
+        let (mount, forbidden) = (mount.id, mount.flags());
+        Some(WalkEnd::LookedUp(LookedUp { file, mount, forbidden, is_root: false }))
     }
 
     /// Whether the walk ends at such a file: not at a link to be followed, nor at what is no directory where one is
