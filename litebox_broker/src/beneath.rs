@@ -12,6 +12,7 @@ use litebox_protocol::{GrantInfo, MAX_NAME, MAX_PATH, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::change_flag::ChangeFlag;
 use crate::file_systems;
 use crate::last_directory::LastDirectory;
 use crate::message::ParsedRequest;
@@ -61,6 +62,8 @@ pub struct Grant {
     pub visibility: Visibility,
     /// Its directories that are watched.
     watches: Mutex<Option<Watches>>,
+    /// What is raised when something has changed there.
+    flag: Mutex<Option<ChangeFlag>>,
     /// What is at hand while requests are served in a row.
     pub(crate) last: LastDirectory,
 }
@@ -74,8 +77,8 @@ impl Grant {
         }
         file_systems::require_files_of_users(root.as_fd())?;
         let (dev, visibility) = (stat.st_dev, Visibility::default());
-        let (watches, last) = (Mutex::default(), LastDirectory::default());
-        Ok(Self { root, file: None, dev, access, image, visibility, watches, last })
+        let (watches, flag, last) = (Mutex::default(), Mutex::default(), LastDirectory::default());
+        Ok(Self { root, file: None, dev, access, image, visibility, watches, flag, last })
     }
     /// The one file `name` in the directory `parent`: the empty path names it, and no other path exists.
     pub fn file(parent: OwnedFd, name: &[u8], access: Access, image: bool) -> Result<Self> {
@@ -322,6 +325,19 @@ impl Grant {
     /// Puts a mark into the queue of changes, if there is one ([`Watches::mark`]).
     pub fn mark(&self) -> bool {
         self.lock_watches().as_ref().is_some_and(Watches::mark)
+    }
+
+    /// From now on changes can raise this flag.
+    pub fn have_flag(&mut self, flag: ChangeFlag) {
+        self.flag = Mutex::new(Some(flag));
+    }
+
+    /// `Op::LowerFlag`: where the flag lies in the file of flags.
+    pub fn lower_flag(&self) -> Result<u64> {
+        let watches = self.lock_watches();
+        let queue = watches.as_ref().ok_or(Errno::OPNOTSUPP)?;
+        let mut flag = self.flag.lock().unwrap_or_else(PoisonError::into_inner);
+        flag.as_mut().ok_or(Errno::OPNOTSUPP)?.lower(queue.as_fd())
     }
 
     fn lock_watches(&self) -> MutexGuard<'_, Option<Watches>> {

@@ -105,15 +105,16 @@ impl Files {
         }
         Ok(None)
     }
-    /// Serves one message of the socket for readers: what changes something, or concerns a tree that the sandbox may
-    /// change, is refused. So nothing that is looked at here changes by a request that is served at the same time.
+    /// Serves one message of the socket for readers: what changes something is refused. Of a tree that the sandbox may
+    /// change only listings are told: by a request that is served at the same time it can change no more than others
+    /// can at any time, and a listing passes no descriptor.
     pub fn serve<'a>(&self, message: &[u8], reply: &'a mut ReplyBuilder) -> (&'a [u8], Option<OwnedFd>) {
         reply.begin(message);
         let read = |reply: &mut ReplyBuilder| {
             let request = ParsedRequest::parse(message, None)?;
             match self.grant(&request)?.access {
-                Access::ReadWrite => Err(Errno::ACCESS),
-                Access::ReadOnly | Access::CopyOnWrite => self.read(&request, reply),
+                Access::ReadWrite if request.op != Op::List => Err(Errno::ACCESS),
+                _ => self.read(&request, reply),
             }
         };
         match read(reply) {

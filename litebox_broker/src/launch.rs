@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use crate::ahead::{Learning, Requests};
 use crate::beneath::Grant;
 use crate::cgroup::{Cgroup, Wanted};
+use crate::change_flag::give_flags;
 use crate::confine::{Confinement, Network, Program};
 use crate::control;
 use crate::keeping::{Keeper, Keeping};
@@ -151,7 +152,7 @@ impl From<(&'static str, Errno)> for Failure {
     }
 }
 
-fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
+fn start_and_serve(mut launch: Launch) -> Result<SandboxEnd, Failure> {
     // What the sandbox creates gets the mode it asks for: its own umask has been applied.
     rustix::process::umask(Mode::empty());
     // One descriptor for each process of the sandbox. Not possible where the limit is hard: then there are fewer.
@@ -169,6 +170,7 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     // Also without a network: the filter knows its number, which nothing else may get.
     let (net, net_inside) = socket_pair()?;
     let (page, page_inside) = MappedPage::make().map_err(|e| ("the page for requests", e))?;
+    let flags_inside = give_flags(&mut launch.grants).map_err(|e| ("the flags of changes", e))?;
     let mut session = Session::new(launch.grants);
     let grants = session.describe_grants();
     let config = [&(grants.len() as u64).to_ne_bytes(), grants.as_slice(), &launch.config].concat();
@@ -183,7 +185,8 @@ fn start_and_serve(launch: Launch) -> Result<SandboxEnd, Failure> {
     let share = launch.limits.milli_cpus.filter(|_| !group.as_ref().is_some_and(Cgroup::keeps_processors));
     let processors = share.map(processors::choose).transpose().map_err(Failure::Refused)?.flatten();
     let signals = Signals::take().map_err(|e| ("signals", e))?;
-    let mut inherited = vec![requests_inside, readers_inside, events_inside, net_inside, config, page_inside];
+    let mut inherited =
+        vec![requests_inside, readers_inside, events_inside, net_inside, config, page_inside, flags_inside];
     inherited.extend(launch.extra);
     let confinement = Confinement {
         limits: launch.limits,

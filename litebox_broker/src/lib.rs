@@ -24,6 +24,7 @@ pub mod ahead;
 pub mod beneath;
 pub mod cgroup;
 pub mod change;
+mod change_flag;
 pub mod confine;
 pub mod control;
 pub mod file_systems;

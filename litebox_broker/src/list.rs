@@ -122,8 +122,10 @@ pub fn list(grant: &Grant, request: &ParsedRequest<'_>, reply: &mut ReplyBuilder
     let listed = Listed::new(grant, &dir, [b"", request.path]);
     let Some(told) = list_open(&listed, how, few, &mut buffer, &mut waiting, reply)? else { return Ok(()) };
     reply.head.stop = 1;
-    if told.with_stat && !request.extra.is_empty() {
-        list_beside(grant, request, &mut buffer, &mut waiting, reply)?;
+    // Those beside one that cannot be watched cannot be either.
+    let is_wanted = !how.contains(ListFlags::WATCH) || reply.head.watch != 0;
+    if told.with_stat && is_wanted && !request.extra.is_empty() {
+        list_beside(grant, request, how.contains(ListFlags::WATCH), &mut buffer, &mut waiting, reply)?;
     }
     Ok(())
 }
@@ -190,10 +192,12 @@ fn check_beside(request: &ParsedRequest<'_>) -> Result<()> {
     names_beside(request).try_for_each(check_name)
 }
 
-/// Tells the entries of the directories beside the one at the path, as long as they fit.
+/// Tells the entries of the directories beside the one at the path, as long as they fit; with `watch` they are watched
+/// from before that.
 fn list_beside(
     grant: &Grant,
     request: &ParsedRequest<'_>,
+    watch: bool,
     buffer: &mut Vec<u8>,
     waiting: &mut Waiting,
     reply: &mut ReplyBuilder,
@@ -203,26 +207,50 @@ fn list_beside(
     let above = grant.open_directory(path)?;
     let parent = Listed::new(grant, &above, [b"", path]);
     for (which, name) in (0..).zip(names_beside(request)) {
+        // Whoever is watched is told of, so nothing is watched without room for that.
+        if !reply.has_room(size_of::<Beside>() + size_of::<Stat>()) {
+            break;
+        }
         let Ok(dir) = open_beside(&parent, name) else { continue };
         let beside = Listed::new(grant, &dir, [path, name]);
         if !beside.may_search {
             continue;
         }
+        let seen = if watch { Some((grant.watch(dir.as_fd()).unsigned_abs(), stat_of(dir.as_fd())?)) } else { None };
         waiting.clear();
         let all = waiting.take_few(&mut RawDir::new(&dir, buffer.spare_capacity_mut()), &beside, FEW_BESIDE);
-        if all != Ok(true) {
-            continue;
+        let fits = reply.has_room(size_of::<Beside>() + size_of::<Stat>() + waiting.len_told());
+        let is_told = all == Ok(true) && fits;
+        if is_told || seen.is_some() {
+            tell_beside((which, is_told), seen, &dir, waiting, reply)?;
         }
         // What does not fit is not looked at either.
-        if !reply.has_room(size_of::<Beside>() + waiting.len_told()) {
+        if !fits {
             break;
         }
-        reply.push(Beside { which, count: waiting.found.len() as u32 }.as_bytes())?;
-        for found in &waiting.found {
-            tell(dir.as_fd(), found, waiting.name_of(found), true, reply)?;
-        }
-        reply.head.value += 1;
     }
+    Ok(())
+}
+
+/// Tells of a directory beside: the number of its watch and its metadata, if it is watched (`seen`), and its entries.
+fn tell_beside(
+    (which, is_told): (u32, bool),
+    seen: Option<(u32, Stat)>,
+    dir: &OwnedFd,
+    waiting: &Waiting,
+    reply: &mut ReplyBuilder,
+) -> Result<()> {
+    let found = if is_told { waiting.found.as_slice() } else { &[] };
+    let watch = seen.map_or(0, |(watch, _)| watch);
+    let head = Beside { which, count: found.len() as u32, watch, is_told: u32::from(is_told) };
+    reply.push(head.as_bytes())?;
+    if let Some((_, stat)) = seen {
+        reply.push(stat.as_bytes())?;
+    }
+    for found in found {
+        tell(dir.as_fd(), found, waiting.name_of(found), true, reply)?;
+    }
+    reply.head.value += 1;
     Ok(())
 }
 

@@ -137,6 +137,7 @@ impl Session {
                 reply.head.value = u64::from(mark.unsigned_abs());
                 return Ok(Some(queue));
             }
+            Op::LowerFlag => reply.head.value = grant()?.lower_flag()?,
             Op::Mkdir => change::mkdir(&*grant()?, request, reply)?,
             Op::Unlink => change::remove(&*grant()?, request, false)?,
             Op::Rmdir => change::remove(&*grant()?, request, true)?,

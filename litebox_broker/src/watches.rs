@@ -76,6 +76,11 @@ impl Watches {
         Ok((self.inotify.try_clone().map_err(|_| Errno::MFILE)?, self.mark.1))
     }
 
+    /// The queue, for ourselves.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
     /// Puts a mark into the queue: no event of before and none of after are merged. `false`: it could not be put there.
     pub fn mark(&self) -> bool {
         rustix::io::pwrite(&self.mark.0, b"m", 0) == Ok(1)

@@ -15,7 +15,7 @@ use crate::entry::patch::{
     TEXT_CACHE, TextCache,
 };
 use crate::entry::trap::install_handlers;
-use crate::host::broker::{self, CHANNELS, Channels};
+use crate::host::broker::{self, CHANNELS, ChangeFlags, Channels};
 use crate::host::call::{MADV_POPULATE_WRITE, host_call, nr};
 use crate::host::clock::{CLOCK, VdsoClock, vdso_span};
 use crate::host::counters::{COUNTERS, Counters};
@@ -60,6 +60,8 @@ pub struct Settings {
     pub readers: i32,
     /// The file of the page that requests go through, too ([`RequestPage`](litebox_protocol::page::RequestPage)).
     pub page: i32,
+    /// The file of the flags of changes ([`Op::LowerFlag`](litebox_protocol::Op::LowerFlag)).
+    pub flags: i32,
     /// Answers to what the program is going to ask come on that socket ahead.
     pub ahead: bool,
     /// Descriptor on which the broker sends events.
@@ -238,6 +240,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
     }
     let layout = Layout { vdso: vdso_span(&aux), ..Layout::map(heap_fd, arena_fd, arena_size)? };
     let page = broker::map_page(layout.request_page(), settings.page);
+    let flags = ChangeFlags::map(layout.change_flags(), settings.flags);
     let heap = layout.heap;
     // Pages that the start of the kernel fills, all at once instead of by a fault each. A host that cannot do it
     // refuses. SAFETY: of the mapping just made.
@@ -274,7 +277,7 @@ pub fn start(settings: Settings) -> Result<(), StartError> {
             events: settings.events,
             processes: ProcessTable::default(),
             zygotes: Zygotes::new(is_cpu_limited()),
-            channels: Channels::new(settings.broker, settings.readers, settings.ahead, page),
+            channels: Channels::new(settings.broker, settings.readers, settings.ahead, page, flags),
             counters: Counters::new(settings.stats),
             entropy: Entropy::new(),
             alarms: Mutex::new(BTreeMap::new()),

@@ -366,6 +366,7 @@ fn supervisor() -> ! {
         broker: start_fd::REQUESTS,
         readers: start_fd::READERS,
         page: start_fd::PAGE,
+        flags: start_fd::FLAGS,
         ahead: false,
         events: start_fd::EVENTS,
         stats: false,

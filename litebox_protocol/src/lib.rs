@@ -40,6 +40,8 @@ pub const MAX_REPLY: usize = size_of::<Reply>() + 65_536;
 pub const MAX_BESIDE: usize = 16;
 /// Most entries that are told of one of them.
 pub const FEW_BESIDE: usize = 256;
+/// Most grants whose changes raise a flag ([`Op::LowerFlag`]).
+pub const MAX_FLAGS: usize = 4;
 /// Longest line of a [`Op::Report`].
 pub const MAX_REPORT: usize = 1024;
 /// Figures in a [`Op::Stats`].
@@ -96,7 +98,8 @@ pub enum Op {
     /// byte. When the metadata of all its entries is told, the entries of these follow as long as they fit, each a
     /// [`Beside`] and records with metadata; `value` says of how many. One that cannot be listed, or has more than
     /// [`FEW_BESIDE`] entries, is left out. With [`ListFlags::WATCH`] the [`Stat`] of the directory comes first, and
-    /// `watch` is the number of its watch.
+    /// `watch` is the number of its watch; so it is with those beside it, where the [`Stat`] comes behind the head, and
+    /// where one that is watched by then is not left out, but told without entries.
     List = 3,
     /// Makes a directory with `mode`, less the umask `value` where the directory that it lies in has no default list
     /// (acl(5)); `flags`: 1: it is watched. R: its [`Stat`]; `watch` is the number of its watch, and `value` 1 when
@@ -137,6 +140,10 @@ pub enum Op {
     /// was made before them: the host merges two events that are the same, and so none of before with one of after.
     /// EOPNOTSUPP: nothing of this grant can be watched.
     Changes = 18,
+    /// Lowers the flag of that queue: one word in the file [`start_fd::FLAGS`], from byte `value` on, which is not 0
+    /// from when an event comes into the queue until it is lowered again. R: nothing more. EOPNOTSUPP and others: this
+    /// grant or this host has none.
+    LowerFlag = 19,
     /// The descriptor that comes along is a pidfd of the process in slot `value` (of the sandbox's own numbering; below
     /// [`MAX_SLOTS`]).
     Register = 32,
@@ -232,6 +239,7 @@ impl Op {
             16 => Self::StatFs,
             17 => Self::Temporary,
             18 => Self::Changes,
+            19 => Self::LowerFlag,
             32 => Self::Register,
             33 => Self::Unregister,
             34 => Self::Kick,
@@ -442,6 +450,10 @@ pub struct Beside {
     pub which: u32,
     /// Number of its entries.
     pub count: u32,
+    /// The number of its watch, if it was to be watched; 0: none.
+    pub watch: u32,
+    /// 1: its entries are told.
+    pub is_told: u32,
 }
 
 /// Figures of a host file system.
@@ -521,8 +533,8 @@ pub struct Event {
 pub mod start_fd {
     /// Requests and replies.
     pub const REQUESTS: i32 = 3;
-    /// Requests that only read, of grants that the sandbox may not change, and their replies: they are served beside
-    /// the others.
+    /// Requests that only read, of grants that the sandbox may not change, and listings of all grants, and their
+    /// replies: they are served beside the others.
     pub const READERS: i32 = 4;
     /// Events of the broker.
     pub const EVENTS: i32 = 5;
@@ -534,8 +546,11 @@ pub mod start_fd {
     pub const CONFIG: i32 = 7;
     /// A sealed memory file: the [`RequestPage`](super::page::RequestPage).
     pub const PAGE: i32 = 8;
+    /// A memory file of [`MAX_FLAGS`](super::MAX_FLAGS) pages that only the broker's host writes to: flags of changes
+    /// ([`Op::LowerFlag`](super::Op::LowerFlag)). It is empty where no grant may be changed.
+    pub const FLAGS: i32 = 9;
     /// The first of the additional ones.
-    pub const FIRST_EXTRA: i32 = 9;
+    pub const FIRST_EXTRA: i32 = 10;
 }
 
 #[cfg(test)]
@@ -564,7 +579,7 @@ mod tests {
         assert_eq!(size_of::<Reply>(), 32);
         assert_eq!(size_of::<Stat>(), 96);
         assert_eq!(size_of::<ListRecord>(), 24);
-        assert_eq!(size_of::<Beside>(), 8);
+        assert_eq!(size_of::<Beside>(), 16);
         for n in 0..64 {
             if let Some(op) = Op::from_number(n) {
                 assert_eq!(op as u32, n);

@@ -39,6 +39,7 @@ pub fn run(aux: fn(u64) -> u64, used: Used) -> ! {
         broker: start_fd::REQUESTS,
         readers: start_fd::READERS,
         page: start_fd::PAGE,
+        flags: start_fd::FLAGS,
         ahead: config.ahead == 1,
         events: start_fd::EVENTS,
         stats: config.stats == 1,

@@ -121,6 +121,12 @@ fn never_of_before(name: &str, foreign: bool, tries: u64) -> Result {
     let mut dice = Dice(seed);
     let mut last = VecDeque::new();
     for turn in 0..tries {
+        // Looks at nothing new make it look in memory alone, and looks at everything bring all names at once.
+        match dice.roll(24) {
+            0 | 1 => drop(sandbox.does(dice.roll(2), "stare .")?),
+            2 => drop(sandbox.does(dice.roll(2), "walk .")?),
+            _ => {}
+        }
         let change = dice.change();
         let who = dice.roll(if foreign { 4 } else { 2 });
         let came = if who >= 2 { host.does(who - 2, &change)? } else { sandbox.does(who, &change)? };

@@ -5,14 +5,15 @@
 //! - `client`: the requests to the broker.
 //! - `tree`: the file system over a granted tree; `node`: its inodes; `attributes`, `open`, `change`: what is done to
 //!   them.
-//! - `listing`: what is known of whole directories of a tree that nobody changes; `changes`, `remembered`: what is
-//!   known of one that others change.
+//! - `listing`: what is known of whole directories of a tree that nobody changes; `changes`, `flag`, `remembered`,
+//!   `untouched`, `whole`: what is known of one that others change.
 
 mod attributes;
 mod change;
 mod changes;
 mod client;
 mod file;
+mod flag;
 mod listing;
 mod node;
 mod open;
@@ -21,6 +22,8 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod untouched;
+mod whole;
 
 pub use client::{Granted, grants};
 pub use file::HostFile;

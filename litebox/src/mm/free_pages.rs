@@ -23,7 +23,7 @@ pub(super) struct FreePages {
 
 impl FreePages {
     pub(super) fn new(offset: u64, len: u64) -> Self {
-        Self { runs: BTreeMap::from([(offset, len)]), warm: Default::default(), warm_bytes: 0 }
+        Self { runs: BTreeMap::from([(offset, len)]), warm: [const { Vec::new() }; WARM_PAGES], warm_bytes: 0 }
     }
     /// Bytes of all of them.
     pub(super) fn bytes(&self) -> u64 {

@@ -12,7 +12,7 @@ use litebox_common_linux::abi::socket::SOL_SOCKET;
 use litebox_common_linux::abi::socket_option::SCM_RIGHTS;
 use litebox_protocol::net::{NetReply, NetRequest};
 use litebox_protocol::page::{Progress, RequestPage};
-use litebox_protocol::{Op, Reply, Request, start_fd};
+use litebox_protocol::{MAX_FLAGS, Op, Reply, Request, start_fd};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::LinuxHost;
@@ -228,6 +228,8 @@ pub(crate) struct Channels {
     ahead: AnswersAhead,
     /// The shorter way for all requests; whose turn it is on the socket, has it.
     page: Option<&'static RequestPage>,
+    /// Flags of changes.
+    flags: Option<ChangeFlags>,
     /// Whose turn it is on the socket about the network.
     net: Turn,
     /// Readers that found both taken.
@@ -242,13 +244,20 @@ pub(crate) static CHANNELS: Published<Channels> = Published::nothing();
 
 impl Channels {
     /// The sockets for all requests, and for those that only read; `ahead`: answers come on that one ahead.
-    pub(crate) fn new(all: i32, readers: i32, ahead: bool, page: Option<&'static RequestPage>) -> Self {
+    pub(crate) fn new(
+        all: i32,
+        readers: i32,
+        ahead: bool,
+        page: Option<&'static RequestPage>,
+        flags: Option<ChangeFlags>,
+    ) -> Self {
         Self {
             sockets: (all, readers),
             all: Turn::default(),
             readers: Turn::default(),
             ahead: AnswersAhead::new(readers, ahead),
             page,
+            flags,
             net: Turn::default(),
             waits: AtomicU32::default(),
             spin: AdaptiveSpin::patient(4),
@@ -319,7 +328,37 @@ pub(crate) fn map_page(place: usize, file: i32) -> Option<&'static RequestPage> 
     mapped.is_ok().then(|| unsafe { &*(place as *const RequestPage) })
 }
 
+/// Memory in which the host says that something has changed, for as long as the sandbox lives.
+pub(crate) struct ChangeFlags {
+    start: usize,
+}
+
+impl ChangeFlags {
+    const LEN: usize = MAX_FLAGS * PAGE;
+
+    /// Maps those of `file` at `place`; `None`: that is taken.
+    pub(crate) fn map(place: usize, file: i32) -> Option<Self> {
+        const READ: usize = 1;
+        const SHARED: usize = 1;
+        // SAFETY: NOREPLACE: nothing that exists is touched.
+        let mapped = unsafe { map_at(place, Self::LEN, READ, SHARED | MAP_FIXED_NOREPLACE, file, 0) };
+        close(Some(HostFd(file)));
+        mapped.is_ok().then_some(Self { start: place })
+    }
+    /// The one at `offset`, where the broker has said that one is.
+    fn at(&self, offset: u64) -> Option<&'static AtomicU32> {
+        let offset = usize::try_from(offset).ok().filter(|at| at % size_of::<u32>() == 0)?;
+        let is_inside = offset.checked_add(size_of::<u32>()).is_some_and(|end| end <= Self::LEN);
+        // SAFETY: mapped for as long as the sandbox lives, aligned, and only read from here.
+        is_inside.then(|| unsafe { &*((self.start + offset) as *const AtomicU32) })
+    }
+}
+
 impl Broker for LinuxHost {
+    fn change_flag(&self, offset: u64) -> Option<&'static AtomicU32> {
+        CHANNELS.flags.as_ref()?.at(offset)
+    }
+
     fn broker_call(
         &self,
         request: &[u8],

@@ -4,7 +4,7 @@
 //! the same gigabyte. So the heap begins right above this program's image, and the kernel stacks end right below it.
 
 use litebox::platform::HostFd;
-use litebox_common_linux::abi::memory::{MAP_FIXED_NOREPLACE, MAP_NORESERVE};
+use litebox_common_linux::abi::memory::{MAP_FIXED_NOREPLACE, MAP_NORESERVE, PAGE};
 
 use crate::host::call::{MADV_DONTFORK, host_call, map_at, nr};
 use crate::host::published::Published;
@@ -121,6 +121,11 @@ impl Layout {
     /// arena's object.
     pub(crate) fn request_page(&self) -> usize {
         self.text_cache.1
+    }
+
+    /// Where the flags of changes lie ([`Op::LowerFlag`](litebox_protocol::Op::LowerFlag)).
+    pub(crate) fn change_flags(&self) -> usize {
+        self.request_page() + PAGE
     }
 
     /// Whether nothing of the kernel's lies between these addresses.

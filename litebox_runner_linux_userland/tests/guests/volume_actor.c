@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,20 @@ static int touch(const char *path, long seconds) {
     return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
 }
 
+// Often enough for the sandbox to believe that nothing happens.
+static int stare(const char *path) {
+    struct stat s;
+    for (int i = 0; i < 600; i++)
+        if (stat(path, &s))
+            return -1;
+    return 0;
+}
+
+static int seen(const char *path, const struct stat *s, int kind, struct FTW *place) {
+    (void)path, (void)s, (void)kind, (void)place;
+    return 0;
+}
+
 static void act(char *line) {
     char *what = strtok(line, " \n"), *a = strtok(NULL, " \n"), *b = strtok(NULL, " \n");
     int done = -1;
@@ -128,6 +143,10 @@ static void act(char *line) {
         done = look(a);
     else if (!strcmp(what, "list"))
         done = list(a);
+    else if (!strcmp(what, "stare"))
+        done = stare(a);
+    else if (!strcmp(what, "walk"))
+        done = nftw(a, seen, 16, FTW_PHYS);
     else if (!strcmp(what, "held"))
         done = tell_held();
     else if (!strcmp(what, "hold"))

@@ -176,6 +176,9 @@ impl HostNode {
     /// One that is asked for again and again is watched.
     fn ask_for_directory(&self) -> Result<()> {
         let me = self.handle()?;
+        if self.learn_on_the_way() {
+            return Ok(());
+        }
         let path = self.path()?;
         let names = path.split(|&b| b == b'/').filter(|name| !name.is_empty()).count();
         let asked = self.moment();

@@ -24,6 +24,7 @@ use litebox_common_linux::abi::ioctl::FIONREAD;
 
 use super::client::Client;
 use super::file::HostFile;
+use super::flag::ChangeFlag;
 use super::node::HostNode;
 use crate::fs::NameMap;
 use crate::platform::north::north;
@@ -70,6 +71,8 @@ pub(super) struct Changes {
     queue_fd: AtomicI32,
     /// The watch whose events are marks.
     mark: AtomicI32,
+    /// Says without a call that the queue is empty.
+    flag: ChangeFlag,
     /// The call in which the queue was last looked at.
     looked: AtomicU64,
     /// Somebody has taken events from the queue, and not forgotten yet what they speak of.
@@ -168,6 +171,7 @@ impl Changes {
         Self {
             queue_fd: AtomicI32::new(if wanted { UNASKED } else { NONE }),
             mark: AtomicI32::new(0),
+            flag: ChangeFlag::default(),
             looked: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             strange: AtomicU64::new(0),
@@ -207,16 +211,28 @@ impl Changes {
 
     /// Whether what is remembered is true, as of the call under way. `resolve` asks about a name in a directory that
     /// may be another name of a known file: an error when that is gone.
-    pub(super) fn look(&self, resolve: &dyn Fn(&HostNode, &[u8]) -> Result<()>) -> bool {
+    pub(super) fn look(&self, client: &Client, resolve: &dyn Fn(&HostNode, &[u8]) -> Result<()>) -> bool {
         let Some(fd) = self.queue() else { return false };
+        // Of a change of ours that was made elsewhere no event comes.
+        let is_awaited = self.awaited.load(Ordering::SeqCst) != 0;
+        if !is_awaited && self.flag.is_down() {
+            return true;
+        }
         let call = north().call_under_way();
         if call != 0 && self.looked.load(Ordering::Acquire) == call {
             return true;
         }
         // Events of our own changes are there for sure.
-        let waiting = if self.awaited.load(Ordering::SeqCst) != 0 { Some(true) } else { self.is_waiting(fd) };
-        if waiting.is_none_or(|waiting| waiting && !self.drain(fd, resolve)) {
-            return false;
+        match if is_awaited { Some(true) } else { self.is_waiting(fd) } {
+            None => return false,
+            Some(true) => {
+                self.flag.note_event();
+                if !self.drain(fd, resolve) {
+                    return false;
+                }
+            }
+            Some(false) if self.flag.note_quiet() => self.lower_flag(fd, client),
+            Some(false) => {}
         }
         self.looked.store(call, Ordering::Release);
         true
@@ -230,6 +246,15 @@ impl Changes {
         // Whoever drains says so before the queue is empty, and awaits what it has not seen.
         let others = self.awaited.load(Ordering::SeqCst) != 0 || self.draining.load(Ordering::SeqCst);
         Some(waiting != 0 || others)
+    }
+
+    /// Nothing has changed for a while.
+    fn lower_flag(&self, fd: HostFd, client: &Client) {
+        // Whoever takes events from the queue has it locked.
+        let Some(state) = self.state.try_lock() else { return };
+        let lower = || host().change_flag(client.lower_flag().ok()?);
+        self.flag.lower(lower, || self.is_waiting(fd) == Some(false));
+        drop(state);
     }
 
     /// Forgets what the events in the queue speak of. `false`: there are always more.

@@ -161,14 +161,24 @@ pub(super) trait Sink {
     fn expect(&mut self, _entries: usize, _names: usize, _stats: usize) {}
     /// One entry; `false`: no more are wanted.
     fn entry(&mut self, entry: DirEntry<'_>, stat: Option<Stat>) -> bool;
-    /// All entries of the directory beside it come now, which was named as this one of those.
-    fn beside(&mut self, _which: usize) {}
+    /// What is known of a directory beside it comes now.
+    fn beside(&mut self, _directory: BesideTold) {}
 }
 
 impl<F: FnMut(DirEntry<'_>) -> bool> Sink for F {
     fn entry(&mut self, entry: DirEntry<'_>, _stat: Option<Stat>) -> bool {
         self(entry)
     }
+}
+
+/// A directory beside the one that is listed.
+pub(super) struct BesideTold {
+    /// Which of those that were named.
+    pub(super) which: usize,
+    /// Its metadata and the number of its watch, if it was to be watched.
+    pub(super) directory: Option<(Stat, i32)>,
+    /// All its entries come now.
+    pub(super) is_told: bool,
 }
 
 /// A piece of a listing.
@@ -201,9 +211,9 @@ fn longest_reply(head: &Request, path: &[u8]) -> usize {
     }
 }
 
-/// The watch that a reply tells of; 0: none.
-fn watch_number(head: &Reply) -> i32 {
-    i32::try_from(head.watch).unwrap_or(0)
+/// The number of a watch as a reply has it; 0: none.
+fn watch_number(told: u32) -> i32 {
+    i32::try_from(told).unwrap_or(0)
 }
 
 fn take<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(body: &mut &[u8]) -> Result<T> {
@@ -287,7 +297,8 @@ impl Client {
         reply.clear();
         reply.reserve_exact(longest_reply(head, path));
         // The socket for readers takes no descriptors.
-        let reads = self.read_only && file.is_none() && Op::from_number(head.op).is_some_and(Op::reads);
+        let op = Op::from_number(head.op).filter(|op| file.is_none() && op.reads());
+        let reads = op.is_some_and(|op| self.read_only || op == Op::List);
         let fd = host().broker_call(request, file, reply, reads)?;
         let mut body = reply.as_slice();
         let head: Reply = take(&mut body)?;
@@ -341,6 +352,11 @@ impl Client {
         })
     }
 
+    /// Lowers the flag of that queue; where it is.
+    pub(super) fn lower_flag(&self) -> Result<u64> {
+        self.ask(Request { op: Op::LowerFlag as u32, ..Request::default() }, b"".as_slice(), b"", |a| Ok(a.head.value))
+    }
+
     /// Opens a regular file.
     pub(super) fn open(&self, subject: Subject<'_>, flags: OpenFlags) -> Result<(Stat, HostFd)> {
         self.opened(Request { op: Op::Open as u32, flags: flags.bits(), ..Request::default() }, subject)
@@ -379,18 +395,16 @@ impl Client {
         let (flags, mode) = wanted.coded();
         let head = Request { op: Op::List as u32, value: cookie, flags: flags.bits(), mode, ..Request::default() };
         self.ask(head, path, beside, |a| {
-            let directory = match wanted {
-                ListWish::Watched(_) | ListWish::WatchedOnlyFew(_) => {
-                    Some((take::<Stat>(&mut a.body)?, watch_number(&a.head)))
-                }
-                _ => None,
-            };
+            let watched = flags.contains(ListFlags::WATCH);
+            let directory = if watched { Some((take::<Stat>(&mut a.body)?, watch_number(a.head.watch))) } else { None };
             if !take_entries(a.head.count, &mut a.body, sink)? {
                 return Ok(ListPiece { directory, end: false, wanted: false });
             }
             for _ in 0..a.head.value {
                 let next: Beside = take(&mut a.body)?;
-                sink.beside(next.which as usize);
+                let directory =
+                    if watched { Some((take::<Stat>(&mut a.body)?, watch_number(next.watch))) } else { None };
+                sink.beside(BesideTold { which: next.which as usize, directory, is_told: next.is_told == 1 });
                 if !take_entries(next.count, &mut a.body, sink)? {
                     return Err(Error::Io);
                 }
@@ -403,7 +417,7 @@ impl Client {
     pub(super) fn mkdir(&self, path: &[u8], (mode, umask): (u32, u32), watch: bool) -> Result<(Stat, i32, bool)> {
         let (op, flags) = (Op::Mkdir as u32, watch.into());
         let head = Request { op, mode, flags, value: umask.into(), ..Request::default() };
-        self.ask(head, path, b"", |a| Ok((take(&mut a.body)?, watch_number(&a.head), a.head.value == 1)))
+        self.ask(head, path, b"", |a| Ok((take(&mut a.body)?, watch_number(a.head.watch), a.head.value == 1)))
     }
     pub(super) fn mknod(&self, path: &[u8], (mode, umask): (u32, u32)) -> Result<Stat> {
         let head = Request { op: Op::Mknod as u32, mode, value: umask.into(), ..Request::default() };

@@ -22,7 +22,7 @@ use crate::sync::MutexGuard;
 use crate::{Error, Result};
 use litebox_protocol::{MAX_BESIDE, Stat};
 
-use super::client::{ListWish, Sink};
+use super::client::{BesideTold, ListWish, Sink};
 use super::node::HostNode;
 
 /// At which lookup in a directory its first entries are asked for, and how many.
@@ -63,7 +63,7 @@ impl Credit {
     fn left(&self) -> u32 {
         self.left.load(Ordering::Relaxed)
     }
-    fn is_earned(&self) -> bool {
+    pub(super) fn is_earned(&self) -> bool {
         self.left() >= Self::EARNED
     }
     /// What may be spent on a directory in which so many files were looked at, and not opened.
@@ -72,7 +72,7 @@ impl Credit {
         if looked_at + 1 >= SOME || left >= Self::EARNED { left } else { left.saturating_sub(Self::RESERVED) }
     }
     /// How many directories beside one that is fetched are fetched with it.
-    fn beside(&self) -> usize {
+    pub(super) fn beside(&self) -> usize {
         let left = self.left();
         if left < Self::EARNED {
             return 0;
@@ -82,12 +82,12 @@ impl Credit {
         ((entries / usual).saturating_sub(1) as usize).min(MAX_BESIDE)
     }
     // Races lose a few counts, which does no harm.
-    fn spend(&self, count: usize) {
+    pub(super) fn spend(&self, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.left.store(self.left().saturating_sub(count), Ordering::Relaxed);
         self.usual.store(count, Ordering::Relaxed);
     }
-    fn earn(&self) {
+    pub(super) fn earn(&self) {
         self.left.store((self.left() + 2).min(Self::MOST), Ordering::Relaxed);
     }
 }
@@ -140,6 +140,10 @@ impl Entries {
     pub(super) fn stat_of(&self, entry: &ListedEntry) -> Option<Stat> {
         self.stats.get(entry.stat? as usize).copied()
     }
+    /// Where `name` stands among them.
+    pub(super) fn place_of(&self, name: &[u8]) -> Option<usize> {
+        self.in_order.iter().position(|entry| self.name_of(entry) == name)
+    }
     /// Where the host's place `cookie` is among them: behind the entry that it stands behind.
     pub(super) fn behind(&self, cookie: u64) -> Option<usize> {
         if cookie == 0 {
@@ -173,14 +177,50 @@ impl Sink for Entries {
     }
 }
 
+/// Which directories among the entries of one were listed.
+#[derive(Default)]
+pub(super) struct ListedBelow {
+    /// How many, because somebody wanted to know.
+    wanted: usize,
+    /// Which of the entries is the next to be listed with one beside it, if it is a directory; and how many are left.
+    next: usize,
+    left: usize,
+}
+
+impl ListedBelow {
+    /// One is listed because somebody wants to know, which stands at `place`: how many others may be listed with it.
+    pub(super) fn note(&mut self, entries: &Entries, place: impl FnOnce() -> Option<usize>) -> usize {
+        if self.wanted == 0 {
+            // What lies behind it comes first: most programs go over a directory in its order.
+            self.next = place().map_or(0, |at| at + 1);
+            self.left = entries.in_order.len();
+        }
+        self.wanted += 1;
+        self.wanted - 1
+    }
+    /// The next directory. Each is given once.
+    pub(super) fn next<'e>(&mut self, entries: &'e Entries) -> Option<&'e ListedEntry> {
+        while self.left > 0 {
+            self.left -= 1;
+            let at = self.next % entries.in_order.len().max(1);
+            self.next = at + 1;
+            let entry = entries.in_order.get(at)?;
+            if entry.file_type == FileType::Directory {
+                return Some(entry);
+            }
+        }
+        None
+    }
+}
+
 /// Where the names of a listing stand in it.
-struct Index(HashTable<u32>);
+pub(super) struct Index(HashTable<u32>);
 
 impl Index {
     fn hash(name: &[u8]) -> u64 {
         FixedState::default().hash_one(name)
     }
-    fn of(entries: &Entries) -> Self {
+    pub(super) fn of(entries: &Entries) -> Self {
         let mut table = HashTable::with_capacity(entries.in_order.len());
         // Should the host name one twice, both mean the same.
         for at in (0..).take(entries.in_order.len()) {
@@ -188,7 +228,7 @@ impl Index {
         }
         Self(table)
     }
-    fn find(&self, entries: &Entries, name: &[u8]) -> Option<usize> {
+    pub(super) fn find(&self, entries: &Entries, name: &[u8]) -> Option<usize> {
         self.0.find(Self::hash(name), |at| entries.name_at(*at) == name).map(|at| *at as usize)
     }
 }
@@ -217,11 +257,8 @@ pub(super) struct Listing {
     lookups: u32,
     /// Files found by them that were only looked at.
     looked_at: u32,
-    /// Directories among the entries that were listed because somebody wanted to know.
-    listed_below: usize,
-    /// Which of the entries is the next to be listed with one beside it, if it is a directory; and how many are left.
-    next_ahead: usize,
-    left_ahead: usize,
+    /// Which directories among the entries were listed.
+    below: ListedBelow,
     /// The first entries were asked for, and there were more.
     not_few: bool,
     /// The metadata was asked for, and is not to be had.
@@ -235,9 +272,7 @@ impl Default for Listing {
             index: None,
             lookups: 0,
             looked_at: 0,
-            listed_below: 0,
-            next_ahead: 0,
-            left_ahead: 0,
+            below: ListedBelow::default(),
             not_few: false,
             no_metadata: false,
         }
@@ -280,32 +315,19 @@ impl Listing {
     /// The directory `name` among its entries is listed because somebody wants to know: how many others may be listed
     /// with it. As many as were before, so that at most half of the work is for nothing.
     pub(super) fn list_below(&mut self, name: &[u8]) -> usize {
-        if self.listed_below == 0 {
-            self.begin_ahead(name);
-        }
-        self.listed_below += 1;
-        self.listed_below - 1
-    }
-    /// What lies behind `name` comes first: most programs go over a directory in its order.
-    fn begin_ahead(&mut self, name: &[u8]) {
-        let ListingState::Entries(entries) = &self.known else { return };
-        let index = self.index.get_or_insert_with(|| Box::new(Index::of(entries)));
-        self.next_ahead = index.find(entries, name).map_or(0, |at| at + 1);
-        self.left_ahead = entries.in_order.len();
+        let ListingState::Entries(entries) = &self.known else { return 0 };
+        let index = &mut self.index;
+        self.below.note(entries, || index.get_or_insert_with(|| Box::new(Index::of(entries))).find(entries, name))
     }
     /// The next directory among its entries that may be listed before anybody wants to know. Each is given once.
     pub(super) fn next_ahead(&mut self) -> Option<(Box<[u8]>, Stat)> {
         let ListingState::Entries(entries) = &self.known else { return None };
-        while self.left_ahead > 0 {
-            self.left_ahead -= 1;
-            let at = self.next_ahead % entries.in_order.len().max(1);
-            self.next_ahead = at + 1;
-            let entry = entries.in_order.get(at)?;
-            if let (Some(at), FileType::Directory) = (entry.stat, entry.file_type) {
-                return Some((entries.name_of(entry).into(), *entries.stats.get(at as usize)?));
+        loop {
+            let entry = self.below.next(entries)?;
+            if let Some(stat) = entries.stat_of(entry) {
+                return Some((entries.name_of(entry).into(), stat));
             }
         }
-        None
     }
     /// What is known without asking.
     pub(super) fn told(&mut self, name: &[u8], credit: &Credit) -> Option<ListedName> {
@@ -366,7 +388,7 @@ impl Listing {
     }
     fn learn(&mut self, entries: Entries) {
         self.index = None;
-        self.listed_below = 0;
+        self.below = ListedBelow::default();
         self.known = ListingState::Entries(Arc::new(entries));
     }
     /// Whether nobody has asked for anything in it.
@@ -448,10 +470,10 @@ impl Sink for Reader<'_, '_> {
         }
         self.target().is_some_and(|entries| entries.push(&entry, stat))
     }
-    fn beside(&mut self, which: usize) {
-        self.now = Some(which);
-        if let Some(next) = self.beside.directories.get_mut(which) {
-            next.told = Some(Entries::default());
+    fn beside(&mut self, directory: BesideTold) {
+        self.now = Some(directory.which);
+        if let Some(next) = self.beside.directories.get_mut(directory.which) {
+            next.told = directory.is_told.then(Entries::default);
         }
     }
 }

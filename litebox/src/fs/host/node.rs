@@ -23,7 +23,7 @@ use super::changes::Moment;
 use super::client::{ListWish, Walked};
 use super::file::{HostFile, metadata_of};
 use super::listing::{Entries, ListedName, Listing};
-use super::remembered::{Remembered, RememberedNode};
+use super::remembered::{Remembered, RememberedName};
 use super::tree::{FoundAhead, HostFs};
 
 /// From which moments on what a walk found in its directories may be remembered.
@@ -77,6 +77,10 @@ pub struct HostNode {
     acl: AtomicU32,
     /// It was asked for before: a directory of which it is asked again is watched.
     was_asked: AtomicBool,
+    /// All its entries were asked for when it was not watched yet.
+    was_listed: AtomicBool,
+    /// There were names of it that are known from a listing alone: most directories of volumes never have any.
+    had_listed: AtomicBool,
     /// What is known of a directory while it is watched.
     remembered: Mutex<Option<Box<Remembered>>>,
     target: RwLock<Option<Vec<u8>>>,
@@ -113,6 +117,8 @@ impl HostNode {
             checked: AtomicU64::new(north().call_under_way()),
             acl: AtomicU32::new(0),
             was_asked: AtomicBool::new(false),
+            was_listed: AtomicBool::new(false),
+            had_listed: AtomicBool::new(false),
             remembered: Mutex::default(),
             target: RwLock::new(target),
             listing: Mutex::new(Listing::default()),
@@ -151,6 +157,13 @@ impl HostNode {
     /// Whether its metadata was asked for before; from now on it was.
     pub(super) fn was_asked(&self) -> bool {
         self.was_asked.swap(true, Ordering::Relaxed)
+    }
+    pub(super) fn had_listed(&self) -> &AtomicBool {
+        &self.had_listed
+    }
+    /// Whether all its entries were asked for before it was watched; from now on they were.
+    pub(super) fn was_listed(&self) -> bool {
+        self.was_listed.swap(true, Ordering::Relaxed)
     }
     pub(super) fn remembered(&self) -> &Mutex<Option<Box<Remembered>>> {
         &self.remembered
@@ -233,19 +246,24 @@ impl HostNode {
     }
     /// What is remembered of `name`.
     fn known_name(&self, name: &[u8]) -> Option<Result<Arc<Self>>> {
-        let found = self.remembered_name(name)?;
-        // A file with several names is reached by the last that led to it.
-        Some(found.and_then(|RememberedNode { node, is_here }| {
-            if !is_here {
+        match self.remembered_name(name)? {
+            RememberedName::Absent => Some(Err(Error::NotFound)),
+            RememberedName::Here(node) => Some(Ok(node)),
+            RememberedName::Listed(stat) => self.make_listed(name, stat),
+            RememberedName::Node(node) => {
                 let moves = node.moves();
+                // A file with several names is reached by the last that led to it.
                 if node.is_at(self, name) {
                     self.note_seen(name, &node, moves);
                 } else {
-                    node.move_to(self.handle()?, name);
+                    match self.handle() {
+                        Ok(me) => node.move_to(me, name),
+                        Err(error) => return Some(Err(error)),
+                    }
                 }
+                Some(Ok(node))
             }
-            Ok(node)
-        }))
+        }
     }
     pub(super) fn look_up(&self, name: &[u8], ahead: Ahead<'_>) -> Result<Arc<Self>> {
         if let Some(found) = self.known_name(name) {
@@ -256,8 +274,15 @@ impl HostNode {
         if let Some(found) = call.and_then(|call| self.fs.found_ahead(&me, name, call)) {
             return found;
         }
-        if !self.fs.image && self.learn_all_at_once() {
+        if !self.fs.image {
+            let turn = self.listing.lock();
+            // Who had it may have brought all names.
             if let Some(found) = self.known_name(name) {
+                return found;
+            }
+            let has_learned = self.learn_all_at_once();
+            drop(turn);
+            if let Some(found) = has_learned.then(|| self.known_name(name)).flatten() {
                 return found;
             }
         }
@@ -446,8 +471,13 @@ impl Inode for HostNode {
         Some(found.map(|node| node as Arc<dyn Inode>))
     }
     fn stat_only(&self, name: &[u8]) -> Option<StatOnly> {
-        if !self.fs.image || self.file_type != FileType::Directory {
+        if self.file_type != FileType::Directory {
             return None;
+        }
+        if !self.fs.image {
+            let stat = self.listed_stat(name)?;
+            let metadata = metadata_of(&HostStat::from(&stat));
+            return Some(StatOnly::Metadata(Metadata { id: self.fs.id_of(&stat), ..metadata }));
         }
         // Whoever has it locked may be asking the broker, which is waited for nowhere here.
         match self.listing.try_lock()?.told(name, &self.fs.credit)? {

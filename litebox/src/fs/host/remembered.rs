@@ -16,18 +16,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::attributes::{Attributes, Known};
 use super::changes::{Forgotten, MOST_NAMES, Moment, event};
-use super::client::ListWish;
-use super::listing::Entries;
+use super::listing::{Entries, ListedBelow};
 use super::node::HostNode;
-use crate::fs::{FileType, NameMap};
-use crate::{Error, Result};
+use super::untouched::Untouched;
+use crate::Result;
+use crate::fs::{FileType, Inode, NameMap};
 use litebox_protocol::Stat;
 
-/// Entries of which metadata is asked for, too, when a directory is listed.
-const FEW: u32 = 1024;
-/// At this lookup that has to be asked for, a directory with at most so many entries is listed instead.
-const LISTED_AT: u32 = 3;
-const FEW_AT_ONCE: u32 = 256;
 /// Most absent names that are remembered of one directory.
 const MOST_ABSENT: usize = 4096;
 
@@ -56,11 +51,16 @@ impl Led {
     }
 }
 
-/// A node that a name is known to lead to.
-pub(super) struct RememberedNode {
-    pub(super) node: Arc<HostNode>,
-    /// It is reached by this name.
-    pub(super) is_here: bool,
+/// What a name is known to lead to.
+pub(super) enum RememberedName {
+    /// Nothing.
+    Absent,
+    /// This node, which is reached by this name.
+    Here(Arc<HostNode>),
+    /// This node, which may have moved meanwhile.
+    Node(Arc<HostNode>),
+    /// A file with this metadata, of which there is no node.
+    Listed(Stat),
 }
 
 /// What is remembered of a watched directory.
@@ -72,15 +72,19 @@ pub(super) struct Remembered {
     /// Grows when somebody else changes something.
     foreign: u64,
     names: NameMap<Box<[u8]>, Option<Led>>,
+    /// Others, for which there are no nodes.
+    listed: Option<Untouched>,
     absent: usize,
     /// How many names were asked for one by one.
-    asked: u32,
+    pub(super) asked: u32,
     /// No other names are in it.
-    complete: bool,
+    pub(super) complete: bool,
     /// Changes of ours that are under way: until they are done, absent names are asked for.
     busy: u32,
     /// Its entries in the order of the host, until one comes or goes.
-    entries: Option<Arc<Entries>>,
+    pub(super) entries: Option<Arc<Entries>>,
+    /// Which directories among them were listed.
+    below: ListedBelow,
 }
 
 impl Remembered {
@@ -90,11 +94,13 @@ impl Remembered {
             version,
             foreign: version,
             names: NameMap::default(),
+            listed: None,
             absent: 0,
             asked: 0,
             complete: false,
             busy: 0,
             entries: None,
+            below: ListedBelow::default(),
         }
     }
     fn note_foreign(&mut self) {
@@ -109,15 +115,40 @@ impl Remembered {
     fn leads_to(&self, name: &[u8], node: &HostNode) -> bool {
         self.names.get(name).is_some_and(|there| there.as_ref().is_some_and(|led| led.is_to(node)))
     }
+    /// The directory `name` among its entries is listed because somebody wants to know: at most so many others that may
+    /// be listed with it, and their names.
+    pub(super) fn list_below(&mut self, name: &[u8], most: usize) -> Vec<(Box<[u8]>, Arc<HostNode>)> {
+        let Some(entries) = &self.entries else { return Vec::new() };
+        let most = most.min(self.below.note(entries, || entries.place_of(name)));
+        let mut others = Vec::new();
+        while others.len() < most {
+            let Some(entry) = self.below.next(entries) else { break };
+            let name = entries.name_of(entry);
+            if let Some(Some(led)) = self.names.get(name) {
+                others.push((name.into(), led.node.clone()));
+            }
+        }
+        others
+    }
+    /// Whether nothing in it has changed since.
+    pub(super) fn is_of(&self, asked: Moment) -> bool {
+        Some(self.version) == asked.version
+    }
+    /// These are its entries, of which nodes are made later.
+    pub(super) fn set_entries(&mut self, entries: &Arc<Entries>, asked: Moment) {
+        self.entries = Some(entries.clone());
+        self.listed = Some(Untouched::new(entries.clone(), asked.links));
+        self.below = ListedBelow::default();
+    }
     /// How many names are remembered.
     pub(super) fn len(&self) -> usize {
-        self.names.len()
+        self.names.len() + self.listed.as_ref().map_or(0, Untouched::len)
     }
 }
 
 impl HostNode {
-    /// What `name` in this directory leads to, or `NotFound`; `None`: it has to be asked for.
-    pub(super) fn remembered_name(&self, name: &[u8]) -> Option<Result<RememberedNode>> {
+    /// What `name` in this directory leads to; `None`: it has to be asked for.
+    pub(super) fn remembered_name(&self, name: &[u8]) -> Option<RememberedName> {
         if !self.fs().look() {
             return None;
         }
@@ -126,18 +157,59 @@ impl HostNode {
         match kept.names.get(name) {
             Some(Some(led)) => {
                 let is_here = led.seen_here.load(Ordering::Relaxed) == led.node.moves();
-                Some(Ok(RememberedNode { node: led.node.clone(), is_here }))
+                let node = led.node.clone();
+                return Some(if is_here { RememberedName::Here(node) } else { RememberedName::Node(node) });
             }
-            Some(None) => Some(Err(Error::NotFound)),
-            None if kept.complete && kept.busy == 0 => Some(Err(Error::NotFound)),
-            None => None,
+            Some(None) => return Some(RememberedName::Absent),
+            None => {}
         }
+        if let Some(listed) = kept.listed.as_ref() {
+            if let Some(stat) = listed.stat(name, self.fs().changes.links()) {
+                return Some(RememberedName::Listed(stat));
+            }
+            if listed.lists(name) {
+                return None;
+            }
+        }
+        (kept.complete && kept.busy == 0).then_some(RememberedName::Absent)
+    }
+    /// Metadata of `name` in this directory, where that is known and there is no node of it.
+    pub(super) fn listed_stat(&self, name: &[u8]) -> Option<Stat> {
+        if !self.had_listed().load(Ordering::Relaxed) || !self.fs().look() {
+            return None;
+        }
+        let kept = self.remembered().lock();
+        let stat = kept.as_ref()?.listed.as_ref()?.stat(name, self.fs().changes.links())?;
+        self.fs().credit.earn();
+        Some(stat)
+    }
+    /// Makes a node of a name that is known to lead to a file with this metadata. `None`: something has changed since.
+    pub(super) fn make_listed(&self, name: &[u8], stat: Stat) -> Option<Result<Arc<Self>>> {
+        let node = match self.handle().and_then(|me| self.fs().node(Some(&me), name, stat, None)) {
+            Ok(node) => node,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut forgotten = Forgotten::default();
+        let mut kept = self.remembered().lock();
+        let kept_names = kept.as_deref_mut()?;
+        let links = self.fs().changes.links();
+        let is_true = kept_names.listed.as_ref().is_some_and(|listed| listed.stat(name, links) == Some(stat));
+        if is_true {
+            let attributes = Attributes { stat, known: Known::All, links };
+            self.insert(kept_names, name, Some((&node, attributes)), &mut forgotten);
+        }
+        drop(kept);
+        drop(forgotten);
+        is_true.then_some(Ok(node))
     }
     /// `node` was seen to be reached by `name` in this directory when it had moved so often.
     pub(super) fn note_seen(&self, name: &[u8], node: &Self, moves: u64) {
-        if let Some(kept) = self.remembered().lock().as_deref() {
-            if let Some(Some(led)) = kept.names.get(name).filter(|_| kept.leads_to(name, node)) {
-                led.seen_here.store(moves, Ordering::Relaxed);
+        let kept = self.remembered().lock();
+        let Some(kept) = kept.as_deref() else { return };
+        if let Some(Some(led)) = kept.names.get(name).filter(|_| kept.leads_to(name, node)) {
+            let is_first = led.seen_here.swap(moves, Ordering::Relaxed) == 0;
+            if is_first && kept.entries.is_some() && node.file_type() != FileType::Directory {
+                self.fs().credit.earn();
             }
         }
     }
@@ -259,7 +331,11 @@ impl HostNode {
         kept.version += 1;
         let is_here = kept.leads_to(name, node);
         match stat.filter(|_| is_here && Some(kept.foreign) == change.moment.version) {
-            Some(stat) => node.note_named(Attributes::all(stat, change.moment)),
+            Some(stat) => {
+                // Somebody may have been told meanwhile what was true before.
+                node.lower(Known::Nothing);
+                node.note_named(Attributes::all(stat, change.moment));
+            }
             None => node.lower(Known::Nothing),
         }
     }
@@ -282,13 +358,14 @@ impl HostNode {
         }
         drop(forgotten);
     }
-    fn insert(
+    pub(super) fn insert(
         &self,
         kept: &mut Remembered,
         name: &[u8],
         found: Option<(&Arc<Self>, Attributes)>,
         forgotten: &mut Forgotten,
     ) {
+        self.touch(kept, name);
         if found.is_none() && kept.absent >= MOST_ABSENT {
             let before = kept.names.len();
             kept.names.retain(|_, child| child.is_some());
@@ -302,7 +379,7 @@ impl HostNode {
         };
         if !same {
             self.remove(kept, name, forgotten);
-            if found.is_none() && kept.complete {
+            if found.is_none() && kept.complete && !kept.listed.as_ref().is_some_and(|listed| listed.lists(name)) {
                 return;
             }
             kept.absent += usize::from(found.is_none());
@@ -313,7 +390,14 @@ impl HostNode {
             node.note_named(attributes);
         }
     }
+    /// What a listing says of `name` is not true any more.
+    fn touch(&self, kept: &mut Remembered, name: &[u8]) {
+        if kept.listed.as_mut().is_some_and(|listed| listed.touch(name)) {
+            self.fs().changes.names.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
     fn remove(&self, kept: &mut Remembered, name: &[u8], forgotten: &mut Forgotten) {
+        self.touch(kept, name);
         let Some(gone) = kept.names.remove(name) else { return };
         self.fs().changes.names.fetch_sub(1, Ordering::Relaxed);
         match gone {
@@ -324,7 +408,7 @@ impl HostNode {
             }
         }
     }
-    fn count(&self, before: usize, after: usize) {
+    pub(super) fn count(&self, before: usize, after: usize) {
         self.fs().changes.names.fetch_sub(before.saturating_sub(after), Ordering::Relaxed);
     }
     /// Its name in a watched directory leads to it, and the broker said so of it.
@@ -366,6 +450,8 @@ impl HostNode {
             } else {
                 child.forget(forgotten);
             }
+        } else {
+            self.touch(kept, name);
         }
     }
     fn changed_itself(&self, mask: u32, kept: &mut Remembered, forgotten: &mut Forgotten) {
@@ -381,11 +467,12 @@ impl HostNode {
         }
     }
     fn clear(&self, kept: &mut Remembered, forgotten: &mut Forgotten) {
+        self.count(kept.len(), 0);
+        kept.listed = None;
         let names = core::mem::take(&mut kept.names);
         kept.absent = 0;
         kept.note_foreign();
         kept.note_strange_name();
-        self.count(names.len(), 0);
         for Led { node, .. } in names.into_values().flatten() {
             node.forget(forgotten);
             forgotten.nodes.push(node);
@@ -396,72 +483,6 @@ impl HostNode {
         let moment = self.note_watch(stat, watch, asked.of(None));
         if let Some(kept) = self.remembered().lock().as_deref_mut() {
             kept.complete |= is_empty && Some(kept.version) == moment.version;
-        }
-    }
-    /// A name has to be asked for. Where that happens again and again all are, unless they are many; whether what is
-    /// remembered is worth another look.
-    pub(super) fn learn_all_at_once(&self) -> bool {
-        let is_due = self.remembered().lock().as_deref_mut().is_some_and(|kept| {
-            kept.asked = kept.asked.saturating_add(1);
-            kept.asked == LISTED_AT && !kept.complete
-        });
-        is_due && self.list(ListWish::WatchedOnlyFew(FEW_AT_ONCE)).is_ok_and(|entries| entries.is_some())
-    }
-    /// All entries, which are asked for; `None`: they are not kept.
-    pub(super) fn list_watched(&self) -> Result<Option<Arc<Entries>>> {
-        self.list(ListWish::Watched(FEW))
-    }
-    fn list(&self, wanted: ListWish) -> Result<Option<Arc<Entries>>> {
-        let (me, path) = (self.handle()?, self.path()?);
-        let asked = self.moment();
-        let mut moment = None;
-        let mut entries = Entries::default();
-        loop {
-            let cookie = entries.in_order().last().map_or(0, |entry| entry.next);
-            let piece = self.fs().client.list(&path, cookie, wanted, b"", &mut entries)?;
-            let Some((stat, watch)) = piece.directory else { return Ok(None) };
-            let of_piece = me.note_watch(stat, watch, moment.unwrap_or(asked));
-            moment = moment.or(Some(of_piece));
-            let went_on = cookie == 0 || entries.in_order().last().is_some_and(|entry| entry.next != cookie);
-            if !piece.wanted || of_piece.version.is_none() || !(piece.end || went_on) {
-                return Ok(None);
-            }
-            if piece.end {
-                break;
-            }
-            if entries.in_order().is_empty() {
-                // They are many.
-                return Ok(None);
-            }
-        }
-        let entries = Arc::new(entries);
-        self.learn_entries(&me, &entries, moment.unwrap_or(asked));
-        Ok(Some(entries))
-    }
-    fn learn_entries(&self, me: &Arc<Self>, entries: &Arc<Entries>, asked: Moment) {
-        let mut nodes = Vec::new();
-        for entry in entries.in_order() {
-            let (name, stat) = (entries.name_of(entry), entries.stat_of(entry));
-            let node = stat.and_then(|stat| Some((self.fs().node(Some(me), name, stat, None).ok()?, stat)));
-            nodes.push((name, node));
-        }
-        let mut forgotten = Forgotten::default();
-        let mut kept = self.remembered().lock();
-        if let Some(kept) = kept.as_deref_mut().filter(|kept| Some(kept.version) == asked.version) {
-            let all = nodes.iter().all(|(_, node)| node.is_some());
-            for (name, node) in &nodes {
-                if let Some((node, stat)) = node {
-                    self.insert(kept, name, Some((node, Attributes::all(*stat, asked))), &mut forgotten);
-                }
-            }
-            kept.complete |= all;
-            kept.entries = Some(entries.clone());
-        }
-        drop(kept);
-        drop(forgotten);
-        drop(nodes);
-        if self.fs().changes.names.load(Ordering::Relaxed) > MOST_NAMES {
-            self.fs().changes.forget_all();
         }
     }
     /// Nothing that was learned of the directory before is believed any more.

@@ -111,7 +111,7 @@ fn list(head: &Request, path: &str, beside: &[u8], asked: &mut Asked) -> (Reply,
         if bytes.len() + entries.len() + size_of::<Reply>() > MAX_REPLY {
             break;
         }
-        bytes.extend_from_slice(Beside { which, count: FILES as u32 }.as_bytes());
+        bytes.extend_from_slice(Beside { which, count: FILES as u32, watch: 0, is_told: 1 }.as_bytes());
         bytes.extend_from_slice(&entries);
         reply.value += 1;
     }
@@ -264,7 +264,7 @@ fn directories_that_were_not_asked_for_are_not_believed() {
     let scene = Scene::set(|reply, bytes| {
         if reply.stop == 1 && reply.value == 0 {
             reply.value = 1;
-            bytes.extend_from_slice(Beside { which: 3, count: 0 }.as_bytes());
+            bytes.extend_from_slice(Beside { which: 3, count: 0, watch: 0, is_told: 1 }.as_bytes());
         }
     });
     for directory in 0..DIRECTORIES {

@@ -125,6 +125,11 @@ impl HostFs {
         drop(known);
         Ok(node)
     }
+    /// Whether there are nodes of the files with this metadata.
+    pub(super) fn have_nodes(&self, stats: impl Iterator<Item = Option<Stat>>) -> Vec<bool> {
+        let nodes = self.nodes.lock();
+        stats.map(|stat| stat.is_some_and(|stat| nodes.contains_key(&(stat.dev, stat.ino)))).collect()
+    }
     /// The node of a file that was just made as `name` in `parent`. A file that is gone may have had its number; who
     /// still has that open keeps the other node.
     pub(super) fn fresh_node(
@@ -184,7 +189,7 @@ impl HostFs {
     }
     /// Whether what is remembered of the tree is true, as of the call under way.
     pub(super) fn look(&self) -> bool {
-        self.changes.look(&|directory, name| self.find_links(directory, name))
+        self.changes.look(&self.client, &|directory, name| self.find_links(directory, name))
     }
     /// Somebody made `name`: where it is another name of a file that is known, what is known of that is true no longer.
     fn find_links(&self, directory: &HostNode, name: &[u8]) -> Result<()> {
