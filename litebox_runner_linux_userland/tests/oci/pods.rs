@@ -225,7 +225,8 @@ fn apart(all: &mut [(&str, Bundle, Started)], mounted: bool) -> Result {
         let wanted = format!("{name}\nhost-{name}\n{user}\n{limit}\n0\n");
         let sleeps = sleeping(&said);
         let roots = said.lines().filter(|line| line.split(' ').nth(1) == Some("/")).count();
-        if !said.starts_with(&wanted) || sleeps != 1 || roots != 1 {
+        // Its own may not have executed its program yet.
+        if !said.starts_with(&wanted) || sleeps > 1 || roots != 1 {
             return Err(format!("not {wanted:?}, {sleeps} sleeping, {roots} roots:\n{said}").into());
         }
     }
