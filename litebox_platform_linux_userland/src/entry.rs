@@ -2,6 +2,7 @@
 
 mod address_space;
 pub(crate) mod compat;
+mod far_entry;
 pub(crate) mod fast;
 pub(crate) mod patch;
 pub(crate) mod trap;

@@ -98,7 +98,18 @@ fn sites_of_32_bits_are_patched() -> Result {
 /// A program that is executed again is not sent to the processor for what `cpuid` answers: the sites of its start are
 /// patched.
 fn cpuids_are_answered() -> Result {
-    let binary = compile::guest("cpuid.c", Variant::Static, &[])?;
+    cpuids_of(Variant::Static)
+}
+
+fn cpuids_of_32_bits_are_answered() -> Result {
+    if let Some(why) = Variant::M32.missing() {
+        return skip(&why);
+    }
+    cpuids_of(Variant::M32)
+}
+
+fn cpuids_of(variant: Variant) -> Result {
+    let binary = compile::guest("cpuid.c", variant, &[])?;
     let dir = binary.parent().unwrap_or(&binary).display().to_string();
     let name = binary.file_name().unwrap_or_default().to_string_lossy();
     let volume = format!("{dir}:{GUEST_DIR}:ro");
@@ -139,6 +150,7 @@ const TESTS: &[NamedTest] = &[
     ("sites_are_patched", sites_are_patched),
     ("sites_of_32_bits_are_patched", sites_of_32_bits_are_patched),
     ("cpuids_are_answered", cpuids_are_answered),
+    ("cpuids_of_32_bits_are_answered", cpuids_of_32_bits_are_answered),
     ("code_is_shared", code_is_shared),
 ];
 

@@ -27,29 +27,8 @@ const DATA: u64 = 0x2b;
 /// What the architecture is called in the information of SIGSYS (`AUDIT_ARCH_I386`).
 pub(crate) const ARCH_I386: u32 = 0x4000_0003;
 
-/// Where the vDSO's 64-bit code finds the address to go to, from `r15` on.
-pub(crate) const ENTRY_AT: usize = offset_of!(ThreadBlock, compat_entry);
-/// The same for reading a clock.
+/// Where the vDSO's 64-bit code finds the address to go to for reading a clock, from `r15` on.
 const CLOCK_AT: usize = offset_of!(ThreadBlock, compat_clock_entry);
-
-/// From 64-bit code that 32-bit code has jumped to into the kernel, if r15 leads to a block, which begins with its own
-/// address. The flags stay as they are. Who was in other 64-bit code before may have anything there, and makes a call
-/// that traps. The guest's `rcx` is in r11; r8 and r9 are as the entry wants them.
-macro_rules! enter_kernel {
-    () => {
-        "mov r10, r15
-        not r10
-        mov rcx, [r15]
-        lea rcx, [rcx + r10 + 1]
-        jrcxz 9f
-        mov rcx, r11
-        int 0x80
-        ud2
-        9: mov rcx, r11
-        jmp qword ptr [r15 + {ENTRY_AT}]"
-    };
-}
-pub(crate) use enter_kernel;
 
 /// Code and stack segment as the host's frames hold them.
 pub(crate) const fn segments_of(mode: CpuMode) -> u64 {

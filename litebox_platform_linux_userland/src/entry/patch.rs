@@ -46,6 +46,7 @@ use crate::host::thread_block::{ThreadBlock, current};
 use change::first_jump;
 pub(crate) use change::{Change, all_unmapped, before_change};
 pub(crate) use cpuid_cache::{CPUID_CACHE, CpuidCache, program_mapped};
+use gate::Doing;
 pub(crate) use gate::{GATE, Gate};
 use region::Region;
 pub(crate) use region::{POOL, Pool};
@@ -209,7 +210,13 @@ pub(crate) fn leave_gate(
     block: &ThreadBlock,
 ) -> Option<TrapOutcome> {
     let has_gate = of(block).is_some_and(|patches| patches.state.lock().has_gate);
-    if has_gate { gate::leave(kicked, regs, mode) } else { None }
+    if !has_gate {
+        return None;
+    }
+    gate::leave(kicked, regs, mode).map(|doing| match doing {
+        Doing::Nothing => TrapOutcome::Guest,
+        Doing::Call => TrapOutcome::Call32,
+    })
 }
 
 /// A far call found no stack. What it stands for needs none.
@@ -505,7 +512,7 @@ fn target_of(plan: &Plan) -> Target {
         }
         CodeMode::Compat => {
             if cpuid {
-                GATE.provide_table();
+                GATE.provide_table(CPUID_CACHE.leaves());
             }
             Target { call: gate::call_target(), cpuid: gate::cpuid_target() }
         }

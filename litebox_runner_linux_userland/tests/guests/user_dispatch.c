@@ -140,6 +140,15 @@ int main(void)
     selector = PASS;
     printf("%s, seen %d\n", own == getpid() ? "made" : "left", seen);
 
+#ifdef __i386__
+    set(1, 0, 0, &selector);
+    int before = seen;
+    selector = STOP;
+    asm volatile("call *%%gs:0x10" : "=a"(own) : "a"(SYS_getpid) : "memory");
+    selector = PASS;
+    printf("through the vDSO: %d seen\n", seen - before);
+    set(0, 0, 0, 0);
+#endif
     in_child("a byte of another value", bad_byte);
     in_child("a byte that is not there", no_byte);
     in_child("the signal is ignored", ignored);

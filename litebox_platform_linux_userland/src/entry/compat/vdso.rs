@@ -10,7 +10,8 @@ use core::arch::global_asm;
 
 use litebox::platform::compat::Vdso32;
 
-use super::{CLOCK_AT, CODE64, ENTRY_AT, enter_kernel};
+use super::{CLOCK_AT, CODE64};
+use crate::entry::far_entry::{ENTRY_AT, enter_kernel};
 
 /// An entry of the symbol table: a function.
 macro_rules! symbol {

@@ -40,9 +40,12 @@ impl CpuidCache {
     /// The table.
     pub(super) fn leaves(&self) -> &'static [CpuidLeaf] {
         let first = self.table() as *const CpuidLeaf;
+        let mut len = 1;
         // SAFETY: entries of the table, of which only the last says that no other follows; it is never freed.
         unsafe {
-            let len = (1..).find(|n| (*first.add(n - 1)).more == 0).unwrap_or(1);
+            while (*first.add(len - 1)).more != 0 {
+                len += 1;
+            }
             core::slice::from_raw_parts(first, len)
         }
     }

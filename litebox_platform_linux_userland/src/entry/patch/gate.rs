@@ -8,6 +8,7 @@
 //! so ([`leave_gate`](super::leave_gate)).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::arch::global_asm;
 
 use litebox::platform::UserAccess;
@@ -17,13 +18,10 @@ use litebox::sync::Mutex;
 use litebox_syscall_rewriter::{CpuidLeaf, FAR_CALL_LEN, SYSCALL_LEN};
 
 use super::region::Pages;
-use super::{CPUID_CACHE, TrapOutcome};
 use crate::LinuxHost;
-use crate::entry::compat::{ENTRY_AT, enter_kernel};
+use crate::entry::far_entry::{ENTRY_AT, GATE as BASE, enter_kernel};
 use crate::host::published::Published;
 
-/// Where it is: nothing is placed above (`Layout::compat`), and an access that goes astray comes down from 4 GiB.
-const BASE: u64 = 0xff00_0000;
 /// Bytes of it.
 const LEN: usize = 16 << 10;
 /// What a far call pushes: address and segment.
@@ -155,13 +153,12 @@ impl Gate {
     }
 
     /// Puts the answers of `cpuid` into it.
-    pub(super) fn provide_table(&self) {
+    pub(super) fn provide_table(&self, leaves: &[CpuidLeaf]) {
         let mut written = self.0.lock();
         let Some(written) = written.as_mut().filter(|written| !written.has_table) else { return };
         written.has_table = true;
         let start = code().len();
-        let mut table: alloc::vec::Vec<CpuidLeaf> = CPUID_CACHE.leaves().to_vec();
-        table.truncate((LEN - start) / size_of::<CpuidLeaf>());
+        let mut table: Vec<CpuidLeaf> = leaves.iter().copied().take((LEN - start) / size_of::<CpuidLeaf>()).collect();
         if let Some(last) = table.last_mut() {
             last.more = 0;
         }
@@ -188,8 +185,16 @@ fn word_at(address: u64) -> Option<u32> {
     (got == bytes.len()).then(|| u32::from_le_bytes(bytes))
 }
 
+/// What a thread was doing that is in its own code again.
+pub(super) enum Doing {
+    /// Nothing that has to be done for it.
+    Nothing,
+    /// It was making a call, which has to be served.
+    Call,
+}
+
 /// As [`leave_gate`](super::leave_gate), where there is a gate.
-pub(super) fn leave(kicked: bool, regs: &mut Registers, mode: &mut CpuMode) -> Option<TrapOutcome> {
+pub(super) fn leave(kicked: bool, regs: &mut Registers, mode: &mut CpuMode) -> Option<Doing> {
     let at = regs.rip.checked_sub(BASE).filter(|at| *at < offset(&raw const litebox_gate_end))?;
     let outcome =
         if at < offset(&raw const litebox_gate_cpuid) { leave_call(at, kicked, regs) } else { leave_cpuid(at, regs) };
@@ -200,7 +205,7 @@ pub(super) fn leave(kicked: bool, regs: &mut Registers, mode: &mut CpuMode) -> O
 }
 
 /// A call is about to be made: a kick has it made again, from where it is in the guest's code.
-fn leave_call(at: u64, kicked: bool, regs: &mut Registers) -> Option<TrapOutcome> {
+fn leave_call(at: u64, kicked: bool, regs: &mut Registers) -> Option<Doing> {
     let next = if at >= offset(&raw const litebox_gate_found) {
         regs.r8 as u32
     } else {
@@ -217,20 +222,20 @@ fn leave_call(at: u64, kicked: bool, regs: &mut Registers) -> Option<TrapOutcome
     }
     if kicked {
         regs.rip = u64::from(next.wrapping_sub(SYSCALL_LEN as u32));
-        return Some(TrapOutcome::Guest);
+        return Some(Doing::Nothing);
     }
     regs.rip = next.into();
-    Some(TrapOutcome::Call32)
+    Some(Doing::Call)
 }
 
 /// A `cpuid` is about to be executed, or was.
-fn leave_cpuid(at: u64, regs: &mut Registers) -> Option<TrapOutcome> {
+fn leave_cpuid(at: u64, regs: &mut Registers) -> Option<Doing> {
     let between = |from: *const u8, to: *const u8| (offset(from)..offset(to)).contains(&at);
     let flags_saved = between(&raw const litebox_gate_looking, &raw const litebox_gate_asking)
         || at > offset(&raw const litebox_gate_asked) && at < offset(&raw const litebox_gate_answered);
     let answered = at >= offset(&raw const litebox_gate_answering);
-    let frame = regs.rsp + if flags_saved { 8 } else { 0 };
-    let back = word_at(frame)?;
+    let frame = (regs.rsp as u32).wrapping_add(if flags_saved { 8 } else { 0 });
+    let back = word_at(frame.into())?;
     if flags_saved {
         let flags = word_at(regs.rsp)?;
         regs.eflags = u64::from(flags);
@@ -238,10 +243,10 @@ fn leave_cpuid(at: u64, regs: &mut Registers) -> Option<TrapOutcome> {
     if answered && at == offset(&raw const litebox_gate_answering) {
         regs.rax = regs.r9;
     }
-    regs.rsp = u64::from((frame as u32).wrapping_add(FAR_FRAME as u32));
+    regs.rsp = u64::from(frame.wrapping_add(FAR_FRAME as u32));
     let done = answered || at == offset(&raw const litebox_gate_asked);
     // The far call of the trampoline stands for the instruction.
     let far_call = back.wrapping_sub(FAR_CALL_LEN as u32);
     regs.rip = u64::from(if done { back } else { far_call });
-    Some(TrapOutcome::Guest)
+    Some(Doing::Nothing)
 }

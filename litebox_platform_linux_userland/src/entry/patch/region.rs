@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use litebox::sync::Mutex;
 use litebox_syscall_rewriter::{CodeMode, Patch, Plan};
 
-use super::gate;
+use crate::entry::far_entry::GATE;
 use crate::host::call::{MADV_REMOVE, host_call, map_at, nr};
 use crate::host::published::Published;
 use crate::memory::layout::{ARENA, LAYOUT, TRAMPOLINES_LEN};
@@ -198,7 +198,7 @@ impl Region {
         let pages = Pages::take()?;
         let highest = match plan.mode() {
             CodeMode::Long => u64::MAX,
-            CodeMode::Compat => gate::call_target(),
+            CodeMode::Compat => GATE,
         };
         let bases = plan.stretches(keep, keep.max(HEAP_ROOM)).map(|stretch| stretch.start() & !4095);
         let bases = bases.filter(|base| base.saturating_add(REGION_LEN as u64) <= highest);

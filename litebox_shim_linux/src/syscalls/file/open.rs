@@ -144,10 +144,11 @@ impl Task<'_, '_> {
             return Err(Error::Invalid);
         }
         let how = request(flags, mode, walk)?;
-        if left & RESOLVE_CACHED != 0 && how.truncate {
+        let cached = left & RESOLVE_CACHED != 0;
+        if cached && flags.intersects(OpenFlags::O_TRUNC | OpenFlags::O_CREAT | TMPFILE_BIT) {
             return Err(Error::WouldBlock);
         }
-        self.open_as(dirfd, path, &how, flags, left & RESOLVE_CACHED != 0)
+        self.open_as(dirfd, path, &how, flags, cached)
     }
 
     /// `cached`: only where the way to it is known (`RESOLVE_CACHED`).

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use litebox::mm::VmaName;
+use litebox::platform::host;
 use litebox::{Error, Result};
 use litebox_common_linux::Arch;
 use litebox_common_linux::seccomp::audit_arch;
@@ -81,7 +81,7 @@ impl Task<'_, '_> {
     pub(crate) fn is_left_to_user(&mut self, number: u32) -> bool {
         let (arch, instruction) = (self.abi(), self.frame.regs.rip);
         let dispatch = &self.thread.user_dispatch;
-        if dispatch.passes(instruction) || arch == Arch::X86 && self.is_in_vdso32(instruction) {
+        if dispatch.passes(instruction) || arch == Arch::X86 && ends_handler(instruction) {
             return false;
         }
         match dispatch.selector.load(Ordering::Relaxed) {
@@ -99,10 +99,14 @@ impl Task<'_, '_> {
         self.force(info);
         true
     }
+}
 
-    /// The end of a signal handler of a 32-bit program is always made.
-    fn is_in_vdso32(&self, instruction: u64) -> bool {
-        let is_vdso = |vma: &litebox::mm::Vma| matches!(vma.name, VmaName::Vdso);
-        usize::try_from(instruction).is_ok_and(|at| self.process().mm.core().with_vma(at, is_vdso) == Some(true))
-    }
+/// Whether the call before `instruction` is the end of a signal handler in a 32-bit program's vDSO: it is always made.
+fn ends_handler(instruction: u64) -> bool {
+    /// `pop %eax; mov $119, %eax; int $0x80`, and the same without the `pop`.
+    const SIGRETURN_LEN: u64 = 8;
+    const RT_SIGRETURN_LEN: u64 = 7;
+    let Some((vdso, segments)) = host().vdso32().zip(host().segments()) else { return false };
+    let at = instruction.wrapping_sub(u64::from(segments.vdso));
+    at == u64::from(vdso.sigreturn) + SIGRETURN_LEN || at == u64::from(vdso.rt_sigreturn) + RT_SIGRETURN_LEN
 }
