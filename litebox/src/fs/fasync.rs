@@ -39,6 +39,8 @@ pub struct FileOwner {
     pub uid: u32,
     /// Effective user of who set it.
     pub euid: u32,
+    /// Pid namespace of who set it: nobody outside of it is told.
+    pub pid_namespace: i32,
 }
 
 /// What one open file has to tell.

@@ -159,6 +159,7 @@ pub fn shares_its_sandbox() -> Result {
 pub fn keeps_containers_apart() -> Result {
     let Some((first, _started)) = pod("apart")? else { return skip("no busybox") };
     let mounted = litebox_test_support::is_root();
+    let program = compile::have("gcc").then(|| compile::guest("../oci/apart.c", Variant::Static, &[])).transpose()?;
     let own = r#"{ "type": "pid" }, { "type": "ipc" }, { "type": "uts" }"#;
     let filter = r#" "seccomp": { "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["chdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 33 }] }, "#;
     let mut all = Vec::new();
@@ -190,6 +191,9 @@ pub fn keeps_containers_apart() -> Result {
         }
         std::os::unix::fs::symlink("busybox", rootfs.join("bin/hostname"))?;
         fs::write(rootfs.join("data/who"), format!("{name}\n"))?;
+        if let Some(program) = &program {
+            fs::copy(program, rootfs.join("bin/apart"))?;
+        }
         if name == "two" && mounted {
             bundle.with(&format!(r#""uid": {}"#, rustix_id("-u")?), r#""uid": 1000"#)?;
             bundle.with(r#""soft": 77"#, r#""soft": 66"#)?;
@@ -197,7 +201,7 @@ pub fn keeps_containers_apart() -> Result {
         let started = bundle.begins(name)?;
         all.push((name, bundle, started));
     }
-    let checked = apart(&mut all, mounted);
+    let checked = apart(&mut all, mounted, program.as_deref()).and_then(|()| ends_apart(&mut all));
     for (_, bundle, _) in &all {
         let rootfs = bundle.dir.join("rootfs");
         // Nobody keeps anything of it.
@@ -217,7 +221,7 @@ fn sleeping(processes: &str) -> usize {
     processes.lines().filter(|line| line.ends_with(" sleep 1000")).count()
 }
 
-fn apart(all: &mut [(&str, Bundle, Started)], mounted: bool) -> Result {
+fn apart(all: &mut [(&str, Bundle, Started)], mounted: bool, program: Option<&std::path::Path>) -> Result {
     for (name, _, started) in all.iter_mut() {
         let said = started.until("up")?;
         let other = *name == "two" && mounted;
@@ -230,7 +234,15 @@ fn apart(all: &mut [(&str, Bundle, Started)], mounted: bool) -> Result {
             return Err(format!("not {wanted:?}, {sleeps} sleeping, {roots} roots:\n{said}").into());
         }
     }
-    let [(_, one, _), (_, two, started)] = all else { return Err("two containers".into()) };
+    let [(_, one, _), (_, two, _)] = all else { return Err("two containers".into()) };
+    if let Some(program) = program {
+        let mut outside = Command::new(program);
+        outside.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (on_host, said) = (run(outside, b"", LIMIT)?.out(), two.does(&["exec", "two", "apart"])?);
+        if on_host != said {
+            return Err(format!("not\n{on_host}but\n{said}").into());
+        }
+    }
     // Whoever is started in one is in that one.
     let said = one.does(&["exec", "one", "/bin/sh", "-c", "cat /data/who; hostname; echo made > /data/made"])?;
     let made = fs::read_to_string(one.dir.join("rootfs/data/made"))?;
@@ -241,6 +253,11 @@ fn apart(all: &mut [(&str, Bundle, Started)], mounted: bool) -> Result {
     if !two.does(&["ps", "two"])?.contains("cat") {
         return Err("ps".into());
     }
+    Ok(())
+}
+
+fn ends_apart(all: &mut [(&str, Bundle, Started)]) -> Result {
+    let [(_, one, _), (_, two, started)] = all else { return Err("two containers".into()) };
     // All that its own can kill is its own: the first of a container is not, and goes on without the program that it
     // waits for.
     two.oci(&["exec", "two", "/bin/sh", "-c", "kill -9 -1"])?;

@@ -44,6 +44,8 @@ const NOT_FOUND: i32 = 127;
 const NOT_SAVED: i32 = 1;
 /// And of a container that cannot be made, as `docker run` has it.
 const NOT_MADE: i32 = 125;
+/// Why one cannot be joined.
+const NO_CONTAINER: &str = "the sandbox has no container of this name";
 /// Programs of which streams have come, and nothing else yet. The broker has no more than this under way.
 const MOST_PENDING: usize = litebox_protocol::control::MAX_PROGRAMS;
 
@@ -170,6 +172,9 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
         return Err("the sandbox has as many processes as it may have (--pids-limit)");
     }
     let Belonging { container, first, mut new } = container_of(&kernel, &request, number, pid)?;
+    // The first of a container makes its root itself.
+    let root = if new.is_some() { Some(kernel.vfs.root()) } else { container.root(&kernel) };
+    let root = root.ok_or(NO_CONTAINER)?;
     let owner = new.as_ref().map_or((first.identity.uid, first.identity.gid), NewContainer::owner);
     let files = if terminal {
         drop(errors);
@@ -180,14 +185,14 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
                 new.terminal = Some(number);
                 Ok(FdTable::new())
             }
-            None => on_terminal(&kernel, &container.root(&kernel), number),
+            None => on_terminal(&kernel, &root, number),
         })
     } else {
         streams_of(&kernel, [input, output, errors])
     };
     let files = files.map_err(|_| "its streams cannot be used")?;
     let is_new = new.is_some();
-    let made = make_process(&kernel, &container, &first, pid, files);
+    let made = make_process(&kernel, &container, &first, (pid, root), files);
     let (process, thread) = &made;
     if is_new {
         kernel.add_container(&container);
@@ -206,13 +211,18 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
         terminal,
     })));
     thread.waiter.interrupt();
-    launch(process, thread).map_err(|_| {
+    let launched = if kernel.has_come_late(process) { Err(NO_CONTAINER) } else { launch(thread).map_err(|_| NO_ROOM) };
+    if launched.is_err() {
+        process.remove_unstarted(thread);
+        kernel.remove_process(pid);
         kernel.terminals.end_loan(pid);
         if is_new {
             kernel.remove_container(&container);
         }
-        NO_ROOM
-    })
+        // It may have been the last.
+        kernel.leave_container(&container);
+    }
+    launched
 }
 
 /// Where a program belongs.
@@ -230,7 +240,7 @@ fn container_of(kernel: &Kernel, request: &Start<'_>, number: u32, pid: i32) -> 
     let (Some(view), Some(name)) = (&request.view, request.container) else {
         let container = match request.container {
             None => kernel.sandbox.clone(),
-            Some(name) => kernel.container(name).ok_or("the sandbox has no container of this name")?,
+            Some(name) => kernel.container(name).ok_or(NO_CONTAINER)?,
         };
         let first = container.first().ok_or("the first program is not there yet")?;
         return Ok(Belonging { container, first, new: None });
@@ -281,7 +291,7 @@ fn make_process(
     kernel: &Arc<Kernel>,
     container: &Arc<Container>,
     first: &FirstProgram,
-    pid: i32,
+    (pid, root): (i32, Location),
     files: Arc<FdTable>,
 ) -> (Arc<Process>, Arc<Thread>) {
     let identity = &first.identity;
@@ -291,7 +301,6 @@ fn make_process(
     mm.set_limits(limits.of_memory());
     let image = ImageInfo::default();
     let (kernel, container) = (kernel.clone(), container.clone());
-    let root = container.root(&kernel);
     let process = Process::new(ProcessSpec { pid, parent: 0, kernel, container, mm, credentials, image, limits });
     let places = FsContext { root: RwLock::new(root.clone()), cwd: RwLock::new(root), umask: AtomicU32::new(UMASK) };
     let thread = Thread::new(&process, pid, [0; 16], CloneShares::own(files, Arc::new(places)));
@@ -302,7 +311,7 @@ fn make_process(
     (process, thread)
 }
 
-fn launch(process: &Arc<Process>, thread: &Arc<Thread>) -> Result<()> {
+fn launch(thread: &Arc<Thread>) -> Result<()> {
     let regs = Registers::default();
     // The host gives this reference back when the thread ends.
     let north = Arc::into_raw(thread.clone());
@@ -322,8 +331,6 @@ fn launch(process: &Arc<Process>, thread: &Arc<Thread>) -> Result<()> {
     if started.is_err() {
         // SAFETY: the reference of above, which nobody took.
         unsafe { Arc::decrement_strong_count(north) };
-        process.remove_unstarted(thread);
-        process.kernel.remove_process(process.pid);
     }
     started
 }
@@ -527,20 +534,21 @@ impl Task<'_, '_> {
         let text = String::from_utf8_lossy(&request.user);
         let spec = UserSpec::parse(&request.user)
             .ok_or_else(|| Refusal::new(alloc::format!("--user {text}: neither numbers nor names")))?;
-        let identity = user::resolve(&self.view(), &spec).map_err(|failure| Refusal::new(failure.what))?;
+        let identity = user::resolve(&self.view()?, &spec).map_err(|failure| Refusal::new(failure.what))?;
         let capabilities = &request.first.capabilities;
         self.set_creds(Credentials::first(identity.uid, identity.gid, identity.groups, capabilities));
         Ok(identity.home)
     }
 
     /// What its container sees.
-    fn view(&self) -> View<'_> {
+    fn view(&self) -> Result<View<'_>, Refusal> {
         let kernel = self.kernel();
-        View { vfs: &kernel.vfs, root: self.process().container.root(kernel) }
+        let root = self.process().container.root(kernel).ok_or_else(|| Refusal::new(NO_CONTAINER.into()))?;
+        Ok(View { vfs: &kernel.vfs, root })
     }
 
     fn go_to(&mut self, directory: &[u8]) -> Result<(), Refusal> {
-        let view = self.view();
+        let view = self.view()?;
         let there = view.vfs.walk(&view.superuser(), directory, LookupFlags::FOLLOW | LookupFlags::DIRECTORY);
         let there = there.map_err(|_| {
             let shown = String::from_utf8_lossy(directory);

@@ -294,7 +294,8 @@ static GROUP: TableEntry<Global> = TableEntry::directory(
     &[
         value!("cgroup.controllers", "cpuset cpu memory pids"),
         TableEntry::text("cgroup.procs", |kernel: &Arc<Kernel>, out| {
-            for process in kernel.processes() {
+            let reader = super::reader_container(kernel);
+            for process in kernel.processes().iter().filter(|process| reader.sees(&process.container)) {
                 put!(out, "{}\n", process.pid);
             }
         }),

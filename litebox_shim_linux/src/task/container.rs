@@ -31,7 +31,7 @@ pub(crate) struct Container {
     /// Its first program.
     pub(crate) first_pid: i32,
     /// Who sees whose processes: containers with the same number.
-    process_space: i32,
+    pub(crate) pid_namespace: i32,
     /// `uname -n`.
     pub(crate) hostname: Arc<Mutex<Vec<u8>>>,
     /// Objects that programs share by key or name.
@@ -44,16 +44,29 @@ pub(crate) struct Container {
     pub(crate) oom_score_adj: i32,
     /// Their resource limits: number, soft and hard limit.
     pub(crate) limits: Vec<(u32, u64, u64)>,
-    /// Its root; `None`: that of the sandbox.
-    root: Mutex<Option<Location>>,
+    root: Mutex<Root>,
     /// What programs that are started later have in common with its first. `None`: it is not there yet.
     first: Mutex<Option<Arc<FirstProgram>>>,
     /// The wait(2) status of its first program, once that has ended,
     status: AtomicI32,
     /// and why that was not started.
     refusal: Mutex<String>,
+    /// Its first program has ended: nobody joins it any more. Changes under the lock of the process table.
+    ending: AtomicBool,
     /// Its end was told.
-    over: AtomicBool,
+    over: Mutex<bool>,
+}
+
+/// Where the paths of a container begin.
+enum Root {
+    /// At the sandbox's own.
+    OfSandbox,
+    /// It is not made yet.
+    Coming,
+    /// At one that was made for it.
+    Own(Location),
+    /// That was taken away.
+    Gone,
 }
 
 impl Container {
@@ -63,18 +76,19 @@ impl Container {
             name: Vec::new(),
             number: 0,
             first_pid: FIRST_PID,
-            process_space: FIRST_PID,
+            pid_namespace: FIRST_PID,
             hostname: Arc::new(Mutex::new(config.hostname.as_bytes().to_vec())),
             ipc: Arc::default(),
             filter,
             no_new_privileges: config.no_new_privileges,
             oom_score_adj: config.oom_score_adj,
             limits: config.limits.clone(),
-            root: Mutex::default(),
+            root: Mutex::new(Root::OfSandbox),
             first: Mutex::default(),
             status: AtomicI32::new(0),
             refusal: Mutex::default(),
-            over: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            over: Mutex::new(false),
         })
     }
 
@@ -92,18 +106,19 @@ impl Container {
             name: name.to_vec(),
             number,
             first_pid,
-            process_space: if has(Separate::PROCESSES) { first_pid } else { sandbox.process_space },
+            pid_namespace: if has(Separate::PROCESSES) { first_pid } else { sandbox.pid_namespace },
             hostname: if has(Separate::HOSTNAME) { own_name() } else { sandbox.hostname.clone() },
             ipc: if has(Separate::IPC) { Arc::default() } else { sandbox.ipc.clone() },
             filter,
             no_new_privileges: config.no_new_privileges,
             oom_score_adj: config.oom_score_adj,
             limits: config.limits.clone(),
-            root: Mutex::default(),
+            root: Mutex::new(Root::Coming),
             first: Mutex::default(),
             status: AtomicI32::new(0),
             refusal: Mutex::default(),
-            over: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            over: Mutex::new(false),
         })
     }
 
@@ -114,22 +129,26 @@ impl Container {
 
     /// The process that their orphans go to.
     pub(crate) fn reaper(&self) -> i32 {
-        self.process_space
+        self.pid_namespace
     }
 
     /// Whether its programs see processes of the other.
     pub(crate) fn sees(&self, other: &Self) -> bool {
-        self.process_space == other.process_space
+        self.pid_namespace == other.pid_namespace
     }
 
-    /// Its root.
-    pub(crate) fn root(&self, kernel: &Kernel) -> Location {
-        self.root.lock().clone().unwrap_or_else(|| kernel.vfs.root())
+    /// Its root; `None`: it has none yet, or no more.
+    pub(crate) fn root(&self, kernel: &Kernel) -> Option<Location> {
+        match &*self.root.lock() {
+            Root::OfSandbox => Some(kernel.vfs.root()),
+            Root::Own(root) => Some(root.clone()),
+            Root::Coming | Root::Gone => None,
+        }
     }
 
     /// It has a view of its own.
     pub(crate) fn set_root(&self, root: Location) {
-        *self.root.lock() = Some(root);
+        *self.root.lock() = Root::Own(root);
     }
 
     /// What is started later follows its first program.
@@ -145,6 +164,16 @@ impl Container {
     /// Why it is not there.
     pub(crate) fn refuse(&self, why: String) {
         *self.refusal.lock() = why;
+    }
+
+    /// Its first program has ended, with this wait(2) status; under the lock of the process table.
+    pub(super) fn begin_end(&self, wait_status: i32) {
+        self.status.store(wait_status, Ordering::Release);
+        self.ending.store(true, Ordering::Release);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
     }
 
     fn has(&self, process: &Process) -> bool {
@@ -183,9 +212,16 @@ impl Task<'_, '_> {
 }
 
 impl Kernel {
-    /// The container with this name, which is not empty.
+    /// The container with this name, which is not empty, unless it is ending.
     pub(crate) fn container(&self, name: &[u8]) -> Option<Arc<Container>> {
-        self.containers.lock().iter().find(|container| container.name == name).cloned()
+        let is_meant = |container: &&Arc<Container>| container.name == name && !container.is_ending();
+        self.containers.lock().iter().find(is_meant).cloned()
+    }
+
+    /// Whether a process that was just added has come too late for its container.
+    pub(crate) fn has_come_late(&self, process: &Process) -> bool {
+        let _table = self.process_table.lock();
+        process.container.is_ending()
     }
 
     /// Has a further container found by its name, until its end is told.
@@ -193,24 +229,22 @@ impl Kernel {
         self.containers.lock().push(container.clone());
     }
 
-    /// A process has ended. With the first of a container its others end, and with the last of them the container.
-    pub(crate) fn leave_container(&self, process: &Process) {
-        let container = &process.container;
+    /// A process has left a container, or was never started there. With the first of them the others end, and with the
+    /// last the container.
+    pub(crate) fn leave_container(&self, container: &Arc<Container>) {
         if container.is_sandbox() {
             return;
         }
-        if process.pid == container.first_pid {
-            container.status.store(process.exit_status(), Ordering::Release);
-        }
         let table = self.process_table.lock();
+        if !container.is_ending() {
+            return;
+        }
         let mut left = 0;
         for other in table.processes().filter(|p| container.has(p) && !p.ended()) {
             left += 1;
-            if process.pid == container.first_pid {
-                // Under the lock: a child that one of them makes meanwhile is found here, or its parent finds the
-                // signal before it adds the child. Never refused: it is the kernel's own.
-                let _ = other.send_signal(SignalInfo::kernel(SIGKILL));
-            }
+            // Under the lock: a child that one of them makes meanwhile is found here, or its parent finds the signal
+            // before it adds the child. Never refused: it is the kernel's own.
+            let _ = other.send_signal(SignalInfo::kernel(SIGKILL));
         }
         drop(table);
         if left == 0 {
@@ -218,21 +252,32 @@ impl Kernel {
         }
     }
 
-    /// Nobody is left of a container.
-    fn end_container(&self, container: &Arc<Container>) {
-        if container.over.swap(true, Ordering::AcqRel) {
-            return;
+    /// A process of the host is gone, perhaps one that was ending a container.
+    pub(super) fn end_lost_containers(&self) {
+        let containers = self.containers.lock().clone();
+        for container in containers {
+            self.leave_container(&container);
         }
-        self.containers.lock().retain(|other| !Arc::ptr_eq(other, container));
-        let root = container.root.lock().take();
-        if let Some(root) = root {
-            self.vfs.unmount_root(&root);
-        }
-        let why = core::mem::take(&mut *container.refusal.lock());
-        crate::outside::programs::tell_ended(container.number, container.status.load(Ordering::Acquire), &why);
     }
 
-    /// Forgets a container whose first process was not made.
+    /// Nobody is left of a container. Who is killed in the middle of this gives the lock to the next, who begins anew.
+    fn end_container(&self, container: &Arc<Container>) {
+        let mut over = container.over.lock();
+        if *over {
+            return;
+        }
+        let root = core::mem::replace(&mut *container.root.lock(), Root::Gone);
+        if let Root::Own(root) = root {
+            self.vfs.unmount_root(&root);
+        }
+        let why = container.refusal.lock().clone();
+        crate::outside::programs::tell_ended(container.number, container.status.load(Ordering::Acquire), &why);
+        *over = true;
+        drop(over);
+        self.remove_container(container);
+    }
+
+    /// Forgets a container that is over, or whose first process was not made.
     pub(crate) fn remove_container(&self, container: &Arc<Container>) {
         self.containers.lock().retain(|other| !Arc::ptr_eq(other, container));
     }

@@ -93,7 +93,9 @@ impl Task<'_, '_> {
         self.kernel().parent_thread_ended(process, self.thread.tid());
         self.kernel().process_ended(process);
         crate::outside::programs::ended(process);
-        self.kernel().leave_container(process);
+        self.kernel().leave_container(&process.container);
+        // Who is killed before this begins anew, elsewhere.
+        process.forget_last_thread();
         if last_user { host().exit_process() } else { host().exit_thread() }
     }
 

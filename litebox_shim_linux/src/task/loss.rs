@@ -22,7 +22,7 @@ impl Kernel {
     /// for what is left of their lives.
     pub(crate) fn process_lost(&self, number: u32, signal: i32) -> bool {
         let was_there = |thread: &Arc<Thread>| thread.host.process.load(Ordering::Relaxed) == number;
-        self.processes().into_iter().all(|process| {
+        let is_told = self.processes().into_iter().all(|process| {
             let (lost, others): (alloc::vec::Vec<_>, alloc::vec::Vec<_>) =
                 process.threads().into_iter().partition(was_there);
             match (&*lost, &*others) {
@@ -38,7 +38,9 @@ impl Kernel {
                     true
                 }
             }
-        })
+        });
+        self.end_lost_containers();
+        is_told
     }
 }
 

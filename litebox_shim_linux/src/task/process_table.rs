@@ -293,6 +293,10 @@ impl Kernel {
             }
         }
         process.set_ended();
+        if process.begins_container() {
+            // Before anybody can see that it has ended: who leaves after it may be the last, and tells its status.
+            process.container.begin_end(process.exit_status());
+        }
         if process_table.announce_end(process, &mut told) {
             gone.extend(process_table.remove(process.pid));
         }
@@ -300,7 +304,6 @@ impl Kernel {
         told.wake();
         process.end_events.notify(Events::IN);
         drop(gone);
-        process.forget_last_thread();
     }
 
     /// A process has ended, and who told its parent was killed.
@@ -312,7 +315,6 @@ impl Kernel {
             parent.child_events.notify(Events::IN);
         }
         process.end_events.notify(Events::IN);
-        process.forget_last_thread();
     }
 
     /// A thread ends that has children: others of its process are their parent from now on. Those that asked for it get

@@ -189,7 +189,7 @@ impl Task<'_, '_> {
         let how = request(flags & USED, 0, LookupFlags::empty())?;
         let path = alloc::format!("/dev/pts/{number}");
         let credentials = self.creds();
-        let root = self.kernel().vfs.root();
+        let root = self.process().container.root(self.kernel()).ok_or(Error::NotFound)?;
         let from = Origin { creds: creds_of(&credentials), root: root.clone(), start: root, umask: 0 };
         let file = self.kernel().vfs.open(&from, path.as_bytes(), &how)?;
         if !flags.contains(OpenFlags::O_NOCTTY) && file.access.contains(Access::READ) {

@@ -73,7 +73,7 @@ impl Task<'_, '_> {
                 }
             }
         };
-        if target != OwnerTarget::Nobody && !self.kernel().has_target(target) {
+        if target != OwnerTarget::Nobody && !self.has_target(target) {
             return Err(Error::NoProcess);
         }
         self.own(&file, target);
@@ -83,10 +83,21 @@ impl Task<'_, '_> {
         Ok(0)
     }
 
+    /// Whether there is such a one that the caller may know of.
+    fn has_target(&self, target: OwnerTarget) -> bool {
+        match target {
+            OwnerTarget::Nobody => false,
+            OwnerTarget::Thread(id) => self.find_process_of_thread(id).is_some_and(|p| p.thread(id).is_some()),
+            OwnerTarget::Process(id) => self.find_process(id).is_some(),
+            OwnerTarget::Group(id) => self.seen_processes().iter().any(|p| p.group.load(Ordering::Relaxed) == id),
+        }
+    }
+
     fn own(&self, file: &OpenFile, target: OwnerTarget) {
         let creds = self.creds();
+        let pid_namespace = self.process().container.pid_namespace;
         let mut owner = file.owner.lock();
-        *owner = FileOwner { target, signal: owner.signal, uid: creds.uid, euid: creds.euid };
+        *owner = FileOwner { target, signal: owner.signal, uid: creds.uid, euid: creds.euid, pid_namespace };
     }
 
     /// Who asks for signals and named nobody gets them.
@@ -108,7 +119,7 @@ impl Task<'_, '_> {
             write_bytes(arg as u64, &raw.to_le_bytes())?;
             return Ok(0);
         }
-        let there = self.kernel().has_target(owner.target);
+        let there = self.has_target(owner.target);
         let (kind, id) = match owner.target {
             OwnerTarget::Nobody => (F_OWNER_TID, 0),
             OwnerTarget::Thread(id) => (F_OWNER_TID, id),
@@ -200,15 +211,6 @@ fn is_connection(file: &OpenFile) -> bool {
 }
 
 impl Kernel {
-    fn has_target(&self, target: OwnerTarget) -> bool {
-        match target {
-            OwnerTarget::Nobody => false,
-            OwnerTarget::Thread(id) => self.processes().iter().any(|p| p.thread(id).is_some()),
-            OwnerTarget::Process(id) => self.process(id).is_some(),
-            OwnerTarget::Group(id) => self.processes().iter().any(|p| p.group.load(Ordering::Relaxed) == id),
-        }
-    }
-
     /// Sends what open files have to tell, if anything.
     #[inline]
     pub(crate) fn tell_owners(&self) {
@@ -248,7 +250,8 @@ impl Kernel {
         let may = |process: &Process| {
             let theirs = process.creds();
             let ours = [owner.euid, owner.uid];
-            owner.euid == 0 || ours.iter().any(|id| *id == theirs.uid || *id == theirs.suid)
+            process.container.pid_namespace == owner.pid_namespace
+                && (owner.euid == 0 || ours.iter().any(|id| *id == theirs.uid || *id == theirs.suid))
         };
         match owner.target {
             OwnerTarget::Nobody => {}

@@ -16,7 +16,7 @@ use crate::user::duration_at;
 impl Task<'_, '_> {
     fn owner_of(&self, tid: u32) -> Owner {
         let Ok(tid) = i32::try_from(tid) else { return Owner::Gone };
-        let found = self.kernel().processes().iter().find_map(|p| p.thread(tid));
+        let found = self.find_process_of_thread(tid).and_then(|process| process.thread(tid));
         match found {
             None => Owner::Gone,
             Some(thread) if thread.dead.load(core::sync::atomic::Ordering::Acquire) => Owner::Leaving,

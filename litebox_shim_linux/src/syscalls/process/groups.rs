@@ -39,7 +39,7 @@ impl Task<'_, '_> {
         let process_table = self.kernel().process_table.lock();
         let Some(target) = process_table.process(pid) else {
             // Only the first thread's id stands for its process here.
-            let is_thread = process_table.processes().any(|p| p.thread(pid).is_some());
+            let is_thread = process_table.processes().any(|p| own.sees(p) && p.thread(pid).is_some());
             return Err(if is_thread { Error::Invalid } else { Error::NoProcess });
         };
         let session = target.session.load(Ordering::Relaxed);
