@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use litebox_protocol::control::{MAX_GRANTS, Separate, StartFlags, StartHead, ViewHead, What};
 use zerocopy::IntoBytes;
 
+use litebox_broker::beneath::Grant;
+
 use crate::message::say;
 use crate::named::connection::{Connection, Start};
 use crate::named::exec::status_of;
@@ -31,6 +33,11 @@ pub fn join(options: &Options, sandbox: &str, container: &str, ready: Option<Own
 
 fn run(options: &Options, sandbox: &str, container: &str, ready: Option<OwnedFd>) -> Result<u8, String> {
     let (config, grants) = run::container_config(options)?;
+    // The broker of the sandbox is told nothing of what a grant does not show.
+    let shows_all = |grant: &Grant| !grant.visibility.others_only && grant.visibility.hidden.is_empty();
+    if options.files.rootfs.is_none() || !grants.iter().all(shows_all) {
+        return Err("--join needs --rootfs, and goes with no --hide".into());
+    }
     if grants.len() > MAX_GRANTS {
         return Err(format!("more than {MAX_GRANTS} volumes"));
     }

@@ -74,9 +74,9 @@ impl Programs {
     pub fn client_gone(&mut self, client: u64) {
         const KILL: u64 = 9;
         let theirs = |owner: &Owner| owner.client == client;
-        let running: Vec<Owner> = self.owners.values().copied().filter(theirs).collect();
+        // At once: the sandbox has no say in what it may reach.
         let granted: Vec<Owner> = self.grants.keys().copied().filter(theirs).collect();
-        for owner in granted.into_iter().filter(|owner| !running.contains(owner)) {
+        for owner in granted {
             self.take_back(owner);
         }
         let begun = |number: &&u32| self.owners.get(number).is_some_and(theirs);
@@ -88,25 +88,30 @@ impl Programs {
 
     /// Has the sandbox start a program as `body` says, with these streams.
     pub fn start(&mut self, owner: Owner, body: &[u8], streams: Vec<OwnedFd>) -> Result<(), Errno> {
-        let started = self.start_as(owner, body, streams);
+        self.start_as(owner, body, streams).or_else(|why| self.refuse(owner, why))
+    }
+
+    /// Does not start a program: what was granted for it is taken back.
+    pub fn refuse(&mut self, owner: Owner, why: Errno) -> Result<(), Errno> {
         // Who asks for a number that is in use has no say in what that one has.
-        if started.is_err() && started != Err(Errno::EXIST) {
+        if self.number_of(owner).is_none() {
             self.take_back(owner);
         }
-        started
+        Err(why)
     }
 
     fn start_as(&mut self, owner: Owner, body: &[u8], streams: Vec<OwnedFd>) -> Result<(), Errno> {
+        if self.number_of(owner).is_some() {
+            return Err(Errno::EXIST);
+        }
         let start = Start::parse(body).ok_or(Errno::INVAL)?;
         if streams.len() != STREAMS {
             return Err(Errno::BADF);
         }
-        if self.number_of(owner).is_some() {
-            return Err(Errno::EXIST);
-        }
-        if self.owners.len() >= MAX_PROGRAMS || self.outbox.len() > MOST_WAITING {
+        if self.owners.len() >= MAX_PROGRAMS {
             return Err(Errno::AGAIN);
         }
+        self.check_outbox()?;
         let container = start.container.filter(|_| start.what == What::Container);
         if container.is_some_and(|name| self.container(name).is_some()) {
             return Err(Errno::EXIST);
@@ -114,8 +119,10 @@ impl Programs {
         let body = memory_file(body)?;
         let number = self.free_number();
         self.owners.insert(number, owner);
-        if let Some(name) = container {
-            self.containers.insert(number, name.to_vec());
+        match container {
+            Some(name) => drop(self.containers.insert(number, name.to_vec())),
+            // Only a container has something granted.
+            None => self.take_back(owner),
         }
         for (which, stream) in (0u64..).zip(streams) {
             self.tell(EventKind::Stream, u64::from(number) | which << 32, Some(stream));
@@ -156,6 +163,7 @@ impl Programs {
         if signal > LAST {
             return Err(Errno::INVAL);
         }
+        self.check_outbox()?;
         self.tell(EventKind::ProgramSignal, u64::from(number) | signal << 32, None);
         Ok(())
     }
@@ -164,8 +172,14 @@ impl Programs {
     pub fn resize(&mut self, owner: Owner, window: u64) -> Result<(), Errno> {
         let number = self.number_of(owner).ok_or(Errno::SRCH)?;
         let window = u32::try_from(window).map_err(|_| Errno::INVAL)?;
+        self.check_outbox()?;
         self.tell(EventKind::ProgramWindow, u64::from(number) | u64::from(window) << 32, None);
         Ok(())
+    }
+
+    /// `EAGAIN` when the sandbox does not take what it is told.
+    fn check_outbox(&self) -> Result<(), Errno> {
+        if self.outbox.len() > MOST_WAITING { Err(Errno::AGAIN) } else { Ok(()) }
     }
 
     fn number_of(&self, owner: Owner) -> Option<u32> {
@@ -180,9 +194,8 @@ impl Programs {
     /// It has ended; whose it was.
     pub fn forget(&mut self, number: u32) -> Option<Owner> {
         let owner = self.owners.remove(&number)?;
-        if self.containers.remove(&number).is_some() {
-            self.take_back(owner);
-        }
+        self.containers.remove(&number);
+        self.take_back(owner);
         Some(owner)
     }
 
@@ -221,4 +234,104 @@ fn memory_file(bytes: &[u8]) -> Result<OwnedFd, Errno> {
         written += rustix::io::pwrite(&file, rest, written as u64)?;
     }
     Ok(file)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+
+    use litebox_protocol::control::{STREAMS, StartFlags, StartHead, ViewHead, What};
+    use rustix::io::Errno;
+    use zerocopy::IntoBytes;
+
+    use super::{MOST_WAITING, Owner, Programs};
+    use crate::beneath::{Access, Grant};
+    use crate::files::Files;
+
+    const OWNER: Owner = Owner { client: 1, id: 1 };
+
+    fn granted() -> Programs {
+        let mut programs = Programs::new(Arc::new(Files::new(Vec::new())));
+        grant(&mut programs, OWNER);
+        programs
+    }
+
+    fn grant(programs: &mut Programs, owner: Owner) {
+        let directory = File::open("/").unwrap().into();
+        programs.grant(owner, Grant::directory(directory, Access::ReadOnly, false).unwrap()).unwrap();
+    }
+
+    fn streams() -> Vec<OwnedFd> {
+        (0..STREAMS).map(|_| File::open("/dev/null").unwrap().into()).collect()
+    }
+
+    /// The body of a start: a container, or a program of the sandbox.
+    fn body(container: bool) -> Vec<u8> {
+        let (what, flags) =
+            if container { (What::Container, StartFlags::IN_CONTAINER) } else { (What::Program, StartFlags::empty()) };
+        let head = StartHead { what: what as u32, flags: flags.bits(), arguments: 1, ..StartHead::default() };
+        let names: &[&[u8]] = if container { &[b"", b"", b"one", b"true"] } else { &[b"", b"", b"true"] };
+        let mut body = head.as_bytes().to_vec();
+        for name in names {
+            body.extend_from_slice(&(name.len() as u32).to_le_bytes());
+            body.extend_from_slice(name);
+        }
+        if container {
+            body.extend_from_slice(ViewHead::default().as_bytes());
+        }
+        body
+    }
+
+    #[test]
+    fn what_is_refused_or_no_container_keeps_no_grants() {
+        let mut programs = granted();
+        assert_eq!(programs.start(OWNER, &[], streams()), Err(Errno::INVAL));
+        assert!(programs.grants.is_empty());
+        grant(&mut programs, OWNER);
+        assert_eq!(programs.refuse(OWNER, Errno::BUSY), Err(Errno::BUSY));
+        assert!(programs.grants.is_empty());
+        grant(&mut programs, OWNER);
+        assert_eq!(programs.start(OWNER, &body(false), streams()), Ok(()));
+        assert!(programs.grants.is_empty());
+    }
+
+    #[test]
+    fn a_second_start_takes_nothing_from_a_container() {
+        let mut programs = granted();
+        assert_eq!(programs.start(OWNER, &body(true), streams()), Ok(()));
+        for bad in [&body(true)[..], &[]] {
+            assert_eq!(programs.start(OWNER, bad, streams()), Err(Errno::EXIST));
+        }
+        assert_eq!(programs.refuse(OWNER, Errno::BUSY), Err(Errno::BUSY));
+        assert_eq!(programs.grants.len(), 1);
+        // One of the same name is not started, and has nothing.
+        let other = Owner { id: 2, ..OWNER };
+        grant(&mut programs, other);
+        assert_eq!(programs.start(other, &body(true), streams()), Err(Errno::EXIST));
+        assert_eq!(programs.grants.len(), 1);
+        programs.forget(1);
+        assert!(programs.grants.is_empty());
+    }
+
+    #[test]
+    fn a_client_that_is_gone_leaves_no_grants() {
+        let mut programs = granted();
+        assert_eq!(programs.start(OWNER, &body(true), streams()), Ok(()));
+        programs.client_gone(OWNER.client);
+        assert!(programs.grants.is_empty());
+        assert_eq!(programs.container(b"one"), Some(1));
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut programs = granted();
+        assert_eq!(programs.start(OWNER, &body(true), streams()), Ok(()));
+        let told = (0..2 * MOST_WAITING).filter(|_| programs.signal(OWNER, 1).is_ok()).count();
+        assert!(told <= MOST_WAITING);
+        assert_eq!(programs.resize(OWNER, 0), Err(Errno::AGAIN));
+        assert_eq!(programs.signal_container(b"one", 9), Err(Errno::AGAIN));
+    }
 }

@@ -228,7 +228,7 @@ impl Service {
         let Head { id, value, .. } = message.head;
         let owner = Owner { client: key, id };
         match call {
-            Call::Start if self.paused => Err(Errno::BUSY),
+            Call::Start if self.paused => self.programs.refuse(owner, Errno::BUSY),
             Call::Start if id == FIRST_PROGRAM => Err(Errno::INVAL),
             Call::Start => self.programs.start(owner, message.body, came),
             Call::Signal if id == FIRST_PROGRAM && !message.body.is_empty() => {
