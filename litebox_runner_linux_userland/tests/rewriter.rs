@@ -121,7 +121,9 @@ fn cpuids_of(variant: Variant) -> Result {
     // The last round executes nothing, the one before it the program once more, and that one again.
     let (once, twice, thrice) = (patched("3")?, patched("2")?, patched("1")?);
     let (second, third) = (twice.saturating_sub(once), thrice.saturating_sub(twice));
-    if second < once + 6 || third < once + 6 {
+    // The second execution of a 64-bit program has sites of calls to patch besides.
+    let some = |more: u64| more >= once + 6;
+    if !some(third) || variant == Variant::Static && !some(second) {
         return Err(format!("{once} sites patched, {second} in the second execution, {third} in the third").into());
     }
     Ok(())
