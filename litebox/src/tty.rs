@@ -62,6 +62,8 @@ pub struct Caller {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// The first process of its container; `None`: it is in none but the sandbox.
+    pub container: Option<i32>,
 }
 
 /// What terminals need to know of processes, and do to them.

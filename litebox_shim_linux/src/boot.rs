@@ -25,6 +25,7 @@ use crate::proc::ProcFs;
 use crate::proc::sys::SysFs;
 use crate::signal::SigSet;
 use crate::syscalls::limits::Limits;
+use crate::task::container::Container;
 use crate::task::process_table::FIRST_PID;
 use crate::task::{CloneShares, Credentials, Kernel, KernelConfig, Process, ProcessSpec, Thread};
 
@@ -153,7 +154,7 @@ fn furnish(
     for spec in &mounts.mounts {
         let failed = |error| Failure::at("cannot mount at", &spec.at, error);
         let fs: Arc<dyn FileSystem> = match spec.source {
-            Source::Pts => PtsFs::new(&kernel.terminals, maker.dev()),
+            Source::Pts => PtsFs::new(&kernel.terminals, maker.container, maker.dev()),
             Source::Proc => ProcFs::new(Arc::downgrade(kernel), maker.dev()),
             Source::Sys => SysFs::new(Arc::downgrade(kernel), maker.dev()),
             Source::Text(number) => maker.text(mounts.texts.get(number as usize)).map_err(failed)?,
@@ -178,10 +179,12 @@ fn furnish(
 /// Makes the root of a further container, with everything that is mounted there. Who its first program runs as.
 pub(crate) fn container_root(
     kernel: &Arc<Kernel>,
+    container: &Container,
     mounts: &MountPlan,
     grants: Vec<(GrantId, Granted)>,
 ) -> Result<(Location, Identity), Failure> {
     let mut maker = mounts::Maker::new(&kernel.arena, &kernel.last_dev, grants);
+    maker.container = container.of_terminals();
     let fs = maker.make(mounts.root).map_err(|error| Failure::at("cannot mount at", b"/", error))?;
     let root = kernel.vfs.mount_root(fs, MountFlags::RELATIME, mounts.root.name());
     // What changes in its copy-on-write trees is nobody's to save: engines have containers written through.

@@ -102,10 +102,11 @@ pub fn open_device(node: &Arc<dyn Inode>, rdev: u64, terminals: &Arc<Terminals>)
         FULL => Arc::new(null::Zero { node, full: true }),
         RANDOM | URANDOM => Arc::new(random::Random { node }),
         PTMX => return terminals.open_master(node),
-        CONSOLE => match terminals.open_console_file(&node) {
+        CONSOLE => match terminals.open_console_file(&node)? {
             Some(console) => console,
             None => Arc::new(terminal::Terminal::open(node, &terminals.streams)?),
         },
+        TTY if terminals.callers_container().is_some() => return Err(Error::NoSuchDevice),
         TTY => Arc::new(terminal::Terminal::open(node, &terminals.streams)?),
         _ => return Err(Error::NoSuchDevice),
     })

@@ -22,17 +22,25 @@ const BLOCK: u32 = 1024;
 /// The file system of /dev/pts.
 pub struct PtsFs {
     terminals: Arc<Terminals>,
+    container: Option<i32>,
     dev: u64,
     born: Time,
 }
 
 impl PtsFs {
-    /// The slaves of `terminals`; `dev` is the file system's device number.
-    pub fn new(terminals: &Arc<Terminals>, dev: u64) -> Arc<Self> {
-        Arc::new(Self { terminals: terminals.clone(), dev, born: Time::now() })
+    /// Those slaves of `terminals` that are a container's, named by its first process (`None`: the sandbox's own);
+    /// `dev` is the file system's device number.
+    pub fn new(terminals: &Arc<Terminals>, container: Option<i32>, dev: u64) -> Arc<Self> {
+        Arc::new(Self { terminals: terminals.clone(), container, dev, born: Time::now() })
     }
     fn node(&self, what: What) -> Arc<dyn Inode> {
-        Arc::new(Node { terminals: self.terminals.clone(), dev: self.dev, born: self.born, what })
+        Arc::new(Node {
+            terminals: self.terminals.clone(),
+            container: self.container,
+            dev: self.dev,
+            born: self.born,
+            what,
+        })
     }
 }
 
@@ -53,6 +61,7 @@ enum What {
 
 struct Node {
     terminals: Arc<Terminals>,
+    container: Option<i32>,
     dev: u64,
     born: Time,
     what: What,
@@ -116,9 +125,11 @@ impl Inode for Node {
         let what = if name == b"ptmx" {
             What::Ptmx
         } else {
-            What::Slave(number_of(name).and_then(|n| self.terminals.pair(n)).ok_or(Error::NotFound)?)
+            let pair = number_of(name).and_then(|number| self.terminals.pair(number, self.container));
+            What::Slave(pair.ok_or(Error::NotFound)?)
         };
-        Ok(Arc::new(Self { terminals: self.terminals.clone(), dev: self.dev, born: self.born, what }))
+        let (terminals, container) = (self.terminals.clone(), self.container);
+        Ok(Arc::new(Self { terminals, container, dev: self.dev, born: self.born, what }))
     }
     fn read_dir(&self, cookie: u64, sink: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         if !matches!(self.what, What::Root) {
@@ -128,7 +139,7 @@ impl Inode for Node {
         if cookie == 0 && !sink(DirEntry { name: b"ptmx", ino: PTMX_INO, file_type, next: 1 }) {
             return Ok(());
         }
-        for number in self.terminals.numbers() {
+        for number in self.terminals.numbers(self.container) {
             let next = u64::from(number) + 2;
             let name = format!("{number}");
             if next > cookie && !sink(DirEntry { name: name.as_bytes(), ino: next + 1, file_type, next }) {

@@ -50,6 +50,8 @@ pub(super) struct PairState {
 pub(super) struct Pair {
     pub number: u32,
     pub owner: Mutex<(u32, u32, u32)>,
+    /// Whose /dev/pts shows it: the first process of a container; `None`: the sandbox's.
+    pub container: Option<i32>,
     pub terminals: Weak<Terminals>,
     pub state: Mutex<PairState>,
     /// Held by who reads the slave, from the look at the input until it is taken; no fault wants it.
@@ -65,7 +67,12 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(terminals: &Arc<Terminals>, number: u32, owner: (u32, u32), outside: Option<Outside>) -> Self {
+    pub(super) fn new(
+        terminals: &Arc<Terminals>,
+        number: u32,
+        (owner, container): ((u32, u32), Option<i32>),
+        outside: Option<Outside>,
+    ) -> Self {
         let state = PairState {
             line: Line::default(),
             window: [0; 8],
@@ -84,6 +91,7 @@ impl Pair {
         Self {
             number,
             owner: Mutex::new((owner.0, owner.1, 0o620)),
+            container,
             terminals: Arc::downgrade(terminals),
             state: Mutex::new(state),
             slave_reading: Mutex::new(()),

@@ -44,18 +44,18 @@ impl Terminals {
     pub(super) fn caller(&self) -> Option<Caller> {
         self.jobs().and_then(|jobs| jobs.caller())
     }
-    fn new_pair(self: &Arc<Self>, owner: (u32, u32), outside: Option<Outside>) -> Result<Arc<Pair>> {
+    fn new_pair(self: &Arc<Self>, whose: ((u32, u32), Option<i32>), outside: Option<Outside>) -> Result<Arc<Pair>> {
         let mut pairs = self.pairs.lock();
         pairs.retain(|_, pair| pair.strong_count() > 0);
         let number = (0..MOST_TERMINALS).find(|n| !pairs.contains_key(n)).ok_or(Error::NoSpace)?;
-        let pair = Arc::new(Pair::new(self, number, owner, outside));
+        let pair = Arc::new(Pair::new(self, number, whose, outside));
         pairs.insert(number, Arc::downgrade(&pair));
         Ok(pair)
     }
     /// Opens a new master (/dev/ptmx). `node` is the inode that was opened.
     pub fn open_master(self: &Arc<Self>, node: Arc<dyn Inode>) -> Result<Arc<dyn File>> {
-        let owner = self.caller().map_or((0, 0), |c| (c.uid, c.gid));
-        let pair = self.new_pair(owner, None)?;
+        let whose = self.caller().map_or(((0, 0), None), |c| ((c.uid, c.gid), c.container));
+        let pair = self.new_pair(whose, None)?;
         Ok(Arc::new(Master { pair, node }))
     }
     /// Makes the console, whose other side is the terminal at `input` and `output`: it controls `session`, whose first
@@ -67,7 +67,7 @@ impl Terminals {
         session: i32,
         owner: (u32, u32),
     ) -> Result<u32> {
-        let pair = self.open_outside(Outside::new(input, output), session, owner)?;
+        let pair = self.open_outside(Outside::new(input, output), session, (owner, None))?;
         *self.console.lock() = Some(pair.clone());
         pair.watch_outside();
         Ok(pair.number)
@@ -80,13 +80,18 @@ impl Terminals {
         session: i32,
         owner: (u32, u32),
     ) -> Result<u32> {
-        let pair = self.open_outside(Outside::of_pipes(input, output), session, owner)?;
+        let pair = self.open_outside(Outside::of_pipes(input, output), session, (owner, None))?;
         *self.console.lock() = Some(pair.clone());
         pair.watch_outside();
         Ok(pair.number)
     }
-    fn open_outside(self: &Arc<Self>, outside: Outside, session: i32, owner: (u32, u32)) -> Result<Arc<Pair>> {
-        let pair = self.new_pair(owner, Some(outside))?;
+    fn open_outside(
+        self: &Arc<Self>,
+        outside: Outside,
+        session: i32,
+        whose: ((u32, u32), Option<i32>),
+    ) -> Result<Arc<Pair>> {
+        let pair = self.new_pair(whose, Some(outside))?;
         {
             let mut state = pair.state.lock();
             state.locked = false;
@@ -96,15 +101,16 @@ impl Terminals {
         Ok(pair)
     }
     /// Makes the terminal of a program that was started from outside, whose other side is two pipes, ours from now on;
-    /// `window`: rows and columns. It controls the session that the program, process `pid`, leads. Returns its number.
+    /// `whose`: its user and the container that sees it; `window`: rows and columns. It controls the session that the
+    /// program, process `pid`, leads. Returns its number.
     pub fn lend(
         self: &Arc<Self>,
         (input, output): (HostFd, HostFd),
         pid: i32,
-        owner: (u32, u32),
+        whose: ((u32, u32), Option<i32>),
         window: (u16, u16),
     ) -> Result<u32> {
-        let pair = self.open_outside(Outside::of_pipes(input, output), pid, owner)?;
+        let pair = self.open_outside(Outside::of_pipes(input, output), pid, whose)?;
         pair.state.lock().window = window_of(window);
         self.lent.lock().insert(pid, pair.clone());
         pair.watch_outside();
@@ -129,20 +135,31 @@ impl Terminals {
     pub(super) fn console(&self) -> Option<Arc<Pair>> {
         self.console.lock().clone()
     }
-    /// Opens the console (/dev/console) with `node`; `None` when there is none.
-    pub fn open_console_file(&self, node: &Arc<dyn Inode>) -> Option<Arc<dyn File>> {
-        Slave::open(&self.console()?, node.clone()).ok()
+    /// Opens the console (/dev/console) with `node`; `None`: it is what the standard streams lead to. That of a further
+    /// container is the terminal that its first process was lent.
+    pub fn open_console_file(&self, node: &Arc<dyn Inode>) -> Result<Option<Arc<dyn File>>> {
+        if let Some(first) = self.callers_container() {
+            let lent = self.lent.lock().get(&first).cloned();
+            return Slave::open(&lent.ok_or(Error::NoSuchDevice)?, node.clone()).map(Some);
+        }
+        Ok(self.console().and_then(|console| Slave::open(&console, node.clone()).ok()))
     }
-    /// The terminal /dev/pts/`number`, while its master is open.
-    pub(super) fn pair(&self, number: u32) -> Option<Arc<Pair>> {
-        self.pairs.lock().get(&number).and_then(Weak::upgrade).filter(|p| p.state.lock().master)
+    /// The further container that the caller is in: the sandbox's standard streams are not its own.
+    pub(crate) fn callers_container(&self) -> Option<i32> {
+        self.caller().and_then(|caller| caller.container)
+    }
+    /// The terminal /dev/pts/`number` of a container, while its master is open.
+    pub(super) fn pair(&self, number: u32, container: Option<i32>) -> Option<Arc<Pair>> {
+        let pair = self.pairs.lock().get(&number).and_then(Weak::upgrade);
+        pair.filter(|p| p.container == container && p.state.lock().master)
     }
     fn all(&self) -> Vec<Arc<Pair>> {
         self.pairs.lock().values().filter_map(Weak::upgrade).collect()
     }
-    /// Numbers of all terminals.
-    pub(super) fn numbers(&self) -> Vec<u32> {
-        self.all().into_iter().filter(|p| p.state.lock().master).map(|p| p.number).collect()
+    /// Numbers of all terminals of a container.
+    pub(super) fn numbers(&self, container: Option<i32>) -> Vec<u32> {
+        let is_there = |pair: &Arc<Pair>| pair.container == container && pair.state.lock().master;
+        self.all().into_iter().filter(is_there).map(|pair| pair.number).collect()
     }
     /// The controlling terminal of a session.
     pub(super) fn controlling(&self, session: i32) -> Option<Arc<Pair>> {

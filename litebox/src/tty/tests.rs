@@ -92,7 +92,7 @@ fn pair() -> (Arc<Terminals>, Arc<dyn File>, Arc<dyn Inode>) {
     let master = terminals.open_master(AnonInode::shared("ptmx")).unwrap();
     let zero = 0i32.to_le_bytes();
     assert_eq!(master.ioctl(0x4004_5431, zero.as_ptr() as usize), Ok(0));
-    let root = PtsFs::new(&terminals, 9).root();
+    let root = PtsFs::new(&terminals, None, 9).root();
     (terminals, master, root)
 }
 
@@ -108,7 +108,7 @@ fn read(file: &Arc<dyn File>) -> crate::Result<Vec<u8>> {
 #[test]
 fn master_and_slave_talk() {
     let (terminals, master, root) = pair();
-    assert_eq!(terminals.numbers(), [0]);
+    assert_eq!(terminals.numbers(None), [0]);
     let name = root.lookup(b"0").unwrap();
     assert_eq!(name.metadata().unwrap().rdev, 0x8800);
     assert_eq!(read(&master), Err(Error::WouldBlock));
@@ -137,7 +137,7 @@ fn master_and_slave_talk() {
 fn locked_slaves_do_not_open() {
     let terminals = Arc::<Terminals>::default();
     let _master = terminals.open_master(AnonInode::shared("ptmx")).unwrap();
-    let root = PtsFs::new(&terminals, 9).root();
+    let root = PtsFs::new(&terminals, None, 9).root();
     assert_eq!(root.lookup(b"0").unwrap().open(&OpenHow::default()).err(), Some(Error::Io));
     for name in [&b"1"[..], b"00", b"+0", b"x", b"4294967296"] {
         assert_eq!(root.lookup(name).err(), Some(Error::NotFound));

@@ -321,7 +321,11 @@ pub fn ends() -> Result {
 pub fn terminal() -> Result {
     let Some((first, _started)) = pod("terminal")? else { return skip("no busybox") };
     let one = first.beside("oci-pod-terminal-one")?;
-    one.script("tty > /data/tty; test -c $(tty) && read a; echo got:$a; exit 5", true, &namespaces(""))?;
+    one.script(
+        "tty > /data/tty; echo console > /dev/console; test -c $(tty) && read a; echo got:$a; exit 5",
+        true,
+        &namespaces(""),
+    )?;
     std::os::unix::fs::symlink("busybox", one.dir.join("rootfs/bin/tty"))?;
     one.in_pod("container", "pod")?;
     // The name of a socket has 107 bytes.
@@ -336,10 +340,15 @@ pub fn terminal() -> Result {
     }
     let mut master = super::received(&connection)?;
     one.does(&["start", "tty"])?;
+    // Others of the pod do not see it.
+    let said = first.does(&["exec", "pod", "/bin/sh", "-c", "echo /dev/pts/*"])?;
+    if said != "/dev/pts/ptmx\n" {
+        return Err(format!("the pod sees {said}").into());
+    }
     master.write_all(b"word\n")?;
     let mut said = String::new();
     let mut piece = [0; 256];
-    while !said.contains("got:word") {
+    while !said.contains("console") || !said.contains("got:word") {
         let n = master.read(&mut piece)?;
         said.push_str(&String::from_utf8_lossy(piece.get(..n).unwrap_or_default()));
     }

@@ -142,13 +142,15 @@ pub(super) struct Maker<'a> {
     last_dev: &'a AtomicU64,
     /// What is granted, in the order in which the plan numbers it, and the broker's own numbers.
     grants: Vec<(GrantId, Granted)>,
+    /// The further container that it is for, as terminals know it.
+    pub(super) container: Option<i32>,
     /// The copy-on-write tree that was made last.
     pub(super) overlay: Option<Arc<OverlayFs>>,
 }
 
 impl<'a> Maker<'a> {
     pub(super) fn new(arena: &'a Arc<Arena>, last_dev: &'a AtomicU64, grants: Vec<(GrantId, Granted)>) -> Self {
-        Self { arena, last_dev, grants, overlay: None }
+        Self { arena, last_dev, grants, container: None, overlay: None }
     }
     pub(super) fn dev(&mut self) -> u64 {
         self.last_dev.fetch_add(1, Ordering::Relaxed) + 1

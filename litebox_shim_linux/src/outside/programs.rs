@@ -179,7 +179,7 @@ fn start(number: u32, body: Option<Passed>, streams: [Option<Passed>; STREAMS]) 
     let files = if terminal {
         drop(errors);
         let pipes = (input.take(), output.take());
-        let number = kernel.terminals.lend(pipes, pid, owner, request.window);
+        let number = kernel.terminals.lend(pipes, pid, (owner, container.of_terminals()), request.window);
         number.and_then(|number| match &mut new {
             Some(new) => {
                 new.terminal = Some(number);
@@ -462,10 +462,11 @@ impl Task<'_, '_> {
     fn begin_container(&mut self, request: &Request) -> Result<Prepared, Refusal> {
         let new = request.container.as_ref().ok_or_else(|| Refusal::new("there is no container to be made".into()))?;
         let (kernel, container) = (self.kernel().clone(), self.process().container.clone());
-        let (root, identity) = boot::container_root(&kernel, &new.mounts, new.grants.clone()).map_err(|failure| {
-            let why = failure.error.map(|error| alloc::format!(": {}", boot::in_words(error))).unwrap_or_default();
-            Refusal { why: alloc::format!("{}{why}", failure.what), status: NOT_MADE }
-        })?;
+        let (root, identity) =
+            boot::container_root(&kernel, &container, &new.mounts, new.grants.clone()).map_err(|failure| {
+                let why = failure.error.map(|error| alloc::format!(": {}", boot::in_words(error))).unwrap_or_default();
+                Refusal { why: alloc::format!("{}{why}", failure.what), status: NOT_MADE }
+            })?;
         container.set_root(root.clone());
         let mut first = FirstProgram { identity, ..(*request.first).clone() };
         if new.follows_home {

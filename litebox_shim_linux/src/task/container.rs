@@ -127,6 +127,11 @@ impl Container {
         self.first_pid == FIRST_PID
     }
 
+    /// Of a further one its first process, by which its terminals are told from others.
+    pub(crate) fn of_terminals(&self) -> Option<i32> {
+        (!self.is_sandbox()).then_some(self.first_pid)
+    }
+
     /// The process that their orphans go to.
     pub(crate) fn reaper(&self) -> i32 {
         self.pid_namespace

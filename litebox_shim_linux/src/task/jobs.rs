@@ -32,6 +32,7 @@ impl Jobs for Kernel {
             session: process.session.load(Ordering::Relaxed),
             uid: creds.fsuid,
             gid: creds.fsgid,
+            container: process.container.of_terminals(),
         })
     }
     fn signal_group(&self, group: i32, signal: TerminalSignal) {
