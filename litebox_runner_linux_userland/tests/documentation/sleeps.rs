@@ -49,6 +49,7 @@ const REASONED: &[(&str, &[(&str, usize)])] = &[
         &[("guests/hungry.c", 7), ("guests/neighbours.c", 2), ("limits.rs", 2), ("network_in_use/bulk.rs", 1)],
     ),
     ("a process that holds every lock of the kernel cannot say so", &[("lifetime.rs", 3)]),
+    ("who is to be killed may loop, or wait for anything", &[("guests/compromised_compat.c", 1)]),
     ("the host says nothing when it is so far", &[("guests/process_groups.c", 1), ("guests/process_vm_readv.c", 1)]),
     ("the clock of files goes in steps", &[("guests/text_busy.c", 1)]),
     (
